@@ -1,0 +1,93 @@
+"""The comparison record: one assertion of the gate with every figure behind its verdict.
+
+It is what the comparator returns, what a test's report carries from an xdist worker to the
+controller, and all that a report needs; so it holds built-in types only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Literal
+
+from pytest_modellab.gate.results import Figures
+from pytest_modellab.records import Verdict, canonical_json
+
+Assertion = Literal["no_regression", "worst_bucket"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Flip:
+    """A sample that the candidate got better or worse than the reference did.
+
+    Attributes:
+        id: the sample's id.
+        bucket: ``capability/difficulty``.
+        before: the reference's score.
+        after: the candidate's score, or None where it gave none.
+        before_output: what the reference answered.
+        after_output: what the candidate answered.
+    """
+
+    id: str
+    bucket: str
+    before: float
+    after: float | None
+    before_output: str
+    after_output: str
+
+    @property
+    def lost(self) -> bool:
+        """True where the candidate did worse."""
+        return self.after is None or self.after < self.before
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One assertion, judged.
+
+    Attributes:
+        assertion: which rule was applied.
+        test: the test's node id.
+        task_set: name of the task set.
+        candidate: name of the variant under test.
+        kind: its kind.
+        against: what it was compared with: ``own baseline``, ``baseline of NAME``, or ``floor``.
+        capability: the capability that was judged, or None for all samples or all buckets.
+        verdict: block, pass or inconclusive.
+        figures: the buckets that decided the verdict (one, unless all buckets were asked for).
+        family: how many buckets the false-block budget was shared by.
+        share: the part of the run's alpha that this assertion may spend.
+        flips: samples whose score changed, losses first, then by id.
+        notes: what a reader must know, for example that the environment differs.
+    """
+
+    assertion: Assertion
+    test: str
+    task_set: str
+    candidate: str
+    kind: str
+    against: str
+    capability: str | None
+    verdict: Verdict
+    figures: tuple[Figures, ...]
+    family: int
+    share: float
+    flips: tuple[Flip, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Return one line of JSON, keys sorted."""
+        return canonical_json(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Comparison:
+        """Read what :meth:`to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        data["figures"] = tuple(
+            Figures(**{k: tuple(v) if isinstance(v, list) else v for k, v in f.items()})
+            for f in data["figures"]
+        )
+        data["flips"] = tuple(Flip(**f) for f in data["flips"])
+        data["notes"] = tuple(data["notes"])
+        return cls(**data)

@@ -1,0 +1,77 @@
+"""Every error that pytest-modellab raises on purpose.
+
+Verdicts against a model are ``AssertionError`` subclasses: pytest and Allure then count the test as
+*failed*. Anything else means that no verdict could be reached: Allure counts the test as *broken*.
+Each message says what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ModellabError(Exception):
+    """No verdict could be reached; the message names the mend."""
+
+
+class ConfigError(ModellabError):
+    """A setting is wrong: the message names file, key, value and the choices."""
+
+
+class TaskSetError(ModellabError):
+    """A task set cannot be read: the message names file, line and key."""
+
+
+class ModelError(ModellabError):
+    """A model's files are missing, damaged or not allowed."""
+
+
+class VariantLoadError(ModellabError):
+    """A variant cannot be made from its base, for example because a library is missing."""
+
+
+class ScoringError(ModellabError):
+    """A variant's answers could not be scored."""
+
+
+class BaselineInvalid(ModellabError):
+    """A baseline file is truncated, edited by hand, or of another schema."""
+
+
+class ComparisonRefused(ModellabError):
+    """Two runs may not be compared; the message names what differs."""
+
+
+class BaselineMissing(AssertionError):
+    """There is nothing to compare with yet; the message says how to record a baseline."""
+
+
+class RegressionDetected(AssertionError):
+    """The gate blocks: the candidate is worse than allowed beyond chance."""
+
+
+class FloorViolated(AssertionError):
+    """The gate blocks: a bucket lies under the floor beyond chance."""
+
+
+class VerdictInconclusive(AssertionError):
+    """The data cannot settle the question, and the settings say that this fails."""
+
+
+def near_misses(name: str, known: Iterable[str]) -> str:
+    """Return a clause that helps with a mistyped name.
+
+    Args:
+        name: what was asked for.
+        known: what there is.
+
+    Returns:
+        ``"did you mean 'x'? Known: a, b, x"``, or only the known names, or ``"none is declared"``.
+    """
+    names = sorted(known)
+    if not names:
+        return "none is declared"
+    close = difflib.get_close_matches(name, names, n=3)
+    hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
+    return f"{hint}Known: {', '.join(names)}"

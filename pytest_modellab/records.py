@@ -1,0 +1,392 @@
+"""What crosses from one stage to the next: frozen records, built-in types only.
+
+They travel between processes, into JSON and back, so no field ever holds a numpy or torch value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+
+RUN_SCHEMA = 1
+"""Version of the run record's layout; :mod:`pytest_modellab.baselines` refuses others."""
+
+DIFFICULTIES = ("easy", "medium", "hard")
+
+
+def canonical_json(value: object) -> str:
+    """Serialize ``value`` so that equal values give equal text (sorted keys, no spaces)."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def digest(value: object) -> str:
+    """Return the sha256 (hex) of ``value``'s canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+# --- tasks -------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One task of a task set.
+
+    Attributes:
+        id: unique in its task set.
+        input: what the user says to the model.
+        target: what the scorer compares with: an option's index for ``choice``, else a string or
+            a JSON schema.
+        scorer: name of the scorer, for example ``choice``.
+        capability: the category that scores are reported by.
+        difficulty: ``easy``, ``medium`` or ``hard``.
+        choices: the options of a multiple-choice sample, else empty.
+        cluster: what the sample shares with others (a passage, a template), or None.
+        max_tokens: most tokens generated for an answer; 0 where nothing is generated.
+        metadata: anything else, reported and usable as a slice.
+    """
+
+    id: str
+    input: str
+    target: Any
+    scorer: str
+    capability: str
+    difficulty: str
+    choices: tuple[str, ...] = ()
+    cluster: str | None = None
+    max_tokens: int = 0
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+
+    @functools.cached_property
+    def content_hash(self) -> str:
+        """sha256 of all that defines the sample, 16 hex digits."""
+        content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return digest({**content, "metadata": dict(self.metadata)})[:16]
+
+    @property
+    def bucket(self) -> str:
+        """``capability/difficulty``."""
+        return f"{self.capability}/{self.difficulty}"
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSet:
+    """A versioned, hashed, ordered set of samples.
+
+    Attributes:
+        name: as declared in the configuration.
+        version: as declared by the task set.
+        samples: in file order.
+        description: one line.
+        path: where it was read from, for messages.
+    """
+
+    name: str
+    version: str
+    samples: tuple[Sample, ...]
+    description: str = ""
+    path: str = ""
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """sha256 over every sample's content in order, 16 hex digits."""
+        return digest([[s.id, s.content_hash] for s in self.samples])[:16]
+
+    @functools.cached_property
+    def capabilities(self) -> tuple[str, ...]:
+        """Capability names, sorted."""
+        return tuple(sorted({s.capability for s in self.samples}))
+
+
+# --- what the configuration declares ------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSource:
+    """Where a base model comes from: ``[models.NAME]``.
+
+    Attributes:
+        name: as declared.
+        source: ``package:NAME/FILE``, a folder, or a hub id.
+        sha256: expected hash of the package's or folder's weight file, or None.
+        install: the command that installs the package, for messages.
+        allow_pickle: True where pickled weights may be read.
+        trust_remote_code: True where the model's own Python code may run.
+    """
+
+    name: str
+    source: str
+    sha256: str | None = None
+    install: str | None = None
+    allow_pickle: bool = False
+    trust_remote_code: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSetConfig:
+    """Where a task set lies and how strictly it is gated: ``[task_sets.NAME]``.
+
+    Attributes:
+        name: as declared.
+        path: the task set's folder.
+        margin: allowed drop of the mean over all samples, in [0, 1).
+        capability_margin: allowed drop of one capability's mean, in [0, 1).
+        floor: least score of the worst bucket, in (0, 1), or None for no floor.
+    """
+
+    name: str
+    path: Path
+    margin: float = 0.0
+    capability_margin: float = 0.0
+    floor: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class VariantSpec:
+    """A variant as declared: ``[variants.NAME]``.
+
+    Attributes:
+        name: as declared.
+        kind: ``prompted``, ``quantized`` …; chooses the loader and the marker.
+        strategy: the family that a decision chooses between.
+        base: the variant that this one adapts, or None.
+        model: name in ``[models]``; a variant with a base takes the base's.
+        options: the kind's own settings, checked by the kind.
+    """
+
+    name: str
+    kind: str
+    strategy: str
+    base: str | None = None
+    model: str | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+
+
+# --- a run --------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """What a variant returned for one sample.
+
+    Attributes:
+        text: the generated reply; for multiple choice the option that the scorer chose.
+        option_logprobs: natural-log likelihood of each option given the prompt; empty where a
+            reply was generated.
+        tokens_in: prompt tokens.
+        tokens_out: generated tokens, or tokens of all options scored.
+        seconds: the sample's share of its batch's wall time, by tokens computed.
+    """
+
+    text: str
+    option_logprobs: tuple[float, ...] = ()
+    tokens_in: int = 0
+    tokens_out: int = 0
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleResult:
+    """One sample's line in a run record.
+
+    Attributes:
+        id: the sample's id.
+        hash: the sample's content hash.
+        score: in [0, 1], or None where the variant failed or answered NaN.
+        output: what the variant said, for the reader.
+        tokens_in: prompt tokens.
+        tokens_out: tokens generated or scored.
+        seconds: wall time, None in a baseline (time is measured anew in every run).
+    """
+
+    id: str
+    hash: str
+    score: float | None
+    output: str
+    tokens_in: int
+    tokens_out: int
+    seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Fingerprint:
+    """What makes a variant's answers what they are; two equal ones are never run twice.
+
+    Attributes:
+        weights: hash of the weight files.
+        tokenizer: hash of the tokenizer's files and the chat template.
+        prompt: hash of prompt file, examples and how they are put together.
+        settings: dtype, generation and quantization settings and the library versions that matter.
+    """
+
+    weights: str
+    tokenizer: str
+    prompt: str
+    settings: Mapping[str, Any]
+
+    @functools.cached_property
+    def key(self) -> str:
+        """sha256 of all parts, 16 hex digits."""
+        return digest({**dataclasses.asdict(self), "settings": dict(self.settings)})[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """One variant's answers to one task set: immutable, complete, content-addressed.
+
+    Attributes:
+        task_set: ``{"name", "version", "hash"}``.
+        variant: ``{"name", "kind", "strategy", "base"}``.
+        fingerprint: what was run.
+        scorers: version of every scorer used.
+        samples: in the task set's order.
+        probes: measurements of the model: ``parameter_bytes``, ``seconds``, ``tokens_per_second`` …
+        environment: python, torch, transformers, device, threads, token budget, seed.
+        schema: layout version.
+    """
+
+    task_set: Mapping[str, str]
+    variant: Mapping[str, str | None]
+    fingerprint: Fingerprint
+    scorers: Mapping[str, int]
+    samples: tuple[SampleResult, ...]
+    probes: Mapping[str, float]
+    environment: Mapping[str, Any]
+    schema: int = RUN_SCHEMA
+
+
+@dataclasses.dataclass(frozen=True)
+class BucketScore:
+    """Mean score of one bucket: name, number of samples, mean in [0, 1]."""
+
+    name: str
+    n: int
+    mean: float
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSummary:
+    """What reports show of one run.
+
+    Attributes:
+        variant: the variant's name.
+        kind: its kind.
+        strategy: its strategy.
+        base: its base's name or None.
+        task_set: the task set's name.
+        task_set_version: the task set's version.
+        fingerprint: the run's key.
+        n: samples scored.
+        mean: mean score over all samples, in [0, 1].
+        stderr: standard error of the mean over clusters, descriptive only.
+        capabilities: mean per capability, sorted by name.
+        buckets: mean per capability and difficulty, sorted by name.
+        missing: samples without a score.
+        probes: as in the run record.
+        environment: as in the run record.
+        cached: True where the run was read from the store instead of being run.
+        recorded: the path of the baseline that this session wrote, or None.
+    """
+
+    variant: str
+    kind: str
+    strategy: str
+    base: str | None
+    task_set: str
+    task_set_version: str
+    fingerprint: str
+    n: int
+    mean: float
+    stderr: float
+    capabilities: tuple[BucketScore, ...]
+    buckets: tuple[BucketScore, ...]
+    missing: int
+    probes: Mapping[str, float]
+    environment: Mapping[str, Any]
+    cached: bool = False
+    recorded: str | None = None
+
+    @property
+    def worst(self) -> BucketScore:
+        """The bucket with the lowest mean; the first by name among equals."""
+        return min(self.buckets, key=lambda b: (b.mean, b.name))
+
+
+# --- what layers hand to each other -------------------------------------------------------------
+
+
+class Scorer(Protocol):
+    """Turns an output into a score; one file per scorer in ``scorers/``.
+
+    Example:
+        class Exact:
+            name = "exact"
+            version = 1
+            likelihood = False
+
+            def check(self, sample): ...
+            def score(self, sample, output):
+                return float(output.text.strip() == sample.target), output.text
+    """
+
+    name: str
+    version: int
+    likelihood: bool
+    """True where options are scored by likelihood, False where a reply is generated."""
+
+    def check(self, sample: Sample) -> str | None:
+        """Say what is wrong with the sample's target or choices, or None."""
+
+    def score(self, sample: Sample, output: Output) -> tuple[float, str]:
+        """Return the score in [0, 1] and the answer as a reader should see it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoringRequest:
+    """Score ``options`` as replies to ``context``; both are text, already in the chat template."""
+
+    context: str
+    options: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerationRequest:
+    """Generate at most ``max_tokens`` tokens after ``context``, greedily."""
+
+    context: str
+    max_tokens: int
+
+
+class Engine(Protocol):
+    """A model that is loaded and can answer: score options of a context, or generate."""
+
+    def score_options(
+        self, requests: Sequence[ScoringRequest], done: Callable[[Mapping[int, Output]], None]
+    ) -> None:
+        """Score every request; call ``done`` with ``{index: output}`` after each batch."""
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], done: Callable[[Mapping[int, Output]], None]
+    ) -> None:
+        """Answer every request; call ``done`` with ``{index: output}`` after each batch."""
+
+
+Verdict = Literal["block", "pass", "inconclusive"]
+
+
+def mean_and_stderr(values: Sequence[float]) -> tuple[float, float]:
+    """Return mean and standard error of the mean (0.0 for fewer than two values)."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n < 2:
+        return mean, 0.0
+    variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
+    return mean, math.sqrt(variance / n)
