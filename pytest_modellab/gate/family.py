@@ -1,0 +1,82 @@
+"""Several comparisons at once: adjusted p-values that keep the chance of any false block."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import gammaln
+
+from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
+
+_SLACK = 1.0 + 1e-9  # a p-value is never above itself, whatever the last bits say
+
+
+def holm(p: Floats) -> Floats:
+    """Step-down Bonferroni (Holm 1979), not capped at 1.
+
+    Args:
+        p: One p-value a comparison, in [0, 1].
+
+    Returns:
+        Adjusted p-values in the order given. They may exceed 1, so that
+        p / adjusted is always the share of the level that a comparison gets.
+    """
+    order = np.argsort(p, kind="stable")
+    factors = np.arange(p.size, 0, -1, dtype=np.float64)
+    out = np.empty(p.size)
+    out[order] = np.maximum.accumulate(p[order] * factors)
+    return out
+
+
+def discrete_minp(p: Floats, discordant: Ints, binary: Bools, least: Floats) -> Floats:
+    """Step-down discrete minP (Tarone 1990; Westfall & Wolfinger 1997), not capped at 1.
+
+    The adjusted value of the smallest p-value t is ``sum_j F_j(t)`` over the
+    buckets, F_j(t) being the largest attainable ``P(p_j <= t)`` given that
+    bucket's number of discordant samples. Buckets too small to reject cost
+    nothing; the sum is valid under any dependence between buckets.
+
+    Args:
+        p: Mid-p values (binary) or p_block (other buckets), at margin 0.
+        discordant: Samples that got better or worse, of each bucket.
+        binary: Which buckets have binary scores without clusters.
+        least: The smallest p-value that the bucket could have reached; read
+            where not binary.
+
+    Returns:
+        Adjusted p-values in the order given; they may exceed 1.
+    """
+    order = np.argsort(p, kind="stable")
+    t = p[order] * _SLACK
+    kinds = np.unique(discordant[binary])
+    rank = np.arange(p.size)
+    sums = np.zeros(p.size)
+    sorted_binary, sorted_discordant = binary[order], discordant[order]
+    for kind in kinds.tolist():
+        member = sorted_binary & (sorted_discordant == kind)
+        left = np.cumsum(member[::-1])[::-1]  # of this kind, not yet stepped over
+        reached = left > 0
+        sums[reached] += left[reached] * attainable(int(kind), t[reached])
+    others = ~sorted_binary
+    if others.any():
+        can = least[order][others]
+        position = rank[others]
+        for i in rank.tolist():
+            able = np.count_nonzero((position >= i) & (can <= t[i]))
+            sums[i] += able * p[order[i]]
+    out = np.empty(p.size)
+    out[order] = np.maximum.accumulate(sums)
+    return out
+
+
+def attainable(discordant: int, t: Floats) -> Floats:
+    """The largest attainable ``P(mid-p <= t)`` given the number of discordant samples.
+
+    With ``cdf_k = P(Bin(T, 1/2) <= k)`` and ``mid_k = cdf_k - pmf_k / 2``: the
+    cdf_k at the largest k with mid_k <= t, 0 where there is none.
+    """
+    k = np.arange(discordant + 1)
+    logs = gammaln(discordant + 1.0) - gammaln(k + 1.0) - gammaln(discordant - k + 1.0)
+    pmf = np.exp(logs - discordant * np.log(2.0))
+    cdf = np.minimum(np.cumsum(pmf), 1.0)
+    found = np.searchsorted(cdf - 0.5 * pmf, t, side="right")
+    return np.where(found > 0, np.append(0.0, cdf)[found], 0.0)

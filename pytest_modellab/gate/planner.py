@@ -1,0 +1,236 @@
+"""How small a drop a comparison can notice, and how many samples would settle it.
+
+Binary scores without clusters are planned by enumeration over the numbers of
+losses b and gains c; other scores, and more than `ENUMERATE_UP_TO` samples, by
+``n = sd^2 (z_{1-a} + z_power)^2 / (delta - m)^2``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import bdtr, bdtrc, gammaln, ndtri
+
+from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints, tail
+from pytest_modellab.gate.single import mid_p
+
+POWER = 0.8
+ENUMERATE_UP_TO = 1000
+"""Samples up to which binary scores are enumerated."""
+
+ENUMERATE_BUCKETS = 64
+"""Buckets up to which each of a family's is; beyond, the formula must do."""
+
+_MOST = 10**9
+
+
+def detectable_drop(
+    n: int,
+    *,
+    churn: float,
+    margin: float = 0.0,
+    level: float = 0.05,
+    in_family: bool = False,
+    power: float = POWER,
+    enumerate_up_to: int = ENUMERATE_UP_TO,
+) -> float | None:
+    """Smallest drop that is blocked with the given power, for binary scores.
+
+    Args:
+        n: Samples.
+        churn: Share of samples that flip though nothing has changed, half of
+            them for the worse.
+        margin: Drop allowed.
+        level: The comparison's share of alpha (share / K for one of K buckets).
+        in_family: Whether the level holds exactly, as in a family at margin 0,
+            rather than for the mid-p value.
+        power: Chance of noticing the drop.
+        enumerate_up_to: Largest n for which the power is enumerated.
+
+    Returns:
+        The drop, or None where even the loss of every sample is noticed less often.
+    """
+    if n > enumerate_up_to:
+        return normal_drop(n, churn, 1.0, margin, level, power)
+    largest = 1.0 - churn
+
+    def noticed(drop: float) -> bool:
+        found = block_power(n, 0.5 * churn + drop, 0.5 * churn, margin, level, in_family)
+        return found >= power
+
+    low, high = margin, largest
+    if high <= low or not noticed(high):
+        return None
+    while high - low > 5e-5:
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if noticed(middle) else (middle, high)
+    return round(high, 4)
+
+
+def normal_drop(
+    n: float, churn: float, size: float, margin: float, level: float, power: float = POWER
+) -> float | None:
+    """Smallest drop noticed by the normal formula, a lost sample losing `size`.
+
+    The variance at a drop delta is ``churn + delta size - delta^2``; solving
+    the planner's formula for delta leaves a quadratic equation.
+    """
+    if 0.5 ** (n + 1.0) > level:
+        return None
+    square = float(ndtri(1.0 - level) + ndtri(power)) ** 2
+    a, b, c = n + square, 2.0 * margin * n + size * square, margin**2 * n - churn * square
+    drop = (b + math.sqrt(max(b * b - 4.0 * a * c, 0.0))) / (2.0 * a)
+    return round(drop, 4) if drop <= 1.0 else None
+
+
+def normal_size(variance: float, distance: float, level: float, power: float = POWER) -> float:
+    """``sd^2 (z_{1-a} + z_power)^2 / distance^2``, infinite at distance 0."""
+    if distance == 0.0:
+        return math.inf
+    return variance * float(ndtri(1.0 - level) + ndtri(power)) ** 2 / distance**2
+
+
+def block_power(
+    n: int, loss: float, gain: float, margin: float, level: float, in_family: bool = False
+) -> float:
+    """Chance that binary scores are blocked: exact, over all numbers of losses and gains."""
+    c, weight = _gains(n, gain)
+    least = np.array(_critical_losses(n, margin, level, in_family, int(c[-1])))
+    conditional = min(loss / max(1.0 - gain, 1e-12), 1.0)
+    reached = np.where(least > n - c, 0.0, bdtrc(np.maximum(least - 1, 0), n - c, conditional))
+    reached = np.where(least == 0, 1.0, reached)
+    return float(np.sum(weight * reached))
+
+
+def pass_power(n: int, loss: float, gain: float, margin: float, level: float) -> float:
+    """Chance that binary scores pass: exact, over all numbers of losses and gains."""
+    c, weight = _gains(n, gain)
+    most = np.array(_allowed_losses(n, margin, level, int(c[-1])))
+    conditional = min(loss / max(1.0 - gain, 1e-12), 1.0)
+    reached = np.where(most < 0, 0.0, bdtr(np.clip(most, 0, n - c), n - c, conditional))
+    return float(np.sum(weight * reached))
+
+
+def _gains(n: int, gain: float) -> tuple[Ints, Floats]:
+    """Numbers of gains worth counting, and their probabilities."""
+    top = min(n, math.ceil(n * gain + 8.0 * math.sqrt(n * gain * (1.0 - gain)) + 8.0))
+    c = np.arange(top + 1)
+    logs = gammaln(n + 1.0) - gammaln(c + 1.0) - gammaln(n - c + 1.0)
+    if gain <= 0.0:
+        return c, np.where(c == 0, 1.0, 0.0)
+    logs = logs + c * math.log(gain) + (n - c) * math.log1p(-min(gain, 1.0 - 1e-12))
+    return c, np.exp(logs)
+
+
+@lru_cache(maxsize=512)
+def _critical_losses(
+    n: int, margin: float, level: float, in_family: bool, most: int
+) -> tuple[int, ...]:
+    """Least losses that block at each number of gains; more than possible if none does."""
+    c = np.arange(most + 1)
+
+    def blocks(b: Ints) -> Bools:
+        if margin > 0.0:
+            upper = _binary_tail(n, b, c, margin, margin + 1.0, 1.0)
+            lower = _binary_tail(n, b, c, margin, margin - 1.0, 1.0)
+            return np.asarray(0.5 * (upper + lower) <= level)
+        p = bdtr(c, b + c, 0.5) if in_family else mid_p(b, c)
+        return np.asarray(p <= level)
+
+    return _first(blocks, n - c)
+
+
+@lru_cache(maxsize=512)
+def _allowed_losses(n: int, margin: float, level: float, most: int) -> tuple[int, ...]:
+    """Most losses that pass at each number of gains, -1 where none does."""
+    c = np.arange(most + 1)
+
+    def fails(b: Ints) -> Bools:
+        return np.asarray(_binary_tail(n, b, c, margin, margin - 1.0, -1.0) > level)
+
+    return tuple(b - 1 for b in _first(fails, n - c))
+
+
+def _first(holds: Callable[[Ints], Bools], most: Ints) -> tuple[int, ...]:
+    """Smallest b in 0..most where a monotone condition holds, most + 1 where it never does."""
+    low, high = np.zeros_like(most), most + 1
+    while np.any(low < high):
+        middle = (low + high) // 2
+        held = holds(np.minimum(middle, most)) & (middle <= most)
+        open_ = low < high
+        high = np.where(open_ & held, middle, high)
+        low = np.where(open_ & ~held, middle + 1, low)
+    return tuple(low.tolist())
+
+
+def _binary_tail(n: int, b: Ints, c: Ints, margin: float, extra: float, sign: float) -> Floats:
+    """T of n binary differences of which b are losses and c gains."""
+    counts = np.stack([n - b - c, b, c], axis=1).astype(np.float64)
+    x = np.broadcast_to(sign * np.array([margin, margin - 1.0, margin + 1.0]), counts.shape)
+    present = counts > 0.0
+    lengths = present.sum(axis=1)
+    starts = (np.cumsum(lengths) - lengths).astype(np.int64)
+    return tail(x[present], counts[present], starts, np.full(b.size, sign * extra))
+
+
+def samples_needed(
+    *,
+    n: int,
+    clusters: int,
+    binary: bool,
+    losses: int,
+    gains: int,
+    drop: float,
+    variance: float,
+    margin: float,
+    level: float,
+    pass_level: float,
+    in_family: bool,
+) -> int | None:
+    """Samples that settle a comparison with power 0.8 if what was seen is the truth.
+
+    Args:
+        n: Samples seen.
+        clusters: Clusters seen; samples needed grow in clusters of the same size.
+        binary: Whether to confirm by enumeration.
+        losses: Samples that got worse.
+        gains: Samples that got better.
+        drop: Mean drop seen.
+        variance: Of one cluster's weighted difference.
+        margin: Drop allowed.
+        level: Level of BLOCK.
+        pass_level: Level of PASS.
+        in_family: As in `detectable_drop`.
+
+    Returns:
+        Their number, or None where the drop seen lies on the margin, or the
+        margin is 0 and the candidate looks no worse: then nothing settles it.
+    """
+    if drop > margin:
+        needed = normal_size(variance, drop - margin, level)
+    elif margin > 0.0 and drop < margin:
+        needed = normal_size(variance, margin - drop, pass_level)
+        needed = max(needed, math.log(pass_level) / math.log1p(-margin))
+    else:
+        return None
+    needed = max(needed * n / clusters, n + 1.0)
+
+    def power(size: int) -> float:
+        if drop > margin:
+            return block_power(size, losses / n, gains / n, margin, level, in_family)
+        return pass_power(size, losses / n, gains / n, margin, pass_level)
+
+    return confirm(needed, power if binary else None)
+
+
+def confirm(needed: float, power: Callable[[int], float] | None) -> int | None:
+    """Raise a number of samples until its exact power is 0.8, while that is cheap."""
+    if not needed < _MOST:
+        return None
+    size = math.ceil(needed - 1e-9)
+    while power is not None and size <= ENUMERATE_UP_TO and power(size) < POWER:
+        size = max(size + 1, math.ceil(1.04 * size))
+    return size

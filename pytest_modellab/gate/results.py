@@ -1,0 +1,215 @@
+"""What the gate hands back: built-in types only, so that it can be stored and sent anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_modellab.gate.validate import EmptyError
+
+Verdict = Literal["block", "pass", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """One comparison of a candidate with its baseline, or with a floor.
+
+    Attributes:
+        name: The bucket, or "all" for the comparison of all samples.
+        n: Samples compared, those with a missing candidate score included.
+        clusters: Clusters among them; n where no clusters are declared.
+        baseline: Mean baseline score; None against a floor.
+        candidate: Mean candidate score. A missing score counts as the
+            baseline's; against a floor it is left out.
+        drop: baseline - candidate; against a floor, floor - candidate.
+        drop_low: One-sided lower bound on the drop, at `level`. It is at least
+            the margin exactly where the comparison blocks.
+        drop_high: One-sided upper bound on the drop, at `pass_alpha`; missing
+            candidate scores count as 0 here.
+        losses: Samples that got worse (against a floor: that lie below it).
+        gains: Samples that got better (against a floor: that lie above it).
+        margin: The drop allowed; 0 against a floor.
+        floor: The least mean score, or None.
+        p_block: Chance of a drop this large had the candidate been as bad as
+            allowed and no worse.
+        p_adjusted: p_block after the correction for the number of buckets.
+        p_pass: Chance of a drop this small had it been as large as the margin.
+        alpha: The risk of a false block that this comparison's family gets.
+        level: The part of alpha left to this comparison: it blocks where
+            p_block is at most the level.
+        pass_alpha: The risk of a false pass.
+        verdict: "block", "pass" or "inconclusive".
+        mde: Smallest drop that would be blocked with power 0.8 at this number
+            of samples; None where no drop would be.
+        samples_needed: How many samples in all would settle an inconclusive
+            comparison with power 0.8 if the drop seen is the true one. None
+            where it is settled, or no number would settle it.
+        dropped: Indices of samples left out for want of a baseline score.
+        missing: Indices of samples without a candidate score.
+        score_low: One-sided lower bound on the mean score at `pass_alpha`;
+            against a floor only.
+        score_high: One-sided upper bound on the mean score at `level`; against
+            a floor only.
+    """
+
+    name: str
+    n: int
+    clusters: int
+    baseline: float | None
+    candidate: float
+    drop: float
+    drop_low: float
+    drop_high: float
+    losses: int
+    gains: int
+    margin: float
+    floor: float | None
+    p_block: float
+    p_adjusted: float
+    p_pass: float
+    alpha: float
+    level: float
+    pass_alpha: float
+    verdict: Verdict
+    mde: float | None
+    samples_needed: int | None
+    dropped: tuple[int, ...]
+    missing: tuple[int, ...]
+    score_low: float | None = None
+    score_high: float | None = None
+
+    def explain(self) -> str:
+        """One or two sentences for someone who is no statistician."""
+        text = self._explain_floor() if self.floor is not None else self._explain_drop()
+        notes = []
+        if self.missing:
+            notes.append(f"{len(self.missing)} candidate scores are missing")
+        if self.dropped:
+            notes.append(f"{len(self.dropped)} samples without a baseline score were left out")
+        return f"{text} ({'; '.join(notes)})" if notes else text
+
+    def _explain_drop(self) -> str:
+        seen = f"{self.name} {_moved(self.baseline or 0.0, self.candidate)} ({self._size()})"
+        if self.verdict == "block":
+            beyond = f" beyond the allowed {self.margin:.3g}" if self.margin > 0.0 else ""
+            return (
+                f"blocked: {seen}; a drop this large{beyond} happens by chance in "
+                f"{_chance(self.p_block)}; the allowed risk here is {_risk(self.level)}"
+            )
+        if self.verdict == "pass":
+            return (
+                f"passed: {seen}; with {1.0 - self.pass_alpha:.0%} confidence the drop is at most "
+                f"{max(self.drop_high, 0.0):.3f}, and {self.margin:.3g} is allowed"
+            )
+        return f"undecided: {seen}; {self._limits('drop')}"
+
+    def _explain_floor(self) -> str:
+        seen = f"{self.name} scores {self.candidate:.2f} ({self._size()})"
+        if self.verdict == "block":
+            return (
+                f"blocked: {seen}, below the floor of {self.floor:.3g}; a mean this low happens by "
+                f"chance in {_chance(self.p_block)} of a model at the floor; the allowed risk here "
+                f"is {_risk(self.level)}"
+            )
+        if self.verdict == "pass":
+            return (
+                f"passed: {seen}; with {1.0 - self.pass_alpha:.0%} confidence the mean score is at "
+                f"least {self.score_low or 0.0:.3f}, above the floor of {self.floor:.3g}"
+            )
+        return (
+            f"undecided: {seen}, the floor is {self.floor:.3g}; {self._limits('mean below it by')}"
+        )
+
+    def _size(self) -> str:
+        if self.clusters == self.n:
+            return f"n = {self.n}"
+        return f"n = {self.n} in {self.clusters} clusters"
+
+    def _limits(self, what: str) -> str:
+        if self.clusters < 2:
+            return "one sample or cluster alone shows nothing; add more"
+        if self.mde is None:
+            found = f"this is too few samples to notice any {what.split(maxsplit=1)[0]}"
+        else:
+            amount = f"{what} {self.mde:.2f}" if " " in what else f"{what} of {self.mde:.2f}"
+            found = f"with this many samples a {amount} is noticed in 4 of 5 runs"
+        if self.samples_needed is not None:
+            return f"{found}; about {self.samples_needed} samples would settle it"
+        if self.floor is None and self.margin == 0.0 and self.drop <= 0.0:
+            return f"{found}; with an allowed drop of 0 nothing can pass: set a margin"
+        return f"{found}; what was seen lies so near the limit that more samples may not settle it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateResult:
+    """The verdict on a candidate with everything that led to it.
+
+    Attributes:
+        verdict: "block" if the pooled drop or any bucket blocks, "pass" if all pass.
+        pooled: The comparison on all samples.
+        buckets: One comparison a bucket, sorted by name; empty without buckets.
+        alpha: The risk of a false block, of the pooled drop and buckets together.
+    """
+
+    verdict: Verdict
+    pooled: Figures
+    buckets: tuple[Figures, ...]
+    alpha: float
+
+    @property
+    def worst(self) -> Figures | None:
+        """The bucket with the largest drop seen: to be reported, not to be gated on."""
+        return max(self.buckets, key=lambda bucket: bucket.drop, default=None)
+
+    def explain(self) -> str:
+        """The sentences that led to the verdict, one a line."""
+        figures = (self.pooled, *self.buckets)
+        if self.verdict == "pass":
+            shown = [self.pooled, *([self.worst] if self.worst is not None else [])]
+        else:
+            shown = [one for one in figures if one.verdict == self.verdict]
+        shown.sort(key=lambda one: one.p_adjusted)
+        lines = [one.explain() for one in shown[:10]]
+        if len(shown) > len(lines):
+            lines.append(f"and {len(shown) - len(lines)} more {self.verdict}")
+        return "\n".join(lines)
+
+
+def combine(figures: Iterable[Figures]) -> Verdict:
+    """Block if any comparison blocks, pass if all pass, otherwise inconclusive.
+
+    That all must pass makes each one's full level enough for PASS: the
+    intersection-union principle (Berger 1982).
+
+    Raises:
+        EmptyError: There are no comparisons.
+    """
+    return combine_verdicts(one.verdict for one in figures)
+
+
+def combine_verdicts(verdicts: Iterable[Verdict]) -> Verdict:
+    """`combine`, of bare verdicts."""
+    found = set(verdicts)
+    if not found:
+        raise EmptyError("there are no comparisons to combine: hand in at least one")
+    if "block" in found:
+        return "block"
+    return "pass" if found == {"pass"} else "inconclusive"
+
+
+def _moved(before: float, after: float) -> str:
+    if f"{before:.2f}" == f"{after:.2f}":
+        moved = f"went from {before:.4f} to {after:.4f}"
+        return f"stayed at {after:.2f}" if before == after else moved
+    return f"{'fell' if after < before else 'rose'} from {before:.2f} to {after:.2f}"
+
+
+def _chance(p: float) -> str:
+    if p < 1e-6:
+        return "fewer than 1 of 1000000 runs"
+    return f"1 of {round(1.0 / p)} runs"
+
+
+def _risk(level: float) -> str:
+    return f"1 in {round(1.0 / level)}"

@@ -1,0 +1,199 @@
+"""One comparison: p-values for BLOCK and PASS, and bounds from inverting them.
+
+All functions work on many rows (buckets) at once; `margin` and levels are one
+number a row. With d the differences (candidate minus baseline), u the cluster
+weights and m the margin:
+
+* BLOCK tests "the mean drop is at most m" with one pseudo-sample of size M,
+  ``p = 1/2 T([u(d+m), M+m]) + 1/2 T([u(d+m), m-M])``: for binary scores without
+  clusters at m = 0 the mid-p McNemar test (Fagerland, Lydersen & Laake 2013).
+* PASS tests "the mean drop is at least m" guarded by the worst value possible,
+  ``p = 1 - T([u(d+m), m-1])`` (the bound of Gaffke, in the form of Clopper and
+  Pearson 1934 for binary scores).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import bdtr, ndtri
+
+from pytest_modellab.gate._rows import Rows
+from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
+
+LEAST_PSEUDO = 0.25
+"""The pseudo-sample's least size."""
+
+_GRID = np.linspace(0.0, 1.0, 7)
+_GOLDEN = (5.0**0.5 - 1.0) / 2.0
+
+
+def mid_p(losses: Ints | Floats, gains: Ints | Floats) -> Floats:
+    """Mid-p McNemar: the chance of at least as many losses, ties at half.
+
+    ``P(Bin(b + c, 1/2) < c) + 1/2 P(Bin(b + c, 1/2) = c)`` for b losses and c
+    gains; 0.5 without any. Fagerland, Lydersen & Laake (2013), BMC Medical
+    Research Methodology 13:91.
+    """
+    b = np.asarray(losses, dtype=np.float64)
+    c = np.asarray(gains, dtype=np.float64)
+    at_most = bdtr(c, b + c, 0.5)
+    below = np.where(c > 0, bdtr(np.maximum(c - 1, 0), b + c, 0.5), 0.0)
+    return np.asarray(0.5 * (at_most + below))
+
+
+def pseudo_size(rows: Rows) -> Floats:
+    """``max(0.25, max|d|)`` of each row."""
+    return np.maximum(LEAST_PSEUDO, np.maximum(-rows.low, rows.high))
+
+
+def block_p(rows: Rows, margin: Floats) -> tuple[Floats, Floats]:
+    """p-values for "the mean drop is at most the margin".
+
+    M as large as the largest difference makes one catastrophic sample raise p
+    more than it lowers it, so that a worse candidate could look better. Hence
+    losses are clipped at M, and p is the smallest over the M from
+    ``max(0.25, largest gain)`` to ``max(0.25, largest |d|)``: every one of them
+    falls as a score falls, and a falling score only adds to them. Binary rows
+    have their minimum at M = 1, the formula without clipping; rows whose drop
+    seen does not exceed the margin keep M = max(0.25, max|d|).
+
+    Returns:
+        The p-values (1 for rows of one sample or cluster), and the M they were found at.
+    """
+    size = pseudo_size(rows)
+    p = np.ones(rows.starts.size)
+    known = rows.clusters > 1
+    exact = known & rows.binary & (margin == 0.0)
+    p[exact] = mid_p(rows.losses[exact], rows.gains[exact])
+    rest = known & ~exact
+    if rest.any():
+        p[rest] = block_p_at(rows.take(rest), margin[rest], size[rest])
+    least = np.maximum(LEAST_PSEUDO, rows.high)
+    search = rest & ~rows.binary & (least < size) & (rows.mean + margin < 0.0)
+    if search.any():
+        found, at = _least_p(rows.take(search), margin[search], least[search], size[search])
+        better = found < p[search]
+        where = np.flatnonzero(search)[better]
+        p[where], size[where] = found[better], at[better]
+    return p, size
+
+
+def block_p_at(rows: Rows, margin: Floats, size: Floats) -> Floats:
+    """p-values of the BLOCK side with losses clipped at a given pseudo-sample size."""
+    upper = rows.tail(margin, size + margin, clip=size)
+    lower = rows.tail(margin, margin - size, clip=size)
+    return 0.5 * (upper + lower)
+
+
+def _least_p(rows: Rows, margin: Floats, least: Floats, most: Floats) -> tuple[Floats, Floats]:
+    """Minimise `block_p_at` over the size: a grid, then golden section around its best point."""
+    sizes = least + _GRID[:, None] * (most - least)
+    p = np.stack([block_p_at(rows, margin, size) for size in sizes])
+    best = p.argmin(axis=0)
+    column = np.arange(best.size)
+    low = sizes[np.maximum(best - 1, 0), column]
+    high = sizes[np.minimum(best + 1, len(_GRID) - 1), column]
+    inner, outer = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    p_inner, p_outer = block_p_at(rows, margin, inner), block_p_at(rows, margin, outer)
+    least_p, at = p[best, column], sizes[best, column]
+    for _ in range(8):
+        for size, value in ((inner, p_inner), (outer, p_outer)):
+            at, least_p = np.where(value < least_p, size, at), np.minimum(least_p, value)
+        left = p_inner <= p_outer
+        low, high = np.where(left, low, inner), np.where(left, outer, high)
+        fresh = np.where(left, high - _GOLDEN * (high - low), low + _GOLDEN * (high - low))
+        value = block_p_at(rows, margin, fresh)
+        inner, outer = np.where(left, fresh, outer), np.where(left, inner, fresh)
+        p_inner, p_outer = np.where(left, value, p_outer), np.where(left, p_inner, value)
+    return least_p, at
+
+
+def least_block_p(rows: Rows) -> Floats:
+    """The smallest p-value at margin 0 had every difference been a loss."""
+    losses = Rows(
+        values=-np.abs(rows.values),
+        weights=rows.weights,
+        counts=rows.counts,
+        starts=rows.starts,
+        samples=rows.samples,
+        clusters=rows.clusters,
+        mean=rows.mean,
+        losses=rows.losses + rows.gains,
+        gains=np.zeros_like(rows.gains),
+        binary=rows.binary,
+        low=np.minimum(rows.low, -rows.high),
+        high=np.zeros_like(rows.high),
+    )
+    return block_p(losses, np.zeros(rows.starts.size))[0]
+
+
+def pass_p(rows: Rows, margin: Floats, worst: Floats | None = None) -> Floats:
+    """p-values for "the mean drop is at least the margin".
+
+    Args:
+        rows: The differences.
+        margin: Allowed drop of each row.
+        worst: The least value that a difference can take, -1 unless given.
+
+    Returns:
+        ``P(sum < 0)`` for each row, 1 for rows of one sample or cluster.
+    """
+    lowest = np.full(margin.shape, -1.0) if worst is None else worst
+    p = rows.tail(margin, margin + lowest, sign=-1.0)
+    return np.where(rows.clusters > 1, p, 1.0)
+
+
+def drop_low(rows: Rows, size: Floats, level: Floats) -> Floats:
+    """Lower bounds on the drop: the margin at which p_block equals the level."""
+    return _invert(rows, level, 1.0, lambda part, m, keep: block_p_at(part, m, size[keep]))
+
+
+def drop_high(rows: Rows, level: Floats, worst: Floats | None = None) -> Floats:
+    """Upper bounds on the drop: the margin at which p_pass equals the level."""
+    lowest = np.full(level.shape, -1.0) if worst is None else worst
+    return _invert(rows, level, -1.0, lambda part, m, keep: pass_p(part, m, lowest[keep]))
+
+
+def _invert(
+    rows: Rows,
+    level: Floats,
+    direction: float,
+    p_at: Callable[[Rows, Floats, Bools], Floats],
+) -> Floats:
+    """The m in [-1, 1] where p(m) = level: secant steps on the normal scale, bracketed.
+
+    Rows of one cluster get the end of the range that says nothing.
+    """
+    number = rows.starts.size
+    out = np.full(number, -direction)
+    todo = rows.clusters > 1
+    target = ndtri(level)
+    low, high = np.full(number, -1.0), np.full(number, 1.0)
+    loss_squares, gain_squares = rows.mean_square()
+    spread = np.sqrt((loss_squares + gain_squares) / rows.clusters**2)
+    at = np.clip(-rows.mean + direction * target * np.maximum(spread, 0.01), -0.99, 0.99)
+    before, error_before = at.copy(), np.full(number, np.nan)
+    for _ in range(80):
+        if not todo.any():
+            break
+        part = rows.take(todo)
+        p = p_at(part, at[todo], todo)
+        error = np.clip(direction * (ndtri(p) - target[todo]), -40.0, 40.0)
+        here = at[todo]
+        low[todo] = np.where(error < 0.0, here, low[todo])
+        high[todo] = np.where(error >= 0.0, here, high[todo])
+        out[todo] = here
+        last, last_error = before[todo], error_before[todo]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = here - error * (here - last) / (error - last_error)
+            first = here - direction * error * np.maximum(spread[todo], 0.01) * direction
+        step = np.where(np.isnan(last_error), first, step)
+        inside = (step > low[todo]) & (step < high[todo])
+        step = np.where(inside, step, 0.5 * (low[todo] + high[todo]))
+        before[todo], error_before[todo] = here, error
+        at[todo] = step
+        done = (np.abs(error) < 1e-8) | (high[todo] - low[todo] < 1e-10)
+        todo[np.flatnonzero(todo)[done]] = False
+    return out

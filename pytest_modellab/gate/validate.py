@@ -1,0 +1,341 @@
+"""Checks of what callers hand in; the rest of the gate computes on clean arrays."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
+
+UNIT = 10**12
+"""Scores are kept as integers of 1e-12, so that sums do not depend on their order."""
+
+MAX_SAMPLES = 4_000_000
+_SHOWN = 5
+_TOLERANCE = 1e-9
+
+
+class GateInputError(ValueError):
+    """Something handed to the gate cannot be compared; the message says what to do."""
+
+
+class SettingError(GateInputError):
+    """A margin, floor, alpha or limit lies outside its range."""
+
+
+class EmptyError(GateInputError):
+    """Nothing is left to compare."""
+
+
+class LengthError(GateInputError):
+    """Arrays that belong together differ in length or shape."""
+
+
+class ScoreError(GateInputError):
+    """A score is not a number in [0, 1]."""
+
+
+class MissingScoresError(GateInputError):
+    """More candidate scores are missing than `max_missing` allows."""
+
+
+class LabelError(GateInputError):
+    """A bucket or cluster label cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Two sets of scores on the same samples, checked, as integers of 1e-12.
+
+    Attributes:
+        baseline: Baseline scores of the samples kept.
+        candidate: Candidate scores; where missing, the baseline's score.
+        missing: Which candidate scores are missing.
+        index: Position of each kept sample in the caller's arrays.
+        dropped: Positions of the samples left out because their baseline is NaN.
+        buckets: Each kept sample's bucket, as an index into `names`.
+        names: Bucket names, sorted.
+        clusters: Each kept sample's cluster number, or None.
+    """
+
+    baseline: Ints
+    candidate: Ints
+    missing: Bools
+    index: Ints
+    dropped: tuple[int, ...]
+    buckets: Ints
+    names: tuple[str, ...]
+    clusters: Ints | None
+    dropped_buckets: tuple[int, ...]
+
+
+def check_level(name: str, value: float) -> float:
+    """`value` as a float, or SettingError unless it lies in (0, 1)."""
+    number = _number(name, value)
+    if not 0.0 < number < 1.0:
+        raise SettingError(
+            f"{name} is {number:g}, but must lie above 0 and below 1: it is the accepted risk "
+            "of a false alarm; 0.05 is usual"
+        )
+    return number
+
+
+def check_margin(name: str, value: float) -> float:
+    """`value` as a float, or SettingError unless it lies in [0, 1)."""
+    number = _number(name, value)
+    if not 0.0 <= number < 1.0:
+        raise SettingError(
+            f"{name} is {number:g}, but must be at least 0 and below 1: it is the drop allowed on "
+            "the score scale from 0 to 1; write 0.02 for two points of a hundred"
+        )
+    return number
+
+
+def check_floor(value: float) -> float:
+    """`value` as a float, or SettingError unless it lies in [0, 1)."""
+    number = _number("floor", value)
+    if not 0.0 <= number < 1.0:
+        raise SettingError(
+            f"floor is {number:g}, but must be at least 0 and below 1: it is the least mean score "
+            "of a bucket, on the score scale from 0 to 1"
+        )
+    return number
+
+
+def check_max_missing(value: float) -> float:
+    """`value` as a float, or SettingError unless it lies in [0, 1]."""
+    number = _number("max_missing", value)
+    if not 0.0 <= number <= 1.0:
+        raise SettingError(
+            f"max_missing is {number:g}, but must lie between 0 and 1: it is the share of "
+            "candidate scores that may be missing"
+        )
+    return number
+
+
+def _number(name: str, value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise SettingError(f"{name} is {value!r}, but must be a number") from None
+
+
+def scores(name: str, values: npt.ArrayLike) -> Floats:
+    """A float array of scores in [0, 1], NaN where missing.
+
+    Args:
+        name: What to call the array in messages.
+        values: One number a sample; None and NaN stand for a missing score.
+
+    Raises:
+        LengthError: The array does not have one dimension.
+        ScoreError: An entry is no number, infinite, below 0 or above 1.
+    """
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ScoreError(
+            f"{name} must be one number a sample (None or NaN where it is missing), "
+            f"but could not be read as such: {_shorten(values)}"
+        ) from None
+    if array.ndim != 1:
+        raise LengthError(
+            f"{name} has shape {array.shape}, but must have one score a sample: average repeated "
+            "generations and paraphrases of a sample first"
+        )
+    with np.errstate(invalid="ignore"):
+        outside = (array < -_TOLERANCE) | (array > 1.0 + _TOLERANCE)
+    if outside.any():
+        where = np.flatnonzero(outside)
+        raise ScoreError(
+            f"{name}: {_count(where.size, 'score')} outside [0, 1], {_at(where)} "
+            f"(first value {array[where[0]]:g}): map the metric to 0 (worst) to 1 (best) first"
+        )
+    return np.clip(array, 0.0, 1.0)
+
+
+def paired(
+    baseline_scores: npt.ArrayLike,
+    candidate_scores: npt.ArrayLike,
+    buckets: Iterable[Hashable] | None,
+    clusters: Iterable[Hashable] | None,
+    max_missing: float,
+) -> Paired:
+    """Check two sets of scores and bring them into the form the gate computes on.
+
+    Args:
+        baseline_scores: One score in [0, 1] a sample; NaN samples are dropped.
+        candidate_scores: The same samples in the same order; NaN where missing.
+        buckets: One label a sample, or None for a single bucket called "all".
+        clusters: One label a sample, or None; a label of None is a cluster of its own.
+        max_missing: The share of candidate scores that may be missing.
+
+    Raises:
+        GateInputError: One of its subclasses, naming what is wrong, where, and what to do.
+    """
+    limit = check_max_missing(max_missing)
+    baseline = scores("baseline_scores", baseline_scores)
+    candidate = scores("candidate_scores", candidate_scores)
+    size = baseline.size
+    _same_length("candidate_scores", candidate.size, "baseline_scores", size)
+    codes, names = label_codes("buckets", buckets, size)
+    groups = cluster_codes(clusters, size)
+    if size == 0:
+        raise EmptyError("there are no samples to compare: both arrays of scores are empty")
+    lost = np.isnan(baseline)
+    if lost.all():
+        raise EmptyError(
+            f"there are no samples to compare: all {size} baseline scores are missing; "
+            "record the baseline again"
+        )
+    kept = np.flatnonzero(~lost)
+    gone = np.flatnonzero(lost)
+    left = np.bincount(codes[kept], minlength=len(names))
+    if not left.all():
+        empty = int(np.argmin(left))
+        raise EmptyError(
+            f"bucket {names[empty]!r} has no samples to compare: all its baseline scores are "
+            f"missing, {_at(np.flatnonzero(codes == empty))}: record the baseline again, or leave "
+            "the bucket out"
+        )
+    baseline, candidate = baseline[kept], candidate[kept]
+    missing = np.isnan(candidate)
+    absent = int(missing.sum())
+    if absent > limit * kept.size:
+        raise MissingScoresError(
+            f"{absent} of {kept.size} candidate scores are missing "
+            f"({absent / kept.size:.1%}, allowed {limit:.1%}), {_at(kept[missing])}: "
+            "run these samples again, or raise max_missing"
+        )
+    check_size(kept.size)
+    baseline_units = np.rint(baseline * UNIT).astype(np.int64)
+    candidate_units = np.rint(np.where(missing, baseline, candidate) * UNIT).astype(np.int64)
+    return Paired(
+        baseline=baseline_units,
+        candidate=candidate_units,
+        missing=missing,
+        index=kept.astype(np.int64),
+        dropped=tuple(gone.tolist()),
+        buckets=codes[kept],
+        names=names,
+        clusters=None if groups is None else groups[kept],
+        dropped_buckets=tuple(codes[gone].tolist()),
+    )
+
+
+def check_size(size: int) -> None:
+    """LengthError where sums of scores could overflow."""
+    if size > MAX_SAMPLES:
+        raise LengthError(
+            f"{size} samples are more than the {MAX_SAMPLES} that one comparison takes: "
+            "compare a random part of them"
+        )
+
+
+def label_codes(
+    name: str, labels: Iterable[Hashable] | None, size: int
+) -> tuple[Ints, tuple[str, ...]]:
+    """Number the labels in the order of their names.
+
+    Returns:
+        The number of each sample's label, and the names, sorted.
+
+    Raises:
+        LabelError: A label is missing, empty or not hashable, or two labels share a name.
+        LengthError: There is not one label for each sample.
+    """
+    if labels is None:
+        return np.zeros(size, dtype=np.int64), ("all",)
+    listed = _listed(name, labels, size)
+    codes, known = _numbered(name, listed)
+    bad = [label is None or label == "" or label != label for label in known]
+    if any(bad):
+        where = np.flatnonzero(np.array(bad)[codes])
+        raise LabelError(
+            f"{name}: {_count(where.size, 'sample')} without a label, {_at(where)}: "
+            "give every sample a bucket"
+        )
+    texts = [str(label) for label in known]
+    named = dict(zip(texts, known, strict=True))
+    for text, label in zip(texts, known, strict=True):
+        if named[text] != label:
+            raise LabelError(
+                f"{name}: {label!r} and {named[text]!r} are different labels of the same name "
+                f"{text!r}: use one of them"
+            )
+    names = tuple(sorted(named))
+    rank = {text: code for code, text in enumerate(names)}
+    return np.array([rank[text] for text in texts], dtype=np.int64)[codes], names
+
+
+def cluster_codes(labels: Iterable[Hashable] | None, size: int) -> Ints | None:
+    """Number the clusters; a label of None makes a cluster of its own."""
+    if labels is None:
+        return None
+    listed = _listed("clusters", labels, size)
+    codes, known = _numbered("clusters", listed)
+    bad = [label != label for label in known]
+    if any(bad):
+        where = np.flatnonzero(np.array(bad)[codes])
+        raise LabelError(
+            f"clusters: {_count(where.size, 'label')} NaN, {_at(where)}: "
+            "use None for a sample that belongs to no cluster"
+        )
+    if None in known:
+        alone = np.flatnonzero(codes == known.index(None))
+        codes[alone] = len(known) + np.arange(alone.size)
+    return codes
+
+
+def _listed(name: str, labels: Iterable[Hashable], size: int) -> list[Hashable]:
+    if isinstance(labels, str | bytes):
+        raise LabelError(f"{name} is the text {labels!r}, but must hold one label a sample")
+    if isinstance(labels, np.ndarray) and labels.ndim != 1:
+        raise LengthError(
+            f"{name} has shape {labels.shape}, but must hold one label a sample: "
+            'join several columns into one text such as "arithmetic/hard"'
+        )
+    listed = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+    _same_length(name, len(listed), "the scores", size)
+    return listed
+
+
+def _numbered(name: str, listed: list[Hashable]) -> tuple[Ints, list[Hashable]]:
+    """Number the labels in order of appearance."""
+    seen: defaultdict[Hashable, int] = defaultdict(count().__next__)
+    try:
+        codes = np.fromiter(map(seen.__getitem__, listed), dtype=np.int64, count=len(listed))
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in listed})
+        raise LabelError(
+            f"{name} holds labels that cannot be compared (of type {', '.join(kinds)}): use text"
+        ) from None
+    return codes, list(seen)
+
+
+def _same_length(name: str, size: int, other: str, expected: int) -> None:
+    if size != expected:
+        raise LengthError(
+            f"{name} has {size} entries, {other} {expected}: both must list the same samples in "
+            "the same order, with NaN where a score is missing"
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _at(where: Ints | npt.NDArray[np.intp]) -> str:
+    shown = ", ".join(str(int(i)) for i in where[:_SHOWN])
+    more = f" and {where.size - _SHOWN} more" if where.size > _SHOWN else ""
+    return f"at index {shown}{more}"
+
+
+def _shorten(values: object) -> str:
+    text = repr(values)
+    return text if len(text) <= 80 else text[:77] + "..."
