@@ -1,0 +1,125 @@
+"""The machine-readable report: ``--modellab-json PATH``.
+
+All that may differ between two runs of the same models on the same machine (wall time, throughput,
+thread count, whether a run came from the store) lies under the key ``measured``; the rest is equal
+byte for byte, however the tests were scheduled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab import atomic
+from pytest_modellab.comparison import Comparison
+from pytest_modellab.records import BucketScore, RunSummary
+from pytest_modellab.reports.session import SessionReport, TestError, headline, next_step
+
+SCHEMA = 1
+"""Version of the layout; :func:`read` refuses others."""
+
+FIXED_PROBES = frozenset({"parameter_bytes"})
+"""Probes that are properties of the model; every other one is a measurement."""
+
+MEASURED_ENVIRONMENT = frozenset({"threads"})
+"""Settings of the environment that depend on how the tests were scheduled."""
+
+
+def to_dict(report: SessionReport) -> dict[str, Any]:
+    """The whole report as built-in types, every figure included."""
+    return {
+        "schema": SCHEMA,
+        "verdict": report.verdict,
+        "headline": headline(report),
+        "next": list(next_step(report)),
+        "alpha": report.alpha,
+        "assertions": report.assertions,
+        "on_inconclusive": report.on_inconclusive,
+        "complete": report.complete,
+        "notes": list(report.notes),
+        "runs": [_fixed(run) for run in report.runs],
+        "comparisons": [json.loads(c.to_json()) for c in report.comparisons],
+        "errors": [dataclasses.asdict(e) for e in report.errors],
+        "measured": {"runs": [_measured(run) for run in report.runs]},
+    }
+
+
+def dumps(report: SessionReport) -> str:
+    """The report as JSON: keys sorted, indented, with a line end at the end."""
+    return (
+        json.dumps(to_dict(report), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+        + "\n"
+    )
+
+
+def write(report: SessionReport, path: Path) -> None:
+    """Write the report to ``path`` so that a reader never meets half of it.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    atomic.write_text(path, dumps(report))
+
+
+def read(path: Path) -> SessionReport:
+    """Read what :func:`write` wrote.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a report, or one of another schema.
+    """
+    data = json.loads(path.read_text(encoding="utf-8"))
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise ValueError(
+            f"{path}: schema is {schema!r}, this version of pytest-modellab reads {SCHEMA}"
+        )
+    pairs = zip(data["runs"], data["measured"]["runs"], strict=True)
+    return SessionReport(
+        runs=tuple(_run(fixed, measured) for fixed, measured in pairs),
+        comparisons=tuple(Comparison.from_json(json.dumps(c)) for c in data["comparisons"]),
+        errors=tuple(TestError(**e) for e in data["errors"]),
+        alpha=data["alpha"],
+        assertions=data["assertions"],
+        on_inconclusive=data["on_inconclusive"],
+        complete=data["complete"],
+        notes=tuple(data["notes"]),
+    )
+
+
+def _fixed(run: RunSummary) -> dict[str, Any]:
+    fields = {f.name: getattr(run, f.name) for f in dataclasses.fields(run)}
+    del fields["cached"]
+    return {
+        **fields,
+        "capabilities": [dataclasses.asdict(b) for b in run.capabilities],
+        "buckets": [dataclasses.asdict(b) for b in run.buckets],
+        "probes": {k: v for k, v in run.probes.items() if k in FIXED_PROBES},
+        "environment": {k: v for k, v in run.environment.items() if k not in MEASURED_ENVIRONMENT},
+    }
+
+
+def _measured(run: RunSummary) -> dict[str, Any]:
+    return {
+        "variant": run.variant,
+        "task_set": run.task_set,
+        "cached": run.cached,
+        "probes": {k: v for k, v in run.probes.items() if k not in FIXED_PROBES},
+        "environment": {k: v for k, v in run.environment.items() if k in MEASURED_ENVIRONMENT},
+    }
+
+
+def _run(fixed: Mapping[str, Any], measured: Mapping[str, Any]) -> RunSummary:
+    return RunSummary(
+        **{
+            **fixed,
+            "capabilities": tuple(BucketScore(**b) for b in fixed["capabilities"]),
+            "buckets": tuple(BucketScore(**b) for b in fixed["buckets"]),
+            "probes": {**fixed["probes"], **measured["probes"]},
+            "environment": {**fixed["environment"], **measured["environment"]},
+            "cached": measured["cached"],
+        }
+    )

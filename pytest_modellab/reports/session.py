@@ -1,0 +1,378 @@
+"""What one session found, in an order that no scheduler can change, and what to say about it.
+
+Every report starts from :class:`SessionReport`. It sorts what it is given, so that a serial run
+and a parallel one report the same bytes, and the helpers below it word the same fact the same way
+everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal
+
+from pytest_modellab.comparison import Comparison
+from pytest_modellab.gate.results import Figures
+from pytest_modellab.records import RunSummary
+
+SessionVerdict = Literal["block", "error", "pass", "inconclusive"]
+
+OWN_BASELINE = "own baseline"
+"""``Comparison.against`` of a variant that is compared with its own accepted run."""
+
+ACCEPT_COMMAND = "pytest suites --modellab-update"
+
+
+@dataclasses.dataclass(frozen=True)
+class TestError:
+    """A test that reached no verdict.
+
+    Attributes:
+        test: the test's node id.
+        variant: the variant under test, or None where the test died before it was known.
+        message: what the exception said.
+        kind: the exception's class name, for example ``BaselineMissing``; may be empty.
+    """
+
+    __test__: ClassVar[bool] = False  # not a test class, whatever pytest makes of the name
+
+    test: str
+    variant: str | None
+    message: str
+    kind: str = ""
+
+    @property
+    def missing_baseline(self) -> bool:
+        """True where recording a baseline is all that is missing."""
+        return self.kind == "BaselineMissing" or (
+            not self.kind and "BaselineMissing" in self.message
+        )
+
+    @property
+    def summary(self) -> str:
+        """The message's first line."""
+        return next((line.strip() for line in self.message.splitlines() if line.strip()), "")
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionReport:
+    """Everything that a report shows; equal whatever order its parts were collected in.
+
+    Attributes:
+        runs: sorted by strategy, then name; one that several processes report is kept once.
+        comparisons: sorted by task set, candidate, assertion, against and capability.
+        errors: tests without a verdict, sorted by test.
+        alpha: the run's risk of any false block.
+        assertions: how many assertions share it.
+        on_inconclusive: ``fail``, ``warn`` or ``pass``.
+        complete: False where tests that were collected never reported.
+        notes: what concerns the whole session.
+    """
+
+    runs: tuple[RunSummary, ...]
+    comparisons: tuple[Comparison, ...]
+    errors: tuple[TestError, ...]
+    alpha: float
+    assertions: int
+    on_inconclusive: str
+    complete: bool
+    notes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name, value in (
+            ("runs", _merged(self.runs)),
+            ("comparisons", sorted(self.comparisons, key=_comparison_key)),
+            ("errors", sorted(self.errors, key=lambda e: (e.test, e.variant or "", e.message))),
+            ("notes", sorted(set(self.notes))),
+        ):
+            object.__setattr__(self, name, tuple(value))
+
+    @property
+    def verdict(self) -> SessionVerdict:
+        """Block before error before the rest; an incomplete run never passes."""
+        found = _verdict(self.comparisons, self.errors)
+        return "inconclusive" if found == "pass" and not self.complete else found
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Every variant that was run or judged or failed, in the order of the runs."""
+        names = [run.variant for run in self.runs]
+        names += [c.candidate for c in self.comparisons]
+        names += [e.variant for e in self.errors if e.variant is not None]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def task_sets(self) -> tuple[str, ...]:
+        """Names of all task sets, sorted."""
+        return tuple(
+            sorted({r.task_set for r in self.runs} | {c.task_set for c in self.comparisons})
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Undecided:
+    """What it would take to settle the inconclusive ones of some comparisons.
+
+    Attributes:
+        count: inconclusive comparisons.
+        total: all comparisons looked at.
+        mde: the largest detectable drop among them, None where no drop can be detected.
+        mde_of: what that comparison judged.
+        more: most further samples that one of them needs, None where none can be settled so.
+        more_of: what that comparison judged.
+        stuck: how many of them no number of samples is known to settle.
+        no_margin: True where one of those has an allowed drop of 0, at which nothing can pass.
+    """
+
+    count: int
+    total: int
+    mde: float | None
+    mde_of: str
+    more: int | None
+    more_of: str
+    stuck: int
+    no_margin: bool
+
+    def __str__(self) -> str:
+        parts = [f"{self.count} of {self.total} undecided"]
+        if self.mde is None:
+            parts.append("too few samples to notice any drop")
+        else:
+            where = f" ({self.mde_of})" if self.count > 1 else ""
+            parts.append(f"smallest drop that shows is {number(self.mde)}{where}")
+        if self.more is not None:
+            most, where = ("up to ", f" ({self.more_of})") if self.count > 1 else ("about ", "")
+            parts.append(f"{most}{self.more} more samples would settle it{where}")
+        if self.stuck:
+            which = "" if self.count == self.stuck else f"{self.stuck} of them "
+            parts.append(
+                f"{which}cannot pass at an allowed drop of 0, set a margin"
+                if self.no_margin
+                else f"{which}may stay undecided with any number of samples"
+            )
+        return "; ".join(parts)
+
+
+def undecided(comparisons: Iterable[Comparison]) -> Undecided | None:
+    """Sum up the inconclusive ones of ``comparisons``, or None where all are settled."""
+    judged = tuple(comparisons)
+    found = [(c, deciding(c)) for c in judged if c.verdict == "inconclusive"]
+    if not found:
+        return None
+    figures = [(figure, subject(c)) for c, figure in found if figure is not None]
+    detectable = [(f.mde, name) for f, name in figures if f.mde is not None]
+    needed = [(f.samples_needed - f.n, name) for f, name in figures if f.samples_needed is not None]
+    stuck = [f for f, _ in figures if f.samples_needed is None]
+    mde, mde_of = max(detectable, key=lambda pair: pair[0], default=(None, ""))
+    more, more_of = max(needed, key=lambda pair: pair[0], default=(None, ""))
+    return Undecided(
+        count=len(found),
+        total=len(judged),
+        mde=mde,
+        mde_of=mde_of,
+        more=more,
+        more_of=more_of,
+        stuck=len(stuck),
+        no_margin=any(f.floor is None and f.margin == 0.0 for f in stuck),
+    )
+
+
+def deciding(comparison: Comparison) -> Figures | None:
+    """The figures that the verdict rests on most, None for a comparison without figures.
+
+    Of those that share the verdict, the ones with the smallest adjusted p.
+    """
+    own = [f for f in comparison.figures if f.verdict == comparison.verdict]
+    return min(own or comparison.figures, key=lambda f: (f.p_adjusted, f.name), default=None)
+
+
+def subject(comparison: Comparison) -> str:
+    """What was judged: a capability, the worst bucket, or all samples."""
+    if comparison.assertion == "worst_bucket":
+        return "worst bucket" + (f" of {comparison.capability}" if comparison.capability else "")
+    return comparison.capability or "all samples"
+
+
+def number(value: float) -> str:
+    """A score, drop or level for a reader: at most three significant digits, no exponent.
+
+    ``0.0050 → 0.005``, ``0.31 → 0.31``, ``-0.0004 → -0.0004``.
+    """
+    text = f"{value:.3g}"
+    if "e" in text:
+        text = f"{value:.8f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 sample``, ``2 samples``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """``a, b, c, d and 3 more``, each name once, in the order given."""
+    known = list(dict.fromkeys(names))
+    shown = ", ".join(known[:most])
+    return f"{shown} and {len(known) - most} more" if len(known) > most else shown
+
+
+def headline(report: SessionReport) -> str:
+    """One sentence, the verdict first."""
+    total = len(report.comparisons)
+    unfinished = "" if report.complete else "; the run did not complete"
+    blocked = [c for c in report.comparisons if c.verdict == "block"]
+    if blocked:
+        what = listed(f"{c.candidate} ({subject(c)})" for c in blocked)
+        return f"BLOCK: {len(blocked)} of {plural(total, 'comparison')}: {what}{unfinished}."
+    if report.errors:
+        variants = listed(e.variant for e in report.errors if e.variant is not None)
+        where = f" ({variants})" if variants else ""
+        count = len(report.errors)
+        return f"ERROR: {plural(count, 'test')} reached no verdict{where}{unfinished}."
+    if not total:
+        return f"INCONCLUSIVE: nothing was compared{unfinished}."
+    if report.verdict == "pass":
+        variants = plural(len({c.candidate for c in report.comparisons}), "variant")
+        every = "the comparison" if total == 1 else f"all {total} comparisons"
+        return f"PASS: {every} of {variants} passed."
+    open_ = sum(c.verdict == "inconclusive" for c in report.comparisons)
+    if not open_:
+        return f"INCONCLUSIVE: {total} of {plural(total, 'comparison')} passed{unfinished}."
+    return (
+        f"INCONCLUSIVE: {open_} of {plural(total, 'comparison')} could not be settled, "
+        f"none blocks{unfinished}."
+    )
+
+
+def variant_verdict(
+    report: SessionReport, variant: str, task_set: str | None = None
+) -> SessionVerdict | None:
+    """The verdict on one variant, on one task set or on all.
+
+    Args:
+        report: the session.
+        variant: the variant's name.
+        task_set: the task set's name; None for all. Errors count towards every task set.
+
+    Returns:
+        As for the whole session, or None where the variant was run but nothing judged it.
+    """
+    comparisons = of_variant(report, variant, task_set)
+    errors = [e for e in report.errors if e.variant == variant]
+    return _verdict(comparisons, errors) if comparisons or errors else None
+
+
+def of_variant(
+    report: SessionReport, variant: str, task_set: str | None = None
+) -> tuple[Comparison, ...]:
+    """The comparisons of one variant, on one task set or on all."""
+    return tuple(
+        c for c in report.comparisons if c.candidate == variant and task_set in (None, c.task_set)
+    )
+
+
+def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[str, ...]:
+    """What to do next, the most urgent first; empty where all is well.
+
+    Args:
+        report: the session.
+        open_questions: False leaves out what would settle the inconclusive comparisons.
+    """
+    lines = []
+    for variant in report.variants:
+        blocked = [c for c in of_variant(report, variant) if c.verdict == "block"]
+        for own, group in (
+            ("own", [c for c in blocked if c.against == OWN_BASELINE and not _is_floor(c)]),
+            ("base", [c for c in blocked if c.against != OWN_BASELINE and not _is_floor(c)]),
+            ("floor", [c for c in blocked if _is_floor(c)]),
+        ):
+            if group:
+                lines.append(_after_block(variant, own, group))
+    missing = [e for e in report.errors if e.missing_baseline]
+    if missing:
+        variants = listed(e.variant for e in missing if e.variant is not None)
+        whose = f" of {variants}" if variants else ""
+        lines.append(f"record the missing baseline{whose}: {ACCEPT_COMMAND}")
+    lines += [
+        f"mend {error.variant or error.test}: {error.summary}"
+        for error in report.errors
+        if not error.missing_baseline
+    ]
+    if not report.complete:
+        lines.append("run again: not every test reported, and no baseline was written")
+    for variant in report.variants if open_questions else ():
+        found = undecided(of_variant(report, variant))
+        if found is not None:
+            lines.append(f"{variant}: {found}")
+    recorded = sorted({run.recorded for run in report.runs if run.recorded is not None})
+    if recorded:
+        noun = "baseline" if len(recorded) == 1 else "baselines"
+        lines.append(f"review and commit the recorded {noun}: {listed(recorded)}")
+    return tuple(dict.fromkeys(lines))
+
+
+def _after_block(variant: str, against: str, blocked: Sequence[Comparison]) -> str:
+    falls = []
+    for comparison in blocked:
+        figure = deciding(comparison)
+        if figure is None:
+            falls.append(subject(comparison))
+            continue
+        named = comparison.capability or figure.name
+        name = "all samples" if named == "all" else named
+        if figure.baseline is None:
+            ends = f"{figure.candidate:.2f} < {figure.floor or 0.0:.2f}"
+        else:
+            ends = f"{figure.baseline:.2f} -> {figure.candidate:.2f}"
+        falls.append(f"{name} {ends}")
+    what = listed(falls)
+    if against == "floor":
+        return f"{variant} is under the floor: {what}; look at the samples it got wrong"
+    if against == "own":
+        return (
+            f"{variant} fell: {what}; look at the flipped samples; "
+            "if the drop is wanted, accept it with --modellab-update"
+        )
+    return (
+        f"{variant} fell against {listed(c.against for c in blocked)}: {what}; look at the flipped "
+        "samples; if the drop is wanted, allow it with margin or capability_margin"
+    )
+
+
+def _is_floor(comparison: Comparison) -> bool:
+    figure = deciding(comparison)
+    return comparison.against == "floor" or (figure is not None and figure.floor is not None)
+
+
+def _verdict(comparisons: Sequence[Comparison], errors: Sequence[TestError]) -> SessionVerdict:
+    verdicts = {c.verdict for c in comparisons}
+    if "block" in verdicts:
+        return "block"
+    if errors:
+        return "error"
+    return "pass" if verdicts == {"pass"} else "inconclusive"
+
+
+def _merged(runs: Iterable[RunSummary]) -> list[RunSummary]:
+    """Sorted; of one run that was also read from the store elsewhere, the one that ran it."""
+    kept: dict[tuple[str, ...], RunSummary] = {}
+    for run in sorted(runs, key=lambda r: (_run_key(r), r.cached, r.recorded or "")):
+        first = kept.setdefault(_run_key(run), run)
+        if first.recorded is None and run.recorded is not None:
+            kept[_run_key(run)] = dataclasses.replace(first, recorded=run.recorded)
+    return list(kept.values())
+
+
+def _run_key(run: RunSummary) -> tuple[str, ...]:
+    return (run.strategy, run.variant, run.task_set, run.task_set_version, run.fingerprint)
+
+
+def _comparison_key(comparison: Comparison) -> tuple[str, ...]:
+    return (
+        comparison.task_set,
+        comparison.candidate,
+        comparison.assertion,
+        comparison.against,
+        comparison.capability or "",
+        comparison.test,
+    )

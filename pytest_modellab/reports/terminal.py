@@ -1,0 +1,140 @@
+"""The section at the end of pytest's output."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from pytest_modellab.records import RunSummary
+from pytest_modellab.reports.session import (
+    SessionReport,
+    SessionVerdict,
+    TestError,
+    headline,
+    next_step,
+    number,
+    of_variant,
+    plural,
+    subject,
+    undecided,
+    variant_verdict,
+)
+from pytest_modellab.reports.table import reason, visible
+
+Line = tuple[str, dict[str, bool]]
+"""Text and the markup of pytest's terminal writer, which knows NO_COLOR and FORCE_COLOR."""
+
+TITLE = "model gate"
+
+MARKUP: dict[SessionVerdict | None, dict[str, bool]] = {
+    "pass": {"green": True},
+    "block": {"red": True, "bold": True},
+    "error": {"red": True},
+    "inconclusive": {"yellow": True},
+    None: {},
+}
+
+
+class Writer(Protocol):
+    """What is used of pytest's ``TerminalReporter``."""
+
+    def section(self, title: str, sep: str = ..., **markup: bool) -> None:
+        """Write a ruled title."""
+
+    def line(self, msg: str, **markup: bool) -> None:
+        """Write one line."""
+
+
+def write(report: SessionReport, writer: Writer | Any) -> None:
+    """Write the section, or nothing where the session has nothing to report."""
+    found = lines(report)
+    if found:
+        writer.section(TITLE)
+        for text, markup in found:
+            writer.line(text, **markup)
+
+
+def lines(report: SessionReport) -> list[Line]:
+    """The section's lines; empty for a session that ran and judged nothing."""
+    if not (report.runs or report.comparisons or report.errors or report.notes):
+        return []
+    found: list[Line] = []
+    for variant in report.variants:
+        found += _variant(report, variant)
+    found += [_error(error) for error in report.errors if error.variant is None]
+    found += [(f"note: {visible(note)}", {"yellow": True}) for note in report.notes]
+    if report.assertions:
+        found.append((alpha_line(report), {}))
+    verdict = report.verdict
+    found.append((headline(report), {**MARKUP[verdict], "bold": True}))
+    steps = next_step(report, open_questions=False)
+    if steps:
+        found.append(("next:", {"bold": True}))
+        found += [(f"  {visible(step)}", {}) for step in steps]
+    return found
+
+
+def alpha_line(report: SessionReport) -> str:
+    """How the run's risk of a false block is shared."""
+    text = f"alpha {number(report.alpha)} shared by {plural(report.assertions, 'assertion')}"
+    if report.assertions < 2:
+        return text
+    return f"{text}: {number(report.alpha / report.assertions)} each"
+
+
+def run_line(report: SessionReport, run: RunSummary) -> str:
+    """``[Quantized] nf4  success=0.61 ±0.02  worst=arithmetic/hard 0.32  … -> PASS``."""
+    parts = [f"[{run.kind.capitalize()}] {run.variant}"]
+    if len(report.task_sets) > 1:
+        parts.append(run.task_set)
+    parts.append(f"success={run.mean:.2f} ±{run.stderr:.2f}")
+    if run.buckets:
+        parts.append(f"worst={run.worst.name} {run.worst.mean:.2f}")
+    parts += measurements(run)
+    if run.missing:
+        parts.append(f"{plural(run.missing, 'sample')} without a score")
+    verdict = variant_verdict(report, run.variant, run.task_set)
+    end = verdict.upper() if verdict is not None else "not judged"
+    if run.recorded is not None:
+        end = f"{end}, baseline recorded" if verdict is not None else "baseline recorded"
+    return f"{'  '.join(parts)}  -> {end}"
+
+
+def measurements(run: RunSummary) -> list[str]:
+    """Latency and size for a reader, as far as they were measured."""
+    parts = []
+    seconds, size = run.probes.get("seconds"), run.probes.get("parameter_bytes")
+    if seconds is not None and run.n:
+        stored = " (stored)" if run.cached else ""
+        milliseconds = 1000 * seconds / run.n
+        digits = 0 if milliseconds >= 10 else 1
+        parts.append(f"{milliseconds:.{digits}f} ms/sample{stored}")
+    if size is not None:
+        gigabytes = size / 1e9
+        parts.append(f"memory={gigabytes:.{2 if gigabytes >= 0.1 else 3}f}GB")
+    return parts
+
+
+def _variant(report: SessionReport, variant: str) -> list[Line]:
+    found: list[Line] = []
+    comparisons = of_variant(report, variant)
+    runs = [run for run in report.runs if run.variant == variant]
+    for run in runs:
+        verdict = variant_verdict(report, variant, run.task_set)
+        found.append((run_line(report, run), MARKUP[verdict]))
+    if not runs:
+        verdict = variant_verdict(report, variant)
+        end = verdict.upper() if verdict is not None else "not judged"
+        found.append((f"{variant}  -> {end}", MARKUP[verdict]))
+    for comparison in comparisons:
+        if comparison.verdict == "block":
+            what = f"{subject(comparison)} against {comparison.against}"
+            text = f"  BLOCK {what}: {visible(reason(comparison))}"
+            found.append((text, MARKUP["block"]))
+    open_ = undecided(comparisons)
+    if open_ is not None:
+        found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))
+    return found + [_error(error) for error in report.errors if error.variant == variant]
+
+
+def _error(error: TestError) -> Line:
+    return f"  ERROR {error.test}: {visible(error.summary)}", MARKUP["error"]

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.reports import markdown
+from pytest_modellab.reports.session import TestError
+
+Make = Callable[..., Any]
+
+HEAD = (
+    "| variant | success | worst bucket | against own baseline | against base | floor "
+    "| measured | verdict |\n"
+    "| --- | ---: | --- | --- | --- | --- | --- | --- |\n"
+)
+
+
+def test_an_empty_report(report: Make) -> None:
+    assert markdown.render(report(assertions=0)) == (
+        "## Model gate: INCONCLUSIVE\n\nnothing was compared.\n"
+    )
+
+
+def test_all_well_fits_a_screen(report: Make, run: Make, comparison: Make, figures: Make) -> None:
+    floor = figures(
+        name="code/hard", baseline=None, candidate=0.5, floor=0.3, score_low=0.35, verdict="pass"
+    )
+    found = markdown.render(
+        report(
+            runs=(run(),),
+            comparisons=(
+                comparison("pass"),
+                comparison("pass", against="baseline of prompting", capability="code"),
+                comparison("pass", against="baseline of prompting", capability="logic"),
+                comparison("pass", assertion="worst_bucket", against="floor", figures=(floor,)),
+            ),
+        )
+    )
+    assert found.startswith(
+        "## Model gate: PASS\n"
+        "\n"
+        "all 4 comparisons of 1 variant passed.\n"
+        "\n"
+        "### assistant_core_v2\n"
+        "\n" + HEAD + "| nf4 (quantized) | 0.61 ± 0.02 | arithmetic/hard 0.32 | pass, drop -0.010 "
+        "| 2 pass | pass | 31 ms/sample, memory=0.11GB | **PASS** |\n"
+        "\n"
+        "<details>\n"
+        "<summary>4 passed</summary>\n"
+        "\n"
+        "- nf4 against baseline of prompting, assistant_core_v2, code: PASS: arithmetic rose from "
+        "0.62 to 0.63 (n = 66); with 95% confidence the drop is at most 0.018, and 0.02 is allowed"
+    )
+    assert found.endswith(
+        "</details>\n\n<sub>alpha 0.05 shared by 10 assertions: 0.005 each</sub>\n"
+    )
+    outside = found.split("<details>")[0] + found.split("</details>")[1]
+    assert len(outside.splitlines()) < 20
+
+
+def test_a_block_shows_its_tables(report: Make, run: Make, comparison: Make, flip: Make) -> None:
+    found = markdown.render(
+        report(
+            runs=(run(), run(variant="base", strategy="a", recorded="b.json", probes={})),
+            comparisons=(
+                comparison("block", flips=(flip(),)),
+                comparison("inconclusive", capability="code"),
+            ),
+            errors=(TestError("t.py::test[int8|x]", "int8", "cannot *load*\ntrace"),),
+            notes=("a note",),
+        )
+    )
+    lines = found.splitlines()
+    assert lines[0] == "## Model gate: BLOCK"
+    assert lines[2] == "1 of 2 comparisons: nf4 (arithmetic)."
+    assert (
+        "| base (quantized) | 0.61 ± 0.02 | arithmetic/hard 0.32 | – | – | – | – "
+        "| baseline recorded |" in lines
+    )
+    assert "### Blocked" in lines
+    assert "**nf4 against own baseline, assistant_core_v2, arithmetic: BLOCK**" in lines
+    assert any(line.startswith("| arithmetic-hard-003 | 1 -> 0 |") for line in lines)
+    assert "- <code>t.py&#58;&#58;test&#91;int8&#124;x&#93;</code>: cannot &#42;load&#42;" in lines
+    assert "<summary>1 inconclusive</summary>" in lines
+    assert lines[-1] == "<sub>note: a note</sub>"
+    assert found.index("### Blocked") < found.index("<details>")
+
+
+def test_a_variant_judged_without_a_run(report: Make, comparison: Make) -> None:
+    found = markdown.render(report(comparisons=(comparison("pass"),)))
+    assert "| nf4 | – | – | pass, drop -0.010 | – | – | – | **PASS** |" in found
+
+
+def test_written_at_once(report: Make, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "summary.md"
+    markdown.write(report(), path)
+    assert path.read_text(encoding="utf-8") == markdown.render(report())
+    assert list(path.parent.iterdir()) == [path]

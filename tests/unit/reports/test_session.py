@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_modellab.reports.session import (
+    TestError,
+    deciding,
+    headline,
+    listed,
+    next_step,
+    number,
+    undecided,
+    variant_verdict,
+)
+
+Make = Callable[..., Any]
+
+BROKEN = TestError(
+    "suites/test_q.py::test_capability[int8]", "int8", "cannot load\nmore", "OSError"
+)
+MISSING = TestError(
+    "suites/test_q.py::test_capability[fp4]", "fp4", "no baseline yet", "BaselineMissing"
+)
+
+
+def test_an_empty_report_is_inconclusive(report: Make) -> None:
+    empty = report()
+    assert empty.verdict == "inconclusive"
+    assert headline(empty) == "INCONCLUSIVE: nothing was compared."
+    assert next_step(empty) == ()
+    assert empty.variants == empty.task_sets == ()
+
+
+def test_block_comes_before_error_before_pass(report: Make, comparison: Make) -> None:
+    passed, blocked = comparison("pass"), comparison("block")
+    assert report(comparisons=(passed,)).verdict == "pass"
+    assert report(comparisons=(passed, comparison("inconclusive"))).verdict == "inconclusive"
+    assert report(comparisons=(passed,), errors=(BROKEN,)).verdict == "error"
+    assert report(comparisons=(passed, blocked), errors=(BROKEN,)).verdict == "block"
+
+
+def test_an_incomplete_run_never_passes(report: Make, comparison: Make) -> None:
+    cut = report(comparisons=(comparison("pass"),), complete=False)
+    assert cut.verdict == "inconclusive"
+    assert headline(cut) == ("INCONCLUSIVE: 1 of 1 comparison passed; the run did not complete.")
+    assert next_step(cut) == ("run again: not every test reported, and no baseline was written",)
+
+
+def test_headlines(report: Make, comparison: Make) -> None:
+    passed = [comparison("pass", capability=name) for name in ("code", "logic")]
+    assert headline(report(comparisons=passed)) == "PASS: all 2 comparisons of 1 variant passed."
+    assert headline(report(comparisons=[*passed, comparison("inconclusive")])) == (
+        "INCONCLUSIVE: 1 of 3 comparisons could not be settled, none blocks."
+    )
+    assert headline(report(comparisons=[*passed, comparison("block")])) == (
+        "BLOCK: 1 of 3 comparisons: nf4 (arithmetic)."
+    )
+    assert headline(report(comparisons=passed, errors=(BROKEN,))) == (
+        "ERROR: 1 test reached no verdict (int8)."
+    )
+
+
+def test_variant_verdicts(report: Make, comparison: Make, run: Make) -> None:
+    found = report(
+        runs=(run(), run(variant="prompting", kind="prompted", strategy="prompting")),
+        comparisons=(
+            comparison("pass"),
+            comparison("block", task_set="other"),
+        ),
+        errors=(BROKEN,),
+    )
+    assert found.variants == ("prompting", "nf4", "int8")
+    assert variant_verdict(found, "nf4") == "block"
+    assert variant_verdict(found, "nf4", "assistant_core_v2") == "pass"
+    assert variant_verdict(found, "int8") == "error"
+    assert variant_verdict(found, "prompting") is None
+
+
+def test_what_to_do_next(report: Make, comparison: Make, figures: Make, run: Make) -> None:
+    floor = figures(
+        name="arithmetic/hard", n=22, baseline=None, candidate=0.09, floor=0.3, drop=0.21
+    )
+    found = report(
+        runs=(run(recorded="baselines/assistant_core_v2/nf4.json"),),
+        comparisons=(
+            comparison("block"),
+            comparison(
+                "block",
+                against="baseline of prompting",
+                capability=None,
+                figures=(figures(name="all"),),
+            ),
+            comparison(
+                "block",
+                assertion="worst_bucket",
+                against="floor",
+                capability=None,
+                figures=(floor,),
+            ),
+            comparison("inconclusive", capability="code"),
+        ),
+        errors=(BROKEN, MISSING),
+        complete=False,
+    )
+    assert next_step(found) == (
+        (
+            "nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is "
+            "wanted, accept it with --modellab-update"
+        ),
+        (
+            "nf4 fell against baseline of prompting: all samples 0.62 -> 0.41; look at the flipped "
+            "samples; if the drop is wanted, allow it with margin or capability_margin"
+        ),
+        "nf4 is under the floor: arithmetic/hard 0.09 < 0.30; look at the samples it got wrong",
+        "record the missing baseline of fp4: pytest suites --modellab-update",
+        "mend int8: cannot load",
+        "run again: not every test reported, and no baseline was written",
+        (
+            "nf4: 1 of 4 undecided; smallest drop that shows is 0.15; about 310 more samples would "
+            "settle it"
+        ),
+        "review and commit the recorded baseline: baselines/assistant_core_v2/nf4.json",
+    )
+
+
+def test_undecided_sums_up_the_worst(comparison: Make, figures: Make) -> None:
+    assert undecided([comparison("pass")]) is None
+    open_ = {"verdict": "inconclusive", "candidate": 0.6, "drop": 0.02}
+    found = undecided(
+        [
+            comparison("pass", capability="reading"),
+            comparison(
+                "inconclusive",
+                capability="code",
+                figures=(figures(**open_, mde=0.12, samples_needed=100),),
+            ),
+            comparison(
+                "inconclusive",
+                capability="logic",
+                figures=(figures(**open_, mde=0.2, samples_needed=None),),
+            ),
+        ]
+    )
+    assert str(found) == (
+        "2 of 3 undecided; smallest drop that shows is 0.2 (logic); up to 34 more samples would "
+        "settle it (code); 1 of them cannot pass at an allowed drop of 0, set a margin"
+    )
+    few = figures(**open_, mde=None, margin=0.02)
+    assert str(undecided([comparison("inconclusive", figures=(few,))])) == (
+        "1 of 1 undecided; too few samples to notice any drop; "
+        "may stay undecided with any number of samples"
+    )
+
+
+def test_order_does_not_matter(report: Make, comparison: Make, run: Make) -> None:
+    runs = [run(), run(variant="a"), run(strategy="prompting", variant="z")]
+    comparisons = [
+        comparison("pass", capability=capability, against=against)
+        for capability in (None, "code", "logic")
+        for against in ("own baseline", "baseline of prompting")
+    ]
+    notes = ["b", "a", "b"]
+    one = report(runs=runs, comparisons=comparisons, errors=(BROKEN, MISSING), notes=notes)
+    other = report(
+        runs=runs[::-1], comparisons=comparisons[::-1], errors=(MISSING, BROKEN), notes=notes[:2]
+    )
+    assert one == other
+    assert [r.variant for r in one.runs] == ["z", "a", "nf4"]
+    assert one.notes == ("a", "b")
+
+
+def test_a_run_reported_by_two_processes_is_kept_once(report: Make, run: Make) -> None:
+    ran = run(cached=False)
+    stored = run(cached=True, recorded="baselines/x.json", probes={})
+    for runs in ((ran, stored), (stored, ran)):
+        (kept,) = report(runs=runs).runs
+        assert not kept.cached
+        assert kept.probes == ran.probes
+        assert kept.recorded == "baselines/x.json"
+
+
+def test_the_smallest_p_decides(comparison: Make, figures: Make) -> None:
+    both = (figures(name="b", p_adjusted=0.002), figures(name="a", p_adjusted=0.001))
+    best = figures(name="c", p_adjusted=0.0, verdict="inconclusive")
+    found = deciding(comparison("block", figures=(*both, best)))
+    assert found is not None
+    assert found.name == "a"
+    assert deciding(comparison("block", figures=())) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.005, "0.005"), (0.31, "0.31"), (1.0, "1"), (0.0, "0"), (-0.0, "0"), (2e-6, "0.000002")],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_lists_are_cut() -> None:
+    assert listed("aabcdef") == "a, b, c, d and 2 more"
+    assert listed([]) == ""
+
+
+def test_errors_know_a_missing_baseline() -> None:
+    assert MISSING.missing_baseline
+    assert not BROKEN.missing_baseline
+    assert TestError("t", None, "pytest_modellab.errors.BaselineMissing: no").missing_baseline
+    assert TestError("t", None, "\n").summary == ""

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_modellab.reports import terminal
+from pytest_modellab.reports.session import TestError
+
+Make = Callable[..., Any]
+
+
+class Writer:
+    def __init__(self) -> None:
+        self.written: list[tuple[str, dict[str, bool]]] = []
+
+    def section(self, title: str, sep: str = "=", **markup: bool) -> None:
+        self.written.append((f"{sep} {title}", markup))
+
+    def line(self, msg: str, **markup: bool) -> None:
+        self.written.append((msg, markup))
+
+
+def test_nothing_is_written_for_an_empty_session(report: Make) -> None:
+    writer = Writer()
+    terminal.write(report(), writer)
+    assert writer.written == []
+
+
+def test_a_passing_variant(report: Make, run: Make, comparison: Make) -> None:
+    writer = Writer()
+    terminal.write(report(runs=(run(),), comparisons=(comparison("pass"),)), writer)
+    assert writer.written == [
+        ("= model gate", {}),
+        (
+            (
+                "[Quantized] nf4  success=0.61 ±0.02  worst=arithmetic/hard 0.32  31 ms/sample  "
+                "memory=0.11GB  -> PASS"
+            ),
+            {"green": True},
+        ),
+        ("alpha 0.05 shared by 10 assertions: 0.005 each", {}),
+        ("PASS: the comparison of 1 variant passed.", {"green": True, "bold": True}),
+    ]
+
+
+def test_findings_stand_under_their_variant(report: Make, run: Make, comparison: Make) -> None:
+    found = terminal.lines(
+        report(
+            runs=(
+                run(missing=1, cached=True),
+                run(variant="base", kind="prompted", strategy="prompting", recorded="b.json"),
+            ),
+            comparisons=(
+                comparison("block"),
+                comparison("inconclusive", capability="code"),
+                comparison("inconclusive", capability="logic"),
+            ),
+            errors=(
+                TestError("t.py::test_x[int8]", "int8", "cannot load\ntrace", "VariantLoadError"),
+                TestError("t.py::test_y", None, "worker died"),
+            ),
+            notes=("latency is not valid under xdist",),
+        )
+    )
+    assert [text for text, _ in found] == [
+        (
+            "[Prompted] base  success=0.61 ±0.02  worst=arithmetic/hard 0.32  31 ms/sample  "
+            "memory=0.11GB  -> baseline recorded"
+        ),
+        (
+            "[Quantized] nf4  success=0.61 ±0.02  worst=arithmetic/hard 0.32  31 ms/sample (stored)  "
+            "memory=0.11GB  1 sample without a score  -> BLOCK"
+        ),
+        (
+            "  BLOCK arithmetic against own baseline: arithmetic fell from 0.62 to 0.41 (n = 66); a "
+            "drop this large happens by chance in 1 of 1000 runs; the allowed risk here is 1 in 200"
+        ),
+        (
+            "  INCONCLUSIVE 2 of 3 undecided; smallest drop that shows is 0.15 (code); up to 310 more "
+            "samples would settle it (code)"
+        ),
+        "int8  -> ERROR",
+        "  ERROR t.py::test_x[int8]: cannot load",
+        "  ERROR t.py::test_y: worker died",
+        "note: latency is not valid under xdist",
+        "alpha 0.05 shared by 10 assertions: 0.005 each",
+        "BLOCK: 1 of 3 comparisons: nf4 (arithmetic).",
+        "next:",
+        (
+            "  nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is wanted, "
+            "accept it with --modellab-update"
+        ),
+        "  mend int8: cannot load",
+        "  mend t.py::test_y: worker died",
+        "  review and commit the recorded baseline: b.json",
+    ]
+    markup = dict(found)
+    assert markup["int8  -> ERROR"] == {"red": True}
+    assert markup["BLOCK: 1 of 3 comparisons: nf4 (arithmetic)."] == {"red": True, "bold": True}
+
+
+def test_task_sets_are_named_where_there_are_several(report: Make, run: Make) -> None:
+    found = report(runs=(run(), run(task_set="retrieval")), assertions=0)
+    assert [text.split("  ")[1] for text, _ in terminal.lines(found)[:2]] == [
+        "assistant_core_v2",
+        "retrieval",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("probes", "shown"),
+    [
+        ({}, []),
+        ({"parameter_bytes": 2.69e8}, ["memory=0.27GB"]),
+        ({"parameter_bytes": 4.5e7, "seconds": 0.726}, ["1.0 ms/sample", "memory=0.045GB"]),
+    ],
+)
+def test_numbers_may_be_missing(run: Make, probes: dict[str, float], shown: list[str]) -> None:
+    assert terminal.measurements(run(probes=probes)) == shown
+
+
+def test_a_run_without_samples(report: Make, run: Make) -> None:
+    bare = run(n=0, mean=0.0, stderr=0.0, buckets=(), capabilities=())
+    assert terminal.run_line(report(runs=(bare,)), bare) == (
+        "[Quantized] nf4  success=0.00 ±0.00  memory=0.11GB  -> not judged"
+    )
+
+
+def test_one_assertion_spends_all(report: Make) -> None:
+    assert terminal.alpha_line(report(assertions=1)) == "alpha 0.05 shared by 1 assertion"
+
+
+def test_the_real_writer_takes_the_markup(
+    report: Make, run: Make, comparison: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    from _pytest._io import TerminalWriter
+
+    writer = TerminalWriter(sys.stdout)
+    for text, markup in terminal.lines(report(runs=(run(),), comparisons=(comparison("block"),))):
+        writer.line(text, **markup)
+    assert "-> BLOCK" in capsys.readouterr().out
