@@ -70,16 +70,16 @@ def test_findings_stand_under_their_variant(report: Make, run: Make, comparison:
             "memory=0.11GB  -> baseline recorded"
         ),
         (
-            "[Quantized] nf4  success=0.61 ±0.02  worst=arithmetic/hard 0.32  31 ms/sample (stored)  "
-            "memory=0.11GB  1 sample without a score  -> BLOCK"
+            "[Quantized] nf4  success=0.61 ±0.02  worst=arithmetic/hard 0.32  31 ms/sample"
+            " (stored)  memory=0.11GB  1 sample without a score  -> BLOCK"
         ),
         (
-            "  BLOCK arithmetic against own baseline: arithmetic fell from 0.62 to 0.41 (n = 66); a "
-            "drop this large happens by chance in 1 of 1000 runs; the allowed risk here is 1 in 200"
+            "  BLOCK arithmetic against own baseline: arithmetic fell from 0.62 to 0.41 (n = 66);"
+            " a drop this large happens by chance in 1 of 1000 runs; the allowed risk here is 1 in 200"
         ),
         (
-            "  INCONCLUSIVE 2 of 3 undecided; smallest drop that shows is 0.15 (code); up to 310 more "
-            "samples would settle it (code)"
+            "  INCONCLUSIVE 2 of 3 undecided; smallest drop that shows is 0.15 (code); up to 310"
+            " more samples would settle it (code)"
         ),
         "int8  -> ERROR",
         "  ERROR t.py::test_x[int8]: cannot load",
@@ -89,8 +89,8 @@ def test_findings_stand_under_their_variant(report: Make, run: Make, comparison:
         "BLOCK: 1 of 3 comparisons: nf4 (arithmetic).",
         "next:",
         (
-            "  nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is wanted, "
-            "accept it with --modellab-update"
+            "  nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is"
+            " wanted, accept it with --modellab-update"
         ),
         "  mend int8: cannot load",
         "  mend t.py::test_y: worker died",
