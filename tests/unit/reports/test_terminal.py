@@ -74,8 +74,9 @@ def test_findings_stand_under_their_variant(report: Make, run: Make, comparison:
             " (stored)  memory=0.11GB  1 sample without a score  -> BLOCK"
         ),
         (
-            "  BLOCK arithmetic against own baseline: arithmetic fell from 0.62 to 0.41 (n = 66);"
-            " a drop this large happens by chance in 1 of 1000 runs; the allowed risk here is 1 in 200"
+            "  BLOCK arithmetic against own baseline: arithmetic fell from 0.62 to 0.41 (n = 66); "
+            "a drop this large happens by chance in 1 of 1000 runs; the allowed risk here is 1 in "
+            "200"
         ),
         (
             "  INCONCLUSIVE 2 of 3 undecided; smallest drop that shows is 0.15 (code); up to 310"
