@@ -492,7 +492,7 @@ HARD: tuple[Row, ...] = (
     ),
     (
         "function",
-        "def f(a):\n    n = 0\n    for x in a:\n        if x > 9:\n            n += 1\n    return n",
+        "def f(a):\n    n = 0\n    for x in a:\n        if x > 9: n += 1\n    return n",
         "It counts the numbers above 9.",
         "It adds up the numbers above 9.",
         "It removes the numbers above 9.",
