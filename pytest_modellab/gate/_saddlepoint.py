@@ -87,9 +87,10 @@ def _tail_chunk(x: Floats, counts: Floats, starts: Ints, extra: Floats) -> Float
     ):
         if single.any():
             index = np.repeat(np.arange(starts.size), lengths)
-            ratio = np.where(single[index] & (x * side < 0.0), -x / peak[index], 0.0)
+            scale = np.where(single, -peak, 1.0)
+            ratio = np.where(single[index] & (x * side < 0.0), x / scale[index], 0.0)
             logs = np.add.reduceat(counts * np.log1p(ratio), starts)
-            logs = logs + np.log1p(np.where(single & (extra * side < 0.0), -extra / peak, 0.0))
+            logs = logs + np.log1p(np.where(single & (extra * side < 0.0), extra / scale, 0.0))
             product = np.exp(-logs[single])
             out[single] = product if side > 0.0 else 1.0 - product
 
@@ -120,6 +121,7 @@ def _solve(
     low, high = 1.0 / smallest, 1.0 / largest
     saddle = np.zeros(rows)
     second = np.ones(rows)
+    open_ = np.ones(rows, dtype=np.bool_)  # a row must not feel which others it is solved with
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for _ in range(100):
             y = x / (1.0 - saddle[index] * x)
@@ -127,12 +129,14 @@ def _solve(
             weighted = counts * y
             slope = np.add.reduceat(weighted, starts) + y0
             second = np.add.reduceat(weighted * y, starts) + y0 * y0
-            if np.all(np.abs(slope) <= 1e-10 * np.sqrt(second)):
+            open_ &= np.abs(slope) > 1e-11 * np.sqrt(second)
+            if not open_.any():
                 break
             high = np.where(slope > 0.0, saddle, high)
             low = np.where(slope <= 0.0, saddle, low)
             moved = saddle - slope / second
-            saddle = np.where((moved > low) & (moved < high), moved, 0.5 * (low + high))
+            moved = np.where((moved > low) & (moved < high), moved, 0.5 * (low + high))
+            saddle = np.where(open_, moved, saddle)
 
     out = np.empty(rows)
     exact = lengths <= INVERT_UP_TO
@@ -190,5 +194,6 @@ def _invert(x: Floats, counts: Floats, starts: Ints, extra: Floats, saddle: Floa
     z = s[:, None] + 1j * _NODES / deviation[:, None]
     logs = np.add.reduceat(counts[:, None] * np.log(1.0 - z[index] * x[:, None]), starts, axis=0)
     logs += np.log(1.0 - z * extra[:, None])
-    upper = (np.exp(-logs) / z).real @ _JACOBIAN / deviation
+    # a sum, not a product of matrices: that would round a row by its neighbours
+    upper = ((np.exp(-logs) / z).real * _JACOBIAN).sum(axis=1) / deviation
     return np.asarray(np.clip(np.where(flip > 0.0, upper, 1.0 - upper), 0.0, 1.0))

@@ -46,7 +46,7 @@ def discrete_minp(p: Floats, discordant: Ints, binary: Bools, least: Floats) -> 
         Adjusted p-values in the order given; they may exceed 1.
     """
     order = np.argsort(p, kind="stable")
-    t = p[order] * _SLACK
+    t = p[order]
     kinds = np.unique(discordant[binary])
     rank = np.arange(p.size)
     sums = np.zeros(p.size)
@@ -61,8 +61,8 @@ def discrete_minp(p: Floats, discordant: Ints, binary: Bools, least: Floats) -> 
         can = least[order][others]
         position = rank[others]
         for i in rank.tolist():
-            able = np.count_nonzero((position >= i) & (can <= t[i]))
-            sums[i] += able * p[order[i]]
+            able = np.count_nonzero((position >= i) & (can <= t[i] * _SLACK))
+            sums[i] += able * t[i]
     out = np.empty(p.size)
     out[order] = np.maximum.accumulate(sums)
     return out
@@ -78,5 +78,5 @@ def attainable(discordant: int, t: Floats) -> Floats:
     logs = gammaln(discordant + 1.0) - gammaln(k + 1.0) - gammaln(discordant - k + 1.0)
     pmf = np.exp(logs - discordant * np.log(2.0))
     cdf = np.minimum(np.cumsum(pmf), 1.0)
-    found = np.searchsorted(cdf - 0.5 * pmf, t, side="right")
+    found = np.searchsorted(cdf - 0.5 * pmf, t * _SLACK, side="right")
     return np.where(found > 0, np.append(0.0, cdf)[found], 0.0)

@@ -179,6 +179,8 @@ def _detectable(
     data: _FloorData, i: int, floor: float, level: float, variance: float
 ) -> float | None:
     n = int(data.block.samples[i])
+    if data.block.clusters[i] < 2:
+        return None
     if not data.binary[i] or n > ENUMERATE_UP_TO:
         z = float(ndtri(1.0 - level) + ndtri(POWER))
         spread = variance if not data.binary[i] else floor * (1.0 - floor)
@@ -187,18 +189,14 @@ def _detectable(
     right = _most_blocking(n, floor, level)
     if right < 0:
         return None
-    mean = _solve_mean(n, right)
+    # the mean score at which that many or fewer right answers have probability 0.8
+    mean = float(betaincinv(right + 1.0, n - right, 1.0 - POWER))
     return round(floor - mean, 4) if mean >= 0.0 else None
 
 
 def _most_blocking(n: int, floor: float, level: float) -> int:
     """Most right answers of n that block, -1 where none does."""
     return int(np.searchsorted(bdtr(np.arange(n + 1), n, floor), level, side="right")) - 1
-
-
-def _solve_mean(n: int, right: int) -> float:
-    """The mean score at which `right` or fewer right answers have probability 0.8."""
-    return float(betaincinv(right + 1.0, n - right, 1.0 - POWER))
 
 
 def _needed(

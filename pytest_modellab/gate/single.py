@@ -29,17 +29,16 @@ _GRID = np.linspace(0.0, 1.0, 7)
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
 
 
-def mid_p(losses: Ints | Floats, gains: Ints | Floats) -> Floats:
+def mid_p(losses: Ints, gains: Ints) -> Floats:
     """Mid-p McNemar: the chance of at least as many losses, ties at half.
 
     ``P(Bin(b + c, 1/2) < c) + 1/2 P(Bin(b + c, 1/2) = c)`` for b losses and c
     gains; 0.5 without any. Fagerland, Lydersen & Laake (2013), BMC Medical
     Research Methodology 13:91.
     """
-    b = np.asarray(losses, dtype=np.float64)
-    c = np.asarray(gains, dtype=np.float64)
-    at_most = bdtr(c, b + c, 0.5)
-    below = np.where(c > 0, bdtr(np.maximum(c - 1, 0), b + c, 0.5), 0.0)
+    total = losses + gains
+    at_most = bdtr(gains, total, 0.5)
+    below = np.where(gains > 0, bdtr(np.maximum(gains - 1, 0), total, 0.5), 0.0)
     return np.asarray(0.5 * (at_most + below))
 
 
