@@ -35,12 +35,20 @@ class ScoringError(ModellabError):
     """A variant's answers could not be scored."""
 
 
+class OutOfMemory(ModellabError):
+    """A batch did not fit into memory; a smaller token budget may."""
+
+
 class BaselineInvalid(ModellabError):
     """A baseline file is truncated, edited by hand, or of another schema."""
 
 
 class ComparisonRefused(ModellabError):
     """Two runs may not be compared; the message names what differs."""
+
+
+class GateUsageError(ModellabError):
+    """A test asks the gate for something that it cannot answer for."""
 
 
 class BaselineMissing(AssertionError):

@@ -9,8 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
@@ -184,6 +183,7 @@ class Output:
         tokens_in: prompt tokens.
         tokens_out: generated tokens, or tokens of all options scored.
         seconds: the sample's share of its batch's wall time, by tokens computed.
+        failed: why there is no usable answer (NaN), else empty.
     """
 
     text: str
@@ -191,6 +191,7 @@ class Output:
     tokens_in: int = 0
     tokens_out: int = 0
     seconds: float = 0.0
+    failed: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -314,6 +315,21 @@ class RunSummary:
     cached: bool = False
     recorded: str | None = None
 
+    def to_json(self) -> str:
+        """Return one line of JSON, keys sorted."""
+        data = dataclasses.asdict(
+            dataclasses.replace(self, probes=dict(self.probes), environment=dict(self.environment))
+        )
+        return canonical_json(data)
+
+    @classmethod
+    def from_json(cls, text: str) -> RunSummary:
+        """Read what :meth:`to_json` wrote."""
+        data = json.loads(text)
+        for name in ("capabilities", "buckets"):
+            data[name] = tuple(BucketScore(**bucket) for bucket in data[name])
+        return cls(**data)
+
     @property
     def worst(self) -> BucketScore:
         """The bucket with the lowest mean; the first by name among equals."""
@@ -321,6 +337,10 @@ class RunSummary:
 
 
 # --- what layers hand to each other -------------------------------------------------------------
+
+
+Done = Callable[[Mapping[int, "Output"]], None]
+"""Takes a finished batch as ``{index of the request: output}``."""
 
 
 class Scorer(Protocol):
@@ -366,27 +386,38 @@ class GenerationRequest:
 
 
 class Engine(Protocol):
-    """A model that is loaded and can answer: score options of a context, or generate."""
+    """A model that is loaded and can answer: score options of a context, or generate.
+
+    Both methods work through a batch plan that depends on the requests and the budget alone, so
+    that two runs compute the same sums. A batch whose requests are all in ``skip`` is left out.
+    """
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Put chat messages into the model's template, ready for its reply."""
 
     def score_options(
-        self, requests: Sequence[ScoringRequest], done: Callable[[Mapping[int, Output]], None]
+        self, requests: Sequence[ScoringRequest], *, budget: int, skip: Set[int], done: Done
     ) -> None:
-        """Score every request; call ``done`` with ``{index: output}`` after each batch."""
+        """Score every request; call ``done`` after each batch of about ``budget`` tokens.
+
+        Raises:
+            OutOfMemory: a batch did not fit; ask again with a smaller budget.
+        """
 
     def generate(
-        self, requests: Sequence[GenerationRequest], done: Callable[[Mapping[int, Output]], None]
+        self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
     ) -> None:
-        """Answer every request; call ``done`` with ``{index: output}`` after each batch."""
+        """Answer every request; call ``done`` after each batch of about ``budget`` tokens.
+
+        Raises:
+            OutOfMemory: a batch did not fit; ask again with a smaller budget.
+        """
+
+    def parameter_bytes(self) -> int:
+        """Bytes of parameters and buffers as they are held in memory."""
+
+    def close(self) -> None:
+        """Give the memory back at once, whoever else still refers to the model."""
 
 
 Verdict = Literal["block", "pass", "inconclusive"]
-
-
-def mean_and_stderr(values: Sequence[float]) -> tuple[float, float]:
-    """Return mean and standard error of the mean (0.0 for fewer than two values)."""
-    n = len(values)
-    mean = math.fsum(values) / n
-    if n < 2:
-        return mean, 0.0
-    variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
-    return mean, math.sqrt(variance / n)

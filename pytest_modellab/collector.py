@@ -1,0 +1,122 @@
+"""What the controlling process does: gather every test's findings and write the reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_modellab.reports.session import SessionReport
+
+
+class Collector:
+    """Plugin of the process that is no xdist worker.
+
+    Args:
+        config: the session's.
+        alpha: risk of any false block.
+        on_inconclusive: ``fail``, ``warn`` or ``pass``.
+        json_path: where to write the report as JSON, or None.
+        markdown_path: where to write it as Markdown, or None.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        *,
+        alpha: float,
+        on_inconclusive: str,
+        json_path: str | None,
+        markdown_path: str | None,
+    ) -> None:
+        self._config = config
+        self._alpha = alpha
+        self._on_inconclusive = on_inconclusive
+        self._json_path = json_path
+        self._markdown_path = markdown_path
+        self._assertions = 0
+        self._findings: dict[str, list[str]] = {"comparisons": [], "runs": [], "errors": []}
+        self._reported: set[str] = set()
+        self._complete = True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what a test's report carries; reports of xdist workers arrive here as well."""
+        if report.when == "call" or report.outcome != "passed":
+            self._reported.add(report.nodeid)
+        text = getattr(report, "modellab", None)
+        if text is None:
+            return
+        self._assertions = report.modellab_assertions
+        for kind, found in json.loads(text).items():
+            self._findings[kind] += found
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """Keep an xdist worker's death as an error of the test that it was running."""
+        message = f"the worker died while running this test: {report.longrepr}"
+        self._findings["errors"].append(
+            json.dumps({"test": crashitem, "variant": None, "message": message, "kind": "Crash"})
+        )
+        if folder := self._allure_folder():
+            from pytest_modellab.reports import allure
+
+            allure.crashed(folder, crashitem, message)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the files; a run in which collected tests never reported fails."""
+        if session.config.option.collectonly:
+            return
+        self._complete = len(self._reported) >= session.testscollected
+        if not self._complete and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if not any(self._findings.values()):
+            return
+        report = self._report()
+        if self._json_path is not None:
+            from pytest_modellab.reports import json_file
+
+            json_file.write(report, Path(self._json_path))
+        if self._markdown_path is not None:
+            from pytest_modellab.reports import markdown
+
+            markdown.write(report, Path(self._markdown_path))
+        if folder := self._allure_folder():
+            from pytest_modellab.reports import allure
+
+            allure.write_session(folder, report)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the terminal section."""
+        if not any(self._findings.values()):
+            return
+        from pytest_modellab.reports import terminal
+
+        terminalreporter.section("modellab")
+        for text, markup in terminal.lines(self._report()):
+            terminalreporter.write_line(text, **markup)
+
+    def _allure_folder(self) -> Path | None:
+        if not self._config.pluginmanager.hasplugin("allure_listener"):
+            return None
+        return Path(self._config.option.allure_report_dir)
+
+    def _report(self) -> SessionReport:
+        from pytest_modellab.comparison import Comparison
+        from pytest_modellab.records import RunSummary
+        from pytest_modellab.reports.session import SessionReport, TestError
+
+        found: dict[str, list[Any]] = self._findings
+        return SessionReport(
+            runs=tuple(RunSummary.from_json(text) for text in found["runs"]),
+            comparisons=tuple(Comparison.from_json(text) for text in found["comparisons"]),
+            errors=tuple(TestError(**json.loads(text)) for text in found["errors"]),
+            alpha=self._alpha,
+            assertions=self._assertions,
+            on_inconclusive=self._on_inconclusive,
+            complete=self._complete,
+            notes=(),
+        )

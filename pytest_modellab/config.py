@@ -1,0 +1,236 @@
+"""``modellab.toml`` → frozen records. Every error names file, key, value and the choices."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.records import ModelSource, TaskSetConfig, VariantSpec
+
+FILE_NAME = "modellab.toml"
+
+NAME = re.compile(r"[A-Za-z0-9_.]+")
+"""Variant and task-set names: no hyphen, so that they can be found again in a pytest node id."""
+
+STRATEGIES = {
+    "prompted": "prompting",
+    "quantized": "quantization",
+}
+"""Default strategy of each kind."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabConfig:
+    """The whole configuration.
+
+    Attributes:
+        path: the file that it was read from.
+        baselines: folder of the accepted baselines.
+        models: by name.
+        task_sets: by name.
+        variants: by name, in file order; a base always comes before what it is the base of.
+    """
+
+    path: Path
+    baselines: Path
+    models: Mapping[str, ModelSource]
+    task_sets: Mapping[str, TaskSetConfig]
+    variants: Mapping[str, VariantSpec]
+
+    @property
+    def root(self) -> Path:
+        """The folder that relative paths in the file start from."""
+        return self.path.parent
+
+    def model_of(self, spec: VariantSpec) -> ModelSource:
+        """Return the base model at the end of ``spec``'s chain of bases."""
+        while spec.base is not None:
+            spec = self.variants[spec.base]
+        assert spec.model is not None  # checked by load()
+        return self.models[spec.model]
+
+
+def find(start: Iterable[Path], root: Path) -> Path | None:
+    """Find ``modellab.toml`` in or above the folders of ``start``, not above ``root``.
+
+    Args:
+        start: files or folders, for example pytest's arguments.
+        root: where the search ends; ``root/suites`` is looked at last.
+
+    Returns:
+        The first file found, or None.
+    """
+    for place in start:
+        place = place.resolve()
+        folder = place if place.is_dir() else place.parent
+        for candidate in (folder, *folder.parents):
+            if (candidate / FILE_NAME).is_file():
+                return candidate / FILE_NAME
+            if candidate == root:
+                break
+    fallback = root / "suites" / FILE_NAME
+    return fallback if fallback.is_file() else None
+
+
+def load(path: Path) -> LabConfig:
+    """Read and check the configuration.
+
+    Args:
+        path: a ``modellab.toml``.
+
+    Returns:
+        The frozen configuration with absolute paths.
+
+    Raises:
+        ConfigError: unreadable file, malformed TOML, or a wrong key or value.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text: {error.reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: malformed TOML: {error}") from error
+    top = _Table(path, "", data)
+    root = path.resolve().parent
+    config = LabConfig(
+        path=path.resolve(),
+        baselines=(root / top.take("baselines", str, "baselines")).resolve(),
+        models=_section(top, "models", _model),
+        task_sets=_section(top, "task_sets", lambda name, t: _task_set(name, t, root)),
+        variants=_section(top, "variants", _variant),
+    )
+    top.finish()
+    return dataclasses.replace(config, variants=_linked(config))
+
+
+_REQUIRED: Any = object()
+T = TypeVar("T")
+
+
+class _Table:
+    """One TOML table, whose keys are taken one by one; what is left at the end is unknown."""
+
+    def __init__(self, path: Path, key: str, data: Mapping[str, Any]) -> None:
+        self.path, self.key, self.data = path, key, dict(data)
+        self.known: list[str] = []
+
+    def where(self, name: str) -> str:
+        return f"{self.path}: {self.key}.{name}" if self.key else f"{self.path}: {name}"
+
+    def take(self, name: str, type_: type | tuple[type, ...], default: Any = _REQUIRED) -> Any:
+        self.known.append(name)
+        if name not in self.data:
+            if default is _REQUIRED:
+                raise ConfigError(f"{self.where(name)}: missing")
+            return default
+        value = self.data.pop(name)
+        types = type_ if isinstance(type_, tuple) else (type_,)
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            expected = " or ".join(t.__name__ for t in types)
+            raise ConfigError(
+                f"{self.where(name)}: {value!r} is {type(value).__name__}, expected {expected}"
+            )
+        return value
+
+    def take_share(self, name: str, default: float | None, *, zero: bool) -> float | None:
+        """Take a number in [0, 1), or in (0, 1) where zero makes no sense."""
+        value = self.take(name, (int, float), default)
+        if value is not None and not ((0 <= value < 1) and (zero or value > 0)):
+            interval = "[0, 1)" if zero else "(0, 1)"
+            raise ConfigError(f"{self.where(name)}: {value!r} lies outside {interval}")
+        return value
+
+    def finish(self) -> None:
+        for name in self.data:
+            raise ConfigError(f"{self.where(name)}: unknown key; {near_misses(name, self.known)}")
+
+
+def _section(top: _Table, name: str, make: Callable[[str, _Table], T]) -> Mapping[str, T]:
+    result: dict[str, T] = {}
+    for key, value in top.take(name, dict, {}).items():
+        where = f"{name}.{key}"
+        if not NAME.fullmatch(key):
+            raise ConfigError(
+                f"{top.path}: {where}: a name may hold letters, digits, '_' and '.' only"
+            )
+        if not isinstance(value, dict):
+            raise ConfigError(f"{top.path}: {where}: {value!r} is not a table")
+        result[key] = make(key, _Table(top.path, where, value))
+    return MappingProxyType(result)
+
+
+def _model(name: str, table: _Table) -> ModelSource:
+    model = ModelSource(
+        name=name,
+        source=table.take("source", str),
+        sha256=table.take("sha256", str, None),
+        install=table.take("install", str, None),
+        allow_pickle=table.take("allow_pickle", bool, False),
+        trust_remote_code=table.take("trust_remote_code", bool, False),
+    )
+    table.finish()
+    return model
+
+
+def _task_set(name: str, table: _Table, root: Path) -> TaskSetConfig:
+    margin = table.take_share("margin", 0.0, zero=True)
+    config = TaskSetConfig(
+        name=name,
+        path=root / table.take("path", str),
+        margin=margin or 0.0,
+        capability_margin=table.take_share("capability_margin", margin, zero=True) or 0.0,
+        floor=table.take_share("floor", None, zero=False),
+    )
+    table.finish()
+    return config
+
+
+def _variant(name: str, table: _Table) -> VariantSpec:
+    kind = table.take("kind", str)
+    if kind not in STRATEGIES:
+        raise ConfigError(
+            f"{table.where('kind')}: unknown kind {kind!r}; {near_misses(kind, STRATEGIES)}"
+        )
+    return VariantSpec(
+        name=name,
+        kind=kind,
+        strategy=table.take("strategy", str, STRATEGIES[kind]),
+        base=table.take("base", str, None),
+        model=table.take("model", str, None),
+        options=MappingProxyType(table.data),
+    )
+
+
+def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:
+    """Check every ``base`` and ``model`` and put bases before what they are the base of."""
+    done: dict[str, VariantSpec] = {}
+
+    def visit(spec: VariantSpec, trail: tuple[str, ...]) -> None:
+        where = f"{config.path}: variants.{spec.name}"
+        if spec.name in trail:
+            raise ConfigError(f"{where}.base: circular: {' -> '.join((*trail, spec.name))}")
+        if spec.name in done:
+            return
+        if (spec.base is None) == (spec.model is None):
+            raise ConfigError(f"{where}: needs either 'model' or 'base', and not both")
+        if spec.base is not None:
+            if spec.base not in config.variants:
+                hint = near_misses(spec.base, config.variants)
+                raise ConfigError(f"{where}.base: unknown variant {spec.base!r}; {hint}")
+            visit(config.variants[spec.base], (*trail, spec.name))
+        elif spec.model not in config.models:
+            hint = near_misses(str(spec.model), config.models)
+            raise ConfigError(f"{where}.model: unknown model {spec.model!r}; {hint}")
+        done[spec.name] = spec
+
+    for spec in config.variants.values():
+        visit(spec, ())
+    return MappingProxyType(done)

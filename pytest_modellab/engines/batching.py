@@ -1,0 +1,43 @@
+"""Which requests are computed together: pure functions of lengths and budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def plan(lengths: Sequence[int], budget: int, *, padded: bool) -> tuple[tuple[int, ...], ...]:
+    """Split requests into batches of at most ``budget`` tokens, longest first.
+
+    Longest first, so that memory runs out in the first batch or not at all.
+
+    Args:
+        lengths: tokens of each request.
+        budget: most tokens in a batch; a longer request gets a batch of its own.
+        padded: True where every request of a batch takes the room of its longest.
+
+    Returns:
+        Indices into ``lengths``, each in exactly one batch.
+    """
+    batches: list[list[int]] = []
+    used = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        room = lengths[batches[-1][0]] if padded and batches else lengths[index]
+        if not batches or used + room > budget:
+            batches.append([])
+            used, room = 0, lengths[index]
+        batches[-1].append(index)
+        used += room
+    return tuple(tuple(batch) for batch in batches)
+
+
+def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """Return how many leading tokens all sequences share, leaving each at least one of its own."""
+    if not sequences:
+        return 0
+    shortest, longest = min(sequences), max(sequences)
+    length = 0
+    for a, b in zip(shortest, longest, strict=False):
+        if a != b:
+            break
+        length += 1
+    return min(length, min(len(s) for s in sequences) - 1)

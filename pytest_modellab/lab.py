@@ -1,0 +1,442 @@
+"""One session: declared variants and task sets in, run records and judged comparisons out."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pytest_modellab.config import LabConfig
+from pytest_modellab.errors import (
+    BaselineMissing,
+    ComparisonRefused,
+    FloorViolated,
+    GateUsageError,
+    ModellabError,
+    RegressionDetected,
+    VerdictInconclusive,
+    near_misses,
+)
+from pytest_modellab.records import Engine, RunRecord, RunSummary, Sample, TaskSet, VariantSpec
+
+if TYPE_CHECKING:
+    from pytest_modellab.comparator import Budget
+    from pytest_modellab.comparison import Comparison
+    from pytest_modellab.models import ModelFiles
+    from pytest_modellab.variants.plan import Plan
+
+OnInconclusive = Literal["fail", "warn", "pass"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the user asked of this session.
+
+    Attributes:
+        cache: root of the store.
+        alpha: risk of any false block in the whole run, in (0, 1).
+        margin: allowed drop that replaces the task sets' own, or None.
+        on_inconclusive: what an inconclusive verdict does to its test.
+        update: record missing baselines and accept this run.
+        reuse: False to run anew whatever the store has.
+    """
+
+    cache: Path
+    alpha: float = 0.05
+    margin: float | None = None
+    on_inconclusive: OnInconclusive = "warn"
+    update: bool = False
+    reuse: bool = True
+
+
+class Lab:
+    """Runs the stages for one session and holds at most one loaded variant.
+
+    Args:
+        config: the configuration.
+        settings: what the user asked for.
+        progress: called with variant, task set, samples answered and samples in all.
+    """
+
+    def __init__(
+        self,
+        config: LabConfig,
+        settings: Settings,
+        progress: Callable[[str, str, int, int], None] = lambda *_: None,
+    ) -> None:
+        self.config = config
+        self.settings = settings
+        self._progress = progress
+        self._task_sets: dict[str, TaskSet] = {}
+        self._plans: dict[str, Plan] = {}
+        self._files: dict[str, ModelFiles] = {}
+        self._records: dict[tuple[str, str], tuple[RunRecord, bool]] = {}
+        self._recorded: dict[tuple[str, str], Path] = {}
+        self._loaded: tuple[str, Engine] | None = None
+
+    def spec(self, name: str) -> VariantSpec:
+        """Return a declared variant.
+
+        Raises:
+            GateUsageError: there is none of that name; the near misses are named.
+        """
+        if name not in self.config.variants:
+            hint = near_misses(name, self.config.variants)
+            raise GateUsageError(f"unknown variant {name!r} in {self.config.path}; {hint}")
+        return self.config.variants[name]
+
+    def task_set(self, name: str) -> TaskSet:
+        """Read a declared task set, once.
+
+        Raises:
+            TaskSetError: its files are missing or malformed.
+        """
+        if name not in self._task_sets:
+            from pytest_modellab import scorers
+            from pytest_modellab.tasksets import jsonl
+
+            self._task_sets[name] = jsonl.read(self.config.task_sets[name].path, scorers.check)
+        return self._task_sets[name]
+
+    def plan(self, name: str) -> Plan:
+        """Plan a declared variant, its bases first.
+
+        Raises:
+            ConfigError: an option of the variant is wrong.
+        """
+        if name not in self._plans:
+            from pytest_modellab import variants
+
+            spec = self.spec(name)
+            base = self.plan(spec.base) if spec.base is not None else self.config.model_of(spec)
+            self._plans[name] = variants.make_plan(spec, base, self.config.path)
+        return self._plans[name]
+
+    def files(self, name: str) -> ModelFiles:
+        """Find and hash the files of a variant's base model, once.
+
+        Raises:
+            ModelError: they are missing or damaged.
+        """
+        from pytest_modellab import models
+
+        model = self.config.model_of(self.spec(name))
+        if model.name not in self._files:
+            self._files[model.name] = models.locate(model, self.config.root)
+        return self._files[model.name]
+
+    def engine(self, name: str) -> Engine:
+        """Load a variant, freeing the one before.
+
+        Raises:
+            ModelError: its files cannot be read.
+            VariantLoadError: a library is missing.
+        """
+        if self._loaded is None or self._loaded[0] != name:
+            self.release()
+            from pytest_modellab.variants import plan
+
+            loaded = plan.load(self.plan(name), self.files(name), self.settings.cache)
+            self._loaded = (name, loaded)
+        return self._loaded[1]
+
+    def release(self) -> None:
+        """Free the loaded variant, if there is one."""
+        if self._loaded is not None:
+            self._loaded[1].close()
+            self._loaded = None
+
+    def record(self, variant: str, task_set: str) -> RunRecord:
+        """Return a variant's run on a task set: from this session, from the store, or run now.
+
+        Raises:
+            ModellabError: it cannot be run; the message says why and what to do.
+        """
+        return self._run(variant, task_set)[0]
+
+    def _run(self, variant: str, task_set: str) -> tuple[RunRecord, bool]:
+        key = (variant, task_set)
+        if key not in self._records:
+            from pytest_modellab import runner, scorers
+            from pytest_modellab.variants import plan
+
+            job = runner.Job(
+                spec=self.spec(variant),
+                fingerprint=plan.fingerprint(self.plan(variant), self.files(variant)),
+                prompt=self.plan(variant).prompt,
+                load=functools.partial(self.engine, variant),
+                task_set=self.task_set(task_set),
+                scorers=scorers.SCORERS,
+            )
+            try:
+                self._records[key] = runner.run(
+                    job,
+                    self.settings.cache,
+                    reuse=self.settings.reuse,
+                    progress=functools.partial(self._progress, variant, task_set),
+                )
+            except ModellabError as error:
+                raise type(error)(f"variant {variant!r} on {task_set!r}: {error}") from error
+        return self._records[key]
+
+    def summary(self, variant: str, task_set: str) -> RunSummary:
+        """Reduce a run to what reports show."""
+        from pytest_modellab import runner
+
+        record, cached = self._run(variant, task_set)
+        path = self._recorded.get((variant, task_set))
+        return runner.summarize(
+            record, self.task_set(task_set), cached=cached, recorded=str(path) if path else None
+        )
+
+    def baseline_path(self, variant: str, task_set: str) -> Path:
+        """Return where a variant's baseline lies."""
+        from pytest_modellab import baselines
+
+        return baselines.path_of(self.config.baselines, task_set, variant)
+
+    def baseline(self, variant: str, task_set: str) -> RunRecord:
+        """Read a variant's accepted run.
+
+        Raises:
+            BaselineMissing: none was recorded; the message says how to.
+            BaselineInvalid: the file is damaged.
+        """
+        from pytest_modellab import baselines
+
+        path = self.baseline_path(variant, task_set)
+        record = baselines.read(path)
+        if record is None:
+            raise BaselineMissing(
+                f"no baseline of {variant!r} on {task_set!r}: {path} does not exist.\n"
+                "Record one and commit it: "
+                f"pytest {self.config.root.name} -m {self.spec(variant).kind} --modellab-update"
+            )
+        return record
+
+    def accept(self, variant: str, task_set: str) -> None:
+        """Make this session's complete run the baseline; equal answers leave the file as it is."""
+        from pytest_modellab import baselines
+        from pytest_modellab.errors import BaselineInvalid
+
+        key = (variant, task_set)
+        if key in self._recorded:
+            return
+        path, record = self.baseline_path(variant, task_set), self.record(variant, task_set)
+        try:
+            old = baselines.read(path)
+        except BaselineInvalid:
+            old = None
+        if old is None or not baselines.same_answers(old, record):
+            baselines.write(path, record)
+            self._recorded[key] = path
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """The variant under test, as the ``candidate`` fixture hands it out; loaded only on demand."""
+
+    lab: Lab
+    spec: VariantSpec
+
+    @property
+    def name(self) -> str:
+        """The variant's name."""
+        return self.spec.name
+
+    @property
+    def engine(self) -> Engine:
+        """The loaded model, for tests that ask it something themselves."""
+        return self.lab.engine(self.spec.name)
+
+    def record(self, task_set: TaskSet) -> RunRecord:
+        """Return the candidate's run on a task set."""
+        return self.lab.record(self.spec.name, task_set.name)
+
+
+class Gate:
+    """The ``gate`` fixture: judges one thing for one test, and raises where it must not ship.
+
+    Args:
+        lab: the session.
+        test: the test's node id.
+        task_set: what the candidate is judged on.
+        budget: the part of the run's risk that this test's assertion may spend.
+        judged: called with the comparison before anything is raised.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        test: str,
+        task_set: TaskSet,
+        budget: Budget,
+        judged: Callable[[Comparison, RunSummary], None],
+    ) -> None:
+        self._lab = lab
+        self._test = test
+        self._task_set = task_set
+        self._budget = budget
+        self._judged = judged
+        self._spent = False
+
+    def no_regression(
+        self,
+        candidate: Candidate,
+        *,
+        capability: str | None = None,
+        against: str | None = None,
+        margin: float | None = None,
+    ) -> Comparison:
+        """Assert that the candidate is not worse than its reference by more than the margin.
+
+        Args:
+            candidate: from the fixture of that name.
+            capability: judge this capability, as one of the family of all capabilities of the
+                task set; None judges the mean over all samples.
+            against: None for the candidate's own baseline, ``"base"`` for the baseline of the
+                variant that it adapts, or any variant's name.
+            margin: allowed drop in [0, 1); None takes ``--modellab-margin``, else the task set's
+                ``margin`` (``capability_margin`` where a capability is judged).
+
+        Returns:
+            The comparison, where it passed or is inconclusive and may be.
+
+        Raises:
+            RegressionDetected: the gate blocks.
+            BaselineMissing: there is nothing to compare with yet.
+            VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
+            ModellabError: no verdict could be reached.
+        """
+        from pytest_modellab import comparator
+
+        self._spend()
+        lab, name, task_set = self._lab, candidate.name, self._task_set
+        own = against is None or against == name
+        if own:
+            reference_name, words = name, "own baseline"
+            if lab.settings.update:
+                lab.accept(name, task_set.name)
+        else:
+            reference_name = self._base(candidate) if against == "base" else str(against)
+            lab.spec(reference_name)
+            words = f"baseline of {reference_name}"
+        reference = lab.baseline(reference_name, task_set.name)
+        comparison = comparator.no_regression(
+            test=self._test,
+            spec=candidate.spec,
+            candidate=lab.record(name, task_set.name),
+            reference=reference,
+            against=words,
+            task_set=task_set,
+            capability=capability,
+            margin=self._margin(capability, margin),
+            budget=self._budget,
+        )
+        return self._conclude(comparison, RegressionDetected, excused=own and lab.settings.update)
+
+    def worst_bucket(
+        self,
+        candidate: Candidate,
+        *,
+        floor: float | None = None,
+        by: str = "bucket",
+    ) -> Comparison:
+        """Assert that no bucket lies under the floor.
+
+        Args:
+            candidate: from the fixture of that name.
+            floor: least mean score in (0, 1); None takes the task set's ``floor``.
+            by: what makes a bucket: ``"bucket"`` (capability × difficulty), ``"capability"``,
+                ``"difficulty"``, or a key of the samples' metadata.
+
+        Returns:
+            The comparison, where it passed or is inconclusive and may be.
+
+        Raises:
+            FloorViolated: the gate blocks.
+            GateUsageError: no floor is set, or a sample lacks the metadata key.
+            VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
+            ModellabError: no verdict could be reached.
+        """
+        from pytest_modellab import comparator
+
+        self._spend()
+        lab, task_set = self._lab, self._task_set
+        if floor is None:
+            floor = lab.config.task_sets[task_set.name].floor
+        if floor is None:
+            raise GateUsageError(
+                f"no floor: set it in {lab.config.path}: task_sets.{task_set.name}.floor, or "
+                "call gate.worst_bucket(candidate, floor=…)"
+            )
+        comparison = comparator.worst_bucket(
+            test=self._test,
+            spec=candidate.spec,
+            candidate=lab.record(candidate.name, task_set.name),
+            task_set=task_set,
+            floor=floor,
+            slice_=_slice(task_set, by),
+            budget=self._budget,
+        )
+        return self._conclude(comparison, FloorViolated)
+
+    def _spend(self) -> None:
+        if self._spent:
+            raise GateUsageError(
+                f"{self._test}: asks the gate twice, but its share of the run's risk pays for one "
+                "verdict; write a test for each"
+            )
+        self._spent = True
+
+    def _base(self, candidate: Candidate) -> str:
+        if candidate.spec.base is None:
+            raise ComparisonRefused(
+                f"variant {candidate.name!r} has no base; name a variant: against=…, or select "
+                "variants with a base: @pytest.mark.variants(kind=…)"
+            )
+        return candidate.spec.base
+
+    def _margin(self, capability: str | None, asked: float | None) -> float:
+        if asked is not None:
+            return asked
+        if self._lab.settings.margin is not None:
+            return self._lab.settings.margin
+        config = self._lab.config.task_sets[self._task_set.name]
+        return config.margin if capability is None else config.capability_margin
+
+    def _conclude(
+        self,
+        comparison: Comparison,
+        blocked: type[AssertionError],
+        *,
+        excused: bool = False,
+    ) -> Comparison:
+        from pytest_modellab.reports import table
+
+        summary = self._lab.summary(comparison.candidate, comparison.task_set)
+        self._judged(comparison, summary)
+        if comparison.verdict == "block":
+            raise blocked(table.render_text(comparison))
+        fails = self._lab.settings.on_inconclusive == "fail" and not excused
+        if comparison.verdict == "inconclusive" and fails:
+            raise VerdictInconclusive(table.render_text(comparison))
+        return comparison
+
+
+def _slice(task_set: TaskSet, by: str) -> Callable[[Sample], str]:
+    if by in ("bucket", "capability", "difficulty"):
+        return lambda sample: str(getattr(sample, by))
+    lacking = [s.id for s in task_set.samples if by not in s.metadata]
+    if lacking:
+        known: Mapping[str, None] = {
+            **dict.fromkeys(("bucket", "capability", "difficulty")),
+            **{key: None for s in task_set.samples for key in s.metadata},
+        }
+        raise GateUsageError(
+            f"cannot slice {task_set.name!r} by {by!r}: {len(lacking)} samples lack it, "
+            f"{lacking[0]!r} first; {near_misses(by, known)}"
+        )
+    return lambda sample: str(sample.metadata[by])

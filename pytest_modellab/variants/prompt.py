@@ -1,0 +1,109 @@
+"""Prompt files: how a sample becomes chat messages."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+
+from pytest_modellab.errors import ConfigError
+from pytest_modellab.records import digest
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A Jinja template with a block for each role, and worked examples.
+
+    Attributes:
+        template: source with ``{% block system %}`` (may be missing) and ``{% block user %}``,
+            which sees ``input``.
+        shots: ``(input, reply)`` pairs, shown as earlier turns of the chat.
+    """
+
+    template: str
+    shots: tuple[tuple[str, str], ...] = ()
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """sha256 of template and examples, 16 hex digits."""
+        return digest([self.template, self.shots])[:16]
+
+    def messages(self, input_: str) -> list[dict[str, str]]:
+        """Return the chat for one sample, ready for the model's reply.
+
+        Args:
+            input_: the sample's input.
+
+        Returns:
+            Messages with ``role`` and ``content``; examples come before the sample.
+        """
+        system, user = _blocks(self.template)
+        chat = [{"role": "system", "content": system}] if system else []
+        for question, reply in self.shots:
+            chat.append({"role": "user", "content": user(question)})
+            chat.append({"role": "assistant", "content": reply})
+        return [*chat, {"role": "user", "content": user(input_)}]
+
+
+@functools.cache
+def _blocks(source: str):  # type: ignore[no-untyped-def]
+    """Compile a template: ``(system text, input → user text)``."""
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
+    template = environment.from_string(source)
+
+    def render(block: str, **values: str) -> str:
+        if block not in template.blocks:
+            return ""
+        return "".join(template.blocks[block](template.new_context(values))).strip()
+
+    return render("system"), lambda input_: render("user", input=input_)
+
+
+def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> Prompt:
+    """Read a prompt file and its examples.
+
+    Args:
+        path: a Jinja template.
+        shots: JSON lines with ``input`` and ``reply``, or None for zero-shot.
+        n_shots: how many of them to show, from the first; None for all.
+
+    Returns:
+        The prompt.
+
+    Raises:
+        ConfigError: a file is missing or malformed; the message begins with the option's name.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        prompt = Prompt(path.read_text(encoding="utf-8"))
+        if not prompt.messages("probe")[-1]["content"]:
+            raise ConfigError(f"prompt: {path}: has no {{% block user %}}, or it is empty")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"prompt: {path}: cannot be read: {error}") from error
+    except TemplateError as error:
+        raise ConfigError(f"prompt: {path}: {type(error).__name__}: {error}") from error
+    if shots is None:
+        if n_shots is not None:
+            raise ConfigError("n_shots: needs 'shots', a file of examples")
+        return prompt
+    examples: list[tuple[str, str]] = []
+    try:
+        lines = shots.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"shots: {shots}: cannot be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            data = json.loads(line)
+            examples.append((str(data["input"]), str(data["reply"])))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigError(
+                f'shots: {shots}:{number}: expected {{"input": …, "reply": …}}: {error}'
+            ) from error
+    if n_shots is not None and not 0 < n_shots <= len(examples):
+        raise ConfigError(f"n_shots: {n_shots} examples asked for, {shots} has {len(examples)}")
+    return dataclasses.replace(prompt, shots=tuple(examples[:n_shots]))

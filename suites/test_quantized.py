@@ -1,0 +1,32 @@
+"""May a quantized model ship? `pytest suites -m quantized`."""
+
+import pytest
+
+from pytest_modellab import Candidate, Gate
+
+pytestmark = [pytest.mark.task_set("assistant_core_v2"), pytest.mark.variants(kind="quantized")]
+
+
+def test_capability(candidate: Candidate, capability: str, gate: Gate) -> None:
+    """No capability fell since the last accepted run."""
+    gate.no_regression(candidate, capability=capability)
+
+
+def test_overall(candidate: Candidate, gate: Gate) -> None:
+    """Nor did the mean over all samples."""
+    gate.no_regression(candidate)
+
+
+def test_capability_cost(candidate: Candidate, capability: str, gate: Gate) -> None:
+    """Compression cost no capability more than is allowed: against the unquantized base."""
+    gate.no_regression(candidate, capability=capability, against="base")
+
+
+def test_overall_cost(candidate: Candidate, gate: Gate) -> None:
+    """Nor did it cost more than is allowed over all samples."""
+    gate.no_regression(candidate, against="base")
+
+
+def test_worst_bucket(candidate: Candidate, gate: Gate) -> None:
+    """No capability × difficulty lies under the floor."""
+    gate.worst_bucket(candidate)
