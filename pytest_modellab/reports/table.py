@@ -45,7 +45,7 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
     if comparison.flips:
         parts += ["", flip_count(comparison, len(shown)) + (":" if shown else "")]
     if shown:
-        rows = [[flip.id, _scores(flip)] for flip in shown]
+        rows = [[flip.id, flip_scores(flip)] for flip in shown]
         before, after = column_names(comparison)
         fixed = max(len(row[0]) for row in rows) + max(len(row[1]) for row in rows)
         room = max((width - 2 - max(fixed, len("sample" + "score")) - 3 * 2) // 2, 12)
@@ -159,6 +159,12 @@ def flip_count(comparison: Comparison, shown: int) -> str:
     return f"{text}, the first {shown}" if 0 < shown < total else text
 
 
+def flip_scores(flip: Flip) -> str:
+    """``1 -> 0``; ``none`` where the candidate gave no score."""
+    after = "none" if flip.after is None else number(flip.after)
+    return f"{number(flip.before)} -> {after}"
+
+
 def signed(value: float) -> str:
     """A drop with its sign; positive is worse."""
     text = f"{value:+.3f}"
@@ -217,14 +223,9 @@ def _markdown_flips(
 ) -> tuple[list[str], list[list[str]]]:
     before, after = column_names(comparison)
     return ["sample", "score", escape(before), escape(after)], [
-        [escape(f.id), escape(_scores(f)), code(f.before_output), code(f.after_output)]
+        [escape(f.id), escape(flip_scores(f)), code(f.before_output), code(f.after_output)]
         for f in shown
     ]
-
-
-def _scores(flip: Flip) -> str:
-    after = "none" if flip.after is None else number(flip.after)
-    return f"{number(flip.before)} -> {after}"
 
 
 def _score_bound(figure: Figures) -> str:
