@@ -136,7 +136,7 @@ def flips_csv(comparison: Comparison) -> str:
         writer.writerow(
             [
                 flip.id,
-                flip.bucket,
+                flip.bucket.removeprefix(f"{comparison.capability}/"),
                 flip_scores(flip),
                 _output(flip.before_output),
                 _output(flip.after_output),
@@ -194,6 +194,7 @@ def crashed(
     message: str,
     *,
     variant: str | None = None,
+    task_set: str | None = None,
     capability: str | None = None,
 ) -> Path:
     """Write a broken result for a test whose worker process died and so wrote none.
@@ -203,6 +204,7 @@ def crashed(
         nodeid: the test's node id.
         message: what is known of the crash.
         variant: the variant under test, where known.
+        task_set: the task set's name, where known.
         capability: the capability under test, where known.
 
     Returns:
@@ -219,6 +221,7 @@ def crashed(
     now = round(time.time() * 1000)
     labels = {
         "variant": variant,
+        "task_set": task_set,
         "capability": capability,
         "nodeid": nodeid,
         "feature": variant,

@@ -107,10 +107,10 @@ def test_two_attachments_however_many_samples(
     )
     assert samples.startswith(
         "sample,bucket,score,own baseline,nf4\n"
-        'arithmetic-hard-003,arithmetic/hard,1 -> 0,"say ""a, b""\nand\\x1b[0m <b>",'
+        'arithmetic-hard-003,hard,1 -> 0,"say ""a, b""\nand\\x1b[0m <b>",'
         "The answer is 11.\n"
-        "a-2,arithmetic/hard,1 -> none,The answer is 12.,(empty)\n"
-        "s0,arithmetic/hard,1 -> 0,The answer is 12.," + "x" * 399 + "…\n"
+        "a-2,hard,1 -> none,The answer is 12.,(empty)\n"
+        "s0,hard,1 -> 0,The answer is 12.," + "x" * 399 + "…\n"
     )
 
 
@@ -209,7 +209,7 @@ def test_names_in_the_categories_are_those_that_are_raised() -> None:
     ],
 )
 def test_a_crashed_test_is_broken(nodeid: str, name: str, full_name: str, tmp_path: Path) -> None:
-    path = allure.crashed(tmp_path, nodeid, "worker gw1 died", variant="nf4", capability="x")
+    path = allure.crashed(tmp_path, nodeid, "worker gw1 died", variant="nf4", task_set="t")
     written = json.loads(path.read_text())
     assert path.name == f"{written['uuid']}-result.json"
     assert (written["name"], written["fullName"]) == (name, full_name)
@@ -218,6 +218,8 @@ def test_a_crashed_test_is_broken(nodeid: str, name: str, full_name: str, tmp_pa
     labels = {label["name"]: label["value"] for label in written["labels"]}
     assert labels["variant"] == labels["feature"] == "nf4"
     assert labels["nodeid"] == nodeid
+    assert labels["task_set"] == "t"
+    assert "capability" not in labels
 
 
 def test_with_the_real_listener(tmp_path: Path) -> None:
