@@ -24,7 +24,8 @@ def ask(
 QUESTIONS: dict[Difficulty, list[Question]] = {
     "easy": [
         ask(
-            "Anna went to the market on Saturday. She bought a bag of apples and then took the bus home.",
+            "Anna went to the market on Saturday. "
+            "She bought a bag of apples and then took the bus home.",
             "What did Anna buy?",
             "Apples",
             "Bread",
@@ -32,7 +33,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Fish",
         ),
         ask(
-            "The museum opens at nine in the morning and is closed on Mondays. Children do not pay.",
+            "The museum opens at nine in the morning and is closed on Mondays. "
+            "Children do not pay.",
             "On which day is the museum closed?",
             "Monday",
             "Sunday",
@@ -48,7 +50,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "His phone",
         ),
         ask(
-            "Our cat sleeps all day on the old piano in the living room. At night she hunts mice in the barn.",
+            "Our cat sleeps all day on the old piano in the living room. "
+            "At night she hunts mice in the barn.",
             "Where does the cat sleep?",
             "On the piano",
             "On the roof",
@@ -56,7 +59,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "In the car",
         ),
         ask(
-            "Mr. Lee is a baker. He gets up at three every morning so that fresh bread is ready by six.",
+            "Mr. Lee is a baker. "
+            "He gets up at three every morning so that fresh bread is ready by six.",
             "What is Mr. Lee's job?",
             "Baker",
             "Farmer",
@@ -64,7 +68,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Driver",
         ),
         ask(
-            "The children built a small boat of wood and painted it yellow. It sank after a minute in the pond.",
+            "The children built a small boat of wood and painted it yellow. "
+            "It sank after a minute in the pond.",
             "What color was the boat?",
             "Yellow",
             "Green",
@@ -72,7 +77,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Black",
         ),
         ask(
-            "Lena has played the violin since she was six. This summer she will join an orchestra in Vienna.",
+            "Lena has played the violin since she was six. "
+            "This summer she will join an orchestra in Vienna.",
             "Which instrument does Lena play?",
             "The violin",
             "The guitar",
@@ -80,7 +86,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "The drums",
         ),
         ask(
-            "The train to Lyon was late because of snow on the tracks. Passengers were given free tea.",
+            "The train to Lyon was late because of snow on the tracks. "
+            "Passengers were given free tea.",
             "Why was the train late?",
             "Because of snow",
             "Because of a strike",
@@ -96,7 +103,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Rabbits",
         ),
         ask(
-            "Peru is a country in South America. Most of its people live on the coast, and its capital is Lima.",
+            "Peru is a country in South America. "
+            "Most of its people live on the coast, and its capital is Lima.",
             "What is the capital of Peru?",
             "Lima",
             "Quito",
@@ -104,7 +112,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Santiago",
         ),
         ask(
-            "The old lighthouse was built of stone in 1820. Since 1985 it has worked without a keeper.",
+            "The old lighthouse was built of stone in 1820. "
+            "Since 1985 it has worked without a keeper.",
             "What is the lighthouse built of?",
             "Stone",
             "Wood",
@@ -112,7 +121,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Steel",
         ),
         ask(
-            "Maria wanted to call her mother, but her phone was broken. She wrote a long letter instead.",
+            "Maria wanted to call her mother, but her phone was broken. "
+            "She wrote a long letter instead.",
             "Who did Maria want to call?",
             "Her mother",
             "Her teacher",
@@ -136,7 +146,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "India",
         ),
         ask(
-            "Ben broke his arm when he fell from a ladder. He could not play tennis for two months.",
+            "Ben broke his arm when he fell from a ladder. "
+            "He could not play tennis for two months.",
             "What did Ben break?",
             "His arm",
             "His leg",
@@ -144,7 +155,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "His foot",
         ),
         ask(
-            "Our neighbors moved to Canada last winter. They send us a postcard with a bear on it every month.",
+            "Our neighbors moved to Canada last winter. "
+            "They send us a postcard with a bear on it every month.",
             "Where did the neighbors move?",
             "To Canada",
             "To Spain",
@@ -152,7 +164,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "To Italy",
         ),
         ask(
-            "The soup is made of carrots, onions and a little ginger. It should cook for half an hour.",
+            "The soup is made of carrots, onions and a little ginger. "
+            "It should cook for half an hour.",
             "How long should the soup cook?",
             "Half an hour",
             "Ten minutes",
@@ -160,7 +173,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "All night",
         ),
         ask(
-            "A fox came into the yard at night and stole two hens. The farmer has now built a higher fence.",
+            "A fox came into the yard at night and stole two hens. "
+            "The farmer has now built a higher fence.",
             "Which animal stole the hens?",
             "A fox",
             "A wolf",
@@ -168,7 +182,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "A cat",
         ),
         ask(
-            "Sara studies medicine in Madrid. On weekends she works in a small book shop to pay her rent.",
+            "Sara studies medicine in Madrid. "
+            "On weekends she works in a small book shop to pay her rent.",
             "What does Sara study?",
             "Medicine",
             "Law",
@@ -176,7 +191,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Music",
         ),
         ask(
-            "The concert was moved from the park to the town hall since a storm was coming. Nobody complained.",
+            "The concert was moved from the park to the town hall since a storm was coming. "
+            "Nobody complained.",
             "Where did the concert take place?",
             "In the town hall",
             "In the church",
@@ -184,7 +200,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "In the theater",
         ),
         ask(
-            "Dad painted the kitchen blue. He wanted to paint the bedroom as well, but there was no paint left.",
+            "Dad painted the kitchen blue. "
+            "He wanted to paint the bedroom as well, but there was no paint left.",
             "Which room did Dad paint?",
             "The kitchen",
             "The bathroom",
@@ -223,7 +240,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Carl found the bike.",
         ),
         ask(
-            "The blue bag holds the tools, the black bag holds the tent, and the food is in the white bag.",
+            "The blue bag holds the tools, the black bag holds the tent, and the food is in "
+            "the white bag.",
             "Which bag holds the tent?",
             "The black bag holds the tent.",
             "The blue bag holds the tent.",
@@ -265,7 +283,8 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Vera is the thief.",
         ),
         ask(
-            "The bakery was closed and the market too far, so Ida got her bread at the gas station.",
+            "The bakery was closed and the market too far, so Ida got her bread at the gas "
+            "station.",
             "Where did Ida get bread?",
             "She got bread at the gas station.",
             "She got bread at the bakery.",
@@ -307,14 +326,16 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Greta paid for the meal.",
         ),
         ask(
-            "The lake freezes in January. In April the ice melts, and people start to swim in June.",
+            "The lake freezes in January. "
+            "In April the ice melts, and people start to swim in June.",
             "When does the ice melt?",
             "The ice melts in April.",
             "The ice melts in January.",
             "The ice melts in June.",
         ),
         ask(
-            "A ring was lost in the bath and a coat on the train. Later the coat was found under a seat.",
+            "A ring was lost in the bath and a coat on the train. "
+            "Later the coat was found under a seat.",
             "What was found?",
             "The coat was found.",
             "The ring was found.",
@@ -328,28 +349,32 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "He plays cards with his cousin.",
         ),
         ask(
-            "Adults pay ten dollars for a ticket, students pay six dollars, and children pay nothing.",
+            "Adults pay ten dollars for a ticket, students pay six dollars, and children pay "
+            "nothing.",
             "How much do students pay?",
             "Students pay six dollars.",
             "Students pay ten dollars.",
             "Students pay nothing.",
         ),
         ask(
-            "The novel was written in Poland. It was printed in France and became a film in Sweden.",
+            "The novel was written in Poland. "
+            "It was printed in France and became a film in Sweden.",
             "Where was the novel written?",
             "It was written in Poland.",
             "It was written in France.",
             "It was written in Sweden.",
         ),
         ask(
-            "The gray horse won the race. The brown horse fell, and the white horse refused to run.",
+            "The gray horse won the race. "
+            "The brown horse fell, and the white horse refused to run.",
             "Which horse fell?",
             "The brown horse fell.",
             "The gray horse fell.",
             "The white horse fell.",
         ),
         ask(
-            "Milk is kept on the top shelf, eggs are kept in the door, and the cheese lies in a drawer.",
+            "Milk is kept on the top shelf, eggs are kept in the door, and the cheese lies "
+            "in a drawer.",
             "Where are the eggs kept?",
             "The eggs are kept in the door.",
             "The eggs are kept on the top shelf.",
@@ -386,24 +411,26 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "She is a singer.",
         ),
         ask(
-            "The hotel by the sea was full and the one by the station was dirty, so they slept in their car.",
+            "The hotel by the sea was full and the one by the station was dirty, so they "
+            "slept in their car.",
             "Where did they sleep?",
             "They slept in their car.",
             "They slept by the sea.",
             "They slept by the station.",
         ),
         ask(
-            "Ivan has a dog named Rex. His sister has a cat named Luna and a bird without a name.",
+            "Ivan has a dog named Rex. His sister has a bird named Luna and a cat without a name.",
             "Who is Luna?",
-            "Luna is a cat.",
-            "Luna is a dog.",
             "Luna is a bird.",
+            "Luna is a dog.",
+            "Luna is a cat.",
         ),
         ask(
-            "The north bridge is closed to trucks, and the south bridge to everybody. The middle bridge is open.",
+            "The middle bridge is closed to trucks, and the south bridge to everybody. "
+            "The north bridge is open.",
             "Which bridge can trucks use?",
-            "They can use the middle bridge.",
             "They can use the north bridge.",
+            "They can use the middle bridge.",
             "They can use the south bridge.",
         ),
         ask(
@@ -428,24 +455,27 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Corn was planted first.",
         ),
         ask(
-            "The doctor saw Ned on Monday and said he would be well by Thursday. He was well on Wednesday.",
+            "The doctor saw Ned on Monday and said he would be well by Thursday. "
+            "He was well on Wednesday.",
             "When was Ned well?",
             "He was well on Wednesday.",
             "He was well on Thursday.",
             "He was well on Monday.",
         ),
         ask(
-            "The black coat costs more than the gray one, and the gray one more than the green one.",
+            "The green coat costs more than the gray one, and the gray one more than the "
+            "black one.",
             "Which coat costs the least?",
-            "The green one.",
-            "The gray one.",
             "The black one.",
+            "The gray one.",
+            "The green one.",
         ),
         ask(
-            "It was not the storm but a careless sailor that sank the ship. The captain was punished.",
+            "The captain told the judge that the storm had sunk the ship. "
+            "A careless sailor was punished.",
             "Who was punished?",
-            "The captain was punished.",
             "The sailor was punished.",
+            "The captain was punished.",
             "The cook was punished.",
         ),
         ask(
@@ -463,10 +493,11 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Lars was the slowest.",
         ),
         ask(
-            "The tower is a library today. It was a prison once, and long ago a king had built it as a home.",
+            "The tower is a prison today. "
+            "It was a library once, and long ago a king had built it as a home.",
             "What is the tower today?",
-            "It is a library.",
             "It is a prison.",
+            "It is a library.",
             "It is a home.",
         ),
         ask(
@@ -477,18 +508,19 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Bo sat on the right.",
         ),
         ask(
-            "My aunt hates boats and is afraid of planes, so she came by train although it took two days.",
+            "My aunt hates boats and is afraid of planes, so she came by train although it "
+            "took two days.",
             "How did the aunt come?",
             "She came by train.",
             "She came by boat.",
             "She came by plane.",
         ),
         ask(
-            "The school has enough chairs and too many desks, but it needs new books.",
+            "The school has enough books and too many chairs, but it needs new desks.",
             "What does the school need?",
-            "It needs books.",
-            "It needs chairs.",
             "It needs desks.",
+            "It needs chairs.",
+            "It needs books.",
         ),
         ask(
             "Pia wanted to go to the theater and Sam to the zoo, but Max took them to the circus.",
@@ -498,14 +530,16 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "They went to the zoo.",
         ),
         ask(
-            "The gold medal went to Kenya and the silver to Chile. Japan, which had led for hours, came fourth.",
+            "The gold medal went to Kenya and the silver to Chile. "
+            "Japan, which had led for hours, came fourth.",
             "Who won silver?",
             "Chile won silver.",
             "Kenya won silver.",
             "Japan won silver.",
         ),
         ask(
-            "The left door leads to the cellar and the right door to the attic. Never open the middle door!",
+            "The left door leads to the cellar and the right door to the attic. "
+            "Never open the middle door!",
             "Which door leads to the attic?",
             "The right door leads to the attic.",
             "The left door leads to the attic.",
