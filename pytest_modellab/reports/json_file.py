@@ -1,7 +1,7 @@
 """The machine-readable report: ``--modellab-json PATH``.
 
 All that may differ between two runs of the same models on the same machine (wall time, throughput,
-thread count, whether a run came from the store) lies under the key ``measured``; the rest is equal
+thread count, the date, whether a run came from the store) lies under the key ``measured``; the rest is equal
 byte for byte, however the tests were scheduled.
 """
 
@@ -21,11 +21,11 @@ from pytest_modellab.reports.session import SessionReport, TestError, headline, 
 SCHEMA = 1
 """Version of the layout; :func:`read` refuses others."""
 
-FIXED_PROBES = frozenset({"parameter_bytes"})
-"""Probes that are properties of the model; every other one is a measurement."""
+FIXED_PROBES = frozenset({"parameter_bytes", "tokens"})
+"""Probes that are properties of model and task set; every other one is a measurement."""
 
-MEASURED_ENVIRONMENT = frozenset({"threads"})
-"""Settings of the environment that depend on how the tests were scheduled."""
+MEASURED_ENVIRONMENT = frozenset({"recorded", "threads", "token_budget"})
+"""What of the environment depends on when and how the tests were scheduled."""
 
 
 def to_dict(report: SessionReport) -> dict[str, Any]:
@@ -41,9 +41,12 @@ def to_dict(report: SessionReport) -> dict[str, Any]:
         "complete": report.complete,
         "notes": list(report.notes),
         "runs": [_fixed(run) for run in report.runs],
-        "comparisons": [json.loads(c.to_json()) for c in report.comparisons],
+        "comparisons": [_comparison(c) for c in report.comparisons],
         "errors": [dataclasses.asdict(e) for e in report.errors],
-        "measured": {"runs": [_measured(run) for run in report.runs]},
+        "measured": {
+            "runs": [_measured(run) for run in report.runs],
+            "notes": [list(c.notes) for c in report.comparisons],
+        },
     }
 
 
@@ -78,9 +81,12 @@ def read(path: Path) -> SessionReport:
             f"{path}: schema is {schema!r}, this version of pytest-modellab reads {SCHEMA}"
         )
     pairs = zip(data["runs"], data["measured"]["runs"], strict=True)
+    judged = zip(data["comparisons"], data["measured"]["notes"], strict=True)
     return SessionReport(
         runs=tuple(_run(fixed, measured) for fixed, measured in pairs),
-        comparisons=tuple(Comparison.from_json(json.dumps(c)) for c in data["comparisons"]),
+        comparisons=tuple(
+            Comparison.from_json(json.dumps({**c, "notes": notes})) for c, notes in judged
+        ),
         errors=tuple(TestError(**e) for e in data["errors"]),
         alpha=data["alpha"],
         assertions=data["assertions"],
@@ -88,6 +94,13 @@ def read(path: Path) -> SessionReport:
         complete=data["complete"],
         notes=tuple(data["notes"]),
     )
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(comparison.to_json())
+    # The comparator notes a differing environment as "threads: 1 here, 2 in the reference".
+    data["notes"] = [n for n in data["notes"] if n.partition(":")[0] not in MEASURED_ENVIRONMENT]
+    return data
 
 
 def _fixed(run: RunSummary) -> dict[str, Any]:

@@ -52,12 +52,29 @@ def test_only_measured_differs_between_two_runs(full: Callable[..., SessionRepor
         full(
             cached=True,
             probes={"parameter_bytes": 112e6, "seconds": 99.0, "latency_ms_p95": 3.0},
-            environment={"python": "3.11.2", "torch": "2.13.0", "device": "cpu", "threads": 1},
+            environment={
+                "python": "3.11.2",
+                "torch": "2.13.0",
+                "device": "cpu",
+                "threads": 1,
+                "recorded": "2026-01-01",
+            },
         )
     )
     assert one["measured"] != other["measured"]
     del one["measured"], other["measured"]
     assert one == other
+
+
+def test_a_note_on_the_thread_count_is_measured(
+    report: Make, comparison: Make, tmp_path: Path
+) -> None:
+    notes = ("threads: 1 here, 2 in the reference", "torch: 2.13.0 here, 2.12.0 in the reference")
+    parallel = report(comparisons=(comparison("pass", notes=notes),))
+    serial = report(comparisons=(comparison("pass", notes=notes[1:]),))
+    assert json_file.to_dict(parallel)["comparisons"] == json_file.to_dict(serial)["comparisons"]
+    json_file.write(parallel, tmp_path / "r.json")
+    assert json_file.read(tmp_path / "r.json") == parallel
 
 
 def test_the_file_says_what_matters_first_hand(report: Make, comparison: Make) -> None:
