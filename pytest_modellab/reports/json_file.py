@@ -1,8 +1,8 @@
 """The machine-readable report: ``--modellab-json PATH``.
 
 All that may differ between two runs of the same models on the same machine (wall time, throughput,
-thread count, the date, whether a run came from the store) lies under the key ``measured``; the rest is equal
-byte for byte, however the tests were scheduled.
+thread count, the date, whether a run came from the store) lies under the key ``measured``; the rest
+is equal byte for byte, however the tests were scheduled.
 """
 
 from __future__ import annotations
