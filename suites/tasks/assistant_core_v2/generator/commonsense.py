@@ -13,7 +13,9 @@ from .common import Difficulty, Question, Sample, multiple_choice
 
 QUESTIONS: dict[Difficulty, list[Question]] = {
     "easy": [
-        Question("What do you use to cut bread?", "A knife", ("A pillow", "A cloud", "A towel")),
+        Question(
+            "What do you use to cut bread?", "A knife", ("A pillow", "A cloud", "A towel"), "tool"
+        ),
         Question(
             "Where do people usually sleep?", "In a bed", ("In a bucket", "In a cup", "In a drawer")
         ),
@@ -42,12 +44,15 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "What do you use to brush your teeth?",
             "A toothbrush",
             ("A hairbrush", "A paintbrush", "A broom"),
+            "tool",
         ),
         Question(
             "Who helps you when you are ill?", "A doctor", ("A pirate", "A painter", "A clown")
         ),
         Question("Where do fish live?", "In water", ("In trees", "In the sky", "In books")),
-        Question("What do you use to write a letter?", "A pen", ("A spoon", "A shoe", "A candle")),
+        Question(
+            "What do you use to write a letter?", "A pen", ("A spoon", "A shoe", "A candle"), "tool"
+        ),
         Question("What is a chair for?", "Sitting", ("Eating", "Flying", "Washing")),
         Question("What do you do with a book?", "Read it", ("Cook it", "Drink it", "Water it")),
         Question(
@@ -61,9 +66,9 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             ("It drives", "It votes", "It reads"),
         ),
         Question(
-            "What do you open to enter a house?",
-            "The door",
-            ("The roof", "The chimney", "The floor"),
+            "How do people enter a house?",
+            "Through the door",
+            ("Through the roof", "Through the chimney", "Through the floor"),
         ),
         Question(
             "How do people usually feel after a good joke?",
@@ -77,7 +82,7 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             ("A field of carpets", "Fish and spoons", "A pair of rainbows"),
         ),
         Question(
-            "What does a dog do when it sees a stranger?",
+            "A stranger comes to the gate. What does the watchdog do?",
             "It barks",
             ("It meows", "It sews", "It types"),
         ),
@@ -87,7 +92,10 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             ("A swimsuit", "A wedding ring", "A paper bag"),
         ),
         Question(
-            "What do you use to open a locked door?", "A key", ("A fork", "A pillow", "A banana")
+            "What do you use to open a locked door?",
+            "A key",
+            ("A fork", "A pillow", "A banana"),
+            "tool",
         ),
     ],
     "medium": [
@@ -160,7 +168,7 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             ("They plant it", "They water it", "They bury it"),
         ),
         Question(
-            "What do you put on a letter before you mail it?",
+            "What does a letter need before you mail it?",
             "A stamp",
             ("A lid", "A button", "A coin"),
         ),

@@ -39,12 +39,16 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             ("The lungs", "The stomach", "The skin"),
         ),
         Question(
-            "Which language do people in Germany speak?", "German", ("Chinese", "Hindi", "Swahili")
+            "Which language do people in Germany speak?",
+            "German",
+            ("Chinese", "Hindi", "Swahili"),
+            "language",
         ),
         Question(
             "Which is the largest ocean in the world?",
             "The Pacific Ocean",
             ("The Arctic Ocean", "The Indian Ocean", "The Atlantic Ocean"),
+            "record",
         ),
         Question("How many legs does a spider have?", "Eight", ("Six", "Ten", "Four")),
         Question(
@@ -81,6 +85,7 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Which is the tallest animal?",
             "The giraffe",
             ("The rabbit", "The penguin", "The camel"),
+            "record",
         ),
     ],
     "medium": [
@@ -97,6 +102,7 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Which is the largest planet in the solar system?",
             "Jupiter",
             ("Mercury", "Earth", "Mars"),
+            "record",
         ),
         Question(
             "What is the capital of Norway?",
@@ -133,6 +139,7 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Which language do most people in Brazil speak?",
             "Portuguese",
             ("Spanish", "Italian", "French"),
+            "language",
         ),
         Question(
             "Which vitamin does the skin make in sunlight?",
@@ -207,6 +214,7 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Which is the smallest country in the world?",
             "Vatican City",
             ("Monaco", "San Marino", "Liechtenstein"),
+            "record",
         ),
         Question(
             "Which scientist proposed the three laws of motion?",
@@ -231,7 +239,7 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             ("Anton Chekhov", "Fyodor Dostoevsky", "Ivan Turgenev"),
         ),
         Question(
-            "What is the currency of Sweden?", "The krona", ("The euro", "The franc", "The zloty")
+            "Which currency does Sweden use?", "The krona", ("The euro", "The franc", "The zloty")
         ),
         Question("Which metal is liquid at room temperature?", "Mercury", ("Lead", "Tin", "Zinc")),
         Question(
@@ -264,6 +272,7 @@ QUESTIONS: dict[Difficulty, list[Question]] = {
             "Which is the deepest lake in the world?",
             "Lake Baikal",
             ("Lake Superior", "Lake Victoria", "Lake Geneva"),
+            "record",
         ),
         Question(
             "From which country did Finland become independent in 1917?",

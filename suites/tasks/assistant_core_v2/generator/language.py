@@ -1,4 +1,11 @@
-"""Language: grammar in context, synonyms and antonyms, words from and to other languages."""
+"""Language: grammar in context, antonyms and synonyms, words from and to other languages.
+
+Easy: everyday forms and words, at most one wrong answer is near. Medium: forms that learners
+get wrong, wrong words of the same field. Hard: subjunctives, agreement at a distance, rarer
+words, false friends. Calibrated on SmolLM2-135M-Instruct. The gap sentences (8 in each bucket)
+test what the model finds grammatical, and it finds it without being asked: nearly all are
+solved, and they catch a variant that has lost its English.
+"""
 
 from __future__ import annotations
 
