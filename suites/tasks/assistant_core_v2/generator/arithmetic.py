@@ -11,6 +11,7 @@ doubles and halves), medium kinds 0.65 to 0.85 (larger sums, quotients, sequence
 hard kinds 0.25 to 0.65 (differences, products of larger numbers; a few of two steps or three
 terms, where the model is still at chance). Comparing numbers, sums in words and reading the clock
 were tried and left out: the model is at or below chance there whatever the wording.
+The buckets measure 0.95, 0.86 and 0.41.
 """
 
 from __future__ import annotations

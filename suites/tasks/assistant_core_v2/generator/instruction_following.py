@@ -5,12 +5,13 @@ counts, never whether the content is good. Generation stops after the few tokens
 needs.
 
 Calibrated on SmolLM2-135M-Instruct, which follows few instructions about form. Tried and left out,
-because it never follows them: capitals, a single word, a number alone, quotes, brackets, bullets,
-counting, spelling, an end with a given word. What it does follow makes the kinds here: a given
-beginning, given words, a numbered list of given length, repeating, a named function, a letter to a
-person, yes or no, a question. Difficulty: easy kinds ask for one plain beginning, list or phrase
-(0.8 to 1.0 measured), medium kinds for a longer copy, several words or a whole question (0.5 to
-0.8), hard kinds for several demands at once or an unusual beginning (0.2 to 0.5).
+because it hardly ever follows them: capitals, a single word, a number alone, quotes, brackets,
+bullets, counting, spelling, an end with a given word. What it does follow makes the kinds here: a
+given beginning, given words, a numbered list of given length, repeating, a named function, a letter
+to a person, yes or no, a question. Difficulty: easy kinds ask for one plain beginning, list or
+phrase, medium kinds for a longer copy, several words or a whole question, hard kinds for several
+demands at once, for the bare answer or for an unusual beginning. The buckets measure 0.91, 0.68
+and 0.32.
 """
 
 from __future__ import annotations
