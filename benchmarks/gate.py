@@ -84,7 +84,16 @@ def ndcg(drop: float = 0.0) -> Draw:
     return draw
 
 
-def skewed(rare: float) -> Draw:
+def skewed(sign: float) -> Draw:
+    """All samples change, by exponential amounts of mean 0.05 less that mean (skewness 2)."""
+
+    def draw(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+        return np.clip(sign * (rng.exponential(0.05, shape) - 0.05), -1.0, 1.0)
+
+    return draw
+
+
+def two_valued(rare: float) -> Draw:
     """One sample in ten changes by `rare`, the others by a ninth of it the other way."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
@@ -212,10 +221,17 @@ def unchanged_buckets() -> Iterator[Population]:
 
 
 def strongly_skewed() -> Iterator[Population]:
-    """Most samples move a little one way, one in ten far the other way."""
-    for n in (50, 100, 200, 500):
-        yield Population(f"rare gains, n = {n}", n, skewed(0.45))
-        yield Population(f"rare losses, n = {n}", n, skewed(-0.45))
+    """Most samples move a little one way, few of them far the other way."""
+    for n in (20, 50, 100, 200, 500):
+        yield Population(f"exponential gains, n = {n}", n, skewed(1.0))
+        yield Population(f"exponential losses, n = {n}", n, skewed(-1.0))
+
+
+def rare_gains() -> Iterator[Population]:
+    """The worst kind of skew: every sample loses the same, or gains nine times as much."""
+    for n in (20, 40, 50, 95, 100, 200, 220, 500):
+        yield Population(f"n = {n}", n, two_valued(0.45))
+        yield Population(f"losses, n = {n}", n, two_valued(-0.45))
 
 
 BLOCK_POWER = (
@@ -277,7 +293,11 @@ def table(repetitions: int, seed: int) -> list[tuple[str, str, str, str]]:
     skew = [(one, rates(one, repetitions, seed)) for one in strongly_skewed()]
     level("false block, one set", ALPHA, [(rate[0], one.name) for one, rate in single])
     level("false block, 2 to 40 buckets", ALPHA, [(rate[0], one.name) for one, rate in family])
+    rare = [(one, rates(one, repetitions, seed)) for one in rare_gains()]
     level("false block, strongly skewed", 0.06, [(rate[0], one.name) for one, rate in skew])
+    for some, label in ((False, "n = 20"), (True, "n >= 40")):
+        found = [(rate[0], one.name) for one, rate in rare if (one.n > 20) is some]
+        level(f"false block, two values only, {label}", 0.06, found)
     level(
         "false pass at drop = margin",
         ALPHA,
