@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` through a temporary file, fsync and rename.
+    r"""Write ``text`` to ``path`` through a temporary file, fsync and rename.
 
     Args:
         path: destination; its folder is made where missing. An existing file is replaced at once.
-        text: the whole content, written as UTF-8 with ``\\n`` line ends.
+        text: the whole content, written as UTF-8 with ``\n`` line ends.
 
     Raises:
         OSError: the folder cannot be written or the disk is full; the old file is untouched.

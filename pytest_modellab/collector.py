@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modellab.config import variant_of
+
 if TYPE_CHECKING:
+    from pytest_modellab.lab import Settings
     from pytest_modellab.reports.session import SessionReport
 
 
@@ -17,8 +21,8 @@ class Collector:
 
     Args:
         config: the session's.
-        alpha: risk of any false block.
-        on_inconclusive: ``fail``, ``warn`` or ``pass``.
+        variants: names of the declared variants.
+        settings: what the user asked for.
         json_path: where to write the report as JSON, or None.
         markdown_path: where to write it as Markdown, or None.
     """
@@ -27,14 +31,14 @@ class Collector:
         self,
         config: pytest.Config,
         *,
-        alpha: float,
-        on_inconclusive: str,
+        variants: Iterable[str],
+        settings: Settings,
         json_path: str | None,
         markdown_path: str | None,
     ) -> None:
         self._config = config
-        self._alpha = alpha
-        self._on_inconclusive = on_inconclusive
+        self._variants = tuple(variants)
+        self._settings = settings
         self._json_path = json_path
         self._markdown_path = markdown_path
         self._assertions = 0
@@ -49,21 +53,23 @@ class Collector:
         text = getattr(report, "modellab", None)
         if text is None:
             return
-        self._assertions = report.modellab_assertions
-        for kind, found in json.loads(text).items():
-            self._findings[kind] += found
+        found = json.loads(text)
+        self._assertions = int(found.pop("assertions")[0])
+        for kind, texts in found.items():
+            self._findings[kind] += texts
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         """Keep an xdist worker's death as an error of the test that it was running."""
         message = f"the worker died while running this test: {report.longrepr}"
+        variant = variant_of(crashitem, self._variants)
         self._findings["errors"].append(
-            json.dumps({"test": crashitem, "variant": None, "message": message, "kind": "Crash"})
+            json.dumps({"test": crashitem, "variant": variant, "message": message, "kind": "Crash"})
         )
         if folder := self._allure_folder():
             from pytest_modellab.reports import allure
 
-            allure.crashed(folder, crashitem, message)
+            allure.crashed(folder, crashitem, message, variant=variant)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -114,9 +120,9 @@ class Collector:
             runs=tuple(RunSummary.from_json(text) for text in found["runs"]),
             comparisons=tuple(Comparison.from_json(text) for text in found["comparisons"]),
             errors=tuple(TestError(**json.loads(text)) for text in found["errors"]),
-            alpha=self._alpha,
+            alpha=self._settings.alpha,
             assertions=self._assertions,
-            on_inconclusive=self._on_inconclusive,
+            on_inconclusive=self._settings.on_inconclusive,
             complete=self._complete,
             notes=(),
         )

@@ -61,6 +61,7 @@ def no_regression(
     samples = task_set.samples
     before, after = _scores(reference.samples), _scores(candidate.samples)
     clusters = _clusters(samples)
+    figures: tuple[gate.Figures, ...]
     try:
         if capability is None:
             figures = (

@@ -84,10 +84,9 @@ class Comparison:
     def from_json(cls, text: str) -> Comparison:
         """Read what :meth:`to_json` wrote."""
         data: dict[str, Any] = json.loads(text)
-        data["figures"] = tuple(
-            Figures(**{k: tuple(v) if isinstance(v, list) else v for k, v in f.items()})
-            for f in data["figures"]
-        )
+        for figures in data["figures"]:
+            figures.update(dropped=tuple(figures["dropped"]), missing=tuple(figures["missing"]))
+        data["figures"] = tuple(Figures(**figures) for figures in data["figures"])
         data["flips"] = tuple(Flip(**f) for f in data["flips"])
         data["notes"] = tuple(data["notes"])
         return cls(**data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -15,8 +15,11 @@ from pytest_modellab.records import ModelSource, TaskSetConfig, VariantSpec
 
 FILE_NAME = "modellab.toml"
 
-NAME = re.compile(r"[A-Za-z0-9_.]+")
-"""Variant and task-set names: no hyphen, so that they can be found again in a pytest node id."""
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
+"""Variant and task-set names: no hyphen, so that they can be found again in a pytest node id; no
+dot in front, so that a baseline's path stays in its folder."""
+
+_PARAMETERS = re.compile(r"\[(.*)\]$", re.DOTALL)
 
 STRATEGIES = {
     "prompted": "prompting",
@@ -78,6 +81,13 @@ def find(start: Iterable[Path], root: Path) -> Path | None:
     return fallback if fallback.is_file() else None
 
 
+def variant_of(nodeid: str, variants: Collection[str]) -> str | None:
+    """Return the variant that a node id's parameters name, or None."""
+    if found := _PARAMETERS.search(nodeid):
+        return next((part for part in found[1].split("-") if part in variants), None)
+    return None
+
+
 def load(path: Path) -> LabConfig:
     """Read and check the configuration.
 
@@ -96,7 +106,7 @@ def load(path: Path) -> LabConfig:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text: {error.reason}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number too long, a table too deep
         raise ConfigError(f"{path}: malformed TOML: {error}") from error
     top = _Table(path, "", data)
     root = path.resolve().parent
@@ -138,11 +148,13 @@ class _Table:
             raise ConfigError(
                 f"{self.where(name)}: {value!r} is {type(value).__name__}, expected {expected}"
             )
+        if isinstance(value, str) and "\0" in value:
+            raise ConfigError(f"{self.where(name)}: {value!r} holds a NUL character")
         return value
 
     def take_share(self, name: str, default: float | None, *, zero: bool) -> float | None:
         """Take a number in [0, 1), or in (0, 1) where zero makes no sense."""
-        value = self.take(name, (int, float), default)
+        value: float | None = self.take(name, (int, float), default)
         if value is not None and not ((0 <= value < 1) and (zero or value > 0)):
             interval = "[0, 1)" if zero else "(0, 1)"
             raise ConfigError(f"{self.where(name)}: {value!r} lies outside {interval}")
@@ -159,7 +171,8 @@ def _section(top: _Table, name: str, make: Callable[[str, _Table], T]) -> Mappin
         where = f"{name}.{key}"
         if not NAME.fullmatch(key):
             raise ConfigError(
-                f"{top.path}: {where}: a name may hold letters, digits, '_' and '.' only"
+                f"{top.path}: {where}: a name may hold letters, digits, '_' and '.' only, "
+                "and not begin with '.'"
             )
         if not isinstance(value, dict):
             raise ConfigError(f"{top.path}: {where}: {value!r} is not a table")

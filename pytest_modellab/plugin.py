@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_modellab.comparison import Comparison
     from pytest_modellab.config import LabConfig
-    from pytest_modellab.lab import Candidate, Gate, Lab, OnInconclusive
-    from pytest_modellab.records import TaskSet
+    from pytest_modellab.lab import Candidate, Gate, Lab, Settings
+    from pytest_modellab.records import RunSummary, TaskSet
 
-CONFIG = pytest.StashKey["LabConfig | None"]()
-LAB = pytest.StashKey["Lab"]()
-ASSERTIONS = pytest.StashKey[int]()
-FINDINGS = pytest.StashKey[dict[str, list[str]]]()
+CONFIG: pytest.StashKey[LabConfig | None] = pytest.StashKey()
+LAB: pytest.StashKey[Lab] = pytest.StashKey()
+ASSERTIONS: pytest.StashKey[int] = pytest.StashKey()
+FINDINGS: pytest.StashKey[dict[str, list[str]]] = pytest.StashKey()
 
 ON_INCONCLUSIVE = ("fail", "warn", "pass")
 
@@ -45,12 +46,15 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare every option with its ini twin."""
     group = parser.getgroup("modellab", "pytest-modellab: may this model ship?")
     for name, (settings, help_) in OPTIONS.items():
         dest = f"modellab_{name.replace('-', '_')}"
         group.addoption(f"--modellab-{name}", dest=dest, default=None, help=help_, **settings)
-        flag = settings.get("action") == "store_true"
-        parser.addini(dest, help_, type="bool" if flag else "string", default=None)
+        if settings.get("action") == "store_true":
+            parser.addini(dest, help_, type="bool", default=None)
+        else:
+            parser.addini(dest, help_, type="string", default=None)
 
 
 def option(config: pytest.Config, name: str) -> Any:
@@ -86,6 +90,7 @@ MARKERS = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    """Read the configuration; in a worker, take a share of the threads."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     worker = getattr(config, "workerinput", None)
@@ -108,12 +113,11 @@ def _register_controller(config: pytest.Config) -> None:
         return
     from pytest_modellab.collector import Collector
 
-    on_inconclusive, alpha = _on_inconclusive(config), _alpha(config)
     config.pluginmanager.register(
         Collector(
             config,
-            alpha=alpha,
-            on_inconclusive=on_inconclusive,
+            variants=found.variants,
+            settings=_settings(config),
             json_path=option(config, "json"),
             markdown_path=option(config, "markdown"),
         ),
@@ -125,18 +129,24 @@ def _register_controller(config: pytest.Config) -> None:
         config.pluginmanager.register(Distribution(found), "modellab_distribution")
 
 
-def _on_inconclusive(config: pytest.Config) -> OnInconclusive:
-    value = option(config, "on-inconclusive") or "warn"
-    if value not in ON_INCONCLUSIVE:  # argparse has not seen the ini file's value
+def _settings(config: pytest.Config) -> Settings:
+    from pytest_modellab import store
+    from pytest_modellab.lab import Settings
+
+    alpha = _number(config, "alpha", zero=False)
+    on_inconclusive: Any = option(config, "on-inconclusive") or "warn"
+    if on_inconclusive not in ON_INCONCLUSIVE:  # argparse has not seen the ini file's value
         raise pytest.UsageError(
-            f"modellab_on_inconclusive: {value!r} is none of {', '.join(ON_INCONCLUSIVE)}"
+            f"modellab_on_inconclusive: {on_inconclusive!r} is none of {', '.join(ON_INCONCLUSIVE)}"
         )
-    return value  # type: ignore[no-any-return]
-
-
-def _alpha(config: pytest.Config) -> float:
-    value = _number(config, "alpha", zero=False)
-    return 0.05 if value is None else value
+    return Settings(
+        cache=store.default_folder(),
+        alpha=0.05 if alpha is None else alpha,
+        margin=_number(config, "margin", zero=True),
+        on_inconclusive=on_inconclusive,
+        update=bool(option(config, "update")),
+        reuse=not option(config, "no-cache"),
+    )
 
 
 def _load_config(config: pytest.Config) -> LabConfig | None:
@@ -169,23 +179,15 @@ def _required_config(config: pytest.Config) -> LabConfig:
 
 def _lab(config: pytest.Config) -> Lab:
     if LAB not in config.stash:
-        from pytest_modellab import store
-        from pytest_modellab.lab import Lab, Settings
+        from pytest_modellab.lab import Lab
         from pytest_modellab.progress import Progress
 
-        settings = Settings(
-            cache=store.default_folder(),
-            alpha=_alpha(config),
-            margin=_number(config, "margin", zero=True),
-            on_inconclusive=_on_inconclusive(config),
-            update=bool(option(config, "update")),
-            reuse=not option(config, "no-cache"),
-        )
-        config.stash[LAB] = Lab(_required_config(config), settings, Progress(config))
+        config.stash[LAB] = Lab(_required_config(config), _settings(config), Progress(config))
     return config.stash[LAB]
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
+    """Name the configuration."""
     found = config.stash.get(CONFIG, None)
     if found is None:
         return None
@@ -201,6 +203,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a test for each declared variant, task set and capability that a test asks for."""
     if not {"candidate", "gate", "task_set", "capability"} & set(metafunc.fixturenames):
         return
     config = _required_config(metafunc.config)
@@ -319,12 +322,26 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
     from pytest_modellab.lab import Gate
 
     alpha = lab.settings.alpha
-    findings: dict[str, list[str]] = request.node.stash.setdefault(FINDINGS, {})
+    item: pytest.Function = request.node
+    findings: dict[str, list[str]] = item.stash.setdefault(FINDINGS, {})
     has_allure = request.config.pluginmanager.hasplugin("allure_listener")
+    params: dict[str, Any] = dict(item.callspec.params)
+    if has_allure and "candidate" in params:
+        # now, so that a test that fails before a verdict stands with its variant too
+        from pytest_modellab.reports import allure
 
-    def judged(comparison: Any, summary: Any) -> None:
+        allure.label_test(
+            item.nodeid,
+            variant=params["candidate"],
+            kind=lab.spec(params["candidate"]).kind,
+            task_set=task_set.name,
+            capability=params.get("capability"),
+        )
+
+    def judged(comparison: Comparison, summary: RunSummary) -> None:
         findings.setdefault("comparisons", []).append(comparison.to_json())
         findings.setdefault("runs", []).append(summary.to_json())
+        item.user_properties.extend(_junit_properties(comparison))
         if has_allure:
             from pytest_modellab.reports import allure
 
@@ -332,17 +349,37 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
             allure.attach(comparison)
 
     budget = Budget(share=alpha / max(1, request.config.stash[ASSERTIONS]), alpha=alpha)
-    return Gate(lab, request.node.nodeid, task_set, budget, judged)
+    return Gate(lab, item.nodeid, task_set, budget, judged)
+
+
+def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:
+    """Name the verdict and its first figures, which JUnit XML keeps as properties."""
+    worst = comparison.figures[0]
+    found = {
+        "task_set": comparison.task_set,
+        "candidate": comparison.candidate,
+        "against": comparison.against,
+        "capability": comparison.capability or "all",
+        "verdict": comparison.verdict,
+        "bucket": worst.name,
+        "drop": f"{worst.drop:.6g}",
+        "p_adjusted": f"{worst.p_adjusted:.6g}",
+    }
+    return [(f"modellab_{name}", value) for name, value in found.items()]
 
 
 # --- reports -------------------------------------------------------------------------------------
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Send what was judged along with the test's report, across xdist too: one JSON string."""
     report = yield
-    findings = dict(item.stash.get(FINDINGS, {})) if report.when == "call" else {}
+    findings: dict[str, list[str]] = {}
+    if report.when == "call" and FINDINGS in item.stash:
+        findings |= item.stash[FINDINGS]
     is_gated = "gate" in getattr(item, "fixturenames", ())
     if report.failed and is_gated and call.excinfo is not None and "comparisons" not in findings:
         params = item.callspec.params if hasattr(item, "callspec") else {}
@@ -357,13 +394,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             )
         ]
     if findings:
-        report.modellab = json.dumps(findings)
-        report.modellab_assertions = item.config.stash[ASSERTIONS]
-        for text in findings.get("comparisons", ()):
-            comparison = json.loads(text)
-            for key in ("task_set", "candidate", "against", "capability", "verdict"):
-                report.user_properties.append((f"modellab_{key}", str(comparison[key])))
-            for name in ("drop", "p_adjusted"):
-                values = [figures[name] for figures in comparison["figures"]]
-                report.user_properties.append((f"modellab_{name}", str(values[0])))
+        findings["assertions"] = [str(item.config.stash[ASSERTIONS])]
+        vars(report)["modellab"] = json.dumps(findings)  # travels with the report
     return report

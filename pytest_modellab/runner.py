@@ -118,7 +118,7 @@ def _answer(
     contexts = [engine.render(job.prompt.messages(s.input)) for s in samples]
     scored = [i for i, s in enumerate(samples) if job.scorers[s.scorer].likelihood]
     generated = [i for i, s in enumerate(samples) if not job.scorers[s.scorer].likelihood]
-    budget = store.recall_budget(cache, job.fingerprint, budget)
+    asked, budget = budget, store.recall_budget(cache, job.fingerprint, budget)
     while True:
         answers = entry.start(budget, resume=resume)
 
@@ -151,6 +151,7 @@ def _answer(
             # Begun anew with the smaller budget, so that this run's batches are the next run's.
             entry.abandon()
             if budget == 1:
+                store.remember_budget(cache, job.fingerprint, asked)  # another day has more memory
                 raise OutOfMemory(
                     f"variant {job.spec.name!r}: memory runs out even with one sample a batch: "
                     f"{error}"
@@ -183,11 +184,13 @@ def _answer(
 
 
 def _checked(output: Output) -> Output:
-    """Mark an answer with a likelihood that is not a number as failed."""
-    if any(math.isnan(value) for value in output.option_logprobs):
-        return dataclasses.replace(
-            output, option_logprobs=(), failed="the model's likelihoods are NaN"
-        )
+    """Mark an answer with a likelihood that is not a finite number as failed."""
+    for value in output.option_logprobs:
+        if not math.isfinite(value):
+            what = "NaN" if math.isnan(value) else "infinite"
+            return dataclasses.replace(
+                output, option_logprobs=(), failed=f"the model's likelihoods are {what}"
+            )
     return output
 
 

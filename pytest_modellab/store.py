@@ -55,6 +55,7 @@ class Entry:
     def __init__(self, cache: Path, task_set: TaskSet, fingerprint: Fingerprint) -> None:
         asked = [[s.id, s.input, s.choices, s.max_tokens] for s in task_set.samples]
         self.key = digest([LAYOUT, asked, fingerprint.key])[:16]
+        self._size = len(asked)
         self.folder = cache / "runs" / self.key
         self._run = self.folder / "run.json"
         self._answers = self.folder / "answers.jsonl"
@@ -70,13 +71,14 @@ class Entry:
         """Return the finished run, or None; a file that cannot be read counts as none."""
         try:
             data = json.loads(self._run.read_text(encoding="utf-8"))
-            return StoredRun(
+            run = StoredRun(
                 outputs=tuple(_output(output) for output in data["outputs"]),
-                probes=data["probes"],
-                environment=data["environment"],
+                probes=dict(data["probes"]),
+                environment=dict(data["environment"]),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        return run if len(run.outputs) == self._size else None
 
     def write(self, run: StoredRun) -> None:
         """Keep a finished run and drop its batches."""
@@ -102,15 +104,16 @@ class Entry:
         answers: dict[int, Output] = {}
         good = [header]
         with contextlib.suppress(OSError):
-            first, *lines = self._answers.read_text(encoding="utf-8").split("\n")
-            if resume and first == header:
+            first, *lines = self._answers.read_bytes().split(b"\n")
+            if resume and first == header.encode():
                 for line in lines:
                     try:
-                        batch = {int(k): _output(v) for k, v in json.loads(line).items()}
-                    except (ValueError, KeyError, TypeError):
-                        break  # the line that the kill cut off
+                        text = line.decode()
+                        batch = {int(k): _output(v) for k, v in json.loads(text).items()}
+                    except (ValueError, KeyError, TypeError, AttributeError):
+                        break  # the line that the kill cut off, perhaps inside a character
                     answers.update(batch)
-                    good.append(line)
+                    good.append(text)
         atomic.write_text(self._answers, "\n".join(good) + "\n")
         return answers
 
@@ -141,7 +144,7 @@ def recall_budget(cache: Path, fingerprint: Fingerprint, default: int) -> int:
         Tokens in a batch.
     """
     try:
-        return min(default, int(_budget_file(cache, fingerprint).read_text()))
+        return min(default, max(1, int(_budget_file(cache, fingerprint).read_text())))
     except (OSError, ValueError):
         return default
 

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from xdist.scheduler import LoadScheduling
+from xdist.scheduler.load import LoadScheduling
 
-from pytest_modellab.config import LabConfig
+from pytest_modellab.config import LabConfig, variant_of
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
-
-_PARAMETERS = re.compile(r"\[(.*)\]$")
-
-
-def group_of(nodeid: str, variants: Sequence[str]) -> str:
-    """Return the variant that a node id's parameters name, else the test's file."""
-    if found := _PARAMETERS.search(nodeid):
-        for parameter in found[1].split("-"):
-            if parameter in variants:
-                return parameter
-    return nodeid.split("::", maxsplit=1)[0]
 
 
 class Distribution:
@@ -43,9 +31,11 @@ class Distribution:
         if config.getvalue("dist") != "load":
             return None
         variants = tuple(self._config.variants)
-        return VariantScheduling(
-            config, log, group_of=lambda nodeid: group_of(nodeid, variants), seconds=self._seconds
-        )
+
+        def group_of(nodeid: str) -> str:
+            return variant_of(nodeid, variants) or nodeid.partition("::")[0]
+
+        return VariantScheduling(config, log, group_of=group_of, seconds=self._seconds)
 
     def _seconds(self, group: str) -> float:
         """Return how long a variant took when its baselines were recorded; unknown comes first."""
@@ -79,6 +69,9 @@ class VariantScheduling(LoadScheduling):
         group_of: node id → group.
         seconds: group → how long it is expected to take.
     """
+
+    collection: list[str] | None
+    pending: list[int]
 
     def __init__(
         self,

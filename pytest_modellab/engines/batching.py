@@ -34,9 +34,10 @@ def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     """Return how many leading tokens all sequences share, leaving each at least one of its own."""
     if not sequences:
         return 0
-    shortest, longest = min(sequences), max(sequences)
+    tuples = [tuple(sequence) for sequence in sequences]
+    first, last = min(tuples), max(tuples)  # by value: what these two share, all share
     length = 0
-    for a, b in zip(shortest, longest, strict=False):
+    for a, b in zip(first, last, strict=False):
         if a != b:
             break
         length += 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines.batching import common_prefix, plan
-from pytest_modellab.errors import ModelError, OutOfMemory
+from pytest_modellab.errors import ModelError, OutOfMemory, ScoringError
 from pytest_modellab.records import Done, GenerationRequest, Output, ScoringRequest
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def load(
     with quiet():
         try:
             import torch
+            from safetensors import SafetensorError
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError as error:
             raise ModelError(
@@ -67,8 +68,17 @@ def load(
                 trust_remote_code=trust_remote_code,
                 **options,
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (
+            ImportError,  # accelerate, or what the model's own code needs
+            KeyError,
+            OSError,
+            RuntimeError,
+            SafetensorError,
+            ValueError,
+        ) as error:
             raise ModelError(f"{folder}: transformers cannot load it: {error}") from error
+        except AssertionError as error:  # torch without CUDA; here it would count as a verdict
+            raise ModelError(f"{folder}: cannot be put on {device!r}: {error}") from error
     if not tokenizer.chat_template:
         raise ModelError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
     return TransformersEngine(model.eval(), tokenizer, inference_mode=inference_mode)
@@ -111,7 +121,7 @@ class TransformersEngine:
 
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""
-        return int(self.model.get_memory_footprint())
+        return sum(_held(t) for t in (*self.model.parameters(), *self.model.buffers()))
 
     def close(self) -> None:
         """Give the memory back at once, whoever else still refers to the model.
@@ -148,9 +158,14 @@ class TransformersEngine:
 
         Raises:
             OutOfMemory: a batch did not fit.
+            ScoringError: an option has no token.
         """
         contexts = [self._tokens(request.context) for request in requests]
         options = [[self._tokens(option) for option in request.options] for request in requests]
+        for request, row in zip(requests, options, strict=True):
+            if not all(row):
+                empty = request.options[row.index([])]
+                raise ScoringError(f"the tokenizer makes no token of the option {empty!r}")
         prefix = common_prefix(contexts)
         lengths = [
             len(context) - prefix + sum(len(tokens) - 1 for tokens in row)
@@ -159,7 +174,7 @@ class TransformersEngine:
         with self._guarded():
             cache = None
             for batch in plan(lengths, budget, padded=False):
-                if skip.issuperset(batch):
+                if skip >= set(batch):
                     continue
                 start = time.perf_counter()
                 if cache is None and prefix:
@@ -204,7 +219,7 @@ class TransformersEngine:
         with self._guarded():
             cache = None
             for batch in plan(lengths, budget, padded=True):
-                if skip.issuperset(batch):
+                if skip >= set(batch):
                     continue
                 start = time.perf_counter()
                 if cache is None and prefix:
@@ -322,7 +337,8 @@ class TransformersEngine:
 
         own = self.model.generation_config
         ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
-        pad = own.pad_token_id if own.pad_token_id is not None else ends[0]
+        ends = [end for end in ends if end is not None]  # without any, a reply ends at its limit
+        pad = own.pad_token_id if own.pad_token_id is not None else (ends or [0])[0]
         width = max(len(context) for context in contexts)
         ids = torch.full((len(contexts), width), pad)
         seen = torch.zeros_like(ids)
@@ -342,7 +358,10 @@ class TransformersEngine:
             past_key_values=past,
             logits_processor=LogitsProcessorList([watch]),
             generation_config=GenerationConfig(
-                do_sample=False, max_new_tokens=max(limits), eos_token_id=ends, pad_token_id=pad
+                do_sample=False,
+                max_new_tokens=max(limits),
+                eos_token_id=ends or None,
+                pad_token_id=pad,
             ),
         )
         replies = []
@@ -351,6 +370,15 @@ class TransformersEngine:
             end = next((k for k, token in enumerate(tokens) if token in ends), len(tokens))
             replies.append((tokens[:end], watch.seen[row]))
         return replies
+
+
+def _held(tensor: Any) -> int:
+    """Bytes of a tensor; a quantized one says of itself what it replaces, so its parts count."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        return sum(_held(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
+    state = getattr(tensor, "quant_state", None)  # of bitsandbytes: one scale a block
+    scales = _held(state.absmax) if state is not None else 0
+    return int(tensor.numel() * tensor.element_size()) + scales
 
 
 class _NanWatch:

@@ -16,7 +16,7 @@ def first_json(text: str) -> Any:
         if character in "{[":
             try:
                 return decoder.raw_decode(text, start)[0]
-            except ValueError:  # not JSON from here, or an integer too long to convert
+            except (ValueError, RecursionError):  # not JSON, an integer too long, or too deep
                 continue
     return None
 
@@ -39,6 +39,8 @@ class JsonSchema:
     def score(self, sample: Sample, output: Output) -> tuple[float, str]:
         try:
             import jsonschema
+            from referencing import Registry
+            from referencing.exceptions import Unresolvable
         except ImportError as error:
             raise ScoringError(
                 "the scorer 'json_schema' needs the package jsonschema: pip install jsonschema"
@@ -46,12 +48,17 @@ class JsonSchema:
         value = first_json(output.text)
         if value is None:
             return 0.0, output.text
+        validator = jsonschema.validators.validator_for(sample.target)
         try:
-            jsonschema.validate(value, sample.target)
-        except jsonschema.ValidationError:
-            return 0.0, output.text
+            validator.check_schema(sample.target)
+            # an empty registry: a "$ref" is never fetched from the network
+            valid = validator(sample.target, registry=Registry()).is_valid(value)
         except jsonschema.SchemaError as error:
             raise ScoringError(
                 f"sample {sample.id!r}: target is no JSON schema: {error.message}"
             ) from error
-        return 1.0, output.text
+        except Unresolvable as error:
+            raise ScoringError(
+                f"sample {sample.id!r}: target: {error}; a schema may refer to its own parts only"
+            ) from error
+        return float(valid), output.text

@@ -22,7 +22,7 @@ class Regex:
             return "target: the scorer 'regex' needs a regular expression in a string"
         try:
             pattern = re.compile(sample.target)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             return f"target: not a regular expression: {error}"
         if pattern.search(""):
             return "target: the expression matches an empty reply"

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.errors import TaskSetError, near_misses
-from pytest_modellab.records import DIFFICULTIES, Sample, TaskSet
+from pytest_modellab.records import DIFFICULTIES, Sample, TaskSet, canonical_json
 
 SAMPLES = "samples.jsonl"
 HEADER = "task_set.toml"
@@ -88,11 +88,13 @@ def _header(path: Path) -> dict[str, Any]:
         header = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise TaskSetError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number too long, a table too deep
         raise TaskSetError(f"{path}: malformed TOML: {error}") from error
     for key in ("name", "version"):
         if not isinstance(header.get(key), str):
             raise TaskSetError(f"{path}: {key}: missing, or not a string")
+    if not isinstance(header.get("description", ""), str):
+        raise TaskSetError(f"{path}: description: not a string")
     if not isinstance(header.get("capabilities", {}), dict):
         raise TaskSetError(f"{path}: capabilities: must be a table")
     return header
@@ -103,6 +105,8 @@ def _sample(where: str, line: str) -> Sample:
         data = json.loads(line)
     except json.JSONDecodeError as error:
         raise TaskSetError(f"{where}: malformed JSON, column {error.colno}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
+        raise TaskSetError(f"{where}: malformed JSON: {error}") from error
     if not isinstance(data, dict):
         raise TaskSetError(f"{where}: holds {type(data).__name__}, expected a JSON object")
     known = {**_REQUIRED, **_OPTIONAL}
@@ -128,6 +132,13 @@ def _sample(where: str, line: str) -> Sample:
     choices = data.get("choices", [])
     if not all(isinstance(choice, str) and choice for choice in choices):
         raise TaskSetError(f"{where}: choices: every choice must be a non-empty string")
+    try:
+        canonical_json(data).encode()
+    except (ValueError, RecursionError) as error:
+        raise TaskSetError(
+            f"{where}: holds what JSON and UTF-8 cannot say (NaN, Infinity, half a surrogate "
+            f"pair): {error}"
+        ) from error
     return Sample(
         **{
             **data,

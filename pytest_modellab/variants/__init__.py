@@ -1,4 +1,4 @@
-"""Variant kinds, one file each: a kind turns a declaration into a plan, without loading anything."""
+"""Variant kinds, one file each: declaration → plan, without loading anything."""
 
 from __future__ import annotations
 

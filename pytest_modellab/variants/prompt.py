@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
@@ -47,7 +48,7 @@ class Prompt:
 
 
 @functools.cache
-def _blocks(source: str):  # type: ignore[no-untyped-def]
+def _blocks(source: str) -> tuple[str, Callable[[str], str]]:
     """Compile a template: ``(system text, input → user text)``."""
     from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
@@ -85,7 +86,7 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
             raise ConfigError(f"prompt: {path}: has no {{% block user %}}, or it is empty")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"prompt: {path}: cannot be read: {error}") from error
-    except TemplateError as error:
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"prompt: {path}: {type(error).__name__}: {error}") from error
     if shots is None:
         if n_shots is not None:
@@ -93,10 +94,12 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
         return prompt
     examples: list[tuple[str, str]] = []
     try:
-        lines = shots.read_text(encoding="utf-8").splitlines()
+        lines = shots.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"shots: {shots}: cannot be read: {error}") from error
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             data = json.loads(line)
             examples.append((str(data["input"]), str(data["reply"])))
@@ -104,6 +107,8 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
             raise ConfigError(
                 f'shots: {shots}:{number}: expected {{"input": …, "reply": …}}: {error}'
             ) from error
+    if not examples:
+        raise ConfigError(f"shots: {shots}: holds no example")
     if n_shots is not None and not 0 < n_shots <= len(examples):
         raise ConfigError(f"n_shots: {n_shots} examples asked for, {shots} has {len(examples)}")
     return dataclasses.replace(prompt, shots=tuple(examples[:n_shots]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from pytest_modellab.errors import ConfigError, near_misses
@@ -30,15 +31,17 @@ def plan(spec: VariantSpec, base: Plan | ModelSource, root: Path) -> Plan:
     """
     options = spec.options
     check_options(options, OPTIONS)
-    dtype = options.get("dtype", "float32")
+    over = base if isinstance(base, Plan) else None
+    if over is not None and over.quantization and "dtype" in options:
+        raise ConfigError(f"dtype: belongs to the base {spec.base!r}, which is quantized")
+    dtype = options.get("dtype", over.dtype if over is not None else "float32")
     if dtype not in DTYPES:
         raise ConfigError(f"dtype: unknown {dtype!r}; {near_misses(dtype, DTYPES)}")
     if "prompt" not in options:
         raise ConfigError("prompt: missing; name a Jinja file with {% block user %}")
     shots = root / options["shots"] if "shots" in options else None
-    return Plan(
-        model=base.model if isinstance(base, Plan) else base,
-        prompt=prompt.read(root / options["prompt"], shots, options.get("n_shots")),
-        dtype=dtype,
-        device=options.get("device", "cpu"),
-    )
+    text = prompt.read(root / options["prompt"], shots, options.get("n_shots"))
+    if isinstance(base, Plan):
+        device = options.get("device", base.device)
+        return dataclasses.replace(base, prompt=text, dtype=dtype, device=device)
+    return Plan(model=base, prompt=text, dtype=dtype, device=options.get("device", "cpu"))

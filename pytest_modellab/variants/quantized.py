@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,15 +55,15 @@ def plan(spec: VariantSpec, base: Plan | ModelSource, root: Path) -> Plan:
         )
     if options:
         raise ConfigError(f"{min(options)}: the method {method!r} does not take it")
-    package, load_options = {
-        "bitsandbytes-nf4": ("bitsandbytes", functools.partial(_nf4, base.dtype)),
-        "torchao-int8": ("torchao", _int8),
-    }[method]
+    load_options: Mapping[str, Callable[[], Mapping[str, Any]]] = {
+        "bitsandbytes-nf4": functools.partial(_nf4, base.dtype),
+        "torchao-int8": _int8,
+    }
     return dataclasses.replace(
         base,
         quantization={"method": method},
-        packages=(*base.packages, package),
-        load_options=load_options,
+        packages=(*base.packages, method.split("-", maxsplit=1)[0]),
+        load_options=load_options[method],
     )
 
 

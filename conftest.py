@@ -1,0 +1,3 @@
+"""Options for this repository only."""
+
+pytest_plugins = ["pytester"]

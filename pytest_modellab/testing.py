@@ -1,0 +1,112 @@
+"""Helpers for people who test their own suites: a small random model and a small task set."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.records import DIFFICULTIES
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def write_random_model(folder: Path, *, seed: int = 0) -> Path:
+    """Write a two-layer Llama with random weights and a byte tokenizer: loads in milliseconds.
+
+    Its answers mean nothing; it is for testing a suite's wiring, never for a verdict.
+
+    Args:
+        folder: destination, made where missing.
+        seed: of the weights.
+
+    Returns:
+        The folder, ready for ``source = …`` in ``[models.NAME]``.
+    """
+    import torch
+    from tokenizers import Tokenizer, decoders, pre_tokenizers
+    from tokenizers.models import BPE
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(BPE({symbol: i for i, symbol in enumerate(symbols)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        chat_template=CHAT_TEMPLATE,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(fast),
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                max_position_embeddings=2048,
+                initializer_range=0.3,
+                bos_token_id=fast.bos_token_id,
+                eos_token_id=fast.eos_token_id,
+                pad_token_id=fast.pad_token_id,
+            )
+        )
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+def choice_samples(
+    capabilities: Iterable[str], each: int, *, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Make multiple-choice samples of random words, ``each`` per capability and difficulty."""
+    rng = random.Random(seed)
+
+    def word() -> str:
+        return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=4))
+
+    return [
+        {
+            "id": f"{capability}-{difficulty}-{number:03d}",
+            "input": f"{word()} {word()} {word()}?",
+            "choices": [word(), word(), word()],
+            "target": rng.randrange(3),
+            "scorer": "choice",
+            "capability": capability,
+            "difficulty": difficulty,
+        }
+        for capability in capabilities
+        for difficulty in DIFFICULTIES
+        for number in range(each)
+    ]
+
+
+def write_task_set(
+    folder: Path, samples: Iterable[Mapping[str, Any]], *, version: str = "1"
+) -> Path:
+    """Write a task set folder that :func:`pytest_modellab.tasksets.jsonl.read` reads.
+
+    Args:
+        folder: destination, made where missing; its name is the task set's.
+        samples: one mapping a sample.
+        version: the task set's.
+
+    Returns:
+        The folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    header = f'name = "{folder.name}"\nversion = "{version}"\n'
+    (folder / "task_set.toml").write_text(header, encoding="utf-8")
+    lines = "".join(json.dumps(sample) + "\n" for sample in samples)
+    (folder / "samples.jsonl").write_text(lines, encoding="utf-8")
+    return folder

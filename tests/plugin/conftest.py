@@ -1,0 +1,84 @@
+"""A small project with a random model, for running the plugin inside pytest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_modellab import testing
+
+CONFIG = """
+[models.tiny]
+source = "model"
+[models.broken]
+source = "./nowhere"
+[task_sets.words]
+path = "words"
+margin = 0.1
+capability_margin = 0.2
+floor = 0.02
+[variants.plain]
+kind = "prompted"
+model = "tiny"
+prompt = "prompt.jinja"
+[variants.rounded]
+kind = "quantized"
+base = "plain"
+method = "rtn"
+bits = 8
+[variants.unloadable]
+kind = "prompted"
+model = "broken"
+prompt = "prompt.jinja"
+"""
+
+SUITE = """
+import pytest
+pytestmark = [pytest.mark.task_set("words"), pytest.mark.variants("plain", "rounded")]
+
+def test_capability(candidate, capability, gate):
+    gate.no_regression(candidate, capability=capability)
+
+def test_overall(candidate, gate):
+    gate.no_regression(candidate)
+
+def test_worst_bucket(candidate, gate):
+    gate.worst_bucket(candidate)
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    return testing.write_random_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def write_project(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], pytest.Pytester]:
+    """Write the project without its model; its cache is a folder of its own."""
+
+    def write() -> pytest.Pytester:
+        monkeypatch.setenv("MODELLAB_CACHE", str(pytester.path / "cache"))
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        samples = testing.choice_samples(["alpha", "beta"], 22)
+        testing.write_task_set(pytester.path / "words", samples)
+        (pytester.path / "modellab.toml").write_text(CONFIG)
+        (pytester.path / "prompt.jinja").write_text("{% block user %}{{ input }}{% endblock %}")
+        (pytester.path / "test_suite.py").write_text(SUITE)
+        return pytester
+
+    return write
+
+
+@pytest.fixture
+def project(write_project: Callable[[], pytest.Pytester], tiny_model: Path) -> pytest.Pytester:
+    """The project with its model."""
+    pytester = write_project()
+    shutil.copytree(tiny_model, pytester.path / "model")
+    return pytester

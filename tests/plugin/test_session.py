@@ -1,0 +1,227 @@
+"""A user's session: record, judge, block, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_modellab import baselines
+
+
+def better_baseline(project: pytest.Pytester, variant: str) -> None:
+    """Rewrite a recorded baseline as if every sample had been right."""
+    path = project.path / "baselines" / "words" / f"{variant}.json"
+    record = baselines.read(path)
+    assert record is not None
+    samples = tuple(dataclasses.replace(s, score=1.0, output="right") for s in record.samples)
+    baselines.write(path, dataclasses.replace(record, samples=samples))
+
+
+def test_missing_baseline_fails_and_says_how_to_record_one(project: pytest.Pytester) -> None:
+    result = project.runpytest_inprocess("-k", "test_overall and plain")
+    result.assert_outcomes(failed=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        [
+            "*no baseline of 'plain' on 'words': *plain.json does not exist.",
+            "*Record one and commit it: pytest * -m prompted --modellab-update",
+            "*ERROR: 1 test reached no verdict*",
+        ]
+    )
+
+
+def test_update_records_and_the_next_run_passes_from_the_store(project: pytest.Pytester) -> None:
+    first = project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    first.assert_outcomes(passed=4, deselected=4)
+    path = project.path / "baselines" / "words" / "plain.json"
+    text = path.read_text()
+    assert len(text.splitlines()) > 132, "one sample a line"
+    second = project.runpytest_inprocess("-k", "plain", "--modellab-json", "report.json")
+    second.assert_outcomes(passed=4, deselected=4)
+    report = json.loads((project.path / "report.json").read_text())
+    assert [run["variant"] for run in report["runs"]] == ["plain"]
+    assert project.runpytest_inprocess("--modellab-update", "-k", "plain").ret == 0
+    assert path.read_text() == text, "an unchanged run leaves its baseline alone"
+
+
+def test_regression_blocks_with_a_table_and_the_flipped_samples(project: pytest.Pytester) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    better_baseline(project, "plain")
+    result = project.runpytest_inprocess(
+        "-k", "plain", "--modellab-markdown", "report.md", "--junitxml", "junit.xml"
+    )
+    result.assert_outcomes(failed=3, passed=1, deselected=4)
+    result.stdout.fnmatch_lines(
+        [
+            "*RegressionDetected: blocked: alpha fell from 1.00 to 0.*(n = 66)*",
+            "*alpha-easy-*right*",
+        ]
+    )
+    result.stdout.fnmatch_lines(["*= modellab =*", "*plain*BLOCK*"])
+    assert "blocked" in (project.path / "report.md").read_text().lower()
+    junit = (project.path / "junit.xml").read_text()
+    assert '<property name="modellab_verdict" value="block" />' in junit
+    assert '<property name="modellab_capability" value="alpha" />' in junit
+
+
+def test_update_accepts_a_changed_run(project: pytest.Pytester) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    better_baseline(project, "plain")
+    result = project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*recorded*"])
+    project.runpytest_inprocess("-k", "plain").assert_outcomes(passed=4, deselected=4)
+
+
+def test_alpha_is_shared_by_the_selected_assertions(project: pytest.Pytester) -> None:
+    project.runpytest_inprocess("--modellab-update")
+    result = project.runpytest_inprocess("--modellab-alpha=0.06")
+    result.stdout.fnmatch_lines(["alpha 0.06 shared by 6 assertions: 0.01 each"])
+    result = project.runpytest_inprocess("-k", "plain")
+    result.stdout.fnmatch_lines(["alpha 0.05 shared by 3 assertions: 0.0167 each"])
+
+
+@pytest.mark.parametrize(("mode", "failed"), [("fail", 1), ("warn", 0), ("pass", 0)])
+def test_on_inconclusive(project: pytest.Pytester, mode: str, failed: int) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    result = project.runpytest_inprocess(
+        f"--modellab-on-inconclusive={mode}",
+        "--modellab-margin=0",  # nothing can pass at an allowed drop of 0
+        "-k",
+        "test_overall and plain",
+    )
+    result.assert_outcomes(failed=failed, passed=1 - failed, deselected=7)
+    if failed:
+        result.stdout.fnmatch_lines(["*VerdictInconclusive: undecided: all stayed at *"])
+
+
+def test_marker_of_the_kind_selects_and_the_rest_is_never_loaded(
+    project: pytest.Pytester,
+) -> None:
+    suite = project.path / "test_suite.py"
+    suite.write_text(suite.read_text().replace(', pytest.mark.variants("plain", "rounded")', ""))
+    result = project.runpytest_inprocess("--modellab-update", "-m", "quantized")
+    result.assert_outcomes(passed=4, deselected=8)
+    runs = list((project.path / "cache" / "runs").iterdir())
+    assert len(runs) == 1, "only the selected variant was run"
+    result = project.runpytest_inprocess("-k", "unloadable and test_worst_bucket")
+    result.assert_outcomes(failed=1, deselected=11)
+    result.stdout.fnmatch_lines(["*model 'broken' (source = './nowhere'): no such file or folder*"])
+
+
+def test_comparison_with_the_base(project: pytest.Pytester) -> None:
+    (project.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.variants(kind='quantized')\n"
+        "def test_cost(candidate, gate):\n"
+        "    comparison = gate.no_regression(candidate, against='base')\n"
+        "    assert comparison.against == 'baseline of plain'\n"
+        "@pytest.mark.variants('plain')\n"
+        "def test_plain(candidate, gate):\n"
+        "    gate.no_regression(candidate)\n"
+    )
+    project.runpytest_inprocess("-m", "quantized").stdout.fnmatch_lines(
+        ["*no baseline of 'plain' on 'words'*"]
+    )
+    project.runpytest_inprocess("--modellab-update", "-m", "prompted").assert_outcomes(
+        passed=1, deselected=1
+    )
+    project.runpytest_inprocess("-m", "quantized").assert_outcomes(passed=1, deselected=1)
+
+
+def test_one_verdict_a_test(project: pytest.Pytester) -> None:
+    (project.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.variants('plain')\n"
+        "def test_twice(candidate, gate):\n"
+        "    gate.worst_bucket(candidate)\n"
+        "    gate.worst_bucket(candidate, by='difficulty')\n"
+    )
+    result = project.runpytest_inprocess()
+    result.stdout.fnmatch_lines(["*GateUsageError: *test_twice*: asks the gate twice*"])
+
+
+def test_slices_by_metadata_name_what_is_lacking(project: pytest.Pytester) -> None:
+    (project.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.variants('plain')\n"
+        "@pytest.mark.parametrize('by', ['difficulty', 'dificulty'])\n"
+        "def test_slice(candidate, gate, by):\n"
+        "    gate.worst_bucket(candidate, by=by)\n"
+    )
+    result = project.runpytest_inprocess()
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*cannot slice 'words' by 'dificulty': 132 samples lack it*did you mean 'difficulty'?*"]
+    )
+
+
+def test_baseline_of_another_version_is_refused(project: pytest.Pytester) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    header = project.path / "words" / "task_set.toml"
+    header.write_text(header.read_text().replace('version = "1"', 'version = "2"'))
+    result = project.runpytest_inprocess("-k", "test_overall and plain")
+    result.assert_outcomes(failed=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        [
+            "*ComparisonRefused: 'plain' cannot be compared with own baseline on 'words': task set "
+            "'words' has version 2, the reference was run on 1*--modellab-update"
+        ]
+    )
+
+
+def test_edited_baseline_is_refused(project: pytest.Pytester) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    path = project.path / "baselines" / "words" / "plain.json"
+    path.write_text(path.read_text().replace('"score":0.0', '"score":1.0', 1))
+    result = project.runpytest_inprocess("-k", "test_overall and plain")
+    result.stdout.fnmatch_lines(["*BaselineInvalid: *plain.json: digest: *edited*"])
+
+
+def test_no_cache_runs_anew(project: pytest.Pytester) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    (run,) = (project.path / "cache" / "runs").glob("*/run.json")
+    before = run.stat().st_mtime_ns
+    project.runpytest_inprocess("-k", "plain")
+    assert run.stat().st_mtime_ns == before
+    project.runpytest_inprocess("-k", "plain", "--modellab-no-cache").assert_outcomes(
+        passed=4, deselected=4
+    )
+    assert run.stat().st_mtime_ns > before
+
+
+def test_models_are_freed_before_the_next_is_loaded(project: pytest.Pytester) -> None:
+    (project.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "seen = []\n"
+        "@pytest.mark.variants('plain', 'rounded')\n"
+        "def test_engine(candidate, gate):\n"
+        "    seen.append(candidate.engine.model)\n"
+        "    assert sum(p.numel() for p in seen[-1].parameters()) > 0\n"
+        "    assert all(not list(m.parameters()) for m in seen[:-1])\n"
+        "    assert False, 'the traceback keeps the model'\n"
+        "def test_all_freed(lab):\n"
+        "    assert len(seen) == 2\n"
+    )
+    result = project.runpytest_inprocess()
+    result.assert_outcomes(failed=2, passed=1)
+    result.stdout.no_fnmatch_line("*for m in seen*AssertionError*")
+
+
+def test_ini_twins(project: pytest.Pytester) -> None:
+    project.makeini("[pytest]\nmodellab_alpha = 0.03\nmodellab_update = true\n")
+    result = project.runpytest_inprocess("-k", "plain")
+    result.assert_outcomes(passed=4, deselected=4)
+    result.stdout.fnmatch_lines(["alpha 0.03 shared by 3 assertions: 0.01 each"])
+
+
+def test_incomplete_run_writes_no_half_report(project: pytest.Pytester, tmp_path: Path) -> None:
+    result = project.runpytest_inprocess(
+        "-x", "-k", "plain", "--modellab-json", str(tmp_path / "report.json")
+    )
+    assert result.ret == 1
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["complete"] is False
+    assert report["verdict"] == "error"

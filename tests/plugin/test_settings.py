@@ -1,0 +1,95 @@
+"""Bad settings: each is a usage error with its message, and nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+WriteProject = Callable[[], pytest.Pytester]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--modellab-alpha=2"], "*--modellab-alpha: '2' is not a number in (0, 1)"),
+        (["--modellab-alpha=0"], "*--modellab-alpha: '0' is not a number in (0, 1)"),
+        (["--modellab-alpha=nan"], "*--modellab-alpha: 'nan' is not a number in (0, 1)"),
+        (["--modellab-margin=1"], "*--modellab-margin: '1' is not a number in [[]0, 1)"),
+        (["--modellab-on-inconclusive=never"], "*invalid choice: 'never'*"),
+        (["--modellab-config=none.toml"], "*none.toml: cannot be read: No such file*"),
+    ],
+)
+def test_options(write_project: WriteProject, arguments: list[str], message: str) -> None:
+    result = write_project().runpytest_inprocess(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+
+
+def test_ini_value(write_project: WriteProject) -> None:
+    pytester = write_project()
+    pytester.makeini("[pytest]\nmodellab_on_inconclusive = never\n")
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*modellab_on_inconclusive: 'never' is none of fail, warn, pass"])
+
+
+def test_malformed_configuration(write_project: WriteProject) -> None:
+    pytester = write_project()
+    (pytester.path / "modellab.toml").write_text("[variants\n")
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*modellab.toml: malformed TOML: *line 1*"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"words"), pytest', '"wrods"), pytest', "*unknown task set 'wrods'*did you mean 'words'*"),
+        ('"plain", "rounded"', '"plane"', "*unknown variant 'plane'*did you mean 'plain'*"),
+        ('"plain", "rounded"', "knd='x'", "*unknown argument 'knd'; Known: kind, strategy*"),
+    ],
+)
+def test_markers_are_checked_at_collection(
+    write_project: WriteProject, old: str, new: str, message: str
+) -> None:
+    pytester = write_project()
+    suite = pytester.path / "test_suite.py"
+    suite.write_text(suite.read_text().replace(old, new))
+    result = pytester.runpytest_inprocess("--collect-only")
+    result.stdout.fnmatch_lines([message])
+    assert result.ret != 0
+
+
+def test_malformed_samples_are_named_at_collection(write_project: WriteProject) -> None:
+    pytester = write_project()
+    samples = pytester.path / "words" / "samples.jsonl"
+    samples.write_text(samples.read_text() + "{not json\n")
+    result = pytester.runpytest_inprocess("--collect-only")
+    result.stdout.fnmatch_lines(["*samples.jsonl:133: malformed JSON, column 2*"])
+
+
+def test_without_a_configuration_the_plugin_is_silent(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_plain(): pass")
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*modellab 0*")
+
+
+def test_the_gate_without_a_configuration_says_what_to_write(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_gate(candidate, gate): pass")
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(["*no modellab.toml found beside or above the tests*"])
+
+
+def test_collection_imports_nothing_heavy(write_project: WriteProject) -> None:
+    pytester = write_project()
+    (pytester.path / "conftest.py").write_text(
+        "import sys\n"
+        "def pytest_unconfigure():\n"
+        "    heavy = {'torch', 'transformers', 'numpy', 'scipy', 'allure', 'rich'}\n"
+        "    print('heavy:', sorted(heavy & set(sys.modules)))\n"
+    )
+    result = pytester.runpytest_subprocess("--collect-only", "-s", "-p", "no:allure_pytest")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*8 tests collected*", "heavy: [[]]"])

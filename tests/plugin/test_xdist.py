@@ -1,0 +1,120 @@
+"""Workers: the same verdicts, no variant run twice, nothing lost when one dies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modellab.config import variant_of
+
+pytest.importorskip("xdist")
+
+COUNT_LOADS = """
+import os
+from pytest_modellab.variants import plan
+
+original = plan.load
+
+def counted(*arguments):
+    with open(os.environ["LOADS"], "a") as file:
+        file.write(f"{os.environ.get('OMP_NUM_THREADS')}\\n")
+    return original(*arguments)
+
+plan.load = counted
+"""
+
+
+def run(project: pytest.Pytester, *arguments: str) -> tuple[pytest.RunResult, dict[str, Any]]:
+    path = project.path / "report.json"
+    result = project.runpytest_subprocess("--modellab-json", str(path), *arguments)
+    return result, json.loads(path.read_text())
+
+
+def without_measurements(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: without_measurements(v) for k, v in value.items() if k != "measured"}
+    return [without_measurements(v) for v in value] if isinstance(value, list) else value
+
+
+def test_two_workers_give_the_serial_report_and_load_each_variant_once(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.path / "conftest.py").write_text(COUNT_LOADS)
+    monkeypatch.setenv("LOADS", str(project.path / "loads"))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    project.runpytest_subprocess("--modellab-update").assert_outcomes(passed=8)
+    serial, report = run(project, "--modellab-no-cache")
+    serial.assert_outcomes(passed=8)
+    (project.path / "loads").unlink()
+    parallel, parallel_report = run(project, "-n2", "--modellab-no-cache")
+    parallel.assert_outcomes(passed=8)
+    assert without_measurements(parallel_report) == without_measurements(report)
+    loads = (project.path / "loads").read_text().split()
+    assert len(loads) == 2, "each variant once"
+    assert all(threads.isdigit() for threads in loads), "workers share the threads"
+
+
+def test_a_dead_worker_loses_no_result(project: pytest.Pytester) -> None:
+    project.runpytest_subprocess("--modellab-update").assert_outcomes(passed=8)
+    (project.path / "test_deadly.py").write_text(
+        "import os, pathlib, pytest\n"
+        "@pytest.mark.variants('rounded')\n"
+        "def test_dies(candidate, gate):\n"
+        "    gate.worst_bucket(candidate)\n"
+        "    os._exit(1)\n"
+    )
+    result, report = run(project, "-n2")
+    result.assert_outcomes(passed=8, failed=1)
+    assert len(report["comparisons"]) == 8
+    assert [error["variant"] for error in report["errors"]] == ["rounded"]
+    assert "the worker died while running this test" in report["errors"][0]["message"]
+    assert report["verdict"] == "error"
+
+
+def test_without_restarts_the_run_fails_as_incomplete(project: pytest.Pytester) -> None:
+    project.runpytest_subprocess("--modellab-update").assert_outcomes(passed=8)
+    (project.path / "test_a_deadly.py").write_text(
+        "import os, pytest\n"
+        "@pytest.mark.variants('plain')\n"
+        "def test_dies(candidate, gate):\n"
+        "    os._exit(1)\n"
+    )
+    result, report = run(project, "-n1", "--max-worker-restart=0")
+    assert result.ret != 0
+    assert report["complete"] is False
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "variant"),
+    [
+        ("suites/test_a.py::test_b[nf4-arithmetic]", "nf4"),
+        ("suites/test_a.py::test_b[x-nf4]", "nf4"),
+        ("suites/test_a.py::test_nf4", None),
+        ("suites/nf4/test_a.py::test_b[1]", None),
+    ],
+)
+def test_variant_of(nodeid: str, variant: str | None) -> None:
+    assert variant_of(nodeid, ["nf4", "int8"]) == variant
+
+
+def test_allure_results(project: pytest.Pytester, tmp_path: Path) -> None:
+    pytest.importorskip("allure_pytest")
+    project.runpytest_subprocess("--modellab-update").assert_outcomes(passed=8)
+    serial, parallel = tmp_path / "serial", tmp_path / "parallel"
+    project.runpytest_subprocess("--alluredir", str(serial)).assert_outcomes(passed=8)
+    project.runpytest_subprocess("-n2", "--alluredir", str(parallel)).assert_outcomes(passed=8)
+    for folder in (serial, parallel):
+        results = [json.loads(path.read_text()) for path in folder.glob("*-result.json")]
+        assert len(results) == 8
+        labels = [{label["name"]: label["value"] for label in r["labels"]} for r in results]
+        assert {(label["variant"], label["kind"]) for label in labels} == {
+            ("plain", "prompted"),
+            ("rounded", "quantized"),
+        }
+        assert {label.get("capability") for label in labels} == {"alpha", "beta", None}
+        assert max(len(r.get("attachments", [])) for r in results) <= 2
+        assert (folder / "categories.json").is_file()
+        assert (folder / "environment.properties").is_file()
