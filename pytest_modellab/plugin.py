@@ -379,7 +379,8 @@ def pytest_runtest_makereport(
     report = yield
     findings: dict[str, list[str]] = {}
     if report.when == "call" and FINDINGS in item.stash:
-        findings |= item.stash[FINDINGS]
+        judged: dict[str, list[str]] = item.stash[FINDINGS]
+        findings.update(judged)
     is_gated = "gate" in getattr(item, "fixturenames", ())
     if report.failed and is_gated and call.excinfo is not None and "comparisons" not in findings:
         params = item.callspec.params if hasattr(item, "callspec") else {}

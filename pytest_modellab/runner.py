@@ -29,10 +29,10 @@ from pytest_modellab.records import (
     VariantSpec,
 )
 
-DEFAULT_BUDGET = 768
+DEFAULT_BUDGET = 512
 """Tokens in a batch unless the caller says otherwise."""
 
-GENERATION_FACTOR = 4
+GENERATION_FACTOR = 8
 """Generated batches may be larger: a decoding step costs about the same for 1 row as for 32."""
 
 SEED = 0

@@ -1,0 +1,34 @@
+"""The real model, as the suites declare it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_modellab import config, store
+from pytest_modellab.lab import Lab, Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """The user's own store, so that the model is converted once."""
+    return store.default_folder()
+
+
+@pytest.fixture
+def make_lab(cache: Path) -> Iterator[Callable[[], Lab]]:
+    """Make labs on the suites' configuration; each is released in the end."""
+    pytest.importorskip("torch")
+    labs: list[Lab] = []
+
+    def make() -> Lab:
+        labs.append(Lab(config.load(ROOT / "suites" / "modellab.toml"), Settings(cache=cache)))
+        return labs[-1]
+
+    yield make
+    for one in labs:
+        one.release()

@@ -1,0 +1,116 @@
+"""A damaged model is blocked, by name; an undamaged one is not, however it is batched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_modellab import comparator, runner, scorers
+from pytest_modellab.comparator import Budget
+from pytest_modellab.lab import Lab
+from pytest_modellab.variants import plan
+
+ROOT = Path(__file__).parents[2]
+
+DAMAGED = """
+[variants.rtn3]
+kind = "quantized"
+base = "prompting"
+method = "rtn"
+bits = 3
+group_size = 576
+
+[variants.rtn2]
+kind = "quantized"
+base = "prompting"
+method = "rtn"
+bits = 2
+"""
+
+SUITE = """
+import pytest
+from pytest_modellab.errors import RegressionDetected
+
+pytestmark = pytest.mark.variants("rtn3", "rtn2")
+expected_to_regress = pytest.mark.xfail(raises=RegressionDetected, strict=True)
+
+def test_capability_cost(candidate, capability, gate):
+    gate.no_regression(candidate, capability=capability, against="base")
+
+@expected_to_regress
+def test_overall_cost(candidate, gate):
+    gate.no_regression(candidate, against="base")
+"""
+
+
+def test_damaged_model_is_blocked_and_the_lost_capabilities_are_named(
+    pytester: pytest.Pytester, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("MODELLAB_CACHE", str(cache))
+    declared = (ROOT / "suites" / "modellab.toml").read_text()
+    for old, new in (
+        ('"../baselines"', f'"{ROOT}/baselines"'),
+        ('"tasks/', f'"{ROOT}/suites/tasks/'),
+        ('"prompts/', f'"{ROOT}/suites/prompts/'),
+    ):
+        assert old in declared
+        declared = declared.replace(old, new)
+    (pytester.path / "modellab.toml").write_text(declared + DAMAGED)
+    pytester.makepyfile(test_damaged=SUITE)
+    result = pytester.runpytest_subprocess("--modellab-json", "report.json")
+    assert result.parseoutcomes()["xfailed"] == 2
+    report = json.loads((pytester.path / "report.json").read_text())
+    assert report["verdict"] == "block"
+    for variant in ("rtn3", "rtn2"):
+        lost = [
+            comparison["capability"]
+            for comparison in report["comparisons"]
+            if comparison["candidate"] == variant and comparison["verdict"] == "block"
+        ]
+        assert None in lost, "the mean over all samples"
+        assert "arithmetic" in lost
+    result.stdout.fnmatch_lines(
+        ["*BLOCK arithmetic against baseline of prompting: arithmetic fell*"]
+    )
+
+
+def test_the_base_against_itself_is_never_blocked(
+    make_lab: Callable[[], Lab], tmp_path: Path
+) -> None:
+    import torch
+
+    lab = make_lab()
+    name, task_set = "prompting", lab.task_set("assistant_core_v2")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if threads > 1 else 2)
+    try:
+        job = runner.Job(
+            spec=lab.spec(name),
+            fingerprint=plan.fingerprint(lab.plan(name), lab.files(name)),
+            prompt=lab.plan(name).prompt,
+            load=lambda: lab.engine(name),
+            task_set=task_set,
+            scorers=scorers.SCORERS,
+        )
+        record, _ = runner.run(job, tmp_path, budget=200)
+    finally:
+        torch.set_num_threads(threads)
+    accepted = lab.baseline(name, task_set.name)
+    for capability in (None, *task_set.capabilities):
+        comparison = comparator.no_regression(
+            test="",
+            spec=lab.spec(name),
+            candidate=record,
+            reference=accepted,
+            against="own baseline",
+            task_set=task_set,
+            capability=capability,
+            margin=0.0,
+            budget=Budget(share=0.05, alpha=0.05),
+        )
+        assert comparison.verdict != "block", comparison.figures
+        assert len(comparison.flips) <= 0.02 * len(task_set.samples)
