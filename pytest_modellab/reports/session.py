@@ -177,6 +177,27 @@ def undecided(comparisons: Iterable[Comparison]) -> Undecided | None:
     )
 
 
+def nearest(comparisons: Iterable[Comparison]) -> str | None:
+    """The inconclusive comparison that came closest to a block, in words; None without one."""
+    found = [
+        (figures, comparison)
+        for comparison in comparisons
+        if comparison.verdict == "inconclusive" and (figures := deciding(comparison)) is not None
+    ]
+    if not found:
+        return None
+    figures, comparison = min(found, key=lambda pair: (pair[0].p_adjusted, pair[1].test))
+    if comparison.assertion == "worst_bucket":
+        seen = f"{figures.name} {figures.candidate:.2f}, floor {number(figures.floor or 0.0)}"
+    else:
+        seen = (
+            f"{subject(comparison)} against {comparison.against} "
+            f"{figures.baseline or 0.0:.2f} -> {figures.candidate:.2f}, "
+            f"allowed drop {number(figures.margin)}"
+        )
+    return f"{seen}, p = {figures.p_adjusted:.2g}, blocks at {number(figures.alpha)}"
+
+
 def deciding(comparison: Comparison) -> Figures | None:
     """The figures that the verdict rests on most, None for a comparison without figures.
 

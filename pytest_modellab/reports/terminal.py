@@ -10,6 +10,7 @@ from pytest_modellab.reports.session import (
     SessionVerdict,
     TestError,
     headline,
+    nearest,
     next_step,
     number,
     of_variant,
@@ -133,6 +134,7 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     open_ = undecided(comparisons)
     if open_ is not None:
         found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))
+        found.append((f"    nearest to a block: {nearest(comparisons)}", {}))
     return found + [_error(error) for error in report.errors if error.variant == variant]
 
 

@@ -82,6 +82,8 @@ def test_findings_stand_under_their_variant(report: Make, run: Make, comparison:
             "  INCONCLUSIVE 2 of 3 undecided; smallest drop that shows is 0.15 (code); up to 310"
             " more samples would settle it (code)"
         ),
+        "    nearest to a block: code against own baseline 0.62 -> 0.59, allowed drop 0.02, "
+        "p = 0.4, blocks at 0.005",
         "int8  -> ERROR",
         "  ERROR t.py::test_x[int8]: cannot load",
         "  ERROR t.py::test_y: worker died",
