@@ -16,4 +16,4 @@ def test_overall(candidate: Candidate, gate: Gate) -> None:
 
 
 def test_worst_bucket(candidate: Candidate, gate: Gate) -> None:
-    gate.worst_bucket(candidate)
+    gate.worst_bucket(candidate, by="capability")

@@ -31,5 +31,5 @@ def test_overall_cost(candidate: Candidate, gate: Gate) -> None:
 
 
 def test_worst_bucket(candidate: Candidate, gate: Gate) -> None:
-    """No capability × difficulty lies under the floor."""
-    gate.worst_bucket(candidate)
+    """No capability lies under the floor (22 samples a difficulty could not show it)."""
+    gate.worst_bucket(candidate, by="capability")

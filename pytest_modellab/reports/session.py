@@ -20,8 +20,6 @@ SessionVerdict = Literal["block", "error", "pass", "inconclusive"]
 OWN_BASELINE = "own baseline"
 """``Comparison.against`` of a variant that is compared with its own accepted run."""
 
-ACCEPT_COMMAND = "pytest suites --modellab-update"
-
 
 @dataclasses.dataclass(frozen=True)
 class TestError:
@@ -311,16 +309,17 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
                 lines.append(_after_block(variant, own, group))
     missing = [e for e in report.errors if e.missing_baseline]
     if missing:
-        variants = listed(e.variant for e in missing if e.variant is not None)
-        whose = f" of {variants}" if variants else ""
-        lines.append(f"record the missing baseline{whose}: {ACCEPT_COMMAND}")
+        names = list(dict.fromkeys(e.variant for e in missing if e.variant is not None))
+        whose = f" of {listed(names)}" if names else ""
+        chosen = f"-k '{' or '.join(names)}' " if names else ""
+        lines.append(f"record the missing baseline{whose}: pytest {chosen}--modellab-update")
     lines += [
         f"mend {error.variant or error.test}: {error.summary}"
         for error in report.errors
         if not error.missing_baseline
     ]
     if not report.complete:
-        lines.append("run again: not every test reported, and no baseline was written")
+        lines.append("run again: not every test reported")
     for variant in report.variants if open_questions else ():
         found = undecided(of_variant(report, variant))
         if found is not None:

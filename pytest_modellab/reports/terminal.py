@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from pytest_modellab.records import RunSummary
@@ -61,7 +62,7 @@ def lines(report: SessionReport) -> list[Line]:
     found: list[Line] = []
     for variant in report.variants:
         found += _variant(report, variant)
-    found += [_error(error) for error in report.errors if error.variant is None]
+    found += _errors(error for error in report.errors if error.variant is None)
     found += [(f"note: {visible(note)}", {"yellow": True}) for note in report.notes]
     if report.assertions:
         found.append((alpha_line(report), {}))
@@ -135,8 +136,19 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     if open_ is not None:
         found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))
         found.append((f"    nearest to a block: {nearest(comparisons)}", {}))
-    return found + [_error(error) for error in report.errors if error.variant == variant]
+    return found + _errors(error for error in report.errors if error.variant == variant)
 
 
-def _error(error: TestError) -> Line:
-    return f"  ERROR {error.test}: {visible(error.summary)}", MARKUP["error"]
+def _errors(errors: Iterable[TestError]) -> list[Line]:
+    """One line a message: what keeps one test of a variant from a verdict keeps most of them."""
+    tests: dict[str, list[str]] = {}
+    for error in errors:
+        tests.setdefault(error.summary, []).append(error.test)
+    return [
+        (
+            f"  ERROR {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: "
+            f"{visible(summary)}",
+            MARKUP["error"],
+        )
+        for summary, names in tests.items()
+    ]

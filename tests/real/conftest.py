@@ -13,6 +13,13 @@ from pytest_modellab.lab import Lab, Settings
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def torch_stays() -> None:
+    """Import torch before any pytester does, which would forget it: it cannot be loaded twice."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+
 @pytest.fixture(scope="session")
 def cache() -> Path:
     """The user's own store, so that the model is converted once."""
@@ -22,7 +29,6 @@ def cache() -> Path:
 @pytest.fixture
 def make_lab(cache: Path) -> Iterator[Callable[[], Lab]]:
     """Make labs on the suites' configuration; each is released in the end."""
-    pytest.importorskip("torch")
     labs: list[Lab] = []
 
     def make() -> Lab:

@@ -28,7 +28,6 @@ print(models.folder(files, Path(sys.argv[1])))
 
 
 def test_two_converters_and_a_kill_leave_one_whole_model(tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
     command = [sys.executable, "-c", CONVERT, str(tmp_path)]
 
     def start() -> subprocess.Popen[str]:
@@ -49,6 +48,8 @@ def test_two_converters_and_a_kill_leave_one_whole_model(tmp_path: Path) -> None
     folders = [process.communicate(timeout=600)[0].strip() for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert len(set(folders)) == 1
+    import transformers
+
     model = transformers.AutoModelForCausalLM.from_pretrained(folders[0])
     assert model.num_parameters() == 134_515_008
     assert [p.name for p in (tmp_path / "models").iterdir() if p.is_dir()] == [
