@@ -279,13 +279,16 @@ def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count the assertions that share alpha: one a test function, candidate and task set."""
+    """Count the assertions that share alpha.
+
+    One a test function and set of parameters; capabilities of one task set are one family.
+    """
     assertions = set()
     for item in session.items:
         if isinstance(item, pytest.Function) and "gate" in item.fixturenames:
             params = item.callspec.params if hasattr(item, "callspec") else {}
-            function = item.nodeid.split("[")[0]
-            assertions.add((function, params.get("candidate"), params.get("task_set")))
+            others = {name: repr(params[name]) for name in params if name != "capability"}
+            assertions.add((item.nodeid.split("[")[0], frozenset(others.items())))
     session.config.stash[ASSERTIONS] = len(assertions)
 
 

@@ -83,6 +83,24 @@ def test_alpha_is_shared_by_the_selected_assertions(project: pytest.Pytester) ->
     result.stdout.fnmatch_lines(["alpha 0.05 shared by 3 assertions: 0.0167 each"])
 
 
+def test_every_parameter_but_the_capability_takes_a_share_of_alpha(
+    project: pytest.Pytester,
+) -> None:
+    (project.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "pytestmark = pytest.mark.variants('plain')\n"
+        "@pytest.mark.parametrize('options', [{'by': 'difficulty'}, {'by': 'capability'}])\n"
+        "def test_slice(candidate, gate, options):\n"
+        "    gate.worst_bucket(candidate, **options)\n"
+        "@pytest.mark.parametrize('margin', [0.1, 0.2])\n"
+        "def test_capability(candidate, capability, gate, margin):\n"
+        "    gate.no_regression(candidate, capability=capability, margin=margin)\n"
+    )
+    result = project.runpytest_inprocess("--modellab-update")
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["alpha 0.05 shared by 4 assertions: 0.0125 each"])
+
+
 @pytest.mark.parametrize(("mode", "failed"), [("fail", 1), ("warn", 0), ("pass", 0)])
 def test_on_inconclusive(project: pytest.Pytester, mode: str, failed: int) -> None:
     project.runpytest_inprocess("--modellab-update", "-k", "plain")
