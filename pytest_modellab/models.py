@@ -272,6 +272,7 @@ def _convert(files: ModelFiles, target: Path) -> None:
     try:
         import gguf
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
         raise ModelError(
@@ -292,10 +293,20 @@ def _convert(files: ModelFiles, target: Path) -> None:
         raise _no_space(files.source, target.parent)
 
     place, name = str(files.path.parent), files.path.name
-    tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=name)
-    model = AutoModelForCausalLM.from_pretrained(place, gguf_file=name, dtype=torch.float32)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=name)
+        model = AutoModelForCausalLM.from_pretrained(place, gguf_file=name, dtype=torch.float32)
+    except (ImportError, KeyError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            _says(files.source, f"transformers cannot convert {files.path}: {error}")
+        ) from error
     model.hf_quantizer = None  # the weights are plain float32 now
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    model.save_pretrained(target)
+    try:
+        model.save_pretrained(target)
+    except SafetensorError as error:
+        if "os error 28" in str(error):  # ENOSPC, as safetensors puts it
+            raise _no_space(files.source, target.parent) from error
+        raise
     tokenizer.save_pretrained(target)
