@@ -76,7 +76,7 @@ class Entry:
                 probes=dict(data["probes"]),
                 environment=dict(data["environment"]),
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return run if len(run.outputs) == self._size else None
 
@@ -110,7 +110,7 @@ class Entry:
                     try:
                         text = line.decode()
                         batch = {int(k): _output(v) for k, v in json.loads(text).items()}
-                    except (ValueError, KeyError, TypeError, AttributeError):
+                    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                         break  # the line that the kill cut off, perhaps inside a character
                     answers.update(batch)
                     good.append(text)
