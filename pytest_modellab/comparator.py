@@ -11,6 +11,9 @@ from pytest_modellab.comparison import Comparison, Flip
 from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.records import RunRecord, Sample, SampleResult, TaskSet, VariantSpec
 
+MAX_MISSING = 0.02
+"""Share of samples that may be without a score; beyond it there is no verdict and no baseline."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
@@ -72,6 +75,7 @@ def no_regression(
                     margin=margin,
                     alpha=budget.share,
                     pass_alpha=budget.alpha,
+                    max_missing=MAX_MISSING,
                 ),
             )
             family = 1
@@ -90,6 +94,7 @@ def no_regression(
                 margin=margin,
                 alpha=budget.share,
                 pass_alpha=budget.alpha,
+                max_missing=MAX_MISSING,
             )
             figures = tuple(row for row in rows if row.name == capability)
             family = len(rows)
@@ -165,6 +170,18 @@ def worst_bucket(
         figures=tuple(sorted(rows, key=lambda row: (row.candidate, row.name))),
         family=len(rows),
         share=budget.share,
+    )
+
+
+def too_many_missing(record: RunRecord) -> str | None:
+    """Say that a run has more samples without a score than :data:`MAX_MISSING`, or None."""
+    missing = [sample for sample in record.samples if sample.score is None]
+    total = len(record.samples)
+    if len(missing) <= MAX_MISSING * total:
+        return None
+    return (
+        f"{len(missing)} of {total} scores are missing ({len(missing) / total:.1%}, allowed "
+        f"{MAX_MISSING:.1%}), {missing[0].id!r} first: {missing[0].output}"
     )
 
 

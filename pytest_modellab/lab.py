@@ -223,14 +223,22 @@ class Lab:
         return record
 
     def accept(self, variant: str, task_set: str) -> None:
-        """Make this session's complete run the baseline; equal answers leave the file as it is."""
-        from pytest_modellab import baselines
-        from pytest_modellab.errors import BaselineInvalid
+        """Make this session's complete run the baseline; equal answers leave the file as it is.
+
+        Raises:
+            ScoringError: too many samples have no score, so that nothing could be compared with it.
+        """
+        from pytest_modellab import baselines, comparator
+        from pytest_modellab.errors import BaselineInvalid, ScoringError
 
         key = (variant, task_set)
         if key in self._recorded:
             return
         path, record = self.baseline_path(variant, task_set), self.record(variant, task_set)
+        if problem := comparator.too_many_missing(record):
+            raise ScoringError(
+                f"{variant!r} on {task_set!r}: not accepted as a baseline: {problem}"
+            )
         try:
             old = baselines.read(path)
         except BaselineInvalid:

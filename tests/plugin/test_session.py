@@ -198,6 +198,25 @@ def test_edited_baseline_is_refused(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*BaselineInvalid: *plain.json: digest: *edited*"])
 
 
+def test_a_model_that_answers_nan_is_not_accepted(project: pytest.Pytester) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(project.path / "model")
+    with torch.no_grad():
+        model.lm_head.weight.fill_(float("nan"))
+    model.save_pretrained(project.path / "model")
+    result = project.runpytest_inprocess("--modellab-update", "-k", "test_overall and plain")
+    result.assert_outcomes(failed=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        [
+            "*ScoringError: 'plain' on 'words': not accepted as a baseline: 132 of 132 scores are "
+            "missing (100.0%, allowed 2.0%), 'alpha-easy-000' first: (*NaN)"
+        ]
+    )
+    assert not (project.path / "baselines").exists()
+
+
 def test_no_cache_runs_anew(project: pytest.Pytester) -> None:
     project.runpytest_inprocess("--modellab-update", "-k", "plain")
     (run,) = (project.path / "cache" / "runs").glob("*/run.json")
