@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ class Collector:
         self._findings: dict[str, list[str]] = {"comparisons": [], "runs": [], "errors": []}
         self._reported: set[str] = set()
         self._complete = True
+        self._notes: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what a test's report carries; reports of xdist workers arrive here as well."""
@@ -76,28 +77,43 @@ class Collector:
         """Write the files; a run in which collected tests never reported fails."""
         if session.config.option.collectonly:
             return
-        self._complete = len(self._reported) >= session.testscollected
+        # node ids, since --keep-duplicates collects one twice; a controller of workers has no items
+        collected = len({item.nodeid for item in session.items}) or session.testscollected
+        self._complete = len(self._reported) >= collected
         if not self._complete and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if not any(self._findings.values()):
-            return
-        report = self._report()
+        # also where nothing was judged: an older run's file must not pass for this run's
         if self._json_path is not None:
             from pytest_modellab.reports import json_file
 
-            json_file.write(report, Path(self._json_path))
+            self._write(session, "json", json_file.write, self._json_path)
         if self._markdown_path is not None:
             from pytest_modellab.reports import markdown
 
-            markdown.write(report, Path(self._markdown_path))
-        if folder := self._allure_folder():
+            self._write(session, "markdown", markdown.write, self._markdown_path)
+        if any(self._findings.values()) and (folder := self._allure_folder()):
             from pytest_modellab.reports import allure
 
-            allure.write_session(folder, report)
+            allure.write_session(folder, self._report())
+
+    def _write(
+        self,
+        session: pytest.Session,
+        option: str,
+        write: Callable[[SessionReport, Path], None],
+        path: str,
+    ) -> None:
+        """Write a file; where it cannot be written, the report says so and the run fails."""
+        try:
+            write(self._report(), self._config.invocation_params.dir / path)
+        except OSError as error:
+            self._notes.append(f"--modellab-{option}: {path!r}: not written: {error.strerror}")
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the terminal section."""
-        if not any(self._findings.values()):
+        if not any(self._findings.values()) and not self._notes:
             return
         from pytest_modellab.reports import terminal
 
@@ -124,5 +140,5 @@ class Collector:
             assertions=self._assertions,
             on_inconclusive=self._settings.on_inconclusive,
             complete=self._complete,
-            notes=(),
+            notes=tuple(self._notes),
         )

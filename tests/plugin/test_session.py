@@ -262,3 +262,34 @@ def test_incomplete_run_writes_no_half_report(project: pytest.Pytester, tmp_path
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["complete"] is False
     assert report["verdict"] == "error"
+
+
+def test_a_run_without_verdicts_replaces_an_older_report(project: pytest.Pytester) -> None:
+    path = project.path / "report.json"
+    project.runpytest_inprocess("--modellab-update", "-k", "plain", "--modellab-json", str(path))
+    assert json.loads(path.read_text())["verdict"] == "pass"
+    project.runpytest_inprocess("-k", "mistyped", "--modellab-json", str(path))
+    report = json.loads(path.read_text())
+    assert (report["verdict"], report["comparisons"]) == ("inconclusive", [])
+    assert report["headline"].startswith("INCONCLUSIVE: nothing was compared")
+
+
+def test_a_report_that_cannot_be_written_fails_the_run_with_a_note(
+    project: pytest.Pytester,
+) -> None:
+    result = project.runpytest_inprocess(
+        "--modellab-update", "-k", "plain", "--modellab-json=words", "--modellab-markdown=words/a"
+    )
+    result.assert_outcomes(passed=4, deselected=4)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["note: --modellab-json: 'words': not written: Is a directory"])
+    assert (project.path / "words" / "a").is_file()
+
+
+def test_a_test_that_is_collected_twice_is_no_missing_one(project: pytest.Pytester) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    result = project.runpytest_inprocess(
+        "--keep-duplicates", "-k", "plain", "test_suite.py", "test_suite.py"
+    )
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*did not complete*")
