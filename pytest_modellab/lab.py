@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import (
+    BaselineInvalid,
     BaselineMissing,
     ComparisonRefused,
     FloorViolated,
@@ -168,15 +169,16 @@ class Lab:
             from pytest_modellab import runner, scorers
             from pytest_modellab.variants import plan
 
-            job = runner.Job(
-                spec=self.spec(variant),
-                fingerprint=plan.fingerprint(self.plan(variant), self.files(variant)),
-                prompt=self.plan(variant).prompt,
-                load=functools.partial(self.engine, variant),
-                task_set=self.task_set(task_set),
-                scorers=scorers.SCORERS,
-            )
+            words = f"variant {variant!r} on {task_set!r}"
             try:
+                job = runner.Job(
+                    spec=self.spec(variant),
+                    fingerprint=plan.fingerprint(self.plan(variant), self.files(variant)),
+                    prompt=self.plan(variant).prompt,
+                    load=functools.partial(self.engine, variant),
+                    task_set=self.task_set(task_set),
+                    scorers=scorers.SCORERS,
+                )
                 self._records[key] = runner.run(
                     job,
                     self.settings.cache,
@@ -184,7 +186,12 @@ class Lab:
                     progress=functools.partial(self._progress, variant, task_set),
                 )
             except ModellabError as error:
-                raise type(error)(f"variant {variant!r} on {task_set!r}: {error}") from error
+                raise type(error)(f"{words}: {error}") from error
+            except OSError as error:  # the store's: an engine's are ModelErrors
+                raise ModellabError(
+                    f"{words}: {error}; runs are stored in {self.settings.cache}, "
+                    "MODELLAB_CACHE=/some/folder chooses another"
+                ) from error
         return self._records[key]
 
     def summary(self, variant: str, task_set: str) -> RunSummary:
@@ -208,7 +215,7 @@ class Lab:
 
         Raises:
             BaselineMissing: none was recorded; the message says how to.
-            BaselineInvalid: the file is damaged.
+            BaselineInvalid: the file is damaged, or another run's.
         """
         from pytest_modellab import baselines
 
@@ -220,6 +227,12 @@ class Lab:
                 "Record one and commit it: "
                 f"pytest {self.config.root.name} -m {self.spec(variant).kind} --modellab-update"
             )
+        found = (record.variant["name"], record.task_set["name"])
+        if found != (variant, task_set):
+            raise BaselineInvalid(
+                f"{path}: is the run of {found[0]!r} on {found[1]!r}, not of {variant!r} on "
+                f"{task_set!r}: copied or renamed; record it again (--modellab-update)"
+            )
         return record
 
     def accept(self, variant: str, task_set: str) -> None:
@@ -229,7 +242,7 @@ class Lab:
             ScoringError: too many samples have no score, so that nothing could be compared with it.
         """
         from pytest_modellab import baselines, comparator
-        from pytest_modellab.errors import BaselineInvalid, ScoringError
+        from pytest_modellab.errors import ScoringError
 
         key = (variant, task_set)
         if key in self._recorded:

@@ -385,18 +385,20 @@ def pytest_runtest_makereport(
         judged: dict[str, list[str]] = item.stash[FINDINGS]
         findings.update(judged)
     is_gated = "gate" in getattr(item, "fixturenames", ())
-    if report.failed and is_gated and call.excinfo is not None and "comparisons" not in findings:
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        findings["errors"] = [
-            json.dumps(
-                {
-                    "test": item.nodeid,
-                    "variant": params.get("candidate"),
-                    "message": str(call.excinfo.value),
-                    "kind": call.excinfo.typename,
-                }
-            )
-        ]
+    if report.failed and is_gated and call.excinfo is not None:
+        from pytest_modellab.errors import FloorViolated, RegressionDetected, VerdictInconclusive
+
+        settled = "comparisons" in item.stash.get(FINDINGS, {})
+        blocked = (FloorViolated, RegressionDetected, VerdictInconclusive)
+        if not (settled and call.excinfo.errisinstance(blocked)):
+            params = item.callspec.params if hasattr(item, "callspec") else {}
+            error = {
+                "test": item.nodeid,
+                "variant": params.get("candidate"),
+                "message": ("after its verdict: " if settled else "") + str(call.excinfo.value),
+                "kind": call.excinfo.typename,
+            }
+            findings["errors"] = [json.dumps(error)]
     if findings:
         findings["assertions"] = [str(item.config.stash[ASSERTIONS])]
         vars(report)["modellab"] = json.dumps(findings)  # travels with the report

@@ -126,7 +126,9 @@ def test_marker_of_the_kind_selects_and_the_rest_is_never_loaded(
     assert len(runs) == 1, "only the selected variant was run"
     result = project.runpytest_inprocess("-k", "unloadable and test_worst_bucket")
     result.assert_outcomes(failed=1, deselected=11)
-    result.stdout.fnmatch_lines(["*model 'broken' (source = './nowhere'): no such file or folder*"])
+    result.stdout.fnmatch_lines(
+        ["*variant 'unloadable' on 'words': model 'broken' (source = './nowhere'): no such *"]
+    )
 
 
 def test_comparison_with_the_base(project: pytest.Pytester) -> None:
@@ -293,3 +295,43 @@ def test_a_test_that_is_collected_twice_is_no_missing_one(project: pytest.Pytest
     )
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*did not complete*")
+
+
+def test_a_test_that_fails_after_its_verdict_is_an_error_of_the_report(
+    project: pytest.Pytester,
+) -> None:
+    (project.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.variants('plain')\n"
+        "def test_own(candidate, gate):\n"
+        "    gate.worst_bucket(candidate)\n"
+        "    assert False, 'the reply was late'\n"
+    )
+    result = project.runpytest_inprocess("--modellab-json", "report.json")
+    result.assert_outcomes(failed=1)
+    report = json.loads((project.path / "report.json").read_text())
+    assert report["verdict"] == "error"
+    assert len(report["comparisons"]) == 1
+    assert report["errors"][0]["message"].startswith("after its verdict: the reply was late")
+
+
+def test_baseline_of_another_variant_is_refused(project: pytest.Pytester) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    folder = project.path / "baselines" / "words"
+    (folder / "plain.json").rename(folder / "rounded.json")
+    result = project.runpytest_inprocess("-k", "test_overall and rounded")
+    result.assert_outcomes(failed=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        ["*BaselineInvalid: *rounded.json: is the run of 'plain' on 'words', not of 'rounded' on*"]
+    )
+
+
+def test_a_store_that_cannot_be_written_says_how_to_choose_another(
+    project: pytest.Pytester,
+) -> None:
+    (project.path / "cache").write_text("a file where the folder should be")
+    result = project.runpytest_inprocess("-k", "test_worst_bucket and plain")
+    result.assert_outcomes(failed=1, deselected=7)
+    result.stdout.fnmatch_lines(
+        ["*ModellabError: variant 'plain' on 'words': *MODELLAB_CACHE=/some/folder chooses another"]
+    )
