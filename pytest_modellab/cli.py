@@ -58,7 +58,9 @@ def _check_tasks(options: argparse.Namespace) -> int:
         baseline = None
         if config is not None and base is not None:
             if base not in config.variants:
-                raise ConfigError(f"--base: {near_misses(base, config.variants)}")
+                raise ConfigError(
+                    f"--base: unknown variant {base!r}; {near_misses(base, config.variants)}"
+                )
             baseline = baselines.read(baselines.path_of(config.baselines, name, base))
         if baseline is not None and baseline.task_set["hash"] != task_set.hash:
             print(f"{name}: the baseline of {base!r} is of another version; not calibrated")

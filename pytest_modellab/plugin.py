@@ -204,7 +204,9 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a test for each declared variant, task set and capability that a test asks for."""
-    if not {"candidate", "gate", "task_set", "capability"} & set(metafunc.fixturenames):
+    asked = {"candidate", "gate", "task_set", "capability"} & set(metafunc.fixturenames)
+    # common names: in a project without a configuration they are most likely its own
+    if not asked or (metafunc.config.stash[CONFIG] is None and not {"candidate", "gate"} <= asked):
         return
     config = _required_config(metafunc.config)
     task_sets = _marked_task_sets(metafunc, config)

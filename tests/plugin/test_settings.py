@@ -82,6 +82,37 @@ def test_the_gate_without_a_configuration_says_what_to_write(pytester: pytest.Py
     result.stdout.fnmatch_lines(["*no modellab.toml found beside or above the tests*"])
 
 
+def test_without_a_configuration_a_project_keeps_its_own_names(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import pytest\n"
+        "@pytest.mark.parametrize('candidate', [1, 2])\n"
+        "def test_own_parameter(candidate): assert candidate\n"
+        "@pytest.fixture\n"
+        "def gate(): return 'open'\n"
+        "def test_own_fixture(gate): assert gate == 'open'\n"
+    )
+    pytester.runpytest_inprocess().assert_outcomes(passed=3)
+
+
+def test_the_gate_alone_without_a_configuration_says_what_to_write(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile("def test_gate(gate): pass")
+    result = pytester.runpytest_inprocess()
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*no modellab.toml found beside or above the tests*"])
+
+
+def test_calibrating_by_an_unknown_variant_names_it(
+    write_project: WriteProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pytest_modellab import cli
+
+    config = write_project().path / "modellab.toml"
+    assert cli.main(["tasks", "check", "--config", str(config), "--base", "plian"]) == 2
+    assert "--base: unknown variant 'plian'; did you mean 'plain'?" in capsys.readouterr().err
+
+
 def test_collection_imports_nothing_heavy(write_project: WriteProject) -> None:
     pytester = write_project()
     (pytester.path / "conftest.py").write_text(
