@@ -239,10 +239,18 @@ def check_comparable(
             f"{'; '.join(differs)}. Record it again if the change is wanted: "
             f"pytest --modellab-update"
         )
-    for key in ("device", "platform", "python", "threads", "token_budget", "torch", "transformers"):
-        now_value, then_value = candidate.environment.get(key), reference.environment.get(key)
-        if now_value != then_value:
-            notes.append(f"{key}: {now_value} here, {then_value} in the reference")
+    if candidate.fingerprint.tokenizer != reference.fingerprint.tokenizer:
+        notes.append("the tokenizer or its chat template is not the reference's")
+    now_versions = candidate.fingerprint.settings.get("versions", {})
+    then_versions = reference.fingerprint.settings.get("versions", {})
+    here = {**now_versions, **candidate.environment}
+    there = {**then_versions, **reference.environment}
+    keys = {"device", "platform", "python", "threads", "token_budget", "torch", "transformers"}
+    notes += [
+        f"{key}: {here.get(key)} here, {there.get(key)} in the reference"
+        for key in sorted(keys | (now_versions.keys() & then_versions.keys()))
+        if here.get(key) != there.get(key)
+    ]
     return tuple(notes)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import baselines
+from pytest_modellab import baselines, comparator
+from pytest_modellab.records import RunRecord, VariantSpec
 
 
 def better_baseline(project: pytest.Pytester, variant: str) -> None:
@@ -190,6 +191,27 @@ def test_baseline_of_another_version_is_refused(project: pytest.Pytester) -> Non
             "'words' has version 2, the reference was run on 1*--modellab-update"
         ]
     )
+
+
+def test_another_tokenizer_and_library_version_are_noted(project: pytest.Pytester) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "test_overall and plain")
+    record = baselines.read(project.path / "baselines" / "words" / "plain.json")
+    assert record is not None
+
+    def run(tokenizer: str, **versions: str) -> RunRecord:
+        settings = {**record.fingerprint.settings, "versions": versions}
+        fingerprint = dataclasses.replace(
+            record.fingerprint, tokenizer=tokenizer, settings=settings
+        )
+        return dataclasses.replace(record, fingerprint=fingerprint)
+
+    spec = VariantSpec("plain", "prompted", "prompting")
+    now, then = run("a", torchao="2", bitsandbytes="1"), run("b", torchao="1")
+    assert comparator.check_comparable(spec, now, then, "own baseline") == (
+        "the tokenizer or its chat template is not the reference's",
+        "torchao: 2 here, 1 in the reference",
+    )
+    assert comparator.check_comparable(spec, now, now, "own baseline") == ()
 
 
 def test_edited_baseline_is_refused(project: pytest.Pytester) -> None:
