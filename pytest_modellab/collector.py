@@ -33,8 +33,8 @@ class Collector:
         *,
         variants: Iterable[str],
         settings: Settings,
-        json_path: str | None,
-        markdown_path: str | None,
+        json_path: Path | None,
+        markdown_path: Path | None,
     ) -> None:
         self._config = config
         self._variants = tuple(variants)
@@ -101,13 +101,13 @@ class Collector:
         session: pytest.Session,
         option: str,
         write: Callable[[SessionReport, Path], None],
-        path: str,
+        path: Path,
     ) -> None:
         """Write a file; where it cannot be written, the report says so and the run fails."""
         try:
-            write(self._report(), self._config.invocation_params.dir / path)
+            write(self._report(), path)
         except OSError as error:
-            self._notes.append(f"--modellab-{option}: {path!r}: not written: {error.strerror}")
+            self._notes.append(f"--modellab-{option}: {str(path)!r}: not written: {error.strerror}")
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -144,8 +144,10 @@ def worst_bucket(
         The comparison; its figures hold every bucket, the worst first.
 
     Raises:
-        ComparisonRefused: a setting or score is out of range.
+        ComparisonRefused: a setting or score is out of range, or too many scores are missing.
     """
+    if problem := too_many_missing(candidate):
+        raise ComparisonRefused(f"{spec.name!r} on {task_set.name!r}: {problem}")
     samples = task_set.samples
     try:
         rows = gate.floor_family(

@@ -207,6 +207,8 @@ def _task_set(name: str, table: _Table, root: Path) -> TaskSetConfig:
 
 
 def _variant(name: str, table: _Table) -> VariantSpec:
+    if name == "base":
+        raise ConfigError(f"{table.path}: {table.key}: the name means the base of a variant")
     kind = table.take("kind", str)
     if kind not in STRATEGIES:
         raise ConfigError(

@@ -52,7 +52,16 @@ class GateUsageError(ModellabError):
 
 
 class BaselineMissing(AssertionError):
-    """There is nothing to compare with yet; the message says how to record a baseline."""
+    """There is nothing to compare with yet.
+
+    Args:
+        message: what is missing, and where.
+        command: records it; joins the message.
+    """
+
+    def __init__(self, message: str, *, command: str) -> None:
+        super().__init__(f"{message}\nRecord one and commit it: {command}")
+        self.command = command
 
 
 class RegressionDetected(AssertionError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -74,6 +75,7 @@ class Lab:
         self._plans: dict[str, Plan] = {}
         self._files: dict[str, ModelFiles] = {}
         self._records: dict[tuple[str, str], tuple[RunRecord, bool]] = {}
+        self._failed: dict[tuple[str, str], tuple[type[ModellabError], str]] = {}
         self._recorded: dict[tuple[str, str], Path] = {}
         self._loaded: tuple[str, Engine] | None = None
 
@@ -165,6 +167,9 @@ class Lab:
 
     def _run(self, variant: str, task_set: str) -> tuple[RunRecord, bool]:
         key = (variant, task_set)
+        if key in self._failed:  # a test may ask for it again; the answer is the same
+            kind, message = self._failed[key]
+            raise kind(message)
         if key not in self._records:
             from pytest_modellab import runner, scorers
             from pytest_modellab.variants import plan
@@ -186,6 +191,7 @@ class Lab:
                     progress=functools.partial(self._progress, variant, task_set),
                 )
             except ModellabError as error:
+                self._failed[key] = type(error), f"{words}: {error}"
                 raise type(error)(f"{words}: {error}") from error
             except OSError as error:  # the store's: an engine's are ModelErrors
                 raise ModellabError(
@@ -222,10 +228,10 @@ class Lab:
         path = self.baseline_path(variant, task_set)
         record = baselines.read(path)
         if record is None:
+            folder = os.path.relpath(self.config.root)
             raise BaselineMissing(
-                f"no baseline of {variant!r} on {task_set!r}: {path} does not exist.\n"
-                "Record one and commit it: "
-                f"pytest {self.config.root.name} -m {self.spec(variant).kind} --modellab-update"
+                f"no baseline of {variant!r} on {task_set!r}: {path} does not exist.",
+                command=f"pytest {folder} -k {variant} --modellab-update",
             )
         found = (record.variant["name"], record.task_set["name"])
         if found != (variant, task_set):
@@ -292,6 +298,8 @@ class Gate:
         task_set: what the candidate is judged on.
         budget: the part of the run's risk that this test's assertion may spend.
         judged: called with the comparison before anything is raised.
+        accepted: the variants whose runs ``--modellab-update`` accepts in this session; their
+            runs are compared with, whichever test comes first.
     """
 
     def __init__(
@@ -301,8 +309,10 @@ class Gate:
         task_set: TaskSet,
         budget: Budget,
         judged: Callable[[Comparison, RunSummary], None],
+        accepted: Set[str] = frozenset(),
     ) -> None:
         self._lab = lab
+        self._accepted = accepted
         self._test = test
         self._task_set = task_set
         self._budget = budget
@@ -351,7 +361,11 @@ class Gate:
             reference_name = self._base(candidate) if against == "base" else str(against)
             lab.spec(reference_name)
             words = f"baseline of {reference_name}"
-        reference = lab.baseline(reference_name, task_set.name)
+        reference = (
+            lab.record(reference_name, task_set.name)
+            if lab.settings.update and reference_name in self._accepted
+            else lab.baseline(reference_name, task_set.name)
+        )
         comparison = comparator.no_regression(
             test=self._test,
             spec=candidate.spec,

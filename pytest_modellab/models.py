@@ -246,12 +246,14 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
                 )
     if not (path / "config.json").is_file():
         raise ModelError(_says(source, f"{path / 'config.json'} is missing"))
-    tokenizer = [p for p in files if p.name.startswith(_TOKENIZER)]
+    tokenizer = [p for p in files if p.name.startswith(_TOKENIZER) or p.suffix == ".model"]
     if not tokenizer:
         raise ModelError(
             _says(source, f"{path} holds no tokenizer; save it there with save_pretrained()")
         )
     config = [p for p in files if p.name in ("config.json", "generation_config.json")]
+    if source.trust_remote_code:
+        config += [p for p in files if p.suffix == ".py"]
     found = hash_files([*weights, *config])
     _check_hash(source, path, found)
     return ModelFiles(source, path, weights=found, tokenizer=hash_files(tokenizer))

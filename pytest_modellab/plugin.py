@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CONFIG: pytest.StashKey[LabConfig | None] = pytest.StashKey()
 LAB: pytest.StashKey[Lab] = pytest.StashKey()
 ASSERTIONS: pytest.StashKey[int] = pytest.StashKey()
+CANDIDATES: pytest.StashKey[frozenset[str]] = pytest.StashKey()
 FINDINGS: pytest.StashKey[dict[str, list[str]]] = pytest.StashKey()
 
 ON_INCONCLUSIVE = ("fail", "warn", "pass")
@@ -62,6 +63,16 @@ def option(config: pytest.Config, name: str) -> Any:
     dest = f"modellab_{name.replace('-', '_')}"
     given = config.getoption(dest)
     return given if given is not None else (config.getini(dest) or None)
+
+
+def path_option(config: pytest.Config, name: str) -> Path | None:
+    """Resolve a path: as called it starts from the working folder, in an ini file from the root."""
+    dest = f"modellab_{name}"
+    given: str | None = config.getoption(dest)
+    if given is not None:
+        return config.invocation_params.dir / given
+    named: str | None = config.getini(dest)
+    return config.rootpath / named if named else None
 
 
 def _number(config: pytest.Config, name: str, *, zero: bool) -> float | None:
@@ -118,8 +129,8 @@ def _register_controller(config: pytest.Config) -> None:
             config,
             variants=found.variants,
             settings=_settings(config),
-            json_path=option(config, "json"),
-            markdown_path=option(config, "markdown"),
+            json_path=path_option(config, "json"),
+            markdown_path=path_option(config, "markdown"),
         ),
         "modellab_collector",
     )
@@ -153,10 +164,8 @@ def _load_config(config: pytest.Config) -> LabConfig | None:
     from pytest_modellab import config as configuration
     from pytest_modellab.errors import ConfigError
 
-    named = option(config, "config")
-    if named is not None:
-        path: Path | None = config.invocation_params.dir / named
-    else:
+    path = path_option(config, "config")
+    if path is None:
         places = [config.invocation_params.dir / arg.split("::")[0] for arg in config.args]
         path = configuration.find(places, config.rootpath)
     if path is None:
@@ -204,20 +213,26 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a test for each declared variant, task set and capability that a test asks for."""
-    asked = {"candidate", "gate", "task_set", "capability"} & set(metafunc.fixturenames)
+    own = {
+        name.strip()
+        for mark in metafunc.definition.iter_markers("parametrize")
+        for names in mark.args[:1]
+        for name in (names.split(",") if isinstance(names, str) else names)
+    }
+    asked = {"candidate", "gate", "task_set", "capability"} & set(metafunc.fixturenames) - own
     # common names: in a project without a configuration they are most likely its own
     if not asked or (metafunc.config.stash[CONFIG] is None and not {"candidate", "gate"} <= asked):
         return
     config = _required_config(metafunc.config)
     task_sets = _marked_task_sets(metafunc, config)
-    if "candidate" in metafunc.fixturenames:
+    if "candidate" in asked:
         variants = [
             pytest.param(name, id=name, marks=getattr(pytest.mark, config.variants[name].kind))
             for name in _marked_variants(metafunc, config)
         ]
         metafunc.parametrize("candidate", variants, indirect=True, scope="session")
     several = len(task_sets) > 1
-    if "capability" in metafunc.fixturenames:
+    if "capability" in asked:
         from pytest_modellab.errors import TaskSetError
 
         try:
@@ -229,7 +244,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         except TaskSetError as error:
             raise pytest.UsageError(str(error)) from error
         metafunc.parametrize("task_set, capability", pairs, indirect=["task_set"])
-    elif "task_set" in metafunc.fixturenames:
+    elif "task_set" in asked:
         metafunc.parametrize(
             "task_set",
             [pytest.param(name, id=name if several else pytest.HIDDEN_PARAM) for name in task_sets],
@@ -285,13 +300,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     One a test function and set of parameters; capabilities of one task set are one family.
     """
-    assertions = set()
+    assertions, candidates = set(), set()
     for item in session.items:
         if isinstance(item, pytest.Function) and "gate" in item.fixturenames:
             params = item.callspec.params if hasattr(item, "callspec") else {}
             others = {name: repr(params[name]) for name in params if name != "capability"}
+            candidates.add(str(params.get("candidate")))
             assertions.add((item.nodeid.split("[")[0], frozenset(others.items())))
     session.config.stash[ASSERTIONS] = len(assertions)
+    session.config.stash[CANDIDATES] = frozenset(candidates)
 
 
 # --- fixtures ------------------------------------------------------------------------------------
@@ -328,7 +345,8 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
 
     alpha = lab.settings.alpha
     item: pytest.Function = request.node
-    findings: dict[str, list[str]] = item.stash.setdefault(FINDINGS, {})
+    findings: dict[str, list[str]] = {}  # anew, should the test be run again
+    item.stash[FINDINGS] = findings
     has_allure = request.config.pluginmanager.hasplugin("allure_listener")
     params: dict[str, Any] = dict(item.callspec.params)
     if has_allure and "candidate" in params:
@@ -354,7 +372,8 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
             allure.attach(comparison)
 
     budget = Budget(share=alpha / max(1, request.config.stash[ASSERTIONS]), alpha=alpha)
-    return Gate(lab, item.nodeid, task_set, budget, judged)
+    accepted: frozenset[str] = request.config.stash[CANDIDATES]
+    return Gate(lab, item.nodeid, task_set, budget, judged, accepted)
 
 
 def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:
@@ -399,6 +418,7 @@ def pytest_runtest_makereport(
                 "variant": params.get("candidate"),
                 "message": ("after its verdict: " if settled else "") + str(call.excinfo.value),
                 "kind": call.excinfo.typename,
+                "command": getattr(call.excinfo.value, "command", ""),
             }
             findings["errors"] = [json.dumps(error)]
     if findings:

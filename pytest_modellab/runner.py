@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import math
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -120,7 +121,7 @@ def _answer(
     generated = [i for i, s in enumerate(samples) if not job.scorers[s.scorer].likelihood]
     asked, budget = budget, store.recall_budget(cache, job.fingerprint, budget)
     while True:
-        answers = entry.start(budget, resume=resume)
+        answers = entry.start(budget, threads=torch.get_num_threads(), resume=resume)
 
         def keep(
             indices: Sequence[int],
@@ -176,6 +177,7 @@ def _answer(
             "platform": f"{platform.system()}-{platform.machine()}",
             "device": job.fingerprint.settings.get("device"),
             "threads": torch.get_num_threads(),
+            "workers": int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")),
             "token_budget": budget,
             "seed": SEED,
             "recorded": time.strftime("%Y-%m-%d", time.gmtime()),

@@ -90,17 +90,18 @@ class Entry:
         atomic.write_text(self._run, canonical_json(data) + "\n")
         self._answers.unlink(missing_ok=True)
 
-    def start(self, budget: int, *, resume: bool) -> dict[int, Output]:
+    def start(self, budget: int, *, threads: int, resume: bool) -> dict[int, Output]:
         """Begin, or take up a run that was cut off.
 
         Args:
             budget: tokens in a batch; answers of another batch plan are not taken up.
+            threads: of this process; nor are answers of another number of threads.
             resume: False to begin anew.
 
         Returns:
             The outputs there are, by sample index.
         """
-        header = canonical_json({"budget": budget})
+        header = canonical_json({"budget": budget, "threads": threads})
         answers: dict[int, Output] = {}
         good = [header]
         with contextlib.suppress(OSError):

@@ -28,7 +28,7 @@ class Distribution:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         """Supply the scheduler, unless the user chose another ``--dist``."""
-        if config.getvalue("dist") != "load":
+        if config.getoption("dist") != "load":
             return None
         variants = tuple(self._config.variants)
 

@@ -24,7 +24,7 @@ SCHEMA = 1
 FIXED_PROBES = frozenset({"parameter_bytes", "tokens"})
 """Probes that are properties of model and task set; every other one is a measurement."""
 
-MEASURED_ENVIRONMENT = frozenset({"recorded", "threads", "token_budget"})
+MEASURED_ENVIRONMENT = frozenset({"recorded", "threads", "token_budget", "workers"})
 """What of the environment depends on when and how the tests were scheduled."""
 
 

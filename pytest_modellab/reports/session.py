@@ -30,6 +30,7 @@ class TestError:
         variant: the variant under test, or None where the test died before it was known.
         message: what the exception said.
         kind: the exception's class name, for example ``BaselineMissing``; may be empty.
+        command: records the baseline that is missing; empty where that is not what is missing.
     """
 
     __test__: ClassVar[bool] = False  # not a test class, whatever pytest makes of the name
@@ -38,6 +39,7 @@ class TestError:
     variant: str | None
     message: str
     kind: str = ""
+    command: str = ""
 
     @property
     def missing_baseline(self) -> bool:
@@ -307,12 +309,11 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
         ):
             if group:
                 lines.append(_after_block(variant, own, group))
-    missing = [e for e in report.errors if e.missing_baseline]
-    if missing:
-        names = list(dict.fromkeys(e.variant for e in missing if e.variant is not None))
-        whose = f" of {listed(names)}" if names else ""
-        chosen = f"-k '{' or '.join(names)}' " if names else ""
-        lines.append(f"record the missing baseline{whose}: pytest {chosen}--modellab-update")
+    lines += [
+        f"record the missing baseline: {error.command}"
+        for error in report.errors
+        if error.missing_baseline
+    ]
     lines += [
         f"mend {error.variant or error.test}: {error.summary}"
         for error in report.errors

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
 
 from pytest_modellab.records import RunSummary
 from pytest_modellab.reports.session import (
@@ -25,8 +24,6 @@ from pytest_modellab.reports.table import reason, visible
 Line = tuple[str, dict[str, bool]]
 """Text and the markup of pytest's terminal writer, which knows NO_COLOR and FORCE_COLOR."""
 
-TITLE = "model gate"
-
 MARKUP: dict[SessionVerdict | None, dict[str, bool]] = {
     "pass": {"green": True},
     "block": {"red": True, "bold": True},
@@ -34,25 +31,6 @@ MARKUP: dict[SessionVerdict | None, dict[str, bool]] = {
     "inconclusive": {"yellow": True},
     None: {},
 }
-
-
-class Writer(Protocol):
-    """What is used of pytest's ``TerminalReporter``."""
-
-    def section(self, title: str, sep: str = ..., **markup: bool) -> None:
-        """Write a ruled title."""
-
-    def line(self, msg: str, **markup: bool) -> None:
-        """Write one line."""
-
-
-def write(report: SessionReport, writer: Writer | Any) -> None:
-    """Write the section, or nothing where the session has nothing to report."""
-    found = lines(report)
-    if found:
-        writer.section(TITLE)
-        for text, markup in found:
-            writer.line(text, **markup)
 
 
 def lines(report: SessionReport) -> list[Line]:
@@ -106,7 +84,11 @@ def measurements(run: RunSummary) -> list[str]:
     parts = []
     seconds, size = run.probes.get("seconds"), run.probes.get("parameter_bytes")
     if seconds is not None and run.n:
-        stored = " (stored)" if run.cached else ""
+        notes = [
+            *(["under xdist"] if run.environment.get("workers") else []),
+            *(["stored"] if run.cached else []),
+        ]
+        stored = f" ({', '.join(notes)})" if notes else ""
         milliseconds = 1000 * seconds / run.n
         digits = 0 if milliseconds >= 10 else 1
         parts.append(f"{milliseconds:.{digits}f} ms/sample{stored}")
@@ -133,7 +115,7 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
             text = f"  BLOCK {what}: {visible(reason(comparison))}"
             found.append((text, MARKUP["block"]))
     open_ = undecided(comparisons)
-    if open_ is not None:
+    if open_ is not None and report.on_inconclusive != "pass":
         found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))
         found.append((f"    nearest to a block: {nearest(comparisons)}", {}))
     return found + _errors(error for error in report.errors if error.variant == variant)

@@ -36,7 +36,7 @@ class Plan:
     dtype: str = "float32"
     device: str = "cpu"
     quantization: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    packages: tuple[str, ...] = ("torch", "transformers")
+    packages: tuple[str, ...] = ("torch", "transformers", "tokenizers")
     load_options: Callable[[], Mapping[str, Any]] = dict
     prepare: Callable[[Any], None] | None = None
     inference_mode: bool = True
@@ -109,7 +109,7 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError as error:
-        extra = "transformers" if package in ("torch", "transformers") else "quantized"
+        extra = "quantized" if package in ("bitsandbytes", "torchao") else "transformers"
         raise VariantLoadError(
             f"{package} is not installed: pip install 'pytest-modellab[{extra}]'"
         ) from error

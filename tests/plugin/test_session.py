@@ -27,7 +27,7 @@ def test_missing_baseline_fails_and_says_how_to_record_one(project: pytest.Pytes
     result.stdout.fnmatch_lines(
         [
             "*no baseline of 'plain' on 'words': *plain.json does not exist.",
-            "*Record one and commit it: pytest * -m prompted --modellab-update",
+            "*Record one and commit it: pytest . -k plain --modellab-update",
             "*ERROR: 1 test reached no verdict*",
         ]
     )
@@ -306,7 +306,7 @@ def test_a_report_that_cannot_be_written_fails_the_run_with_a_note(
     )
     result.assert_outcomes(passed=4, deselected=4)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["note: --modellab-json: 'words': not written: Is a directory"])
+    result.stdout.fnmatch_lines(["note: --modellab-json: '*words': not written: Is a directory"])
     assert (project.path / "words" / "a").is_file()
 
 
@@ -357,3 +357,54 @@ def test_a_store_that_cannot_be_written_says_how_to_choose_another(
     result.stdout.fnmatch_lines(
         ["*ModellabError: variant 'plain' on 'words': *MODELLAB_CACHE=/some/folder chooses another"]
     )
+
+
+def test_base_and_adapted_variant_are_recorded_together(project: pytest.Pytester) -> None:
+    (project.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.variants('rounded')\n"
+        "def test_cost(candidate, gate):\n"
+        "    gate.no_regression(candidate, against='base')\n"
+        "@pytest.mark.variants('plain', 'rounded')\n"
+        "def test_overall(candidate, gate):\n"
+        "    gate.no_regression(candidate)\n"
+    )
+    project.runpytest_inprocess("--modellab-update").assert_outcomes(passed=3)
+    names = {path.name for path in (project.path / "baselines" / "words").iterdir()}
+    assert names == {"plain.json", "rounded.json"}
+
+
+def test_parameters_of_the_same_names_are_left_alone(project: pytest.Pytester) -> None:
+    (project.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('candidate, capability', [(1, 2)])\n"
+        "def test_own(candidate, capability):\n"
+        "    assert (candidate, capability) == (1, 2)\n"
+    )
+    project.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+def test_a_variant_that_cannot_be_run_is_tried_once(project: pytest.Pytester) -> None:
+    suite = project.path / "test_suite.py"
+    suite.write_text(suite.read_text().replace('"plain", "rounded"', '"unloadable"'))
+    (project.path / "conftest.py").write_text(
+        "from pytest_modellab import models\n"
+        "original = models.locate\n"
+        "def counted(*arguments):\n"
+        "    print('looked for the model')\n"
+        "    return original(*arguments)\n"
+        "models.locate = counted\n"
+    )
+    result = project.runpytest_subprocess("-s", "--modellab-update")
+    result.assert_outcomes(failed=4)
+    assert result.stdout.str().count("looked for the model") == 1
+    result.stdout.fnmatch_lines(["*ERROR *test_capability* and 3 more: *no such file or folder*"])
+
+
+def test_an_inconclusive_verdict_may_go_unlisted(project: pytest.Pytester) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    chosen = ("--modellab-margin=0", "-k", "test_overall and plain")
+    shown = project.runpytest_inprocess(*chosen)
+    shown.stdout.fnmatch_lines(["*INCONCLUSIVE 1 of 1 undecided*"])
+    hidden = project.runpytest_inprocess(*chosen, "--modellab-on-inconclusive=pass")
+    hidden.stdout.no_fnmatch_line("*undecided*")

@@ -300,11 +300,19 @@ def test_floor_out_of_range(quantized: VariantSpec, hundred: TaskSet, record: Ma
     assert str(caught.value).startswith("'nf4' on 'tiny': floor is 1.5, but must be ")
 
 
-def test_missing_scores_never_pass_the_floor(
+def test_too_much_missing_for_the_floor_is_refused(
     quantized: VariantSpec, hundred: TaskSet, record: Make
 ) -> None:
     scores = [None if s.bucket == "words/hard" else 1.0 for s in hundred.samples]
+    with pytest.raises(ComparisonRefused, match=r"25 of 100 scores are missing \(25.0%, allowed 2"):
+        floor(quantized, record(hundred, scores), hundred, 0.5)
+
+
+def test_missing_scores_are_counted_by_the_floor(
+    quantized: VariantSpec, hundred: TaskSet, record: Make
+) -> None:
+    first = next(s.id for s in hundred.samples if s.bucket == "words/hard")
+    scores = [None if s.id == first else 1.0 for s in hundred.samples]
     found = floor(quantized, record(hundred, scores), hundred, 0.5)
-    assert found.verdict == "inconclusive"
     missing = {figures.name: len(figures.missing) for figures in found.figures}
-    assert missing == {"words/hard": 25, "sums/easy": 0, "sums/hard": 0, "words/easy": 0}
+    assert missing == {"words/hard": 1, "sums/easy": 0, "sums/hard": 0, "words/easy": 0}

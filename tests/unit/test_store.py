@@ -183,7 +183,7 @@ RUN = store.StoredRun(OUTPUTS, probes={"seconds": 1.5}, environment={"torch": "2
 
 def test_finished_run(entry: store.Entry) -> None:
     assert entry.read() is None
-    entry.start(64, resume=True)
+    entry.start(64, threads=1, resume=True)
     entry.append({0: OUTPUTS[0]})
     entry.write(RUN)
     assert entry.read() == RUN
@@ -232,29 +232,33 @@ def test_run_of_other_probes_counts_as_none(entry: store.Entry) -> None:
 
 
 def test_batches_are_taken_up(entry: store.Entry) -> None:
-    assert entry.start(64, resume=True) == {}
+    assert entry.start(64, threads=1, resume=True) == {}
     entry.append({1: OUTPUTS[1]})
     entry.append({0: OUTPUTS[0], 2: OUTPUTS[2]})
-    assert entry.start(64, resume=True) == dict(enumerate(OUTPUTS))
-    assert entry.start(64, resume=True) == dict(enumerate(OUTPUTS)), "taking up changes nothing"
-    assert entry.start(32, resume=True) == {}, "of another batch plan"
-    assert entry.start(64, resume=True) == {}, "and then they are gone"
+    assert entry.start(64, threads=1, resume=True) == dict(enumerate(OUTPUTS))
+    assert entry.start(64, threads=1, resume=True) == dict(enumerate(OUTPUTS)), (
+        "taking up changes nothing"
+    )
+    assert entry.start(32, threads=1, resume=True) == {}, "of another batch plan"
+    assert entry.start(64, threads=1, resume=True) == {}, "and then they are gone"
+    entry.append(dict(enumerate(OUTPUTS)))
+    assert entry.start(64, threads=2, resume=True) == {}, "of another number of threads"
 
 
 def test_batches_are_dropped_when_asked(entry: store.Entry) -> None:
-    entry.start(64, resume=True)
+    entry.start(64, threads=1, resume=True)
     entry.append({0: OUTPUTS[0]})
-    assert entry.start(64, resume=False) == {}
+    assert entry.start(64, threads=1, resume=False) == {}
     entry.append({1: OUTPUTS[1]})
     entry.abandon()
     entry.abandon()
-    assert entry.start(64, resume=True) == {}
+    assert entry.start(64, threads=1, resume=True) == {}
 
 
 def test_every_truncation_is_taken_up_or_run_again(entry: store.Entry) -> None:
     """A kill may cut the file anywhere, inside a character too."""
     answers = entry.folder / "answers.jsonl"
-    entry.start(64, resume=True)
+    entry.start(64, threads=1, resume=True)
     entry.append({0: OUTPUTS[0]})
     first = len(answers.read_bytes())
     entry.append({1: OUTPUTS[1]})
@@ -263,11 +267,13 @@ def test_every_truncation_is_taken_up_or_run_again(entry: store.Entry) -> None:
     assert "è".encode() in whole, "the text has characters of several bytes"
     for length in range(len(whole) + 1):
         answers.write_bytes(whole[:length])
-        found = entry.start(64, resume=True)
+        found = entry.start(64, threads=1, resume=True)
         wanted = 2 if length >= len(whole) - 1 else 1 if length >= first - 1 else 0
         assert found == dict(enumerate(OUTPUTS[:wanted])), length
         entry.append({2: OUTPUTS[2]})
-        assert entry.start(64, resume=True) == {**found, 2: OUTPUTS[2]}, "the cut was mended"
+        assert entry.start(64, threads=1, resume=True) == {**found, 2: OUTPUTS[2]}, (
+            "the cut was mended"
+        )
         assert length <= header or answers.read_bytes().startswith(whole[: header + 1])
 
 
@@ -285,7 +291,7 @@ def test_every_truncation_is_taken_up_or_run_again(entry: store.Entry) -> None:
 )
 def test_any_junk_is_run_again(entry: store.Entry, lines: list[bytes]) -> None:
     (entry.folder / "answers.jsonl").write_bytes(b"\n".join([b'{"budget":64}', *lines]))
-    found = entry.start(64, resume=True)
+    found = entry.start(64, threads=1, resume=True)
     assert all(isinstance(output, Output) for output in found.values())
 
 

@@ -194,7 +194,7 @@ def files(tmp_path: Path) -> models.ModelFiles:
 
 @pytest.fixture
 def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    found = {"torch": "2.9", "transformers": "5.0", "bitsandbytes": "0.49"}
+    found = {"torch": "2.9", "transformers": "5.0", "tokenizers": "0.22", "bitsandbytes": "0.49"}
 
     def version(name: str) -> str:
         if name not in found:
@@ -209,7 +209,11 @@ def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def test_fingerprint(base: Plan, files: models.ModelFiles) -> None:
     found = planning.fingerprint(base, files)
     assert (found.weights, found.tokenizer, found.prompt) == ("w", "t", base.prompt.hash)
-    assert found.settings["versions"] == {"torch": "2.9", "transformers": "5.0"}
+    assert found.settings["versions"] == {
+        "torch": "2.9",
+        "transformers": "5.0",
+        "tokenizers": "0.22",
+    }
     assert found.settings["converter"] is None, "a folder is not converted"
     file = dataclasses.replace(files, path=files.path / "p.jinja")
     assert planning.fingerprint(base, file).settings["converter"] == models.CONVERTER

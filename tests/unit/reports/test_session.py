@@ -22,7 +22,11 @@ BROKEN = TestError(
     "suites/test_q.py::test_capability[int8]", "int8", "cannot load\nmore", "OSError"
 )
 MISSING = TestError(
-    "suites/test_q.py::test_capability[fp4]", "fp4", "no baseline yet", "BaselineMissing"
+    "suites/test_q.py::test_capability[fp4]",
+    "fp4",
+    "no baseline yet",
+    "BaselineMissing",
+    "pytest s -k fp4",
 )
 
 
@@ -115,7 +119,7 @@ def test_what_to_do_next(report: Make, comparison: Make, figures: Make, run: Mak
             "samples; if the drop is wanted, allow it with margin or capability_margin"
         ),
         "nf4 is under the floor: arithmetic/hard 0.09 < 0.30; look at the samples it got wrong",
-        "record the missing baseline of fp4: pytest -k 'fp4' --modellab-update",
+        "record the missing baseline: pytest s -k fp4",
         "mend int8: cannot load",
         "run again: not every test reported",
         (

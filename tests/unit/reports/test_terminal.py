@@ -11,28 +11,12 @@ from pytest_modellab.reports.session import TestError
 Make = Callable[..., Any]
 
 
-class Writer:
-    def __init__(self) -> None:
-        self.written: list[tuple[str, dict[str, bool]]] = []
-
-    def section(self, title: str, sep: str = "=", **markup: bool) -> None:
-        self.written.append((f"{sep} {title}", markup))
-
-    def line(self, msg: str, **markup: bool) -> None:
-        self.written.append((msg, markup))
-
-
 def test_nothing_is_written_for_an_empty_session(report: Make) -> None:
-    writer = Writer()
-    terminal.write(report(), writer)
-    assert writer.written == []
+    assert terminal.lines(report()) == []
 
 
 def test_a_passing_variant(report: Make, run: Make, comparison: Make) -> None:
-    writer = Writer()
-    terminal.write(report(runs=(run(),), comparisons=(comparison("pass"),)), writer)
-    assert writer.written == [
-        ("= model gate", {}),
+    assert terminal.lines(report(runs=(run(),), comparisons=(comparison("pass"),))) == [
         (
             (
                 "[Quantized] nf4  success=0.61 ±0.02  worst=arithmetic/hard 0.32  31 ms/sample  "
