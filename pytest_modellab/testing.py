@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ CHAT_TEMPLATE = (
 )
 
 
-def write_random_model(folder: Path, *, seed: int = 0) -> Path:
+def write_random_model(
+    folder: Path, *, seed: int = 0, merges: Sequence[tuple[str, str]] = ()
+) -> Path:
     """Write a two-layer Llama with random weights and a byte tokenizer: loads in milliseconds.
 
     Its answers mean nothing; it is for testing a suite's wiring, never for a verdict.
@@ -24,6 +26,7 @@ def write_random_model(folder: Path, *, seed: int = 0) -> Path:
     Args:
         folder: destination, made where missing.
         seed: of the weights.
+        merges: pairs of symbols that the tokenizer joins, for tokens of more than a byte.
 
     Returns:
         The folder, ready for ``source = …`` in ``[models.NAME]``.
@@ -33,8 +36,9 @@ def write_random_model(folder: Path, *, seed: int = 0) -> Path:
     from tokenizers.models import BPE
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(BPE({symbol: i for i, symbol in enumerate(symbols)}, merges=[]))
+    symbols = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(a + b for a, b in merges)]
+    vocabulary = {symbol: number for number, symbol in enumerate(symbols)}
+    tokenizer = Tokenizer(BPE(vocabulary, merges=list(merges)))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_modellab import testing
 from pytest_modellab.records import (
     Fingerprint,
     RunRecord,
@@ -19,10 +20,6 @@ from pytest_modellab.records import (
     VariantSpec,
 )
 
-CHAT_TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("a", "n"), ("Ġ", "a"), ("e", "r"), ("o", "n")]
 
 
@@ -146,41 +143,7 @@ def _line(line: str | Mapping[str, Any] | Sample) -> str:
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A two-layer Llama with random weights and a byte-level tokenizer with a few merges."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, decoders, pre_tokenizers
-    from tokenizers.models import BPE
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    symbols = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(a + b for a, b in MERGES)]
-    tokenizer = Tokenizer(BPE({symbol: i for i, symbol in enumerate(symbols)}, merges=MERGES))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        pad_token="<|im_end|>",
-        chat_template=CHAT_TEMPLATE,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        model = LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=len(fast),
-                hidden_size=32,
-                intermediate_size=64,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                num_key_value_heads=2,
-                max_position_embeddings=1024,
-                initializer_range=0.3,
-                bos_token_id=fast.bos_token_id,
-                eos_token_id=fast.eos_token_id,
-                pad_token_id=fast.pad_token_id,
-            )
-        )
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    model.save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return folder
+    return testing.write_random_model(folder, seed=7, merges=MERGES)

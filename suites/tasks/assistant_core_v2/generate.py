@@ -12,11 +12,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import pkgutil
 import random
 import sys
-import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +22,8 @@ from typing import cast
 
 import generator
 from generator.common import DIFFICULTIES, PER_BUCKET, Sample
+
+from pytest_modellab import atomic
 
 FOLDER = Path(__file__).resolve().parent
 SAMPLES = FOLDER / "samples.jsonl"
@@ -77,21 +77,6 @@ def render() -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def write(text: str) -> None:
-    """Replace samples.jsonl in one step, so that no reader sees half of it."""
-    descriptor, name = tempfile.mkstemp(dir=FOLDER, prefix=".samples-", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, SAMPLES)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Write or check; the exit status."""
     parser = argparse.ArgumentParser(description="Generate samples.jsonl of assistant_core_v2.")
@@ -99,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     text = render()
     if not options.check:
-        write(text)
+        atomic.write_text(SAMPLES, text)
         print(f"{SAMPLES.name}: {text.count(chr(10))} samples written")
         return 0
     found = SAMPLES.read_bytes().decode("utf-8") if SAMPLES.exists() else ""
