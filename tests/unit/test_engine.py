@@ -17,7 +17,6 @@ import pytest
 
 from pytest_modellab.engines import transformers as engines
 from pytest_modellab.engines.batching import common_prefix
-from pytest_modellab.engines.batching import common_prefix
 from pytest_modellab.engines.transformers import TransformersEngine
 from pytest_modellab.errors import ModelError, OutOfMemory, ScoringError
 from pytest_modellab.records import GenerationRequest, Output, ScoringRequest
