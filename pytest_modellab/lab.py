@@ -479,8 +479,9 @@ def _slice(task_set: TaskSet, by: str) -> Callable[[Sample], str]:
             **dict.fromkeys(("bucket", "capability", "difficulty")),
             **{key: None for s in task_set.samples for key in s.metadata},
         }
+        hint = "give it to every sample" if by in known else near_misses(by, known)
+        count = "1 sample lacks" if len(lacking) == 1 else f"{len(lacking)} samples lack"
         raise GateUsageError(
-            f"cannot slice {task_set.name!r} by {by!r}: {len(lacking)} samples lack it, "
-            f"{lacking[0]!r} first; {near_misses(by, known)}"
+            f"cannot slice {task_set.name!r} by {by!r}: {count} it, {lacking[0]!r} first; {hint}"
         )
     return lambda sample: str(sample.metadata[by])
