@@ -97,7 +97,7 @@ def _least_p(rows: Rows, margin: Floats, least: Floats, most: Floats) -> tuple[F
     inner, outer = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     p_inner, p_outer = block_p_at(rows, margin, inner), block_p_at(rows, margin, outer)
     least_p, at = p[best, column], sizes[best, column]
-    for _ in range(8):
+    for _ in range(20):
         for size, value in ((inner, p_inner), (outer, p_outer)):
             at, least_p = np.where(value < least_p, size, at), np.minimum(least_p, value)
         left = p_inner <= p_outer
