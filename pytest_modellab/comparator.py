@@ -239,7 +239,7 @@ def check_comparable(
         raise ComparisonRefused(
             f"{spec.name!r} cannot be compared with {against} on {name!r}: "
             f"{'; '.join(differs)}. Record it again if the change is wanted: "
-            f"pytest --modellab-update"
+            "pytest --modellab-update"
         )
     if candidate.fingerprint.tokenizer != reference.fingerprint.tokenizer:
         notes.append("the tokenizer or its chat template is not the reference's")

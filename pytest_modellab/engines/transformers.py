@@ -87,20 +87,16 @@ def load(
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence what libraries log while they load: missing GPU kernels, progress bars."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    with contextlib.suppress(ImportError):
-        from transformers.utils import logging as transformers_logging
+    with contextlib.ExitStack() as restore:
+        restore.callback(logging.disable, logging.root.manager.disable)
+        logging.disable(logging.WARNING)
+        with contextlib.suppress(ImportError):
+            from transformers.utils import logging as transformers_logging
 
-        shown = transformers_logging.is_progress_bar_enabled()
-        transformers_logging.disable_progress_bar()
-    try:
+            if transformers_logging.is_progress_bar_enabled():
+                transformers_logging.disable_progress_bar()
+                restore.callback(transformers_logging.enable_progress_bar)
         yield
-    finally:
-        logging.disable(previous)
-        with contextlib.suppress(ImportError, NameError):
-            if shown:
-                transformers_logging.enable_progress_bar()
 
 
 class TransformersEngine:
