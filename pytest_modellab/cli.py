@@ -1,18 +1,16 @@
-"""The ``modellab`` command. Thin: it reads arguments, calls the library and prints."""
+"""The ``modellab`` command. Thin: it reads arguments and calls the command's own file."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from pytest_modellab import __version__
-from pytest_modellab.config import LabConfig
-from pytest_modellab.errors import ConfigError, ModellabError, near_misses
-from pytest_modellab.records import DIFFICULTIES, Sample
+from pytest_modellab.commands import EXIT_USAGE, tasks
+from pytest_modellab.errors import BaselineMissing, ModellabError
 
-EXIT_OK, EXIT_FOUND, EXIT_USAGE = 0, 1, 2
+COMMANDS = (tasks,)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,118 +20,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; None takes ``sys.argv``.
 
     Returns:
-        0 where all is well, 1 where something was found, 2 where the call or a file is wrong.
+        0 where all is well, 1 where something was found or is blocked, 2 where the call or a file
+        is wrong, 3 where a verdict is inconclusive and that was asked to count.
     """
     parser = argparse.ArgumentParser(prog="modellab", description="The gate for adapted models.")
     parser.add_argument("--version", action="version", version=f"modellab {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    tasks = commands.add_parser("tasks", help="look after task sets")
-    actions = tasks.add_subparsers(dest="action", required=True, metavar="ACTION")
-    check = actions.add_parser("check", help="find what keeps a task set from showing a regression")
-    check.add_argument("task_set", nargs="*", help="names, or folders (default: all declared)")
-    check.add_argument("--config", type=Path, help="the modellab.toml (default: suites/ or here)")
-    check.add_argument(
-        "--base", help="variant whose baseline calibrates (default: the first without a base)"
-    )
-    check.add_argument("--strict", action="store_true", help="warnings count as errors")
-
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(subparsers)
     options = parser.parse_args(arguments)
     try:
-        return _check_tasks(options)
-    except ModellabError as error:
+        code: int = options.run(options)
+    except (BaselineMissing, ModellabError) as error:
         print(f"modellab: {error}", file=sys.stderr)
         return EXIT_USAGE
-
-
-def _check_tasks(options: argparse.Namespace) -> int:
-    from pytest_modellab import baselines, scorers
-    from pytest_modellab.tasksets import jsonl, lint
-
-    config = _config(options.config)
-    worst = EXIT_OK
-    for name, folder in _folders(options.task_set, config):
-        task_set = jsonl.read(folder, scorers.check)
-        base = options.base or _first_base(config)
-        baseline = None
-        if config is not None and base is not None:
-            if base not in config.variants:
-                raise ConfigError(
-                    f"--base: unknown variant {base!r}; {near_misses(base, config.variants)}"
-                )
-            baseline = baselines.read(baselines.path_of(config.baselines, name, base))
-        if baseline is not None and baseline.task_set["hash"] != task_set.hash:
-            print(f"{name}: the baseline of {base!r} is of another version; not calibrated")
-            baseline = None
-        scores = {s.id: s.score or 0.0 for s in baseline.samples} if baseline else {}
-        findings = lint.check(task_set, scores)
-        for finding in findings:
-            print(f"{name}: {finding}")
-        _print_table(task_set.samples, scores)
-        errors = sum(finding.level == "error" for finding in findings)
-        print(
-            f"{name} {task_set.version} ({task_set.hash}): {len(task_set.samples)} samples, "
-            f"{errors} errors, {len(findings) - errors} warnings"
-            + ("" if scores else "; no baseline, so not calibrated")
-        )
-        if errors or (options.strict and findings):
-            worst = EXIT_FOUND
-    return worst
-
-
-def _config(named: Path | None) -> LabConfig | None:
-    from pytest_modellab import config
-
-    path = named or config.find([Path.cwd()], Path.cwd())
-    return config.load(path) if path is not None else None
-
-
-def _folders(asked: Sequence[str], config: LabConfig | None) -> list[tuple[str, Path]]:
-    declared = config.task_sets if config is not None else {}
-    if not asked:
-        if not declared:
-            raise ConfigError("no modellab.toml here; name a task set's folder, or --config PATH")
-        return [(name, task_set.path) for name, task_set in declared.items()]
-    found = []
-    for name in asked:
-        if name in declared:
-            found.append((name, declared[name].path))
-        elif Path(name).is_dir():
-            found.append((Path(name).resolve().name, Path(name)))
-        else:
-            raise ConfigError(
-                f"task set {name!r}: neither declared nor a folder; {near_misses(name, declared)}"
-            )
-    return found
-
-
-def _first_base(config: LabConfig | None) -> str | None:
-    variants = config.variants.values() if config is not None else ()
-    return next((spec.name for spec in variants if spec.base is None), None)
-
-
-def _print_table(samples: Sequence[Sample], scores: dict[str, float]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from pytest_modellab.tasksets import lint
-
-    table = Table("capability", box=box.SIMPLE_HEAD)
-    for column in ("n", "clusters", "chance", "base", *DIFFICULTIES):
-        table.add_column(column, justify="right")
-
-    def mean(group: Sequence[Sample]) -> str:
-        known = [scores[s.id] for s in group if s.id in scores]
-        return f"{sum(known) / len(known):.2f}" if known else "–"
-
-    for capability, group in lint.by_capability(samples).items():
-        table.add_row(
-            capability,
-            str(len(group)),
-            str(len({s.cluster or s.id for s in group})),
-            f"{lint.chance(group):.2f}",
-            mean(group),
-            *(mean([s for s in group if s.difficulty == level]) for level in DIFFICULTIES),
-        )
-    Console().print(table)
+    return code
