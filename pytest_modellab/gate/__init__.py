@@ -5,34 +5,64 @@ Numpy and scipy only; usable without pytest. The rules are in docs/gate.md.
 
 from pytest_modellab.gate.compare import compare, decide, drop, drop_family
 from pytest_modellab.gate.floor import floor_family
-from pytest_modellab.gate.planner import detectable_drop
+from pytest_modellab.gate.planner import (
+    any_power,
+    detectable_drop,
+    effective_size,
+    pass_size,
+    power,
+    samples_for,
+)
 from pytest_modellab.gate.results import Figures, GateResult, Verdict, combine
+from pytest_modellab.gate.sequential import (
+    SequentialResult,
+    cut_stages,
+    nominal_levels,
+    sequential_drop,
+    sequential_family,
+    sequential_floor,
+)
 from pytest_modellab.gate.validate import (
+    AlignmentError,
     EmptyError,
     GateInputError,
     LabelError,
     LengthError,
+    MeasurementError,
     MissingScoresError,
     ScoreError,
     SettingError,
 )
 
 __all__ = [
+    "AlignmentError",
     "EmptyError",
     "Figures",
     "GateInputError",
     "GateResult",
     "LabelError",
     "LengthError",
+    "MeasurementError",
     "MissingScoresError",
     "ScoreError",
+    "SequentialResult",
     "SettingError",
     "Verdict",
+    "any_power",
     "combine",
     "compare",
+    "cut_stages",
     "decide",
     "detectable_drop",
     "drop",
     "drop_family",
+    "effective_size",
     "floor_family",
+    "nominal_levels",
+    "sequential_drop",
+    "sequential_family",
+    "sequential_floor",
+    "pass_size",
+    "power",
+    "samples_for",
 ]

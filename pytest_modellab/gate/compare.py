@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
 
 from pytest_modellab.gate import validate
-from pytest_modellab.gate._rows import Rows, bucket_sums, collapse
-from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
-from pytest_modellab.gate.family import discrete_minp, holm
-from pytest_modellab.gate.planner import (
-    ENUMERATE_BUCKETS,
-    ENUMERATE_UP_TO,
-    detectable_drop,
-    normal_drop,
-    samples_needed,
-)
+from pytest_modellab.gate._judge import figures_of, judge
 from pytest_modellab.gate.results import Figures, GateResult, Verdict, combine, combine_verdicts
-from pytest_modellab.gate.single import block_p, drop_high, drop_low, least_block_p, pass_p
-from pytest_modellab.gate.validate import UNIT, Paired
+from pytest_modellab.gate.validate import Scores
 
 
 def decide(
-    baseline_scores: npt.ArrayLike,
-    candidate_scores: npt.ArrayLike,
+    baseline_scores: Scores,
+    candidate_scores: Scores,
     buckets: Iterable[Hashable] | None = None,
     clusters: Iterable[Hashable] | None = None,
     margin: float = 0.0,
@@ -52,15 +38,15 @@ def decide(
     alpha = validate.check_level("alpha", alpha)
     data = validate.paired(baseline_scores, candidate_scores, buckets, clusters, 0.02)
     share = alpha if buckets is None else 0.5 * alpha
-    verdicts = _judge(data, False, margin, share, alpha).verdicts()
+    verdicts = judge(data, False, margin, share, alpha).verdicts()
     if buckets is not None:
-        verdicts += _judge(data, True, margin, share, alpha).verdicts()
+        verdicts += judge(data, True, margin, share, alpha).verdicts()
     return combine_verdicts(verdicts)
 
 
 def compare(
-    baseline_scores: npt.ArrayLike,
-    candidate_scores: npt.ArrayLike,
+    baseline_scores: Scores,
+    candidate_scores: Scores,
     buckets: Iterable[Hashable] | None = None,
     clusters: Iterable[Hashable] | None = None,
     margin: float = 0.0,
@@ -101,16 +87,16 @@ def compare(
     alpha = validate.check_level("alpha", alpha)
     data = validate.paired(baseline_scores, candidate_scores, buckets, clusters, max_missing)
     share = alpha if buckets is None else 0.5 * alpha
-    (pooled,) = _figures(data, _judge(data, False, margin, share, alpha))
+    (pooled,) = figures_of(data, judge(data, False, margin, share, alpha))
     parts: tuple[Figures, ...] = ()
     if buckets is not None:
-        parts = _figures(data, _judge(data, True, bucket_margin, share, alpha))
+        parts = figures_of(data, judge(data, True, bucket_margin, share, alpha))
     return GateResult(verdict=combine((pooled, *parts)), pooled=pooled, buckets=parts, alpha=alpha)
 
 
 def drop(
-    baseline_scores: npt.ArrayLike,
-    candidate_scores: npt.ArrayLike,
+    baseline_scores: Scores,
+    candidate_scores: Scores,
     *,
     clusters: Iterable[Hashable] | None = None,
     margin: float = 0.0,
@@ -136,12 +122,12 @@ def drop(
     alpha = validate.check_level("alpha", alpha)
     pass_alpha = alpha if pass_alpha is None else validate.check_level("pass_alpha", pass_alpha)
     data = validate.paired(baseline_scores, candidate_scores, None, clusters, max_missing)
-    return _figures(data, _judge(data, False, margin, alpha, pass_alpha))[0]
+    return figures_of(data, judge(data, False, margin, alpha, pass_alpha))[0]
 
 
 def drop_family(
-    baseline_scores: npt.ArrayLike,
-    candidate_scores: npt.ArrayLike,
+    baseline_scores: Scores,
+    candidate_scores: Scores,
     buckets: Iterable[Hashable],
     *,
     clusters: Iterable[Hashable] | None = None,
@@ -175,175 +161,4 @@ def drop_family(
     alpha = validate.check_level("alpha", alpha)
     pass_alpha = alpha if pass_alpha is None else validate.check_level("pass_alpha", pass_alpha)
     data = validate.paired(baseline_scores, candidate_scores, buckets, clusters, max_missing)
-    return _figures(data, _judge(data, True, margin, alpha, pass_alpha))
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """p-values of the rows of one family, and what they were computed from."""
-
-    by_bucket: bool
-    names: tuple[str, ...]
-    codes: Ints
-    rows: Rows
-    passing: Rows
-    margin: float
-    alpha: float
-    pass_alpha: float
-    p: Floats
-    size: Floats
-    adjusted: Floats
-    p_pass: Floats
-
-    @property
-    def blocked(self) -> Bools:
-        return np.asarray((self.adjusted <= self.alpha) & (self.rows.clusters > 1))
-
-    @property
-    def passed(self) -> Bools:
-        enough = (self.p_pass <= self.pass_alpha) & (self.rows.clusters > 1)
-        return np.asarray(enough & (self.margin > 0.0) & ~self.blocked)
-
-    def verdicts(self) -> list[Verdict]:
-        return [
-            "block" if blocked else "pass" if passed else "inconclusive"
-            for blocked, passed in zip(self.blocked.tolist(), self.passed.tolist(), strict=True)
-        ]
-
-
-def _judge(
-    data: Paired, by_bucket: bool, margin: float, alpha: float, pass_alpha: float
-) -> _Judged:
-    names = data.names if by_bucket else ("all",)
-    codes = data.buckets if by_bucket else np.zeros_like(data.buckets)
-    difference = data.candidate - data.baseline
-    rows = collapse(difference, codes, data.clusters, len(names))
-    passing = rows
-    if data.missing.any():
-        worst = np.where(data.missing, -data.baseline, difference)
-        passing = collapse(worst, codes, data.clusters, len(names))
-    margins = np.full(len(names), margin)
-    p, size = block_p(rows, margins)
-    if not by_bucket:
-        adjusted = p
-    elif margin > 0.0:
-        adjusted = holm(p)
-    else:
-        least = np.ones(len(names))
-        graded = ~rows.binary
-        if graded.any():
-            least[graded] = least_block_p(rows.take(graded))
-        alone = rows.clusters < 2
-        adjusted = discrete_minp(
-            p, np.where(alone, 0, rows.losses + rows.gains), rows.binary, least
-        )
-    return _Judged(
-        by_bucket=by_bucket,
-        names=names,
-        codes=codes,
-        rows=rows,
-        passing=passing,
-        margin=margin,
-        alpha=alpha,
-        pass_alpha=pass_alpha,
-        p=p,
-        size=size,
-        adjusted=adjusted,
-        p_pass=pass_p(passing, margins),
-    )
-
-
-def _figures(data: Paired, judged: _Judged) -> tuple[Figures, ...]:
-    rows, names, size = judged.rows, judged.names, len(judged.names)
-    adjusted = judged.adjusted
-    share = np.divide(judged.p, adjusted, out=np.full(size, 1.0 / size), where=adjusted > 0.0)
-    level = judged.alpha * share
-    low = drop_low(rows, judged.size, level)
-    high = drop_high(judged.passing, np.full(size, judged.pass_alpha))
-    baseline = bucket_sums(data.baseline, judged.codes, size) / rows.samples / UNIT
-    loss_squares, gain_squares = rows.mean_square()
-    clusters = rows.clusters.astype(np.float64)
-    churn = 2.0 * np.minimum(loss_squares, gain_squares) / clusters
-    variance = np.maximum((loss_squares + gain_squares) / clusters - rows.mean**2, 0.0)
-    dropped, missing = _listed(data, judged)
-    verdicts = judged.verdicts()
-    planned = judged.alpha / size
-    exact = judged.by_bucket and judged.margin == 0.0
-    few = size <= ENUMERATE_BUCKETS
-    figures = []
-    for i, name in enumerate(names):
-        n, binary, mean_drop = int(rows.samples[i]), bool(rows.binary[i]), -float(rows.mean[i])
-        if rows.clusters[i] < 2:
-            mde = None
-        elif binary:
-            mde = detectable_drop(
-                n,
-                churn=float(churn[i]),
-                margin=judged.margin,
-                level=planned,
-                in_family=exact,
-                enumerate_up_to=ENUMERATE_UP_TO if few else 0,
-            )
-        else:
-            mde = normal_drop(
-                float(clusters[i]),
-                float(churn[i]),
-                float(judged.size[i]),
-                judged.margin,
-                planned,
-            )
-        needed = None
-        if verdicts[i] == "inconclusive":
-            needed = samples_needed(
-                n=n,
-                clusters=int(rows.clusters[i]),
-                binary=binary and few,
-                losses=int(rows.losses[i]),
-                gains=int(rows.gains[i]),
-                drop=mean_drop,
-                variance=float(variance[i]),
-                margin=judged.margin,
-                level=planned,
-                pass_level=judged.pass_alpha,
-                in_family=exact,
-            )
-        before = float(baseline[i])
-        figures.append(
-            Figures(
-                name=name,
-                n=n,
-                clusters=int(rows.clusters[i]),
-                baseline=before,
-                candidate=before - mean_drop,
-                drop=mean_drop + 0.0,
-                drop_low=float(low[i]),
-                drop_high=float(high[i]),
-                losses=int(rows.losses[i]),
-                gains=int(rows.gains[i]),
-                margin=judged.margin,
-                floor=None,
-                p_block=float(min(judged.p[i], 1.0)),
-                p_adjusted=float(min(adjusted[i], 1.0)),
-                p_pass=float(judged.p_pass[i]),
-                alpha=judged.alpha,
-                level=float(level[i]),
-                pass_alpha=judged.pass_alpha,
-                verdict=verdicts[i],
-                mde=mde,
-                samples_needed=needed,
-                dropped=dropped[i],
-                missing=missing[i],
-            )
-        )
-    return tuple(figures)
-
-
-def _listed(data: Paired, judged: _Judged) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Indices of dropped and of missing samples in each row."""
-    dropped: list[list[int]] = [[] for _ in judged.names]
-    for index, code in zip(data.dropped, data.dropped_buckets, strict=True):
-        dropped[code if judged.by_bucket else 0].append(index)
-    missing: list[list[int]] = [[] for _ in judged.names]
-    for i in np.flatnonzero(data.missing).tolist():
-        missing[judged.codes[i]].append(int(data.index[i]))
-    return [tuple(one) for one in dropped], [tuple(one) for one in missing]
+    return figures_of(data, judge(data, True, margin, alpha, pass_alpha))

@@ -7,7 +7,6 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import bdtr, bdtrc, betaincinv, ndtri
 
 from pytest_modellab.gate import validate
@@ -17,11 +16,11 @@ from pytest_modellab.gate.family import holm
 from pytest_modellab.gate.planner import ENUMERATE_UP_TO, POWER, confirm, normal_size
 from pytest_modellab.gate.results import Figures, Verdict
 from pytest_modellab.gate.single import block_p, drop_high, drop_low, pass_p
-from pytest_modellab.gate.validate import UNIT
+from pytest_modellab.gate.validate import UNIT, Scores
 
 
 def floor_family(
-    scores: npt.ArrayLike,
+    scores: Scores,
     buckets: Iterable[Hashable] | None,
     *,
     floor: float,
@@ -129,11 +128,12 @@ class _FloorData:
 
 
 def _prepare(
-    values: npt.ArrayLike,
+    values: Scores,
     buckets: Iterable[Hashable] | None,
     clusters: Iterable[Hashable] | None,
     floor: float,
 ) -> _FloorData:
+    validate.aligned(scores=values, buckets=buckets, clusters=clusters)
     array = validate.scores("scores", values)
     codes, names = validate.label_codes("buckets", buckets, array.size)
     groups = validate.cluster_codes(clusters, array.size)

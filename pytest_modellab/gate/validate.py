@@ -1,22 +1,33 @@
-"""Checks of what callers hand in; the rest of the gate computes on clean arrays."""
+"""Checks of what callers hand in; the rest of the gate computes on clean arrays.
+
+Scores and labels may be lists, numpy arrays, pandas Series, pyarrow arrays or
+anything else that numpy reads. None of those libraries is imported: what makes
+them differ is asked of the objects themselves.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
 
+Scores: TypeAlias = npt.ArrayLike | Sequence[float | None]
+"""One number a sample: whatever numpy reads, or None where a score is missing."""
+
 UNIT = 10**12
 """Scores are kept as integers of 1e-12, so that sums do not depend on their order."""
 
 MAX_SAMPLES = 4_000_000
 _SHOWN = 5
+_UNORDERED = (str, bytes, Mapping, Set)  # iterable, but not one entry a sample
 _TOLERANCE = 1e-9
 
 
@@ -48,6 +59,14 @@ class LabelError(GateInputError):
     """A bucket or cluster label cannot be used."""
 
 
+class AlignmentError(GateInputError):
+    """Series that belong together have different indexes."""
+
+
+class MeasurementError(GateInputError):
+    """A measured time or cost is missing or out of range."""
+
+
 @dataclass(frozen=True, slots=True)
 class Paired:
     """Two sets of scores on the same samples, checked, as integers of 1e-12.
@@ -72,6 +91,30 @@ class Paired:
     names: tuple[str, ...]
     clusters: Ints | None
     dropped_buckets: tuple[int, ...]
+
+    def only(self, names: tuple[str, ...]) -> Paired:
+        """The samples of these buckets alone; positions stay the caller's."""
+        old = [code for code, name in enumerate(self.names) if name in names]
+        new = np.full(len(self.names), -1)
+        new[old] = np.arange(len(old))
+        keep = new[self.buckets] >= 0
+        gone = [
+            (index, int(new[code]))
+            for index, code in zip(self.dropped, self.dropped_buckets, strict=True)
+            if new[code] >= 0
+        ]
+        return replace(
+            self,
+            baseline=self.baseline[keep],
+            candidate=self.candidate[keep],
+            missing=self.missing[keep],
+            index=self.index[keep],
+            dropped=tuple(index for index, _ in gone),
+            buckets=new[self.buckets[keep]],
+            names=tuple(self.names[code] for code in old),
+            clusters=None if self.clusters is None else self.clusters[keep],
+            dropped_buckets=tuple(code for _, code in gone),
+        )
 
 
 def check_level(name: str, value: float) -> float:
@@ -125,24 +168,24 @@ def _number(name: str, value: float) -> float:
         raise SettingError(f"{name} is {value!r}, but must be a number") from None
 
 
-def scores(name: str, values: npt.ArrayLike) -> Floats:
+def scores(name: str, values: Scores) -> Floats:
     """A float array of scores in [0, 1], NaN where missing.
 
     Args:
         name: What to call the array in messages.
-        values: One number a sample; None and NaN stand for a missing score.
+        values: One number a sample; None, NaN, pandas.NA and null stand for a
+            missing score.
 
     Raises:
         LengthError: The array does not have one dimension.
         ScoreError: An entry is no number, infinite, below 0 or above 1.
     """
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    array = _floats(values)
+    if array is None:
         raise ScoreError(
             f"{name} must be one number a sample (None or NaN where it is missing), "
             f"but could not be read as such: {_shorten(values)}"
-        ) from None
+        )
     if array.ndim != 1:
         raise LengthError(
             f"{name} has shape {array.shape}, but must have one score a sample: average repeated "
@@ -159,9 +202,63 @@ def scores(name: str, values: npt.ArrayLike) -> Floats:
     return np.clip(array, 0.0, 1.0)
 
 
+def _floats(values: Any) -> Floats | None:
+    """A float array, NaN where a value is missing; None where there is something else in it."""
+    try:
+        if not isinstance(values, np.ma.MaskedArray):  # numpy would read what the mask hides
+            return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        pass
+    if isinstance(values, _UNORDERED):
+        return None
+    try:
+        return np.array([math.nan if _is_missing(one) else float(one) for one in _items(values)])
+    except (TypeError, ValueError):
+        return None
+
+
+def _items(values: Any) -> list[Any]:
+    """Python objects, whatever holds them."""
+    for method in ("to_pylist", "tolist"):  # pyarrow; numpy, pandas
+        if hasattr(values, method):
+            return list(getattr(values, method)())
+    return list(values)
+
+
+def _is_missing(value: Any) -> bool:
+    """None, NaN, NaT, or pandas.NA, of which Python cannot say whether it equals itself."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
+
+
+def aligned(**inputs: object) -> None:
+    """AlignmentError unless all Series among the inputs have the same index.
+
+    Samples are paired by position. Two pandas Series may hold the same samples
+    in another order, which their indexes show; inputs without an index (lists,
+    arrays) are taken to be in the order of the others.
+    """
+    found = {name: getattr(values, "index", None) for name, values in inputs.items()}
+    indexed: dict[str, Any] = {
+        name: index for name, index in found.items() if hasattr(index, "equals")
+    }
+    if not indexed:
+        return
+    first, *others = indexed
+    for other in others:
+        if not indexed[first].equals(indexed[other]):
+            raise AlignmentError(
+                f"{first} and {other} are Series with different indexes: align them, for example "
+                "with candidate.reindex(baseline.index), or hand in .to_numpy() of each to pair "
+                "them by position"
+            )
+
+
 def paired(
-    baseline_scores: npt.ArrayLike,
-    candidate_scores: npt.ArrayLike,
+    baseline_scores: Scores,
+    candidate_scores: Scores,
     buckets: Iterable[Hashable] | None,
     clusters: Iterable[Hashable] | None,
     max_missing: float,
@@ -172,13 +269,20 @@ def paired(
         baseline_scores: One score in [0, 1] a sample; NaN samples are dropped.
         candidate_scores: The same samples in the same order; NaN where missing.
         buckets: One label a sample, or None for a single bucket called "all".
-        clusters: One label a sample, or None; a label of None is a cluster of its own.
+        clusters: One label a sample, or None; a sample whose label is missing is
+            a cluster of its own.
         max_missing: The share of candidate scores that may be missing.
 
     Raises:
         GateInputError: One of its subclasses, naming what is wrong, where, and what to do.
     """
     limit = check_max_missing(max_missing)
+    aligned(
+        baseline_scores=baseline_scores,
+        candidate_scores=candidate_scores,
+        buckets=buckets,
+        clusters=clusters,
+    )
     baseline = scores("baseline_scores", baseline_scores)
     candidate = scores("candidate_scores", candidate_scores)
     size = baseline.size
@@ -253,7 +357,7 @@ def label_codes(
         return np.zeros(size, dtype=np.int64), ("all",)
     listed = _listed(name, labels, size)
     codes, known = _numbered(name, listed)
-    bad = [label is None or label == "" or label != label for label in known]
+    bad = [_is_missing(label) or label == "" for label in known]
     if any(bad):
         where = np.flatnonzero(np.array(bad)[codes])
         raise LabelError(
@@ -274,33 +378,28 @@ def label_codes(
 
 
 def cluster_codes(labels: Iterable[Hashable] | None, size: int) -> Ints | None:
-    """Number the clusters; a label of None makes a cluster of its own."""
+    """Number the clusters; a sample whose label is missing is a cluster of its own."""
     if labels is None:
         return None
-    listed = _listed("clusters", labels, size)
-    codes, known = _numbered("clusters", listed)
-    bad = [label != label for label in known]
-    if any(bad):
-        where = np.flatnonzero(np.array(bad)[codes])
-        raise LabelError(
-            f"clusters: {_count(where.size, 'label')} NaN, {_at(where)}: "
-            "use None for a sample that belongs to no cluster"
-        )
-    if None in known:
-        alone = np.flatnonzero(codes == known.index(None))
-        codes[alone] = len(known) + np.arange(alone.size)
+    codes, known = _numbered("clusters", _listed("clusters", labels, size))
+    alone = np.flatnonzero(np.array([_is_missing(label) for label in known], dtype=bool)[codes])
+    codes[alone] = len(known) + np.arange(alone.size)
     return codes
 
 
 def _listed(name: str, labels: Iterable[Hashable], size: int) -> list[Hashable]:
-    if isinstance(labels, str | bytes):
-        raise LabelError(f"{name} is the text {labels!r}, but must hold one label a sample")
-    if isinstance(labels, np.ndarray) and labels.ndim != 1:
+    if isinstance(labels, _UNORDERED):
+        raise LabelError(
+            f"{name} is a {type(labels).__name__}, {_shorten(labels)}, but must hold one label a "
+            "sample, in the order of the scores"
+        )
+    shape = getattr(labels, "shape", (1,))
+    if len(shape) != 1:
         raise LengthError(
-            f"{name} has shape {labels.shape}, but must hold one label a sample: "
+            f"{name} has shape {shape}, but must hold one label a sample: "
             'join several columns into one text such as "arithmetic/hard"'
         )
-    listed = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+    listed = _items(labels)
     _same_length(name, len(listed), "the scores", size)
     return listed
 

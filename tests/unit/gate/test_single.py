@@ -185,7 +185,7 @@ def test_missing_candidate_scores() -> None:
 def test_missing_baseline_scores_are_dropped_and_listed() -> None:
     before = [None, 1.0, 1.0, math.nan, 0.0]
     after = [1.0, 1.0, 0.0, math.nan, 0.0]
-    found = drop(before, after)  # type: ignore[arg-type]  # None may stand for a missing score
+    found = drop(before, after)
     assert found.dropped == (0, 3)
     assert (found.n, found.losses, found.gains) == (3, 1, 0)
     assert "2 samples without a baseline score were left out" in found.explain()
