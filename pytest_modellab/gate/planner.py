@@ -1,30 +1,204 @@
-"""How small a drop a comparison can notice, and how many samples would settle it.
+"""How small a drop a comparison can notice, and how many samples it takes.
 
-Binary scores without clusters are planned by enumeration over the numbers of
-losses b and gains c; other scores, and more than `ENUMERATE_UP_TO` samples, by
-``n = sd^2 (z_{1-a} + z_power)^2 / (delta - m)^2``.
+Right-or-wrong scores without clusters are planned by enumeration over the
+numbers of losses b and gains c, since the normal formula
+``n = sd^2 (z_{1-a} + z_power)^2 / (delta - m)^2`` overstates the power of small
+sets. Other scores and very large sets are left to the formula.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import bdtr, bdtrc, gammaln, ndtri
+from scipy.special import bdtr, bdtrc, gammaln, ndtr, ndtri
 
 from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints, tail
 from pytest_modellab.gate.single import mid_p
+from pytest_modellab.gate.validate import SettingError, check_level, check_margin
 
 POWER = 0.8
 ENUMERATE_UP_TO = 1000
-"""Samples up to which binary scores are enumerated."""
+"""Samples up to which a comparison's figures are enumerated."""
+
+PLAN_UP_TO = 10_000
+"""Samples up to which plans are, which may take longer."""
 
 ENUMERATE_BUCKETS = 64
 """Buckets up to which each of a family's is; beyond, the formula must do."""
 
 _MOST = 10**9
+
+
+def power(
+    n: int,
+    drop: float,
+    *,
+    churn: float,
+    margin: float = 0.0,
+    level: float = 0.05,
+    in_family: bool = False,
+) -> float:
+    """Chance that a drop is blocked, for right-or-wrong scores.
+
+    Exact up to `PLAN_UP_TO` samples, by summing the chance of every number of
+    losses and gains that the gate blocks; beyond by the normal formula
+    ``Phi((drop - m) sqrt(n) / sd - z_{1-level})``.
+
+    Args:
+        n: Samples, or clusters where the samples of a cluster go together (`effective_size`).
+        drop: True drop of the mean score: samples lost beyond the churn, as a share of all.
+        churn: Share of samples that flip though nothing has changed, half of
+            them for the worse.
+        margin: Drop allowed, in [0, 1).
+        level: The comparison's share of alpha (share / K for one of K buckets).
+        in_family: Whether the level holds exactly, as in a family at margin 0,
+            rather than for the mid-p value.
+
+    Raises:
+        SettingError: A setting lies outside its range.
+    """
+    _check(drop, churn, margin, level)
+    return _power(_whole(n), drop, churn, margin, level, in_family)
+
+
+def samples_for(
+    drop: float,
+    *,
+    churn: float,
+    margin: float = 0.0,
+    level: float = 0.05,
+    power: float = POWER,
+    in_family: bool = False,
+) -> int | None:
+    """Samples that it takes to block a drop with the given power, for right-or-wrong scores.
+
+    The search starts at ``sd^2 (z_{1-level} + z_power)^2 / (drop - margin)^2``
+    with ``sd^2 = churn + drop - drop^2`` and ends at a number n that has the
+    power (that of `pytest_modellab.gate.power`) while n - 1 has not. At margin
+    0 this is the least such number. With a margin the power of whole numbers of
+    samples goes up in a sawtooth, so that n is one of several crossings.
+
+    Args:
+        drop: As in `power`.
+        churn: As in `power`.
+        margin: As in `power`.
+        level: As in `power`.
+        power: Chance of noticing the drop, in (0, 1).
+        in_family: As in `power`.
+
+    Returns:
+        Their number, or None where no number does: the drop is allowed.
+
+    Raises:
+        SettingError: A setting lies outside its range.
+    """
+    _check(drop, churn, margin, level)
+    asked = check_level("power", power)
+    if drop <= margin:
+        return None
+    start = normal_size(churn + drop - drop**2, drop - margin, level, asked)
+    return _least(start, lambda n: _power(n, drop, churn, margin, level, in_family) >= asked)
+
+
+def pass_size(
+    *, churn: float, margin: float, level: float = 0.05, power: float = POWER
+) -> int | None:
+    """Samples that it takes to pass with the given power when nothing has changed.
+
+    ``log(level) / log(1 - margin)`` without churn: 149 for a margin of 0.02, 59
+    for 0.05. Otherwise by the search of `samples_for`.
+
+    Args:
+        churn: As in `power`.
+        margin: Drop allowed, in [0, 1).
+        level: Risk of a false pass: alpha itself, which PASS does not share.
+        power: Chance of passing, in (0, 1).
+
+    Returns:
+        Their number, or None at margin 0, where nothing passes.
+
+    Raises:
+        SettingError: A setting lies outside its range.
+    """
+    _check(0.0, churn, margin, level)
+    asked = check_level("power", power)
+    if margin == 0.0:
+        return None
+    start = max(math.log(level) / math.log1p(-margin), normal_size(churn, margin, level, asked))
+
+    def passes(n: int) -> bool:
+        if n > PLAN_UP_TO:
+            return normal_power(n, churn, margin, level) >= asked
+        return pass_power(n, 0.5 * churn, 0.5 * churn, margin, level) >= asked
+
+    return _least(start, passes)
+
+
+def effective_size(sizes: Iterable[int]) -> float:
+    """Independent samples that clusters are worth if each one's samples always go together.
+
+    ``(sum n_g)^2 / sum n_g^2`` (Kish 1965, the design effect at an intraclass
+    correlation of 1): the number of clusters where all have the same size.
+
+    Args:
+        sizes: Samples in each cluster, at least 1.
+    """
+    known = list(sizes)
+    return sum(known) ** 2 / sum(size**2 for size in known) if known else 0.0
+
+
+def any_power(powers: Iterable[float]) -> float:
+    """Chance that at least one of several independent comparisons blocks."""
+    return 1.0 - math.prod(1.0 - one for one in powers)
+
+
+def _check(drop: float, churn: float, margin: float, level: float) -> None:
+    check_margin("margin", margin)
+    check_level("level", level)
+    if not 0.0 <= churn < 1.0:
+        raise SettingError(
+            f"churn is {churn:g}, but must be at least 0 and below 1: it is the share of samples "
+            "that flip though nothing has changed; 0.02 to 0.10 is usual"
+        )
+    if not 0.0 <= drop <= 1.0 - churn:
+        raise SettingError(
+            f"drop is {drop:g}, but must lie between 0 and {1.0 - churn:g}: it is the share of "
+            f"samples lost beside a churn of {churn:g}"
+        )
+
+
+def _whole(n: int) -> int:
+    if n != int(n) or n < 1:
+        raise SettingError(f"n is {n:g}, but must be a whole number of samples, at least 1")
+    return int(n)
+
+
+def _power(
+    n: int, drop: float, churn: float, margin: float, level: float, in_family: bool
+) -> float:
+    if n > PLAN_UP_TO:
+        return normal_power(n, churn + drop - drop**2, drop - margin, level)
+    return block_power(n, 0.5 * churn + drop, 0.5 * churn, margin, level, in_family)
+
+
+def _least(start: float, reached: Callable[[int], bool]) -> int | None:
+    """Find n with reached(n) and not reached(n - 1), walking from `start` in growing steps."""
+    if not start < _MOST:
+        return None
+    high = max(math.ceil(start - 1e-9), 1)
+    step = max(high // 50, 1)
+    while not reached(high):
+        high, step = high + step, 2 * step
+    low = max(high - step, 0)
+    while low > 0 and reached(low):
+        low, high, step = max(low - step, 0), low, 2 * step
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
 
 
 def detectable_drop(
@@ -91,6 +265,13 @@ def normal_size(variance: float, distance: float, level: float, power: float = P
     if distance == 0.0:
         return math.inf
     return variance * float(ndtri(1.0 - level) + ndtri(power)) ** 2 / distance**2
+
+
+def normal_power(n: float, variance: float, distance: float, level: float) -> float:
+    """``Phi(distance sqrt(n) / sd - z_{1-a})``, the inverse of `normal_size`."""
+    if variance == 0.0:
+        return float(distance > 0.0)
+    return float(ndtr(distance * math.sqrt(n / variance) - ndtri(1.0 - level)))
 
 
 def block_power(
