@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pytest_modellab.comparison import Comparison, Flip
 from pytest_modellab.gate.results import Figures
@@ -38,9 +38,9 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
         One sentence that says what happened, then the table, the flipped samples with both
         outputs side by side, and the notes. No line end at the end.
     """
-    head, rows = figure_rows(comparison)
+    head, rows = figure_rows(comparison.figures)
     parts = [sentence(comparison), "", title(comparison)]
-    parts += _aligned([head, *rows], right=set(range(1, len(head) - 1)))
+    parts += aligned([head, *rows], right=set(range(1, len(head) - 1)))
     shown = comparison.flips[: max(max_flips, 0)]
     if comparison.flips:
         parts += ["", flip_count(comparison, len(shown)) + (":" if shown else "")]
@@ -54,7 +54,7 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
             for row, flip in zip(rows, shown, strict=True)
         ]
         names = [clip(before, room), clip(after, room)]
-        parts += _aligned([["sample", "score", *names], *rows], right=set())
+        parts += aligned([["sample", "score", *names], *rows], right=set())
     parts += [f"note: {visible(note)}" for note in comparison.notes]
     return "\n".join(parts)
 
@@ -70,7 +70,7 @@ def render_markdown(comparison: Comparison, max_flips: int = 10) -> str:
         GitHub-flavoured Markdown. Nothing in an output can break out of its table cell, link,
         mention anybody or become markup.
     """
-    head, rows = figure_rows(comparison)
+    head, rows = figure_rows(comparison.figures)
     parts = [escape(sentence(comparison)), "", f"**{escape(title(comparison))}**", ""]
     parts += markdown_table(
         [escape(cell) for cell in head],
@@ -112,9 +112,9 @@ def title(comparison: Comparison) -> str:
     )
 
 
-def figure_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+def figure_rows(figures: Iterable[Figures]) -> tuple[list[str], list[list[str]]]:
     """Column names and one row a bucket, the worst first, as unescaped text."""
-    figures = sorted(comparison.figures, key=lambda f: (f.p_adjusted, f.name))
+    figures = sorted(figures, key=lambda f: (f.p_adjusted, f.name))
     if figures and all(f.floor is not None for f in figures):
         head = ["bucket", "n", "floor", "candidate", "bound", "adjusted p", "verdict"]
         return head, [
@@ -235,7 +235,8 @@ def _score_bound(figure: Figures) -> str:
     return f"{'<=' if figure.verdict == 'block' else '>='} {bound:.3f}"
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
+    """Lines of a plain table, indented by two; the columns in ``right`` are flush right."""
     widths = [max(_columns(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
