@@ -7,12 +7,11 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_modellab import atomic
 from pytest_modellab.errors import BaselineInvalid
 from pytest_modellab.records import (
-    RUN_SCHEMA,
     Fingerprint,
     RunRecord,
     SampleResult,
@@ -20,8 +19,142 @@ from pytest_modellab.records import (
     digest,
 )
 
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType({})
+if TYPE_CHECKING:
+    from pytest_modellab.gate.churn import Churn
+
+SCHEMA = 2
+"""Version of the file's layout; 2 has the second run and the anchor."""
+
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType(
+    {1: lambda data: {**data, "schema": 2, "anchor": None, "repeat": None}}
+)
 """Old schema → the function that brings a file one schema further."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Repeat:
+    """A second run of what was accepted, in another sample order and batch size.
+
+    Attributes:
+        scores: in the task set's order; None where the variant gave no answer.
+        environment: where and in which batches it ran.
+    """
+
+    scores: tuple[float | None, ...]
+    environment: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Anchor:
+    """The accepted run that a chain of accepted changes began with.
+
+    Attributes:
+        scores: in the task set's order.
+        fingerprint: key of what was run.
+        recorded: when it ran, ``YYYY-MM-DD``.
+        accepted: how many changed runs were accepted since, the present one included.
+    """
+
+    scores: tuple[float | None, ...]
+    fingerprint: str
+    recorded: str
+    accepted: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """An accepted run with what is known about it.
+
+    Attributes:
+        run: the run.
+        repeat: its second run, or None where none was made.
+        anchor: the run that it descends from; None where the run is its own anchor.
+    """
+
+    run: RunRecord
+    repeat: Repeat | None = None
+    anchor: Anchor | None = None
+
+    @property
+    def churn(self) -> float | None:
+        """Share of samples whose score differs in the second run, or None without one."""
+        counted = self.count_churn()
+        return None if counted is None else counted.rate
+
+    def count_churn(self) -> Churn | None:
+        """Count the samples whose score differs in the second run, or None without one."""
+        return None if self.repeat is None else flips(self.run, self.repeat)
+
+    @property
+    def anchor_words(self) -> str:
+        """The anchor as a reader should see it."""
+        if self.anchor is None:
+            return "anchor (the baseline itself)"
+        changes = "1 change" if self.anchor.accepted == 1 else f"{self.anchor.accepted} changes"
+        return f"anchor of {self.anchor.recorded} ({changes} accepted since)"
+
+    def second_run(self) -> RunRecord | None:
+        """Return the second run as a record without outputs, or None."""
+        if self.repeat is None:
+            return None
+        return dataclasses.replace(
+            _with_scores(self.run, self.repeat.scores), environment=self.repeat.environment
+        )
+
+    def anchor_run(self) -> RunRecord:
+        """Return the anchor as a record without outputs; the run itself where it is its own."""
+        return self.run if self.anchor is None else _with_scores(self.run, self.anchor.scores)
+
+
+def flips(run: RunRecord, repeat: Repeat) -> Churn:
+    """Count the samples whose score differs between a run and its second run."""
+    from pytest_modellab.gate.churn import churn
+
+    return churn([sample.score for sample in run.samples], repeat.scores)
+
+
+def _with_scores(run: RunRecord, scores: tuple[float | None, ...]) -> RunRecord:
+    samples = tuple(
+        dataclasses.replace(sample, score=score, output="")
+        for sample, score in zip(run.samples, scores, strict=True)
+    )
+    return dataclasses.replace(run, samples=samples)
+
+
+def descend(
+    old: Baseline | None, run: RunRecord, repeat: Repeat | None, *, new_anchor: bool = False
+) -> Baseline:
+    """Make the baseline that follows an old one.
+
+    Args:
+        old: what was accepted before, or None.
+        run: the run that is accepted now.
+        repeat: its second run.
+        new_anchor: True begins a new chain with this run.
+
+    Returns:
+        The old baseline's chain continued: its anchor is kept as long as both runs were asked the
+        same samples and judged by the same scorers. Where the answers are the old ones, so are
+        the run and, unless it had none, its second run.
+    """
+    if old is None or not _comparable(old.run, run):
+        return Baseline(run, repeat)
+    if same_answers(old.run, run):
+        anchor = None if new_anchor else old.anchor
+        return Baseline(old.run, old.repeat or repeat, anchor)
+    if new_anchor:
+        return Baseline(run, repeat)
+    first = old.anchor or Anchor(
+        scores=tuple(sample.score for sample in old.run.samples),
+        fingerprint=old.run.fingerprint.key,
+        recorded=str(old.run.environment.get("recorded", "")),
+        accepted=0,
+    )
+    return Baseline(run, repeat, dataclasses.replace(first, accepted=first.accepted + 1))
+
+
+def _comparable(a: RunRecord, b: RunRecord) -> bool:
+    return a.task_set["hash"] == b.task_set["hash"] and dict(a.scorers) == dict(b.scorers)
 
 
 def path_of(folder: Path, task_set: str, variant: str) -> Path:
@@ -29,62 +162,79 @@ def path_of(folder: Path, task_set: str, variant: str) -> Path:
     return folder / task_set / f"{variant}.json"
 
 
-def write(path: Path, record: RunRecord) -> None:
+def write(path: Path, baseline: Baseline) -> None:
     """Write an accepted run, whole or not at all.
 
     Per-sample seconds are left out: they would change every line of every accepted run.
 
     Args:
         path: destination.
-        record: the run.
+        baseline: the run with its second run and anchor.
 
     Raises:
         OSError: the folder cannot be written; the old file is untouched.
     """
-    data = _to_data(record)
+    data = _to_data(baseline)
     samples = ",\n".join(canonical_json(sample) for sample in data.pop("samples"))
     header = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False)
     atomic.write_text(path, f'{header[:-2]},\n "samples": [\n{samples}\n]\n}}\n')
 
 
-def read(path: Path) -> RunRecord | None:
+def read(path: Path) -> Baseline | None:
     """Read an accepted run.
 
     Args:
         path: where it should lie.
 
     Returns:
-        The run, or None where there is no file.
+        The baseline, or None where there is no file.
 
     Raises:
         BaselineInvalid: the file is truncated, was edited, or has another schema.
     """
     mend = f"restore it (git checkout -- {path}) or record it again (--modellab-update)"
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise BaselineInvalid(f"{path}: cannot be read: {error.strerror}") from error
+    return parse(content, str(path), mend)
+
+
+def parse(content: bytes, where: str, mend: str) -> Baseline:
+    """Read an accepted run from a file's content.
+
+    Args:
+        content: what :func:`write` wrote.
+        where: the file, for messages.
+        mend: what to do about a damaged one, for messages.
+
+    Returns:
+        The baseline.
+
+    Raises:
+        BaselineInvalid: the content is truncated, was edited, or has another schema.
+    """
+    try:
+        data = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise BaselineInvalid(
-            f"{path}: truncated or malformed UTF-8 ({error.reason}); {mend}"
+            f"{where}: truncated or malformed UTF-8 ({error.reason}); {mend}"
         ) from error
-    try:
-        data = json.loads(text)
     except json.JSONDecodeError as error:
         raise BaselineInvalid(
-            f"{path}:{error.lineno}: truncated or malformed JSON ({error.msg}); {mend}"
+            f"{where}:{error.lineno}: truncated or malformed JSON ({error.msg}); {mend}"
         ) from error
     except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
-        raise BaselineInvalid(f"{path}: malformed JSON ({error}); {mend}") from error
+        raise BaselineInvalid(f"{where}: malformed JSON ({error}); {mend}") from error
     if not isinstance(data, dict) or type(data.get("schema")) is not int:
-        raise BaselineInvalid(f"{path}: schema: missing, so this is no baseline; {mend}")
+        raise BaselineInvalid(f"{where}: schema: missing, so this is no baseline; {mend}")
     # before the digest, which another schema may compute otherwise
-    if data["schema"] != RUN_SCHEMA and data["schema"] not in MIGRATIONS:
+    if data["schema"] != SCHEMA and data["schema"] not in MIGRATIONS:
         raise BaselineInvalid(
-            f"{path}: schema {data['schema']} was written by another version of pytest-modellab "
-            f"(this one reads up to {RUN_SCHEMA}); install that version or record it again "
+            f"{where}: schema {data['schema']} was written by another version of pytest-modellab "
+            f"(this one reads up to {SCHEMA}); install that version or record it again "
             "(--modellab-update)"
         )
     stated = data.pop("digest", None)
@@ -94,22 +244,16 @@ def read(path: Path) -> RunRecord | None:
         found = None
     if found is None or stated != found:
         raise BaselineInvalid(
-            f"{path}: digest: the content does not match it, so the file was edited or "
+            f"{where}: digest: the content does not match it, so the file was edited or "
             f"merged by hand; {mend}"
         )
     while data["schema"] in MIGRATIONS:
         data = MIGRATIONS[data["schema"]](data)
     try:
-        return RunRecord(
-            **{
-                **data,
-                "fingerprint": Fingerprint(**data["fingerprint"]),
-                "samples": tuple(SampleResult(**sample) for sample in data["samples"]),
-            }
-        )
+        return _from_data(data)
     except (KeyError, TypeError) as error:
         raise BaselineInvalid(
-            f"{path}: not laid out as schema {RUN_SCHEMA} ({type(error).__name__}: {error}); {mend}"
+            f"{where}: not laid out as schema {SCHEMA} ({type(error).__name__}: {error}); {mend}"
         ) from error
 
 
@@ -119,22 +263,42 @@ def same_answers(a: RunRecord, b: RunRecord) -> bool:
 
 
 def _answers(record: RunRecord) -> dict[str, Any]:
-    data = _to_data(record)
+    data = _to_data(Baseline(record))
     for measured in ("digest", "probes", "environment"):
         del data[measured]
     return data
 
 
-def _to_data(record: RunRecord) -> dict[str, Any]:
-    data = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+def _to_data(baseline: Baseline) -> dict[str, Any]:
+    run, repeat, anchor = baseline.run, baseline.repeat, baseline.anchor
+    data: dict[str, Any] = {"schema": SCHEMA}
     for name in ("task_set", "variant", "scorers", "probes", "environment"):
-        data[name] = dict(data[name])
+        data[name] = dict(getattr(run, name))
     data["fingerprint"] = {
-        **dataclasses.asdict(record.fingerprint),
-        "settings": dict(record.fingerprint.settings),
+        **dataclasses.asdict(run.fingerprint),
+        "settings": dict(run.fingerprint.settings),
     }
-    data["samples"] = [
-        {k: v for k, v in dataclasses.asdict(sample).items() if k != "seconds"}
-        for sample in record.samples
-    ]
+    data["repeat"] = None if repeat is None else {"environment": dict(repeat.environment)}
+    data["anchor"] = None
+    if anchor is not None:
+        data["anchor"] = {k: v for k, v in dataclasses.asdict(anchor).items() if k != "scores"}
+    data["samples"] = []
+    for i, sample in enumerate(run.samples):
+        line = {k: v for k, v in dataclasses.asdict(sample).items() if k != "seconds"}
+        for name, other in (("repeat", repeat), ("anchor", anchor)):
+            if other is not None:
+                line[name] = other.scores[i]
+        data["samples"].append(line)
     return {**data, "digest": digest(data)}
+
+
+def _from_data(data: dict[str, Any]) -> Baseline:
+    del data["schema"]
+    repeat, anchor, lines = data.pop("repeat"), data.pop("anchor"), data.pop("samples")
+    if repeat is not None:
+        repeat = Repeat(scores=tuple(line.pop("repeat") for line in lines), **repeat)
+    if anchor is not None:
+        anchor = Anchor(scores=tuple(line.pop("anchor") for line in lines), **anchor)
+    data["fingerprint"] = Fingerprint(**data["fingerprint"])
+    run = RunRecord(**data, samples=tuple(SampleResult(**line) for line in lines))
+    return Baseline(run, repeat, anchor)

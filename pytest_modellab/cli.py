@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from pytest_modellab import __version__
-from pytest_modellab.commands import EXIT_USAGE, tasks
+from pytest_modellab.commands import EXIT_USAGE, accept, history, tasks
 from pytest_modellab.errors import BaselineMissing, ModellabError
 
-COMMANDS = (tasks,)
+COMMANDS = (accept, history, tasks)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,5 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
     except (BaselineMissing, ModellabError) as error:
         print(f"modellab: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except BrokenPipeError:  # the reader, for example head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_USAGE
     return code

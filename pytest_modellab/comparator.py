@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from pytest_modellab import gate
-from pytest_modellab.comparison import Comparison, Flip
+from pytest_modellab.comparison import Assertion, Comparison, Flip
 from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.records import RunRecord, Sample, SampleResult, TaskSet, VariantSpec
 
@@ -30,6 +30,7 @@ class Budget:
 
 def no_regression(
     *,
+    assertion: Assertion = "no_regression",
     test: str,
     spec: VariantSpec,
     candidate: RunRecord,
@@ -43,6 +44,7 @@ def no_regression(
     """Judge whether the candidate dropped by more than the margin.
 
     Args:
+        assertion: ``no_drift`` where the reference is the anchor.
         test: node id of the test, for the record.
         spec: the candidate.
         candidate: its run.
@@ -103,7 +105,7 @@ def no_regression(
             f"{spec.name!r} against {against} on {task_set.name!r}: {error}"
         ) from error
     return Comparison(
-        assertion="no_regression",
+        assertion=assertion,
         test=test,
         task_set=task_set.name,
         candidate=spec.name,

@@ -13,7 +13,10 @@ from typing import Any, Literal
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.records import Verdict, canonical_json
 
-Assertion = Literal["no_regression", "worst_bucket"]
+Assertion = Literal["no_regression", "no_drift", "no_forgetting", "worst_bucket"]
+
+OWN_BASELINE = "own baseline"
+"""What a candidate is compared with unless the test says otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Comparison:
         task_set: name of the task set.
         candidate: name of the variant under test.
         kind: its kind.
-        against: what it was compared with: ``own baseline``, ``baseline of NAME``, or ``floor``.
+        against: what it was compared with: ``own baseline``, ``baseline of NAME``, ``anchor …``, or
+            ``floor``.
         capability: the capability that was judged, or None for all samples or all buckets.
         verdict: block, pass or inconclusive.
         figures: the buckets that decided the verdict (one, unless all buckets were asked for).

@@ -160,6 +160,13 @@ class _Table:
             raise ConfigError(f"{self.where(name)}: {value!r} lies outside {interval}")
         return value
 
+    def take_names(self, name: str) -> tuple[str, ...]:
+        """Take a list of strings, empty unless given."""
+        values = self.take(name, list, [])
+        if not all(isinstance(value, str) for value in values):
+            raise ConfigError(f"{self.where(name)}: {values!r}: expected a list of strings")
+        return tuple(values)
+
     def finish(self) -> None:
         for name in self.data:
             raise ConfigError(f"{self.where(name)}: unknown key; {near_misses(name, self.known)}")
@@ -220,6 +227,7 @@ def _variant(name: str, table: _Table) -> VariantSpec:
         strategy=table.take("strategy", str, STRATEGIES[kind]),
         base=table.take("base", str, None),
         model=table.take("model", str, None),
+        targets=table.take_names("targets"),
         options=MappingProxyType(table.data),
     )
 

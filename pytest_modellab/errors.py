@@ -43,8 +43,16 @@ class BaselineInvalid(ModellabError):
     """A baseline file is truncated, edited by hand, or of another schema."""
 
 
+class HistoryUnavailable(ModellabError):
+    """The history of a baseline cannot be read from git."""
+
+
 class ComparisonRefused(ModellabError):
     """Two runs may not be compared; the message names what differs."""
+
+
+class ScoreFileError(ModellabError):
+    """A file of scores cannot be read or matched: the message names file, place and value."""
 
 
 class GateUsageError(ModellabError):

@@ -7,7 +7,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import (
@@ -24,11 +24,13 @@ from pytest_modellab.errors import (
 from pytest_modellab.records import Engine, RunRecord, RunSummary, Sample, TaskSet, VariantSpec
 
 if TYPE_CHECKING:
+    from pytest_modellab.baselines import Baseline, Repeat
     from pytest_modellab.comparator import Budget
     from pytest_modellab.comparison import Comparison
     from pytest_modellab.models import ModelFiles
     from pytest_modellab.variants.plan import Plan
 
+T = TypeVar("T")
 OnInconclusive = Literal["fail", "warn", "pass"]
 
 
@@ -75,6 +77,9 @@ class Lab:
         self._plans: dict[str, Plan] = {}
         self._files: dict[str, ModelFiles] = {}
         self._records: dict[tuple[str, str], tuple[RunRecord, bool]] = {}
+        self._repeats: dict[tuple[str, str], Repeat] = {}
+        self._baselines: dict[Path, tuple[tuple[int, int], Baseline | None]] = {}
+        self._accepted: dict[tuple[str, str], tuple[Baseline | None, Baseline]] = {}
         self._failed: dict[tuple[str, str], tuple[type[ModellabError], str]] = {}
         self._recorded: dict[tuple[str, str], Path] = {}
         self._loaded: tuple[str, Engine] | None = None
@@ -167,38 +172,62 @@ class Lab:
 
     def _run(self, variant: str, task_set: str) -> tuple[RunRecord, bool]:
         key = (variant, task_set)
+        if key not in self._records:
+            from pytest_modellab import runner
+
+            self._records[key] = self._attempt(variant, task_set, runner.run, variant)
+        return self._records[key]
+
+    def repeat(self, variant: str, task_set: str) -> Repeat:
+        """Return a variant's second run, in another sample order and batch size.
+
+        Raises:
+            ModellabError: as :meth:`record`.
+        """
+        key = (variant, task_set)
+        if key not in self._repeats:
+            from pytest_modellab import runner
+            from pytest_modellab.baselines import Repeat
+
+            label = f"second run of {variant}"
+            record = self._attempt(variant, task_set, runner.repeat, label)
+            scores = tuple(sample.score for sample in record.samples)
+            self._repeats[key] = Repeat(scores, record.environment)
+        return self._repeats[key]
+
+    def _attempt(self, variant: str, task_set: str, run: Callable[..., T], label: str) -> T:
+        """Call one of the runner's functions; what failed once fails again without a try."""
+        key = (variant, task_set)
         if key in self._failed:  # a test may ask for it again; the answer is the same
             kind, message = self._failed[key]
             raise kind(message)
-        if key not in self._records:
-            from pytest_modellab import runner, scorers
-            from pytest_modellab.variants import plan
+        from pytest_modellab import runner, scorers
+        from pytest_modellab.variants import plan
 
-            words = f"variant {variant!r} on {task_set!r}"
-            try:
-                job = runner.Job(
-                    spec=self.spec(variant),
-                    fingerprint=plan.fingerprint(self.plan(variant), self.files(variant)),
-                    prompt=self.plan(variant).prompt,
-                    load=functools.partial(self.engine, variant),
-                    task_set=self.task_set(task_set),
-                    scorers=scorers.SCORERS,
-                )
-                self._records[key] = runner.run(
-                    job,
-                    self.settings.cache,
-                    reuse=self.settings.reuse,
-                    progress=functools.partial(self._progress, variant, task_set),
-                )
-            except ModellabError as error:
-                self._failed[key] = type(error), f"{words}: {error}"
-                raise type(error)(f"{words}: {error}") from error
-            except OSError as error:  # the store's: an engine's are ModelErrors
-                raise ModellabError(
-                    f"{words}: {error}; runs are stored in {self.settings.cache}, "
-                    "MODELLAB_CACHE=/some/folder chooses another"
-                ) from error
-        return self._records[key]
+        words = f"variant {variant!r} on {task_set!r}"
+        try:
+            job = runner.Job(
+                spec=self.spec(variant),
+                fingerprint=plan.fingerprint(self.plan(variant), self.files(variant)),
+                prompt=self.plan(variant).prompt,
+                load=functools.partial(self.engine, variant),
+                task_set=self.task_set(task_set),
+                scorers=scorers.SCORERS,
+            )
+            return run(
+                job,
+                self.settings.cache,
+                reuse=self.settings.reuse,
+                progress=functools.partial(self._progress, label, task_set),
+            )
+        except ModellabError as error:
+            self._failed[key] = type(error), f"{words}: {error}"
+            raise type(error)(f"{words}: {error}") from error
+        except OSError as error:  # the store's: an engine's are ModelErrors
+            raise ModellabError(
+                f"{words}: {error}; runs are stored in {self.settings.cache}, "
+                "MODELLAB_CACHE=/some/folder chooses another"
+            ) from error
 
     def summary(self, variant: str, task_set: str) -> RunSummary:
         """Reduce a run to what reports show."""
@@ -216,55 +245,120 @@ class Lab:
 
         return baselines.path_of(self.config.baselines, task_set, variant)
 
-    def baseline(self, variant: str, task_set: str) -> RunRecord:
+    def baseline(self, variant: str, task_set: str) -> Baseline:
         """Read a variant's accepted run.
 
         Raises:
             BaselineMissing: none was recorded; the message says how to.
             BaselineInvalid: the file is damaged, or another run's.
         """
-        from pytest_modellab import baselines
-
         path = self.baseline_path(variant, task_set)
-        record = baselines.read(path)
-        if record is None:
-            folder = os.path.relpath(self.config.root)
+        found = self._read_baseline(path)
+        if found is None:
             raise BaselineMissing(
                 f"no baseline of {variant!r} on {task_set!r}: {path} does not exist.",
-                command=f"pytest {folder} -k {variant} --modellab-update",
+                command=self._accept_command(variant, task_set),
             )
-        found = (record.variant["name"], record.task_set["name"])
-        if found != (variant, task_set):
+        named = (found.run.variant["name"], found.run.task_set["name"])
+        if named != (variant, task_set):
             raise BaselineInvalid(
-                f"{path}: is the run of {found[0]!r} on {found[1]!r}, not of {variant!r} on "
-                f"{task_set!r}: copied or renamed; record it again (--modellab-update)"
+                f"{path}: is the run of {named[0]!r} on {named[1]!r}, not of {variant!r} on "
+                f"{task_set!r}: copied or renamed; record it again: "
+                f"{self._accept_command(variant, task_set)}"
             )
-        return record
+        return found
 
-    def accept(self, variant: str, task_set: str) -> None:
-        """Make this session's complete run the baseline; equal answers leave the file as it is.
+    def _accept_command(self, variant: str, task_set: str) -> str:
+        from pytest_modellab import config
+
+        named = "" if len(self.config.task_sets) == 1 else f" --task-set {task_set}"
+        here = config.find([Path.cwd()], Path.cwd()) == self.config.path
+        where = "" if here else f" --config {os.path.relpath(self.config.path)}"
+        return f"modellab accept {variant}{named}{where}"
+
+    def _read_baseline(self, path: Path) -> Baseline | None:
+        """Read a file once, as long as nobody changes it: every capability's test asks for it."""
+        from pytest_modellab import baselines
+
+        try:
+            status = path.stat()
+        except OSError:
+            return baselines.read(path)
+        seen = (status.st_mtime_ns, status.st_size)
+        if self._baselines.get(path, (None, None))[0] != seen:
+            self._baselines[path] = (seen, baselines.read(path))
+        return self._baselines[path][1]
+
+    def accept(
+        self, variant: str, task_set: str, *, new_anchor: bool = False
+    ) -> tuple[Baseline | None, Baseline]:
+        """Make this session's complete run the baseline, with the churn of a second run.
+
+        Equal answers leave the file as it is, unless it lacks a second run or gets a new anchor.
+
+        Args:
+            variant: the variant's name.
+            task_set: the task set's name.
+            new_anchor: begin a new chain of accepted runs, forgetting the old anchor.
+
+        Returns:
+            The baseline before (None where there was none that can be read) and after.
 
         Raises:
             ScoringError: too many samples have no score, so that nothing could be compared with it.
+            ModellabError: as :meth:`record`.
         """
         from pytest_modellab import baselines, comparator
         from pytest_modellab.errors import ScoringError
 
         key = (variant, task_set)
-        if key in self._recorded:
-            return
+        if key in self._accepted:
+            return self._accepted[key]
         path, record = self.baseline_path(variant, task_set), self.record(variant, task_set)
         if problem := comparator.too_many_missing(record):
             raise ScoringError(
                 f"{variant!r} on {task_set!r}: not accepted as a baseline: {problem}"
             )
+        repeat = self.repeat(variant, task_set)
         try:
             old = baselines.read(path)
         except BaselineInvalid:
             old = None
-        if old is None or not baselines.same_answers(old, record):
-            baselines.write(path, record)
+        new = baselines.descend(old, record, repeat, new_anchor=new_anchor)
+        if new != old:
+            baselines.write(path, new)
             self._recorded[key] = path
+        self._accepted[key] = old, new
+        return old, new
+
+    def churn(self, variant: str, task_set: str) -> tuple[str, bool]:
+        """Run a variant a second time and count the samples that flip.
+
+        Returns:
+            The count in words, beside those of the accepted run and of the base where they are
+            known; and whether it is abnormally high, more than three times one of them.
+        """
+        from pytest_modellab import baselines
+        from pytest_modellab.gate.churn import abnormal
+
+        own = baselines.flips(self.record(variant, task_set), self.repeat(variant, task_set))
+        accepted = self._accepted.get((variant, task_set))
+        references = {
+            variant: accepted[0]
+            if accepted is not None
+            else self._read_baseline(self.baseline_path(variant, task_set))
+        }
+        if (base := self.spec(variant).base) is not None:
+            references[base] = self._read_baseline(self.baseline_path(base, task_set))
+        words, high = [own.explain()], False
+        for name, reference in references.items():
+            known = None if reference is None else reference.count_churn()
+            if known is not None:
+                words.append(f"{known.flips} of {known.n} in the accepted run of {name}")
+                high = high or abnormal(own, known)
+        if high:
+            words.append("ABNORMAL, more than three times as many: its verdicts are less sure")
+        return "; ".join(words), high
 
 
 @dataclasses.dataclass(frozen=True)
@@ -349,12 +443,13 @@ class Gate:
         """
         __tracebackhide__ = True
         from pytest_modellab import comparator
+        from pytest_modellab.comparison import OWN_BASELINE
 
         self._spend()
         lab, name, task_set = self._lab, candidate.name, self._task_set
         own = against is None or against == name
         if own:
-            reference_name, words = name, "own baseline"
+            reference_name, words = name, OWN_BASELINE
             if lab.settings.update:
                 lab.accept(name, task_set.name)
         else:
@@ -364,7 +459,7 @@ class Gate:
         reference = (
             lab.record(reference_name, task_set.name)
             if lab.settings.update and reference_name in self._accepted
-            else lab.baseline(reference_name, task_set.name)
+            else lab.baseline(reference_name, task_set.name).run
         )
         comparison = comparator.no_regression(
             test=self._test,
@@ -378,6 +473,48 @@ class Gate:
             budget=self._budget,
         )
         return self._conclude(comparison, RegressionDetected, excused=own and lab.settings.update)
+
+    def no_drift(self, candidate: Candidate, *, margin: float | None = None) -> Comparison:
+        """Assert that small accepted drops have not added up: compare with the anchor.
+
+        The anchor is the accepted run that the candidate's baseline descends from. It stays when a
+        changed run is accepted, until ``modellab accept --new-anchor`` begins a new chain.
+
+        Args:
+            candidate: from the fixture of that name.
+            margin: drop of the mean over all samples that is allowed since the anchor, in [0, 1);
+                None takes ``--modellab-margin``, else the task set's ``margin``.
+
+        Returns:
+            The comparison, where it passed or is inconclusive and may be.
+
+        Raises:
+            RegressionDetected: the gate blocks.
+            BaselineMissing: nothing was accepted yet.
+            VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
+            ModellabError: no verdict could be reached.
+        """
+        __tracebackhide__ = True
+        from pytest_modellab import comparator
+
+        self._spend()
+        lab, name, task_set = self._lab, candidate.name, self._task_set
+        if lab.settings.update:
+            lab.accept(name, task_set.name)
+        baseline = lab.baseline(name, task_set.name)
+        comparison = comparator.no_regression(
+            assertion="no_drift",
+            test=self._test,
+            spec=candidate.spec,
+            candidate=lab.record(name, task_set.name),
+            reference=baseline.anchor_run(),
+            against=baseline.anchor_words,
+            task_set=task_set,
+            capability=None,
+            margin=self._margin(None, margin),
+            budget=self._budget,
+        )
+        return self._conclude(comparison, RegressionDetected)
 
     def worst_bucket(
         self,

@@ -14,9 +14,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-RUN_SCHEMA = 1
-"""Version of the run record's layout; :mod:`pytest_modellab.baselines` refuses others."""
-
 DIFFICULTIES = ("easy", "medium", "hard")
 
 
@@ -158,6 +155,7 @@ class VariantSpec:
         strategy: the family that a decision chooses between.
         base: the variant that this one adapts, or None.
         model: name in ``[models]``; a variant with a base takes the base's.
+        targets: the capabilities that the adaptation is meant to change.
         options: the kind's own settings, checked by the kind.
     """
 
@@ -166,6 +164,7 @@ class VariantSpec:
     strategy: str
     base: str | None = None
     model: str | None = None
+    targets: tuple[str, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -251,7 +250,6 @@ class RunRecord:
         samples: in the task set's order.
         probes: measurements of the model: ``parameter_bytes``, ``seconds``, ``tokens_per_second`` …
         environment: python, torch, transformers, device, threads, token budget, seed.
-        schema: layout version.
     """
 
     task_set: Mapping[str, str]
@@ -261,7 +259,6 @@ class RunRecord:
     samples: tuple[SampleResult, ...]
     probes: Mapping[str, float]
     environment: Mapping[str, Any]
-    schema: int = RUN_SCHEMA
 
 
 @dataclasses.dataclass(frozen=True)

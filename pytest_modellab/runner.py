@@ -7,6 +7,7 @@ import importlib.metadata
 import math
 import os
 import platform
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -101,6 +102,47 @@ def run(
             stored = _answer(job, entry, cache, budget, reuse, progress)
             entry.write(stored)
     return _record(job, stored), not fresh
+
+
+def repeat(
+    job: Job,
+    cache: Path,
+    *,
+    reuse: bool = True,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> RunRecord:
+    """Run a second time, to see what flips though nothing has changed.
+
+    The samples are asked in another order (seeded) and in batches of half the tokens.
+
+    Args:
+        job: what is to be run.
+        cache: the store's root.
+        reuse: False to run anew whatever the store has.
+        progress: called with samples answered and samples in all.
+
+    Returns:
+        The run record, its samples in the task set's order.
+
+    Raises:
+        ModellabError: as :func:`run`.
+    """
+    samples = job.task_set.samples
+    order = random.Random(SEED).sample(range(len(samples)), len(samples))
+    shuffled = dataclasses.replace(job.task_set, samples=tuple(samples[i] for i in order))
+    record, _ = run(
+        dataclasses.replace(job, task_set=shuffled),
+        cache,
+        budget=DEFAULT_BUDGET // 2,
+        reuse=reuse,
+        progress=progress,
+    )
+    results = dict(zip(order, record.samples, strict=True))
+    return dataclasses.replace(
+        record,
+        task_set={**record.task_set, "hash": job.task_set.hash},
+        samples=tuple(results[i] for i in range(len(samples))),
+    )
 
 
 def _answer(

@@ -48,12 +48,12 @@ class Distribution:
         for task_set in self._config.task_sets:
             path = baselines.path_of(self._config.baselines, task_set, group)
             try:
-                record = baselines.read(path)
+                baseline = baselines.read(path)
             except ModellabError:
-                record = None
-            if record is None:
+                baseline = None
+            if baseline is None:
                 return math.inf
-            total += record.probes.get("seconds", 0.0)
+            total += baseline.run.probes.get("seconds", 0.0)
         return total
 
 

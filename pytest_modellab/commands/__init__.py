@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
 from pytest_modellab import config as configuration
 from pytest_modellab.config import LabConfig
-from pytest_modellab.errors import ConfigError
+from pytest_modellab.errors import ConfigError, near_misses
 
 EXIT_OK, EXIT_FOUND, EXIT_USAGE, EXIT_INCONCLUSIVE = 0, 1, 2, 3
 
@@ -35,3 +37,25 @@ def required_config(named: Path | None) -> LabConfig:
     if found is None:
         raise ConfigError("no modellab.toml here or in suites/; name one: --config PATH")
     return found
+
+
+def chosen(what: str, names: Iterable[str], declared: Collection[str]) -> tuple[str, ...]:
+    """Check names given on the command line; each once, in the order given.
+
+    Raises:
+        ConfigError: one is not declared; the near misses are named.
+    """
+    found = tuple(dict.fromkeys(names))
+    for name in found:
+        if name not in declared:
+            raise ConfigError(f"unknown {what} {name!r}; {near_misses(name, declared)}")
+    return found
+
+
+def show_progress(variant: str, task_set: str, done: int, total: int) -> None:
+    """Show how far a run is: a line that rewrites itself on a terminal, else begin and end."""
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        print(f"\r{variant} on {task_set}: {done}/{total}", end=end, file=sys.stderr, flush=True)
+    elif done in (0, total):
+        print(f"{variant} on {task_set}: {done}/{total}", file=sys.stderr, flush=True)

@@ -43,10 +43,10 @@ def run(options: argparse.Namespace) -> int:
                     f"--base: unknown variant {base!r}; {near_misses(base, config.variants)}"
                 )
             baseline = baselines.read(baselines.path_of(config.baselines, name, base))
-        if baseline is not None and baseline.task_set["hash"] != task_set.hash:
+        if baseline is not None and baseline.run.task_set["hash"] != task_set.hash:
             print(f"{name}: the baseline of {base!r} is of another version; not calibrated")
             baseline = None
-        scores = {s.id: s.score or 0.0 for s in baseline.samples} if baseline else {}
+        scores = {s.id: s.score or 0.0 for s in baseline.run.samples} if baseline else {}
         findings = lint.check(task_set, scores)
         for finding in findings:
             print(f"{name}: {finding}")

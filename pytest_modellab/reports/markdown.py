@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modellab import atomic
-from pytest_modellab.comparison import Comparison
+from pytest_modellab.comparison import OWN_BASELINE, Comparison
 from pytest_modellab.records import RunSummary, Verdict
 from pytest_modellab.reports.session import (
-    OWN_BASELINE,
     SessionReport,
     deciding,
     headline,

@@ -11,14 +11,11 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
-from pytest_modellab.comparison import Comparison
+from pytest_modellab.comparison import OWN_BASELINE, Comparison
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.records import RunSummary
 
 SessionVerdict = Literal["block", "error", "pass", "inconclusive"]
-
-OWN_BASELINE = "own baseline"
-"""``Comparison.against`` of a variant that is compared with its own accepted run."""
 
 
 @dataclasses.dataclass(frozen=True)

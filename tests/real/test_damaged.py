@@ -98,7 +98,7 @@ def test_the_base_against_itself_is_never_blocked(
         record, _ = runner.run(job, tmp_path, budget=200)
     finally:
         torch.set_num_threads(threads)
-    accepted = lab.baseline(name, task_set.name)
+    accepted = lab.baseline(name, task_set.name).run
     for capability in (None, *task_set.capabilities):
         comparison = comparator.no_regression(
             test="",

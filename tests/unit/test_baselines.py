@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab import baselines
+from pytest_modellab.baselines import Anchor, Baseline, Repeat
 from pytest_modellab.errors import BaselineInvalid
 from pytest_modellab.records import (
-    RUN_SCHEMA,
     Fingerprint,
     RunRecord,
     SampleResult,
@@ -63,8 +63,8 @@ def test_no_file(path: Path) -> None:
 
 
 def test_round_trip(path: Path, accepted: RunRecord) -> None:
-    baselines.write(path, accepted)
-    assert baselines.read(path) == accepted
+    baselines.write(path, Baseline(accepted))
+    assert baselines.read(path) == Baseline(accepted)
     before = path.read_bytes()
     again = baselines.read(path)
     assert again is not None
@@ -74,9 +74,9 @@ def test_round_trip(path: Path, accepted: RunRecord) -> None:
 
 def test_one_sample_a_line_and_no_times(path: Path, accepted: RunRecord) -> None:
     timed = tuple(dataclasses.replace(s, seconds=0.5) for s in accepted.samples)
-    baselines.write(path, dataclasses.replace(accepted, samples=timed))
+    baselines.write(path, Baseline(dataclasses.replace(accepted, samples=timed)))
     text = path.read_text(encoding="utf-8")
-    assert baselines.read(path) == accepted
+    assert baselines.read(path) == Baseline(accepted)
     lines = [line for line in text.split("\n") if line.startswith('{"hash"')]
     assert [json.loads(line.rstrip(","))["id"] for line in lines] == ["s0", "s1", "s2", "s3"]
     assert '"score":null' in lines[2]
@@ -86,11 +86,11 @@ def test_one_sample_a_line_and_no_times(path: Path, accepted: RunRecord) -> None
 
 
 def test_one_changed_score_changes_two_lines(path: Path, accepted: RunRecord) -> None:
-    baselines.write(path, accepted)
+    baselines.write(path, Baseline(accepted))
     before = path.read_text(encoding="utf-8").split("\n")
     first, *rest = accepted.samples
     changed = (dataclasses.replace(first, score=0.0), *rest)
-    baselines.write(path, dataclasses.replace(accepted, samples=changed))
+    baselines.write(path, Baseline(dataclasses.replace(accepted, samples=changed)))
     after = path.read_text(encoding="utf-8").split("\n")
     different = [b for a, b in zip(before, after, strict=True) if a != b]
     assert len(different) == 2
@@ -103,32 +103,32 @@ def test_frozen_mappings_are_written(path: Path, accepted: RunRecord) -> None:
         probes=MappingProxyType(dict(accepted.probes)),
         environment=MappingProxyType(dict(accepted.environment)),
     )
-    baselines.write(path, frozen)
-    assert baselines.read(path) == accepted
+    baselines.write(path, Baseline(frozen))
+    assert baselines.read(path) == Baseline(accepted)
 
 
 @pytest.mark.parametrize("broken", ["fsync", "replace"])
 def test_a_write_that_fails_leaves_the_old_baseline(
     path: Path, accepted: RunRecord, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    baselines.write(path, accepted)
+    baselines.write(path, Baseline(accepted))
 
     def fail(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(os, broken, fail)
     with pytest.raises(OSError, match="disk full"):
-        baselines.write(path, dataclasses.replace(accepted, probes={}))
+        baselines.write(path, Baseline(dataclasses.replace(accepted, probes={})))
     monkeypatch.undo()
     assert list(path.parent.iterdir()) == [path]
-    assert baselines.read(path) == accepted
+    assert baselines.read(path) == Baseline(accepted)
 
 
 # --- truncated -----------------------------------------------------------------------------------
 
 
 def test_cut_anywhere(path: Path, accepted: RunRecord) -> None:
-    baselines.write(path, accepted)
+    baselines.write(path, Baseline(accepted))
     whole = path.read_bytes()
     assert len("Ç".encode()) == 2, "a cut may fall inside a character"
     inside = whole.index("Ç".encode()) + 1
@@ -138,14 +138,14 @@ def test_cut_anywhere(path: Path, accepted: RunRecord) -> None:
     for cut in sorted(cuts):
         path.write_bytes(whole[:cut])
         if cut >= len(whole) - 1:  # without the last line end it is still whole
-            assert baselines.read(path) == accepted
+            assert baselines.read(path) == Baseline(accepted)
             continue
         said = message(path)
         assert re.match(r"(:\d+)?: truncated or malformed (JSON|UTF-8) \(", said), (cut, said)
 
 
 def test_a_changed_byte_anywhere(path: Path, accepted: RunRecord) -> None:
-    baselines.write(path, accepted)
+    baselines.write(path, Baseline(accepted))
     whole = path.read_bytes()
     rng = random.Random(1)
     for _ in range(200):
@@ -158,11 +158,11 @@ def test_a_changed_byte_anywhere(path: Path, accepted: RunRecord) -> None:
         except BaselineInvalid as error:
             assert str(error).startswith(str(path))  # noqa: PT017
         else:
-            assert found == accepted, "white space alone may change"
+            assert found == Baseline(accepted), "white space alone may change"
 
 
 def test_truncated(path: Path, accepted: RunRecord) -> None:
-    baselines.write(path, accepted)
+    baselines.write(path, Baseline(accepted))
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join(lines[:-4]))  # ends with the last but one sample's comma
     line = len(lines) - 4
@@ -209,27 +209,27 @@ EDITED = ": digest: the content does not match it, so the file was edited or mer
     ids=["score", "sample", "order", "environment", "none", "other", "number", "NaN", "surrogate"],
 )
 def test_edited(path: Path, accepted: RunRecord, change: Callable[[dict[str, Any]], Any]) -> None:
-    baselines.write(path, accepted)
+    baselines.write(path, Baseline(accepted))
     edit(path, change)
     assert message(path) == EDITED
 
 
 def test_merge_conflict(path: Path, accepted: RunRecord) -> None:
-    baselines.write(path, accepted)
+    baselines.write(path, Baseline(accepted))
     lines = path.read_text(encoding="utf-8").split("\n")
     lines.insert(2, "<<<<<<< HEAD")
     path.write_text("\n".join(lines), encoding="utf-8")
     assert message(path).startswith(":3: truncated or malformed JSON (")
 
 
-@pytest.mark.parametrize("schema", [0, RUN_SCHEMA + 1, -1])
+@pytest.mark.parametrize("schema", [0, baselines.SCHEMA + 1, -1])
 @pytest.mark.parametrize("sign", [True, False])
 def test_other_schema(path: Path, accepted: RunRecord, schema: int, sign: bool) -> None:
-    baselines.write(path, accepted)
+    baselines.write(path, Baseline(accepted))
     edit(path, lambda data: data.update(schema=schema), sign=sign)
     assert message(path) == (
         f": schema {schema} was written by another version of pytest-modellab (this one reads up "
-        f"to {RUN_SCHEMA}); install that version or record it again (--modellab-update)"
+        f"to {baselines.SCHEMA}); install that version or record it again (--modellab-update)"
     )
 
 
@@ -240,13 +240,13 @@ def test_old_schema_is_migrated(
         return {
             **{k: v for k, v in data.items() if k != "measured"},
             "probes": data["measured"],
-            "schema": RUN_SCHEMA,
+            "schema": baselines.SCHEMA,
         }
 
     monkeypatch.setattr(baselines, "MIGRATIONS", {0: migrate})
-    baselines.write(path, accepted)
+    baselines.write(path, Baseline(accepted))
     edit(path, lambda d: d.update(schema=0, measured=d.pop("probes")), sign=True)
-    assert baselines.read(path) == accepted
+    assert baselines.read(path) == Baseline(accepted)
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", "{}", '{"schema": "1"}', '{"schema": true}'])
@@ -291,9 +291,9 @@ def test_unreadable(tmp_path: Path) -> None:
 def test_signed_but_laid_out_otherwise(
     path: Path, accepted: RunRecord, change: Callable[[dict[str, Any]], Any], said: str
 ) -> None:
-    baselines.write(path, accepted)
+    baselines.write(path, Baseline(accepted))
     edit(path, change, sign=True)
-    assert message(path).startswith(f": not laid out as schema {RUN_SCHEMA} ({said}")
+    assert message(path).startswith(f": not laid out as schema {baselines.SCHEMA} ({said}")
 
 
 # --- same answers ---------------------------------------------------------------------------------
@@ -365,8 +365,8 @@ ANY = settings(
 @ANY
 @given(RECORD)
 def test_any_record_survives(path: Path, made: RunRecord) -> None:
-    baselines.write(path, made)
-    assert baselines.read(path) == made
+    baselines.write(path, Baseline(made))
+    assert baselines.read(path) == Baseline(made)
 
 
 JSON = st.recursive(
@@ -390,7 +390,7 @@ def signed(data: dict[str, Any]) -> bytes:
         st.binary(max_size=100),
         JSON.map(lambda value: json.dumps(value).encode()),
         st.dictionaries(st.sampled_from(FIELDS), JSON).map(
-            lambda data: signed({**data, "schema": RUN_SCHEMA})
+            lambda data: signed({**data, "schema": baselines.SCHEMA})
         ),
     )
 )

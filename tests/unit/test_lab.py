@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -337,7 +338,8 @@ def test_missing_baseline(make: Make, toml: Path, monkeypatch: pytest.MonkeyPatc
     path = toml.parent / "baselines" / "core" / "plain.json"
     assert str(caught.value) == (
         f"no baseline of 'plain' on 'core': {path} does not exist.\n"
-        "Record one and commit it: pytest project -k plain --modellab-update"
+        "Record one and commit it: modellab accept plain --task-set core "
+        "--config project/modellab.toml"
     )
     assert lab.baseline_path("plain", "core") == path
 
@@ -346,7 +348,7 @@ def test_accept(make: Make, world: World) -> None:
     lab = make(update=True)
     path = lab.baseline_path("plain", "core")
     lab.accept("plain", "core")
-    assert lab.baseline("plain", "core").samples[0].score == 1.0
+    assert lab.baseline("plain", "core").run.samples[0].score == 1.0
     assert lab.summary("plain", "core").recorded == str(path)
     lab.release()
     text = path.read_text()
@@ -358,7 +360,7 @@ def test_accept(make: Make, world: World) -> None:
     world.wrong["plain"] = range(1)
     changed = make(update=True, reuse=False)
     changed.accept("plain", "core")
-    assert changed.baseline("plain", "core").samples[0].score == 0.0
+    assert changed.baseline("plain", "core").run.samples[0].score == 0.0
     assert changed.summary("plain", "core").recorded == str(path)
 
 
@@ -370,10 +372,10 @@ def test_a_damaged_baseline_is_refused_and_replaced(make: Make) -> None:
     with pytest.raises(BaselineInvalid):
         lab.baseline("plain", "core")
     lab.accept("plain", "core")
-    assert lab.baseline("plain", "core").samples[0].score == 1.0
+    assert lab.baseline("plain", "core").run.samples[0].score == 1.0
 
 
-def test_a_copied_baseline_is_refused(make: Make) -> None:
+def test_a_copied_baseline_is_refused(make: Make, toml: Path) -> None:
     record(make, "plain")
     lab = make()
     copied = lab.baseline_path("rtn", "core")
@@ -382,7 +384,7 @@ def test_a_copied_baseline_is_refused(make: Make) -> None:
         lab.baseline("rtn", "core")
     assert str(caught.value) == (
         f"{copied}: is the run of 'plain' on 'core', not of 'rtn' on 'core': copied or renamed; "
-        "record it again (--modellab-update)"
+        f"record it again: modellab accept rtn --task-set core --config {os.path.relpath(toml)}"
     )
 
 
