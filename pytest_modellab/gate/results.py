@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +12,7 @@ from pytest_modellab.gate.validate import EmptyError
 Verdict = Literal["block", "pass", "inconclusive"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Figures:
     """One comparison of a candidate with its baseline, or with a floor.
 
@@ -32,7 +33,7 @@ class Figures:
         margin: The drop allowed; 0 against a floor.
         floor: The least mean score, or None.
         p_block: Chance of a drop this large had the candidate been as bad as
-            allowed and no worse.
+            allowed and no worse; of a drop exactly as large it counts half (mid-p).
         p_adjusted: p_block after the correction for the number of buckets.
         p_pass: Chance of a drop this small had it been as large as the margin.
         alpha: The risk of a false block that this comparison's family gets.
@@ -84,10 +85,27 @@ class Figures:
         text = self._explain_floor() if self.floor is not None else self._explain_drop()
         notes = []
         if self.missing:
-            notes.append(f"{len(self.missing)} candidate scores are missing")
+            words = "score is" if len(self.missing) == 1 else "scores are"
+            notes.append(f"{len(self.missing)} candidate {words} missing")
         if self.dropped:
-            notes.append(f"{len(self.dropped)} samples without a baseline score were left out")
+            words = "sample" if len(self.dropped) == 1 else "samples"
+            notes.append(f"{len(self.dropped)} {words} without a baseline score left out")
         return f"{text} ({'; '.join(notes)})" if notes else text
+
+    def brief(self) -> str:
+        """The figures behind the verdict in a few words."""
+        if self.floor is None:
+            seen = f"{self.name} {self.baseline:.2f} -> {self.candidate:.2f}"
+            bound = f"drop at most {max(self.drop_high, 0.0):.3f} (allowed {self.margin:.3g})"
+        else:
+            seen = f"{self.name} {self.candidate:.2f}"
+            bound = f"mean at least {self.score_low:.3f} (floor {self.floor:.3g})"
+        if self.verdict != "pass":
+            bound = f"p = {self.p_block:.2g} (allowed {self.level:.2g})"
+        return f"{seen}, {self._size()}, {bound}"
+
+    def __repr__(self) -> str:
+        return f"<{self.verdict}: {self.brief()}>"
 
     def _explain_drop(self) -> str:
         seen = f"{self.name} {_moved(self.baseline or 0.0, self.candidate)} ({self._size()})"
@@ -141,7 +159,7 @@ class Figures:
         return f"{found}; what was seen lies so near the limit that more samples may not settle it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class GateResult:
     """The verdict on a candidate with everything that led to it.
 
@@ -174,6 +192,14 @@ class GateResult:
         if len(shown) > len(lines):
             lines.append(f"and {len(shown) - len(lines)} more {self.verdict}")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        parts = [self.pooled.brief()]
+        if self.worst is not None:
+            counts = sorted(Counter(one.verdict for one in self.buckets).items())
+            parts.append("buckets: " + ", ".join(f"{count} {verdict}" for verdict, count in counts))
+            parts.append(f"worst: {self.worst.brief()}")
+        return f"<{self.verdict}: {'; '.join(parts)}>"
 
 
 def combine(figures: Iterable[Figures]) -> Verdict:

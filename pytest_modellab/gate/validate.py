@@ -256,6 +256,19 @@ def aligned(**inputs: object) -> None:
             )
 
 
+def chances(values: Scores) -> Floats:
+    """The probability of guessing each sample right, in [0, 1)."""
+    array = scores("chance", values)
+    bad = np.isnan(array) | (array >= 1.0)
+    if bad.any():
+        where = np.flatnonzero(bad)
+        raise ScoreError(
+            f"chance: {_count(where.size, 'sample')} without a probability below 1, {_at(where)}: "
+            "write 1 / number of options, and 0 where the answer is generated"
+        )
+    return array
+
+
 def paired(
     baseline_scores: Scores,
     candidate_scores: Scores,
@@ -286,7 +299,7 @@ def paired(
     baseline = scores("baseline_scores", baseline_scores)
     candidate = scores("candidate_scores", candidate_scores)
     size = baseline.size
-    _same_length("candidate_scores", candidate.size, "baseline_scores", size)
+    same_length("candidate_scores", candidate.size, "baseline_scores", size)
     codes, names = label_codes("buckets", buckets, size)
     groups = cluster_codes(clusters, size)
     if size == 0:
@@ -355,8 +368,7 @@ def label_codes(
     """
     if labels is None:
         return np.zeros(size, dtype=np.int64), ("all",)
-    listed = _listed(name, labels, size)
-    codes, known = _numbered(name, listed)
+    codes, known = _numbered(name, _listed(name, labels, size))
     bad = [_is_missing(label) or label == "" for label in known]
     if any(bad):
         where = np.flatnonzero(np.array(bad)[codes])
@@ -399,25 +411,26 @@ def _listed(name: str, labels: Iterable[Hashable], size: int) -> list[Hashable]:
             f"{name} has shape {shape}, but must hold one label a sample: "
             'join several columns into one text such as "arithmetic/hard"'
         )
-    listed = _items(labels)
-    _same_length(name, len(listed), "the scores", size)
-    return listed
+    items = _items(labels)
+    same_length(name, len(items), "the scores", size)
+    return items
 
 
-def _numbered(name: str, listed: list[Hashable]) -> tuple[Ints, list[Hashable]]:
+def _numbered(name: str, labels: list[Hashable]) -> tuple[Ints, list[Hashable]]:
     """Number the labels in order of appearance."""
     seen: defaultdict[Hashable, int] = defaultdict(count().__next__)
     try:
-        codes = np.fromiter(map(seen.__getitem__, listed), dtype=np.int64, count=len(listed))
+        codes = np.fromiter(map(seen.__getitem__, labels), dtype=np.int64, count=len(labels))
     except TypeError:
-        kinds = sorted({type(label).__name__ for label in listed})
+        kinds = sorted({type(label).__name__ for label in labels})
         raise LabelError(
             f"{name} holds labels that cannot be compared (of type {', '.join(kinds)}): use text"
         ) from None
     return codes, list(seen)
 
 
-def _same_length(name: str, size: int, other: str, expected: int) -> None:
+def same_length(name: str, size: int, other: str, expected: int) -> None:
+    """LengthError unless the sizes are equal."""
     if size != expected:
         raise LengthError(
             f"{name} has {size} entries, {other} {expected}: both must list the same samples in "

@@ -117,6 +117,33 @@ def test_explaining_floors() -> None:
     )
 
 
+def test_short_forms() -> None:
+    blocked, passed = drop(*fell(48, 34, 24)), drop([1] * 300, [1] * 300, margin=0.02)
+    assert repr(blocked) == "<block: all 0.71 -> 0.50, n = 48, p = 0.00049 (allowed 0.05)>"
+    assert repr(passed) == ("<pass: all 1.00 -> 1.00, n = 300, drop at most 0.010 (allowed 0.02)>")
+    low, high = (
+        floor_family([1] * right + [0] * (60 - right), None, floor=0.5)[0] for right in (15, 50)
+    )
+    assert repr(low) == "<block: all 0.25, n = 60, p = 6.7e-05 (allowed 0.05)>"
+    assert repr(high) == "<pass: all 0.83, n = 60, mean at least 0.734 (floor 0.5)>"
+    before, after = fell(60, 50, 30)
+    result = compare(before + [1] * 60, after + [1] * 60, ["arithmetic/hard"] * 60 + ["b"] * 60)
+    assert repr(result) == (
+        "<block: all 0.92 -> 0.75, n = 120, p = 4.8e-07 (allowed 0.025); buckets: 1 block, "
+        "1 inconclusive; worst: arithmetic/hard 0.83 -> 0.50, n = 60, p = 4.8e-07 (allowed 0.013)>"
+    )
+    assert repr(compare([1] * 9, [1] * 9)) == (
+        "<inconclusive: all 1.00 -> 1.00, n = 9, p = 0.5 (allowed 0.05)>"
+    )
+
+
+def test_explaining_one_missing_score() -> None:
+    found = drop([1] * 60 + [None], [1] * 59 + [None, 1])
+    assert found.explain().endswith(
+        "(1 candidate score is missing; 1 sample without a baseline score left out)"
+    )
+
+
 def test_explaining_a_result() -> None:
     before, after = fell(60, 50, 30)
     found = compare(before * 2, after * 2, ["a"] * 60 + ["b"] * 60)

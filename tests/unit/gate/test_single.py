@@ -179,7 +179,7 @@ def test_missing_candidate_scores() -> None:
     assert found.p_block == drop(before, [1.0] * 200, margin=0.05).p_block
     assert found.p_pass == drop(before, [1.0] * 197 + [0.0] * 3, margin=0.05).p_pass
     assert found.n == 200
-    assert "3 candidate scores are missing" in found.explain()
+    assert "(3 candidate scores are missing)" in found.explain()
 
 
 def test_missing_baseline_scores_are_dropped_and_listed() -> None:
@@ -188,4 +188,4 @@ def test_missing_baseline_scores_are_dropped_and_listed() -> None:
     found = drop(before, after)
     assert found.dropped == (0, 3)
     assert (found.n, found.losses, found.gains) == (3, 1, 0)
-    assert "2 samples without a baseline score were left out" in found.explain()
+    assert "(2 samples without a baseline score left out)" in found.explain()
