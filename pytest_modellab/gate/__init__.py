@@ -3,8 +3,10 @@
 Numpy and scipy only; usable without pytest. The rules are in docs/gate.md.
 """
 
+from pytest_modellab.gate.churn import Churn, abnormal, churn
 from pytest_modellab.gate.compare import compare, decide, drop, drop_family
 from pytest_modellab.gate.floor import floor_family
+from pytest_modellab.gate.forgetting import Forgetting, forgetting_family
 from pytest_modellab.gate.planner import (
     any_power,
     detectable_drop,
@@ -36,8 +38,10 @@ from pytest_modellab.gate.validate import (
 
 __all__ = [
     "AlignmentError",
+    "Churn",
     "EmptyError",
     "Figures",
+    "Forgetting",
     "GateInputError",
     "GateResult",
     "LabelError",
@@ -48,7 +52,9 @@ __all__ = [
     "SequentialResult",
     "SettingError",
     "Verdict",
+    "abnormal",
     "any_power",
+    "churn",
     "combine",
     "compare",
     "cut_stages",
@@ -58,6 +64,7 @@ __all__ = [
     "drop_family",
     "effective_size",
     "floor_family",
+    "forgetting_family",
     "nominal_levels",
     "pass_size",
     "power",
