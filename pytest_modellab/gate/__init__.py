@@ -3,6 +3,8 @@
 Numpy and scipy only; usable without pytest. The rules are in docs/gate.md.
 """
 
+from pytest_modellab.gate._spending import nominal_levels
+from pytest_modellab.gate._stages import cut_stages
 from pytest_modellab.gate.churn import Churn, abnormal, churn
 from pytest_modellab.gate.compare import compare, decide, drop, drop_family
 from pytest_modellab.gate.floor import floor_family
@@ -15,11 +17,10 @@ from pytest_modellab.gate.planner import (
     power,
     samples_for,
 )
+from pytest_modellab.gate.ratios import RatioResult, cost_ratio, latency_ratio
 from pytest_modellab.gate.results import Figures, GateResult, Verdict, combine
 from pytest_modellab.gate.sequential import (
     SequentialResult,
-    cut_stages,
-    nominal_levels,
     sequential_drop,
     sequential_family,
     sequential_floor,
@@ -48,6 +49,7 @@ __all__ = [
     "LengthError",
     "MeasurementError",
     "MissingScoresError",
+    "RatioResult",
     "ScoreError",
     "SequentialResult",
     "SettingError",
@@ -57,6 +59,7 @@ __all__ = [
     "churn",
     "combine",
     "compare",
+    "cost_ratio",
     "cut_stages",
     "decide",
     "detectable_drop",
@@ -65,6 +68,7 @@ __all__ = [
     "effective_size",
     "floor_family",
     "forgetting_family",
+    "latency_ratio",
     "nominal_levels",
     "pass_size",
     "power",
