@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modellab.gate import drop_family, sequential_drop, sequential_family
+from pytest_modellab.gate import drop_family, nominal_levels, sequential_drop, sequential_family
 from pytest_modellab.gate._rows import Rows
-from pytest_modellab.gate.sequential import LOOKS, nominal_levels
+from pytest_modellab.gate._stages import LOOKS
 from pytest_modellab.gate.single import block_p, pass_p
 
 Floats = npt.NDArray[np.float64]
