@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from pytest_modellab import gate
 from pytest_modellab.comparison import Assertion, Comparison, Flip
@@ -118,6 +118,80 @@ def no_regression(
         share=budget.share,
         flips=_flips(samples, candidate.samples, reference.samples, capability),
         notes=notes,
+    )
+
+
+def no_forgetting(
+    *,
+    test: str,
+    spec: VariantSpec,
+    candidate: RunRecord,
+    reference: RunRecord,
+    second: RunRecord,
+    against: str,
+    task_set: TaskSet,
+    targeted: Collection[str],
+    margin: float,
+    budget: Budget,
+) -> Comparison:
+    """Judge whether the candidate lost a capability that its base has.
+
+    Args:
+        test: node id of the test, for the record.
+        spec: the candidate.
+        candidate: its run.
+        reference: the base's run that it is compared with.
+        second: another run of the base, which decides what capabilities it has.
+        against: the reference in words.
+        task_set: the samples of all runs.
+        targeted: capabilities that the adaptation is meant to change; others than the task set's
+            are left aside.
+        margin: the drop allowed in one capability, in [0, 1).
+        budget: the risk that may be spent.
+
+    Returns:
+        The comparison; its figures hold the capabilities in scope, its notes the others.
+
+    Raises:
+        ComparisonRefused: the runs are not comparable, too many scores are missing, or the base
+            has none of the capabilities.
+    """
+    notes = check_comparable(spec, candidate, reference, against)
+    samples = task_set.samples
+    try:
+        found = gate.forgetting_family(
+            _scores(reference.samples),
+            _scores(candidate.samples),
+            [s.capability for s in samples],
+            second_scores=_scores(second.samples),
+            chance=[1.0 / len(s.choices) if s.choices else 0.0 for s in samples],
+            targeted=[name for name in targeted if name in task_set.capabilities],
+            margin=margin,
+            clusters=_clusters(samples),
+            alpha=budget.share,
+            pass_alpha=budget.alpha,
+            max_missing=MAX_MISSING,
+        )
+    except gate.GateInputError as error:
+        raise ComparisonRefused(
+            f"{spec.name!r} against {against} on {task_set.name!r}: {error}"
+        ) from error
+    flips = _flips(samples, candidate.samples, reference.samples, None)
+    judged = {s.id for s in samples if s.capability in found.in_scope}
+    return Comparison(
+        assertion="no_forgetting",
+        test=test,
+        task_set=task_set.name,
+        candidate=spec.name,
+        kind=spec.kind,
+        against=against,
+        capability=None,
+        verdict=found.verdict,
+        figures=found.figures,
+        family=len(found.figures),
+        share=budget.share,
+        flips=tuple(flip for flip in flips if flip.id in judged),
+        notes=(*notes, *(f"{name} is not judged: {why}" for name, why in found.out_of_scope)),
     )
 
 

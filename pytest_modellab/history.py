@@ -72,15 +72,16 @@ def read(path: Path, capabilities: Mapping[str, str]) -> tuple[Revision, ...]:
 
 def _log(path: Path) -> list[tuple[str, str, str, str]]:
     """Date, commit, subject and the file's name at the time, oldest first; across renames."""
-    text = _git(
+    text = _git(  # --reverse would end --follow at the first rename
         path.parent,
-        *("log", "--follow", "--reverse", "--diff-filter=AMR", "--name-only", "-z"),
-        *("--date=short", "--format=%x01%cd%x02%H%x02%s%x02", "--", path.name),
+        *("log", "--follow", "--diff-filter=AMR", "--name-only", "-z"),
+        *("--date=short", "--format=%x01%cd%x02%H%x02%s", "--", path.name),
     ).decode("utf-8", "replace")
     found = []
-    for entry in text.split("\x01")[1:]:
-        date, commit, subject, name = entry.split("\x02")
-        found.append((date, commit, subject, name.strip("\0\n")))
+    for entry in reversed(text.split("\x01")[1:]):
+        date, commit, rest = entry.split("\x02", 2)
+        subject, *names = rest.strip("\0\n").split("\0")
+        found.append((date, commit, subject, names[-1].strip("\n")))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Collection, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -13,6 +13,7 @@ from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import (
     BaselineInvalid,
     BaselineMissing,
+    CapabilityForgotten,
     ComparisonRefused,
     FloorViolated,
     GateUsageError,
@@ -276,6 +277,14 @@ class Lab:
         where = "" if here else f" --config {os.path.relpath(self.config.path)}"
         return f"modellab accept {variant}{named}{where}"
 
+    def missing_second_run(self, variant: str, task_set: str) -> BaselineMissing:
+        """Say that a baseline was recorded without a second run, and how to add one."""
+        return BaselineMissing(
+            f"the baseline of {variant!r} on {task_set!r} has no second run, which decides what "
+            f"capabilities it has: {self.baseline_path(variant, task_set)}.",
+            command=self._accept_command(variant, task_set),
+        )
+
     def _read_baseline(self, path: Path) -> Baseline | None:
         """Read a file once, as long as nobody changes it: every capability's test asks for it."""
         from pytest_modellab import baselines
@@ -516,6 +525,69 @@ class Gate:
         )
         return self._conclude(comparison, RegressionDetected)
 
+    def no_forgetting(
+        self,
+        candidate: Candidate,
+        *,
+        targeted: Collection[str] = (),
+        against: str = "base",
+        margin: float | None = None,
+    ) -> Comparison:
+        """Assert that the adaptation lost no capability that the base has.
+
+        The base has a capability where its second recorded run lies above chance; what it cannot
+        do cannot be forgotten. The capabilities that are judged are one family.
+
+        Args:
+            candidate: from the fixture of that name.
+            targeted: capabilities that the adaptation is meant to change, beside the variant's
+                ``targets`` in the configuration; they are not judged.
+            against: ``"base"`` for the variant that the candidate adapts, or any variant's name.
+            margin: drop of one capability that is allowed, in [0, 1); None takes
+                ``--modellab-margin``, else the task set's ``capability_margin``.
+
+        Returns:
+            The comparison, where it passed or is inconclusive and may be.
+
+        Raises:
+            CapabilityForgotten: the gate blocks; the capabilities are named.
+            BaselineMissing: the base has no accepted run, or that has no second run.
+            VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
+            ModellabError: no verdict could be reached.
+        """
+        __tracebackhide__ = True
+        from pytest_modellab import comparator
+
+        self._spend()
+        lab, task_set = self._lab, self._task_set
+        for name in targeted:
+            if name not in task_set.capabilities:
+                hint = near_misses(name, task_set.capabilities)
+                raise GateUsageError(
+                    f"targeted: {task_set.name!r} has no capability {name!r}; {hint}"
+                )
+        reference = self._base(candidate) if against == "base" else against
+        lab.spec(reference)
+        if lab.settings.update and reference in self._accepted:
+            lab.accept(reference, task_set.name)
+        baseline = lab.baseline(reference, task_set.name)
+        second = baseline.second_run()
+        if second is None:
+            raise lab.missing_second_run(reference, task_set.name)
+        comparison = comparator.no_forgetting(
+            test=self._test,
+            spec=candidate.spec,
+            candidate=lab.record(candidate.name, task_set.name),
+            reference=baseline.run,
+            second=second,
+            against=f"baseline of {reference}",
+            task_set=task_set,
+            targeted={*targeted, *candidate.spec.targets},
+            margin=self._margin("any", margin),
+            budget=self._budget,
+        )
+        return self._conclude(comparison, CapabilityForgotten)
+
     def worst_bucket(
         self,
         candidate: Candidate,
@@ -558,7 +630,7 @@ class Gate:
             candidate=lab.record(candidate.name, task_set.name),
             task_set=task_set,
             floor=floor,
-            slice_=_slice(task_set, by),
+            slice_=slice_by(task_set, by),
             budget=self._budget,
         )
         return self._conclude(comparison, FloorViolated)
@@ -607,7 +679,17 @@ class Gate:
         return comparison
 
 
-def _slice(task_set: TaskSet, by: str) -> Callable[[Sample], str]:
+def slice_by(task_set: TaskSet, by: str) -> Callable[[Sample], str]:
+    """Return what names a sample's bucket.
+
+    Args:
+        task_set: the samples.
+        by: ``"bucket"`` (capability × difficulty), ``"capability"``, ``"difficulty"``, or a key of
+            the samples' metadata.
+
+    Raises:
+        GateUsageError: samples lack the key.
+    """
     if by in ("bucket", "capability", "difficulty"):
         return lambda sample: str(getattr(sample, by))
     lacking = [s.id for s in task_set.samples if by not in s.metadata]

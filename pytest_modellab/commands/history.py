@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,16 +56,15 @@ def run(options: argparse.Namespace) -> int:
         _print_table(variant, name, revisions)
         readable = [revision for revision in revisions if not revision.problem]
         if len(readable) > 1:
-            print(plot(readable, colors=sys.stdout.isatty()))
+            print(plot(readable))
     return EXIT_OK
 
 
-def plot(revisions: Sequence[Revision], *, colors: bool = False) -> str:
+def plot(revisions: Sequence[Revision]) -> str:
     """Draw success over the accepted runs, and the anchor's, as text.
 
     Args:
         revisions: at least one, oldest first, all readable.
-        colors: whether to use ANSI colours.
     """
     import plotille
 
@@ -77,7 +75,6 @@ def plot(revisions: Sequence[Revision], *, colors: bool = False) -> str:
     places = list(range(1, len(revisions) + 1))
     figure = plotille.Figure()
     figure.width, figure.height = 60, 10
-    figure.with_colors = colors
     figure.set_x_limits(0.5, len(revisions) + 0.5)
     figure.set_y_limits(max(0.0, low - room), min(1.0, high + room))
     figure.x_label, figure.y_label = "accepted run", "success"

@@ -78,14 +78,14 @@ def write(report: SessionReport, path: Path) -> None:
 
 def _variants(report: SessionReport, task_set: str) -> list[str]:
     runs = {run.variant: run for run in report.runs if run.task_set == task_set}
-    judged = {c.candidate for c in report.comparisons if c.task_set == task_set}
+    judged = [c for c in report.comparisons if c.task_set == task_set]
+    columns = [name for name in _COLUMNS if any(_column(c) == name for c in judged)]
     rows = []
     for variant in report.variants:
-        if variant not in runs and variant not in judged:
-            continue
-        own, base, floor = _columns(of_variant(report, variant, task_set))
-        verdict = variant_verdict(report, variant, task_set)
+        comparisons = of_variant(report, variant, task_set)
         run = runs.get(variant)
+        if run is None and not comparisons:
+            continue
         success = worst = measured = NOTHING
         kind = ""
         if run is not None:
@@ -93,32 +93,37 @@ def _variants(report: SessionReport, task_set: str) -> list[str]:
             worst = f"{escape(run.worst.name)} {run.worst.mean:.2f}" if run.buckets else NOTHING
             measured = escape(", ".join(measurements(run))) or NOTHING
             kind = f" ({escape(run.kind)})"
+        verdict = variant_verdict(report, variant, task_set)
         rows.append(
             [
                 f"{escape(variant)}{kind}",
                 success,
                 worst,
-                own,
-                base,
-                floor,
+                *(_cell([c for c in comparisons if _column(c) == name]) for name in columns),
                 measured,
                 f"**{verdict.upper()}**" if verdict is not None else _unjudged(run),
             ]
         )
-    head = ["variant", "success", "worst bucket", "against own baseline", "against base", "floor"]
-    return markdown_table([*head, "measured", "verdict"], rows, right={1})
+    head = ["variant", "success", "worst bucket", *columns, "measured", "verdict"]
+    return markdown_table(head, rows, right={1})
 
 
 def _unjudged(run: RunSummary | None) -> str:
     return "baseline recorded" if run is not None and run.recorded is not None else "not judged"
 
 
-def _columns(comparisons: Sequence[Comparison]) -> tuple[str, str, str]:
-    floor = [c for c in comparisons if c.assertion == "worst_bucket"]
-    drops = [c for c in comparisons if c.assertion != "worst_bucket"]
-    own = [c for c in drops if c.against == OWN_BASELINE]
-    base = [c for c in drops if c.against != OWN_BASELINE]
-    return _cell(own), _cell(base), _cell(floor)
+_COLUMN_OF = {
+    "no_drift": "since the anchor",
+    "no_forgetting": "forgetting",
+    "worst_bucket": "floor",
+}
+_COLUMNS = ("against own baseline", "since the anchor", "against base", "forgetting", "floor")
+
+
+def _column(comparison: Comparison) -> str:
+    if comparison.assertion != "no_regression":
+        return _COLUMN_OF[comparison.assertion]
+    return "against own baseline" if comparison.against == OWN_BASELINE else "against base"
 
 
 def _cell(comparisons: Sequence[Comparison]) -> str:

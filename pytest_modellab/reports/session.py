@@ -208,6 +208,8 @@ def subject(comparison: Comparison) -> str:
     """What was judged: a capability, the worst bucket, or all samples."""
     if comparison.assertion == "worst_bucket":
         return "worst bucket" + (f" of {comparison.capability}" if comparison.capability else "")
+    if comparison.assertion == "no_forgetting":
+        return "forgetting"
     return comparison.capability or "all samples"
 
 
@@ -299,13 +301,10 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
     lines = []
     for variant in report.variants:
         blocked = [c for c in of_variant(report, variant) if c.verdict == "block"]
-        for own, group in (
-            ("own", [c for c in blocked if c.against == OWN_BASELINE and not _is_floor(c)]),
-            ("base", [c for c in blocked if c.against != OWN_BASELINE and not _is_floor(c)]),
-            ("floor", [c for c in blocked if _is_floor(c)]),
-        ):
-            if group:
-                lines.append(_after_block(variant, own, group))
+        kinds = dict.fromkeys(_kind_of_block(c) for c in blocked)
+        for kind in sorted(kinds, key=_BLOCKS.index):
+            group = [c for c in blocked if _kind_of_block(c) == kind]
+            lines.append(_after_block(variant, kind, group))
     lines += [
         f"record the missing baseline: {error.command}"
         for error in report.errors
@@ -329,31 +328,57 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
     return tuple(dict.fromkeys(lines))
 
 
-def _after_block(variant: str, against: str, blocked: Sequence[Comparison]) -> str:
+_BLOCKS = ("own", "base", "drift", "forgetting", "floor")
+
+
+def _kind_of_block(comparison: Comparison) -> str:
+    if _is_floor(comparison):
+        return "floor"
+    if comparison.assertion in ("no_drift", "no_forgetting"):
+        return comparison.assertion.removeprefix("no_")
+    return "own" if comparison.against == OWN_BASELINE else "base"
+
+
+def _after_block(variant: str, kind: str, blocked: Sequence[Comparison]) -> str:
     falls = []
     for comparison in blocked:
-        figure = deciding(comparison)
-        if figure is None:
-            falls.append(subject(comparison))
-            continue
-        named = comparison.capability or figure.name
-        name = "all samples" if named == "all" else named
-        if figure.baseline is None:
-            ends = f"{figure.candidate:.2f} < {figure.floor or 0.0:.2f}"
+        if comparison.assertion == "no_forgetting":
+            figures = [f for f in comparison.figures if f.verdict == "block"]
         else:
-            ends = f"{figure.baseline:.2f} -> {figure.candidate:.2f}"
-        falls.append(f"{name} {ends}")
-    what = listed(falls)
-    if against == "floor":
+            figure = deciding(comparison)
+            figures = [] if figure is None else [figure]
+        if not figures:
+            falls.append(subject(comparison))
+        for figure in figures:
+            named = comparison.capability or figure.name
+            name = "all samples" if named == "all" else named
+            if figure.baseline is None:
+                ends = f"{figure.candidate:.2f} < {figure.floor or 0.0:.2f}"
+            else:
+                ends = f"{figure.baseline:.2f} -> {figure.candidate:.2f}"
+            falls.append(f"{name} {ends}")
+    what, against = listed(falls), listed(c.against for c in blocked)
+    look = "look at the flipped samples"
+    if kind == "floor":
         return f"{variant} is under the floor: {what}; look at the samples it got wrong"
-    if against == "own":
+    if kind == "own":
+        wanted = f"accept it: modellab accept {variant}"
+        return f"{variant} fell: {what}; {look}; if the drop is wanted, {wanted}"
+    if kind == "drift":
+        wanted = f"begin a new chain: modellab accept {variant} --new-anchor"
         return (
-            f"{variant} fell: {what}; look at the flipped samples; "
-            "if the drop is wanted, accept it with --modellab-update"
+            f"{variant} drifted from its {against}: {what}; accepted drops have added up; "
+            f"if that is wanted, {wanted}"
+        )
+    if kind == "forgetting":
+        wanted = f"name it in variants.{variant}.targets"
+        return (
+            f"{variant} forgot what the {against} can do: {what}; {look}; if a capability was "
+            f"meant to change, {wanted}"
         )
     return (
-        f"{variant} fell against {listed(c.against for c in blocked)}: {what}; look at the flipped "
-        "samples; if the drop is wanted, allow it with margin or capability_margin"
+        f"{variant} fell against {against}: {what}; {look}; if the drop is wanted, allow it with "
+        "margin or capability_margin"
     )
 
 

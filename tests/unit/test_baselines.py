@@ -124,6 +124,79 @@ def test_a_write_that_fails_leaves_the_old_baseline(
     assert baselines.read(path) == Baseline(accepted)
 
 
+# --- the second run and the anchor ----------------------------------------------------------------
+
+
+def test_second_run_and_anchor(path: Path, accepted: RunRecord) -> None:
+    repeat = Repeat((1.0, 1.0, None, 0.5), {"token_budget": 32})
+    anchor = Anchor((1.0, 1.0, 1.0, 1.0), "f" * 16, "2026-01-31", accepted=2)
+    baseline = Baseline(accepted, repeat, anchor)
+    baselines.write(path, baseline)
+    assert baselines.read(path) == baseline
+    lines = [line for line in path.read_text("utf-8").split("\n") if '"id":"s1"' in line]
+    assert '"anchor":1.0' in lines[0]
+    assert '"repeat":1.0' in lines[0]
+    assert baseline.churn == 0.25, "one flip of four; None in both runs is none"
+    assert baseline.anchor_words == "anchor of 2026-01-31 (2 changes accepted since)"
+    assert [s.score for s in baseline.anchor_run().samples] == [1.0] * 4
+    second = baseline.second_run()
+    assert second is not None
+    assert [s.score for s in second.samples] == [1.0, 1.0, None, 0.5]
+    assert second.environment == {"token_budget": 32}
+
+
+def test_a_run_alone(accepted: RunRecord) -> None:
+    alone = Baseline(accepted)
+    assert (alone.churn, alone.second_run()) == (None, None)
+    assert alone.anchor_run() is accepted
+    assert alone.anchor_words == "anchor (the baseline itself)"
+
+
+def test_schema_1_is_read(path: Path, accepted: RunRecord) -> None:
+    baselines.write(path, Baseline(accepted))
+    data = json.loads(path.read_text("utf-8"))
+    for key in ("digest", "repeat", "anchor"):
+        del data[key]
+    data["schema"] = 1
+    path.write_text(json.dumps({**data, "digest": digest(data)}), "utf-8")
+    assert baselines.read(path) == Baseline(accepted)
+
+
+def scored(run: RunRecord, *scores: float | None) -> RunRecord:
+    samples = [
+        dataclasses.replace(sample, score=score)
+        for sample, score in zip(run.samples, scores, strict=True)
+    ]
+    return dataclasses.replace(run, samples=tuple(samples))
+
+
+def test_the_anchor_stays(accepted: RunRecord) -> None:
+    first = baselines.descend(None, accepted, None)
+    assert first == Baseline(accepted)
+    second = baselines.descend(first, scored(accepted, 1.0, 0.0, None, 0.0), None)
+    third = baselines.descend(second, scored(accepted, 0.0, 0.0, None, 0.0), None)
+    assert third.anchor is not None
+    assert third.anchor.scores == (1.0, 0.0, None, 0.5)
+    assert (third.anchor.accepted, third.anchor.fingerprint) == (2, accepted.fingerprint.key)
+    assert baselines.descend(third, third.run, None) == third, "nothing has changed"
+    new = baselines.descend(third, accepted, None, new_anchor=True)
+    assert new == Baseline(accepted)
+    same = baselines.descend(third, third.run, None, new_anchor=True)
+    assert same == Baseline(third.run)
+
+
+@pytest.mark.parametrize("changed", ["samples", "scorer"])
+def test_other_questions_begin_a_new_chain(accepted: RunRecord, changed: str) -> None:
+    old = baselines.descend(Baseline(accepted), scored(accepted, 0.0, 0.0, None, 0.0), None)
+    assert old.anchor is not None
+    run = (
+        dataclasses.replace(accepted, task_set={**accepted.task_set, "hash": "other"})
+        if changed == "samples"
+        else dataclasses.replace(accepted, scorers={"choice": 2})
+    )
+    assert baselines.descend(old, run, None).anchor is None
+
+
 # --- truncated -----------------------------------------------------------------------------------
 
 

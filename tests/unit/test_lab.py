@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pytest_modellab.comparison import Comparison
 from pytest_modellab.errors import (
     BaselineInvalid,
     BaselineMissing,
+    CapabilityForgotten,
     ComparisonRefused,
     ConfigError,
     FloorViolated,
@@ -77,6 +79,8 @@ class World:
     def __init__(self) -> None:
         self.wrong: dict[str, range] = {}
         self.nan: dict[str, range] = {}
+        self.flaky: dict[str, range] = {}
+        self.asked: Counter[tuple[str, int]] = Counter()
         self.error: Exception | None = None
         self.loaded: list[str] = []
         self.closed: list[str] = []
@@ -91,7 +95,7 @@ class World:
 
 
 class Engine:
-    """Prefers the first option but where the world says otherwise."""
+    """Prefers the first option but where the world says otherwise; flaky: every second time."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
@@ -104,9 +108,14 @@ class Engine:
     ) -> None:
         if self.world.error is not None:
             raise self.world.error
-        for k in range(len(requests)):
-            first = -3.0 if k in self.world.wrong.get(self.name, ()) else -1.0
-            if k in self.world.nan.get(self.name, ()):
+        for k, request in enumerate(requests):
+            number = int("".join(filter(str.isdigit, request.context)))
+            self.world.asked[self.name, number] += 1
+            wrong = number in self.world.wrong.get(self.name, ())
+            if number in self.world.flaky.get(self.name, ()):
+                wrong = self.world.asked[self.name, number] % 2 == 0
+            first = -3.0 if wrong else -1.0
+            if number in self.world.nan.get(self.name, ()):
                 first = math.nan
             done({k: Output("", (first, -2.0), tokens_in=3, tokens_out=2, seconds=0.01)})
 
@@ -364,6 +373,39 @@ def test_accept(make: Make, world: World) -> None:
     assert changed.summary("plain", "core").recorded == str(path)
 
 
+def test_churn(make: Make, world: World) -> None:
+    world.flaky["plain"] = range(2)
+    record(make, "plain")
+    assert make().baseline("plain", "core").churn == pytest.approx(2 / 60)
+    assert make().churn("plain", "core") == (
+        "2 of 60 samples (3.3%) flipped though nothing changed; "
+        "2 of 60 in the accepted run of plain",
+        False,
+    )
+    world.flaky["rtn"] = range(7)
+    words, high = make().churn("rtn", "core")
+    assert high
+    assert words == (
+        "7 of 60 samples (11.7%) flipped though nothing changed; "
+        "2 of 60 in the accepted run of plain; "
+        "ABNORMAL, more than three times as many: its verdicts are less sure"
+    )
+
+
+def test_a_run_accepted_again_keeps_its_second_run(make: Make, world: World) -> None:
+    record(make, "plain")
+    lab = make(update=True)
+    path = lab.baseline_path("plain", "core")
+    baselines.write(path, baselines.Baseline(lab.baseline("plain", "core").run))
+    old, new = lab.accept("plain", "core")
+    assert old is not None
+    assert (old.churn, new.churn) == (None, 0.0), "one that was missing is added"
+    text = path.read_text()
+    world.flaky["plain"] = range(5)
+    make(update=True, reuse=False).accept("plain", "core")
+    assert path.read_text() == text
+
+
 def test_a_damaged_baseline_is_refused_and_replaced(make: Make) -> None:
     record(make, "plain")
     lab = make(update=True)
@@ -461,6 +503,76 @@ def test_against_the_base(make: Make, world: World) -> None:
     with pytest.raises(BaselineMissing, match=r"^no baseline of 'rtn' on 'core': "):
         gate(lab).no_regression(candidate(lab, "rtn"))
     assert gate(lab).no_regression(candidate(lab), against="plain").against == "own baseline"
+
+
+def test_drift(make: Make, world: World) -> None:
+    """Two accepted drops, each within the margin, are not within it together."""
+    record(make, "plain")
+    for wrong in (7, 14):
+        world.wrong["plain"] = range(wrong)
+        lab = make(update=True, reuse=False)
+        assert gate(lab).no_regression(candidate(lab), margin=0.2).verdict == "pass"
+        lab.release()
+    lab = make(reuse=False)
+    found = gate(lab).no_drift(candidate(lab), margin=0.5)
+    assert found.assertion == "no_drift"
+    assert found.against.startswith("anchor of ")
+    assert found.against.endswith(" (2 changes accepted since)")
+    assert found.figures[0].drop == pytest.approx(14 / 60)
+    with pytest.raises(RegressionDetected, match=r"^blocked: all fell from 1.00 to 0.77 "):
+        gate(lab).no_drift(candidate(lab), margin=0.1)
+    with pytest.raises(RegressionDetected):
+        gate(make(update=True)).no_drift(candidate(make(update=True)), margin=0.1)
+    make(update=True).accept("plain", "core", new_anchor=True)
+    lab = make()
+    assert gate(lab).no_drift(candidate(lab)).against == "anchor (the baseline itself)"
+
+
+def test_forgetting(make: Make, world: World, toml: Path) -> None:
+    record(make, "plain")
+    world.wrong["rtn"] = range(30)
+    lab = make()
+    with pytest.raises(CapabilityForgotten) as caught:
+        gate(lab).no_forgetting(candidate(lab, "rtn"))
+    assert str(caught.value).startswith("blocked: sums fell from 1.00 to 0.00 (n = 30); ")
+    found = gate(lab).no_forgetting(candidate(lab, "rtn"), targeted=["sums"])
+    assert (found.verdict, found.family) == ("pass", 1)
+    assert found.notes == ("sums is not judged: targeted by the adaptation",)
+    assert found.flips == ()
+    text = toml.read_text().replace('method = "rtn"', 'method = "rtn"\ntargets = ["sums", "other"]')
+    toml.write_text(text)
+    lab = make()
+    assert gate(lab).no_forgetting(candidate(lab, "rtn")).notes == found.notes
+    with pytest.raises(GateUsageError) as misspelt:
+        gate(lab).no_forgetting(candidate(lab, "rtn"), targeted=["sum"])
+    assert str(misspelt.value) == (
+        "targeted: 'core' has no capability 'sum'; did you mean 'sums'? Known: sums, words"
+    )
+
+
+def test_what_the_base_cannot_do_is_not_forgotten(make: Make, world: World) -> None:
+    """Scope is decided on the second run alone: here the first was lucky, or unlucky."""
+    world.flaky["plain"] = range(30)  # sums: right in the first run, wrong in the second
+    record(make, "plain")
+    world.wrong["rtn"] = range(30)
+    lab = make()
+    found = gate(lab).no_forgetting(candidate(lab, "rtn"))
+    assert found.verdict == "pass"
+    assert found.notes == (
+        "sums is not judged: the base does not show it: 0.00 (n = 30), chance 0.50",
+    )
+
+
+def test_forgetting_needs_a_second_run_of_the_base(make: Make) -> None:
+    lab = make(update=True)
+    path = lab.baseline_path("plain", "core")
+    baselines.write(path, baselines.Baseline(lab.record("plain", "core")))
+    with pytest.raises(BaselineMissing) as caught:
+        gate(lab).no_forgetting(candidate(lab, "rtn"))
+    assert str(caught.value).startswith(
+        "the baseline of 'plain' on 'core' has no second run, which decides what capabilities it "
+        f"has: {path}.\nRecord one and commit it: modellab accept plain --task-set core"
+    )
 
 
 def test_against_nothing(make: Make) -> None:

@@ -112,7 +112,7 @@ def test_what_to_do_next(report: Make, comparison: Make, figures: Make, run: Mak
     assert next_step(found) == (
         (
             "nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is "
-            "wanted, accept it with --modellab-update"
+            "wanted, accept it: modellab accept nf4"
         ),
         (
             "nf4 fell against baseline of prompting: all samples 0.62 -> 0.41; look at the flipped "
