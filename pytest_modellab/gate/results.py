@@ -113,7 +113,7 @@ class Figures:
             beyond = f" beyond the allowed {self.margin:.3g}" if self.margin > 0.0 else ""
             return (
                 f"blocked: {seen}; a drop this large{beyond} happens by chance in "
-                f"{_chance(self.p_block)}; the allowed risk here is {_risk(self.level)}"
+                f"{chance_words(self.p_block)}; the allowed risk here is {risk_words(self.level)}"
             )
         if self.verdict == "pass":
             return (
@@ -127,8 +127,8 @@ class Figures:
         if self.verdict == "block":
             return (
                 f"blocked: {seen}, below the floor of {self.floor:.3g}; a mean this low happens by "
-                f"chance in {_chance(self.p_block)} of a model at the floor; the allowed risk here "
-                f"is {_risk(self.level)}"
+                f"chance in {chance_words(self.p_block)} of a model at the floor; the allowed "
+                f"risk here is {risk_words(self.level)}"
             )
         if self.verdict == "pass":
             return (
@@ -231,11 +231,13 @@ def _moved(before: float, after: float) -> str:
     return f"{'fell' if after < before else 'rose'} from {before:.2f} to {after:.2f}"
 
 
-def _chance(p: float) -> str:
+def chance_words(p: float) -> str:
+    """A p-value for someone who has never met one."""
     if p < 1e-6:
         return "fewer than 1 of 1000000 runs"
     return f"1 of {round(1.0 / p)} runs"
 
 
-def _risk(level: float) -> str:
+def risk_words(level: float) -> str:
+    """A level in the form that a chance is told in."""
     return f"1 in {round(1.0 / level)}"

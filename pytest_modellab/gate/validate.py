@@ -161,6 +161,17 @@ def check_max_missing(value: float) -> float:
     return number
 
 
+def check_limit(value: float) -> float:
+    """`value` as a float, or SettingError unless it is a finite number above 0."""
+    number = _number("limit", value)
+    if not 0.0 < number < math.inf:
+        raise SettingError(
+            f"limit is {number:g}, but must lie above 0: it is the largest ratio to the reference "
+            "that is allowed; 1.2 allows a fifth more"
+        )
+    return number
+
+
 def _number(name: str, value: float) -> float:
     try:
         return float(value)
@@ -254,6 +265,54 @@ def aligned(**inputs: object) -> None:
                 "with candidate.reindex(baseline.index), or hand in .to_numpy() of each to pair "
                 "them by position"
             )
+
+
+def measurements(
+    name: str, values: Scores, axes: tuple[str, ...], *, above_zero: bool = False
+) -> Floats:
+    """A float array of measured times or costs.
+
+    Args:
+        name: What to call the array in messages.
+        values: One number each, of the shape that `axes` names.
+        axes: What the dimensions are, for messages.
+        above_zero: Whether 0 is no measurement either.
+
+    Raises:
+        EmptyError: There are none.
+        LengthError: The array has another number of dimensions.
+        MeasurementError: One is missing, infinite, negative or no number.
+    """
+    shape = f"({', '.join(f'{axis}s' for axis in axes)})"
+    array = _floats(values)
+    if array is None:
+        raise MeasurementError(
+            f"{name} must be numbers of shape {shape}, but could not be read as such: "
+            f"{_shorten(values)}"
+        )
+    if array.ndim != len(axes):
+        raise LengthError(f"{name} has shape {array.shape}, but must have shape {shape}")
+    if array.size == 0:
+        raise EmptyError(f"{name} is empty: there is nothing to compare")
+    bad = ~np.isfinite(array) | (array < 0.0) | (above_zero & (array == 0.0))
+    if bad.any():
+        first = np.argwhere(bad)[0].tolist()
+        where = ", ".join(f"{axis} {index}" for axis, index in zip(axes, first, strict=True))
+        raise MeasurementError(
+            f"{name}: {_count(int(bad.sum()), 'value')} missing, infinite or "
+            f"{'not above' if above_zero else 'below'} 0, first at {where}: measure again, or "
+            f"leave the {axes[-1]} out on both sides"
+        )
+    return array
+
+
+def same_shape(name: str, array: Floats, other: str, expected: Floats) -> None:
+    """LengthError unless the shapes are equal."""
+    if array.shape != expected.shape:
+        raise LengthError(
+            f"{name} has shape {array.shape}, {other} {expected.shape}: both must hold the same "
+            "measurements in the same order"
+        )
 
 
 def chances(values: Scores) -> Floats:
