@@ -36,13 +36,14 @@ from benchmarks.populations import (
     Requirement,
 )
 from benchmarks.report import Row
+from benchmarks.sequential import sequential_rows
 from pytest_modellab.gate import decide
 from pytest_modellab.gate._rows import Rows, collapse
 from pytest_modellab.gate.family import discrete_minp, holm
 from pytest_modellab.gate.single import block_p, least_block_p, pass_p
 from pytest_modellab.gate.validate import UNIT
 
-PARTS = ("levels", "power", "peers", "properties", "speed")
+PARTS = ("levels", "power", "peers", "properties", "sequential", "speed")
 GATE = "this gate"
 _BATCH = 200
 _POOLED = " (pooled)"
@@ -303,9 +304,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         repetitions = max(options.repetitions // 10, 1)
         moved = simulate(judge_changes, some, repetitions, options)
         rows += property_rows(moved, repetitions)
+    if "sequential" in options.only:
+        print("sequential", file=sys.stderr)
+        rows += [
+            Row(label=label, required=required, measured=measured, held=held)
+            for label, required, measured, held in sequential_rows(
+                options.repetitions, options.seed
+            )
+        ]
     if "speed" in options.only:
+        print("speed", file=sys.stderr)
         rows += speed.rows(options.seed)
     print(report.markdown(rows, peers.RULES))
+    if "peers" in options.only:
+        print(f"\n{peers.NOTES}")
     settings = {
         "repetitions": options.repetitions,
         "seed": options.seed,

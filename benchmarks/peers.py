@@ -26,6 +26,22 @@ LOWER = "score < baseline"
 STDERR = "baseline - stderr"
 BUCKET = "any bucket -.05"
 RULES = (LM_EVAL, PERCENTILE, BCA, MCNEMAR, LOWER, STDERR, BUCKET)
+NOTES = f"""The other columns are other rules on the same scores, one-sided at {ALPHA}; a level is
+the largest rate of the populations. With buckets: any bucket, uncorrected (for a pass all buckets)
+/ all samples as one. None of them knows clusters.
+
+- {LM_EVAL}: lm-evaluation-harness' standard errors of the two means, combined as its
+  model_comparator.py does: unpaired.
+- {PERCENTILE}, {BCA}: of the paired mean difference, as in scipy.stats.bootstrap, with
+  {RESAMPLES} resamples. Where all differences are equal BCa is NaN, counted as neither block nor
+  pass.
+- {MCNEMAR}: block where the exact one-sided McNemar test is significant and the drop seen
+  exceeds the margin. Right-or-wrong scores only.
+- {LOWER}: block where the mean fell by more than the margin.
+- {STDERR}: block where it fell by more than the margin and the baseline's standard error.
+- {BUCKET}: block where a bucket fell by at least 5 points more than the margin.
+
+The last four know no inconclusive: what they do not block, they pass."""
 _TIE = 1e-9  # drops are sums of rounded differences
 
 

@@ -21,19 +21,19 @@ class Row:
 
     Attributes:
         label: What was measured.
-        value: What this gate reaches: a rate, seconds, gigabytes or a count.
-        measured: The same in words.
+        measured: What this gate reaches.
         required: The figure required; empty where the row only informs.
         held: Whether that is enough; None where nothing is required.
         peers: What others reach on the same data, by their column.
+        value: The figure in `measured`: a rate, seconds, gigabytes or a count.
     """
 
     label: str
-    value: float
     measured: str
     required: str = ""
     held: bool | None = None
     peers: dict[str, str] = field(default_factory=dict)
+    value: float | None = None
 
 
 def markdown(rows: Sequence[Row], columns: Sequence[str]) -> str:
