@@ -3,8 +3,8 @@
     python -m benchmarks.sequential [--repetitions N] [--seed S]
 
 Scores are right or wrong. Single comparisons are drawn as counts a stage and judged together; the
-first repetitions of every population are checked against `sequential_drop`. Families are judged by
-`sequential_family` itself, on a fifth of the repetitions.
+first repetitions of every population are checked against `sequential_drop`. Families are judged
+one by one, as `sequential_family` does, on a fifth of the repetitions.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modellab.gate import drop_family, nominal_levels, sequential_drop, sequential_family
+from pytest_modellab.gate import nominal_levels, sequential_drop
+from pytest_modellab.gate._judge import judge
+from pytest_modellab.gate._looks import Design, Walk
 from pytest_modellab.gate._rows import Rows
 from pytest_modellab.gate._stages import LOOKS
 from pytest_modellab.gate.single import block_p, pass_p
+from pytest_modellab.gate.validate import paired
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -104,7 +107,7 @@ def play(truth: Truth, repetitions: int, seed: int) -> Played:
         used=used / truth.n,
         fixed_block=fixed_block,
         fixed_good=(p_pass[:, -1] <= ALPHA) & ~fixed_block & (truth.margin > 0.0),
-        peeked=(p <= ALPHA).any(axis=1),
+        peeked=np.asarray(np.any(p <= ALPHA, axis=1)),
     )
     _check(truth, stages, played)
     return played
@@ -251,7 +254,7 @@ def sequential_rows(repetitions: int, seed: int) -> list[Row]:
 
 
 def family_rows(repetitions: int, seed: int) -> list[Row]:
-    """Eight buckets: any false block, and power lost against `drop_family`."""
+    """Eight buckets: any false block, and power lost against the fixed size."""
     out: list[Row] = []
     slack = 3.0 * float(np.sqrt(ALPHA * (1.0 - ALPHA) / repetitions))
     buckets = 8
@@ -267,12 +270,15 @@ def family_rows(repetitions: int, seed: int) -> list[Row]:
                         for one in range(buckets)
                     ]
                 )
-                before, after = np.isin(kind, (0, 2)) * 1.0, np.isin(kind, (1, 2)) * 1.0
-                result = sequential_family(before, after, names, margin=margin)
-                rows = drop_family(before, after, names, margin=margin)
-                sequential += (result.verdict == "block") / repetitions
-                fixed += any(row.verdict == "block" for row in rows) / repetitions
-                used += result.used / result.total / repetitions
+                before = np.isin(kind, (0, 2)).astype(np.float64)
+                after = np.isin(kind, (1, 2)).astype(np.float64)
+                design = Design.make(before, names, None, None, LOOKS, margin=margin)
+                walk = Walk(design, ALPHA, ALPHA)
+                verdict = walk.run(after, 0.0)
+                data = paired(before, after, names, None, 0.0)
+                sequential += (verdict == "block") / repetitions
+                fixed += bool(judge(data, True, margin, ALPHA, ALPHA).blocked.any()) / repetitions
+                used += float(np.mean(design.stages < walk.at)) / repetitions
             null = drop == margin
             said = f"{sequential:.3f}, {fixed:.3f} on all samples; {used:.2f} of them used"
             what = "any false block" if null else f"power, one bucket -{drop}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,13 @@ from pytest_modellab.gate._spending import nominal_levels
 from pytest_modellab.gate._stages import check_stages, cut_stages
 from pytest_modellab.gate.results import Verdict, combine_verdicts
 from pytest_modellab.gate.single import block_p, pass_p
-from pytest_modellab.gate.validate import UNIT
+from pytest_modellab.gate.validate import UNIT, Scores
+
+Answers = Scores | Callable[[int], Scores]
+"""All scores, or a function that is given k and returns them with the first k stages answered."""
+
+TINY = 1e-300
+"""Stands in for the nominal level of a look that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,82 +159,120 @@ class Settled:
 
 
 class Walk:
-    """The looks of one family, one after another; rows are settled once and for all."""
+    """The looks of one family, one after another; rows are settled once and for all.
+
+    Args:
+        design: What is compared.
+        alpha: The family's risk of any false block.
+        pass_alpha: The risk of a false pass of each row.
+    """
 
     def __init__(self, design: Design, alpha: float, pass_alpha: float) -> None:
         self.design = design
         self.alpha = alpha
         self.settled: dict[int, Settled] = {}
-        self.can_block: set[int] = set()
-        self._passing = [design.levels(pass_alpha, row) for row in range(len(design.names))]
+        self.at = 0
+        self.scores = np.full_like(design.reference, np.nan)
+        self._rows = range(len(design.names))
+        self._can_block: set[int] = set()
+        self._passing = [design.levels(pass_alpha, row) for row in self._rows]
 
-    @property
-    def open(self) -> list[int]:
-        return [row for row in range(len(self.design.names)) if row not in self.settled]
+    def run(self, answers: Answers, max_missing: float, only: int | None = None) -> Verdict:
+        """Look until the verdict of all rows, or of one, is certain.
+
+        Raises:
+            GateInputError: The answers cannot be used, or too many are missing.
+        """
+        known = ~np.isnan(self.design.reference)
+        limit = validate.check_max_missing(max_missing) * np.count_nonzero(known)
+        while True:
+            self.at += 1
+            self.scores = validate.scores(
+                "candidate_scores", answers(self.at) if callable(answers) else answers
+            )
+            validate.same_length("candidate_scores", self.scores.size, "the reference", known.size)
+            asked = known & (self.design.stages < self.at)
+            absent = int(np.count_nonzero(np.isnan(self.scores[asked])))
+            if absent > limit:
+                raise validate.MissingScoresError(
+                    f"{absent} of {np.count_nonzero(asked)} candidate scores are missing, and at "
+                    f"most {max_missing:.1%} of all {known.size} samples may be: run these samples "
+                    "again, or raise max_missing"
+                )
+            self._look()
+            verdict = self._verdict(only)
+            if verdict is not None:
+                return verdict
 
     def level(self, row: int, look: int) -> float:
         """The row's nominal level for BLOCK: Holm over the rows not blocked yet."""
         blocked = sum(one.verdict == "block" for one in self.settled.values())
-        share = self.alpha / (len(self.design.names) - blocked)
-        return self.design.levels(share, row)[look - 1]
+        return self.design.levels(self.alpha / (len(self._rows) - blocked), row)[look - 1]
 
     def pass_level(self, row: int, look: int) -> float:
         """The row's nominal level for PASS."""
         return self._passing[row][look - 1]
 
-    def look(self, scores: Floats, look: int) -> None:
+    @property
+    def _open(self) -> list[int]:
+        return [row for row in self._rows if row not in self.settled]
+
+    def _look(self) -> None:
         """Settle every row that has crossed a boundary, or that nothing could change any more."""
-        p = self.design.block_p(scores, look)
-        while crossed := [row for row in self.open if p[row] <= self.level(row, look)]:
-            for row in crossed:
-                self._settle(row, "block", look)
-        p = self.design.pass_p(scores, look)
-        for row in self.open:
-            if self.design.passable and p[row] <= self.pass_level(row, look):
-                self._settle(row, "pass", look)
-        self._curtail(scores, look)
+        self._block(self.design.block_p(self.scores, self.at), self.at)
+        if self.design.passable:
+            p = self.design.pass_p(self.scores, self.at)
+            for row in self._open:
+                if p[row] <= self.pass_level(row, self.at):
+                    self._settle(row, "pass", self.level(row, self.at))
+        self._curtail()
 
-    def _settle(self, row: int, verdict: Verdict, look: int, *, certain: bool = False) -> None:
-        # a block that is certain is one at the last look's level
-        at = self.design.looks if certain and verdict == "block" else look
-        self.settled[row] = Settled(verdict, look, self.level(row, at), certain)
+    def _block(self, p: Floats, look: int, *, certain: bool = False) -> None:
+        """Block the rows whose p-value is at most their level at a look, step by step."""
+        for row in sorted(self._open, key=lambda row: p[row] / max(self.level(row, look), TINY)):
+            level = self.level(row, look)
+            if p[row] <= level:
+                self._settle(row, "block", level, certain=certain)
 
-    def _curtail(self, scores: Floats, look: int) -> None:
+    def _settle(self, row: int, verdict: Verdict, level: float, *, certain: bool = False) -> None:
+        self.settled[row] = Settled(verdict, self.at, level, certain)
+
+    def _curtail(self) -> None:
         """Settle the rows that nothing could change any more (deterministic curtailment).
 
         The p-values are monotone in the scores, which end at 0 and 1: the worst and the best that
         the samples left could bring bound all the rest. Whether a row could block is asked at the
         level that it would have once all other open rows were blocked.
         """
-        last, rest = self.design.looks, self.design.stages >= look
-        worst, best = np.where(rest, 0.0, scores), np.where(rest, 1.0, scores)
-        if look < last:
-            p = self.design.block_p(best, last)
-            for row in self.open:
-                if p[row] <= self.level(row, last):
-                    self._settle(row, "block", look, certain=True)
+        last, rest = self.design.looks, self.design.stages >= self.at
+        worst, best = np.where(rest, 0.0, self.scores), np.where(rest, 1.0, self.scores)
+        if self.at < last:
+            self._block(self.design.block_p(best, last), last, certain=True)
         unblocked = sum(one.verdict != "block" for one in self.settled.values())
         most = self.alpha / (1 + unblocked)
-        self.can_block, can_pass = set(), set()
-        for later in range(last, look, -1):
-            left = [row for row in self.open if row not in self.can_block]
-            if left:
+        can_block: set[int] = set()
+        can_pass: set[int] = set()
+        for later in range(last, self.at, -1):
+            if left := set(self._open) - can_block:
                 p = self.design.block_p(worst, later)
-                within = [p[row] <= self.design.levels(most, row)[later - 1] for row in left]
-                self.can_block.update(row for row, yes in zip(left, within, strict=True) if yes)
-            left = [row for row in self.open if row not in can_pass and self.design.passable]
-            if left:
+                can_block |= {
+                    row for row in left if p[row] <= self.design.levels(most, row)[later - 1]
+                }
+            if self.design.passable and (left := set(self._open) - can_pass):
                 p = self.design.pass_p(best, later)
-                can_pass.update(row for row in left if p[row] <= self.pass_level(row, later))
-        for row in self.open:
-            if row not in self.can_block | can_pass:
-                self._settle(row, "inconclusive", look, certain=look < last)
+                can_pass |= {row for row in left if p[row] <= self.pass_level(row, later)}
+        for row in set(self._open) - can_block - can_pass:
+            level = self.level(row, self.at)
+            self._settle(row, "inconclusive", level, certain=self.at < last)
+        self._can_block = can_block
 
-    def verdict(self) -> Verdict | None:
-        """The family's verdict, None while it is open."""
+    def _verdict(self, only: int | None) -> Verdict | None:
+        """The verdict of one row, or of all; None while it is open."""
+        if only is not None:
+            return self.settled[only].verdict if only in self.settled else None
         found = {one.verdict for one in self.settled.values()}
         if "block" in found:
             return "block"
-        if not self.open or ("inconclusive" in found and not self.can_block):
+        if not self._open or ("inconclusive" in found and not self._can_block):
             return combine_verdicts(found)
         return None

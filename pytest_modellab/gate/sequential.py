@@ -9,25 +9,18 @@ PASS, or where no answer to the samples left could change what becomes of it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pytest_modellab.gate import validate
-from pytest_modellab.gate._looks import Design, Walk
-from pytest_modellab.gate._saddlepoint import Floats
+from pytest_modellab.gate._looks import TINY, Answers, Design, Walk
 from pytest_modellab.gate._stages import LOOKS
 from pytest_modellab.gate.compare import drop
 from pytest_modellab.gate.floor import floor_family
 from pytest_modellab.gate.results import Figures, Verdict
-from pytest_modellab.gate.validate import Scores
-
-Answers = Scores | Callable[[int], Scores]
-"""All scores, or a function that is given k and returns them with the first k stages answered."""
-
-_TINY = 1e-300  # stands in for the nominal level of a look that has none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +170,7 @@ def sequential_family(
             "record the baseline again"
         )
     design = Design.make(baseline, buckets, clusters, stages, looks, margin=margin)
-    return _walk(design, candidate_scores, alpha, pass_alpha, max_missing, only)
+    return _conclude(design, candidate_scores, alpha, pass_alpha, max_missing, only)
 
 
 def sequential_floor(
@@ -213,10 +206,10 @@ def sequential_floor(
     labels = list(buckets)
     level = np.full(len(labels), floor)
     design = Design.make(level, labels, clusters, stages, looks, floor=floor)
-    return _walk(design, scores, alpha, pass_alpha, max_missing, None)
+    return _conclude(design, scores, alpha, pass_alpha, max_missing, None)
 
 
-def _walk(
+def _conclude(
     design: Design,
     answers: Answers,
     alpha: float,
@@ -226,60 +219,36 @@ def _walk(
 ) -> SequentialResult:
     alpha = validate.check_level("alpha", alpha)
     pass_alpha = alpha if pass_alpha is None else validate.check_level("pass_alpha", pass_alpha)
-    limit = validate.check_max_missing(max_missing) * np.count_nonzero(~np.isnan(design.reference))
     if only is not None and only not in design.names:
-        raise validate.LabelError(f"only: there is no bucket {only!r} among {design.names}")
-    wanted = None if only is None else design.names.index(only)
-    walk = Walk(design, alpha, pass_alpha)
-    for look in range(1, design.looks + 1):
-        scores = validate.scores(
-            "candidate_scores", answers(look) if callable(answers) else answers
+        raise validate.LabelError(
+            f"only is {only!r}, which no sample is labelled with: the buckets are "
+            f"{', '.join(design.names)}"
         )
-        if scores.shape != design.reference.shape:
-            raise validate.LengthError(
-                f"candidate_scores has {scores.size} entries, but there are "
-                f"{design.reference.size} samples"
-            )
-        asked = (design.stages < look) & ~np.isnan(design.reference)
-        absent = int(np.count_nonzero(np.isnan(scores[asked])))
-        if absent > limit:
-            raise validate.MissingScoresError(
-                f"{absent} of {np.count_nonzero(asked)} candidate scores are missing, and "
-                f"{max_missing:.1%} of all {design.reference.size} samples may be: run these "
-                "samples again, or raise max_missing"
-            )
-        walk.look(scores, look)
-        verdict = walk.verdict()
-        if wanted is not None:
-            verdict = walk.settled[wanted].verdict if wanted in walk.settled else None
-        if verdict is not None:
-            break
-    assert verdict is not None, "the last look settles every row"
+    walk = Walk(design, alpha, pass_alpha)
+    wanted = None if only is None else design.names.index(only)
+    verdict = walk.run(answers, max_missing, wanted)
     rows = range(len(design.names)) if wanted is None else [wanted]
-    decisive = [walk.settled[row] for row in rows if row in walk.settled]
-    decisive = [one for one in decisive if one.verdict == verdict]
+    settled = [walk.settled[row] for row in rows if row in walk.settled]
     return SequentialResult(
         verdict=verdict,
         figures=tuple(
-            found
-            for row in rows
-            if (found := _figures(walk, scores, row, look, pass_alpha)) is not None
+            found for row in rows if (found := _figures(walk, row, pass_alpha)) is not None
         ),
-        look=look,
+        look=walk.at,
         looks=design.looks,
-        used=int(np.count_nonzero(design.stages < look)),
+        used=int(np.count_nonzero(design.stages < walk.at)),
         total=design.reference.size,
-        certain=all(one.certain for one in decisive),
+        certain=all(one.certain for one in settled if one.verdict == verdict),
     )
 
 
-def _figures(walk: Walk, scores: Floats, row: int, look: int, pass_alpha: float) -> Figures | None:
-    """A row's figures at the look that settled it, at this one where it is open."""
+def _figures(walk: Walk, row: int, pass_alpha: float) -> Figures | None:
+    """A row's figures at the look that settled it, at the last one taken where it is open."""
     design = walk.design
     end = walk.settled.get(row)
-    at = look if end is None else end.look
-    level = max(walk.level(row, at) if end is None else end.level, _TINY)
-    pass_level = max(walk.pass_level(row, at), _TINY)
+    at = walk.at if end is None else end.look
+    level = max(walk.level(row, at) if end is None else end.level, TINY)
+    pass_level = max(walk.pass_level(row, at), TINY)
     index = np.flatnonzero((design.stages < at) & (design.buckets == row))
     if np.isnan(design.reference[index]).all():
         return None
@@ -288,7 +257,7 @@ def _figures(walk: Walk, scores: Floats, row: int, look: int, pass_alpha: float)
         clusters = None if design.labels is None else design.labels[index].tolist()
         if design.floor is not None:
             return floor_family(
-                scores[index],
+                walk.scores[index],
                 None,
                 floor=design.floor,
                 clusters=clusters,
@@ -297,7 +266,7 @@ def _figures(walk: Walk, scores: Floats, row: int, look: int, pass_alpha: float)
             )[0]
         return drop(
             design.reference[index],
-            scores[index],
+            walk.scores[index],
             clusters=clusters,
             margin=design.margin,
             alpha=level,
