@@ -96,7 +96,7 @@ def samples_for(
         SettingError: A setting lies outside its range.
     """
     _check(drop, churn, margin, level)
-    asked = check_level("power", power)
+    asked = _check_power(power)
     if drop <= margin:
         return None
     start = normal_size(churn + drop - drop**2, drop - margin, level, asked)
@@ -124,7 +124,7 @@ def pass_size(
         SettingError: A setting lies outside its range.
     """
     _check(0.0, churn, margin, level)
-    asked = check_level("power", power)
+    asked = _check_power(power)
     if margin == 0.0:
         return None
     start = max(math.log(level) / math.log1p(-margin), normal_size(churn, margin, level, asked))
@@ -168,6 +168,15 @@ def _check(drop: float, churn: float, margin: float, level: float) -> None:
             f"drop is {drop:g}, but must lie between 0 and {1.0 - churn:g}: it is the share of "
             f"samples lost beside a churn of {churn:g}"
         )
+
+
+def _check_power(value: float) -> float:
+    if not 0.0 < value < 1.0:
+        raise SettingError(
+            f"power is {value:g}, but must lie above 0 and below 1: it is the chance that a drop "
+            "worth catching is caught; 0.8 is usual"
+        )
+    return value
 
 
 def _whole(n: int) -> int:
