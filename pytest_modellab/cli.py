@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from pytest_modellab import __version__
-from pytest_modellab.commands import EXIT_USAGE, accept, history, plan, tasks
+from pytest_modellab.commands import EXIT_USAGE, accept, gate, history, plan, tasks
 from pytest_modellab.errors import BaselineMissing, ModellabError
 
-COMMANDS = (accept, history, plan, tasks)
+COMMANDS = (accept, gate, history, plan, tasks)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

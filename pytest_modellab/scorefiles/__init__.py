@@ -1,0 +1,78 @@
+"""Files of per-sample scores that somebody else's tool wrote: one file a format."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+from pytest_modellab.errors import ScoreFileError
+from pytest_modellab.scorefiles import (
+    baseline_file,
+    csv_file,
+    inspect_log,
+    jsonl,
+    lm_eval,
+    parquet,
+    source,
+)
+from pytest_modellab.scorefiles.rows import ScoreFile, Wanted, score_file
+from pytest_modellab.scorefiles.table import Table
+
+FORMATS = ".csv, .tsv, .jsonl, .parquet, .eval, .json, or a folder of lm-eval's samples_*.jsonl"
+
+
+def read(path: Path, wanted: Wanted) -> ScoreFile:
+    """Read per-sample scores in any format that is known.
+
+    Args:
+        path: a CSV, TSV, JSONL or Parquet file, an inspect log, an accepted baseline, or a folder
+            with samples of lm-evaluation-harness. Text may be gzipped (``.jsonl.gz``).
+        wanted: which columns hold what, and how scores are mapped.
+
+    Returns:
+        The scores in [0, 1], one row a sample.
+
+    Raises:
+        ScoreFileError: the file cannot be read as scores; the message names file, place and mend.
+        BaselineInvalid: a baseline file was edited or truncated.
+    """
+    if not path.is_dir():
+        content = source.read_bytes(path)
+        table = _table(path, content, wanted)
+        return score_file(path, table, wanted, ((str(path), hashlib.sha256(content).hexdigest()),))
+    tasks, notes = lm_eval.newest(path)
+    parts = [(task, read(file, wanted)) for task, file in tasks.items()]
+    kind = parts[0][1].kind
+    return ScoreFile(
+        path=str(path),
+        kind=f"{kind}, {len(parts)} tasks" if len(parts) > 1 else kind,
+        rows=tuple(
+            dataclasses.replace(
+                row,
+                id=f"{task}/{row.id}",
+                bucket=row.bucket if wanted.by or len(parts) == 1 else task,
+                cluster=None if row.cluster is None else f"{task}/{row.cluster}",
+            )
+            for task, part in parts
+            for row in part.rows
+        ),
+        sources=tuple(found for _, part in parts for found in part.sources),
+        notes=(*notes, *(f"{task}: {note}" for task, part in parts for note in part.notes)),
+    )
+
+
+def _table(path: Path, content: bytes, wanted: Wanted) -> Table:
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return csv_file.table(path, source.text(path, content), "," if suffix == ".csv" else "\t")
+    if suffix in (".jsonl", ".ndjson"):
+        records = jsonl.records(path, source.text(path, content))
+        return lm_eval.table(path, records, wanted.filter) or jsonl.table(records)
+    if suffix == ".parquet":
+        return parquet.table(path, content, wanted.named)
+    if suffix == ".eval" or (suffix == ".json" and inspect_log.is_json_log(content)):
+        return inspect_log.table(path)
+    if suffix == ".json":
+        return baseline_file.table(path, content)
+    raise ScoreFileError(f"{path}: unknown kind of file {suffix!r}; known are {FORMATS}")

@@ -1,0 +1,141 @@
+"""Logs of inspect_ai, read through its own library."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.errors import ScoreFileError
+from pytest_modellab.scorefiles.table import Table
+
+UNREAD = frozenset({"attachments", "events", "messages", "output", "store"})
+"""Parts of a sample that may be large and say nothing about its score."""
+
+_GRADES = frozenset({"C", "I", "P", "N"})
+_TRUTHS = frozenset({"yes", "no", "true", "false"})
+
+
+def is_json_log(content: bytes) -> bool:
+    """Tell whether a JSON file is a log in inspect's older format: it begins with these keys."""
+    start = content[:2000]
+    return b'"version"' in start and b'"status"' in start and b'"eval"' in start
+
+
+def table(path: Path) -> Table:
+    """Read a log.
+
+    A scorer's values are columns of the scorer's name; a scorer that returns several values has
+    them as ``scorer.value``. Grades become numbers by inspect's own ``value_to_float``.
+
+    Args:
+        path: an ``.eval`` file, or a log in JSON.
+
+    Returns:
+        One record a sample and epoch; a sample that failed has no scores.
+
+    Raises:
+        ScoreFileError: inspect_ai is not installed, or the log is damaged.
+    """
+    try:
+        from inspect_ai.log import read_eval_log, read_eval_log_samples
+        from inspect_ai.scorer import value_to_float
+    except ImportError as error:
+        raise ScoreFileError(
+            f"{path}: logs of inspect need inspect_ai: pip install 'pytest-modellab[inspect]'"
+        ) from error
+    try:
+        header = read_eval_log(str(path), header_only=True)
+        samples = list(
+            read_eval_log_samples(str(path), all_samples_required=False, exclude_fields=UNREAD)
+        )
+    # a damaged log ends in whatever zip, JSON or pydantic raise
+    except Exception as error:
+        raise ScoreFileError(
+            f"{path}: not a log that inspect_ai can read: {type(error).__name__}: {error}"
+        ) from error
+    to_float = value_to_float()
+    records = [
+        (
+            f"sample {sample.id!r}, epoch {sample.epoch}",
+            {
+                **_scores(path, sample, to_float),
+                "id": sample.id,
+                "content_hash": _content(sample),
+                "metadata": sample.metadata,
+            },
+        )
+        for sample in samples
+    ]
+    scorers = dict.fromkeys(name for sample in samples for name in _scorers(sample))
+    metadata = dict.fromkeys(f"metadata.{key}" for sample in samples for key in sample.metadata)
+    failed = sum(sample.error is not None for sample in samples)
+    notes = [
+        *([f"the log's status is {header.status!r}"] if header.status != "success" else []),
+        *([f"{failed} samples failed and have no score"] if failed else []),
+    ]
+    return Table(
+        kind=f"log of inspect_ai, task {header.eval.task}",
+        columns=("id", "content_hash", *scorers, *metadata),
+        records=records,
+        scores=tuple(scorers),
+        repeats=(header.eval.config.epochs or 1) > 1,
+        notes=tuple(notes),
+    )
+
+
+def _content(sample: Any) -> str:
+    """Hash of what was asked; messages get new ids in every run, so these stay out."""
+    asked = sample.input
+    if not isinstance(asked, str):
+        asked = [message.model_dump(mode="json", exclude={"id"}) for message in asked]
+    text = json.dumps([asked, sample.target, sample.choices], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _scorers(sample: Any) -> list[str]:
+    return [
+        name
+        for scorer, score in (sample.scores or {}).items()
+        for name in (
+            [f"{scorer}.{key}" for key in score.value]
+            if isinstance(score.value, dict)
+            else [scorer]
+        )
+    ]
+
+
+def _scores(path: Path, sample: Any, to_float: Callable[[Any], float]) -> Mapping[str, Any]:
+    if sample.error is not None:
+        return {}
+
+    def number(scorer: str, value: Any) -> float | None:
+        if value is None:
+            return None
+        if not _is_grade(value):  # to_float answers 0 to these, and unscored is not zero
+            raise ScoreFileError(
+                f"{path}: sample {sample.id!r}, epoch {sample.epoch}: {scorer}: "
+                f"{str(value)[:80]!r} is no grade that inspect turns into a number"
+            )
+        return to_float(value)
+
+    return {
+        scorer: {key: number(f"{scorer}.{key}", inner) for key, inner in score.value.items()}
+        if isinstance(score.value, dict)
+        else number(scorer, score.value)
+        for scorer, score in (sample.scores or {}).items()
+    }
+
+
+def _is_grade(value: Any) -> bool:
+    if not isinstance(value, str):
+        return isinstance(value, bool | int | float)
+    if value in _GRADES or value.lower() in _TRUTHS:
+        return True
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False

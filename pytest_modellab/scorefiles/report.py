@@ -1,0 +1,190 @@
+"""The verdict on two files of scores: for the terminal, as JSON, as Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from pytest_modellab import __version__
+from pytest_modellab.errors import ModellabError
+from pytest_modellab.reports.session import number, plural
+from pytest_modellab.reports.table import aligned, escape, figure_rows, markdown_table, visible
+from pytest_modellab.scorefiles.judge import Judged
+from pytest_modellab.scorefiles.matching import Matched, SamplesDiffer, some
+from pytest_modellab.scorefiles.rows import ScoreFile, Wanted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA = 1
+"""Version of the JSON's layout."""
+
+_STYLES = {"block": "bold red", "pass": "bold green", "inconclusive": "bold yellow"}
+
+
+def show(baseline: ScoreFile, candidate: ScoreFile, judged: Judged) -> None:
+    """Print the verdict, the figures, and what was read; plain text where piped."""
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    title = f"{judged.verdict.upper()}: {candidate.path} against {baseline.path}"
+    console.print(visible(title), style=_STYLES[judged.verdict])
+    for sentence in sentences(judged):
+        console.print(visible(sentence))
+    for head, rows in _tables(judged):
+        console.print()
+        _show_table(console, head, rows)
+    console.print()
+    for line in details(baseline, candidate, judged):
+        console.print(visible(line))
+
+
+def _show_table(console: Console, head: list[str], rows: list[list[str]]) -> None:
+    right = set(range(1, len(head) - 1))
+    if not console.is_terminal:
+        for line in aligned([head, *rows], right):
+            console.print(line)
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for i, name in enumerate(head):
+        table.add_column(name, justify="right" if i in right else "left")
+    for *cells, verdict in rows:
+        table.add_row(*map(Text, cells), Text(verdict, style=_STYLES[verdict]))
+    console.print(table, soft_wrap=False)
+
+
+def to_markdown(baseline: ScoreFile, candidate: ScoreFile, judged: Judged) -> str:
+    """The verdict for a pull request, with a line end at the end."""
+    title = f"{candidate.path} against {baseline.path}"
+    parts = [f"## Model gate: {judged.verdict.upper()}", "", escape(title), ""]
+    parts += [f"- {escape(sentence)}" for sentence in sentences(judged)]
+    for head, rows in _tables(judged):
+        cells = [[escape(cell) for cell in row] for row in rows]
+        parts += ["", *markdown_table([*map(escape, head)], cells, set(range(1, len(head) - 1)))]
+    parts += ["", *(f"- {escape(line)}" for line in details(baseline, candidate, judged))]
+    return "\n".join(parts) + "\n"
+
+
+def to_json(baseline: ScoreFile, candidate: ScoreFile, judged: Judged, wanted: Wanted) -> str:
+    """Every figure, every id that does not match, and the files' hashes."""
+    ids = judged.matched.ids
+    drop = dataclasses.asdict(judged.drop)
+    floor = [dataclasses.asdict(one) for one in judged.floor]
+    for figures in (drop["pooled"], *drop["buckets"], *floor):
+        for name in ("dropped", "missing"):
+            figures[name] = [ids[i] for i in figures[name]]
+    data = {
+        "verdict": judged.verdict,
+        "explanation": sentences(judged),
+        "rules": dataclasses.asdict(judged.rules),
+        "scale": {"low": wanted.low, "high": wanted.high, "lower": wanted.lower_is_better},
+        "drop": drop,
+        "floor": floor,
+        "matching": _matching(judged.matched),
+        "files": {"baseline": _file(baseline), "candidate": _file(candidate)},
+    }
+    return _dumps(data)
+
+
+def error_json(error: ModellabError) -> str:
+    """Why there is no verdict, with every id that does not match."""
+    data: dict[str, Any] = {"verdict": "error", "error": str(error)}
+    if isinstance(error, SamplesDiffer):
+        data["matching"] = _matching(error.matched)
+    return _dumps(data)
+
+
+def error_markdown(error: ModellabError) -> str:
+    """Why there is no verdict."""
+    return f"## Model gate: ERROR\n\n{escape(str(error))}\n"
+
+
+def sentences(judged: Judged) -> list[str]:
+    """What led to the verdict, one sentence a comparison."""
+    found = judged.drop.explain().split("\n") if judged.drop.verdict == judged.verdict else []
+    floor = [one for one in judged.floor if one.verdict == judged.verdict]
+    if floor:
+        found.append(min(floor, key=lambda one: one.p_adjusted).explain())
+    return found
+
+
+def details(baseline: ScoreFile, candidate: ScoreFile, judged: Judged) -> list[str]:
+    """How alpha was spent, what does not match, what was read, and what to do next."""
+    matched = judged.matched
+    lines = [_alpha_line(judged)]
+    if matched.content_checked:
+        lines.append(f"{plural(len(matched.ids), 'sample')} matched by id and content")
+    else:
+        lacking = " and ".join(
+            dict.fromkeys(file.path for file in (baseline, candidate) if not file.has_hashes)
+        )
+        lines.append(
+            f"{plural(len(matched.ids), 'sample')} matched by id alone: no content hash in "
+            f"{lacking} (--hash COLUMN names one)"
+        )
+    lines += [f"{len(ids)} {words}: {some(ids)}" for words, ids in matched.differences]
+    lines += [f"{f.path}: {f.kind}; {'; '.join(f.notes)}" for f in (baseline, candidate)]
+    return lines + _next(judged)
+
+
+def _alpha_line(judged: Judged) -> str:
+    parts = [f"{number(judged.drop.pooled.alpha)} on the mean drop"]
+    for what, figures in (("drop", judged.drop.buckets), ("floor", judged.floor)):
+        if figures:
+            share = number(figures[0].alpha)
+            parts.append(f"{share} on the {what} in {plural(len(figures), 'bucket')}")
+    return f"alpha {number(judged.rules.alpha)}: {', '.join(parts)}"
+
+
+def _next(judged: Judged) -> list[str]:
+    """What would settle an inconclusive verdict."""
+    if judged.verdict != "inconclusive":
+        return []
+    undecided = [one for one in judged.figures if one.verdict == "inconclusive"]
+    most = max(undecided, key=lambda one: (one.samples_needed or 0) - one.n)
+    if most.samples_needed is None:
+        return ["next: allow a larger drop, or add samples"]
+    others = f", the most of {len(undecided)} undecided comparisons" if len(undecided) > 1 else ""
+    return [
+        f"next: {most.name} has {most.n} samples and needs about {most.samples_needed} to be "
+        f"settled{others}"
+    ]
+
+
+def _tables(judged: Judged) -> list[tuple[list[str], list[list[str]]]]:
+    parts = ((judged.drop.pooled, *judged.drop.buckets), judged.floor)
+    found = [figure_rows(part) for part in parts if part]
+    return [(head, [[visible(cell) for cell in row] for row in rows]) for head, rows in found]
+
+
+def _matching(matched: Matched) -> dict[str, Any]:
+    return {
+        "samples": len(matched.ids),
+        "content_checked": matched.content_checked,
+        "only_baseline": matched.only_baseline,
+        "only_candidate": matched.only_candidate,
+        "changed": matched.changed,
+        "unscored_baseline": matched.unscored_baseline,
+        "unscored_candidate": matched.unscored_candidate,
+    }
+
+
+def _file(file: ScoreFile) -> dict[str, Any]:
+    return {
+        "path": file.path,
+        "kind": file.kind,
+        "samples": len(file.rows),
+        "notes": file.notes,
+        "sha256": dict(file.sources),
+    }
+
+
+def _dumps(data: dict[str, Any]) -> str:
+    data = {"schema": SCHEMA, "version": __version__, **data}
+    # ASCII, because an id may hold half a surrogate pair, which UTF-8 cannot say
+    return json.dumps(data, sort_keys=True, indent=1, allow_nan=False) + "\n"

@@ -1,0 +1,480 @@
+"""Files of every format, as users hand them in, and the text of every error."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from pytest_modellab import baselines, scorefiles
+from pytest_modellab.errors import ModellabError, ScoreFileError
+from pytest_modellab.records import RunRecord, TaskSet
+from pytest_modellab.scorefiles.rows import ScoreRow, Wanted
+
+DATA = Path(__file__).parents[2] / "data" / "scorefiles"
+COLORS = "samples_colors_2026-11-22T05-57-40.908561.jsonl"
+Write = Callable[[str, str | bytes], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a file: ``write(name, content)``."""
+
+    def write(name: str, content: str | bytes) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def scores(path: Path, **wanted: Any) -> dict[str, float | None]:
+    """Id to score."""
+    return {row.id: row.score for row in scorefiles.read(path, Wanted(**wanted)).rows}
+
+
+def message(path: Path, **wanted: Any) -> str:
+    """The error's message after the path."""
+    with pytest.raises(ModellabError) as caught:
+        scorefiles.read(path, Wanted(**wanted))
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    return text.removeprefix(f"{path}: ")
+
+
+# --- CSV -----------------------------------------------------------------------------------------
+
+
+def test_csv(write: Write) -> None:
+    content = 'id,score,level\na,1,easy\n"b,c",0.5,hard\n\nd,,hard\n'
+    path = write("a.csv", content)
+    file = scorefiles.read(path, Wanted(by=("level",)))
+    assert file.rows == (
+        ScoreRow("a", 1.0, "line 2", bucket="easy"),
+        ScoreRow("b,c", 0.5, "line 3", bucket="hard"),
+        ScoreRow("d", None, "line 5", bucket="hard"),
+    )
+    assert file.kind == "CSV"
+    assert file.notes == ("id from 'id', score from 'score'",)
+    assert file.sources == ((str(path), hashlib.sha256(content.encode()).hexdigest()),)
+
+
+def test_tab_separated_and_byte_order_mark_and_windows_line_ends(write: Write) -> None:
+    assert scores(write("a.tsv", b"\xef\xbb\xbfid\tscore\r\na\t1\r\nb\t0\r\n")) == {"a": 1, "b": 0}
+
+
+def test_usual_columns_are_found_and_named_ones_win(write: Write) -> None:
+    path = write("a.csv", "doc_id,acc,mine,other\n1,1,0,x\n")
+    assert scores(path) == {"1": 1.0}
+    assert scores(path, id=("key", "other"), score=("mine",)) == {"x": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "empty; hand in one score a sample"),
+        (" \n\n", "empty; hand in one score a sample"),
+        ("id,score\n", "holds no sample; hand in one score a sample"),
+        (
+            "id,score\na,1,2\n",
+            "line 2: 3 cells, but the header names 2 columns; quote a cell that holds ','",
+        ),
+        (
+            "id,score\na\n",
+            "line 2: 1 cells, but the header names 2 columns; quote a cell that holds ','",
+        ),
+        ("id,score,id\n", "line 1: columns 1 and 3 are both named 'id'; rename one"),
+        (
+            'id,score\n"a"b,1\n',
+            "line 2: malformed CSV: ',' expected after '\"'; quote cells that hold quotes or line "
+            "ends, and leave columns of very long text out",
+        ),
+        ("id,score\n,1\n", "line 2: id: the sample has no id"),
+        (
+            "id,score\na,good\n",
+            "line 2: sample 'a': score: 'good' is not a number; write 0.71, true or false, or "
+            "leave it empty where the score is missing",
+        ),
+        (
+            "id,score\na,1\nb,71\n",
+            "line 3: sample 'b': score: 71 lies outside [0, 1]; say which range the metric has, "
+            "for percent: --range 0 100",
+        ),
+        (
+            "id,score\na,inf\n",
+            "line 2: sample 'a': score: inf lies outside [0, 1]; say which range the metric has, "
+            "for percent: --range 0 100",
+        ),
+        (
+            "id,score\na,1\nb,1\na,0\n",
+            "1 ids stand on several lines: 'a' (line 2, line 4). Ids must be unique; if these are "
+            "repeated runs of one sample: --repeats mean",
+        ),
+        ("name,score\na,1\n", "which column holds the id? Name it: --id NAME. Known: name, score"),
+        (
+            "id,points\na,1\n",
+            "which column holds the score? Name it: --score NAME. Known: id, points",
+        ),
+    ],
+)
+def test_csv_errors(write: Write, content: str, expected: str) -> None:
+    assert message(write("a.csv", content)) == expected
+
+
+def test_unknown_columns_come_with_near_misses(write: Write) -> None:
+    path = write("a.csv", "id,score,level\na,1,\n")
+    hint = "did you mean 'level'? Known: id, level, score"
+    assert message(path, by=("levl",)) == f"--by: no column 'levl'; {hint}"
+    assert message(path, cluster="levl") == f"--cluster: no column 'levl'; {hint}"
+    assert message(path, hash=("levl",)) == f"--hash: no column 'levl'; {hint}"
+    assert message(path, id=("levl",)) == f"--id: no column 'levl'; {hint}"
+    assert message(path, score=("levl", "x")) == f"--score: no column 'levl' or 'x'; {hint}"
+    assert message(path, by=("level",)) == (
+        "line 2: sample 'a': level: empty, so the sample has no bucket"
+    )
+
+
+def test_what_is_no_file_of_scores(write: Write, tmp_path: Path) -> None:
+    assert message(tmp_path / "no.csv") == "cannot be read: No such file or directory"
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
+    assert message(write("big.parquet", pointer)) == (
+        "a Git LFS pointer, not the file itself; fetch it: git lfs pull --include big.parquet"
+    )
+    assert message(write("a.xlsx", "x")) == (
+        "unknown kind of file '.xlsx'; known are .csv, .tsv, .jsonl, .parquet, .eval, .json, or a "
+        "folder of lm-eval's samples_*.jsonl"
+    )
+    assert message(write("a.csv", "id,score\na,1\né,1\n".encode("latin-1"))) == (
+        "line 3: not UTF-8 (invalid continuation byte, byte 13); save the file as UTF-8 text"
+    )
+    assert message(write("b.csv", "id,score\na\0,1\n")) == (
+        "line 2: holds a zero byte, so this is no text file"
+    )
+
+
+# --- JSON lines ----------------------------------------------------------------------------------
+
+
+def test_json_lines(write: Write) -> None:
+    lines = [
+        {"id": 7, "score": True, "doc": {"subject": "law"}},
+        {"id": "b", "score": "0.25", "doc": {"subject": 3.0}},
+        {"id": 2.0, "score": None, "doc": {"subject": False}},
+        {"id": "c", "doc": {"subject": "law"}},
+        {"id": "d", "score": float("nan"), "doc": {"subject": "law"}},
+    ]
+    text = "\n".join(map(json.dumps, lines))
+    expected = {"7": 1.0, "b": 0.25, "2": None, "c": None, "d": None}
+    assert scores(write("a.jsonl", text)) == expected
+    assert scores(write("a.jsonl.gz", gzip.compress(text.encode()))) == expected
+    file = scorefiles.read(write("a.ndjson", text), Wanted(by=("doc.subject",)))
+    assert [row.bucket for row in file.rows] == ["law", "3", "False", "law", "law"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"id": 1,}', "line 1, column 10: malformed JSON: Illegal trailing comma"),
+        ("\n[1]", "line 2: holds list, expected a JSON object with the sample's id and score"),
+        ('{"id": "a", "score": [1]}', "line 1: sample 'a': score: holds list, but one number"),
+        ('{"id": ["a"], "score": 1}', "line 1: id: holds list, expected text or a number"),
+        ('{"score": 1, "id": null}', "line 1: id: the sample has no id"),
+        ('{"id": 1, "score": 1' + "0" * 400 + "}", "line 1: sample '1': score: inf lies outside"),
+        ('{"id": 1, "score": 1' + "0" * 5000 + "}", "line 1: malformed JSON: Exceeds the limit"),
+        ("[" * 100_000, "line 1: malformed JSON: maximum recursion depth"),
+    ],
+)
+def test_json_lines_errors(write: Write, content: str, expected: str) -> None:
+    found = message(write("a.jsonl", content))
+    # Python 3.11 words a trailing comma otherwise
+    other = "line 1, column 10: malformed JSON: Expecting property name enclosed in double quotes"
+    assert found.startswith(expected) or ("trailing comma" in expected and found == other)
+
+
+def test_broken_gzip(write: Write) -> None:
+    whole = gzip.compress(b'{"id": 1, "score": 1}\n' * 99)
+    found = message(write("a.jsonl.gz", whole[:-9]))
+    assert found.startswith("malformed or truncated gzip: ")
+    assert message(write("b.jsonl.gz", b"x")).startswith("malformed or truncated gzip: ")
+    assert message(write("c.csv.gz", gzip.compress(b""))) == "empty; hand in one score a sample"
+
+
+# --- lm-evaluation-harness -----------------------------------------------------------------------
+
+
+def test_samples_of_lm_eval() -> None:
+    path = DATA / "lm_eval_base" / "base" / COLORS
+    file = scorefiles.read(path, Wanted(by=("doc.subject",)))
+    assert file.kind == "samples of lm-evaluation-harness"
+    assert [row.id for row in file.rows] == [str(i) for i in range(8)]
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row.score for row in file.rows] == [line["acc"] for line in lines]
+    assert [row.bucket for row in file.rows] == [line["doc"]["subject"] for line in lines]
+    assert file.rows[0].hash == " ".join(
+        lines[0][f"{what}_hash"] for what in ("doc", "prompt", "target")
+    )
+    assert file.notes == (
+        "id from 'doc_id', score from 'acc', content from 'doc_hash', 'prompt_hash', 'target_hash'",
+    )
+    norm = scores(path, score=("acc_norm",))
+    assert list(norm.values()) == [line["acc_norm"] for line in lines]
+    assert message(path, score=("acc_nrom",)) == (
+        "--score: no column 'acc_nrom'; did you mean 'acc_norm'? Known: acc, acc_norm"
+    )
+
+
+def test_folder_of_lm_eval() -> None:
+    file = scorefiles.read(DATA / "lm_eval_base", Wanted(filter="strict-match"))
+    assert file.kind == "samples of lm-evaluation-harness, 2 tasks"
+    assert [row.id for row in file.rows] == [
+        *(f"colors/{i}" for i in range(8)),
+        *(f"sums/{i}" for i in range(3)),
+    ]
+    assert [row.bucket for row in file.rows] == ["colors"] * 8 + ["sums"] * 3
+    assert len(file.sources) == 2
+    assert "sums: filter 'strict-match'" in file.notes
+
+
+def test_filters_must_be_named_where_there_are_several() -> None:
+    folder = DATA / "lm_eval_base"
+    path = next(folder.glob("*/samples_sums*"))
+    assert message(path) == (
+        "scored under 2 filters; name one: --filter flexible-extract (or strict-match)"
+    )
+    assert message(path, filter="strict") == (
+        "--filter: unknown filter 'strict'; did you mean 'strict-match'? Known: flexible-extract, "
+        "strict-match"
+    )
+
+
+def test_newest_file_of_a_task_is_taken(write: Write, tmp_path: Path) -> None:
+    text = (DATA / "lm_eval_base" / "base" / COLORS).read_text()
+    older, newer = text.replace('"acc": 0.0', '"acc": 1.0'), text
+    write("samples_colors_2026-01-09T00-00-00.5.jsonl", older)
+    write("samples_colors_2026-01-10T00-00-00.1.jsonl", newer)
+    file = scorefiles.read(tmp_path, Wanted())
+    assert file.notes[0] == (
+        "colors: samples_colors_2026-01-10T00-00-00.1.jsonl is the newest of 2 files"
+    )
+    assert [row.score for row in file.rows][:2] == [0.0, 0.0]
+    assert {row.bucket for row in file.rows} == {None}
+
+
+def test_folders_without_or_with_too_many_samples(write: Write, tmp_path: Path) -> None:
+    assert message(tmp_path) == (
+        "a folder without samples_*.jsonl; name a file, or make lm-evaluation-harness write "
+        "samples: lm_eval run … --log_samples --output_path FOLDER"
+    )
+    write("one/samples_a_2026-01-09T00-00-00.5.jsonl", "{}")
+    write("two/samples_a_2026-01-09T00-00-00.5.jsonl", "{}")
+    assert message(tmp_path) == (
+        f"holds results of 2 models; name one of them: {tmp_path}/one, {tmp_path}/two"
+    )
+
+
+# --- Parquet -------------------------------------------------------------------------------------
+
+
+def test_parquet(write: Write, tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    table = pa.table(
+        {
+            "id": [1, 2, 3, 4],
+            "score": [1.0, None, float("nan"), 0.25],
+            "right": [True, False, None, True],
+            "level": pa.array(["easy", "hard", "easy", "hard"]).dictionary_encode(),
+            "doc": [{"subject": "law"}, {"subject": "art"}, {"subject": "law"}, {"subject": "art"}],
+            "output": [b"never", b"read", b"", b""],
+        }
+    )
+    pq.write_table(table, path)
+    assert scores(path) == {"1": 1.0, "2": None, "3": None, "4": 0.25}
+    assert scores(path, score=("right",)) == {"1": 1.0, "2": 0.0, "3": None, "4": 1.0}
+    for column, expected in (
+        ("level", ["easy", "hard", "easy", "hard"]),
+        ("doc.subject", ["law", "art", "law", "art"]),
+    ):
+        rows = scorefiles.read(path, Wanted(by=(column,))).rows
+        assert [row.bucket for row in rows] == expected
+        assert rows[3].where == "row 4"
+    assert message(path, score=("output",)) == (
+        "row 1: sample '1': output: holds bytes, but one number a sample is needed; choose another "
+        "column: --score NAME"
+    )
+    assert message(path, score=("points",)) == (
+        "--score: no column 'points'; Known: doc, id, level, output, right, score"
+    )
+    content = path.read_bytes()
+    assert message(write("cut.parquet", content[:-20])).startswith("malformed or truncated Parquet")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2000), st.binary(min_size=1, max_size=4))
+def test_damaged_parquet_is_a_message(write: Write, at: int, noise: bytes) -> None:
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"id": ["a", "b"], "score": [0.0, 1.0]}), sink)
+    content = bytearray(sink.getvalue().to_pybytes())
+    at %= len(content)
+    content[at : at + len(noise)] = noise
+    check_rows_or_message(write("a.parquet", bytes(content)))
+
+
+# --- inspect_ai ----------------------------------------------------------------------------------
+
+
+def test_log_of_inspect() -> None:
+    pytest.importorskip("inspect_ai")
+    file = scorefiles.read(
+        DATA / "inspect_base.eval", Wanted(score=("match",), by=("metadata.level",))
+    )
+    assert file.kind == "log of inspect_ai, task doubling"
+    assert [(row.id, row.score, row.bucket) for row in file.rows] == [
+        ("d0", 1.0, "easy"),
+        ("d1", 1.0, "easy"),
+        ("d2", 1.0, "hard"),
+        ("d3", 0.0, "hard"),
+    ]
+    assert file.notes == (
+        "id from 'id', score from 'match', content from 'content_hash'",
+        "8 rows averaged to 4 samples",
+    )
+    candidate = scorefiles.read(DATA / "inspect_candidate.eval", Wanted(score=("pair.right",)))
+    # d1 failed in both epochs, d2 was right in one of two
+    assert {row.id: row.score for row in candidate.rows} == {
+        "d0": 1.0,
+        "d1": None,
+        "d2": 0.5,
+        "d3": 0.0,
+    }
+    assert candidate.notes[0] == "2 samples failed and have no score"
+    assert [row.hash for row in candidate.rows] == [row.hash for row in file.rows]
+
+
+def test_errors_of_inspect(write: Write) -> None:
+    pytest.importorskip("inspect_ai")
+    path = DATA / "inspect_base.eval"
+    assert message(path) == (
+        "which column holds the score? Name it: --score NAME. Known: match, pair.brief, pair.right"
+    )
+    assert message(path, score=("macth",)) == (
+        "--score: no column 'macth'; did you mean 'match'? Known: match, pair.brief, pair.right"
+    )
+    for content in (b"hello", path.read_bytes()[:4000]):
+        assert message(write("a.eval", content)).startswith("not a log that inspect_ai can read: ")
+
+
+def test_inspect_says_what_to_install(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "inspect_ai.log", None)
+    assert message(write("a.eval", b"x")) == (
+        "logs of inspect need inspect_ai: pip install 'pytest-modellab[inspect]'"
+    )
+
+
+# --- baselines -----------------------------------------------------------------------------------
+
+
+def test_baseline(
+    record: Callable[..., RunRecord],
+    make_tasks: Callable[..., TaskSet],
+    sample: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    run = record(make_tasks([sample(i) for i in range(3)]), [1.0, None, 0.5])
+    path = tmp_path / "plain.json"
+    baselines.write(path, baselines.Baseline(run))
+    file = scorefiles.read(path, Wanted())
+    assert file.kind == "baseline of 'plain' on tiny 1"
+    assert [(row.id, row.score, row.hash) for row in file.rows] == [
+        (s.id, s.score, s.hash) for s in run.samples
+    ]
+    path.write_text(path.read_text().replace('"score":0.5', '"score":1.0'))
+    assert message(path).startswith("digest: the content does not match it")
+
+
+def test_other_json(write: Write) -> None:
+    assert message(write("results.json", '{"results": {}}')) == (
+        "neither a baseline of pytest-modellab nor a log of inspect; per-sample scores of "
+        "lm-evaluation-harness are in samples_*.jsonl (--log_samples), other tools' belong into "
+        "JSON lines (.jsonl)"
+    )
+
+
+# --- any bytes -----------------------------------------------------------------------------------
+
+
+def check_rows_or_message(path: Path) -> None:
+    """Any other exception fails the test that calls this."""
+    try:
+        file = scorefiles.read(path, Wanted())
+    except ModellabError as error:
+        refusal = str(error)
+    else:
+        refusal = ""
+    if refusal:
+        assert refusal.startswith(f"{path}: ")
+        return
+    assert file.rows
+    assert len({row.id for row in file.rows}) == len(file.rows)
+    assert all(row.score is None or 0.0 <= row.score <= 1.0 for row in file.rows)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["a.csv", "a.tsv", "a.jsonl", "a.jsonl.gz", "a.json", "a.parquet"]),
+    st.binary(max_size=200)
+    | st.text("id,score\n\"'01ax{}[]: \t", max_size=80).map(lambda t: f"id,score\n{t}".encode())
+    | st.lists(
+        st.dictionaries(
+            st.sampled_from(["id", "score", "doc_id", "resps", "filter", "metrics", "acc", "hash"]),
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats()
+            | st.text()
+            | st.lists(st.text(max_size=3), max_size=2)
+            | st.dictionaries(st.text(max_size=3), st.integers(), max_size=1),
+        ),
+        max_size=4,
+    ).map(lambda rows: "\n".join(map(json.dumps, rows)).encode()),
+)
+@example("a.jsonl", b'{"id": "\\ud800", "score": 1}')
+@example("a.jsonl", b'{"id": 1, "score": "' + b"9" * 5000 + b'"}')
+def test_any_bytes_are_rows_or_a_message(write: Write, name: str, content: bytes) -> None:
+    check_rows_or_message(write(name, content))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+        st.none() | st.floats(0, 1),
+        min_size=1,
+    )
+)
+def test_a_written_table_reads_back_equal(write: Write, table: dict[str, float | None]) -> None:
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["id", "score"])
+    writer.writerows((id_, "" if score is None else repr(score)) for id_, score in table.items())
+    assert scores(write("a.csv", text.getvalue())) == table
+    lines = (json.dumps({"id": id_, "score": score}) for id_, score in table.items())
+    assert scores(write("a.jsonl", "\n".join(lines))) == table
+
+
+def test_errors_are_modellab_errors() -> None:
+    assert issubclass(ScoreFileError, ModellabError)
