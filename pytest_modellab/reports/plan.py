@@ -76,11 +76,12 @@ def duration(seconds: float) -> str:
 def _summary(plan: Plan, word: str, usd_per_hour: float | None) -> list[str]:
     question = plan.question
     worst, best = (find(plan.one_falls, key=plan.one_falls.__getitem__) for find in (min, max))
+    low, high = _chance(plan.one_falls[worst]), _chance(plan.one_falls[best])
+    alone = low if low == high else f"{low} ({worst}) to {high} ({best})"
     lines = [
         "",
         f"power of the run, a lower bound: {_chance(plan.all_fall)} if every {word} falls by "
-        f"{question.drop:g}; {_chance(plan.one_falls[worst])} ({worst}) to "
-        f"{_chance(plan.one_falls[best])} ({best}) if one alone does",
+        f"{question.drop:g}; {alone} if one alone does",
     ]
     if plan.add is None:
         lines.append(

@@ -161,7 +161,12 @@ def test_sizes_alone(plan: Plan) -> None:
     assert "460 samples in 2 buckets" in text
     assert row(text, "1")[7] == "0"
     assert f"{gate.power(60, 0.1, churn=0.02, level=0.0125, in_family=True):.2f}" in row(text, "2")
-    assert "nothing, every bucket notices it" in plan("--sizes", "400,400", "--drop", "0.2")
+    assert " (2) to " in text
+    even = plan("--sizes", "400,400", "--drop", "0.2")
+    assert "nothing, every bucket notices it" in even
+    assert (
+        "power of the run, a lower bound: >.99 if every bucket falls by 0.2; >.99 if one alone does"
+    ) in even
 
 
 def test_what_to_keep_is_written(plan: Plan, accepted: RunRecord, words: TaskSet) -> None:
