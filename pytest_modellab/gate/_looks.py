@@ -35,7 +35,7 @@ class Design:
         buckets: Row of each sample.
         names: The rows' names, sorted.
         labels: Cluster number of each sample, or None.
-        looks: Number of stages.
+        looks: Number of stages, up to the last that has a sample with a reference.
         fractions: Share of each row's samples, those without a baseline left out, that is in
             after each look.
         margin: The drop allowed.
@@ -76,7 +76,7 @@ class Design:
         else:
             stage = check_stages(stages, size, labels)
         known = ~np.isnan(reference)
-        number = int(stage.max()) + 1
+        number = int(stage[known].max()) + 1
         counts = np.zeros((len(names), number))
         np.add.at(counts, (codes[known], stage[known]), 1.0)
         if not counts.any(axis=1).all():
@@ -187,6 +187,8 @@ class Walk:
         limit = validate.check_max_missing(max_missing) * np.count_nonzero(known)
         while True:
             self.at += 1
+            if not (self.design.stages[known] == self.at - 1).any():
+                continue
             self.scores = validate.scores(
                 "candidate_scores", answers(self.at) if callable(answers) else answers
             )

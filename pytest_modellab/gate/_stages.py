@@ -89,12 +89,8 @@ def check_stages(stages: npt.ArrayLike, size: int, labels: Ints | None) -> Ints:
             f"stages has shape {found.shape}, but there are {size} samples: give every sample one"
         )
     whole = found.astype(np.int64)
-    if not np.array_equal(whole, found) or not np.array_equal(
-        np.unique(whole), np.arange(whole.max() + 1)
-    ):
-        raise validate.SettingError(
-            "stages must be whole numbers from 0 with none left out: use cut_stages"
-        )
+    if not np.array_equal(whole, found) or whole.min() < 0:
+        raise validate.SettingError("stages must be whole numbers from 0: use cut_stages")
     if labels is not None:
         first = np.full(int(labels.max()) + 1, -1)
         first[labels] = whole

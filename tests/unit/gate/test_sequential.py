@@ -269,6 +269,21 @@ def test_no_more_is_asked_for_than_is_needed() -> None:
     assert result == sequential_drop([1.0] * 500, [1.0] * 500, margin=0.05, stages=stages)
 
 
+def test_a_stage_without_samples_is_passed_over() -> None:
+    asked = []
+
+    def answers(look: int) -> list[float]:
+        asked.append(look)
+        return [1.0] * 40
+
+    stages = [1 + 2 * (i // 20) for i in range(40)]
+    result = sequential_drop([1.0] * 40, answers, margin=0.02, stages=stages)
+    assert (asked, result.look, result.looks, result.used) == ([2, 4], 4, 4, 40)
+    before = [math.nan] * 10 + [1.0] * 20 + [math.nan] * 10
+    result = sequential_drop(before, [1.0] * 40, stages=[i // 10 for i in range(40)])
+    assert (result.verdict, result.look, result.looks, result.used) == ("inconclusive", 3, 3, 30)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(30)))
 def test_the_order_of_the_samples_is_nothing(order: list[int]) -> None:
@@ -317,7 +332,7 @@ def test_clusters_stay_whole_and_count() -> None:
         (lambda: sequential_drop([], []), EmptyError, "there are no samples to compare"),
         (lambda: sequential_drop([math.nan], [1.0]), EmptyError, "all 1 baseline scores are"),
         (lambda: sequential_drop([1.0], [1.0, 0.0]), LengthError, "candidate_scores has 2 entries"),
-        (lambda: sequential_drop([1.0], [1.0], stages=[1]), SettingError, "use cut_stages"),
+        (lambda: sequential_drop([1.0], [1.0], stages=[0.5]), SettingError, "use cut_stages"),
         (lambda: sequential_drop([1.0], [1.0], stages=[0, 0]), LengthError, "stages has shape"),
         (
             lambda: sequential_family([1.0, math.nan], [1.0, 1.0], ["a", "b"]),
