@@ -10,7 +10,7 @@ import pytest
 
 from pytest_modellab.gate import drop
 from pytest_modellab.gate._rows import Rows, collapse
-from pytest_modellab.gate.single import block_p, block_p_at, pass_p
+from pytest_modellab.gate.single import block_p, block_p_at, drop_high, pass_p
 from pytest_modellab.gate.validate import UNIT
 
 
@@ -105,6 +105,16 @@ def test_bounds_are_where_the_p_values_equal_their_levels() -> None:
     assert low == pytest.approx(0.03, rel=1e-5)
     assert high == pytest.approx(0.1, rel=1e-5)
     assert found.drop_low < found.drop < found.drop_high
+
+
+@pytest.mark.parametrize("level", [0.2, 0.03125, 0.01, 1e-4])
+@pytest.mark.parametrize("scores", [[0.0, 0.5], [0.0, 1.0], [0.2, 0.2, 0.5], [0.0] * 6 + [0.2]])
+def test_bounds_are_found_where_p_falls_to_zero(scores: list[float], level: float) -> None:
+    """Against a floor of 0.5 no p_pass is above 0 once the margin passes it."""
+    part, worst = rows([score - 0.5 for score in scores]), np.array([-0.5])
+    high = drop_high(part, np.array([level]), worst)
+    step = np.array([1e-7])
+    assert pass_p(part, high - step, worst) >= level >= pass_p(part, high + step, worst)
 
 
 @pytest.mark.parametrize("seed", range(30))
