@@ -5,8 +5,10 @@ Numpy and scipy only; usable without pytest. The rules are in docs/gate.md.
 
 from pytest_modellab.gate._spending import nominal_levels
 from pytest_modellab.gate._stages import cut_stages
+from pytest_modellab.gate.bounds import drop_bounds, score_bounds
 from pytest_modellab.gate.churn import Churn, abnormal, churn
 from pytest_modellab.gate.compare import compare, decide, drop, drop_family
+from pytest_modellab.gate.family import split_alpha, weighted_holm
 from pytest_modellab.gate.floor import floor_family
 from pytest_modellab.gate.forgetting import Forgetting, forgetting_family
 from pytest_modellab.gate.planner import (
@@ -64,6 +66,7 @@ __all__ = [
     "decide",
     "detectable_drop",
     "drop",
+    "drop_bounds",
     "drop_family",
     "effective_size",
     "floor_family",
@@ -73,7 +76,10 @@ __all__ = [
     "pass_size",
     "power",
     "samples_for",
+    "score_bounds",
     "sequential_drop",
     "sequential_family",
     "sequential_floor",
+    "split_alpha",
+    "weighted_holm",
 ]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
+import numpy.typing as npt
 from scipy.special import gammaln
 
+from pytest_modellab.gate import validate
 from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
 
 _SLACK = 1.0 + 1e-9  # a p-value is never above itself, whatever the last bits say
@@ -20,11 +25,68 @@ def holm(p: Floats) -> Floats:
         Adjusted p-values in the order given. They may exceed 1, so that
         p / adjusted is always the share of the level that a comparison gets.
     """
-    order = np.argsort(p, kind="stable")
-    factors = np.arange(p.size, 0, -1, dtype=np.float64)
+    return _step_down(p, np.ones_like(p))
+
+
+def weighted_holm(p: npt.ArrayLike, weights: npt.ArrayLike) -> list[float]:
+    """Step-down weighted Bonferroni (Holm 1979, Scandinavian Journal of Statistics 6:65).
+
+    Args:
+        p: One p-value an assertion, in [0, 1].
+        weights: How much of the risk each gets, above 0; only their ratios count.
+
+    Returns:
+        Adjusted p-values in the order given, at most 1: an assertion blocks
+        where its own is at most alpha.
+
+    Raises:
+        GateInputError: A p-value or weight lies outside its range.
+    """
+    values, shares = np.asarray(p, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    validate.same_shape("weights", shares, "p", values)
+    if not ((values >= 0.0) & (values <= 1.0)).all():
+        raise validate.SettingError(f"p is {values.tolist()}, but must lie between 0 and 1")
+    for weight in shares.tolist():
+        _check_weight("an assertion", weight)
+    return [min(float(one), 1.0) for one in _step_down(values, shares)]
+
+
+def _step_down(p: Floats, weights: Floats) -> Floats:
+    order = np.argsort(p / weights, kind="stable")
+    left = np.cumsum(weights[order][::-1])[::-1]  # of this and all later ones
     out = np.empty(p.size)
-    out[order] = np.maximum.accumulate(p[order] * factors)
+    out[order] = np.maximum.accumulate(p[order] * (left / weights[order]))
     return out
+
+
+def split_alpha(alpha: float, weights: Mapping[str, float]) -> dict[str, float]:
+    """Divide a run's risk of a false block among its assertions, by weight.
+
+    Judging each at its own share keeps the risk of any false block at alpha
+    (Bonferroni) and needs no other assertion's p-value; `weighted_holm`, which
+    does, blocks a run in exactly the same cases.
+
+    Args:
+        alpha: The risk of the run, in (0, 1).
+        weights: How much of it each assertion gets, above 0; only their ratios count.
+
+    Returns:
+        The shares under the names given; their sum is alpha, up to rounding.
+
+    Raises:
+        GateInputError: Alpha or a weight lies outside its range, or there are none.
+    """
+    alpha = validate.check_level("alpha", alpha)
+    if not weights:
+        raise validate.EmptyError("there are no assertions to divide alpha among")
+    total = math.fsum(_check_weight(repr(name), weight) for name, weight in weights.items())
+    return {name: alpha * weight / total for name, weight in weights.items()}
+
+
+def _check_weight(name: str, weight: float) -> float:
+    if not 0.0 < weight < math.inf:
+        raise validate.SettingError(f"the weight of {name} is {weight:g}, but must lie above 0")
+    return weight
 
 
 def discrete_minp(p: Floats, discordant: Ints, binary: Bools, least: Floats) -> Floats:

@@ -128,6 +128,16 @@ def check_level(name: str, value: float) -> float:
     return number
 
 
+def check_confidence(value: float) -> float:
+    """`value` as a float, or SettingError unless it lies in (0, 1)."""
+    number = _number("confidence", value)
+    if not 0.0 < number < 1.0:
+        raise SettingError(
+            f"confidence is {number:g}, but must lie above 0 and below 1; 0.95 is usual"
+        )
+    return number
+
+
 def check_margin(name: str, value: float) -> float:
     """`value` as a float, or SettingError unless it lies in [0, 1)."""
     number = _number(name, value)

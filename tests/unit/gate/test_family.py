@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_modellab.gate import combine, compare, decide, drop, drop_family
+from pytest_modellab.gate import (
+    EmptyError,
+    LengthError,
+    SettingError,
+    combine,
+    compare,
+    decide,
+    drop,
+    drop_family,
+    split_alpha,
+    weighted_holm,
+)
 from pytest_modellab.gate.family import attainable, discrete_minp, holm
 
 
@@ -19,6 +32,71 @@ def test_holm_is_statsmodels(p: list[float]) -> None:
     multitest = pytest.importorskip("statsmodels.stats.multitest")
     expected = multitest.multipletests(p, method="holm")[1]
     assert np.minimum(holm(np.array(p)), 1.0).tolist() == pytest.approx(expected.tolist())
+    assert weighted_holm(p, [0.3] * len(p)) == pytest.approx(expected.tolist())
+
+
+P_AND_WEIGHT = st.tuples(st.floats(0.0, 1.0), st.floats(0.01, 100.0))
+
+
+@given(st.lists(P_AND_WEIGHT, min_size=1, max_size=6))
+def test_weighted_holm_is_closed_weighted_bonferroni(pairs: list[tuple[float, float]]) -> None:
+    """An adjusted p is the largest over all sets of assertions that hold this one."""
+    p, weights = zip(*pairs, strict=True)
+    every = range(len(pairs))
+    expected = [0.0] * len(pairs)
+    for size in range(1, len(pairs) + 1):
+        for chosen in itertools.combinations(every, size):
+            total = sum(weights[i] for i in chosen)
+            least = min(p[i] * total / weights[i] for i in chosen)
+            for i in chosen:
+                expected[i] = max(expected[i], min(least, 1.0))
+    assert weighted_holm(p, weights) == pytest.approx(expected, rel=1e-9)
+
+
+@given(st.lists(P_AND_WEIGHT, min_size=1, max_size=8), st.floats(0.001, 0.2))
+def test_the_split_blocks_the_runs_that_weighted_holm_blocks(
+    pairs: list[tuple[float, float]], alpha: float
+) -> None:
+    p, weights = zip(*pairs, strict=True)
+    shares = split_alpha(alpha, {str(i): weight for i, weight in enumerate(weights)})
+    nearest = min(one / shares[str(i)] for i, one in enumerate(p))
+    if abs(nearest - 1.0) > 1e-9:
+        assert (nearest < 1.0) == (min(weighted_holm(p, weights)) < alpha)
+
+
+WEIGHTS = st.dictionaries(st.text(), st.floats(1e-6, 1e6), min_size=1, max_size=40)
+
+
+@given(WEIGHTS, st.floats(1e-6, 0.999), st.randoms(use_true_random=False))
+def test_shares_sum_to_alpha(weights: dict[str, float], alpha: float, random: Any) -> None:
+    shares = split_alpha(alpha, weights)
+    assert list(shares) == list(weights)
+    assert all(share > 0.0 for share in shares.values())
+    assert math.fsum(shares.values()) == pytest.approx(alpha, rel=1e-14)
+    for one, other in itertools.pairwise(weights):
+        assert (weights[one] <= weights[other]) == (shares[one] <= shares[other]) or (
+            shares[one] == shares[other]
+        )
+    names = list(weights)
+    random.shuffle(names)
+    assert split_alpha(alpha, {name: weights[name] for name in names}) == shares
+    equal = split_alpha(alpha, dict.fromkeys(weights, 3.0))
+    assert set(equal.values()) == {alpha * 3.0 / (3.0 * len(weights))}
+
+
+def test_settings_of_splits() -> None:
+    with pytest.raises(SettingError, match="the weight of 'a' is 0, but must lie above 0"):
+        split_alpha(0.05, {"a": 0.0})
+    with pytest.raises(SettingError, match="alpha is 1, but must lie above 0 and below 1"):
+        split_alpha(1.0, {"a": 1.0})
+    with pytest.raises(EmptyError, match="there are no assertions to divide alpha among"):
+        split_alpha(0.05, {})
+    with pytest.raises(SettingError, match=r"p is \[nan\], but must lie between 0 and 1"):
+        weighted_holm([math.nan], [1.0])
+    with pytest.raises(SettingError, match="the weight of an assertion is inf, but"):
+        weighted_holm([0.1], [math.inf])
+    with pytest.raises(LengthError, match=r"weights has shape \(1,\), p \(2,\): both must hold"):
+        weighted_holm([0.1, 0.2], [1.0])
 
 
 def enumerated(total: int, t: float) -> float:
