@@ -239,11 +239,13 @@ def _row(
 def _label(record: Mapping[str, Any], name: str) -> str | None:
     """A value as text, None where missing; 7, 7.0 and "7" are the same label."""
     value = lookup(record, name)
-    if value is ABSENT or value is None or value == "" or value != value:
+    if isinstance(value, str):
+        return value or None
+    if value is ABSENT or value is None or value != value:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
+    if isinstance(value, Mapping | Sequence):
         raise ValueError(f"{name}: holds {type(value).__name__}, expected text or a number")
     try:
         return str(value)

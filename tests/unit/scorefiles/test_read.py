@@ -318,7 +318,9 @@ def test_parquet(write: Write, tmp_path: Path) -> None:
     assert message(write("cut.parquet", content[:-20])).startswith("malformed or truncated Parquet")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=4))
 def test_damaged_parquet_is_a_message(write: Write, at: int, noise: bytes) -> None:
     pa = pytest.importorskip("pyarrow")
@@ -430,7 +432,7 @@ def check_rows_or_message(path: Path) -> None:
     assert all(row.score is None or 0.0 <= row.score <= 1.0 for row in file.rows)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["a.csv", "a.tsv", "a.jsonl", "a.jsonl.gz", "a.json", "a.parquet"]),
     st.binary(max_size=200)
@@ -455,7 +457,7 @@ def test_any_bytes_are_rows_or_a_message(write: Write, name: str, content: bytes
     check_rows_or_message(write(name, content))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
