@@ -281,4 +281,28 @@ POWERS = (
     _passes(0.80, "8 buckets of 200, churn .02, m = .05", 200, 0.02, 0.05, 8),
 )
 
-POPULATIONS = {one.name: one for row in (*LEVELS, *POWERS) for one in row.populations}
+# Sets whose verdict lies near its limit, for what a small change does to it.
+NEAR = (
+    Population("near: n = 50", 50, binary(0.1, 0.12), 0.12),
+    Population("near: rubric, n = 50", 50, rubric(0.05), 0.05),
+    Population("near: nDCG, n = 50", 50, ndcg(0.05), 0.05),
+    Population("near: 20 clusters of 5", 100, clustered(0.1, 0.15, 5), 0.15, cluster=5),
+    Population("near: n = 200, m = .05", 200, binary(0.1), 0.0, 0.05),
+    Population("near: rubric, n = 50, m = .05", 50, rubric(), 0.0, 0.05),
+    Population("near: 4 buckets of 50, m = .05", 50, one_bucket(4, 0.1, 0.25), 0.25, 0.05, 4),
+)
+NEAR_BUCKETS = (
+    Population("near: 2 buckets of 20", 20, one_bucket(2, 0.1, 0.3), 0.3, buckets=2),
+    Population("near: 8 buckets of 20", 20, one_bucket(8, 0.25, 0.45), 0.45, buckets=8),
+    Population("near: 8 buckets of 50", 50, one_bucket(8, 0.1, 0.2), 0.2, buckets=8),
+    Population("near: 8 buckets of 20, rubric", 20, rubric(0.03), 0.03, buckets=8),
+)
+
+POPULATIONS = {
+    one.name: one
+    for one in (
+        *(one for row in (*LEVELS, *POWERS) for one in row.populations),
+        *NEAR,
+        *NEAR_BUCKETS,
+    )
+}
