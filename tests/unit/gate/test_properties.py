@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import numpy as np
@@ -68,6 +69,22 @@ def test_order_and_labels_do_not_matter(
             other.drop_high,
         )
     assert compare(before, after, buckets, clusters, margin) == there
+
+
+@settings(max_examples=60, deadline=None)
+@given(runs(), st.randoms(use_true_random=False))
+def test_nor_do_they_against_a_floor(
+    run: tuple[list[float], list[float]], shuffler: random.Random
+) -> None:
+    _, scores = run
+    order = list(range(len(scores)))
+    shuffler.shuffle(order)
+    there = floor_family(scores, [i % 3 for i in range(len(scores))], floor=0.4)
+    back = floor_family([scores[i] for i in order], [-(i % 3) for i in order], floor=0.4)
+    by_name = {one.name: one for one in back}
+    for one in there:
+        other = by_name[str(-int(one.name))]
+        assert dataclasses.replace(other, name=one.name) == one
 
 
 @settings(max_examples=300, deadline=None)
