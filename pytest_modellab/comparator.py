@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Collection, Sequence
 
 from pytest_modellab import gate
-from pytest_modellab.comparison import Assertion, Comparison, Flip
+from pytest_modellab.comparison import Assertion, Comparison, Flip, Looked
 from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.records import RunRecord, Sample, SampleResult, TaskSet, VariantSpec
+from pytest_modellab.sequential import SEED, Staged
 
 MAX_MISSING = 0.02
 """Share of samples that may be without a score; beyond it there is no verdict and no baseline."""
@@ -33,7 +34,7 @@ def no_regression(
     assertion: Assertion = "no_regression",
     test: str,
     spec: VariantSpec,
-    candidate: RunRecord,
+    candidate: RunRecord | Staged,
     reference: RunRecord,
     against: str,
     task_set: TaskSet,
@@ -47,7 +48,7 @@ def no_regression(
         assertion: ``no_drift`` where the reference is the anchor.
         test: node id of the test, for the record.
         spec: the candidate.
-        candidate: its run.
+        candidate: its run, or what makes it stage by stage.
         reference: the run that it is compared with.
         against: the reference in words.
         task_set: the samples of both runs.
@@ -62,17 +63,39 @@ def no_regression(
     Raises:
         ComparisonRefused: the runs are not comparable, or too many scores are missing.
     """
-    notes = check_comparable(spec, candidate, reference, against)
+    answers = _Answers(candidate, task_set)
+    notes = check_comparable(spec, answers.whole(), reference, against)
     samples = task_set.samples
-    before, after = _scores(reference.samples), _scores(candidate.samples)
+    before = _scores(reference.samples)
     clusters = _clusters(samples)
     figures: tuple[gate.Figures, ...]
+    family = 1 if capability is None else len(task_set.capabilities)
     try:
-        if capability is None:
+        if capability is not None and capability not in task_set.capabilities:
+            hint = near_misses(capability, task_set.capabilities)
+            raise ComparisonRefused(
+                f"capability {capability!r}: task set {task_set.name!r} has no sample of it; {hint}"
+            )
+        if answers.stages is not None:
+            figures = answers.stop(
+                gate.sequential_family(
+                    before,
+                    answers,
+                    None if capability is None else [s.capability for s in samples],
+                    only=capability,
+                    clusters=clusters,
+                    margin=margin,
+                    alpha=budget.share,
+                    pass_alpha=budget.alpha,
+                    max_missing=MAX_MISSING,
+                    stages=answers.stages,
+                )
+            )
+        elif capability is None:
             figures = (
                 gate.drop(
                     before,
-                    after,
+                    answers(1),
                     clusters=clusters,
                     margin=margin,
                     alpha=budget.share,
@@ -80,17 +103,10 @@ def no_regression(
                     max_missing=MAX_MISSING,
                 ),
             )
-            family = 1
         else:
-            if capability not in task_set.capabilities:
-                hint = near_misses(capability, task_set.capabilities)
-                raise ComparisonRefused(
-                    f"capability {capability!r}: task set {task_set.name!r} has no sample of it; "
-                    f"{hint}"
-                )
             rows = gate.drop_family(
                 before,
-                after,
+                answers(1),
                 [s.capability for s in samples],
                 clusters=clusters,
                 margin=margin,
@@ -99,7 +115,6 @@ def no_regression(
                 max_missing=MAX_MISSING,
             )
             figures = tuple(row for row in rows if row.name == capability)
-            family = len(rows)
     except gate.GateInputError as error:
         raise ComparisonRefused(
             f"{spec.name!r} against {against} on {task_set.name!r}: {error}"
@@ -116,8 +131,9 @@ def no_regression(
         figures=figures,
         family=family,
         share=budget.share,
-        flips=_flips(samples, candidate.samples, reference.samples, capability),
+        flips=_flips(samples, answers.record, reference, capability),
         notes=notes,
+        looked=answers.looked,
     )
 
 
@@ -125,7 +141,7 @@ def no_forgetting(
     *,
     test: str,
     spec: VariantSpec,
-    candidate: RunRecord,
+    candidate: RunRecord | Staged,
     reference: RunRecord,
     second: RunRecord,
     against: str,
@@ -139,7 +155,7 @@ def no_forgetting(
     Args:
         test: node id of the test, for the record.
         spec: the candidate.
-        candidate: its run.
+        candidate: its run, or what makes it stage by stage.
         reference: the base's run that it is compared with.
         second: another run of the base, which decides what capabilities it has.
         against: the reference in words.
@@ -156,12 +172,14 @@ def no_forgetting(
         ComparisonRefused: the runs are not comparable, too many scores are missing, or the base
             has none of the capabilities.
     """
-    notes = check_comparable(spec, candidate, reference, against)
+    answers = _Answers(candidate, task_set)
+    notes = check_comparable(spec, answers.whole(), reference, against)
     samples = task_set.samples
+    before = _scores(reference.samples)
     try:
         found = gate.forgetting_family(
-            _scores(reference.samples),
-            _scores(candidate.samples),
+            before,
+            before if answers.stages is not None else answers(1),  # the scope is the base's alone
             [s.capability for s in samples],
             second_scores=_scores(second.samples),
             chance=[1.0 / len(s.choices) if s.choices else 0.0 for s in samples],
@@ -172,11 +190,27 @@ def no_forgetting(
             pass_alpha=budget.alpha,
             max_missing=MAX_MISSING,
         )
+        figures = found.figures
+        if answers.stages is not None:
+            kept = [i for i, s in enumerate(samples) if s.capability in found.in_scope]
+            figures = answers.stop(
+                gate.sequential_family(
+                    [before[i] for i in kept],
+                    answers.only(kept),
+                    [samples[i].capability for i in kept],
+                    clusters=_clusters([samples[i] for i in kept]),
+                    margin=margin,
+                    alpha=budget.share,
+                    pass_alpha=budget.alpha,
+                    max_missing=MAX_MISSING,
+                    stages=[answers.stages[i] for i in kept],
+                )
+            )
     except gate.GateInputError as error:
         raise ComparisonRefused(
             f"{spec.name!r} against {against} on {task_set.name!r}: {error}"
         ) from error
-    flips = _flips(samples, candidate.samples, reference.samples, None)
+    flips = _flips(samples, answers.record, reference, None)
     judged = {s.id for s in samples if s.capability in found.in_scope}
     return Comparison(
         assertion="no_forgetting",
@@ -186,12 +220,13 @@ def no_forgetting(
         kind=spec.kind,
         against=against,
         capability=None,
-        verdict=found.verdict,
-        figures=found.figures,
-        family=len(found.figures),
+        verdict=gate.combine(figures),
+        figures=figures,
+        family=len(found.in_scope),
         share=budget.share,
         flips=tuple(flip for flip in flips if flip.id in judged),
         notes=(*notes, *(f"{name} is not judged: {why}" for name, why in found.out_of_scope)),
+        looked=answers.looked,
     )
 
 
@@ -199,7 +234,7 @@ def worst_bucket(
     *,
     test: str,
     spec: VariantSpec,
-    candidate: RunRecord,
+    candidate: RunRecord | Staged,
     task_set: TaskSet,
     floor: float,
     slice_: Callable[[Sample], str],
@@ -210,7 +245,7 @@ def worst_bucket(
     Args:
         test: node id of the test, for the record.
         spec: the candidate.
-        candidate: its run.
+        candidate: its run, or what makes it stage by stage.
         task_set: its samples.
         floor: least mean score of a bucket, in (0, 1).
         slice_: names a sample's bucket.
@@ -222,18 +257,34 @@ def worst_bucket(
     Raises:
         ComparisonRefused: a setting or score is out of range, or too many scores are missing.
     """
-    if problem := too_many_missing(candidate):
-        raise ComparisonRefused(f"{spec.name!r} on {task_set.name!r}: {problem}")
+    answers = _Answers(candidate, task_set)
     samples = task_set.samples
+    labels, clusters = [slice_(s) for s in samples], _clusters(samples)
     try:
-        rows = gate.floor_family(
-            _scores(candidate.samples),
-            [slice_(s) for s in samples],
-            floor=floor,
-            clusters=_clusters(samples),
-            alpha=budget.share,
-            pass_alpha=budget.alpha,
-        )
+        if answers.stages is not None:
+            rows = answers.stop(
+                gate.sequential_floor(
+                    answers,
+                    labels,
+                    floor=floor,
+                    clusters=clusters,
+                    alpha=budget.share,
+                    pass_alpha=budget.alpha,
+                    max_missing=MAX_MISSING,
+                    stages=answers.stages,
+                )
+            )
+        elif problem := too_many_missing(answers.record):
+            raise ComparisonRefused(f"{spec.name!r} on {task_set.name!r}: {problem}")
+        else:
+            rows = gate.floor_family(
+                answers(1),
+                labels,
+                floor=floor,
+                clusters=clusters,
+                alpha=budget.share,
+                pass_alpha=budget.alpha,
+            )
     except gate.GateInputError as error:
         raise ComparisonRefused(f"{spec.name!r} on {task_set.name!r}: {error}") from error
     return Comparison(
@@ -246,9 +297,69 @@ def worst_bucket(
         capability=None,
         verdict=gate.combine(rows),
         figures=tuple(sorted(rows, key=lambda row: (row.candidate, row.name))),
-        family=len(rows),
+        family=len(set(labels)),
         share=budget.share,
+        looked=answers.looked,
     )
+
+
+class _Answers:
+    """A candidate's scores, all of them or as far as the gate asks.
+
+    Args:
+        candidate: the run, or what makes it stage by stage.
+        task_set: the samples.
+    """
+
+    def __init__(self, candidate: RunRecord | Staged, task_set: TaskSet) -> None:
+        self._candidate = candidate
+        self._task_set = task_set
+        self.looked: Looked | None = None
+        if isinstance(candidate, RunRecord):
+            self.stages: tuple[int, ...] | None = None
+            self.record = candidate
+        else:
+            self.stages = candidate.stages.of
+            self.record = candidate.answer(1)
+
+    def __call__(self, look: int) -> list[float]:
+        """Return the scores after a look, NaN where there is none or not yet."""
+        if isinstance(self._candidate, Staged):
+            self.record = self._candidate.answer(look)
+        return _scores(self.whole().samples)
+
+    def only(self, indices: Sequence[int]) -> Callable[[int], list[float]]:
+        """Return the same for some of the samples."""
+
+        def scores(look: int) -> list[float]:
+            found = self(look)
+            return [found[i] for i in indices]
+
+        return scores
+
+    def whole(self) -> RunRecord:
+        """Return the record with every sample, those not asked yet without a score."""
+        found = {result.id: result for result in self.record.samples}
+        return dataclasses.replace(
+            self.record,
+            samples=tuple(
+                found.get(s.id) or SampleResult(s.id, s.content_hash, None, "(not asked)", 0, 0)
+                for s in self._task_set.samples
+            ),
+        )
+
+    def stop(self, result: gate.SequentialResult) -> tuple[gate.Figures, ...]:
+        """Note where the gate stopped, and return its figures."""
+        total = len(self._task_set.samples)
+        self.looked = Looked(
+            look=result.look,
+            looks=result.looks,
+            used=len(self.record.samples),
+            total=total,
+            certain=result.certain,
+            seed=SEED,
+        )
+        return result.figures
 
 
 def too_many_missing(record: RunRecord) -> str | None:
@@ -344,10 +455,11 @@ def _clusters(samples: Sequence[Sample]) -> list[str] | None:
 
 def _flips(
     samples: Sequence[Sample],
-    after: Sequence[SampleResult],
-    before: Sequence[SampleResult],
+    candidate: RunRecord,
+    reference: RunRecord,
     capability: str | None,
 ) -> tuple[Flip, ...]:
+    after = {result.id: result for result in candidate.samples}
     flips = [
         Flip(
             id=sample.id,
@@ -357,8 +469,9 @@ def _flips(
             before_output=old.output,
             after_output=new.output,
         )
-        for sample, new, old in zip(samples, after, before, strict=True)
-        if old.score is not None
+        for sample, old in zip(samples, reference.samples, strict=True)
+        if (new := after.get(sample.id)) is not None
+        and old.score is not None
         and new.score != old.score
         and capability in (None, sample.capability)
     ]

@@ -46,6 +46,38 @@ class Flip:
 
 
 @dataclasses.dataclass(frozen=True)
+class Looked:
+    """How far a comparison in sequential mode had to go.
+
+    Attributes:
+        look: the look at which it stopped, from 1.
+        looks: how many there would have been.
+        used: samples asked up to there.
+        total: samples of the task set.
+        certain: True where the samples left could not have changed the verdict, False where a
+            boundary was crossed or all were asked.
+        seed: of the shuffle that cut the task set into stages.
+    """
+
+    look: int
+    looks: int
+    used: int
+    total: int
+    certain: bool
+    seed: int
+
+    def __str__(self) -> str:
+        if self.used == self.total:
+            return f"sequential: all {self.total} samples were needed"
+        saved = self.total - self.used
+        why = ", as the others could not change the verdict" if self.certain else ""
+        return (
+            f"sequential: stopped at look {self.look} of {self.looks}, after {self.used} of "
+            f"{self.total} samples ({saved} saved, {saved / self.total:.0%}){why}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Comparison:
     """One assertion, judged.
 
@@ -64,6 +96,7 @@ class Comparison:
         share: the part of the run's alpha that this assertion may spend.
         flips: samples whose score changed, losses first, then by id.
         notes: what a reader must know, for example that the environment differs.
+        looked: how far it had to go in sequential mode, else None.
     """
 
     assertion: Assertion
@@ -79,6 +112,12 @@ class Comparison:
     share: float
     flips: tuple[Flip, ...] = ()
     notes: tuple[str, ...] = ()
+    looked: Looked | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and how far sequential mode went."""
+        return self.notes if self.looked is None else (*self.notes, str(self.looked))
 
     def to_json(self) -> str:
         """Return one line of JSON, keys sorted."""
@@ -93,4 +132,5 @@ class Comparison:
         data["figures"] = tuple(Figures(**figures) for figures in data["figures"])
         data["flips"] = tuple(Flip(**f) for f in data["flips"])
         data["notes"] = tuple(data["notes"])
+        data["looked"] = Looked(**data["looked"]) if data.get("looked") else None
         return cls(**data)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pytest_modellab.comparator import Budget
     from pytest_modellab.comparison import Comparison
     from pytest_modellab.models import ModelFiles
+    from pytest_modellab.runner import Job
+    from pytest_modellab.sequential import Staged, Stages
     from pytest_modellab.variants.plan import Plan
 
 T = TypeVar("T")
@@ -46,6 +48,7 @@ class Settings:
         on_inconclusive: what an inconclusive verdict does to its test.
         update: record missing baselines and accept this run.
         reuse: False to run anew whatever the store has.
+        sequential: ask no more samples than a verdict needs.
     """
 
     cache: Path
@@ -54,6 +57,7 @@ class Settings:
     on_inconclusive: OnInconclusive = "warn"
     update: bool = False
     reuse: bool = True
+    sequential: bool = False
 
 
 class Lab:
@@ -78,6 +82,8 @@ class Lab:
         self._plans: dict[str, Plan] = {}
         self._files: dict[str, ModelFiles] = {}
         self._records: dict[tuple[str, str], tuple[RunRecord, bool]] = {}
+        self._stages: dict[str, Stages] = {}
+        self._answered: dict[tuple[str, str], list[tuple[RunRecord, bool]]] = {}
         self._repeats: dict[tuple[str, str], Repeat] = {}
         self._baselines: dict[Path, tuple[tuple[int, int], Baseline | None]] = {}
         self._accepted: dict[tuple[str, str], tuple[Baseline | None, Baseline]] = {}
@@ -179,6 +185,58 @@ class Lab:
             self._records[key] = self._attempt(variant, task_set, runner.run, variant)
         return self._records[key]
 
+    def candidate(self, variant: str, task_set: str) -> RunRecord | Staged:
+        """Return what a variant is judged by: its run, or in sequential mode the run in stages.
+
+        Raises:
+            ModellabError: as :meth:`record`.
+        """
+        if not self.settings.sequential:
+            return self.record(variant, task_set)
+        from pytest_modellab.sequential import Staged
+
+        return Staged(self.stages(task_set), functools.partial(self.prefix, variant, task_set))
+
+    def stages(self, task_set: str) -> Stages:
+        """Cut a declared task set into stages, once."""
+        from pytest_modellab import sequential
+
+        if task_set not in self._stages:
+            self._stages[task_set] = sequential.cut(self.task_set(task_set))
+        return self._stages[task_set]
+
+    def prefix(self, variant: str, task_set: str, number: int) -> RunRecord:
+        """Return a variant's run on the first stages of a task set, running those not run yet.
+
+        Raises:
+            ModellabError: as :meth:`record`.
+        """
+        from pytest_modellab import runner, sequential
+
+        stages = self.stages(task_set)
+        answered = self._answered.setdefault((variant, task_set), [])
+        for stage in stages.sets[len(answered) : number]:
+            before = sum(len(record.samples) for record, _ in answered)
+
+            def run(
+                job: Job,
+                cache: Path,
+                *,
+                reuse: bool,
+                progress: Callable[[int, int], None],
+                stage: TaskSet = stage,
+                before: int = before,
+            ) -> tuple[RunRecord, bool]:
+                return runner.run(
+                    dataclasses.replace(job, task_set=stage),
+                    cache,
+                    reuse=reuse,
+                    progress=lambda done, _: progress(before + done, len(stages.of)),
+                )
+
+            answered.append(self._attempt(variant, task_set, run, variant))
+        return sequential.join(stages, [record for record, _ in answered[:number]])
+
     def repeat(self, variant: str, task_set: str) -> Repeat:
         """Return a variant's second run, in another sample order and batch size.
 
@@ -234,10 +292,17 @@ class Lab:
         """Reduce a run to what reports show."""
         from pytest_modellab import runner
 
-        record, cached = self._run(variant, task_set)
+        samples = self.task_set(task_set)
+        answered = self._answered.get((variant, task_set))
+        if answered:
+            record = self.prefix(variant, task_set, len(answered))
+            cached = all(stored for _, stored in answered)
+            samples = self.stages(task_set).first(len(answered))
+        else:
+            record, cached = self._run(variant, task_set)
         path = self._recorded.get((variant, task_set))
         return runner.summarize(
-            record, self.task_set(task_set), cached=cached, recorded=str(path) if path else None
+            record, samples, cached=cached, recorded=str(path) if path else None
         )
 
     def baseline_path(self, variant: str, task_set: str) -> Path:
@@ -473,7 +538,7 @@ class Gate:
         comparison = comparator.no_regression(
             test=self._test,
             spec=candidate.spec,
-            candidate=lab.record(name, task_set.name),
+            candidate=lab.candidate(name, task_set.name),
             reference=reference,
             against=words,
             task_set=task_set,
@@ -515,7 +580,7 @@ class Gate:
             assertion="no_drift",
             test=self._test,
             spec=candidate.spec,
-            candidate=lab.record(name, task_set.name),
+            candidate=lab.candidate(name, task_set.name),
             reference=baseline.anchor_run(),
             against=baseline.anchor_words,
             task_set=task_set,
@@ -577,7 +642,7 @@ class Gate:
         comparison = comparator.no_forgetting(
             test=self._test,
             spec=candidate.spec,
-            candidate=lab.record(candidate.name, task_set.name),
+            candidate=lab.candidate(candidate.name, task_set.name),
             reference=baseline.run,
             second=second,
             against=f"baseline of {reference}",
@@ -627,7 +692,7 @@ class Gate:
         comparison = comparator.worst_bucket(
             test=self._test,
             spec=candidate.spec,
-            candidate=lab.record(candidate.name, task_set.name),
+            candidate=lab.candidate(candidate.name, task_set.name),
             task_set=task_set,
             floor=floor,
             slice_=slice_by(task_set, by),

@@ -39,6 +39,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"choices": ON_INCONCLUSIVE},
         "what an inconclusive verdict does to its test (default: warn)",
     ),
+    "sequential": (
+        {"action": "store_true"},
+        "ask no more samples than a verdict needs, at the same error rates",
+    ),
     "json": ({"metavar": "PATH"}, "write the report as JSON"),
     "markdown": ({"metavar": "PATH"}, "write the report as Markdown, for a pull request"),
     "no-cache": ({"action": "store_true"}, "run every selected variant anew"),
@@ -150,13 +154,20 @@ def _settings(config: pytest.Config) -> Settings:
         raise pytest.UsageError(
             f"modellab_on_inconclusive: {on_inconclusive!r} is none of {', '.join(ON_INCONCLUSIVE)}"
         )
+    update, sequential = bool(option(config, "update")), bool(option(config, "sequential"))
+    if update and sequential:
+        raise pytest.UsageError(
+            "--modellab-sequential and --modellab-update exclude each other: an accepted run is "
+            "complete; leave one out"
+        )
     return Settings(
         cache=store.default_folder(),
         alpha=0.05 if alpha is None else alpha,
         margin=_number(config, "margin", zero=True),
         on_inconclusive=on_inconclusive,
-        update=bool(option(config, "update")),
+        update=update,
         reuse=not option(config, "no-cache"),
+        sequential=sequential,
     )
 
 

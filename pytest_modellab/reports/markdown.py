@@ -15,6 +15,7 @@ from pytest_modellab.reports.session import (
     headline,
     next_step,
     of_variant,
+    saved,
     variant_verdict,
 )
 from pytest_modellab.reports.table import (
@@ -50,6 +51,9 @@ def render(report: SessionReport, max_flips: int = 10) -> str:
         parts += ["", "What to do next:", "", *(f"- {escape(step)}" for step in steps)]
     for task_set in report.task_sets:
         parts += ["", f"### {escape(task_set)}", "", *_variants(report, task_set)]
+        asked = [(v, saved(report, v, task_set)) for v in report.variants]
+        lines = [f"- {escape(f'{v}: {text}')}" for v, text in asked if text is not None]
+        parts += ["", *lines] if lines else []
     blocked = [c for c in report.comparisons if c.verdict == "block"]
     if blocked:
         parts += ["", "### Blocked"]

@@ -170,7 +170,7 @@ def undecided(comparisons: Iterable[Comparison]) -> Undecided | None:
         more=more,
         more_of=more_of,
         stuck=len(stuck),
-        no_margin=any(f.floor is None and f.margin == 0.0 for f in stuck),
+        no_margin=any(_no_margin(f) for f in stuck),
     )
 
 
@@ -291,6 +291,24 @@ def of_variant(
     )
 
 
+def saved(report: SessionReport, variant: str, task_set: str) -> str | None:
+    """How many samples sequential mode asked of a variant, and for what; None without it."""
+    found = [(c.looked, c) for c in of_variant(report, variant, task_set) if c.looked is not None]
+    if not found:
+        return None
+    looked, comparison = max(found, key=lambda pair: pair[0].used)
+    figure, left = deciding(comparison), looked.total - looked.used
+    most = subject(comparison)
+    if comparison.against != OWN_BASELINE:
+        most = f"{most} against {comparison.against}"
+    if comparison.verdict == "inconclusive" and figure is not None and _no_margin(figure):
+        most = f"{most}, which cannot pass at an allowed drop of 0"
+    if not left:
+        return f"sequential: all {looked.total} samples were needed, for {most}"
+    share = f"{left} saved ({left / looked.total:.0%})"
+    return f"sequential: {looked.used} of {looked.total} samples, {share}; most for {most}"
+
+
 def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[str, ...]:
     """What to do next, the most urgent first; empty where all is well.
 
@@ -382,6 +400,10 @@ def _after_block(variant: str, kind: str, blocked: Sequence[Comparison]) -> str:
     )
 
 
+def _no_margin(figure: Figures) -> bool:
+    return figure.floor is None and figure.margin == 0.0
+
+
 def _is_floor(comparison: Comparison) -> bool:
     figure = deciding(comparison)
     return comparison.against == "floor" or (figure is not None and figure.floor is not None)
@@ -397,9 +419,9 @@ def _verdict(comparisons: Sequence[Comparison], errors: Sequence[TestError]) -> 
 
 
 def _merged(runs: Iterable[RunSummary]) -> list[RunSummary]:
-    """Sorted; of one run that was also read from the store elsewhere, the one that ran it."""
+    """Sorted; of one run the summary with the most samples, and the one that ran it."""
     kept: dict[tuple[str, ...], RunSummary] = {}
-    for run in sorted(runs, key=lambda r: (_run_key(r), r.cached, r.recorded or "")):
+    for run in sorted(runs, key=lambda r: (_run_key(r), -r.n, r.cached, r.recorded or "")):
         first = kept.setdefault(_run_key(run), run)
         if first.recorded is None and run.recorded is not None:
             kept[_run_key(run)] = dataclasses.replace(first, recorded=run.recorded)

@@ -55,7 +55,7 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
         ]
         names = [clip(before, room), clip(after, room)]
         parts += aligned([["sample", "score", *names], *rows], right=set())
-    parts += [f"note: {visible(note)}" for note in comparison.notes]
+    parts += [f"note: {visible(note)}" for note in comparison.remarks]
     return "\n".join(parts)
 
 
@@ -82,8 +82,8 @@ def render_markdown(comparison: Comparison, max_flips: int = 10) -> str:
         parts += ["", flip_count(comparison, len(shown)) + (":" if shown else ".")]
     if shown:
         parts += ["", *markdown_table(*_markdown_flips(comparison, shown), right=set())]
-    if comparison.notes:
-        parts += ["", *(f"- {escape(note)}" for note in comparison.notes)]
+    if comparison.remarks:
+        parts += ["", *(f"- {escape(note)}" for note in comparison.remarks)]
     return "\n".join(parts) + "\n"
 
 

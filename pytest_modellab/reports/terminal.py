@@ -15,6 +15,7 @@ from pytest_modellab.reports.session import (
     number,
     of_variant,
     plural,
+    saved,
     subject,
     undecided,
     variant_verdict,
@@ -105,6 +106,8 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     for run in runs:
         verdict = variant_verdict(report, variant, run.task_set)
         found.append((run_line(report, run), MARKUP[verdict]))
+        if (text := saved(report, variant, run.task_set)) is not None:
+            found.append((f"  {text}", {}))
     if not runs:
         verdict = variant_verdict(report, variant)
         end = verdict.upper() if verdict is not None else "not judged"
