@@ -86,11 +86,22 @@ def add(commands: Subparsers) -> None:
     )
     read.add_argument("--lower-is-better", action="store_true", help="a high score is bad")
     rule = gate.add_argument_group("what is allowed")
-    rule.add_argument("--margin", type=float, default=0.02, help="mean drop (default: 0.02)")
-    rule.add_argument("--bucket-margin", type=float, help="in a bucket (default: the margin)")
-    rule.add_argument("--floor", type=float, help="least mean score of any bucket")
     rule.add_argument(
-        "--alpha", type=float, default=0.05, help="risk of any false block (default: 0.05)"
+        "--margin", type=float, default=0.02, metavar="DROP", help="mean drop (default: 0.02)"
+    )
+    rule.add_argument(
+        "--bucket-margin",
+        type=float,
+        metavar="DROP",
+        help="mean drop of a bucket (default: the margin)",
+    )
+    rule.add_argument("--floor", type=float, metavar="SCORE", help="least mean score of any bucket")
+    rule.add_argument(
+        "--alpha",
+        type=float,
+        default=0.05,
+        metavar="RISK",
+        help="of any false block (default: 0.05)",
     )
     rule.add_argument(
         "--max-missing",

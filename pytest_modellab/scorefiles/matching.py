@@ -97,10 +97,17 @@ class Matched:
             listed = "; ".join(
                 f"{len(ids)} {words}: {some(ids)}" for words, ids in self.differences
             )
+            shared = len(self.ids) - len(self.only_baseline)
+            hint = (
+                " Every content differs: name a column that both tools fill alike, for example "
+                "--hash doc_hash."
+                if len(self.changed) == shared
+                else ""
+            )
             raise SamplesDiffer(
                 f"{bad} of {scored} samples do not match ({bad / scored:.1%}, allowed "
                 f"{max_missing:.1%}): {listed}. Run both on the same samples, or raise "
-                "--max-missing; --json PATH lists all ids",
+                f"--max-missing; --json PATH lists all ids.{hint}",
                 self,
             )
         if self.buckets is not None:

@@ -149,7 +149,7 @@ def test_too_much_that_does_not_match_is_an_error_with_all_ids(call: Call) -> No
     assert err == (
         "modellab: 20 of 100 samples do not match (20.0%, allowed 2.0%): 20 only in the baseline: "
         "'s080', 's081', 's082', 's083', 's084', 's085', 's086', 's087', 's088', 's089' and 10 "
-        "more. Run both on the same samples, or raise --max-missing; --json PATH lists all ids\n"
+        "more. Run both on the same samples, or raise --max-missing; --json PATH lists all ids.\n"
     )
     report = json.loads(Path("r.json").read_text())
     assert report["verdict"] == "error"
@@ -166,6 +166,10 @@ def test_changed_content_does_not_match(call: Call) -> None:
     code, _, err = call("a.csv", "b.csv", "--hash", "text")
     assert code == 2
     assert "400 of 400 samples do not match (100.0%, allowed 2.0%): 400 with changed" in err
+    assert err.endswith(
+        "Every content differs: name a column that both tools fill alike, for example "
+        "--hash doc_hash.\n"
+    )
     assert "matched by id and content" in call("a.csv", "a.csv", "--hash", "text")[1]
 
 

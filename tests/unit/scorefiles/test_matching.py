@@ -66,7 +66,7 @@ def test_every_way_not_to_match() -> None:
         "4 of 4 samples do not match (100.0%, allowed 2.0%): 1 only in the baseline: 'e'; 1 only "
         "in the candidate: 'x'; 1 with changed content: 'b'; 1 without a candidate score: 'c'; 1 "
         "without a baseline score, left out: 'd'. Run both on the same samples, or raise "
-        "--max-missing; --json PATH lists all ids"
+        "--max-missing; --json PATH lists all ids."
     )
     matched.check(1.0)
 

@@ -364,6 +364,15 @@ def test_log_of_inspect() -> None:
     assert [row.hash for row in candidate.rows] == [row.hash for row in file.rows]
 
 
+def test_log_of_inspect_in_json(tmp_path: Path) -> None:
+    logs = pytest.importorskip("inspect_ai.log")
+    path = DATA / "inspect_base.eval"
+    logs.write_eval_log(logs.read_eval_log(str(path)), str(tmp_path / "a.json"))
+    wanted = Wanted(score=("match",), by=("metadata.level",))
+    again = scorefiles.read(tmp_path / "a.json", wanted)
+    assert again.rows == scorefiles.read(path, wanted).rows
+
+
 def test_errors_of_inspect(write: Write) -> None:
     pytest.importorskip("inspect_ai")
     path = DATA / "inspect_base.eval"
