@@ -119,8 +119,7 @@ def drop(
         GateInputError: Scores, labels or settings cannot be used.
     """
     margin = validate.check_margin("margin", margin)
-    alpha = validate.check_level("alpha", alpha)
-    pass_alpha = alpha if pass_alpha is None else validate.check_level("pass_alpha", pass_alpha)
+    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
     data = validate.paired(baseline_scores, candidate_scores, None, clusters, max_missing)
     return figures_of(data, judge(data, False, margin, alpha, pass_alpha))[0]
 
@@ -158,7 +157,6 @@ def drop_family(
         GateInputError: Scores, labels or settings cannot be used.
     """
     margin = validate.check_margin("margin", margin)
-    alpha = validate.check_level("alpha", alpha)
-    pass_alpha = alpha if pass_alpha is None else validate.check_level("pass_alpha", pass_alpha)
+    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
     data = validate.paired(baseline_scores, candidate_scores, buckets, clusters, max_missing)
     return figures_of(data, judge(data, True, margin, alpha, pass_alpha))

@@ -52,8 +52,7 @@ def floor_family(
         GateInputError: Scores, labels or settings cannot be used.
     """
     floor = validate.check_floor(floor)
-    alpha = validate.check_level("alpha", alpha)
-    pass_alpha = alpha if pass_alpha is None else validate.check_level("pass_alpha", pass_alpha)
+    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
     data = _prepare(scores, buckets, clusters, floor)
     size = len(data.names)
     plain = np.zeros(size)

@@ -102,8 +102,7 @@ def forgetting_family(
         GateInputError: Scores, labels or settings cannot be used.
     """
     margin = validate.check_margin("margin", margin)
-    alpha = validate.check_level("alpha", alpha)
-    pass_alpha = alpha if pass_alpha is None else validate.check_level("pass_alpha", pass_alpha)
+    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
     validate.aligned(
         baseline_scores=baseline_scores,
         candidate_scores=candidate_scores,

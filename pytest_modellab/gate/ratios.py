@@ -257,8 +257,7 @@ def _result(
         alpha: As in `latency_ratio`.
         pass_alpha: As in `latency_ratio`.
     """
-    alpha = validate.check_level("alpha", alpha)
-    pass_alpha = alpha if pass_alpha is None else validate.check_level("pass_alpha", pass_alpha)
+    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
     n, df = x.size, x.size - 1
     p_block = p_pass = 1.0
     low = high = mde = reason = None

@@ -128,6 +128,12 @@ def check_level(name: str, value: float) -> float:
     return number
 
 
+def check_levels(alpha: float, pass_alpha: float | None) -> tuple[float, float]:
+    """The risks of a false block and of a false pass, the same unless both are given."""
+    alpha = check_level("alpha", alpha)
+    return alpha, alpha if pass_alpha is None else check_level("pass_alpha", pass_alpha)
+
+
 def check_confidence(value: float) -> float:
     """`value` as a float, or SettingError unless it lies in (0, 1)."""
     number = _number("confidence", value)
