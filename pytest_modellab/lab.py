@@ -46,6 +46,7 @@ class Settings:
         alpha: risk of any false block in the whole run, in (0, 1).
         margin: allowed drop that replaces the task sets' own, or None.
         on_inconclusive: what an inconclusive verdict does to its test.
+        churn: run every variant a second time, to see what flips though nothing has changed.
         update: record missing baselines and accept this run.
         reuse: False to run anew whatever the store has.
         sequential: ask no more samples than a verdict needs.
@@ -57,7 +58,23 @@ class Settings:
     on_inconclusive: OnInconclusive = "warn"
     update: bool = False
     reuse: bool = True
+    churn: bool = False
     sequential: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ChurnFound:
+    """What a second run of a variant showed.
+
+    Attributes:
+        rate: share of the samples that flipped.
+        abnormal: True where that is more than three times what the accepted run or the base did.
+        words: both in words, with the counts.
+    """
+
+    rate: float
+    abnormal: bool
+    words: str
 
 
 class Lab:
@@ -301,9 +318,13 @@ class Lab:
         else:
             record, cached = self._run(variant, task_set)
         path = self._recorded.get((variant, task_set))
-        return runner.summarize(
+        summary = runner.summarize(
             record, samples, cached=cached, recorded=str(path) if path else None
         )
+        if not self.settings.churn and (variant, task_set) not in self._repeats:
+            return summary
+        found = self.churn(variant, task_set)
+        return dataclasses.replace(summary, churn=found.rate, abnormal_churn=found.abnormal)
 
     def baseline_path(self, variant: str, task_set: str) -> Path:
         """Return where a variant's baseline lies."""
@@ -405,12 +426,11 @@ class Lab:
         self._accepted[key] = old, new
         return old, new
 
-    def churn(self, variant: str, task_set: str) -> tuple[str, bool]:
+    def churn(self, variant: str, task_set: str) -> ChurnFound:
         """Run a variant a second time and count the samples that flip.
 
-        Returns:
-            The count in words, beside those of the accepted run and of the base where they are
-            known; and whether it is abnormally high, more than three times one of them.
+        Raises:
+            ModellabError: as :meth:`record`.
         """
         from pytest_modellab import baselines
         from pytest_modellab.gate.churn import abnormal
@@ -432,7 +452,7 @@ class Lab:
                 high = high or abnormal(own, known)
         if high:
             words.append("ABNORMAL, more than three times as many: its verdicts are less sure")
-        return "; ".join(words), high
+        return ChurnFound(own.rate, high, "; ".join(words))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 CONFIG: pytest.StashKey[LabConfig | None] = pytest.StashKey()
 LAB: pytest.StashKey[Lab] = pytest.StashKey()
-ASSERTIONS: pytest.StashKey[int] = pytest.StashKey()
+WEIGHTS: pytest.StashKey[Mapping[str, float]] = pytest.StashKey()
 CANDIDATES: pytest.StashKey[frozenset[str]] = pytest.StashKey()
 FINDINGS: pytest.StashKey[dict[str, list[str]]] = pytest.StashKey()
 
@@ -38,6 +39,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "on-inconclusive": (
         {"choices": ON_INCONCLUSIVE},
         "what an inconclusive verdict does to its test (default: warn)",
+    ),
+    "churn": (
+        {"action": "store_true"},
+        "run every variant a second time and flag one that flips abnormally many samples",
     ),
     "sequential": (
         {"action": "store_true"},
@@ -98,6 +103,7 @@ def _number(config: pytest.Config, name: str, *, zero: bool) -> float | None:
 MARKERS = (
     "task_set(*names): the task sets that a test's candidate is judged on",
     "variants(*names, kind=None, strategy=None): the variants that a test is run for",
+    "alpha_weight(times): how many times the usual share of alpha a test's assertion gets",
     "prompted: tests of prompted variants",
     "quantized: tests of quantized variants",
 )
@@ -154,20 +160,20 @@ def _settings(config: pytest.Config) -> Settings:
         raise pytest.UsageError(
             f"modellab_on_inconclusive: {on_inconclusive!r} is none of {', '.join(ON_INCONCLUSIVE)}"
         )
-    update, sequential = bool(option(config, "update")), bool(option(config, "sequential"))
-    if update and sequential:
-        raise pytest.UsageError(
-            "--modellab-sequential and --modellab-update exclude each other: an accepted run is "
-            "complete; leave one out"
-        )
+    flags = {name: bool(option(config, name)) for name in ("update", "churn", "sequential")}
+    for name in ("update", "churn"):
+        if flags["sequential"] and flags[name]:
+            raise pytest.UsageError(
+                f"--modellab-sequential and --modellab-{name} exclude each other: an accepted run, "
+                "and one that is run twice, is complete; leave one out"
+            )
     return Settings(
         cache=store.default_folder(),
         alpha=0.05 if alpha is None else alpha,
         margin=_number(config, "margin", zero=True),
         on_inconclusive=on_inconclusive,
-        update=update,
         reuse=not option(config, "no-cache"),
-        sequential=sequential,
+        **flags,
     )
 
 
@@ -307,19 +313,37 @@ def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count the assertions that share alpha.
-
-    One a test function and set of parameters; capabilities of one task set are one family.
-    """
-    assertions, candidates = set(), set()
+    """Find the assertions that share alpha, after deselection, in every process alike."""
+    weights, candidates = {}, set()
     for item in session.items:
         if isinstance(item, pytest.Function) and "gate" in item.fixturenames:
-            params = item.callspec.params if hasattr(item, "callspec") else {}
-            others = {name: repr(params[name]) for name in params if name != "capability"}
-            candidates.add(str(params.get("candidate")))
-            assertions.add((item.nodeid.split("[")[0], frozenset(others.items())))
-    session.config.stash[ASSERTIONS] = len(assertions)
+            candidates.add(str(_params(item).get("candidate")))
+            weights[_assertion(item)] = _weight(item)
+    session.config.stash[WEIGHTS] = weights
     session.config.stash[CANDIDATES] = frozenset(candidates)
+
+
+def _params(item: pytest.Item) -> dict[str, Any]:
+    return dict(item.callspec.params) if hasattr(item, "callspec") else {}
+
+
+def _assertion(item: pytest.Function) -> str:
+    """One a test function and set of parameters; capabilities of a task set are one family."""
+    others = {k: repr(v) for k, v in sorted(_params(item).items()) if k != "capability"}
+    return f"{item.nodeid.split('[')[0]}{others}"
+
+
+def _weight(item: pytest.Function) -> float:
+    marker = item.get_closest_marker("alpha_weight")
+    if marker is None:
+        return 1.0
+    weight = marker.args[0] if len(marker.args) == 1 else None
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+        raise pytest.UsageError(
+            f"{item.nodeid}: @pytest.mark.alpha_weight takes one number above 0: how many times "
+            "the share of alpha of an assertion without it"
+        )
+    return float(weight)
 
 
 # --- fixtures ------------------------------------------------------------------------------------
@@ -352,6 +376,7 @@ def task_set(request: pytest.FixtureRequest, lab: Lab) -> TaskSet:
 def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
     """The gate: ``gate.no_regression(candidate)``, ``gate.worst_bucket(candidate)``."""
     from pytest_modellab.comparator import Budget
+    from pytest_modellab.gate import split_alpha
     from pytest_modellab.lab import Gate
 
     alpha = lab.settings.alpha
@@ -359,7 +384,7 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
     findings: dict[str, list[str]] = {}  # anew, should the test be run again
     item.stash[FINDINGS] = findings
     has_allure = request.config.pluginmanager.hasplugin("allure_listener")
-    params: dict[str, Any] = dict(item.callspec.params)
+    params = _params(item)
     if has_allure and "candidate" in params:
         # now, so that a test that fails before a verdict stands with its variant too
         from pytest_modellab.reports import allure
@@ -382,7 +407,8 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
             allure.label(comparison)
             allure.attach(comparison)
 
-    budget = Budget(share=alpha / max(1, request.config.stash[ASSERTIONS]), alpha=alpha)
+    share = split_alpha(alpha, request.config.stash[WEIGHTS])[_assertion(item)]
+    budget = Budget(share=share, alpha=alpha)
     accepted: frozenset[str] = request.config.stash[CANDIDATES]
     return Gate(lab, item.nodeid, task_set, budget, judged, accepted)
 
@@ -423,7 +449,7 @@ def pytest_runtest_makereport(
         settled = "comparisons" in item.stash.get(FINDINGS, {})
         blocked = (FloorViolated, RegressionDetected, VerdictInconclusive)
         if not (settled and call.excinfo.errisinstance(blocked)):
-            params = item.callspec.params if hasattr(item, "callspec") else {}
+            params = _params(item)
             error = {
                 "test": item.nodeid,
                 "variant": params.get("candidate"),
@@ -433,6 +459,6 @@ def pytest_runtest_makereport(
             }
             findings["errors"] = [json.dumps(error)]
     if findings:
-        findings["assertions"] = [str(item.config.stash[ASSERTIONS])]
+        findings["assertions"] = [str(len(item.config.stash[WEIGHTS]))]
         vars(report)["modellab"] = json.dumps(findings)  # travels with the report
     return report

@@ -292,6 +292,9 @@ class RunSummary:
         environment: as in the run record.
         cached: True where the run was read from the store instead of being run.
         recorded: the path of the baseline that this session wrote, or None.
+        churn: share of samples that flipped in a second run, or None where none was made.
+        abnormal_churn: True where that is more than three times what the accepted run or the base
+            flipped.
     """
 
     variant: str
@@ -311,6 +314,8 @@ class RunSummary:
     environment: Mapping[str, Any]
     cached: bool = False
     recorded: str | None = None
+    churn: float | None = None
+    abnormal_churn: bool = False
 
     def to_json(self) -> str:
         """Return one line of JSON, keys sorted."""

@@ -60,7 +60,7 @@ def _lines(lab: Lab, variant: str, task_set: str, old: Baseline | None, new: Bas
     done = f"{path} is unchanged" if new == old else f"wrote {path}"
     mean = lab.summary(variant, task_set).mean
     lines = [f"{variant} on {task_set}: success {mean:.3f}; {done}"]
-    lines.append(f"  {lab.churn(variant, task_set)[0]}")
+    lines.append(f"  {lab.churn(variant, task_set).words}")
     if old is not None and new.run != old.run:
         compared = _judged(lab, variant, task_set, new.run, old.run, "the last accepted run")
         lines.append(f"  against the last accepted run: {compared}")

@@ -339,6 +339,13 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
         found = undecided(of_variant(report, variant))
         if found is not None:
             lines.append(f"{variant}: {found}")
+    lines += [
+        f"{run.variant}: {run.churn or 0.0:.1%} of its samples flip between two runs of it, more "
+        "than three times what its accepted run or its base did; look for what differs between "
+        "runs (sampling, batch size, kernels)"
+        for run in report.runs
+        if run.abnormal_churn
+    ]
     recorded = sorted({run.recorded for run in report.runs if run.recorded is not None})
     if recorded:
         noun = "baseline" if len(recorded) == 1 else "baselines"

@@ -59,7 +59,10 @@ def alpha_line(report: SessionReport) -> str:
     text = f"alpha {number(report.alpha)} shared by {plural(report.assertions, 'assertion')}"
     if report.assertions < 2:
         return text
-    return f"{text}: {number(report.alpha / report.assertions)} each"
+    shares = {c.share for c in report.comparisons}
+    if len(shares) > 1:
+        return f"{text}: {number(min(shares))} to {number(max(shares))} each, by weight"
+    return f"{text}: {number(shares.pop() if shares else report.alpha / report.assertions)} each"
 
 
 def run_line(report: SessionReport, run: RunSummary) -> str:
@@ -96,6 +99,8 @@ def measurements(run: RunSummary) -> list[str]:
     if size is not None:
         gigabytes = size / 1e9
         parts.append(f"memory={gigabytes:.{2 if gigabytes >= 0.1 else 3}f}GB")
+    if run.churn is not None:
+        parts.append(f"churn={run.churn:.1%}{' (abnormal)' if run.abnormal_churn else ''}")
     return parts
 
 

@@ -85,6 +85,35 @@ def test_alpha_is_shared_by_the_selected_assertions(project: pytest.Pytester) ->
     result.stdout.fnmatch_lines(["alpha 0.05 shared by 3 assertions: 0.0167 each"])
 
 
+def test_alpha_is_shared_by_weight(project: pytest.Pytester) -> None:
+    text = (project.path / "test_suite.py").read_text()
+    weighed = text.replace("def test_overall", "@pytest.mark.alpha_weight(3)\ndef test_overall")
+    (project.path / "test_suite.py").write_text(weighed)
+    arguments = ("--modellab-update", "-k", "plain", "--modellab-json", "report.json")
+    result = project.runpytest_inprocess(*arguments)
+    result.stdout.fnmatch_lines(["alpha 0.05 shared by 3 assertions: 0.01 to 0.03 each, by weight"])
+    report = json.loads((project.path / "report.json").read_text())
+    shares = {c["test"]: c["share"] for c in report["comparisons"]}  # capabilities share one
+    assert sorted(set(shares.values())) == pytest.approx([0.01, 0.03])
+    figures = [c["figures"][0]["alpha"] for c in report["comparisons"] if "overall" in c["test"]]
+    assert figures == [pytest.approx(0.03)]
+    (project.path / "test_suite.py").write_text(weighed.replace("weight(3)", "weight(0)"))
+    result = project.runpytest_inprocess("-k", "plain")
+    result.stderr.fnmatch_lines(
+        ["ERROR: *test_overall?plain?: @pytest.mark.alpha_weight takes one number above 0: *"]
+    )
+
+
+def test_churn_is_measured_when_asked_for(project: pytest.Pytester) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    result = project.runpytest_inprocess("-k", "plain")
+    assert "churn=" not in result.stdout.str()
+    result = project.runpytest_inprocess("-k", "plain", "--modellab-churn")
+    result.stdout.fnmatch_lines(["*memory=0.000GB  churn=0.0%  -> PASS"])
+    result = project.runpytest_inprocess("--modellab-churn", "--modellab-sequential")
+    result.stderr.fnmatch_lines(["ERROR: --modellab-sequential and --modellab-churn exclude *"])
+
+
 def test_every_parameter_but_the_capability_takes_a_share_of_alpha(
     project: pytest.Pytester,
 ) -> None:

@@ -377,15 +377,17 @@ def test_churn(make: Make, world: World) -> None:
     world.flaky["plain"] = range(2)
     record(make, "plain")
     assert make().baseline("plain", "core").churn == pytest.approx(2 / 60)
-    assert make().churn("plain", "core") == (
+    assert make().churn("plain", "core").words == (
         "2 of 60 samples (3.3%) flipped though nothing changed; "
-        "2 of 60 in the accepted run of plain",
-        False,
+        "2 of 60 in the accepted run of plain"
     )
+    assert make().summary("plain", "core").churn is None, "not asked for"
+    steady = make(churn=True).summary("plain", "core")
+    assert (steady.churn, steady.abnormal_churn) == (pytest.approx(2 / 60), False)
     world.flaky["rtn"] = range(7)
-    words, high = make().churn("rtn", "core")
-    assert high
-    assert words == (
+    flaky = make(churn=True).summary("rtn", "core")
+    assert (flaky.churn, flaky.abnormal_churn) == (pytest.approx(7 / 60), True)
+    assert make().churn("rtn", "core").words == (
         "7 of 60 samples (11.7%) flipped though nothing changed; "
         "2 of 60 in the accepted run of plain; "
         "ABNORMAL, more than three times as many: its verdicts are less sure"

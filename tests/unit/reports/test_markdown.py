@@ -87,6 +87,22 @@ def test_a_block_shows_its_tables(report: Make, run: Make, comparison: Make, fli
     assert found.index("### Blocked") < found.index("<details>")
 
 
+def test_drift_and_forgetting_have_columns_of_their_own(report: Make, comparison: Make) -> None:
+    found = markdown.render(
+        report(
+            comparisons=(
+                comparison("pass", assertion="no_drift", against="anchor of 2026-01-31 (…)"),
+                comparison("pass", assertion="no_forgetting", against="baseline of prompting"),
+            ),
+        )
+    )
+    head = (
+        "| variant | success | worst bucket | since the anchor | forgetting | measured | verdict |"
+    )
+    assert head in found
+    assert "| nf4 | – | – | pass, drop -0.010 | pass, drop -0.010 | – | **PASS** |" in found
+
+
 def test_a_variant_judged_without_a_run(report: Make, comparison: Make) -> None:
     found = markdown.render(report(comparisons=(comparison("pass"),)))
     assert "| nf4 | – | – | pass, drop -0.010 | – | **PASS** |" in found

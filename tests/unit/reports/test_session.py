@@ -83,6 +83,46 @@ def test_variant_verdicts(report: Make, comparison: Make, run: Make) -> None:
     assert variant_verdict(found, "prompting") is None
 
 
+def test_what_to_do_about_drift_forgetting_and_churn(
+    report: Make, comparison: Make, figures: Make, run: Make
+) -> None:
+    anchor = "anchor of 2026-01-31 (2 changes accepted since)"
+    found = report(
+        runs=(run(churn=0.06, abnormal_churn=True),),
+        comparisons=(
+            comparison(
+                "block",
+                assertion="no_forgetting",
+                against="baseline of prompting",
+                capability=None,
+                figures=(
+                    figures(name="code"),
+                    figures(name="logic", candidate=0.3),
+                    figures(name="sums", verdict="pass"),
+                ),
+            ),
+            comparison(
+                "block",
+                assertion="no_drift",
+                against=anchor,
+                capability=None,
+                figures=(figures(name="all"),),
+            ),
+        ),
+    )
+    assert headline(found) == "BLOCK: 2 of 2 comparisons: nf4 (all samples), nf4 (forgetting)."
+    assert next_step(found) == (
+        f"nf4 drifted from its {anchor}: all samples 0.62 -> 0.41; accepted drops have added up; "
+        "if that is wanted, begin a new chain: modellab accept nf4 --new-anchor",
+        "nf4 forgot what the baseline of prompting can do: code 0.62 -> 0.41, logic 0.62 -> 0.30; "
+        "look at the flipped samples; if a capability was meant to change, name it in "
+        "variants.nf4.targets",
+        "nf4: 6.0% of its samples flip between two runs of it, more than three times what its "
+        "accepted run or its base did; look for what differs between runs (sampling, batch size, "
+        "kernels)",
+    )
+
+
 def test_what_to_do_next(report: Make, comparison: Make, figures: Make, run: Make) -> None:
     floor = figures(
         name="arithmetic/hard", n=22, baseline=None, candidate=0.09, floor=0.3, drop=0.21

@@ -115,7 +115,10 @@ def test_a_run_without_samples(report: Make, run: Make) -> None:
     )
 
 
-def test_one_assertion_spends_all(report: Make) -> None:
+def test_one_assertion_spends_all(report: Make, comparison: Make) -> None:
+    assert terminal.alpha_line(
+        report(comparisons=(comparison(share=0.01), comparison(share=0.02, capability="b")))
+    ).endswith(" assertions: 0.01 to 0.02 each, by weight")
     assert terminal.alpha_line(report(assertions=1)) == "alpha 0.05 shared by 1 assertion"
 
 
