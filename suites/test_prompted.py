@@ -15,5 +15,9 @@ def test_overall(candidate: Candidate, gate: Gate) -> None:
     gate.no_regression(candidate)
 
 
+def test_drift(candidate: Candidate, gate: Gate) -> None:
+    gate.no_drift(candidate)
+
+
 def test_worst_bucket(candidate: Candidate, gate: Gate) -> None:
     gate.worst_bucket(candidate, by="capability")

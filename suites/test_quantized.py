@@ -20,9 +20,14 @@ def test_overall(candidate: Candidate, gate: Gate) -> None:
     gate.no_regression(candidate)
 
 
-def test_capability_cost(candidate: Candidate, capability: str, gate: Gate) -> None:
-    """Compression cost no capability more than its budget: against the unquantized base."""
-    gate.no_regression(candidate, capability=capability, against="base", margin=CAPABILITY_COST)
+def test_drift(candidate: Candidate, gate: Gate) -> None:
+    """Nor have the drops that were accepted added up."""
+    gate.no_drift(candidate)
+
+
+def test_forgetting(candidate: Candidate, gate: Gate) -> None:
+    """Compression cost no capability that the unquantized base has more than its budget."""
+    gate.no_forgetting(candidate, margin=CAPABILITY_COST)
 
 
 def test_overall_cost(candidate: Candidate, gate: Gate) -> None:
