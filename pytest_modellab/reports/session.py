@@ -187,8 +187,9 @@ def nearest(comparisons: Iterable[Comparison]) -> str | None:
     if comparison.assertion == "worst_bucket":
         seen = f"{figures.name} {figures.candidate:.2f}, floor {number(figures.floor or 0.0)}"
     else:
+        named = f" ({figures.name})" if comparison.assertion == "no_forgetting" else ""
         seen = (
-            f"{subject(comparison)} against {comparison.against} "
+            f"{subject(comparison)}{named} against {comparison.against} "
             f"{figures.baseline or 0.0:.2f} -> {figures.candidate:.2f}, "
             f"allowed drop {number(figures.margin)}"
         )

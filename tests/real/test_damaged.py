@@ -43,6 +43,10 @@ def test_capability_cost(candidate, capability, gate):
 @expected_to_regress
 def test_overall_cost(candidate, gate):
     gate.no_regression(candidate, against="base")
+
+@expected_to_regress
+def test_forgetting(candidate, gate):
+    gate.no_forgetting(candidate)
 """
 
 
@@ -61,7 +65,7 @@ def test_damaged_model_is_blocked_and_the_lost_capabilities_are_named(
     (pytester.path / "modellab.toml").write_text(declared + DAMAGED)
     pytester.makepyfile(test_damaged=SUITE)
     result = pytester.runpytest_subprocess("--modellab-json", "report.json")
-    assert result.parseoutcomes()["xfailed"] == 2
+    assert result.parseoutcomes()["xfailed"] == 4
     report = json.loads((pytester.path / "report.json").read_text())
     assert report["verdict"] == "block"
     for variant in ("rtn3", "rtn2"):
@@ -72,6 +76,12 @@ def test_damaged_model_is_blocked_and_the_lost_capabilities_are_named(
         ]
         assert None in lost, "the mean over all samples"
         assert "arithmetic" in lost
+        (forgetting,) = (
+            comparison["figures"]
+            for comparison in report["comparisons"]
+            if comparison["candidate"] == variant and comparison["assertion"] == "no_forgetting"
+        )
+        assert "arithmetic" in {one["name"] for one in forgetting if one["verdict"] == "block"}
     result.stdout.fnmatch_lines(
         ["*BLOCK arithmetic against baseline of prompting: arithmetic fell*"]
     )
