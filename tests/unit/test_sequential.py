@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
-from pytest_modellab import sequential
+from pytest_modellab import gate, sequential
+from pytest_modellab.comparison import OWN_BASELINE, Comparison, Looked
 from pytest_modellab.records import Fingerprint, RunRecord, Sample, SampleResult, TaskSet
+from pytest_modellab.reports import session, table
 
 
 def task_set(size: int = 90) -> TaskSet:
@@ -85,3 +88,76 @@ def test_a_small_task_set_has_few_stages(size: int) -> None:
     stages = sequential.cut(task_set(size))
     assert 1 <= len(stages.sets) <= size
     assert all(one.samples for one in stages.sets)
+
+
+LOOKED = Looked(look=4, looks=10, used=36, total=90, certain=False, seed=0)
+
+
+def comparison(looked: Looked, **changes: Any) -> Comparison:
+    figures = gate.drop([1.0] * 36, [1.0] * 36, margin=changes.pop("margin", 0.1))
+    made = Comparison(
+        assertion="no_regression",
+        test="t",
+        task_set="words",
+        candidate="plain",
+        kind="prompted",
+        against=OWN_BASELINE,
+        capability=None,
+        verdict=figures.verdict,
+        figures=(figures,),
+        family=1,
+        share=0.05,
+        notes=("threads: 1 here, 2 in the reference",),
+        looked=looked,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def words(*comparisons: Comparison) -> str | None:
+    report = session.SessionReport(
+        runs=(),
+        comparisons=comparisons,
+        errors=(),
+        alpha=0.05,
+        assertions=1,
+        on_inconclusive="warn",
+        complete=True,
+        notes=(),
+    )
+    return session.saved(report, "plain", "words")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "stopped at look 4 of 10, after 36 of 90 samples (54 saved, 60%)"),
+        ({"used": 90}, "all 90 samples were needed"),
+        (
+            {"certain": True},
+            "stopped at look 4 of 10, after 36 of 90 samples (54 saved, 60%), as the others could "
+            "not change the verdict",
+        ),
+    ],
+)
+def test_how_far_a_comparison_went_is_a_remark(changes: dict[str, Any], text: str) -> None:
+    made = comparison(dataclasses.replace(LOOKED, **changes))
+    assert made.remarks == (*made.notes, f"sequential: {text}")
+    assert Comparison.from_json(made.to_json()) == made
+    assert f"note: sequential: {text}" in table.render_text(made)
+    assert text.split(" (", maxsplit=1)[0] in table.render_markdown(made)
+
+
+def test_the_most_demanding_comparison_says_what_a_variant_was_asked() -> None:
+    less = comparison(dataclasses.replace(LOOKED, used=9), capability="a")
+    assert words(comparison(LOOKED), less) == (
+        "sequential: 36 of 90 samples, 54 saved (60%); most for all samples"
+    )
+    everything = dataclasses.replace(LOOKED, used=90)
+    assert words(less, comparison(everything, capability="b", against="baseline of base")) == (
+        "sequential: all 90 samples were needed, for b against baseline of base"
+    )
+    assert words(comparison(everything, margin=0.0)) == (
+        "sequential: all 90 samples were needed, for all samples, which cannot pass at an allowed "
+        "drop of 0"
+    )
+    assert words(dataclasses.replace(less, looked=None)) is None
