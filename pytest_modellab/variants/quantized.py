@@ -82,7 +82,7 @@ def _nf4(dtype: str) -> Mapping[str, Any]:
 
 
 def _int8() -> Mapping[str, Any]:
-    """int8 weights per channel, int8 activations per token: no answer depends on its batch."""
+    """int8 weights per channel, int8 activations with a scale for each token."""
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig
     from transformers import TorchAoConfig
 
