@@ -116,7 +116,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def unchanged(bench: Bench) -> Iterator[dict[str, Any]]:
+def unchanged(bench: Bench, match: str) -> Iterator[dict[str, Any]]:
     """Run the settings and judge each against the first run."""
     import torch
 
@@ -126,7 +126,7 @@ def unchanged(bench: Bench) -> Iterator[dict[str, Any]]:
     first = bench.scores(*loaded, Setting())
     dtype = "float32"
     say(f"threads {torch.get_num_threads()}, mean {gate.drop(first, first).baseline:.4f}")
-    for setting in UNCHANGED:
+    for setting in (one for one in UNCHANGED if match in str(one)):
         if setting.dtype != dtype:
             loaded[0].close()
             loaded, dtype = bench.load(setting.dtype), setting.dtype
@@ -219,6 +219,7 @@ def main() -> int:
     parser.add_argument("--task-set", default="assistant_core_v2")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", default="unchanged,damage")
+    parser.add_argument("--match", default="", help="unchanged: settings with this text only")
     parser.add_argument("--noise", default=NOISE, help="sizes of the damage")
     parser.add_argument("--seeds", type=int, default=30, help="damaged models of each size")
     parser.add_argument("--json", type=Path)
@@ -228,7 +229,7 @@ def main() -> int:
     bench = Bench(options)
     found: dict[str, Any] = {"device": options.device, "machine": _machine(options.device)}
     if "unchanged" in options.only:
-        found["unchanged"] = list(unchanged(bench))
+        found["unchanged"] = list(unchanged(bench, options.match))
         _table(found["unchanged"])
     if "damage" in options.only:
         found["damage"] = list(damage(bench, sizes, options.seeds))
