@@ -22,6 +22,9 @@ from pytest_modellab.records import (
 if TYPE_CHECKING:
     from pytest_modellab.gate.churn import Churn
 
+ANEW = "modellab accept --new-anchor"
+"""Records a baseline whatever there was before."""
+
 SCHEMA = 2
 """Version of the file's layout; 2 has the second run and the anchor."""
 
@@ -121,16 +124,13 @@ def _with_scores(run: RunRecord, scores: tuple[float | None, ...]) -> RunRecord:
     return dataclasses.replace(run, samples=samples)
 
 
-def descend(
-    old: Baseline | None, run: RunRecord, repeat: Repeat | None, *, new_anchor: bool = False
-) -> Baseline:
+def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Baseline:
     """Make the baseline that follows an old one.
 
     Args:
-        old: what was accepted before, or None.
+        old: what was accepted before; None begins a new chain.
         run: the run that is accepted now.
         repeat: its second run.
-        new_anchor: True begins a new chain with this run.
 
     Returns:
         The old baseline's chain continued: its anchor is kept as long as both runs were asked the
@@ -140,10 +140,7 @@ def descend(
     if old is None or not _comparable(old.run, run):
         return Baseline(run, repeat)
     if same_answers(old.run, run):
-        anchor = None if new_anchor else old.anchor
-        return Baseline(old.run, old.repeat or repeat, anchor)
-    if new_anchor:
-        return Baseline(run, repeat)
+        return dataclasses.replace(old, repeat=old.repeat or repeat)
     first = old.anchor or Anchor(
         scores=tuple(sample.score for sample in old.run.samples),
         fingerprint=old.run.fingerprint.key,
@@ -192,7 +189,7 @@ def read(path: Path) -> Baseline | None:
     Raises:
         BaselineInvalid: the file is truncated, was edited, or has another schema.
     """
-    mend = f"restore it (git checkout -- {path}) or record it again (--modellab-update)"
+    mend = f"restore it (git checkout -- {path}) or record it again ({ANEW})"
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -235,7 +232,7 @@ def parse(content: bytes, where: str, mend: str) -> Baseline:
         raise BaselineInvalid(
             f"{where}: schema {data['schema']} was written by another version of pytest-modellab "
             f"(this one reads up to {SCHEMA}); install that version or record it again "
-            "(--modellab-update)"
+            f"({ANEW})"
         )
     stated = data.pop("digest", None)
     try:

@@ -425,8 +425,8 @@ def check_comparable(
     if differs:
         raise ComparisonRefused(
             f"{spec.name!r} cannot be compared with {against} on {name!r}: "
-            f"{'; '.join(differs)}. Record it again if the change is wanted: "
-            "pytest --modellab-update"
+            f"{'; '.join(differs)}. Record the reference again if the change "
+            "is wanted: modellab accept"
         )
     if candidate.fingerprint.tokenizer != reference.fingerprint.tokenizer:
         notes.append("the tokenizer or its chat template is not the reference's")

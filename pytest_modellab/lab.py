@@ -397,9 +397,10 @@ class Lab:
             new_anchor: begin a new chain of accepted runs, forgetting the old anchor.
 
         Returns:
-            The baseline before (None where there was none that can be read) and after.
+            The baseline before and after; before is None where there was none, or with a new anchor.
 
         Raises:
+            BaselineInvalid: the old file is damaged, and its anchor would be lost unseen.
             ScoringError: too many samples have no score, so that nothing could be compared with it.
             ModellabError: as :meth:`record`.
         """
@@ -415,11 +416,8 @@ class Lab:
                 f"{variant!r} on {task_set!r}: not accepted as a baseline: {problem}"
             )
         repeat = self.repeat(variant, task_set)
-        try:
-            old = baselines.read(path)
-        except BaselineInvalid:
-            old = None
-        new = baselines.descend(old, record, repeat, new_anchor=new_anchor)
+        old = None if new_anchor else baselines.read(path)
+        new = baselines.descend(old, record, repeat)
         if new != old:
             baselines.write(path, new)
             self._recorded[key] = path

@@ -61,7 +61,9 @@ def _lines(lab: Lab, variant: str, task_set: str, old: Baseline | None, new: Bas
     mean = lab.summary(variant, task_set).mean
     lines = [f"{variant} on {task_set}: success {mean:.3f}; {done}"]
     lines.append(f"  {lab.churn(variant, task_set).words}")
-    if old is not None and new.run != old.run:
+    if old is not None and new.run.task_set["hash"] != old.run.task_set["hash"]:
+        lines.append("  the task set has changed since the last accepted run: a new chain begins")
+    elif old is not None and new.run != old.run:
         compared = _judged(lab, variant, task_set, new.run, old.run, "the last accepted run")
         lines.append(f"  against the last accepted run: {compared}")
     if new.anchor is not None:

@@ -76,7 +76,7 @@ def refusal(
 def differs(text: str) -> str:
     """What a refusal names as different."""
     head = "'nf4' cannot be compared with own baseline on 'tiny': "
-    tail = ". Record it again if the change is wanted: pytest --modellab-update"
+    tail = ". Record the reference again if the change is wanted: modellab accept"
     assert text.startswith(head)
     assert text.endswith(tail)
     return text.removeprefix(head).removesuffix(tail)

@@ -410,14 +410,16 @@ def test_a_run_accepted_again_keeps_its_second_run(make: Make, world: World) -> 
     assert path.read_text() == text
 
 
-def test_a_damaged_baseline_is_refused_and_replaced(make: Make) -> None:
+def test_a_damaged_baseline_is_replaced_only_by_a_new_anchor(make: Make) -> None:
+    """Its anchor would be lost unseen."""
     record(make, "plain")
     lab = make(update=True)
     path = lab.baseline_path("plain", "core")
     path.write_text("{")
-    with pytest.raises(BaselineInvalid):
-        lab.baseline("plain", "core")
-    lab.accept("plain", "core")
+    for ask in (lab.baseline, lab.accept):
+        with pytest.raises(BaselineInvalid, match=r"\(modellab accept --new-anchor\)$"):
+            ask("plain", "core")
+    lab.accept("plain", "core", new_anchor=True)
     assert lab.baseline("plain", "core").run.samples[0].score == 1.0
 
 
