@@ -397,7 +397,7 @@ class Lab:
             new_anchor: begin a new chain of accepted runs, forgetting the old anchor.
 
         Returns:
-            The baseline before and after; before is None where there was none, or with a new anchor.
+            The baseline before (None where there was none, or with a new anchor) and after.
 
         Raises:
             BaselineInvalid: the old file is damaged, and its anchor would be lost unseen.
