@@ -72,17 +72,21 @@ def read(path: Path, capabilities: Mapping[str, str]) -> tuple[Revision, ...]:
 
 def _log(path: Path) -> list[tuple[str, str, str, str]]:
     """Date, commit, subject and the file's name at the time, oldest first; across renames."""
+    if not _git(path.parent, "rev-list", "--all", "--max-count=1"):
+        return []  # nothing is committed yet, which git log calls an error
     text = _git(  # --reverse would end --follow at the first rename
         path.parent,
-        *("log", "--follow", "--diff-filter=AMR", "--name-only", "-z"),
+        *("log", "--follow", "--diff-filter=ACMR", "--name-status", "-z"),
         *("--date=short", "--format=%x01%cd%x02%H%x02%s", "--", path.name),
     ).decode("utf-8", "replace")
     found = []
-    for entry in reversed(text.split("\x01")[1:]):
+    for entry in text.split("\x01")[1:]:
         date, commit, rest = entry.split("\x02", 2)
-        subject, *names = rest.strip("\0\n").split("\0")
-        found.append((date, commit, subject, names[-1].strip("\n")))
-    return found
+        subject, status, *names = rest.rstrip("\0").split("\0")
+        found.append((date, commit, subject, names[-1]))
+        if status.strip().startswith("C"):
+            break  # git takes a new baseline for a copy of a similar one: older ones are that one's
+    return found[::-1]
 
 
 def _git(folder: Path, *arguments: str) -> bytes:
@@ -90,7 +94,7 @@ def _git(folder: Path, *arguments: str) -> bytes:
         folder = folder.parent
     try:
         done = subprocess.run(
-            ["git", "-c", "core.quotePath=false", *arguments],  # noqa: S607
+            ["git", "-c", "diff.relative=false", "-c", "log.showSignature=false", *arguments],  # noqa: S607
             cwd=folder,
             capture_output=True,
             check=True,

@@ -49,8 +49,8 @@ def run(options: argparse.Namespace) -> int:
             f"nothing was accepted of {variant!r} yet: modellab accept {variant}"
         )
     if options.json:
-        data = {name: [dataclasses.asdict(r) for r in found[name]] for name in found}
-        print(json.dumps(data, indent=1).replace("NaN", "null"))
+        data = {name: [_to_data(revision) for revision in found[name]] for name in found}
+        print(json.dumps(data, indent=1, allow_nan=False))
         return EXIT_OK
     for name, revisions in found.items():
         _print_table(variant, name, revisions)
@@ -58,6 +58,13 @@ def run(options: argparse.Namespace) -> int:
         if len(readable) > 1:
             print(plot(readable))
     return EXIT_OK
+
+
+def _to_data(revision: Revision) -> dict[str, object]:
+    data = dataclasses.asdict(revision)
+    if revision.problem:
+        data["mean"] = data["anchor"] = None
+    return data
 
 
 def plot(revisions: Sequence[Revision]) -> str:

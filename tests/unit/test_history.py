@@ -90,7 +90,7 @@ def test_a_revision_that_cannot_be_read_is_listed(
     path.write_text(whole[:100])
     git(project, "commit", "-q", "-a", "-m", "cut off")
     path.write_text(whole)
-    git(project, "commit", "-q", "-a", "-m", "restored")
+    git(project, "commit", "-q", "-a", "-m", "restored: no NaN")
     accept(0, 1, 1, 1)
     good, bad, *_ = history.read(path, {})
     assert good.worst is None, "today's samples are other ones"
@@ -98,6 +98,10 @@ def test_a_revision_that_cannot_be_read_is_listed(
     assert "truncated or malformed JSON" in bad.problem
     assert cli.main(["history", "plain"]) == 0
     assert "cannot be read: " in capsys.readouterr().out
+    assert cli.main(["history", "plain", "--json"]) == 0
+    _, cut_off, whole, _ = json.loads(capsys.readouterr().out)["tiny"]
+    assert (cut_off["mean"], cut_off["anchor"], whole["mean"]) == (None, None, 1.0)
+    assert whole["subject"] == "restored: no NaN"
 
 
 def test_a_renamed_file_is_followed(project: Path, accept: Make) -> None:
@@ -106,6 +110,33 @@ def test_a_renamed_file_is_followed(project: Path, accept: Make) -> None:
     git(project, "commit", "-q", "-m", "renamed")
     found = history.read(project / "baselines" / "tiny" / "other.json", {})
     assert [revision.subject for revision in found] == ["accepted", "renamed"]
+
+
+def test_a_similar_baseline_is_another_history(project: Path, accept: Make) -> None:
+    accept(1, 1, 1, 1, commit="first")
+    folder = project / "baselines" / "tiny"
+    (folder / "other.json").write_text((folder / "plain.json").read_text() + "\n")
+    git(project, "add", ".")
+    git(project, "commit", "-q", "-m", "", "--allow-empty-message")
+    accept(0, 1, 1, 1, commit="second")
+    (alone,) = history.read(folder / "other.json", {})
+    assert (alone.subject, alone.commit == history.UNCOMMITTED) == ("", False)
+    subjects = [revision.subject for revision in history.read(folder / "plain.json", {})]
+    assert subjects == ["first", "second"]
+
+
+def test_the_settings_of_git_do_not_matter(project: Path, accept: Make) -> None:
+    accept(1, 1, 1, 1, commit="first")
+    git(project, "config", "diff.relative", "true")
+    git(project, "config", "core.quotePath", "true")
+    path = project / "baselines" / "tiny" / "plain.json"
+    assert [revision.subject for revision in history.read(path, {})] == ["first"]
+
+
+def test_nothing_committed_yet(project: Path, accept: Make) -> None:
+    accept(1, 1, 1, 1, commit="")
+    (only,) = history.read(project / "baselines" / "tiny" / "plain.json", {})
+    assert (only.commit, only.mean) == (history.UNCOMMITTED, 1.0)
 
 
 def test_the_command(project: Path, accept: Make, capsys: pytest.CaptureFixture[str]) -> None:
