@@ -402,7 +402,7 @@ class Lab:
         Raises:
             BaselineInvalid: the old file is damaged, and its anchor would be lost unseen.
             ScoringError: too many samples have no score, so that nothing could be compared with it.
-            ModellabError: as :meth:`record`.
+            ModellabError: as :meth:`record`, or the file cannot be written.
         """
         from pytest_modellab import baselines, comparator
         from pytest_modellab.errors import ScoringError
@@ -419,7 +419,10 @@ class Lab:
         old = None if new_anchor else baselines.read(path)
         new = baselines.descend(old, record, repeat)
         if new != old:
-            baselines.write(path, new)
+            try:
+                baselines.write(path, new)
+            except OSError as error:
+                raise ModellabError(f"{path}: cannot be written: {error.strerror}") from error
             self._recorded[key] = path
         self._accepted[key] = old, new
         return old, new
@@ -484,8 +487,8 @@ class Gate:
         task_set: what the candidate is judged on.
         budget: the part of the run's risk that this test's assertion may spend.
         judged: called with the comparison before anything is raised.
-        accepted: the variants whose runs ``--modellab-update`` accepts in this session; their
-            runs are compared with, whichever test comes first.
+        accepted: the variants whose runs on this task set ``--modellab-update`` accepts in this
+            session; their runs are compared with, whichever test comes first.
     """
 
     def __init__(
@@ -537,13 +540,11 @@ class Gate:
         from pytest_modellab import comparator
         from pytest_modellab.comparison import OWN_BASELINE
 
-        self._spend()
+        self._begin(candidate)
         lab, name, task_set = self._lab, candidate.name, self._task_set
         own = against is None or against == name
         if own:
             reference_name, words = name, OWN_BASELINE
-            if lab.settings.update:
-                lab.accept(name, task_set.name)
         else:
             reference_name = self._base(candidate) if against == "base" else str(against)
             lab.spec(reference_name)
@@ -589,10 +590,8 @@ class Gate:
         __tracebackhide__ = True
         from pytest_modellab import comparator
 
-        self._spend()
+        self._begin(candidate)
         lab, name, task_set = self._lab, candidate.name, self._task_set
-        if lab.settings.update:
-            lab.accept(name, task_set.name)
         baseline = lab.baseline(name, task_set.name)
         comparison = comparator.no_regression(
             assertion="no_drift",
@@ -606,7 +605,8 @@ class Gate:
             margin=self._margin(None, margin),
             budget=self._budget,
         )
-        return self._conclude(comparison, RegressionDetected)
+        itself = lab.settings.update and baseline.anchor is None
+        return self._conclude(comparison, RegressionDetected, excused=itself)
 
     def no_forgetting(
         self,
@@ -641,7 +641,7 @@ class Gate:
         __tracebackhide__ = True
         from pytest_modellab import comparator
 
-        self._spend()
+        self._begin(candidate)
         lab, task_set = self._lab, self._task_set
         for name in targeted:
             if name not in task_set.capabilities:
@@ -698,7 +698,7 @@ class Gate:
         __tracebackhide__ = True
         from pytest_modellab import comparator
 
-        self._spend()
+        self._begin(candidate)
         lab, task_set = self._lab, self._task_set
         if floor is None:
             floor = lab.config.task_sets[task_set.name].floor
@@ -718,13 +718,15 @@ class Gate:
         )
         return self._conclude(comparison, FloorViolated)
 
-    def _spend(self) -> None:
+    def _begin(self, candidate: Candidate) -> None:
         if self._spent:
             raise GateUsageError(
                 f"{self._test}: asks the gate twice, but its share of the run's risk pays for one "
                 "verdict; write a test for each"
             )
         self._spent = True
+        if self._lab.settings.update:
+            self._lab.accept(candidate.name, self._task_set.name)
 
     def _base(self, candidate: Candidate) -> str:
         if candidate.spec.base is None:

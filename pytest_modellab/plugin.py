@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CONFIG: pytest.StashKey[LabConfig | None] = pytest.StashKey()
 LAB: pytest.StashKey[Lab] = pytest.StashKey()
 WEIGHTS: pytest.StashKey[Mapping[str, float]] = pytest.StashKey()
-CANDIDATES: pytest.StashKey[frozenset[str]] = pytest.StashKey()
+CANDIDATES: pytest.StashKey[frozenset[tuple[str, str]]] = pytest.StashKey()
 FINDINGS: pytest.StashKey[dict[str, list[str]]] = pytest.StashKey()
 
 ON_INCONCLUSIVE = ("fail", "warn", "pass")
@@ -317,7 +317,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     weights, candidates = {}, set()
     for item in session.items:
         if isinstance(item, pytest.Function) and "gate" in item.fixturenames:
-            candidates.add(str(_params(item).get("candidate")))
+            params = _params(item)
+            candidates.add((str(params.get("candidate")), str(params.get("task_set"))))
             weights[_assertion(item)] = _weight(item)
     session.config.stash[WEIGHTS] = weights
     session.config.stash[CANDIDATES] = frozenset(candidates)
@@ -409,7 +410,8 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
 
     share = split_alpha(alpha, request.config.stash[WEIGHTS])[_assertion(item)]
     budget = Budget(share=share, alpha=alpha)
-    accepted: frozenset[str] = request.config.stash[CANDIDATES]
+    candidates = request.config.stash[CANDIDATES]
+    accepted = {variant for variant, name in candidates if name == task_set.name}
     return Gate(lab, item.nodeid, task_set, budget, judged, accepted)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import baselines, comparator
+from pytest_modellab import baselines, comparator, testing
 from pytest_modellab.records import RunRecord, VariantSpec
 
 
@@ -404,6 +404,26 @@ def test_base_and_adapted_variant_are_recorded_together(project: pytest.Pytester
     project.runpytest_inprocess("--modellab-update").assert_outcomes(passed=3)
     names = {path.name for path in (project.path / "baselines" / "words").iterdir()}
     assert names == {"plain.json", "rounded.json"}
+
+
+def test_update_on_another_task_set_accepts_nothing_of_the_base(project: pytest.Pytester) -> None:
+    testing.write_task_set(project.path / "other", testing.choice_samples(["gamma"], 5))
+    with (project.path / "modellab.toml").open("a") as file:
+        file.write('[task_sets.other]\npath = "other"\n')
+    (project.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.variants('rounded')\n"
+        "@pytest.mark.task_set('words')\n"
+        "def test_cost(candidate, gate):\n"
+        "    gate.no_regression(candidate, against='base')\n"
+        "@pytest.mark.variants('plain')\n"
+        "@pytest.mark.task_set('other')\n"
+        "def test_overall(candidate, gate):\n"
+        "    gate.no_regression(candidate)\n"
+    )
+    result = project.runpytest_inprocess("--modellab-update")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*no baseline of 'plain' on 'words': *"])
 
 
 def test_parameters_of_the_same_names_are_left_alone(project: pytest.Pytester) -> None:

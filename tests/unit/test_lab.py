@@ -448,6 +448,16 @@ def test_a_run_with_missing_scores_is_not_accepted(make: Make, world: World) -> 
     assert not lab.baseline_path("plain", "core").exists()
 
 
+def test_a_folder_of_baselines_that_cannot_be_written(make: Make) -> None:
+    lab = make(update=True)
+    path = lab.baseline_path("plain", "core")
+    path.parent.parent.mkdir()
+    path.parent.symlink_to("nowhere")
+    with pytest.raises(ModellabError) as caught:
+        lab.accept("plain", "core")
+    assert str(caught.value) == f"{path}: cannot be written: File exists"
+
+
 # --- the gate fixture -----------------------------------------------------------------------------
 
 
@@ -609,6 +619,17 @@ def test_update_compares_with_a_base_that_is_accepted_too(make: Make, world: Wor
         gate(lab).no_regression(candidate(lab, "rtn"), against="base")
     found = gate(lab, accepted={"plain"}).no_regression(candidate(lab, "rtn"), against="base")
     assert found.verdict == "pass"
+
+
+def test_update_accepts_whatever_the_assertion(make: Make) -> None:
+    lab = make(update=True, on_inconclusive="fail")
+    assert gate(lab, name="strict").worst_bucket(candidate(lab)).verdict == "pass"
+    assert lab.baseline_path("plain", "strict").exists()
+    record(make, "plain")
+    gate(lab).no_regression(candidate(lab, "rtn"), against="base")
+    assert lab.baseline_path("rtn", "core").exists()
+    found = gate(lab).no_drift(candidate(lab, "rtn"), margin=0.0)
+    assert found.verdict == "inconclusive", "its own anchor, so it is excused"
 
 
 @pytest.mark.parametrize("setting", ["warn", "pass"])
