@@ -22,8 +22,8 @@ from pytest_modellab.records import (
 if TYPE_CHECKING:
     from pytest_modellab.gate.churn import Churn
 
-ANEW = "modellab accept --new-anchor"
-"""Records a baseline whatever there was before."""
+NOT_KEPT = "(not kept)"
+"""The outputs of an anchor or a second run, of which only the scores are kept."""
 
 SCHEMA = 2
 """Version of the file's layout; 2 has the second run and the anchor."""
@@ -118,7 +118,7 @@ def flips(run: RunRecord, repeat: Repeat) -> Churn:
 
 def _with_scores(run: RunRecord, scores: tuple[float | None, ...]) -> RunRecord:
     samples = tuple(
-        dataclasses.replace(sample, score=score, output="")
+        dataclasses.replace(sample, score=score, output=NOT_KEPT)
         for sample, score in zip(run.samples, scores, strict=True)
     )
     return dataclasses.replace(run, samples=samples)
@@ -189,7 +189,8 @@ def read(path: Path) -> Baseline | None:
     Raises:
         BaselineInvalid: the file is truncated, was edited, or has another schema.
     """
-    mend = f"restore it (git checkout -- {path}) or record it again ({ANEW})"
+    anew = f"modellab accept {path.stem} --task-set {path.parent.name} --new-anchor"
+    mend = f"restore it (git checkout -- {path}) or record it again ({anew})"
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -231,8 +232,7 @@ def parse(content: bytes, where: str, mend: str) -> Baseline:
     if data["schema"] != SCHEMA and data["schema"] not in MIGRATIONS:
         raise BaselineInvalid(
             f"{where}: schema {data['schema']} was written by another version of pytest-modellab "
-            f"(this one reads up to {SCHEMA}); install that version or record it again "
-            f"({ANEW})"
+            f"(this one reads up to {SCHEMA}); install that version, or {mend}"
         )
     stated = data.pop("digest", None)
     try:

@@ -8,7 +8,15 @@ import sys
 from collections.abc import Sequence
 
 from pytest_modellab import __version__
-from pytest_modellab.commands import EXIT_USAGE, accept, gate, history, plan, tasks
+from pytest_modellab.commands import (
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    accept,
+    gate,
+    history,
+    plan,
+    tasks,
+)
 from pytest_modellab.errors import BaselineMissing, ModellabError
 
 COMMANDS = (accept, gate, history, plan, tasks)
@@ -22,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 where all is well, 1 where something was found or is blocked, 2 where the call or a file
-        is wrong, 3 where a verdict is inconclusive and that was asked to count.
+        is wrong, 3 where a verdict is inconclusive and that was asked to count, 130 where it was
+        interrupted.
     """
     parser = argparse.ArgumentParser(prog="modellab", description="The gate for adapted models.")
     parser.add_argument("--version", action="version", version=f"modellab {__version__}")
@@ -35,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BaselineMissing, ModellabError) as error:
         print(f"modellab: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("\nmodellab: interrupted; answers so far are stored", file=sys.stderr)
+        return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader, for example head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_USAGE

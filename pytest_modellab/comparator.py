@@ -426,7 +426,7 @@ def check_comparable(
         raise ComparisonRefused(
             f"{spec.name!r} cannot be compared with {against} on {name!r}: "
             f"{'; '.join(differs)}. Record the reference again if the change "
-            "is wanted: modellab accept"
+            f"is wanted: modellab accept {reference.variant['name']} --task-set {name}"
         )
     if candidate.fingerprint.tokenizer != reference.fingerprint.tokenizer:
         notes.append("the tokenizer or its chat template is not the reference's")

@@ -419,6 +419,7 @@ def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:
     """Name the verdict and its first figures, which JUnit XML keeps as properties."""
     worst = comparison.figures[0]
     found = {
+        "assertion": comparison.assertion,
         "task_set": comparison.task_set,
         "candidate": comparison.candidate,
         "against": comparison.against,

@@ -13,6 +13,7 @@ from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 
 EXIT_OK, EXIT_FOUND, EXIT_USAGE, EXIT_INCONCLUSIVE = 0, 1, 2, 3
+EXIT_INTERRUPTED = 130  # as shells have it for SIGINT
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 

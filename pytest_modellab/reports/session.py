@@ -206,11 +206,11 @@ def deciding(comparison: Comparison) -> Figures | None:
 
 
 def subject(comparison: Comparison) -> str:
-    """What was judged: a capability, the worst bucket, or all samples."""
+    """What was judged: a capability, the worst bucket, forgetting, drift, or all samples."""
     if comparison.assertion == "worst_bucket":
         return "worst bucket" + (f" of {comparison.capability}" if comparison.capability else "")
-    if comparison.assertion == "no_forgetting":
-        return "forgetting"
+    if comparison.assertion in ("no_drift", "no_forgetting"):
+        return comparison.assertion.removeprefix("no_")
     return comparison.capability or "all samples"
 
 
@@ -361,7 +361,7 @@ def _kind_of_block(comparison: Comparison) -> str:
     if _is_floor(comparison):
         return "floor"
     if comparison.assertion in ("no_drift", "no_forgetting"):
-        return comparison.assertion.removeprefix("no_")
+        return subject(comparison)
     return "own" if comparison.against == OWN_BASELINE else "base"
 
 
@@ -385,13 +385,14 @@ def _after_block(variant: str, kind: str, blocked: Sequence[Comparison]) -> str:
             falls.append(f"{name} {ends}")
     what, against = listed(falls), listed(c.against for c in blocked)
     look = "look at the flipped samples"
+    named = "".join(f" --task-set {name}" for name in dict.fromkeys(c.task_set for c in blocked))
     if kind == "floor":
         return f"{variant} is under the floor: {what}; look at the samples it got wrong"
     if kind == "own":
-        wanted = f"accept it: modellab accept {variant}"
+        wanted = f"accept it: modellab accept {variant}{named}"
         return f"{variant} fell: {what}; {look}; if the drop is wanted, {wanted}"
     if kind == "drift":
-        wanted = f"begin a new chain: modellab accept {variant} --new-anchor"
+        wanted = f"begin a new chain: modellab accept {variant}{named} --new-anchor"
         return (
             f"{variant} drifted from its {against}: {what}; accepted drops have added up; "
             f"if that is wanted, {wanted}"

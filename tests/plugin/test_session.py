@@ -64,6 +64,7 @@ def test_regression_blocks_with_a_table_and_the_flipped_samples(project: pytest.
     result.stdout.fnmatch_lines(["*= modellab =*", "*plain*BLOCK*"])
     assert "blocked" in (project.path / "report.md").read_text().lower()
     junit = (project.path / "junit.xml").read_text()
+    assert '<property name="modellab_assertion" value="no_regression" />' in junit
     assert '<property name="modellab_verdict" value="block" />' in junit
     assert '<property name="modellab_capability" value="alpha" />' in junit
 

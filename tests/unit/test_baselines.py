@@ -44,14 +44,20 @@ def path(tmp_path: Path) -> Path:
     return baselines.path_of(tmp_path, "tiny", "plain")
 
 
+def mend(path: Path) -> str:
+    return (
+        f"restore it (git checkout -- {path}) or record it again "
+        f"(modellab accept {path.stem} --task-set {path.parent.name} --new-anchor)"
+    )
+
+
 def message(path: Path) -> str:
     """The error's message after the file, without the mend at its end."""
     with pytest.raises(BaselineInvalid) as caught:
         baselines.read(path)
     text = str(caught.value)
     assert text.startswith(str(path))
-    mend = f"; restore it (git checkout -- {path}) or record it again ({baselines.ANEW})"
-    return text.removeprefix(str(path)).removesuffix(mend)
+    return text.removeprefix(str(path)).removesuffix(f"; {mend(path)}")
 
 
 def test_path(tmp_path: Path) -> None:
@@ -143,6 +149,7 @@ def test_second_run_and_anchor(path: Path, accepted: RunRecord) -> None:
     assert second is not None
     assert [s.score for s in second.samples] == [1.0, 1.0, None, 0.5]
     assert second.environment == {"token_budget": 32}
+    assert {s.output for s in second.samples} == {"(not kept)"}, "not empty: it was not that"
 
 
 def test_a_run_alone(accepted: RunRecord) -> None:
@@ -239,7 +246,8 @@ def test_truncated(path: Path, accepted: RunRecord) -> None:
     with pytest.raises(BaselineInvalid) as caught:
         baselines.read(path)
     assert str(caught.value).endswith(
-        f"; restore it (git checkout -- {path}) or record it again (modellab accept --new-anchor)"
+        f"; restore it (git checkout -- {path}) or record it again "
+        "(modellab accept plain --task-set tiny --new-anchor)"
     )
     path.write_bytes(b"")
     assert message(path) == ":1: truncated or malformed JSON (Expecting value)"
@@ -298,7 +306,7 @@ def test_other_schema(path: Path, accepted: RunRecord, schema: int, sign: bool) 
     edit(path, lambda data: data.update(schema=schema), sign=sign)
     assert message(path) == (
         f": schema {schema} was written by another version of pytest-modellab (this one reads up "
-        f"to {baselines.SCHEMA}); install that version or record it again ({baselines.ANEW})"
+        f"to {baselines.SCHEMA}); install that version, or {mend(path)}"
     )
 
 

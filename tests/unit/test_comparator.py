@@ -76,7 +76,8 @@ def refusal(
 def differs(text: str) -> str:
     """What a refusal names as different."""
     head = "'nf4' cannot be compared with own baseline on 'tiny': "
-    tail = ". Record the reference again if the change is wanted: modellab accept"
+    command = "modellab accept plain --task-set tiny"
+    tail = f". Record the reference again if the change is wanted: {command}"
     assert text.startswith(head)
     assert text.endswith(tail)
     return text.removeprefix(head).removesuffix(tail)

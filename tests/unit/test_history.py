@@ -163,6 +163,20 @@ def test_one_run_has_no_plot(
     assert "(success)" not in capsys.readouterr().out
 
 
+def test_interrupted(
+    project: Path,
+    accept: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(history, "read", interrupt)
+    assert cli.main(["history", "plain"]) == 130
+    assert capsys.readouterr().err == "\nmodellab: interrupted; answers so far are stored\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

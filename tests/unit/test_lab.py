@@ -417,7 +417,7 @@ def test_a_damaged_baseline_is_replaced_only_by_a_new_anchor(make: Make) -> None
     path = lab.baseline_path("plain", "core")
     path.write_text("{")
     for ask in (lab.baseline, lab.accept):
-        with pytest.raises(BaselineInvalid, match=r"\(modellab accept --new-anchor\)$"):
+        with pytest.raises(BaselineInvalid, match=r"accept plain --task-set core --new-anchor\)$"):
             ask("plain", "core")
     lab.accept("plain", "core", new_anchor=True)
     assert lab.baseline("plain", "core").run.samples[0].score == 1.0

@@ -110,10 +110,11 @@ def test_what_to_do_about_drift_forgetting_and_churn(
             ),
         ),
     )
-    assert headline(found) == "BLOCK: 2 of 2 comparisons: nf4 (all samples), nf4 (forgetting)."
+    assert headline(found) == "BLOCK: 2 of 2 comparisons: nf4 (drift), nf4 (forgetting)."
     assert next_step(found) == (
         f"nf4 drifted from its {anchor}: all samples 0.62 -> 0.41; accepted drops have added up; "
-        "if that is wanted, begin a new chain: modellab accept nf4 --new-anchor",
+        "if that is wanted, begin a new chain: modellab accept nf4 --task-set "
+        "assistant_core_v2 --new-anchor",
         "nf4 forgot what the baseline of prompting can do: code 0.62 -> 0.41, logic 0.62 -> 0.30; "
         "look at the flipped samples; if a capability was meant to change, name it in "
         "variants.nf4.targets",
@@ -152,7 +153,7 @@ def test_what_to_do_next(report: Make, comparison: Make, figures: Make, run: Mak
     assert next_step(found) == (
         (
             "nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is "
-            "wanted, accept it: modellab accept nf4"
+            "wanted, accept it: modellab accept nf4 --task-set assistant_core_v2"
         ),
         (
             "nf4 fell against baseline of prompting: all samples 0.62 -> 0.41; look at the flipped "

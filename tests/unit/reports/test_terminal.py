@@ -77,7 +77,7 @@ def test_findings_stand_under_their_variant(report: Make, run: Make, comparison:
         "next:",
         (
             "  nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is"
-            " wanted, accept it: modellab accept nf4"
+            " wanted, accept it: modellab accept nf4 --task-set assistant_core_v2"
         ),
         "  mend int8: cannot load",
         "  mend t.py::test_y: worker died",
