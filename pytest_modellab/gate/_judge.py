@@ -55,8 +55,24 @@ class Judged:
         ]
 
 
-def judge(data: Paired, by_bucket: bool, margin: float, alpha: float, pass_alpha: float) -> Judged:
-    """Judge the pooled drop, or that of every bucket as a family."""
+def judge(
+    data: Paired,
+    by_bucket: bool,
+    margin: float,
+    alpha: float,
+    pass_alpha: float,
+    *,
+    verdicts_only: bool = False,
+) -> Judged:
+    """Judge the pooled drop, or that of every bucket as a family.
+
+    With `verdicts_only`, p-values that cannot change a verdict are left inexact.
+    A row whose p exceeds alpha never blocks, and stands behind all that do. A
+    row whose p is at most half of an equal share of alpha blocks, and before all
+    others, since an adjusted p adds at most F_j(t) <= 2 t for each row. So which
+    value such a row has does not move another's adjusted p across alpha. (A
+    third instead of half leaves room for rounding.)
+    """
     names = data.names if by_bucket else ("all",)
     codes = data.buckets if by_bucket else np.zeros_like(data.buckets)
     difference = data.candidate - data.baseline
@@ -66,7 +82,10 @@ def judge(data: Paired, by_bucket: bool, margin: float, alpha: float, pass_alpha
         worst = np.where(data.missing, -data.baseline, difference)
         passing = collapse(worst, codes, data.clusters, len(names))
     margins = np.full(len(names), margin)
-    p, size = block_p(rows, margins)
+    between = (0.0, 1.0)
+    if verdicts_only:
+        between = (alpha / (3 * len(names)) if by_bucket else alpha, alpha)
+    p, size = block_p(rows, margins, between)
     if not by_bucket:
         adjusted = p
     elif margin > 0.0:
@@ -75,7 +94,7 @@ def judge(data: Paired, by_bucket: bool, margin: float, alpha: float, pass_alpha
         least = np.ones(len(names))
         graded = ~rows.binary
         if graded.any():
-            least[graded] = least_block_p(rows.take(graded))
+            least[graded] = least_block_p(rows.take(graded), between)
         alone = rows.clusters < 2
         adjusted = discrete_minp(
             p, np.where(alone, 0, rows.losses + rows.gains), rows.binary, least
@@ -92,7 +111,7 @@ def judge(data: Paired, by_bucket: bool, margin: float, alpha: float, pass_alpha
         p=p,
         size=size,
         adjusted=adjusted,
-        p_pass=pass_p(passing, margins),
+        p_pass=np.ones(len(names)) if verdicts_only and not margin else pass_p(passing, margins),
     )
 
 

@@ -73,13 +73,18 @@ class Rows:
     def tail(
         self, shift: Floats, extra: Floats, clip: Floats | None = None, sign: float = 1.0
     ) -> Floats:
-        """``T(sign * [u (max(d, -clip) + shift), extra])`` of every row."""
-        values = self.values
+        """``T(sign * [u (max(d, -clip) + shift), extra])`` of every row.
+
+        Several sets of extras, in two dimensions, give as many sets of probabilities.
+        """
         index = np.repeat(np.arange(self.starts.size), self.lengths)
-        if clip is not None:
-            values = np.maximum(values, -clip[index])
-        x = self.weights * (values + shift[index])
-        return tail(sign * x, self.counts, self.starts, sign * extra)
+        x = shift[index]
+        if clip is None:
+            x += self.values
+        else:
+            x += np.maximum(self.values, -clip[index])
+        x *= sign * self.weights
+        return tail(x, self.counts, self.starts, sign * extra)
 
     def mean_square(self) -> tuple[Floats, Floats]:
         """Weighted sums of squares over the losses and over the gains."""

@@ -8,6 +8,8 @@ a stretch of the flat arrays, found through `starts`.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, ndtr
@@ -19,7 +21,8 @@ Bools = npt.NDArray[np.bool_]
 INVERT_UP_TO = 64
 """Rows with at most this many distinct values are inverted exactly."""
 
-_CHUNK = 1 << 16  # values solved together; two or three such arrays fit a core's cache
+_CHUNK = 1 << 15  # values solved together; a few such arrays fit a core's cache
+_CLOSE = 1e-7  # a Newton decrement l becomes less than (l / (1 - l))^2, as K is self-concordant
 _STEP = 0.15  # of the trapezoidal rule; its error is about exp(-2 pi 0.5 / _STEP)
 _NODES = np.sinh(_STEP * np.arange(48))
 _JACOBIAN = np.cosh(_STEP * np.arange(48)) * np.where(np.arange(48) == 0, 0.5, 1.0) * _STEP / np.pi
@@ -38,45 +41,65 @@ def tail(x: Floats, counts: Floats, starts: Ints, extra: Floats) -> Floats:
         x: The rows' values, one row after the other.
         counts: How often each value occurs, same shape, at least 1.
         starts: Where each row starts in `x`; rows are not empty.
-        extra: One more value for each row (the pseudo-sample).
+        extra: One more value for each row (the pseudo-sample), or several such
+            sets in two dimensions, each solved by itself.
 
     Returns:
-        One probability for each row.
+        One probability for each row, in the shape of `extra`.
     """
     rows = starts.size
-    out = np.empty(rows)
+    out = np.empty(extra.shape)
     stops = np.append(starts[1:], x.size)
     first = 0
     while first < rows:
         last = int(np.searchsorted(stops, starts[first] + _CHUNK, side="right"))
         last = max(last, first + 1)
         begin, end = int(starts[first]), int(stops[last - 1])
-        out[first:last] = _tail_chunk(
-            x[begin:end], counts[begin:end], starts[first:last] - begin, extra[first:last]
+        out[..., first:last] = _tail_chunk(
+            x[begin:end], counts[begin:end], starts[first:last] - begin, extra[..., first:last]
         )
         first = last
     return out
 
 
 def _tail_chunk(x: Floats, counts: Floats, starts: Ints, extra: Floats) -> Floats:
-    largest = np.maximum(np.maximum.reduceat(x, starts), extra)
-    smallest = np.minimum(np.minimum.reduceat(x, starts), extra)
+    up, down = x > 0.0, x < 0.0
+    sides = _Sides(
+        largest=np.maximum.reduceat(x, starts),
+        smallest=np.minimum.reduceat(x, starts),
+        least_above=np.minimum.reduceat(np.where(up, x, np.inf), starts),
+        least_below=np.maximum.reduceat(np.where(down, x, -np.inf), starts),
+        above=np.add.reduceat(np.where(up, counts, 0.0), starts),
+        below=np.add.reduceat(np.where(down, counts, 0.0), starts),
+    )
+    if extra.ndim == 1:
+        return _tail_with(x, counts, starts, sides, extra)
+    return np.stack([_tail_with(x, counts, starts, sides, one) for one in extra])
+
+
+class _Sides(NamedTuple):
+    """What lies above and below zero in each row."""
+
+    largest: Floats
+    smallest: Floats
+    least_above: Floats
+    least_below: Floats
+    above: Floats
+    below: Floats
+
+
+def _tail_with(x: Floats, counts: Floats, starts: Ints, sides: _Sides, extra: Floats) -> Floats:
+    largest = np.maximum(sides.largest, extra)
+    smallest = np.minimum(sides.smallest, extra)
     out = np.where(smallest >= 0.0, 1.0, 0.0)
     mixed = (smallest < 0.0) & (largest > 0.0)
     if not mixed.any():
         return out
 
-    above = np.add.reduceat(np.where(x > 0.0, counts, 0.0), starts) + (extra > 0.0)
-    below = np.add.reduceat(np.where(x < 0.0, counts, 0.0), starts) + (extra < 0.0)
-    least_above = np.minimum(
-        np.minimum.reduceat(np.where(x > 0.0, x, np.inf), starts),
-        np.where(extra > 0.0, extra, np.inf),
-    )
-    least_below = np.maximum(
-        np.maximum.reduceat(np.where(x < 0.0, x, -np.inf), starts),
-        np.where(extra < 0.0, extra, -np.inf),
-    )
-
+    above = sides.above + (extra > 0.0)
+    below = sides.below + (extra < 0.0)
+    least_above = np.minimum(sides.least_above, np.where(extra > 0.0, extra, np.inf))
+    least_below = np.maximum(sides.least_below, np.where(extra < 0.0, extra, -np.inf))
     two = mixed & (least_above == largest) & (least_below == smallest)
     if two.any():
         out[two] = betainc(below[two], above[two], largest[two] / (largest[two] - smallest[two]))
@@ -118,25 +141,36 @@ def _solve(
     rows = starts.size
     lengths = np.diff(np.append(starts, x.size))
     index = np.repeat(np.arange(rows), lengths)
+    y, squares = np.empty_like(x), np.empty_like(x)  # reused: fresh memory costs more than sums
+
+    def derivatives(at: Floats) -> tuple[Floats, Floats, Floats]:
+        """K' and K'', with x / (1 - s x) and its weighted squares left in `y` and `squares`."""
+        np.take(at, index, out=y, mode="clip")
+        np.multiply(y, x, out=y)
+        np.subtract(1.0, y, out=y)
+        np.divide(x, y, out=y)
+        y0 = extra / (1.0 - at * extra)
+        np.multiply(counts, y, out=squares)
+        slope = np.add.reduceat(squares, starts) + y0
+        np.multiply(squares, y, out=squares)
+        return slope, np.add.reduceat(squares, starts) + y0 * y0, y0
+
     low, high = 1.0 / smallest, 1.0 / largest
     saddle = np.zeros(rows)
-    second = np.ones(rows)
     open_ = np.ones(rows, dtype=np.bool_)  # a row must not feel which others it is solved with
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for _ in range(100):
-            y = x / (1.0 - saddle[index] * x)
-            y0 = extra / (1.0 - saddle * extra)
-            weighted = counts * y
-            slope = np.add.reduceat(weighted, starts) + y0
-            second = np.add.reduceat(weighted * y, starts) + y0 * y0
-            open_ &= np.abs(slope) > 1e-11 * np.sqrt(second)
-            if not open_.any():
-                break
+            slope, second, _ = derivatives(saddle)
+            close = np.abs(slope) <= _CLOSE * np.sqrt(second)
             high = np.where(slope > 0.0, saddle, high)
             low = np.where(slope <= 0.0, saddle, low)
             moved = saddle - slope / second
-            moved = np.where((moved > low) & (moved < high), moved, 0.5 * (low + high))
+            inside = close | ((moved > low) & (moved < high))
+            moved = np.where(inside, moved, 0.5 * (low + high))
             saddle = np.where(open_, moved, saddle)
+            open_ &= ~close
+            if not open_.any():
+                break
 
     out = np.empty(rows)
     exact = lengths <= INVERT_UP_TO
@@ -147,11 +181,13 @@ def _solve(
             x[keep], counts[keep], np.cumsum(kept) - kept, extra[exact], saddle[exact]
         )
     if not exact.all():
-        y = x / (1.0 - saddle[index] * x)
-        y0 = extra / (1.0 - saddle * extra)
-        cumulant = -np.add.reduceat(counts * np.log1p(-saddle[index] * x), starts)
-        cumulant -= np.log1p(-saddle * extra)
-        third = 2.0 * (np.add.reduceat(counts * y**3, starts) + y0**3)
+        _, second, y0 = derivatives(saddle)
+        np.multiply(squares, y, out=y)
+        third = 2.0 * (np.add.reduceat(y, starts) + y0 * y0 * y0)
+        logs = np.take(-saddle, index, out=y, mode="clip")
+        np.log1p(np.multiply(logs, x, out=logs), out=logs)
+        np.multiply(logs, counts, out=logs)
+        cumulant = -np.add.reduceat(logs, starts) - np.log1p(-saddle * extra)
         out[~exact] = _lugannani_rice(saddle, cumulant, second, third)[~exact]
     return out
 

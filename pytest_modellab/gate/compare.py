@@ -38,9 +38,9 @@ def decide(
     alpha = validate.check_level("alpha", alpha)
     data = validate.paired(baseline_scores, candidate_scores, buckets, clusters, 0.02)
     share = alpha if buckets is None else 0.5 * alpha
-    verdicts = judge(data, False, margin, share, alpha).verdicts()
-    if buckets is not None:
-        verdicts += judge(data, True, margin, share, alpha).verdicts()
+    verdicts = judge(data, False, margin, share, alpha, verdicts_only=True).verdicts()
+    if buckets is not None and verdicts != ["block"]:
+        verdicts += judge(data, True, margin, share, alpha, verdicts_only=True).verdicts()
     return combine_verdicts(verdicts)
 
 

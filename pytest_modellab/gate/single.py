@@ -26,7 +26,9 @@ LEAST_PSEUDO = 0.25
 """The pseudo-sample's least size."""
 
 _GRID = np.linspace(0.0, 1.0, 7)
-_GOLDEN = (5.0**0.5 - 1.0) / 2.0
+_GOLDEN = (3.0 - 5.0**0.5) / 2.0
+_NEAR = 2e-6  # of the range: how close to its minimum the search for a pseudo-size comes
+_CAUTION = 0.9  # more than two tail probabilities err, 3 % each
 
 
 def mid_p(losses: Ints, gains: Ints) -> Floats:
@@ -47,7 +49,9 @@ def pseudo_size(rows: Rows) -> Floats:
     return np.maximum(LEAST_PSEUDO, np.maximum(-rows.low, rows.high))
 
 
-def block_p(rows: Rows, margin: Floats) -> tuple[Floats, Floats]:
+def block_p(
+    rows: Rows, margin: Floats, between: tuple[float, float] = (0.0, 1.0)
+) -> tuple[Floats, Floats]:
     """p-values for "the mean drop is at most the margin".
 
     M as large as the largest difference makes one catastrophic sample raise p
@@ -57,6 +61,15 @@ def block_p(rows: Rows, margin: Floats) -> tuple[Floats, Floats]:
     falls as a score falls, and a falling score only adds to them. Binary rows
     have their minimum at M = 1, the formula without clipping; rows whose drop
     seen does not exceed the margin keep M = max(0.25, max|d|).
+
+    Args:
+        rows: The differences.
+        margin: Allowed drop of each row.
+        between: Where p-values must be exact. A caller that compares them with a
+            level is content to know of the others on which side they lie, and
+            most need no search for that: M = max(0.25, max|d|) gives an upper
+            bound, unclipped losses with the least M up and the most M down a
+            lower one, since T rises with each of its values.
 
     Returns:
         The p-values (1 for rows of one sample or cluster), and the M they were found at.
@@ -71,46 +84,78 @@ def block_p(rows: Rows, margin: Floats) -> tuple[Floats, Floats]:
         p[rest] = block_p_at(rows.take(rest), margin[rest], size[rest])
     least = np.maximum(LEAST_PSEUDO, rows.high)
     search = rest & ~rows.binary & (least < size) & (rows.mean + margin < 0.0)
+    low, high = between
+    search &= p > low
+    if high < 1.0 and search.any():
+        part, m = rows.take(search), margin[search]
+        bound = 0.5 * part.tail(m, np.stack([m + least[search], m - size[search]])).sum(axis=0)
+        search[search] = _CAUTION * bound <= high
     if search.any():
-        found, at = _least_p(rows.take(search), margin[search], least[search], size[search])
-        better = found < p[search]
-        where = np.flatnonzero(search)[better]
-        p[where], size[where] = found[better], at[better]
+        p[search], size[search] = _least_p(
+            rows.take(search), margin[search], least[search], size[search], p[search]
+        )
     return p, size
 
 
 def block_p_at(rows: Rows, margin: Floats, size: Floats) -> Floats:
     """p-values of the BLOCK side with losses clipped at a given pseudo-sample size."""
-    upper = rows.tail(margin, size + margin, clip=size)
-    lower = rows.tail(margin, margin - size, clip=size)
-    return 0.5 * (upper + lower)
+    upper, lower = rows.tail(margin, np.stack([margin + size, margin - size]), clip=size)
+    return np.asarray(0.5 * (upper + lower))
 
 
-def _least_p(rows: Rows, margin: Floats, least: Floats, most: Floats) -> tuple[Floats, Floats]:
-    """Minimise `block_p_at` over the size: a grid, then golden section around its best point."""
+def _least_p(
+    rows: Rows, margin: Floats, least: Floats, most: Floats, p_most: Floats
+) -> tuple[Floats, Floats]:
+    """Minimise `block_p_at` over the size: a grid, then parabolas around its best point.
+
+    A parabola's vertex that leaves the bracket, and every third step, give way to
+    the golden section of its longer side (in the manner of Brent 1973, Algorithms
+    for Minimization without Derivatives, chapter 5). Where the best point is an
+    end, as it often is, one step beside it settles it.
+    """
     sizes = least + _GRID[:, None] * (most - least)
-    p = np.stack([block_p_at(rows, margin, size) for size in sizes])
+    sizes[-1] = most
+    p = np.stack([*(block_p_at(rows, margin, size) for size in sizes[:-1]), p_most])
+    points, p = _around_least(sizes, p)
+    near = _NEAR * (most - least)
+    rest = np.ones(most.size, dtype=np.bool_)
+    for step in range(60):
+        fresh = _next_size(points[:, rest], p[:, rest], near[rest], step % 3 < 2)
+        p_fresh = block_p_at(rows.take(rest), margin[rest], fresh)
+        four, p_four = np.vstack([points[:, rest], fresh]), np.vstack([p[:, rest], p_fresh])
+        order = four.argsort(axis=0, kind="stable")
+        points[:, rest], p[:, rest] = _around_least(
+            np.take_along_axis(four, order, axis=0), np.take_along_axis(p_four, order, axis=0)
+        )
+        rest = np.diff(points, axis=0).max(axis=0) > 1.01 * near
+        if not rest.any():
+            break
+    return p[1], points[1]
+
+
+def _around_least(sizes: Floats, p: Floats) -> tuple[Floats, Floats]:
+    """Before, at and after the least p of each column: sizes and p; an end comes twice."""
     best = p.argmin(axis=0)
-    column = np.arange(best.size)
-    low = sizes[np.maximum(best - 1, 0), column]
-    high = sizes[np.minimum(best + 1, len(_GRID) - 1), column]
-    inner, outer = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    p_inner, p_outer = block_p_at(rows, margin, inner), block_p_at(rows, margin, outer)
-    least_p, at = p[best, column], sizes[best, column]
-    for _ in range(20):
-        for size, value in ((inner, p_inner), (outer, p_outer)):
-            at, least_p = np.where(value < least_p, size, at), np.minimum(least_p, value)
-        left = p_inner <= p_outer
-        low, high = np.where(left, low, inner), np.where(left, outer, high)
-        fresh = np.where(left, high - _GOLDEN * (high - low), low + _GOLDEN * (high - low))
-        value = block_p_at(rows, margin, fresh)
-        inner, outer = np.where(left, fresh, outer), np.where(left, inner, fresh)
-        p_inner, p_outer = np.where(left, value, p_outer), np.where(left, p_inner, value)
-    return least_p, at
+    around = np.clip(best + np.array([[-1], [0], [1]]), 0, len(sizes) - 1)
+    return np.take_along_axis(sizes, around, axis=0), np.take_along_axis(p, around, axis=0)
 
 
-def least_block_p(rows: Rows) -> Floats:
-    """The smallest p-value at margin 0 had every difference been a loss."""
+def _next_size(points: Floats, p: Floats, near: Floats, parabolic: bool) -> Floats:
+    """Where to look next between three sizes of which the middle one is best so far."""
+    (low, at, high), (p_low, p_at, p_high) = points, p
+    longer = np.where(high - at > at - low, high, low) - at
+    size = at + _GOLDEN * longer
+    if parabolic:
+        rise, fall = (at - low) * (p_at - p_high), (at - high) * (p_at - p_low)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            vertex = at - 0.5 * ((at - low) * rise - (at - high) * fall) / (rise - fall)
+        size = np.where((vertex > low) & (vertex < high), vertex, size)
+    beside = (np.abs(size - at) < near) | (low == at) | (at == high)
+    return np.asarray(np.where(beside, at + np.copysign(near, longer), size))
+
+
+def least_block_p(rows: Rows, between: tuple[float, float] = (0.0, 1.0)) -> Floats:
+    """The smallest p-value at margin 0 had every difference been a loss; `between` as above."""
     losses = Rows(
         values=-np.abs(rows.values),
         weights=rows.weights,
@@ -125,7 +170,7 @@ def least_block_p(rows: Rows) -> Floats:
         low=np.minimum(rows.low, -rows.high),
         high=np.zeros_like(rows.high),
     )
-    return block_p(losses, np.zeros(rows.starts.size))[0]
+    return block_p(losses, np.zeros(rows.starts.size), between)[0]
 
 
 def pass_p(rows: Rows, margin: Floats, worst: Floats | None = None) -> Floats:

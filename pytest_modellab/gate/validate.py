@@ -246,6 +246,10 @@ def _floats(values: Any) -> Floats | None:
 
 def _items(values: Any) -> list[Any]:
     """Python objects, whatever holds them."""
+    if hasattr(values, "iterchunks"):  # pyarrow
+        return [one for chunk in values.iterchunks() for one in _items(chunk)]
+    if hasattr(values, "dictionary_decode"):  # pyarrow, whose dictionaries are slow to list
+        values = values.dictionary_decode()
     for method in ("to_pylist", "tolist"):  # pyarrow; numpy, pandas
         if hasattr(values, method):
             return list(getattr(values, method)())

@@ -71,6 +71,35 @@ def test_order_and_labels_do_not_matter(
     assert compare(before, after, buckets, clusters, margin) == there
 
 
+@settings(max_examples=150, deadline=None)
+@given(runs(), st.data())
+def test_the_verdict_alone_is_that_of_all_figures(
+    run: tuple[list[float], list[float]], data: st.DataObject
+) -> None:
+    before, after = run
+    size = len(before)
+    labels = st.lists(st.integers(0, 4), min_size=size, max_size=size)
+    buckets = data.draw(st.none() | labels)
+    clusters = data.draw(st.none() | labels)
+    margin = data.draw(st.sampled_from(MARGINS))
+    alpha = data.draw(st.sampled_from([0.01, 0.05, 0.4]))
+    found = compare(before, after, buckets, clusters, margin, alpha)
+    assert decide(before, after, buckets, clusters, margin, alpha) == found.verdict
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.01])
+@pytest.mark.parametrize("seed", range(8))
+def test_it_turns_at_the_same_alpha(seed: int, margin: float) -> None:
+    rng = np.random.default_rng(seed)
+    before, buckets = np.ones(120), np.arange(120) % 3
+    after = 1.0 - rng.choice([0.0, 0.1, 0.4, 1.0], 120, p=[0.5, 0.4, 0.08, 0.02]) * rng.random(120)
+    after[buckets > 0] = 1.0 - rng.choice([0.0, 0.3], np.count_nonzero(buckets), p=[0.97, 0.03])
+    found = compare(before, after, buckets, margin=margin)
+    turn = 2.0 * min(one.p_adjusted for one in (found.pooled, *found.buckets))
+    assert decide(before, after, buckets, margin=margin, alpha=turn * (1.0 + 1e-9)) == "block"
+    assert decide(before, after, buckets, margin=margin, alpha=turn * (1.0 - 1e-9)) != "block"
+
+
 @settings(max_examples=60, deadline=None)
 @given(runs(), st.randoms(use_true_random=False))
 def test_nor_do_they_against_a_floor(

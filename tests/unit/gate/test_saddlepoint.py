@@ -137,6 +137,14 @@ def test_rows_do_not_touch_each_other() -> None:
     assert together.tolist() == alone
 
 
+def test_sets_of_extras_do_not_touch_each_other() -> None:
+    rng = np.random.default_rng(7)
+    x, starts = rng.normal(-0.01, 0.3, 400), np.array([0, 2, 5, 200])
+    extra = np.array([[0.5, 0.5, 0.5, 0.5], [-0.5, 0.0, -2.0, -0.1]])
+    together = tail(x, np.ones_like(x), starts, extra)
+    assert together.tolist() == [tail(x, np.ones_like(x), starts, one).tolist() for one in extra]
+
+
 def test_long_rows_are_cut_into_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(6)
     x = rng.normal(-0.01, 0.3, size=1000)

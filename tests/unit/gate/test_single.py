@@ -138,6 +138,32 @@ def test_one_catastrophic_sample_more_does_not_hide_a_drop() -> None:
     assert drop(before, worse, alpha=0.001).verdict == "block"
 
 
+def damaged(seed: int) -> Rows:
+    """Many small gains and long-tailed losses: the least p lies at an end or between."""
+    rng = np.random.default_rng(seed)
+    return rows([-0.9, *np.maximum(0.08 - rng.exponential(0.12, 60), -0.9).tolist()])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_pseudo_size_has_a_lower_p(seed: int) -> None:
+    part = damaged(seed)
+    p, size = block_p(part, np.zeros(1))
+    coarse = np.linspace(0.25, 0.9, 60)
+    fine = np.clip(size + np.linspace(-0.01, 0.01, 40), 0.25, 0.9)
+    elsewhere = [block_p_at(part, np.zeros(1), np.array([one])) for one in [*coarse, *fine]]
+    assert p[0] <= np.min(elsewhere) * (1.0 + 1e-6)
+    assert p[0] == pytest.approx(block_p_at(part, np.zeros(1), size)[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_p_values_are_exact_between_two_levels(seed: int) -> None:
+    part = damaged(seed)
+    exact, _ = block_p(part, np.zeros(1))
+    assert block_p(part, np.zeros(1), (exact[0] / 2, exact[0] * 2))[0] == exact
+    assert block_p(part, np.zeros(1), (0.0, exact[0] / 2))[0] > exact / 2
+    assert block_p(part, np.zeros(1), (exact[0] * 2, 1.0))[0] <= exact * 2
+
+
 def test_equal_shift_of_all_samples_blocks() -> None:
     found = drop([0.6] * 20, [0.5] * 20)
     assert found.verdict == "block"
