@@ -127,7 +127,8 @@ def figures_of(data: Paired, judged: Judged) -> tuple[Figures, ...]:
     loss_squares, gain_squares = rows.mean_square()
     clusters = rows.clusters.astype(np.float64)
     churn = 2.0 * np.minimum(loss_squares, gain_squares) / clusters
-    variance = np.maximum((loss_squares + gain_squares) / clusters - rows.mean**2, 0.0)
+    variance = _variance(rows)
+    passing_variance = variance if judged.passing is rows else _variance(judged.passing)
     dropped, missing = _listed(data, judged)
     verdicts = judged.verdicts()
     planned = judged.alpha / size
@@ -157,18 +158,22 @@ def figures_of(data: Paired, judged: Judged) -> tuple[Figures, ...]:
             )
         needed = None
         if verdicts[i] == "inconclusive":
+            to_block = mean_drop > judged.margin
+            seen, spread = (rows, variance) if to_block else (judged.passing, passing_variance)
             needed = samples_needed(
                 n=n,
                 clusters=int(rows.clusters[i]),
-                binary=binary and few,
-                losses=int(rows.losses[i]),
-                gains=int(rows.gains[i]),
-                drop=mean_drop,
-                variance=float(variance[i]),
+                binary=bool(seen.binary[i]) and few,
+                losses=int(seen.losses[i]),
+                gains=int(seen.gains[i]),
+                drop=-float(seen.mean[i]),
+                variance=float(spread[i]),
+                pseudo=float(judged.size[i]),
                 margin=judged.margin,
                 level=planned,
                 pass_level=judged.pass_alpha,
                 in_family=exact,
+                to_block=to_block,
             )
         before = float(baseline[i])
         figures.append(
@@ -199,6 +204,12 @@ def figures_of(data: Paired, judged: Judged) -> tuple[Figures, ...]:
             )
         )
     return tuple(figures)
+
+
+def _variance(rows: Rows) -> Floats:
+    """Of a cluster's weighted difference, in each row."""
+    losses, gains = rows.mean_square()
+    return np.maximum((losses + gains) / rows.clusters - rows.mean**2, 0.0)
 
 
 def _listed(data: Paired, judged: Judged) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:

@@ -158,9 +158,9 @@ def any_power(powers: Iterable[float]) -> float:
 def _check(drop: float, churn: float, margin: float, level: float) -> None:
     check_margin("margin", margin)
     check_level("level", level)
-    if not 0.0 <= churn < 1.0:
+    if not 0.0 <= churn <= 1.0:
         raise SettingError(
-            f"churn is {churn:g}, but must be at least 0 and below 1: it is the share of samples "
+            f"churn is {churn:g}, but must lie between 0 and 1: it is the share of samples "
             "that flip though nothing has changed; 0.02 to 0.10 is usual"
         )
     if not 0.0 <= drop <= 1.0 - churn:
@@ -223,19 +223,22 @@ def detectable_drop(
     """Smallest drop that is blocked with the given power, for binary scores.
 
     Args:
-        n: Samples.
-        churn: Share of samples that flip though nothing has changed, half of
-            them for the worse.
-        margin: Drop allowed.
-        level: The comparison's share of alpha (share / K for one of K buckets).
-        in_family: Whether the level holds exactly, as in a family at margin 0,
-            rather than for the mid-p value.
-        power: Chance of noticing the drop.
+        n: As in `power`.
+        churn: As in `power`.
+        margin: As in `power`.
+        level: As in `power`.
+        in_family: As in `power`.
+        power: Chance of noticing the drop, in (0, 1).
         enumerate_up_to: Largest n for which the power is enumerated.
 
     Returns:
         The drop, or None where even the loss of every sample is noticed less often.
+
+    Raises:
+        SettingError: A setting lies outside its range.
     """
+    n, power = _whole(n), _check_power(power)
+    _check(0.0, churn, margin, level)
     if n > enumerate_up_to:
         return normal_drop(n, churn, 1.0, margin, level, power)
     largest = 1.0 - churn
@@ -375,10 +378,12 @@ def samples_needed(
     gains: int,
     drop: float,
     variance: float,
+    pseudo: float,
     margin: float,
     level: float,
     pass_level: float,
     in_family: bool,
+    to_block: bool,
 ) -> int | None:
     """Samples that settle a comparison with power 0.8 if what was seen is the truth.
 
@@ -388,19 +393,24 @@ def samples_needed(
         binary: Whether to confirm by enumeration.
         losses: Samples that got worse.
         gains: Samples that got better.
-        drop: Mean drop seen.
+        drop: Mean drop seen; for PASS with missing scores counted as 0, as in the three before.
         variance: Of one cluster's weighted difference.
+        pseudo: Size of the pseudo-sample of BLOCK.
         margin: Drop allowed.
         level: Level of BLOCK.
         pass_level: Level of PASS.
         in_family: As in `detectable_drop`.
+        to_block: Whether BLOCK is to settle it rather than PASS.
 
     Returns:
         Their number, or None where the drop seen lies on the margin, or the
         margin is 0 and the candidate looks no worse: then nothing settles it.
     """
-    if drop > margin:
+    if to_block:
         needed = normal_size(variance, drop - margin, level)
+        if not binary:  # p = (1 + (drop - m) / (M + m))^-n / 2 where nothing scatters
+            alike = math.log(0.5 / level) / math.log1p((drop - margin) / (pseudo + margin))
+            needed = max(needed, alike)
     elif margin > 0.0 and drop < margin:
         needed = normal_size(variance, margin - drop, pass_level)
         needed = max(needed, math.log(pass_level) / math.log1p(-margin))
@@ -409,7 +419,7 @@ def samples_needed(
     needed = max(needed * n / clusters, n + 1.0)
 
     def power(size: int) -> float:
-        if drop > margin:
+        if to_block:
             return block_power(size, losses / n, gains / n, margin, level, in_family)
         return pass_power(size, losses / n, gains / n, margin, pass_level)
 

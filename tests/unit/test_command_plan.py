@@ -205,7 +205,7 @@ def test_a_longer_time_keeps_more_of_the_same(plan: Plan, accepted: RunRecord) -
         (["--task-set", "wrods"], "unknown task set 'wrods'; did you mean 'words'?"),
         (["--variant", "plane"], "unknown variant 'plane'; did you mean 'plain'?"),
         (["--by", "topic"], "cannot slice 'words' by 'topic': 90 samples lack it"),
-        (["--churn", "1"], "churn is 1, but must be at least 0 and below 1"),
+        (["--churn", "1.5"], "churn is 1.5, but must lie between 0 and 1"),
         (["--drop", "0.95"], "drop is 0.95, but must lie between 0 and 0.9"),
         (["--power", "1"], "power is 1, but must lie above 0 and below 1: it is the chance that"),
         (["--alpha", "0"], "alpha is 0, but must lie above 0 and below 1"),

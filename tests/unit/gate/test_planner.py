@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.gate import (
+    Figures,
     SettingError,
     any_power,
     compare,
@@ -163,8 +164,8 @@ def test_pass_size() -> None:
     [
         ({"n": 0}, "n is 0, but must be a whole number of samples, at least 1"),
         ({"n": 2.5}, "n is 2.5, but must be a whole number of samples, at least 1"),
-        ({"churn": 1.0}, "churn is 1, but must be at least 0 and below 1"),
-        ({"churn": math.nan}, "churn is nan, but must be at least 0 and below 1"),
+        ({"churn": 1.01}, "churn is 1.01, but must lie between 0 and 1"),
+        ({"churn": math.nan}, "churn is nan, but must lie between 0 and 1"),
         ({"drop": 0.95}, "drop is 0.95, but must lie between 0 and 0.9: it is the share of"),
         ({"margin": 1.0}, "margin is 1, but must be at least 0 and below 1"),
         ({"level": 0.0}, "level is 0, but must lie above 0 and below 1"),
@@ -181,6 +182,12 @@ def test_power_asked_out_of_range() -> None:
         samples_for(0.1, churn=0.1, power=1.0)
     with pytest.raises(SettingError, match="power is 0, but must lie above 0 and below 1"):
         pass_size(churn=0.1, margin=0.1, power=0.0)
+    with pytest.raises(SettingError, match="power is 80, but must lie above 0 and below 1"):
+        detectable_drop(50, churn=0.1, power=80)
+    with pytest.raises(SettingError, match="churn is 5, but must lie between 0 and 1"):
+        detectable_drop(50, churn=5)
+    with pytest.raises(SettingError, match="n is -3, but must be a whole number"):
+        detectable_drop(-3, churn=0.1)
 
 
 def test_effective_size_of_clusters() -> None:
@@ -303,6 +310,29 @@ def test_samples_needed_to_pass() -> None:
     needed = found.samples_needed
     assert needed is not None
     assert 0.8 <= pass_power(needed, 0.02, 0.01, 0.05, 0.05) < 0.87
+
+
+def test_samples_needed_to_pass_count_missing_scores_as_zero() -> None:
+    found = drop([1] * 300, [1] * 298 + [None] * 2, margin=0.02)
+    assert found.verdict == "inconclusive"
+    needed = found.samples_needed
+    assert needed is not None
+    assert 0.8 <= pass_power(needed, 2 / 300, 0.0, 0.02, 0.05) < 0.87
+    never = drop([1] * 300, [1] * 292 + [None] * 8, margin=0.02, max_missing=0.1)
+    assert (never.verdict, never.samples_needed) == ("inconclusive", None)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.1])
+def test_samples_needed_where_every_score_falls_alike(margin: float) -> None:
+    """Without scatter it is the pseudo-sample that has to be outweighed."""
+
+    def fall(n: int) -> Figures:
+        return drop([0.5] * n, [0.499 - margin] * n, margin=margin)
+
+    assert fall(100).verdict == "inconclusive"
+    needed = fall(100).samples_needed
+    assert needed is not None
+    assert (fall(needed).verdict, fall(needed - 1).verdict) == ("block", "inconclusive")
 
 
 def test_samples_needed_where_there_are_none() -> None:
