@@ -45,7 +45,7 @@ def nominal_levels(alpha: float, fractions: tuple[float, ...]) -> tuple[float, .
     """
     alpha = validate.check_level("alpha", alpha)
     times = np.asarray(fractions, dtype=np.float64)
-    if not (np.diff(np.append(0.0, times)) > 0.0).all() or times[-1] > 1.0:
+    if not times.size or not (np.diff([0.0, *times]) > 0.0).all() or times[-1] > 1.0:
         raise validate.SettingError(f"fractions must rise from above 0 to 1, but are {fractions}")
     shares = np.diff(np.append(0.0, spent(alpha, times)))
     at, mass, before = np.zeros(1), np.ones(1), 0.0

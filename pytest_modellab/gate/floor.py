@@ -73,7 +73,7 @@ def floor_family(
     passed = (p_pass <= pass_alpha) & ~alone
     blocked = (adjusted <= alpha) & ~alone
     loss_squares, gain_squares = data.block.mean_square()
-    deviation = (loss_squares + gain_squares) / data.block.clusters
+    square = (loss_squares + gain_squares) / data.block.clusters
     figures = []
     for i, name in enumerate(data.names):
         verdict: Verdict = "block" if blocked[i] else "pass" if passed[i] else "inconclusive"
@@ -101,10 +101,10 @@ def floor_family(
                 level=float(level[i]),
                 pass_alpha=pass_alpha,
                 verdict=verdict,
-                mde=_detectable(data, i, floor, alpha / size, float(deviation[i])),
+                mde=_detectable(data, i, floor, alpha / size, float(square[i])),
                 samples_needed=None
                 if verdict != "inconclusive"
-                else _needed(data, i, floor, alpha / size, pass_alpha, float(deviation[i])),
+                else _needed(data, i, floor, alpha / size, pass_alpha, float(square[i])),
                 dropped=(),
                 missing=data.missing[i],
                 score_low=score_low,
@@ -175,14 +175,14 @@ def _upper(right: Ints, seen: Ints, level: Floats) -> Floats:
 
 
 def _detectable(
-    data: _FloorData, i: int, floor: float, level: float, variance: float
+    data: _FloorData, i: int, floor: float, level: float, square: float
 ) -> float | None:
     n = int(data.block.samples[i])
     if data.block.clusters[i] < 2:
         return None
     if not data.binary[i] or n > ENUMERATE_UP_TO:
         z = float(ndtri(1.0 - level) + ndtri(POWER))
-        spread = variance if not data.binary[i] else floor * (1.0 - floor)
+        spread = square if not data.binary[i] else floor * (1.0 - floor)
         drop = z * math.sqrt(spread / float(data.block.clusters[i]))
         return round(drop, 4) if drop <= floor else None
     right = _most_blocking(n, floor, level)
@@ -199,18 +199,21 @@ def _most_blocking(n: int, floor: float, level: float) -> int:
 
 
 def _needed(
-    data: _FloorData, i: int, floor: float, level: float, pass_level: float, variance: float
+    data: _FloorData, i: int, floor: float, level: float, pass_level: float, square: float
 ) -> int | None:
     n, clusters, mean = int(data.block.samples[i]), int(data.block.clusters[i]), float(data.mean[i])
-    if mean == floor or data.seen[i] == 0:
-        return None
     below = mean < floor
-    spread = floor * (1.0 - floor) if data.binary[i] else max(variance - (mean - floor) ** 2, 0.0)
+    if not below:
+        mean *= float(data.seen[i]) / n  # PASS counts a missing score as 0
+    if data.seen[i] == 0 or mean == floor or below != (mean < floor):
+        return None
+    spread = floor * (1.0 - floor) if data.binary[i] else max(square - (mean - floor) ** 2, 0.0)
     needed = normal_size(spread, floor - mean, level if below else pass_level)
 
     def power(size: int) -> float:
         if below:
-            return float(bdtr(max(_most_blocking(size, floor, level), 0), size, mean))
+            most = _most_blocking(size, floor, level)
+            return float(bdtr(most, size, mean)) if most >= 0 else 0.0
         chances = bdtrc(np.arange(-1, size), size, floor)
         least = int(np.argmax(chances <= pass_level)) if (chances <= pass_level).any() else -1
         return float(bdtrc(least - 1, size, mean)) if least >= 0 else 0.0

@@ -120,7 +120,7 @@ class Figures:
                 f"passed: {seen}; with {1.0 - self.pass_alpha:.0%} confidence the drop is at most "
                 f"{max(self.drop_high, 0.0):.3f}, and {self.margin:.3g} is allowed"
             )
-        return f"undecided: {seen}; {self._limits('drop')}"
+        return f"undecided: {seen}; {self._limits('drop of')}"
 
     def _explain_floor(self) -> str:
         seen = f"{self.name} scores {self.candidate:.2f} ({self._size()})"
@@ -142,16 +142,16 @@ class Figures:
     def _size(self) -> str:
         if self.clusters == self.n:
             return f"n = {self.n}"
-        return f"n = {self.n} in {self.clusters} clusters"
+        words = "cluster" if self.clusters == 1 else "clusters"
+        return f"n = {self.n} in {self.clusters} {words}"
 
     def _limits(self, what: str) -> str:
         if self.clusters < 2:
             return "one sample or cluster alone shows nothing; add more"
         if self.mde is None:
-            found = f"this is too few samples to notice any {what.split(maxsplit=1)[0]}"
+            found = f"this is too few samples to notice any {what.rsplit(maxsplit=1)[0]}"
         else:
-            amount = f"{what} {self.mde:.2f}" if " " in what else f"{what} of {self.mde:.2f}"
-            found = f"with this many samples a {amount} is noticed in 4 of 5 runs"
+            found = f"with this many samples a {what} {self.mde:.2f} is noticed in 4 of 5 runs"
         if self.samples_needed is not None:
             return f"{found}; about {self.samples_needed} samples would settle it"
         if self.floor is None and self.margin == 0.0 and self.drop <= 0.0:

@@ -217,8 +217,7 @@ def _conclude(
     max_missing: float,
     only: str | None,
 ) -> SequentialResult:
-    alpha = validate.check_level("alpha", alpha)
-    pass_alpha = alpha if pass_alpha is None else validate.check_level("pass_alpha", pass_alpha)
+    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
     if only is not None and only not in design.names:
         raise validate.LabelError(
             f"only is {only!r}, which no sample is labelled with: the buckets are "

@@ -82,6 +82,23 @@ def test_missing_scores() -> None:
     assert (nothing.verdict, nothing.p_block, right.verdict) == ("inconclusive", 1.0, "pass")
 
 
+def test_missing_scores_need_more_samples() -> None:
+    (full,) = floor_family(answers(100, 53), None, floor=0.5)
+    (found,) = floor_family([*answers(100, 53), math.nan], None, floor=0.5)
+    assert full.samples_needed is not None
+    assert found.samples_needed is not None
+    assert found.samples_needed > 1.2 * full.samples_needed
+    (never,) = floor_family([*answers(100, 53), *[math.nan] * 8], None, floor=0.5)
+    assert never.samples_needed is None
+
+
+def test_too_few_to_block_is_no_power_to_block() -> None:
+    """No bucket of fewer than 14 samples can fall below a floor of 0.2 at 0.05."""
+    (found,) = floor_family(answers(3, 0), None, floor=0.2)
+    assert found.samples_needed is not None
+    assert found.samples_needed >= 14
+
+
 def test_one_sample_shows_nothing() -> None:
     (found,) = floor_family([0.0], None, floor=0.99)
     assert (found.verdict, found.p_block, found.p_pass) == ("inconclusive", 1.0, 1.0)

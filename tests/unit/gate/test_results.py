@@ -99,6 +99,14 @@ def test_explaining_what_is_undecided() -> None:
     )
 
 
+def test_one_cluster_is_singular() -> None:
+    found = drop([1, 1], [0, 0], clusters=["a", "a"])
+    assert found.explain() == (
+        "undecided: all fell from 1.00 to 0.00 (n = 2 in 1 cluster); one sample or cluster alone "
+        "shows nothing; add more"
+    )
+
+
 def test_explaining_floors() -> None:
     low, high, near = (
         floor_family([1] * right + [0] * (60 - right), None, floor=0.5)[0] for right in (15, 50, 29)
@@ -115,6 +123,8 @@ def test_explaining_floors() -> None:
         "undecided: all scores 0.48 (n = 60), the floor is 0.5; with this many samples a mean "
         "below it by 0."
     )
+    (few,) = floor_family([1, 0, 0], None, floor=0.1)
+    assert "this is too few samples to notice any mean below it; " in few.explain()
 
 
 def test_short_forms() -> None:

@@ -71,9 +71,9 @@ def test_brownian_paths_cross_as_often_as_was_spent() -> None:
     assert crossed[2] == pytest.approx(expected[2], rel=0.1)
 
 
-@pytest.mark.parametrize("fractions", [(0.5, 0.5, 1.0), (0.5, 0.4), (0.0, 1.0), (0.5, 1.1)])
+@pytest.mark.parametrize("fractions", [(0.5, 0.5, 1.0), (0.5, 0.4), (0.0, 1.0), (0.5, 1.1), ()])
 def test_fractions_must_rise(fractions: tuple[float, ...]) -> None:
-    with pytest.raises(SettingError, match=r"fractions must rise from above 0 to 1, but are \(0"):
+    with pytest.raises(SettingError, match=r"fractions must rise from above 0 to 1, but are \("):
         nominal_levels(0.05, fractions)
 
 
