@@ -152,12 +152,13 @@ def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
 
 def _of_sizes(options: argparse.Namespace) -> _Subject:
     from pytest_modellab.planning import Bucket
+    from pytest_modellab.reports.session import plural
 
     seconds = options.seconds_per_sample
     buckets = [Bucket(str(i), (1,) * n, seconds) for i, n in enumerate(options.sizes, 1)]
     question, notes = _question(options, 0.0, 0.0, None, "")
     return _Subject(
-        title=f"{sum(options.sizes)} samples in {len(buckets)} buckets",
+        title=f"{plural(sum(options.sizes), 'sample')} in {plural(len(buckets), 'bucket')}",
         word="bucket",
         question=question,
         notes=notes,

@@ -56,6 +56,11 @@ class Matched:
     content_checked: bool
 
     @property
+    def paired(self) -> int:
+        """Samples that both files have, with the same content as far as that is known."""
+        return len(self.ids) - len(self.only_baseline) - len(self.changed)
+
+    @property
     def differences(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Each way in which samples do not match, in words, with the ids; empty ones left out."""
         found = (

@@ -117,15 +117,15 @@ def details(baseline: ScoreFile, candidate: ScoreFile, judged: Judged) -> list[s
     """How alpha was spent, what does not match, what was read, and what to do next."""
     matched = judged.matched
     lines = [_alpha_line(judged)]
+    paired = plural(matched.paired, "sample")
     if matched.content_checked:
-        lines.append(f"{plural(len(matched.ids), 'sample')} matched by id and content")
+        lines.append(f"{paired} matched by id and content")
     else:
         lacking = " and ".join(
             dict.fromkeys(file.path for file in (baseline, candidate) if not file.has_hashes)
         )
         lines.append(
-            f"{plural(len(matched.ids), 'sample')} matched by id alone: no content hash in "
-            f"{lacking} (--hash COLUMN names one)"
+            f"{paired} matched by id alone: no content hash in {lacking} (--hash COLUMN names one)"
         )
     lines += [f"{len(ids)} {words}: {some(ids)}" for words, ids in matched.differences]
     lines += [f"{f.path}: {f.kind}; {'; '.join(f.notes)}" for f in (baseline, candidate)]
@@ -151,8 +151,8 @@ def _next(judged: Judged) -> list[str]:
         return ["next: allow a larger drop, or add samples"]
     others = f", the most of {len(undecided)} undecided comparisons" if len(undecided) > 1 else ""
     return [
-        f"next: {most.name} has {most.n} samples and needs about {most.samples_needed} to be "
-        f"settled{others}"
+        f"next: {most.name} has {plural(most.n, 'sample')} and needs about {most.samples_needed} "
+        f"to be settled{others}"
     ]
 
 

@@ -137,6 +137,7 @@ def test_what_does_not_match_is_listed(call: Call) -> None:
     write("b.csv", [*halves([])[:397], "", ""])
     code, out, _ = call("a.csv", "b.csv")
     assert code == 0
+    assert "\n399 samples matched by id alone: " in out
     assert "\n1 only in the baseline: 's399'\n" in out
     assert "\n2 without a candidate score: 's397', 's398'\n" in out
 
