@@ -27,7 +27,7 @@ class Question:
     Attributes:
         drop: the drop worth catching, in (0, 1).
         power: chance of catching it, in (0, 1).
-        churn: share of samples that flip though nothing has changed, in [0, 1).
+        churn: share of samples that flip though nothing has changed, in [0, 1].
         margin: allowed drop of the mean over all samples, in [0, 1).
         bucket_margin: allowed drop of one bucket, in [0, 1).
         alpha: risk of a false block of the whole run, in (0, 1).

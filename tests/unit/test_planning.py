@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -107,7 +108,7 @@ def test_alpha_is_checked_before_it_is_shared() -> None:
 
 
 def cost(buckets: list[Bucket], counts: tuple[int, ...]) -> float:
-    return sum(
+    return math.fsum(
         sum(bucket.sizes[:count]) * (bucket.seconds or 0.0)
         for bucket, count in zip(buckets, counts, strict=True)
     )
