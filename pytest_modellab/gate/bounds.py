@@ -72,7 +72,9 @@ def score_bounds(
     groups = validate.cluster_codes(clusters, values.size)
 
     def least(values: Floats) -> float:
-        (found,) = floor_family(values, None, floor=0.5, clusters=groups, pass_alpha=level)
+        (found,) = floor_family(
+            values, None, floor=0.5, clusters=groups, pass_alpha=level, max_missing=1.0
+        )
         return found.score_low or 0.0
 
     return least(values), 1.0 - least(1.0 - values)

@@ -27,6 +27,7 @@ def floor_family(
     clusters: Iterable[Hashable] | None = None,
     alpha: float = 0.05,
     pass_alpha: float | None = None,
+    max_missing: float = 0.02,
 ) -> tuple[Figures, ...]:
     """Compare every bucket's mean score with a floor.
 
@@ -44,6 +45,7 @@ def floor_family(
         clusters: One label a sample, or None.
         alpha: Risk of any false block, in (0, 1).
         pass_alpha: Risk of a false pass, in (0, 1); alpha unless given.
+        max_missing: Share of all scores that may be missing.
 
     Returns:
         One entry a bucket, sorted by name.
@@ -53,7 +55,7 @@ def floor_family(
     """
     floor = validate.check_floor(floor)
     alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
-    data = _prepare(scores, buckets, clusters, floor)
+    data = _prepare(scores, buckets, clusters, floor, max_missing)
     size = len(data.names)
     plain = np.zeros(size)
     worst = np.full(size, -floor)
@@ -131,6 +133,7 @@ def _prepare(
     buckets: Iterable[Hashable] | None,
     clusters: Iterable[Hashable] | None,
     floor: float,
+    max_missing: float,
 ) -> _FloorData:
     validate.aligned(scores=values, buckets=buckets, clusters=clusters)
     array = validate.scores("scores", values)
@@ -141,10 +144,12 @@ def _prepare(
     validate.check_size(array.size)
     size = len(names)
     absent = np.isnan(array)
+    limit = validate.check_max_missing(max_missing)
+    validate.check_missing(np.flatnonzero(absent), array.size, limit)
     units = np.rint(np.where(absent, 0.0, array) * UNIT).astype(np.int64)
-    limit = round(floor * UNIT)
-    block = collapse(np.where(absent, 0, units - limit), codes, groups, size)
-    passing = collapse(units - limit, codes, groups, size) if absent.any() else block
+    least = round(floor * UNIT)
+    block = collapse(np.where(absent, 0, units - least), codes, groups, size)
+    passing = collapse(units - least, codes, groups, size) if absent.any() else block
     graded = bucket_sums(((units != 0) & (units != UNIT)).astype(np.int64), codes, size)
     seen = bucket_sums((~absent).astype(np.int64), codes, size)
     total = bucket_sums(units, codes, size)

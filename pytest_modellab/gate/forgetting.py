@@ -160,7 +160,9 @@ def _targeted(names: tuple[str, ...], targeted: Iterable[Hashable]) -> dict[str,
 def _not_shown(second: Floats, guess: Floats, clusters: Ints | None) -> str | None:
     """Why a capability is not the base's, None if it is."""
     floor = float(guess.mean())
-    (shown,) = floor_family(second, None, floor=floor, clusters=clusters, pass_alpha=SCOPE_ALPHA)
+    (shown,) = floor_family(
+        second, None, floor=floor, clusters=clusters, pass_alpha=SCOPE_ALPHA, max_missing=1.0
+    )
     if shown.verdict == "pass":
         return None
     return f"the base does not show it: {shown.candidate:.2f} (n = {shown.n}), chance {floor:.2f}"

@@ -262,6 +262,7 @@ def _figures(walk: Walk, row: int, pass_alpha: float) -> Figures | None:
                 clusters=clusters,
                 alpha=level,
                 pass_alpha=pass_level,
+                max_missing=1.0,
             )[0]
         return drop(
             design.reference[index],

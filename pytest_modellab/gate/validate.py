@@ -401,13 +401,7 @@ def paired(
         )
     baseline, candidate = baseline[kept], candidate[kept]
     missing = np.isnan(candidate)
-    absent = int(missing.sum())
-    if absent > limit * kept.size:
-        raise MissingScoresError(
-            f"{absent} of {kept.size} candidate scores are missing "
-            f"({absent / kept.size:.1%}, allowed {limit:.1%}), {_at(kept[missing])}: "
-            "run these samples again, or raise max_missing"
-        )
+    check_missing(kept[missing], kept.size, limit)
     check_size(kept.size)
     baseline_units = np.rint(baseline * UNIT).astype(np.int64)
     candidate_units = np.rint(np.where(missing, baseline, candidate) * UNIT).astype(np.int64)
@@ -422,6 +416,16 @@ def paired(
         clusters=None if groups is None else groups[kept],
         dropped_buckets=tuple(codes[gone].tolist()),
     )
+
+
+def check_missing(where: npt.NDArray[np.intp], size: int, limit: float) -> None:
+    """MissingScoresError where more than a share of a candidate's scores is missing."""
+    if where.size > limit * size:
+        raise MissingScoresError(
+            f"{where.size} of {size} candidate scores are missing "
+            f"({where.size / size:.1%}, allowed {limit:.1%}), {_at(where)}: "
+            "run these samples again, or raise max_missing"
+        )
 
 
 def check_size(size: int) -> None:

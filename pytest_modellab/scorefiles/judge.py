@@ -108,6 +108,7 @@ def _judge(matched: Matched, rules: Rules) -> Judged:
             clusters=matched.clusters,
             alpha=share,
             pass_alpha=rules.alpha,
+            max_missing=1.0,  # checked, over the samples that have a baseline score
         )
     drop = gate.GateResult(
         verdict=gate.combine((pooled, *buckets)), pooled=pooled, buckets=buckets, alpha=share

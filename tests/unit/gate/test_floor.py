@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pytest_modellab.gate import combine, floor_family
+from pytest_modellab.gate import MissingScoresError, combine, floor_family
 from pytest_modellab.gate.family import holm
 
 
@@ -73,13 +73,21 @@ def test_clustered_binary_scores_take_the_graded_rule() -> None:
 
 def test_missing_scores() -> None:
     scores = [*answers(40, 30), math.nan, math.nan]
-    (found,) = floor_family(scores, None, floor=0.6)
+    (found,) = floor_family(scores, None, floor=0.6, max_missing=0.05)
     assert found.missing == (40, 41)
     assert found.p_block == pytest.approx(at_most(30, 40, 0.6), rel=1e-9)
     assert found.p_pass == pytest.approx(1.0 - at_most(29, 42, 0.6), rel=1e-7)
     assert found.candidate == pytest.approx(0.75)
-    nothing, right = floor_family([math.nan] * 3 + [1] * 9, ["a"] * 3 + ["b"] * 9, floor=0.5)
+    nothing, right = floor_family(
+        [math.nan] * 3 + [1] * 9, ["a"] * 3 + ["b"] * 9, floor=0.5, max_missing=0.3
+    )
     assert (nothing.verdict, nothing.p_block, right.verdict) == ("inconclusive", 1.0, "pass")
+    with pytest.raises(MissingScoresError) as error:
+        floor_family(scores, None, floor=0.6)
+    assert str(error.value) == (
+        "2 of 42 candidate scores are missing (4.8%, allowed 2.0%), at index 40, 41: run these "
+        "samples again, or raise max_missing"
+    )
 
 
 def test_missing_scores_need_more_samples() -> None:
@@ -88,7 +96,7 @@ def test_missing_scores_need_more_samples() -> None:
     assert full.samples_needed is not None
     assert found.samples_needed is not None
     assert found.samples_needed > 1.2 * full.samples_needed
-    (never,) = floor_family([*answers(100, 53), *[math.nan] * 8], None, floor=0.5)
+    (never,) = floor_family([*answers(100, 53), *[math.nan] * 8], None, floor=0.5, max_missing=0.1)
     assert never.samples_needed is None
 
 

@@ -74,7 +74,7 @@ def test_pandas_na_in_a_list() -> None:
 
 def test_pandas_alone_by_itself() -> None:
     pandas = pytest.importorskip("pandas")
-    found = floor_family(pandas.array([1, 0, None], dtype="Int64"), None, floor=0.5)
+    found = floor_family(pandas.array([1, 0, None], dtype="Int64"), None, floor=0.5, max_missing=1)
     assert (found[0].candidate, found[0].missing) == (0.5, (2,))
 
 
