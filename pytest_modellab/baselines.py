@@ -137,7 +137,7 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
         same samples and judged by the same scorers. Where the answers are the old ones, so are
         the run and, unless it had none, its second run.
     """
-    if old is None or not _comparable(old.run, run):
+    if old is None or not one_chain(old.run, run):
         return Baseline(run, repeat)
     if same_answers(old.run, run):
         return dataclasses.replace(old, repeat=old.repeat or repeat)
@@ -150,7 +150,8 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
     return Baseline(run, repeat, dataclasses.replace(first, accepted=first.accepted + 1))
 
 
-def _comparable(a: RunRecord, b: RunRecord) -> bool:
+def one_chain(a: RunRecord, b: RunRecord) -> bool:
+    """Tell whether two runs were asked the same samples and judged by the same scorers."""
     return a.task_set["hash"] == b.task_set["hash"] and dict(a.scorers) == dict(b.scorers)
 
 

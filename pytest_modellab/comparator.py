@@ -394,6 +394,21 @@ def check_comparable(
     Raises:
         ComparisonRefused: names all that differs and what to do.
     """
+    differs, notes = differences(spec, candidate, reference)
+    if differs:
+        name = candidate.task_set["name"]
+        raise ComparisonRefused(
+            f"{spec.name!r} cannot be compared with {against} on {name!r}: "
+            f"{'; '.join(differs)}. Record the reference again if the change "
+            f"is wanted: modellab accept {reference.variant['name']} --task-set {name}"
+        )
+    return notes
+
+
+def differences(
+    spec: VariantSpec, candidate: RunRecord, reference: RunRecord
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """List what forbids to compare two runs, and what does not but must be known."""
     name = candidate.task_set["name"]
     differs = []
     for key in ("version", "hash"):
@@ -422,12 +437,6 @@ def check_comparable(
             notes.append(change)
         else:
             differs.append(change)
-    if differs:
-        raise ComparisonRefused(
-            f"{spec.name!r} cannot be compared with {against} on {name!r}: "
-            f"{'; '.join(differs)}. Record the reference again if the change "
-            f"is wanted: modellab accept {reference.variant['name']} --task-set {name}"
-        )
     if candidate.fingerprint.tokenizer != reference.fingerprint.tokenizer:
         notes.append("the tokenizer or its chat template is not the reference's")
     now_versions = candidate.fingerprint.settings.get("versions", {})
@@ -440,7 +449,7 @@ def check_comparable(
         for key in sorted(keys | (now_versions.keys() & then_versions.keys()))
         if here.get(key) != there.get(key)
     ]
-    return tuple(notes)
+    return tuple(differs), tuple(notes)
 
 
 def _scores(results: Sequence[SampleResult]) -> list[float]:

@@ -26,6 +26,7 @@ class Revision:
         subject: the commit message's first line.
         problem: why the revision cannot be read, else empty; what follows is then empty too.
         version: the task set's version.
+        task_set: hash of its samples; scores compare where it is the same.
         samples: how many there are.
         mean: mean score over all samples, in [0, 1]; one without an answer counts as 0.
         anchor: mean score of the anchor, in [0, 1].
@@ -39,6 +40,7 @@ class Revision:
     subject: str
     problem: str = ""
     version: str = ""
+    task_set: str = ""
     samples: int = 0
     mean: float = math.nan
     anchor: float = math.nan
@@ -122,6 +124,7 @@ def _revision(
         commit=commit,
         subject=subject,
         version=run.task_set["version"],
+        task_set=run.task_set["hash"],
         samples=len(run.samples),
         mean=_mean([sample.score for sample in run.samples]),
         anchor=_mean([sample.score for sample in baseline.anchor_run().samples]),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_modellab.commands import EXIT_OK, Subparsers, chosen, required_config, show_progress
-from pytest_modellab.errors import ComparisonRefused
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines import Baseline
@@ -56,13 +55,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _lines(lab: Lab, variant: str, task_set: str, old: Baseline | None, new: Baseline) -> list[str]:
+    from pytest_modellab import baselines
+
     path = os.path.relpath(lab.baseline_path(variant, task_set))
     done = f"{path} is unchanged" if new == old else f"wrote {path}"
     mean = lab.summary(variant, task_set).mean
     lines = [f"{variant} on {task_set}: success {mean:.3f}; {done}"]
     lines.append(f"  {lab.churn(variant, task_set).words}")
-    if old is not None and new.run.task_set["hash"] != old.run.task_set["hash"]:
-        lines.append("  the task set has changed since the last accepted run: a new chain begins")
+    if old is not None and not baselines.one_chain(old.run, new.run):
+        lines.append(
+            "  the task set or a scorer has changed since the last accepted run: a new chain begins"
+        )
     elif old is not None and new.run != old.run:
         compared = _judged(lab, variant, task_set, new.run, old.run, "the last accepted run")
         lines.append(f"  against the last accepted run: {compared}")
@@ -77,18 +80,19 @@ def _judged(
 ) -> str:
     from pytest_modellab import comparator
 
-    try:
-        comparison = comparator.no_regression(
-            test="modellab accept",
-            spec=lab.spec(variant),
-            candidate=run,
-            reference=reference,
-            against=against,
-            task_set=lab.task_set(task_set),
-            capability=None,
-            margin=lab.config.task_sets[task_set].margin,
-            budget=comparator.Budget(share=lab.settings.alpha, alpha=lab.settings.alpha),
-        )
-    except ComparisonRefused as error:
-        return str(error)
+    spec = lab.spec(variant)
+    differs, _ = comparator.differences(spec, run, reference)
+    if differs:
+        return f"not compared: {'; '.join(differs)}"
+    comparison = comparator.no_regression(
+        test="modellab accept",
+        spec=spec,
+        candidate=run,
+        reference=reference,
+        against=against,
+        task_set=lab.task_set(task_set),
+        capability=None,
+        margin=lab.config.task_sets[task_set].margin,
+        budget=comparator.Budget(share=lab.settings.alpha, alpha=lab.settings.alpha),
+    )
     return comparison.figures[0].explain()

@@ -115,7 +115,7 @@ def _print_table(variant: str, task_set: str, revisions: Sequence[Revision]) -> 
         if revision.problem:
             table.add_row(*start, *[""] * 4, f"cannot be read: {revision.problem}")
             continue
-        comparable = before is not None and before.version == revision.version
+        comparable = before is not None and before.task_set == revision.task_set
         worst = revision.worst
         table.add_row(
             *start,

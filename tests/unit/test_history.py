@@ -155,6 +155,20 @@ def test_the_command(project: Path, accept: Make, capsys: pytest.CaptureFixture[
     assert [revision["mean"] for revision in found] == [1.0, 0.75]
 
 
+def test_scores_on_other_samples_are_no_change(
+    project: Path, accept: Make, make_tasks: Make, sample: Make, record: Make, capsys: Any
+) -> None:
+    accept(1, 1, 1, 1)
+    other = make_tasks([sample(k) for k in range(1, 5)])
+    baselines.write(
+        project / "baselines" / "tiny" / "plain.json",
+        baselines.Baseline(record(other, (1, 1, 0, 1))),
+    )
+    assert cli.main(["history", "plain"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[3].endswith(" not committed 0.750 itself"), "of the same version, all the same"
+
+
 def test_one_run_has_no_plot(
     project: Path, accept: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:

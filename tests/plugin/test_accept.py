@@ -1,0 +1,106 @@
+"""``modellab accept``: what it writes and says, on the random model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_modellab import baselines, cli
+
+Say = Callable[..., list[str]]
+
+
+@pytest.fixture
+def accept(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Say:
+    """Accept the prompted variant; returns the lines that are printed."""
+    monkeypatch.chdir(project.path)
+
+    def accept(*arguments: str, variant: str = "plain") -> list[str]:
+        capsys.readouterr()
+        assert cli.main(["accept", variant, *arguments]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return accept
+
+
+def replace(project: pytest.Pytester, name: str, old: str, new: str) -> None:
+    text = (project.path / name).read_text()
+    assert old in text
+    (project.path / name).write_text(text.replace(old, new))
+
+
+STEADY = "  0 of 132 samples (0.0%) flipped though nothing changed"
+
+
+def test_accept_and_accept_again(project: pytest.Pytester, accept: Say) -> None:
+    first, churn = accept()
+    assert first.endswith("; wrote baselines/words/plain.json")
+    assert churn == STEADY
+    again, churn = accept()
+    assert again.endswith("; baselines/words/plain.json is unchanged")
+    assert churn == f"{STEADY}; 0 of 132 in the accepted run of plain"
+
+
+def test_a_change_is_judged_against_the_last_run_and_the_anchor(
+    project: pytest.Pytester, accept: Say
+) -> None:
+    accept()
+    replace(project, "prompt.jinja", "{{ input }}", "Well: {{ input }}")
+    _, _, last, anchor = accept()
+    assert last.startswith("  against the last accepted run: ")
+    assert anchor.startswith("  against its anchor of 20")
+    assert " (1 change accepted since): " in anchor
+    assert len(accept("--new-anchor")) == 2
+    kept = baselines.read(project.path / "baselines" / "words" / "plain.json")
+    assert kept is not None
+    assert kept.anchor is None
+
+
+def test_what_cannot_be_compared_is_said_without_asking_to_accept(
+    project: pytest.Pytester, accept: Say
+) -> None:
+    accept()
+    replace(project, "words/task_set.toml", 'version = "1"', 'version = "2"')
+    _, _, last, _ = accept()
+    assert last == (
+        "  against the last accepted run: not compared: task set 'words' has version 2, the "
+        "reference was run on 1"
+    )
+
+
+def test_other_samples_begin_a_new_chain(project: pytest.Pytester, accept: Say) -> None:
+    accept()
+    path = project.path / "words" / "samples.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    _, _, said = accept()
+    assert said == (
+        "  the task set or a scorer has changed since the last accepted run: a new chain begins"
+    )
+
+
+def test_a_kill_between_the_runs_leaves_the_old_baseline(
+    project: pytest.Pytester, accept: Say
+) -> None:
+    accept(variant="rounded")
+    path = project.path / "baselines" / "words" / "rounded.json"
+    before = path.read_bytes()
+    replace(project, "modellab.toml", "bits = 8", "bits = 2")
+    with subprocess.Popen(
+        [Path(sys.executable).with_name("modellab"), "accept", "rounded"],
+        cwd=project.path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("second run of rounded on words: 0/"):
+                process.kill()
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+    assert accept(variant="rounded")[0].endswith("; wrote baselines/words/rounded.json")
