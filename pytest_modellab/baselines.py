@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab import atomic
+from pytest_modellab.comparison import OWN_ANCHOR
 from pytest_modellab.errors import BaselineInvalid
 from pytest_modellab.records import (
     Fingerprint,
@@ -92,7 +93,7 @@ class Baseline:
     def anchor_words(self) -> str:
         """The anchor as a reader should see it."""
         if self.anchor is None:
-            return "anchor (the baseline itself)"
+            return OWN_ANCHOR
         changes = "1 change" if self.anchor.accepted == 1 else f"{self.anchor.accepted} changes"
         return f"anchor of {self.anchor.recorded} ({changes} accepted since)"
 

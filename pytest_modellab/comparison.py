@@ -18,6 +18,9 @@ Assertion = Literal["no_regression", "no_drift", "no_forgetting", "worst_bucket"
 OWN_BASELINE = "own baseline"
 """What a candidate is compared with unless the test says otherwise."""
 
+OWN_ANCHOR = "anchor (the baseline itself)"
+"""What drift is measured from while no change was accepted."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Flip:

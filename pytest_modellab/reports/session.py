@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
-from pytest_modellab.comparison import OWN_BASELINE, Comparison
+from pytest_modellab.comparison import OWN_ANCHOR, OWN_BASELINE, Comparison
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.records import RunSummary
 
@@ -366,15 +366,16 @@ def _kind_of_block(comparison: Comparison) -> str:
 
 
 def _after_block(variant: str, kind: str, blocked: Sequence[Comparison]) -> str:
-    falls = []
+    falls, task_sets = [], tuple(dict.fromkeys(c.task_set for c in blocked))
     for comparison in blocked:
+        on = f" on {comparison.task_set}" if len(task_sets) > 1 else ""
         if comparison.assertion == "no_forgetting":
             figures = [f for f in comparison.figures if f.verdict == "block"]
         else:
             figure = deciding(comparison)
             figures = [] if figure is None else [figure]
         if not figures:
-            falls.append(subject(comparison))
+            falls.append(f"{subject(comparison)}{on}")
         for figure in figures:
             named = comparison.capability or figure.name
             name = "all samples" if named == "all" else named
@@ -382,10 +383,10 @@ def _after_block(variant: str, kind: str, blocked: Sequence[Comparison]) -> str:
                 ends = f"{figure.candidate:.2f} < {figure.floor or 0.0:.2f}"
             else:
                 ends = f"{figure.baseline:.2f} -> {figure.candidate:.2f}"
-            falls.append(f"{name} {ends}")
+            falls.append(f"{name}{on} {ends}")
     what, against = listed(falls), listed(c.against for c in blocked)
     look = "look at the flipped samples"
-    named = "".join(f" --task-set {name}" for name in dict.fromkeys(c.task_set for c in blocked))
+    named = "".join(f" --task-set {name}" for name in task_sets)
     if kind == "floor":
         return f"{variant} is under the floor: {what}; look at the samples it got wrong"
     if kind == "own":
@@ -393,10 +394,9 @@ def _after_block(variant: str, kind: str, blocked: Sequence[Comparison]) -> str:
         return f"{variant} fell: {what}; {look}; if the drop is wanted, {wanted}"
     if kind == "drift":
         wanted = f"begin a new chain: modellab accept {variant}{named} --new-anchor"
-        return (
-            f"{variant} drifted from its {against}: {what}; accepted drops have added up; "
-            f"if that is wanted, {wanted}"
-        )
+        itself = all(c.against == OWN_ANCHOR for c in blocked)
+        why = "" if itself else "accepted drops have added up; "
+        return f"{variant} drifted from its {against}: {what}; {why}if that is wanted, {wanted}"
     if kind == "forgetting":
         wanted = f"name it in variants.{variant}.targets"
         return (

@@ -120,6 +120,8 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     for comparison in comparisons:
         if comparison.verdict == "block":
             what = f"{subject(comparison)} against {comparison.against}"
+            if len(report.task_sets) > 1:
+                what = f"{what} on {comparison.task_set}"
             text = f"  BLOCK {what}: {visible(reason(comparison))}"
             found.append((text, MARKUP["block"]))
     open_ = undecided(comparisons)

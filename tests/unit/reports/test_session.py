@@ -83,6 +83,25 @@ def test_variant_verdicts(report: Make, comparison: Make, run: Make) -> None:
     assert variant_verdict(found, "prompting") is None
 
 
+def test_a_drop_from_the_baseline_itself_has_not_added_up(
+    report: Make, comparison: Make, figures: Make
+) -> None:
+    drift = {
+        "assertion": "no_drift",
+        "against": "anchor (the baseline itself)",
+        "capability": None,
+        "figures": (figures(name="all"),),
+    }
+    found = report(
+        comparisons=(comparison("block", **drift), comparison("block", task_set="words", **drift))
+    )
+    assert next_step(found) == (
+        "nf4 drifted from its anchor (the baseline itself): all samples on assistant_core_v2 "
+        "0.62 -> 0.41, all samples on words 0.62 -> 0.41; if that is wanted, begin a new chain: "
+        "modellab accept nf4 --task-set assistant_core_v2 --task-set words --new-anchor",
+    )
+
+
 def test_what_to_do_about_drift_forgetting_and_churn(
     report: Make, comparison: Make, figures: Make, run: Make
 ) -> None:

@@ -88,7 +88,18 @@ def test_findings_stand_under_their_variant(report: Make, run: Make, comparison:
     assert markup["BLOCK: 1 of 3 comparisons: nf4 (arithmetic)."] == {"red": True, "bold": True}
 
 
-def test_task_sets_are_named_where_there_are_several(report: Make, run: Make) -> None:
+def test_task_sets_are_named_where_there_are_several(
+    report: Make, run: Make, comparison: Make
+) -> None:
+    found = report(
+        runs=(run(), run(task_set="retrieval")),
+        comparisons=(comparison("block"), comparison("block", task_set="retrieval")),
+    )
+    blocks = [text.split(": ")[0] for text, _ in terminal.lines(found) if "  BLOCK" in text]
+    assert blocks == [
+        "  BLOCK arithmetic against own baseline on assistant_core_v2",
+        "  BLOCK arithmetic against own baseline on retrieval",
+    ]
     found = report(runs=(run(), run(task_set="retrieval")), assertions=0)
     assert [text.split("  ")[1] for text, _ in terminal.lines(found)[:2]] == [
         "assistant_core_v2",
