@@ -643,6 +643,8 @@ class Gate:
 
         self._begin(candidate)
         lab, task_set = self._lab, self._task_set
+        if isinstance(targeted, str):
+            raise GateUsageError(f"targeted takes several names: targeted=[{targeted!r}]")
         for name in targeted:
             if name not in task_set.capabilities:
                 hint = near_misses(name, task_set.capabilities)

@@ -564,6 +564,10 @@ def test_forgetting(make: Make, world: World, toml: Path) -> None:
     assert str(misspelt.value) == (
         "targeted: 'core' has no capability 'sum'; did you mean 'sums'? Known: sums, words"
     )
+    with pytest.raises(
+        GateUsageError, match=r"^targeted takes several names: targeted=\['sums'\]$"
+    ):
+        gate(lab).no_forgetting(candidate(lab, "rtn"), targeted="sums")
 
 
 def test_what_the_base_cannot_do_is_not_forgotten(make: Make, world: World) -> None:
