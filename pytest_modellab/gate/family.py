@@ -141,4 +141,4 @@ def attainable(discordant: int, t: Floats) -> Floats:
     pmf = np.exp(logs - discordant * np.log(2.0))
     cdf = np.minimum(np.cumsum(pmf), 1.0)
     found = np.searchsorted(cdf - 0.5 * pmf, t * _SLACK, side="right")
-    return np.where(found > 0, np.append(0.0, cdf)[found], 0.0)
+    return np.append(0.0, cdf)[found]

@@ -132,6 +132,21 @@ def test_floor(call: Call) -> None:
     assert "alpha 0.05: 0.025 on the mean drop, 0.025 on the floor in 1 bucket\n" in out
 
 
+def test_a_pass_does_not_share_alpha(call: Call) -> None:
+    write("a.csv", halves([], 59), columns="id,score,topic", rest=",sums")
+    code, out, _ = call("a.csv", "a.csv", "--by", "topic", "--margin", "0.05", "--floor", "0.95")
+    assert (code, out.count(" pass\n")) == (0, 3)
+    assert "alpha 0.05: 0.0125 on the mean drop" in out
+
+
+def test_clusters_are_the_baselines(call: Call) -> None:
+    write("a.csv", halves([], 20), columns="id,score,passage", rest=",moon")
+    write("b.csv", halves(range(20), 20))
+    code, out, _ = call("a.csv", "b.csv", "--cluster", "passage")
+    assert code == 0
+    assert "(n = 20 in 1 cluster); one sample or cluster alone shows nothing" in out
+
+
 def test_what_does_not_match_is_listed(call: Call) -> None:
     write("a.csv", halves([]))
     write("b.csv", [*halves([])[:397], "", ""])

@@ -404,6 +404,16 @@ def test_a_bucket_without_a_sample_yet_is_left_out() -> None:
 # --- floors --------------------------------------------------------------------------------------
 
 
+def test_a_bucket_waits_for_what_others_may_leave_it() -> None:
+    """Four losses (p = 2^-5) block at 0.05, not at 0.025: only once the other bucket is blocked."""
+    names, stages = ["a"] * 4 + ["b"] * 20, [0] * 5 + [1] * 19
+    before = [1.0] * 24
+    lost = sequential_family(before, [0.0] * 24, names, only="a", stages=stages)
+    kept = sequential_family(before, [0.0] * 4 + [1.0] * 20, names, only="a", stages=stages)
+    assert (lost.verdict, lost.look) == ("block", 2)
+    assert (kept.verdict, kept.look) == ("inconclusive", 2)
+
+
 @pytest.mark.parametrize("right", [0.1, 0.5, 0.9])
 def test_a_floor_at_one_look_is_the_fixed_size(right: float) -> None:
     scores = (np.arange(80) % 10 < 10 * right) * 1.0
