@@ -165,7 +165,8 @@ def _settings(config: pytest.Config) -> Settings:
         if flags["sequential"] and flags[name]:
             raise pytest.UsageError(
                 f"--modellab-sequential and --modellab-{name} exclude each other: an accepted run, "
-                "and one that is run twice, is complete; leave one out"
+                "and one that is run twice, is complete; leave one out (one that is set in an ini "
+                "file: -o modellab_sequential=false)"
             )
     return Settings(
         cache=store.default_folder(),

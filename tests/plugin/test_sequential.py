@@ -183,7 +183,10 @@ def test_an_accepted_run_is_complete(write_project: Callable[[], pytest.Pytester
     result = project.runpytest_inprocess("--modellab-sequential", "--modellab-update")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["*--modellab-sequential and --modellab-update exclude each other: an accepted run*"]
+        [
+            "*--modellab-sequential and --modellab-update exclude each other: an accepted run*"
+            "leave one out (one that is set in an ini file: -o modellab_sequential=false)"
+        ]
     )
     project.makeini("[pytest]\nmodellab_sequential = true\n")
     assert project.runpytest_inprocess("--modellab-update").ret == pytest.ExitCode.USAGE_ERROR

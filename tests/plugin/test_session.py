@@ -219,7 +219,7 @@ def test_baseline_of_another_version_is_refused(project: pytest.Pytester) -> Non
     result.stdout.fnmatch_lines(
         [
             "*ComparisonRefused: 'plain' cannot be compared with own baseline on 'words': task set "
-            "'words' has version 2, the reference was run on 1*modellab accept"
+            "'words' has version 2, the reference was run on 1*accept plain --task-set words"
         ]
     )
 
