@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_modellab.lab import Candidate, Gate, Lab
+    from pytest_modellab.assertions import Candidate, Gate
+    from pytest_modellab.lab import Lab
     from pytest_modellab.records import TaskSet
 
 __version__ = "0.1.0"
 __all__ = ["Candidate", "Gate", "Lab", "TaskSet"]
 
 _HOMES = {
-    "Candidate": "pytest_modellab.lab",
-    "Gate": "pytest_modellab.lab",
+    "Candidate": "pytest_modellab.assertions",
+    "Gate": "pytest_modellab.assertions",
     "Lab": "pytest_modellab.lab",
     "TaskSet": "pytest_modellab.records",
 }

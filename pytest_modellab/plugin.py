@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_modellab.assertions import Candidate, Gate
     from pytest_modellab.comparison import Comparison
     from pytest_modellab.config import LabConfig
-    from pytest_modellab.lab import Candidate, Gate, Lab, Settings
+    from pytest_modellab.lab import Lab, Settings
     from pytest_modellab.records import RunSummary, TaskSet
 
 CONFIG: pytest.StashKey[LabConfig | None] = pytest.StashKey()
@@ -362,7 +363,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def candidate(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Candidate]:
     """The variant under test, one after another; loaded on demand, freed before the next."""
-    from pytest_modellab.lab import Candidate
+    from pytest_modellab.assertions import Candidate
 
     yield Candidate(lab, lab.spec(request.param))
     lab.release()
@@ -377,9 +378,9 @@ def task_set(request: pytest.FixtureRequest, lab: Lab) -> TaskSet:
 @pytest.fixture
 def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
     """The gate: ``gate.no_regression(candidate)``, ``gate.worst_bucket(candidate)``."""
+    from pytest_modellab.assertions import Gate
     from pytest_modellab.comparator import Budget
     from pytest_modellab.gate import split_alpha
-    from pytest_modellab.lab import Gate
 
     alpha = lab.settings.alpha
     item: pytest.Function = request.node

@@ -169,7 +169,7 @@ def _of_sizes(options: argparse.Namespace) -> _Subject:
 
 def _of_task_set(options: argparse.Namespace, config: LabConfig, name: str) -> _Subject:
     from pytest_modellab import planning, scorers
-    from pytest_modellab.lab import slice_by
+    from pytest_modellab.assertions import slice_by
     from pytest_modellab.tasksets import jsonl
 
     declared = config.task_sets[name]

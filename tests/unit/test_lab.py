@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab import baselines, config
+from pytest_modellab.assertions import Candidate, Gate
 from pytest_modellab.comparator import Budget
 from pytest_modellab.comparison import Comparison
 from pytest_modellab.errors import (
@@ -31,7 +32,7 @@ from pytest_modellab.errors import (
     TaskSetError,
     VerdictInconclusive,
 )
-from pytest_modellab.lab import Candidate, Gate, Lab, Settings
+from pytest_modellab.lab import Lab, Settings
 from pytest_modellab.models import ModelFiles
 from pytest_modellab.records import Done, GenerationRequest, Output, RunSummary, ScoringRequest
 from pytest_modellab.variants import plan as planning
