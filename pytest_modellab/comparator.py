@@ -183,7 +183,7 @@ def no_forgetting(
             [s.capability for s in samples],
             second_scores=_scores(second.samples),
             chance=[1.0 / len(s.choices) if s.choices else 0.0 for s in samples],
-            targeted=[name for name in targeted if name in task_set.capabilities],
+            targeted=[name for name in task_set.capabilities if name in targeted],
             margin=margin,
             clusters=_clusters(samples),
             alpha=budget.share,
@@ -225,7 +225,14 @@ def no_forgetting(
         family=len(found.in_scope),
         share=budget.share,
         flips=tuple(flip for flip in flips if flip.id in judged),
-        notes=(*notes, *(f"{name} is not judged: {why}" for name, why in found.out_of_scope)),
+        notes=(
+            *notes,
+            *(f"{name} is not judged: {why}" for name, why in found.out_of_scope),
+            *(
+                f"target {name!r} is no capability of {task_set.name!r}"
+                for name in sorted(set(targeted) - set(task_set.capabilities))
+            ),
+        ),
         looked=answers.looked,
     )
 

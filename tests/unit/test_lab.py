@@ -559,7 +559,10 @@ def test_forgetting(make: Make, world: World, toml: Path) -> None:
     text = toml.read_text().replace('method = "rtn"', 'method = "rtn"\ntargets = ["sums", "other"]')
     toml.write_text(text)
     lab = make()
-    assert gate(lab).no_forgetting(candidate(lab, "rtn")).notes == found.notes
+    assert gate(lab).no_forgetting(candidate(lab, "rtn")).notes == (
+        *found.notes,
+        "target 'other' is no capability of 'core'",
+    )
     with pytest.raises(GateUsageError) as misspelt:
         gate(lab).no_forgetting(candidate(lab, "rtn"), targeted=["sum"])
     assert str(misspelt.value) == (
