@@ -145,8 +145,13 @@ def effective_size(sizes: Iterable[int]) -> float:
 
     Args:
         sizes: Samples in each cluster, at least 1.
+
+    Raises:
+        SettingError: A cluster is empty.
     """
     known = list(sizes)
+    if min(known, default=1) < 1:
+        raise SettingError(f"sizes holds a cluster of {min(known)} samples: leave it out")
     return sum(known) ** 2 / sum(size**2 for size in known) if known else 0.0
 
 

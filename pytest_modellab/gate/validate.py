@@ -26,6 +26,7 @@ UNIT = 10**12
 """Scores are kept as integers of 1e-12, so that sums do not depend on their order."""
 
 MAX_SAMPLES = 4_000_000
+MAX_BUCKETS = 1_000_000
 _SHOWN = 5
 _UNORDERED = (str, bytes, Mapping, Set)  # iterable, but not one entry a sample
 _TOLERANCE = 1e-9
@@ -468,6 +469,11 @@ def label_codes(
                 f"{text!r}: use one of them"
             )
     names = tuple(sorted(named))
+    if len(names) > MAX_BUCKETS:
+        raise LabelError(
+            f"{name}: {len(names)} different labels are more than the {MAX_BUCKETS} that one "
+            "comparison takes: use coarser ones"
+        )
     rank = {text: code for code, text in enumerate(names)}
     return np.array([rank[text] for text in texts], dtype=np.int64)[codes], names
 

@@ -195,6 +195,8 @@ def test_effective_size_of_clusters() -> None:
     assert effective_size([5] * 40) == 40
     assert effective_size([1, 1, 8]) == pytest.approx(100 / 66)
     assert effective_size([]) == 0
+    with pytest.raises(SettingError, match=r"^sizes holds a cluster of 0 samples: leave it out$"):
+        effective_size([3, 0])
 
 
 @pytest.mark.parametrize(("sizes", "better"), [([3] * 30, 0.05), ([2] * 20 + [4] * 10, 0.1)])

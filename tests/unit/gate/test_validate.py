@@ -182,3 +182,11 @@ def test_too_many_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     assert message(LengthError, decide, TWO, TWO) == (
         "2 samples are more than the 1 that one comparison takes: compare a random part of them"
     )
+
+
+def test_too_many_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_modellab.gate.validate.MAX_BUCKETS", 1)
+    assert message(LabelError, decide, TWO, TWO, ["a", "b"]) == (
+        "buckets: 2 different labels are more than the 1 that one comparison takes: use coarser "
+        "ones"
+    )
