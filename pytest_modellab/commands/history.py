@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,8 +82,8 @@ def plot(revisions: Sequence[Revision]) -> str:
     room = max(0.25 * (high - low), 0.01)
     places = list(range(1, len(revisions) + 1))
     figure = plotille.Figure()
-    figure.width, figure.height = 60, 10
-    figure.set_x_limits(0.5, len(revisions) + 0.5)
+    figure.width, figure.height = 60, 10  # a tick every 10 characters
+    figure.set_x_limits(0, 6 * math.ceil((len(revisions) + 1) / 6))
     figure.set_y_limits(max(0.0, low - room), min(1.0, high + room))
     figure.x_label, figure.y_label = "accepted run", "success"
     figure.register_label_formatter(float, _label)
@@ -92,7 +93,7 @@ def plot(revisions: Sequence[Revision]) -> str:
 
 
 def _label(value: float, chars: int, delta: float, left: bool = False) -> str:
-    text = f"{value:.3f}" if delta < 0.5 else f"{value:.1f}"
+    text = f"{value:.3f}" if delta < 0.5 else f"{value:.0f}"
     return text.ljust(chars) if left else text.rjust(chars)
 
 
@@ -106,7 +107,7 @@ def _print_table(variant: str, task_set: str, revisions: Sequence[Revision]) -> 
         table.add_column(column, no_wrap=True)
     for column in ("success", "change", "anchor", "churn"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("worst", no_wrap=True)
+    table.add_column("worst")  # the one that may wrap on a narrow terminal
     before: Revision | None = None
     for number, revision in enumerate(revisions, 1):
         start = [str(number), revision.date, revision.commit]
