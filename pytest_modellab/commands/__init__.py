@@ -18,6 +18,11 @@ EXIT_INTERRUPTED = 130  # as shells have it for SIGINT
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
+def add_config(parser: argparse._ActionsContainer) -> None:
+    """Declare the option that names a ``modellab.toml``."""
+    parser.add_argument("--config", type=Path, help="the modellab.toml (default: suites/ or here)")
+
+
 def find_config(named: Path | None) -> LabConfig | None:
     """Read the named ``modellab.toml``, or the one in or above this folder, or in ``suites/``.
 

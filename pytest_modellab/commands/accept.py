@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_modellab.commands import EXIT_OK, Subparsers, chosen, required_config, show_progress
+from pytest_modellab.commands import (
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    chosen,
+    required_config,
+    show_progress,
+)
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines import Baseline
@@ -25,7 +31,7 @@ def add(commands: Subparsers) -> None:
     )
     accept.add_argument("variant", nargs="+", help="names; a base before what it is the base of")
     accept.add_argument("--task-set", action="append", help="names (default: all declared)")
-    accept.add_argument("--config", type=Path, help="the modellab.toml (default: suites/ or here)")
+    add_config(accept)
     accept.add_argument(
         "--new-anchor",
         action="store_true",

@@ -7,10 +7,9 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_modellab.commands import EXIT_OK, Subparsers, chosen, required_config
+from pytest_modellab.commands import EXIT_OK, Subparsers, add_config, chosen, required_config
 from pytest_modellab.errors import HistoryUnavailable
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def add(commands: Subparsers) -> None:
     )
     history.add_argument("variant")
     history.add_argument("--task-set", action="append", help="names (default: all declared)")
-    history.add_argument("--config", type=Path, help="the modellab.toml (default: suites/ or here)")
+    add_config(history)
     history.add_argument("--json", action="store_true", help="print JSON instead")
     history.set_defaults(run=run)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab import atomic
-from pytest_modellab.commands import EXIT_OK, Subparsers, chosen, required_config
+from pytest_modellab.commands import EXIT_OK, Subparsers, add_config, chosen, required_config
 from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import ConfigError, GateUsageError
 
@@ -41,7 +41,7 @@ def add(commands: Subparsers) -> None:
     )
     what = plan.add_argument_group("what is planned")
     what.add_argument("--task-set", action="append", help="names (default: all declared)")
-    what.add_argument("--config", type=Path, help="the modellab.toml (default: suites/ or here)")
+    add_config(what)
     what.add_argument(
         "--sizes", type=_sizes, metavar="N,N,…", help="buckets of these sizes; no file is read"
     )

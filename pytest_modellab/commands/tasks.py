@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_modellab.commands import EXIT_FOUND, EXIT_OK, Subparsers, find_config
+from pytest_modellab.commands import EXIT_FOUND, EXIT_OK, Subparsers, add_config, find_config
 from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records import DIFFICULTIES, Sample
@@ -18,7 +18,7 @@ def add(commands: Subparsers) -> None:
     actions = tasks.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = actions.add_parser("check", help="find what keeps a task set from showing a regression")
     check.add_argument("task_set", nargs="*", help="names, or folders (default: all declared)")
-    check.add_argument("--config", type=Path, help="the modellab.toml (default: suites/ or here)")
+    add_config(check)
     check.add_argument(
         "--base", help="variant whose baseline calibrates (default: the first without a base)"
     )

@@ -53,13 +53,14 @@ def compare(
     alpha: float = 0.05,
     *,
     bucket_margin: float | None = None,
+    pass_alpha: float | None = None,
     max_missing: float = 0.02,
 ) -> GateResult:
     """Compare a candidate with its baseline, overall and in every bucket.
 
     Half of alpha goes to the pooled drop and half to the buckets; without
     buckets all of it to the pooled drop. PASS needs every comparison to pass,
-    each at the full alpha (intersection-union; Berger 1982).
+    each at the full pass_alpha (intersection-union; Berger 1982).
 
     Args:
         baseline_scores: One score in [0, 1] a sample; samples of NaN are left
@@ -70,8 +71,9 @@ def compare(
         clusters: One label a sample, or None for samples independent of each
             other. A label of None is a cluster of its own.
         margin: Mean drop allowed, in [0, 1). With 0 nothing can pass.
-        alpha: Risk of a false block, and of a false pass, in (0, 1).
+        alpha: Risk of a false block, in (0, 1).
         bucket_margin: Mean drop allowed in a bucket; margin unless given.
+        pass_alpha: Risk of a false pass, in (0, 1); alpha unless given.
         max_missing: Share of candidate scores that may be missing.
 
     Returns:
@@ -84,13 +86,13 @@ def compare(
     bucket_margin = (
         margin if bucket_margin is None else validate.check_margin("bucket_margin", bucket_margin)
     )
-    alpha = validate.check_level("alpha", alpha)
+    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
     data = validate.paired(baseline_scores, candidate_scores, buckets, clusters, max_missing)
     share = alpha if buckets is None else 0.5 * alpha
-    (pooled,) = figures_of(data, judge(data, False, margin, share, alpha))
+    (pooled,) = figures_of(data, judge(data, False, margin, share, pass_alpha))
     parts: tuple[Figures, ...] = ()
     if buckets is not None:
-        parts = figures_of(data, judge(data, True, bucket_margin, share, alpha))
+        parts = figures_of(data, judge(data, True, bucket_margin, share, pass_alpha))
     return GateResult(verdict=combine((pooled, *parts)), pooled=pooled, buckets=parts, alpha=alpha)
 
 

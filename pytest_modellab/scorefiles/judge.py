@@ -77,28 +77,17 @@ def judge(matched: Matched, rules: Rules) -> Judged:
 
 def _judge(matched: Matched, rules: Rules) -> Judged:
     share = rules.alpha if rules.floor is None else rules.alpha / 2
-    part = share if matched.buckets is None else share / 2
-    pooled = gate.drop(
+    drop = gate.compare(
         matched.baseline,
         matched.candidate,
-        clusters=matched.clusters,
-        margin=rules.margin,
-        alpha=part,
+        matched.buckets,
+        matched.clusters,
+        rules.margin,
+        share,
+        bucket_margin=rules.bucket_margin,
         pass_alpha=rules.alpha,
         max_missing=rules.max_missing,
     )
-    buckets: tuple[gate.Figures, ...] = ()
-    if matched.buckets is not None:
-        buckets = gate.drop_family(
-            matched.baseline,
-            matched.candidate,
-            matched.buckets,
-            clusters=matched.clusters,
-            margin=rules.margin if rules.bucket_margin is None else rules.bucket_margin,
-            alpha=part,
-            pass_alpha=rules.alpha,
-            max_missing=rules.max_missing,
-        )
     floor: tuple[gate.Figures, ...] = ()
     if rules.floor is not None:
         floor = gate.floor_family(
@@ -110,7 +99,4 @@ def _judge(matched: Matched, rules: Rules) -> Judged:
             pass_alpha=rules.alpha,
             max_missing=1.0,  # checked, over the samples that have a baseline score
         )
-    drop = gate.GateResult(
-        verdict=gate.combine((pooled, *buckets)), pooled=pooled, buckets=buckets, alpha=share
-    )
     return Judged(matched, rules, drop, floor)
