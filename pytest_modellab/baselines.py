@@ -284,6 +284,8 @@ def _to_data(baseline: Baseline) -> dict[str, Any]:
     data["samples"] = []
     for i, sample in enumerate(run.samples):
         line = {k: v for k, v in dataclasses.asdict(sample).items() if k != "seconds"}
+        if sample.stability is None:
+            del line["stability"]
         for name, other in (("repeat", repeat), ("anchor", anchor)):
             if other is not None:
                 line[name] = other.scores[i]

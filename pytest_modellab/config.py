@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records import ModelSource, TaskSetConfig, VariantSpec
@@ -21,11 +21,17 @@ dot in front, so that a baseline's path stays in its folder."""
 
 _PARAMETERS = re.compile(r"\[(.*)\]$", re.DOTALL)
 
-STRATEGIES = {
-    "prompted": "prompting",
-    "quantized": "quantization",
-}
-"""Default strategy of each kind."""
+
+class KindTraits(Protocol):
+    """What the configuration must know of a kind."""
+
+    @property
+    def strategy(self) -> str:
+        """The strategy of its variants unless they name another."""
+
+    @property
+    def own_model(self) -> bool:
+        """Whether a variant may name a model beside its base."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +58,36 @@ class LabConfig:
         return self.path.parent
 
     def model_of(self, spec: VariantSpec) -> ModelSource:
-        """Return the base model at the end of ``spec``'s chain of bases."""
-        while spec.base is not None:
+        """Return ``spec``'s own model, or the nearest in its chain of bases."""
+        while spec.model is None:
+            assert spec.base is not None  # checked by load()
             spec = self.variants[spec.base]
-        assert spec.model is not None  # checked by load()
         return self.models[spec.model]
+
+    def with_kinds(self, kinds: Mapping[str, KindTraits]) -> LabConfig:
+        """Check every variant's kind, which plugins may add to, and fill in its strategy.
+
+        Args:
+            kinds: all there are, by name.
+
+        Returns:
+            The configuration with a strategy for each variant.
+
+        Raises:
+            ConfigError: an unknown kind, or a model beside a base where the kind takes one only.
+        """
+        found = {}
+        for spec in self.variants.values():
+            where = f"{self.path}: variants.{spec.name}"
+            if spec.kind not in kinds:
+                hint = near_misses(spec.kind, kinds)
+                raise ConfigError(f"{where}.kind: unknown kind {spec.kind!r}; {hint}")
+            kind = kinds[spec.kind]
+            if spec.base is not None and spec.model is not None and not kind.own_model:
+                raise ConfigError(f"{where}: needs either 'model' or 'base', and not both")
+            strategy = spec.strategy or kind.strategy
+            found[spec.name] = dataclasses.replace(spec, strategy=strategy)
+        return dataclasses.replace(self, variants=MappingProxyType(found))
 
 
 def find(start: Iterable[Path], root: Path) -> Path | None:
@@ -216,18 +247,15 @@ def _task_set(name: str, table: _Table, root: Path) -> TaskSetConfig:
 def _variant(name: str, table: _Table) -> VariantSpec:
     if name == "base":
         raise ConfigError(f"{table.path}: {table.key}: the name means the base of a variant")
-    kind = table.take("kind", str)
-    if kind not in STRATEGIES:
-        raise ConfigError(
-            f"{table.where('kind')}: unknown kind {kind!r}; {near_misses(kind, STRATEGIES)}"
-        )
     return VariantSpec(
         name=name,
-        kind=kind,
-        strategy=table.take("strategy", str, STRATEGIES[kind]),
+        kind=table.take("kind", str),
+        strategy=table.take("strategy", str, ""),
         base=table.take("base", str, None),
         model=table.take("model", str, None),
         targets=table.take_names("targets"),
+        recipe=table.take("recipe", dict, None),
+        slow=table.take("slow", bool, False),
         options=MappingProxyType(table.data),
     )
 
@@ -242,14 +270,14 @@ def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:
             raise ConfigError(f"{where}.base: circular: {' -> '.join((*trail, spec.name))}")
         if spec.name in done:
             return
-        if (spec.base is None) == (spec.model is None):
-            raise ConfigError(f"{where}: needs either 'model' or 'base', and not both")
+        if spec.base is None and spec.model is None:
+            raise ConfigError(f"{where}: needs either 'model' or 'base'")
         if spec.base is not None:
             if spec.base not in config.variants:
                 hint = near_misses(spec.base, config.variants)
                 raise ConfigError(f"{where}.base: unknown variant {spec.base!r}; {hint}")
             visit(config.variants[spec.base], (*trail, spec.name))
-        elif spec.model not in config.models:
+        if spec.model is not None and spec.model not in config.models:
             hint = near_misses(str(spec.model), config.models)
             raise ConfigError(f"{where}.model: unknown model {spec.model!r}; {hint}")
         done[spec.name] = spec

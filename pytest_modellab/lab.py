@@ -17,6 +17,7 @@ from pytest_modellab.errors import (
     ModellabError,
     near_misses,
 )
+from pytest_modellab.extensions import BUILT_IN, Extensions
 from pytest_modellab.records import Engine, RunRecord, RunSummary, TaskSet, VariantSpec
 
 if TYPE_CHECKING:
@@ -77,6 +78,10 @@ class Lab:
         config: the configuration.
         settings: what the user asked for.
         progress: called with variant, task set, samples answered and samples in all.
+        extensions: the kinds, scorers and recipes that there are; None for the built-in ones.
+
+    Raises:
+        ConfigError: a variant is of an unknown kind.
     """
 
     def __init__(
@@ -84,8 +89,10 @@ class Lab:
         config: LabConfig,
         settings: Settings,
         progress: Callable[[str, str, int, int], None] = lambda *_: None,
+        extensions: Extensions | None = None,
     ) -> None:
-        self.config = config
+        self.extensions = extensions or BUILT_IN
+        self.config = config.with_kinds(self.extensions.kinds)
         self.settings = settings
         self._progress = progress
         self._task_sets: dict[str, TaskSet] = {}
@@ -120,13 +127,12 @@ class Lab:
             TaskSetError: its files are missing or malformed.
         """
         if name not in self._task_sets:
-            from pytest_modellab import scorers
             from pytest_modellab.tasksets import jsonl
 
             if name not in self.config.task_sets:
                 hint = near_misses(name, self.config.task_sets)
                 raise GateUsageError(f"unknown task set {name!r} in {self.config.path}; {hint}")
-            task_set = jsonl.read(self.config.task_sets[name].path, scorers.check)
+            task_set = jsonl.read(self.config.task_sets[name].path, self.extensions.check)
             # the configuration's name leads to its margins and baselines, whatever the header says
             self._task_sets[name] = dataclasses.replace(task_set, name=name)
         return self._task_sets[name]
@@ -141,8 +147,14 @@ class Lab:
             from pytest_modellab import variants
 
             spec = self.spec(name)
-            base = self.plan(spec.base) if spec.base is not None else self.config.model_of(spec)
-            self._plans[name] = variants.make_plan(spec, base, self.config.path)
+            base = self.plan(spec.base) if spec.base is not None else None
+            self._plans[name] = variants.make_plan(
+                self.extensions.kinds[spec.kind],
+                spec,
+                base,
+                self.config.model_of(spec),
+                self.config.path,
+            )
         return self._plans[name]
 
     def files(self, name: str) -> ModelFiles:
@@ -270,7 +282,7 @@ class Lab:
         if key in self._failed:  # a test may ask for it again; the answer is the same
             kind, message = self._failed[key]
             raise kind(message)
-        from pytest_modellab import runner, scorers
+        from pytest_modellab import runner
         from pytest_modellab.variants import plan
 
         words = f"variant {variant!r} on {task_set!r}"
@@ -281,7 +293,8 @@ class Lab:
                 prompt=self.plan(variant).prompt,
                 load=functools.partial(self.engine, variant),
                 task_set=self.task_set(task_set),
-                scorers=scorers.SCORERS,
+                scorers=self.extensions.scorers,
+                paraphrases=self.plan(variant).paraphrases,
             )
             return run(
                 job,

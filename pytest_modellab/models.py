@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
@@ -86,23 +86,40 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     """
     if files.path.is_dir():
         return files.path
+    target = cache / "models" / f"{files.weights[:16]}-v{CONVERTER}"
+    return kept(target, lambda temporary: _convert(files, temporary), files.source)
+
+
+def kept(target: Path, write: Callable[[Path], None], source: ModelSource) -> Path:
+    """Return a folder of the cache, making it once.
+
+    Args:
+        target: the folder; it appears whole or not at all, whoever else makes it at the same time.
+        write: fills the folder that it is given.
+        source: what it is made from, for messages.
+
+    Returns:
+        The target.
+
+    Raises:
+        ModelError: no space, or what ``write`` raises.
+    """
     from filelock import FileLock
 
-    target = cache / "models" / f"{files.weights[:16]}-v{CONVERTER}"
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
         if not target.is_dir():
-            for leftover in target.parent.glob(f".{target.name}.*"):  # of a killed conversion
+            for leftover in target.parent.glob(f".{target.name}.*"):  # of a killed process
                 shutil.rmtree(leftover, ignore_errors=True)
             temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
             try:
-                _convert(files, temporary)
+                write(temporary)
                 os.replace(temporary, target)
             except OSError as error:
                 if error.errno == errno.ENOSPC:
-                    raise _no_space(files.source, target.parent) from error
+                    raise _no_space(source, target.parent) from error
                 raise
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)

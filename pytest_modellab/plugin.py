@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from pytest_modellab.assertions import Candidate, Gate
     from pytest_modellab.comparison import Comparison
     from pytest_modellab.config import LabConfig
+    from pytest_modellab.extensions import Extensions
     from pytest_modellab.lab import Lab, Settings
-    from pytest_modellab.records import RunSummary, TaskSet
+    from pytest_modellab.records import RunSummary, TaskSet, VariantSpec
+    from pytest_modellab.variants.plan import Kind
 
 CONFIG: pytest.StashKey[LabConfig | None] = pytest.StashKey()
+EXTENSIONS: pytest.StashKey[Extensions] = pytest.StashKey()
 LAB: pytest.StashKey[Lab] = pytest.StashKey()
 WEIGHTS: pytest.StashKey[Mapping[str, float]] = pytest.StashKey()
 CANDIDATES: pytest.StashKey[frozenset[tuple[str, str]]] = pytest.StashKey()
@@ -105,9 +108,20 @@ MARKERS = (
     "task_set(*names): the task sets that a test's candidate is judged on",
     "variants(*names, kind=None, strategy=None): the variants that a test is run for",
     "alpha_weight(times): how many times the usual share of alpha a test's assertion gets",
-    "prompted: tests of prompted variants",
+    "prompted: tests of variants behind a prompt",
+    "finetuned: tests of fine-tuned variants",
     "quantized: tests of quantized variants",
+    "distilled: tests of distilled variants",
+    "aligned: tests of variants after preference optimization",
+    "slow: tests of variants that are declared slow",
 )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the extension points."""
+    from pytest_modellab import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -195,14 +209,36 @@ def _load_config(config: pytest.Config) -> LabConfig | None:
         raise pytest.UsageError(str(error)) from error
 
 
+def _extensions(config: pytest.Config) -> Extensions:
+    """Return what plugins and conftest files add; asked once, when the first test is collected."""
+    if EXTENSIONS not in config.stash:
+        from pytest_modellab import extensions
+        from pytest_modellab.errors import ConfigError
+
+        try:
+            found = extensions.collect(config.hook)
+        except ConfigError as error:
+            raise pytest.UsageError(str(error)) from error
+        known = {marker.split(":")[0].split("(")[0] for marker in config.getini("markers")}
+        for marker in sorted({kind.marker for kind in found.kinds.values()} - known):
+            config.addinivalue_line("markers", f"{marker}: tests of variants of an added kind")
+        config.stash[EXTENSIONS] = found
+    return config.stash[EXTENSIONS]
+
+
 def _required_config(config: pytest.Config) -> LabConfig:
+    from pytest_modellab.errors import ConfigError
+
     found = config.stash[CONFIG]
     if found is None:
         raise pytest.UsageError(
             "no modellab.toml found beside or above the tests; write one (README: 'Your own "
             "suite') or name it: --modellab-config PATH"
         )
-    return found
+    try:
+        return found.with_kinds(_extensions(config).kinds)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def _lab(config: pytest.Config) -> Lab:
@@ -210,7 +246,9 @@ def _lab(config: pytest.Config) -> Lab:
         from pytest_modellab.lab import Lab
         from pytest_modellab.progress import Progress
 
-        config.stash[LAB] = Lab(_required_config(config), _settings(config), Progress(config))
+        config.stash[LAB] = Lab(
+            _required_config(config), _settings(config), Progress(config), _extensions(config)
+        )
     return config.stash[LAB]
 
 
@@ -245,8 +283,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     config = _required_config(metafunc.config)
     task_sets = _marked_task_sets(metafunc, config)
     if "candidate" in asked:
+        kinds = _extensions(metafunc.config).kinds
         variants = [
-            pytest.param(name, id=name, marks=getattr(pytest.mark, config.variants[name].kind))
+            pytest.param(name, id=name, marks=_marks(config.variants[name], kinds))
             for name in _marked_variants(metafunc, config)
         ]
         metafunc.parametrize("candidate", variants, indirect=True, scope="session")
@@ -269,6 +308,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             [pytest.param(name, id=name if several else pytest.HIDDEN_PARAM) for name in task_sets],
             indirect=True,
         )
+
+
+def _marks(spec: VariantSpec, kinds: Mapping[str, Kind]) -> list[pytest.MarkDecorator]:
+    names = [kinds[spec.kind].marker, *(["slow"] if spec.slow else [])]
+    return [getattr(pytest.mark, name) for name in names]
 
 
 def _marked_task_sets(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 DIFFICULTIES = ("easy", "medium", "hard")
 
@@ -154,9 +154,12 @@ class VariantSpec:
         kind: ``prompted``, ``quantized`` …; chooses the loader and the marker.
         strategy: the family that a decision chooses between.
         base: the variant that this one adapts, or None.
-        model: name in ``[models]``; a variant with a base takes the base's.
+        model: name in ``[models]``; None takes the base's.
         targets: the capabilities that the adaptation is meant to change.
         options: the kind's own settings, checked by the kind.
+        recipe: how ``modellab build`` makes the variant, checked by the recipe; None where it does
+            not.
+        slow: True where its tests get the marker ``slow``.
     """
 
     name: str
@@ -166,6 +169,8 @@ class VariantSpec:
     model: str | None = None
     targets: tuple[str, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    recipe: Mapping[str, Any] | None = None
+    slow: bool = False
 
 
 # --- a run --------------------------------------------------------------------------------------
@@ -205,6 +210,8 @@ class SampleResult:
         tokens_in: prompt tokens.
         tokens_out: tokens generated or scored.
         seconds: wall time, None in a baseline (time is measured anew in every run).
+        stability: share of the paraphrased prompts whose score is the most frequent one, in
+            (0, 1]; None where there is one prompt.
     """
 
     id: str
@@ -214,6 +221,7 @@ class SampleResult:
     tokens_in: int
     tokens_out: int
     seconds: float | None = None
+    stability: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -345,6 +353,7 @@ Done = Callable[[Mapping[int, "Output"]], None]
 """Takes a finished batch as ``{index of the request: output}``."""
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Turns an output into a score; one file per scorer in ``scorers/``.
 
@@ -381,10 +390,20 @@ class ScoringRequest:
 
 @dataclasses.dataclass(frozen=True)
 class GenerationRequest:
-    """Generate at most ``max_tokens`` tokens after ``context``, greedily."""
+    """Generate at most ``max_tokens`` tokens after ``context``.
+
+    Attributes:
+        context: text, already in the chat template.
+        max_tokens: the limit.
+        temperature: 0 for greedy decoding; above it tokens are drawn from the model's distribution
+            at that temperature.
+        seed: of the draws; the same request gives the same reply in any batch.
+    """
 
     context: str
     max_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
 
 
 class Engine(Protocol):

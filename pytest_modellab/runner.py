@@ -8,7 +8,9 @@ import math
 import os
 import platform
 import random
+import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,6 +46,10 @@ SEED = 0
 class Prompting(Protocol):
     """Turns a sample's input into chat messages."""
 
+    @property
+    def hash(self) -> str:
+        """Changes with every change of the prompt."""
+
     def messages(self, input_: str, /) -> Sequence[Mapping[str, str]]:
         """Return the chat for one sample."""
 
@@ -59,6 +65,7 @@ class Job:
         load: loads the variant; called only where the store has no finished run.
         task_set: the samples.
         scorers: by name.
+        paraphrases: other prompts that the same samples are asked with; scores are averaged.
     """
 
     spec: VariantSpec
@@ -67,6 +74,7 @@ class Job:
     load: Callable[[], Engine]
     task_set: TaskSet
     scorers: Mapping[str, Scorer]
+    paraphrases: Sequence[Prompting] = ()
 
 
 def run(
@@ -94,6 +102,27 @@ def run(
         ScoringError: a scorer cannot judge what it was given.
         VariantLoadError: the variant cannot be loaded.
     """
+    if not job.paraphrases:
+        return _run_prompt(job, cache, budget, reuse, progress)
+    size = len(job.task_set.samples)
+    prompts = (job.prompt, *job.paraphrases)
+    records, stored = [], []
+    for number, prompt in enumerate(prompts):
+        fingerprint = dataclasses.replace(job.fingerprint, prompt=prompt.hash)
+        one = dataclasses.replace(job, prompt=prompt, paraphrases=(), fingerprint=fingerprint)
+
+        def count(done: int, _: int, before: int = number * size) -> None:
+            progress(before + done, len(prompts) * size)
+
+        record, was_stored = _run_prompt(one, cache, budget, reuse, count)
+        records.append(record)
+        stored.append(was_stored)
+    return _averaged(job, records), all(stored)
+
+
+def _run_prompt(
+    job: Job, cache: Path, budget: int, reuse: bool, progress: Callable[[int, int], None]
+) -> tuple[RunRecord, bool]:
     entry = store.Entry(cache, job.task_set, job.fingerprint)
     with entry.lock():
         stored = entry.read() if reuse else None
@@ -102,6 +131,47 @@ def run(
             stored = _answer(job, entry, cache, budget, reuse, progress)
             entry.write(stored)
     return _record(job, stored), not fresh
+
+
+def _averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
+    """Join the runs of several prompts: a sample's score is its mean over them.
+
+    ``prompt_stability`` is the mean over samples of the share of prompts whose score is the most
+    frequent one; ``prompt_spread`` the largest difference between two prompts' means (Sclar et al.
+    2023, "Quantifying Language Models' Sensitivity to Spurious Features in Prompt Design").
+    """
+    samples = []
+    for asked in zip(*(record.samples for record in records), strict=True):
+        scores = [result.score for result in asked if result.score is not None]
+        most = max(Counter(result.score for result in asked).values())
+        seconds = [result.seconds for result in asked if result.seconds is not None]
+        samples.append(
+            dataclasses.replace(
+                asked[0],
+                score=math.fsum(scores) / len(scores) if len(scores) == len(asked) else None,
+                stability=most / len(asked),
+                tokens_in=round(statistics.fmean(result.tokens_in for result in asked)),
+                tokens_out=round(statistics.fmean(result.tokens_out for result in asked)),
+                seconds=round(statistics.fmean(seconds), 4) if seconds else None,
+            )
+        )
+    means = [statistics.fmean(r.score or 0.0 for r in record.samples) for record in records]
+    seconds_in_all = math.fsum(record.probes["seconds"] for record in records)
+    tokens = math.fsum(record.probes["tokens"] for record in records)
+    return dataclasses.replace(
+        records[0],
+        fingerprint=job.fingerprint,
+        samples=tuple(samples),
+        probes={
+            **records[0].probes,
+            "seconds": round(seconds_in_all, 3),
+            "tokens": tokens,
+            "tokens_per_second": round(tokens / seconds_in_all, 1) if seconds_in_all else 0.0,
+            "prompts": float(len(records)),
+            "prompt_stability": statistics.fmean(s.stability or 0.0 for s in samples),
+            "prompt_spread": max(means) - min(means),
+        },
+    )
 
 
 def repeat(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_modellab import config as configuration
 from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
+
+if TYPE_CHECKING:
+    from pytest_modellab.extensions import Extensions
 
 EXIT_OK, EXIT_FOUND, EXIT_USAGE, EXIT_INCONCLUSIVE = 0, 1, 2, 3
 EXIT_INTERRUPTED = 130  # as shells have it for SIGINT
@@ -43,6 +47,45 @@ def required_config(named: Path | None) -> LabConfig:
     if found is None:
         raise ConfigError("no modellab.toml here or in suites/; name one: --config PATH")
     return found
+
+
+def discover(config: LabConfig | None) -> Extensions:
+    """Find the kinds, scorers and recipes that plugins and the configuration's conftest.py add.
+
+    pytest itself looks for them, so that a command knows what a test run knows: it is started on
+    the configuration's folder and stopped before it collects anything.
+
+    Args:
+        config: as read, or None for the built-in ones.
+
+    Returns:
+        All there are.
+
+    Raises:
+        ConfigError: a hook returned something else than it should, or a conftest.py fails.
+    """
+    from pytest_modellab import extensions
+
+    if config is None:
+        return extensions.BUILT_IN
+    import pytest
+
+    found: list[extensions.Extensions] = []
+
+    class Ask:
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_cmdline_main(self, config: pytest.Config) -> int:
+            found.append(extensions.collect(config.hook))
+            return EXIT_OK
+
+    arguments = [str(config.root), "--rootdir", str(config.root), "-p", "no:cacheprovider"]
+    code = pytest.main([*arguments, "--capture=no", "-c", os.devnull], plugins=[Ask()])
+    if not found:
+        raise ConfigError(
+            f"{config.root}: pytest cannot read what its conftest.py adds (exit code {int(code)}); "
+            "see above"
+        )
+    return found[0]
 
 
 def chosen(what: str, names: Iterable[str], declared: Collection[str]) -> tuple[str, ...]:

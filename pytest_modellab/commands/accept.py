@@ -11,6 +11,7 @@ from pytest_modellab.commands import (
     Subparsers,
     add_config,
     chosen,
+    discover,
     required_config,
     show_progress,
 )
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     variants = chosen("variant", options.variant, config.variants)
     task_sets = chosen("task set", options.task_set or config.task_sets, config.task_sets)
     settings = Settings(cache=store.default_folder(), update=True, reuse=not options.no_cache)
-    lab = Lab(config, settings, show_progress)
+    lab = Lab(config, settings, show_progress, discover(config))
     for variant in variants:
         for task_set in task_sets:
             old, new = lab.accept(variant, task_set, new_anchor=options.new_anchor)

@@ -9,7 +9,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pytest_modellab.commands import EXIT_OK, Subparsers, add_config, chosen, required_config
+from pytest_modellab.commands import (
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    chosen,
+    discover,
+    required_config,
+)
 from pytest_modellab.errors import HistoryUnavailable
 
 if TYPE_CHECKING:
@@ -32,14 +39,15 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    from pytest_modellab import baselines, history, scorers
+    from pytest_modellab import baselines, history
     from pytest_modellab.tasksets import jsonl
 
     config = required_config(options.config)
     (variant,) = chosen("variant", [options.variant], config.variants)
+    extensions = discover(config)
     found = {}
     for name in chosen("task set", options.task_set or config.task_sets, config.task_sets):
-        samples = jsonl.read(config.task_sets[name].path, scorers.check).samples
+        samples = jsonl.read(config.task_sets[name].path, extensions.check).samples
         capabilities = {sample.content_hash: sample.capability for sample in samples}
         path = baselines.path_of(config.baselines, name, variant)
         if revisions := history.read(path, capabilities):

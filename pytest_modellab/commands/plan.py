@@ -7,19 +7,28 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab import atomic
-from pytest_modellab.commands import EXIT_OK, Subparsers, add_config, chosen, required_config
+from pytest_modellab.commands import (
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    chosen,
+    discover,
+    required_config,
+)
 from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import ConfigError, GateUsageError
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines import Baseline
     from pytest_modellab.planning import Bucket, Cut, Question
-    from pytest_modellab.records import TaskSet
+    from pytest_modellab.records import Sample, TaskSet
+
+    Check = Callable[[Sample], str | None]
 
 ASSUMED_CHURN = 0.10
 LEAST_DROP = 0.05
@@ -128,6 +137,7 @@ class _Subject:
         whole: all samples.
         task_set: the samples, or None where only sizes were given.
         pieces: their ids, by bucket and cluster.
+        check: judges a sample in its scorer's eyes.
     """
 
     title: str
@@ -138,6 +148,7 @@ class _Subject:
     whole: Bucket
     task_set: TaskSet | None = None
     pieces: Cut = dataclasses.field(default_factory=dict)
+    check: Check = lambda _: None
 
 
 def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
@@ -147,7 +158,8 @@ def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
     names = chosen("task set", options.task_set or config.task_sets, config.task_sets)
     if options.write is not None and len(names) != 1:
         raise ConfigError(f"--write: {len(names)} task sets; choose one: --task-set NAME")
-    return {name: _of_task_set(options, config, name) for name in names}
+    check = discover(config).check
+    return {name: _of_task_set(options, config, name, check) for name in names}
 
 
 def _of_sizes(options: argparse.Namespace) -> _Subject:
@@ -167,13 +179,15 @@ def _of_sizes(options: argparse.Namespace) -> _Subject:
     )
 
 
-def _of_task_set(options: argparse.Namespace, config: LabConfig, name: str) -> _Subject:
-    from pytest_modellab import planning, scorers
+def _of_task_set(
+    options: argparse.Namespace, config: LabConfig, name: str, check: Check
+) -> _Subject:
+    from pytest_modellab import planning
     from pytest_modellab.assertions import slice_by
     from pytest_modellab.tasksets import jsonl
 
     declared = config.task_sets[name]
-    task_set = dataclasses.replace(jsonl.read(declared.path, scorers.check), name=name)
+    task_set = dataclasses.replace(jsonl.read(declared.path, check), name=name)
     name_of = slice_by(task_set, options.by)
     if options.time_budget is not None:
         planning.check_clusters(task_set.samples, name_of)
@@ -199,6 +213,7 @@ def _of_task_set(options: argparse.Namespace, config: LabConfig, name: str) -> _
         whole=bucket("all", everything),
         task_set=task_set,
         pieces=pieces,
+        check=check,
     )
 
 
@@ -308,15 +323,14 @@ def _show(options: argparse.Namespace, subject: _Subject) -> dict[str, Any]:
     print(report.render_kept(before, after, subject.word, options.time_budget), end="\n\n")
     ids = planning.kept_ids(subject.pieces, counts) if subject.task_set is not None else frozenset()
     if options.write is not None and subject.task_set is not None:
-        _write(options.write, subject.task_set, ids)
+        _write(options.write, subject.task_set, ids, subject.check)
     return {**figures, "kept": {**after.to_data(), "samples": sorted(ids)}}
 
 
-def _write(folder: Path, task_set: TaskSet, ids: frozenset[str]) -> None:
-    from pytest_modellab import scorers
+def _write(folder: Path, task_set: TaskSet, ids: frozenset[str], check: Check) -> None:
     from pytest_modellab.tasksets import part
 
-    written = part.write(task_set, ids, folder, scorers.check)
+    written = part.write(task_set, ids, folder, check)
     print(
         f"wrote {folder}: {written.name} {written.version}, {len(written.samples)} samples; "
         "declare it under [task_sets] in modellab.toml and accept its baselines: modellab accept"

@@ -198,7 +198,11 @@ class TransformersEngine:
     def generate(
         self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
     ) -> None:
-        """Answer every request greedily, with ``model.generate``.
+        """Answer every request, with ``model.generate``.
+
+        A temperature above 0 draws by the Gumbel-max trick (Gumbel 1954; Maddison et al. 2014): the
+        largest of logits / temperature + Gumbel noise is a draw from the softmax, and noise seeded
+        by request and step makes it the same draw in any batch.
 
         Args:
             requests: contexts in the chat template with their token limits.
@@ -223,8 +227,8 @@ class TransformersEngine:
                 start = time.perf_counter()
                 if cache is None and prefix:
                     cache = self._prefix_cache(contexts[batch[0]][:prefix])
-                limits = [requests[i].max_tokens for i in batch]
-                replies = self._replies([contexts[i] for i in batch], prefix, cache, limits)
+                rows = [(contexts[i], requests[i]) for i in batch]
+                replies = self._replies(rows, prefix, cache)
                 seconds = time.perf_counter() - start
                 total = sum(lengths[i] for i in batch)
                 done(
@@ -328,7 +332,7 @@ class TransformersEngine:
         return [[next(values) for _ in choices] for _, choices in rows]
 
     def _replies(
-        self, contexts: Sequence[list[int]], prefix: int, cache: Any, limits: Sequence[int]
+        self, rows: Sequence[tuple[list[int], GenerationRequest]], prefix: int, cache: Any
     ) -> list[tuple[list[int], bool]]:
         """Generate; padding stands between the shared prefix and what follows it."""
         import torch
@@ -338,24 +342,28 @@ class TransformersEngine:
         ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
         ends = [end for end in ends if end is not None]  # without any, a reply ends at its limit
         pad = own.pad_token_id if own.pad_token_id is not None else (ends or [0])[0]
-        width = max(len(context) for context in contexts)
-        ids = torch.full((len(contexts), width), pad)
+        width = max(len(context) for context, _ in rows)
+        limits = [request.max_tokens for _, request in rows]
+        ids = torch.full((len(rows), width), pad)
         seen = torch.zeros_like(ids)
-        for row, context in enumerate(contexts):
+        for row, (context, _) in enumerate(rows):
             rest = len(context) - prefix
             ids[row, :prefix] = torch.tensor(context[:prefix], dtype=ids.dtype)
             ids[row, width - rest :] = torch.tensor(context[prefix:])
             seen[row, :prefix] = 1
             seen[row, width - rest :] = 1
-        watch = _NanWatch(len(contexts))
+        watch = _NanWatch(len(rows))
+        processors = LogitsProcessorList([watch])
+        if any(request.temperature > 0 for _, request in rows):
+            processors.append(_GumbelNoise([request for _, request in rows], width))
         past = copy.deepcopy(cache)
         if past is not None:
-            past.batch_repeat_interleave(len(contexts))
+            past.batch_repeat_interleave(len(rows))
         out = self.model.generate(
             input_ids=ids.to(self.model.device),
             attention_mask=seen.to(self.model.device),
             past_key_values=past,
-            logits_processor=LogitsProcessorList([watch]),
+            logits_processor=processors,
             generation_config=GenerationConfig(
                 do_sample=False,
                 max_new_tokens=max(limits),
@@ -389,4 +397,25 @@ class _NanWatch:
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         for row in scores.isnan().any(dim=-1).nonzero().flatten().tolist():
             self.seen[row] = True
+        return scores
+
+
+class _GumbelNoise:
+    """Makes the largest logit a draw at each request's temperature; see ``generate``."""
+
+    def __init__(self, requests: Sequence[GenerationRequest], width: int) -> None:
+        self._requests = requests
+        self._width = width
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        step = input_ids.shape[1] - self._width
+        scores = scores.float()
+        for row, request in enumerate(self._requests):
+            if request.temperature > 0:
+                random = torch.Generator().manual_seed(request.seed * 2**20 + step)
+                exponential = torch.empty(scores.shape[1]).exponential_(generator=random)
+                noise = -exponential.log().to(scores.device)
+                scores[row] = scores[row] / request.temperature + noise
         return scores

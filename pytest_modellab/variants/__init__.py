@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records import ModelSource, VariantSpec
-from pytest_modellab.variants import prompted, quantized
-from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants import aligned, distilled, finetuned, lora, prompted, quantized
+from pytest_modellab.variants.plan import Kind, Plan
 
-KINDS: Mapping[str, Callable[[VariantSpec, Plan | ModelSource, Path], Plan]] = MappingProxyType(
-    {"prompted": prompted.plan, "quantized": quantized.plan}
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            Kind("prompted", "prompting", "prompted", prompted.plan),
+            Kind("lora", "fine-tuning", "finetuned", lora.plan),
+            Kind("qlora", "fine-tuning", "finetuned", lora.plan),
+            Kind("finetuned", "fine-tuning", "finetuned", finetuned.plan, own_model=True),
+            Kind("quantized", "quantization", "quantized", quantized.plan, own_model=True),
+            Kind("distilled", "distillation", "distilled", distilled.plan, own_model=True),
+            Kind("aligned", "alignment", "aligned", aligned.plan, own_model=True),
+        )
+    }
 )
+"""The built-in kinds; plugins add theirs with the hook ``pytest_modellab_kinds``."""
 
 
-def make_plan(spec: VariantSpec, base: Plan | ModelSource, config: Path) -> Plan:
+def make_plan(
+    kind: Kind, spec: VariantSpec, base: Plan | None, model: ModelSource, config: Path
+) -> Plan:
     """Plan one variant on its base.
 
     Args:
+        kind: the variant's.
         spec: as declared.
-        base: the base variant's plan, or the model that a variant without a base starts from.
+        base: the base variant's plan, or None where the variant starts from a model.
+        model: the variant's own model, or its base's.
         config: path of the ``modellab.toml``, for messages and relative paths.
 
     Returns:
@@ -31,6 +47,6 @@ def make_plan(spec: VariantSpec, base: Plan | ModelSource, config: Path) -> Plan
         ConfigError: an option of the kind is wrong; the message names file, key and value.
     """
     try:
-        return KINDS[spec.kind](spec, base, config.parent)
+        return kind.plan(spec, base, model, config.parent)
     except ConfigError as error:
         raise ConfigError(f"{config}: variants.{spec.name}.{error}") from error

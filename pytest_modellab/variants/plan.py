@@ -4,15 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_modellab import models
 from pytest_modellab.engines import transformers as engine
+from pytest_modellab.engines.reasoning import Reasoning, Thinking
 from pytest_modellab.errors import ConfigError, VariantLoadError, near_misses
-from pytest_modellab.records import Engine, Fingerprint, ModelSource
+from pytest_modellab.records import Engine, Fingerprint, ModelSource, VariantSpec, digest
 from pytest_modellab.variants.prompt import Prompt
+
+EXTRAS = {
+    "bitsandbytes": "quantized",
+    "optimum-quanto": "quantized",
+    "peft": "adapters",
+    "torchao": "quantized",
+}
+"""Distribution → the extra that brings it; any other comes with ``transformers``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One change to the loaded model, for example an adapter.
+
+    Attributes:
+        name: what it is.
+        settings: all that makes it what it is, as JSON would hold it: files by their hash.
+        apply: takes the model, and returns the one to go on with (changed in place or not).
+        packages: distributions that it needs.
+        check: called with the base model's files before anything is loaded; raises where the step
+            was made for another model.
+        bake: as ``apply``, but leaves plain weights that can be saved; None where that does.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    apply: Callable[[Any], Any]
+    packages: tuple[str, ...] = ()
+    check: Callable[[models.ModelFiles], None] = lambda _: None
+    bake: Callable[[Any], Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,24 +53,64 @@ class Plan:
     Attributes:
         model: the base model.
         prompt: how a sample becomes chat messages.
+        paraphrases: other prompts for the same samples, over which scores are averaged.
         dtype: torch dtype that weights and activations are held in.
         device: ``cpu``, ``cuda`` …
         quantization: settings, empty where the weights are as they came.
         packages: distributions whose version may change a score.
         load_options: makes the extra arguments of ``from_pretrained``; called when loading.
-        prepare: changes the loaded model in place, or None.
+        baked: steps that come before the quantization: applied once and kept as a folder.
+        steps: changes to the loaded model, in order.
         inference_mode: False where the backend only allows ``torch.no_grad``.
+        thinking: how it reasons before it answers, or None where it answers at once.
+        engine: name and version of what runs it.
+        open: loads another engine than transformers from a folder and the store's root, or None.
     """
 
     model: ModelSource
     prompt: Prompt
+    paraphrases: tuple[Prompt, ...] = ()
     dtype: str = "float32"
     device: str = "cpu"
     quantization: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     packages: tuple[str, ...] = ("torch", "transformers", "tokenizers")
     load_options: Callable[[], Mapping[str, Any]] = dict
-    prepare: Callable[[Any], None] | None = None
+    baked: tuple[Step, ...] = ()
+    steps: tuple[Step, ...] = ()
     inference_mode: bool = True
+    thinking: Thinking | None = None
+    engine: str = f"transformers-{engine.VERSION}"
+    open: Callable[[Plan, Path, Path], Engine] | None = None
+
+    def with_step(self, step: Step) -> Plan:
+        """Return the plan with one more change to the model, after all others."""
+        packages = dict.fromkeys((*self.packages, *step.packages))
+        return dataclasses.replace(self, steps=(*self.steps, step), packages=tuple(packages))
+
+
+Planner = Callable[[VariantSpec, "Plan | None", ModelSource, Path], Plan]
+"""Takes the declaration, the base's plan (None without a base), the variant's own or inherited
+model, and the folder that relative paths start from. Raises ConfigError that begins with the
+option's name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of variant: what ``kind = "…"`` in modellab.toml may say.
+
+    Attributes:
+        name: as declared.
+        strategy: the family that its variants belong to.
+        marker: the pytest marker of their tests.
+        plan: declaration → plan, loading nothing.
+        own_model: whether a variant may name a model beside its base.
+    """
+
+    name: str
+    strategy: str
+    marker: str
+    plan: Planner
+    own_model: bool = False
 
 
 def fingerprint(plan: Plan, files: models.ModelFiles) -> Fingerprint:
@@ -53,20 +124,29 @@ def fingerprint(plan: Plan, files: models.ModelFiles) -> Fingerprint:
         The fingerprint.
 
     Raises:
-        VariantLoadError: a library is missing; the message has the command that installs it.
+        VariantLoadError: a library is missing, or a step was made for another model.
     """
+    for step in (*plan.baked, *plan.steps):
+        step.check(files)
+    optional: dict[str, Any] = {
+        "baked": [[step.name, dict(step.settings)] for step in plan.baked],
+        "steps": [[step.name, dict(step.settings)] for step in plan.steps],
+        "thinking": dataclasses.asdict(plan.thinking) if plan.thinking is not None else {},
+    }
+    prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
     return Fingerprint(
         weights=files.weights,
         tokenizer=files.tokenizer,
-        prompt=plan.prompt.hash,
+        prompt=prompts[0] if len(prompts) == 1 else digest(prompts)[:16],
         settings={
             "converter": models.CONVERTER if files.path.is_file() else None,
             "decoding": "greedy",
             "device": plan.device,
             "dtype": plan.dtype,
-            "engine": f"transformers-{engine.VERSION}",
+            "engine": plan.engine,
             "quantization": dict(plan.quantization),
             "versions": {name: _version(name) for name in plan.packages},
+            **{name: value for name, value in optional.items() if value},
         },
     )
 
@@ -89,6 +169,13 @@ def load(plan: Plan, files: models.ModelFiles, cache: Path) -> Engine:
     for name in plan.packages:
         _version(name)
     folder = models.folder(files, cache)
+    if plan.baked:
+        folder = _bake(plan, files, folder, cache)
+    loaded = (plan.open or _transformers)(plan, folder, cache)
+    return loaded if plan.thinking is None else Reasoning(loaded, plan.thinking)
+
+
+def _transformers(plan: Plan, folder: Path, cache: Path) -> engine.TransformersEngine:
     with engine.quiet():
         options = plan.load_options()
     loaded = engine.load(
@@ -100,16 +187,37 @@ def load(plan: Plan, files: models.ModelFiles, cache: Path) -> Engine:
         allow_pickle=plan.model.allow_pickle,
         **options,
     )
-    if plan.prepare is not None:
-        plan.prepare(loaded.model)
+    _apply(loaded, [step.apply for step in plan.steps])
     return loaded
+
+
+def _apply(loaded: engine.TransformersEngine, changes: Sequence[Callable[[Any], Any]]) -> None:
+    with engine.quiet():
+        for change in changes:
+            loaded.model = change(loaded.model).eval()
+
+
+def _bake(plan: Plan, files: models.ModelFiles, folder: Path, cache: Path) -> Path:
+    """Apply the steps that come before a quantization, once; the result is a folder like any."""
+    settings = [[step.name, dict(step.settings)] for step in plan.baked]
+    key = digest([files.weights, plan.dtype, settings])[:16]
+
+    def write(target: Path) -> None:
+        plain = dataclasses.replace(plan, steps=(), device="cpu", load_options=dict)
+        loaded = _transformers(plain, folder, cache)
+        _apply(loaded, [step.bake or step.apply for step in plan.baked])
+        loaded.model.save_pretrained(target)
+        loaded.tokenizer.save_pretrained(target)
+        loaded.close()
+
+    return models.kept(cache / "models" / f"{key}-baked", write, plan.model)
 
 
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError as error:
-        extra = "quantized" if package in ("bitsandbytes", "torchao") else "transformers"
+        extra = EXTRAS.get(package, "transformers")
         raise VariantLoadError(
             f"{package} is not installed: pip install 'pytest-modellab[{extra}]'"
         ) from error
@@ -128,7 +236,8 @@ def check_options(options: Mapping[str, Any], known: Mapping[str, type]) -> None
     for key, value in options.items():
         if key not in known:
             raise ConfigError(f"{key}: unknown key; {near_misses(key, known)}")
-        if type(value) is not known[key]:
+        accepted = (int, float) if known[key] is float else (known[key],)
+        if type(value) not in accepted:
             raise ConfigError(
                 f"{key}: {value!r} is {type(value).__name__}, expected {known[key].__name__}"
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records import ModelSource, VariantSpec
-from pytest_modellab.variants.plan import Plan, check_options
+from pytest_modellab.variants.plan import Plan, Step, check_options
 
 if TYPE_CHECKING:
     import torch
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 METHODS = ("bitsandbytes-nf4", "torchao-int8", "rtn")
 
 
-def plan(spec: VariantSpec, base: Plan | ModelSource, root: Path) -> Plan:
+def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
     """Plan a quantized variant.
 
     Args:
         spec: option ``method``; ``rtn`` also takes ``bits`` (2 to 8) and ``group_size``.
-        base: the plan of the variant that is quantized.
+        base: the plan of the variant that is quantized; its adapters are merged first.
+        model: not used.
         root: not used.
 
     Returns:
@@ -33,10 +34,11 @@ def plan(spec: VariantSpec, base: Plan | ModelSource, root: Path) -> Plan:
         ConfigError: a wrong option, or no base; the message begins with the option's name.
     """
     options = dict(spec.options)
-    if not isinstance(base, Plan):
+    if base is None:
         raise ConfigError("base: missing; name the variant that is quantized")
     if base.quantization:
         raise ConfigError(f"base: {spec.base!r} is quantized already")
+    base = dataclasses.replace(base, baked=(*base.baked, *base.steps), steps=())
     check_options(options, {"method": str, "bits": int, "group_size": int})
     method = options.pop("method", None)
     if method not in METHODS:
@@ -48,11 +50,9 @@ def plan(spec: VariantSpec, base: Plan | ModelSource, root: Path) -> Plan:
             raise ConfigError(f"bits: {settings['bits']} lies outside 2 to 8")
         if settings["group_size"] < 1:
             raise ConfigError(f"group_size: {settings['group_size']} must be at least 1")
-        return dataclasses.replace(
-            base,
-            quantization={"method": method, **settings},
-            prepare=functools.partial(_round_to_nearest, **settings),
-        )
+        rounding = Step("rtn", settings, functools.partial(_round_to_nearest, **settings))
+        rounded = dataclasses.replace(base, quantization={"method": method, **settings})
+        return rounded.with_step(rounding)
     if options:
         raise ConfigError(f"{min(options)}: the method {method!r} does not take it")
     load_options: Mapping[str, Callable[[], Mapping[str, Any]]] = {
@@ -89,7 +89,7 @@ def _int8() -> Mapping[str, Any]:
     return {"quantization_config": TorchAoConfig(Int8DynamicActivationInt8WeightConfig())}
 
 
-def _round_to_nearest(model: Any, *, bits: int, group_size: int) -> None:
+def _round_to_nearest(model: Any, *, bits: int, group_size: int) -> Any:
     """Round every linear weight to ``2**bits`` even steps between its group's least and largest.
 
     The plain baseline that quantization papers call RTN (for example Frantar et al. 2022, GPTQ);
@@ -103,6 +103,7 @@ def _round_to_nearest(model: Any, *, bits: int, group_size: int) -> None:
         for module in model.modules():
             if isinstance(module, torch.nn.Linear) and module is not head:
                 module.weight.copy_(_rounded(module.weight, bits, group_size))
+    return model
 
 
 def _rounded(weight: torch.Tensor, bits: int, group_size: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_modellab import config
+from pytest_modellab import config, variants
 from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 
@@ -57,7 +57,7 @@ def file(tmp_path: Path) -> Path:
 def load(file: Path, text: str) -> LabConfig:
     file.parent.mkdir(exist_ok=True)
     file.write_text(text, encoding="utf-8")
-    return config.load(file)
+    return config.load(file).with_kinds(variants.KINDS)
 
 
 def message(file: Path, text: str) -> str:
@@ -199,9 +199,9 @@ def test_not_utf8(file: Path) -> None:
         ),
         # kinds, variants, models
         (
-            '[variants.a]\nkind = "quantised"',
+            '[models.m]\nsource = "x"\n[variants.a]\nkind = "quantised"\nmodel = "m"',
             "variants.a.kind: unknown kind 'quantised'; did you mean 'quantized'? "
-            "Known: prompted, quantized",
+            "Known: aligned, distilled, finetuned, lora, prompted, qlora, quantized",
         ),
         (
             '[models.smollm2]\nsource = "x"\n[variants.a]\nkind = "prompted"\nmodel = "smollm"',
@@ -220,9 +220,10 @@ def test_not_utf8(file: Path) -> None:
         ),
         (
             '[variants.a]\nkind = "prompted"',
-            "variants.a: needs either 'model' or 'base', and not both",
+            "variants.a: needs either 'model' or 'base'",
         ),
         (
+            '[models.m]\nsource = "x"\n[variants.b]\nkind = "prompted"\nmodel = "m"\n'
             '[variants.a]\nkind = "prompted"\nmodel = "m"\nbase = "b"',
             "variants.a: needs either 'model' or 'base', and not both",
         ),

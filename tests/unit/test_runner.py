@@ -101,6 +101,8 @@ class Engine:
 
 
 class Prompt:
+    hash = "plain"
+
     @staticmethod
     def messages(input_: str) -> list[dict[str, str]]:
         return [{"role": "user", "content": input_}]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab import config, models, variants
+from pytest_modellab import models, variants
 from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.records import ModelSource, ScoringRequest, VariantSpec
 from pytest_modellab.variants import plan as planning
@@ -30,21 +30,21 @@ def toml(tmp_path: Path) -> Path:
     return tmp_path / "modellab.toml"
 
 
+def make(spec: VariantSpec, base: Plan | None, toml: Path) -> Plan:
+    return variants.make_plan(variants.KINDS[spec.kind], spec, base, MODEL, toml)
+
+
 @pytest.fixture
 def base(toml: Path, spec: Spec) -> Plan:
-    return variants.make_plan(spec(options={"prompt": "p.jinja"}), MODEL, toml)
+    return make(spec(options={"prompt": "p.jinja"}), None, toml)
 
 
 @pytest.fixture
 def quantize(spec: Spec) -> Spec:
-    def make(**options: Any) -> VariantSpec:
+    def declare(**options: Any) -> VariantSpec:
         return spec(name="q", kind="quantized", model=None, base="plain", options=options)
 
-    return make
-
-
-def test_every_kind_has_a_strategy() -> None:
-    assert variants.KINDS.keys() == config.STRATEGIES.keys()
+    return declare
 
 
 # --- prompted -------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ def test_prompted(base: Plan, toml: Path, spec: Spec) -> None:
     assert base.model is MODEL
     assert (base.dtype, base.device, base.quantization) == ("float32", "cpu", {})
     options = {"prompt": "q.jinja", "shots": "shots.jsonl", "n_shots": 1, "dtype": "bfloat16"}
-    made = variants.make_plan(spec(options={**options, "device": "cuda"}), MODEL, toml)
+    made = make(spec(options={**options, "device": "cuda"}), None, toml)
     assert (made.dtype, made.device) == ("bfloat16", "cuda")
     assert made.prompt.shots == (("1?", "1"),)
 
@@ -62,15 +62,13 @@ def test_prompted(base: Plan, toml: Path, spec: Spec) -> None:
 def test_prompted_on_a_variant_changes_the_prompt_alone(
     base: Plan, toml: Path, spec: Spec, quantize: Spec
 ) -> None:
-    rtn = variants.make_plan(
-        quantize(method="rtn"), dataclasses.replace(base, dtype="bfloat16"), toml
-    )
+    rtn = make(quantize(method="rtn"), dataclasses.replace(base, dtype="bfloat16"), toml)
     other = spec(name="other", model=None, base="q", options={"prompt": "q.jinja"})
-    made = variants.make_plan(other, rtn, toml)
+    made = make(other, rtn, toml)
     assert made == dataclasses.replace(rtn, prompt=made.prompt)
     assert made.prompt != rtn.prompt
     with pytest.raises(ConfigError) as caught:
-        variants.make_plan(
+        make(
             dataclasses.replace(other, options={"prompt": "q.jinja", "dtype": "float32"}), rtn, toml
         )
     assert str(caught.value) == (
@@ -84,8 +82,8 @@ def test_prompted_on_a_variant_changes_the_prompt_alone(
         ({}, "prompt: missing; name a Jinja file with {% block user %}"),
         (
             {"promt": "p.jinja"},
-            "promt: unknown key; did you mean 'prompt'? Known: device, dtype, n_shots, prompt, "
-            "shots",
+            "promt: unknown key; did you mean 'prompt'? Known: chains, device, dtype, n_shots, "
+            "paraphrases, prompt, shots, temperature, thinking_tokens",
         ),
         ({"prompt": 3}, "prompt: 3 is int, expected str"),
         ({"prompt": "p.jinja", "n_shots": True}, "n_shots: True is bool, expected int"),
@@ -101,13 +99,13 @@ def test_wrong_option_of_prompted(
     toml: Path, spec: Spec, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        variants.make_plan(spec(options=options), MODEL, toml)
+        make(spec(options=options), None, toml)
     assert str(caught.value) == f"{toml}: variants.plain.{said}"
 
 
 def test_missing_prompt_file(toml: Path, spec: Spec) -> None:
     with pytest.raises(ConfigError) as caught:
-        variants.make_plan(spec(options={"prompt": "none.jinja"}), MODEL, toml)
+        make(spec(options={"prompt": "none.jinja"}), None, toml)
     assert str(caught.value).startswith(
         f"{toml}: variants.plain.prompt: {toml.parent / 'none.jinja'}: cannot be read: "
     )
@@ -120,19 +118,19 @@ def test_missing_prompt_file(toml: Path, spec: Spec) -> None:
     ("method", "package"), [("bitsandbytes-nf4", "bitsandbytes"), ("torchao-int8", "torchao")]
 )
 def test_quantized(base: Plan, toml: Path, quantize: Spec, method: str, package: str) -> None:
-    made = variants.make_plan(quantize(method=method), base, toml)
+    made = make(quantize(method=method), base, toml)
     assert made.quantization == {"method": method}
     assert made.packages == (*base.packages, package)
-    assert made.prepare is None
+    assert made.steps == ()
     assert (made.prompt, made.dtype, made.device) == (base.prompt, base.dtype, base.device)
 
 
 def test_rtn(base: Plan, toml: Path, quantize: Spec) -> None:
-    made = variants.make_plan(quantize(method="rtn"), base, toml)
+    made = make(quantize(method="rtn"), base, toml)
     assert made.quantization == {"method": "rtn", "bits": 4, "group_size": 64}
     assert made.packages == base.packages
-    assert made.prepare is not None
-    made = variants.make_plan(quantize(method="rtn", bits=2, group_size=8), base, toml)
+    assert [step.name for step in made.steps] == ["rtn"]
+    made = make(quantize(method="rtn", bits=2, group_size=8), base, toml)
     assert made.quantization == {"method": "rtn", "bits": 2, "group_size": 8}
 
 
@@ -168,19 +166,19 @@ def test_wrong_option_of_quantized(
     base: Plan, toml: Path, quantize: Spec, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        variants.make_plan(quantize(**options), base, toml)
+        make(quantize(**options), base, toml)
     assert str(caught.value) == f"{toml}: variants.q.{said}"
 
 
 def test_quantized_needs_a_plain_base(base: Plan, toml: Path, quantize: Spec) -> None:
     with pytest.raises(ConfigError) as caught:
-        variants.make_plan(quantize(method="rtn"), MODEL, toml)
+        make(quantize(method="rtn"), None, toml)
     assert str(caught.value) == (
         f"{toml}: variants.q.base: missing; name the variant that is quantized"
     )
-    once = variants.make_plan(quantize(method="rtn"), base, toml)
+    once = make(quantize(method="rtn"), base, toml)
     with pytest.raises(ConfigError) as caught:
-        variants.make_plan(quantize(method="rtn"), once, toml)
+        make(quantize(method="rtn"), once, toml)
     assert str(caught.value) == f"{toml}: variants.q.base: 'plain' is quantized already"
 
 
@@ -296,7 +294,7 @@ def test_rtn_rounds_all_linear_layers_but_the_head(
 ) -> None:
     torch = pytest.importorskip("torch")
     files = models.locate(ModelSource("tiny", str(model_folder)), tmp_path)
-    rtn = variants.make_plan(quantize(method="rtn", bits=2), base, toml)
+    rtn = make(quantize(method="rtn", bits=2), base, toml)
     plain, rounded = (planning.load(made, files, tmp_path) for made in (base, rtn))
     old, new = (dict(engine.model.named_parameters()) for engine in (plain, rounded))  # type: ignore[attr-defined]
     changed = {name for name in old if not torch.equal(old[name], new[name])}
