@@ -12,6 +12,7 @@ from pytest_modellab.commands import (
     EXIT_INTERRUPTED,
     EXIT_USAGE,
     accept,
+    build,
     gate,
     history,
     plan,
@@ -19,7 +20,7 @@ from pytest_modellab.commands import (
 )
 from pytest_modellab.errors import BaselineMissing, ModellabError
 
-COMMANDS = (accept, gate, history, plan, tasks)
+COMMANDS = (accept, build, gate, history, plan, tasks)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,24 @@
+"""Recipes, one file each: how ``modellab build`` makes a variant's artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.recipes import sft
+from pytest_modellab.recipes.recipe import Recipe
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (sft.RECIPE,)})
+
+
+def find(method: object) -> Recipe:
+    """Return the recipe of a method.
+
+    Raises:
+        ConfigError: there is none of that name; the message begins with the key.
+    """
+    if isinstance(method, str) and method in RECIPES:
+        return RECIPES[method]
+    problem = "missing" if method is None else f"unknown {method!r}"
+    raise ConfigError(f"recipe.method: {problem}; {near_misses(str(method), RECIPES)}")

@@ -1,0 +1,82 @@
+"""An artefact appears whole or not at all, with its provenance."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from pytest_modellab.errors import ModellabError
+from pytest_modellab.recipes import provenance
+from pytest_modellab.recipes.provenance import Provenance
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
+
+
+def make(recipe: Recipe, order: Order, destination: Path) -> Provenance:
+    """Carry out an order and put the result in its place.
+
+    Args:
+        recipe: how.
+        order: what; its ``output`` is chosen here.
+        destination: the artefact's folder; one that is there is replaced after success.
+
+    Returns:
+        The provenance that now lies in the folder.
+
+    Raises:
+        ModellabError: training failed, or the folder cannot be written; what was there is still
+            there, and checkpoints wait in ``order.work``.
+    """
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in destination.parent.glob(f".{destination.name}.*.build"):  # of a kill
+            shutil.rmtree(leftover, ignore_errors=True)
+        temporary = Path(
+            tempfile.mkdtemp(
+                dir=destination.parent, prefix=f".{destination.name}.", suffix=".build"
+            )
+        )
+    except OSError as error:
+        raise ModellabError(f"{destination}: cannot be written: {error.strerror}") from error
+    try:
+        outcome = train(recipe, dataclasses.replace(order, output=temporary))
+        made = provenance.of(recipe, order, outcome)
+        provenance.write(temporary, made)
+        temporary.chmod(0o755)
+        for file in temporary.iterdir():  # as other files are: some writers make theirs private
+            file.chmod(0o644)
+        _replace(temporary, destination)
+    except OSError as error:
+        raise ModellabError(
+            f"{destination}: {error}; checkpoints are kept in {order.work}"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(order.work, ignore_errors=True)
+    return made
+
+
+def train(recipe: Recipe, order: Order) -> Outcome:
+    """Carry out an order in its output folder, quietly and with deterministic kernels."""
+    from pytest_modellab.recipes.training import calm, deterministic
+
+    with deterministic(order.device), calm():
+        return recipe.train(order)
+
+
+def _replace(new: Path, destination: Path) -> None:
+    """Rename ``new`` to ``destination``, whose old content goes after that."""
+    if not destination.exists():
+        os.replace(new, destination)
+        return
+    old = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.old."))
+    os.replace(destination, old / destination.name)
+    try:
+        os.replace(new, destination)
+    except BaseException:
+        os.replace(old / destination.name, destination)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
