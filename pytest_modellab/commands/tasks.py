@@ -1,4 +1,4 @@
-"""``modellab tasks check``: what keeps a task set from showing a regression."""
+"""``modellab tasks check``: what keeps a task set from showing a regression, and what leaks."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def add(commands: Subparsers) -> None:
     check.add_argument(
         "--base", help="variant whose baseline calibrates (default: the first without a base)"
     )
+    check.add_argument(
+        "--train",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="training data, JSON lines with 'input' and 'reply' (or 'chosen' and 'rejected'): no "
+        "sample may stand in it (repeatable)",
+    )
     check.add_argument("--strict", action="store_true", help="warnings count as errors")
     check.set_defaults(run=run)
 
@@ -29,9 +38,10 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pytest_modellab import baselines, scorers
-    from pytest_modellab.tasksets import jsonl, lint
+    from pytest_modellab.tasksets import jsonl, leakage, lint
 
     config = find_config(options.config)
+    training = {path: leakage.read(path) for path in options.train}
     worst = EXIT_OK
     for name, folder in _folders(options.task_set, config):
         task_set = jsonl.read(folder, scorers.check)
@@ -48,6 +58,10 @@ def run(options: argparse.Namespace) -> int:
             baseline = None
         scores = {s.id: s.score or 0.0 for s in baseline.run.samples} if baseline else {}
         findings = lint.check(task_set, scores)
+        for path, texts in training.items():
+            found = leakage.leaks(task_set, texts, source=str(path))
+            findings += found
+            print(f"{name}: {len(found)} of {len(task_set.samples)} samples leak into {path}")
         for finding in findings:
             print(f"{name}: {finding}")
         _print_table(task_set.samples, scores)
