@@ -145,17 +145,20 @@ class Progress:
     def __init__(self, label: str) -> None:
         self.label = label
         self.start = self.said = time.monotonic()
-        self.first: int | None = None
+        self.what, self.first = "", 0
 
-    def __call__(self, done: int, total: int, loss: float | None) -> None:
+    def __call__(
+        self, done: int, total: int, loss: float | None = None, *, what: str = "step"
+    ) -> None:
+        """Show that ``done`` of ``total`` are done."""
         now = time.monotonic()
-        if self.first is None:  # a resumed build begins somewhere
-            self.first, self.start = done, now
+        if what != self.what:  # it begins, somewhere where a killed build is taken up
+            self.what, self.first, self.start = what, done, now
         terminal = sys.stderr.isatty()
         if not terminal and done < total and now - self.said < QUIET_SECONDS:
             return
         self.said = now
-        text = f"{self.label}: step {done}/{total}"
+        text = f"{self.label}: {what} {done}/{total}"
         if loss is not None:
             text += f", loss {loss:.3g}"
         if self.first < done < total:

@@ -18,7 +18,7 @@ from pytest_modellab.models import ModelFiles
 from pytest_modellab.recipes import artefact, data, find
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.provenance import Provenance
-from pytest_modellab.recipes.recipe import Order, Progress, Recipe, resolve
+from pytest_modellab.recipes.recipe import Order, Progress, Recipe, no_progress, resolve
 from pytest_modellab.records import VariantSpec, digest
 from pytest_modellab.variants import plan as planning
 from pytest_modellab.variants.plan import Plan
@@ -144,7 +144,7 @@ def build(
     max_steps: int | None = None,
     fresh: bool = False,
     force: bool = False,
-    progress: Progress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> Provenance:
     """Make an artefact.
 
@@ -243,6 +243,11 @@ def estimate(
     """
     steps = job.steps(max_steps)
     marks = [time.perf_counter()]
+
+    def mark(done: int, total: int, loss: float | None = None, *, what: str = "step") -> None:
+        if what == "step":
+            marks.append(time.perf_counter())
+
     with tempfile.TemporaryDirectory(prefix="modellab-") as place:
         work, output = Path(place) / "work", Path(place) / "output"
         output.mkdir()
@@ -253,7 +258,7 @@ def estimate(
             dataclasses.replace(
                 order,
                 max_steps=min(steps, 2),
-                progress=lambda *_: marks.append(time.perf_counter()),
+                progress=mark,
                 output=output,
             ),
         )
@@ -289,7 +294,14 @@ def _order(
     work: Path,
     origin: Mapping[str, Any],
 ) -> Order:
-    engine: Any = planning.load(dataclasses.replace(base, device=device), files, cache)
+    if base.quantization and any(step.bake for step in base.steps):
+        raise ConfigError(
+            f"{job.spec.name}: its base {job.spec.base!r} has an adapter on quantized weights, "
+            "which cannot be merged without loss; build on the quantized variant itself"
+        )
+    steps = [dataclasses.replace(step, apply=step.bake or step.apply) for step in base.steps]
+    plain = dataclasses.replace(base, device=device, steps=tuple(steps))
+    engine: Any = planning.load(plain, files, cache)
     return Order(
         spec=job.spec,
         base=base,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.recipes.data import Data
@@ -15,8 +15,18 @@ from pytest_modellab.variants.plan import Plan
 REQUIRED: Any = object()
 """The default of a setting that has none."""
 
-Progress = Callable[[int, int, float | None], None]
-"""Takes steps done, steps in all, and the last loss, None while there is none."""
+
+class Progress(Protocol):
+    """Is told how far a build is."""
+
+    def __call__(
+        self, done: int, total: int, loss: float | None = None, *, what: str = "step"
+    ) -> None:
+        """Take what is done, of how much of ``what``, and the last loss where there is one."""
+
+
+def no_progress(done: int, total: int, loss: float | None = None, *, what: str = "step") -> None:
+    """Show nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +100,7 @@ class Order:
     work: Path
     device: str = "cpu"
     max_steps: int | None = None
-    progress: Progress = lambda *_: None
+    progress: Progress = no_progress
 
 
 @dataclasses.dataclass(frozen=True)

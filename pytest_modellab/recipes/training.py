@@ -157,17 +157,12 @@ def lora(order: Order, task_type: str = "CAUSAL_LM") -> Any:
 def prepared(order: Order) -> Any:
     """Return the model ready to be trained.
 
-    An adapter that the base itself carries is merged into its weights first. Without ``lora`` all
-    weights become float32.
+    Without ``lora`` all weights become float32, to be trained.
 
     Raises:
         ConfigError: a full fine-tune of quantized weights.
     """
-    from peft import PeftModel
-
     model = order.model
-    if isinstance(model, PeftModel):
-        model = model.merge_and_unload()
     if order.settings["lora"] is None:
         if order.base.quantization:
             raise ConfigError(
@@ -222,13 +217,20 @@ def dataset(rows: list[dict[str, Any]]) -> Any:
     return Dataset.from_list(rows)
 
 
-def run(order: Order, trainer: Any, data: Data, notes: tuple[str, ...] = ()) -> Outcome:
+def run(
+    order: Order,
+    trainer: Any,
+    data: Data,
+    figures: Mapping[str, str] = MappingProxyType({}),
+    notes: tuple[str, ...] = (),
+) -> Outcome:
     """Train, from the last checkpoint where there is one, and write the artefact.
 
     Args:
         order: where to.
         trainer: one of TRL's, ready.
         data: what it learns from.
+        figures: name in the trainer's log → words, for what to note besides the loss.
         notes: for the provenance.
 
     Returns:
@@ -264,6 +266,10 @@ def run(order: Order, trainer: Any, data: Data, notes: tuple[str, ...] = ()) -> 
             "recipe"
         )
     save(order, trainer.accelerator.unwrap_model(trainer.model))
+    for name, words in figures.items():
+        values = [entry[name] for entry in history if name in entry]
+        if values:
+            notes += (f"{words}: {values[0]:.3g} at first, {values[-1]:.3g} at last",)
     return Outcome(data, trainer.state.global_step, seconds, losses, notes)
 
 

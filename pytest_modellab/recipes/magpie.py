@@ -1,0 +1,130 @@
+"""Data that a chat model writes itself (Xu et al. 2024, Magpie).
+
+Given its template up to where the user begins to speak, an aligned model writes what a user might
+say; given that in the template, it writes the reply. User turns are sampled, replies greedy, as in
+the paper.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pytest_modellab import atomic
+from pytest_modellab.errors import ModellabError
+from pytest_modellab.recipes import data
+from pytest_modellab.recipes.data import Data
+from pytest_modellab.recipes.recipe import Order
+from pytest_modellab.records import digest
+
+_MARK = "\x02"
+"""Stands where the user's words begin, to find that place in the rendered template."""
+
+_TRIES = 4
+"""Give up after this many times the rows that are wanted."""
+
+INPUT_TOKENS = 64
+
+
+def write(order: Order) -> tuple[Data, tuple[str, ...]]:
+    """Let the base write the rows that ``generate`` asks for, once.
+
+    Args:
+        order: settings ``generate``, ``seed``, ``temperature``, ``max_new_tokens`` and
+            ``batch_size``.
+
+    Returns:
+        The rows, and a note that says how many turns were thrown away. The file stays in the
+        cache, so that a killed build does not write it again.
+
+    Raises:
+        ModellabError: the base writes nothing usable.
+    """
+    wanted = {
+        key: order.settings[key]
+        for key in ("generate", "seed", "temperature", "max_new_tokens", "batch_size")
+    }
+    key = digest([dict(order.origin), wanted, order.device])[:16]
+    path = order.work.parent / f"generated-{key}.jsonl"
+    if not path.is_file():
+        rows = list(_rows(order))
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        atomic.write_text(path, text)
+    return data.read(path.parent, path.name, ("input", "reply")), (
+        f"the base {order.spec.base!r} wrote its own data: {path.name}",
+    )
+
+
+def _rows(order: Order) -> Iterator[dict[str, str]]:
+    import torch
+
+    settings = order.settings
+    number, size = settings["generate"], settings["batch_size"]
+    messages = order.base.prompt.messages(_MARK)
+    opening = order.tokenizer.apply_chat_template(messages, tokenize=False).split(_MARK)[0]
+    torch.manual_seed(settings["seed"])
+    seen: set[str] = set()
+    for _ in range(0, _TRIES * number, size):
+        sampled = _complete(
+            order, [opening] * size, INPUT_TOKENS, temperature=settings["temperature"]
+        )
+        turns = [turn for turn in dict.fromkeys(filter(None, sampled)) if turn not in seen]
+        prompts = [
+            order.tokenizer.apply_chat_template(
+                order.base.prompt.messages(turn), tokenize=False, add_generation_prompt=True
+            )
+            for turn in turns
+        ]
+        replies = _complete(order, prompts, settings["max_new_tokens"]) if prompts else []
+        for turn, reply in zip(turns, replies, strict=True):
+            if reply and len(seen) < number:
+                seen.add(turn)
+                yield {"input": turn, "reply": reply}
+        order.progress(len(seen), number, what="row")
+        if len(seen) == number:
+            return
+    raise ModellabError(
+        f"{order.spec.name}: the base wrote {len(seen)} of {number} rows in {_TRIES * number} "
+        "tries: too few that end by themselves; raise max_new_tokens in its recipe, or give data"
+    )
+
+
+def _complete(
+    order: Order, texts: Sequence[str], tokens: int, temperature: float | None = None
+) -> list[str]:
+    """Continue each text; an empty string stands for one that did not end within ``tokens``."""
+    import torch
+    from transformers import GenerationConfig
+
+    tokenizer, model = order.tokenizer, order.model
+    batch = tokenizer(
+        list(texts),
+        return_tensors="pt",
+        padding=True,
+        padding_side="left",
+        add_special_tokens=False,
+    ).to(model.device)
+    ends = model.generation_config.eos_token_id
+    sampling: dict[str, Any] = (
+        {"do_sample": False}
+        if temperature is None
+        else {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+    )
+    with torch.no_grad():
+        out = model.generate(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            generation_config=GenerationConfig(
+                max_new_tokens=tokens,
+                eos_token_id=ends,
+                pad_token_id=tokenizer.pad_token_id,
+                **sampling,
+            ),
+        )
+    ends = {*ends} if isinstance(ends, list) else {ends}
+    found = []
+    for row in out[:, batch.input_ids.shape[1] :].tolist():
+        end = next((place for place, token in enumerate(row) if token in ends), None)
+        found.append(tokenizer.decode(row[:end]).strip() if end is not None else "")
+    return found
