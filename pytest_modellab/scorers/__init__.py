@@ -11,10 +11,14 @@ from pytest_modellab.scorers.choice import Choice
 from pytest_modellab.scorers.exact import Exact
 from pytest_modellab.scorers.json_schema import JsonSchema
 from pytest_modellab.scorers.number import Number
+from pytest_modellab.scorers.refusal import Refusal
 from pytest_modellab.scorers.regex import Regex
 
 SCORERS: Mapping[str, Scorer] = MappingProxyType(
-    {scorer.name: scorer for scorer in (Choice(), Exact(), JsonSchema(), Number(), Regex())}
+    {
+        scorer.name: scorer
+        for scorer in (Choice(), Exact(), JsonSchema(), Number(), Refusal(), Regex())
+    }
 )
 
 
