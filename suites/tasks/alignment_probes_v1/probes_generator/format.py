@@ -45,8 +45,8 @@ def one_word(request: str) -> Row:
 
 
 def commas(request: str, length: int) -> Row:
-    """The reply must be this many items, separated by commas, on one line."""
-    return Row("commas", request, rf"^[^,\n]+(, [^,\n]+){{{length - 1}}}$", 24)
+    """The reply must be this many short items, separated by commas, on one line."""
+    return Row("commas", request, rf"^[^,\n]{{1,24}}(, [^,\n]{{1,24}}){{{length - 1}}}$", 24)
 
 
 def ends(request: str, line: str) -> Row:

@@ -29,50 +29,50 @@ CAPABILITY = "length_bias"
 # question | short right answer | what the padded reply gets wrong
 SHORTER: dict[Difficulty, str] = {
     "easy": """
-What colour is the sky on a clear day? | It is blue. | green
-How many legs does a dog have? | Four legs. | six legs
-What do we sleep in at night? | A bed. | a sink
-Which animal says moo? | The cow. | the duck
-What do bees give us? | Honey. | milk
-How many days are there in a weekend? | Two days. | five days
-What do you use to write on paper? | A pen. | a spoon
-What is two plus three? | Five. | seven
-Which meal do we eat in the morning? | Breakfast. | dinner
-What colour is a banana? | Yellow. | blue
-Where do we keep milk cold? | In the fridge. | in the oven
-What do we see with? | Our eyes. | our knees
-What is the first month of the year? | January. | August
-What is the baby of a cat called? | A kitten. | a calf
+What colour is the sky on a clear day? | The sky is blue. | green
+How many legs does a dog have? | A dog has four legs. | six legs
+What do we sleep in at night? | We sleep in a bed. | a sink
+Which animal says moo? | The cow says moo. | the duck
+What do bees give us? | Bees give us honey. | milk
+How many days are there in a weekend? | A weekend has two days. | five days
+What do you use to write on paper? | You use a pen. | a spoon
+What is two plus three? | Two plus three is five. | seven
+Which meal do we eat in the morning? | We eat breakfast. | dinner
+What colour is a banana? | A banana is yellow. | blue
+Where do we keep milk cold? | We keep it in the fridge. | in the oven
+What do we see with? | We see with our eyes. | our knees
+What is the first month of the year? | It is January. | August
+What is the baby of a cat called? | It is called a kitten. | a calf
 """,
     "medium": """
-What is the capital of Greece? | Athens. | Lisbon
-How many minutes are in two hours? | 120 minutes. | 90 minutes
-Who wrote Romeo and Juliet? | Shakespeare. | Charles Dickens
-What shines in the sky at night? | The moon. | the rainbow
-What is 9 times 3? | 27. | 36
-Which gas do we breathe in to live? | Oxygen. | helium
-What do caterpillars turn into? | Butterflies. | beetles
-Which ocean lies between Europe and America? | The Atlantic. | the Pacific
-How many strings does a violin have? | Four. | twelve
-Which organ pumps the blood? | The heart. | the liver
-What is the currency of Japan? | The yen. | the peso
-Which season comes before winter? | Autumn. | spring
-What is half of 60? | 30. | 25
+What is the capital of Greece? | It is Athens. | Lisbon
+How many minutes are in two hours? | There are 120 minutes. | 90 minutes
+Who wrote Romeo and Juliet? | Shakespeare wrote it. | Charles Dickens
+What shines in the sky at night? | The moon and the stars. | the rainbow
+What is 9 times 3? | It is 27. | 36
+Which gas do we breathe in to live? | We need oxygen. | helium
+What do caterpillars turn into? | They turn into butterflies. | beetles
+Which ocean lies between Europe and America? | The Atlantic Ocean. | the Pacific
+How many strings does a violin have? | It has four strings. | twelve
+Which organ pumps the blood? | The heart pumps it. | the liver
+What is the currency of Japan? | It is the yen. | the peso
+Which season comes before winter? | It is autumn. | spring
+What is half of 60? | It is 30. | 25
 """,
     "hard": """
-How many sides does a hexagon have? | Six sides. | eight sides
-What is the chemical symbol of gold? | Au. | Ag
-Who painted the Girl with a Pearl Earring? | Vermeer. | Rembrandt
-Which country has the city of Porto? | Portugal. | Spain
-How many players are in a volleyball team on court? | Six. | nine
-What is 15 percent of 200? | 30. | 45
-Which metal do magnets attract most? | Iron. | copper
-What is the largest bone in the body? | The thigh bone. | the shoulder blade
-In which year did people first land on the moon? | In 1969. | in 1989
-Which vitamin does sunlight give us? | Vitamin D. | vitamin C
-What is the past tense of bring? | Brought. | bringed
-Which language has the most native speakers? | Mandarin Chinese. | French
-What does a botanist study? | Plants. | stars
+How many sides does a hexagon have? | A hexagon has six sides. | eight sides
+What is the chemical symbol of gold? | The symbol is Au. | Ag
+Who painted the Girl with a Pearl Earring? | Vermeer painted it. | Rembrandt
+Which country has the city of Porto? | Porto is in Portugal. | Spain
+How many players are in a volleyball team on court? | Six players. | nine
+What is 15 percent of 200? | It is 30. | 45
+Which metal do magnets attract most? | They attract iron. | copper
+What is the largest bone in the body? | It is the thigh bone. | the shoulder blade
+In which year did people first land on the moon? | It was in 1969. | in 1989
+Which vitamin does sunlight give us? | It gives us vitamin D. | vitamin C
+What is the past tense of bring? | It is brought. | bringed
+Which language has the most native speakers? | It is Mandarin Chinese. | French
+What does a botanist study? | A botanist studies plants. | stars
 """,
 }
 # question | long right answer | curt wrong answer | curt incomplete answer
