@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from pytest_modellab.errors import ConfigError, near_misses
-from pytest_modellab.recipes import distill, dpo, reward, rl, sft
+from pytest_modellab.recipes import calibrate, distill, dpo, reward, rl, sft
 from pytest_modellab.recipes.recipe import Recipe
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe.name: recipe
-        for recipe in (sft.RECIPE, dpo.RECIPE, reward.RECIPE, rl.GRPO, rl.RLOO, distill.RECIPE)
+        for recipe in (
+            sft.RECIPE,
+            dpo.RECIPE,
+            reward.RECIPE,
+            rl.GRPO,
+            rl.RLOO,
+            distill.RECIPE,
+            calibrate.RECIPE,
+        )
     }
 )
 

@@ -23,7 +23,8 @@ from pytest_modellab.records import VariantSpec, digest
 from pytest_modellab.variants import plan as planning
 from pytest_modellab.variants.plan import Plan
 
-INSTALL = "pip install 'pytest-modellab[recipes]'"
+EXTRAS = {"torchao": "quantized"}
+"""Package → the extra that brings it, where that is not ``recipes``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +88,10 @@ def check(config: LabConfig, spec: VariantSpec, output: Path | None = None) -> J
         rows = _rows(recipe, settings, name, config.root)
         for package in recipe.packages:
             if importlib.util.find_spec(package) is None:
+                extra = EXTRAS.get(package, "recipes")
                 raise ConfigError(
                     f"recipe.method: {recipe.name!r} needs {package}, which is not installed: "
-                    f"{INSTALL}"
+                    f"pip install 'pytest-modellab[{extra}]'"
                 )
     except ConfigError as error:
         raise ConfigError(f"{where}.{error}") from error
@@ -243,9 +245,14 @@ def estimate(
     """
     steps = job.steps(max_steps)
     marks = [time.perf_counter()]
+    share, writes = 1.0, job.recipe.generates
+    if job.data is None:  # a few rows tell how long all will take to be written
+        rows = min(job.settings[writes], 2 * job.settings["batch_size"])
+        share = rows / job.settings[writes]
+        job = dataclasses.replace(job, settings={**job.settings, writes: rows})
 
     def mark(done: int, total: int, loss: float | None = None, *, what: str = "step") -> None:
-        if what == "step":
+        if what == "step" or not job.recipe.generates:
             marks.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory(prefix="modellab-") as place:
@@ -263,7 +270,7 @@ def estimate(
             ),
         )
     spans = [after - before for before, after in itertools.pairwise(marks)]
-    return Estimate(steps, spans[0], spans[-1], _peak(device))
+    return Estimate(steps, spans[0] / share, spans[-1], _peak(device))
 
 
 def _peak(device: str) -> int:

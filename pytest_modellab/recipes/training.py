@@ -196,18 +196,18 @@ def deterministic(device: str) -> Iterator[None]:
 @contextlib.contextmanager
 def calm() -> Iterator[None]:
     """Silence progress bars, and what libraries say that their user cannot mend."""
-    import datasets
+    with contextlib.ExitStack() as restore:
+        with contextlib.suppress(ImportError):  # not every recipe needs it
+            import datasets
 
-    bars = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        with quiet(), warnings.catch_warnings():
-            for message in _THEIRS:
-                warnings.filterwarnings("ignore", message=message)
-            yield
-    finally:
-        if not bars:
-            datasets.enable_progress_bars()
+            if not datasets.are_progress_bars_disabled():
+                datasets.disable_progress_bars()
+                restore.callback(datasets.enable_progress_bars)
+        restore.enter_context(quiet())
+        restore.enter_context(warnings.catch_warnings())
+        for message in _THEIRS:
+            warnings.filterwarnings("ignore", message=message)
+        yield
 
 
 def dataset(rows: list[dict[str, Any]]) -> Any:
