@@ -15,7 +15,7 @@ from typing import Any
 from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.models import ModelFiles
-from pytest_modellab.recipes import artefact, data, find
+from pytest_modellab.recipes import RECIPES, artefact, data, find
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.provenance import Provenance
 from pytest_modellab.recipes.recipe import Order, Progress, Recipe, no_progress, resolve
@@ -54,13 +54,19 @@ class Job:
         return steps if max_steps is None else min(steps, max_steps)
 
 
-def check(config: LabConfig, spec: VariantSpec, output: Path | None = None) -> Job:
+def check(
+    config: LabConfig,
+    spec: VariantSpec,
+    output: Path | None = None,
+    recipes: Mapping[str, Recipe] = RECIPES,
+) -> Job:
     """Check a variant's recipe and read its data.
 
     Args:
         config: the configuration.
         spec: one of its variants.
         output: where the artefact goes, instead of where the variant looks for it.
+        recipes: all there are, by name.
 
     Returns:
         All that can be known before anything is loaded.
@@ -80,7 +86,7 @@ def check(config: LabConfig, spec: VariantSpec, output: Path | None = None) -> J
         raise ConfigError(f"{where}.base: missing; a recipe adapts the variant named there")
     given = dict(spec.recipe)
     try:
-        recipe = find(given.pop("method", None))
+        recipe = find(given.pop("method", None), recipes)
         name = given.pop("data", None)
         settings = resolve(recipe.settings, given, "recipe.")
         recipe.check(settings, spec)
@@ -309,6 +315,8 @@ def _order(
     steps = [dataclasses.replace(step, apply=step.bake or step.apply) for step in base.steps]
     plain = dataclasses.replace(base, device=device, steps=tuple(steps))
     engine: Any = planning.load(plain, files, cache)
+    if engine.tokenizer.pad_token is None:  # any will do: padding is masked
+        engine.tokenizer.pad_token = engine.tokenizer.eos_token
     return Order(
         spec=job.spec,
         base=base,
