@@ -22,18 +22,19 @@ SCORERS: Mapping[str, Scorer] = MappingProxyType(
 )
 
 
-def check(sample: Sample) -> str | None:
+def check(sample: Sample, known: Mapping[str, Scorer] = SCORERS) -> str | None:
     """Say what is wrong with a sample in its scorer's eyes, or None.
 
     Args:
         sample: as read from a task file.
+        known: the scorers that there are, by name.
 
     Returns:
         A sentence that names the key, for example ``scorer: unknown 'exakt'; did you mean …``.
     """
-    scorer = SCORERS.get(sample.scorer)
+    scorer = known.get(sample.scorer)
     if scorer is None:
-        return f"scorer: unknown {sample.scorer!r}; {near_misses(sample.scorer, SCORERS)}"
+        return f"scorer: unknown {sample.scorer!r}; {near_misses(sample.scorer, known)}"
     if not scorer.likelihood:
         if sample.choices:
             return f"choices: the scorer {scorer.name!r} generates a reply and takes none"

@@ -149,7 +149,7 @@ def test_hash_follows_content_and_order(write_samples: Write) -> None:
         (
             {**GOOD, "id": "b", "scorer": "choise"},
             "sample 'b': scorer: unknown 'choise'; did you mean 'choice'? "
-            "Known: choice, exact, json_schema, number, regex",
+            "Known: choice, exact, json_schema, number, refusal, regex",
         ),
         (
             {**GOOD, "id": "b", "target": 2},

@@ -29,7 +29,7 @@ def score(sample: Sample, output: Output | str) -> float:
 
 
 def test_every_scorer_is_listed_under_its_name() -> None:
-    assert sorted(scorers.SCORERS) == ["choice", "exact", "json_schema", "number", "regex"]
+    assert sorted(scorers.SCORERS) == ["choice", "exact", "json_schema", "number", "refusal", "regex"]
     for name, scorer in scorers.SCORERS.items():
         assert scorer.name == name
         assert scorer.version >= 1
@@ -42,7 +42,7 @@ def test_every_scorer_is_listed_under_its_name() -> None:
         (
             {"scorer": "exakt"},
             "scorer: unknown 'exakt'; did you mean 'exact'? "
-            "Known: choice, exact, json_schema, number, regex",
+            "Known: choice, exact, json_schema, number, refusal, regex",
         ),
         ({"choices": ("one",)}, "choices: the scorer 'choice' needs at least two"),
         ({"choices": ("one", "one")}, "choices: two are equal"),
