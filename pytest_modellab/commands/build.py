@@ -9,7 +9,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_modellab.commands import EXIT_OK, Subparsers, add_config, chosen, required_config
+from pytest_modellab.commands import (
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    chosen,
+    discover,
+    required_config,
+)
 from pytest_modellab.errors import ConfigError, ModelError, VariantLoadError
 
 if TYPE_CHECKING:
@@ -58,8 +65,8 @@ def run(options: argparse.Namespace) -> int:
     from pytest_modellab.recipes import build
 
     config = required_config(options.config)
-    lab = Lab(config, Settings(cache=store.default_folder()))
     variants = chosen("variant", options.variant, config.variants)
+    lab = Lab(config, Settings(cache=store.default_folder()), extensions=discover(config))
     if options.output is not None and len(variants) > 1:
         raise ConfigError(f"--output: one folder for {len(variants)} variants; build one at a time")
     jobs = [build.check(config, lab.spec(name), options.output) for name in variants]

@@ -25,13 +25,17 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 
 
-def find(method: object) -> Recipe:
+def find(method: object, recipes: Mapping[str, Recipe] = RECIPES) -> Recipe:
     """Return the recipe of a method.
+
+    Args:
+        method: as declared.
+        recipes: all there are, by name.
 
     Raises:
         ConfigError: there is none of that name; the message begins with the key.
     """
-    if isinstance(method, str) and method in RECIPES:
-        return RECIPES[method]
+    if isinstance(method, str) and method in recipes:
+        return recipes[method]
     problem = "missing" if method is None else f"unknown {method!r}"
-    raise ConfigError(f"recipe.method: {problem}; {near_misses(str(method), RECIPES)}")
+    raise ConfigError(f"recipe.method: {problem}; {near_misses(str(method), recipes)}")

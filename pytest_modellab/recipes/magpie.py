@@ -26,41 +26,46 @@ _TRIES = 4
 
 INPUT_TOKENS = 64
 
+ROWS = 256
+"""Turns that are sampled together at most; no setting, since what is drawn depends on it."""
+
 
 def write(order: Order) -> tuple[Data, tuple[str, ...]]:
     """Let the base write the rows that ``generate`` asks for, once.
 
     Args:
-        order: settings ``generate``, ``seed``, ``temperature``, ``max_new_tokens`` and
-            ``batch_size``.
+        order: settings ``generate``, ``seed``, ``temperature`` and ``max_new_tokens``.
 
     Returns:
-        The rows, and a note that says how many turns were thrown away. The file stays in the
-        cache, so that a killed build does not write it again.
+        The rows, and a note that names the file. It stays in the cache, so that a killed build
+        does not write it again.
 
     Raises:
         ModellabError: the base writes nothing usable.
     """
     wanted = {
-        key: order.settings[key]
-        for key in ("generate", "seed", "temperature", "max_new_tokens", "batch_size")
+        key: order.settings[key] for key in ("generate", "seed", "temperature", "max_new_tokens")
     }
+    from filelock import FileLock
+
     key = digest([dict(order.origin), wanted, order.device])[:16]
     path = order.work.parent / f"generated-{key}.jsonl"
-    if not path.is_file():
-        rows = list(_rows(order))
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        atomic.write_text(path, text)
-    return data.read(path.parent, path.name, ("input", "reply")), (
-        f"the base {order.spec.base!r} wrote its own data: {path.name}",
-    )
+    with FileLock(f"{path}.lock"):  # another build may be writing the same
+        if not path.is_file():
+            rows = list(_rows(order))
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            atomic.write_text(path, text)
+    written = data.read(path.parent, path.name, ("input", "reply"))
+    note = f"{len(written.rows)} rows are the base's own words: {path.name} ({written.sha256})"
+    return written, (note,)
 
 
 def _rows(order: Order) -> Iterator[dict[str, str]]:
     import torch
 
     settings = order.settings
-    number, size = settings["generate"], settings["batch_size"]
+    number = settings["generate"]
+    size = min(ROWS, _TRIES * number)
     messages = order.base.prompt.messages(_MARK)
     opening = order.tokenizer.apply_chat_template(messages, tokenize=False).split(_MARK)[0]
     torch.manual_seed(settings["seed"])

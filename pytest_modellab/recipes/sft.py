@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
-from pytest_modellab.recipes import data, training
-from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pytest_modellab.recipes import data, magpie, training
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, at_least, positive
+
+SETTINGS = MappingProxyType(
+    {
+        **training.SETTINGS,
+        "replay": at_least(int, 0, 0),
+        "max_new_tokens": at_least(int, 1, 128),
+        "temperature": positive(float, 1.0),
+    }
+)
+"""``replay`` is a number of rows that the base writes itself (sampled at ``temperature``, replies
+of at most ``max_new_tokens``) and that are mixed in, so that it does not forget what it could
+before: self-synthesized rehearsal (Huang et al. 2024)."""
 
 
 def train(order: Order) -> Outcome:
@@ -11,6 +28,12 @@ def train(order: Order) -> Outcome:
     from trl import SFTConfig, SFTTrainer
 
     assert order.data is not None  # read before the order is made
+    rows = data.conversations(order.data, order.base.prompt)
+    notes: tuple[str, ...] = ()
+    if order.settings["replay"]:
+        generating = {**order.settings, "generate": order.settings["replay"]}
+        replayed, notes = magpie.write(dataclasses.replace(order, settings=generating))
+        rows += data.conversations(replayed, order.base.prompt)
     trainer = SFTTrainer(
         model=training.prepared(order),
         args=SFTConfig(
@@ -18,19 +41,23 @@ def train(order: Order) -> Outcome:
                 order, max_length=order.settings["max_length"], completion_only_loss=True
             )
         ),
-        train_dataset=training.dataset(data.conversations(order.data, order.base.prompt)),
+        train_dataset=training.dataset(rows),
         processing_class=order.tokenizer,
         peft_config=training.lora(order),
     )
-    return training.run(order, trainer, order.data)
+    return training.run(order, trainer, order.data, notes=notes)
+
+
+def _steps(settings: Mapping[str, Any], rows: int) -> int:
+    return training.steps(settings, rows + settings["replay"])
 
 
 RECIPE = Recipe(
     name="sft",
     packages=training.PACKAGES,
-    settings=training.SETTINGS,
+    settings=SETTINGS,
     keys=("input", "reply"),
-    steps=training.steps,
+    steps=_steps,
     train=train,
     check=training.check,
 )

@@ -132,6 +132,7 @@ def arguments(order: Order, **changes: Any) -> dict[str, Any]:
         "save_total_limit": 1,
         "logging_steps": 0.01,  # of all steps: a curve of at most a hundred points
         "logging_first_step": True,
+        "logging_nan_inf_filter": False,
         "disable_tqdm": True,
         "report_to": "none",
         **changes,
@@ -268,8 +269,10 @@ def run(
     save(order, trainer.accelerator.unwrap_model(trainer.model))
     for name, words in figures.items():
         values = [entry[name] for entry in history if name in entry]
+        part = math.ceil(len(values) / 10)
         if values:
-            notes += (f"{words}: {values[0]:.3g} at first, {values[-1]:.3g} at last",)
+            first, last = (sum(few) / part for few in (values[:part], values[-part:]))
+            notes += (f"{words}: {first:.3g} in the first tenth, {last:.3g} in the last",)
     return Outcome(data, trainer.state.global_step, seconds, losses, notes)
 
 
