@@ -20,6 +20,7 @@ EXTRAS = {
     "optimum-quanto": "quantized",
     "peft": "adapters",
     "torchao": "quantized",
+    "xllamacpp": "llamacpp",
 }
 """Distribution → the extra that brings it; any other comes with ``transformers``."""
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records import ModelSource, VariantSpec
+from pytest_modellab.variants import gguf
 from pytest_modellab.variants.plan import Plan, Step, check_options
 
 if TYPE_CHECKING:
     import torch
 
-METHODS = ("bitsandbytes-nf4", "torchao-int8", "rtn")
+METHODS = ("bitsandbytes-nf4", "torchao-int8", "rtn", "gguf")
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
@@ -25,7 +26,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         spec: option ``method``; ``rtn`` also takes ``bits`` (2 to 8) and ``group_size``.
         base: the plan of the variant that is quantized; its adapters are merged first.
         model: not used.
-        root: not used.
+        root: the folder that a relative path starts from.
 
     Returns:
         The base's plan, quantized: nothing else changes.
@@ -34,6 +35,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         ConfigError: a wrong option, or no base; the message begins with the option's name.
     """
     options = dict(spec.options)
+    if options.get("method") == "gguf":
+        return gguf.plan(spec, base, root)
     if base is None:
         raise ConfigError("base: missing; name the variant that is quantized")
     if base.quantization:

@@ -137,11 +137,11 @@ def test_rtn(base: Plan, toml: Path, quantize: Spec) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "method: missing; Known: bitsandbytes-nf4, rtn, torchao-int8"),
+        ({}, "method: missing; Known: bitsandbytes-nf4, gguf, rtn, torchao-int8"),
         (
             {"method": "bitsandbytes-nf8"},
             "method: unknown 'bitsandbytes-nf8'; did you mean 'bitsandbytes-nf4'? "
-            "Known: bitsandbytes-nf4, rtn, torchao-int8",
+            "Known: bitsandbytes-nf4, gguf, rtn, torchao-int8",
         ),
         ({"method": 4}, "method: 4 is int, expected str"),
         (

@@ -1,0 +1,96 @@
+"""The real GGUF file in llama.cpp, beside its own conversion to float32 in transformers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_modellab import models
+from pytest_modellab.engines import llamacpp
+from pytest_modellab.engines.llamacpp import LlamaCppEngine
+from pytest_modellab.lab import Lab
+from pytest_modellab.records import Engine, GenerationRequest, Output, Sample, ScoringRequest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    pytest.importorskip("xllamacpp")
+
+
+@pytest.fixture
+def lab(make_lab: Callable[[], Lab]) -> Lab:
+    return make_lab()
+
+
+@pytest.fixture
+def engine(lab: Lab, cache: Path) -> Iterator[LlamaCppEngine]:
+    files = lab.files("prompting")
+    loaded = llamacpp.load(files.path, models.folder(files, cache))
+    yield loaded
+    loaded.close()
+
+
+def answers(engine: Engine, lab: Lab, samples: Sequence[Sample], budget: int) -> list[Output]:
+    contexts = [engine.render(lab.plan("prompting").prompt.messages(s.input)) for s in samples]
+    found: dict[int, Output] = {}
+    if samples[0].choices:
+        asked = [ScoringRequest(c, s.choices) for c, s in zip(contexts, samples, strict=True)]
+        engine.score_options(asked, budget=budget, skip=frozenset(), done=found.update)
+    else:
+        wanted = [
+            GenerationRequest(c, s.max_tokens) for c, s in zip(contexts, samples, strict=True)
+        ]
+        engine.generate(wanted, budget=budget, skip=frozenset(), done=found.update)
+    return [found[k] for k in range(len(samples))]
+
+
+def test_the_file_says_what_its_conversion_says(lab: Lab, engine: LlamaCppEngine) -> None:
+    samples = lab.task_set("assistant_core_v2").samples
+    chosen = [s for s in samples if s.choices][::60]
+    written = [s for s in samples if not s.choices][::12]
+    base = lab.engine("prompting")
+    ours, theirs = (answers(e, lab, chosen, 512) for e in (engine, base))
+    differences = [
+        abs(a - b)
+        for mine, other in zip(ours, theirs, strict=True)
+        for a, b in zip(mine.option_logprobs, other.option_logprobs, strict=True)
+    ]
+    # llama.cpp rounds activations to 8 bits in blocks of 32, where transformers keeps float32
+    assert 0 < statistics.median(differences) < 0.3
+    assert max(differences) < 2
+    texts = [[o.text for o in answers(e, lab, written, 512)] for e in (engine, base)]
+    assert sum(a == b for a, b in zip(*texts, strict=True)) >= len(written) / 2
+
+
+def test_two_runs_are_identical(lab: Lab, engine: LlamaCppEngine) -> None:
+    samples = lab.task_set("assistant_core_v2").samples
+    for chosen in (
+        [s for s in samples if s.choices][::90],
+        [s for s in samples if not s.choices][::30],
+    ):
+        first = answers(engine, lab, chosen, 512)
+        again = answers(engine, lab, chosen[::-1], 64)[::-1]
+        assert [(o.text, o.option_logprobs) for o in first] == [
+            (o.text, o.option_logprobs) for o in again
+        ]
+
+
+def test_every_prompt_is_cut_alike(lab: Lab, engine: LlamaCppEngine) -> None:
+    """transformers does not read which pre-tokenizer the file names (``smollm``)."""
+    for name in lab.config.task_sets:
+        for sample in lab.task_set(name).samples:
+            context = engine.render(lab.plan("prompting").prompt.messages(sample.input))
+            for text in (context, *sample.choices):
+                assert engine.tokenize(text) == engine._tokens(text), (name, sample.id)
+
+
+def test_memory_is_given_back(engine: LlamaCppEngine) -> None:
+    psutil = pytest.importorskip("psutil")
+    process = psutil.Process()
+    engine._ask([1, 2, 3])
+    before = process.memory_info().rss
+    engine.close()
+    assert before - process.memory_info().rss > 0.8 * engine.parameter_bytes()
