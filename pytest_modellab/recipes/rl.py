@@ -78,6 +78,8 @@ def _judge(order: Order) -> tuple[Any, str]:
     settings = {k: v for k, v in order.settings["reward"].items() if k not in ("adapter", "data")}
     folder = order.root / order.settings["reward"]["adapter"]
     if not folder.exists():
+        if order.max_steps is not None:  # of a build cut short; no other is to be judged by it
+            folder = order.work / "judge"
         _build_reward(order, settings, folder)
     made = provenance.read(folder)
     if made is None or made.method != "reward" or made.base["weights"] != order.origin["weights"]:
@@ -98,6 +100,11 @@ def _build_reward(order: Order, settings: Mapping[str, Any], folder: Path) -> No
             'file of lines {"input": …, "chosen": …, "rejected": …}'
         )
 
+    try:
+        rows = data.read(order.root, name, reward.RECIPE.keys)
+    except ConfigError as error:
+        raise ConfigError(f"{order.spec.name}: recipe.reward.{error}") from error
+
     def progress(done: int, total: int, loss: float | None = None, *, what: str = "step") -> None:
         order.progress(done, total, loss, what=f"reward model's {what}")
 
@@ -106,7 +113,7 @@ def _build_reward(order: Order, settings: Mapping[str, Any], folder: Path) -> No
         progress=progress,
         model=reward.shared(order.model),
         settings=settings,
-        data=data.read(order.root, name, reward.RECIPE.keys),
+        data=rows,
         work=order.work / "reward",
     )
     artefact.make(reward.RECIPE, inner, folder)

@@ -53,7 +53,7 @@ SHORT = {
     "warmup": 0,
     "lora": LORA,
 }
-REINFORCED = {
+REINFORCED: Mapping[str, Any] = {
     **{key: value for key, value in SHORT.items() if key != "max_length"},
     "epochs": 1,
     "generations": 2,
@@ -266,6 +266,13 @@ def test_a_reward_model_is_built_where_it_is_missing(shop: Workshop) -> None:
     first, second = made.notes
     assert first == f"reward model: rewards, trained on rows.jsonl ({made.data['sha256']})"
     assert second.startswith("mean reward: ")
+
+
+def test_a_build_cut_short_leaves_no_reward_model_behind(shop: Workshop) -> None:
+    reward = {**REINFORCED["reward"], "adapter": "cut_short"}
+    made = shop.build("grpo", "short", reward=reward, max_steps=1)
+    assert made.steps == 1
+    assert not (shop.root / "cut_short").exists()
 
 
 def test_what_is_no_reward_model_is_refused(shop: Workshop) -> None:
