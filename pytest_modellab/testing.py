@@ -17,7 +17,11 @@ CHAT_TEMPLATE = (
 
 
 def write_random_model(
-    folder: Path, *, seed: int = 0, merges: Sequence[tuple[str, str]] = ()
+    folder: Path,
+    *,
+    seed: int = 0,
+    merges: Sequence[tuple[str, str]] = (),
+    hidden_size: int = 32,
 ) -> Path:
     """Write a two-layer Llama with random weights and a byte tokenizer: loads in milliseconds.
 
@@ -27,6 +31,7 @@ def write_random_model(
         folder: destination, made where missing.
         seed: of the weights.
         merges: pairs of symbols that the tokenizer joins, for tokens of more than a byte.
+        hidden_size: width of a layer, in four heads; bitsandbytes wants multiples of 64.
 
     Returns:
         The folder, ready for ``source = …`` in ``[models.NAME]``.
@@ -53,8 +58,8 @@ def write_random_model(
         model = LlamaForCausalLM(
             LlamaConfig(
                 vocab_size=len(fast),
-                hidden_size=32,
-                intermediate_size=64,
+                hidden_size=hidden_size,
+                intermediate_size=2 * hidden_size,
                 num_hidden_layers=2,
                 num_attention_heads=4,
                 num_key_value_heads=2,

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ def load(
     inference_mode: bool = True,
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
+    cache: Callable[[Any], Any] | None = None,
     **options: Any,
 ) -> TransformersEngine:
     """Load model and tokenizer.
@@ -40,6 +41,7 @@ def load(
         inference_mode: False where the backend only allows ``torch.no_grad``.
         trust_remote_code: whether the model's own Python code may run.
         allow_pickle: whether pickled weights may be read.
+        cache: see :class:`TransformersEngine`.
         **options: passed to ``from_pretrained``, for example ``quantization_config``.
 
     Returns:
@@ -81,7 +83,7 @@ def load(
             raise ModelError(f"{folder}: cannot be put on {device!r}: {error}") from error
     if not tokenizer.chat_template:
         raise ModelError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
-    return TransformersEngine(model.eval(), tokenizer, inference_mode=inference_mode)
+    return TransformersEngine(model.eval(), tokenizer, inference_mode=inference_mode, cache=cache)
 
 
 @contextlib.contextmanager
@@ -100,13 +102,30 @@ def quiet() -> Iterator[None]:
 
 
 class TransformersEngine:
-    """Scores options and generates with a causal language model (see :func:`load`)."""
+    """Scores options and generates with a causal language model (see :func:`load`).
 
-    def __init__(self, model: Any, tokenizer: Any, *, inference_mode: bool = True) -> None:
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        inference_mode: False where the backend only allows ``torch.no_grad``.
+        cache: makes an empty key-value cache for a model's config, where it is not the usual one.
+            A prompt then shares nothing with others, and options are scored as a reply would be
+            written: after the prompt has gone through the cache.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        inference_mode: bool = True,
+        cache: Callable[[Any], Any] | None = None,
+    ) -> None:
         self.model = model
         self.device: str = model.device.type
         self.tokenizer = tokenizer
         self._inference_mode = inference_mode
+        self._own_cache = cache
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Put chat messages into the model's template, ready for its reply."""
@@ -165,7 +184,7 @@ class TransformersEngine:
             if not all(row):
                 empty = request.options[row.index([])]
                 raise ScoringError(f"the tokenizer makes no token of the option {empty!r}")
-        prefix = common_prefix(contexts)
+        prefix = 0 if self._own_cache else common_prefix(contexts)
         lengths = [
             len(context) - prefix + sum(len(tokens) - 1 for tokens in row)
             for context, row in zip(contexts, options, strict=True)
@@ -179,7 +198,10 @@ class TransformersEngine:
                 if cache is None and prefix:
                     cache = self._prefix_cache(contexts[batch[0]][:prefix])
                 rows = [(contexts[i][prefix:], options[i]) for i in batch]
-                logprobs = self._packed(rows, prefix, cache)
+                if self._own_cache:
+                    logprobs = [self._through_cache(*row) for row in rows]
+                else:
+                    logprobs = self._packed(rows, prefix, copy.deepcopy(cache))
                 seconds = time.perf_counter() - start
                 total = sum(lengths[i] for i in batch)
                 done(
@@ -214,7 +236,7 @@ class TransformersEngine:
             OutOfMemory: a batch did not fit.
         """
         contexts = [self._tokens(request.context) for request in requests]
-        prefix = common_prefix(contexts)
+        prefix = 0 if self._own_cache else common_prefix(contexts)
         lengths = [
             len(context) - prefix + request.max_tokens
             for context, request in zip(contexts, requests, strict=True)
@@ -268,15 +290,29 @@ class TransformersEngine:
         import torch
         from transformers import DynamicCache
 
-        cache = DynamicCache(config=self.model.config)
+        config = self.model.config
+        cache = self._own_cache(config) if self._own_cache else DynamicCache(config=config)
         ids = torch.tensor([tokens], device=self.model.device)
         self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return cache
 
+    def _through_cache(self, context: list[int], options: list[list[int]]) -> list[float]:
+        """Return the log-likelihood of every option; see the argument ``cache``.
+
+        The context's last token is computed with the options, so that even an option's first token
+        is predicted from what the cache kept.
+        """
+        past = len(context) - 1
+        cache = self._prefix_cache(context[:past]) if past else None
+        return self._packed([(context[past:], options)], past, cache)[0]
+
     def _packed(
         self, rows: Sequence[tuple[list[int], list[list[int]]]], prefix: int, cache: Any
     ) -> list[list[float]]:
-        """Return the log-likelihood of every option of every row; see :meth:`score_options`."""
+        """Return the log-likelihood of every option of every row; see :meth:`score_options`.
+
+        The cache holds the prefix, and is used up.
+        """
         import torch
 
         ids: list[int] = []
@@ -320,7 +356,7 @@ class TransformersEngine:
             input_ids=torch.tensor([ids], device=device),
             position_ids=torch.tensor([positions], device=device),
             attention_mask=mask[None, None],
-            past_key_values=copy.deepcopy(cache),
+            past_key_values=cache,
             use_cache=cache is not None,
             logits_to_keep=keep,
         ).logits[0]
@@ -359,6 +395,8 @@ class TransformersEngine:
         past = copy.deepcopy(cache)
         if past is not None:
             past.batch_repeat_interleave(len(rows))
+        elif self._own_cache:
+            past = self._own_cache(self.model.config)
         out = self.model.generate(
             input_ids=ids.to(self.model.device),
             attention_mask=seen.to(self.model.device),

@@ -17,12 +17,20 @@ from pytest_modellab.variants.prompt import Prompt
 
 EXTRAS = {
     "bitsandbytes": "quantized",
+    "compressed-tensors": "quantized",
+    "gguf": "transformers",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
     "optimum-quanto": "quantized",
     "peft": "adapters",
+    "tokenizers": "transformers",
+    "torch": "transformers",
     "torchao": "quantized",
+    "transformers": "transformers",
     "xllamacpp": "llamacpp",
 }
-"""Distribution → the extra that brings it; any other comes with ``transformers``."""
+"""Distribution → the extra that brings it; any other is installed by its own name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +91,21 @@ class Plan:
     engine: str = f"transformers-{engine.VERSION}"
     open: Callable[[Plan, Path, Path], Engine] | None = None
 
+    def merged(self) -> Plan:
+        """Return the plan with its changes merged into the weights, ready to be quantized."""
+        return dataclasses.replace(self, baked=(*self.baked, *self.steps), steps=())
+
     def with_step(self, step: Step) -> Plan:
-        """Return the plan with one more change to the model, after all others."""
+        """Return the plan with one more change to the model, after all others.
+
+        Raises:
+            ConfigError: another engine holds the model, out of reach.
+        """
+        if self.open is not None:
+            raise ConfigError(
+                f"base: {self.engine} runs it, which takes no {step.name}; name a base that "
+                "transformers runs"
+            )
         packages = dict.fromkeys((*self.packages, *step.packages))
         return dataclasses.replace(self, steps=(*self.steps, step), packages=tuple(packages))
 
@@ -218,10 +239,8 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError as error:
-        extra = EXTRAS.get(package, "transformers")
-        raise VariantLoadError(
-            f"{package} is not installed: pip install 'pytest-modellab[{extra}]'"
-        ) from error
+        wanted = f"'pytest-modellab[{EXTRAS[package]}]'" if package in EXTRAS else package
+        raise VariantLoadError(f"{package} is not installed: pip install {wanted}") from error
 
 
 def check_options(options: Mapping[str, Any], known: Mapping[str, type]) -> None:

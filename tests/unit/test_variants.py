@@ -12,9 +12,9 @@ import pytest
 
 from pytest_modellab import models, variants
 from pytest_modellab.errors import ConfigError, VariantLoadError
-from pytest_modellab.records import ModelSource, ScoringRequest, VariantSpec
+from pytest_modellab.records import ModelSource, VariantSpec
 from pytest_modellab.variants import plan as planning
-from pytest_modellab.variants import prompted, quantized
+from pytest_modellab.variants import prompted
 from pytest_modellab.variants.plan import Plan
 
 Spec = Callable[..., VariantSpec]
@@ -111,77 +111,6 @@ def test_missing_prompt_file(toml: Path, spec: Spec) -> None:
     )
 
 
-# --- quantized ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("method", "package"), [("bitsandbytes-nf4", "bitsandbytes"), ("torchao-int8", "torchao")]
-)
-def test_quantized(base: Plan, toml: Path, quantize: Spec, method: str, package: str) -> None:
-    made = make(quantize(method=method), base, toml)
-    assert made.quantization == {"method": method}
-    assert made.packages == (*base.packages, package)
-    assert made.steps == ()
-    assert (made.prompt, made.dtype, made.device) == (base.prompt, base.dtype, base.device)
-
-
-def test_rtn(base: Plan, toml: Path, quantize: Spec) -> None:
-    made = make(quantize(method="rtn"), base, toml)
-    assert made.quantization == {"method": "rtn", "bits": 4, "group_size": 64}
-    assert made.packages == base.packages
-    assert [step.name for step in made.steps] == ["rtn"]
-    made = make(quantize(method="rtn", bits=2, group_size=8), base, toml)
-    assert made.quantization == {"method": "rtn", "bits": 2, "group_size": 8}
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({}, "method: missing; Known: bitsandbytes-nf4, gguf, rtn, torchao-int8"),
-        (
-            {"method": "bitsandbytes-nf8"},
-            "method: unknown 'bitsandbytes-nf8'; did you mean 'bitsandbytes-nf4'? "
-            "Known: bitsandbytes-nf4, gguf, rtn, torchao-int8",
-        ),
-        ({"method": 4}, "method: 4 is int, expected str"),
-        (
-            {"method": "rtn", "bit": 3},
-            "bit: unknown key; did you mean 'bits'? Known: bits, group_size, method",
-        ),
-        ({"method": "rtn", "bits": 4.0}, "bits: 4.0 is float, expected int"),
-        ({"method": "rtn", "bits": 1}, "bits: 1 lies outside 2 to 8"),
-        ({"method": "rtn", "bits": 9}, "bits: 9 lies outside 2 to 8"),
-        ({"method": "rtn", "group_size": 0}, "group_size: 0 must be at least 1"),
-        (
-            {"method": "torchao-int8", "bits": 4},
-            "bits: the method 'torchao-int8' does not take it",
-        ),
-        (
-            {"method": "rtn", "prompt": "p.jinja"},
-            "prompt: unknown key; Known: bits, group_size, method",
-        ),
-    ],
-)
-def test_wrong_option_of_quantized(
-    base: Plan, toml: Path, quantize: Spec, options: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(ConfigError) as caught:
-        make(quantize(**options), base, toml)
-    assert str(caught.value) == f"{toml}: variants.q.{said}"
-
-
-def test_quantized_needs_a_plain_base(base: Plan, toml: Path, quantize: Spec) -> None:
-    with pytest.raises(ConfigError) as caught:
-        make(quantize(method="rtn"), None, toml)
-    assert str(caught.value) == (
-        f"{toml}: variants.q.base: missing; name the variant that is quantized"
-    )
-    once = make(quantize(method="rtn"), base, toml)
-    with pytest.raises(ConfigError) as caught:
-        make(quantize(method="rtn"), once, toml)
-    assert str(caught.value) == f"{toml}: variants.q.base: 'plain' is quantized already"
-
-
 # --- fingerprints ---------------------------------------------------------------------------------
 
 
@@ -263,53 +192,6 @@ def test_missing_library(
     with pytest.raises(VariantLoadError) as caught:
         planning.load(made, files, tmp_path)
     assert str(caught.value) == said
-
-
-# --- loaded ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("bits", [2, 4, 8])
-@pytest.mark.parametrize("group_size", [5, 8, 100])
-def test_rounding(bits: int, group_size: int) -> None:
-    torch = pytest.importorskip("torch")
-    weight = torch.randn(6, 20, generator=torch.Generator().manual_seed(1))
-    weight[0] = 3.0  # a group without any spread
-    rounded = quantized._rounded(weight, bits, group_size)
-    assert rounded.shape == weight.shape
-    assert torch.equal(rounded[0], weight[0])
-    for old, new in zip(
-        weight.split(group_size, dim=1), rounded.split(group_size, dim=1), strict=True
-    ):
-        step = (old.amax(1, keepdim=True) - old.amin(1, keepdim=True)) / (2**bits - 1)
-        assert bool(((new - old).abs() <= step / 2 + 1e-6).all()), "to the nearest step"
-        assert torch.allclose(new.amin(1), old.amin(1))
-        assert torch.allclose(new.amax(1), old.amax(1))
-        assert all(row.unique().numel() <= 2**bits for row in new)
-    again = quantized._rounded(rounded, bits, group_size)
-    assert torch.allclose(again, rounded, atol=1e-5), "rounding twice is rounding once"
-
-
-def test_rtn_rounds_all_linear_layers_but_the_head(
-    base: Plan, toml: Path, quantize: Spec, model_folder: Path, tmp_path: Path
-) -> None:
-    torch = pytest.importorskip("torch")
-    files = models.locate(ModelSource("tiny", str(model_folder)), tmp_path)
-    rtn = make(quantize(method="rtn", bits=2), base, toml)
-    plain, rounded = (planning.load(made, files, tmp_path) for made in (base, rtn))
-    old, new = (dict(engine.model.named_parameters()) for engine in (plain, rounded))  # type: ignore[attr-defined]
-    changed = {name for name in old if not torch.equal(old[name], new[name])}
-    linear = {name for name in old if "proj" in name}
-    assert len(linear) == 14, "seven in each of two layers"
-    assert changed == linear
-    assert plain.parameter_bytes() == rounded.parameter_bytes()
-    seen: list[Any] = []
-    for engine in (plain, rounded):
-        context = engine.render(base.prompt.messages("What?"))
-        engine.score_options(
-            [ScoringRequest(context, ("a", "b"))], budget=64, skip=set(), done=seen.append
-        )
-        engine.close()
-    assert seen[0][0].option_logprobs != seen[1][0].option_logprobs
 
 
 def test_options_of_prompted_are_all_documented() -> None:
