@@ -43,13 +43,19 @@ def export(
 
     Raises:
         ModelError: transformers cannot read the folder.
-        VariantLoadError: torch cannot export the model.
+        VariantLoadError: torch cannot export the model, or not all of its layers attend to all.
     """
     import torch
 
     loaded = transformers.load(
         folder, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
     )
+    kinds = {*(getattr(loaded.model.config, "layer_types", None) or ())} - {"full_attention"}
+    if kinds:
+        raise VariantLoadError(
+            f"{folder}: its layers have {', '.join(sorted(kinds))}, but the graph gives all layers "
+            "one mask; quantize it by another method"
+        )
     graph = _graph(loaded.model)
     tokens, past = 5, 3
     ids = torch.arange(past + tokens)[None]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -270,4 +272,17 @@ def test_a_model_that_torch_cannot_export(
         engines.export(model_folder, tmp_path / "x.onnx")
     assert str(caught.value) == (
         f"{model_folder}: torch cannot export it to ONNX: no such operator"
+    )
+
+
+def test_a_model_with_other_attention(needed: None, model_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "copy")
+    config = json.loads((folder / "config.json").read_text())
+    config["layer_types"] = ["sliding_attention", "full_attention"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(VariantLoadError) as caught:
+        engines.export(folder, tmp_path / "x.onnx")
+    assert str(caught.value) == (
+        f"{folder}: its layers have sliding_attention, but the graph gives all layers one mask; "
+        "quantize it by another method"
     )
