@@ -51,12 +51,12 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
             f"how {model.name!r} was quantized stands in its config.json"
         )
     made = own_weights(spec, base, model)
-    method = _method(model, root)
+    method = _method(spec, model, root)
     packages = dict.fromkeys((*made.packages, *PACKAGES[method]))
     return dataclasses.replace(made, quantization={"checkpoint": method}, packages=tuple(packages))
 
 
-def _method(model: ModelSource, root: Path) -> str:
+def _method(spec: VariantSpec, model: ModelSource, root: Path) -> str:
     """Read how a checkpoint was quantized."""
     folder = root / Path(model.source).expanduser()
     try:
@@ -66,7 +66,8 @@ def _method(model: ModelSource, root: Path) -> str:
     except ValueError as error:
         raise ConfigError(f"model: {folder / 'config.json'}: not JSON: {error}") from error
     except (ModelError, OSError) as error:
-        raise ConfigError(f"model: {error}") from error
+        build = f"; build it: modellab build {spec.name}" if spec.recipe is not None else ""
+        raise ConfigError(f"model: {error}{build}") from error
     settings = config.get("quantization_config") if isinstance(config, dict) else None
     if not isinstance(settings, dict):
         raise ConfigError(

@@ -259,9 +259,21 @@ def written(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def take(root: Path, base: Plan | None = BASE, source: str = "./tiny", **options: Any) -> Plan:
+def take(
+    root: Path,
+    base: Plan | None = BASE,
+    source: str = "./tiny",
+    recipe: dict[str, Any] | None = None,
+    **options: Any,
+) -> Plan:
     spec = VariantSpec(
-        "q", "quantized", "quantization", base="plain", model="ready", options=options
+        "q",
+        "quantized",
+        "quantization",
+        base="plain",
+        model="ready",
+        options=options,
+        recipe=recipe,
     )
     return quantized.plan(spec, base, ModelSource("ready", source), root)
 
@@ -302,6 +314,7 @@ def test_wrong_checkpoint(written: Callable[..., Path], tmp_path: Path) -> None:
         "model: model 'ready' (source = './none'): no such file or folder: "
         f"{tmp_path.resolve() / 'none'}"
     )
+    assert said(tmp_path, source="./none", recipe={}).endswith("/none; build it: modellab build q")
     assert said(written(quantization_config={"quant_method": "fp8"}), base=None) == (
         "base: missing; name the variant that it is compared with"
     )
@@ -329,6 +342,21 @@ def test_missing_library_of_a_checkpoint(
     with pytest.raises(VariantLoadError) as caught:
         planning.fingerprint(take(root), files)
     assert str(caught.value) == f"{package} is not installed: pip install {wanted}"
+
+
+@pytest.mark.parametrize("method", ["bitsandbytes-nf4", "torchao-int8-weight-only"])
+def test_a_saved_model_says_what_it_said(method: str, wide_folder: Path, tmp_path: Path) -> None:
+    package = method.split("-", maxsplit=1)[0]
+    pytest.importorskip(package)
+    first = load(quantize(method=method), wide_folder, tmp_path)
+    folder = tmp_path / "ready"
+    first.model.save_pretrained(folder)  # type: ignore[attr-defined]
+    first.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
+    made = take(tmp_path, source="ready")
+    assert made.quantization == {"checkpoint": package}
+    again = load(made, folder, tmp_path)
+    assert answers(again) == answers(first)
+    assert again.parameter_bytes() == first.parameter_bytes()
 
 
 def test_compressed_tensors(model_folder: Path, tmp_path: Path) -> None:
