@@ -57,4 +57,27 @@ def pytest_modellab_scorers() -> Iterable[Scorer]:  # type: ignore[empty-body]
 
 
 def pytest_modellab_recipes() -> Iterable[Recipe]:  # type: ignore[empty-body]
-    """Return recipes, to be named by ``method = "…"`` in ``[variants.NAME.recipe]``."""
+    """Return recipes, to be named by ``method = "…"`` in ``[variants.NAME.recipe]``.
+
+    Example:
+        from pytest_modellab.extend import Outcome, Recipe, Setting
+
+        def train(order):
+            order.model.get_input_embeddings().weight.data.mul_(order.settings["scale"])
+            order.model.save_pretrained(order.output)
+            order.tokenizer.save_pretrained(order.output)
+            return Outcome(order.data, steps=1, seconds=0.0)
+
+        def pytest_modellab_recipes():
+            return [
+                Recipe(
+                    name="rescale",
+                    packages=("torch",),
+                    settings={"seed": Setting(int, 0), "scale": Setting(float, 1.0)},
+                    keys=("input",),
+                    steps=lambda settings, rows: 1,
+                    train=train,
+                    artefact="model",
+                )
+            ]
+    """

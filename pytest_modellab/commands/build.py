@@ -69,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
     lab = Lab(config, Settings(cache=store.default_folder()), extensions=discover(config))
     if options.output is not None and len(variants) > 1:
         raise ConfigError(f"--output: one folder for {len(variants)} variants; build one at a time")
-    jobs = [build.check(config, lab.spec(name), options.output) for name in variants]
+    recipes = lab.extensions.recipes
+    jobs = [build.check(config, lab.spec(name), options.output, recipes) for name in variants]
     for job in jobs:
         print(_intention(job, options.max_steps))
         if options.dry_run:

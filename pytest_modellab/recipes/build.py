@@ -20,7 +20,9 @@ from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.provenance import Provenance
 from pytest_modellab.recipes.recipe import Order, Progress, Recipe, no_progress, resolve
 from pytest_modellab.records import VariantSpec, digest
+from pytest_modellab.variants import layers
 from pytest_modellab.variants import plan as planning
+from pytest_modellab.variants.adapter import changes
 from pytest_modellab.variants.plan import Plan
 
 EXTRAS = {"torchao": "quantized"}
@@ -292,11 +294,13 @@ def _peak(device: str) -> int:
 
 
 def _origin(spec: VariantSpec, base: Plan, files: ModelFiles) -> dict[str, Any]:
+    cut = [layers.step(spec.options["layers"])] if "layers" in spec.options else []
     return {
         "variant": spec.base,
         "weights": files.weights,
         "fingerprint": planning.fingerprint(base, files).key,
         "quantization": dict(base.quantization),
+        "steps": changes((*base.baked, *base.steps, *cut)),
     }
 
 

@@ -55,6 +55,8 @@ def train(order: Order) -> Outcome:
             args=GKDConfig(
                 **training.arguments(
                     order,
+                    # its batches are padded on the left, and attention in bfloat16 made NaN of that
+                    bf16=False,
                     max_length=settings["max_length"],
                     beta=settings["beta"],
                     lmbda=settings["on_policy"],

@@ -9,7 +9,15 @@ import copy
 from types import MappingProxyType
 
 from pytest_modellab.recipes import data, training
-from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, Setting, positive, share
+from pytest_modellab.recipes.recipe import (
+    Order,
+    Outcome,
+    Recipe,
+    Setting,
+    at_least,
+    positive,
+    share,
+)
 
 SETTINGS = MappingProxyType(
     {
@@ -18,10 +26,13 @@ SETTINGS = MappingProxyType(
         "beta": positive(float, 0.1),
         "loss": Setting(str, "sigmoid", choices=("hinge", "ipo", "robust", "sigmoid")),
         "label_smoothing": share(0.0),
+        "sft_weight": at_least(float, 0, 0.0),
     }
 )
 """``beta`` is how much leaving the reference costs; ``loss`` is one of TRL's, and
-``label_smoothing`` the share of wrong labels that ``robust`` assumes."""
+``label_smoothing`` the share of wrong labels that ``robust`` assumes. ``sft_weight`` is the weight
+of the likelihood of the chosen reply beside it (Pang et al. 2024, Iterative Reasoning Preference
+Optimization): a preference alone may be learned by making the rejected reply unlikely."""
 
 
 def train(order: Order) -> Outcome:
@@ -30,6 +41,8 @@ def train(order: Order) -> Outcome:
 
     assert order.data is not None  # read before the order is made
     settings, model = order.settings, training.prepared(order)
+    losses = {settings["loss"]: 1.0, "sft": settings["sft_weight"]}
+    losses = {name: weight for name, weight in losses.items() if weight}
     trainer = DPOTrainer(
         model=model,
         ref_model=None if settings["lora"] else copy.deepcopy(model),
@@ -38,7 +51,8 @@ def train(order: Order) -> Outcome:
                 order,
                 max_length=settings["max_length"],
                 beta=settings["beta"],
-                loss_type=[settings["loss"]],
+                loss_type=list(losses),
+                loss_weights=list(losses.values()),
                 label_smoothing=settings["label_smoothing"],
             )
         ),

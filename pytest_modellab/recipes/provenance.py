@@ -29,7 +29,7 @@ class Provenance:
         settings: all of them, defaults included.
         seed: the seed.
         data: ``{"name", "sha256", "rows"}``.
-        base: ``{"variant", "weights", "fingerprint", "quantization"}``.
+        base: ``{"variant", "weights", "fingerprint", "quantization", "steps"}``.
         versions: of the libraries that took part, and of Python.
         device: ``cpu``, or the GPU's name.
         steps: optimizer steps.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,14 @@ add up."""
 PROBE_TOKENS = 32
 
 
-def step(folder: Path, spec: VariantSpec, *, merge: bool) -> Step:
+def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge: bool) -> Step:
     """Make the step that puts an adapter on the model.
 
     Args:
         folder: what ``save_pretrained`` of PEFT wrote.
         spec: the variant, for messages.
+        before: the changes to the model that come before, to compare with those that the adapter
+            was trained on.
         merge: add the adapter to the weights, instead of computing it beside them.
 
     Returns:
@@ -62,27 +66,42 @@ def step(folder: Path, spec: VariantSpec, *, merge: bool) -> Step:
         apply=functools.partial(_merge if merge else _attach, folder),
         bake=functools.partial(_merge, folder),
         packages=("peft",),
-        check=functools.partial(_check_base, folder),
+        check=functools.partial(_check_base, folder, changes(before)),
     )
 
 
-def trained_on(folder: Path) -> str | None:
-    """Return the hash of the weights that an adapter was built on, or None where none is noted."""
+def changes(steps: Sequence[Step]) -> list[Any]:
+    """Return what identifies the model that an adapter is put on, beside the weights' hash."""
+    return [  # merged or apart, an adapter makes the same model
+        [step.name, {key: value for key, value in step.settings.items() if key != "merged"}]
+        for step in steps
+    ]
+
+
+def _check_base(folder: Path, expected: list[Any], files: models.ModelFiles) -> None:
+    """Refuse an adapter whose provenance names another base; one without is checked by shapes."""
     try:
         base = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))["base"]
-        return str(base["weights"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _check_base(folder: Path, files: models.ModelFiles) -> None:
-    weights = trained_on(folder)
-    if weights is not None and weights != files.weights:
+        weights, found = str(base["weights"]), base.get("steps", [])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    mend = "declare the base that it was trained on, or build it again"
+    if weights != files.weights:
         raise VariantLoadError(
             f"the adapter {folder} was trained on a base with weights {weights[:16]}…, but this "
-            f"variant's base is {files.source.source!r} with weights {files.weights[:16]}…; "
-            "declare the base that it was trained on, or build it again"
+            f"variant's base is {files.source.source!r} with weights {files.weights[:16]}…; {mend}"
         )
+    if found != expected:
+        raise VariantLoadError(
+            f"the adapter {folder} was trained on {_named(found)}, but this variant's base is "
+            f"{_named(expected)}; {mend}"
+        )
+
+
+def _named(steps: list[Any]) -> str:
+    if not steps:
+        return "the plain model"
+    return "the model with " + ", ".join(f"{name} {settings}" for name, settings in steps)
 
 
 def _check_shapes(folder: Path, model: Any) -> None:
@@ -165,5 +184,8 @@ def adapted(plan: Plan, spec: VariantSpec, root: Path) -> Plan:
     """
     if "adapter" not in spec.options:
         raise ConfigError("adapter: missing; name the folder of a PEFT adapter")
+    # PEFT would put a second adapter beside the first one, which the first is not trained for
+    below = tuple(dataclasses.replace(one, apply=one.bake or one.apply) for one in plan.steps)
     merge = bool(spec.options.get("merge", False))
-    return plan.with_step(step(root / spec.options["adapter"], spec, merge=merge))
+    own = step(root / spec.options["adapter"], spec, (*plan.baked, *below), merge=merge)
+    return dataclasses.replace(plan, steps=below).with_step(own)

@@ -1,0 +1,24 @@
+"""May a smaller student ship? `pytest suites -m distilled`."""
+
+import pytest
+
+from pytest_modellab import Candidate, Gate
+
+COST = 0.20  # what half the layers may cost of the mean over all samples
+
+pytestmark = [pytest.mark.task_set("assistant_core_v2"), pytest.mark.variants(kind="distilled")]
+
+
+def test_capability(candidate: Candidate, capability: str, gate: Gate) -> None:
+    """No capability fell since the last accepted run."""
+    gate.no_regression(candidate, capability=capability)
+
+
+def test_drift(candidate: Candidate, gate: Gate) -> None:
+    """Nor have the drops that were accepted added up."""
+    gate.no_drift(candidate)
+
+
+def test_overall_cost(candidate: Candidate, gate: Gate) -> None:
+    """Nor does the student lag behind its teacher by more than the budget."""
+    gate.no_regression(candidate, against="base", margin=COST)
