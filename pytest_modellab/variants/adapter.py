@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ PARITY = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 2e-1}
 add up."""
 
 PROBE_TOKENS = 32
+
+SIDES = {"A.weight": (1, "in_features"), "B.weight": (0, "out_features")}
+"""Matrix of a LoRA → the axis that is as wide as the module, and how the module calls it."""
 
 
 def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge: bool) -> Step:
@@ -119,7 +123,9 @@ def _check_shapes(folder: Path, model: Any) -> None:
                     f"the adapter {folder} changes {name!r}, which this base does not have: it "
                     "was trained on another model"
                 )
-            axis, features = (1, "in_features") if side[0] == "A" else (0, "out_features")
+            if side not in SIDES:  # ranks, magnitudes and embeddings: PEFT checks them
+                continue
+            axis, features = SIDES[side]
             width = tensors.get_slice(key).get_shape()[axis]
             expected = getattr(modules[name], features, None)
             if expected is not None and width != expected:
@@ -138,7 +144,7 @@ def _merge(folder: Path, model: Any) -> Any:
     """Add the adapter to the weights, and check that the model still says the same.
 
     Raises:
-        VariantLoadError: logits differ by more than :data:`PARITY` allows.
+        VariantLoadError: PEFT cannot merge it, or logits differ by more than :data:`PARITY` allows.
     """
     import torch
 
@@ -146,7 +152,12 @@ def _merge(folder: Path, model: Any) -> Any:
     ids = torch.arange(PROBE_TOKENS, device=model.device).remainder(model.config.vocab_size)[None]
     with torch.no_grad():
         apart = adapted(input_ids=ids).logits.float()
-        merged = adapted.merge_and_unload()
+        try:
+            merged = adapted.merge_and_unload()
+        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+            raise VariantLoadError(
+                f"the adapter {folder} cannot be merged: {error}; run it unmerged (merge = false)"
+            ) from error
         together = merged(input_ids=ids).logits.float()
     difference = float((apart - together).abs().max() / apart.abs().max())
     allowed = PARITY.get(str(merged.dtype).removeprefix("torch."), PARITY["float32"])
@@ -160,12 +171,32 @@ def _merge(folder: Path, model: Any) -> Any:
 
 def _load(folder: Path, model: Any) -> Any:
     from peft import PeftModel
+    from safetensors import SafetensorError
 
-    _check_shapes(folder, model)
     try:
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=False)
-    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        _check_shapes(folder, model)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Found missing adapter keys")
+            # PEFT asks transformers for a name that is on its way out
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+            found = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    except (
+        KeyError,
+        OSError,
+        RuntimeError,
+        SafetensorError,
+        TypeError,
+        UserWarning,
+        ValueError,
+    ) as error:
         raise VariantLoadError(f"the adapter {folder} cannot be loaded: {error}") from error
+    if found.active_peft_config.is_prompt_learning:  # it stays behind when the model is taken out
+        method = found.active_peft_config.peft_type.value
+        raise VariantLoadError(
+            f"the adapter {folder} is of PEFT's method {method}, which adds tokens to the prompt; "
+            "only adapters that change the model's layers are run"
+        )
+    return found
 
 
 def adapted(plan: Plan, spec: VariantSpec, root: Path) -> Plan:

@@ -40,5 +40,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         raise ConfigError(f"base: {spec.base!r} is quantized; quantize the student instead")
     if "layers" not in spec.options:
         raise ConfigError("layers: missing; name the base's layers to keep, or a 'model'")
+    if "merge" in spec.options and "adapter" not in spec.options:
+        raise ConfigError("merge: needs 'adapter', the folder of a PEFT adapter")
     student = base.with_step(layers.step(spec.options["layers"]))
     return adapted(student, spec, root) if "adapter" in spec.options else student

@@ -9,6 +9,9 @@ from typing import Any
 from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.variants.plan import Step
 
+PER_LAYER = ("layer_types", "no_rope_layers")
+"""Settings of a model that hold a value for each layer."""
+
 
 def step(layers: Sequence[Any]) -> Step:
     """Make the step that keeps the given decoder layers.
@@ -45,11 +48,15 @@ def keep_layers(model: Any, layers: Sequence[int]) -> Any:
         The model, ``len(layers)`` layers deep.
 
     Raises:
-        VariantLoadError: it has no such layer.
+        VariantLoadError: it has no such layer, or none that can be told apart.
     """
     from torch.nn import ModuleList
 
     decoder, config = model.get_decoder(), model.config
+    if not hasattr(decoder, "layers"):
+        raise VariantLoadError(
+            f"layers: {type(decoder).__name__} holds no list named 'layers'; use another base"
+        )
     depth = len(decoder.layers)
     if layers[-1] >= depth:
         raise VariantLoadError(
@@ -57,8 +64,11 @@ def keep_layers(model: Any, layers: Sequence[int]) -> Any:
         )
     decoder.layers = ModuleList(decoder.layers[number] for number in layers)
     for number, layer in enumerate(decoder.layers):
-        layer.self_attn.layer_idx = number  # its place in the key-value cache
+        for module in layer.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = number  # its place in the key-value cache
     config.num_hidden_layers = len(layers)
-    if getattr(config, "layer_types", None):
-        config.layer_types = [config.layer_types[number] for number in layers]
+    for name in PER_LAYER:
+        if values := getattr(config, name, None):
+            setattr(config, name, [values[number] for number in layers])
     return model
