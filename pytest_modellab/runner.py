@@ -143,11 +143,12 @@ def _averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
     samples = []
     for asked in zip(*(record.samples for record in records), strict=True):
         scores = [result.score for result in asked if result.score is not None]
+        shown = next((result for result in asked if result.score is None), asked[0])
         most = max(Counter(result.score for result in asked).values())
         seconds = [result.seconds for result in asked if result.seconds is not None]
         samples.append(
             dataclasses.replace(
-                asked[0],
+                shown,
                 score=math.fsum(scores) / len(scores) if len(scores) == len(asked) else None,
                 stability=most / len(asked),
                 tokens_in=round(statistics.fmean(result.tokens_in for result in asked)),

@@ -151,7 +151,7 @@ def _mean(answers: Sequence[Output]) -> tuple[float, ...]:
 def _log_mean(values: Sequence[float]) -> float:
     top = max(values)
     if not math.isfinite(top):
-        return math.nan
+        return sum(values)  # infinite or NaN, as the runner will say
     return top + math.log(math.fsum(math.exp(value - top) for value in values) / len(values))
 
 

@@ -62,10 +62,15 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         raise ConfigError("prompt: missing; name a Jinja file with {% block user %}")
     shots = root / options["shots"] if "shots" in options else None
     text = prompt.read(root / options["prompt"], shots, options.get("n_shots"))
+    paraphrases = [_paraphrase(text, root, name) for name in options.get("paraphrases", ())]
+    for number, other in enumerate(paraphrases):
+        if other in (text, *paraphrases[:number]):
+            name = options["paraphrases"][number]
+            raise ConfigError(f"paraphrases: {name!r} says what another prompt says already")
     return dataclasses.replace(
         base if base is not None else Plan(model=model, prompt=text),
         prompt=text,
-        paraphrases=tuple(_paraphrase(text, root, name) for name in options.get("paraphrases", ())),
+        paraphrases=tuple(paraphrases),
         thinking=_thinking(options),
         dtype=dtype,
         device=options.get("device", base.device if base is not None else "cpu"),

@@ -91,6 +91,58 @@ def test_whole_file(file: Path) -> None:
     assert found.model_of(nf4) is found.models["smollm2"]
 
 
+def test_slow_recipe_and_own_model(file: Path) -> None:
+    text = """
+[models.m]
+source = "x"
+[models.student]
+source = "./student"
+
+[variants.plain]
+kind = "prompted"
+model = "m"
+prompt = "p.jinja"
+
+[variants.tuned]
+kind = "lora"
+base = "plain"
+slow = true
+adapter = "adapters/tuned"
+recipe = { method = "sft", data = "data.jsonl", rank = 4 }
+"""
+    found = load(file, text)
+    plain, tuned = found.variants["plain"], found.variants["tuned"]
+    assert (plain.slow, plain.recipe) == (False, None)
+    assert tuned.slow
+    assert tuned.recipe == {"method": "sft", "data": "data.jsonl", "rank": 4}
+    assert dict(tuned.options) == {"adapter": "adapters/tuned"}, "neither is an option of the kind"
+    assert found.model_of(tuned) is found.models["m"]
+    table = '[variants.tuned.recipe]\nmethod = "sft"\n'
+    head, _ = text.split("recipe = ")
+    assert load(file, head + table).variants["tuned"].recipe == {"method": "sft"}
+    assert load(file, head + "[variants.tuned.recipe]").variants["tuned"].recipe == {}
+
+
+@pytest.mark.parametrize("kind", variants.KINDS)
+def test_own_model_beside_a_base(file: Path, kind: str) -> None:
+    text = (
+        '[models.m]\nsource = "x"\n[models.own]\nsource = "y"\n'
+        '[variants.plain]\nkind = "prompted"\nmodel = "m"\n'
+        f'[variants.a]\nkind = "{kind}"\nbase = "plain"\nmodel = "own"\n'
+        '[variants.b]\nkind = "prompted"\nbase = "a"\n'
+    )
+    if kind in ("prompted", "lora", "qlora"):
+        assert message(file, text) == "variants.a: needs either 'model' or 'base', and not both"
+        return
+    found = load(file, text)
+    assert list(found.variants) == ["plain", "a", "b"]
+    for name in ("a", "b"):
+        assert found.model_of(found.variants[name]) is found.models["own"]
+    assert message(file, text.replace('"own"\n[variants.b', '"won"\n[variants.b')) == (
+        "variants.a.model: unknown model 'won'; did you mean 'own'? Known: m, own"
+    )
+
+
 def test_empty_file_declares_nothing(file: Path) -> None:
     found = load(file, "")
     assert found.baselines == file.parent / "baselines"
@@ -151,6 +203,14 @@ def test_not_utf8(file: Path) -> None:
         (
             '[task_sets.a]\npath = "x"\nfloor = "0.3"',
             "task_sets.a.floor: '0.3' is str, expected int or float",
+        ),
+        (
+            '[variants.a]\nkind = "lora"\nbase = "b"\nslow = 1',
+            "variants.a.slow: 1 is int, expected bool",
+        ),
+        (
+            '[variants.a]\nkind = "lora"\nbase = "b"\nrecipe = "sft"',
+            "variants.a.recipe: 'sft' is str, expected dict",
         ),
         ('[task_sets.a]\npath = "x\\u0000"', "task_sets.a.path: 'x\\x00' holds a NUL character"),
         ('baselines = "\\u0000"', "baselines: '\\x00' holds a NUL character"),
