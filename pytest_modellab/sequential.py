@@ -97,5 +97,17 @@ def join(stages: Stages, records: Sequence[RunRecord]) -> RunRecord:
             "seconds": round(seconds, 3),
             "tokens": tokens,
             "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
+            **_prompts(records),
         },
     )
+
+
+def _prompts(records: Sequence[RunRecord]) -> dict[str, float]:
+    """Weigh what several prompts showed in each stage by its samples."""
+    names = [name for name in ("prompt_stability", "prompt_spread") if name in records[0].probes]
+    sizes = [len(record.samples) for record in records]
+    return {
+        name: math.fsum(r.probes[name] * n for r, n in zip(records, sizes, strict=True))
+        / sum(sizes)
+        for name in names
+    }

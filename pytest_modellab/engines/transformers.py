@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines.batching import common_prefix, plan
 from pytest_modellab.errors import ModelError, OutOfMemory, ScoringError
-from pytest_modellab.records import Done, GenerationRequest, Output, ScoringRequest
+from pytest_modellab.records import Done, GenerationRequest, Output, ScoringRequest, digest
 
 if TYPE_CHECKING:
     import torch
@@ -452,7 +452,8 @@ class _GumbelNoise:
         scores = scores.float()
         for row, request in enumerate(self._requests):
             if request.temperature > 0:
-                random = torch.Generator().manual_seed(request.seed * 2**20 + step)
+                seed = int(digest([request.seed, step])[:8], 16)  # torch keeps 32 bits of it
+                random = torch.Generator().manual_seed(seed)
                 exponential = torch.empty(scores.shape[1]).exponential_(generator=random)
                 noise = -exponential.log().to(scores.device)
                 scores[row] = scores[row] / request.temperature + noise

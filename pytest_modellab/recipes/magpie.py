@@ -48,7 +48,8 @@ def write(order: Order) -> tuple[Data, tuple[str, ...]]:
     }
     from filelock import FileLock
 
-    key = digest([dict(order.origin), wanted, order.device])[:16]
+    base = [order.origin[key] for key in ("weights", "fingerprint")]  # who writes, for whomever
+    key = digest([base, wanted, order.device])[:16]
     path = order.work.parent / f"generated-{key}.jsonl"
     with FileLock(f"{path}.lock"):  # another build may be writing the same
         if not path.is_file():

@@ -99,6 +99,10 @@ def measurements(run: RunSummary) -> list[str]:
     if size is not None:
         gigabytes = size / 1e9
         parts.append(f"memory={gigabytes:.{2 if gigabytes >= 0.1 else 3}f}GB")
+    if "prompt_stability" in run.probes:
+        parts.append(
+            "stability={prompt_stability:.2f} spread={prompt_spread:.2f}".format(**run.probes)
+        )
     if run.churn is not None:
         parts.append(f"churn={run.churn:.1%}{' (abnormal)' if run.abnormal_churn else ''}")
     return parts

@@ -112,6 +112,10 @@ def test_task_sets_are_named_where_there_are_several(
     [
         ({}, []),
         ({"parameter_bytes": 2.69e8}, ["memory=0.27GB"]),
+        (
+            {"prompts": 3.0, "prompt_stability": 0.912, "prompt_spread": 0.034},
+            ["stability=0.91 spread=0.03"],
+        ),
         ({"parameter_bytes": 4.5e7, "seconds": 0.726}, ["1.0 ms/sample", "memory=0.045GB"]),
     ],
 )
