@@ -1,14 +1,31 @@
-"""What a plugin or conftest file needs to add a kind, a scorer or a recipe."""
+"""What a plugin or conftest file needs to add a kind, a scorer or a recipe (docs/extending.md)."""
 
 from __future__ import annotations
 
-from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, Setting
-from pytest_modellab.records import GenerationRequest, Output, Sample, Scorer, ScoringRequest
+from pytest_modellab.errors import ConfigError, VariantLoadError, near_misses
+from pytest_modellab.recipes.data import Data
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, Setting, at_least, positive
+from pytest_modellab.records import (
+    Done,
+    Engine,
+    GenerationRequest,
+    ModelSource,
+    Output,
+    Sample,
+    Scorer,
+    ScoringRequest,
+    VariantSpec,
+)
 from pytest_modellab.variants.plan import Kind, Plan, Step, check_options
 
 __all__ = [
+    "ConfigError",
+    "Data",
+    "Done",
+    "Engine",
     "GenerationRequest",
     "Kind",
+    "ModelSource",
     "Order",
     "Outcome",
     "Output",
@@ -19,5 +36,10 @@ __all__ = [
     "ScoringRequest",
     "Setting",
     "Step",
+    "VariantLoadError",
+    "VariantSpec",
+    "at_least",
     "check_options",
+    "near_misses",
+    "positive",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -37,6 +39,10 @@ class Extensions:
 
 BUILT_IN = Extensions(variants.KINDS, scorers.SCORERS, recipes.RECIPES)
 
+HOOKS = ("pytest_modellab_kinds", "pytest_modellab_scorers", "pytest_modellab_recipes")
+
+_MARKER = re.compile(r"[A-Za-z]\w*")
+
 
 def collect(hook: Any) -> Extensions:
     """Ask the plugins and conftest files what they add.
@@ -49,7 +55,8 @@ def collect(hook: Any) -> Extensions:
         the same name, and a conftest's one a plugin's.
 
     Raises:
-        ConfigError: a hook returned something else than it should.
+        ConfigError: a hook returned something else than it should; the message names where the
+            hook is written.
     """
     return Extensions(
         kinds=_merged(BUILT_IN.kinds, hook.pytest_modellab_kinds, Kind),
@@ -58,13 +65,61 @@ def collect(hook: Any) -> Extensions:
     )
 
 
+def sources(hook: Any) -> tuple[str, ...]:
+    """Return where the hooks are written: names of plugins, paths of conftest files.
+
+    Args:
+        hook: ``config.hook`` of pytest.
+    """
+    found = [impl.plugin_name for name in HOOKS for impl in getattr(hook, name).get_hookimpls()]
+    return tuple(dict.fromkeys(found))
+
+
+def misplaced(asked: tuple[str, ...], now: tuple[str, ...], root: Path) -> str | None:
+    """Say which conftest.py adds something that not every test and command would know, or None.
+
+    Args:
+        asked: the :func:`sources` when the hooks were called.
+        now: the :func:`sources` when all tests are collected.
+        root: the folder of ``modellab.toml``.
+    """
+    for source in now:
+        path = Path(source)
+        if path.name == "conftest.py" and path.parent not in (root, *root.parents):
+            return (
+                f"{path}: adds to pytest-modellab where not every test and no command would know "
+                f"it; move the hook to {root / 'conftest.py'}, or into a plugin"
+            )
+        if source not in asked:
+            return (
+                f"{path}: is read after a test that asks for variants; name its folder first: "
+                f"pytest {path.parent} …"
+            )
+    return None
+
+
 def _merged(built_in: Mapping[str, T], hook: Any, type_: Any) -> Mapping[str, T]:
     found = dict(built_in)
+    where = " or ".join(impl.plugin_name for impl in hook.get_hookimpls())
     for several in reversed(hook()):  # pluggy asks the last registered first
+        expected = f"expected a list of {type_.__name__} objects"
+        if not isinstance(several, Iterable):
+            raise ConfigError(f"{where}: {hook.name} returned {several!r}; {expected}")
         for one in several:
-            if not isinstance(one, type_):
-                raise ConfigError(
-                    f"{hook.name} returned {one!r}; expected a list of {type_.__name__} objects"
-                )
+            if isinstance(one, type) or not isinstance(one, type_):  # a class has a scorer's names
+                raise ConfigError(f"{where}: {hook.name} returned {one!r} in a list; {expected}")
+            if problem := _problem(one):
+                raise ConfigError(f"{where}: {hook.name}: {type_.__name__} {one.name!r}: {problem}")
             found[one.name] = one
     return MappingProxyType(found)
+
+
+def _problem(one: Any) -> str | None:
+    """Say what would fail later, far from its cause, or None."""
+    if not isinstance(one.name, str) or not one.name:
+        return "name: expected a text"
+    if isinstance(one, Kind) and not _MARKER.fullmatch(str(one.marker)):
+        return f"marker: {one.marker!r} is no name for -m: letters, digits and '_' only"
+    if isinstance(one, Recipe) and "seed" not in one.settings:
+        return "settings: 'seed' is missing; provenance.json tells it"
+    return None

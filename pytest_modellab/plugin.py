@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CONFIG: pytest.StashKey[LabConfig | None] = pytest.StashKey()
 EXTENSIONS: pytest.StashKey[Extensions] = pytest.StashKey()
+SOURCES: pytest.StashKey[tuple[str, ...]] = pytest.StashKey()
 LAB: pytest.StashKey[Lab] = pytest.StashKey()
 WEIGHTS: pytest.StashKey[Mapping[str, float]] = pytest.StashKey()
 CANDIDATES: pytest.StashKey[frozenset[tuple[str, str]]] = pytest.StashKey()
@@ -223,6 +224,7 @@ def _extensions(config: pytest.Config) -> Extensions:
         for marker in sorted({kind.marker for kind in found.kinds.values()} - known):
             config.addinivalue_line("markers", f"{marker}: tests of variants of an added kind")
         config.stash[EXTENSIONS] = found
+        config.stash[SOURCES] = extensions.sources(config.hook)
     return config.stash[EXTENSIONS]
 
 
@@ -360,6 +362,7 @@ def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Find the assertions that share alpha, after deselection, in every process alike."""
+    _check_sources(session.config)
     weights, candidates = {}, set()
     for item in session.items:
         if isinstance(item, pytest.Function) and "gate" in item.fixturenames:
@@ -368,6 +371,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             weights[_assertion(item)] = _weight(item)
     session.config.stash[WEIGHTS] = weights
     session.config.stash[CANDIDATES] = frozenset(candidates)
+
+
+def _check_sources(config: pytest.Config) -> None:
+    """Refuse a conftest.py whose additions came too late, or that the commands would not read."""
+    found = config.stash[CONFIG]
+    if found is None or SOURCES not in config.stash:
+        return
+    from pytest_modellab import extensions
+
+    now = extensions.sources(config.hook)
+    if problem := extensions.misplaced(config.stash[SOURCES], now, found.root):
+        raise pytest.UsageError(problem)
 
 
 def _params(item: pytest.Item) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -53,7 +54,8 @@ def discover(config: LabConfig | None) -> Extensions:
     """Find the kinds, scorers and recipes that plugins and the configuration's conftest.py add.
 
     pytest itself looks for them, so that a command knows what a test run knows: it is started on
-    the configuration's folder and stopped before it collects anything.
+    the configuration's folder, with the project's ini file but without extra options (addopts),
+    and stopped before it configures a session, collects or prints anything.
 
     Args:
         config: as read, or None for the built-in ones.
@@ -78,14 +80,26 @@ def discover(config: LabConfig | None) -> Extensions:
             found.append(extensions.collect(config.hook))
             return EXIT_OK
 
-    arguments = [str(config.root), "--rootdir", str(config.root), "-p", "no:cacheprovider"]
-    code = pytest.main([*arguments, "--capture=no", "-c", os.devnull], plugins=[Ask()])
+    options = "-p modellab -p no:warnings -o addopts= --assert=plain --capture=no".split()
+    with _unset("PYTEST_ADDOPTS"), contextlib.redirect_stdout(sys.stderr):  # what conftest prints
+        code = pytest.main([str(config.root), *options], plugins=[Ask()])
     if not found:
         raise ConfigError(
-            f"{config.root}: pytest cannot read what its conftest.py adds (exit code {int(code)}); "
-            "see above"
+            f"{config.root}: pytest cannot be asked what plugins and conftest.py add (exit code "
+            f"{int(code)}); what keeps it stands above"
         )
     return found[0]
+
+
+@contextlib.contextmanager
+def _unset(name: str) -> Iterator[None]:
+    """Take a variable out of the environment for a while."""
+    value = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[name] = value
 
 
 def chosen(what: str, names: Iterable[str], declared: Collection[str]) -> tuple[str, ...]:

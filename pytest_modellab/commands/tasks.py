@@ -6,7 +6,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_modellab.commands import EXIT_FOUND, EXIT_OK, Subparsers, add_config, find_config
+from pytest_modellab.commands import (
+    EXIT_FOUND,
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    discover,
+    find_config,
+)
 from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records import DIFFICULTIES, Sample
@@ -37,14 +44,17 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    from pytest_modellab import baselines, scorers
+    from pytest_modellab import baselines
     from pytest_modellab.tasksets import jsonl, leakage, lint
 
     config = find_config(options.config)
+    known = discover(config)
+    if config is not None:
+        config = config.with_kinds(known.kinds)
     training = {path: leakage.read(path) for path in options.train}
     worst = EXIT_OK
     for name, folder in _folders(options.task_set, config):
-        task_set = jsonl.read(folder, scorers.check)
+        task_set = jsonl.read(folder, known.check)
         base = options.base or _first_base(config)
         baseline = None
         if config is not None and base is not None:
