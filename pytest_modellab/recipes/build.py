@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import itertools
 import shutil
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.config import LabConfig
-from pytest_modellab.errors import ConfigError, ModellabError
+from pytest_modellab.errors import ConfigError, ModellabError, VariantLoadError
 from pytest_modellab.models import ModelFiles
 from pytest_modellab.recipes import RECIPES, artefact, data, find
 from pytest_modellab.recipes.data import Data
@@ -24,9 +23,6 @@ from pytest_modellab.variants import layers
 from pytest_modellab.variants import plan as planning
 from pytest_modellab.variants.adapter import changes
 from pytest_modellab.variants.plan import Plan
-
-EXTRAS = {"torchao": "quantized"}
-"""Package → the extra that brings it, where that is not ``recipes``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,12 +91,10 @@ def check(
         destination = output or _destination(config, spec)
         rows = _rows(recipe, settings, name, config.root)
         for package in recipe.packages:
-            if importlib.util.find_spec(package) is None:
-                extra = EXTRAS.get(package, "recipes")
-                raise ConfigError(
-                    f"recipe.method: {recipe.name!r} needs {package}, which is not installed: "
-                    f"pip install 'pytest-modellab[{extra}]'"
-                )
+            try:
+                planning.required(package)
+            except VariantLoadError as error:
+                raise ConfigError(f"recipe.method: {recipe.name!r}: {error}") from error
     except ConfigError as error:
         raise ConfigError(f"{where}.{error}") from error
     return Job(spec, recipe, settings, rows, destination, config.root)

@@ -47,6 +47,9 @@ def make_plan(
         ConfigError: an option of the kind is wrong; the message names file, key and value.
     """
     try:
-        return kind.plan(spec, base, model, config.parent)
+        plan = kind.plan(spec, base, model, config.parent)
+        if not isinstance(plan, Plan):
+            raise ConfigError(f"kind: {kind.name!r} plans {plan!r}, expected a Plan")
+        return plan
     except ConfigError as error:
         raise ConfigError(f"{config}: variants.{spec.name}.{error}") from error

@@ -16,8 +16,10 @@ from pytest_modellab.records import Engine, Fingerprint, ModelSource, VariantSpe
 from pytest_modellab.variants.prompt import Prompt
 
 EXTRAS = {
+    "accelerate": "transformers",
     "bitsandbytes": "quantized",
     "compressed-tensors": "quantized",
+    "datasets": "recipes",
     "gguf": "transformers",
     "onnx": "onnx",
     "onnxruntime": "onnx",
@@ -28,6 +30,7 @@ EXTRAS = {
     "torch": "transformers",
     "torchao": "quantized",
     "transformers": "transformers",
+    "trl": "recipes",
     "xllamacpp": "llamacpp",
 }
 """Distribution → the extra that brings it; any other is installed by its own name."""
@@ -167,7 +170,7 @@ def fingerprint(plan: Plan, files: models.ModelFiles) -> Fingerprint:
             "dtype": plan.dtype,
             "engine": plan.engine,
             "quantization": dict(plan.quantization),
-            "versions": {name: _version(name) for name in plan.packages},
+            "versions": {name: required(name) for name in plan.packages},
             **{name: value for name, value in optional.items() if value},
         },
     )
@@ -189,7 +192,7 @@ def load(plan: Plan, files: models.ModelFiles, cache: Path) -> Engine:
         VariantLoadError: a library is missing, or it refuses the model.
     """
     for name in plan.packages:
-        _version(name)
+        required(name)
     folder = models.folder(files, cache)
     if plan.baked:
         folder = _bake(plan, files, folder, cache)
@@ -235,7 +238,12 @@ def _bake(plan: Plan, files: models.ModelFiles, folder: Path, cache: Path) -> Pa
     return models.kept(cache / "models" / f"{key}-baked", write, plan.model)
 
 
-def _version(package: str) -> str:
+def required(package: str) -> str:
+    """Return the version of an installed distribution.
+
+    Raises:
+        VariantLoadError: it is not installed; the message has the command that installs it.
+    """
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError as error:

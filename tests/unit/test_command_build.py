@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import sys
 from collections.abc import Callable
@@ -147,10 +148,18 @@ def test_a_missing_library_is_named_with_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     declare()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "trl" else name)
+    version = importlib.metadata.version
+
+    def without_trl(name: str) -> str:
+        if name == "trl":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr("importlib.metadata.version", without_trl)
     error = _fails(capsys, "new")
     assert (
-        "'sft' needs trl, which is not installed: pip install 'pytest-modellab[recipes]'" in error
+        "recipe.method: 'sft': trl is not installed: pip install 'pytest-modellab[recipes]'"
+        in error
     )
 
 

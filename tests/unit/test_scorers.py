@@ -29,7 +29,14 @@ def score(sample: Sample, output: Output | str) -> float:
 
 
 def test_every_scorer_is_listed_under_its_name() -> None:
-    assert sorted(scorers.SCORERS) == ["choice", "exact", "json_schema", "number", "refusal", "regex"]
+    assert sorted(scorers.SCORERS) == [
+        "choice",
+        "exact",
+        "json_schema",
+        "number",
+        "refusal",
+        "regex",
+    ]
     for name, scorer in scorers.SCORERS.items():
         assert scorer.name == name
         assert scorer.version >= 1
