@@ -31,7 +31,11 @@ def add(commands: Subparsers) -> None:
         "and batch size to measure its churn, and writes the baseline. Review it as a git diff.",
     )
     accept.add_argument("variant", nargs="+", help="names; a base before what it is the base of")
-    accept.add_argument("--task-set", action="append", help="names (default: all declared)")
+    accept.add_argument(
+        "--task-set",
+        action="append",
+        help="names (default: those that the variant was accepted on; if none, all declared)",
+    )
     add_config(accept)
     accept.add_argument(
         "--new-anchor",
@@ -49,11 +53,12 @@ def run(options: argparse.Namespace) -> int:
 
     config = required_config(options.config)
     variants = chosen("variant", options.variant, config.variants)
-    task_sets = chosen("task set", options.task_set or config.task_sets, config.task_sets)
+    named = chosen("task set", options.task_set or (), config.task_sets)
     settings = Settings(cache=store.default_folder(), update=True, reuse=not options.no_cache)
     lab = Lab(config, settings, show_progress, discover(config))
     for variant in variants:
-        for task_set in task_sets:
+        before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]
+        for task_set in named or before or config.task_sets:
             old, new = lab.accept(variant, task_set, new_anchor=options.new_anchor)
             for line in _lines(lab, variant, task_set, old, new):
                 print(line)

@@ -47,6 +47,22 @@ def test_accept_and_accept_again(project: pytest.Pytester, accept: Say) -> None:
     assert churn == f"{STEADY}; 0 of 132 in the accepted run of plain"
 
 
+def test_without_a_task_set_those_accepted_before_are_run(
+    project: pytest.Pytester, accept: Say
+) -> None:
+    declared = '\n[task_sets.again]\npath = "words"\n'
+    replace(project, "modellab.toml", "[variants.plain]", f"{declared}[variants.plain]")
+    accept("--task-set", "again")
+    assert not (project.path / "baselines" / "words").exists()
+    again, _ = accept()
+    assert again.startswith("plain on again: ")
+    both = accept(variant="rounded")
+    assert [line.split(":")[0] for line in both if "success" in line] == [
+        "rounded on words",
+        "rounded on again",
+    ]
+
+
 def test_a_change_is_judged_against_the_last_run_and_the_anchor(
     project: pytest.Pytester, accept: Say
 ) -> None:

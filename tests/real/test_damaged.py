@@ -34,7 +34,7 @@ SUITE = """
 import pytest
 from pytest_modellab.errors import RegressionDetected
 
-pytestmark = pytest.mark.variants("rtn3", "rtn2")
+pytestmark = [pytest.mark.task_set("assistant_core_v2"), pytest.mark.variants("rtn3", "rtn2")]
 expected_to_regress = pytest.mark.xfail(raises=RegressionDetected, strict=True)
 
 def test_capability_cost(candidate, capability, gate):
