@@ -14,6 +14,7 @@ from pytest_modellab.errors import (
     BaselineInvalid,
     BaselineMissing,
     GateUsageError,
+    ModelError,
     ModellabError,
     near_misses,
 )
@@ -165,7 +166,12 @@ class Lab:
         """
         from pytest_modellab import models
 
-        model = self.config.model_of(self.spec(name))
+        spec = self.spec(name)
+        model = self.config.model_of(spec)
+        if spec.recipe is not None and spec.model is not None:
+            place = self.config.root / Path(model.source).expanduser()
+            if not model.source.startswith("package:") and not place.exists():
+                raise ModelError(f"{place} does not exist; build it: modellab build {name}")
         if model.name not in self._files:
             self._files[model.name] = models.locate(model, self.config.root)
         return self._files[model.name]

@@ -176,14 +176,17 @@ def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> OnnxEn
             import onnx
             import onnxruntime
             import torch
-            from transformers import AutoTokenizer, GenerationConfig
+            from transformers import AutoConfig, AutoTokenizer, GenerationConfig
         except ImportError as error:
             raise VariantLoadError(
                 f"running a graph needs {error.name}: pip install 'pytest-modellab[onnx]'"
             ) from error
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-            ends = GenerationConfig.from_pretrained(folder).eos_token_id
+            if (folder / "generation_config.json").is_file():
+                ends = GenerationConfig.from_pretrained(folder).eos_token_id
+            else:
+                ends = AutoConfig.from_pretrained(folder).eos_token_id
         except (ImportError, KeyError, OSError, ValueError) as error:
             raise ModelError(
                 f"{folder}: transformers cannot load its tokenizer: {error}"

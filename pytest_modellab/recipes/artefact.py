@@ -12,6 +12,7 @@ from pytest_modellab.errors import ModellabError
 from pytest_modellab.recipes import provenance
 from pytest_modellab.recipes.provenance import Provenance
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
+from pytest_modellab.records import digest
 
 
 def make(recipe: Recipe, order: Order, destination: Path) -> Provenance:
@@ -29,10 +30,24 @@ def make(recipe: Recipe, order: Order, destination: Path) -> Provenance:
         ModellabError: training failed, or the folder cannot be written; what was there is still
             there, and checkpoints wait in ``order.work``.
     """
+    from filelock import FileLock, Timeout
+
+    order.work.parent.mkdir(parents=True, exist_ok=True)
+    lock = order.work.parent / f"{digest(str(destination.resolve()))[:16]}.lock"
+    try:
+        with FileLock(lock, timeout=0):
+            return _make(recipe, order, destination)
+    except Timeout as error:
+        raise ModellabError(f"{destination}: another process is building it") from error
+
+
+def _make(recipe: Recipe, order: Order, destination: Path) -> Provenance:
+    dots = destination.name.count(".") + 3
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         for leftover in destination.parent.glob(f".{destination.name}.*.build"):  # of a kill
-            shutil.rmtree(leftover, ignore_errors=True)
+            if leftover.name.count(".") == dots:  # not of "name.other"
+                shutil.rmtree(leftover, ignore_errors=True)
         temporary = Path(
             tempfile.mkdtemp(
                 dir=destination.parent, prefix=f".{destination.name}.", suffix=".build"
@@ -44,9 +59,8 @@ def make(recipe: Recipe, order: Order, destination: Path) -> Provenance:
         outcome = train(recipe, dataclasses.replace(order, output=temporary))
         made = provenance.of(recipe, order, outcome)
         provenance.write(temporary, made)
-        temporary.chmod(0o755)
-        for file in temporary.iterdir():  # as other files are: some writers make theirs private
-            file.chmod(0o644)
+        for path in (temporary, *temporary.rglob("*")):  # some writers make theirs private
+            path.chmod(0o755 if path.is_dir() else 0o644)
         _replace(temporary, destination)
     except OSError as error:
         raise ModellabError(

@@ -14,12 +14,12 @@ from typing import Any
 from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import ConfigError, ModellabError, VariantLoadError
 from pytest_modellab.models import ModelFiles
-from pytest_modellab.recipes import RECIPES, artefact, data, find
+from pytest_modellab.recipes import RECIPES, artefact, data, find, provenance
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.provenance import Provenance
 from pytest_modellab.recipes.recipe import Order, Progress, Recipe, no_progress, resolve
 from pytest_modellab.records import VariantSpec, digest
-from pytest_modellab.variants import layers
+from pytest_modellab.variants import layers, lora
 from pytest_modellab.variants import plan as planning
 from pytest_modellab.variants.adapter import changes
 from pytest_modellab.variants.plan import Plan
@@ -88,6 +88,8 @@ def check(
         name = given.pop("data", None)
         settings = resolve(recipe.settings, given, "recipe.")
         recipe.check(settings, spec)
+        if recipe.artefact == "model" and "adapter" in spec.options:
+            raise ConfigError(f"recipe.method: {recipe.name!r} makes a whole model, no adapter")
         destination = output or _destination(config, spec)
         rows = _rows(recipe, settings, name, config.root)
         for package in recipe.packages:
@@ -174,6 +176,11 @@ def build(
         raise ConfigError(
             f"{job.destination}: exists; --force replaces it once the new one is complete"
         )
+    if job.destination.exists() and provenance.read(job.destination) is None:
+        raise ConfigError(
+            f"{job.destination}: holds no {provenance.FILE_NAME}, so modellab build has not made "
+            "it and does not replace it; move it away, or choose another folder"
+        )
     from filelock import FileLock, Timeout
 
     origin = _origin(job.spec, base, files)
@@ -247,14 +254,15 @@ def estimate(
     """
     steps = job.steps(max_steps)
     marks = [time.perf_counter()]
-    share, writes = 1.0, job.recipe.generates
-    if job.data is None:  # a few rows tell how long all will take to be written
+    written = (key for key in (job.recipe.generates, "replay") if job.settings.get(key))
+    share, writes = 1.0, next(written, "")
+    if writes:  # a few rows tell how long all will take to be written
         rows = min(job.settings[writes], 2 * job.settings["batch_size"])
         share = rows / job.settings[writes]
         job = dataclasses.replace(job, settings={**job.settings, writes: rows})
 
     def mark(done: int, total: int, loss: float | None = None, *, what: str = "step") -> None:
-        if what == "step" or not job.recipe.generates:
+        if what == "step" or not writes:
             marks.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory(prefix="modellab-") as place:
@@ -307,13 +315,22 @@ def _order(
     work: Path,
     origin: Mapping[str, Any],
 ) -> Order:
+    if base.open is not None:
+        raise ConfigError(
+            f"{job.spec.name}: its base {job.spec.base!r} is run by {base.engine}, which trains "
+            "nothing; name a variant that transformers runs"
+        )
+    try:
+        lora.check_base(job.spec, base)
+    except ConfigError as error:
+        raise ConfigError(f"{job.spec.name}: {error}") from error
     if base.quantization and any(step.bake for step in base.steps):
         raise ConfigError(
             f"{job.spec.name}: its base {job.spec.base!r} has an adapter on quantized weights, "
             "which cannot be merged without loss; build on the quantized variant itself"
         )
     steps = [dataclasses.replace(step, apply=step.bake or step.apply) for step in base.steps]
-    plain = dataclasses.replace(base, device=device, steps=tuple(steps))
+    plain = dataclasses.replace(base, device=device, steps=tuple(steps), thinking=None)
     engine: Any = planning.load(plain, files, cache)
     if engine.tokenizer.pad_token is None:  # any will do: padding is masked
         engine.tokenizer.pad_token = engine.tokenizer.eos_token

@@ -9,7 +9,6 @@ generalized knowledge distillation (Agarwal et al. 2024), as TRL's GKDTrainer co
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -44,8 +43,7 @@ def train(order: Order) -> Outcome:
 
     learned, notes = _data(order)
     teacher, settings = training.prepared(order), order.settings
-    copied = shared(teacher) if settings["lora"] else copy.deepcopy(teacher)
-    student = keep_layers(copied, order.spec.options["layers"])
+    student = keep_layers(shared(teacher), order.spec.options["layers"])
     with _experimental():
         from trl.experimental.gkd import GKDConfig, GKDTrainer
 

@@ -19,7 +19,7 @@ from typing import Any
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes import artefact, data, provenance, reward, training
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, Setting, at_least, positive
-from pytest_modellab.records import VariantSpec
+from pytest_modellab.records import VariantSpec, canonical_json
 
 SETTINGS = MappingProxyType(
     {
@@ -88,8 +88,25 @@ def _judge(order: Order) -> tuple[Any, str]:
             f"recipe.reward.adapter: {folder} is no reward model of this base ({was}); remove the "
             "folder, and it is built again"
         )
+    _same(order, settings, made, folder)
     note = f"reward model: {order.settings['reward']['adapter']}, trained on {made.data['name']}"
     return reward.load(order.model, order.tokenizer, folder), f"{note} ({made.data['sha256']})"
+
+
+def _same(
+    order: Order, settings: Mapping[str, Any], made: provenance.Provenance, folder: Path
+) -> None:
+    """Refuse a reward model that was made otherwise than is declared now."""
+    asked, was = dict(settings), dict(made.settings)
+    if name := order.settings["reward"]["data"]:
+        asked["data"] = data.read(order.root, name, reward.RECIPE.keys).sha256
+        was["data"] = made.data["sha256"]
+    differs = [key for key in asked if canonical_json(asked[key]) != canonical_json(was.get(key))]
+    if differs:
+        raise ConfigError(
+            f"recipe.reward.adapter: {folder} was made with another {', '.join(sorted(differs))} "
+            "than is declared; remove the folder, and it is built again"
+        )
 
 
 def _build_reward(order: Order, settings: Mapping[str, Any], folder: Path) -> None:

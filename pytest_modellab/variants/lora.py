@@ -27,11 +27,20 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     """
     if base is None:
         raise ConfigError("base: missing; name the variant that the adapter was trained on")
+    check_base(spec, base)
+    known = {"adapter": str} if spec.kind == "qlora" else {"adapter": str, "merge": bool}
+    check_options(spec.options, known)
+    return adapted(base, spec, root)
+
+
+def check_base(spec: VariantSpec, base: Plan) -> None:
+    """Check that the kind says whether its base is quantized; other kinds are left alone.
+
+    Raises:
+        ConfigError: it does not; the message begins with ``base``.
+    """
     quantized = bool(base.quantization)
     if spec.kind == "qlora" and not quantized:
         raise ConfigError(f"base: {spec.base!r} is not quantized; then the kind is 'lora'")
     if spec.kind == "lora" and quantized:
         raise ConfigError(f"base: {spec.base!r} is quantized; then the kind is 'qlora'")
-    known = {"adapter": str} if spec.kind == "qlora" else {"adapter": str, "merge": bool}
-    check_options(spec.options, known)
-    return adapted(base, spec, root)

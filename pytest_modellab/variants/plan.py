@@ -225,7 +225,8 @@ def _apply(loaded: engine.TransformersEngine, changes: Sequence[Callable[[Any], 
 def _bake(plan: Plan, files: models.ModelFiles, folder: Path, cache: Path) -> Path:
     """Apply the steps that come before a quantization, once; the result is a folder like any."""
     settings = [[step.name, dict(step.settings)] for step in plan.baked]
-    key = digest([files.weights, files.tokenizer, plan.dtype, settings])[:16]
+    versions = {name: required(name) for name in plan.packages}
+    key = digest([files.weights, files.tokenizer, plan.dtype, settings, versions])[:16]
 
     def write(target: Path) -> None:
         plain = dataclasses.replace(plan, steps=(), device="cpu", load_options=dict)

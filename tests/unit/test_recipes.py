@@ -104,7 +104,8 @@ class Workshop:
 
         settings = {"method": method, "data": "rows.jsonl", **settings}
         whole = settings.get("lora") is None
-        kind = "finetuned" if whole else "distilled" if method == "distill" else "lora"
+        adapted = "qlora" if base == "nf4" else "lora"
+        kind = "finetuned" if whole else "distilled" if method == "distill" else adapted
         options: dict[str, Any] = {"model": "own"} if whole else {"adapter": "out"}
         if method == "distill":
             options["layers"] = [1]
@@ -254,6 +255,34 @@ def test_preferences_are_learned(shop: Workshop) -> None:
     made = shop.built("dpo")
     assert made.loss[-1][1] < made.loss[0][1]
     assert made.notes == ("pairs ranked as labelled: 0 in the first tenth, 1 in the last",)
+
+
+def test_a_reward_model_that_was_made_otherwise_is_refused(shop: Workshop) -> None:
+    shop.built("grpo")
+    settings = SETTINGS["grpo"]["reward"]
+    with pytest.raises(ConfigError, match="was made with another learning_rate than is declared"):
+        shop.build("grpo", "other_judge", reward={**settings, "learning_rate": 0.5})
+
+
+def test_a_folder_that_no_build_has_made_is_not_replaced(shop: Workshop) -> None:
+    (shop.root / "mine").mkdir()
+    (shop.root / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match=r"holds no provenance\.json, so modellab build has not"):
+        shop.build("sft", "mine", force=True)
+    assert (shop.root / "mine" / "thesis.txt").exists()
+
+
+def test_kind_and_base_are_checked_before_training(shop: Workshop) -> None:
+    lab, job = shop.job("sft", "never", "plain", SHORT)
+    qlora = dataclasses.replace(job, spec=dataclasses.replace(job.spec, kind="qlora"))
+    from pytest_modellab.recipes import build
+
+    plan, files = lab.plan("plain"), lab.files("plain")
+    with pytest.raises(ConfigError, match="new: base: 'plain' is not quantized"):
+        build.build(qlora, plan, files, shop.cache)
+    elsewhere = dataclasses.replace(plan, engine="llamacpp-1", open=lambda *_: None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="'plain' is run by llamacpp-1, which trains nothing"):
+        build.build(job, elsewhere, files, shop.cache)
 
 
 def test_a_reward_model_is_built_where_it_is_missing(shop: Workshop) -> None:
