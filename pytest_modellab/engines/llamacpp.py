@@ -18,6 +18,7 @@ from typing import Any
 
 from pytest_modellab.engines import parity
 from pytest_modellab.engines.batching import common_prefix, plan
+from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.engines.transformers import quiet
 from pytest_modellab.errors import ModelError, ScoringError, VariantLoadError
 from pytest_modellab.records import Done, GenerationRequest, Output, ScoringRequest
@@ -130,12 +131,7 @@ class LlamaCppEngine:
         Raises:
             ScoringError: an option has no token, or a prompt is too long for the file.
         """
-        contexts = [self._tokens(request.context) for request in requests]
-        options = [[self._tokens(option) for option in request.options] for request in requests]
-        for request, row in zip(requests, options, strict=True):
-            if not all(row):
-                empty = request.options[row.index([])]
-                raise ScoringError(f"the tokenizer makes no token of the option {empty!r}")
+        contexts, options = encode_requests(self.tokenizer, requests)
         prefix = common_prefix(contexts)
         lengths = [
             len(context) - prefix + sum(len(tokens) for tokens in row)
@@ -160,7 +156,7 @@ class LlamaCppEngine:
         Raises:
             ScoringError: a prompt is too long for the file.
         """
-        contexts = [self._tokens(request.context) for request in requests]
+        contexts = [encode(self.tokenizer, request.context) for request in requests]
         prefix = common_prefix(contexts)
         limits = [request.max_tokens for request in requests]
         lengths = [len(c) - prefix + limit for c, limit in zip(contexts, limits, strict=True)]
@@ -183,9 +179,6 @@ class LlamaCppEngine:
             return list(json.loads(connection.getresponse().read())["tokens"])
         finally:
             connection.close()
-
-    def _tokens(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
 
     def _scored(
         self, context: Sequence[int], options: Sequence[Sequence[int]], prefix: int

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import transformers
 from pytest_modellab.engines.batching import plan
-from pytest_modellab.errors import ModelError, ScoringError, VariantLoadError
+from pytest_modellab.engines.tokens import encode, encode_requests
+from pytest_modellab.errors import ModelError, VariantLoadError
 from pytest_modellab.records import Done, GenerationRequest, Output, ScoringRequest
 
 if TYPE_CHECKING:
@@ -256,12 +257,7 @@ class OnnxEngine:
         Raises:
             ScoringError: an option has no token.
         """
-        contexts = [self._tokens(request.context) for request in requests]
-        options = [[self._tokens(option) for option in request.options] for request in requests]
-        for request, row in zip(requests, options, strict=True):
-            if not all(row):
-                empty = request.options[row.index([])]
-                raise ScoringError(f"the tokenizer makes no token of the option {empty!r}")
+        contexts, options = encode_requests(self.tokenizer, requests)
         lengths = [
             len(context) + sum(len(tokens) - 1 for tokens in row)
             for context, row in zip(contexts, options, strict=True)
@@ -281,7 +277,7 @@ class OnnxEngine:
             skip: indices that need no answer.
             done: called after each batch.
         """
-        contexts = [self._tokens(request.context) for request in requests]
+        contexts = [encode(self.tokenizer, request.context) for request in requests]
         lengths = [
             len(context) + request.max_tokens
             for context, request in zip(contexts, requests, strict=True)
@@ -289,9 +285,6 @@ class OnnxEngine:
         for batch in plan(lengths, budget, padded=True):
             if not skip >= set(batch):
                 done({i: self._reply(contexts[i], requests[i]) for i in batch})
-
-    def _tokens(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
 
     def _scored(self, context: list[int], options: Sequence[list[int]]) -> Output:
         import numpy as np

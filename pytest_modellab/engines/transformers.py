@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines.batching import common_prefix, plan
-from pytest_modellab.errors import ModelError, OutOfMemory, ScoringError
+from pytest_modellab.engines.tokens import encode, encode_requests
+from pytest_modellab.errors import ModelError, OutOfMemory
 from pytest_modellab.records import Done, GenerationRequest, Output, ScoringRequest, digest
 
 if TYPE_CHECKING:
@@ -178,12 +179,7 @@ class TransformersEngine:
             OutOfMemory: a batch did not fit.
             ScoringError: an option has no token.
         """
-        contexts = [self._tokens(request.context) for request in requests]
-        options = [[self._tokens(option) for option in request.options] for request in requests]
-        for request, row in zip(requests, options, strict=True):
-            if not all(row):
-                empty = request.options[row.index([])]
-                raise ScoringError(f"the tokenizer makes no token of the option {empty!r}")
+        contexts, options = encode_requests(self.tokenizer, requests)
         prefix = 0 if self._own_cache else common_prefix(contexts)
         lengths = [
             len(context) - prefix + sum(len(tokens) - 1 for tokens in row)
@@ -235,7 +231,7 @@ class TransformersEngine:
         Raises:
             OutOfMemory: a batch did not fit.
         """
-        contexts = [self._tokens(request.context) for request in requests]
+        contexts = [encode(self.tokenizer, request.context) for request in requests]
         prefix = 0 if self._own_cache else common_prefix(contexts)
         lengths = [
             len(context) - prefix + request.max_tokens
@@ -265,9 +261,6 @@ class TransformersEngine:
                         for i, (tokens, nan) in zip(batch, replies, strict=True)
                     }
                 )
-
-    def _tokens(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ import pytest
 from pytest_modellab import models
 from pytest_modellab.engines import llamacpp
 from pytest_modellab.engines.llamacpp import LlamaCppEngine
+from pytest_modellab.engines.tokens import encode
 from pytest_modellab.lab import Lab
 from pytest_modellab.records import Engine, GenerationRequest, Output, Sample, ScoringRequest
 
@@ -84,7 +85,7 @@ def test_every_prompt_is_cut_alike(lab: Lab, engine: LlamaCppEngine) -> None:
         for sample in lab.task_set(name).samples:
             context = engine.render(lab.plan("prompting").prompt.messages(sample.input))
             for text in (context, *sample.choices):
-                assert engine.tokenize(text) == engine._tokens(text), (name, sample.id)
+                assert engine.tokenize(text) == encode(engine.tokenizer, text), (name, sample.id)
 
 
 def test_memory_is_given_back(engine: LlamaCppEngine) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from pytest_modellab.engines import transformers as engines
 from pytest_modellab.engines.batching import common_prefix
+from pytest_modellab.engines.tokens import encode
 from pytest_modellab.engines.transformers import TransformersEngine
 from pytest_modellab.errors import ModelError, OutOfMemory, ScoringError
 from pytest_modellab.records import GenerationRequest, Output, ScoringRequest
@@ -76,7 +77,7 @@ def generated(
 
 def plain_logprob(engine: TransformersEngine, context: str, option: str) -> float:
     """One sequence, no cache, no mask, every position's logits."""
-    start, tokens = engine._tokens(context), engine._tokens(option)
+    start, tokens = encode(engine.tokenizer, context), encode(engine.tokenizer, option)
     with torch.inference_mode():
         logits = engine.model(torch.tensor([start + tokens])).logits[0].double()
     logprobs = logits.log_softmax(-1)
@@ -85,7 +86,7 @@ def plain_logprob(engine: TransformersEngine, context: str, option: str) -> floa
 
 def plain_reply(engine: TransformersEngine, context: str, limit: int) -> str:
     """One sequence, no cache shared, no padding."""
-    ids = torch.tensor([engine._tokens(context)])
+    ids = torch.tensor([encode(engine.tokenizer, context)])
     with torch.inference_mode():
         out = engine.model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, do_sample=False
@@ -127,19 +128,21 @@ def test_packed_likelihoods_are_the_plain_ones(
     for k, request in enumerate(requests):
         wanted = [plain_logprob(engine, request.context, option) for option in request.options]
         assert answers[k].option_logprobs == pytest.approx(wanted, abs=1e-4)
-        assert answers[k].tokens_in == len(engine._tokens(request.context))
-        assert answers[k].tokens_out == sum(len(engine._tokens(o)) for o in request.options)
+        assert answers[k].tokens_in == len(encode(engine.tokenizer, request.context))
+        assert answers[k].tokens_out == sum(
+            len(encode(engine.tokenizer, o)) for o in request.options
+        )
         assert answers[k].seconds > 0
         assert answers[k].failed == ""
 
 
 def test_the_tokenizer_has_short_and_long_options(engine: TransformersEngine) -> None:
     """What the tests above rest on."""
-    assert [len(engine._tokens(option)) for option in OPTIONS[0]] == [1, 1]
-    assert len(engine._tokens(OPTIONS[4][0])) == 40
-    shared = common_prefix([engine._tokens(text) for text in chat(engine, *TEXTS)])
-    assert shared == len(engine._tokens("<|im_start|>user\n")) > 1
-    assert common_prefix([engine._tokens(text) for text in bare(engine, *TEXTS)]) == 0
+    assert [len(encode(engine.tokenizer, option)) for option in OPTIONS[0]] == [1, 1]
+    assert len(encode(engine.tokenizer, OPTIONS[4][0])) == 40
+    shared = common_prefix([encode(engine.tokenizer, text) for text in chat(engine, *TEXTS)])
+    assert shared == len(encode(engine.tokenizer, "<|im_start|>user\n")) > 1
+    assert common_prefix([encode(engine.tokenizer, text) for text in bare(engine, *TEXTS)]) == 0
 
 
 @pytest.mark.parametrize("options", [("a", "the"), ("an other", "one")])
@@ -221,7 +224,7 @@ def test_replies_are_those_of_generate(
     answers = generated(engine, requests, budget)
     for k, request in enumerate(requests):
         assert answers[k].text == plain_reply(engine, request.context, request.max_tokens), k
-        assert answers[k].tokens_in == len(engine._tokens(request.context))
+        assert answers[k].tokens_in == len(encode(engine.tokenizer, request.context))
         assert 0 < answers[k].tokens_out <= request.max_tokens
         assert answers[k].failed == ""
 
@@ -243,7 +246,7 @@ def test_a_reply_ends_at_the_end_token(own: TransformersEngine) -> None:
 
 
 def test_a_model_without_an_end_token(own: TransformersEngine) -> None:
-    (token,) = own._tokens("e")
+    (token,) = encode(own.tokenizer, "e")
     force(own, token)
     settings = own.model.generation_config
     settings.eos_token_id = settings.pad_token_id = None

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab import models, testing
+from pytest_modellab.engines.tokens import encode
 from pytest_modellab.engines.transformers import TransformersEngine
 from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.records import GenerationRequest, ModelSource, Output, ScoringRequest
@@ -176,7 +177,7 @@ def test_in_an_engine(kept: list[int], model_folder: Path, tmp_path: Path) -> No
         asked = [GenerationRequest(context, 6) for context in contexts]
         engine.generate(asked, budget=40, skip=set(), done=replies.update)
         for k, context in enumerate(contexts):
-            ids = torch.tensor([engine._tokens(context)])
+            ids = torch.tensor([encode(engine.tokenizer, context)])
             alone = engine.model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),

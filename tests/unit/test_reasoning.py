@@ -18,6 +18,7 @@ from pytest_modellab import models
 from pytest_modellab.engines import reasoning
 from pytest_modellab.engines import transformers as engines
 from pytest_modellab.engines.reasoning import Reasoning, Thinking
+from pytest_modellab.engines.tokens import encode
 from pytest_modellab.engines.transformers import TransformersEngine
 from pytest_modellab.errors import OutOfMemory
 from pytest_modellab.records import (
@@ -391,7 +392,7 @@ def test_seeds_and_temperatures(engine: TransformersEngine) -> None:
 def test_draws_follow_the_softmax(model_folder: Path) -> None:
     """Five tokens are possible; chi-square with 4 degrees of freedom, 18.47 at 0.1 %."""
     own = engines.load(model_folder)
-    (tokens,) = [own._tokens("abcde")]
+    (tokens,) = [encode(own.tokenizer, "abcde")]
     assert len(tokens) == 5
     biases, temperature, n = (2.0, 1.0, 0.5, 0.0, -1.0), 1.5, 2000
     head = torch.nn.Linear(32, own.model.config.vocab_size, bias=True)

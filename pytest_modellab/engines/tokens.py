@@ -1,0 +1,31 @@
+"""Text to token ids, the same in every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_modellab.errors import ScoringError
+from pytest_modellab.records import ScoringRequest
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Return a text's token ids; it is in the chat template already, so none are added."""
+    return list(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def encode_requests(
+    tokenizer: Any, requests: Sequence[ScoringRequest]
+) -> tuple[list[list[int]], list[list[list[int]]]]:
+    """Return the token ids of every request's context, and of each of its options.
+
+    Raises:
+        ScoringError: an option has no token.
+    """
+    contexts = [encode(tokenizer, request.context) for request in requests]
+    options = [[encode(tokenizer, option) for option in request.options] for request in requests]
+    for request, row in zip(requests, options, strict=True):
+        if not all(row):
+            empty = request.options[row.index([])]
+            raise ScoringError(f"the tokenizer makes no token of the option {empty!r}")
+    return contexts, options
