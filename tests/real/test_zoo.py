@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -90,10 +89,8 @@ def test_merged_and_unmerged_say_the_same(make_lab: Callable[[], Lab]) -> None:
     lab = make_lab()
     plan = lab.plan("support")
     spec = lab.spec("support")
-    merged = dataclasses.replace(
-        lab.plan("prompting").with_step(
-            adapter.step(SUITES / spec.options["adapter"], spec, merge=True)
-        )
+    merged = lab.plan("prompting").with_step(
+        adapter.step(SUITES / spec.options["adapter"], spec, merge=True)
     )
     samples = lab.task_set("support_triage_v1").samples
     chosen = [s for s in samples if s.choices][::4]
