@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -11,7 +12,16 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from pytest_modellab.errors import ConfigError, near_misses
-from pytest_modellab.records import ModelSource, TaskSetConfig, VariantSpec
+from pytest_modellab.records import (
+    LIMITS,
+    METRICS,
+    ModelSource,
+    PerformanceConfig,
+    Price,
+    Scenario,
+    TaskSetConfig,
+    VariantSpec,
+)
 
 FILE_NAME = "modellab.toml"
 
@@ -20,6 +30,39 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
 dot in front, so that a baseline's path stays in its folder."""
 
 _PARAMETERS = re.compile(r"\[(.*)\]$", re.DOTALL)
+
+SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
+    {
+        scenario.name: scenario
+        for scenario in (
+            Scenario(
+                name="prototype",
+                title="rapid iteration",
+                weights=MappingProxyType({"quality": 0.5, "cost": 0.1, "latency": 0.4}),
+                volume=10_000,
+            ),
+            Scenario(
+                name="smb_saas",
+                title="a small company's product",
+                weights=MappingProxyType(
+                    {"quality": 0.4, "cost": 0.25, "latency": 0.15, "memory": 0.1, "risk": 0.1}
+                ),
+                limits=MappingProxyType({"forgetting": 0}),
+                volume=1_000_000,
+            ),
+            Scenario(
+                name="regulated_enterprise",
+                title="a regulated enterprise",
+                weights=MappingProxyType(
+                    {"quality": 0.45, "risk": 0.4, "cost": 0.05, "latency": 0.1}
+                ),
+                limits=MappingProxyType({"forgetting": 0, "churn": 0.02}),
+                volume=1_000_000,
+            ),
+        )
+    }
+)
+"""The scenarios that there are unless the configuration declares one of the same name."""
 
 
 class KindTraits(Protocol):
@@ -44,6 +87,9 @@ class LabConfig:
         models: by name.
         task_sets: by name.
         variants: by name, in file order; a base always comes before what it is the base of.
+        prices: what computing costs, by name.
+        scenarios: what deployments ask for, by name: the built-in ones and the declared ones.
+        performance: how latency is measured.
     """
 
     path: Path
@@ -51,6 +97,9 @@ class LabConfig:
     models: Mapping[str, ModelSource]
     task_sets: Mapping[str, TaskSetConfig]
     variants: Mapping[str, VariantSpec]
+    prices: Mapping[str, Price] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    scenarios: Mapping[str, Scenario] = dataclasses.field(default_factory=lambda: SCENARIOS)
+    performance: PerformanceConfig = dataclasses.field(default_factory=PerformanceConfig)
 
     @property
     def root(self) -> Path:
@@ -147,6 +196,9 @@ def load(path: Path) -> LabConfig:
         models=_section(top, "models", _model),
         task_sets=_section(top, "task_sets", lambda name, t: _task_set(name, t, root)),
         variants=_section(top, "variants", _variant),
+        prices=_section(top, "prices", _price),
+        scenarios=MappingProxyType({**SCENARIOS, **_section(top, "scenarios", _scenario)}),
+        performance=_performance(top),
     )
     top.finish()
     return dataclasses.replace(config, variants=_linked(config))
@@ -197,6 +249,30 @@ class _Table:
         if not all(isinstance(value, str) for value in values):
             raise ConfigError(f"{self.where(name)}: {values!r}: expected a list of strings")
         return tuple(values)
+
+    def take_amount(self, name: str) -> float | None:
+        """Take a number of dollars, at least 0, or None."""
+        value: float | None = self.take(name, (int, float), None)
+        if value is not None and not 0 <= value < math.inf:
+            raise ConfigError(f"{self.where(name)}: {value!r} is no amount of dollars")
+        return value
+
+    def take_numbers(
+        self, name: str, keys: Collection[str], default: Mapping[str, float] | None
+    ) -> Mapping[str, float]:
+        """Take a table of numbers, at least 0, under known keys."""
+        missing = _REQUIRED if default is None else default
+        table = _Table(self.path, f"{self.key}.{name}", self.take(name, dict, missing))
+        found = {}
+        for key in keys:
+            value = table.take(key, (int, float), None)
+            if value is None:
+                continue
+            if not 0 <= value < math.inf:
+                raise ConfigError(f"{table.where(key)}: {value!r} is less than 0 or no number")
+            found[key] = float(value)
+        table.finish()
+        return found
 
     def finish(self) -> None:
         for name in self.data:
@@ -256,8 +332,54 @@ def _variant(name: str, table: _Table) -> VariantSpec:
         targets=table.take_names("targets"),
         recipe=table.take("recipe", dict, None),
         slow=table.take("slow", bool, False),
+        price=table.take("price", str, None),
         options=MappingProxyType(table.data),
     )
+
+
+def _price(name: str, table: _Table) -> Price:
+    amounts = ("usd_per_hour", "usd_per_million_input", "usd_per_million_output")
+    hour, given, taken = (table.take_amount(key) for key in amounts)
+    table.finish()
+    if (hour is None) == (given is None and taken is None):
+        raise ConfigError(
+            f"{table.path}: {table.key}: needs either usd_per_hour (a device) or "
+            "usd_per_million_input and usd_per_million_output (an endpoint)"
+        )
+    if hour is None and (given is None or taken is None):
+        raise ConfigError(
+            f"{table.path}: {table.key}: an endpoint needs both usd_per_million_input and "
+            "usd_per_million_output"
+        )
+    return Price(name, hour, given, taken)
+
+
+def _scenario(name: str, table: _Table) -> Scenario:
+    """Read a scenario; what it leaves out is the built-in one's of that name."""
+    known = SCENARIOS.get(name)
+    title = table.take("title", str, known.title if known else name.replace("_", " "))
+    weights = table.take_numbers("weights", METRICS, known.weights if known else None)
+    total = sum(weights.values())
+    if not total > 0:
+        raise ConfigError(f"{table.where('weights')}: they are all 0; one must be larger")
+    limits = table.take_numbers("limits", LIMITS, known.limits if known else {})
+    volume = table.take("volume", int, known.volume if known else 1_000_000)
+    if volume < 1:
+        raise ConfigError(f"{table.where('volume')}: {volume!r} is less than 1 request")
+    table.finish()
+    shares = {key: value / total for key, value in weights.items()}
+    return Scenario(name, title, MappingProxyType(shares), MappingProxyType(limits), volume)
+
+
+def _performance(top: _Table) -> PerformanceConfig:
+    table = _Table(top.path, "performance", top.take("performance", dict, {}))
+    found = {}
+    for field in dataclasses.fields(PerformanceConfig):
+        value = found[field.name] = table.take(field.name, int, field.default)
+        if value < 1:
+            raise ConfigError(f"{table.where(field.name)}: {value!r} is less than 1")
+    table.finish()
+    return PerformanceConfig(**found)
 
 
 def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:
@@ -277,6 +399,9 @@ def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:
                 hint = near_misses(spec.base, config.variants)
                 raise ConfigError(f"{where}.base: unknown variant {spec.base!r}; {hint}")
             visit(config.variants[spec.base], (*trail, spec.name))
+        if spec.price is not None and spec.price not in config.prices:
+            hint = near_misses(spec.price, config.prices)
+            raise ConfigError(f"{where}.price: unknown price {spec.price!r}; {hint}")
         if spec.model is not None and spec.model not in config.models:
             hint = near_misses(str(spec.model), config.models)
             raise ConfigError(f"{where}.model: unknown model {spec.model!r}; {hint}")

@@ -19,11 +19,19 @@ from pytest_modellab.errors import (
     near_misses,
 )
 from pytest_modellab.extensions import BUILT_IN, Extensions
-from pytest_modellab.records import Engine, RunRecord, RunSummary, TaskSet, VariantSpec
+from pytest_modellab.records import (
+    Engine,
+    Fingerprint,
+    RunRecord,
+    RunSummary,
+    TaskSet,
+    VariantSpec,
+)
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines import Baseline, Repeat
     from pytest_modellab.models import ModelFiles
+    from pytest_modellab.performance import Performance
     from pytest_modellab.runner import Job
     from pytest_modellab.sequential import Staged, Stages
     from pytest_modellab.variants.plan import Plan
@@ -103,6 +111,7 @@ class Lab:
         self._stages: dict[str, Stages] = {}
         self._answered: dict[tuple[str, str], list[tuple[RunRecord, bool]]] = {}
         self._repeats: dict[tuple[str, str], Repeat] = {}
+        self._performances: dict[tuple[str, str, str], Performance] = {}
         self._baselines: dict[Path, tuple[tuple[int, int], Baseline | None]] = {}
         self._accepted: dict[tuple[str, str], tuple[Baseline | None, Baseline]] = {}
         self._failed: dict[tuple[str, str], tuple[type[ModellabError], str]] = {}
@@ -288,22 +297,10 @@ class Lab:
         if key in self._failed:  # a test may ask for it again; the answer is the same
             kind, message = self._failed[key]
             raise kind(message)
-        from pytest_modellab import runner
-        from pytest_modellab.variants import plan
-
         words = f"variant {variant!r} on {task_set!r}"
         try:
-            job = runner.Job(
-                spec=self.spec(variant),
-                fingerprint=plan.fingerprint(self.plan(variant), self.files(variant)),
-                prompt=self.plan(variant).prompt,
-                load=functools.partial(self.engine, variant),
-                task_set=self.task_set(task_set),
-                scorers=self.extensions.scorers,
-                paraphrases=self.plan(variant).paraphrases,
-            )
             return run(
-                job,
+                self._job(variant, task_set),
                 self.settings.cache,
                 reuse=self.settings.reuse,
                 progress=functools.partial(self._progress, label, task_set),
@@ -316,6 +313,96 @@ class Lab:
                 f"{words}: {error}; runs are stored in {self.settings.cache}, "
                 "MODELLAB_CACHE=/some/folder chooses another"
             ) from error
+
+    def stored(self, variant: str, task_set: str) -> RunRecord | None:
+        """Return a variant's run from this session or from the store; None where it is missing.
+
+        Raises:
+            ModellabError: its files or a library are missing.
+        """
+        key = (variant, task_set)
+        if key not in self._records and self.settings.reuse:
+            from pytest_modellab import runner
+
+            found = runner.recall(self._job(variant, task_set), self.settings.cache)
+            if found is not None:
+                self._records[key] = found, True
+        return self._records[key][0] if key in self._records else None
+
+    def _job(self, variant: str, task_set: str) -> Job:
+        from pytest_modellab import runner
+
+        return runner.Job(
+            spec=self.spec(variant),
+            fingerprint=self.fingerprint(variant),
+            prompt=self.plan(variant).prompt,
+            load=functools.partial(self.engine, variant),
+            task_set=self.task_set(task_set),
+            scorers=self.extensions.scorers,
+            paraphrases=self.plan(variant).paraphrases,
+        )
+
+    def fingerprint(self, variant: str) -> Fingerprint:
+        """Identify a variant without loading it.
+
+        Raises:
+            ModellabError: its files or a library are missing.
+        """
+        from pytest_modellab.variants import plan
+
+        return plan.fingerprint(self.plan(variant), self.files(variant))
+
+    def stored_performance(
+        self, variant: str, task_set: str, reference: str
+    ) -> Performance | None:
+        """Return what this machine's store has of :meth:`performance`, or None.
+
+        Raises:
+            ModellabError: files or a library of one of the two are missing.
+        """
+        from pytest_modellab import performance
+
+        if found := self._performances.get((variant, task_set, reference)):
+            return found
+        other = self._job(reference, task_set) if reference != variant else None
+        job, settings = self._job(variant, task_set), self.config.performance
+        return performance.recall(self.settings.cache, job, other, settings)
+
+    def performance(
+        self, variant: str, task_set: str, reference: str, *, anew: bool = False
+    ) -> Performance:
+        """Return a variant's latency and memory beside its reference's: measured, or as stored.
+
+        Args:
+            variant: the variant's name.
+            task_set: whose prompts are asked.
+            reference: the variant that is measured in turns with it; may be the same.
+            anew: True to measure even where this machine's store has a measurement.
+
+        Raises:
+            ModellabError: a model cannot be loaded or does not answer.
+        """
+        from pytest_modellab import performance
+        from pytest_modellab.variants import plan
+
+        key = (variant, task_set, reference)
+        if key not in self._performances:
+
+            def obtain(
+                job: Job, cache: Path, *, reuse: bool, progress: Callable[[int, int], None]
+            ) -> Performance:
+                other = None
+                if reference != variant:  # loaded beside the variant, not instead of it
+                    load = functools.partial(
+                        plan.load, self.plan(reference), self.files(reference), cache
+                    )
+                    other = dataclasses.replace(self._job(reference, task_set), load=load)
+                settings, reuse = self.config.performance, reuse and not anew
+                return performance.obtain(job, other, settings, cache, reuse, progress)
+
+            label = f"latency of {variant}"
+            self._performances[key] = self._attempt(variant, task_set, obtain, label)
+        return self._performances[key]
 
     def summary(self, variant: str, task_set: str) -> RunSummary:
         """Reduce a run to what reports show."""
@@ -366,6 +453,17 @@ class Lab:
                 f"{self._accept_command(variant, task_set)}"
             )
         return found
+
+    def accepted(self, variant: str, task_set: str) -> Baseline | None:
+        """Read a variant's accepted run, or None where there is none.
+
+        Raises:
+            BaselineInvalid: the file is damaged, or another run's.
+        """
+        try:
+            return self.baseline(variant, task_set)
+        except BaselineMissing:
+            return None
 
     def _accept_command(self, variant: str, task_set: str) -> str:
         from pytest_modellab import config

@@ -160,6 +160,7 @@ class VariantSpec:
         recipe: how ``modellab build`` makes the variant, checked by the recipe; None where it does
             not.
         slow: True where its tests get the marker ``slow``.
+        price: name in ``[prices]``; None takes the one of the device that it runs on.
     """
 
     name: str
@@ -171,6 +172,79 @@ class VariantSpec:
     options: Mapping[str, Any] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
     recipe: Mapping[str, Any] | None = None
     slow: bool = False
+    price: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Price:
+    """What computing costs: ``[prices.NAME]``.
+
+    Attributes:
+        name: as declared; a device whose name contains it, in any case, has this price.
+        usd_per_hour: of the device, or None for an endpoint.
+        usd_per_million_input: of prompt tokens, or None for a device.
+        usd_per_million_output: of generated tokens, or None for a device.
+    """
+
+    name: str
+    usd_per_hour: float | None = None
+    usd_per_million_input: float | None = None
+    usd_per_million_output: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class PerformanceConfig:
+    """How latency is measured: ``[performance]``.
+
+    Attributes:
+        requests: prompts asked in a round, spread evenly over the task set's prompt lengths.
+        rounds: how often, the variant and its reference in turns.
+        concurrency: requests that arrive together, beside those asked one at a time.
+        max_tokens: most tokens generated for one.
+    """
+
+    requests: int = 6
+    rounds: int = 5
+    concurrency: int = 4
+    max_tokens: int = 16
+
+
+METRICS = ("quality", "cost", "latency", "memory", "risk")
+"""What a scenario weighs."""
+
+LIMITS = (
+    "quality",
+    "worst_bucket",
+    "forgetting",
+    "churn",
+    "cost",
+    "latency",
+    "memory",
+    "risk",
+)
+"""What a scenario may limit: the first two from below, the others from above."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """What a deployment asks for: ``[scenarios.NAME]``.
+
+    Attributes:
+        name: as declared.
+        title: for a reader, for example "rapid iteration".
+        weights: of :data:`METRICS`, at least 0, summing to 1.
+        limits: by names of :data:`LIMITS`. ``quality`` and ``worst_bucket`` are the least mean
+            score, ``forgetting`` the most capabilities lost, ``churn`` the largest flip rate,
+            ``cost`` dollars per 1,000 requests with training, ``latency`` seconds at the 95th
+            percentile, ``memory`` gigabytes held, ``risk`` the largest risk.
+        volume: requests that the training is paid by.
+    """
+
+    name: str
+    title: str
+    weights: Mapping[str, float]
+    limits: Mapping[str, float] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    volume: int = 1_000_000
 
 
 # --- a run --------------------------------------------------------------------------------------
@@ -212,6 +286,8 @@ class SampleResult:
         seconds: wall time, None in a baseline (time is measured anew in every run).
         stability: share of the paraphrased prompts whose score is the most frequent one, in
             (0, 1]; None where there is one prompt.
+        confidence: of a multiple choice, the share that the chosen option has of the likelihood of
+            all options; None elsewhere.
     """
 
     id: str
@@ -222,6 +298,7 @@ class SampleResult:
     tokens_out: int
     seconds: float | None = None
     stability: float | None = None
+    confidence: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

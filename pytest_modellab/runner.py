@@ -105,19 +105,49 @@ def run(
     if not job.paraphrases:
         return _run_prompt(job, cache, budget, reuse, progress)
     size = len(job.task_set.samples)
-    prompts = (job.prompt, *job.paraphrases)
+    jobs = _jobs(job)
     records, stored = [], []
-    for number, prompt in enumerate(prompts):
-        fingerprint = dataclasses.replace(job.fingerprint, prompt=prompt.hash)
-        one = dataclasses.replace(job, prompt=prompt, paraphrases=(), fingerprint=fingerprint)
+    for number, one in enumerate(jobs):
 
         def count(done: int, _: int, before: int = number * size) -> None:
-            progress(before + done, len(prompts) * size)
+            progress(before + done, len(jobs) * size)
 
         record, was_stored = _run_prompt(one, cache, budget, reuse, count)
         records.append(record)
         stored.append(was_stored)
     return _averaged(job, records), all(stored)
+
+
+def recall(job: Job, cache: Path) -> RunRecord | None:
+    """Return a finished run from the store, or None; nothing is run or loaded.
+
+    Args:
+        job: what would be run.
+        cache: the store's root.
+
+    Raises:
+        ScoringError: a scorer cannot judge what is stored.
+    """
+    records = []
+    for one in _jobs(job) if job.paraphrases else [job]:
+        stored = store.Entry(cache, one.task_set, one.fingerprint).read()
+        if stored is None:
+            return None
+        records.append(_record(one, stored))
+    return _averaged(job, records) if job.paraphrases else records[0]
+
+
+def _jobs(job: Job) -> list[Job]:
+    """One job a prompt."""
+    return [
+        dataclasses.replace(
+            job,
+            prompt=prompt,
+            paraphrases=(),
+            fingerprint=dataclasses.replace(job.fingerprint, prompt=prompt.hash),
+        )
+        for prompt in (job.prompt, *job.paraphrases)
+    ]
 
 
 def _run_prompt(
@@ -290,12 +320,17 @@ def _answer(
             "platform": f"{platform.system()}-{platform.machine()}",
             "device": job.fingerprint.settings.get("device"),
             "threads": torch.get_num_threads(),
-            "workers": int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")),
+            "workers": workers(),
             "token_budget": budget,
             "seed": SEED,
             "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
         },
     )
+
+
+def workers() -> int:
+    """How many xdist workers share the machine; 0 outside xdist."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
 
 
 def _checked(output: Output) -> Output:
@@ -351,7 +386,17 @@ def _score(job: Job, sample: Sample, output: Output) -> SampleResult:
         tokens_in=output.tokens_in,
         tokens_out=output.tokens_out,
         seconds=round(output.seconds, 4),
+        confidence=None if output.failed else _confidence(sample, output, text),
     )
+
+
+def _confidence(sample: Sample, output: Output, answer: str) -> float | None:
+    """The answer's share of the likelihood of all options (Kadavath et al. 2022)."""
+    if not output.option_logprobs or answer not in sample.choices:
+        return None
+    top = max(output.option_logprobs)
+    shares = [math.exp(value - top) for value in output.option_logprobs]
+    return round(shares[sample.choices.index(answer)] / math.fsum(shares), 4)
 
 
 def summarize(

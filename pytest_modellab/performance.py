@@ -1,0 +1,209 @@
+"""A variant's latency and memory beside its reference's: measured, and kept in the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab import atomic
+from pytest_modellab.probes import latency, memory
+from pytest_modellab.probes.latency import Timings
+from pytest_modellab.records import (
+    Engine,
+    GenerationRequest,
+    PerformanceConfig,
+    TaskSet,
+    canonical_json,
+    digest,
+)
+from pytest_modellab.runner import Job
+
+LAYOUT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Performance:
+    """What was measured of a variant.
+
+    Attributes:
+        candidate: its timings.
+        reference: the reference's, taken in turns with them; None where it is the reference itself.
+        memory: ``peak_host_bytes`` and ``peak_device_bytes``, as far as the system tells, while
+            the variant alone was loaded and answered.
+        environment: device, machine, threads, whether other workers ran, and the day.
+    """
+
+    candidate: Timings
+    reference: Timings | None
+    memory: Mapping[str, float]
+    environment: Mapping[str, Any]
+
+
+def obtain(
+    job: Job,
+    reference: Job | None,
+    settings: PerformanceConfig,
+    cache: Path,
+    reuse: bool,
+    progress: Callable[[int, int], None],
+) -> Performance:
+    """Return what the store has of this machine, or measure and keep it.
+
+    Args:
+        job: as :func:`measure`.
+        reference: as :func:`measure`.
+        settings: as :func:`measure`.
+        cache: the store's root.
+        reuse: False to measure whatever the store has.
+        progress: as :func:`measure`.
+
+    Returns:
+        The measurements.
+
+    Raises:
+        ModellabError: as :func:`measure`.
+        OSError: the store cannot be written.
+    """
+    found = recall(cache, job, reference, settings) if reuse else None
+    if found is None:
+        found = measure(job, reference, settings, progress=progress)
+        _remember(cache, job, reference, settings, found)
+    return found
+
+
+def measure(
+    job: Job,
+    reference: Job | None,
+    settings: PerformanceConfig,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Performance:
+    """Measure a variant, and its reference in turns with it.
+
+    Args:
+        job: the variant, and the task set whose prompts are asked.
+        reference: what it is compared with; None to measure the variant alone.
+        settings: how many prompts, how often, how many at once.
+        progress: called with rounds done and rounds in all.
+
+    Returns:
+        The measurements.
+
+    Raises:
+        ModellabError: a model cannot be loaded, or does not answer.
+    """
+    device = str(job.fingerprint.settings.get("device", "cpu"))
+    memory.begin(device)
+    engine = job.load()
+    chosen = latency.spread([len(s.input) for s in job.task_set.samples], settings.requests)
+    asked = _requests(job, engine, job.task_set, chosen, settings)
+    together = asked[: settings.concurrency]
+    engine.generate(together, budget=latency.UNLIMITED, skip=set(), done=lambda _: None)
+    peaks = memory.peaks(device)
+    if reference is None:
+        (timings,) = latency.measure([engine], [asked], settings, progress=progress)
+        return Performance(timings, None, peaks, _environment(device))
+    other = reference.load()
+    try:
+        pair = latency.measure(
+            [engine, other],
+            [asked, _requests(reference, other, job.task_set, chosen, settings)],
+            settings,
+            progress=progress,
+        )
+    finally:
+        other.close()
+    return Performance(pair[0], pair[1], peaks, _environment(device))
+
+
+def recall(
+    cache: Path, job: Job, reference: Job | None, settings: PerformanceConfig
+) -> Performance | None:
+    """Return what was last measured on this machine, or None."""
+    try:
+        data = json.loads(_place(cache, job, reference, settings).read_text(encoding="utf-8"))
+        return Performance(
+            candidate=_timings(data["candidate"]),
+            reference=None if data["reference"] is None else _timings(data["reference"]),
+            memory=dict(data["memory"]),
+            environment=dict(data["environment"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _remember(
+    cache: Path,
+    job: Job,
+    reference: Job | None,
+    settings: PerformanceConfig,
+    found: Performance,
+) -> None:
+    place = _place(cache, job, reference, settings)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    data = {
+        **dataclasses.asdict(dataclasses.replace(found, memory={}, environment={})),
+        "memory": dict(found.memory),
+        "environment": dict(found.environment),
+    }
+    atomic.write_text(place, canonical_json(data) + "\n")
+
+
+def _place(cache: Path, job: Job, reference: Job | None, settings: PerformanceConfig) -> Path:
+    key = digest(
+        [
+            LAYOUT,
+            job.fingerprint.key,
+            None if reference is None else reference.fingerprint.key,
+            job.task_set.hash,
+            dataclasses.asdict(settings),
+            platform.node(),
+        ]
+    )
+    return cache / "performance" / f"{key[:16]}.json"
+
+
+def _requests(
+    job: Job,
+    engine: Engine,
+    task_set: TaskSet,
+    chosen: tuple[int, ...],
+    settings: PerformanceConfig,
+) -> list[GenerationRequest]:
+    """The prompts as the variant is asked them; a choice is written out, as a user would see it."""
+    return [
+        GenerationRequest(
+            engine.render(job.prompt.messages(sample.input)),
+            min(sample.max_tokens or settings.max_tokens, settings.max_tokens),
+        )
+        for sample in (task_set.samples[i] for i in chosen)
+    ]
+
+
+def _environment(device: str) -> dict[str, Any]:
+    import torch
+
+    from pytest_modellab.runner import workers
+
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else device
+    return {
+        "device": str(name),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "workers": workers(),
+        "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def _timings(data: Mapping[str, Any]) -> Timings:
+    return Timings(
+        **{
+            name: tuple(tuple(v) if isinstance(v, list) else v for v in values)
+            for name, values in data.items()
+        }
+    )

@@ -1,0 +1,260 @@
+"""The trade-off of declared variants: what is missing is run, the rest comes from store and disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pytest_modellab.errors import GateUsageError, ModellabError, near_misses
+from pytest_modellab.probes import cost
+from pytest_modellab.records import Price, RunRecord, Scenario, VariantSpec
+
+if TYPE_CHECKING:
+    from pytest_modellab.baselines import Baseline
+    from pytest_modellab.lab import Lab
+    from pytest_modellab.performance import Performance
+    from pytest_modellab.recipes.provenance import Provenance
+    from pytest_modellab.tradeoff.assemble import Entry
+    from pytest_modellab.tradeoff.figures import TradeOff
+
+Source = Literal["run", "stored", "accepted"]
+
+
+def survey(
+    lab: Lab,
+    task_set: str,
+    *,
+    variants: Sequence[str] | None = None,
+    scenarios: Sequence[str] | None = None,
+    reference: str | None = None,
+    timed: bool = True,
+    stored: bool = False,
+) -> TradeOff:
+    """Gather the runs of several variants on one task set and weigh them against each other.
+
+    Args:
+        lab: the session.
+        task_set: the task set's name.
+        variants: names; None for those that were accepted on the task set.
+        scenarios: names; None for all there are.
+        reference: what the others are compared with; None for the first variant without a base.
+        timed: False leaves latency and cost out.
+        stored: True to take what there is and run nothing.
+
+    Returns:
+        The trade-off. A variant that cannot be run is left out and named in the notes.
+
+    Raises:
+        GateUsageError: a name is unknown, or nothing is left to compare.
+        ModellabError: the reference cannot be run.
+    """
+    from pytest_modellab.tradeoff import assemble
+
+    names = tuple(variants) if variants else tuple(_accepted(lab, task_set))
+    if not names:
+        raise GateUsageError(
+            f"no variant was accepted on {task_set!r} yet; name those to compare (--variant NAME), "
+            "or accept some: modellab accept NAME"
+        )
+    specs = [lab.spec(name) for name in names]
+    first = reference or _reference(specs)
+    if first not in names:
+        specs.insert(0, lab.spec(first))
+    notes: list[str] = []
+    entries: list[Entry] = []
+    for spec in specs:
+        try:
+            entry = _entry(lab, spec, task_set, first, timed=timed, stored=stored)
+        except ModellabError as error:
+            if spec.name == first:
+                raise
+            notes.append(f"{spec.name} is left out: {_first_line(error)}")
+            continue
+        finally:
+            lab.release()
+        if isinstance(entry, str):
+            if spec.name == first:
+                raise GateUsageError(f"the reference {first!r} {entry}")
+            notes.append(f"{spec.name} is left out: it {entry}")
+        else:
+            entries.append(entry)
+    base = lab.accepted(first, task_set)
+    second = None if base is None else base.second_run()
+    if second is None:
+        notes.append(
+            f"forgetting is not judged: {first} has no accepted second run on {task_set}; "
+            f"modellab accept {first} --task-set {task_set}"
+        )
+    notes += _remarks(entries, lab, timed=timed)
+    return assemble.assemble(
+        entries,
+        task_set=lab.task_set(task_set),
+        settings=lab.config.task_sets[task_set],
+        reference=first,
+        second=second,
+        scenarios=_scenarios(lab, scenarios),
+        alpha=lab.settings.alpha,
+        notes=notes,
+    )
+
+
+def _accepted(lab: Lab, task_set: str) -> Iterator[str]:
+    """The variants that were accepted on a task set, in the order of the configuration."""
+    for name in lab.config.variants:
+        if lab.baseline_path(name, task_set).exists():
+            yield name
+
+
+def _reference(specs: Sequence[VariantSpec]) -> str:
+    """The first variant without a base, or the base of the first."""
+    for spec in specs:
+        if spec.base is None:
+            return spec.name
+    return specs[0].base or specs[0].name
+
+
+def _scenarios(lab: Lab, names: Sequence[str] | None) -> list[Scenario]:
+    known = lab.config.scenarios
+    for name in names or ():
+        if name not in known:
+            raise GateUsageError(f"unknown scenario {name!r}; {near_misses(name, known)}")
+    return [known[name] for name in names or known]
+
+
+def _entry(
+    lab: Lab, spec: VariantSpec, task_set: str, reference: str, *, timed: bool, stored: bool
+) -> Entry | str:
+    """What is known of a variant; a sentence's end where that is too little and nothing may run."""
+    from pytest_modellab.tradeoff.assemble import Entry
+
+    baseline = lab.accepted(spec.name, task_set)
+    found = _record(lab, spec.name, task_set, baseline, stored=stored)
+    if found is None:
+        return f"has no stored run on {task_set!r}"
+    record, source = found
+    performance: Performance | None = None
+    if timed:
+        obtain = lab.stored_performance if stored else lab.performance
+        performance = obtain(spec.name, task_set, reference)
+    same = baseline is not None and baseline.run.fingerprint.key == record.fingerprint.key
+    return Entry(
+        spec=spec,
+        record=record,
+        source=source,
+        performance=performance,
+        price=_price(lab, spec, record),
+        training_usd=_training(lab, spec),
+        disk_bytes=_disk(lab, spec),
+        churn=baseline.churn if baseline is not None and same else None,
+        baseline={} if baseline is None else _means(lab, baseline.run, task_set),
+    )
+
+
+def _record(
+    lab: Lab, variant: str, task_set: str, baseline: Baseline | None, *, stored: bool
+) -> tuple[RunRecord, Source] | None:
+    """This session's run or the store's, else the accepted one if it is of the same variant."""
+    record = lab.stored(variant, task_set)
+    if record is not None:
+        return record, "stored"
+    if baseline is not None and lab.settings.reuse:
+        same = baseline.run.fingerprint.key == lab.fingerprint(variant).key
+        asked = baseline.run.task_set["hash"] == lab.task_set(task_set).hash
+        if same and asked:
+            return baseline.run, "accepted"
+    return None if stored else (lab.record(variant, task_set), "run")
+
+
+def _means(lab: Lab, record: RunRecord, task_set: str) -> dict[str, float]:
+    from pytest_modellab import runner
+
+    samples = lab.task_set(task_set)
+    if record.task_set["hash"] != samples.hash:
+        return {}
+    return {found.name: found.mean for found in runner.summarize(record, samples).capabilities}
+
+
+def _price(lab: Lab, spec: VariantSpec, record: RunRecord) -> Price | None:
+    prices = lab.config.prices
+    if spec.price is not None:
+        return prices[spec.price]
+    return cost.price_of(str(record.fingerprint.settings.get("device") or "cpu"), prices)
+
+
+def _training(lab: Lab, spec: VariantSpec) -> float | None:
+    """Dollars that a variant and what it adapts cost to make; None where a price is missing."""
+    total = 0.0
+    step: VariantSpec | None = spec
+    while step is not None:
+        for made in _made(lab, step):
+            price = cost.price_of(made.device, lab.config.prices)
+            if price is None or price.usd_per_hour is None:
+                return None
+            total += made.seconds * price.usd_per_hour / 3600.0
+        step = lab.spec(step.base) if step.base is not None else None
+    return total
+
+
+def _made(lab: Lab, spec: VariantSpec) -> Iterator[Provenance]:
+    """The provenance of what a variant consists of: its adapter, or its own weights."""
+    from pytest_modellab.recipes import provenance
+
+    for place in _places(lab, spec):
+        if (found := provenance.read(place)) is not None:
+            yield found
+
+
+def _places(lab: Lab, spec: VariantSpec) -> list[Path]:
+    places = []
+    if isinstance(adapter := spec.options.get("adapter"), str):
+        places.append(lab.config.root / adapter)
+    if spec.model is not None:
+        source = lab.config.models[spec.model].source
+        if not source.startswith("package:") and (lab.config.root / source).is_dir():
+            places.append(lab.config.root / source)
+    return places
+
+
+def _disk(lab: Lab, spec: VariantSpec) -> float | None:
+    """Bytes of the files that a variant is shipped as: the base model's and the adapters'."""
+    path = lab.files(spec.name).path
+    files = [path] if path.is_file() else list(path.glob("*.safetensors"))
+    step: VariantSpec | None = spec
+    while step is not None:
+        if isinstance(adapter := step.options.get("adapter"), str):
+            files += (lab.config.root / adapter).glob("*.safetensors")
+        step = lab.spec(step.base) if step.base is not None else None
+    sizes = [file.stat().st_size for file in files if file.is_file()]
+    return float(sum(sizes)) if sizes else None
+
+
+def _remarks(entries: Sequence[Entry], lab: Lab, *, timed: bool) -> list[str]:
+    found = []
+    unpriced = [e.spec.name for e in entries if e.price is None]
+    if timed and unpriced:
+        found.append(
+            f"no cost of {', '.join(unpriced)}: no price fits the device; set [prices] in "
+            f"{lab.config.path}: cpu = {{ usd_per_hour = 0.10 }}"
+        )
+    unknown = [e.spec.name for e in entries if e.price is not None and e.training_usd is None]
+    if unknown:
+        found.append(
+            f"training of {', '.join(unknown)} is counted as free: no price fits the device that "
+            "it was trained on"
+        )
+    if timed and any(e.performance is None for e in entries):
+        lacking = ", ".join(e.spec.name for e in entries if e.performance is None)
+        found.append(f"no latency of {lacking}: not measured on this machine; modellab compare")
+    shared = [
+        e.spec.name
+        for e in entries
+        if e.performance is not None and e.performance.environment.get("workers")
+    ]
+    if shared:
+        found.append(f"latency of {', '.join(shared)} was measured beside other xdist workers")
+    return found
+
+
+def _first_line(error: ModellabError) -> str:
+    return str(error).partition("\n")[0]
