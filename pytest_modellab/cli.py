@@ -13,6 +13,7 @@ from pytest_modellab.commands import (
     EXIT_USAGE,
     accept,
     build,
+    compare,
     gate,
     history,
     plan,
@@ -20,7 +21,7 @@ from pytest_modellab.commands import (
 )
 from pytest_modellab.errors import BaselineMissing, ModellabError
 
-COMMANDS = (accept, build, gate, history, plan, tasks)
+COMMANDS = (accept, build, compare, gate, history, plan, tasks)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
