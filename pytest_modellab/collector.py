@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ class Collector:
         settings: what the user asked for.
         json_path: where to write the report as JSON, or None.
         markdown_path: where to write it as Markdown, or None.
+        github: whether a GitHub Actions run gets annotations and a step summary.
     """
 
     def __init__(
@@ -35,15 +37,18 @@ class Collector:
         settings: Settings,
         json_path: Path | None,
         markdown_path: Path | None,
+        github: bool = False,
     ) -> None:
         self._config = config
         self._variants = tuple(variants)
         self._settings = settings
         self._json_path = json_path
         self._markdown_path = markdown_path
+        self._github = github and os.environ.get("GITHUB_ACTIONS") == "true"
         self._assertions = 0
         self._findings: dict[str, list[str]] = {"comparisons": [], "runs": [], "errors": []}
         self._reported: set[str] = set()
+        self._locations: dict[str, tuple[str, int | None]] = {}
         self._complete = True
         self._notes: list[str] = []
 
@@ -51,6 +56,7 @@ class Collector:
         """Take what a test's report carries; reports of xdist workers arrive here as well."""
         if report.when == "call" or report.outcome != "passed":
             self._reported.add(report.nodeid)
+            self._locations[report.nodeid] = report.location[:2]
         text = getattr(report, "modellab", None)
         if text is None:
             return
@@ -95,6 +101,37 @@ class Collector:
             from pytest_modellab.reports import allure
 
             allure.write_session(folder, self._report())
+        if self._github and any(self._findings.values()):
+            self._summarize()
+
+    def _summarize(self) -> None:
+        """Append the report to the step's summary; a note where it cannot be written."""
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if not path:
+            return
+        from pytest_modellab.reports import github, markdown
+
+        try:
+            with Path(path).open("a", encoding="utf-8") as file:
+                room = github.SUMMARY_BYTES - file.tell()  # it is shared by a step's commands
+                file.write(markdown.render(self._report(), most=room))
+        except OSError as error:
+            self._notes.append(f"GITHUB_STEP_SUMMARY: {path!r}: not written: {error.strerror}")
+
+    def _write(
+        self,
+        session: pytest.Session,
+        option: str,
+        write: Callable[[SessionReport, Path], None],
+        path: Path,
+    ) -> None:
+        """Write a file; where it cannot be written, the report says so and the run fails."""
+        try:
+            write(self._report(), path)
+        except OSError as error:
+            self._notes.append(f"--modellab-{option}: {str(path)!r}: not written: {error.strerror}")
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _write(
         self,
@@ -120,6 +157,22 @@ class Collector:
         terminalreporter.section("modellab")
         for text, markup in terminal.lines(self._report()):
             terminalreporter.write_line(text, **markup)
+        # the plugin of that name marks every failed test itself
+        annotated = "pytest_github_actions_annotate_failures"
+        if self._github and not self._config.pluginmanager.hasplugin(annotated):
+            self._annotate(terminalreporter)
+
+    def _annotate(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the commands by which GitHub marks the tests that did not pass."""
+        from pytest_modellab.reports import github
+
+        workspace = os.environ.get("GITHUB_WORKSPACE")
+        places = {
+            test: github.place(file, line, root=str(self._config.rootpath), workspace=workspace)
+            for test, (file, line) in self._locations.items()
+        }
+        for line in github.annotate(self._report(), places):
+            terminalreporter.write_line(line)
 
     def _allure_folder(self) -> Path | None:
         if not self._config.pluginmanager.hasplugin("allure_listener"):

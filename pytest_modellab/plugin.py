@@ -29,6 +29,7 @@ CANDIDATES: pytest.StashKey[frozenset[tuple[str, str]]] = pytest.StashKey()
 FINDINGS: pytest.StashKey[dict[str, list[str]]] = pytest.StashKey()
 
 ON_INCONCLUSIVE = ("fail", "warn", "pass")
+GITHUB = ("auto", "off")
 
 
 # --- options -------------------------------------------------------------------------------------
@@ -55,6 +56,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "json": ({"metavar": "PATH"}, "write the report as JSON"),
     "markdown": ({"metavar": "PATH"}, "write the report as Markdown, for a pull request"),
+    "github": (
+        {"choices": GITHUB},
+        "annotations and a step summary in a GitHub Actions run (default: auto)",
+    ),
     "no-cache": ({"action": "store_true"}, "run every selected variant anew"),
 }
 """Name → (argparse settings, help); each has the ini twin ``modellab_NAME``."""
@@ -77,6 +82,17 @@ def option(config: pytest.Config, name: str) -> Any:
     dest = f"modellab_{name.replace('-', '_')}"
     given = config.getoption(dest)
     return given if given is not None else (config.getini(dest) or None)
+
+
+def _choice(
+    config: pytest.Config, name: str, choices: tuple[str, ...], default: str | None = None
+) -> str:
+    """Resolve an option with choices, the first of which it is unless set."""
+    found: str = option(config, name) or default or choices[0]
+    if found not in choices:  # argparse has not seen the ini file's value
+        dest = f"modellab_{name.replace('-', '_')}"
+        raise pytest.UsageError(f"{dest}: {found!r} is none of {', '.join(choices)}")
+    return found
 
 
 def path_option(config: pytest.Config, name: str) -> Path | None:
@@ -157,6 +173,7 @@ def _register_controller(config: pytest.Config) -> None:
             settings=_settings(config),
             json_path=path_option(config, "json"),
             markdown_path=path_option(config, "markdown"),
+            github=_choice(config, "github", GITHUB) == "auto",
         ),
         "modellab_collector",
     )
@@ -171,11 +188,7 @@ def _settings(config: pytest.Config) -> Settings:
     from pytest_modellab.lab import Settings
 
     alpha = _number(config, "alpha", zero=False)
-    on_inconclusive: Any = option(config, "on-inconclusive") or "warn"
-    if on_inconclusive not in ON_INCONCLUSIVE:  # argparse has not seen the ini file's value
-        raise pytest.UsageError(
-            f"modellab_on_inconclusive: {on_inconclusive!r} is none of {', '.join(ON_INCONCLUSIVE)}"
-        )
+    on_inconclusive: Any = _choice(config, "on-inconclusive", ON_INCONCLUSIVE, default="warn")
     flags = {name: bool(option(config, name)) for name in ("update", "churn", "sequential")}
     for name in ("update", "churn"):
         if flags["sequential"] and flags[name]:
@@ -478,18 +491,18 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
 
 def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:
     """Name the verdict and its first figures, which JUnit XML keeps as properties."""
-    worst = comparison.figures[0]
-    found = {
+    found: dict[str, object] = {
         "assertion": comparison.assertion,
         "task_set": comparison.task_set,
         "candidate": comparison.candidate,
         "against": comparison.against,
         "capability": comparison.capability or "all",
         "verdict": comparison.verdict,
-        "bucket": worst.name,
-        "drop": f"{worst.drop:.6g}",
-        "p_adjusted": f"{worst.p_adjusted:.6g}",
     }
+    for worst in comparison.figures[:1]:  # a verdict on latency has none
+        found["bucket"] = worst.name
+        found["drop"] = f"{worst.drop:.6g}"
+        found["p_adjusted"] = f"{worst.p_adjusted:.6g}"
     return [(f"modellab_{name}", value) for name, value in found.items()]
 
 

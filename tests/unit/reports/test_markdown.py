@@ -87,6 +87,70 @@ def test_a_block_shows_its_tables(report: Make, run: Make, comparison: Make, fli
     assert found.index("### Blocked") < found.index("<details>")
 
 
+def test_a_zoo_fits_a_screen_with_the_verdict_first(
+    report: Make, run: Make, comparison: Make, flip: Make
+) -> None:
+    names = [f"v{i}" for i in range(12)]
+    flips = tuple(flip(id=f"s{i}") for i in range(200))
+    found = markdown.render(
+        report(
+            runs=tuple(run(variant=name, task_set=t) for name in names for t in ("core", "domain")),
+            comparisons=(
+                *(comparison("block", candidate=n, task_set="core", flips=flips) for n in names),
+                *(comparison("pass", candidate=n, task_set="domain") for n in names[1:]),
+                comparison("inconclusive", candidate="v0", task_set="domain"),
+            ),
+        )
+    )
+    assert found.startswith("## Model gate: BLOCK\n\n12 of 24 comparisons: v0 (arithmetic), ")
+    lines = outside_of_details(found)
+    assert len([line for line in lines if line]) < 40
+    assert any(line.startswith("- v0 fell: arithmetic 0.62 -> 0.41; look at") for line in lines)
+    assert "| variant | core | domain |" in lines
+    assert "| v0 | 0.61 **BLOCK** | 0.61 inconclusive |" in lines
+    assert "| v1 | 0.61 **BLOCK** | 0.61 pass |" in lines
+    assert "<summary>v11 against own baseline, core, arithmetic: BLOCK</summary>" in found
+    folded = found[found.index("<summary>what else to do</summary>") :]
+    assert "- v9 fell: arithmetic" in folded
+    assert "- v0: 1 of 2 undecided" in folded
+
+
+def outside_of_details(text: str) -> list[str]:
+    depth, lines = 0, []
+    for line in text.splitlines():
+        depth += line == "<details>"
+        if depth == 0:
+            lines.append(line)
+        depth -= line == "</details>"
+    assert depth == 0
+    return lines
+
+
+def test_what_a_comment_cannot_hold_loses_flipped_samples_first(
+    report: Make, comparison: Make, flip: Make
+) -> None:
+    flips = tuple(flip(id=f"s{i}") for i in range(10))
+    blocked = tuple(comparison("block", test=f"t.py::t{i}", flips=flips) for i in range(50))
+    found = markdown.render(report(comparisons=blocked))
+    assert len(found.encode()) <= markdown.COMMENT_BYTES
+    assert found.count("10 flipped samples, 10 worse and 0 better, the first 3:") == 50
+    assert "cut here" not in found
+    assert "| s9 |" in markdown.render(report(comparisons=blocked), most=1_000_000)
+
+
+def test_what_is_still_too_long_is_cut_and_says_so(report: Make, comparison: Make) -> None:
+    passed = tuple(comparison("pass", test=f"t.py::t{i}", candidate="é") for i in range(99))
+    found = markdown.render(report(comparisons=passed), most=5000)
+    assert 4500 < len(found.encode()) <= 5000
+    assert found.endswith(
+        "0.02 is allowed\n\n</details>\n\n**The report is cut here**, since the place that it was "
+        "written for takes no more; `--modellab-json PATH` has all of it.\n"
+    )
+    assert outside_of_details(found)[0] == "## Model gate: PASS"
+    assert markdown.cut("a\n" * 99, 10) == ""
+    assert markdown.cut("a\nb\n", 4) == "a\nb\n"
+
+
 def test_drift_and_forgetting_have_columns_of_their_own(report: Make, comparison: Make) -> None:
     found = markdown.render(
         report(
