@@ -12,6 +12,7 @@ from pytest_modellab.errors import (
     FloorViolated,
     GateUsageError,
     RegressionDetected,
+    SlowdownDetected,
     VerdictInconclusive,
     near_misses,
 )
@@ -286,6 +287,49 @@ class Gate:
             budget=self._budget,
         )
         return self._conclude(comparison, FloorViolated)
+
+    def no_slowdown(
+        self, candidate: Candidate, *, against: str = "base", limit: float = 1.10
+    ) -> Comparison:
+        """Assert that the candidate answers as fast as its reference, within the limit.
+
+        Both are loaded and asked the same prompts in turns, in the rounds that ``[performance]``
+        declares, anew in every session; the rounds are what is tested.
+
+        Args:
+            candidate: from the fixture of that name.
+            against: ``"base"`` for the variant that the candidate adapts, or any variant's name.
+            limit: largest ratio of the two times to the last token that is allowed, above 0.
+
+        Returns:
+            The comparison, where it passed or is inconclusive and may be.
+
+        Raises:
+            SlowdownDetected: the gate blocks.
+            VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
+            ModellabError: no verdict could be reached.
+        """
+        __tracebackhide__ = True
+        from pytest_modellab import comparator
+
+        self._begin(candidate)
+        lab, task_set = self._lab, self._task_set
+        reference = self._base(candidate) if against == "base" else against
+        lab.spec(reference)
+        if reference == candidate.name:
+            raise GateUsageError(
+                f"{reference!r} cannot be slower than itself; name another variant: against=…"
+            )
+        comparison = comparator.no_slowdown(
+            test=self._test,
+            spec=candidate.spec,
+            performance=lab.performance(candidate.name, task_set.name, reference, anew=True),
+            against=reference,
+            task_set=task_set,
+            limit=limit,
+            budget=self._budget,
+        )
+        return self._conclude(comparison, SlowdownDetected)
 
     def _begin(self, candidate: Candidate) -> None:
         if self._spent:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 from pytest_modellab import gate
 from pytest_modellab.comparison import Assertion, Comparison, Flip, Looked
 from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.records import RunRecord, Sample, SampleResult, TaskSet, VariantSpec
 from pytest_modellab.sequential import SEED, Staged
+
+if TYPE_CHECKING:
+    from pytest_modellab.performance import Performance
 
 MAX_MISSING = 0.02
 """Share of samples that may be without a score; beyond it there is no verdict and no baseline."""
@@ -234,6 +238,66 @@ def no_forgetting(
             ),
         ),
         looked=answers.looked,
+    )
+
+
+def no_slowdown(
+    *,
+    test: str,
+    spec: VariantSpec,
+    performance: Performance,
+    against: str,
+    task_set: TaskSet,
+    limit: float,
+    budget: Budget,
+) -> Comparison:
+    """Judge whether the candidate takes longer than its reference by more than the limit.
+
+    Args:
+        test: node id of the test, for the record.
+        spec: the candidate.
+        performance: its timings and the reference's, taken in turns.
+        against: the reference in words.
+        task_set: whose prompts were asked.
+        limit: the largest ratio allowed, above 0.
+        budget: the risk that may be spent.
+
+    Returns:
+        The comparison; inconclusive where other xdist workers shared the machine.
+
+    Raises:
+        ComparisonRefused: a limit that is none.
+    """
+    assert performance.reference is not None
+    try:
+        ratio = gate.latency_ratio(
+            performance.candidate.end_to_end,
+            performance.reference.end_to_end,
+            limit=limit,
+            alpha=budget.share,
+            pass_alpha=budget.alpha,
+        )
+    except gate.GateInputError as error:
+        raise ComparisonRefused(f"{spec.name!r} against {against}: {error}") from error
+    if performance.environment.get("workers"):
+        ratio = dataclasses.replace(
+            ratio,
+            verdict="inconclusive",
+            reason="other xdist workers shared the machine: judge latency with -n0",
+        )
+    return Comparison(
+        assertion="no_slowdown",
+        test=test,
+        task_set=task_set.name,
+        candidate=spec.name,
+        kind=spec.kind,
+        against=against,
+        capability=None,
+        verdict=ratio.verdict,
+        figures=(),
+        family=1,
+        share=budget.share,
+        ratio=ratio,
     )
 
 

@@ -10,10 +10,13 @@ import dataclasses
 import json
 from typing import Any, Literal
 
+from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.records import Verdict, canonical_json
 
-Assertion = Literal["no_regression", "no_drift", "no_forgetting", "worst_bucket"]
+Assertion = Literal[
+    "no_regression", "no_drift", "no_forgetting", "worst_bucket", "no_slowdown"
+]
 
 OWN_BASELINE = "own baseline"
 """What a candidate is compared with unless the test says otherwise."""
@@ -100,6 +103,7 @@ class Comparison:
         flips: samples whose score changed, losses first, then by id.
         notes: what a reader must know, for example that the environment differs.
         looked: how far it had to go in sequential mode, else None.
+        ratio: what a ``no_slowdown`` rests on, which has no figures; else None.
     """
 
     assertion: Assertion
@@ -116,6 +120,7 @@ class Comparison:
     flips: tuple[Flip, ...] = ()
     notes: tuple[str, ...] = ()
     looked: Looked | None = None
+    ratio: RatioResult | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -136,4 +141,5 @@ class Comparison:
         data["flips"] = tuple(Flip(**f) for f in data["flips"])
         data["notes"] = tuple(data["notes"])
         data["looked"] = Looked(**data["looked"]) if data.get("looked") else None
+        data["ratio"] = RatioResult(**data["ratio"]) if data.get("ratio") else None
         return cls(**data)

@@ -76,6 +76,10 @@ class RegressionDetected(AssertionError):
     """The gate blocks: the candidate is worse than allowed beyond chance."""
 
 
+class SlowdownDetected(RegressionDetected):
+    """The gate blocks: the candidate takes longer than allowed beyond chance."""
+
+
 class CapabilityForgotten(RegressionDetected):
     """The gate blocks: a capability that the base has is lost beyond chance."""
 

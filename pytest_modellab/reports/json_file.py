@@ -41,11 +41,12 @@ def to_dict(report: SessionReport) -> dict[str, Any]:
         "complete": report.complete,
         "notes": list(report.notes),
         "runs": [_fixed(run) for run in report.runs],
-        "comparisons": [_comparison(c) for c in report.comparisons],
+        "comparisons": [_comparison(c) for c in report.comparisons if c.ratio is None],
         "errors": [dataclasses.asdict(e) for e in report.errors],
         "measured": {
             "runs": [_measured(run) for run in report.runs],
-            "notes": [list(c.notes) for c in report.comparisons],
+            "notes": [list(c.notes) for c in report.comparisons if c.ratio is None],
+            "latency": [_comparison(c) for c in report.comparisons if c.ratio is not None],
         },
     }
 
@@ -84,8 +85,9 @@ def read(path: Path) -> SessionReport:
     judged = zip(data["comparisons"], data["measured"]["notes"], strict=True)
     return SessionReport(
         runs=tuple(_run(fixed, measured) for fixed, measured in pairs),
-        comparisons=tuple(
-            Comparison.from_json(json.dumps({**c, "notes": notes})) for c, notes in judged
+        comparisons=(
+            *(Comparison.from_json(json.dumps({**c, "notes": notes})) for c, notes in judged),
+            *(Comparison.from_json(json.dumps(c)) for c in data["measured"].get("latency", ())),
         ),
         errors=tuple(TestError(**e) for e in data["errors"]),
         alpha=data["alpha"],
@@ -99,6 +101,8 @@ def read(path: Path) -> SessionReport:
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(comparison.to_json())
     # The comparator notes a differing environment as "threads: 1 here, 2 in the reference".
+    if comparison.ratio is None:
+        del data["ratio"]
     data["notes"] = [n for n in data["notes"] if n.partition(":")[0] not in MEASURED_ENVIRONMENT]
     return data
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 from pytest_modellab.comparison import OWN_ANCHOR, OWN_BASELINE, Comparison
+from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.records import RunSummary
 
@@ -119,6 +120,7 @@ class Undecided:
         more_of: what that comparison judged.
         stuck: how many of them no number of samples is known to settle.
         no_margin: True where one of those has an allowed drop of 0, at which nothing can pass.
+        latency: what the latency that is undecided was, empty without one.
     """
 
     count: int
@@ -129,10 +131,15 @@ class Undecided:
     more_of: str
     stuck: int
     no_margin: bool
+    latency: str = ""
 
     def __str__(self) -> str:
         parts = [f"{self.count} of {self.total} undecided"]
-        if self.mde is None:
+        if self.latency:
+            parts.append(self.latency)
+        if self.mde is None and self.latency and not self.stuck and self.more is None:
+            pass  # nothing but the latency is undecided
+        elif self.mde is None:
             parts.append("too few samples to notice any drop")
         else:
             where = f" ({self.mde_of})" if self.count > 1 else ""
@@ -171,7 +178,14 @@ def undecided(comparisons: Iterable[Comparison]) -> Undecided | None:
         more_of=more_of,
         stuck=len(stuck),
         no_margin=any(_no_margin(f) for f in stuck),
+        latency="; ".join(_latency_words(c.ratio) for c, _ in found if c.ratio is not None),
     )
+
+
+def _latency_words(ratio: RatioResult) -> str:
+    settled = f", about {ratio.needed} {ratio.unit} would settle it" if ratio.needed else ""
+    why = f": {ratio.reason}" if ratio.reason else settled
+    return f"latency x{ratio.ratio:.2f}, allowed x{ratio.limit:.2f}{why}"
 
 
 def nearest(comparisons: Iterable[Comparison]) -> str | None:
@@ -206,7 +220,9 @@ def deciding(comparison: Comparison) -> Figures | None:
 
 
 def subject(comparison: Comparison) -> str:
-    """What was judged: a capability, the worst bucket, forgetting, drift, or all samples."""
+    """What was judged: a capability, the worst bucket, forgetting, latency, or all samples."""
+    if comparison.assertion == "no_slowdown":
+        return "latency"
     if comparison.assertion == "worst_bucket":
         return "worst bucket" + (f" of {comparison.capability}" if comparison.capability else "")
     if comparison.assertion in ("no_drift", "no_forgetting"):
@@ -354,10 +370,12 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
     return tuple(dict.fromkeys(lines))
 
 
-_BLOCKS = ("own", "base", "drift", "forgetting", "floor")
+_BLOCKS = ("own", "base", "drift", "forgetting", "floor", "slowdown")
 
 
 def _kind_of_block(comparison: Comparison) -> str:
+    if comparison.assertion == "no_slowdown":
+        return "slowdown"
     if _is_floor(comparison):
         return "floor"
     if comparison.assertion in ("no_drift", "no_forgetting"):
@@ -366,6 +384,13 @@ def _kind_of_block(comparison: Comparison) -> str:
 
 
 def _after_block(variant: str, kind: str, blocked: Sequence[Comparison]) -> str:
+    if kind == "slowdown":
+        times = listed(
+            f"x{c.ratio.ratio:.2f} of {c.against}'s time, x{c.ratio.limit:.2f} is allowed"
+            for c in blocked
+            if c.ratio is not None
+        )
+        return f"{variant} is slower: {times}; if that is wanted, raise limit"
     falls, task_sets = [], tuple(dict.fromkeys(c.task_set for c in blocked))
     for comparison in blocked:
         on = f" on {comparison.task_set}" if len(task_sets) > 1 else ""

@@ -38,7 +38,7 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
         One sentence that says what happened, then the table, the flipped samples with both
         outputs side by side, and the notes. No line end at the end.
     """
-    head, rows = figure_rows(comparison.figures)
+    head, rows = _rows(comparison)
     parts = [sentence(comparison), "", title(comparison)]
     parts += aligned([head, *rows], right=set(range(1, len(head) - 1)))
     shown = comparison.flips[: max(max_flips, 0)]
@@ -70,7 +70,7 @@ def render_markdown(comparison: Comparison, max_flips: int = 10) -> str:
         GitHub-flavoured Markdown. Nothing in an output can break out of its table cell, link,
         mention anybody or become markup.
     """
-    head, rows = figure_rows(comparison.figures)
+    head, rows = _rows(comparison)
     parts = [escape(sentence(comparison)), "", f"**{escape(title(comparison))}**", ""]
     parts += markdown_table(
         [escape(cell) for cell in head],
@@ -90,6 +90,8 @@ def render_markdown(comparison: Comparison, max_flips: int = 10) -> str:
 def sentence(comparison: Comparison) -> str:
     """What happened, in one sentence: the explanation of the figures that decided."""
     figure = deciding(comparison)
+    if comparison.ratio is not None:
+        return comparison.ratio.explain()
     if figure is None:
         return f"{comparison.verdict}: no bucket was judged"
     others = sum(f.verdict == comparison.verdict for f in comparison.figures) - 1
@@ -110,6 +112,29 @@ def title(comparison: Comparison) -> str:
         f"{comparison.candidate} against {comparison.against}, {comparison.task_set}, "
         f"{subject(comparison)}: {comparison.verdict.upper()}"
     )
+
+
+def _rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    ratio = comparison.ratio
+    if ratio is None:
+        return figure_rows(comparison.figures)
+    low, high = ratio.ratio_low, ratio.ratio_high
+    bound = "-" if low is None or high is None else f"<= {high:.3f}"
+    if ratio.verdict == "block" and low is not None:
+        bound = f">= {low:.3f}"
+    head = [ratio.unit, "reference s", "candidate s", "ratio", "bound", "limit", "p", "verdict"]
+    return head, [
+        [
+            str(ratio.n),
+            f"{ratio.reference:.3f}",
+            f"{ratio.candidate:.3f}",
+            f"{ratio.ratio:.3f}",
+            bound,
+            f"{ratio.limit:.3f}",
+            probability(ratio.p_block),
+            ratio.verdict,
+        ]
+    ]
 
 
 def figure_rows(figures: Iterable[Figures]) -> tuple[list[str], list[list[str]]]:

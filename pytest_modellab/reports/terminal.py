@@ -131,7 +131,8 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     open_ = undecided(comparisons)
     if open_ is not None and report.on_inconclusive != "pass":
         found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))
-        found.append((f"    nearest to a block: {nearest(comparisons)}", {}))
+        if (near := nearest(comparisons)) is not None:
+            found.append((f"    nearest to a block: {near}", {}))
     return found + _errors(error for error in report.errors if error.variant == variant)
 
 

@@ -1,0 +1,85 @@
+"""Does the latency gate notice a fifth, and nothing else? `python -m benchmarks.latency`.
+
+The base model three times in one process: as the reference, as an unchanged variant, and behind a
+hook that really sleeps a fifth of the time that each answer took. Every run measures all three in
+turns and judges both against the reference, as `gate.no_slowdown` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab import config, gate, performance, store
+from pytest_modellab.lab import Lab, Settings
+from pytest_modellab.probes import latency
+from pytest_modellab.records import Done, Engine, GenerationRequest, PerformanceConfig
+from pytest_modellab.tradeoff.assemble import SLOWER
+from pytest_modellab.variants import plan
+
+SUITES = Path(__file__).parents[1] / "suites"
+TASK_SET = "assistant_core_v2"
+SHARE = 0.05
+
+
+class Slowed:
+    """An engine whose answers take longer by a share of their time, spent asleep."""
+
+    def __init__(self, engine: Engine, share: float) -> None:
+        self._engine, self._share = engine, share
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        return self._engine.render(messages)
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], *, budget: int, skip: set[int], done: Done
+    ) -> None:
+        start = time.perf_counter()
+        self._engine.generate(requests, budget=budget, skip=skip, done=done)
+        time.sleep(self._share * (time.perf_counter() - start))
+
+
+def main() -> int:
+    """Measure, print, and fail where the gate misses its figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--requests", type=int, default=PerformanceConfig.requests)
+    parser.add_argument("--rounds", type=int, default=PerformanceConfig.rounds)
+    parser.add_argument("--max-tokens", type=int, default=PerformanceConfig.max_tokens)
+    parser.add_argument("--slower", type=float, default=0.20)
+    options = parser.parse_args()
+    lab = Lab(config.load(SUITES / "modellab.toml"), Settings(cache=store.default_folder()))
+    job = lab._job("prompting", TASK_SET)
+    settings = PerformanceConfig(
+        options.requests, options.rounds, concurrency=1, max_tokens=options.max_tokens
+    )
+
+    def load() -> Any:
+        return plan.load(lab.plan("prompting"), lab.files("prompting"), lab.settings.cache)
+
+    reference, unchanged, slowed = load(), load(), Slowed(load(), options.slower)
+    chosen = latency.spread([len(s.input) for s in job.task_set.samples], settings.requests)
+    asked = performance._requests(job, reference, job.task_set, chosen, settings)
+    blocked = {"slowed": 0, "unchanged": 0}
+    for run in range(options.runs):
+        start = time.perf_counter()
+        found = latency.measure([slowed, unchanged, reference], [asked] * 3, settings)
+        for name, timings in zip(blocked, found, strict=False):
+            ratio = gate.latency_ratio(
+                timings.end_to_end, found[2].end_to_end, limit=SLOWER, alpha=SHARE
+            )
+            blocked[name] += ratio.verdict == "block"
+            print(f"{run + 1:3} {name:9} x{ratio.ratio:.3f} {ratio.verdict}", end="  ")
+        print(f"{time.perf_counter() - start:.0f} s", flush=True)
+    for name, count in blocked.items():
+        print(f"{name}: blocked in {count} of {options.runs}")
+    held = blocked["slowed"] >= 0.9 * options.runs and blocked["unchanged"] <= options.runs / 20
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
