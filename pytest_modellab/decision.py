@@ -43,6 +43,9 @@ CONTENDS = 0.01
 SPREAD = 0.5
 """Scale of the half-Cauchy prior on how many steps variants differ by (Gelman 2006)."""
 
+_DIGITS = 9
+"""Sums that differ in later digits are equal."""
+
 NONE = ""
 """Stands for no variant among the shares: none met the limits."""
 
@@ -176,7 +179,7 @@ def decide(metrics: Metrics, reference: str, scenario: Scenario) -> Choice:
         for i, name in enumerate(names)
     }
     worlds = [
-        (weight, np.where(in_draws, drawn_values, -np.inf))
+        (weight, np.where(in_draws, np.round(drawn_values, _DIGITS), -np.inf))
         for weight, drawn_values in _hierarchy(value, draws, in_draws)
     ]
     shares = sum((weight * _shares(best) for weight, best in worlds), zero)
@@ -274,22 +277,18 @@ def _hierarchy(value: Draws, draws: Draws, able: NDArray[np.bool_]) -> list[tupl
         For each of several spreads its posterior weight and the draws with it.
     """
     import numpy as np
+    from scipy.linalg import helmert
 
-    first = _shares(np.where(able, draws, -np.inf))
+    first = _shares(np.where(able, np.round(draws, _DIGITS), -np.inf))
     rivals = np.flatnonzero(first >= CONTENDS)
     if rivals.size < 2:
         return [(1.0, draws)]
-    own, seen = draws[:, rivals], value[rivals]
-    centred = own - own.mean(axis=1, keepdims=True)
-    noise = np.atleast_2d(np.cov(centred.T))
-    variances, axes = np.linalg.eigh(noise)
-    # the last contrast, along which all sums move together, says nothing of their differences
-    common = np.abs(axes.sum(axis=0)).argmax()
-    kept = np.arange(rivals.size) != common
-    variances, axes = np.maximum(variances[kept], 1e-12), axes[:, kept]
-    y = (seen - seen.mean()) @ axes
-    moved = centred @ axes
-    moved = moved - moved.mean(axis=0)
+    seen = value[rivals]
+    contrasts = helmert(rivals.size).T  # what their common level does says nothing of differences
+    moved = (draws[:, rivals] - draws[:, rivals].mean(axis=0)) @ contrasts
+    variances, axes = np.linalg.eigh(moved.T @ moved / len(moved))
+    variances, axes = np.maximum(variances, 1e-12), contrasts @ axes
+    y, moved = seen @ axes, (draws[:, rivals] - draws[:, rivals].mean(axis=0)) @ axes
     spreads = np.geomspace(0.01, 10.0, 25)
     scale = spreads[:, None] ** 2 + variances
     log = -0.5 * (np.log(scale) + y**2 / scale).sum(axis=1)

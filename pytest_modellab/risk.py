@@ -83,13 +83,19 @@ def calibration(confidences: Sequence[float], scores: Sequence[float]) -> Calibr
     """
     if not confidences:
         return None
-    pairs = sorted(zip(confidences, scores, strict=True))
-    n, bins = len(pairs), min(BINS, len(pairs))
-    error = 0.0
-    for k in range(bins):
-        part = pairs[k * n // bins : (k + 1) * n // bins]
-        error += abs(math.fsum(c - s for c, s in part)) / n
-    brier = math.fsum((c - s) ** 2 for c, s in pairs) / n
+    equal: dict[float, list[float]] = {}
+    for confidence, score in zip(confidences, scores, strict=True):
+        equal.setdefault(confidence, []).append(score)
+    # of answers with equal confidence none comes first: each counts as right as all of them are
+    gaps = [
+        confidence - math.fsum(equal[confidence]) / len(equal[confidence])
+        for confidence in sorted(confidences)
+    ]
+    n, bins = len(gaps), min(BINS, len(gaps))
+    error = math.fsum(
+        abs(math.fsum(gaps[k * n // bins : (k + 1) * n // bins])) / n for k in range(bins)
+    )
+    brier = math.fsum((c - s) ** 2 for c, s in zip(confidences, scores, strict=True)) / n
     return Calibration(n, min(error, 1.0), brier)
 
 
