@@ -1,0 +1,140 @@
+"""The trade-off as one HTML page: which variant to ship, and why.
+
+The page is complete without scripts, since Allure 3 runs none: tabs are radio buttons, charts are
+inline SVG, long tables are folded. It asks nothing of the network. With ``interactive`` a script
+adds what only a script can: sorting, free axes, and scenarios weighed anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+
+from pytest_modellab.reports.page import (
+    capabilities,
+    embedded,
+    evidence,
+    heat,
+    history,
+    scatter,
+    variants,
+    verdict,
+)
+from pytest_modellab.reports.page.markup import Content, Html, el
+from pytest_modellab.reports.session import plural
+from pytest_modellab.tradeoff.figures import TradeOff
+
+_PARTS = (
+    ("verdict", "recommendation"),
+    ("matrix", "strategies"),
+    ("variants", "variants"),
+    ("scatter", "success and cost"),
+    ("explore", "weigh it yourself"),
+    ("heat", "heat map"),
+    ("bars", "capabilities"),
+    ("forgetting", "forgetting"),
+    ("history", "history"),
+    ("risk", "risk"),
+    ("deltas", "verdicts"),
+    ("money", "cost in full"),
+    ("method", "method"),
+)
+
+
+def render(tradeoffs: Sequence[TradeOff], *, interactive: bool = False) -> str:
+    """Render the page.
+
+    Args:
+        tradeoffs: one a task set.
+        interactive: whether to add the script and the figures that it reads.
+
+    Returns:
+        HTML that refers to nothing outside of it.
+
+    Raises:
+        ModellabError: matplotlib is not installed.
+    """
+    names = ", ".join(dict.fromkeys(t.task_set.get("name", "") for t in tradeoffs))
+    body = [
+        _section(tradeoff, f"t{i}", interactive=interactive) for i, tradeoff in enumerate(tradeoffs)
+    ]
+    page = el(
+        "html",
+        el(
+            "head",
+            el("meta", charset="utf-8"),
+            el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            el("meta", name="color-scheme", content="light dark"),
+            el("title", f"Which variant to ship: {names}" if names else "Which variant to ship"),
+            el("style", Html(_asset("page.css"))),
+        ),
+        el(
+            "body",
+            el("header", el("h1", "Which variant to ship"), _contents(tradeoffs), class_="top"),
+            el("main", body or el("p", "Nothing was compared.")),
+            embedded.data(tradeoffs) if interactive else None,
+            el("script", Html(_asset("page.js"))) if interactive else None,
+        ),
+        lang="en",
+    )
+    return f"<!DOCTYPE html>\n{page}\n"
+
+
+def _section(tradeoff: TradeOff, ident: str, *, interactive: bool) -> Html:
+    parts: list[tuple[str, Html | None]] = [
+        ("verdict", verdict.recommendation(tradeoff, ident)),
+        ("matrix", verdict.matrix(tradeoff, ident)),
+        ("variants", variants.overview(tradeoff, ident)),
+        ("scatter", scatter.scatter(tradeoff, ident)),
+        ("explore", embedded.explorer(ident) if interactive else None),
+        ("heat", heat.heat(tradeoff, ident)),
+        ("bars", capabilities.bars(tradeoff, ident)),
+        ("forgetting", capabilities.forgetting(tradeoff, ident)),
+        ("history", history.history(tradeoff, ident)),
+        ("risk", evidence.risks(tradeoff, ident)),
+        ("deltas", evidence.deltas(tradeoff, ident)),
+        ("money", evidence.money(tradeoff, ident)),
+        ("method", evidence.method(tradeoff, ident)),
+    ]
+    there = {name for name, part in parts if part is not None}
+    links = [
+        el("li", el("a", label, href=f"#{ident}-{name}")) for name, label in _PARTS if name in there
+    ]
+    # the verdict first, the way to the rest after it
+    first, *rest = [part for _, part in parts if part is not None]
+    task_set = tradeoff.task_set
+    return el(
+        "section",
+        el("h2", task_set.get("name", ""), id=f"{ident}-top"),
+        el("p", _asked(tradeoff), class_="lede"),
+        first,
+        el("nav", el("ul", links[1:]), class_="within", aria_label="On this task set"),
+        rest,
+        class_="tradeoff",
+        id=ident,
+        aria_labelledby=f"{ident}-top",
+    )
+
+
+def _asked(tradeoff: TradeOff) -> str:
+    samples = max((p.n for p in tradeoff.profiles), default=0)
+    count = len(tradeoff.profiles)
+    return (
+        f"{plural(count, 'variant')} answered the same {samples:,} samples of version "
+        f"{tradeoff.task_set.get('version', '')} of this task set. Reference: "
+        f"{tradeoff.reference}. Recorded on {tradeoff.recorded}."
+    )
+
+
+def _contents(tradeoffs: Sequence[TradeOff]) -> Content:
+    if len(tradeoffs) < 2:
+        return None
+    links = [
+        el("li", el("a", t.task_set.get("name", ""), href=f"#t{i}-top"))
+        for i, t in enumerate(tradeoffs)
+    ]
+    return el("nav", el("ul", links), aria_label="Task sets")
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,179 @@
+"""HTML from Python values: everything is escaped but what is markup already."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from collections.abc import Iterable, Sequence
+
+from pytest_modellab.reports.table import visible
+
+_VOID = frozenset({"br", "col", "input", "meta"})
+
+
+class Html(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+Content = str | None | Sequence["Content"]
+"""What an element holds: text is escaped, :class:`Html` is not, None is nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Attributes:
+        content: what it shows.
+        sort: what its column is sorted by, where that is not what it shows.
+        style: classes.
+    """
+
+    content: Content
+    sort: float | None = None
+    style: str = ""
+
+
+def el(tag: str, *children: Content, **attributes: str | float | bool | None) -> Html:
+    """An element.
+
+    Args:
+        tag: its name.
+        children: what it holds.
+        attributes: ``class_`` is written as ``class``, ``data_x`` as ``data-x``; True is written
+            without a value, False and None are left out.
+
+    Returns:
+        The markup.
+    """
+    written = "".join(
+        f" {_name(key)}" if value is True else f' {_name(key)}="{_escape(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
+    if tag in _VOID:
+        return Html(f"<{tag}{written}>")
+    return Html(f"<{tag}{written}>{join(children)}</{tag}>")
+
+
+def join(content: Content) -> Html:
+    """Content as markup, nothing between its parts."""
+    if content is None:
+        return Html("")
+    if isinstance(content, Html):
+        return content
+    if isinstance(content, str):
+        return Html(_escape(content))
+    return Html("".join(join(part) for part in content))
+
+
+def table(
+    caption: str,
+    head: Sequence[Content],
+    rows: Iterable[Sequence[Cell | Content]],
+    *,
+    left: Iterable[int] = (0,),
+    style: str = "",
+    show_caption: bool = False,
+) -> Html:
+    """A table in a box that it scrolls in; the first cell of a row names it.
+
+    Args:
+        caption: says what it shows; for screen readers too, which list tables by it.
+        head: the columns' names.
+        rows: their cells.
+        left: columns that are not numbers.
+        style: further classes.
+        show_caption: whether the caption is seen.
+
+    Returns:
+        The markup.
+    """
+    words = set(left)
+    body = []
+    for row in rows:
+        cells = []
+        for i, value in enumerate(row):
+            cell = value if isinstance(value, Cell) else Cell(value)
+            style_ = f"{cell.style} {'' if i in words else 'n'}".strip() or None
+            sort = None if cell.sort is None else f"{cell.sort:.10g}"
+            kind = {"scope": "row"} if i == 0 else {}
+            cells.append(el("td" if i else "th", cell.content, class_=style_, data_v=sort, **kind))
+        body.append(el("tr", cells))
+    names = [
+        el("th", name, scope="col", class_=None if i in words else "n", data_col=str(i))
+        for i, name in enumerate(head)
+    ]
+    found = el(
+        "table",
+        el("caption", caption, class_=None if show_caption else "unseen"),
+        el("thead", el("tr", names)),
+        el("tbody", body),
+        class_=style or None,
+    )
+    return scroll(caption, found)
+
+
+def scroll(label: str, content: Content, style: str = "") -> Html:
+    """A box that wide content scrolls in, by keyboard too."""
+    return el(
+        "div",
+        content,
+        class_=f"scroll {style}".strip(),
+        tabindex="0",
+        role="region",
+        aria_label=label,
+    )
+
+
+def details(summary: Content, *content: Content) -> Html:
+    """Content that is shown when it is asked for."""
+    return el("details", el("summary", summary), content)
+
+
+def tabs(name: str, label: str, panels: Sequence[tuple[str, Content]]) -> Html:
+    """Panels of which one is shown, without a script: radio buttons; print shows all of them.
+
+    Args:
+        name: unique on the page.
+        label: what is chosen.
+        panels: titles and contents, at most five.
+
+    Returns:
+        The markup; of a single panel only its content.
+    """
+    if len(panels) == 1:
+        return join(panels[0][1])
+    choices = []
+    for i, (title, _) in enumerate(panels):
+        ident = f"{name}-{i}"
+        choices.append(
+            el("input", type="radio", name=name, id=ident, checked=i == 0, class_="unseen")
+        )
+        choices.append(el("label", title, for_=ident))
+    shown = [
+        el("div", el("p", title, class_="tab-title"), content, class_="panel")
+        for title, content in panels
+    ]
+    return el("fieldset", el("legend", label, class_="unseen"), choices, shown, class_="tabs")
+
+
+def section(ident: str, title: str, *content: Content, style: str = "part") -> Html:
+    """A part of a task set's report, with its heading."""
+    return el(
+        "section",
+        el("h3", title, id=ident),
+        content,
+        class_=style,
+        aria_labelledby=ident,
+    )
+
+
+def _name(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
+
+
+def _escape(text: str) -> str:
+    return html.escape(visible(text))
