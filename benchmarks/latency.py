@@ -55,7 +55,7 @@ def main() -> int:
     lab = Lab(config.load(SUITES / "modellab.toml"), Settings(cache=store.default_folder()))
     job = lab._job("prompting", TASK_SET)
     settings = PerformanceConfig(
-        options.requests, options.rounds, concurrency=1, max_tokens=options.max_tokens
+        options.requests, options.rounds, options.requests, options.max_tokens
     )
 
     def load() -> Any:

@@ -289,7 +289,7 @@ class Gate:
         return self._conclude(comparison, FloorViolated)
 
     def no_slowdown(
-        self, candidate: Candidate, *, against: str = "base", limit: float = 1.10
+        self, candidate: Candidate, *, against: str = "base", limit: float = 1.05
     ) -> Comparison:
         """Assert that the candidate answers as fast as its reference, within the limit.
 

@@ -39,7 +39,8 @@ class Progress:
             return
         self._shown = now
         elapsed = now - self._begun
-        text = f"modellab: {variant} on {task_set}: {done}/{total} samples, {elapsed:.0f} s"
+        unit = "rounds" if variant.startswith("latency of ") else "samples"
+        text = f"modellab: {variant} on {task_set}: {done}/{total} {unit}, {elapsed:.0f} s"
         paused = (
             self._capture.global_and_fixture_disabled()
             if self._capture is not None

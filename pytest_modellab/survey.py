@@ -6,7 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pytest_modellab.errors import GateUsageError, ModellabError, near_misses
+from pytest_modellab.errors import (
+    GateUsageError,
+    HistoryUnavailable,
+    ModellabError,
+    near_misses,
+)
 from pytest_modellab.probes import cost
 from pytest_modellab.records import Price, RunRecord, Scenario, VariantSpec
 
@@ -148,6 +153,7 @@ def _entry(
         disk_bytes=_disk(lab, spec),
         churn=baseline.churn if baseline is not None and same else None,
         baseline={} if baseline is None else _means(lab, baseline.run, task_set),
+        history=() if baseline is None else _history(lab, spec.name, task_set),
     )
 
 
@@ -173,6 +179,22 @@ def _means(lab: Lab, record: RunRecord, task_set: str) -> dict[str, float]:
     if record.task_set["hash"] != samples.hash:
         return {}
     return {found.name: found.mean for found in runner.summarize(record, samples).capabilities}
+
+
+def _history(lab: Lab, variant: str, task_set: str) -> tuple[tuple[str, float], ...]:
+    """Days and means of the accepted runs of today's samples, from git; empty without it."""
+    from pytest_modellab import history
+
+    samples = lab.task_set(task_set)
+    try:
+        found = history.read(lab.baseline_path(variant, task_set), {})
+    except HistoryUnavailable:
+        return ()
+    return tuple(
+        (revision.date or revision.commit, revision.mean)
+        for revision in found
+        if not revision.problem and revision.task_set == samples.hash
+    )
 
 
 def _price(lab: Lab, spec: VariantSpec, record: RunRecord) -> Price | None:

@@ -38,3 +38,8 @@ def test_overall_cost(candidate: Candidate, gate: Gate) -> None:
 def test_worst_bucket(candidate: Candidate, gate: Gate) -> None:
     """No capability lies under the floor (22 samples a difficulty could not show it)."""
     gate.worst_bucket(candidate, by="capability")
+
+
+def test_latency(candidate: Candidate, gate: Gate) -> None:
+    """Nor does it take longer to answer than what it replaces."""
+    gate.no_slowdown(candidate)

@@ -19,7 +19,7 @@ NOTHING = "–"
 _LIMIT_WORDS = {
     "quality": "success {0}",
     "worst_bucket": "worst bucket {0}",
-    "forgetting": "{0} capabilities lost",
+    "forgetting": "capabilities lost: {0}",
     "churn": "churn {0}",
     "cost": "cost ${0}",
     "latency": "p95 latency {0} s",
@@ -91,7 +91,7 @@ def recommendation(tradeoff: TradeOff) -> str:
             tied.append(f"{either(choice.variants)} for {name} (a tie)")
         else:
             refused.append(f"nothing for {name}")
-    parts = [f"{variant} for {' and '.join(names)}" for variant, names in chosen.items()]
+    parts = [f"{variant} for {_and(names)}" for variant, names in chosen.items()]
     parts += tied
     words = ", ".join(parts)
     sentence = f"choose {words}" if words else "no choice"
@@ -280,7 +280,7 @@ def _share_words(choice: Choice, resamples: int) -> str:
 
 
 def _and(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _any(tradeoff: TradeOff, what: str) -> bool:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     Draws = NDArray[np.float64]
 
-SLOWER = 1.10
+SLOWER = 1.05
 """A variant that takes longer than this multiple of the reference's time is blocked as slower."""
 
 KEPT_DRAWS = 200
@@ -212,6 +212,7 @@ def assemble(
                 pareto=bool(front[i]),
                 history=entry.history,
                 environment=dict(entry.record.environment),
+                fingerprint=entry.record.fingerprint.key,
             )
         )
     return TradeOff(

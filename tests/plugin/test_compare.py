@@ -1,0 +1,166 @@
+"""`modellab compare` on a random model: what runs, what is printed and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_modellab import cli
+from pytest_modellab.tradeoff import figures
+
+PRICES = """
+[performance]
+requests = 2
+rounds = 5
+concurrency = 2
+max_tokens = 2
+[prices]
+cpu = { usd_per_hour = 0.36 }
+[scenarios.strict]
+title = "what nothing can do"
+weights = { quality = 1 }
+limits = { quality = 0.999 }
+"""
+
+
+@pytest.fixture
+def compare(
+    project: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[[Sequence[str]], tuple[int, str, str]]:
+    """Run a command in the project; returns exit code, output and errors."""
+    path = project.path / "modellab.toml"
+    path.write_text(path.read_text() + PRICES)
+    monkeypatch.chdir(project.path)
+
+    def run(arguments: Sequence[str]) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.main(arguments)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+Compare = Callable[[Sequence[str]], tuple[int, str, str]]
+BOTH = ["--variant", "plain", "--variant", "rounded"]
+
+
+def test_one_line_a_variant_then_deltas_then_the_recommendation(compare: Compare) -> None:
+    code, out, err = compare(["compare", *BOTH])
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("[Prompted] plain success=")
+    for part in ("cost=$", "latency=", " (p95 ", "memory=", "worst=", "risk="):
+        assert part in lines[0]
+    assert lines[1].startswith("[Quantized] rounded success=")
+    assert "against plain:" in lines
+    assert any(line.startswith("  rounded latency ") for line in lines)
+    (recommended,) = (line for line in lines if line.startswith("[Recommendation] "))
+    assert "nothing for strict" in recommended
+    assert any("no variant meets the limits" in line for line in lines)
+    assert "forgetting is not judged: plain has no accepted second run" in out
+    assert "plain on words: 0/132" in err
+
+
+def test_the_second_time_nothing_is_run(compare: Compare) -> None:
+    compare(["compare", *BOTH])
+    _, first, _ = compare(["compare", *BOTH, "--json"])
+    _, again, err = compare(["compare", *BOTH, "--json"])
+    assert again == first
+    assert "plain on words" not in err
+    assert "latency of" not in err
+
+
+def test_json_markdown_and_page_say_the_same(compare: Compare, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    files = {name: tmp_path / f"report.{name}" for name in ("json", "markdown", "html")}
+    arguments = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    code, out, _ = compare(["compare", *BOTH, *arguments])
+    assert code == 0
+    assert out.startswith("[Prompted] plain")
+    report = figures.loads(files["json"].read_text())
+    assert [p.variant for p in report.profiles] == ["plain", "rounded"]
+    assert report.profiles[0].latency is not None
+    markdown = files["markdown"].read_text()
+    assert markdown.startswith("### Recommendation: ")
+    assert f"{report.profiles[0].success.value:.2f} ±" in markdown
+    assert "<script" in files["html"].read_text()
+
+
+def test_markdown_is_printed_in_place_of_the_lines(compare: Compare) -> None:
+    _, out, _ = compare(["compare", *BOTH, "--no-latency", "--markdown"])
+    assert out.startswith("### Recommendation: ")
+    assert "[Prompted]" not in out
+
+
+def test_without_latency_there_is_no_cost_and_it_is_said(compare: Compare) -> None:
+    _, out, err = compare(["compare", *BOTH, "--no-latency"])
+    assert "latency=" not in out
+    assert "cost=" not in out
+    assert "(without cost, latency, which not every variant has)" in out
+    assert "latency of" not in err
+
+
+def test_a_named_scenario_that_nothing_meets_fails(compare: Compare) -> None:
+    code, out, _ = compare(["compare", *BOTH, "--no-latency", "--scenario", "strict"])
+    assert code == 1
+    assert "prototype" not in out
+    assert "is allowed" in out
+
+
+def test_accepted_variants_are_the_default(compare: Compare) -> None:
+    assert compare(["accept", "plain", "rounded"])[0] == 0
+    code, out, _ = compare(["compare", "--no-latency"])
+    assert code == 0
+    assert out.startswith("[Prompted] plain")
+    assert "rounded forgetting" in out or "forgetting NOT JUDGED" in out
+
+
+def test_a_variant_that_cannot_run_is_left_out_and_named(compare: Compare) -> None:
+    code, out, _ = compare(["compare", *BOTH, "--variant", "unloadable", "--no-latency"])
+    assert code == 0
+    assert "note: unloadable is left out: " in out
+    assert "nowhere" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--variant", "plian"], "unknown variant 'plian'; did you mean 'plain'?"),
+        (["--scenario", "prototyp"], "unknown scenario 'prototyp'; did you mean 'prototype'?"),
+        (["--task-set", "word"], "unknown task set 'word'; did you mean 'words'?"),
+        (["--reference", "plian"], "unknown variant 'plian'; did you mean 'plain'?"),
+        (["--json", "--markdown"], "--json and --markdown cannot both be printed"),
+        ([], "no variant was accepted on 'words' yet; name those to compare (--variant NAME)"),
+        (["--variant", "unloadable"], "nowhere"),
+    ],
+)
+def test_what_is_wrong_is_said(compare: Compare, arguments: list[str], message: str) -> None:
+    code, out, err = compare(["compare", *arguments, "--no-latency"])
+    assert code == 2
+    assert message in err
+    assert not out
+
+
+def test_a_file_that_cannot_be_written_is_named(compare: Compare, tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("")
+    code, _, err = compare(["compare", *BOTH, "--no-latency", "--json", str(target / "x.json")])
+    assert code == 2
+    assert "x.json cannot be written" in err
+
+
+def test_damaged_stored_timings_are_measured_anew(
+    compare: Compare, project: pytest.Pytester
+) -> None:
+    compare(["compare", *BOTH])
+    for place in (project.path / "cache" / "performance").glob("*.json"):
+        place.write_text('{"candidate": [')
+    _, out, err = compare(["compare", *BOTH, "--json"])
+    assert "latency of plain" in err
+    assert json.loads(out)["profiles"][0]["latency"] is not None

@@ -1,0 +1,149 @@
+"""The trade-off in words: lines, reasons, refusals, Markdown that nothing breaks out of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from pytest_modellab.records import Scenario
+from pytest_modellab.reports import tradeoff as words
+from pytest_modellab.tradeoff.assemble import Entry
+from pytest_modellab.tradeoff.figures import TradeOff
+
+Make = Callable[..., Entry]
+Weigh = Callable[..., TradeOff]
+
+SUMS = tuple(i for i in range(120) if i % 2 == 0)
+
+
+def choice_words(found: TradeOff, number: int = 0) -> str:
+    return words.reason(found, found.choices[number])
+
+
+def test_the_line_has_the_documented_form(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    (line,) = words.lines(weigh(entry("base", wrong)))[:1]
+    assert line == (
+        "[Prompted] base success=0.80 ±0.04 cost=$0.015 latency=0.25s (p95 0.41s) "
+        "memory=0.40GB worst=reading/easy 0.80 risk=low"
+    )
+
+
+def test_what_was_not_measured_is_not_in_the_line(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    (line,) = words.lines(weigh(entry("base", wrong, timed=False)))[:1]
+    assert "latency" not in line
+    assert "cost" not in line
+
+
+def test_a_choice_says_what_is_gained_and_how_sure(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    found = weigh(entry("base", wrong), entry("better", (), slower=0.5, memory=2e8))
+    assert words.recommendation(found) == (
+        "choose better for prototype, smb_saas and regulated_enterprise"
+    )
+    text = choice_words(found)
+    assert text.startswith("better: success +0.20, cost x0.50, latency x0.50, memory x0.50, risk -")
+    assert text.endswith("against base; best in 100% of 400 resamples")
+
+
+def test_staying_with_the_reference_is_a_choice_too(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    found = weigh(entry("base", wrong), entry("lost", (*wrong, *SUMS)))
+    assert choice_words(found).startswith("base: nothing else gains enough; best in 100%")
+
+
+def test_a_tie_is_said_to_be_one(entry: Make, weigh: Weigh, wrong: tuple[int, ...]) -> None:
+    found = weigh(entry("base", wrong, timed=False), entry("same", wrong, timed=False))
+    assert words.recommendation(found).startswith("choose base or same for prototype (a tie)")
+    assert choice_words(found).startswith(
+        "tie between base and same; stay with base: no change is shown to gain; best in 50% of"
+    )
+
+
+def test_a_refusal_names_the_nearest_miss(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    strict = Scenario("strict", "", {"quality": 1.0}, {"quality": 0.99, "memory": 1.0})
+    found = weigh(entry("base", wrong), entry("better", wrong[:6]), scenarios=[strict])
+    assert words.recommendation(found) == "no choice; nothing for strict"
+    assert choice_words(found) == (
+        "no variant meets the limits; better comes nearest: success 0.95, at least 0.99 is allowed"
+    )
+
+
+def test_the_matrix_has_a_row_a_strategy(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    found = weigh(
+        entry("base", wrong),
+        entry("lost", (*wrong, *SUMS), strategy="fine-tuning"),
+        entry("better", (), strategy="alignment"),
+    )
+    head, rows = words.matrix(found)
+    assert head == ["strategy", "prototype", "smb_saas", "regulated_enterprise"]
+    assert [row[0] for row in rows] == ["prompting", "fine-tuning", "alignment"]
+    assert rows[1][2] == "out: lost capabilities lost: 1, at most 0 is allowed"
+    assert rows[2][1] == "CHOOSE better 100%"
+
+
+def test_break_even_and_turns_are_sentences(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    cheap = entry("cheap", (*wrong, 1, 3), slower=0.4, training_usd=2.0)
+    text = "\n".join(words.lines(weigh(entry("base", wrong), cheap)))
+    assert "cheap has cost less than base from " in text
+    assert " requests on (training included)" in text
+    assert "it would be base" in text
+
+
+def test_markdown_fits_a_screen_and_begins_with_the_recommendation(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    found = weigh(entry("base", wrong), entry("better", (), strategy="alignment"))
+    text = words.markdown(found)
+    assert text.startswith("### Recommendation: choose better for prototype")
+    shown = text.partition("<details>")[0]
+    assert shown.count("\n") < 40
+    assert "| better &#42; |" in text
+    assert "| alignment |" in text
+
+
+def test_nothing_breaks_out(entry: Make, weigh: Weigh, wrong: tuple[int, ...]) -> None:
+    evil = "</details><script>alert(1)</script> | `x`\n# head"
+    scenario = Scenario("only", evil, {"quality": 1.0})
+    found = weigh(entry("base", wrong), notes=[evil], scenarios=[scenario])
+    text = words.markdown(found)
+    assert "<script>" not in text
+    assert "\n# head" not in text
+    assert "\n".join(words.lines(found)).count("\n# head") == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "$0.00"), (0.00417, "$0.0042"), (0.0138, "$0.014"), (1.2, "$1.20"), (35.0, "$35.00")],
+)
+def test_dollars(value: float, text: str) -> None:
+    assert words.dollars(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0451, "45ms"), (0.0996, "0.10s"), (0.62, "0.62s"), (1.14, "1.1s"), (12.2, "12s")],
+)
+def test_seconds(value: float, text: str) -> None:
+    assert words.seconds(value) == text
+
+
+def test_a_delta_that_could_not_be_judged_says_why(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    found = weigh(entry("base", wrong), entry("other", wrong))
+    delta = dataclasses.replace(found.deltas[0], verdict=None, words="the scorer changed")
+    assert words.delta_line(delta) == "other success NOT JUDGED: the scorer changed"
