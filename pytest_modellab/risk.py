@@ -87,10 +87,9 @@ def calibration(confidences: Sequence[float], scores: Sequence[float]) -> Calibr
     for confidence, score in zip(confidences, scores, strict=True):
         equal.setdefault(confidence, []).append(score)
     # of answers with equal confidence none comes first: each counts as right as all of them are
-    gaps = [
-        confidence - math.fsum(equal[confidence]) / len(equal[confidence])
-        for confidence in sorted(confidences)
-    ]
+    gaps: list[float] = []
+    for confidence, found in sorted(equal.items()):
+        gaps += [confidence - math.fsum(found) / len(found)] * len(found)
     n, bins = len(gaps), min(BINS, len(gaps))
     error = math.fsum(
         abs(math.fsum(gaps[k * n // bins : (k + 1) * n // bins])) / n for k in range(bins)

@@ -145,10 +145,12 @@ def assemble(
     ]
     serving = [_serving_draws(e, drift[i], i, resamples, seed) for i, e in enumerate(entries)]
     summaries = [runner.summarize(e.record, task_set) for e in entries]
+    fits = [_calibration(e) for e in entries]
     components = risk.weigh(
         _components(
             e,
             summaries[i],
+            fits[i],
             task_set,
             float(np.quantile(worst[:, i], ONE_SIDED)),
             None if e is base else compared[e.spec.name][1],
@@ -205,7 +207,7 @@ def assemble(
                     value=_estimate(risk.total(components[i]), risks[:, i]),
                     level=risk.level(risk.total(components[i]), forgotten=bool(lost)),
                     components=components[i],
-                    calibration=_calibration(entry),
+                    calibration=fits[i],
                 ),
                 churn=entry.churn,
                 stability=entry.record.probes.get("prompt_stability"),
@@ -333,6 +335,7 @@ def _lost(forgetting: Comparison | None) -> frozenset[str]:
 def _components(
     entry: Entry,
     summary: RunSummary,
+    fit: risk.Calibration | None,
     task_set: TaskSet,
     worst_low: float,
     forgetting: Comparison | None,
@@ -391,7 +394,6 @@ def _components(
         if refusals
         else Component("refusal_errors", None, "not measured: no such request in the task set")
     )
-    fit = _calibration(entry)
     parts.append(
         Component(
             "calibration", fit.ece, f"ECE {fit.ece:.3f}, Brier {fit.brier:.3f}, n = {fit.n}"

@@ -391,6 +391,22 @@ def test_same_answers(accepted: RunRecord, changes: dict[str, Any], same: bool) 
     assert baselines.same_answers(accepted, dataclasses.replace(accepted, **changes)) == same
 
 
+def test_confidences_are_kept_and_are_no_answers(accepted: RunRecord, tmp_path: Path) -> None:
+    """Their last digits differ between machines, and that is no reason to write a file anew."""
+    sure = dataclasses.replace(
+        accepted,
+        samples=tuple(dataclasses.replace(s, confidence=0.75) for s in accepted.samples),
+    )
+    assert baselines.same_answers(accepted, sure)
+    path = tmp_path / "b.json"
+    baselines.write(path, baselines.Baseline(sure))
+    found = baselines.read(path)
+    assert found is not None
+    assert {s.confidence for s in found.run.samples} == {0.75}
+    baselines.write(path, baselines.Baseline(accepted))
+    assert "confidence" not in path.read_text()
+
+
 def test_same_answers_looks_at_samples_but_not_at_time(accepted: RunRecord) -> None:
     first, *rest = accepted.samples
     for change, same in (

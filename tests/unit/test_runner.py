@@ -408,3 +408,12 @@ def test_standard_error_over_clusters(record: Make, sample: Make, make_tasks: Ma
     )
     one = make_tasks([sample(k, cluster="c") for k in range(4)])
     assert runner.summarize(record(one, scores), one).stderr == 0.0
+
+
+def test_confidence_is_the_answers_share_of_the_likelihood(sample: Make) -> None:
+    asked = sample(0)
+    rest = (-99.0,) * (len(asked.choices) - 2)
+    output = Output("", option_logprobs=(math.log(0.3), math.log(0.1), *rest))
+    assert runner._confidence(asked, output, asked.choices[0]) == pytest.approx(0.75, abs=1e-4)
+    assert runner._confidence(asked, output, "something else") is None
+    assert runner._confidence(asked, Output("said"), asked.choices[0]) is None
