@@ -15,6 +15,7 @@ from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records import (
     LIMITS,
     METRICS,
+    MlflowConfig,
     ModelSource,
     PerformanceConfig,
     Price,
@@ -90,6 +91,7 @@ class LabConfig:
         prices: what computing costs, by name.
         scenarios: what deployments ask for, by name: the built-in ones and the declared ones.
         performance: how latency is measured.
+        mlflow: where sessions are logged, or None where they are not.
     """
 
     path: Path
@@ -100,6 +102,7 @@ class LabConfig:
     prices: Mapping[str, Price] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
     scenarios: Mapping[str, Scenario] = dataclasses.field(default_factory=lambda: SCENARIOS)
     performance: PerformanceConfig = dataclasses.field(default_factory=PerformanceConfig)
+    mlflow: MlflowConfig | None = None
 
     @property
     def root(self) -> Path:
@@ -199,6 +202,7 @@ def load(path: Path) -> LabConfig:
         prices=_section(top, "prices", _price),
         scenarios=MappingProxyType({**SCENARIOS, **_section(top, "scenarios", _scenario)}),
         performance=_performance(top),
+        mlflow=_mlflow(top, root),
     )
     top.finish()
     return dataclasses.replace(config, variants=_linked(config))
@@ -380,6 +384,20 @@ def _performance(top: _Table) -> PerformanceConfig:
             raise ConfigError(f"{table.where(field.name)}: {value!r} is less than 1")
     table.finish()
     return PerformanceConfig(**found)
+
+
+def _mlflow(top: _Table, root: Path) -> MlflowConfig | None:
+    data = top.take("mlflow", dict, None)
+    if data is None:
+        return None
+    table = _Table(top.path, "mlflow", data)
+    experiment = table.take("experiment", str, "modellab")
+    uri = table.take("tracking_uri", str, None)
+    for name, value in (("experiment", experiment), ("tracking_uri", uri)):
+        if value is not None and not value.strip():
+            raise ConfigError(f"{table.where(name)}: is empty; leave it out for the default")
+    table.finish()
+    return MlflowConfig(folder=root, experiment=experiment, tracking_uri=uri)
 
 
 def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:

@@ -209,6 +209,22 @@ class PerformanceConfig:
     max_tokens: int = 16
 
 
+@dataclasses.dataclass(frozen=True)
+class MlflowConfig:
+    """Where sessions and comparisons are logged: ``[mlflow]``.
+
+    Attributes:
+        folder: the configuration's; a local store lies in it.
+        experiment: the experiment's name.
+        tracking_uri: server or database; None takes MLFLOW_TRACKING_URI, else the local store.
+            Never shown, since it may hold a password.
+    """
+
+    folder: Path
+    experiment: str = "modellab"
+    tracking_uri: str | None = dataclasses.field(default=None, repr=False)
+
+
 METRICS = ("quality", "cost", "latency", "memory", "risk")
 """What a scenario weighs."""
 
@@ -380,6 +396,7 @@ class RunSummary:
         churn: share of samples that flipped in a second run, or None where none was made.
         abnormal_churn: True where that is more than three times what the accepted run or the base
             flipped.
+        task_set_hash: hash of the task set's samples; empty in reports of older versions.
     """
 
     variant: str
@@ -401,6 +418,7 @@ class RunSummary:
     recorded: str | None = None
     churn: float | None = None
     abnormal_churn: bool = False
+    task_set_hash: str = ""
 
     def to_json(self) -> str:
         """Return one line of JSON, keys sorted."""

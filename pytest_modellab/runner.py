@@ -444,6 +444,7 @@ def summarize(
         base=variant["base"],
         task_set=record.task_set["name"],
         task_set_version=record.task_set["version"],
+        task_set_hash=record.task_set["hash"],
         fingerprint=record.fingerprint.key,
         n=len(scores),
         mean=mean,

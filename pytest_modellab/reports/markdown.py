@@ -208,8 +208,16 @@ _COLUMN_OF = {
     "no_drift": "since the anchor",
     "no_forgetting": "forgetting",
     "worst_bucket": "floor",
+    "no_slowdown": "latency",
 }
-_COLUMNS = ("against own baseline", "since the anchor", "against base", "forgetting", "floor")
+_COLUMNS = (
+    "against own baseline",
+    "since the anchor",
+    "against base",
+    "forgetting",
+    "floor",
+    "latency",
+)
 
 
 def _column(comparison: Comparison) -> str:
@@ -224,6 +232,8 @@ def _cell(comparisons: Sequence[Comparison]) -> str:
     if len(comparisons) == 1:
         (only,) = comparisons
         figure = deciding(only)
+        if only.ratio is not None:
+            return f"{only.verdict}, x{only.ratio.ratio:.2f}"
         if figure is None or figure.floor is not None:
             return only.verdict
         return f"{only.verdict}, drop {signed(figure.drop)}"

@@ -167,6 +167,7 @@ class Profile:
         pareto: True where no other variant is as good in everything and better in something.
         history: mean scores of the accepted runs, the oldest first, as ``(date, mean)``.
         environment: of the run.
+        fingerprint: key of what was run.
     """
 
     variant: str
@@ -190,6 +191,7 @@ class Profile:
     pareto: bool
     history: tuple[tuple[str, float], ...]
     environment: Mapping[str, Any]
+    fingerprint: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

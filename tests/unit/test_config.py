@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pytest_modellab import config, variants
 from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.records import MlflowConfig
 
 WHOLE = """
 baselines = "../accepted"
@@ -143,6 +144,15 @@ def test_own_model_beside_a_base(file: Path, kind: str) -> None:
     )
 
 
+def test_mlflow(file: Path) -> None:
+    assert load(file, "").mlflow is None
+    assert load(file, "[mlflow]").mlflow == MlflowConfig(file.parent.resolve())
+    found = load(file, '[mlflow]\nexperiment = "e"\ntracking_uri = "http://u:secret@host"\n')
+    assert found.mlflow is not None
+    assert (found.mlflow.experiment, found.mlflow.tracking_uri) == ("e", "http://u:secret@host")
+    assert "secret" not in repr(found)
+
+
 def test_empty_file_declares_nothing(file: Path) -> None:
     found = load(file, "")
     assert found.baselines == file.parent / "baselines"
@@ -214,6 +224,12 @@ def test_not_utf8(file: Path) -> None:
         ),
         ('[task_sets.a]\npath = "x\\u0000"', "task_sets.a.path: 'x\\x00' holds a NUL character"),
         ('baselines = "\\u0000"', "baselines: '\\x00' holds a NUL character"),
+        ("mlflow = true", "mlflow: True is bool, expected dict"),
+        ("[mlflow]\nexperiment = 3", "mlflow.experiment: 3 is int, expected str"),
+        (
+            '[mlflow]\ntracking_uri = " "',
+            "mlflow.tracking_uri: is empty; leave it out for the default",
+        ),
         # missing
         ("[models.a]", "models.a.source: missing"),
         ("[task_sets.a]", "task_sets.a.path: missing"),
@@ -232,7 +248,11 @@ def test_not_utf8(file: Path) -> None:
         (
             '[variant.a]\nkind = "prompted"',
             "variant: unknown key; did you mean 'variants'? "
-            "Known: baselines, models, task_sets, variants",
+            "Known: baselines, mlflow, models, performance, prices, scenarios, task_sets, variants",
+        ),
+        (
+            '[mlflow]\nuri = "http://host"',
+            "mlflow.uri: unknown key; Known: experiment, tracking_uri",
         ),
         # out of range
         ('[task_sets.a]\npath = "x"\nmargin = 1', "task_sets.a.margin: 1 lies outside [0, 1)"),
