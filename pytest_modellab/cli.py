@@ -17,11 +17,12 @@ from pytest_modellab.commands import (
     gate,
     history,
     plan,
+    report,
     tasks,
 )
 from pytest_modellab.errors import BaselineMissing, ModellabError
 
-COMMANDS = (accept, build, compare, gate, history, plan, tasks)
+COMMANDS = (accept, build, compare, gate, history, plan, report, tasks)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -13,8 +14,9 @@ import pytest
 from pytest_modellab.config import variant_of
 
 if TYPE_CHECKING:
-    from pytest_modellab.lab import Settings
+    from pytest_modellab.lab import Lab, Settings
     from pytest_modellab.reports.session import SessionReport
+    from pytest_modellab.tradeoff.figures import TradeOff
 
 
 class Collector:
@@ -24,6 +26,7 @@ class Collector:
         config: the session's.
         variants: names of the declared variants.
         settings: what the user asked for.
+        lab: makes or returns the session's lab; called where a report needs runs.
         json_path: where to write the report as JSON, or None.
         markdown_path: where to write it as Markdown, or None.
         github: whether a GitHub Actions run gets annotations and a step summary.
@@ -35,6 +38,7 @@ class Collector:
         *,
         variants: Iterable[str],
         settings: Settings,
+        lab: Callable[[], Lab],
         json_path: Path | None,
         markdown_path: Path | None,
         github: bool = False,
@@ -42,6 +46,7 @@ class Collector:
         self._config = config
         self._variants = tuple(variants)
         self._settings = settings
+        self._lab = lab
         self._json_path = json_path
         self._markdown_path = markdown_path
         self._github = github and os.environ.get("GITHUB_ACTIONS") == "true"
@@ -51,6 +56,7 @@ class Collector:
         self._locations: dict[str, tuple[str, int | None]] = {}
         self._complete = True
         self._notes: list[str] = []
+        self._weighed: dict[str, TradeOff | str] | None = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what a test's report carries; reports of xdist workers arrive here as well."""
@@ -98,9 +104,7 @@ class Collector:
 
             self._write(session, "markdown", markdown.write, self._markdown_path)
         if any(self._findings.values()) and (folder := self._allure_folder()):
-            from pytest_modellab.reports import allure
-
-            allure.write_session(folder, self._report())
+            self._write_allure(session, folder)
         if self._github and any(self._findings.values()):
             self._summarize()
 
@@ -147,6 +151,43 @@ class Collector:
             self._notes.append(f"--modellab-{option}: {str(path)!r}: not written: {error.strerror}")
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write_allure(self, session: pytest.Session, folder: Path) -> None:
+        """Complete Allure's results; where that fails, a note says so and the run fails."""
+        from pytest_modellab.reports import allure
+
+        try:
+            tradeoffs = self._tradeoffs()
+            self._notes += allure.write_session(folder, self._report(), tradeoffs)
+        except OSError as error:
+            self._notes.append(f"--alluredir: {str(folder)!r}: not written: {error.strerror}")
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _tradeoffs(self) -> dict[str, TradeOff | str]:
+        """The trade-off on each task set that was judged, or why there is none; runs no model."""
+        from pytest_modellab.errors import ModellabError
+        from pytest_modellab.survey import survey
+
+        if self._weighed is not None:
+            return self._weighed
+        report = self._report()
+        found = self._weighed = {}
+        for task_set in report.task_sets:
+            try:
+                lab = self._lab()
+                # what --modellab-no-cache ran anew is stored by now
+                lab.settings = dataclasses.replace(lab.settings, reuse=True)
+                ran = {run.variant for run in report.runs if run.task_set == task_set}
+                names = [
+                    name
+                    for name in lab.config.variants
+                    if name in ran or lab.baseline_path(name, task_set).exists()
+                ]
+                found[task_set] = survey(lab, task_set, variants=names, stored=True)
+            except (ModellabError, AssertionError, OSError, pytest.UsageError) as error:
+                found[task_set] = str(error)
+        return found
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the terminal section."""

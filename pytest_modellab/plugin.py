@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -171,6 +172,7 @@ def _register_controller(config: pytest.Config) -> None:
             config,
             variants=found.variants,
             settings=_settings(config),
+            lab=functools.partial(_lab, config),
             json_path=path_option(config, "json"),
             markdown_path=path_option(config, "markdown"),
             github=_choice(config, "github", GITHUB) == "auto",
@@ -477,9 +479,11 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
         findings.setdefault("runs", []).append(summary.to_json())
         item.user_properties.extend(_junit_properties(comparison))
         if has_allure:
+            from pytest_modellab.comparison import Comparison
             from pytest_modellab.reports import allure
 
             allure.label(comparison)
+            allure.describe(item, map(Comparison.from_json, findings["comparisons"]))
             allure.attach(comparison)
 
     share = split_alpha(alpha, request.config.stash[WEIGHTS])[_assertion(item)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,23 +97,3 @@ def test_without_restarts_the_run_fails_as_incomplete(project: pytest.Pytester) 
 )
 def test_variant_of(nodeid: str, variant: str | None) -> None:
     assert variant_of(nodeid, ["nf4", "int8"]) == variant
-
-
-def test_allure_results(project: pytest.Pytester, tmp_path: Path) -> None:
-    pytest.importorskip("allure_pytest")
-    project.runpytest_subprocess("--modellab-update").assert_outcomes(passed=8)
-    serial, parallel = tmp_path / "serial", tmp_path / "parallel"
-    project.runpytest_subprocess("--alluredir", str(serial)).assert_outcomes(passed=8)
-    project.runpytest_subprocess("-n2", "--alluredir", str(parallel)).assert_outcomes(passed=8)
-    for folder in (serial, parallel):
-        results = [json.loads(path.read_text()) for path in folder.glob("*-result.json")]
-        assert len(results) == 8
-        labels = [{label["name"]: label["value"] for label in r["labels"]} for r in results]
-        assert {(label["variant"], label["kind"]) for label in labels} == {
-            ("plain", "prompted"),
-            ("rounded", "quantized"),
-        }
-        assert {label.get("capability") for label in labels} == {"alpha", "beta", None}
-        assert max(len(r.get("attachments", [])) for r in results) <= 2
-        assert (folder / "categories.json").is_file()
-        assert (folder / "environment.properties").is_file()

@@ -1,16 +1,9 @@
-"""Allure results: labels and two attachments a comparison, and what the whole session adds.
-
-Both Allure 2 and Allure 3 read the results folder. allure-pytest is optional: nothing of it is
-imported before :func:`label` or :func:`attach` runs inside a test that it listens to.
-"""
+"""The results folder: what is mended when a session ends, and what the whole session adds."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import re
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -18,144 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab import atomic
-from pytest_modellab.comparison import Comparison
-from pytest_modellab.reports.session import SessionReport, SessionVerdict, number, subject
-from pytest_modellab.reports.table import (
-    clip,
-    column_names,
-    escape,
-    flip_count,
-    flip_scores,
-    render_text,
-    sentence,
-    visible,
-)
+from pytest_modellab.reports.allure import settings, weighed
+from pytest_modellab.reports.session import SessionReport
+from pytest_modellab.reports.table import sentence
+from pytest_modellab.tradeoff.figures import TradeOff
 
-CONFIG_NAME = "allurerc.mjs"
-"""Allure 3's configuration: JavaScript, since environments are matched by a function."""
-
-_OUTPUT = 400
-
-# name, statuses, exception of our own or None. First match wins in Allure 3; the spelling of the
-# pattern suits Java's full match (Allure 2) and JavaScript's search (Allure 3).
-_CATEGORIES: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
-    ("regression", ("failed",), "RegressionDetected"),
-    ("floor", ("failed",), "FloorViolated"),
-    ("inconclusive", ("failed", "passed"), "VerdictInconclusive"),
-    ("missing baseline", ("failed",), "BaselineMissing"),
-    ("infrastructure", ("broken",), None),
-)
+_FIXTURES = frozenset({"lab", "candidate", "task_set", "capability", "gate"})
+_PLAIN = frozenset({"name", "status", "start", "stop"})
 
 
-def label_test(
-    nodeid: str, *, variant: str, kind: str, task_set: str, capability: str | None = None
-) -> None:
-    """Label the running test with what it is about to judge, so that its errors are grouped too.
-
-    Args:
-        nodeid: the test's node id; the session's report is matched by it.
-        variant: the variant under test.
-        kind: its kind.
-        task_set: the task set's name.
-        capability: the capability under test, None for all samples or buckets.
-    """
-    import allure
-
-    for name, value in (
-        ("nodeid", nodeid),
-        ("variant", variant),
-        ("kind", kind),
-        ("task_set", task_set),
-        ("capability", capability),
-    ):
-        if value is not None:
-            allure.dynamic.label(name, value)
-    allure.dynamic.feature(variant)
-    if capability is not None:
-        allure.dynamic.story(capability)
-
-
-def label(comparison: Comparison) -> None:
-    """Label the running test with what it judged and the verdict.
-
-    Labels that a test gets twice, for example from :func:`label_test` or from two comparisons, are
-    made one by :func:`write_session`.
-
-    Args:
-        comparison: what the test judged.
-    """
-    import allure
-
-    label_test(
-        comparison.test,
-        variant=comparison.candidate,
-        kind=comparison.kind,
-        task_set=comparison.task_set,
-        capability=comparison.capability,
-    )
-    if comparison.capability is None:
-        allure.dynamic.story(subject(comparison))
-    allure.dynamic.label("verdict", comparison.verdict)
-    broad = comparison.capability is None
-    allure.dynamic.severity(
-        allure.severity_level.CRITICAL if broad else allure.severity_level.NORMAL
-    )
-
-
-def attach(comparison: Comparison) -> None:
-    """Attach the table, and the flipped samples if there are any, to the running test.
-
-    Plain text and CSV, since both Allures show them in full and CSV as a table; the preview of an
-    HTML or Markdown attachment is a few lines high in a report that is opened from disk.
-
-    Args:
-        comparison: what the test judged.
-    """
-    import allure
-
-    against = f"{subject(comparison)} against {comparison.against}"
-    allure.attach(
-        render_text(comparison, max_flips=0),
-        name=f"{comparison.verdict.upper()}: {against}",
-        attachment_type=allure.attachment_type.TEXT,
-    )
-    if comparison.flips:
-        allure.attach(
-            flips_csv(comparison),
-            name=f"{flip_count(comparison, len(comparison.flips))}: {against}",
-            attachment_type=allure.attachment_type.CSV,
-        )
-
-
-def flips_csv(comparison: Comparison) -> str:
-    """The flipped samples with both outputs side by side; every one, long outputs cut."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["sample", "bucket", "score", *column_names(comparison)])
-    for flip in comparison.flips:
-        writer.writerow(
-            [
-                flip.id,
-                flip.bucket.removeprefix(f"{comparison.capability}/"),
-                flip_scores(flip),
-                _output(flip.before_output),
-                _output(flip.after_output),
-            ]
-        )
-    return file.getvalue()
-
-
-def write_session(alluredir: Path, report: SessionReport) -> None:
+def write_session(
+    alluredir: Path, report: SessionReport, tradeoffs: Mapping[str, TradeOff | str] | None = None
+) -> tuple[str, ...]:
     """Write what Allure shows of the whole session beside the results.
 
     Called once, by the process that controls the run, after the last result was written. Tests that
     are green although their verdict is inconclusive get a status message, so that a category can
-    show them: allure-pytest writes none for a passed test. Their description says it too, since
-    Allure 3 shows no message of a passed test.
+    show them: allure-pytest writes none for a passed test. The files that it writes for each of our
+    fixtures go: they hold a name and two times, and are three of four files.
 
     Args:
         alluredir: the results folder.
         report: the session.
+        tradeoffs: of each task set, or why there is none.
+
+    Returns:
+        Notes on what could not be made.
 
     Raises:
         OSError: the folder cannot be written.
@@ -165,27 +46,37 @@ def write_session(alluredir: Path, report: SessionReport) -> None:
     for comparison in report.comparisons:
         if comparison.verdict == "inconclusive":
             undecided.setdefault(comparison.test, []).append(sentence(comparison))
+    ours: set[str] = set()
+    times: list[int] = []
     for path in sorted(alluredir.glob("*-result.json")):
         result = _read(path)
         given = result.get("labels") or []
         labels = _labels(given)
         variants.update(dict.fromkeys(labels.get("variant", ())))
-        messages = [m for test in labels.get("nodeid", ()) for m in undecided.get(test, ())]
+        tests = labels.get("nodeid", ())
+        if tests:
+            ours.add(str(result.get("uuid")))
+            times += [time for k in ("start", "stop") if isinstance(time := result.get(k), int)]
+        messages = [message for test in tests for message in undecided.get(test, ())]
         details = result.get("statusDetails") or {}
         once = [{"name": name, "value": value} for name in labels for value in labels[name]]
         green = result.get("status") == "passed" and not details.get("message")
         if green and messages:
             message = "\n".join(dict.fromkeys(messages))
             result["statusDetails"] = {**details, "message": f"VerdictInconclusive: {message}"}
-            result["description"] = "\n\n".join(
-                [*(escape(m) for m in message.split("\n")), result.get("description") or ""]
-            ).strip()
         if (green and messages) or len(once) < len(given):
             result["labels"] = once
-            atomic.write_text(path, json.dumps(result, ensure_ascii=False))
-    atomic.write_text(alluredir / "environment.properties", environment_properties(report))
-    atomic.write_text(alluredir / "categories.json", categories_json())
-    atomic.write_text(alluredir / CONFIG_NAME, config(sorted(variants), report.verdict))
+            _replace(path, result)
+    _drop_fixtures(alluredir, ours)
+    notes: tuple[str, ...] = ()
+    if tradeoffs:
+        start, stop = (min(times), max(times)) if times else (_now(), _now())
+        notes = weighed.write(alluredir, tradeoffs, start, stop)
+    atomic.write_text(alluredir / "environment.properties", settings.environment_properties(report))
+    atomic.write_text(alluredir / "categories.json", settings.categories_json())
+    config = settings.config(sorted(variants), report.verdict)
+    atomic.write_text(alluredir / settings.CONFIG_NAME, config)
+    return notes
 
 
 def crashed(
@@ -218,7 +109,7 @@ def crashed(
     *classes, function = head.split("::")
     module = file.removesuffix(".py").replace("/", ".")
     full_name = ".".join([module, *classes]) + f"#{function}"
-    now = round(time.time() * 1000)
+    now = _now()
     labels = {
         "variant": variant,
         "task_set": task_set,
@@ -252,96 +143,31 @@ def crashed(
     return path
 
 
-def environment_properties(report: SessionReport) -> str:
-    """The runs' environment and the gate's settings, as a Java properties file."""
-    values: dict[str, dict[str, None]] = {}
-    for run in report.runs:
-        for key, value in run.environment.items():
-            if isinstance(value, str | int | float):
-                values.setdefault(key, {})[str(value)] = None
-    shown = {key: ", ".join(sorted(found)) for key, found in values.items()}
-    shown["verdict"] = report.verdict
-    shown["alpha"] = number(report.alpha)
-    shown["assertions"] = str(report.assertions)
-    shown["on_inconclusive"] = report.on_inconclusive
-    return "".join(
-        f"{_property(k, key=True)} = {_property(v, key=False)}\n" for k, v in sorted(shown.items())
+def _drop_fixtures(alluredir: Path, ours: set[str]) -> None:
+    """Remove the containers of our fixtures around our tests, unless there is something in them."""
+    for path in sorted(alluredir.glob("*-container.json")):
+        container = _read(path)
+        steps = [*(container.get("befores") or ()), *(container.get("afters") or ())]
+        children = container.get("children") or ()
+        if steps and ours.issuperset(children) and all(_says_nothing(step) for step in steps):
+            path.unlink(missing_ok=True)
+
+
+def _says_nothing(step: Mapping[str, Any]) -> bool:
+    """Whether one of our fixtures was set up or torn down without anything to tell of it."""
+    name = str(step.get("name", "")).partition("::")[0]
+    return (
+        name in _FIXTURES
+        and step.get("status", "passed") == "passed"
+        and not any(value for key, value in step.items() if key not in _PLAIN)
     )
 
 
-def categories_json() -> str:
-    """Categories for Allure 2."""
-    rules = []
-    for name, statuses, error in _CATEGORIES:
-        rule: dict[str, Any] = {"name": name, "matchedStatuses": list(statuses)}
-        if error is not None:
-            rule["messageRegex"] = _pattern(error)
-        rules.append(rule)
-    return json.dumps(rules, indent=1) + "\n"
-
-
-def config(variants: Iterable[str], verdict: SessionVerdict) -> str:
-    """Configuration for Allure 3: one environment a variant, categories, a single file."""
-    taken: set[str] = set()
-    environments = []
-    for variant in variants:
-        key = stem = re.sub(r"[^A-Za-z0-9_-]", "-", variant)[:60] or "variant"
-        count = 1
-        while key in taken:
-            count += 1
-            key = f"{stem}-{count}"
-        taken.add(key)
-        environments.append(
-            f"    {json.dumps(key)}: {{ name: {json.dumps(variant[:64])}, "
-            f"matcher: isVariant({json.dumps(variant)}) }},"
-        )
-    rules = []
-    for name, statuses, error in _CATEGORIES:
-        matcher: dict[str, Any] = {"statuses": list(statuses)}
-        if error is not None:
-            matcher["message"] = _pattern(error)
-        rule = {
-            "name": name,
-            "matchers": [matcher],
-            "groupBy": [{"label": "variant"}],
-            "groupByMessage": False,
-            "groupEnvironments": False,
-            "expand": True,
-        }
-        rules.append(f"    {json.dumps(rule)},")
-    return "\n".join(
-        [
-            "// Written by pytest-modellab; rewritten by every run.",
-            "const isVariant = (variant) => ({ labels }) =>",
-            '  labels.some(({ name, value }) => name === "variant" && value === variant);',
-            "",
-            "export default {",
-            f'  name: "Model gate: {verdict.upper()}",',
-            "  environments: {",
-            *environments,
-            "  },",
-            "  categories: [",
-            *rules,
-            "  ],",
-            "  plugins: {",
-            "    awesome: {",
-            '      options: { singleFile: true, reportLanguage: "en", groupBy: ["task_set"] },',
-            "    },",
-            "  },",
-            "};",
-            "",
-        ]
-    )
-
-
-def _pattern(error: str) -> str:
-    return rf"[\s\S]*\b{error}\b[\s\S]*"
-
-
-def _property(text: str, *, key: bool) -> str:
-    special = r"[\\=:#! ]" if key else r"\\"
-    escaped = re.sub(special, lambda found: f"\\{found[0]}", visible(text))
-    return re.sub(r"[^ -~]", lambda found: f"\\u{ord(found[0]):04x}", escaped)
+def _replace(path: Path, result: Mapping[str, Any]) -> None:
+    """As atomic.write_text without waiting for the disk, which thousands of results would not."""
+    part = path.with_name(f"{path.name}.tmp")  # as allure-pytest names them
+    part.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
+    part.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -359,6 +185,5 @@ def _labels(given: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     return {name: list(dict.fromkeys(values)) for name, values in found.items()}
 
 
-def _output(text: str) -> str:
-    lines = "\n".join(visible(line) for line in text.splitlines())
-    return clip(lines, _OUTPUT) if lines.strip() else "(empty)"
+def _now() -> int:
+    return round(time.time() * 1000)

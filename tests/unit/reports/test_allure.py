@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab.reports import allure
+from pytest_modellab.reports.allure.tags import untagged
 
 Make = Callable[..., Any]
 
@@ -19,41 +20,24 @@ Make = Callable[..., Any]
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Stands for the allure package and keeps what it is told."""
-    told = SimpleNamespace(labels=[], attachments=[])
+    told = SimpleNamespace(labels=[], attachments=[], descriptions=[])
     dynamic = SimpleNamespace(
         label=lambda name, value: told.labels.append((name, value)),
         feature=lambda value: told.labels.append(("feature", value)),
         story=lambda value: told.labels.append(("story", value)),
+        description=told.descriptions.append,
         severity=lambda value: told.labels.append(("severity", value)),
     )
     package = SimpleNamespace(
         dynamic=dynamic,
         severity_level=SimpleNamespace(CRITICAL="critical", NORMAL="normal"),
-        attachment_type=SimpleNamespace(TEXT="text", CSV="csv"),
+        attachment_type=SimpleNamespace(CSV="csv"),
         attach=lambda body, name, attachment_type: told.attachments.append(
             (name, attachment_type, body)
         ),
     )
     monkeypatch.setitem(sys.modules, "allure", package)
     return told
-
-
-def result(folder: Path, name: str, **changes: Any) -> Path:
-    path = folder / f"{name}-result.json"
-    values = {
-        "uuid": name,
-        "status": "passed",
-        "labels": [
-            {
-                "name": "nodeid",
-                "value": "suites/test_quantized.py::test_capability[nf4-arithmetic]",
-            },
-            {"name": "variant", "value": "nf4"},
-            {"name": "variant", "value": "nf4"},
-        ],
-    }
-    path.write_text(json.dumps({**values, **changes}))
-    return path
 
 
 def test_the_module_imports_without_allure() -> None:
@@ -86,7 +70,7 @@ def test_what_judges_everything_is_critical(fake: SimpleNamespace, comparison: M
     assert "capability" not in dict(fake.labels)
 
 
-def test_two_attachments_however_many_samples(
+def test_all_flipped_samples_of_a_block_are_one_attachment(
     fake: SimpleNamespace, comparison: Make, flip: Make
 ) -> None:
     flips = (
@@ -95,13 +79,8 @@ def test_two_attachments_however_many_samples(
         *(flip(id=f"s{i}", after_output="x" * 500) for i in range(40)),
     )
     allure.attach(comparison("block", flips=flips))
-    (first, table), (second, samples) = [
-        ((name, kind), body) for name, kind, body in fake.attachments
-    ]
-    assert first == ("BLOCK: arithmetic against own baseline", "text")
-    assert table.startswith("blocked: arithmetic fell from 0.62 to 0.41 (n = 66);")
-    assert table.endswith("42 flipped samples, 42 worse and 0 better")
-    assert second == (
+    ((name, kind, samples),) = fake.attachments
+    assert (name, kind) == (
         "42 flipped samples, 42 worse and 0 better: arithmetic against own baseline",
         "csv",
     )
@@ -114,112 +93,74 @@ def test_two_attachments_however_many_samples(
     )
 
 
-def test_no_samples_no_second_attachment(fake: SimpleNamespace, comparison: Make) -> None:
-    allure.attach(comparison("pass"))
-    assert [name for name, _, _ in fake.attachments] == ["PASS: arithmetic against own baseline"]
+@pytest.mark.parametrize("verdict", ["pass", "inconclusive"])
+def test_only_a_block_is_worth_a_file(
+    fake: SimpleNamespace, comparison: Make, flip: Make, verdict: str
+) -> None:
+    allure.attach(comparison(verdict, flips=(flip(),)))
+    allure.attach(comparison("block"))
+    assert fake.attachments == []
 
 
-def test_green_but_inconclusive_is_shown(report: Make, comparison: Make, tmp_path: Path) -> None:
-    green = result(tmp_path, "green", description="What the test is for.")
-    red = result(tmp_path, "red", status="failed", statusDetails={"message": "own"})
-    other = result(tmp_path, "other", labels=[{"name": "nodeid", "value": "t.py::else"}])
-    (tmp_path / "half-result.json").write_text('{"uuid": ')
-    before = other.read_text()
-    for _ in range(2):  # writing again changes nothing
-        allure.write_session(tmp_path, report(comparisons=(comparison("inconclusive"),)))
-    shown = json.loads(green.read_text())
-    why = (
-        "undecided: arithmetic fell from 0.62 to 0.59 (n = 66); with this many samples a drop of "
-        "0.15 is noticed in 4 of 5 runs; about 376 samples would settle it"
-    )
-    assert shown["statusDetails"] == {"message": f"VerdictInconclusive: {why}"}
-    assert shown["description"] == f"{why}\n\nWhat the test is for."
-    assert shown["status"] == "passed"
-    assert [label["name"] for label in shown["labels"]] == ["nodeid", "variant"]
-    assert json.loads(red.read_text())["statusDetails"] == {"message": "own"}
-    assert other.read_text() == before
+class Item:
+    """As much of a pytest item as a description takes."""
+
+    def __init__(self, doc: str | None = None, mark: str | None = None) -> None:
+        self.function = lambda: None
+        self.function.__doc__ = doc
+        self._mark = None if mark is None else SimpleNamespace(args=(mark,))
+
+    def get_closest_marker(self, name: str) -> SimpleNamespace | None:
+        assert name == "allure_description"
+        return self._mark
 
 
-def test_what_the_session_writes(report: Make, run: Make, tmp_path: Path) -> None:
-    result(tmp_path, "earlier", labels=[{"name": "variant", "value": "fp4"}])
-    runs = (
-        run(environment={"python": "3.11.2", "device": "cpu", "plan": {"a": 1}}),
-        run(variant="int8", environment={"python": "3.11.2", "device": "cuda:0\n\u00e9"}),
-    )
-    allure.write_session(tmp_path, report(runs=runs))
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "allurerc.mjs",
-        "categories.json",
-        "earlier-result.json",
-        "environment.properties",
-    ]
-    assert (tmp_path / "environment.properties").read_text() == (
-        "alpha = 0.05\n"
-        "assertions = 10\n"
-        "device = cpu, cuda:0\\\\n\\u00e9\n"
-        "on_inconclusive = warn\n"
-        "python = 3.11.2\n"
-        "verdict = inconclusive\n"
-    )
-    config = (tmp_path / "allurerc.mjs").read_text()
-    for variant in ("fp4", "int8", "nf4"):
-        assert f'"{variant}": {{ name: "{variant}", matcher: isVariant("{variant}") }},' in config
-    assert 'name: "Model gate: INCONCLUSIVE",' in config
-    assert "singleFile: true" in config
+def described(fake: SimpleNamespace, item: Any, *comparisons: Any) -> str:
+    allure.describe(item, comparisons)
+    return str(fake.descriptions[-1])
 
 
-def test_environment_ids_are_what_allure_takes() -> None:
-    config = allure.config(["q4.k", "q4-k", "a.b"], "pass")
-    assert '"q4-k": { name: "q4.k", matcher: isVariant("q4.k") },' in config
-    assert '"q4-k-2": { name: "q4-k", matcher: isVariant("q4-k") },' in config
-    assert '"a-b": { name: "a.b"' in config
+def test_the_table_is_the_description(fake: SimpleNamespace, comparison: Make, flip: Make) -> None:
+    judged = comparison("block", flips=(flip(),))
+    text = described(fake, Item("What the test is for.\n\n    Indented."), judged)
+    assert text.startswith("blocked: arithmetic fell from 0.62 to 0.41 (n = 66);")
+    assert "| arithmetic | 66 | 0.620 | 0.410 | +0.210 | ≥ +0.090 | 0.0020 | block |" in text
+    assert "1 flipped sample, 1 worse and 0 better." in text
+    assert "The answer is 12" not in text  # the error has it
+    assert text.endswith("What the test is for.\n\nIndented.")
 
 
-def test_categories() -> None:
-    rules = {rule["name"]: rule for rule in json.loads(allure.categories_json())}
-    assert list(rules) == [
-        "regression",
-        "floor",
-        "inconclusive",
-        "missing baseline",
-        "infrastructure",
-    ]
-    assert rules["regression"] == {
-        "name": "regression",
-        "matchedStatuses": ["failed"],
-        "messageRegex": r"[\s\S]*\bRegressionDetected\b[\s\S]*",
-    }
-    assert rules["inconclusive"]["matchedStatuses"] == ["failed", "passed"]
-    assert rules["infrastructure"] == {"name": "infrastructure", "matchedStatuses": ["broken"]}
+def test_what_is_undecided_shows_its_first_samples_without_tags(
+    fake: SimpleNamespace, comparison: Make, flip: Make
+) -> None:
+    flips = tuple(flip(id=f"s{i}", after_output="<b>") for i in range(12))
+    text = described(fake, Item(), comparison("inconclusive", flips=flips))
+    assert "12 flipped samples, 12 worse and 0 better, the first 10:" in text
+    assert "| s9 | 1 -> 0 | The answer is 12. | &#60;b> |" in text
+    assert "s10" not in text
+    assert "<" not in text
+    assert "| s0 |" not in described(fake, Item(), comparison("pass", flips=flips))
 
 
-def test_names_in_the_categories_are_those_that_are_raised() -> None:
-    from pytest_modellab import errors
-
-    named = [error for _, _, error in allure._CATEGORIES if error is not None]
-    assert all(issubclass(getattr(errors, name), AssertionError) for name in named)
+def test_two_verdicts_of_a_test_stand_below_each_other(
+    fake: SimpleNamespace, comparison: Make
+) -> None:
+    judged = [comparison("pass"), comparison("pass", capability="reading")]
+    text = described(fake, Item("Doc.", mark="Marked."), *judged)
+    assert 0 < text.index("arithmetic: PASS") < text.index("reading: PASS")
+    assert text.endswith("Marked.")
 
 
 @pytest.mark.parametrize(
-    ("nodeid", "name", "full_name"),
+    ("tagged", "plain"),
     [
-        ("suites/test_q.py::test_a[nf4-x::y]", "test_a[nf4-x::y]", "suites.test_q#test_a"),
-        ("test_q.py::TestA::test_b", "test_b", "test_q.TestA#test_b"),
-        ("suites/notes.txt", "suites/notes.txt", "suites.notes.txt#suites/notes.txt"),
+        ("<code>a &#60;sub></code> | <code>b</code>", "a &#60;sub> | b"),
+        ("<details>\n<summary>2 x</summary>\n\n- a\n\n</details>\n", "\n**2 x**\n\n- a\n\n\n"),
+        ("<sub>note: a</sub>\n<sub>b</sub>", "note: a\nb"),
     ],
 )
-def test_a_crashed_test_is_broken(nodeid: str, name: str, full_name: str, tmp_path: Path) -> None:
-    path = allure.crashed(tmp_path, nodeid, "worker gw1 died", variant="nf4", task_set="t")
-    written = json.loads(path.read_text())
-    assert path.name == f"{written['uuid']}-result.json"
-    assert (written["name"], written["fullName"]) == (name, full_name)
-    assert written["status"] == "broken"
-    assert written["statusDetails"] == {"message": "worker gw1 died"}
-    labels = {label["name"]: label["value"] for label in written["labels"]}
-    assert labels["variant"] == labels["feature"] == "nf4"
-    assert labels["nodeid"] == nodeid
-    assert labels["task_set"] == "t"
-    assert "capability" not in labels
+def test_tags_go(tagged: str, plain: str) -> None:
+    assert untagged(tagged) == plain
 
 
 def test_with_the_real_listener(tmp_path: Path) -> None:
@@ -233,10 +174,11 @@ def test_with_the_real_listener(tmp_path: Path) -> None:
         "hand = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(hand)\n"
         "from pytest_modellab.reports import allure\n"
-        "def test_it():\n"
-        "    comparison = hand.make_comparison('pass', flips=(hand.make_flip(),))\n"
+        "def test_it(request):\n"
+        "    comparison = hand.make_comparison('block', flips=(hand.make_flip(),))\n"
         "    allure.label_test('n', variant='nf4', kind='quantized', task_set='t')\n"
         "    allure.label(comparison)\n"
+        "    allure.describe(request.node, [comparison])\n"
         "    allure.attach(comparison)\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:modellab", "-p", "no:cacheprovider"]
@@ -250,7 +192,7 @@ def test_with_the_real_listener(tmp_path: Path) -> None:
     )
     (written,) = [json.loads(p.read_text()) for p in tmp_path.glob("results/*-result.json")]
     assert [(a["name"], a["type"]) for a in written["attachments"]] == [
-        ("PASS: arithmetic against own baseline", "text/plain"),
         ("1 flipped sample, 1 worse and 0 better: arithmetic against own baseline", "text/csv"),
     ]
-    assert {"name": "verdict", "value": "pass"} in written["labels"]
+    assert {"name": "verdict", "value": "block"} in written["labels"]
+    assert written["description"].startswith("blocked: arithmetic fell")
