@@ -73,7 +73,7 @@ def render(tradeoffs: Sequence[TradeOff], *, interactive: bool = False) -> str:
             el("header", el("h1", "Which variant to ship"), _contents(tradeoffs), class_="top"),
             el("main", body or el("p", "Nothing was compared.")),
             embedded.data(tradeoffs) if interactive else None,
-            el("script", Html(_asset("page.js"))) if interactive else None,
+            embedded.script() if interactive else None,
         ),
         lang="en",
     )

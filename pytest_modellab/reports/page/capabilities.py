@@ -25,8 +25,13 @@ CHARTED = 6
 _ROW, _TOP, _FOOT, _VALUES = 19, 8, 26, 88
 
 
-def charted(tradeoff: TradeOff) -> tuple[Profile, ...]:
-    """The variants with charts: the recommended, the blocked, then the others as declared."""
+def charted(tradeoff: TradeOff, *, reference: bool) -> tuple[Profile, ...]:
+    """The variants with charts: the recommended, the blocked, then the others as declared.
+
+    Args:
+        tradeoff: the report.
+        reference: whether the reference may be among them.
+    """
     order = dict.fromkeys(
         [
             *recommended(tradeoff),
@@ -36,17 +41,18 @@ def charted(tradeoff: TradeOff) -> tuple[Profile, ...]:
             tradeoff.reference,
         ]
     )
-    return tuple(tradeoff.profile(name) for name in list(order)[:CHARTED])
+    names = [name for name in order if reference or name != tradeoff.reference]
+    return tuple(tradeoff.profile(name) for name in names[:CHARTED])
 
 
 def bars(tradeoff: TradeOff, ident: str) -> Html:
     """Success by capability beside the variant's own accepted run, else the reference."""
-    profiles = charted(tradeoff)
+    # beside itself the reference says nothing
+    alone = len(tradeoff.profiles) == 1
+    profiles = charted(tradeoff, reference=alone or _own(tradeoff.profile(tradeoff.reference)))
     figures = []
     for i, profile in enumerate(profiles):
         own = _own(profile)
-        if profile.variant == tradeoff.reference and not own and len(profiles) > 1:
-            continue  # beside itself it says nothing
         figures.append(
             _figure(
                 profile,
@@ -54,7 +60,7 @@ def bars(tradeoff: TradeOff, ident: str) -> Html:
                 ident=f"{ident}-bars{i}",
                 title=f"{profile.variant}: success by capability",
                 description=_told(profile),
-                note=f"| {'its own accepted run' if own else tradeoff.reference}",
+                note=f"beside {'its own accepted run' if own else tradeoff.reference}",
             )
         )
     return section(
@@ -75,7 +81,7 @@ def bars(tradeoff: TradeOff, ident: str) -> Html:
 
 def forgetting(tradeoff: TradeOff, ident: str) -> Html | None:
     """Drops against the reference; the lost capabilities are named."""
-    others = [p for p in charted(tradeoff) if p.variant != tradeoff.reference]
+    others = charted(tradeoff, reference=False)
     if not others:
         return None
     lost = {p.variant: [c.name for c in p.capabilities if c.forgotten] for p in tradeoff.profiles}
@@ -128,7 +134,8 @@ def forgetting(tradeoff: TradeOff, ident: str) -> Html | None:
 
 def _bounded(tradeoff: TradeOff, profiles: Sequence[Profile]) -> str:
     total = len(tradeoff.profiles)
-    if len(profiles) == total:
+    left = {p.variant for p in tradeoff.profiles} - {p.variant for p in profiles}
+    if left <= {tradeoff.reference}:
         return "From the largest fall to the largest rise."
     return (
         f"Charts show {len(profiles)} of {total} variants: the recommended, then the blocked, then "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib import resources
 
+from pytest_modellab import decision
 from pytest_modellab.reports.page.markup import Html, el, section
 from pytest_modellab.tradeoff import figures
 from pytest_modellab.tradeoff.figures import TradeOff
@@ -17,7 +19,25 @@ def data(tradeoffs: Sequence[TradeOff]) -> Html:
     )
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return el("script", Html(text), type="application/json", id="modellab-data")
+    return el(
+        "script",
+        Html(text),
+        type="application/json",
+        id="modellab-data",
+        data_step=decision.STEP,
+        data_sure=decision.SURE,
+        data_contends=decision.CONTENDS,
+        data_spread=decision.SPREAD,
+        data_ratio=decision.LEAST_RATIO,
+    )
+
+
+def script() -> Html:
+    """The script: its files one after another, in a scope of their own."""
+    folder = resources.files(__package__).joinpath("script")
+    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".js"))
+    code = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+    return el("script", Html(f'"use strict";\n(() => {{\n{code}}})();\n'))
 
 
 def explorer(ident: str) -> Html:
@@ -25,6 +45,6 @@ def explorer(ident: str) -> Html:
     return section(
         f"{ident}-explore",
         "Weigh it yourself",
-        el("noscript", el("p", "The controls of this part need a script.")),
+        el("p", "The controls of this part need a script.", class_="without-script"),
         el("div", class_="explore"),
     )

@@ -288,7 +288,8 @@ def method(tradeoff: TradeOff, ident: str) -> Html:
         el(
             "p",
             "Samples are resampled by cluster, equal draws for all variants; latencies by round "
-            "and prompt. A share is how often a variant is the best that meets the limits.",
+            "and prompt. A share is how often a variant is the best that meets the limits, its "
+            "lead shrunk by how much the variants differ beyond their noise.",
             class_="aside",
         ),
         details(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pytest_modellab.decision import NONE, Choice, Turn
 from pytest_modellab.reports.page.words import (
+    FEW,
     LIMIT_NAMES,
     METRIC_NAMES,
     both,
@@ -16,9 +15,10 @@ from pytest_modellab.reports.page.words import (
     share,
     short_by,
     signed,
+    tied,
 )
 from pytest_modellab.reports.session import number
-from pytest_modellab.tradeoff.figures import Estimate, TradeOff
+from pytest_modellab.tradeoff.figures import TradeOff
 
 OTHERS = 3
 """How many other variants' shares a sentence names."""
@@ -53,7 +53,7 @@ def _short(choice: Choice) -> str:
     if choice.verdict == "choose":
         return f"ship {choice.variants[0]}"
     if choice.verdict == "tie":
-        return f"a tie of {both(choice.variants)}"
+        return f"a tie of {tied(choice.variants)}"
     return f"nothing meets the limits (nearest: {choice.variants[0]})"
 
 
@@ -65,9 +65,10 @@ def probability(choice: Choice, resamples: int) -> str:
     seen = [k for k in ranked if shares[k] > 0.0]
     if choice.verdict == "none":
         text = f"No variant met the limits in {share(shares[NONE])} of {resamples:,} resamples"
-        return "; ".join([text, *(f"{k} did and was best in {share(shares[k])}" for k in seen[:2])])
+        met = [k for k in (lead, *seen[:2]) if shares.get(k, 0.0) > 0.0]
+        return "; ".join([text, *(f"{k} did and was best in {share(shares[k])}" for k in met)])
     parts = [f"{lead} is best in {share(shares[lead])} of {resamples:,} resamples"]
-    named = [k for k in ranked if k in choice.variants or k in seen[:OTHERS]]
+    named = [k for k in ranked if k in choice.variants[:FEW] or k in seen[:OTHERS]]
     parts += [f"{k} in {share(shares[k])}" for k in named]
     rest = sum(shares[k] for k in seen if k not in named)
     if rest > 0.0:
@@ -104,13 +105,13 @@ def reason(tradeoff: TradeOff, choice: Choice) -> str:
         why = "the others meet the limits less" if kept_out else "no other variant is better"
         return f"{reference} is the reference and {why}. The next best: {_lower(text)}"
     if choice.verdict == "tie":
-        tied = f"{both(choice.variants)} cannot be told apart with these samples"
+        alike = f"{tied(choice.variants)} cannot be told apart with these samples"
         first = (
             f"; {reference} comes first, since a change that gains nothing is not worth making"
             if choice.variants[0] == reference
             else ""
         )
-        return f"{tied}{first}. {text}"
+        return f"{alike}{first}. {text}"
     return text
 
 
@@ -177,14 +178,7 @@ def unapplied(choice: Choice) -> str | None:
     return f"Not applied, since not every variant was measured: {both(list(dict.fromkeys(names)))}."
 
 
-def gap(estimate: Estimate) -> str:
-    """A drop in words of a table: ``+0.120``."""
-    return signed(estimate.value, 3)
-
-
 def weights(choice: Choice) -> str:
     """``success 0.50, latency 0.40, cost 0.10``, the heaviest first."""
-    found: Sequence[tuple[str, float]] = sorted(
-        choice.scenario.weights.items(), key=lambda pair: (-pair[1], pair[0])
-    )
+    found = sorted(choice.scenario.weights.items(), key=lambda pair: -pair[1])
     return ", ".join(f"{METRIC_NAMES[k]} {number(w)}" for k, w in found if w > 0)

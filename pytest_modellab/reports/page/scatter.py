@@ -230,12 +230,12 @@ def _limits(axes: Any, found: Sequence[Point], *, narrow: bool) -> None:
         axes.set_xlim(
             max(0.0, min(lows) - 0.08 * room), max(highs) + (0.25 if narrow else 0.12) * room
         )
-        axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 7))
+        axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 7, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
     low, high = min(p.y.low for p in found), max(p.y.high for p in found)
     room = (high - low) or 0.1
     axes.set_ylim(max(0.0, low - 0.1 * room), min(1.02, high + 0.1 * room))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.2f}"))
 
 

@@ -19,6 +19,7 @@ from pytest_modellab.reports.page.words import (
     requests,
     share,
     signed,
+    tied,
 )
 from pytest_modellab.reports.session import listed
 from pytest_modellab.tradeoff.figures import TradeOff
@@ -73,7 +74,7 @@ def _warnings(tradeoff: TradeOff) -> Html | None:
 def _card(tradeoff: TradeOff, choice: Choice, ident: str) -> Html:
     scenario = choice.scenario
     mark, word = VERDICTS[choice.verdict]
-    names = both(choice.variants) if choice.verdict == "tie" else choice.variants[0]
+    names = tied(choice.variants) if choice.verdict == "tie" else choice.variants[0]
     shown: Content = names if choice.verdict != "none" else f"nearest: {names}"
     found = blocked(tradeoff)
     alarms = [
@@ -97,6 +98,7 @@ def _card(tradeoff: TradeOff, choice: Choice, ident: str) -> Html:
         el("p", reasons.reason(tradeoff, choice)),
         _parts(tradeoff, choice),
         [el("p", line) for line in reasons.sensitivity(choice)],
+        el("p", f"? {line}", class_="open") if (line := reasons.unapplied(choice)) else None,
         _asked(choice),
         class_=f"card {choice.verdict}",
         aria_labelledby=ident,
@@ -173,7 +175,6 @@ def _asked(choice: Choice) -> Html:
         el("p", f"Weights: {reasons.weights(choice)}."),
         el("p", f"Limits: {'; '.join(limits)}." if limits else "Limits: none."),
         el("p", f"Training is paid by {requests(scenario.volume)} requests."),
-        el("p", line) if (line := reasons.unapplied(choice)) else None,
         [el("p", "Kept out by the limits:"), el("ul", kept_out)] if kept_out else None,
     )
 

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 
 from pytest_modellab.decision import AT_LEAST, Miss
 from pytest_modellab.probes import cost
-from pytest_modellab.reports.session import number
+from pytest_modellab.reports.session import listed, number
 from pytest_modellab.tradeoff.figures import Estimate, Profile, TradeOff
 
 MISSING = "–"
 """Stands for a figure that was not measured."""
+
+FEW = 5
+"""Ties of more variants name only the first of them."""
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -166,6 +169,11 @@ def short_by(found: Miss) -> str:
 def both(names: tuple[str, ...] | list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def tied(names: tuple[str, ...]) -> str:
+    """Like :func:`both`; of many only the first."""
+    return both(names) if len(names) <= FEW else listed(names, FEW - 1)
 
 
 def blocked(tradeoff: TradeOff) -> dict[str, tuple[str, ...]]:
