@@ -15,6 +15,7 @@ from pytest_modellab.config import variant_of
 
 if TYPE_CHECKING:
     from pytest_modellab.lab import Lab, Settings
+    from pytest_modellab.records import MlflowConfig
     from pytest_modellab.reports.session import SessionReport
     from pytest_modellab.tradeoff.figures import TradeOff
 
@@ -30,6 +31,7 @@ class Collector:
         json_path: where to write the report as JSON, or None.
         markdown_path: where to write it as Markdown, or None.
         github: whether a GitHub Actions run gets annotations and a step summary.
+        mlflow: where the session is logged, or None.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Collector:
         json_path: Path | None,
         markdown_path: Path | None,
         github: bool = False,
+        mlflow: MlflowConfig | None = None,
     ) -> None:
         self._config = config
         self._variants = tuple(variants)
@@ -50,6 +53,7 @@ class Collector:
         self._json_path = json_path
         self._markdown_path = markdown_path
         self._github = github and os.environ.get("GITHUB_ACTIONS") == "true"
+        self._mlflow = mlflow
         self._assertions = 0
         self._findings: dict[str, list[str]] = {"comparisons": [], "runs": [], "errors": []}
         self._reported: set[str] = set()
@@ -94,6 +98,17 @@ class Collector:
         self._complete = len(self._reported) >= collected
         if not self._complete and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._write_files(session)
+        if any(self._findings.values()) and (folder := self._allure_folder()):
+            self._write_allure(session, folder)
+        if any(self._findings.values()) and (note := self._track()):
+            self._notes.append(note)
+            self._write_files(session)  # once more, with the note
+        if self._github and any(self._findings.values()):
+            self._summarize()
+
+    def _write_files(self, session: pytest.Session) -> None:
+        """Write JSON and Markdown where asked for."""
         # also where nothing was judged: an older run's file must not pass for this run's
         if self._json_path is not None:
             from pytest_modellab.reports import json_file
@@ -103,10 +118,15 @@ class Collector:
             from pytest_modellab.reports import markdown
 
             self._write(session, "markdown", markdown.write, self._markdown_path)
-        if any(self._findings.values()) and (folder := self._allure_folder()):
-            self._write_allure(session, folder)
-        if self._github and any(self._findings.values()):
-            self._summarize()
+
+    def _track(self) -> str | None:
+        """Log the session where the configuration says so; a note where that was not possible."""
+        if self._mlflow is None:
+            return None
+        from pytest_modellab import tracking
+
+        found = {name: t for name, t in self._tradeoffs().items() if not isinstance(t, str)}
+        return tracking.log_session(self._mlflow, self._report(), found)
 
     def _summarize(self) -> None:
         """Append the report to the step's summary; a note where it cannot be written."""
@@ -121,21 +141,6 @@ class Collector:
                 file.write(markdown.render(self._report(), most=room))
         except OSError as error:
             self._notes.append(f"GITHUB_STEP_SUMMARY: {path!r}: not written: {error.strerror}")
-
-    def _write(
-        self,
-        session: pytest.Session,
-        option: str,
-        write: Callable[[SessionReport, Path], None],
-        path: Path,
-    ) -> None:
-        """Write a file; where it cannot be written, the report says so and the run fails."""
-        try:
-            write(self._report(), path)
-        except OSError as error:
-            self._notes.append(f"--modellab-{option}: {str(path)!r}: not written: {error.strerror}")
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _write(
         self,

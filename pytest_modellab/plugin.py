@@ -176,6 +176,7 @@ def _register_controller(config: pytest.Config) -> None:
             json_path=path_option(config, "json"),
             markdown_path=path_option(config, "markdown"),
             github=_choice(config, "github", GITHUB) == "auto",
+            mlflow=found.mlflow,
         ),
         "modellab_collector",
     )
