@@ -18,7 +18,7 @@ from pytest_modellab import config, gate, performance, store
 from pytest_modellab.lab import Lab, Settings
 from pytest_modellab.probes import latency
 from pytest_modellab.records import Done, Engine, GenerationRequest, PerformanceConfig
-from pytest_modellab.tradeoff.assemble import SLOWER
+from pytest_modellab.tradeoff.judge import SLOWER
 from pytest_modellab.variants import plan
 
 SUITES = Path(__file__).parents[1] / "suites"

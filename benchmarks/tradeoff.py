@@ -32,7 +32,7 @@ from pytest_modellab.records import (
 )
 from pytest_modellab.reports import page
 from pytest_modellab.tradeoff import assemble, figures
-from pytest_modellab.tradeoff.assemble import Entry
+from pytest_modellab.tradeoff.entry import Entry
 
 STRATEGIES = ("prompting", "fine-tuning", "quantization", "distillation", "alignment")
 SECONDS, GIGABYTES, MEGABYTES = 20.0, 1.0, 5.0
@@ -65,7 +65,7 @@ def main() -> int:
         options.write.write_text(html, encoding="utf-8")
     print(
         f"{options.variants} variants x {options.capabilities} capabilities x {options.samples} "
-        f"samples: {seconds:.1f} s (of it weighing {weighed - start:.1f} s), peak {_peak():.2f} GB, "
+        f"samples: {seconds:.1f} s (weighing {weighed - start:.1f} s), peak {_peak():.2f} GB, "
         f"JSON {len(text.encode()) / 1e6:.1f} MB, page {size:.1f} MB"
     )
     return 0 if seconds < SECONDS and _peak() < GIGABYTES and size < MEGABYTES else 1

@@ -320,10 +320,14 @@ class Gate:
             raise GateUsageError(
                 f"{reference!r} cannot be slower than itself; name another variant: against=…"
             )
+        found = lab.performance(candidate.name, task_set.name, reference, anew=True)
+        assert found.reference is not None  # only the reference itself is measured alone
         comparison = comparator.no_slowdown(
             test=self._test,
             spec=candidate.spec,
-            performance=lab.performance(candidate.name, task_set.name, reference, anew=True),
+            candidate=found.candidate,
+            reference=found.reference,
+            workers=int(found.environment.get("workers", 0)),
             against=reference,
             task_set=task_set,
             limit=limit,

@@ -14,7 +14,7 @@ from pytest_modellab.records import RunRecord, Sample, SampleResult, TaskSet, Va
 from pytest_modellab.sequential import SEED, Staged
 
 if TYPE_CHECKING:
-    from pytest_modellab.performance import Performance
+    from pytest_modellab.probes.latency import Timings
 
 MAX_MISSING = 0.02
 """Share of samples that may be without a score; beyond it there is no verdict and no baseline."""
@@ -245,7 +245,9 @@ def no_slowdown(
     *,
     test: str,
     spec: VariantSpec,
-    performance: Performance,
+    candidate: Timings,
+    reference: Timings,
+    workers: int,
     against: str,
     task_set: TaskSet,
     limit: float,
@@ -256,7 +258,9 @@ def no_slowdown(
     Args:
         test: node id of the test, for the record.
         spec: the candidate.
-        performance: its timings and the reference's, taken in turns.
+        candidate: its timings.
+        reference: the reference's, taken in turns with them.
+        workers: how many xdist workers shared the machine; 0 outside xdist.
         against: the reference in words.
         task_set: whose prompts were asked.
         limit: the largest ratio allowed, above 0.
@@ -268,18 +272,17 @@ def no_slowdown(
     Raises:
         ComparisonRefused: a limit that is none.
     """
-    assert performance.reference is not None
     try:
         ratio = gate.latency_ratio(
-            performance.candidate.end_to_end,
-            performance.reference.end_to_end,
+            candidate.end_to_end,
+            reference.end_to_end,
             limit=limit,
             alpha=budget.share,
             pass_alpha=budget.alpha,
         )
     except gate.GateInputError as error:
         raise ComparisonRefused(f"{spec.name!r} against {against}: {error}") from error
-    if performance.environment.get("workers"):
+    if workers:
         ratio = dataclasses.replace(
             ratio,
             verdict="inconclusive",

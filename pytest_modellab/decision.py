@@ -192,7 +192,10 @@ def decide(metrics: Metrics, reference: str, scenario: Scenario) -> Choice:
         steps=MappingProxyType(
             {
                 name: MappingProxyType(
-                    {"total": float(value[i]), **{k: float(w * points[k][i]) for k, w in weights.items()}}
+                    {
+                        "total": float(value[i]),
+                        **{k: float(w * points[k][i]) for k, w in weights.items()},
+                    }
                 )
                 for i, name in enumerate(names)
             }
@@ -214,9 +217,7 @@ def decide(metrics: Metrics, reference: str, scenario: Scenario) -> Choice:
     if tied:
         # the reference first, since a change that gains nothing is not worth making
         order = sorted([top, *tied], key=lambda i: (i != at, -shares[i], -value[i], names[i]))
-        return dataclasses.replace(
-            choice, verdict="tie", variants=tuple(names[i] for i in order)
-        )
+        return dataclasses.replace(choice, verdict="tie", variants=tuple(names[i] for i in order))
     turns = _turns(names, top, able, weights, points, value, misses)
     return dataclasses.replace(choice, verdict="choose", variants=(names[top],), turns=turns)
 
@@ -241,7 +242,8 @@ def steps(metric: str, values: Draws, reference: int) -> Draws:
         return (base - values) / STEP
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(base > 0, values / base, np.where(values > 0, np.inf, 1.0))
-    return -np.log2(np.clip(ratio, LEAST_RATIO, 1 / LEAST_RATIO))
+    gained: Draws = -np.log2(np.clip(ratio, LEAST_RATIO, 1 / LEAST_RATIO))
+    return gained
 
 
 def pareto(values: Mapping[str, Draws]) -> NDArray[np.bool_]:
@@ -258,7 +260,7 @@ def pareto(values: Mapping[str, Draws]) -> NDArray[np.bool_]:
     losses = np.stack([-v if k in AT_LEAST else v for k, v in values.items() if k in METRICS])
     no_worse = (losses[:, :, None] <= losses[:, None, :]).all(axis=0)
     better = (losses[:, :, None] < losses[:, None, :]).any(axis=0)
-    return ~(no_worse & better).any(axis=0)
+    return np.asarray(~(no_worse & better).any(axis=0))
 
 
 def _hierarchy(value: Draws, draws: Draws, able: NDArray[np.bool_]) -> list[tuple[float, Draws]]:
@@ -328,9 +330,7 @@ def _beats(a: Draws, b: Draws) -> float:
 
 def _distance(misses: Sequence[Miss]) -> float:
     """How far a variant is from the limits: the sum of how much it misses each by, relatively."""
-    return sum(
-        abs(miss.value - miss.allowed) / max(abs(miss.allowed), STEP) for miss in misses
-    )
+    return sum(abs(miss.value - miss.allowed) / max(abs(miss.allowed), STEP) for miss in misses)
 
 
 def _turns(

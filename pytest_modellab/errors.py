@@ -55,6 +55,10 @@ class ScoreFileError(ModellabError):
     """A file of scores cannot be read or matched: the message names file, place and value."""
 
 
+class CardError(ModellabError):
+    """A model card cannot be made or updated."""
+
+
 class GateUsageError(ModellabError):
     """A test asks the gate for something that it cannot answer for."""
 

@@ -352,9 +352,7 @@ class Lab:
 
         return plan.fingerprint(self.plan(variant), self.files(variant))
 
-    def stored_performance(
-        self, variant: str, task_set: str, reference: str
-    ) -> Performance | None:
+    def stored_performance(self, variant: str, task_set: str, reference: str) -> Performance | None:
         """Return what this machine's store has of :meth:`performance`, or None.
 
         Raises:

@@ -201,9 +201,8 @@ def _environment(device: str) -> dict[str, Any]:
 
 
 def _timings(data: Mapping[str, Any]) -> Timings:
-    return Timings(
-        **{
-            name: tuple(tuple(v) if isinstance(v, list) else v for v in values)
-            for name, values in data.items()
-        }
-    )
+    fields: dict[str, Any] = {
+        name: tuple(tuple(v) if isinstance(v, list) else v for v in values)
+        for name, values in data.items()
+    }
+    return Timings(**fields)

@@ -1,4 +1,4 @@
-"""The trade-off of declared variants: what is missing is run, the rest comes from store and disk."""
+"""The trade-off of declared variants: what is missing is run, the rest is read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_modellab.lab import Lab
     from pytest_modellab.performance import Performance
     from pytest_modellab.recipes.provenance import Provenance
-    from pytest_modellab.tradeoff.assemble import Entry
+    from pytest_modellab.tradeoff.entry import Entry
     from pytest_modellab.tradeoff.figures import TradeOff
 
 Source = Literal["run", "stored", "accepted"]
@@ -131,7 +131,7 @@ def _entry(
     lab: Lab, spec: VariantSpec, task_set: str, reference: str, *, timed: bool, stored: bool
 ) -> Entry | str:
     """What is known of a variant; a sentence's end where that is too little and nothing may run."""
-    from pytest_modellab.tradeoff.assemble import Entry
+    from pytest_modellab.tradeoff.entry import Entry
 
     baseline = lab.accepted(spec.name, task_set)
     found = _record(lab, spec.name, task_set, baseline, stored=stored)

@@ -29,9 +29,7 @@ def price_of(device: str, prices: Mapping[str, Price]) -> Price | None:
     return max(fitting, key=lambda price: len(price.name), default=None)
 
 
-def serving(
-    price: Price, *, seconds: float, tokens_in: float, tokens_out: float
-) -> float:
+def serving(price: Price, *, seconds: float, tokens_in: float, tokens_out: float) -> float:
     """Dollars for 1,000 requests.
 
     Args:

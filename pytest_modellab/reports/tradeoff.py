@@ -220,7 +220,9 @@ def markdown(tradeoff: TradeOff) -> str:
 def table(tradeoff: TradeOff) -> tuple[list[str], list[list[str]]]:
     """Column names, and one row a variant, as unescaped text."""
     head = ["variant", "success", "cost", "latency (p95)", "memory", "worst bucket", "risk"]
-    verdicts = {(d.variant, d.what): d.verdict for d in tradeoff.deltas}
+    verdicts: dict[tuple[str, str], str | None] = {
+        (d.variant, d.what): d.verdict for d in tradeoff.deltas
+    }
     judged = [what for what in ("success", "forgetting", "latency") if _any(tradeoff, what)]
     rows = []
     for profile in tradeoff.profiles:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pytest_modellab.tradeoff.figures import Estimate
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Draws = NDArray[np.float64]
+
+INTERVAL = (0.025, 0.975)
 
 RESAMPLES = 2000
 SEED = 0
@@ -98,9 +102,7 @@ def quantiles(
     return np.stack([flat[order][position] for position in positions])
 
 
-def means(
-    values: Draws, *, resamples: int = RESAMPLES, seed: int = SEED, stream: int = 0
-) -> Draws:
+def means(values: Draws, *, resamples: int = RESAMPLES, seed: int = SEED, stream: int = 0) -> Draws:
     """Draw the mean over rounds of what each round took.
 
     Args:
@@ -117,3 +119,11 @@ def means(
     rng = np.random.default_rng([seed, stream + 1])
     weights = rng.standard_exponential((resamples, values.size))
     return np.asarray(weights @ values / weights.sum(axis=1))
+
+
+def estimate(value: float, draws: Draws) -> Estimate:
+    """A figure with the 95 % interval of its draws."""
+    import numpy as np
+
+    low, high = np.quantile(draws, INTERVAL)
+    return Estimate(float(value), float(low), float(high))

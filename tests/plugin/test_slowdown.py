@@ -1,4 +1,4 @@
-"""``gate.no_slowdown`` inside pytest: limits that no clock can miss, so that no test depends on it."""
+"""``gate.no_slowdown`` inside pytest, with limits that no clock can miss."""
 
 from __future__ import annotations
 

@@ -322,6 +322,91 @@ def test_message(file: Path, text: str, said: str) -> None:
     assert message(file, text) == said
 
 
+WEIGHING = """
+[models.m]
+source = "./m"
+[variants.v]
+kind = "prompted"
+model = "m"
+price = "api"
+[prices.cpu]
+usd_per_hour = 0.1
+[prices.api]
+usd_per_million_input = 0.5
+usd_per_million_output = 1.5
+[scenarios.edge]
+title = "in the field"
+weights = { quality = 1, memory = 3 }
+limits = { memory = 0.3 }
+volume = 5
+[scenarios.prototype]
+limits = { cost = 1 }
+[performance]
+requests = 3
+"""
+
+
+def test_prices_scenarios_and_performance(file: Path) -> None:
+    found = load(file, WEIGHING)
+    assert found.variants["v"].price == "api"
+    assert found.prices["cpu"].usd_per_hour == 0.1
+    assert found.prices["api"].usd_per_million_output == 1.5
+    edge = found.scenarios["edge"]
+    assert (edge.title, edge.volume) == ("in the field", 5)
+    assert dict(edge.weights) == {"quality": 0.25, "memory": 0.75}
+    assert dict(edge.limits) == {"memory": 0.3}
+    assert list(found.scenarios) == ["prototype", "smb_saas", "regulated_enterprise", "edge"]
+    assert (found.performance.requests, found.performance.rounds) == (3, 5)
+
+
+def test_a_built_in_scenario_keeps_what_is_not_said(file: Path) -> None:
+    prototype = load(file, WEIGHING).scenarios["prototype"]
+    built_in = config.SCENARIOS["prototype"]
+    assert dict(prototype.limits) == {"cost": 1.0}
+    assert (prototype.title, prototype.volume) == (built_in.title, built_in.volume)
+    assert dict(prototype.weights) == pytest.approx(dict(built_in.weights))
+
+
+def test_built_in_weights_are_shares() -> None:
+    for scenario in config.SCENARIOS.values():
+        assert sum(scenario.weights.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            'price = "api"',
+            'price = "ap"',
+            "variants.v.price: unknown price 'ap'; did you mean 'api'?",
+        ),
+        ("usd_per_hour = 0.1", "", "prices.cpu: needs either usd_per_hour (a device) or"),
+        ("usd_per_hour = 0.1", "usd_per_hour = -1", "prices.cpu.usd_per_hour: -1 is no amount"),
+        ("usd_per_million_output = 1.5", "", "prices.api: an endpoint needs both"),
+        (
+            "memory = 3 }",
+            "speed = 3 }",
+            "scenarios.edge.weights.speed: unknown key; Known: cost",
+        ),
+        ("quality = 1, memory = 3", "quality = 0", "scenarios.edge.weights: they are all 0"),
+        ("quality = 1,", "quality = -1,", "scenarios.edge.weights.quality: -1 is less than 0"),
+        ("memory = 0.3 }", "memory = inf }", "scenarios.edge.limits.memory: inf is less than 0 or"),
+        ("volume = 5", "volume = 0", "scenarios.edge.volume: 0 is less than 1 request"),
+        ("weights = { quality = 1, memory = 3 }", "", "scenarios.edge.weights: missing"),
+        ("requests = 3", "requests = 0", "performance.requests: 0 is less than 1"),
+        (
+            "requests = 3",
+            "request = 3",
+            "performance.request: unknown key; did you mean 'requests'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_weighing(file: Path, old: str, new: str, said: str) -> None:
+    assert old in WEIGHING
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: {said}")):
+        load(file, WEIGHING.replace(old, new))
+
+
 def test_find(tmp_path: Path) -> None:
     root = tmp_path / "repository"
     inner = root / "suites" / "deep" / "er"

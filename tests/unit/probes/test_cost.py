@@ -50,9 +50,7 @@ def test_training_is_spread_over_the_volume() -> None:
         ((1.0, 0.0), (1.0, 0.0), None),
     ],
 )
-def test_break_even(
-    a: tuple[float, float], b: tuple[float, float], requests: int | None
-) -> None:
+def test_break_even(a: tuple[float, float], b: tuple[float, float], requests: int | None) -> None:
     assert cost.break_even(*a, *b) == requests
 
 

@@ -22,7 +22,7 @@ from pytest_modellab.records import (
     VariantSpec,
 )
 from pytest_modellab.tradeoff import assemble
-from pytest_modellab.tradeoff.assemble import Entry
+from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import TradeOff
 
 PROMPTS, ROUNDS = 4, 6

@@ -10,7 +10,7 @@ import pytest
 from pytest_modellab.errors import ComparisonRefused
 from pytest_modellab.records import Price, Scenario, TaskSet
 from pytest_modellab.tradeoff import figures
-from pytest_modellab.tradeoff.assemble import Entry
+from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import BreakEven, TradeOff
 
 Make = Callable[..., Entry]
@@ -166,9 +166,7 @@ def test_what_is_measured_of_some_is_shown_and_not_counted(
     entry: Make, weigh: Weigh, wrong: tuple[int, ...]
 ) -> None:
     found = weigh(entry("base", wrong), entry("other", wrong, churn=None))
-    churn = [
-        next(c for c in p.risk.components if c.name == "churn") for p in found.profiles
-    ]
+    churn = [next(c for c in p.risk.components if c.name == "churn") for p in found.profiles]
     assert [c.value for c in churn] == [0.0, None]
     assert [c.weight for c in churn] == [0.0, 0.0]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_modellab.reports import experiment
 from pytest_modellab.tradeoff import figures
-from pytest_modellab.tradeoff.assemble import Entry
+from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import TradeOff
 
 Weigh = Callable[..., TradeOff]

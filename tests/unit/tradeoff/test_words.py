@@ -9,7 +9,7 @@ import pytest
 
 from pytest_modellab.records import Scenario
 from pytest_modellab.reports import tradeoff as words
-from pytest_modellab.tradeoff.assemble import Entry
+from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import TradeOff
 
 Make = Callable[..., Entry]
@@ -78,9 +78,7 @@ def test_a_refusal_names_the_nearest_miss(
     )
 
 
-def test_the_matrix_has_a_row_a_strategy(
-    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
-) -> None:
+def test_the_matrix_has_a_row_a_strategy(entry: Make, weigh: Weigh, wrong: tuple[int, ...]) -> None:
     found = weigh(
         entry("base", wrong),
         entry("lost", (*wrong, *SUMS), strategy="fine-tuning"),

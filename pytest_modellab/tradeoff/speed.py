@@ -1,0 +1,168 @@
+"""Latency, cost and memory of each variant, and draws of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pytest_modellab.probes import cost
+from pytest_modellab.probes.latency import Timings
+from pytest_modellab.tradeoff import resample
+from pytest_modellab.tradeoff.entry import Entry
+from pytest_modellab.tradeoff.figures import (
+    BreakEven,
+    CostFigures,
+    LatencyFigures,
+    MemoryFigures,
+    Profile,
+)
+from pytest_modellab.tradeoff.resample import estimate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Draws = NDArray[np.float64]
+
+
+def drifts(entries: Sequence[Entry]) -> list[float]:
+    """What each variant's seconds are multiplied by, so that the reference took as long beside all.
+
+    The reference is measured anew beside every variant; the machine is not equally fast every time.
+    """
+    measured = [e.performance for e in entries]
+    logs = [None if one is None else _level(one.reference or one.candidate) for one in measured]
+    known = [value for value in logs if value is not None]
+    centre = math.fsum(known) / len(known) if known else 0.0
+    return [1.0 if value is None else math.exp(centre - value) for value in logs]
+
+
+def _level(timings: Timings) -> float:
+    logs = [math.log(seconds) for row in timings.end_to_end for seconds in row]
+    return math.fsum(logs) / len(logs)
+
+
+def draw_latency(
+    entry: Entry, drift: float, stream: int, resamples: int, seed: int
+) -> Draws | None:
+    """Draw the median and the 95th percentile to the last token, in seconds.
+
+    Args:
+        entry: the variant.
+        drift: what its seconds are multiplied by.
+        stream: the variant's number.
+        resamples: how many draws.
+        seed: of the draws.
+
+    Returns:
+        Of shape (2, resamples), or None where it was not measured.
+    """
+    import numpy as np
+
+    if entry.performance is None:
+        return None
+    seconds = drift * np.asarray(entry.performance.candidate.end_to_end)
+    return resample.quantiles(seconds, (0.5, 0.95), resamples=resamples, seed=seed, stream=stream)
+
+
+def draw_serving(
+    entry: Entry, drift: float, stream: int, resamples: int, seed: int
+) -> tuple[float, Draws] | None:
+    """Dollars for 1,000 requests, and draws of them; arguments as :func:`draw_latency`."""
+    import numpy as np
+
+    if entry.performance is None or entry.price is None:
+        return None
+    timings = entry.performance.candidate
+    rounds = drift * np.asarray(timings.loaded).sum(axis=1) / sum(timings.groups)
+    tokens = {"tokens_in": _mean(timings.tokens_in), "tokens_out": _mean(timings.tokens_out)}
+    seconds = resample.means(rounds, resamples=resamples, seed=seed, stream=stream)
+    value = cost.serving(entry.price, seconds=float(rounds.mean()), **tokens)
+    if entry.price.usd_per_hour is None:  # an endpoint's price does not depend on time
+        return value, np.full(resamples, value)
+    return value, cost.serving(entry.price, seconds=1.0, **tokens) * seconds
+
+
+def latency(entry: Entry, draws: Draws | None, drift: float) -> LatencyFigures | None:
+    """Every figure of latency, in seconds."""
+    import numpy as np
+
+    if entry.performance is None or draws is None:
+        return None
+    timings = entry.performance.candidate
+    end = drift * np.asarray(timings.end_to_end)
+    first = drift * np.asarray(timings.first_token)
+    loaded = drift * np.asarray(timings.loaded)
+    later = np.asarray(timings.tokens_out) - 1
+    per_token = (end - first)[:, later > 0] / later[later > 0]
+    each = np.repeat(loaded, timings.groups, axis=1)  # all of a group wait for its last token
+    p50, p95, p99 = (float(np.quantile(end, q)) for q in (0.5, 0.95, 0.99))
+    loaded_p50, loaded_p95, loaded_p99 = (float(np.quantile(each, q)) for q in (0.5, 0.95, 0.99))
+    return LatencyFigures(
+        first_token=float(np.median(first)),
+        per_token=float(np.median(per_token)) if per_token.size else None,
+        p50=estimate(p50, draws[0]),
+        p95=estimate(p95, draws[1]),
+        p99=p99,
+        concurrency=max(timings.groups),
+        loaded_p50=loaded_p50,
+        loaded_p95=loaded_p95,
+        loaded_p99=loaded_p99,
+        requests_per_second=float(sum(timings.groups) / loaded.sum(axis=1).mean()),
+        prompts=end.shape[1],
+        rounds=end.shape[0],
+        drift=drift,
+    )
+
+
+def cost_figures(entry: Entry, serving: tuple[float, Draws] | None) -> CostFigures | None:
+    """What requests and training cost, in dollars."""
+    if entry.performance is None or entry.price is None or serving is None:
+        return None
+    timings = entry.performance.candidate
+    return CostFigures(
+        price=entry.price.name,
+        serving=estimate(*serving),
+        training=entry.training_usd,
+        tokens_in=_mean(timings.tokens_in),
+        tokens_out=_mean(timings.tokens_out),
+    )
+
+
+def memory(entry: Entry) -> MemoryFigures | None:
+    """What the variant takes in memory and on disk, in bytes."""
+    held = entry.record.probes.get("parameter_bytes")
+    if held is None:
+        return None
+    peaks = {} if entry.performance is None else entry.performance.memory
+    return MemoryFigures(
+        held=held,
+        disk=entry.disk_bytes,
+        peak_host=peaks.get("peak_host_bytes"),
+        peak_device=peaks.get("peak_device_bytes"),
+    )
+
+
+def break_even(profiles: Sequence[Profile], reference: str) -> list[BreakEven]:
+    """Where each variant and the reference have cost the same."""
+    base = next(p for p in profiles if p.variant == reference)
+    found = []
+    for profile in profiles:
+        pair = (profile.cost, base.cost)
+        if profile is base or pair[0] is None or pair[1] is None:
+            continue
+        a, b = pair[0], pair[1]
+        if a.training is None or b.training is None:
+            continue
+        requests = cost.break_even(a.serving.value, a.training, b.serving.value, b.training)
+        if requests is not None:
+            cheaper, dearer = profile.variant, reference
+            if a.serving.value > b.serving.value:
+                cheaper, dearer = dearer, cheaper
+            found.append(BreakEven(cheaper, dearer, requests))
+    return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
