@@ -41,6 +41,8 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+# At a run's end MLflow prints its address, password included.
+_PRINT_NOTHING = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME")
 _METRICS = 500  # of a batch; MLflow takes 1000
@@ -95,14 +97,16 @@ def shown(uri: str) -> str:
 
 def _log(config: MlflowConfig, make: Callable[[], experiment.Family]) -> str | None:
     uri = _uri(config)
+    os.environ[_PRINT_NOTHING] = "true"  # for good: a thread that is given up may still end
+    bare, login = _without_login(uri)
     found: list[str | None] = []
 
     def work() -> None:
-        found.append(_attempt(config, uri, make))
+        found.append(_attempt(config, bare, uri, make))
 
     # A thread, since a database or a name server may keep one waiting without a limit.
     thread = threading.Thread(target=work, name="modellab-mlflow", daemon=True)
-    with _surroundings():
+    with _surroundings({**_ENVIRONMENT, **login}):
         thread.start()
         thread.join(SECONDS)
     if found:
@@ -110,7 +114,9 @@ def _log(config: MlflowConfig, make: Callable[[], experiment.Family]) -> str | N
     return f"mlflow: not logged to {shown(uri)}, or in part: gave up after {SECONDS:.0f} s"
 
 
-def _attempt(config: MlflowConfig, uri: str, make: Callable[[], experiment.Family]) -> str | None:
+def _attempt(
+    config: MlflowConfig, bare: str, uri: str, make: Callable[[], experiment.Family]
+) -> str | None:
     """Log; every failure is a note."""
     try:
         import mlflow
@@ -120,7 +126,7 @@ def _attempt(config: MlflowConfig, uri: str, make: Callable[[], experiment.Famil
         return f"mlflow: not logged: a database needs sqlalchemy: {INSTALL}"
     done = ""
     try:
-        client = mlflow.MlflowClient(tracking_uri=uri)
+        client = mlflow.MlflowClient(tracking_uri=bare)
         family = make()
         parent, finish = _send(client, _experiment(client, config, uri), family)
         done = ", but not its files"
@@ -141,6 +147,21 @@ def _uri(config: MlflowConfig) -> str:
     if config.tracking_uri and colon and scheme == "sqlite" and not path.startswith("/"):
         return f"sqlite:///{config.folder / path}"  # as every path of the configuration
     return uri
+
+
+def _without_login(uri: str) -> tuple[str, dict[str, str]]:
+    """A server's address, and its user and password as MLflow reads them from the environment."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return uri, {}
+    if parts.scheme not in ("http", "https") or not parts.username or not parts.password:
+        return uri, {}
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return bare, {
+        "MLFLOW_TRACKING_USERNAME": unquote(parts.username),
+        "MLFLOW_TRACKING_PASSWORD": unquote(parts.password),
+    }
 
 
 def _experiment(client: Any, config: MlflowConfig, uri: str) -> str:
@@ -178,9 +199,9 @@ def _start(client: Any, experiment_id: str, run: experiment.Run, **tags: str) ->
 
 
 @contextlib.contextmanager
-def _surroundings() -> Iterator[None]:
-    """Short timeouts unless the environment sets others; no log lines, no warnings of libraries."""
-    added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
+def _surroundings(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Variables that the environment does not set itself; no log lines or warnings of libraries."""
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
     disabled = logging.root.manager.disable
     os.environ.update(added)
     logging.disable(logging.CRITICAL)

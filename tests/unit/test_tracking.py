@@ -106,7 +106,7 @@ def test_an_error_is_a_note_without_secrets(client: Callable[[Any], None], tmp_p
 
     def fail(tracking_uri: str) -> None:
         raise RuntimeError(
-            f"\nrequest to {tracking_uri}/api failed: user, s@cret, s%40cret, ?token=toktok, "
+            f"\nrequest to {uri}/api failed: user, s@cret, s%40cret, ?token=toktok, "
             "http://x:y@other\nsecond line"
         )
 
@@ -116,6 +116,26 @@ def test_an_error_is_a_note_without_secrets(client: Callable[[Any], None], tmp_p
         "mlflow: not logged to https://***@host/a: request to https://***@host/a/api failed: "
         "***, ***, ***, ?token=***, http://***@other"
     )
+
+
+def test_user_and_password_leave_the_address_before_mlflow_sees_it(
+    client: Callable[[Any], None], tmp_path: Path
+) -> None:
+    seen: dict[str, str] = {}
+
+    def look(tracking_uri: str) -> None:
+        seen.update(os.environ, uri=tracking_uri)
+        raise OSError("enough")
+
+    client(look)
+    uri = "https://user:s%40cret@host:5000/a"
+    note = tracking.log_session(MlflowConfig(tmp_path, tracking_uri=uri), REPORT)
+    assert note == "mlflow: not logged to https://***@host:5000/a: enough"
+    assert seen["uri"] == "https://host:5000/a"
+    assert seen["MLFLOW_TRACKING_USERNAME"] == "user"
+    assert seen["MLFLOW_TRACKING_PASSWORD"] == "s@cret"
+    assert seen["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"
+    assert "MLFLOW_TRACKING_PASSWORD" not in os.environ
 
 
 def test_a_password_of_the_environment_is_no_part_of_a_note(
@@ -200,7 +220,9 @@ def silent() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_a_session_in_the_local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_in_the_local_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
     monkeypatch.chdir(tmp_path)
@@ -209,6 +231,7 @@ def test_a_session_in_the_local_store(tmp_path: Path, monkeypatch: pytest.Monkey
     config = MlflowConfig(lab, experiment="trial")
     assert tracking.log_session(config, REPORT) is None
     assert tracking.log_session(config, REPORT) is None
+    assert capfd.readouterr() == ("", "")
     assert sorted(path.name for path in lab.iterdir()) == ["mlartifacts", "mlflow.db"]
     assert [path.name for path in tmp_path.iterdir()] == ["a b"], "nothing in the working folder"
     texts = sorted(lab.glob("mlartifacts/*/artifacts/*"))
