@@ -56,10 +56,10 @@ def test_results(accepted: pytest.Pytester, tmp_path: Path, workers: str) -> Non
         ("rounded", "quantized"),
     }
     assert {labels(test).get("capability") for test in tests} == {"alpha", "beta", None}
-    assert all("| bucket | n |" in test["description"] for test in tests)
+    assert all("| bucket&emsp; | n&emsp; |" in test["description"] for test in tests)
     assert first["name"].startswith("Recommendation on words: ")
     assert first["status"] == "passed"
-    assert "| variant | success |" in first["description"]
+    assert "| variant&emsp; | success&emsp; |" in first["description"]
     assert labels(first)["feature"] == "Recommendation"
     keys = {metric["key"] for metric in json.loads((folder / "performance.json").read_text())}
     assert {"words.plain.success", "words.rounded.memory_gb", "words.rounded.risk"} <= keys

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pytest_modellab.comparison import Comparison
-from pytest_modellab.reports.allure.tags import untagged
+from pytest_modellab.reports.allure.markdown import adapted
 from pytest_modellab.reports.session import subject
 from pytest_modellab.reports.table import (
     clip,
@@ -98,7 +98,7 @@ def describe(item: pytest.Function, comparisons: Iterable[Comparison]) -> None:
     marker = item.get_closest_marker("allure_description")
     own = str(marker.args[0]) if marker else inspect.getdoc(item.function) or ""
     parts = [
-        untagged(render_markdown(c, _FLIPS if c.verdict == "inconclusive" else 0))
+        adapted(render_markdown(c, _FLIPS if c.verdict == "inconclusive" else 0))
         for c in comparisons
     ]
     allure.dynamic.description("\n".join([*parts, own]).strip())

@@ -11,8 +11,8 @@ from typing import Any
 
 from pytest_modellab import atomic
 from pytest_modellab.errors import ModellabError
+from pytest_modellab.reports.allure.markdown import adapted
 from pytest_modellab.reports.allure.settings import RECOMMENDATION
-from pytest_modellab.reports.allure.tags import untagged
 from pytest_modellab.tradeoff.figures import Profile, TradeOff
 
 METRICS = {
@@ -82,7 +82,6 @@ def recommendation(task_set: str, tradeoff: TradeOff | str, start: int) -> dict[
         "labels": [
             {"name": name, "value": value}
             for name, value in (
-                ("epic", RECOMMENDATION),
                 ("feature", RECOMMENDATION),
                 ("story", task_set),
                 ("suite", RECOMMENDATION),
@@ -105,7 +104,7 @@ def recommendation(task_set: str, tradeoff: TradeOff | str, start: int) -> dict[
     return result | {
         "name": f"{RECOMMENDATION} on {task_set}: {report.recommendation(tradeoff)}",
         "status": "passed",
-        "description": f"{untagged(report.markdown(tradeoff))}\n{_WHERE}\n",
+        "description": f"{adapted(report.markdown(tradeoff))}\n{_WHERE}\n",
     }
 
 
