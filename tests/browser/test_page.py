@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,9 @@ def pages(tradeoff: Make, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         "interactive": page.render([tradeoff()], interactive=True),
         "two": page.render([tradeoff(timed=False), tradeoff()], interactive=True),
     }
+    # as Allure 3 shows an attachment
+    frame = f'<!DOCTYPE html><iframe sandbox="" srcdoc="{html.escape(texts["static"])}" '
+    texts["framed"] = f'{frame}style="width:1200px;height:800px"></iframe>'
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in texts}
@@ -115,6 +119,14 @@ def test_without_scripts_everything_is_there(visit: Make, tradeoff: Make) -> Non
     assert panels.nth(1).is_visible()
     found.locator("summary", has_text="The numbers: every variant").click()
     assert found.get_by_text("not in scope").first.is_visible()
+
+
+def test_a_sandbox_without_scripts_keeps_tabs_and_drawings(visit: Make) -> None:
+    frame = visit("framed").frame_locator("iframe")
+    panels = frame.locator("#t0 .tabs").first.locator(".panel")
+    frame.locator("label", has_text="success and memory").click()
+    assert panels.nth(2).locator("svg.wide").is_visible()
+    assert not panels.nth(0).is_visible()
 
 
 def test_with_scripts_off_the_interactive_page_says_so(visit: Make) -> None:

@@ -26,7 +26,7 @@ _ROW, _TOP, _FOOT, _VALUES = 19, 8, 26, 88
 
 
 def charted(tradeoff: TradeOff, *, reference: bool) -> tuple[Profile, ...]:
-    """The variants with charts: the recommended, the blocked, then the others as declared.
+    """The variants with charts: the recommended, those that lost something, the blocked, the rest.
 
     Args:
         tradeoff: the report.
@@ -36,6 +36,7 @@ def charted(tradeoff: TradeOff, *, reference: bool) -> tuple[Profile, ...]:
         [
             *recommended(tradeoff),
             *(c.variants[0] for c in tradeoff.choices),
+            *(p.variant for p in tradeoff.profiles if any(c.forgotten for c in p.capabilities)),
             *blocked(tradeoff),
             *(p.variant for p in tradeoff.profiles if p.variant != tradeoff.reference),
             tradeoff.reference,
@@ -138,8 +139,9 @@ def _bounded(tradeoff: TradeOff, profiles: Sequence[Profile]) -> str:
     if left <= {tradeoff.reference}:
         return "From the largest fall to the largest rise."
     return (
-        f"Charts show {len(profiles)} of {total} variants: the recommended, then the blocked, then "
-        "the first declared; the table below and the heat map have all."
+        f"Charts show {len(profiles)} of {total} variants: the recommended, those that lost a "
+        "capability, the blocked, then the first declared; the table below and the heat map have "
+        "all."
     )
 
 

@@ -29,6 +29,7 @@ _TOKENS = (
 )
 _SENTINEL = re.compile("#0a0b([0-9a-f]{2})")
 _FONT = re.compile(r"font-family:[^;]*;? ?")
+_SHORT_FONT = re.compile(r"font: (?:(bold|\d+) )?([\d.]+px) [^;]*")  # of older releases
 _REFERENCE = re.compile(r"#([A-Za-z0-9_.-]+)")
 
 
@@ -169,6 +170,9 @@ def _written(element: ET.Element, ident: str, used: set[str]) -> str:
         elif key in ("href", "clip-path"):
             value = value.replace("#", f"#{ident}-")
         elif key == "style":
+            value = _SHORT_FONT.sub(
+                lambda m: f"font-size: {m[2]}" + (f"; font-weight: {m[1]}" if m[1] else ""), value
+            )
             value = _FONT.sub("", value)
             value = _SENTINEL.sub(lambda m: f"var(--{_TOKENS[int(m[1], 16)]})", value)
         elif key == "transform" and value.startswith("rotate(-0 "):

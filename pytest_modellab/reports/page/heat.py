@@ -95,7 +95,7 @@ def _map(
             el("caption", caption, class_="unseen"),
             el("thead", [el("tr", head) for head in heads]),
             el("tbody", rows),
-            class_="heat sortable",
+            class_=f"heat sortable{' dense' if len(heads) > 1 else ''}",
         ),
     )
 

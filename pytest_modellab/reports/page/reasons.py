@@ -153,7 +153,7 @@ def sensitivity(choice: Choice) -> tuple[str, ...]:
     if choice.verdict != "choose":
         return ()
     if not choice.turns:
-        return ("No change of a single weight would change the choice.",)
+        return ("No change of a single weight or limit would change the choice.",)
     return tuple(_turn(turn) for turn in choice.turns)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_modellab.decision import Miss, Turn
 from pytest_modellab.reports import page
-from pytest_modellab.reports.page import reasons, scatter, verdict, words
+from pytest_modellab.reports.page import capabilities, reasons, scatter, verdict, words
 
 Make = Callable[..., Any]
 
@@ -160,7 +160,7 @@ def test_what_would_change_the_choice(tradeoff: Make) -> None:
         "It turns to nf4 where the limit of churn is 3.1% instead of 2.0%.",
     )
     assert reasons.sensitivity(dataclasses.replace(choice, turns=())) == (
-        "No change of a single weight would change the choice.",
+        "No change of a single weight or limit would change the choice.",
     )
     assert reasons.sensitivity(tradeoff().choices[2]) == ()
 
@@ -404,3 +404,11 @@ def test_numbers(write: Callable[[float], str], value: float, text: str) -> None
 def test_a_narrow_miss_shows_the_digits_that_matter() -> None:
     found = Miss("quality", 0.599996, 0.6, 0.5)
     assert words.miss(found) == "success 0.599996, at least 0.6 asked"
+
+
+def test_charts_go_to_the_recommended_the_lost_and_the_blocked(tradeoff: Make) -> None:
+    shown = [p.variant for p in capabilities.charted(tradeoff(), reference=True)]
+    assert shown == ["student", "support", "prompting", "few_shot", "overtrained", "nf4"]
+    shown = [p.variant for p in capabilities.charted(tradeoff(scenarios=[]), reference=False)]
+    assert shown[:2] == ["overtrained", "student"]
+    assert "prompting" not in shown

@@ -72,7 +72,7 @@ def test_size_and_time_stay_bounded(large: Any, read_html: Make) -> None:
     root = read_html(text)
     assert len(root.all("svg")) <= 20
     said = root.text
-    assert "Charts show 6 of 60 variants: the recommended, then the blocked" in said
+    assert "Charts show 6 of 60 variants: the recommended, those that lost a capability" in said
     assert "Drawn: 8 of 60 variants with accepted runs; the table has all." in said
     assert "further verdicts, none of them a block" in said
     tables = {t.first("caption").text: t for t in root.all("table")}
