@@ -13,6 +13,7 @@ from pytest_modellab.commands import (
     EXIT_USAGE,
     accept,
     build,
+    card,
     compare,
     gate,
     history,
@@ -22,7 +23,7 @@ from pytest_modellab.commands import (
 )
 from pytest_modellab.errors import BaselineMissing, ModellabError
 
-COMMANDS = (accept, build, compare, gate, history, plan, report, tasks)
+COMMANDS = (accept, build, card, compare, gate, history, plan, report, tasks)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_modellab.records import VariantSpec
+from pytest_modellab.reports import card
+from pytest_modellab.reports.card import Measured
+
+Make = Callable[..., Any]
+
+SPEC = VariantSpec("nf4", "quantized", "quantization", "prompting")
+
+
+def test_the_section_shows_scores_beside_the_base_and_what_the_gate_says(
+    run: Make, comparison: Make
+) -> None:
+    found = card.section(
+        SPEC,
+        [
+            Measured(
+                summary=run(missing=2, environment={"device": "cpu", "recorded": "2026-01-31"}),
+                task_set_hash="abc123",
+                description="What an assistant can do | daily.",
+                churn=0.0041,
+                reference=run(variant="prompting", mean=0.7, capabilities=()),
+                comparisons=(comparison("block", against="baseline of prompting"),),
+                refused=("another task set",),
+            )
+        ],
+    )
+    lines = found.splitlines()
+    assert lines[:7] == [
+        card.BEGIN,
+        "## Evaluation",
+        "",
+        "nf4: quantized, adapted from prompting.",
+        "",
+        "### assistant_core_v2 2 (abc123)",
+        "",
+    ]
+    assert "What an assistant can do &#124; daily." in lines
+    assert "| score | samples | nf4 | prompting |" in lines
+    assert "| success | 726 | 0.612 ± 0.018 | 0.700 ± 0.018 |" in lines
+    assert "| arithmetic | 66 | 0.410 | – |" in lines
+    assert "| worst bucket: arithmetic/hard | 22 | 0.318 | 0.318 (arithmetic/hard) |" in lines
+    assert "| churn: samples that flip between two runs | 726 | 0.4% | – |" in lines
+    assert (
+        "Scores are means in &#91;0, 1&#93; with the standard error over clusters of samples, "
+        "2 samples without an answer, counted as 0; run on cpu on 2026-01-31, fingerprint "
+        "0123456789abcdef." in lines
+    )
+    assert any(
+        line.startswith(
+            "- **BLOCK** against baseline of prompting, arithmetic: arithmetic fell from 0.62 to "
+        )
+        for line in lines
+    )
+    assert "- not judged: another task set" in lines
+    assert "These are scores of this task set only (assistant_core_v2): they say " in found
+    assert lines[-1] == card.END
+
+
+def test_without_a_base_there_is_no_column_for_it(run: Make) -> None:
+    spec = VariantSpec("plain", "prompted", "prompting")
+    found = card.section(spec, [Measured(run(variant="plain"), "abc"), Measured(run(), "def")])
+    assert "\nplain: prompted.\n" in found
+    assert "| score | samples | plain |\n" in found
+    assert "What the gate says" not in found
+    assert "churn" not in found
+    assert "scores of these task sets only" in found
+
+
+def test_results_are_what_the_hub_reads(run: Make) -> None:
+    pytest.importorskip("huggingface_hub")
+    from huggingface_hub.repocard_data import model_index_to_eval_results
+
+    found = card.results([Measured(run(), "abc", churn=0.00412), Measured(run(task_set="b"), "d")])
+    assert [result["dataset"]["type"] for result in found] == ["assistant_core_v2", "b"]
+    assert found[0]["task"] == {"type": "text-generation", "name": "Text generation"}
+    assert found[0]["dataset"] == {
+        "type": "assistant_core_v2",
+        "name": "assistant_core_v2 2",
+        "revision": "abc",
+        "args": {"version": "2", "samples": 726},
+    }
+    assert found[0]["metrics"] == [
+        {"type": "mean_score", "name": "success", "value": 0.6123},
+        {"type": "mean_score", "name": "capability: arithmetic", "value": 0.41},
+        {"type": "mean_score", "name": "capability: reading", "value": 0.8},
+        {"type": "mean_score", "name": "worst bucket: arithmetic/hard", "value": 0.318},
+        {"type": "flip_rate", "name": "churn", "value": 0.0041},
+    ]
+    name, read = model_index_to_eval_results([{"name": "nf4", "results": found}])
+    assert name == "nf4"
+    assert len(read) == 5 + 4
