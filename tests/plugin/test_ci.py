@@ -52,7 +52,15 @@ def test_github_marks_the_tests_and_shows_the_report(
     if workers:
         pytest.importorskip("xdist")
     result = blocked.runpytest_subprocess(
-        "-k", "plain", "--modellab-markdown", "report.md", "--junitxml", "junit.xml", *workers
+        "-p",
+        "no:pytest_github_actions_annotate_failures",
+        "-k",
+        "plain",
+        "--modellab-markdown",
+        "report.md",
+        "--junitxml",
+        "junit.xml",
+        *workers,
     )
     result.assert_outcomes(failed=3, passed=1)
     at = f"file={blocked.path.name}/test_suite.py,line="
