@@ -138,7 +138,7 @@ def test_a_summary_that_cannot_be_written_is_a_note_and_fails_nothing(
 def test_github_takes_auto_or_off(pytester: pytest.Pytester) -> None:
     (pytester.path / "modellab.toml").write_text("")
     pytester.makeini("[pytest]\nmodellab_github = always\n")
-    result = pytester.runpytest_inprocess()
+    result = pytester.runpytest_subprocess()  # in this process pytest would forget its markers
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*modellab_github: 'always' is none of auto, off"])
 
