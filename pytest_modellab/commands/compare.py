@@ -98,16 +98,23 @@ def run(options: argparse.Namespace) -> int:
         reference=options.reference,
         timed=not options.no_latency,
     )
-    _write(options, tradeoff)
+    pages = _write(options, tradeoff)
+    if config.mlflow is not None:
+        from pytest_modellab import tracking
+
+        if note := tracking.log_tradeoff(config.mlflow, tradeoff, pages):
+            print(f"note: {note}", file=sys.stderr)
     refused = {c.scenario.name for c in tradeoff.choices if c.verdict == "none"}
     return EXIT_FOUND if refused & set(scenarios) else EXIT_OK
 
 
-def _write(options: argparse.Namespace, tradeoff: TradeOff) -> None:
+def _write(options: argparse.Namespace, tradeoff: TradeOff) -> dict[str, str]:
+    """Print and write what was asked for; returns the pages, name → text."""
     from pytest_modellab.reports import tradeoff as words
     from pytest_modellab.tradeoff import figures
 
     printed = False
+    pages = {"tradeoff.md": words.markdown(tradeoff)}
     for name, render in (("json", figures.dumps), ("markdown", words.markdown)):
         target = getattr(options, name)
         if target == STDOUT:
@@ -118,14 +125,14 @@ def _write(options: argparse.Namespace, tradeoff: TradeOff) -> None:
     if options.html is not None:
         from pytest_modellab.reports import page
 
-        _save(options.html, page.render([tradeoff], interactive=True), "html")
-    if printed:
-        return
-    if sys.stdout.isatty():
+        pages["tradeoff.html"] = page.render([tradeoff], interactive=True)
+        _save(options.html, pages["tradeoff.html"], "html")
+    if not printed and sys.stdout.isatty():
         _print_table(tradeoff)
         print("\n".join(words.conclusions(tradeoff)))
-    else:
+    elif not printed:
         print("\n".join(words.lines(tradeoff)))
+    return pages
 
 
 def _save(path: Path, text: str, option: str) -> None:

@@ -303,6 +303,6 @@ def _kept(
             name: tuple(float(f"{v:.4g}") for v in draws[metric][:KEPT_DRAWS, i])
             for i, name in enumerate(names)
         }
-        for metric in METRICS
+        for metric in (*METRICS, "p95", "worst_bucket")
         if metric in draws
     }

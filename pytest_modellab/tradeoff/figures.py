@@ -239,7 +239,8 @@ class TradeOff:
         choices: one a scenario.
         break_even: of each variant with training costs against the reference.
         draws: resamples of quality, cost (1,000 requests with training left out), latency, memory
-            and risk, by metric and variant; the first few, for a page that weighs anew.
+            and risk, and of what limits hold, ``p95`` and ``worst_bucket``; by metric and variant;
+            the first few, for a page that weighs anew.
         resamples: how many draws the shares rest on.
         seed: of the draws.
         alpha: risk of any false block among the deltas.
