@@ -8,8 +8,8 @@ from typing import Any
 
 from pytest_modellab.comparison import Comparison
 from pytest_modellab.records import RunSummary, VariantSpec
-from pytest_modellab.reports.session import plural
-from pytest_modellab.reports.table import escape, markdown_table, reason, subject
+from pytest_modellab.reports.session import plural, subject
+from pytest_modellab.reports.table import escape, markdown_table, reason
 
 BEGIN, END = "<!-- modellab: begin -->", "<!-- modellab: end -->"
 """Between them stands the section; an updated card keeps everything else."""
