@@ -14,9 +14,7 @@ from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.records import Verdict, canonical_json
 
-Assertion = Literal[
-    "no_regression", "no_drift", "no_forgetting", "worst_bucket", "no_slowdown"
-]
+Assertion = Literal["no_regression", "no_drift", "no_forgetting", "worst_bucket", "no_slowdown"]
 
 OWN_BASELINE = "own baseline"
 """What a candidate is compared with unless the test says otherwise."""

@@ -203,10 +203,10 @@ class PerformanceConfig:
         max_tokens: most tokens generated for one.
     """
 
-    requests: int = 6
+    requests: int = 4
     rounds: int = 5
     concurrency: int = 4
-    max_tokens: int = 16
+    max_tokens: int = 8
 
 
 @dataclasses.dataclass(frozen=True)

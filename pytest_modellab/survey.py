@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pytest_modellab.errors import (
+    ComparisonRefused,
     GateUsageError,
     HistoryUnavailable,
     ModellabError,
@@ -17,6 +20,7 @@ from pytest_modellab.records import Price, RunRecord, Scenario, VariantSpec
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines import Baseline
+    from pytest_modellab.comparison import Comparison
     from pytest_modellab.lab import Lab
     from pytest_modellab.performance import Performance
     from pytest_modellab.recipes.provenance import Provenance
@@ -66,11 +70,15 @@ def survey(
     first = reference or _reference(specs)
     if first not in names:
         specs.insert(0, lab.spec(first))
+    # of each other variant success, forgetting and latency, and forgetting wherever it was accepted
+    others = [spec.name for spec in specs if spec.name != first]
+    accepted = [lab.baseline_path(n, t).exists() for n in others for t in lab.config.task_sets]
+    share = lab.settings.alpha / max(1, 3 * len(others) + sum(accepted))
     notes: list[str] = []
     entries: list[Entry] = []
     for spec in specs:
         try:
-            entry = _entry(lab, spec, task_set, first, timed=timed, stored=stored)
+            entry = _entry(lab, spec, task_set, first, share, timed=timed, stored=stored)
         except ModellabError as error:
             if spec.name == first:
                 raise
@@ -100,6 +108,7 @@ def survey(
         second=second,
         scenarios=_scenarios(lab, scenarios),
         alpha=lab.settings.alpha,
+        share=share,
         notes=notes,
     )
 
@@ -128,7 +137,14 @@ def _scenarios(lab: Lab, names: Sequence[str] | None) -> list[Scenario]:
 
 
 def _entry(
-    lab: Lab, spec: VariantSpec, task_set: str, reference: str, *, timed: bool, stored: bool
+    lab: Lab,
+    spec: VariantSpec,
+    task_set: str,
+    reference: str,
+    share: float,
+    *,
+    timed: bool,
+    stored: bool,
 ) -> Entry | str:
     """What is known of a variant; a sentence's end where that is too little and nothing may run."""
     from pytest_modellab.tradeoff.entry import Entry
@@ -154,6 +170,7 @@ def _entry(
         churn=baseline.churn if baseline is not None and same else None,
         baseline={} if baseline is None else _means(lab, baseline.run, task_set),
         history=() if baseline is None else _history(lab, spec.name, task_set),
+        elsewhere=tuple(_elsewhere(lab, spec, task_set, reference, share)),
     )
 
 
@@ -195,6 +212,37 @@ def _history(lab: Lab, variant: str, task_set: str) -> tuple[tuple[str, float], 
         for revision in found
         if not revision.problem and revision.task_set == samples.hash
     )
+
+
+def _elsewhere(
+    lab: Lab, spec: VariantSpec, task_set: str, reference: str, share: float
+) -> Iterator[Comparison]:
+    """Forgetting on the other task sets that variant and reference were accepted on.
+
+    What is best in its own domain may have forgotten everything else.
+    """
+    from pytest_modellab import comparator
+
+    for name in lab.config.task_sets:
+        if name == task_set or spec.name == reference:
+            continue
+        own, base = lab.accepted(spec.name, name), lab.accepted(reference, name)
+        second = None if base is None else base.second_run()
+        if own is None or base is None or second is None:
+            continue
+        with contextlib.suppress(ComparisonRefused):  # other samples, or nothing to be forgotten
+            yield comparator.no_forgetting(
+                test="modellab compare",
+                spec=dataclasses.replace(spec, kind="prompted"),  # a prompt may differ here
+                candidate=own.run,
+                reference=base.run,
+                second=second,
+                against=reference,
+                task_set=lab.task_set(name),
+                targeted=set(spec.targets),
+                margin=lab.config.task_sets[name].capability_margin,
+                budget=comparator.Budget(share, lab.settings.alpha),
+            )
 
 
 def _price(lab: Lab, spec: VariantSpec, record: RunRecord) -> Price | None:

@@ -16,6 +16,8 @@ LEGEND = (
 )
 NOTHING = "–"
 
+_SEVERITY = {None: 0, "pass": 1, "inconclusive": 2, "block": 3}
+
 _LIMIT_WORDS = {
     "quality": "success {0}",
     "worst_bucket": "worst bucket {0}",
@@ -220,9 +222,9 @@ def markdown(tradeoff: TradeOff) -> str:
 def table(tradeoff: TradeOff) -> tuple[list[str], list[list[str]]]:
     """Column names, and one row a variant, as unescaped text."""
     head = ["variant", "success", "cost", "latency (p95)", "memory", "worst bucket", "risk"]
-    verdicts: dict[tuple[str, str], str | None] = {
-        (d.variant, d.what): d.verdict for d in tradeoff.deltas
-    }
+    verdicts: dict[tuple[str, str], str | None] = {}
+    for delta in sorted(tradeoff.deltas, key=lambda d: _SEVERITY[d.verdict]):
+        verdicts[delta.variant, delta.what] = delta.verdict
     judged = [what for what in ("success", "forgetting", "latency") if _any(tradeoff, what)]
     rows = []
     for profile in tradeoff.profiles:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from pytest_modellab import decision, risk, runner
 from pytest_modellab.comparator import Budget
-from pytest_modellab.comparison import Comparison
 from pytest_modellab.decision import Choice, Metrics
 from pytest_modellab.errors import ComparisonRefused
 from pytest_modellab.probes import cost
@@ -18,12 +17,13 @@ from pytest_modellab.tradeoff import judge, resample, risks, speed
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import (
     CapabilityFigures,
-    Delta,
     Profile,
     RiskFigures,
     TradeOff,
 )
+from pytest_modellab.tradeoff.judge import Judged
 from pytest_modellab.tradeoff.resample import estimate
+from pytest_modellab.tradeoff.speed import Pace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +46,7 @@ def assemble(
     second: RunRecord | None,
     scenarios: Sequence[Scenario],
     alpha: float = 0.05,
+    share: float | None = None,
     notes: Sequence[str] = (),
     resamples: int = resample.RESAMPLES,
     seed: int = resample.SEED,
@@ -61,6 +62,7 @@ def assemble(
             without one, and then nothing is said about forgetting.
         scenarios: what to decide for.
         alpha: risk of any false block among the deltas.
+        share: the part of it that each verdict may spend; None for equal parts.
         notes: what a reader must know.
         resamples: how many draws.
         seed: of the draws.
@@ -84,14 +86,17 @@ def assemble(
     scores = np.array([[s.score or 0.0 for s in e.record.samples] for e in entries]).T
     quality, worst, by_capability = _score_draws(scores, task_set, resamples, seed)
     others = [entry for entry in entries if entry is not base]
-    share = alpha / max(1, 3 * len(others))  # success, forgetting and latency of each
+    if share is None:  # success, forgetting and latency of each
+        share = alpha / max(1, 3 * len(others))
     compared = {
         e.spec.name: judge.compare(e, base, second, task_set, settings, Budget(share, alpha))
         for e in others
     }
-    drift = speed.drifts(entries)
-    latency = [speed.draw_latency(e, drift[i], i, resamples, seed) for i, e in enumerate(entries)]
-    serving = [speed.draw_serving(e, drift[i], i, resamples, seed) for i, e in enumerate(entries)]
+    paces = speed.paces(entries, at)
+    latency = [speed.draw_latency(one, i, resamples, seed) for i, one in enumerate(paces)]
+    serving = [
+        speed.draw_serving(e.price, paces[i], i, resamples, seed) for i, e in enumerate(entries)
+    ]
     summaries = [runner.summarize(e.record, task_set) for e in entries]
     fits = [risks.calibration(e) for e in entries]
     components = risk.weigh(
@@ -101,21 +106,23 @@ def assemble(
             fits[i],
             task_set,
             float(np.quantile(worst[:, i], ONE_SIDED)),
-            None if e is base else compared[e.spec.name][1],
-            judged=second is not None,
+            compared.get(e.spec.name),
         )
         for i, e in enumerate(entries)
     )
     drawn = risks.draw_risks(components, worst)
-    values, draws = _metrics(entries, quality, scores, worst, latency, serving, drawn, components)
+    values, draws = _metrics(
+        entries, quality, scores, worst, paces, latency, serving, drawn, components
+    )
     front = decision.pareto(_priced(values, entries, scenarios[0] if scenarios else None))
     choices = tuple(
         _choose(entries, values, draws, compared, reference, scenario) for scenario in scenarios
     )
     profiles = []
     for i, entry in enumerate(entries):
-        forgetting = None if entry is base else compared[entry.spec.name][1]
-        lost = judge.lost(forgetting)
+        judged = compared.get(entry.spec.name, judge.NOTHING)
+        here = judged.here
+        lost = {} if here is None else {f.name: f.verdict == "block" for f in here.figures}
         summary = summaries[i]
         profiles.append(
             Profile(
@@ -140,20 +147,18 @@ def assemble(
                             summaries[at].capabilities[k].mean - found.mean,
                             by_capability[found.name][:, at] - by_capability[found.name][:, i],
                         ),
-                        in_scope=None
-                        if forgetting is None
-                        else any(f.name == found.name for f in forgetting.figures),
-                        forgotten=found.name in lost,
+                        in_scope=None if here is None else found.name in lost,
+                        forgotten=lost.get(found.name, False),
                     )
                     for k, found in enumerate(summary.capabilities)
                 ),
                 buckets=summary.buckets,
-                latency=speed.latency(entry, latency[i], drift[i]),
+                latency=speed.latency(paces[i], latency[i]),
                 cost=speed.cost_figures(entry, serving[i]),
                 memory=speed.memory(entry),
                 risk=RiskFigures(
                     value=estimate(risk.total(components[i]), drawn[:, i]),
-                    level=risk.level(risk.total(components[i]), forgotten=bool(lost)),
+                    level=risk.level(risk.total(components[i]), forgotten=bool(judged.lost)),
                     components=components[i],
                     calibration=fits[i],
                 ),
@@ -170,7 +175,7 @@ def assemble(
         reference=reference,
         floor=settings.floor,
         profiles=tuple(profiles),
-        deltas=tuple(d for e in others for d in compared[e.spec.name][0]),
+        deltas=tuple(d for e in others for d in compared[e.spec.name].deltas),
         choices=choices,
         break_even=tuple(speed.break_even(profiles, reference)),
         draws=_kept(draws, [e.spec.name for e in entries]),
@@ -210,6 +215,7 @@ def _metrics(
     quality: Draws,
     scores: Draws,
     worst: Draws,
+    paces: Sequence[Pace | None],
     latency: Sequence[Draws | None],
     serving: Sequence[tuple[float, Draws] | None],
     risks: Draws,
@@ -227,12 +233,9 @@ def _metrics(
     draws = {"quality": quality, "worst_bucket": worst, "risk": risks}
     if all(one is not None for one in latency):
         known = [one for one in latency if one is not None]
-        ends = [np.asarray(e.performance.candidate.end_to_end) for e in entries if e.performance]
-        drift = speed.drifts(entries)
+        ends = [np.asarray(one.timings.end_to_end) for one in paces if one is not None]
         for name, row, level in (("latency", 0, 0.5), ("p95", 1, 0.95)):
-            values[name] = np.array(
-                [d * float(np.quantile(end, level)) for d, end in zip(drift, ends, strict=True)]
-            )
+            values[name] = np.array([float(np.quantile(end, level)) for end in ends])
             draws[name] = np.stack([one[row] for one in known], axis=1)
     if all(one is not None for one in serving):
         paid = [one for one in serving if one is not None]
@@ -269,7 +272,7 @@ def _choose(
     entries: Sequence[Entry],
     values: Mapping[str, Draws],
     draws: Mapping[str, Draws],
-    compared: Mapping[str, tuple[tuple[Delta, ...], Comparison | None]],
+    compared: Mapping[str, Judged],
     reference: str,
     scenario: Scenario,
 ) -> Choice:
@@ -282,12 +285,9 @@ def _choose(
     if "cost" in own:
         extra = _amortized(entries, scenario)
         own["cost"], drawn["cost"] = own["cost"] + extra, drawn["cost"] + extra
-    judged = [e.spec.name == reference or compared[e.spec.name][1] is not None for e in entries]
+    judged = [e.spec.name == reference or compared[e.spec.name].forgetting for e in entries]
     if all(judged) and len(entries) > 1:
-        lost = [
-            0 if e.spec.name == reference else len(judge.lost(compared[e.spec.name][1]))
-            for e in entries
-        ]
+        lost = [len(compared[e.spec.name].lost) if e.spec.name in compared else 0 for e in entries]
         own["forgetting"] = np.array(lost, dtype=float)
         drawn["forgetting"] = np.broadcast_to(own["forgetting"], (size, len(entries)))
     names = tuple(e.spec.name for e in entries)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
+from pytest_modellab.comparison import Comparison
 from pytest_modellab.performance import Performance
 from pytest_modellab.records import Price, RunRecord, VariantSpec
 
@@ -25,6 +26,7 @@ class Entry:
         churn: flip rate of a second run, or None.
         baseline: its accepted run's mean score by capability, empty without one.
         history: means of its accepted runs, the oldest first.
+        elsewhere: forgetting against the reference on other task sets, from accepted runs.
     """
 
     spec: VariantSpec
@@ -37,3 +39,4 @@ class Entry:
     churn: float | None = None
     baseline: Mapping[str, float] = dataclasses.field(default_factory=dict)
     history: tuple[tuple[str, float], ...] = ()
+    elsewhere: tuple[Comparison, ...] = ()

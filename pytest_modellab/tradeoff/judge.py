@@ -16,6 +16,40 @@ SLOWER = 1.05
 """A variant that takes longer than this multiple of the reference's time is blocked as slower."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What the gate says of a variant.
+
+    Attributes:
+        deltas: one sentence each.
+        here: forgetting on the task set compared, or None where it was not judged.
+        elsewhere: forgetting on other task sets, from accepted runs.
+    """
+
+    deltas: tuple[Delta, ...]
+    here: Comparison | None
+    elsewhere: tuple[Comparison, ...]
+
+    @property
+    def forgetting(self) -> tuple[Comparison, ...]:
+        """Every comparison of forgetting."""
+        return self.elsewhere if self.here is None else (self.here, *self.elsewhere)
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The capabilities that are lost beyond chance; those of other task sets with its name."""
+        return tuple(
+            figure.name if one is self.here else f"{figure.name} ({one.task_set})"
+            for one in self.forgetting
+            for figure in one.figures
+            if figure.verdict == "block"
+        )
+
+
+NOTHING = Judged((), None, ())
+"""Of the reference, which is compared with nothing."""
+
+
 def compare(
     entry: Entry,
     base: Entry,
@@ -23,7 +57,7 @@ def compare(
     task_set: TaskSet,
     settings: TaskSetConfig,
     budget: Budget,
-) -> tuple[tuple[Delta, ...], Comparison | None]:
+) -> Judged:
     """Judge a variant against the reference.
 
     Args:
@@ -35,14 +69,13 @@ def compare(
         budget: the risk that each verdict may spend.
 
     Returns:
-        Success, forgetting and latency as far as they can be judged, and the comparison of
-        forgetting.
+        Success, forgetting and latency, as far as they can be judged.
     """
     name, against = entry.spec.name, base.spec.name
     # a prompt may differ here as anything may: strategies are compared, not changes of one
     spec = dataclasses.replace(entry.spec, kind="prompted")
     found: list[Delta] = []
-    forgetting: Comparison | None = None
+    here: Comparison | None = None
     try:
         success = comparator.no_regression(
             test="modellab compare",
@@ -60,7 +93,7 @@ def compare(
         found.append(Delta(name, "success", None, str(error)))
     if second is not None:
         try:
-            forgetting = comparator.no_forgetting(
+            here = comparator.no_forgetting(
                 test="modellab compare",
                 spec=spec,
                 candidate=entry.record,
@@ -72,12 +105,10 @@ def compare(
                 margin=settings.capability_margin,
                 budget=budget,
             )
-            worst = min(
-                forgetting.figures, key=lambda f: (f.verdict != forgetting.verdict, f.p_adjusted)
-            )
-            found.append(Delta(name, "forgetting", forgetting.verdict, worst.explain()))
+            found.append(_forgetting(here, ""))
         except ComparisonRefused as error:
             found.append(Delta(name, "forgetting", None, str(error)))
+    found += [_forgetting(one, f" on {one.task_set}") for one in entry.elsewhere]
     if entry.performance is not None and entry.performance.reference is not None:
         ratio = gate.latency_ratio(
             entry.performance.candidate.end_to_end,
@@ -87,11 +118,12 @@ def compare(
             pass_alpha=budget.alpha,
         )
         found.append(Delta(name, "latency", ratio.verdict, ratio.explain()))
-    return tuple(found), forgetting
+    return Judged(tuple(found), here, entry.elsewhere)
 
 
-def lost(forgetting: Comparison | None) -> frozenset[str]:
-    """The capabilities that are lost beyond chance."""
-    if forgetting is None:
-        return frozenset()
-    return frozenset(f.name for f in forgetting.figures if f.verdict == "block")
+def _forgetting(comparison: Comparison, where: str) -> Delta:
+    """The figures that decided, in words."""
+    verdict = comparison.verdict
+    worst = min(comparison.figures, key=lambda f: (f.verdict != verdict, f.p_adjusted))
+    lead, _, words = worst.explain().partition(": ")
+    return Delta(comparison.candidate, "forgetting", verdict, f"{lead}{where}: {words}")

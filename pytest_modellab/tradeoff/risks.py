@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_modellab import risk
-from pytest_modellab.comparison import Comparison
 from pytest_modellab.records import RunSummary, TaskSet
 from pytest_modellab.risk import Component
 from pytest_modellab.tradeoff.entry import Entry
-from pytest_modellab.tradeoff.judge import lost
+from pytest_modellab.tradeoff.judge import Judged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,9 +25,7 @@ def components(
     fit: risk.Calibration | None,
     task_set: TaskSet,
     worst_low: float,
-    forgetting: Comparison | None,
-    *,
-    judged: bool,
+    judged: Judged | None,
 ) -> tuple[Component, ...]:
     """Every component of a variant's risk, those that were not measured too.
 
@@ -38,8 +35,7 @@ def components(
         fit: its calibration, or None.
         task_set: what it was asked.
         worst_low: a bound that no bucket is below with 95 % confidence.
-        forgetting: judged against the reference; None for the reference, or where nothing was.
-        judged: whether forgetting was judged at all.
+        judged: what the gate says of it; None for the reference.
     """
     worst = summary.worst
     parts = [
@@ -50,21 +46,21 @@ def components(
             f"no bucket is below {worst_low:.2f} with 95 % confidence",
         )
     ]
-    if forgetting is not None:
-        shares = {
-            f.name: max(0.0, f.drop_low) / f.baseline for f in forgetting.figures if f.baseline
-        }
-        name = max(shares, key=lambda k: (shares[k], k), default="")
-        value = min(1.0, shares[name]) if shares else 0.0
-        names = ", ".join(sorted(lost(forgetting)))
-        words = f"lost beyond chance: {names}" if names else "no capability lost beyond chance"
-        parts.append(Component("forgetting", value, words))
+    if judged is None:
+        parts.append(Component("forgetting", 0.0, "the reference itself"))
+    elif not judged.forgetting:
+        words = "not measured: the reference has no second run, or nothing that could be lost"
+        parts.append(Component("forgetting", None, words))
     else:
-        known = 0.0 if judged else None
-        words = (
-            "the reference itself" if judged else "not measured: the reference has no second run"
-        )
-        parts.append(Component("forgetting", known, words))
+        shares = [
+            max(0.0, figure.drop_low) / figure.baseline
+            for one in judged.forgetting
+            for figure in one.figures
+            if figure.baseline
+        ]
+        lost = ", ".join(judged.lost)
+        words = f"lost beyond chance: {lost}" if lost else "no capability lost beyond chance"
+        parts.append(Component("forgetting", min(1.0, max(shares, default=0.0)), words))
     parts.append(
         Component("churn", None, "not measured: no accepted second run")
         if entry.churn is None

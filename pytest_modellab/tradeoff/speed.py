@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_modellab.probes import cost
-from pytest_modellab.probes.latency import Timings
+from pytest_modellab.probes.latency import Rows, Timings
+from pytest_modellab.records import Price
 from pytest_modellab.tradeoff import resample
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import (
@@ -26,31 +29,90 @@ if TYPE_CHECKING:
     Draws = NDArray[np.float64]
 
 
-def drifts(entries: Sequence[Entry]) -> list[float]:
-    """What each variant's seconds are multiplied by, so that the reference took as long beside all.
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """A variant's timings on a machine that was equally fast all the time.
 
-    The reference is measured anew beside every variant; the machine is not equally fast every time.
+    Attributes:
+        timings: its seconds, multiplied by the drift; the reference's of all sessions.
+        drift: what was measured last was multiplied by this.
+    """
+
+    timings: Timings
+    drift: float
+
+
+def paces(entries: Sequence[Entry], reference: int) -> list[Pace | None]:
+    """Take the machine's changes out of the seconds.
+
+    The reference is measured anew beside every variant. Each session's seconds are multiplied so
+    that the reference's median to the last token is the median of all sessions; the reference has
+    the rounds of all of them.
+
+    Args:
+        entries: the variants.
+        reference: the reference's index.
+
+    Returns:
+        One a variant, None where it was not measured.
     """
     measured = [e.performance for e in entries]
-    logs = [None if one is None else _level(one.reference or one.candidate) for one in measured]
-    known = [value for value in logs if value is not None]
-    centre = math.fsum(known) / len(known) if known else 0.0
-    return [1.0 if value is None else math.exp(centre - value) for value in logs]
+    levels = [None if one is None else _level(one.reference or one.candidate) for one in measured]
+    centre = statistics.median([level for level in levels if level is not None] or [1.0])
+    drifts = [1.0 if level is None else centre / level for level in levels]
+    found = [
+        None if one is None else Pace(_scaled(one.candidate, drift), drift)
+        for one, drift in zip(measured, drifts, strict=True)
+    ]
+    own = found[reference]
+    if own is not None:
+        beside = [
+            _scaled(one.reference, drift)
+            for one, drift in zip(measured, drifts, strict=True)
+            if one is not None and one.reference is not None
+        ]
+        found[reference] = Pace(_joined([own.timings, *beside]), own.drift)
+    return found
 
 
 def _level(timings: Timings) -> float:
-    logs = [math.log(seconds) for row in timings.end_to_end for seconds in row]
-    return math.fsum(logs) / len(logs)
+    return statistics.median(seconds for row in timings.end_to_end for seconds in row)
 
 
-def draw_latency(
-    entry: Entry, drift: float, stream: int, resamples: int, seed: int
-) -> Draws | None:
+def _scaled(timings: Timings, factor: float) -> Timings:
+    def scale(rows: Rows) -> Rows:
+        return tuple(tuple(factor * seconds for seconds in row) for row in rows)
+
+    return dataclasses.replace(
+        timings,
+        first_token=scale(timings.first_token),
+        end_to_end=scale(timings.end_to_end),
+        loaded=scale(timings.loaded),
+    )
+
+
+def _joined(sessions: Sequence[Timings]) -> Timings:
+    """The rounds of several sessions that asked the same prompts; of others the first's alone."""
+    first = sessions[0]
+    same = [
+        t
+        for t in sessions
+        if (t.groups, t.tokens_in, t.tokens_out)
+        == (first.groups, first.tokens_in, first.tokens_out)
+    ]
+    return dataclasses.replace(
+        first,
+        first_token=tuple(row for t in same for row in t.first_token),
+        end_to_end=tuple(row for t in same for row in t.end_to_end),
+        loaded=tuple(row for t in same for row in t.loaded),
+    )
+
+
+def draw_latency(pace: Pace | None, stream: int, resamples: int, seed: int) -> Draws | None:
     """Draw the median and the 95th percentile to the last token, in seconds.
 
     Args:
-        entry: the variant.
-        drift: what its seconds are multiplied by.
+        pace: the variant's timings, or None.
         stream: the variant's number.
         resamples: how many draws.
         seed: of the draws.
@@ -60,40 +122,39 @@ def draw_latency(
     """
     import numpy as np
 
-    if entry.performance is None:
+    if pace is None:
         return None
-    seconds = drift * np.asarray(entry.performance.candidate.end_to_end)
+    seconds = np.asarray(pace.timings.end_to_end)
     return resample.quantiles(seconds, (0.5, 0.95), resamples=resamples, seed=seed, stream=stream)
 
 
 def draw_serving(
-    entry: Entry, drift: float, stream: int, resamples: int, seed: int
+    price: Price | None, pace: Pace | None, stream: int, resamples: int, seed: int
 ) -> tuple[float, Draws] | None:
     """Dollars for 1,000 requests, and draws of them; arguments as :func:`draw_latency`."""
     import numpy as np
 
-    if entry.performance is None or entry.price is None:
+    if pace is None or price is None:
         return None
-    timings = entry.performance.candidate
-    rounds = drift * np.asarray(timings.loaded).sum(axis=1) / sum(timings.groups)
+    timings = pace.timings
+    rounds = np.asarray(timings.loaded).sum(axis=1) / sum(timings.groups)
     tokens = {"tokens_in": _mean(timings.tokens_in), "tokens_out": _mean(timings.tokens_out)}
-    seconds = resample.means(rounds, resamples=resamples, seed=seed, stream=stream)
-    value = cost.serving(entry.price, seconds=float(rounds.mean()), **tokens)
-    if entry.price.usd_per_hour is None:  # an endpoint's price does not depend on time
+    value = cost.serving(price, seconds=float(rounds.mean()), **tokens)
+    if price.usd_per_hour is None:  # an endpoint's price does not depend on time
         return value, np.full(resamples, value)
-    return value, cost.serving(entry.price, seconds=1.0, **tokens) * seconds
+    seconds = resample.means(rounds, resamples=resamples, seed=seed, stream=stream)
+    return value, cost.serving(price, seconds=1.0, **tokens) * seconds
 
 
-def latency(entry: Entry, draws: Draws | None, drift: float) -> LatencyFigures | None:
+def latency(pace: Pace | None, draws: Draws | None) -> LatencyFigures | None:
     """Every figure of latency, in seconds."""
     import numpy as np
 
-    if entry.performance is None or draws is None:
+    if pace is None or draws is None:
         return None
-    timings = entry.performance.candidate
-    end = drift * np.asarray(timings.end_to_end)
-    first = drift * np.asarray(timings.first_token)
-    loaded = drift * np.asarray(timings.loaded)
+    timings = pace.timings
+    end, first = np.asarray(timings.end_to_end), np.asarray(timings.first_token)
+    loaded = np.asarray(timings.loaded)
     later = np.asarray(timings.tokens_out) - 1
     per_token = (end - first)[:, later > 0] / later[later > 0]
     each = np.repeat(loaded, timings.groups, axis=1)  # all of a group wait for its last token
@@ -112,7 +173,7 @@ def latency(entry: Entry, draws: Draws | None, drift: float) -> LatencyFigures |
         requests_per_second=float(sum(timings.groups) / loaded.sum(axis=1).mean()),
         prompts=end.shape[1],
         rounds=end.shape[0],
-        drift=drift,
+        drift=pace.drift,
     )
 
 

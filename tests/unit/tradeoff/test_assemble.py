@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from pytest_modellab import comparator
+from pytest_modellab.comparator import Budget
 from pytest_modellab.errors import ComparisonRefused
 from pytest_modellab.records import Price, Scenario, TaskSet
 from pytest_modellab.tradeoff import figures
@@ -43,7 +45,8 @@ def test_latency_by_hand(entry: Make, weigh: Weigh, wrong: tuple[int, ...]) -> N
     assert base.per_token == pytest.approx(0.05, rel=0.05)
     assert base.p50.low <= base.p50.value <= base.p50.high
     assert base.p95.value <= base.p99
-    assert (base.concurrency, base.prompts, base.rounds) == (2, 4, 6)
+    assert (base.concurrency, base.prompts) == (2, 4)
+    assert (base.rounds, slow.rounds) == (12, 6)  # the reference was measured beside the other too
     # two groups, whose longest take 0.2 and 0.4 s
     assert base.requests_per_second == pytest.approx(4 / 0.6, rel=0.03)
 
@@ -124,6 +127,36 @@ def test_a_lost_capability_is_forgotten_raises_the_risk_and_keeps_out(
     assert choice.variants == ("base",)
     assert [m.limit for m in choice.misses["lost"]] == ["forgetting"]
     assert base.risk.level != "high"
+
+
+def test_what_is_lost_on_another_task_set_counts_too(
+    entry: Make, weigh: Weigh, tasks: TaskSet, wrong: tuple[int, ...]
+) -> None:
+    """Better here, and the sums of another task set are gone."""
+    other = dataclasses.replace(tasks, name="core")
+    lost = comparator.no_forgetting(
+        test="",
+        spec=entry("expert").spec,
+        candidate=entry("expert", (*wrong, *SUMS)).record,
+        reference=entry("base", wrong).record,
+        second=entry("base", wrong).record,
+        against="base",
+        task_set=other,
+        targeted=set(),
+        margin=0.05,
+        budget=Budget(0.01, 0.05),
+    )
+    found = weigh(entry("base", wrong), entry("expert", (), elsewhere=(lost,)))
+    expert = found.profile("expert")
+    assert expert.risk.level == "high"
+    assert not any(c.forgotten for c in expert.capabilities)
+    (forgetting,) = (c for c in expert.risk.components if c.name == "forgetting")
+    assert forgetting.words == "lost beyond chance: sums (core)"
+    texts = [d.words for d in found.deltas if d.what == "forgetting"]
+    assert texts[1].startswith("blocked on core: sums fell from 0.80 to 0.00")
+    choice = next(c for c in found.choices if c.scenario.name == "smb_saas")
+    assert choice.variants == ("base",)
+    assert [m.limit for m in choice.misses["expert"]] == ["forgetting"]
 
 
 def test_targets_may_be_lost(entry: Make, weigh: Weigh, wrong: tuple[int, ...]) -> None:
