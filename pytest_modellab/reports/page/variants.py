@@ -124,7 +124,10 @@ def _judged(tradeoff: TradeOff, profile: Profile) -> Cell:
     found = [d for d in tradeoff.deltas if d.variant == profile.variant]
     rank = {"block": 3.0, "inconclusive": 2.0, None: 1.0, "pass": 0.0}
     worst = max((rank[d.verdict] for d in found), default=0.0)
-    return Cell([_badge(d) for d in found] or MISSING, sort=worst)
+    # forgetting may be judged on several task sets: the worst of them stands here
+    shown = {d.what: d for d in sorted(found, key=lambda d: rank[d.verdict])}
+    badges = [_badge(shown[what]) for what in dict.fromkeys(d.what for d in found)]
+    return Cell(badges or MISSING, sort=worst)
 
 
 def _badge(delta: Delta) -> Html:

@@ -126,8 +126,7 @@ function explore(place, t, ident) {
           el("tbody", {}, rows))),
       el("p", { class: "aside" },
         order.length > MOST_ROWS ? `The first ${MOST_ROWS} of ${order.length} variants. ` : "",
-        `Changed weights rest on ${m.size} resamples; limits on latency and the worst bucket hold ` +
-        "for the figures themselves."));
+        `Changed weights rest on ${m.size} resamples.`));
   }
 
   reset.addEventListener("click", () => load(declared));
