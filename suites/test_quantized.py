@@ -6,7 +6,7 @@ from pytest_modellab import Candidate, Gate
 
 COST = 0.05  # what compression may cost of the mean over all samples
 CAPABILITY_COST = 0.10  # and of one capability
-SLOWER = 1.80  # times the base's latency: int8 is taken for its memory, and unpacks on a CPU
+SLOWER = 1.80  # times the base's latency: int8 is taken for its memory, and slower on a CPU
 
 pytestmark = [pytest.mark.task_set("assistant_core_v2"), pytest.mark.variants(kind="quantized")]
 

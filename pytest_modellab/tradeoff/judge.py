@@ -105,10 +105,13 @@ def compare(
                 margin=settings.capability_margin,
                 budget=budget,
             )
-            found.append(_forgetting(here, ""))
+            found.append(_forgetting(here))
         except ComparisonRefused as error:
-            found.append(Delta(name, "forgetting", None, str(error)))
-    found += [_forgetting(one, f" on {one.task_set}") for one in entry.elsewhere]
+            words = str(error)
+            if isinstance(error.__cause__, gate.EmptyError):
+                words = f"{against} shows none of these capabilities, so none can be forgotten"
+            found.append(Delta(name, "forgetting", None, words))
+    found += [_forgetting(one, f"on {one.task_set}, ") for one in entry.elsewhere]
     if entry.performance is not None and entry.performance.reference is not None:
         ratio = gate.latency_ratio(
             entry.performance.candidate.end_to_end,
@@ -121,9 +124,9 @@ def compare(
     return Judged(tuple(found), here, entry.elsewhere)
 
 
-def _forgetting(comparison: Comparison, where: str) -> Delta:
+def _forgetting(comparison: Comparison, where: str = "") -> Delta:
     """The figures that decided, in words."""
     verdict = comparison.verdict
     worst = min(comparison.figures, key=lambda f: (f.verdict != verdict, f.p_adjusted))
     lead, _, words = worst.explain().partition(": ")
-    return Delta(comparison.candidate, "forgetting", verdict, f"{lead}{where}: {words}")
+    return Delta(comparison.candidate, "forgetting", verdict, f"{lead}: {where}{words}")

@@ -153,7 +153,7 @@ def test_what_is_lost_on_another_task_set_counts_too(
     (forgetting,) = (c for c in expert.risk.components if c.name == "forgetting")
     assert forgetting.words == "lost beyond chance: sums (core)"
     texts = [d.words for d in found.deltas if d.what == "forgetting"]
-    assert texts[1].startswith("blocked on core: sums fell from 0.80 to 0.00")
+    assert texts[1].startswith("blocked: on core, sums fell from 0.80 to 0.00")
     choice = next(c for c in found.choices if c.scenario.name == "smb_saas")
     assert choice.variants == ("base",)
     assert [m.limit for m in choice.misses["expert"]] == ["forgetting"]
