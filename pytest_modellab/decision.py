@@ -62,7 +62,8 @@ class Metrics:
         values: each of ``METRICS`` and ``LIMITS`` that was measured, of shape (V,).
         draws: the same in resamples, of shape (B, V).
         limited: values and draws of what a limit holds, where that is not the metric of its name:
-            latency is weighed by its median and limited at its 95th percentile.
+            latency is weighed by its median and limited at its 95th percentile. NaN for a variant
+            that was not measured, which is then out.
     """
 
     names: tuple[str, ...]
@@ -81,13 +82,13 @@ class Miss:
 
     Attributes:
         limit: its name.
-        value: the variant's.
+        value: the variant's; None where it was not measured.
         allowed: the limit.
         share: share of the draws in which it is not met.
     """
 
     limit: str
-    value: float
+    value: float | None
     allowed: float
     share: float
 
@@ -156,15 +157,17 @@ def decide(metrics: Metrics, reference: str, scenario: Scenario) -> Choice:
     weighed = {k: w for k, w in scenario.weights.items() if w > 0 and k in metrics.values}
     total = sum(weighed.values())
     weights = {k: w / total for k, w in weighed.items()}
-    limits = {k: v for k, v in scenario.limits.items() if k in metrics.values}
-    asked = [k for k in scenario.weights if scenario.weights[k] > 0]
-    lacking = [k for k in (*asked, *scenario.limits) if k not in metrics.values]
+    known = {*metrics.values, *(k for k, (v, _) in metrics.limited.items() if np.isfinite(v).any())}
+    limits = {k: v for k, v in scenario.limits.items() if k in known}
+    asked = [k for k in scenario.weights if scenario.weights[k] > 0 and k not in metrics.values]
+    lacking = [*asked, *(k for k in scenario.limits if k not in known)]
     at = names.index(reference)
     points = {k: steps(k, metrics.values[k][None, :], at)[0] for k in weights}
     spread = {k: steps(k, metrics.draws[k], at) for k in weights}
     zero = np.zeros(len(names))
     value = sum((w * points[k] for k, w in weights.items()), zero)
-    draws = sum((w * spread[k] for k, w in weights.items()), np.zeros((1, len(names))))
+    size = max((len(drawn) for drawn in metrics.draws.values()), default=1)
+    draws = sum((w * spread[k] for k, w in weights.items()), np.zeros((size, len(names))))
     held = {k: metrics.held(k) for k in limits}
     meets = {k: _meets(k, held[k][0], allowed) for k, allowed in limits.items()}
     drawn = {k: _meets(k, held[k][1], allowed) for k, allowed in limits.items()}
@@ -172,7 +175,7 @@ def decide(metrics: Metrics, reference: str, scenario: Scenario) -> Choice:
     in_draws = np.logical_and.reduce([np.ones(draws.shape, bool), *drawn.values()])
     misses = {
         name: tuple(
-            Miss(k, float(held[k][0][i]), allowed, float((~drawn[k][:, i]).mean()))
+            Miss(k, _or_none(held[k][0][i]), allowed, float((~drawn[k][:, i]).mean()))
             for k, allowed in limits.items()
             if not meets[k][i]
         )
@@ -314,6 +317,10 @@ def _meets(limit: str, values: Draws, allowed: float) -> NDArray[np.bool_]:
     return values >= allowed if limit in AT_LEAST else values <= allowed
 
 
+def _or_none(value: float) -> float | None:
+    return float(value) if value == value else None  # NaN: not measured
+
+
 def _shares(best: Draws) -> Draws:
     """How often each column is the largest of its row; equal ones share the row."""
     import numpy as np
@@ -330,7 +337,10 @@ def _beats(a: Draws, b: Draws) -> float:
 
 def _distance(misses: Sequence[Miss]) -> float:
     """How far a variant is from the limits: the sum of how much it misses each by, relatively."""
-    return sum(abs(miss.value - miss.allowed) / max(abs(miss.allowed), STEP) for miss in misses)
+    return sum(
+        1.0 if miss.value is None else abs(miss.value - miss.allowed) / max(abs(miss.allowed), STEP)
+        for miss in misses
+    )
 
 
 def _turns(
@@ -362,7 +372,7 @@ def _turns(
     turns = [turn for _, turn in nearest]
     for i, name in enumerate(names):
         kept_out = misses[name]
-        if len(kept_out) == 1 and value[i] > value[top]:
+        if len(kept_out) == 1 and value[i] > value[top] and kept_out[0].value is not None:
             miss = kept_out[0]
-            turns.append(Turn("limit", miss.limit, miss.allowed, miss.value, name))
+            turns.append(Turn("limit", miss.limit, miss.allowed, kept_out[0].value, name))
     return tuple(turns)

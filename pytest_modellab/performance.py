@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -72,7 +73,8 @@ def obtain(
     found = recall(cache, job, reference, settings) if reuse else None
     if found is None:
         found = measure(job, reference, settings, progress=progress)
-        _remember(cache, job, reference, settings, found)
+        if not found.environment["workers"]:  # beside other workers no figure is worth keeping
+            _remember(cache, job, reference, settings, found)
     return found
 
 
@@ -129,11 +131,11 @@ def recall(
         data = json.loads(_place(cache, job, reference, settings).read_text(encoding="utf-8"))
         return Performance(
             candidate=_timings(data["candidate"]),
-            reference=None if data["reference"] is None else _timings(data["reference"]),
+            reference=None if reference is None else _timings(data["reference"]),
             memory=dict(data["memory"]),
             environment=dict(data["environment"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -163,6 +165,8 @@ def _place(cache: Path, job: Job, reference: Job | None, settings: PerformanceCo
             job.task_set.hash,
             dataclasses.asdict(settings),
             platform.node(),
+            os.cpu_count(),
+            [os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")],
         ]
     )
     return cache / "performance" / f"{key[:16]}.json"
@@ -205,4 +209,16 @@ def _timings(data: Mapping[str, Any]) -> Timings:
         name: tuple(tuple(v) if isinstance(v, list) else v for v in values)
         for name, values in data.items()
     }
-    return Timings(**fields)
+    found = Timings(**fields)
+    widths = {
+        *(len(row) for row in (*found.first_token, *found.end_to_end)),
+        len(found.tokens_in),
+        len(found.tokens_out),
+    }
+    seconds = [
+        s for rows in (found.first_token, found.end_to_end, found.loaded) for r in rows for s in r
+    ]
+    right = len(widths) == 1 and sum(found.groups) in widths and min(seconds) > 0
+    if not right or {len(row) for row in found.loaded} != {len(found.groups)}:
+        raise ValueError("not what was written")
+    return found

@@ -180,7 +180,7 @@ class Price:
     """What computing costs: ``[prices.NAME]``.
 
     Attributes:
-        name: as declared; a device whose name contains it, in any case, has this price.
+        name: as declared; a device whose name contains it as a word, in any case, has this price.
         usd_per_hour: of the device, or None for an endpoint.
         usd_per_million_input: of prompt tokens, or None for a device.
         usd_per_million_output: of generated tokens, or None for a device.

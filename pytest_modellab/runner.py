@@ -184,6 +184,7 @@ def _averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
                 tokens_in=round(statistics.fmean(result.tokens_in for result in asked)),
                 tokens_out=round(statistics.fmean(result.tokens_out for result in asked)),
                 seconds=round(statistics.fmean(seconds), 4) if seconds else None,
+                confidence=None,  # the score is a mean over prompts, which no one answer has
             )
         )
     means = [statistics.fmean(r.score or 0.0 for r in record.samples) for record in records]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pytest_modellab import gate
 from pytest_modellab.errors import (
     ComparisonRefused,
     GateUsageError,
@@ -78,7 +79,7 @@ def survey(
     entries: list[Entry] = []
     for spec in specs:
         try:
-            entry = _entry(lab, spec, task_set, first, share, timed=timed, stored=stored)
+            entry = _entry(lab, spec, task_set, first, share, notes, timed=timed, stored=stored)
         except ModellabError as error:
             if spec.name == first:
                 raise
@@ -93,13 +94,15 @@ def survey(
         else:
             entries.append(entry)
     base = lab.accepted(first, task_set)
-    second = None if base is None else base.second_run()
+    second = None
+    if base is not None and _same(lab, base, first, task_set):
+        second = base.second_run()
     if second is None:
         notes.append(
             f"forgetting is not judged: {first} has no accepted second run on {task_set}; "
             f"modellab accept {first} --task-set {task_set}"
         )
-    notes += _remarks(entries, lab, timed=timed)
+    notes += _remarks(entries, lab, first, timed=timed)
     return assemble.assemble(
         entries,
         task_set=lab.task_set(task_set),
@@ -142,6 +145,7 @@ def _entry(
     task_set: str,
     reference: str,
     share: float,
+    notes: list[str],
     *,
     timed: bool,
     stored: bool,
@@ -157,20 +161,23 @@ def _entry(
     performance: Performance | None = None
     if timed:
         obtain = lab.stored_performance if stored else lab.performance
-        performance = obtain(spec.name, task_set, reference)
-    same = baseline is not None and baseline.run.fingerprint.key == record.fingerprint.key
+        try:
+            performance = obtain(spec.name, task_set, reference)
+        except ModellabError as error:
+            notes.append(f"no latency of {spec.name}: {_first_line(error)}")
+    same = baseline is not None and _same(lab, baseline, spec.name, task_set)
     return Entry(
         spec=spec,
         record=record,
         source=source,
         performance=performance,
-        price=_price(lab, spec, record),
+        price=_price(lab, spec, record, performance),
         training_usd=_training(lab, spec),
         disk_bytes=_disk(lab, spec),
         churn=baseline.churn if baseline is not None and same else None,
         baseline={} if baseline is None else _means(lab, baseline.run, task_set),
         history=() if baseline is None else _history(lab, spec.name, task_set),
-        elsewhere=tuple(_elsewhere(lab, spec, task_set, reference, share)),
+        elsewhere=tuple(_elsewhere(lab, spec, task_set, reference, share, notes)),
     )
 
 
@@ -181,11 +188,8 @@ def _record(
     record = lab.stored(variant, task_set)
     if record is not None:
         return record, "stored"
-    if baseline is not None and lab.settings.reuse:
-        same = baseline.run.fingerprint.key == lab.fingerprint(variant).key
-        asked = baseline.run.task_set["hash"] == lab.task_set(task_set).hash
-        if same and asked:
-            return baseline.run, "accepted"
+    if baseline is not None and lab.settings.reuse and _same(lab, baseline, variant, task_set):
+        return baseline.run, "accepted"
     return None if stored else (lab.record(variant, task_set), "run")
 
 
@@ -215,7 +219,7 @@ def _history(lab: Lab, variant: str, task_set: str) -> tuple[tuple[str, float], 
 
 
 def _elsewhere(
-    lab: Lab, spec: VariantSpec, task_set: str, reference: str, share: float
+    lab: Lab, spec: VariantSpec, task_set: str, reference: str, share: float, notes: list[str]
 ) -> Iterator[Comparison]:
     """Forgetting on the other task sets that variant and reference were accepted on.
 
@@ -226,11 +230,17 @@ def _elsewhere(
     for name in lab.config.task_sets:
         if name == task_set or spec.name == reference:
             continue
-        own, base = lab.accepted(spec.name, name), lab.accepted(reference, name)
-        second = None if base is None else base.second_run()
-        if own is None or base is None or second is None:
-            continue
-        with contextlib.suppress(ComparisonRefused):  # other samples, or nothing to be forgotten
+        try:
+            own, base = lab.accepted(spec.name, name), lab.accepted(reference, name)
+            second = None if base is None else base.second_run()
+            if own is None or base is None or second is None:
+                continue
+            for variant, baseline in ((spec.name, own), (reference, base)):
+                if not _same(lab, baseline, variant, name):
+                    raise ComparisonRefused(
+                        f"the accepted run of {variant} on {name} is of another model or other "
+                        f"samples; modellab accept {variant} --task-set {name}"
+                    )
             yield comparator.no_forgetting(
                 test="modellab compare",
                 spec=dataclasses.replace(spec, kind="prompted"),  # a prompt may differ here
@@ -243,12 +253,29 @@ def _elsewhere(
                 margin=lab.config.task_sets[name].capability_margin,
                 budget=comparator.Budget(share, lab.settings.alpha),
             )
+        except ModellabError as error:
+            if not isinstance(error.__cause__, gate.EmptyError):  # nothing that could be lost
+                notes.append(
+                    f"what {spec.name} forgot on {name} is not judged: {_first_line(error)}"
+                )
 
 
-def _price(lab: Lab, spec: VariantSpec, record: RunRecord) -> Price | None:
+def _same(lab: Lab, baseline: Baseline, variant: str, task_set: str) -> bool:
+    """Whether an accepted run is of today's variant and today's samples."""
+    return (
+        baseline.run.fingerprint.key == lab.fingerprint(variant).key
+        and baseline.run.task_set["hash"] == lab.task_set(task_set).hash
+    )
+
+
+def _price(
+    lab: Lab, spec: VariantSpec, record: RunRecord, performance: Performance | None
+) -> Price | None:
     prices = lab.config.prices
     if spec.price is not None:
         return prices[spec.price]
+    if performance is not None:
+        return cost.price_of(str(performance.environment.get("device", "")), prices)
     return cost.price_of(str(record.fingerprint.settings.get("device") or "cpu"), prices)
 
 
@@ -258,7 +285,9 @@ def _training(lab: Lab, spec: VariantSpec) -> float | None:
     step: VariantSpec | None = spec
     while step is not None:
         for made in _made(lab, step):
-            price = cost.price_of(made.device, lab.config.prices)
+            if not 0 <= made.seconds < math.inf:
+                return None
+            price = cost.price_of(str(made.device), lab.config.prices)
             if price is None or price.usd_per_hour is None:
                 return None
             total += made.seconds * price.usd_per_hour / 3600.0
@@ -299,8 +328,15 @@ def _disk(lab: Lab, spec: VariantSpec) -> float | None:
     return float(sum(sizes)) if sizes else None
 
 
-def _remarks(entries: Sequence[Entry], lab: Lab, *, timed: bool) -> list[str]:
+def _remarks(entries: Sequence[Entry], lab: Lab, reference: str, *, timed: bool) -> list[str]:
     found = []
+    judged = {e.spec.name: {one.task_set for one in e.elsewhere} for e in entries}
+    for name in sorted(set().union(*judged.values())):
+        others = [v for v, sets in judged.items() if name not in sets and v != reference]
+        if others:
+            found.append(
+                f"what {', '.join(others)} forgot on {name} is not known, where others were judged"
+            )
     unpriced = [e.spec.name for e in entries if e.price is None]
     if timed and unpriced:
         found.append(

@@ -263,6 +263,7 @@ def _profile(
         ),
         churn=row.churn,
         stability=None,
+        lost=len(row.lost),
         pareto=row.name != "overtrained",
         history=(("2026-09-02", row.success - 0.02), ("2026-10-11", row.success - 0.004),
                  ("2026-11-20", row.success)) if history else (),

@@ -34,7 +34,7 @@ def add(commands: Subparsers) -> None:
         description="Compares quality, cost, latency, memory and risk of the variants on the same "
         "samples. Runs and measures what is missing; everything else comes from the store and from "
         "the accepted runs. Exits with 1 where nothing meets the limits of a scenario that was "
-        "named. How to read it: docs/compare.md.",
+        "named, or a variant that was named cannot be run. How to read it: docs/compare.md.",
     )
     compare.add_argument("--task-set", metavar="NAME", help="needed where several are declared")
     compare.add_argument(
@@ -105,7 +105,8 @@ def run(options: argparse.Namespace) -> int:
         if note := tracking.log_tradeoff(config.mlflow, tradeoff, pages):
             print(f"note: {note}", file=sys.stderr)
     refused = {c.scenario.name for c in tradeoff.choices if c.verdict == "none"}
-    return EXIT_FOUND if refused & set(scenarios) else EXIT_OK
+    left_out = set(variants) - {p.variant for p in tradeoff.profiles}
+    return EXIT_FOUND if refused & set(scenarios) or left_out else EXIT_OK
 
 
 def _write(options: argparse.Namespace, tradeoff: TradeOff) -> dict[str, str]:

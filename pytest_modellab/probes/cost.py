@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 from pytest_modellab.records import Price
@@ -12,7 +13,7 @@ REQUESTS = 1000
 
 
 def price_of(device: str, prices: Mapping[str, Price]) -> Price | None:
-    """Find the price of a device: the longest name that the device's name contains, in any case.
+    """Find the price of a device: the longest name that its name contains as a word, in any case.
 
     Args:
         device: for example ``cpu`` or ``NVIDIA H100 80GB HBM3``.
@@ -24,7 +25,8 @@ def price_of(device: str, prices: Mapping[str, Price]) -> Price | None:
     fitting = [
         price
         for name, price in prices.items()
-        if name.lower() in device.lower() and price.usd_per_hour is not None
+        if price.usd_per_hour is not None
+        and re.search(rf"(?<![a-z0-9]){re.escape(name.lower())}(?![a-z0-9])", device.lower())
     ]
     return max(fitting, key=lambda price: len(price.name), default=None)
 

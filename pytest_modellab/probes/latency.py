@@ -137,4 +137,4 @@ UNLIMITED = 1 << 30
 
 
 def _rows(rows: Sequence[Sequence[float]]) -> Rows:
-    return tuple(tuple(round(seconds, 6) for seconds in row) for row in rows)
+    return tuple(tuple(max(round(seconds, 9), 1e-9) for seconds in row) for row in rows)

@@ -125,6 +125,9 @@ def read(folder: Path) -> Provenance | None:
     try:
         values["loss"] = tuple((int(step), float(loss)) for step, loss in values["loss"])
         values["notes"] = tuple(values["notes"])
+        values["seconds"], values["device"] = float(values["seconds"]), str(values["device"])
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{path}: loss: {error}; build the artefact again") from error
+        raise ConfigError(
+            f"{path}: loss, notes or seconds: {error}; build the artefact again"
+        ) from error
     return Provenance(**values)

@@ -123,6 +123,14 @@ def reason(tradeoff: TradeOff, choice: Choice) -> str:
         misses = "; ".join(miss_words(miss) for miss in choice.misses[first])
         return f"no variant meets the limits; {first} comes nearest: {misses}{unmeasured}"
     gains = gain_words(tradeoff, first)
+    blocked = [
+        f"{d.variant} ({d.what})"
+        for d in tradeoff.deltas
+        if d.verdict == "block" and d.variant in choice.variants
+    ]
+    unmeasured += (
+        f"; against {tradeoff.reference} the gate blocks {listed(blocked)}" if blocked else ""
+    )
     if choice.verdict == "tie":
         why = "take the first, unless something else speaks for another"
         if first == tradeoff.reference:
@@ -149,6 +157,8 @@ def gain_words(tradeoff: TradeOff, variant: str) -> str:
 
 def miss_words(miss: Miss) -> str:
     """``worst bucket 0.32, at least 0.50 is asked``."""
+    if miss.value is None:
+        return f"{miss.limit.replace('_', ' ')} not measured, though limited"
     words = _LIMIT_WORDS[miss.limit].format(number(miss.value))
     bound = "at least" if miss.limit in ("quality", "worst_bucket") else "at most"
     return f"{words}, {bound} {number(miss.allowed)} is allowed"

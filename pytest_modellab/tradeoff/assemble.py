@@ -115,8 +115,16 @@ def assemble(
         entries, quality, scores, worst, paces, latency, serving, drawn, components
     )
     front = decision.pareto(_priced(values, entries, scenarios[0] if scenarios else None))
+    lost_in_all = _lost(entries, compared)
+    tails = [
+        None
+        if pace is None or drawn_ is None
+        else (float(np.quantile(pace.timings.end_to_end, 0.95)), drawn_[1])
+        for pace, drawn_ in zip(paces, latency, strict=True)
+    ]
     choices = tuple(
-        _choose(entries, values, draws, compared, reference, scenario) for scenario in scenarios
+        _choose(entries, values, draws, tails, serving, lost_in_all, reference, scenario)
+        for scenario in scenarios
     )
     profiles = []
     for i, entry in enumerate(entries):
@@ -165,6 +173,7 @@ def assemble(
                 churn=entry.churn,
                 stability=entry.record.probes.get("prompt_stability"),
                 pareto=bool(front[i]),
+                lost=lost_in_all[i],
                 history=entry.history,
                 environment=dict(entry.record.environment),
                 fingerprint=entry.record.fingerprint.key,
@@ -241,15 +250,20 @@ def _metrics(
         paid = [one for one in serving if one is not None]
         values["cost"] = np.array([value for value, _ in paid])
         draws["cost"] = np.stack([drawn for _, drawn in paid], axis=1)
-    fixed = {
-        "memory": [e.record.probes.get("parameter_bytes") for e in entries],
-        "churn": [e.churn for e in entries],
-    }
-    for name, found in fixed.items():
-        if all(one is not None for one in found):
-            values[name] = np.array(found, dtype=float) / (1e9 if name == "memory" else 1.0)
-            draws[name] = np.broadcast_to(values[name], (size, len(entries)))
+    held = [e.record.probes.get("parameter_bytes") for e in entries]
+    if all(one is not None for one in held):
+        values["memory"] = np.array(held, dtype=float) / 1e9
+        draws["memory"] = np.broadcast_to(values["memory"], (size, len(entries)))
     return values, draws
+
+
+def _lost(entries: Sequence[Entry], compared: Mapping[str, Judged]) -> list[int | None]:
+    """How many capabilities each variant has lost; None where that was judged nowhere."""
+    found: list[int | None] = []
+    for entry in entries:
+        judged = compared.get(entry.spec.name)
+        found.append(0 if judged is None else len(judged.lost) if judged.forgetting else None)
+    return found if any(judged.forgetting for judged in compared.values()) else [None] * len(found)
 
 
 def _priced(
@@ -272,27 +286,55 @@ def _choose(
     entries: Sequence[Entry],
     values: Mapping[str, Draws],
     draws: Mapping[str, Draws],
-    compared: Mapping[str, Judged],
+    latency: Sequence[tuple[float, Draws] | None],
+    serving: Sequence[tuple[float, Draws] | None],
+    lost: Sequence[int | None],
     reference: str,
     scenario: Scenario,
 ) -> Choice:
     """Decide for one scenario: its volume pays for the training, its limits keep out."""
+    own = {k: v for k, v in values.items() if k in METRICS}
+    drawn = {k: v for k, v in draws.items() if k in METRICS}
+    extra = _amortized(entries, scenario)
+    if "cost" in own:
+        own["cost"], drawn["cost"] = own["cost"] + extra, drawn["cost"] + extra
+    names = tuple(e.spec.name for e in entries)
+    limited = _limited(
+        entries, values["worst_bucket"], latency, serving, lost, len(draws["quality"])
+    )
+    costs, cost_draws = limited["cost"]
+    limited["cost"] = costs + extra, cost_draws + extra
+    return decision.decide(Metrics(names, own, drawn, limited), reference, scenario)
+
+
+def _limited(
+    entries: Sequence[Entry],
+    worst_low: Draws,
+    latency: Sequence[tuple[float, Draws] | None],
+    serving: Sequence[tuple[float, Draws] | None],
+    lost: Sequence[int | None],
+    size: int,
+) -> dict[str, tuple[Draws, Draws]]:
+    """What limits hold, NaN where a variant was not measured."""
     import numpy as np
 
-    size = len(draws["quality"])
-    own = {k: v for k, v in values.items() if k != "p95"}
-    drawn = {k: v for k, v in draws.items() if k != "p95"}
-    if "cost" in own:
-        extra = _amortized(entries, scenario)
-        own["cost"], drawn["cost"] = own["cost"] + extra, drawn["cost"] + extra
-    judged = [e.spec.name == reference or compared[e.spec.name].forgetting for e in entries]
-    if all(judged) and len(entries) > 1:
-        lost = [len(compared[e.spec.name].lost) if e.spec.name in compared else 0 for e in entries]
-        own["forgetting"] = np.array(lost, dtype=float)
-        drawn["forgetting"] = np.broadcast_to(own["forgetting"], (size, len(entries)))
-    names = tuple(e.spec.name for e in entries)
-    limits = {k: (values["p95"], draws["p95"]) for k in ("latency",) if "p95" in values}
-    return decision.decide(Metrics(names, own, drawn, limits), reference, scenario)
+    def fixed(found: Sequence[float | None], unit: float = 1.0) -> tuple[Draws, Draws]:
+        row = np.array([np.nan if one is None else one / unit for one in found])
+        return row, np.broadcast_to(row, (size, row.size))
+
+    def drawn(found: Sequence[tuple[float, Draws] | None]) -> tuple[Draws, Draws]:
+        nothing = np.full(size, np.nan)
+        row = np.array([np.nan if one is None else one[0] for one in found])
+        return row, np.stack([nothing if one is None else one[1] for one in found], axis=1)
+
+    return {
+        "worst_bucket": fixed(list(worst_low)),  # a bound already
+        "latency": drawn(latency),
+        "cost": drawn(serving),
+        "memory": fixed([e.record.probes.get("parameter_bytes") for e in entries], 1e9),
+        "churn": fixed([e.churn for e in entries]),
+        "forgetting": fixed(lost),
+    }
 
 
 def _kept(
@@ -303,6 +345,6 @@ def _kept(
             name: tuple(float(f"{v:.4g}") for v in draws[metric][:KEPT_DRAWS, i])
             for i, name in enumerate(names)
         }
-        for metric in (*METRICS, "p95", "worst_bucket")
+        for metric in (*METRICS, "p95")
         if metric in draws
     }

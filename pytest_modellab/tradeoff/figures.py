@@ -164,6 +164,8 @@ class Profile:
         risk: always there; its parts may not be.
         churn: flip rate of a second run, or None without one.
         stability: mean stability over paraphrased prompts, or None with one prompt.
+        lost: capabilities lost beyond chance, those of other task sets counted in; None where
+            forgetting was judged nowhere.
         pareto: True where no other variant is as good in everything and better in something.
         history: mean scores of the accepted runs, the oldest first, as ``(date, mean)``.
         environment: of the run.
@@ -189,6 +191,7 @@ class Profile:
     churn: float | None
     stability: float | None
     pareto: bool
+    lost: int | None
     history: tuple[tuple[str, float], ...]
     environment: Mapping[str, Any]
     fingerprint: str = ""
@@ -239,7 +242,7 @@ class TradeOff:
         choices: one a scenario.
         break_even: of each variant with training costs against the reference.
         draws: resamples of quality, cost (1,000 requests with training left out), latency, memory
-            and risk, and of what limits hold, ``p95`` and ``worst_bucket``; by metric and variant;
+            and risk, and of ``p95``, which a limit holds; by metric and variant;
             the first few, for a page that weighs anew.
         resamples: how many draws the shares rest on.
         seed: of the draws.

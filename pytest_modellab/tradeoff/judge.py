@@ -113,14 +113,19 @@ def compare(
             found.append(Delta(name, "forgetting", None, words))
     found += [_forgetting(one, f"on {one.task_set}, ") for one in entry.elsewhere]
     if entry.performance is not None and entry.performance.reference is not None:
-        ratio = gate.latency_ratio(
-            entry.performance.candidate.end_to_end,
-            entry.performance.reference.end_to_end,
+        latency = comparator.no_slowdown(
+            test="modellab compare",
+            spec=spec,
+            candidate=entry.performance.candidate,
+            reference=entry.performance.reference,
+            workers=int(entry.performance.environment.get("workers", 0)),
+            against=against,
+            task_set=task_set,
             limit=SLOWER,
-            alpha=budget.share,
-            pass_alpha=budget.alpha,
+            budget=budget,
         )
-        found.append(Delta(name, "latency", ratio.verdict, ratio.explain()))
+        assert latency.ratio is not None  # what it rests on
+        found.append(Delta(name, "latency", latency.verdict, latency.ratio.explain()))
     return Judged(tuple(found), here, entry.elsewhere)
 
 

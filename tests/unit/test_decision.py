@@ -108,6 +108,36 @@ def test_a_limit_may_hold_something_else_than_what_is_weighed() -> None:
     assert choice.misses["other"][0].value == 3.0
 
 
+def test_what_was_not_measured_by_a_limit_is_out() -> None:
+    found = metrics(quality=[0.6, 0.9])
+    churn = np.array([0.01, np.nan])
+    limited = Metrics(
+        found.names, found.values, found.draws, {"churn": (churn, np.tile(churn, (B, 1)))}
+    )
+    choice = decide(limited, "base", scenario({"quality": 1.0}, {"churn": 0.02}))
+    assert choice.variants == ("base",)
+    assert choice.misses["other"] == (Miss("churn", None, 0.02, 1.0),)
+    assert choice.turns == ()
+
+
+def test_a_limit_that_nobody_was_measured_by_is_named() -> None:
+    found = metrics(quality=[0.6, 0.9])
+    nothing = np.full(2, np.nan)
+    limited = Metrics(
+        found.names, found.values, found.draws, {"churn": (nothing, np.tile(nothing, (B, 1)))}
+    )
+    choice = decide(limited, "base", scenario({"quality": 1.0}, {"churn": 0.02}))
+    assert choice.unmeasured == ("churn",)
+    assert choice.variants == ("other",)
+
+
+def test_limits_hold_where_no_weight_could_be_applied() -> None:
+    found = metrics(quality=[0.4, 0.9])
+    choice = decide(found, "base", scenario({"latency": 1.0}, {"quality": 0.5}))
+    assert choice.variants == ("other",)
+    assert choice.unmeasured == ("latency",)
+
+
 def test_one_variant_is_chosen_for_want_of_another() -> None:
     choice = decide(metrics(names=("base",), quality=[0.6], cost=[1.0]), "base", scenario())
     assert (choice.verdict, choice.variants, choice.shares["base"]) == ("choose", ("base",), 1.0)

@@ -569,7 +569,8 @@ def test_provenance_is_read_as_it_was_written(tmp_path: Path, made: Provenance) 
         ({"schema": 2}, "schema 2, expected 1"),
         ({"extra": 1}, "extra: unknown key"),
         ({"steps": None}, "steps: missing key"),
-        ({"loss": [1]}, "loss: "),
+        ({"loss": [1]}, "loss, notes or seconds: "),
+        ({"seconds": "long"}, "loss, notes or seconds: "),
     ],
 )
 def test_damaged_provenance_is_named(

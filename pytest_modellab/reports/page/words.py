@@ -151,6 +151,8 @@ def limit_rule(limit: str, allowed: float) -> str:
 
 def miss(found: Miss) -> str:
     """How a limit is missed: ``churn 3.1%, at most 2.0% allowed``."""
+    if found.value is None:
+        return f"{LIMIT_NAMES[found.limit]} not measured, though limited"
     side = "at least" if found.limit in AT_LEAST else "at most"
     value = limit_value(found.limit, found.value)
     allowed = limit_value(found.limit, found.allowed)
@@ -162,6 +164,8 @@ def miss(found: Miss) -> str:
 
 def short_by(found: Miss) -> str:
     """By how much a limit is missed: ``by 1.1%``."""
+    if found.value is None:
+        return "for want of a figure"
     gap = abs(found.value - found.allowed)
     return f"by {limit_value(found.limit, gap)}"
 

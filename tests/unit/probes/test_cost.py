@@ -24,7 +24,13 @@ def test_an_endpoint_is_paid_by_the_token() -> None:
 
 @pytest.mark.parametrize(
     ("device", "price"),
-    [("cpu", CPU), ("NVIDIA H100 80GB HBM3", H100), ("cuda", None), ("api", None)],
+    [
+        ("cpu", CPU),
+        ("NVIDIA H100 80GB HBM3", H100),
+        ("cuda", None),
+        ("api", None),
+        ("NVIDIA H1000", None),
+    ],
 )
 def test_a_price_is_found_by_the_device_name(device: str, price: Price | None) -> None:
     known = {p.name: p for p in (CPU, H100, ENDPOINT)}

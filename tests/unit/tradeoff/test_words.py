@@ -78,6 +78,28 @@ def test_a_refusal_names_the_nearest_miss(
     )
 
 
+def test_what_the_gate_blocks_is_said_of_a_recommended_variant(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    quick = [Scenario("quick", "", {"latency": 1.0})]
+    fast = entry("fast", (*wrong, *SUMS), slower=0.2)
+    text = choice_words(weigh(entry("base", wrong), fast, scenarios=quick))
+    assert text.startswith("fast: ")
+    assert text.endswith("; against base the gate blocks fast (success), fast (forgetting)")
+
+
+def test_a_limit_without_a_figure_is_said(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    calm = [Scenario("calm", "", {"quality": 1.0}, {"churn": 0.02})]
+    found = weigh(entry("base", wrong), entry("new", (), churn=None), scenarios=calm)
+    assert words.recommendation(found) == "choose base for calm"
+    _, rows = words.matrix(found)
+    (miss,) = found.choices[0].misses["new"]
+    assert words.miss_words(miss) == "churn not measured, though limited"
+    assert len(rows) == 1
+
+
 def test_the_matrix_has_a_row_a_strategy(entry: Make, weigh: Weigh, wrong: tuple[int, ...]) -> None:
     found = weigh(
         entry("base", wrong),

@@ -19,13 +19,18 @@ function model(t) {
     memory: all((p) => p.memory && p.memory.held / 1e9),
     risk: all((p) => p.risk.value.value),
   };
+  // what a limit holds; null for a variant that was not measured, which is then out
+  const each = (read) => {
+    const found = t.profiles.map((p) => { const v = read(p); return v === undefined ? null : v; });
+    return found.some((v) => v !== null) ? found : null;
+  };
   const held = {
-    worst_bucket: all((p) => p.worst_low),
-    churn: all((p) => p.churn),
-    latency: all((p) => p.latency && p.latency.p95.value),
-    forgetting: names.length > 1 && t.profiles.every((p, i) =>
-      i === at || p.capabilities.some((c) => c.in_scope !== null))
-      ? t.profiles.map((p) => p.capabilities.filter((c) => c.forgotten).length) : null,
+    worst_bucket: each((p) => p.worst_low),
+    churn: each((p) => p.churn),
+    latency: each((p) => p.latency && p.latency.p95.value),
+    cost: each((p) => p.cost && p.cost.serving.value),
+    memory: each((p) => p.memory && p.memory.held / 1e9),
+    forgetting: each((p) => p.lost),
   };
   const draws = {};
   for (const metric of Object.keys(t.draws)) draws[metric] = names.map((n) => t.draws[metric][n]);
@@ -48,8 +53,12 @@ function decide(m, state) {
   const weighed = METRICS.filter((k) => state.weights[k] > 0 && m.values[k] && m.draws[k]);
   const total = weighed.reduce((sum, k) => sum + state.weights[k], 0);
   const limits = Object.keys(state.limits).filter((k) => m.held[k] || (m.values[k] && !(k in m.held)));
-  const meets = (k, v) => (AT_LEAST.has(k) ? v >= state.limits[k] : v <= state.limits[k]);
-  const limited = (k, i) => (m.held[k] ? m.held[k][i] : point(k, i));
+  const meets = (k, v) => v !== null && (AT_LEAST.has(k) ? v >= state.limits[k] : v <= state.limits[k]);
+  const limited = (k, i) => {
+    if (!m.held[k]) return point(k, i);
+    const v = m.held[k][i];
+    return v === null ? null : v + (k === "cost" ? extra[i] : 0);
+  };
   // a limit on what has no draws here holds for the figure itself
   const drawnLimit = (k, b, i) => {
     const row = k === "latency" ? m.draws.p95 : m.draws[k];
@@ -77,7 +86,8 @@ function decide(m, state) {
   const feasible = indices.filter((i) => misses[i].length === 0);
   if (!feasible.length) {
     const distance = (i) => misses[i].reduce((sum, x) =>
-      sum + Math.abs(x.value - x.allowed) / Math.max(Math.abs(x.allowed), RULE.step), 0);
+      sum + (x.value === null ? 1
+        : Math.abs(x.value - x.allowed) / Math.max(Math.abs(x.allowed), RULE.step)), 0);
     const order = [...indices].sort((a, b) =>
       distance(a) - distance(b) || shares[b] - shares[a] || (m.names[a] < m.names[b] ? -1 : 1));
     return { ...result, verdict: "none", chosen: [order[0]] };

@@ -102,7 +102,7 @@ function explore(place, t, ident) {
       shares[b] - shares[a] || found.value[b] - found.value[a] || a - b);
     const rows = order.slice(0, MOST_ROWS).map((i) => {
       const missed = found.misses[i].map((x) =>
-        `${LIMITS[x.limit][0]} ${shown[x.limit](x.allowed)}, is ${shown[x.limit](x.value)}`);
+        `${LIMITS[x.limit][0]} ${shown[x.limit](x.allowed)}, is ${x.value === null ? "not measured" : shown[x.limit](x.value)}`);
       return el("tr", { "data-variant": m.names[i] },
         el("th", { scope: "row" }, m.names[i]),
         el("td", { class: "n", "data-v": shares[i] }, share(shares[i])),
