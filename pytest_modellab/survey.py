@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -225,9 +224,11 @@ def _elsewhere(
 
     What is best in its own domain may have forgotten everything else.
     """
-    from pytest_modellab import comparator
+    from pytest_modellab.comparator import Budget
+    from pytest_modellab.tradeoff import judge
 
-    for name in lab.config.task_sets:
+    budget = Budget(share, lab.settings.alpha)
+    for name, settings in lab.config.task_sets.items():
         if name == task_set or spec.name == reference:
             continue
         try:
@@ -241,17 +242,8 @@ def _elsewhere(
                         f"the accepted run of {variant} on {name} is of another model or other "
                         f"samples; modellab accept {variant} --task-set {name}"
                     )
-            yield comparator.no_forgetting(
-                test="modellab compare",
-                spec=dataclasses.replace(spec, kind="prompted"),  # a prompt may differ here
-                candidate=own.run,
-                reference=base.run,
-                second=second,
-                against=reference,
-                task_set=lab.task_set(name),
-                targeted=set(spec.targets),
-                margin=lab.config.task_sets[name].capability_margin,
-                budget=comparator.Budget(share, lab.settings.alpha),
+            yield judge.forgetting(
+                spec, own.run, base.run, second, reference, lab.task_set(name), settings, budget
             )
         except ModellabError as error:
             if not isinstance(error.__cause__, gate.EmptyError):  # nothing that could be lost
@@ -282,17 +274,20 @@ def _price(
 def _training(lab: Lab, spec: VariantSpec) -> float | None:
     """Dollars that a variant and what it adapts cost to make; None where a price is missing."""
     total = 0.0
-    step: VariantSpec | None = spec
-    while step is not None:
-        for made in _made(lab, step):
-            if not 0 <= made.seconds < math.inf:
-                return None
-            price = cost.price_of(str(made.device), lab.config.prices)
-            if price is None or price.usd_per_hour is None:
-                return None
-            total += made.seconds * price.usd_per_hour / 3600.0
-        step = lab.spec(step.base) if step.base is not None else None
+    for made in (made for step in _chain(lab, spec) for made in _made(lab, step)):
+        price = cost.price_of(made.device, lab.config.prices)
+        if price is None or price.usd_per_hour is None or not 0 <= made.seconds < math.inf:
+            return None
+        total += made.seconds * price.usd_per_hour / 3600.0
     return total
+
+
+def _chain(lab: Lab, spec: VariantSpec) -> Iterator[VariantSpec]:
+    """A variant and what it adapts, down to the one without a base."""
+    yield spec
+    while spec.base is not None:
+        spec = lab.spec(spec.base)
+        yield spec
 
 
 def _made(lab: Lab, spec: VariantSpec) -> Iterator[Provenance]:
@@ -319,11 +314,9 @@ def _disk(lab: Lab, spec: VariantSpec) -> float | None:
     """Bytes of the files that a variant is shipped as: the base model's and the adapters'."""
     path = lab.files(spec.name).path
     files = [path] if path.is_file() else list(path.glob("*.safetensors"))
-    step: VariantSpec | None = spec
-    while step is not None:
+    for step in _chain(lab, spec):
         if isinstance(adapter := step.options.get("adapter"), str):
             files += (lab.config.root / adapter).glob("*.safetensors")
-        step = lab.spec(step.base) if step.base is not None else None
     sizes = [file.stat().st_size for file in files if file.is_file()]
     return float(sum(sizes)) if sizes else None
 
@@ -352,13 +345,6 @@ def _remarks(entries: Sequence[Entry], lab: Lab, reference: str, *, timed: bool)
     if timed and any(e.performance is None for e in entries):
         lacking = ", ".join(e.spec.name for e in entries if e.performance is None)
         found.append(f"no latency of {lacking}: not measured on this machine; modellab compare")
-    shared = [
-        e.spec.name
-        for e in entries
-        if e.performance is not None and e.performance.environment.get("workers")
-    ]
-    if shared:
-        found.append(f"latency of {', '.join(shared)} was measured beside other xdist workers")
     return found
 
 

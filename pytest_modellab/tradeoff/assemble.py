@@ -92,6 +92,7 @@ def assemble(
         e.spec.name: judge.compare(e, base, second, task_set, settings, Budget(share, alpha))
         for e in others
     }
+    worst_low = np.quantile(worst, ONE_SIDED, axis=0)
     paces = speed.paces(entries, at)
     latency = [speed.draw_latency(one, i, resamples, seed) for i, one in enumerate(paces)]
     serving = [
@@ -105,15 +106,13 @@ def assemble(
             summaries[i],
             fits[i],
             task_set,
-            float(np.quantile(worst[:, i], ONE_SIDED)),
+            float(worst_low[i]),
             compared.get(e.spec.name),
         )
         for i, e in enumerate(entries)
     )
     drawn = risks.draw_risks(components, worst)
-    values, draws = _metrics(
-        entries, quality, scores, worst, paces, latency, serving, drawn, components
-    )
+    values, draws = _metrics(entries, quality, scores, paces, latency, serving, drawn, components)
     front = decision.pareto(_priced(values, entries, scenarios[0] if scenarios else None))
     lost_in_all = _lost(entries, compared)
     tails = [
@@ -123,7 +122,7 @@ def assemble(
         for pace, drawn_ in zip(paces, latency, strict=True)
     ]
     choices = tuple(
-        _choose(entries, values, draws, tails, serving, lost_in_all, reference, scenario)
+        _choose(entries, values, draws, worst_low, tails, serving, lost_in_all, reference, scenario)
         for scenario in scenarios
     )
     profiles = []
@@ -143,7 +142,7 @@ def assemble(
                 success=estimate(summary.mean, quality[:, i]),
                 stderr=summary.stderr,
                 worst=summary.worst,
-                worst_low=float(np.quantile(worst[:, i], ONE_SIDED)),
+                worst_low=float(worst_low[i]),
                 capabilities=tuple(
                     CapabilityFigures(
                         name=found.name,
@@ -223,7 +222,6 @@ def _metrics(
     entries: Sequence[Entry],
     quality: Draws,
     scores: Draws,
-    worst: Draws,
     paces: Sequence[Pace | None],
     latency: Sequence[Draws | None],
     serving: Sequence[tuple[float, Draws] | None],
@@ -236,10 +234,9 @@ def _metrics(
     size = len(quality)
     values = {
         "quality": scores.mean(axis=0),
-        "worst_bucket": np.quantile(worst, ONE_SIDED, axis=0),
         "risk": np.array([risk.total(parts) for parts in components]),
     }
-    draws = {"quality": quality, "worst_bucket": worst, "risk": risks}
+    draws = {"quality": quality, "risk": risks}
     if all(one is not None for one in latency):
         known = [one for one in latency if one is not None]
         ends = [np.asarray(one.timings.end_to_end) for one in paces if one is not None]
@@ -286,6 +283,7 @@ def _choose(
     entries: Sequence[Entry],
     values: Mapping[str, Draws],
     draws: Mapping[str, Draws],
+    worst_low: Draws,
     latency: Sequence[tuple[float, Draws] | None],
     serving: Sequence[tuple[float, Draws] | None],
     lost: Sequence[int | None],
@@ -299,9 +297,7 @@ def _choose(
     if "cost" in own:
         own["cost"], drawn["cost"] = own["cost"] + extra, drawn["cost"] + extra
     names = tuple(e.spec.name for e in entries)
-    limited = _limited(
-        entries, values["worst_bucket"], latency, serving, lost, len(draws["quality"])
-    )
+    limited = _limited(entries, worst_low, latency, serving, lost, len(draws["quality"]))
     costs, cost_draws = limited["cost"]
     limited["cost"] = costs + extra, cost_draws + extra
     return decision.decide(Metrics(names, own, drawn, limited), reference, scenario)

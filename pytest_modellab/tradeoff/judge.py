@@ -8,9 +8,12 @@ from pytest_modellab import comparator, gate
 from pytest_modellab.comparator import Budget
 from pytest_modellab.comparison import Comparison
 from pytest_modellab.errors import ComparisonRefused
-from pytest_modellab.records import RunRecord, TaskSet, TaskSetConfig
+from pytest_modellab.records import RunRecord, TaskSet, TaskSetConfig, VariantSpec
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import Delta
+
+TEST = "modellab compare"
+"""Stands for a test's node id in the comparisons made here."""
 
 SLOWER = 1.05
 """A variant that takes longer than this multiple of the reference's time is blocked as slower."""
@@ -72,13 +75,12 @@ def compare(
         Success, forgetting and latency, as far as they can be judged.
     """
     name, against = entry.spec.name, base.spec.name
-    # a prompt may differ here as anything may: strategies are compared, not changes of one
-    spec = dataclasses.replace(entry.spec, kind="prompted")
+    spec = _free(entry.spec)
     found: list[Delta] = []
     here: Comparison | None = None
     try:
         success = comparator.no_regression(
-            test="modellab compare",
+            test=TEST,
             spec=spec,
             candidate=entry.record,
             reference=base.record,
@@ -93,17 +95,8 @@ def compare(
         found.append(Delta(name, "success", None, str(error)))
     if second is not None:
         try:
-            here = comparator.no_forgetting(
-                test="modellab compare",
-                spec=spec,
-                candidate=entry.record,
-                reference=base.record,
-                second=second,
-                against=against,
-                task_set=task_set,
-                targeted=set(entry.spec.targets),
-                margin=settings.capability_margin,
-                budget=budget,
+            here = forgetting(
+                entry.spec, entry.record, base.record, second, against, task_set, settings, budget
             )
             found.append(_forgetting(here))
         except ComparisonRefused as error:
@@ -114,7 +107,7 @@ def compare(
     found += [_forgetting(one, f"on {one.task_set}, ") for one in entry.elsewhere]
     if entry.performance is not None and entry.performance.reference is not None:
         latency = comparator.no_slowdown(
-            test="modellab compare",
+            test=TEST,
             spec=spec,
             candidate=entry.performance.candidate,
             reference=entry.performance.reference,
@@ -127,6 +120,50 @@ def compare(
         assert latency.ratio is not None  # what it rests on
         found.append(Delta(name, "latency", latency.verdict, latency.ratio.explain()))
     return Judged(tuple(found), here, entry.elsewhere)
+
+
+def forgetting(
+    spec: VariantSpec,
+    candidate: RunRecord,
+    reference: RunRecord,
+    second: RunRecord,
+    against: str,
+    task_set: TaskSet,
+    settings: TaskSetConfig,
+    budget: Budget,
+) -> Comparison:
+    """Judge what a variant forgot of the reference's capabilities, on one task set.
+
+    Args:
+        spec: the variant.
+        candidate: its run.
+        reference: the reference's run.
+        second: the reference's second run, which decides what capabilities it has.
+        against: the reference's name.
+        task_set: what both were asked.
+        settings: the margins.
+        budget: the risk that the verdict may spend.
+
+    Raises:
+        ComparisonRefused: the runs are not comparable, or there is nothing to be forgotten.
+    """
+    return comparator.no_forgetting(
+        test=TEST,
+        spec=_free(spec),
+        candidate=candidate,
+        reference=reference,
+        second=second,
+        against=against,
+        task_set=task_set,
+        targeted=set(spec.targets),
+        margin=settings.capability_margin,
+        budget=budget,
+    )
+
+
+def _free(spec: VariantSpec) -> VariantSpec:
+    """A prompt may differ here as anything may: strategies are compared, not changes of one."""
+    return dataclasses.replace(spec, kind="prompted")
 
 
 def _forgetting(comparison: Comparison, where: str = "") -> Delta:
