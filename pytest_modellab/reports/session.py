@@ -253,6 +253,11 @@ def listed(names: Iterable[str], most: int = 4) -> str:
     return f"{shown} and {len(known) - most} more" if len(known) > most else shown
 
 
+def both(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def headline(report: SessionReport) -> str:
     """One sentence, the verdict first."""
     total = len(report.comparisons)

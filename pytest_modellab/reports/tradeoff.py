@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_modellab.decision import Choice, Miss, Turn
-from pytest_modellab.reports.session import listed, number, plural
+from pytest_modellab.reports.session import both, listed, number, plural
 from pytest_modellab.reports.table import escape, markdown_table, visible
 from pytest_modellab.tradeoff.figures import BreakEven, Delta, Profile, TradeOff
 
@@ -93,7 +93,7 @@ def recommendation(tradeoff: TradeOff) -> str:
             tied.append(f"{either(choice.variants)} for {name} (a tie)")
         else:
             refused.append(f"nothing for {name}")
-    parts = [f"{variant} for {_and(names)}" for variant, names in chosen.items()]
+    parts = [f"{variant} for {both(names)}" for variant, names in chosen.items()]
     parts += tied
     words = ", ".join(parts)
     sentence = f"choose {words}" if words else "no choice"
@@ -135,7 +135,7 @@ def reason(tradeoff: TradeOff, choice: Choice) -> str:
         why = "take the first, unless something else speaks for another"
         if first == tradeoff.reference:
             why = f"stay with {first}: no change is shown to gain"
-        return f"tie between {_and(choice.variants)}; {why}; {shares}{unmeasured}"
+        return f"tie between {both(choice.variants)}; {why}; {shares}{unmeasured}"
     if first == tradeoff.reference:
         return f"{first}: nothing else gains enough; {shares}{unmeasured}"
     return f"{first}: {gains} against {tradeoff.reference}; {shares}{unmeasured}"
@@ -291,10 +291,6 @@ def _share_words(choice: Choice, resamples: int) -> str:
     words = [f"best in {choice.shares[first]:.0%} of {resamples:,} resamples"]
     words += [f"{name or 'none'} in {share:.0%}" for name, share in rest]
     return ", ".join(words)
-
-
-def _and(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _any(tradeoff: TradeOff, what: str) -> bool:

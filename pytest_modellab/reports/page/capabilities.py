@@ -11,12 +11,11 @@ from pytest_modellab.reports.page.words import (
     MINUS,
     MISSING,
     blocked,
-    both,
     recommended,
     score,
     signed,
 )
-from pytest_modellab.reports.session import number
+from pytest_modellab.reports.session import both, number
 from pytest_modellab.tradeoff.figures import CapabilityFigures, Profile, TradeOff
 
 CHARTED = 6

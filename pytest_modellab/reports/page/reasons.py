@@ -7,7 +7,6 @@ from pytest_modellab.reports.page.words import (
     FEW,
     LIMIT_NAMES,
     METRIC_NAMES,
-    both,
     limit_value,
     measured,
     metric_value,
@@ -17,7 +16,7 @@ from pytest_modellab.reports.page.words import (
     signed,
     tied,
 )
-from pytest_modellab.reports.session import number
+from pytest_modellab.reports.session import both, number
 from pytest_modellab.tradeoff.figures import TradeOff
 
 OTHERS = 3

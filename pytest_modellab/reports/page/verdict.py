@@ -11,7 +11,6 @@ from pytest_modellab.reports.page.markup import table as table_of
 from pytest_modellab.reports.page.words import (
     METRIC_NAMES,
     blocked,
-    both,
     limit_rule,
     measured,
     metric_value,
@@ -21,7 +20,7 @@ from pytest_modellab.reports.page.words import (
     signed,
     tied,
 )
-from pytest_modellab.reports.session import listed
+from pytest_modellab.reports.session import both, listed
 from pytest_modellab.tradeoff.figures import TradeOff
 
 VERDICTS = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pytest_modellab.decision import AT_LEAST, Miss
 from pytest_modellab.probes import cost
-from pytest_modellab.reports.session import listed, number
+from pytest_modellab.reports.session import both, listed, number
 from pytest_modellab.tradeoff.figures import Estimate, Profile, TradeOff
 
 MISSING = "–"
@@ -168,11 +168,6 @@ def short_by(found: Miss) -> str:
         return "for want of a figure"
     gap = abs(found.value - found.allowed)
     return f"by {limit_value(found.limit, gap)}"
-
-
-def both(names: tuple[str, ...] | list[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def tied(names: tuple[str, ...]) -> str:
