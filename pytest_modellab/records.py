@@ -9,10 +9,14 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 DIFFICULTIES = ("easy", "medium", "hard")
 
@@ -39,8 +43,9 @@ class Sample:
     Attributes:
         id: unique in its task set.
         input: what the user says to the model.
-        target: what the scorer compares with: an option's index for ``choice``, else a string or
-            a JSON schema.
+        target: what the scorer compares with: an option's index for ``choice``, a string, a JSON
+            schema, ``{"relevant": {document id: grade}}`` for a ranking, ``{"similarity": number}``
+            for a pair, ``{"answers": [text]}`` for a question about the corpus.
         scorer: name of the scorer, for example ``choice``.
         capability: the category that scores are reported by.
         difficulty: ``easy``, ``medium`` or ``hard``.
@@ -74,6 +79,45 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True)
+class Document:
+    """One document of a corpus.
+
+    Attributes:
+        id: unique in its corpus.
+        text: what it says.
+        title: what it is called, or empty.
+    """
+
+    id: str
+    text: str
+    title: str = ""
+
+    @property
+    def content(self) -> str:
+        """Title and text as one, as BEIR joins them (Thakur et al. 2021)."""
+        return f"{self.title} {self.text}".strip()
+
+
+class Corpus(Protocol):
+    """The documents that are searched, never all of them in memory.
+
+    ``hash`` is the sha256 over every document in order, 16 hex digits; a document's *row* is its
+    place in that order, from 0.
+    """
+
+    @property
+    def hash(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> Document:
+        """Return the document of a row."""
+
+    def blocks(self, size: int, start: int = 0) -> Iterator[Sequence[Document]]:
+        """Return all documents from row ``start`` on, ``size`` at a time, the last block less."""
+
+
+@dataclasses.dataclass(frozen=True)
 class TaskSet:
     """A versioned, hashed, ordered set of samples.
 
@@ -83,6 +127,9 @@ class TaskSet:
         samples: in file order.
         description: one line.
         path: where it was read from, for messages.
+        corpus: the documents that its queries search, or None.
+        metrics: what is computed of a ranking beside each sample's scorer, for example
+            ``recall@10``.
     """
 
     name: str
@@ -90,11 +137,14 @@ class TaskSet:
     samples: tuple[Sample, ...]
     description: str = ""
     path: str = ""
+    corpus: Corpus | None = None
+    metrics: tuple[str, ...] = ()
 
     @functools.cached_property
     def hash(self) -> str:
-        """sha256 over every sample's content in order, 16 hex digits."""
-        return digest([[s.id, s.content_hash] for s in self.samples])[:16]
+        """sha256 over every sample's content in order and the corpus, 16 hex digits."""
+        samples = [[s.id, s.content_hash] for s in self.samples]
+        return digest(samples if self.corpus is None else [samples, self.corpus.hash])[:16]
 
     @functools.cached_property
     def capabilities(self) -> tuple[str, ...]:
@@ -116,6 +166,7 @@ class ModelSource:
         install: the command that installs the package, for messages.
         allow_pickle: True where pickled weights may be read.
         trust_remote_code: True where the model's own Python code may run.
+        tokenizer: where the tokenizer of a bare ``.onnx`` file comes from, as ``source``.
     """
 
     name: str
@@ -124,6 +175,11 @@ class ModelSource:
     install: str | None = None
     allow_pickle: bool = False
     trust_remote_code: bool = False
+    tokenizer: str | None = None
+
+
+NO_MODEL = ModelSource("none", "")
+"""The model of a variant of a kind that needs none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,12 +328,15 @@ class Output:
 
     Attributes:
         text: the generated reply; for multiple choice the option that the scorer chose.
-        option_logprobs: natural-log likelihood of each option given the prompt; empty where a
-            reply was generated.
+        option_logprobs: natural-log likelihood of each option given the prompt, or an embedding
+            model's similarity of each option to it; empty where a reply was generated.
         tokens_in: prompt tokens.
         tokens_out: generated tokens, or tokens of all options scored.
         seconds: the sample's share of its batch's wall time, by tokens computed.
         failed: why there is no usable answer (NaN), else empty.
+        ranking: of a search the best documents as ``(id, score)``, best first, never two at the
+            same place; empty elsewhere.
+        passages: the texts that a variant with retrieval was shown beside the input.
     """
 
     text: str
@@ -286,6 +345,8 @@ class Output:
     tokens_out: int = 0
     seconds: float = 0.0
     failed: str = ""
+    ranking: tuple[tuple[str, float], ...] = ()
+    passages: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -304,6 +365,8 @@ class SampleResult:
             (0, 1]; None where there is one prompt.
         confidence: of a multiple choice, the share that the chosen option has of the likelihood of
             all options; None elsewhere.
+        metrics: further figures of the sample by name, for example ``recall@10``; their means over
+            the samples are the run's. Empty where the score is all there is.
     """
 
     id: str
@@ -315,6 +378,7 @@ class SampleResult:
     seconds: float | None = None
     stability: float | None = None
     confidence: float | None = None
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -397,6 +461,7 @@ class RunSummary:
         abnormal_churn: True where that is more than three times what the accepted run or the base
             flipped.
         task_set_hash: hash of the task set's samples; empty in reports of older versions.
+        metrics: means of the samples' further figures by name.
     """
 
     variant: str
@@ -419,12 +484,12 @@ class RunSummary:
     churn: float | None = None
     abnormal_churn: bool = False
     task_set_hash: str = ""
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return one line of JSON, keys sorted."""
-        data = dataclasses.asdict(
-            dataclasses.replace(self, probes=dict(self.probes), environment=dict(self.environment))
-        )
+        mappings = {name: dict(getattr(self, name)) for name in ("probes", "environment", "metrics")}
+        data = dataclasses.asdict(dataclasses.replace(self, **mappings))
         return canonical_json(data)
 
     @classmethod
@@ -473,6 +538,50 @@ class Scorer(Protocol):
 
     def score(self, sample: Sample, output: Output) -> tuple[float, str]:
         """Return the score in [0, 1] and the answer as a reader should see it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """What a :class:`SetScorer` made of one output.
+
+    Attributes:
+        score: in [0, 1].
+        answer: the answer as a reader should see it.
+        metrics: further figures by name.
+    """
+
+    score: float
+    answer: str
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@runtime_checkable
+class SetScorer(Protocol):
+    """Turns the outputs of many samples into scores at once; ``check`` as in :class:`Scorer`.
+
+    For what one sample cannot be scored by alone (ranks over all pairs), what a library computes of
+    many faster than of one (metrics of rankings), and what has more than one figure a sample.
+    """
+
+    name: str
+    version: int
+    likelihood: bool
+    ranking: bool
+    """True where the outputs are rankings of a corpus, which only a search gives."""
+
+    def check(self, sample: Sample) -> str | None:
+        """Say what is wrong with the sample's target or choices, or None."""
+
+    def score_all(
+        self, samples: Sequence[Sample], outputs: Sequence[Output], metrics: Sequence[str]
+    ) -> Sequence[Scored]:
+        """Score outputs that have not failed, in the samples' order.
+
+        Args:
+            samples: of one task set, at least one.
+            outputs: one for each sample.
+            metrics: further metrics that the task set asks for.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -534,6 +643,71 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the memory back at once, whoever else still refers to the model."""
+
+
+Role = Literal["query", "passage"]
+"""What a text is embedded as; many models want another prefix for each."""
+
+
+class Encoder(Protocol):
+    """An embedding model that is loaded: texts in, one vector each out."""
+
+    @property
+    def key(self) -> str:
+        """16 hex digits that change with all that a vector depends on: weights, tokenizer, prompts,
+        pooling, dtype, device, versions."""
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in a vector."""
+
+    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        """Embed texts.
+
+        Args:
+            texts: any number; batched inside by a plan that depends on the texts alone.
+            role: decides the prompt.
+
+        Returns:
+            Float32 of shape (texts, dimension), C-contiguous, in the order of the texts.
+
+        Raises:
+            OutOfMemory: a batch of one did not fit.
+            ModelError: a vector holds NaN or infinity; the message names the text.
+        """
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> Sequence[int]:
+        """Tokens of each text as it is encoded: with the prompt, cut off at the model's limit."""
+
+    def parameter_bytes(self) -> int:
+        """Bytes of parameters and buffers as they are held in memory."""
+
+    def close(self) -> None:
+        """Give the memory back at once, whoever else still refers to the model."""
+
+
+@runtime_checkable
+class Searching(Protocol):
+    """An :class:`Engine` that answers a context with a ranking, once it has opened a corpus."""
+
+    def open_corpus(
+        self, corpus: Corpus, depth: int, cache: Path, progress: Callable[[int, int], None]
+    ) -> None:
+        """Index a corpus, or take the index from the store.
+
+        Args:
+            corpus: what is searched.
+            depth: documents in a ranking.
+            cache: the store's root.
+            progress: called with documents indexed and documents in all.
+
+        Raises:
+            ModelError: a document cannot be encoded.
+            OutOfMemory: as :meth:`Encoder.encode`.
+        """
+
+    def measurements(self) -> Mapping[str, float]:
+        """What was measured of index and search, as probes of a run record."""
 
 
 Verdict = Literal["block", "pass", "inconclusive"]
