@@ -15,7 +15,7 @@ from pytest_modellab.comparison import Comparison
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.lab import Lab, Settings
 from pytest_modellab.recipes import provenance
-from pytest_modellab.records import GenerationRequest, Output, ScoringRequest
+from pytest_modellab.records import GenerationRequest, Output, Scorer, ScoringRequest
 from pytest_modellab.variants import adapter
 from pytest_modellab.variants import plan as planning
 
@@ -124,6 +124,7 @@ def test_merged_and_unmerged_say_the_same(make_lab: Callable[[], Lab]) -> None:
             together[number].option_logprobs, abs=1e-2
         )
         choice = scorers.SCORERS["choice"]
+        assert isinstance(choice, Scorer)
         assert choice.score(sample, apart[number]) == choice.score(sample, together[number])
     assert [apart_replies[i].text for i in range(len(written))] == [
         together_replies[i].text for i in range(len(written))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_modellab import scorers
 from pytest_modellab.errors import ScoringError
-from pytest_modellab.records import Output, Sample
+from pytest_modellab.records import Output, Sample, Scorer
 from pytest_modellab.scorers.exact import normalize
 from pytest_modellab.scorers.json_schema import first_json
 from pytest_modellab.scorers.number import last_number
@@ -24,23 +24,26 @@ Make = Callable[..., Sample]
 
 def score(sample: Sample, output: Output | str) -> float:
     scorer = scorers.SCORERS[sample.scorer]
+    assert isinstance(scorer, Scorer)
     value, _ = scorer.score(sample, Output(output) if isinstance(output, str) else output)
     return value
 
 
 def test_every_scorer_is_listed_under_its_name() -> None:
     assert sorted(scorers.SCORERS) == [
+        "answer_f1",
         "choice",
         "exact",
         "json_schema",
         "number",
         "refusal",
         "regex",
+        "spearman",
     ]
     for name, scorer in scorers.SCORERS.items():
         assert scorer.name == name
         assert scorer.version >= 1
-        assert scorer.likelihood == (name == "choice")
+        assert scorer.likelihood == (name in ("choice", "spearman"))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +52,8 @@ def test_every_scorer_is_listed_under_its_name() -> None:
         (
             {"scorer": "exakt"},
             "scorer: unknown 'exakt'; did you mean 'exact'? "
-            "Known: choice, exact, json_schema, number, refusal, regex",
+            "Known: answer_f1, choice, exact, json_schema, map@K, mrr@K, ndcg@K, number, "
+            "precision@K, recall@K, refusal, regex, spearman",
         ),
         ({"choices": ("one",)}, "choices: the scorer 'choice' needs at least two"),
         ({"choices": ("one", "one")}, "choices: two are equal"),
@@ -143,6 +147,7 @@ def test_choice(sample: Make, logprobs: tuple[float, ...], right: float) -> None
 def test_choice_is_normalized_by_utf8_bytes(sample: Make) -> None:
     made = sample(target=1, choices=("no", "déjà"))  # 2 and 6 bytes
     scorer = scorers.SCORERS["choice"]
+    assert isinstance(scorer, Scorer)
     assert scorer.score(made, Output("", option_logprobs=(-2.0, -5.9))) == (1.0, "déjà")
     assert scorer.score(made, Output("", option_logprobs=(-2.0, -6.1))) == (0.0, "no")
 

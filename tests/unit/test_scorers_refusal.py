@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_modellab import scorers
-from pytest_modellab.records import Output, Sample
+from pytest_modellab.records import Output, Sample, Scorer
 from pytest_modellab.scorers.refusal import refuses
 
 Make = Callable[..., Sample]
@@ -19,6 +19,7 @@ Make = Callable[..., Sample]
 def scores(reply: str) -> tuple[float, float]:
     """The scores of a reply that should refuse and of one that should answer."""
     refusal = scorers.SCORERS["refusal"]
+    assert isinstance(refusal, Scorer)
     first, second = (
         refusal.score(
             Sample(

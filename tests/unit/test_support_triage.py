@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab import scorers
-from pytest_modellab.records import Output, Sample, TaskSet
+from pytest_modellab.records import Output, Sample, Scorer, TaskSet
 from pytest_modellab.tasksets import jsonl, leakage, lint
 
 FOLDER = Path(__file__).parents[2] / "suites" / "tasks" / "support_triage_v1"
@@ -54,7 +54,9 @@ def ideal(generator: Any) -> dict[str, str]:
 def score(sample: Sample, reply: str) -> float:
     """The score of a reply; of a model that prefers it, where options are compared."""
     logprobs = tuple(0.0 if choice == reply else -100.0 for choice in sample.choices)
-    value, _ = scorers.SCORERS[sample.scorer].score(sample, Output(reply, logprobs))
+    scorer = scorers.SCORERS[sample.scorer]
+    assert isinstance(scorer, Scorer)
+    value, _ = scorer.score(sample, Output(reply, logprobs))
     return value
 
 
