@@ -15,6 +15,7 @@ from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records import (
     LIMITS,
     METRICS,
+    NO_MODEL,
     MlflowConfig,
     ModelSource,
     PerformanceConfig,
@@ -77,6 +78,10 @@ class KindTraits(Protocol):
     def own_model(self) -> bool:
         """Whether a variant may name a model beside its base."""
 
+    @property
+    def needs_model(self) -> bool:
+        """Whether a variant must have a model, its own or its base's."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LabConfig:
@@ -110,9 +115,10 @@ class LabConfig:
         return self.path.parent
 
     def model_of(self, spec: VariantSpec) -> ModelSource:
-        """Return ``spec``'s own model, or the nearest in its chain of bases."""
+        """Return ``spec``'s own model, or the nearest in its chain of bases; NO_MODEL without."""
         while spec.model is None:
-            assert spec.base is not None  # checked by load()
+            if spec.base is None:
+                return NO_MODEL
             spec = self.variants[spec.base]
         return self.models[spec.model]
 
@@ -137,6 +143,10 @@ class LabConfig:
             kind = kinds[spec.kind]
             if spec.base is not None and spec.model is not None and not kind.own_model:
                 raise ConfigError(f"{where}: needs either 'model' or 'base', and not both")
+            if kind.needs_model and self.model_of(spec) is NO_MODEL:
+                if spec.base is None:
+                    raise ConfigError(f"{where}: needs either 'model' or 'base'")
+                raise ConfigError(f"{where}.base: {spec.base!r} has no model to adapt")
             strategy = spec.strategy or kind.strategy
             found[spec.name] = dataclasses.replace(spec, strategy=strategy)
         return dataclasses.replace(self, variants=MappingProxyType(found))
@@ -306,6 +316,7 @@ def _model(name: str, table: _Table) -> ModelSource:
         install=table.take("install", str, None),
         allow_pickle=table.take("allow_pickle", bool, False),
         trust_remote_code=table.take("trust_remote_code", bool, False),
+        tokenizer=table.take("tokenizer", str, None),
     )
     table.finish()
     return model
@@ -410,8 +421,6 @@ def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:
             raise ConfigError(f"{where}.base: circular: {' -> '.join((*trail, spec.name))}")
         if spec.name in done:
             return
-        if spec.base is None and spec.model is None:
-            raise ConfigError(f"{where}: needs either 'model' or 'base'")
         if spec.base is not None:
             if spec.base not in config.variants:
                 hint = near_misses(spec.base, config.variants)

