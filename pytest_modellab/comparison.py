@@ -102,6 +102,7 @@ class Comparison:
         notes: what a reader must know, for example that the environment differs.
         looked: how far it had to go in sequential mode, else None.
         ratio: what a ``no_slowdown`` rests on, which has no figures; else None.
+        metric: what was judged instead of the samples' scores, for example ``recall@10``.
     """
 
     assertion: Assertion
@@ -119,6 +120,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
     looked: Looked | None = None
     ratio: RatioResult | None = None
+    metric: str | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -160,3 +160,5 @@ def _print_table(tradeoff: TradeOff) -> None:
         table.add_row(*(Text(cell, colours.get(cell.partition(" ")[0], "")) for cell in row))
     Console().print(table)
     print("* no other variant is as good in everything and better in something")
+    if found := words.further(tradeoff):
+        print("", *found, sep="\n")

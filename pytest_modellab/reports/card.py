@@ -8,13 +8,18 @@ from typing import Any
 
 from pytest_modellab.comparison import Comparison
 from pytest_modellab.records import RunSummary, VariantSpec
+from pytest_modellab.reports import measured as further
 from pytest_modellab.reports.session import plural, subject
 from pytest_modellab.reports.table import escape, markdown_table, reason
 
 BEGIN, END = "<!-- modellab: begin -->", "<!-- modellab: end -->"
 """Between them stands the section; an updated card keeps everything else."""
 
-TASK_TYPE, TASK_NAME = "text-generation", "Text generation"
+TASK = ("text-generation", "Text generation")
+RANKING = ("information-retrieval", "Information Retrieval")
+SIMILARITY = ("semantic-similarity", "Semantic Similarity")
+"""Types and names of tasks; the last two as sentence-transformers writes them."""
+
 _DIGITS = 4
 
 
@@ -51,8 +56,8 @@ def results(measured: Sequence[Measured]) -> list[dict[str, Any]]:
 
     found = [
         EvalResult(
-            task_type=TASK_TYPE,
-            task_name=TASK_NAME,
+            task_type=_task(one.summary)[0],
+            task_name=_task(one.summary)[1],
             dataset_type=one.summary.task_set,
             dataset_name=f"{one.summary.task_set} {one.summary.task_set_version}",
             dataset_revision=one.task_set_hash,
@@ -98,9 +103,19 @@ def _metrics(one: Measured) -> list[tuple[str, str, float]]:
     found = [("mean_score", "success", run.mean)]
     found += [("mean_score", f"capability: {c.name}", c.mean) for c in run.capabilities]
     found.append(("mean_score", f"worst bucket: {run.worst.name}", run.worst.mean))
+    found += [
+        (name, further.label(name), value) for name, value in further.ordered(run.metrics).items()
+    ]
     if one.churn is not None:
         found.append(("flip_rate", "churn", one.churn))
     return found
+
+
+def _task(run: RunSummary) -> tuple[str, str]:
+    """Type and name of what a model was asked to do."""
+    if further.searched(run):
+        return RANKING
+    return SIMILARITY if "spearman" in run.metrics else TASK
 
 
 def _task_set(one: Measured) -> list[str]:
@@ -146,8 +161,21 @@ def _task_set(one: Measured) -> list[str]:
                 *([_or_none(base.churn, ".1%")] if base else []),
             ]
         )
+    facts_of_base = {} if base is None else further.facts(base)
+    metrics = {further.label(name) for name in run.metrics}
+    rows += [
+        [
+            escape(name),
+            str(run.n) if name in metrics else further.MISSING,
+            escape(value),
+            *([escape(facts_of_base.get(name, further.MISSING))] if base else []),
+        ]
+        for name, value in further.facts(run).items()
+    ]
     parts += markdown_table(head, rows, right=set(range(1, len(head))))
     parts += ["", escape(_how(one))]
+    if (index := further.index_words(run)) is not None:
+        parts += ["", escape(f"Of the index, not the model: {index}.")]
     verdicts = [
         f"- **{c.verdict.upper()}** {escape(f'against {c.against}, {subject(c)}: {reason(c)}')}"
         for c in one.comparisons

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.records import RunSummary, Verdict
-from pytest_modellab.reports import json_file, markdown
+from pytest_modellab.reports import json_file, markdown, measured
 from pytest_modellab.reports.session import SessionReport, headline, variant_verdict
 from pytest_modellab.tradeoff import figures
 from pytest_modellab.tradeoff.figures import Profile, TradeOff
@@ -159,7 +159,7 @@ def metric_name(*parts: str) -> str:
 
 def _of_summary(report: SessionReport, run: RunSummary, profile: Profile | None) -> Run:
     several = len(report.task_sets) > 1
-    seconds = run.probes.get("seconds")
+    seconds = None if measured.searched(run) else run.probes.get("seconds")
     own: list[tuple[str | tuple[str, ...], float | None]] = [
         ("success", run.mean),
         ("success_stderr", run.stderr),
@@ -171,6 +171,7 @@ def _of_summary(report: SessionReport, run: RunSummary, profile: Profile | None)
         ("memory/held_bytes", run.probes.get("parameter_bytes")),
         ("churn", run.churn),
         ("stability", run.probes.get("prompt_stability")),
+        *_measured(run),
     ]
     weighed = {} if profile is None else dict(_of_profile(profile))
     given = {name: value for name, value in own if value is not None}
@@ -214,6 +215,20 @@ def _of_task_set(task_set: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def _measured(found: RunSummary | Profile) -> list[tuple[tuple[str, ...], float | None]]:
+    """The model's metrics, those of its index, and the figures of a search."""
+    return [
+        *((("metric", name), value) for name, value in measured.of_model(found.metrics).items()),
+        *((("index", name), value) for name, value in measured.of_index(found.metrics).items()),
+        *(
+            (("exact_search", name), value)
+            for name, value in measured.of_exact(found.metrics).items()
+        ),
+        *((("search", probe), found.probes.get(probe)) for probe in measured.COUNTS),
+        *((("search", f.probe), value) for f, value in measured.known(found).items()),
+    ]
+
+
 def _of_profile(profile: Profile) -> list[tuple[str | tuple[str, ...], float | None]]:
     found: list[tuple[str | tuple[str, ...], float | None]] = [
         ("success", profile.success.value),
@@ -231,6 +246,7 @@ def _of_profile(profile: Profile) -> list[tuple[str | tuple[str, ...], float | N
         *((("risk_component", c.name), c.value) for c in profile.risk.components),
         ("churn", profile.churn),
         ("stability", profile.stability),
+        *_measured(profile),
     ]
     if (latency := profile.latency) is not None:
         found += [

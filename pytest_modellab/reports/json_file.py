@@ -21,8 +21,10 @@ from pytest_modellab.reports.session import SessionReport, TestError, headline, 
 SCHEMA = 1
 """Version of the layout; :func:`read` refuses others."""
 
-FIXED_PROBES = frozenset({"parameter_bytes", "tokens"})
-"""Probes that are properties of model and task set; every other one is a measurement."""
+FIXED_PROBES = frozenset(
+    {"documents", "index_bytes_per_document", "parameter_bytes", "tokens", "vector_dimensions"}
+)
+"""Probes that are properties of model, index and task set; every other one is a measurement."""
 
 MEASURED_ENVIRONMENT = frozenset({"recorded", "threads", "token_budget", "workers"})
 """What of the environment depends on when and how the tests were scheduled."""
@@ -115,6 +117,7 @@ def _fixed(run: RunSummary) -> dict[str, Any]:
         "capabilities": [dataclasses.asdict(b) for b in run.capabilities],
         "buckets": [dataclasses.asdict(b) for b in run.buckets],
         "probes": {k: v for k, v in run.probes.items() if k in FIXED_PROBES},
+        "metrics": dict(run.metrics),
         "environment": {k: v for k, v in run.environment.items() if k not in MEASURED_ENVIRONMENT},
     }
 

@@ -23,6 +23,7 @@ from pytest_modellab.reports.table import (
     code,
     escape,
     markdown_table,
+    measured_markdown,
     reason,
     render_markdown,
     signed,
@@ -197,7 +198,8 @@ def _variants(report: SessionReport, task_set: str) -> list[str]:
             ]
         )
     head = ["variant", "success", "worst bucket", *columns, "measured", "verdict"]
-    return markdown_table(head, rows, right={1})
+    found = measured_markdown([(name, runs[name]) for name in report.variants if name in runs])
+    return [*markdown_table(head, rows, right={1}), *found]
 
 
 def _unjudged(run: RunSummary | None) -> str:

@@ -15,6 +15,7 @@ from pytest_modellab.comparison import OWN_ANCHOR, OWN_BASELINE, Comparison
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.records import RunSummary
+from pytest_modellab.reports import measured
 
 SessionVerdict = Literal["block", "error", "pass", "inconclusive"]
 
@@ -220,14 +221,19 @@ def deciding(comparison: Comparison) -> Figures | None:
 
 
 def subject(comparison: Comparison) -> str:
-    """What was judged: a capability, the worst bucket, forgetting, latency, or all samples."""
+    """What was judged: a capability, the worst bucket, forgetting, latency, or all samples.
+
+    With the metric where that was judged instead of the score: ``all samples by recall@10``.
+    """
+    by = "" if comparison.metric is None else f" by {comparison.metric}"
     if comparison.assertion == "no_slowdown":
         return "latency"
     if comparison.assertion == "worst_bucket":
-        return "worst bucket" + (f" of {comparison.capability}" if comparison.capability else "")
+        of = f" of {comparison.capability}" if comparison.capability else ""
+        return f"worst bucket{of}{by}"
     if comparison.assertion in ("no_drift", "no_forgetting"):
         return comparison.assertion.removeprefix("no_")
-    return comparison.capability or "all samples"
+    return f"{comparison.capability or 'all samples'}{by}"
 
 
 def number(value: float) -> str:
@@ -345,6 +351,7 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
         for kind in sorted(kinds, key=_BLOCKS.index):
             group = [c for c in blocked if _kind_of_block(c) == kind]
             lines.append(_after_block(variant, kind, group))
+        lines += _of_the_index(report, blocked)
     lines += [
         f"record the missing baseline: {error.command}"
         for error in report.errors
@@ -409,6 +416,7 @@ def _after_block(variant: str, kind: str, blocked: Sequence[Comparison]) -> str:
         for figure in figures:
             named = comparison.capability or figure.name
             name = "all samples" if named == "all" else named
+            name += "" if comparison.metric is None else f" by {comparison.metric}"
             if figure.baseline is None:
                 ends = f"{figure.candidate:.2f} < {figure.floor or 0.0:.2f}"
             else:
@@ -437,6 +445,22 @@ def _after_block(variant: str, kind: str, blocked: Sequence[Comparison]) -> str:
         f"{variant} fell against {against}: {what}; {look}; if the drop is wanted, allow it with "
         "margin or capability_margin"
     )
+
+
+_SEEN = 0.005
+"""Scores that differ by less look the same with two digits."""
+
+
+def _of_the_index(report: SessionReport, blocked: Sequence[Comparison]) -> list[str]:
+    """Where exact search would score more than a blocked variant: its index is to be looked at."""
+    judged = {(c.candidate, c.task_set) for c in blocked if c.ratio is None}
+    several = len(report.task_sets) > 1
+    return [
+        f"{run.variant}: look at its index before the model"
+        f"{f' on {run.task_set}' if several else ''}: {measured.index_words(run)}"
+        for run in report.runs
+        if (run.variant, run.task_set) in judged and measured.index_loss(run) >= _SEEN
+    ]
 
 
 def _no_margin(figure: Figures) -> bool:
@@ -478,5 +502,6 @@ def _comparison_key(comparison: Comparison) -> tuple[str, ...]:
         comparison.assertion,
         comparison.against,
         comparison.capability or "",
+        comparison.metric or "",
         comparison.test,
     )

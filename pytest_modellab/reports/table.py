@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from pytest_modellab.comparison import Comparison, Flip
 from pytest_modellab.gate.results import Figures
+from pytest_modellab.reports import measured
+from pytest_modellab.reports.measured import Measured
 from pytest_modellab.reports.session import deciding, number, plural, subject
 
 ELLIPSIS = "…"
@@ -241,6 +243,25 @@ def markdown_table(
     """Lines of a Markdown table whose cells are already escaped."""
     rule = ["---:" if i in right else "---" for i in range(len(head))]
     return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]
+
+
+def measured_markdown(runs: Sequence[tuple[str, Measured]]) -> list[str]:
+    """Lines that show every metric and figure of variants beside each other; none without any.
+
+    Args:
+        runs: each with its variant's name.
+    """
+    head, rows = measured.table(runs)
+    if not rows:
+        return []
+    cells = [[escape(cell) for cell in row] for row in rows]
+    told = [(name, measured.index_words(run)) for name, run in runs]
+    index = [f"- {escape(f'{name}: index: {words}')}" for name, words in told if words is not None]
+    return [
+        "",
+        *markdown_table([escape(name) for name in head], cells, right=set(range(1, len(head)))),
+        *(["", *index] if index else []),
+    ]
 
 
 def _markdown_flips(

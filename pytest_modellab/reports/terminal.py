@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pytest_modellab.records import RunSummary
+from pytest_modellab.reports import measured
 from pytest_modellab.reports.session import (
     SessionReport,
     SessionVerdict,
@@ -84,15 +85,15 @@ def run_line(report: SessionReport, run: RunSummary) -> str:
 
 
 def measurements(run: RunSummary) -> list[str]:
-    """Latency and size for a reader, as far as they were measured."""
-    parts = []
+    """Metrics, latency and size for a reader, as far as they were measured."""
     seconds, size = run.probes.get("seconds"), run.probes.get("parameter_bytes")
-    if seconds is not None and run.n:
-        notes = [
-            *(["under xdist"] if run.environment.get("workers") else []),
-            *(["stored"] if run.cached else []),
-        ]
-        stored = f" ({', '.join(notes)})" if notes else ""
+    notes = [
+        *(["under xdist"] if run.environment.get("workers") else []),
+        *(["stored"] if run.cached else []),
+    ]
+    stored = f" ({', '.join(notes)})" if notes else ""
+    parts = [*measured.in_line(run, run.mean), *measured.figures(run, stored)]
+    if seconds is not None and run.n and not measured.searched(run):
         milliseconds = 1000 * seconds / run.n
         digits = 0 if milliseconds >= 10 else 1
         parts.append(f"{milliseconds:.{digits}f} ms/sample{stored}")
@@ -114,7 +115,9 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     runs = [run for run in report.runs if run.variant == variant]
     for run in runs:
         verdict = variant_verdict(report, variant, run.task_set)
-        found.append((run_line(report, run), MARKUP[verdict]))
+        found.append((visible(run_line(report, run)), MARKUP[verdict]))
+        if (words := measured.index_words(run)) is not None:
+            found.append((f"  index: {visible(words)}", {}))
         if (text := saved(report, variant, run.task_set)) is not None:
             found.append((f"  {text}", {}))
     if not runs:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_modellab.decision import Choice, Miss, Turn
+from pytest_modellab.reports import measured
 from pytest_modellab.reports.session import both, listed, number, plural
-from pytest_modellab.reports.table import escape, markdown_table, visible
+from pytest_modellab.reports.table import escape, markdown_table, measured_markdown, visible
 from pytest_modellab.tradeoff.figures import BreakEven, Delta, Profile, TradeOff
 
 LEGEND = (
     "success: mean score ± one standard error; cost: dollars for 1,000 requests; latency: median "
-    "and 95th percentile to the last token, one request at a time; memory: weights as held; worst: "
+    "and 95th percentile {0}, one request at a time; memory: weights as held{1}; worst: "
     "lowest bucket; risk: docs/compare.md"
 )
 NOTHING = "–"
@@ -39,7 +40,24 @@ def lines(tradeoff: TradeOff) -> list[str]:
     Returns:
         Lines without line ends; nothing in a name or note can begin another line.
     """
-    return [*map(visible, map(variant_line, tradeoff.profiles)), *conclusions(tradeoff)]
+    found = []
+    for profile in tradeoff.profiles:
+        found.append(visible(variant_line(profile)))
+        if (words := measured.index_words(profile)) is not None:
+            found.append(f"  index: {visible(words)}")
+    return [*found, *conclusions(tradeoff)]
+
+
+def further(tradeoff: TradeOff) -> list[str]:
+    """Metrics, index and speed of a search as lines, to stand below :func:`table`."""
+    found = []
+    for profile in tradeoff.profiles:
+        parts = [*measured.in_line(profile, profile.success.value), *measured.figures(profile)]
+        if parts:
+            found.append(visible("  ".join([profile.variant, *parts])))
+        if (words := measured.index_words(profile)) is not None:
+            found.append(f"  index: {visible(words)}")
+    return found
 
 
 def conclusions(tradeoff: TradeOff) -> list[str]:
@@ -54,13 +72,23 @@ def conclusions(tradeoff: TradeOff) -> list[str]:
         found.append(visible(f"  {choice.scenario.name}: {reason(tradeoff, choice)}"))
         found += [visible(f"    {turn_words(turn)}") for turn in choice.turns]
     found += [f"note: {visible(note)}" for note in tradeoff.notes]
-    return [*found, "", LEGEND]
+    return [*found, "", legend(tradeoff)]
+
+
+def legend(tradeoff: TradeOff) -> str:
+    """What the figures are."""
+    index = any(measured.index_bytes(profile) is not None for profile in tradeoff.profiles)
+    return LEGEND.format(
+        "to the last token" if tradeoff.generates else "of a query",
+        ", the index beside it; query: of the run's own queries" if index else "",
+    )
 
 
 def variant_line(profile: Profile) -> str:
     """``[Prompted] prompting success=0.81 ±0.03 cost=$0.014 latency=1.1s (p95 1.9s) …``."""
     parts = [f"[{profile.kind.capitalize()}] {profile.variant}"]
     parts.append(f"success={profile.success.value:.2f} ±{profile.stderr:.2f}")
+    parts += measured.in_line(profile, profile.success.value)
     if profile.cost is not None:
         parts.append(f"cost={dollars(profile.cost.serving.value)}")
     if profile.latency is not None:
@@ -68,6 +96,7 @@ def variant_line(profile: Profile) -> str:
         parts.append(f"latency={seconds(p50)} (p95 {seconds(p95)})")
     if profile.memory is not None:
         parts.append(f"memory={gigabytes(profile.memory.held)}")
+    parts += measured.figures(profile)
     parts.append(f"worst={profile.worst.name} {profile.worst.mean:.2f}")
     parts.append(f"risk={profile.risk.level}")
     return " ".join(parts)
@@ -217,6 +246,7 @@ def markdown(tradeoff: TradeOff) -> str:
     cells = [[escape(cell) for cell in row] for row in rows]
     parts += ["", f"{escape(name)}, against {escape(tradeoff.reference)}:", ""]
     parts += markdown_table(head, cells, right=set(range(1, 6)))
+    parts += measured_markdown([(p.variant, p) for p in tradeoff.profiles])
     head, rows = matrix(tradeoff)
     parts += ["", *markdown_table([escape(h) for h in head], _escaped(rows), right=set())]
     if tradeoff.deltas:
@@ -225,7 +255,7 @@ def markdown(tradeoff: TradeOff) -> str:
         found += [f"- {escape(break_even(one))}" for one in tradeoff.break_even]
         parts += ["", "<details>", summary, "", *found, "", "</details>"]
     parts += [f"\n<sub>note: {escape(note)}</sub>" for note in tradeoff.notes]
-    parts += ["", f"<sub>{escape(LEGEND)}</sub>"]
+    parts += ["", f"<sub>{escape(legend(tradeoff))}</sub>"]
     return "\n".join(parts) + "\n"
 
 

@@ -176,6 +176,8 @@ def assemble(
                 history=entry.history,
                 environment=dict(entry.record.environment),
                 fingerprint=entry.record.fingerprint.key,
+                metrics=summary.metrics,
+                probes=dict(entry.record.probes),
             )
         )
     return TradeOff(

@@ -30,9 +30,10 @@ class LatencyFigures:
     """Seconds that a variant takes to answer.
 
     Attributes:
-        first_token: median until the first token, one request at a time.
+        first_token: median until the first token, one request at a time; None where no token was
+            generated.
         per_token: median for each token after the first, or None where replies had only one.
-        p50: median until the last token, one request at a time.
+        p50: median until the last token, or until the ranking is there, one request at a time.
         p95: 95th percentile of the same.
         p99: 99th percentile of the same.
         concurrency: how many requests arrived together in the figures that follow.
@@ -46,7 +47,7 @@ class LatencyFigures:
             variant.
     """
 
-    first_token: float
+    first_token: float | None
     per_token: float | None
     p50: Estimate
     p95: Estimate
@@ -71,7 +72,7 @@ class CostFigures:
         training: what making the variant cost; 0 where nothing was trained, None where that is
             not known.
         tokens_in: mean tokens of a prompt.
-        tokens_out: mean tokens of a reply.
+        tokens_out: mean tokens of a reply; 0 of a ranking.
     """
 
     price: str
@@ -170,6 +171,8 @@ class Profile:
         history: mean scores of the accepted runs, the oldest first, as ``(date, mean)``.
         environment: of the run.
         fingerprint: key of what was run.
+        metrics: means of the samples' further figures, as in the run's summary.
+        probes: of the run, as in its record.
     """
 
     variant: str
@@ -195,6 +198,8 @@ class Profile:
     history: tuple[tuple[str, float], ...]
     environment: Mapping[str, Any]
     fingerprint: str = ""
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    probes: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,6 +280,12 @@ class TradeOff:
             if profile.variant == variant:
                 return profile
         raise KeyError(variant)
+
+    @property
+    def generates(self) -> bool:
+        """False where every latency is that of a request which no token is generated for."""
+        known = [profile.latency for profile in self.profiles if profile.latency is not None]
+        return not known or any(latency.first_token is not None for latency in known)
 
     @property
     def strategies(self) -> tuple[str, ...]:

@@ -161,7 +161,7 @@ def latency(pace: Pace | None, draws: Draws | None) -> LatencyFigures | None:
     p50, p95, p99 = (float(np.quantile(end, q)) for q in (0.5, 0.95, 0.99))
     loaded_p50, loaded_p95, loaded_p99 = (float(np.quantile(each, q)) for q in (0.5, 0.95, 0.99))
     return LatencyFigures(
-        first_token=float(np.median(first)),
+        first_token=float(np.median(first)) if any(timings.tokens_out) else None,
         per_token=float(np.median(per_token)) if per_token.size else None,
         p50=estimate(p50, draws[0]),
         p95=estimate(p95, draws[1]),

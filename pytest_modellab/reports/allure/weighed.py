@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_modellab import atomic
 from pytest_modellab.errors import ModellabError
+from pytest_modellab.reports import measured
 from pytest_modellab.reports.allure.markdown import adapted
 from pytest_modellab.reports.allure.settings import RECOMMENDATION
 from pytest_modellab.tradeoff.figures import Profile, TradeOff
@@ -22,6 +23,10 @@ METRICS = {
     "latency_ms_p95": ("Latency, 95th percentile", "ms", "lower"),
     "memory_gb": ("Memory of the weights", "GB", "lower"),
     "risk": ("Risk", "", "lower"),
+    **{
+        figure.name: (figure.label.capitalize(), figure.unit, figure.better)
+        for figure in measured.FIGURES
+    },
 }
 """Name → (title of its group, unit, which direction is better)."""
 
@@ -109,7 +114,7 @@ def recommendation(task_set: str, tradeoff: TradeOff | str, start: int) -> dict[
 
 
 def metrics(profile: Profile) -> dict[str, float]:
-    """What is known of a variant, named as in :data:`METRICS`."""
+    """What is known of a variant, named as in :data:`METRICS`, and its further metrics."""
     found = {"success": profile.success.value}
     if profile.cost is not None:
         found["cost_usd_per_1000"] = profile.cost.serving.value
@@ -119,6 +124,8 @@ def metrics(profile: Profile) -> dict[str, float]:
     if profile.memory is not None:
         found["memory_gb"] = profile.memory.held / 1e9
     found["risk"] = profile.risk.value.value
+    found |= measured.ordered(profile.metrics)
+    found |= {f.name: f.factor * value for f, value in measured.known(profile).items()}
     return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 
@@ -126,7 +133,7 @@ def _metrics(task_set: str, tradeoff: TradeOff, start: int, stop: int) -> Iterat
     """What Allure 3 draws over the runs; the task set is in the key, since others have others."""
     for profile in tradeoff.profiles:
         for name, value in metrics(profile).items():
-            title, unit, better = METRICS[name]
+            title, unit, better = METRICS.get(name, (measured.label(name), "", "higher"))
             key = f"{task_set}.{profile.variant}.{name}"
             yield {
                 "id": _uuid(key),

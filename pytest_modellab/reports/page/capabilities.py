@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_modellab.reports import measured
 from pytest_modellab.reports.page import charts
 from pytest_modellab.reports.page.markup import Cell, Content, Html, details, el, section, table
 from pytest_modellab.reports.page.words import (
@@ -346,6 +347,16 @@ def _numbers(tradeoff: TradeOff) -> Html:
                     state,
                 ]
             )
+        rows += [
+            [
+                profile.variant,
+                [f"index {name}", el("small", measured.OF_THE_INDEX)],
+                MISSING,
+                Cell(score(value), sort=value),
+                *[MISSING] * 6,
+            ]
+            for name, value in measured.of_index(profile.metrics).items()
+        ]
     head: list[Content] = [
         "variant",
         "capability",

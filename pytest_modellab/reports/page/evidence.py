@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_modellab.reports import measured
 from pytest_modellab.reports.page.markup import Cell, Content, Html, details, el, section, table
 from pytest_modellab.reports.page.variants import LEVEL_MARKS
 from pytest_modellab.reports.page.words import (
@@ -170,7 +171,9 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
                     if training is None
                     else Cell(dollars(training), sort=training),
                     Cell(number(p.cost.tokens_in), sort=p.cost.tokens_in),
-                    Cell(number(p.cost.tokens_out), sort=p.cost.tokens_out),
+                    Cell(number(p.cost.tokens_out), sort=p.cost.tokens_out)
+                    if p.cost.tokens_out
+                    else Cell(MISSING),
                 ]
             )
         head: list[Content] = [
@@ -193,9 +196,9 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
         for p in timed:
             found = p.latency
             assert found is not None
+            tokens = (found.first_token, found.per_token) if tradeoff.generates else ()
             each = (
-                found.first_token,
-                found.per_token,
+                *tokens,
                 found.p50.value,
                 found.p95.value,
                 found.p99,
@@ -215,8 +218,7 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
             )
         head = [
             "variant",
-            "first token",
-            "each further token",
+            *(["first token", "each further token"] if tradeoff.generates else []),
             "p50",
             "p95",
             "p99",
@@ -236,16 +238,20 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
         )
     if held:
         rows = []
+        index = any(measured.index_bytes(p) is not None for p in held)
         for p in held:
             assert p.memory is not None
-            memory = (p.memory.held, p.memory.disk, p.memory.peak_host, p.memory.peak_device)
+            beside = (measured.index_bytes(p),) if index else ()
+            disk, peak = p.memory.disk, (p.memory.peak_host, p.memory.peak_device)
+            memory = (p.memory.held, *beside, disk, *peak)
             rows.append(
                 [
                     p.variant,
                     *(Cell(MISSING) if v is None else Cell(size(v), sort=v) for v in memory),
                 ]
             )
-        head = ["variant", "weights held", "files", "peak of the process", "peak of the device"]
+        head = ["variant", "weights held", *(["index"] if index else []), "files"]
+        head += ["peak of the process", "peak of the device"]
         parts.append(
             details("Memory in full", table("Memory of each variant", head, rows, style="sortable"))
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_modellab.reports import measured
 from pytest_modellab.reports.page.markup import Content, Html, el, scroll, section, tabs
 from pytest_modellab.reports.page.words import MISSING
 from pytest_modellab.reports.session import number
@@ -19,6 +20,10 @@ def heat(tradeoff: TradeOff, ident: str) -> Html:
     """The heat maps, by capability and by bucket."""
     capabilities = {
         p.variant: {c.name: c.mean.value for c in p.capabilities} for p in tradeoff.profiles
+    }
+    apart = {
+        p.variant: {f"index {k}": v for k, v in measured.of_index(p.metrics).items()}
+        for p in tradeoff.profiles
     }
     buckets = {p.variant: {b.name: b.mean for b in p.buckets} for p in tradeoff.profiles}
     floor = tradeoff.floor
@@ -38,7 +43,7 @@ def heat(tradeoff: TradeOff, ident: str) -> Html:
             f"{ident}-heat-by",
             "Heat map of",
             [
-                ("by capability", _flat(capabilities, "Mean score by variant and capability")),
+                ("by capability", _flat(capabilities, apart)),
                 ("by bucket", _grouped(buckets, floor)),
             ],
         ),
@@ -46,16 +51,27 @@ def heat(tradeoff: TradeOff, ident: str) -> Html:
     )
 
 
-def _flat(values: Mapping[str, Mapping[str, float]], caption: str) -> Html:
+def _flat(
+    values: Mapping[str, Mapping[str, float]], apart: Mapping[str, Mapping[str, float]]
+) -> Html:
+    """By capability, and last, marked as such, what an approximate index found of exact search."""
     names = sorted({name for row in values.values() for name in row})
+    last = list(dict.fromkeys(name for row in apart.values() for name in row))
     head = [
         el("th", "variant", scope="col", data_col="0"),
         [
-            el("th", _breakable(name), scope="col", data_col=str(i))
-            for i, name in enumerate(names, start=1)
+            el(
+                "th",
+                _breakable(name),
+                el("small", measured.OF_THE_INDEX) if name in last else None,
+                scope="col",
+                data_col=str(i),
+            )
+            for i, name in enumerate([*names, *last], start=1)
         ],
     ]
-    return _map(caption, [head], values, names, None)
+    both = {variant: {**row, **apart[variant]} for variant, row in values.items()}
+    return _map("Mean score by variant and capability", [head], both, [*names, *last], None)
 
 
 def _grouped(values: Mapping[str, Mapping[str, float]], floor: float | None) -> Html:

@@ -35,7 +35,7 @@ LOG_FROM = 8.0
 
 AXES = {
     "cost": ("cost of 1,000 requests, $", 1.0),
-    "latency": ("latency, median seconds to the last token", 1.0),
+    "latency": ("latency, median seconds {0}", 1.0),
     "memory": ("memory held, GB", 1e-9),
 }
 
@@ -209,7 +209,8 @@ def _drawing(tradeoff: TradeOff, metric: str, found: Sequence[Point], width: int
             fontsize=12,
             position=(0, 1.025),
         )
-        axes.set_xlabel(f"{AXES[metric][0]} (← less is better)", labelpad=8)
+        until = "to the last token" if tradeoff.generates else "of a query"
+        axes.set_xlabel(f"{AXES[metric][0].format(until)} (← less is better)", labelpad=8)
         _names(axes, tradeoff, found, width)
 
     return draw

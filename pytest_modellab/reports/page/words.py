@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 from pytest_modellab.decision import AT_LEAST, Miss
 from pytest_modellab.probes import cost
+from pytest_modellab.reports import measured as further
 from pytest_modellab.reports.session import both, listed, number
 from pytest_modellab.tradeoff.figures import Estimate, Profile, TradeOff
 
-MISSING = "–"
+MISSING = further.MISSING
 """Stands for a figure that was not measured."""
 
 FEW = 5

@@ -122,6 +122,41 @@ def make_run(**changes: Any) -> RunSummary:
     return RunSummary(**{**values, **changes})
 
 
+METRICS = {
+    "map@100": 0.22,
+    "mrr@10": 0.5,
+    "ndcg@10": 0.28,
+    "precision@10": 0.2,
+    "recall@10": 0.31,
+    "recall@100": 0.7,
+}
+INDEXED = {"exact:ndcg@10": 0.29, "index_recall@10": 0.97}
+SEARCH = {
+    "documents": 57_638.0,
+    "vector_dimensions": 384.0,
+    "index_bytes_per_document": 1536.0,
+    "documents_per_second": 43.2,
+    "query_seconds_p50": 0.009,
+    "query_seconds_p95": 0.0141,
+    "usd_per_million_documents": 0.65,
+}
+
+
+def make_search(*, approximate: bool = True, **changes: Any) -> RunSummary:
+    """The run of an embedding variant; ``approximate`` where its index is."""
+    values: dict[str, Any] = {
+        "variant": "int8",
+        "kind": "embedding",
+        "base": "float32",
+        "task_set": "fiqa",
+        "n": 648,
+        "mean": 0.28,
+        "probes": {"parameter_bytes": 9e7, "seconds": 6.48, "tokens": 9e3, **SEARCH},
+        "metrics": {**METRICS, **(INDEXED if approximate else {})},
+    }
+    return make_run(**{**values, **changes})
+
+
 def make_report(**changes: Any) -> SessionReport:
     values: dict[str, Any] = {
         "runs": (),
@@ -154,6 +189,11 @@ def flip() -> Make:
 @pytest.fixture
 def run() -> Make:
     return make_run
+
+
+@pytest.fixture
+def search() -> Make:
+    return make_search
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -146,3 +147,38 @@ def test_the_times_are_those_of_our_tests(tmp_path: Path, tradeoff: Make, report
     allure.write_session(tmp_path, report(), {"core_v2": tradeoff()})
     (metric, *_) = read(tmp_path, "performance.json")
     assert (metric["start"], metric["stop"]) == (4990, 6001)
+
+
+def test_metrics_and_a_search_are_drawn_too(tmp_path: Path, tradeoff: Make, search: Make) -> None:
+    run, given = search(), tradeoff(only=["prompting"])
+    (profile,) = given.profiles
+    profile = dataclasses.replace(profile, metrics=run.metrics, probes=run.probes)
+    weighed.write(tmp_path, {"fiqa": dataclasses.replace(given, profiles=(profile,))}, 1000, 2000)
+    found = {
+        one["key"].removeprefix("fiqa.prompting."): (
+            one["value"],
+            one["unit"],
+            one["better"],
+            one["groupTitle"],
+        )
+        for one in read(tmp_path, "performance.json")
+    }
+    expected = {
+        "recall@100": (0.7, "", "higher", "recall@100, fiqa"),
+        "index_recall@10": (
+            0.97,
+            "",
+            "higher",
+            "index recall@10 (the index's, not the model's), fiqa",
+        ),
+        "exact:ndcg@10": (0.29, "", "higher", "ndcg@10 of exact search, fiqa"),
+        "index_bytes_per_document": (1536.0, "B/doc", "lower", "Index, fiqa"),
+        "documents_per_second": (43.2, "docs/s", "higher", "Encoding, fiqa"),
+        "query_ms_p50": (9.0, "ms", "lower", "Query p50, fiqa"),
+        "query_ms_p95": (14.1, "ms", "lower", "Query p95, fiqa"),
+        "usd_per_million_documents": (0.65, "$", "lower", "Per million documents, fiqa"),
+    }
+    assert {key: found[key] for key in expected} == expected
+    text = read(tmp_path, "*-result.json")["description"]
+    assert "- prompting: index: recall&#64;10 0.97 of exact search; exact search over" in text
+    assert "| index recall&#64;10 (the index's, not the model's)&emsp; |" in text

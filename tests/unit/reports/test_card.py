@@ -96,3 +96,52 @@ def test_results_are_what_the_hub_reads(run: Make) -> None:
     name, read = model_index_to_eval_results([{"name": "nf4", "results": found}])
     assert name == "nf4"
     assert len(read) == 5 + 4
+
+
+def test_a_ranking_s_metrics_are_rows_apart_from_the_capabilities(search: Make) -> None:
+    spec = VariantSpec("int8", "embedding", "quantization", "float32")
+    base = search(variant="float32", approximate=False, mean=0.3, metrics={"ndcg@10": 0.3})
+    lines = card.section(spec, [Measured(search(), "abc", reference=base)]).splitlines()
+    at = lines.index("| ndcg&#64;10 | 648 | 0.280 | 0.300 |")
+    assert lines[at - 1].startswith("| worst bucket: arithmetic/hard |")
+    assert lines[at + 5 : at + 16] == [
+        "| map&#64;100 | 648 | 0.220 | – |",
+        "| index recall&#64;10 (the index's, not the model's) | 648 | 0.970 | – |",
+        "| ndcg&#64;10 of exact search | 648 | 0.290 | – |",
+        "| documents | – | 57,638 | 57,638 |",
+        "| dimensions | – | 384 | 384 |",
+        "| index | – | 1536 B/doc | 1536 B/doc |",
+        "| encoding | – | 43 docs/s | 43 docs/s |",
+        "| query p50 | – | 9 ms | 9 ms |",
+        "| query p95 | – | 14 ms | 14 ms |",
+        "| per million documents | – | &#36;0.65 | &#36;0.65 |",
+        "",
+    ]
+    assert (
+        "Of the index, not the model: recall&#64;10 0.97 of exact search; exact search over the "
+        "same vectors would score 0.29." in lines
+    )
+    assert "Of the index" not in card.section(spec, [Measured(base, "abc")])
+
+
+def test_the_hub_reads_a_ranking_s_metrics(search: Make, run: Make) -> None:
+    pytest.importorskip("huggingface_hub")
+    similar = run(task_set="stsb", metrics={"spearman": 0.61})
+    ranked, pairs = card.results([Measured(search(), "abc"), Measured(similar, "def")])
+    assert ranked["task"] == {"type": "information-retrieval", "name": "Information Retrieval"}
+    assert pairs["task"] == {"type": "semantic-similarity", "name": "Semantic Similarity"}
+    assert ranked["metrics"][4:] == [
+        {"type": "ndcg@10", "name": "ndcg@10", "value": 0.28},
+        {"type": "recall@10", "name": "recall@10", "value": 0.31},
+        {"type": "recall@100", "name": "recall@100", "value": 0.7},
+        {"type": "precision@10", "name": "precision@10", "value": 0.2},
+        {"type": "mrr@10", "name": "mrr@10", "value": 0.5},
+        {"type": "map@100", "name": "map@100", "value": 0.22},
+        {
+            "type": "index_recall@10",
+            "name": "index recall@10 (the index's, not the model's)",
+            "value": 0.97,
+        },
+        {"type": "exact:ndcg@10", "name": "ndcg@10 of exact search", "value": 0.29},
+    ]
+    assert pairs["metrics"][4:] == [{"type": "spearman", "name": "spearman", "value": 0.61}]

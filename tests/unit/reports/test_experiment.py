@@ -109,3 +109,23 @@ def test_names_that_become_equal_are_numbered_and_what_is_no_number_is_left_out(
     assert not {"churn", "worst_bucket", "latency/seconds_per_sample"} & set(child.metrics)
     found = experiment._run("x", params={}, metrics=[("a", math.nan), ("b", math.inf)], tags={})
     assert found.metrics == {}
+
+
+def test_a_search_is_logged_with_its_index_apart(report: Make, search: Make) -> None:
+    (child,) = experiment.of_session(report(runs=(search(),))).children
+    expected = {
+        "metric/ndcg_10": 0.28,
+        "metric/recall_100": 0.7,
+        "index/recall_10": 0.97,
+        "exact_search/ndcg_10": 0.29,
+        "search/documents": 57_638.0,
+        "search/vector_dimensions": 384.0,
+        "search/index_bytes_per_document": 1536.0,
+        "search/documents_per_second": 43.2,
+        "search/query_seconds_p50": 0.009,
+        "search/query_seconds_p95": 0.0141,
+        "search/usd_per_million_documents": 0.65,
+        "memory/held_bytes": 9e7,
+    }
+    assert {name: child.metrics.get(name) for name in expected} == expected
+    assert "latency/seconds_per_sample" not in child.metrics

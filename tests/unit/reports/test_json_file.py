@@ -112,3 +112,43 @@ def test_an_old_file_survives_a_failed_write(
         json_file.write(report(), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_metrics_and_the_index_are_fixed_speeds_and_dollars_are_measured(
+    report: Make, search: Make, tmp_path: Path
+) -> None:
+    run = search()
+    slower = {"documents_per_second": 9.0, "query_seconds_p50": 9.0, "query_seconds_p95": 9.0}
+    probes = {**run.probes, **slower, "usd_per_million_documents": 9.0, "seconds": 9.0}
+    one = json_file.to_dict(report(runs=(run,)))
+    other = json_file.to_dict(report(runs=(search(probes=probes),)))
+    (fixed,), (measured,) = one["runs"], one["measured"]["runs"]
+    assert fixed["metrics"] == dict(run.metrics)
+    assert sorted(fixed["probes"]) == [
+        "documents",
+        "index_bytes_per_document",
+        "parameter_bytes",
+        "tokens",
+        "vector_dimensions",
+    ]
+    assert sorted(measured["probes"]) == [
+        "documents_per_second",
+        "query_seconds_p50",
+        "query_seconds_p95",
+        "seconds",
+        "usd_per_million_documents",
+    ]
+    assert one["measured"] != other["measured"]
+    del one["measured"], other["measured"]
+    assert one == other
+    json_file.write(report(runs=(run,)), tmp_path / "r.json")
+    assert json_file.read(tmp_path / "r.json") == report(runs=(run,))
+
+
+def test_a_report_from_before_there_were_metrics_is_read(
+    report: Make, run: Make, tmp_path: Path
+) -> None:
+    data = json_file.to_dict(report(runs=(run(),)))
+    del data["runs"][0]["metrics"]
+    (tmp_path / "r.json").write_text(json.dumps(data))
+    assert json_file.read(tmp_path / "r.json") == report(runs=(run(),))

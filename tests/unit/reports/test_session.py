@@ -12,6 +12,7 @@ from pytest_modellab.reports.session import (
     listed,
     next_step,
     number,
+    subject,
     undecided,
     variant_verdict,
 )
@@ -273,3 +274,36 @@ def test_errors_know_a_missing_baseline() -> None:
     assert not BROKEN.missing_baseline
     assert TestError("t", None, "pytest_modellab.errors.BaselineMissing: no").missing_baseline
     assert TestError("t", None, "\n").summary == ""
+
+
+def test_after_a_block_the_index_is_looked_at_before_the_model(
+    report: Make, search: Make, comparison: Make
+) -> None:
+    blocked = comparison("block", candidate="int8", kind="embedding", task_set="fiqa")
+    steps = next_step(report(runs=(search(),), comparisons=(blocked,)))
+    assert steps[1:] == (
+        "int8: look at its index before the model: recall@10 0.97 of exact search; exact search "
+        "over the same vectors would score 0.29",
+    )
+    two = report(runs=(search(), search(task_set="nq")), comparisons=(blocked,))
+    assert next_step(two)[1].startswith("int8: look at its index before the model on fiqa: recall")
+    for run in (search(approximate=False), search(task_set="nq")):
+        assert len(next_step(report(runs=(run,), comparisons=(blocked,)))) == 1
+    same = search(metrics={"ndcg@10": 0.28, "index_recall@10": 0.98, "exact:ndcg@10": 0.283})
+    assert len(next_step(report(runs=(same,), comparisons=(blocked,)))) == 1
+
+
+def test_what_was_judged_by_a_metric_says_so(report: Make, comparison: Make) -> None:
+    whole = comparison("block", candidate="int8", capability=None, metric="recall@10")
+    part = comparison("pass", candidate="int8", metric="recall@10")
+    floor = comparison("pass", candidate="int8", assertion="worst_bucket", metric="recall@10")
+    found = report(comparisons=(whole, part, floor))
+    assert [subject(c) for c in (whole, part, floor)] == [
+        "all samples by recall@10",
+        "arithmetic by recall@10",
+        "worst bucket of arithmetic by recall@10",
+    ]
+    assert headline(found) == "BLOCK: 1 of 3 comparisons: int8 (all samples by recall@10)."
+    assert next_step(found)[0].startswith("int8 fell: arithmetic by recall@10 0.62 -> 0.41; look")
+    two = [comparison("block", metric=name) for name in ("recall@10", "mrr@10")]
+    assert report(comparisons=two) == report(comparisons=two[::-1])

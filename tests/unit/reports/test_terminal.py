@@ -148,3 +148,49 @@ def test_the_real_writer_takes_the_markup(
     for text, markup in terminal.lines(report(runs=(run(),), comparisons=(comparison("block"),))):
         writer.line(text, **markup)
     assert "-> BLOCK" in capsys.readouterr().out
+
+
+def test_a_searching_variant(report: Make, search: Make, comparison: Make) -> None:
+    passed = comparison("pass", candidate="int8", kind="embedding", task_set="fiqa")
+    found = terminal.lines(report(runs=(search(),), comparisons=(passed,)))
+    assert found[:2] == [
+        (
+            (
+                "[Embedding] int8  success=0.28 ±0.02  worst=arithmetic/hard 0.32  recall@10=0.31  "
+                "mrr@10=0.50  index=1536 B/doc  43 docs/s  query p50 9 ms p95 14 ms  "
+                "$0.65 per million documents  memory=0.090GB  -> PASS"
+            ),
+            {"green": True},
+        ),
+        (
+            (
+                "  index: recall@10 0.97 of exact search; exact search over the same vectors would "
+                "score 0.29"
+            ),
+            {},
+        ),
+    ]
+
+
+def test_an_exact_index_has_no_line_of_its_own(report: Make, search: Make) -> None:
+    run = search(approximate=False, cached=True, environment={"workers": 2})
+    found = [text for text, _ in terminal.lines(report(runs=(run,), assertions=0))]
+    assert "  query p50 9 ms p95 14 ms (under xdist, stored)  " in found[0]
+    assert not any("index:" in text for text in found)
+
+
+def test_what_reads_passages_keeps_its_time_a_sample(run: Make) -> None:
+    probes = {"seconds": 72.6, "query_seconds_p50": 0.004, "query_seconds_p95": 0.005}
+    reader = run(mean=0.4, metrics={"f1": 0.4, "exact": 0.3, "supported": 0.8}, probes=probes)
+    assert terminal.measurements(reader) == [
+        "exact=0.30",
+        "supported=0.80",
+        "query p50 4 ms p95 5 ms",
+        "100 ms/sample",
+    ]
+
+
+def test_a_metric_cannot_begin_another_line(report: Make, run: Make) -> None:
+    evil = run(metrics={"a\n[Quantized] nf4": 0.5})
+    (line, *_) = terminal.lines(report(runs=(evil,)))
+    assert "  a\\n[Quantized] nf4=0.50  " in line[0]

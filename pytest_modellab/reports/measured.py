@@ -1,0 +1,247 @@
+"""What was measured of a run beside its score, in the same words in every report.
+
+Metrics are named as their scorer names them (``recall@10``). Two kinds tell of an approximate index
+and not of the model: what it found of exact search (``index_recall@10``), and what exact search
+over the same vectors would score (``exact:ndcg@10``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from pytest_modellab.records import EXACT
+
+INDEX = "index_"
+"""Begins the name of a metric that tells what an approximate index found of exact search."""
+
+OF_THE_INDEX = "the index's, not the model's"
+"""Stands beside such a metric wherever it is in one table with the model's."""
+
+MISSING = "–"
+"""Stands in a table for what was not measured."""
+
+MOST = 3
+"""Metrics in a line; tables have all."""
+
+_STEMS = ("ndcg", "recall", "precision", "mrr", "map")
+# of a ranking, the two that say least beside success, recall and mrr
+_IN_TABLES = frozenset({"precision", "map"})
+
+
+class Measured(Protocol):
+    """A run's summary, or a variant's profile."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]: ...
+
+    @property
+    def probes(self) -> Mapping[str, float]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One of the figures of a search: a probe, and how a reader sees it.
+
+    Attributes:
+        probe: its name among a run's probes.
+        label: what it is called in a table.
+        unit: behind the number, or ``$`` in front of it.
+        better: which direction is, ``lower`` or ``higher``.
+        factor: a probe's value times this is in the unit.
+    """
+
+    probe: str
+    label: str
+    unit: str
+    better: str
+    factor: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """The probe's name where its value is in the unit: ``query_ms_p50``."""
+        return self.probe.replace("seconds", self.unit)
+
+    def words(self, value: float) -> str:
+        """A probe's value with its unit: ``1536 B/doc``, ``9 ms``, ``$0.65``."""
+        number = short(self.factor * value)
+        return f"${number}" if self.unit == "$" else f"{number} {self.unit}"
+
+
+_DOCUMENTS = "documents"
+COUNTS = {_DOCUMENTS: "documents", "vector_dimensions": "dimensions"}
+"""Probes that count, and what they are called in a table."""
+
+_BYTES = Figure("index_bytes_per_document", "index", "B/doc", "lower")
+_ENCODING = Figure("documents_per_second", "encoding", "docs/s", "higher")
+_P50 = Figure("query_seconds_p50", "query p50", "ms", "lower", 1000.0)
+_P95 = Figure("query_seconds_p95", "query p95", "ms", "lower", 1000.0)
+_USD = Figure("usd_per_million_documents", "per million documents", "$", "lower")
+
+FIGURES = (_BYTES, _ENCODING, _P50, _P95, _USD)
+"""What a search takes and costs, as far as it was measured."""
+
+
+def short(value: float) -> str:
+    """Two significant digits, or all before the point: ``1536``, ``9``, ``0.65``, ``0.0028``."""
+    if value == 0 or abs(value) >= 10:
+        return f"{value:.0f}"
+    text = f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def ordered(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Metrics in reading order: the model's, those of the index, those of exact search."""
+    return dict(sorted(metrics.items(), key=lambda pair: _place(pair[0])))
+
+
+def of_model(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that tell of the model."""
+    return {k: v for k, v in ordered(metrics).items() if not k.startswith((INDEX, EXACT))}
+
+
+def of_index(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What an approximate index found of exact search, without the prefix: ``recall@10``."""
+    return {k.removeprefix(INDEX): v for k, v in ordered(metrics).items() if k.startswith(INDEX)}
+
+
+def of_exact(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What exact search over the same vectors would score, without the prefix: ``ndcg@10``."""
+    return {k.removeprefix(EXACT): v for k, v in ordered(metrics).items() if k.startswith(EXACT)}
+
+
+def label(metric: str) -> str:
+    """A metric's name for a reader, which says where it is not the model's."""
+    if metric.startswith(INDEX):
+        return f"index {metric.removeprefix(INDEX)} ({OF_THE_INDEX})"
+    if metric.startswith(EXACT):
+        return f"{metric.removeprefix(EXACT)} of exact search"
+    return metric
+
+
+def searched(run: Measured) -> bool:
+    """Whether the answers were rankings, so that a query's time is the time of an answer.
+
+    Of a variant that reads what it found, the metrics are those of its replies.
+    """
+    return _P50.probe in run.probes and any(_kind(name) in _STEMS for name in run.metrics)
+
+
+def known(run: Measured) -> dict[Figure, float]:
+    """The figures of a search that were measured; a speed of 0 was not."""
+    return {f: run.probes[f.probe] for f in FIGURES if run.probes.get(f.probe)}
+
+
+def in_line(run: Measured, success: float) -> list[str]:
+    """The metrics that a line shows: ``recall@10=0.31``, ``mrr@10=0.50``.
+
+    Args:
+        run: what was measured.
+        success: the run's mean score; the metric that it is the mean of is left out.
+
+    Returns:
+        At most :data:`MOST`, each kind at its smallest cutoff.
+    """
+    found = of_model(run.metrics)
+    # others may equal it by chance, so that only the first goes: what a ranking is scored by
+    same = next((k for k, v in found.items() if math.isclose(v, success, abs_tol=1e-9)), None)
+    kinds: dict[str, str] = {}
+    for name in found:
+        if name != same:
+            kinds.setdefault(_kind(name), name)
+    shown = [name for kind, name in kinds.items() if kind not in _IN_TABLES] or kinds.values()
+    return [f"{name}={found[name]:.2f}" for name in list(shown)[:MOST]]
+
+
+def figures(run: Measured, note: str = "") -> list[str]:
+    """What a search takes, for a line: ``index=1536 B/doc``, ``43 docs/s``, ``query p50 9 ms …``.
+
+    Args:
+        run: what was measured.
+        note: what is said behind the time of a query.
+    """
+    found = {figure: figure.words(value) for figure, value in known(run).items()}
+    parts = []
+    if _BYTES in found:
+        parts.append(f"index={found[_BYTES]}")
+    if _ENCODING in found:
+        parts.append(found[_ENCODING])
+    times = (("p50", _P50), ("p95", _P95))
+    query = [f"{name} {found[figure]}" for name, figure in times if figure in found]
+    if query:
+        parts.append(f"query {' '.join(query)}{note}")
+    if _USD in found:
+        parts.append(f"{found[_USD]} {_USD.label}")
+    return parts
+
+
+def index_words(run: Measured) -> str | None:
+    """What an approximate index costs in quality; None of a run without one.
+
+    ``recall@10 0.97 of exact search; exact search over the same vectors would score 0.29``.
+    """
+    parts = [f"{name} {value:.2f} of exact search" for name, value in of_index(run.metrics).items()]
+    best = next(iter(of_exact(run.metrics).values()), None)
+    if best is not None:
+        parts.append(f"exact search over the same vectors would score {best:.2f}")
+    return "; ".join(parts) or None
+
+
+def index_loss(run: Measured) -> float:
+    """How much more exact search over the same vectors would score; 0 of a run without an index."""
+    name, best = next(iter(of_exact(run.metrics).items()), ("", 0.0))
+    return max(0.0, best - run.metrics.get(name, best))
+
+
+def index_bytes(run: Measured) -> float | None:
+    """Bytes of the whole index, which are held beside the model's; None where there is none."""
+    documents = run.probes.get(_DOCUMENTS)
+    each = run.probes.get(_BYTES.probe)
+    return None if documents is None or each is None else documents * each
+
+
+def facts(run: Measured) -> dict[str, str]:
+    """Every metric and figure by what it is called: ``{"recall@10": "0.310", "index": …}``."""
+    probes = run.probes
+    return {
+        **{label(name): f"{value:.3f}" for name, value in ordered(run.metrics).items()},
+        **{name: f"{probes[k]:,.0f}" for k, name in COUNTS.items() if k in probes},
+        **{figure.label: figure.words(value) for figure, value in known(run).items()},
+    }
+
+
+def table(runs: Iterable[tuple[str, Measured]]) -> tuple[list[str], list[list[str]]]:
+    """Every metric and figure of several variants side by side.
+
+    Args:
+        runs: each with its variant's name.
+
+    Returns:
+        Column names, and one row a variant that has any, as unescaped text.
+    """
+    given = list(runs)
+    metrics = ordered({name: value for _, run in given for name, value in run.metrics.items()})
+    known = [(variant, facts(run)) for variant, run in given]
+    every = [*map(label, metrics), *COUNTS.values(), *(f.label for f in FIGURES)]
+    columns = [name for name in every if any(name in found for _, found in known)]
+    return ["variant", *columns], [
+        [variant, *(found.get(name, MISSING) for name in columns)]
+        for variant, found in known
+        if found
+    ]
+
+
+def _place(metric: str) -> tuple[int, int, str, int]:
+    """Where a metric stands: whose it is, its kind, its cutoff."""
+    whose = 1 if metric.startswith(INDEX) else 2 if metric.startswith(EXACT) else 0
+    name = metric.removeprefix(INDEX).removeprefix(EXACT)
+    kind, cutoff = _kind(name), name.partition("@")[2]
+    rank = _STEMS.index(kind) if kind in _STEMS else len(_STEMS)
+    return whose, rank, kind, int(cutoff) if cutoff.isdecimal() else 0
+
+
+def _kind(metric: str) -> str:
+    """A metric without its cutoff."""
+    return metric.partition("@")[0]

@@ -1,0 +1,154 @@
+"""Metrics and the figures of a search in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_modellab.reports import measured
+from pytest_modellab.reports.table import measured_markdown
+
+Make = Callable[..., Any]
+
+
+def test_a_line_has_what_matters_beside_success(search: Make) -> None:
+    run = search()
+    assert measured.in_line(run, run.mean) == ["recall@10=0.31", "mrr@10=0.50"]
+    assert measured.figures(run) == [
+        "index=1536 B/doc",
+        "43 docs/s",
+        "query p50 9 ms p95 14 ms",
+        "$0.65 per million documents",
+    ]
+    assert measured.index_words(run) == (
+        "recall@10 0.97 of exact search; exact search over the same vectors would score 0.29"
+    )
+
+
+def test_of_equal_metrics_only_the_one_that_is_success_is_left_out(search: Make) -> None:
+    run = search(metrics=dict.fromkeys(("ndcg@10", "recall@10", "mrr@10"), 1.0), mean=1.0)
+    assert measured.in_line(run, run.mean) == ["recall@10=1.00", "mrr@10=1.00"]
+
+
+def test_where_samples_without_an_answer_count_as_zero_the_metric_says_more(search: Make) -> None:
+    assert measured.in_line(search(), 0.27) == ["ndcg@10=0.28", "recall@10=0.31", "mrr@10=0.50"]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "shown"),
+    [
+        ({"f1": 0.4, "exact": 0.3, "supported": 0.9}, ["exact=0.30", "supported=0.90"]),
+        ({"spearman": 0.61}, ["spearman=0.61"]),
+        ({"precision@5": 0.2, "precision@10": 0.1}, ["precision@5=0.20"]),
+        ({"recall@100": 0.9, "recall@5": 0.3}, ["recall@5=0.30"]),
+        ({"index_recall@10": 0.97, "exact:ndcg@10": 0.29}, []),
+        ({}, []),
+    ],
+)
+def test_the_metrics_of_a_line(run: Make, metrics: dict[str, float], shown: list[str]) -> None:
+    assert measured.in_line(run(metrics=metrics), 0.4) == shown
+
+
+@pytest.mark.parametrize(
+    ("probes", "shown"),
+    [
+        ({}, []),
+        ({"documents": 9.0}, []),
+        ({"query_seconds_p95": 1.25}, ["query p95 1250 ms"]),
+        ({"query_seconds_p50": 0.00042}, ["query p50 0.42 ms"]),
+        ({"index_bytes_per_document": 48.0, "documents_per_second": 3.21},
+         ["index=48 B/doc", "3.2 docs/s"]),
+        ({"usd_per_million_documents": 0.00284}, ["$0.0028 per million documents"]),
+    ],
+)  # fmt: skip
+def test_figures_may_be_missing(run: Make, probes: dict[str, float], shown: list[str]) -> None:
+    assert measured.figures(run(probes=probes)) == shown
+
+
+def test_an_index_may_be_known_by_half(run: Make) -> None:
+    assert measured.index_words(run(metrics={"index_recall@10": 1.0})) == (
+        "recall@10 1.00 of exact search"
+    )
+    assert measured.index_words(run(metrics={"exact:map": 0.5})) == (
+        "exact search over the same vectors would score 0.50"
+    )
+    assert measured.index_words(run(metrics={"recall@10": 1.0})) is None
+
+
+def test_a_table_has_everything_and_says_what_is_the_index_s(search: Make, run: Make) -> None:
+    lexical = search(approximate=False, probes={"documents": 57_638.0, "query_seconds_p50": 0.0021})
+    head, rows = measured.table([("bm25", lexical), ("chat", run()), ("int8", search())])
+    assert head == [
+        "variant",
+        "ndcg@10",
+        "recall@10",
+        "recall@100",
+        "precision@10",
+        "mrr@10",
+        "map@100",
+        "index recall@10 (the index's, not the model's)",
+        "ndcg@10 of exact search",
+        "documents",
+        "dimensions",
+        "index",
+        "encoding",
+        "query p50",
+        "query p95",
+        "per million documents",
+    ]
+    quality = ["0.280", "0.310", "0.700", "0.200", "0.500", "0.220"]
+    assert rows == [
+        ["bm25", *quality, "–", "–", "57,638", "–", "–", "–", "2.1 ms", "–", "–"],
+        ["int8", *quality, "0.970", "0.290", "57,638", "384", "1536 B/doc", "43 docs/s", "9 ms",
+         "14 ms", "$0.65"],
+    ]  # fmt: skip
+
+
+def test_without_metrics_there_is_no_table(run: Make) -> None:
+    assert measured.table([("nf4", run())]) == (["variant"], [])
+    assert measured_markdown([("nf4", run())]) == []
+
+
+def test_a_query_s_time_is_an_answer_s_only_where_the_answer_is_a_ranking(
+    search: Make, run: Make
+) -> None:
+    reader = run(metrics={"f1": 0.4}, probes={"seconds": 9.0, "query_seconds_p50": 0.01})
+    uncut = run(metrics={"map": 0.4}, probes={"query_seconds_p50": 0.01})
+    found = [measured.searched(one) for one in (search(), uncut, reader, run())]
+    assert found == [True, True, False, False]
+
+
+def test_a_speed_of_zero_was_not_measured(search: Make) -> None:
+    run = search(probes={"documents_per_second": 0.0, "index_bytes_per_document": 48.0})
+    assert measured.figures(run) == ["index=48 B/doc"]
+    assert "encoding" not in measured.facts(run)
+
+
+def test_what_the_index_takes_is_what_exact_search_has_more(search: Make, run: Make) -> None:
+    assert measured.index_loss(search()) == pytest.approx(0.01)
+    assert measured.index_loss(search(approximate=False)) == 0.0
+    lucky = {"ndcg@10": 0.3, "exact:ndcg@10": 0.29}
+    assert measured.index_loss(run(metrics=lucky)) == 0.0
+
+
+def test_the_whole_index_in_bytes(search: Make, run: Make) -> None:
+    assert measured.index_bytes(search()) == 57_638 * 1536
+    assert measured.index_bytes(run()) is None
+
+
+@given(st.floats(1e-9, 1e12))
+def test_a_short_number_is_near_and_has_no_exponent(value: float) -> None:
+    text = measured.short(value)
+    assert "e" not in text
+    assert float(text) == pytest.approx(value, rel=0.0501)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0"), (9.96, "10"), (9.04, "9"), (99.6, "100"), (100.0, "100")]
+)
+def test_short_numbers(value: float, text: str) -> None:
+    assert measured.short(value) == text

@@ -1,0 +1,124 @@
+"""What the page says of variants that search: metrics, the index apart, no word of tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_modellab.reports import page
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _matplotlib() -> None:
+    pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def ranked(tradeoff: Make, search: Make) -> Any:
+    """Two variants that rank: the second has an approximate index."""
+    given = tradeoff(only=["prompting", "nf4"])
+    profiles = []
+    for profile, approximate in zip(given.profiles, (False, True), strict=True):
+        run = search(approximate=approximate)
+        profiles.append(
+            dataclasses.replace(
+                profile,
+                metrics=run.metrics,
+                probes=run.probes,
+                latency=dataclasses.replace(profile.latency, first_token=None, per_token=None),
+                cost=dataclasses.replace(profile.cost, tokens_out=0.0),
+            )
+        )
+    return dataclasses.replace(given, profiles=tuple(profiles))
+
+
+@pytest.fixture
+def root(ranked: Any, read_html: Make) -> Any:
+    return read_html(page.render([ranked], interactive=True))
+
+
+@pytest.fixture
+def tables(root: Any) -> Any:
+    return {table.first("caption").text: table for table in root.all("table")}
+
+
+def heads(table: Any) -> list[str]:
+    return [th.text for th in table.first("thead").all("th")]
+
+
+def test_metrics_have_a_part_of_their_own(root: Any, tables: Any) -> None:
+    assert "metrics" in [a.text for a in root.first("nav", "within").all("a")]
+    table = tables["Further metrics of each variant"]
+    assert heads(table)[:3] == ["variant", "ndcg@10", "recall@10"]
+    assert heads(table)[7:] == [
+        "index recall@10 (the index's, not the model's)",
+        "ndcg@10 of exact search",
+        "documents",
+        "dimensions",
+        "index",
+        "encoding",
+        "query p50",
+        "query p95",
+        "per million documents",
+    ]
+    exact, approximate = table.rows()
+    assert exact[7:9] == ["–", "–"]
+    assert approximate[7:] == [
+        "0.970", "0.290", "57,638", "384", "1536 B/doc", "43 docs/s", "9 ms", "14 ms", "$0.65",
+    ]  # fmt: skip
+    part = next(
+        s for s in root.all("section") if s.attributes.get("aria-labelledby") == "t0-metrics"
+    )
+    assert [li.text for li in part.all("li")] == [
+        "nf4: recall@10 0.97 of exact search; exact search over the same vectors would score 0.29"
+    ]
+
+
+def test_the_index_is_apart_from_the_capabilities(tables: Any) -> None:
+    heat = tables["Mean score by variant and capability"]
+    assert heads(heat)[-1] == "index recall@10 the index's, not the model's"
+    assert [row[-1] for row in heat.rows()] == ["–", "0.97"]
+    assert heads(tables["Mean score by variant and bucket"])[-1] == "hard"
+    numbers = tables["Success by variant and capability, beside the accepted run and prompting"]
+    assert numbers.rows()[-1] == [
+        "nf4",
+        "index recall@10 the index's, not the model's",
+        "–",
+        "0.970",
+        *["–"] * 6,
+    ]
+    assert sum("index" in row[1] for row in numbers.rows()) == 1
+
+
+def test_where_nothing_is_generated_no_token_is_spoken_of(root: Any, tables: Any) -> None:
+    assert "token" not in " ".join(heads(tables["Latency of each variant"]))
+    assert heads(tables["Latency of each variant"])[:3] == ["variant", "p50", "p95"]
+    assert [row[6] for row in tables["Dollars of each variant"].rows()] == ["–", "–"]
+    drawn = [text.text for svg in root.all("svg") for text in svg.all("text")]
+    assert "latency, median seconds of a query (← less is better)" in drawn
+    assert not any("token" in text for text in drawn)
+
+
+def test_the_index_is_held_beside_the_weights(tables: Any) -> None:
+    table = tables["Memory of each variant"]
+    assert heads(table)[:4] == ["variant", "weights held", "index", "files"]
+    assert [row[1:3] for row in table.rows()] == [["538 MB", "88.5 MB"], ["164 MB", "88.5 MB"]]
+
+
+def test_of_others_the_page_is_as_it_was(tradeoff: Make, read_html: Make) -> None:
+    root = read_html(page.render([tradeoff(only=["prompting", "nf4"])]))
+    found = {table.first("caption").text: table for table in root.all("table")}
+    assert "Further metrics of each variant" not in found
+    assert heads(found["Latency of each variant"])[:3] == [
+        "variant",
+        "first token",
+        "each further token",
+    ]
+    assert heads(found["Memory of each variant"])[:3] == ["variant", "weights held", "files"]
+    drawn = [text.text for svg in root.all("svg") for text in svg.all("text")]
+    assert "latency, median seconds to the last token (← less is better)" in drawn
