@@ -1,1 +1,62 @@
 """Task formats, one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.errors import TaskSetError, near_misses
+from pytest_modellab.records import Sample, TaskSet
+from pytest_modellab.tasksets import beir, header, jsonl, packages, sts
+
+FORMATS = ("jsonl", "beir", "sts")
+
+
+def read(folder: Path, check: Callable[[Sample], str | None], cache: Path) -> TaskSet:
+    """Read a task set in whatever format it is.
+
+    Args:
+        folder: holds ``task_set.toml``, whose key ``format`` names the format (``jsonl`` where
+            there is none); or BEIR's files alone, which make a set of the folder's name and of
+            version 0.
+        check: says what is wrong with a sample beyond its form (its scorer's view), or None.
+        cache: root of the store; a corpus's index and what is made of a package's files are kept
+            there.
+
+    Raises:
+        TaskSetError: a file is missing or malformed; the message names file, line and key.
+    """
+    place = folder / header.NAME
+    if not place.is_file() and (folder / beir.CORPUS).is_file():
+        declared: dict[str, Any] = {"name": folder.resolve().name, "version": "0", "format": "beir"}
+    else:
+        declared = header.read(place)
+    layout = declared.get("format", "jsonl")
+    if layout not in FORMATS:
+        hint = near_misses(str(layout), FORMATS)
+        raise TaskSetError(f"{place}: format: unknown {layout!r}; {hint}")
+    source = _source(folder, declared, layout, cache)
+    if layout == "beir":
+        return beir.read(folder, source, declared, check, cache)
+    if layout == "sts":
+        return sts.read(folder, source, declared, check)
+    return jsonl.read(folder, check)
+
+
+def _source(folder: Path, declared: dict[str, Any], layout: str, cache: Path) -> Path:
+    """Return the folder of a set's files, which need not be the one of its header."""
+    place = folder / header.NAME
+    given = [key for key in ("layout", "package") if key in declared]
+    if layout == "jsonl" and given:
+        raise TaskSetError(
+            f"{place}: {given[0]}: belongs to another format; set format = 'beir' or 'sts'"
+        )
+    if len(given) > 1:
+        raise TaskSetError(f"{place}: layout and package both say where the files are; keep one")
+    if "package" in declared:
+        return packages.folder(place, declared["package"], layout, cache)
+    where = declared.get("layout", ".")
+    if not isinstance(where, str):
+        raise TaskSetError(f"{place}: layout: {where!r} is not the path of a folder")
+    return folder / where

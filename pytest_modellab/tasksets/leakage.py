@@ -14,15 +14,15 @@ input is copied.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records import Sample, TaskSet
+from pytest_modellab.tasksets.lines import parse
 from pytest_modellab.tasksets.lint import Finding
 
 LEAST_WORDS = 8
@@ -133,14 +133,7 @@ def leaks(
 
 
 def _text(where: str, line: str) -> str:
-    try:
-        data: Any = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise TaskSetError(f"{where}: malformed JSON, column {error.colno}: {error.msg}") from error
-    except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
-        raise TaskSetError(f"{where}: malformed JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise TaskSetError(f"{where}: holds {type(data).__name__}, expected a JSON object")
+    data = parse(where, line)
     if "input" not in data:
         keys = ", ".join(repr(key) for key in sorted(data)) or "nothing"
         raise TaskSetError(f"{where}: input: missing; the line holds {keys}")

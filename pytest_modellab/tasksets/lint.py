@@ -69,9 +69,14 @@ def check(task_set: TaskSet, scores: Mapping[str, float] | None = None) -> tuple
 
 
 def chance(samples: Iterable[Sample]) -> float:
-    """Return the mean score of guessing: 1 / number of choices, 0 where a reply is generated."""
-    shares = [1 / len(s.choices) if s.choices else 0.0 for s in samples]
+    """Return the mean score of guessing: 1 / number of choices, 0 where nothing is chosen."""
+    shares = [1 / len(s.choices) if _chooses(s) else 0.0 for s in samples]
     return math.fsum(shares) / len(shares)
+
+
+def _chooses(sample: Sample) -> bool:
+    """Whether one of the choices is right; a pair's other text is the only one, and is not."""
+    return bool(sample.choices) and isinstance(sample.target, int)
 
 
 def by_capability(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
@@ -94,16 +99,16 @@ def _bucket_sizes(samples: Iterable[Sample]) -> Iterable[Finding]:
 
 def _duplicates(samples: tuple[Sample, ...]) -> Iterable[Finding]:
     """Compare inputs by their word trigrams; samples of one cluster are alike on purpose."""
-    shingles = [_shingles(s.input) for s in samples]
+    found_in = [shingles(s.input) for s in samples]
     holders: dict[tuple[str, ...], list[int]] = {}
-    for index, found in enumerate(shingles):
+    for index, found in enumerate(found_in):
         for shingle in found:
             holders.setdefault(shingle, []).append(index)
     shared: Counter[tuple[int, int]] = Counter()
     for indices in holders.values():
         shared.update(itertools.combinations(indices, 2))
     for (a, b), count in sorted(shared.items()):
-        similarity = count / (len(shingles[a]) + len(shingles[b]) - count)
+        similarity = count / (len(found_in[a]) + len(found_in[b]) - count)
         first, second = samples[a], samples[b]
         if first.input == second.input and first.choices == second.choices:
             yield Finding(
@@ -118,7 +123,8 @@ def _duplicates(samples: tuple[Sample, ...]) -> Iterable[Finding]:
             )
 
 
-def _shingles(text: str) -> frozenset[tuple[str, ...]]:
+def shingles(text: str) -> frozenset[tuple[str, ...]]:
+    """Return the word trigrams of a text, by which its wording is compared."""
     words = _WORD.findall(text.casefold())
     return frozenset(zip(words, words[1:], words[2:], strict=False)) or frozenset({tuple(words)})
 
@@ -127,7 +133,7 @@ def _position_bias(samples: Iterable[Sample]) -> Iterable[Finding]:
     """Test in each capability whether the right answer prefers a position (exact binomial)."""
     for capability, group in by_capability(samples).items():
         for count, same in itertools.groupby(
-            sorted((s for s in group if s.choices), key=lambda s: len(s.choices)),
+            sorted(filter(_chooses, group), key=lambda s: len(s.choices)),
             key=lambda s: len(s.choices),
         ):
             members = list(same)
@@ -155,7 +161,9 @@ def _tail(n: int, p: float, k: int) -> float:
 
 
 def _calibration(samples: Iterable[Sample], scores: Mapping[str, float]) -> Iterable[Finding]:
-    for capability, group in by_capability(samples).items():
+    # what a pair adds to a rank correlation is no share of right answers
+    judged = [s for s in samples if _chooses(s) or not s.choices]
+    for capability, group in by_capability(judged).items():
         known = [scores[s.id] for s in group if s.id in scores]
         if not known:
             continue

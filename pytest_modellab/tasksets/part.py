@@ -32,10 +32,14 @@ def write(
         What was written, read back.
 
     Raises:
-        TaskSetError: the folder holds something or cannot be written, or the header's name and
-            version cannot be replaced.
+        TaskSetError: the folder holds something or cannot be written, the task set is in another
+            format, or the header's name and version cannot be replaced.
     """
     source = Path(task_set.path)
+    if not (source / jsonl.SAMPLES).is_file():
+        raise TaskSetError(
+            f"{source}: has no {jsonl.SAMPLES}; only task sets in that format can be cut"
+        )
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise TaskSetError(f"{folder}: exists and is not an empty folder; name a new one")

@@ -1,0 +1,395 @@
+"""Retrieval in BEIR's layout (Thakur et al. 2021): corpus, queries and judgements.
+
+- ``corpus.jsonl``: ``{"_id", "text", "title"?, "metadata"?}`` a line, one document each;
+- ``queries.jsonl``: ``{"_id", "text", "metadata"?}`` a line; of ``metadata``, ``capability``,
+  ``difficulty`` and ``cluster`` become those of the sample, ``exclude`` lists documents that the
+  ranking of this query leaves out, and ``answers`` is what a reply is compared with;
+- ``qrels/<split>.tsv``: query id, document id and grade, tab-separated; the line of column names
+  may be missing, and TREC's four columns are read too.
+
+Grades are TREC's: whole numbers, relevant from 1 on. A negative grade, which TREC gives to spam, is
+read as 0, not relevant. A document without a judgement is not relevant either.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import difflib
+import io
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from pytest_modellab import atomic
+from pytest_modellab.errors import TaskSetError, near_misses
+from pytest_modellab.records import Document, Sample, TaskSet, canonical_json
+from pytest_modellab.tasksets import corpus, header, lines
+
+CORPUS, QUERIES, JUDGEMENTS = "corpus.jsonl", "queries.jsonl", "qrels"
+
+METRICS = ("ndcg@10", "recall@10", "recall@100", "precision@10", "mrr@10", "map@100")
+"""What is computed where the header says nothing; the first is the score."""
+
+CAPABILITY, DIFFICULTY = "retrieval", "medium"
+"""Of a query that does not say."""
+
+SHOWN = 10
+"""Most queries without a relevant document that a description names."""
+
+SEARCHED = 100_000
+"""Documents that near misses of an id are looked for among."""
+
+COLUMNS = ("query-id", "corpus-id", "score")
+
+_REQUIRED: lines.Types = {"_id": str, "text": str}
+_OPTIONAL: lines.Types = {"metadata": dict}
+_METADATA: lines.Types = {"capability": str, "difficulty": str, "cluster": str, "exclude": list}
+_GRADE = re.compile(r"[+-]?[0-9]{1,9}")
+
+_Judgements: TypeAlias = dict[str, dict[str, tuple[int, int]]]
+"""Grade and line by query and document."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a header says beside name, version, description and capabilities.
+
+    Attributes:
+        metrics: computed of every ranking; the first is the score.
+        scorer: another scorer of the samples, or the first metric.
+        split: names the file of judgements.
+        max_tokens: most tokens of a reply, where the scorer is none of the metrics; else 0.
+        ignore_identical_ids: True where a document of the query's own id is left out of its
+            ranking, as BEIR does for ArguAna and Quora.
+    """
+
+    metrics: tuple[str, ...] = METRICS
+    scorer: str = METRICS[0]
+    split: str = "test"
+    max_tokens: int = 0
+    ignore_identical_ids: bool = False
+
+    @property
+    def generates(self) -> bool:
+        """Whether a reply is scored, and not the ranking."""
+        return self.scorer not in self.metrics
+
+
+def read(
+    folder: Path,
+    source: Path,
+    declared: dict[str, Any],
+    check: Callable[[Sample], str | None],
+    cache: Path,
+) -> TaskSet:
+    """Read a task set of one sample for each query that has a relevant document.
+
+    Args:
+        folder: the task set's.
+        source: where corpus, queries and judgements lie.
+        declared: the header, from :func:`header.read`.
+        check: says what is wrong with a sample beyond its form (its scorer's view), or None.
+        cache: root of the store, for the corpus's index.
+
+    Returns:
+        The task set in the order of the queries' file. Queries without a judgement belong to
+        another split and are left out silently; those whose judgements are all 0 are named in the
+        description.
+
+    Raises:
+        TaskSetError: a file is missing or malformed; the message names file, line and key.
+    """
+    place = folder / header.NAME
+    settings = _settings(place, declared)
+    documents = corpus.read(_file(source, CORPUS), cache)
+    judgements_path = _judgements_path(source, settings.split)
+    judgements = _judgements(judgements_path)
+    queries = _queries(_file(source, QUERIES), judgements_path, judgements)
+
+    excluded = {
+        query: tuple(data.get("metadata", {}).get("exclude", ()))
+        for query, (_, data) in queries.items()
+    }
+    named = {document for judged in judgements.values() for document in judged}
+    rows = documents.rows(named.union(*excluded.values()))
+    for judged in judgements.values():
+        for document, (_, number) in judged.items():
+            if document not in rows:
+                raise TaskSetError(
+                    f"{judgements_path}:{number}: document {document!r} is not in "
+                    f"{source / CORPUS}{_close(document, _ids(documents))}; remove the line, or "
+                    "add the document"
+                )
+
+    samples: list[Sample] = []
+    without: list[str] = []
+    for query, (where, data) in queries.items():
+        relevant = {d: grade for d, (grade, _) in judgements[query].items() if grade}
+        for document in excluded[query]:
+            if document not in rows:
+                raise TaskSetError(
+                    f"{where}: metadata.exclude: document {document!r} is not in "
+                    f"{source / CORPUS}{_close(document, _ids(documents))}"
+                )
+        sample = _sample(where, data, relevant, settings)
+        for document in sample.metadata.get("exclude", ()):
+            if document in relevant:
+                raise TaskSetError(
+                    f"{where}: document {document!r} is left out of the ranking, but judged "
+                    f"relevant on line {judgements[query][document][1]} of {judgements_path}; "
+                    "choose one"
+                )
+        if not relevant:
+            without.append(query)
+            continue
+        if problem := check(sample):
+            raise TaskSetError(f"{where}: sample {query!r}: {problem}")
+        samples.append(sample)
+    if not samples:
+        raise TaskSetError(
+            f"{judgements_path}: no query has a relevant document, one of grade 1 or higher"
+        )
+    _check_metrics(place, settings, samples[0], check)
+    return header.task_set(
+        folder,
+        declared,
+        samples,
+        QUERIES,
+        note=_left_out(without),
+        corpus=documents,
+        metrics=tuple(name for name in settings.metrics if name != settings.scorer),
+    )
+
+
+def write(
+    folder: Path,
+    documents: Iterable[Document],
+    queries: Iterable[Mapping[str, Any]],
+    judgements: Iterable[tuple[str, str, int]],
+    split: str = "test",
+) -> None:
+    """Write the three files of a set that fits into memory.
+
+    Args:
+        folder: destination.
+        documents: the corpus, in order.
+        queries: ``{"_id", "text", "metadata"?}`` each.
+        judgements: query id, document id and grade.
+        split: names the file of judgements.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    entries = ({"_id": d.id, "title": d.title, "text": d.text} for d in documents)
+    for name, objects in ((CORPUS, entries), (QUERIES, queries)):
+        atomic.write_text(folder / name, "".join(f"{canonical_json(o)}\n" for o in objects))
+    table = io.StringIO()
+    csv.writer(table, "excel-tab").writerows([COLUMNS, *judgements])
+    atomic.write_text(folder / JUDGEMENTS / f"{split}.tsv", table.getvalue())
+
+
+def _settings(place: Path, declared: Mapping[str, Any]) -> Settings:
+    types: lines.Types = {
+        "metrics": list,
+        "scorer": str,
+        "split": str,
+        "max_tokens": int,
+    }
+    lines.check_types(str(place), declared, {}, types)
+    identical = declared.get("ignore_identical_ids", False)
+    if not isinstance(identical, bool):
+        raise TaskSetError(
+            f"{place}: ignore_identical_ids: {identical!r} is neither true nor false"
+        )
+    metrics = declared.get("metrics", list(METRICS))
+    if not metrics or not all(isinstance(m, str) and m for m in metrics):
+        raise TaskSetError(
+            f'{place}: metrics: {metrics!r} is not a list of names such as ["{METRICS[0]}"]'
+        )
+    if len(set(metrics)) < len(metrics):
+        raise TaskSetError(f"{place}: metrics: {metrics!r} names one twice")
+    settings = Settings(
+        metrics=tuple(metrics),
+        scorer=declared.get("scorer", metrics[0]),
+        split=declared.get("split", "test"),
+        max_tokens=declared.get("max_tokens", 0),
+        ignore_identical_ids=identical,
+    )
+    if settings.generates and settings.max_tokens < 1:
+        raise TaskSetError(
+            f"{place}: max_tokens: {settings.max_tokens}; the scorer {settings.scorer!r} is none "
+            "of the metrics and compares a reply: say how long it may be, at least 1"
+        )
+    if not settings.generates and settings.max_tokens:
+        raise TaskSetError(
+            f"{place}: max_tokens: the scorer {settings.scorer!r} generates nothing; leave it out"
+        )
+    return settings
+
+
+def _file(source: Path, name: str) -> Path:
+    path = source / name
+    if not path.is_file():
+        raise TaskSetError(
+            f"{path}: missing; BEIR's layout has {CORPUS}, {QUERIES} and {JUDGEMENTS}/<split>.tsv"
+        )
+    return path
+
+
+def _judgements_path(source: Path, split: str) -> Path:
+    path = source / JUDGEMENTS / f"{split}.tsv"
+    if not path.is_file():
+        there = [p.stem for p in (source / JUDGEMENTS).glob("*.tsv")]
+        hint = near_misses(split, there) if there else "there is no split at all"
+        raise TaskSetError(f"{path}: missing; split: {hint}")
+    return path
+
+
+def _judgements(path: Path) -> _Judgements:
+    found: _Judgements = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file, "excel-tab", strict=True)
+            for row in rows:
+                columns = row if len(row) > 1 else " ".join(row).split()
+                if not columns or (rows.line_num == 1 and columns[-1].lower() == COLUMNS[-1]):
+                    continue
+                query, document, grade = _judgement(f"{path}:{rows.line_num}", columns)
+                judged = found.setdefault(query, {})
+                before, number = judged.setdefault(document, (grade, rows.line_num))
+                if before != grade:
+                    raise TaskSetError(
+                        f"{path}:{rows.line_num}: query {query!r} and document {document!r} have "
+                        f"the grade {grade} here and {before} on line {number}; remove one"
+                    )
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskSetError(f"{path}: cannot be read: {error}") from error
+    except csv.Error as error:
+        raise TaskSetError(f"{path}:{rows.line_num}: malformed: {error}") from error
+    if not found:
+        raise TaskSetError(f"{path}: holds no judgement")
+    return found
+
+
+def _judgement(where: str, columns: Sequence[str]) -> tuple[str, str, int]:
+    if len(columns) == 4:  # TREC's second column, the iteration, is not used
+        columns = (columns[0], *columns[2:])
+    if len(columns) != 3:
+        raise TaskSetError(
+            f"{where}: holds {len(columns)} columns, expected {', '.join(COLUMNS)}, or TREC's four"
+        )
+    query, document, grade = columns
+    if not _GRADE.fullmatch(grade):
+        raise TaskSetError(
+            f"{where}: score: {grade!r} is not a whole number of at most 9 digits; TREC's grades "
+            "are: 0 for not relevant, 1 and more for relevant"
+        )
+    return query, document, max(int(grade), 0)
+
+
+def _queries(
+    path: Path, judgements_path: Path, judgements: _Judgements
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Place and line of the judged queries."""
+    places: dict[str, str] = {}
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for where, _, data in lines.objects(path):
+        lines.check_types(where, data, _REQUIRED, _OPTIONAL)
+        lines.check_filled(where, data, *_REQUIRED)
+        lines.check_sayable(where, data)
+        query = data["_id"]
+        if query in places:
+            line = places[query].rpartition(":")[2]
+            raise TaskSetError(
+                f"{where}: _id: {query!r} stands on line {line} too; ids must be unique"
+            )
+        places[query] = where
+        if query in judgements:
+            _check_metadata(where, data.get("metadata", {}))
+            found[query] = where, data
+    for query, judged in judgements.items():
+        if query not in found:
+            number = min(number for _, number in judged.values())
+            raise TaskSetError(
+                f"{judgements_path}:{number}: query {query!r} is not in {path}"
+                f"{_close(query, places)}; remove the line, or add the query"
+            )
+    return found
+
+
+def _check_metadata(where: str, metadata: Mapping[str, Any]) -> None:
+    at = f"{where}: metadata"
+    lines.check_types(at, metadata, {}, _METADATA)
+    if "capability" in metadata:
+        lines.check_filled(at, metadata, "capability")
+    lines.check_difficulty(at, metadata.get("difficulty", DIFFICULTY))
+    if not all(isinstance(document, str) for document in metadata.get("exclude", ())):
+        raise TaskSetError(f"{at}.exclude: {metadata['exclude']!r} is not a list of document ids")
+
+
+def _sample(
+    where: str, data: Mapping[str, Any], relevant: Mapping[str, int], settings: Settings
+) -> Sample:
+    metadata = dict(data.get("metadata", {}))
+    target: dict[str, Any] = {"relevant": dict(relevant)}
+    if settings.generates:
+        target["answers"] = _answers(where, metadata, settings.scorer)
+    if settings.ignore_identical_ids:
+        metadata["exclude"] = [*metadata.get("exclude", ()), data["_id"]]
+    return Sample(
+        id=data["_id"],
+        input=data["text"],
+        target=target,
+        scorer=settings.scorer,
+        capability=metadata.pop("capability", CAPABILITY),
+        difficulty=metadata.pop("difficulty", DIFFICULTY),
+        cluster=metadata.pop("cluster", None),
+        max_tokens=settings.max_tokens,
+        metadata=MappingProxyType(metadata),
+    )
+
+
+def _answers(where: str, metadata: dict[str, Any], scorer: str) -> list[str]:
+    answers = metadata.pop("answers", None)
+    if not isinstance(answers, list) or not all(isinstance(a, str) and a for a in answers):
+        raise TaskSetError(
+            f"{where}: metadata.answers: {answers!r}; the scorer {scorer!r} needs a list of texts"
+        )
+    return answers
+
+
+def _check_metrics(
+    place: Path, settings: Settings, sample: Sample, check: Callable[[Sample], str | None]
+) -> None:
+    """Ask each metric's scorer about a sample, as only samples' own scorers are asked else."""
+    target = {"relevant": sample.target["relevant"]}
+    for name in settings.metrics:
+        ranked = dataclasses.replace(sample, scorer=name, target=target, max_tokens=0)
+        if problem := check(ranked):
+            raise TaskSetError(f"{place}: metrics: {problem}")
+
+
+def _left_out(queries: Sequence[str]) -> str:
+    if not queries:
+        return ""
+    shown = ", ".join(queries[:SHOWN])
+    more = f" and {len(queries) - SHOWN} more" if len(queries) > SHOWN else ""
+    what = "query" if len(queries) == 1 else "queries"
+    verb = "is" if len(queries) == 1 else "are"
+    return f"{len(queries)} {what} without a relevant document {verb} left out: {shown}{more}."
+
+
+def _ids(documents: corpus.FileCorpus) -> Iterable[str]:
+    for block in documents.blocks(1000):
+        for document in block:
+            yield document.id
+
+
+def _close(id: str, known: Iterable[str]) -> str:
+    """A clause that names the nearest id; unlike :func:`near_misses` without all that there are."""
+    close = difflib.get_close_matches(id, itertools.islice(known, SEARCHED), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,231 @@
+"""A corpus that stays on the disk: ``corpus.jsonl``, one document a line, as BEIR has it.
+
+One pass over the file checks every line, hashes the documents and leaves an index in the cache: of
+each document the byte that its line starts at, and an 8-byte key of its id. From then on the index
+is mapped into memory and documents are read where they stand, so that what is held grows by nothing
+but pages that the system can take back; the first pass holds 32 bytes a document.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pytest_modellab.errors import TaskSetError
+from pytest_modellab.records import Document, digest
+from pytest_modellab.tasksets import kept, lines
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+VERSION = 1
+"""Raised when the index or the hash changes what it holds."""
+
+_REQUIRED: lines.Types = {"_id": str, "text": str}
+_OPTIONAL: lines.Types = {"title": str, "metadata": dict}
+_INDEX, _META = "index.npy", "index.json"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FileCorpus:
+    """A :class:`pytest_modellab.records.Corpus` in a file; made by :func:`read`.
+
+    Attributes:
+        path: the file.
+        hash: sha256 over ids, titles and texts in order, 16 hex digits; neither the file's place
+            nor its formatting nor its other keys change it.
+        stamp: size in bytes and time of the last change in ns, when the file was read.
+        index: int64 of shape (3, documents), mapped: the byte that each document starts at, the
+            keys of all ids ascending, and the row of each of these keys.
+    """
+
+    path: Path
+    hash: str
+    stamp: tuple[int, int]
+    index: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.index.shape[1])
+
+    def __getitem__(self, row: int) -> Document:
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of a corpus with {len(self)} documents")
+        with self._open() as file:
+            return self._document(file, row)
+
+    def blocks(self, size: int, start: int = 0) -> Iterator[Sequence[Document]]:
+        if size < 1:
+            raise ValueError(f"a block of {size} documents; at least one")
+        if start >= len(self):
+            return
+        with self._open() as file:
+            file.seek(int(self.index[0, start]))
+            block: list[Document] = []
+            for raw in file:
+                if raw.strip():
+                    block.append(_document(json.loads(raw)))
+                if len(block) == size:
+                    yield block
+                    block = []
+            if block:
+                yield block
+
+    def rows(self, ids: Iterable[str]) -> dict[str, int]:
+        """Return the row of every id that is in the corpus.
+
+        Raises:
+            TaskSetError: the file has changed since it was read.
+        """
+        found: dict[str, int] = {}
+        keys = self.index[1]
+        with self._open() as file:
+            for id in ids:
+                key = _key(id)
+                for place in range(*(int(keys.searchsorted(key, s)) for s in ("left", "right"))):
+                    row = int(self.index[2, place])
+                    if self._document(file, row).id == id:
+                        found[id] = row
+        return found
+
+    def _open(self) -> BinaryIO:
+        if _stamp(self.path) != self.stamp:
+            raise TaskSetError(f"{self.path}: changed since it was read; start the session again")
+        return self.path.open("rb")
+
+    def _document(self, file: BinaryIO, row: int) -> Document:
+        file.seek(int(self.index[0, row]))
+        return _document(json.loads(file.readline()))
+
+
+def read(path: Path, cache: Path) -> FileCorpus:
+    """Open a corpus, indexing it where it is new or has changed.
+
+    Args:
+        path: ``corpus.jsonl``; each line an object with ``_id``, ``text`` and perhaps ``title`` and
+            ``metadata``.
+        cache: root of the store; the index is kept in ``corpora/`` by the file's place, size and
+            time of change.
+
+    Returns:
+        The corpus in file order.
+
+    Raises:
+        TaskSetError: the file cannot be read, holds no document, an empty one, two of one id, or a
+            malformed line; the message names the line.
+    """
+    stamp = _stamp(path)
+    name = digest([VERSION, str(path.resolve()), *stamp])[:16]
+    found = kept.folder(cache / "corpora" / name, lambda folder: _write(path, folder), _load)
+    return FileCorpus(path, found[0], stamp, found[1])
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise TaskSetError(f"{path}: cannot be read: {error}") from error
+    return status.st_size, status.st_mtime_ns
+
+
+def _document(data: dict[str, Any]) -> Document:
+    return Document(data["_id"], data["text"], data.get("title", ""))
+
+
+def _key(id: str) -> int:
+    raw = hashlib.blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(raw, "big", signed=True)
+
+
+def _write(path: Path, folder: Path) -> None:
+    """Index the file's documents into ``folder``."""
+    import numpy as np
+
+    starts, keys, content = array("q"), array("q"), hashlib.sha256()
+    for where, start, data in lines.objects(path):
+        lines.check_types(where, data, _REQUIRED, _OPTIONAL)
+        document = _document(data)
+        if not document.id.strip():
+            raise TaskSetError(f"{where}: _id: empty")
+        if not document.content:
+            raise TaskSetError(
+                f"{where}: document {document.id!r} has neither title nor text; remove the line, "
+                "and the judgements of it"
+            )
+        try:
+            for part in (document.id, document.title, document.text):
+                raw = part.encode()
+                content.update(b"%d:" % len(raw))  # the length parts what follows from what is next
+                content.update(raw)
+        except UnicodeEncodeError:
+            lines.check_sayable(where, data)
+            raise
+        starts.append(start)
+        keys.append(_key(document.id))
+    if not starts:
+        raise TaskSetError(f"{path}: holds no document")
+
+    index = np.lib.format.open_memmap(
+        folder / _INDEX, mode="w+", dtype=np.int64, shape=(3, len(starts))
+    )
+    index[0] = np.frombuffer(starts, dtype=np.int64)
+    found = np.frombuffer(keys, dtype=np.int64)
+    index[2] = found.argsort(kind="stable")
+    np.take(found, index[2], out=index[1])
+    _check_unique(path, index)
+    index.flush()
+    hashes = {"hash": content.hexdigest()[:16], "index": _file_hash(folder / _INDEX)}
+    seal = {**hashes, "seal": digest(hashes)}
+    (folder / _META).write_text(json.dumps(seal), encoding="utf-8")
+
+
+def _check_unique(path: Path, index: NDArray[np.int64]) -> None:
+    """Refuse two documents of one id; equal keys are read again, as two ids may share one."""
+    same = (index[1, 1:] == index[1, :-1]).nonzero()[0]
+    with path.open("rb") as file:
+        for place in same:
+            row = int(index[2, place + 1])
+            file.seek(int(index[0, row]))
+            id = json.loads(file.readline())["_id"]
+            first = place
+            while first >= 0 and index[1, first] == index[1, place]:
+                other = int(index[2, first])
+                file.seek(int(index[0, other]))
+                if json.loads(file.readline())["_id"] == id:
+                    raise TaskSetError(
+                        f"{path}:{_number(path, int(index[0, row]))}: _id: {id!r} stands on line "
+                        f"{_number(path, int(index[0, other]))} too; ids must be unique"
+                    )
+                first -= 1
+
+
+def _number(path: Path, start: int) -> int:
+    """Number of the line that starts at a byte."""
+    with path.open("rb") as file:
+        ends = itertools.accumulate(len(line) for line in file)
+        return 1 + sum(1 for _ in itertools.takewhile(lambda end: end <= start, ends))
+
+
+def _load(folder: Path) -> tuple[str, NDArray[np.int64]] | None:
+    """Hash and index of a corpus, or None where they are missing or damaged."""
+    import numpy as np
+
+    try:
+        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+        hashes = {key: meta[key] for key in ("hash", "index")}
+        if meta["seal"] != digest(hashes) or hashes["index"] != _file_hash(folder / _INDEX):
+            return None
+        return hashes["hash"], np.load(folder / _INDEX, mmap_mode="r")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
