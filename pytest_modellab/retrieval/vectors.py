@@ -1,0 +1,318 @@
+"""Vectors of a corpus, encoded once and kept in a file that every index is made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+import json
+import math
+import os
+import shutil
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_modellab import atomic
+from pytest_modellab.errors import ModelError
+from pytest_modellab.records import Corpus, Document, Encoder, canonical_json, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+LAYOUT = 1
+"""Raised when what is kept changes: stored vectors of another layout are made anew."""
+
+BLOCK = 2048
+"""Documents that are encoded and kept at a time; a kill loses at most so many."""
+
+PIECE = 1 << 22
+"""Bytes read at a time for a checksum."""
+
+Known = Mapping[str, Any]
+"""What was gathered of the rows so far; in JSON beside them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Vectors:
+    """A corpus' vectors as the encoder gave them.
+
+    Attributes:
+        data: float32 of shape (documents, dimension), read-only, in the file and not in memory.
+        key: 16 hex digits, of encoder and corpus.
+        documents: rows.
+        dimension: numbers in a vector.
+        norms: the shortest and the longest vector's length.
+        seconds: wall time that encoding took, when it was done.
+        tokens: of all documents, as they were encoded.
+    """
+
+    data: NDArray[np.float32]
+    key: str
+    documents: int
+    dimension: int
+    norms: tuple[float, float]
+    seconds: float
+    tokens: int
+
+
+def obtain(
+    encoder: Encoder,
+    corpus: Corpus,
+    cache: Path,
+    progress: Callable[[int, int], None],
+    *,
+    block: int = BLOCK,
+) -> Vectors:
+    """Return a corpus' vectors, encoding what is not kept yet.
+
+    Args:
+        encoder: the embedding model.
+        corpus: read block by block; memory does not grow with it.
+        cache: the store's root.
+        progress: called with documents encoded and documents in all, after each block.
+        block: documents in a block; an encoding that was cut off is taken up with the same only.
+
+    Raises:
+        ModelError: the corpus is empty or changes meanwhile, a vector is not finite or of another
+            length than the encoder says, or there is no disk space.
+        OutOfMemory: as :meth:`Encoder.encode`.
+    """
+    documents, dimension = len(corpus), encoder.dimension
+    if not documents:
+        raise ModelError("the corpus holds no documents: there is nothing to search")
+    key = digest([LAYOUT, encoder.key, corpus.hash])[:16]
+
+    def encode(start: int, known: Known) -> Iterator[tuple[NDArray[np.float32], Known]]:
+        done = start
+        for chosen in corpus.blocks(block, start):
+            texts = [document.content for document in chosen]
+            begun = time.perf_counter()
+            found = encoder.encode(texts, "passage")
+            seconds = time.perf_counter() - begun
+            lengths = _lengths(found, chosen, dimension)
+            known = {
+                "seconds": known.get("seconds", 0.0) + seconds,
+                "tokens": known.get("tokens", 0) + sum(encoder.count_tokens(texts, "passage")),
+                "shortest": min(known.get("shortest", math.inf), float(lengths.min())),
+                "longest": max(known.get("longest", 0.0), float(lengths.max())),
+                "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
+                "threads": _threads(),
+            }
+            yield found, known
+            done += len(chosen)
+            progress(done, documents)
+
+    data, known = keep(
+        cache / "vectors" / key, (documents, dimension), "float32", encode, block=block
+    )
+    return Vectors(
+        data=data,
+        key=key,
+        documents=documents,
+        dimension=dimension,
+        norms=(known["shortest"], known["longest"]),
+        seconds=known["seconds"],
+        tokens=known["tokens"],
+    )
+
+
+def _lengths(
+    found: NDArray[np.float32], chosen: Sequence[Document], dimension: int
+) -> NDArray[np.float64]:
+    """Check a block, and return its vectors' lengths."""
+    import numpy as np
+
+    if found.shape != (len(chosen), dimension):
+        raise ModelError(
+            f"the encoder gave an array of shape {found.shape} for {len(chosen)} documents and "
+            f"says that a vector has {dimension} numbers; correct its 'dimension' or its answer"
+        )
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", found, found, dtype=np.float64)
+    lengths = np.sqrt(squares)
+    broken = np.flatnonzero(~np.isfinite(lengths))
+    if len(broken):
+        raise ModelError(
+            f"the vector of document {chosen[int(broken[0])].id!r} holds NaN or infinity "
+            f"({len(broken)} of {len(chosen)} documents of this block do): a model in float16 may "
+            "overflow, load it in float32 or bfloat16"
+        )
+    return lengths
+
+
+def _threads() -> int:
+    torch = sys.modules.get("torch")  # not every encoder needs it
+    return int(torch.get_num_threads()) if torch is not None else os.cpu_count() or 1
+
+
+# --- an array that is made block by block ---------------------------------------------------------
+
+
+def keep(
+    folder: Path,
+    shape: tuple[int, int],
+    dtype: str,
+    make: Callable[[int, Known], Iterator[tuple[NDArray[Any], Known]]],
+    *,
+    block: int,
+) -> tuple[NDArray[Any], Known]:
+    """Return an array of the store, making it once.
+
+    It is written as a plain file, not through memory: a full disk is then an error and not a
+    signal that kills the process. A file that is damaged (its checksum says so) is made anew, one
+    that was cut off is taken up after the last block that had reached the disk.
+
+    Args:
+        folder: the array's own, named by all that it depends on.
+        shape: of the whole array.
+        dtype: numpy's name of it.
+        make: called with the first row that is missing and what is known of those before; yields
+            the rows from there on, and what is then known.
+        block: rows that ``make`` yields at a time.
+
+    Returns:
+        The array, mapped read-only, and what was known at its end.
+
+    Raises:
+        ModelError: no disk space, ``make`` gave another number of rows, or what it raises.
+    """
+    from filelock import FileLock
+
+    found = _read(folder, shape, dtype)
+    if found is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            found = _read(folder, shape, dtype)  # another process may have made it meanwhile
+            if found is None:
+                known = _write(folder, shape, dtype, make, block)
+                found = _open(folder), known
+    return found
+
+
+def _open(folder: Path) -> NDArray[Any]:
+    import numpy as np
+
+    data: NDArray[Any] = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    return data
+
+
+def _read(folder: Path, shape: tuple[int, int], dtype: str) -> tuple[NDArray[Any], Known] | None:
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        data, known = _open(folder), dict(meta["known"])
+        whole = data.shape == shape and data.dtype == dtype
+        if whole and _sealed(checksum(folder / "vectors.npy"), known) == meta["crc32"]:
+            return data, known
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
+        pass  # not there, or damaged
+    return None
+
+
+def _write(
+    folder: Path,
+    shape: tuple[int, int],
+    dtype: str,
+    make: Callable[[int, Known], Iterator[tuple[NDArray[Any], Known]]],
+    block: int,
+) -> Known:
+    import numpy as np
+
+    path, unfinished, meta = (folder / n for n in ("vectors.npy", "progress.json", "meta.json"))
+    head = _head(shape, dtype)
+    width = shape[1] * np.dtype(dtype).itemsize
+    plan = {"block": block, "shape": list(shape), "dtype": dtype}
+    meta.unlink(missing_ok=True)
+    done, crc, known = _taken_up(path, unfinished, plan, len(head), width)
+    try:
+        if not done:
+            path.unlink(missing_ok=True)  # others may still have the damaged one mapped
+            crc, known = zlib.crc32(head), {}
+            path.write_bytes(head)
+        kept = len(head) + done * width
+        if shutil.disk_usage(folder).free < (shape[0] - done) * width:
+            raise no_space(folder, shape[0] * width)
+        with path.open("r+b") as file:
+            file.truncate(kept)
+            file.seek(kept)
+            for rows, gathered in make(done, known):
+                known = gathered
+                content = np.ascontiguousarray(rows, dtype).data
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                crc = zlib.crc32(content, crc)
+                done += len(rows)
+                state = {"plan": plan, "done": done, "crc32": _sealed(crc, known), "known": known}
+                atomic.write_text(unfinished, canonical_json(state) + "\n")
+        if done != shape[0]:
+            raise ModelError(
+                f"the corpus holds {shape[0]} documents, but {done} could be read: it has changed "
+                "meanwhile; start again"
+            )
+        atomic.write_text(
+            meta, canonical_json({"crc32": _sealed(crc, known), "known": known}) + "\n"
+        )
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise no_space(folder, shape[0] * width) from error
+        raise
+    unfinished.unlink()
+    return known
+
+
+def _head(shape: tuple[int, int], dtype: str) -> bytes:
+    """What numpy's file format puts before the numbers."""
+    import numpy as np
+
+    file = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": descr, "fortran_order": False, "shape": shape}
+    )
+    return file.getvalue()
+
+
+def _taken_up(
+    path: Path, unfinished: Path, plan: Mapping[str, Any], head: int, width: int
+) -> tuple[int, int, Known]:
+    """Return rows that are there, their checksum and what is known of them; 0 to begin anew."""
+    try:
+        state = json.loads(unfinished.read_text(encoding="utf-8"))
+        done, known = int(state["done"]), dict(state["known"])
+        crc = checksum(path, head + done * width)
+        if state["plan"] == plan and _sealed(crc, known) == state["crc32"]:
+            return done, crc, known
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return 0, 0, {}
+
+
+def checksum(path: Path, size: int | None = None) -> int:
+    """Return the CRC-32 of a file's first ``size`` bytes, of all where None.
+
+    It tells damage, not malice, at the speed of the disk.
+    """
+    crc, left = 0, path.stat().st_size if size is None else size
+    with path.open("rb") as file:
+        while left and (piece := file.read(min(PIECE, left))):
+            crc, left = zlib.crc32(piece, crc), left - len(piece)
+    return crc
+
+
+def _sealed(crc: int, known: Known) -> int:
+    """Return the checksum of numbers and what is known of them together."""
+    return zlib.crc32(canonical_json(known).encode(), crc)
+
+
+def no_space(folder: Path, needed: int) -> ModelError:
+    """Return the error of a disk that cannot hold ``needed`` bytes."""
+    return ModelError(
+        f"not enough disk space in {folder} for {needed / 1e9:.1f} GB of vectors. Free some, or "
+        "choose another folder: MODELLAB_CACHE=/some/folder"
+    )
