@@ -22,6 +22,7 @@ from pytest_modellab.records import Engine, RunRecord, RunSummary, Sample, TaskS
 if TYPE_CHECKING:
     from pytest_modellab.comparator import Budget
     from pytest_modellab.comparison import Comparison
+    from pytest_modellab.sequential import Staged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Gate:
         capability: str | None = None,
         against: str | None = None,
         margin: float | None = None,
+        metric: str | None = None,
     ) -> Comparison:
         """Assert that the candidate is not worse than its reference by more than the margin.
 
@@ -94,6 +96,8 @@ class Gate:
                 variant that it adapts, or any variant's name.
             margin: allowed drop in [0, 1); None takes ``--modellab-margin``, else the task set's
                 ``margin`` (``capability_margin`` where a capability is judged).
+            metric: judge this figure of the samples instead of their scores: one that the task set
+                lists, for example ``"recall@10"``, or ``"index_recall@10"``.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -125,13 +129,14 @@ class Gate:
         comparison = comparator.no_regression(
             test=self._test,
             spec=candidate.spec,
-            candidate=lab.candidate(name, task_set.name),
+            candidate=self._run(name, metric),
             reference=reference,
             against=words,
             task_set=task_set,
             capability=capability,
             margin=self._margin(capability, margin),
             budget=self._budget,
+            metric=metric,
         )
         return self._conclude(comparison, RegressionDetected, excused=own and lab.settings.update)
 
@@ -247,6 +252,7 @@ class Gate:
         *,
         floor: float | None = None,
         by: str = "bucket",
+        metric: str | None = None,
     ) -> Comparison:
         """Assert that no bucket lies under the floor.
 
@@ -255,6 +261,8 @@ class Gate:
             floor: least mean score in (0, 1); None takes the task set's ``floor``.
             by: what makes a bucket: ``"bucket"`` (capability × difficulty), ``"capability"``,
                 ``"difficulty"``, or a key of the samples' metadata.
+            metric: judge this figure of the samples instead of their scores, as
+                :meth:`no_regression`.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -280,11 +288,12 @@ class Gate:
         comparison = comparator.worst_bucket(
             test=self._test,
             spec=candidate.spec,
-            candidate=lab.candidate(candidate.name, task_set.name),
+            candidate=self._run(candidate.name, metric),
             task_set=task_set,
             floor=floor,
             slice_=slice_by(task_set, by),
             budget=self._budget,
+            metric=metric,
         )
         return self._conclude(comparison, FloorViolated)
 
@@ -334,6 +343,12 @@ class Gate:
             budget=self._budget,
         )
         return self._conclude(comparison, SlowdownDetected)
+
+    def _run(self, name: str, metric: str | None) -> RunRecord | Staged:
+        """What a variant is judged by; a further figure only a whole run has."""
+        if metric is None:
+            return self._lab.candidate(name, self._task_set.name)
+        return self._lab.record(name, self._task_set.name)
 
     def _begin(self, candidate: Candidate) -> None:
         if self._spent:

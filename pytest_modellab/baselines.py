@@ -119,7 +119,7 @@ def flips(run: RunRecord, repeat: Repeat) -> Churn:
 
 def _with_scores(run: RunRecord, scores: tuple[float | None, ...]) -> RunRecord:
     samples = tuple(
-        dataclasses.replace(sample, score=score, output=NOT_KEPT)
+        dataclasses.replace(sample, score=score, output=NOT_KEPT, metrics={})
         for sample, score in zip(run.samples, scores, strict=True)
     )
     return dataclasses.replace(run, samples=samples)
@@ -286,8 +286,8 @@ def _to_data(baseline: Baseline) -> dict[str, Any]:
     data["samples"] = []
     for i, sample in enumerate(run.samples):
         line = {k: v for k, v in dataclasses.asdict(sample).items() if k != "seconds"}
-        for optional in ("stability", "confidence"):
-            if line[optional] is None:
+        for optional in ("stability", "confidence", "metrics"):
+            if not line[optional] and line[optional] != 0.0:
                 del line[optional]
         for name, other in (("repeat", repeat), ("anchor", anchor)):
             if other is not None:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 from pytest_modellab import gate
 from pytest_modellab.comparison import Assertion, Comparison, Flip, Looked
 from pytest_modellab.errors import ComparisonRefused, near_misses
-from pytest_modellab.records import RunRecord, Sample, SampleResult, TaskSet, VariantSpec
+from pytest_modellab.records import (
+    EXACT,
+    INDEX_CUTOFF,
+    INDEX_RECALL,
+    RunRecord,
+    Sample,
+    SampleResult,
+    TaskSet,
+    VariantSpec,
+)
 from pytest_modellab.sequential import SEED, Staged
 
 if TYPE_CHECKING:
@@ -45,6 +54,7 @@ def no_regression(
     capability: str | None,
     margin: float,
     budget: Budget,
+    metric: str | None = None,
 ) -> Comparison:
     """Judge whether the candidate dropped by more than the margin.
 
@@ -60,6 +70,7 @@ def no_regression(
             the pooled drop.
         margin: the drop allowed, in [0, 1).
         budget: the risk that may be spent.
+        metric: judge this figure of the samples instead of their scores; not in stages.
 
     Returns:
         The comparison.
@@ -67,6 +78,9 @@ def no_regression(
     Raises:
         ComparisonRefused: the runs are not comparable, or too many scores are missing.
     """
+    if metric is not None:
+        assert isinstance(candidate, RunRecord)  # only whole runs have further figures
+        candidate, reference = under(candidate, metric), under(reference, metric)
     answers = _Answers(candidate, task_set)
     notes = check_comparable(spec, answers.whole(), reference, against)
     samples = task_set.samples
@@ -136,8 +150,9 @@ def no_regression(
         family=family,
         share=budget.share,
         flips=_flips(samples, answers.record, reference, capability),
-        notes=notes,
+        notes=(*notes, *_index_notes(samples, answers.record, capability)),
         looked=answers.looked,
+        metric=metric,
     )
 
 
@@ -186,7 +201,7 @@ def no_forgetting(
             before if answers.stages is not None else answers(1),  # the scope is the base's alone
             [s.capability for s in samples],
             second_scores=_scores(second.samples),
-            chance=[1.0 / len(s.choices) if s.choices else 0.0 for s in samples],
+            chance=[_chance(s) for s in samples],
             targeted=[name for name in task_set.capabilities if name in targeted],
             margin=margin,
             clusters=_clusters(samples),
@@ -313,6 +328,7 @@ def worst_bucket(
     floor: float,
     slice_: Callable[[Sample], str],
     budget: Budget,
+    metric: str | None = None,
 ) -> Comparison:
     """Judge whether any bucket lies under the floor.
 
@@ -324,6 +340,7 @@ def worst_bucket(
         floor: least mean score of a bucket, in (0, 1).
         slice_: names a sample's bucket.
         budget: the risk that may be spent.
+        metric: judge this figure of the samples instead of their scores; not in stages.
 
     Returns:
         The comparison; its figures hold every bucket, the worst first.
@@ -331,6 +348,9 @@ def worst_bucket(
     Raises:
         ComparisonRefused: a setting or score is out of range, or too many scores are missing.
     """
+    if metric is not None:
+        assert isinstance(candidate, RunRecord)  # only whole runs have further figures
+        candidate = under(candidate, metric)
     answers = _Answers(candidate, task_set)
     samples = task_set.samples
     labels, clusters = [slice_(s) for s in samples], _clusters(samples)
@@ -374,6 +394,61 @@ def worst_bucket(
         family=len(set(labels)),
         share=budget.share,
         looked=answers.looked,
+        metric=metric,
+    )
+
+
+def under(record: RunRecord, metric: str) -> RunRecord:
+    """Return a run whose scores are another figure of its samples.
+
+    Args:
+        record: a run with further figures, see :class:`SampleResult`.
+        metric: the figure's name.
+
+    Raises:
+        ComparisonRefused: the run lacks it, or it lies outside [0, 1].
+    """
+    known = sorted({name for result in record.samples for name in result.metrics})
+    where = f"the run of {record.variant['name']!r} on {record.task_set['name']!r}"
+    if metric not in known:
+        raise ComparisonRefused(
+            f"metric {metric!r}: {where} has none; {near_misses(metric, known)}. Name it in the "
+            "task set's metrics; of an accepted run: and accept it again"
+        )
+    values = {result.id: result.metrics.get(metric) for result in record.samples}
+    for id_, value in values.items():
+        if value is not None and not 0 <= value <= 1:
+            raise ComparisonRefused(
+                f"metric {metric!r}: {where} has {value} for {id_!r}, outside [0, 1]; judge the "
+                "score, which is the same figure mapped to that range"
+            )
+    return dataclasses.replace(
+        record,
+        samples=tuple(dataclasses.replace(r, score=values[r.id]) for r in record.samples),
+    )
+
+
+def _index_notes(
+    samples: Sequence[Sample], record: RunRecord, capability: str | None
+) -> tuple[str, ...]:
+    """Tell what an approximate index costs, so that it is not mistaken for the model's doing."""
+    chosen = {s.id for s in samples if capability in (None, s.capability)}
+    results = [r for r in record.samples if r.id in chosen and INDEX_RECALL in r.metrics]
+    if not results:
+        return ()
+    name = next(key for key in sorted(results[0].metrics) if key.startswith(EXACT))
+    recall, exact, own = (
+        math.fsum(values) / len(results)
+        for values in (
+            [r.metrics[INDEX_RECALL] for r in results],
+            [r.metrics[name] for r in results],
+            [r.metrics[name.removeprefix(EXACT)] for r in results],
+        )
+    )
+    return (
+        f"the approximate index finds {recall:.3f} of the exact best {INDEX_CUTOFF} and changes "
+        f"{name.removeprefix(EXACT)} by {own - exact:+.3f}; exact search over the same vectors "
+        f"scores {exact:.3f}: what is missing beyond that is the model's",
     )
 
 
@@ -524,6 +599,11 @@ def differences(
         if here.get(key) != there.get(key)
     ]
     return tuple(differs), tuple(notes)
+
+
+def _chance(sample: Sample) -> float:
+    """The score of guessing; a pair's other text is no choice."""
+    return 1.0 / len(sample.choices) if isinstance(sample.target, int) else 0.0
 
 
 def _scores(results: Sequence[SampleResult]) -> list[float]:

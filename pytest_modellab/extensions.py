@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from pytest_modellab import recipes, scorers, variants
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes.recipe import Recipe
-from pytest_modellab.records import Sample, Scorer
+from pytest_modellab.records import Sample, Scorer, SetScorer
 from pytest_modellab.variants.plan import Kind
 
-T = TypeVar("T", Kind, Scorer, Recipe)
+T = TypeVar("T", Kind, Scorer | SetScorer, Recipe)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +29,18 @@ class Extensions:
     """
 
     kinds: Mapping[str, Kind]
-    scorers: Mapping[str, Scorer]
+    scorers: Mapping[str, Scorer | SetScorer]
     recipes: Mapping[str, Recipe]
 
     def check(self, sample: Sample) -> str | None:
         """Say what is wrong with a sample in its scorer's eyes, or None."""
         return scorers.check(sample, self.scorers)
+
+    def scorer(self, name: str) -> Scorer | SetScorer:
+        """Return the scorer that a checked sample names."""
+        found = scorers.find(name, self.scorers)
+        assert found is not None  # check() has seen every sample
+        return found
 
 
 BUILT_IN = Extensions(variants.KINDS, scorers.SCORERS, recipes.RECIPES)
@@ -60,7 +66,7 @@ def collect(hook: Any) -> Extensions:
     """
     return Extensions(
         kinds=_merged(BUILT_IN.kinds, hook.pytest_modellab_kinds, Kind),
-        scorers=_merged(BUILT_IN.scorers, hook.pytest_modellab_scorers, Scorer),
+        scorers=_merged(BUILT_IN.scorers, hook.pytest_modellab_scorers, Scorer, SetScorer),
         recipes=_merged(BUILT_IN.recipes, hook.pytest_modellab_recipes, Recipe),
     )
 
@@ -98,18 +104,19 @@ def misplaced(asked: tuple[str, ...], now: tuple[str, ...], root: Path) -> str |
     return None
 
 
-def _merged(built_in: Mapping[str, T], hook: Any, type_: Any) -> Mapping[str, T]:
+def _merged(built_in: Mapping[str, T], hook: Any, *types: Any) -> Mapping[str, T]:
     found = dict(built_in)
+    name = types[0].__name__
     where = " or ".join(impl.plugin_name for impl in hook.get_hookimpls())
     for several in reversed(hook()):  # pluggy asks the last registered first
-        expected = f"expected a list of {type_.__name__} objects"
+        expected = f"expected a list of {name} objects"
         if not isinstance(several, Iterable):
             raise ConfigError(f"{where}: {hook.name} returned {several!r}; {expected}")
         for one in several:
-            if isinstance(one, type) or not isinstance(one, type_):  # a class has a scorer's names
+            if isinstance(one, type) or not isinstance(one, types):  # a class has a scorer's names
                 raise ConfigError(f"{where}: {hook.name} returned {one!r} in a list; {expected}")
             if problem := _problem(one):
-                raise ConfigError(f"{where}: {hook.name}: {type_.__name__} {one.name!r}: {problem}")
+                raise ConfigError(f"{where}: {hook.name}: {name} {one.name!r}: {problem}")
             found[one.name] = one
     return MappingProxyType(found)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_modellab.recipes.recipe import Recipe
-    from pytest_modellab.records import Scorer
+    from pytest_modellab.records import Scorer, SetScorer
     from pytest_modellab.variants.plan import Kind
 
 
@@ -43,8 +43,11 @@ def pytest_modellab_kinds() -> Iterable[Kind]:  # type: ignore[empty-body]
     """
 
 
-def pytest_modellab_scorers() -> Iterable[Scorer]:  # type: ignore[empty-body]
+def pytest_modellab_scorers() -> Iterable[Scorer | SetScorer]:  # type: ignore[empty-body]
     """Return scorers, to be named by ``"scorer": "…"`` in a task set.
+
+    One that needs all samples at once, or has more than one figure a sample, is a
+    :class:`~pytest_modellab.records.SetScorer`.
 
     Example:
         class Contains:

@@ -13,17 +13,22 @@ from pytest_modellab.config import LabConfig
 from pytest_modellab.errors import (
     BaselineInvalid,
     BaselineMissing,
+    ConfigError,
     GateUsageError,
     ModelError,
     ModellabError,
+    TaskSetError,
     near_misses,
 )
 from pytest_modellab.extensions import BUILT_IN, Extensions
 from pytest_modellab.records import (
     Engine,
     Fingerprint,
+    Price,
     RunRecord,
     RunSummary,
+    Scorer,
+    SetScorer,
     TaskSet,
     VariantSpec,
 )
@@ -32,11 +37,15 @@ if TYPE_CHECKING:
     from pytest_modellab.baselines import Baseline, Repeat
     from pytest_modellab.models import ModelFiles
     from pytest_modellab.performance import Performance
-    from pytest_modellab.runner import Job
+    from pytest_modellab.runner import Job, Prompting
     from pytest_modellab.sequential import Staged, Stages
-    from pytest_modellab.variants.plan import Plan
+    from pytest_modellab.variants.plan import Grounding, Plan
 
 T = TypeVar("T")
+
+SEARCHED_BY = "ndcg@10"
+"""The scorer under which a variant searches for another one; what it scores is not looked at."""
+
 OnInconclusive = Literal["fail", "warn", "pass"]
 
 
@@ -137,12 +146,15 @@ class Lab:
             TaskSetError: its files are missing or malformed.
         """
         if name not in self._task_sets:
-            from pytest_modellab.tasksets import jsonl
+            from pytest_modellab import scorers, tasksets
 
             if name not in self.config.task_sets:
                 hint = near_misses(name, self.config.task_sets)
                 raise GateUsageError(f"unknown task set {name!r} in {self.config.path}; {hint}")
-            task_set = jsonl.read(self.config.task_sets[name].path, self.extensions.check)
+            place = self.config.task_sets[name].path
+            task_set = tasksets.read(place, self.extensions.check, self.settings.cache)
+            if problem := scorers.check_metrics(task_set.metrics):
+                raise TaskSetError(f"{place}: {problem}")
             # the configuration's name leads to its margins and baselines, whatever the header says
             self._task_sets[name] = dataclasses.replace(task_set, name=name)
         return self._task_sets[name]
@@ -165,7 +177,24 @@ class Lab:
                 self.config.model_of(spec),
                 self.config.path,
             )
+            self._check_retriever(name)
         return self._plans[name]
+
+    def _check_retriever(self, name: str) -> None:
+        """Refuse a search before a variant that is none."""
+        grounding = self._plans[name].grounding
+        if grounding is None:
+            return
+        retriever, known = grounding.retriever, self.config.variants
+        where = f"{self.config.path}: variants.{name}.retriever"
+        if retriever not in known:
+            hint = near_misses(retriever, known)
+            raise ConfigError(f"{where}: unknown variant {retriever!r}; {hint}")
+        if self.plan(retriever).search is None:
+            raise ConfigError(
+                f"{where}: {retriever!r} is of kind {known[retriever].kind!r}, which ranks no "
+                "documents; name one of kind embedding or lexical"
+            )
 
     def files(self, name: str) -> ModelFiles:
         """Find and hash the files of a variant's base model, once.
@@ -176,6 +205,8 @@ class Lab:
         from pytest_modellab import models
 
         spec = self.spec(name)
+        if not self.extensions.kinds[spec.kind].needs_model:
+            return models.NO_FILES
         model = self.config.model_of(spec)
         if spec.recipe is not None and spec.model is not None:
             place = self.config.root / Path(model.source).expanduser()
@@ -219,8 +250,30 @@ class Lab:
         if key not in self._records:
             from pytest_modellab import runner
 
-            self._records[key] = self._attempt(variant, task_set, runner.run, variant)
+            record, cached = self._attempt(variant, task_set, runner.run, variant)
+            self._records[key] = self._priced(record), cached
         return self._records[key]
+
+    def price(self, variant: str, device: str) -> Price | None:
+        """Return what computing costs a variant: its declared price, or the device's, or None."""
+        from pytest_modellab.probes import cost
+
+        prices, declared = self.config.prices, self.spec(variant).price
+        return cost.price_of(device, prices) if declared is None else prices[declared]
+
+    def _priced(self, record: RunRecord) -> RunRecord:
+        """Add the dollars that indexing a million documents costs, where a price is known."""
+        from pytest_modellab.probes import cost
+
+        speed = record.probes.get("documents_per_second")
+        device = str(record.fingerprint.settings.get("device") or "cpu")
+        price = self.price(str(record.variant["name"]), device) if speed else None
+        if not speed or price is None or price.usd_per_hour is None:
+            return record
+        dollars = cost.indexing(price.usd_per_hour, speed)
+        return dataclasses.replace(
+            record, probes={**record.probes, "usd_per_million_documents": dollars}
+        )
 
     def candidate(self, variant: str, task_set: str) -> RunRecord | Staged:
         """Return what a variant is judged by: its run, or in sequential mode the run in stages.
@@ -228,11 +281,21 @@ class Lab:
         Raises:
             ModellabError: as :meth:`record`.
         """
-        if not self.settings.sequential:
+        if not self.settings.sequential or self._scored_together(task_set):
             return self.record(variant, task_set)
         from pytest_modellab.sequential import Staged
 
         return Staged(self.stages(task_set), functools.partial(self.prefix, variant, task_set))
+
+    def _scored_together(self, task_set: str) -> bool:
+        """Whether samples are scored by all others, so that none can be left out."""
+        found = self._scorers(self.task_set(task_set))
+        return any(isinstance(scorer, SetScorer) for scorer in found.values())
+
+    def _scorers(self, task_set: TaskSet) -> dict[str, Scorer | SetScorer]:
+        """The scorers that a task set's samples name."""
+        names = dict.fromkeys(sample.scorer for sample in task_set.samples)
+        return {name: self.extensions.scorer(name) for name in names}
 
     def stages(self, task_set: str) -> Stages:
         """Cut a declared task set into stages, once."""
@@ -327,7 +390,7 @@ class Lab:
 
             found = runner.recall(self._job(variant, task_set), self.settings.cache)
             if found is not None:
-                self._records[key] = found, True
+                self._records[key] = self._priced(found), True
         return self._records[key][0] if key in self._records else None
 
     def _job(self, variant: str, task_set: str) -> Job:
@@ -336,12 +399,58 @@ class Lab:
         return runner.Job(
             spec=self.spec(variant),
             fingerprint=self.fingerprint(variant),
-            prompt=self.plan(variant).prompt,
+            prompt=self._prompting(variant, self.task_set(task_set)),
             load=functools.partial(self.engine, variant),
             task_set=self.task_set(task_set),
-            scorers=self.extensions.scorers,
+            scorers=self._scorers(self.task_set(task_set)),
             paraphrases=self.plan(variant).paraphrases,
         )
+
+    def _prompting(self, variant: str, task_set: TaskSet) -> Prompting:
+        """What turns a variant's samples into chats; with a search, what that finds for them."""
+        from pytest_modellab.variants.prompt import Grounded
+
+        plan = self.plan(variant)
+        if plan.grounding is None:
+            return plan.prompt
+        return Grounded(plan.prompt, functools.partial(self._passages, plan.grounding, task_set))
+
+    def _passages(self, grounding: Grounding, task_set: TaskSet) -> dict[str, tuple[str, ...]]:
+        """Let a variant search for every sample of a task set, beside the one that is loaded."""
+        from pytest_modellab import runner
+        from pytest_modellab.variants import plan
+
+        name = grounding.retriever
+        if task_set.corpus is None:
+            raise GateUsageError(f"{task_set.name!r} has no corpus that {name!r} could search")
+        as_search = dataclasses.replace(
+            task_set,
+            samples=tuple(
+                dataclasses.replace(s, scorer=SEARCHED_BY, max_tokens=0) for s in task_set.samples
+            ),
+        )
+        engines: list[Engine] = []
+
+        def load() -> Engine:
+            cache = self.settings.cache
+            engines.append(plan.load(self.plan(name), self.files(name), cache))
+            return engines[0]
+
+        job = runner.Job(
+            spec=self.spec(name),
+            fingerprint=self.fingerprint(name),
+            prompt=self.plan(name).prompt,
+            load=load,
+            task_set=as_search,
+            scorers=self._scorers(as_search),
+        )
+        try:
+            return runner.best_passages(
+                job, self.settings.cache, grounding.passages, reuse=self.settings.reuse
+            )
+        finally:
+            for engine in engines:
+                engine.close()
 
     def fingerprint(self, variant: str) -> Fingerprint:
         """Identify a variant without loading it.
@@ -351,7 +460,15 @@ class Lab:
         """
         from pytest_modellab.variants import plan
 
-        return plan.fingerprint(self.plan(variant), self.files(variant))
+        grounding = self.plan(variant).grounding
+        found = plan.fingerprint(self.plan(variant), self.files(variant))
+        if grounding is None:
+            return found
+        shown = {
+            "retriever": self.fingerprint(grounding.retriever).key,
+            "passages": grounding.passages,
+        }
+        return dataclasses.replace(found, settings={**found.settings, **shown})
 
     def stored_performance(self, variant: str, task_set: str, reference: str) -> Performance | None:
         """Return what this machine's store has of :meth:`performance`, or None.

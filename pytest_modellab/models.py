@@ -7,7 +7,6 @@ anything.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import functools
@@ -320,9 +319,7 @@ def _pipeline(path: Path) -> list[list[str]]:
     """Name and hash of what a sentence-transformers model has beside its transformer's weights."""
     parts = [path / name for name in _PIPELINE]
     parts += [p for p in path.glob("[0-9]*_*/*") if p.suffix in (".json", ".safetensors")]
-    return [
-        [p.relative_to(path).as_posix(), hash_files([p])] for p in sorted(parts) if p.is_file()
-    ]
+    return [[p.relative_to(path).as_posix(), hash_files([p])] for p in sorted(parts) if p.is_file()]
 
 
 def _no_space(source: ModelSource, place: Path) -> ModelError:

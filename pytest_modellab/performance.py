@@ -22,7 +22,7 @@ from pytest_modellab.records import (
     canonical_json,
     digest,
 )
-from pytest_modellab.runner import Job
+from pytest_modellab.runner import Job, open_corpus
 
 LAYOUT = 1
 
@@ -72,7 +72,7 @@ def obtain(
     """
     found = recall(cache, job, reference, settings) if reuse else None
     if found is None:
-        found = measure(job, reference, settings, progress=progress)
+        found = measure(job, reference, settings, cache, progress=progress)
         if not found.environment["workers"]:  # beside other workers no figure is worth keeping
             _remember(cache, job, reference, settings, found)
     return found
@@ -82,6 +82,7 @@ def measure(
     job: Job,
     reference: Job | None,
     settings: PerformanceConfig,
+    cache: Path,
     *,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Performance:
@@ -91,6 +92,7 @@ def measure(
         job: the variant, and the task set whose prompts are asked.
         reference: what it is compared with; None to measure the variant alone.
         settings: how many prompts, how often, how many at once.
+        cache: the store's root, where the index of a variant that searches is.
         progress: called with rounds done and rounds in all.
 
     Returns:
@@ -102,6 +104,7 @@ def measure(
     device = str(job.fingerprint.settings.get("device", "cpu"))
     memory.begin(device)
     engine = job.load()
+    open_corpus(job, engine, cache)
     chosen = latency.spread([len(s.input) for s in job.task_set.samples], settings.requests)
     asked = _requests(job, engine, job.task_set, chosen, settings)
     together = asked[: settings.concurrency]
@@ -112,6 +115,7 @@ def measure(
         return Performance(timings, None, peaks, _environment(device))
     other = reference.load()
     try:
+        open_corpus(reference, other, cache)
         pair = latency.measure(
             [engine, other],
             [asked, _requests(reference, other, job.task_set, chosen, settings)],

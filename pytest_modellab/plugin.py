@@ -131,6 +131,8 @@ MARKERS = (
     "quantized: tests of quantized variants",
     "distilled: tests of distilled variants",
     "aligned: tests of variants after preference optimization",
+    "embedding: tests of embedding models and other ways to search",
+    "rag: tests of variants that answer from what a search found",
     "slow: tests of variants that are declared slow",
 )
 

@@ -336,6 +336,8 @@ class Output:
         failed: why there is no usable answer (NaN), else empty.
         ranking: of a search the best documents as ``(id, score)``, best first, never two at the
             same place; empty elsewhere.
+        exact: where an approximate index made the ranking, the one that exact search over the same
+            vectors gives; empty elsewhere.
         passages: the texts that a variant with retrieval was shown beside the input.
     """
 
@@ -346,6 +348,7 @@ class Output:
     seconds: float = 0.0
     failed: str = ""
     ranking: tuple[tuple[str, float], ...] = ()
+    exact: tuple[tuple[str, float], ...] = ()
     passages: tuple[str, ...] = ()
 
 
@@ -488,8 +491,14 @@ class RunSummary:
 
     def to_json(self) -> str:
         """Return one line of JSON, keys sorted."""
-        mappings = {name: dict(getattr(self, name)) for name in ("probes", "environment", "metrics")}
-        data = dataclasses.asdict(dataclasses.replace(self, **mappings))
+        data = dataclasses.asdict(
+            dataclasses.replace(
+                self,
+                probes=dict(self.probes),
+                environment=dict(self.environment),
+                metrics=dict(self.metrics),
+            )
+        )
         return canonical_json(data)
 
     @classmethod
@@ -654,8 +663,10 @@ class Encoder(Protocol):
 
     @property
     def key(self) -> str:
-        """16 hex digits that change with all that a vector depends on: weights, tokenizer, prompts,
-        pooling, dtype, device, versions."""
+        """16 hex digits, of all that a document's vector depends on.
+
+        Weights, tokenizer, the passage's prompt, pooling, dtype, device, versions.
+        """
 
     @property
     def dimension(self) -> int:
@@ -706,8 +717,21 @@ class Searching(Protocol):
             OutOfMemory: as :meth:`Encoder.encode`.
         """
 
-    def measurements(self) -> Mapping[str, float]:
-        """What was measured of index and search, as probes of a run record."""
+    def measurements(self, queries: Sequence[str]) -> Mapping[str, float]:
+        """Return what was measured of index and search, as probes of a run record.
 
+        Args:
+            queries: some of which are asked one at a time, to time them.
+        """
+
+
+INDEX_CUTOFF = 10
+"""Of an approximate index the recall of so many documents is told."""
+
+INDEX_RECALL = f"index_recall@{INDEX_CUTOFF}"
+"""The metric of a sample that tells what an approximate index found of the exact best documents."""
+
+EXACT = "exact:"
+"""Begins the name of a metric that exact search over the same vectors has."""
 
 Verdict = Literal["block", "pass", "inconclusive"]

@@ -13,11 +13,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pytest_modellab import store
 from pytest_modellab.errors import OutOfMemory, ScoringError
 from pytest_modellab.records import (
+    EXACT,
+    INDEX_CUTOFF,
+    INDEX_RECALL,
     BucketScore,
     Engine,
     Fingerprint,
@@ -27,8 +30,11 @@ from pytest_modellab.records import (
     RunSummary,
     Sample,
     SampleResult,
+    Scored,
     Scorer,
     ScoringRequest,
+    Searching,
+    SetScorer,
     TaskSet,
     VariantSpec,
 )
@@ -38,6 +44,19 @@ DEFAULT_BUDGET = 512
 
 GENERATION_FACTOR = 8
 """Generated batches may be larger: a decoding step costs about the same for 1 row as for 32."""
+
+DEPTH = 100
+"""Documents in a ranking, unless a metric looks at more."""
+
+DECIMALS = 6
+"""To which figures of samples that are scored together are rounded, so that a baseline's difference
+can be read."""
+
+BLOCK = 1024
+"""Documents that are read at once."""
+
+EXCLUDE = "exclude"
+"""The key of a sample's metadata that lists documents which are left out of its ranking."""
 
 SEED = 0
 """Decoding is greedy; the seed is set all the same, and recorded."""
@@ -52,6 +71,14 @@ class Prompting(Protocol):
 
     def messages(self, input_: str, /) -> Sequence[Mapping[str, str]]:
         """Return the chat for one sample."""
+
+
+@runtime_checkable
+class Grounding(Protocol):
+    """A :class:`Prompting` that shows what a search found."""
+
+    def passages(self, input_: str, /) -> tuple[str, ...]:
+        """Return what is shown beside an input."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +100,7 @@ class Job:
     prompt: Prompting
     load: Callable[[], Engine]
     task_set: TaskSet
-    scorers: Mapping[str, Scorer]
+    scorers: Mapping[str, Scorer | SetScorer]
     paraphrases: Sequence[Prompting] = ()
 
 
@@ -130,11 +157,57 @@ def recall(job: Job, cache: Path) -> RunRecord | None:
     """
     records = []
     for one in _jobs(job) if job.paraphrases else [job]:
-        stored = store.Entry(cache, one.task_set, one.fingerprint).read()
+        stored = _entry(one, cache).read()
         if stored is None:
             return None
         records.append(_record(one, stored))
     return _averaged(job, records) if job.paraphrases else records[0]
+
+
+def _entry(job: Job, cache: Path) -> store.Entry:
+    return store.Entry(cache, job.task_set, job.fingerprint, depth_of(job.task_set))
+
+
+def depth_of(task_set: TaskSet) -> int:
+    """Return how many documents a ranking needs: :data:`DEPTH`, or what a metric or sample asks.
+
+    A document that a sample excludes must not take the place of another.
+    """
+    names = {*task_set.metrics, *(s.scorer for s in task_set.samples)}
+    cutoffs = [int(cut) for cut in (name.partition("@")[2] for name in names) if cut.isdecimal()]
+    excluded = [len(s.metadata.get(EXCLUDE, ())) for s in task_set.samples]
+    return max([DEPTH, *cutoffs]) + max(excluded, default=0)
+
+
+def open_corpus(
+    job: Job,
+    engine: Engine,
+    cache: Path,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> None:
+    """Let an engine that searches open the task set's corpus, so that it can answer.
+
+    Raises:
+        ScoringError: what the samples ask for is not what the engine gives.
+        ModellabError: a document cannot be encoded.
+    """
+    task_set, searches = job.task_set, isinstance(engine, Searching)
+    for sample in task_set.samples:
+        scorer = job.scorers[sample.scorer]
+        ranked = isinstance(scorer, SetScorer) and scorer.ranking
+        if ranked and not searches:
+            raise ScoringError(
+                f"{task_set.name!r} asks for rankings of its corpus and {job.spec.kind!r} variants "
+                'answer in words; select others: @pytest.mark.variants(kind="embedding")'
+            )
+        if searches and not ranked and not scorer.likelihood:
+            raise ScoringError(
+                f"sample {sample.id!r} asks for a reply, which the scorer {sample.scorer!r} "
+                f"judges, and {job.spec.kind!r} variants give none; select others: "
+                "@pytest.mark.variants(kind=…)"
+            )
+    if isinstance(engine, Searching) and task_set.corpus is not None:
+        engine.open_corpus(task_set.corpus, depth_of(task_set), cache, progress)
 
 
 def _jobs(job: Job) -> list[Job]:
@@ -153,14 +226,53 @@ def _jobs(job: Job) -> list[Job]:
 def _run_prompt(
     job: Job, cache: Path, budget: int, reuse: bool, progress: Callable[[int, int], None]
 ) -> tuple[RunRecord, bool]:
-    entry = store.Entry(cache, job.task_set, job.fingerprint)
+    stored, known = _obtain(job, cache, budget, reuse, progress)
+    return _record(job, stored), known
+
+
+def _obtain(
+    job: Job, cache: Path, budget: int, reuse: bool, progress: Callable[[int, int], None]
+) -> tuple[store.StoredRun, bool]:
+    entry = _entry(job, cache)
     with entry.lock():
         stored = entry.read() if reuse else None
-        fresh = stored is None
-        if stored is None:
-            stored = _answer(job, entry, cache, budget, reuse, progress)
-            entry.write(stored)
-    return _record(job, stored), not fresh
+        if stored is not None:
+            return stored, True
+        stored = _answer(job, entry, cache, budget, reuse, progress)
+        entry.write(stored)
+    return stored, False
+
+
+def best_passages(job: Job, cache: Path, count: int, *, reuse: bool) -> dict[str, tuple[str, ...]]:
+    """Search the corpus of a task set for each of its samples.
+
+    Args:
+        job: a variant that searches, on samples that are scored as rankings.
+        cache: the store's root.
+        count: how many documents a sample gets.
+        reuse: False to search anew whatever the store has.
+
+    Returns:
+        The texts of the best documents by the sample's input, the best first.
+
+    Raises:
+        ModellabError: as :func:`run`.
+    """
+    stored, _ = _obtain(job, cache, DEFAULT_BUDGET, reuse, lambda _done, _total: None)
+    samples, corpus = job.task_set.samples, job.task_set.corpus
+    assert corpus is not None  # open_corpus() has refused what ranks nothing
+    found = {
+        sample.input: [id_ for id_, _ in _searched(sample, output, job.task_set).ranking[:count]]
+        for sample, output in zip(samples, stored.outputs, strict=True)
+    }
+    wanted = {id_ for ids in found.values() for id_ in ids}
+    texts = {
+        document.id: document.content
+        for block in corpus.blocks(BLOCK)
+        for document in block
+        if document.id in wanted
+    }
+    return {input_: tuple(texts[id_] for id_ in ids) for input_, ids in found.items()}
 
 
 def _averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
@@ -258,6 +370,7 @@ def _answer(
     import torch
 
     engine = job.load()
+    open_corpus(job, engine, cache, progress)
     torch.manual_seed(SEED)
     samples = job.task_set.samples
     contexts = [engine.render(job.prompt.messages(s.input)) for s in samples]
@@ -272,7 +385,10 @@ def _answer(
             batch: Mapping[int, Output],
             answers: dict[int, Output] = answers,
         ) -> None:
-            named = {indices[k]: _checked(output) for k, output in batch.items()}
+            named = {
+                indices[k]: _shown(job.prompt, samples[indices[k]], _checked(output))
+                for k, output in batch.items()
+            }
             entry.append(named)
             answers.update(named)
             progress(len(answers), len(samples))
@@ -313,6 +429,7 @@ def _answer(
             "seconds": round(seconds, 3),
             "tokens": float(tokens),
             "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
+            **_search_probes(job, engine, [contexts[i] for i in generated]),
         },
         environment={
             "python": platform.python_version(),
@@ -329,9 +446,22 @@ def _answer(
     )
 
 
+def _search_probes(job: Job, engine: Engine, queries: Sequence[str]) -> Mapping[str, float]:
+    if not isinstance(engine, Searching) or job.task_set.corpus is None:
+        return {}
+    return engine.measurements(queries)
+
+
 def workers() -> int:
     """How many xdist workers share the machine; 0 outside xdist."""
     return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+
+
+def _shown(prompt: Prompting, sample: Sample, output: Output) -> Output:
+    """Note the passages that a prompt has shown."""
+    if not isinstance(prompt, Grounding):
+        return output
+    return dataclasses.replace(output, passages=prompt.passages(sample.input))
 
 
 def _checked(output: Output) -> Output:
@@ -347,7 +477,12 @@ def _checked(output: Output) -> Output:
 
 def _record(job: Job, run: store.StoredRun) -> RunRecord:
     samples = job.task_set.samples
-    results = tuple(_score(job, s, o) for s, o in zip(samples, run.outputs, strict=True))
+    outputs = [_searched(s, o, job.task_set) for s, o in zip(samples, run.outputs, strict=True)]
+    together = _score_sets(job, outputs)
+    results = tuple(
+        _score(job, s, o, together.get(i))
+        for i, (s, o) in enumerate(zip(samples, outputs, strict=True))
+    )
     spec = job.spec
     return RunRecord(
         task_set={
@@ -369,11 +504,73 @@ def _record(job: Job, run: store.StoredRun) -> RunRecord:
     )
 
 
-def _score(job: Job, sample: Sample, output: Output) -> SampleResult:
+def _searched(sample: Sample, output: Output, task_set: TaskSet) -> Output:
+    """Leave the documents out of a ranking that its sample excludes."""
+    excluded = set(sample.metadata.get(EXCLUDE, ()))
+    if not output.ranking:
+        return output
+    size = depth_of(task_set) - len(excluded)
+    ranking, exact = (
+        tuple(hit for hit in hits if hit[0] not in excluded)[:size]
+        for hits in (output.ranking, output.exact)
+    )
+    return dataclasses.replace(output, ranking=ranking, exact=exact)
+
+
+def _score_sets(job: Job, outputs: Sequence[Output]) -> dict[int, Scored]:
+    """Score what is scored together, by index; what failed is left out."""
+    samples, found = job.task_set.samples, dict[int, Scored]()
+    for name in dict.fromkeys(s.scorer for s in samples):
+        scorer = job.scorers[name]
+        if not isinstance(scorer, SetScorer):
+            continue
+        chosen = [i for i, s in enumerate(samples) if s.scorer == name and not outputs[i].failed]
+        if not chosen:
+            continue
+        asked, given = [samples[i] for i in chosen], [outputs[i] for i in chosen]
+        scored = scorer.score_all(asked, given, job.task_set.metrics)
+        if any(output.exact for output in given):
+            best = [dataclasses.replace(o, ranking=o.exact) for o in given]
+            exact = scorer.score_all(asked, best, ())
+            scored = [
+                dataclasses.replace(
+                    one, metrics={**one.metrics, **_index_metrics(output, name, other)}
+                )
+                for one, output, other in zip(scored, given, exact, strict=True)
+            ]
+        found.update(zip(chosen, scored, strict=True))
+    return found
+
+
+def _index_metrics(output: Output, name: str, exact: Scored) -> dict[str, float]:
+    """What an approximate index costs, apart from what the model does.
+
+    Its recall is the share of the exact best :data:`INDEX_CUTOFF` that it found (Malkov & Yashunin
+    2018).
+    """
+    best = {id_ for id_, _ in output.exact[:INDEX_CUTOFF]}
+    got = {id_ for id_, _ in output.ranking[:INDEX_CUTOFF]}
+    return {
+        INDEX_RECALL: len(best & got) / len(best) if best else 1.0,
+        f"{EXACT}{name}": exact.score,
+    }
+
+
+def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, DECIMALS) for name, value in metrics.items()}
+
+
+def _score(job: Job, sample: Sample, output: Output, scored: Scored | None) -> SampleResult:
+    score: float | None
+    scorer = job.scorers[sample.scorer]
     if output.failed:
         score, text = None, f"({output.failed})"
     else:
-        score, text = job.scorers[sample.scorer].score(sample, output)
+        if scored is not None:
+            score, text = round(scored.score, DECIMALS), scored.answer
+        else:
+            assert isinstance(scorer, Scorer)
+            score, text = scorer.score(sample, output)
         if not 0.0 <= score <= 1.0:
             raise ScoringError(
                 f"sample {sample.id!r}: the scorer {sample.scorer!r} gave {score!r}, "
@@ -388,6 +585,7 @@ def _score(job: Job, sample: Sample, output: Output) -> SampleResult:
         tokens_out=output.tokens_out,
         seconds=round(output.seconds, 4),
         confidence=None if output.failed else _confidence(sample, output, text),
+        metrics={} if scored is None else _rounded(scored.metrics),
     )
 
 
@@ -457,4 +655,14 @@ def summarize(
         environment=record.environment,
         cached=cached,
         recorded=recorded,
+        metrics=mean_metrics(record),
     )
+
+
+def mean_metrics(record: RunRecord) -> dict[str, float]:
+    """Return the means of a run's further figures over the samples that have them, by name."""
+    found: dict[str, list[float]] = {}
+    for result in record.samples:
+        for name, value in result.metrics.items():
+            found.setdefault(name, []).append(value)
+    return {name: math.fsum(values) / len(values) for name, values in sorted(found.items())}

@@ -50,11 +50,15 @@ class Entry:
         cache: the store's root.
         task_set: what was asked.
         fingerprint: who answered.
+        depth: documents in a ranking, where a corpus is searched.
     """
 
-    def __init__(self, cache: Path, task_set: TaskSet, fingerprint: Fingerprint) -> None:
+    def __init__(
+        self, cache: Path, task_set: TaskSet, fingerprint: Fingerprint, depth: int = 0
+    ) -> None:
         asked = [[s.id, s.input, s.choices, s.max_tokens] for s in task_set.samples]
-        self.key = digest([LAYOUT, asked, fingerprint.key])[:16]
+        searched = [] if task_set.corpus is None else [task_set.corpus.hash, depth]
+        self.key = digest([LAYOUT, asked, fingerprint.key, *searched])[:16]
         self._size = len(asked)
         self.folder = cache / "runs" / self.key
         self._run = self.folder / "run.json"
@@ -130,7 +134,10 @@ class Entry:
 
 
 def _output(data: Mapping[str, Any]) -> Output:
-    return Output(**{**data, "option_logprobs": tuple(data["option_logprobs"])})
+    fields = {**data, "option_logprobs": tuple(data["option_logprobs"])}
+    for name in ("ranking", "exact"):
+        fields[name] = tuple((str(id_), float(score)) for id_, score in data.get(name, ()))
+    return Output(**{**fields, "passages": tuple(data.get("passages", ()))})
 
 
 def recall_budget(cache: Path, fingerprint: Fingerprint, default: int) -> int:

@@ -263,12 +263,9 @@ def _same(lab: Lab, baseline: Baseline, variant: str, task_set: str) -> bool:
 def _price(
     lab: Lab, spec: VariantSpec, record: RunRecord, performance: Performance | None
 ) -> Price | None:
-    prices = lab.config.prices
-    if spec.price is not None:
-        return prices[spec.price]
     if performance is not None:
-        return cost.price_of(str(performance.environment.get("device", "")), prices)
-    return cost.price_of(str(record.fingerprint.settings.get("device") or "cpu"), prices)
+        return lab.price(spec.name, str(performance.environment.get("device", "")))
+    return lab.price(spec.name, str(record.fingerprint.settings.get("device") or "cpu"))
 
 
 def _training(lab: Lab, spec: VariantSpec) -> float | None:

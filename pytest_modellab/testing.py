@@ -1,4 +1,4 @@
-"""Helpers for people who test their own suites: a small random model and a small task set."""
+"""Helpers for people who test their own suites: small random models and small task sets."""
 
 from __future__ import annotations
 
@@ -118,4 +118,97 @@ def write_task_set(
     (folder / "task_set.toml").write_text(header, encoding="utf-8")
     lines = "".join(json.dumps(sample) + "\n" for sample in samples)
     (folder / "samples.jsonl").write_text(lines, encoding="utf-8")
+    return folder
+
+
+def write_random_encoder(
+    folder: Path, *, seed: int = 0, words: Sequence[str] = (), dimension: int = 32
+) -> Path:
+    """Write a two-layer BERT with random weights as a sentence-transformers folder.
+
+    Its vectors mean little; it is for testing a suite's wiring, never for a verdict.
+
+    Args:
+        folder: destination, made where missing.
+        seed: of the weights.
+        words: what its tokenizer knows beside single letters, digits and signs.
+        dimension: numbers in a vector, in four heads.
+
+    Returns:
+        The folder, ready for ``source = …`` in ``[models.NAME]``.
+    """
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    letters = [chr(code) for code in range(33, 127)]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = list(
+        dict.fromkeys([*special, *words, *letters, *(f"##{letter}" for letter in letters)])
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=64)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = BertModel(
+            BertConfig(
+                vocab_size=len(vocabulary),
+                hidden_size=dimension,
+                intermediate_size=2 * dimension,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                max_position_embeddings=64,
+                initializer_range=0.3,
+            )
+        )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    transformer = modules.Transformer(str(folder), max_seq_length=64)
+    pooling = modules.Pooling(dimension, pooling_mode="mean")
+    SentenceTransformer(modules=[transformer, pooling], device="cpu").save(
+        str(folder), create_model_card=False
+    )
+    return folder
+
+
+def write_retrieval_set(
+    folder: Path,
+    documents: Mapping[str, str],
+    queries: Mapping[str, tuple[str, Mapping[str, int]]],
+    *,
+    header: str = "",
+    metadata: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Path:
+    """Write a retrieval task set in BEIR's layout.
+
+    Args:
+        folder: destination, made where missing; its name is the task set's.
+        documents: id → text.
+        queries: id → text, and the grade of each relevant document by its id.
+        header: further lines of ``task_set.toml``.
+        metadata: of queries, by id, for example ``{"q1": {"capability": "numbers"}}``.
+
+    Returns:
+        The folder.
+    """
+    (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    named = f'name = "{folder.name}"\nversion = "1"\nformat = "beir"\n'
+    (folder / "task_set.toml").write_text(named + header, encoding="utf-8")
+    corpus = [{"_id": id_, "text": text} for id_, text in documents.items()]
+    asked = [
+        {"_id": id_, "text": text, "metadata": dict((metadata or {}).get(id_, {}))}
+        for id_, (text, _) in queries.items()
+    ]
+    for name, rows in (("corpus.jsonl", corpus), ("queries.jsonl", asked)):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / name).write_text(lines, encoding="utf-8")
+    judged = [
+        f"{id_}\t{document}\t{grade}\n"
+        for id_, (_, grades) in queries.items()
+        for document, grade in grades.items()
+    ]
+    text = "query-id\tcorpus-id\tscore\n" + "".join(judged)
+    (folder / "qrels" / "test.tsv").write_text(text, encoding="utf-8")
     return folder

@@ -39,19 +39,20 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    from pytest_modellab import baselines, history
-    from pytest_modellab.tasksets import jsonl
+    from pytest_modellab import baselines, history, store, tasksets
 
     config = required_config(options.config)
     (variant,) = chosen("variant", [options.variant], config.variants)
     extensions = discover(config)
     found = {}
     for name in chosen("task set", options.task_set or config.task_sets, config.task_sets):
-        samples = jsonl.read(config.task_sets[name].path, extensions.check).samples
-        capabilities = {sample.content_hash: sample.capability for sample in samples}
         path = baselines.path_of(config.baselines, name, variant)
-        if revisions := history.read(path, capabilities):
-            found[name] = revisions
+        if not history.read(path, {}):
+            continue  # nor is its task set read, whose package may be missing
+        place = config.task_sets[name].path
+        samples = tasksets.read(place, extensions.check, store.default_folder()).samples
+        capabilities = {sample.content_hash: sample.capability for sample in samples}
+        found[name] = history.read(path, capabilities)
     if not found:
         raise HistoryUnavailable(
             f"nothing was accepted of {variant!r} yet: modellab accept {variant}"

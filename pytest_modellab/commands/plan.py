@@ -182,12 +182,12 @@ def _of_sizes(options: argparse.Namespace) -> _Subject:
 def _of_task_set(
     options: argparse.Namespace, config: LabConfig, name: str, check: Check
 ) -> _Subject:
-    from pytest_modellab import planning
+    from pytest_modellab import planning, store, tasksets
     from pytest_modellab.assertions import slice_by
-    from pytest_modellab.tasksets import jsonl
 
     declared = config.task_sets[name]
-    task_set = dataclasses.replace(jsonl.read(declared.path, check), name=name)
+    task_set = tasksets.read(declared.path, check, store.default_folder())
+    task_set = dataclasses.replace(task_set, name=name)
     name_of = slice_by(task_set, options.by)
     if options.time_budget is not None:
         planning.check_clusters(task_set.samples, name_of)

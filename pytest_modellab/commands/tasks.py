@@ -44,8 +44,8 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    from pytest_modellab import baselines
-    from pytest_modellab.tasksets import jsonl, leakage, lint
+    from pytest_modellab import baselines, store, tasksets
+    from pytest_modellab.tasksets import leakage, lint
 
     config = find_config(options.config)
     known = discover(config)
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     training = {path: leakage.read(path) for path in options.train}
     worst = EXIT_OK
     for name, folder in _folders(options.task_set, config):
-        task_set = jsonl.read(folder, known.check)
+        task_set = tasksets.read(folder, known.check, store.default_folder())
         base = options.base or _first_base(config)
         baseline = None
         if config is not None and base is not None:

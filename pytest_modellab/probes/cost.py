@@ -49,6 +49,11 @@ def serving(price: Price, *, seconds: float, tokens_in: float, tokens_out: float
     return REQUESTS * (tokens_in * given + tokens_out * taken) / 1e6
 
 
+def indexing(usd_per_hour: float, documents_per_second: float) -> float:
+    """Dollars that encoding a million documents costs."""
+    return 1e6 / documents_per_second * usd_per_hour / 3600.0
+
+
 def amortized(training_usd: float, volume: int) -> float:
     """Dollars of training that 1,000 requests of a volume carry."""
     return REQUESTS * training_usd / volume

@@ -8,7 +8,17 @@ from types import MappingProxyType
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records import ModelSource, VariantSpec
-from pytest_modellab.variants import aligned, distilled, finetuned, lora, prompted, quantized
+from pytest_modellab.variants import (
+    aligned,
+    distilled,
+    embedding,
+    finetuned,
+    lexical,
+    lora,
+    prompted,
+    quantized,
+    rag,
+)
 from pytest_modellab.variants.plan import Kind, Plan
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -22,6 +32,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("quantized", "quantization", "quantized", quantized.plan, own_model=True),
             Kind("distilled", "distillation", "distilled", distilled.plan, own_model=True),
             Kind("aligned", "alignment", "aligned", aligned.plan, own_model=True),
+            Kind("rag", "retrieval", "rag", rag.plan),
+            Kind("embedding", "embedding", "embedding", embedding.plan, own_model=True),
+            Kind("lexical", "lexical search", "embedding", lexical.plan, needs_model=False),
         )
     }
 )

@@ -13,19 +13,23 @@ from pytest_modellab.engines import transformers as engine
 from pytest_modellab.engines.reasoning import Reasoning, Thinking
 from pytest_modellab.errors import ConfigError, VariantLoadError, near_misses
 from pytest_modellab.records import Engine, Fingerprint, ModelSource, VariantSpec, digest
+from pytest_modellab.retrieval.settings import Search
 from pytest_modellab.variants.prompt import Prompt
 
 EXTRAS = {
     "accelerate": "transformers",
+    "bm25s": "embedding",
     "bitsandbytes": "quantized",
     "compressed-tensors": "quantized",
     "datasets": "recipes",
+    "faiss-cpu": "embedding",
     "gguf": "transformers",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "optimum-quanto": "quantized",
     "peft": "adapters",
+    "sentence-transformers": "embedding",
     "tokenizers": "transformers",
     "torch": "transformers",
     "torchao": "quantized",
@@ -59,6 +63,19 @@ class Step:
 
 
 @dataclasses.dataclass(frozen=True)
+class Grounding:
+    """What a variant is shown beside the input.
+
+    Attributes:
+        retriever: the variant that searches.
+        passages: how many of the best documents are shown.
+    """
+
+    retriever: str
+    passages: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """A variant that is not loaded yet.
 
@@ -75,6 +92,8 @@ class Plan:
         steps: changes to the loaded model, in order.
         inference_mode: False where the backend only allows ``torch.no_grad``.
         thinking: how it reasons before it answers, or None where it answers at once.
+        search: how it ranks a corpus, or None where it answers in words.
+        grounding: the search that comes before it answers, or None.
         engine: name and version of what runs it.
         open: loads another engine than transformers from a folder and the store's root, or None.
     """
@@ -91,6 +110,8 @@ class Plan:
     steps: tuple[Step, ...] = ()
     inference_mode: bool = True
     thinking: Thinking | None = None
+    search: Search | None = None
+    grounding: Grounding | None = None
     engine: str = f"transformers-{engine.VERSION}"
     open: Callable[[Plan, Path, Path], Engine] | None = None
 
@@ -129,6 +150,7 @@ class Kind:
         marker: the pytest marker of their tests.
         plan: declaration → plan, loading nothing.
         own_model: whether a variant may name a model beside its base.
+        needs_model: whether a variant must have a model, its own or its base's.
     """
 
     name: str
@@ -136,6 +158,7 @@ class Kind:
     marker: str
     plan: Planner
     own_model: bool = False
+    needs_model: bool = True
 
 
 def fingerprint(plan: Plan, files: models.ModelFiles) -> Fingerprint:
@@ -157,6 +180,7 @@ def fingerprint(plan: Plan, files: models.ModelFiles) -> Fingerprint:
         "baked": [[step.name, dict(step.settings)] for step in plan.baked],
         "steps": [[step.name, dict(step.settings)] for step in plan.steps],
         "thinking": dataclasses.asdict(plan.thinking) if plan.thinking is not None else {},
+        "search": plan.search.identity() if plan.search is not None else {},
     }
     prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
     return Fingerprint(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
@@ -18,7 +18,7 @@ class Prompt:
 
     Attributes:
         template: source with ``{% block system %}`` (may be missing) and ``{% block user %}``,
-            which sees ``input``.
+            which sees ``input`` and ``passages`` (empty without a search).
         shots: ``(input, reply)`` pairs, shown as earlier turns of the chat.
     """
 
@@ -30,11 +30,12 @@ class Prompt:
         """sha256 of template and examples, 16 hex digits."""
         return digest([self.template, self.shots])[:16]
 
-    def messages(self, input_: str) -> list[dict[str, str]]:
+    def messages(self, input_: str, passages: Sequence[str] = ()) -> list[dict[str, str]]:
         """Return the chat for one sample, ready for the model's reply.
 
         Args:
             input_: the sample's input.
+            passages: what a search found for it.
 
         Returns:
             Messages with ``role`` and ``content``; examples come before the sample.
@@ -44,24 +45,57 @@ class Prompt:
         for question, reply in self.shots:
             chat.append({"role": "user", "content": user(question)})
             chat.append({"role": "assistant", "content": reply})
-        return [*chat, {"role": "user", "content": user(input_)}]
+        return [*chat, {"role": "user", "content": user(input_, passages)}]
+
+
+@dataclasses.dataclass(frozen=True)
+class Grounded:
+    """A prompt that shows what a search found.
+
+    Attributes:
+        prompt: its user block sees ``input`` and ``passages``.
+        search: finds the passages of every input of a task set; called once, when first needed.
+    """
+
+    prompt: Prompt
+    search: Callable[[], Mapping[str, tuple[str, ...]]]
+
+    @property
+    def hash(self) -> str:
+        """The prompt's; the search is fingerprinted apart."""
+        return self.prompt.hash
+
+    @functools.cached_property
+    def _found(self) -> Mapping[str, tuple[str, ...]]:
+        return self.search()
+
+    def passages(self, input_: str) -> tuple[str, ...]:
+        """Return what is shown beside an input, the best first."""
+        return self._found[input_]
+
+    def messages(self, input_: str) -> list[dict[str, str]]:
+        """Return the chat for one sample, ready for the model's reply."""
+        return self.prompt.messages(input_, self.passages(input_))
 
 
 @functools.cache
-def _blocks(source: str) -> tuple[str, Callable[[str], str]]:
-    """Compile a template: ``(system text, input → user text)``."""
+def _blocks(source: str) -> tuple[str, Callable[..., str]]:
+    """Compile a template: ``(system text, input and passages → user text)``."""
     from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
     environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
     template = environment.from_string(source)
 
-    def render(block: str, **values: str) -> str:
+    def render(block: str, **values: object) -> str:
         if block not in template.blocks:
             return ""
         return "".join(template.blocks[block](template.new_context(values))).strip()
 
-    return render("system"), lambda input_: render("user", input=input_)
+    def user(input_: str, passages: Sequence[str] = ()) -> str:
+        return render("user", input=input_, passages=tuple(passages))
+
+    return render("system"), user
 
 
 def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> Prompt:

@@ -46,7 +46,11 @@ def test_tau2_banking(tmp_path: Path) -> None:
     assert Counter(s.difficulty for s in found.samples) == {"medium": 97}
     assert [s.metadata["required"] for s in found.samples[:2]] == [4, 6]
     first = found.samples[0]
-    assert (first.id, first.bucket, first.cluster) == ("task_001", "credit_cards/medium", "task_001")
+    assert (first.id, first.bucket, first.cluster) == (
+        "task_001",
+        "credit_cards/medium",
+        "task_001",
+    )
     assert first.input.startswith("You are playing the role of a customer contacting a customer ")
     assert next(iter(first.target["relevant"])) == "doc_credit_cards_gold_rewards_card_001"
     assert found.corpus[0].content.startswith(

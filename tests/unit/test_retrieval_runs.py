@@ -1,0 +1,279 @@
+"""Searches from a declared variant to its run, its verdict, and what rag answers from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modellab import comparator, config, runner, testing
+from pytest_modellab.errors import (
+    ComparisonRefused,
+    ConfigError,
+    GateUsageError,
+    ModellabError,
+    ScoringError,
+)
+from pytest_modellab.lab import Lab, Settings
+from pytest_modellab.records import EXACT, INDEX_RECALL, Output, RunRecord, TaskSet
+
+pytest.importorskip("bm25s")
+pytest.importorskip("ir_measures")
+pytest.importorskip("transformers")
+
+DOCUMENTS = {
+    "gold": "the gold card has no annual fee",
+    "silver": "the silver card costs nine dollars",
+    "tent": "a tent for two people in the rain",
+    "stove": "the stove burns gas and boils water",
+}
+QUERIES: dict[str, tuple[str, Mapping[str, int]]] = {
+    "q1": ("which card has no annual fee", {"gold": 2, "silver": 1}),
+    "q2": ("a tent for the rain", {"tent": 1}),
+    "q3": ("what boils water", {"stove": 1}),
+}
+METADATA = {
+    "q1": {"capability": "cards", "answers": ["gold card"]},
+    "q2": {"capability": "gear", "answers": ["tent"]},
+    "q3": {"capability": "gear", "answers": ["stove"]},
+}
+TOML = """
+[models.tiny]
+source = "./tiny"
+[task_sets.search]
+path = "search"
+[task_sets.excluding]
+path = "excluding"
+[task_sets.questions]
+path = "questions"
+[variants.bm25]
+kind = "lexical"
+[variants.plain]
+kind = "prompted"
+model = "tiny"
+prompt = "plain.jinja"
+[variants.rag]
+kind = "rag"
+base = "plain"
+retriever = "bm25"
+passages = 1
+prompt = "rag.jinja"
+[variants.lost]
+kind = "rag"
+base = "rag"
+retriever = "bm52"
+[variants.wordy]
+kind = "rag"
+base = "rag"
+retriever = "plain"
+[prices]
+cpu = { usd_per_hour = 3.6 }
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path, model_folder: Path) -> Lab:
+    metrics = 'metrics = ["ndcg@10", "recall@1", "mrr@10"]\n'
+    testing.write_retrieval_set(
+        tmp_path / "search", DOCUMENTS, QUERIES, header=metrics, metadata=METADATA
+    )
+    testing.write_retrieval_set(
+        tmp_path / "excluding",
+        DOCUMENTS,
+        {"q1": (QUERIES["q1"][0], {"silver": 1})},
+        header=metrics,
+        metadata={"q1": {"exclude": ["gold"]}},
+    )
+    testing.write_retrieval_set(
+        tmp_path / "questions",
+        DOCUMENTS,
+        QUERIES,
+        header='scorer = "answer_f1"\nmax_tokens = 4\n',
+        metadata=METADATA,
+    )
+    (tmp_path / "tiny").symlink_to(model_folder)
+    (tmp_path / "plain.jinja").write_text("{% block user %}{{ input }}{% endblock %}")
+    (tmp_path / "rag.jinja").write_text(
+        "{% block user %}{% for p in passages %}{{ p }}\n{% endfor %}{{ input }}{% endblock %}"
+    )
+    (tmp_path / "modellab.toml").write_text(TOML)
+    return Lab(config.load(tmp_path / "modellab.toml"), Settings(cache=tmp_path / "cache"))
+
+
+def test_a_search_is_run_scored_and_measured(lab: Lab) -> None:
+    record = lab.record("bm25", "search")
+    assert record.scorers == {"ndcg@10": 1}
+    assert [r.score for r in record.samples] == pytest.approx([1.0, 1.0, 1.0])
+    assert record.samples[0].output.startswith("gold*, silver*")
+    assert record.samples[0].metrics == {"ndcg@10": 1.0, "recall@1": 0.5, "mrr@10": 1.0}
+    probes = record.probes
+    assert probes["documents"] == 4
+    assert probes["index_bytes_per_document"] > 0
+    assert 0 < probes["query_seconds_p50"] <= probes["query_seconds_p95"]
+    dollars = 1e6 / probes["documents_per_second"] * 3.6 / 3600
+    assert probes["usd_per_million_documents"] == pytest.approx(dollars)
+    assert record.fingerprint.weights == ""
+    summary = lab.summary("bm25", "search")
+    assert summary.metrics == {
+        "ndcg@10": 1.0,
+        "recall@1": pytest.approx(5 / 6, abs=1e-6),
+        "mrr@10": 1.0,
+    }
+
+
+def test_it_is_not_run_twice(lab: Lab) -> None:
+    again = Lab(lab.config, lab.settings)
+    assert lab.record("bm25", "search") == again.record("bm25", "search")
+    assert again.summary("bm25", "search").cached
+
+
+def test_an_excluded_document_leaves_its_place(lab: Lab) -> None:
+    assert lab.record("bm25", "search").samples[0].output.startswith("gold*, silver*")
+    (result,) = lab.record("bm25", "excluding").samples
+    assert result.output.startswith("silver*")
+    assert "gold" not in result.output
+    assert result.score == 1.0
+
+
+def test_depth(make_tasks: Callable[..., TaskSet], sample: Callable[..., Any]) -> None:
+    tasks = make_tasks([sample(0, scorer="ndcg@10")], metrics=("recall@500",))
+    assert runner.depth_of(tasks) == 500
+    tasks = make_tasks([sample(0, scorer="mrr", metadata={"exclude": ["a", "b"]})])
+    assert runner.depth_of(tasks) == 102
+
+
+def test_who_is_asked_the_wrong_thing(lab: Lab) -> None:
+    with pytest.raises(ScoringError) as caught:
+        lab.record("plain", "search")
+    assert str(caught.value) == (
+        "variant 'plain' on 'search': 'search' asks for rankings of its corpus and 'prompted' "
+        'variants answer in words; select others: @pytest.mark.variants(kind="embedding")'
+    )
+    with pytest.raises(ScoringError) as caught:
+        lab.record("bm25", "questions")
+    assert str(caught.value) == (
+        "variant 'bm25' on 'questions': sample 'q1' asks for a reply, which the scorer 'answer_f1' "
+        "judges, and 'lexical' variants give none; select others: @pytest.mark.variants(kind=…)"
+    )
+
+
+# --- rag -----------------------------------------------------------------------------------------
+
+
+def test_rag_answers_from_what_is_found(lab: Lab, tmp_path: Path) -> None:
+    record = lab.record("rag", "questions")
+    assert [set(r.metrics) for r in record.samples] == [{"exact", "f1", "supported"}] * 3
+    stored = list((tmp_path / "cache" / "runs").glob("*/run.json"))
+    shown = [text for text in (path.read_text() for path in stored) if '"passages":["' in text]
+    assert len(shown) == 1
+    for text in ("the gold card has no annual fee", "a tent for two people in the rain"):
+        assert f'"passages":["{text}"]' in shown[0]
+
+
+def test_rag_is_another_when_its_search_is(lab: Lab) -> None:
+    assert lab.fingerprint("rag").key != lab.fingerprint("plain").key
+    assert lab.fingerprint("rag").settings["retriever"] == lab.fingerprint("bm25").key
+    assert lab.fingerprint("rag").settings["passages"] == 1
+
+
+def test_rag_needs_a_search_and_a_corpus(lab: Lab, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        lab.plan("lost")
+    assert str(caught.value).startswith(
+        f"{tmp_path / 'modellab.toml'}: variants.lost.retriever: unknown variant 'bm52'; "
+        "did you mean 'bm25'?"
+    )
+    with pytest.raises(ConfigError) as caught:
+        lab.plan("wordy")
+    assert str(caught.value) == (
+        f"{tmp_path / 'modellab.toml'}: variants.wordy.retriever: 'plain' is of kind 'prompted', "
+        "which ranks no documents; name one of kind embedding or lexical"
+    )
+    testing.write_task_set(tmp_path / "words", testing.choice_samples(["a"], 1))
+    path = tmp_path / "modellab.toml"
+    path.write_text(TOML + '[task_sets.words]\npath = "words"\n')
+    other = Lab(config.load(path), lab.settings)
+    with pytest.raises(ModellabError) as raised:
+        other.record("rag", "words")
+    assert isinstance(raised.value, GateUsageError)
+    assert str(raised.value).endswith("'words' has no corpus that 'bm25' could search")
+
+
+# --- metrics -------------------------------------------------------------------------------------
+
+
+def test_a_run_under_another_metric(lab: Lab) -> None:
+    record = lab.record("bm25", "search")
+    under = comparator.under(record, "recall@1")
+    assert [r.score for r in under.samples] == [0.5, 1.0, 1.0]
+    with pytest.raises(ComparisonRefused) as caught:
+        comparator.under(record, "recall@2")
+    assert str(caught.value) == (
+        "metric 'recall@2': the run of 'bm25' on 'search' has none; did you mean 'recall@1'? "
+        "Known: mrr@10, ndcg@10, recall@1. Name it in the task set's metrics; of an accepted run: "
+        "and accept it again"
+    )
+    beyond = dataclasses.replace(
+        record,
+        samples=tuple(dataclasses.replace(r, metrics={"spearman": -2.0}) for r in record.samples),
+    )
+    with pytest.raises(ComparisonRefused) as caught:
+        comparator.under(beyond, "spearman")
+    assert str(caught.value) == (
+        "metric 'spearman': the run of 'bm25' on 'search' has -2.0 for 'q1', outside [0, 1]; judge "
+        "the score, which is the same figure mapped to that range"
+    )
+
+
+def test_an_approximate_index_is_told_apart_from_the_model(lab: Lab) -> None:
+    record = lab.record("bm25", "search")
+    lossy = tuple(
+        dataclasses.replace(r, metrics={**r.metrics, INDEX_RECALL: 0.5, f"{EXACT}ndcg@10": 1.0})
+        for r in record.samples
+    )
+    worse = tuple(dataclasses.replace(r, metrics={**r.metrics, "ndcg@10": 0.75}) for r in lossy)
+    comparison = comparator.no_regression(
+        test="t",
+        spec=lab.spec("bm25"),
+        candidate=dataclasses.replace(record, samples=worse),
+        reference=record,
+        against="own baseline",
+        task_set=lab.task_set("search"),
+        capability=None,
+        margin=0.1,
+        budget=comparator.Budget(0.05, 0.05),
+        metric="ndcg@10",
+    )
+    assert comparison.metric == "ndcg@10"
+    assert comparison.notes[-1] == (
+        "the approximate index finds 0.500 of the exact best 10 and changes ndcg@10 by -0.250; "
+        "exact search over the same vectors scores 1.000: what is missing beyond that is the "
+        "model's"
+    )
+
+
+def test_index_metrics_of_a_run(lab: Lab) -> None:
+    """Exact rankings beside approximate ones become metrics of their own."""
+    task_set = lab.task_set("search")
+    job = lab._job("bm25", "search")
+    ranking = (("silver", 0.9), ("tent", 0.1))
+    exact = (("gold", 1.0), ("silver", 0.9))
+    outputs = [Output("", ranking=ranking, exact=exact) for _ in task_set.samples]
+    scored = runner._score_sets(job, outputs)
+    assert scored[0].metrics[INDEX_RECALL] == 0.5
+    assert scored[0].metrics[f"{EXACT}ndcg@10"] == pytest.approx(1.0)
+    assert scored[0].metrics["ndcg@10"] < 0.5
+
+
+def test_baselines_keep_metrics(lab: Lab) -> None:
+    old, _ = lab.accept("bm25", "search")
+    assert old is None
+    again = lab.baseline("bm25", "search")
+    assert again.run.samples[0].metrics == {"mrr@10": 1.0, "ndcg@10": 1.0, "recall@1": 0.5}
+    assert again.repeat is not None
+    second = again.second_run()
+    assert isinstance(second, RunRecord)
+    assert not second.samples[0].metrics
