@@ -19,7 +19,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     Args:
         spec: options ``retriever`` (a variant of kind ``embedding`` or ``lexical``), ``passages``
             (how many it is shown) and ``prompt`` (a Jinja file whose user block sees ``input`` and
-            ``passages``); with a base of kind ``rag`` what is not given is the base's.
+            ``passages``) and ``shots`` (examples, which see no passages but their own text); with a
+            base of kind ``rag`` what is not given is the base's.
         base: the plan of the variant that answers: a language model's, or another ``rag``.
         model: not used.
         root: the folder that relative paths start from.
@@ -31,7 +32,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         ConfigError: a wrong option; the message begins with its name.
     """
     options = spec.options
-    check_options(options, {"retriever": str, "passages": int, "prompt": str})
+    check_options(options, {"retriever": str, "passages": int, "prompt": str, "shots": str})
     if base is None:
         raise ConfigError("base: missing; name the variant that answers")
     if base.search is not None:
@@ -45,7 +46,10 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         raise ConfigError(f"passages: {count} must be at least 1")
     text = base.prompt
     if "prompt" in options:
-        text = prompt.read(root / options["prompt"])
+        shots = root / options["shots"] if "shots" in options else None
+        text = prompt.read(root / options["prompt"], shots)
+    elif "shots" in options:
+        raise ConfigError("shots: needs 'prompt', which they are shown in")
     elif before is None:
         raise ConfigError("prompt: missing; name a Jinja file that shows passages and input")
     probe = text.messages("input", ("a passage of the probe",))
