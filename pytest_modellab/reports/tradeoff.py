@@ -301,7 +301,9 @@ def dollars(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """``45ms``, ``0.62s``, ``12s``."""
+    """``0.083ms``, ``45ms``, ``0.62s``, ``12s``."""
+    if value < 0.0095:
+        return f"{number(float(f'{1000 * value:.2g}'))}ms"
     if value < 0.0995:
         return f"{1000 * value:.0f}ms"
     return f"{value:.2f}s" if value < 1 else f"{value:.1f}s" if value < 10 else f"{value:.0f}s"

@@ -155,7 +155,16 @@ def test_dollars(value: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0451, "45ms"), (0.0996, "0.10s"), (0.62, "0.62s"), (1.14, "1.1s"), (12.2, "12s")],
+    [
+        (0.0, "0ms"),
+        (0.0000832, "0.083ms"),
+        (0.0056, "5.6ms"),
+        (0.0451, "45ms"),
+        (0.0996, "0.10s"),
+        (0.62, "0.62s"),
+        (1.14, "1.1s"),
+        (12.2, "12s"),
+    ],
 )
 def test_seconds(value: float, text: str) -> None:
     assert words.seconds(value) == text
