@@ -10,7 +10,15 @@ from typing import Any, get_args
 
 from pytest_modellab import models
 from pytest_modellab.errors import ConfigError, near_misses
-from pytest_modellab.records import NO_MODEL, Encoder, Engine, ModelSource, VariantSpec, digest
+from pytest_modellab.records import (
+    NO_MODEL,
+    Encoder,
+    Engine,
+    ModelSource,
+    Role,
+    VariantSpec,
+    digest,
+)
 from pytest_modellab.retrieval import approximate
 from pytest_modellab.retrieval.forms import Form, Precision
 from pytest_modellab.retrieval.retriever import VERSION, Retriever
@@ -82,6 +90,9 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         hint = near_misses(embedding.pooling, POOLING)
         raise ConfigError(f"pooling: unknown {embedding.pooling!r}; {hint}")
     _at_least(options, max_tokens=1, dimensions=1, rescore=1)
+    graph = _is_graph(model)
+    if embedding.output is not None and not graph:
+        raise ConfigError("output: belongs to an .onnx file")
     form = _form(options, inherited.form)
     index = _index(options["index"], form) if "index" in options else inherited.index
     rescore = options.get("rescore", inherited.rescore)
@@ -95,7 +106,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         fusion=_fusion(options["fusion"]) if "fusion" in options else inherited.fusion,
         rerank=_rerank(spec, root) if "rerank" in options else inherited.rerank,
     )
-    dtype = options.get("dtype", base.dtype if base is not None else "float32")
+    runs = None if graph else base  # a graph runs where and as it is
+    dtype = options.get("dtype", runs.dtype if runs is not None else "float32")
     if dtype not in DTYPES:
         raise ConfigError(f"dtype: unknown {dtype!r}; {near_misses(dtype, DTYPES)}")
     packages = [
@@ -104,11 +116,17 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         *(["bm25s"] if search.lexical else []),
         *(["faiss-cpu"] if search.index is not None else []),
     ]
+    device = options.get("device", runs.device if runs is not None else "cpu")
+    if graph and (dtype, device) != ("float32", "cpu"):
+        raise ConfigError(
+            f"{'dtype' if dtype != 'float32' else 'device'}: an .onnx file runs on the CPU in the "
+            "numbers that it holds"
+        )
     return Plan(
         model=model,
         prompt=AS_IT_IS,
         dtype=dtype,
-        device=options.get("device", base.device if base is not None else "cpu"),
+        device=device,
         packages=tuple(dict.fromkeys(packages)),
         search=search,
         engine=f"retriever-{VERSION}",
@@ -179,7 +197,7 @@ def _is_graph(model: ModelSource) -> bool:
 def _runtime(model: ModelSource) -> tuple[str, ...]:
     """The distributions that a vector depends on."""
     if _is_graph(model):
-        return ("onnxruntime", "tokenizers")
+        return ("onnx", "onnxruntime", "tokenizers")
     return ("torch", "transformers", "tokenizers", "sentence-transformers")
 
 
@@ -196,37 +214,42 @@ def _open(search: Search, plan: Plan, folder: Path, cache: Path) -> Engine:
 
 
 def _encoder(embedding: Embedding, plan: Plan, folder: Path) -> Encoder:
+    from pytest_modellab.engines import onnx_encoder, sentence_encoder
+
+    graph = _is_graph(plan.model)
     # by what the folder holds, so that a zip and a folder of the same model share their vectors
     files = models.locate(dataclasses.replace(plan.model, source=str(folder), sha256=None), folder)
     key = digest(
         [
             files.weights,
             files.tokenizer,
-            # of what is kept, documents, no vector depends on it
+            # no document's vector depends on it
             dataclasses.asdict(dataclasses.replace(embedding, query_prompt=None)),
             plan.dtype,
             plan.device,
+            onnx_encoder.VERSION if graph else sentence_encoder.VERSION,
             {name: required(name) for name in _runtime(plan.model)},
         ]
     )[:16]
-    prompts = {"query": embedding.query_prompt, "passage": embedding.passage_prompt}
-    shared: dict[str, Any] = {
-        "key": key,
-        "prompts": prompts,
-        "max_tokens": embedding.max_tokens,
-        "pooling": embedding.pooling,
+    prompts: dict[Role, str | None] = {
+        "query": embedding.query_prompt,
+        "passage": embedding.passage_prompt,
     }
-    if _is_graph(plan.model):
-        from pytest_modellab.engines import onnx_encoder
-
-        return onnx_encoder.load(folder, **shared, output=embedding.output)
-    if embedding.output is not None:
-        raise ConfigError("output: belongs to an .onnx file")
-    from pytest_modellab.engines import sentence_encoder
-
+    if graph:
+        return onnx_encoder.load(
+            folder,
+            key=key,
+            prompts=prompts,
+            max_tokens=embedding.max_tokens,
+            pooling=embedding.pooling,
+            output=embedding.output,
+        )
     return sentence_encoder.load(
         folder,
-        **shared,
+        key=key,
+        prompts=prompts,
+        max_tokens=embedding.max_tokens,
+        pooling=embedding.pooling,
         dtype=plan.dtype,
         device=plan.device,
         trust_remote_code=plan.model.trust_remote_code,

@@ -82,6 +82,7 @@ def test_what_a_base_hands_on(tmp_path: Path) -> None:
     other_model = declare("embedding", tmp_path, base, model=GRAPH, pooling="mean")
     assert other_model.search == Search(Embedding(pooling="mean"), Form(dimensions=8))
     assert "onnxruntime" in other_model.packages
+    assert other_model.device == "cpu"  # where a graph runs
     exact = declare(
         "embedding", tmp_path, declare("embedding", tmp_path, index={}), index={"kind": "exact"}
     )
@@ -136,6 +137,28 @@ def test_words_alone_need_no_model(tmp_path: Path) -> None:
 )
 def test_refusals(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     assert refusal("embedding", tmp_path, **options).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "said"),
+    [
+        (MODEL, {"output": "461"}, "output: belongs to an .onnx file"),
+        (
+            GRAPH,
+            {"device": "cuda"},
+            "device: an .onnx file runs on the CPU in the numbers that it holds",
+        ),
+        (
+            GRAPH,
+            {"dtype": "bfloat16"},
+            "dtype: an .onnx file runs on the CPU in the numbers that it holds",
+        ),
+    ],
+)
+def test_graphs_and_folders(
+    tmp_path: Path, model: ModelSource, options: dict[str, Any], said: str
+) -> None:
+    assert refusal("embedding", tmp_path, model=model, **options) == said
 
 
 def test_bases_that_cannot_be(tmp_path: Path) -> None:
