@@ -270,7 +270,7 @@ class Lab:
         price = self.price(str(record.variant["name"]), device) if speed else None
         if not speed or price is None or price.usd_per_hour is None:
             return record
-        dollars = cost.indexing(price.usd_per_hour, speed)
+        dollars = round(cost.indexing(price.usd_per_hour, speed), 6)
         return dataclasses.replace(
             record, probes={**record.probes, "usd_per_million_documents": dollars}
         )

@@ -92,15 +92,15 @@ class Retriever:
         documents = len(self._corpus)
         found = {
             "documents": float(documents),
-            "index_bytes_per_document": self._bytes() / documents,
+            "index_bytes_per_document": round(self._bytes() / documents, 2),
         }
         if self._seconds:
-            found["documents_per_second"] = documents / self._seconds
+            found["documents_per_second"] = round(documents / self._seconds, 2)
         if self._index is not None:
             found["vector_dimensions"] = float(self._index.dimensions)
         taken = self._time(queries)
         for name, share in (("p50", 0.50), ("p95", 0.95)):
-            found[f"query_seconds_{name}"] = taken[math.ceil(share * len(taken)) - 1]
+            found[f"query_seconds_{name}"] = round(taken[math.ceil(share * len(taken)) - 1], 6)
         return found
 
     def _bytes(self) -> float:
@@ -140,7 +140,7 @@ class Retriever:
         A smaller ``budget`` embeds fewer queries at once, which gives other last digits; how much
         fits into memory is the encoder's affair.
         """
-        if self._corpus is None:
+        if requests and self._corpus is None:
             raise ModelError("a search needs a corpus, and the task set has none")
         for start in range(0, len(requests), TOGETHER):
             chosen = range(start, min(start + TOGETHER, len(requests)))

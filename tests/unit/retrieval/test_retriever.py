@@ -237,6 +237,7 @@ def test_similarities_of_pairs(tmp_path: Path) -> None:
 
 def test_a_search_without_a_corpus() -> None:
     retriever = Retriever(Search(Embedding()), Encoder(), None)
+    assert ask(retriever, []) == {}  # a task set of pairs has none
     with pytest.raises(ModelError) as caught:
         ask(retriever, ["a"])
     assert str(caught.value) == "a search needs a corpus, and the task set has none"
