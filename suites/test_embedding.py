@@ -5,9 +5,6 @@ import pytest
 from pytest_modellab import Candidate, Gate
 from pytest_modellab.records import INDEX_RECALL
 
-COST = 0.03  # of nDCG@10: what a smaller, faster or cheaper search may cost over all queries
-CAPABILITY_COST = 0.10  # and of one capability
-
 CORPORA = ("tau2_banking", "help_centre_v1", "lee_news")
 SHIPPED = ("minilm", "minilm_int8", "bm25")  # what is accepted and may not get worse
 CHANGED = (
@@ -31,15 +28,19 @@ def test_overall(candidate: Candidate, gate: Gate) -> None:
 
 @pytest.mark.variants(*CHANGED)
 def test_overall_cost(candidate: Candidate, gate: Gate) -> None:
-    """Nor is it worse than the base's by more than the budget."""
-    gate.no_regression(candidate, against="base", margin=COST)
+    """Nor is what a smaller, faster or cheaper search finds worse than what the base finds."""
+    gate.no_regression(candidate, against="base")
 
 
 @pytest.mark.task_set("tau2_banking", "help_centre_v1")
 @pytest.mark.variants(*CHANGED)
+@pytest.mark.alpha_weight(2)  # one family of up to seven capabilities
 def test_forgetting(candidate: Candidate, gate: Gate) -> None:
-    """Nor did it lose a capability that the base has."""
-    gate.no_forgetting(candidate, margin=CAPABILITY_COST)
+    """Nor did it lose a capability that the base has.
+
+    So few queries a capability can show a drop, but not that there is none: no margin, no pass.
+    """
+    gate.no_forgetting(candidate, margin=0.0)
 
 
 @pytest.mark.task_set("help_centre_v1")

@@ -96,9 +96,18 @@ def sentence(comparison: Comparison) -> str:
         return comparison.ratio.explain()
     if figure is None:
         return f"{comparison.verdict}: no bucket was judged"
-    others = sum(f.verdict == comparison.verdict for f in comparison.figures) - 1
-    more = f" (and {plural(others, 'more bucket')})" if others > 0 else ""
-    return figure.explain() + more
+    others = [f for f in comparison.figures if f.verdict == comparison.verdict and f != figure]
+    if not others:
+        return figure.explain()
+    if comparison.verdict != "block":
+        return f"{figure.explain()} (and {plural(len(others), 'more bucket')})"
+    return f"{figure.explain()}; also {', '.join(map(_scores, others))}"
+
+
+def _scores(figure: Figures) -> str:
+    """``typo 0.72 to 0.28``, against a floor ``typo 0.28``."""
+    before = "" if figure.baseline is None else f"{figure.baseline:.2f} to "
+    return f"{figure.name} {before}{figure.candidate:.2f}"
 
 
 def reason(comparison: Comparison) -> str:

@@ -79,8 +79,8 @@ def test_text_of_a_floor_names_every_bucket(comparison: Make, figures: Make) -> 
     )
     assert found == (
         "blocked: code/hard scores 0.05 (n = 22), below the floor of 0.3; a mean this low happens "
-        "by chance in 1 of 1000 runs of a model at the floor; the allowed risk here is 1 in 200 "
-        "(and 1 more bucket)\n"
+        "by chance in 1 of 1000 runs of a model at the floor; the allowed risk here is 1 in 200; "
+        "also arithmetic/hard 0.09\n"
         "\n"
         "nf4 against floor, assistant_core_v2, worst bucket: BLOCK\n"
         "  bucket            n  floor  candidate     bound  adjusted p  verdict\n"
