@@ -12,8 +12,10 @@ from pytest_modellab.records import (
     ModelSource,
     Output,
     Sample,
+    Scored,
     Scorer,
     ScoringRequest,
+    SetScorer,
     VariantSpec,
 )
 from pytest_modellab.variants.plan import Kind, Plan, Step, check_options
@@ -32,8 +34,10 @@ __all__ = [
     "Plan",
     "Recipe",
     "Sample",
+    "Scored",
     "Scorer",
     "ScoringRequest",
+    "SetScorer",
     "Setting",
     "Step",
     "VariantLoadError",

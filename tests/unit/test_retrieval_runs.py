@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,17 @@ from pytest_modellab.errors import (
     ModellabError,
     ScoringError,
 )
+from pytest_modellab.extensions import BUILT_IN
 from pytest_modellab.lab import Lab, Settings
-from pytest_modellab.records import EXACT, INDEX_RECALL, Output, RunRecord, TaskSet
+from pytest_modellab.records import (
+    EXACT,
+    INDEX_RECALL,
+    Output,
+    RunRecord,
+    Sample,
+    Scored,
+    TaskSet,
+)
 
 pytest.importorskip("bm25s")
 pytest.importorskip("ir_measures")
@@ -200,6 +209,58 @@ def test_rag_needs_a_search_and_a_corpus(lab: Lab, tmp_path: Path) -> None:
         other.record("rag", "words")
     assert isinstance(raised.value, GateUsageError)
     assert str(raised.value).endswith("'words' has no corpus that 'bm25' could search")
+
+
+# --- scorers of one's own -------------------------------------------------------------------------
+
+
+class Rank:
+    """Scores a reply by how many replies of the set are shorter."""
+
+    name, version, likelihood, ranking = "rank", 1, False, False
+
+    def check(self, sample: Sample) -> str | None:
+        return None
+
+    def score_all(
+        self, samples: Sequence[Sample], outputs: Sequence[Output], metrics: Sequence[str]
+    ) -> list[Scored]:
+        lengths = [len(output.text) for output in outputs]
+        return [
+            Scored(
+                score=sum(other < own for other in lengths) / len(lengths),
+                answer=output.text,
+                metrics={"length": float(own)},
+            )
+            for own, output in zip(lengths, outputs, strict=True)
+        ]
+
+
+def test_a_set_scorer_of_a_plugin(lab: Lab, tmp_path: Path) -> None:
+    samples = [
+        {
+            "id": f"s{i}",
+            "input": "say " + "so " * i,
+            "target": "",
+            "scorer": "rank",
+            "capability": "talk",
+            "difficulty": "easy",
+            "max_tokens": 2 + i,
+        }
+        for i in range(4)
+    ]
+    testing.write_task_set(tmp_path / "talk", samples)
+    path = tmp_path / "modellab.toml"
+    path.write_text(TOML + '[task_sets.talk]\npath = "talk"\n')
+    added = dataclasses.replace(BUILT_IN, scorers={**BUILT_IN.scorers, "rank": Rank()})
+    settings = dataclasses.replace(lab.settings, sequential=True)
+    other = Lab(config.load(path), settings, extensions=added)
+    record = other.candidate("plain", "talk")
+    assert isinstance(record, RunRecord)  # whole: what one scores depends on the others
+    lengths = [result.metrics["length"] for result in record.samples]
+    expected = [sum(b < a for b in lengths) / 4 for a in lengths]
+    assert [result.score for result in record.samples] == expected
+    assert other.summary("plain", "talk").metrics == {"length": sum(lengths) / 4}
 
 
 # --- metrics -------------------------------------------------------------------------------------
