@@ -200,6 +200,11 @@ def open_corpus(
                 f"{task_set.name!r} asks for rankings of its corpus and {job.spec.kind!r} variants "
                 'answer in words; select others: @pytest.mark.variants(kind="embedding")'
             )
+        if ranked and task_set.corpus is None:
+            raise ScoringError(
+                f"sample {sample.id!r} asks for a ranking (scorer {sample.scorer!r}), but "
+                f"{task_set.name!r} has no corpus; a set with one has format = \"beir\""
+            )
         if searches and not ranked and not scorer.likelihood:
             raise ScoringError(
                 f"sample {sample.id!r} asks for a reply, which the scorer {sample.scorer!r} "

@@ -9,6 +9,7 @@ from pathlib import Path
 from pytest_modellab import atomic
 from pytest_modellab.comparison import OWN_BASELINE, Comparison
 from pytest_modellab.records import RunSummary, Verdict
+from pytest_modellab.reports import measured
 from pytest_modellab.reports.session import (
     SessionReport,
     SessionVerdict,
@@ -29,7 +30,7 @@ from pytest_modellab.reports.table import (
     signed,
     title,
 )
-from pytest_modellab.reports.terminal import alpha_line, measurements
+from pytest_modellab.reports.terminal import alpha_line, measurements, timing_note
 
 NOTHING = "–"
 COMMENT_BYTES = 65_000
@@ -179,12 +180,14 @@ def _variants(report: SessionReport, task_set: str) -> list[str]:
         run = runs.get(variant)
         if run is None and not comparisons:
             continue
-        success = worst = measured = NOTHING
+        success = worst = taken = NOTHING
         kind = ""
         if run is not None:
             success = f"{run.mean:.2f} ± {run.stderr:.2f}"
             worst = f"{escape(run.worst.name)} {run.worst.mean:.2f}" if run.buckets else NOTHING
-            measured = escape(", ".join(measurements(run))) or NOTHING
+            note = timing_note(run).strip(" ()") if measured.searched(run) else ""
+            notes = [f"times {note}"] if note else []
+            taken = escape(", ".join([*measurements(run), *notes])) or NOTHING
             kind = f" ({escape(run.kind)})"
         verdict = variant_verdict(report, variant, task_set)
         rows.append(
@@ -193,11 +196,12 @@ def _variants(report: SessionReport, task_set: str) -> list[str]:
                 success,
                 worst,
                 *(_cell([c for c in comparisons if _column(c) == name]) for name in columns),
-                measured,
+                taken,
                 f"**{verdict.upper()}**" if verdict is not None else _unjudged(run),
             ]
         )
-    head = ["variant", "success", "worst bucket", *columns, "measured", "verdict"]
+    success = escape(measured.success_title((run, run.mean) for run in runs.values()))
+    head = ["variant", success, "worst bucket", *columns, "measured", "verdict"]
     found = measured_markdown([(name, runs[name]) for name in report.variants if name in runs])
     return [*markdown_table(head, rows, right={1}), *found]
 

@@ -65,9 +65,14 @@ class Figure:
         return self.probe.replace("seconds", self.unit)
 
     def words(self, value: float) -> str:
-        """A probe's value with its unit: ``1536 B/doc``, ``9 ms``, ``$0.65``."""
+        """A probe's value with its unit: ``1536 B/doc``, ``9.0 ms``, ``$0.65``."""
         number = short(self.factor * value)
         return f"${number}" if self.unit == "$" else f"{number} {self.unit}"
+
+    @property
+    def title(self) -> str:
+        """Its label where it stands alone, as above a column: ``cost per million documents``."""
+        return f"cost {self.label}" if self.unit == "$" else self.label
 
 
 _DOCUMENTS = "documents"
@@ -85,11 +90,27 @@ FIGURES = (_BYTES, _ENCODING, _P50, _P95, _USD)
 
 
 def short(value: float) -> str:
-    """Two significant digits, or all before the point: ``1536``, ``9``, ``0.65``, ``0.0028``."""
+    """Two significant digits, or all before the point: ``1536``, ``9.0``, ``0.65``, ``0.0028``."""
     if value == 0 or abs(value) >= 10:
         return f"{value:.0f}"
-    text = f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"
-    return text.rstrip("0").rstrip(".")
+    # rounded first: 9.96 has no digit after the point
+    rounded = float(f"{value:.1e}")
+    return f"{rounded:.{max(0, 1 - math.floor(math.log10(abs(rounded))))}f}"
+
+
+def memory_words(weights: float) -> str:
+    """What a model's weights hold, for a line: ``memory=0.54GB``; BM25 has ``no weights``."""
+    return f"memory={gigabytes(weights)}" if weights else gigabytes(weights)
+
+
+def gigabytes(weights: float) -> str:
+    """Bytes of a model's weights: ``0.54GB``, ``0.022GB``, ``0.26MB``, ``no weights``."""
+    if not weights:
+        return "no weights"
+    value = weights / 1e9
+    if value < 0.0095:
+        return f"{short(1000 * value)}MB"
+    return f"{value:.{2 if value >= 0.1 else 3}f}GB"
 
 
 def ordered(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -122,11 +143,16 @@ def label(metric: str) -> str:
 
 
 def searched(run: Measured) -> bool:
-    """Whether the answers were rankings, so that a query's time is the time of an answer.
+    """Whether the answers were rankings, so that a query's time is the time of an answer."""
+    return _P50.probe in run.probes and ranks(run)
+
+
+def ranks(run: Measured) -> bool:
+    """Whether the answers were rankings.
 
     Of a variant that reads what it found, the metrics are those of its replies.
     """
-    return _P50.probe in run.probes and any(_kind(name) in _STEMS for name in run.metrics)
+    return any(_kind(name) in _STEMS for name in run.metrics)
 
 
 def known(run: Measured) -> dict[Figure, float]:
@@ -145,8 +171,7 @@ def in_line(run: Measured, success: float) -> list[str]:
         At most :data:`MOST`, each kind at its smallest cutoff.
     """
     found = of_model(run.metrics)
-    # others may equal it by chance, so that only the first goes: what a ranking is scored by
-    same = next((k for k, v in found.items() if math.isclose(v, success, abs_tol=1e-9)), None)
+    same = scored_by(run, success)
     kinds: dict[str, str] = {}
     for name in found:
         if name != same:
@@ -155,8 +180,40 @@ def in_line(run: Measured, success: float) -> list[str]:
     return [f"{name}={found[name]:.2f}" for name in list(shown)[:MOST]]
 
 
+def scored_by(run: Measured, success: float) -> str | None:
+    """The metric that a run's mean score is the mean of: ``ndcg@10``; None where it is none.
+
+    Others may equal it by chance; the first is what a ranking is scored by.
+    """
+    found = of_model(run.metrics).items()
+    return next((k for k, v in found if math.isclose(v, success, abs_tol=1e-9)), None)
+
+
+def success_words(run: Measured, mean: float, stderr: float) -> str:
+    """``success=0.62 ±0.03``, of a ranking with what it is scored by: ``(ndcg@10)``."""
+    metric = scored_by(run, mean)
+    return f"success={mean:.2f} ±{stderr:.2f}{f' ({metric})' if metric else ''}"
+
+
+def success_title(runs: Iterable[tuple[Measured, float]]) -> str:
+    """What a column of mean scores is called: ``success``, of rankings ``success (ndcg@10)``.
+
+    Args:
+        runs: each with its mean score; their metric is named where all have the same.
+    """
+    metrics = {scored_by(run, mean) for run, mean in runs}
+    (metric,) = metrics if len(metrics) == 1 else (None,)
+    return f"success ({metric})" if metric else "success"
+
+
+def search_words(run: Measured, note: str = "") -> str | None:
+    """:func:`figures` as one line; None of a run that searched nothing."""
+    parts = figures(run, note)
+    return f"search: {'  '.join(parts)}" if parts else None
+
+
 def figures(run: Measured, note: str = "") -> list[str]:
-    """What a search takes, for a line: ``index=1536 B/doc``, ``43 docs/s``, ``query p50 9 ms …``.
+    """What a search takes, for a line: ``index=1536 B/doc``, ``43 docs/s``, ``query p50 9.0 ms``.
 
     Args:
         run: what was measured.
@@ -208,28 +265,40 @@ def facts(run: Measured) -> dict[str, str]:
     return {
         **{label(name): f"{value:.3f}" for name, value in ordered(run.metrics).items()},
         **{name: f"{probes[k]:,.0f}" for k, name in COUNTS.items() if k in probes},
-        **{figure.label: figure.words(value) for figure, value in known(run).items()},
+        **{figure.title: figure.words(value) for figure, value in known(run).items()},
     }
 
 
-def table(runs: Iterable[tuple[str, Measured]]) -> tuple[list[str], list[list[str]]]:
+Table = tuple[list[str], list[list[str]]]
+"""Column names, and one row a variant, as unescaped text."""
+
+
+def tables(runs: Iterable[tuple[str, Measured]]) -> tuple[Table, Table]:
     """Every metric and figure of several variants side by side.
 
     Args:
         runs: each with its variant's name.
 
     Returns:
-        Column names, and one row a variant that has any, as unescaped text.
+        The model's metrics; and what the search takes and costs, an approximate index' quality
+        with it. Variants without any have no row.
     """
-    given = list(runs)
-    metrics = ordered({name: value for _, run in given for name, value in run.metrics.items()})
-    known = [(variant, facts(run)) for variant, run in given]
-    every = [*map(label, metrics), *COUNTS.values(), *(f.label for f in FIGURES)]
-    columns = [name for name in every if any(name in found for _, found in known)]
+    given = [(variant, run.metrics, facts(run)) for variant, run in runs]
+    metrics = ordered({name: value for _, own, _ in given for name, value in own.items()})
+    model = list(of_model(metrics))
+    rest = [label(name) for name in metrics if name not in model]
+    rest += [*COUNTS.values(), *(figure.title for figure in FIGURES)]
+    found = [(variant, known) for variant, _, known in given]
+    return _table(found, model), _table(found, rest)
+
+
+def _table(found: Iterable[tuple[str, Mapping[str, str]]], names: Iterable[str]) -> Table:
+    given = list(found)
+    columns = [name for name in names if any(name in known for _, known in given)]
     return ["variant", *columns], [
-        [variant, *(found.get(name, MISSING) for name in columns)]
-        for variant, found in known
-        if found
+        [variant, *(known.get(name, MISSING) for name in columns)]
+        for variant, known in given
+        if any(name in known for name in columns)
     ]
 
 

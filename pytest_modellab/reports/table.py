@@ -260,17 +260,15 @@ def measured_markdown(runs: Sequence[tuple[str, Measured]]) -> list[str]:
     Args:
         runs: each with its variant's name.
     """
-    head, rows = measured.table(runs)
-    if not rows:
-        return []
-    cells = [[escape(cell) for cell in row] for row in rows]
+    lines = []
+    for head, rows in measured.tables(runs):
+        if rows:
+            cells = [[escape(cell) for cell in row] for row in rows]
+            right = set(range(1, len(head)))
+            lines += ["", *markdown_table([escape(name) for name in head], cells, right)]
     told = [(name, measured.index_words(run)) for name, run in runs]
     index = [f"- {escape(f'{name}: index: {words}')}" for name, words in told if words is not None]
-    return [
-        "",
-        *markdown_table([escape(name) for name in head], cells, right=set(range(1, len(head)))),
-        *(["", *index] if index else []),
-    ]
+    return [*lines, *(["", *index] if index else [])]
 
 
 def _markdown_flips(

@@ -71,10 +71,10 @@ def run_line(report: SessionReport, run: RunSummary) -> str:
     parts = [f"[{run.kind.capitalize()}] {run.variant}"]
     if len(report.task_sets) > 1:
         parts.append(run.task_set)
-    parts.append(f"success={run.mean:.2f} ±{run.stderr:.2f}")
+    parts.append(measured.success_words(run, run.mean, run.stderr))
     if run.buckets:
         parts.append(f"worst={run.worst.name} {run.worst.mean:.2f}")
-    parts += measurements(run)
+    parts += [*measured.in_line(run, run.mean), *measurements(run)]
     if run.missing:
         parts.append(f"{plural(run.missing, 'sample')} without a score")
     verdict = variant_verdict(report, run.variant, run.task_set)
@@ -85,21 +85,18 @@ def run_line(report: SessionReport, run: RunSummary) -> str:
 
 
 def measurements(run: RunSummary) -> list[str]:
-    """Metrics, latency and size for a reader, as far as they were measured."""
+    """Time, size and steadiness for a reader, as far as they were measured.
+
+    Without metrics, and without what a search takes: see :mod:`~pytest_modellab.reports.measured`.
+    """
+    parts = []
     seconds, size = run.probes.get("seconds"), run.probes.get("parameter_bytes")
-    notes = [
-        *(["under xdist"] if run.environment.get("workers") else []),
-        *(["stored"] if run.cached else []),
-    ]
-    stored = f" ({', '.join(notes)})" if notes else ""
-    parts = [*measured.in_line(run, run.mean), *measured.figures(run, stored)]
     if seconds is not None and run.n and not measured.searched(run):
         milliseconds = 1000 * seconds / run.n
         digits = 0 if milliseconds >= 10 else 1
-        parts.append(f"{milliseconds:.{digits}f} ms/sample{stored}")
+        parts.append(f"{milliseconds:.{digits}f} ms/sample{timing_note(run)}")
     if size is not None:
-        gigabytes = size / 1e9
-        parts.append(f"memory={gigabytes:.{2 if gigabytes >= 0.1 else 3}f}GB")
+        parts.append(measured.memory_words(size))
     if "prompt_stability" in run.probes:
         parts.append(
             "stability={prompt_stability:.2f} spread={prompt_spread:.2f}".format(**run.probes)
@@ -109,6 +106,15 @@ def measurements(run: RunSummary) -> list[str]:
     return parts
 
 
+def timing_note(run: RunSummary) -> str:
+    """What to know of a run's times: `` (under xdist, stored)``."""
+    notes = [
+        *(["under xdist"] if run.environment.get("workers") else []),
+        *(["stored"] if run.cached else []),
+    ]
+    return f" ({', '.join(notes)})" if notes else ""
+
+
 def _variant(report: SessionReport, variant: str) -> list[Line]:
     found: list[Line] = []
     comparisons = of_variant(report, variant)
@@ -116,6 +122,8 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     for run in runs:
         verdict = variant_verdict(report, variant, run.task_set)
         found.append((visible(run_line(report, run)), MARKUP[verdict]))
+        if (words := measured.search_words(run, timing_note(run))) is not None:
+            found.append((f"  {words}", {}))
         if (words := measured.index_words(run)) is not None:
             found.append((f"  index: {visible(words)}", {}))
         if (text := saved(report, variant, run.task_set)) is not None:

@@ -16,6 +16,8 @@ LEGEND = (
     "lowest bucket; risk: docs/compare.md"
 )
 NOTHING = "–"
+IN_THE_RUN = " in its run"
+"""Said of a query's time in the run itself, beside the one that was measured in turns."""
 
 _SEVERITY = {None: 0, "pass": 1, "inconclusive": 2, "block": 3}
 
@@ -43,6 +45,8 @@ def lines(tradeoff: TradeOff) -> list[str]:
     found = []
     for profile in tradeoff.profiles:
         found.append(visible(variant_line(profile)))
+        if (words := measured.search_words(profile, IN_THE_RUN)) is not None:
+            found.append(f"  {words}")
         if (words := measured.index_words(profile)) is not None:
             found.append(f"  index: {visible(words)}")
     return [*found, *conclusions(tradeoff)]
@@ -52,7 +56,8 @@ def further(tradeoff: TradeOff) -> list[str]:
     """Metrics, index and speed of a search as lines, to stand below :func:`table`."""
     found = []
     for profile in tradeoff.profiles:
-        parts = [*measured.in_line(profile, profile.success.value), *measured.figures(profile)]
+        metrics = measured.in_line(profile, profile.success.value)
+        parts = [*metrics, *measured.figures(profile, IN_THE_RUN)]
         if parts:
             found.append(visible("  ".join([profile.variant, *parts])))
         if (words := measured.index_words(profile)) is not None:
@@ -80,14 +85,14 @@ def legend(tradeoff: TradeOff) -> str:
     index = any(measured.index_bytes(profile) is not None for profile in tradeoff.profiles)
     return LEGEND.format(
         "to the last token" if tradeoff.generates else "of a query",
-        ", the index beside it; query: of the run's own queries" if index else "",
+        ", the index beside it" if index else "",
     )
 
 
 def variant_line(profile: Profile) -> str:
     """``[Prompted] prompting success=0.81 ±0.03 cost=$0.014 latency=1.1s (p95 1.9s) …``."""
     parts = [f"[{profile.kind.capitalize()}] {profile.variant}"]
-    parts.append(f"success={profile.success.value:.2f} ±{profile.stderr:.2f}")
+    parts.append(measured.success_words(profile, profile.success.value, profile.stderr))
     parts += measured.in_line(profile, profile.success.value)
     if profile.cost is not None:
         parts.append(f"cost={dollars(profile.cost.serving.value)}")
@@ -95,8 +100,7 @@ def variant_line(profile: Profile) -> str:
         p50, p95 = profile.latency.p50.value, profile.latency.p95.value
         parts.append(f"latency={seconds(p50)} (p95 {seconds(p95)})")
     if profile.memory is not None:
-        parts.append(f"memory={gigabytes(profile.memory.held)}")
-    parts += measured.figures(profile)
+        parts.append(measured.memory_words(profile.memory.held))
     parts.append(f"worst={profile.worst.name} {profile.worst.mean:.2f}")
     parts.append(f"risk={profile.risk.level}")
     return " ".join(parts)
@@ -160,6 +164,8 @@ def reason(tradeoff: TradeOff, choice: Choice) -> str:
     unmeasured += (
         f"; against {tradeoff.reference} the gate blocks {listed(blocked)}" if blocked else ""
     )
+    if choice.verdict == "choose" and (unsettled := tradeoff.unsettled(first)):
+        unmeasured += f"; whether it is worse than {tradeoff.reference} is open: {both(unsettled)}"
     if choice.verdict == "tie":
         why = "take the first, unless something else speaks for another"
         if first == tradeoff.reference:
@@ -173,15 +179,27 @@ def reason(tradeoff: TradeOff, choice: Choice) -> str:
 def gain_words(tradeoff: TradeOff, variant: str) -> str:
     """``success +0.46, cost x1.1, latency x0.8, memory x0.3, risk -0.05``."""
     own, base = tradeoff.profile(variant), tradeoff.profile(tradeoff.reference)
-    parts = [f"success {own.success.value - base.success.value:+.2f}"]
+    parts = [f"success {_change(own.success.value - base.success.value)}"]
     if own.cost is not None and base.cost is not None and base.cost.serving.value > 0:
-        parts.append(f"cost x{own.cost.serving.value / base.cost.serving.value:.2f}")
+        parts.append(f"cost {_times(own.cost.serving.value / base.cost.serving.value)}")
     if own.latency is not None and base.latency is not None:
-        parts.append(f"latency x{own.latency.p50.value / base.latency.p50.value:.2f}")
+        parts.append(f"latency {_times(own.latency.p50.value / base.latency.p50.value)}")
     if own.memory is not None and base.memory is not None and base.memory.held > 0:
-        parts.append(f"memory x{own.memory.held / base.memory.held:.2f}")
-    parts.append(f"risk {own.risk.value.value - base.risk.value.value:+.2f}")
+        ratio = own.memory.held / base.memory.held
+        parts.append(f"memory {_times(ratio)}" if ratio else "no weights")
+    parts.append(f"risk {_change(own.risk.value.value - base.risk.value.value)}")
     return ", ".join(parts)
+
+
+def _change(value: float) -> str:
+    """A difference with its sign: ``+0.46``, ``0.00``."""
+    text = f"{value:+.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text
+
+
+def _times(ratio: float) -> str:
+    """``x1.10``, ``x0.0093``."""
+    return f"x{ratio:.2f}" if ratio >= 0.1 else f"x{measured.short(ratio)}"
 
 
 def miss_words(miss: Miss) -> str:
@@ -245,7 +263,7 @@ def markdown(tradeoff: TradeOff) -> str:
     head, rows = table(tradeoff)
     cells = [[escape(cell) for cell in row] for row in rows]
     parts += ["", f"{escape(name)}, against {escape(tradeoff.reference)}:", ""]
-    parts += markdown_table(head, cells, right=set(range(1, 6)))
+    parts += markdown_table([escape(h) for h in head], cells, right=set(range(1, 6)))
     parts += measured_markdown([(p.variant, p) for p in tradeoff.profiles])
     head, rows = matrix(tradeoff)
     parts += ["", *markdown_table([escape(h) for h in head], _escaped(rows), right=set())]
@@ -261,7 +279,8 @@ def markdown(tradeoff: TradeOff) -> str:
 
 def table(tradeoff: TradeOff) -> tuple[list[str], list[list[str]]]:
     """Column names, and one row a variant, as unescaped text."""
-    head = ["variant", "success", "cost", "latency (p95)", "memory", "worst bucket", "risk"]
+    success = measured.success_title((p, p.success.value) for p in tradeoff.profiles)
+    head = ["variant", success, "cost", "latency (p95)", "memory", "worst bucket", "risk"]
     verdicts: dict[tuple[str, str], str | None] = {}
     for delta in sorted(tradeoff.deltas, key=lambda d: _SEVERITY[d.verdict]):
         verdicts[delta.variant, delta.what] = delta.verdict
@@ -284,7 +303,7 @@ def table(tradeoff: TradeOff) -> tuple[list[str], list[list[str]]]:
                 f"{profile.success.value:.2f} ± {profile.stderr:.2f}",
                 NOTHING if profile.cost is None else dollars(profile.cost.serving.value),
                 latency,
-                NOTHING if profile.memory is None else gigabytes(profile.memory.held),
+                NOTHING if profile.memory is None else measured.gigabytes(profile.memory.held),
                 f"{profile.worst.mean:.2f} {profile.worst.name}",
                 f"{profile.risk.level} {profile.risk.value.value:.2f}",
                 *own,
@@ -294,25 +313,19 @@ def table(tradeoff: TradeOff) -> tuple[list[str], list[list[str]]]:
 
 
 def dollars(value: float) -> str:
-    """At least two significant digits: ``$0.0042``, ``$0.014``, ``$1.20``."""
+    """At least two significant digits: ``$0.0040``, ``$0.014``, ``$1.20``."""
     if value >= 0.1 or value == 0:
         return f"${value:.2f}"
-    return f"${number(float(f'{value:.2g}'))}"
+    return f"${measured.short(value)}"
 
 
 def seconds(value: float) -> str:
     """``0.083ms``, ``45ms``, ``0.62s``, ``12s``."""
     if value < 0.0095:
-        return f"{number(float(f'{1000 * value:.2g}'))}ms"
+        return f"{measured.short(1000 * value)}ms"
     if value < 0.0995:
         return f"{1000 * value:.0f}ms"
     return f"{value:.2f}s" if value < 1 else f"{value:.1f}s" if value < 10 else f"{value:.0f}s"
-
-
-def gigabytes(size: float) -> str:
-    """``0.54GB``, ``0.022GB``."""
-    value = size / 1e9
-    return f"{value:.{2 if value >= 0.1 else 3}f}GB"
 
 
 def _share_words(choice: Choice, resamples: int) -> str:

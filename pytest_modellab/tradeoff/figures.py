@@ -287,6 +287,11 @@ class TradeOff:
         known = [profile.latency for profile in self.profiles if profile.latency is not None]
         return not known or any(latency.first_token is not None for latency in known)
 
+    def unsettled(self, variant: str) -> tuple[str, ...]:
+        """What the gate could not decide of a variant: ``success``, ``forgetting``, ``latency``."""
+        found = [d for d in self.deltas if (d.variant, d.verdict) == (variant, "inconclusive")]
+        return tuple(dict.fromkeys(delta.what for delta in found))
+
     @property
     def strategies(self) -> tuple[str, ...]:
         """The strategies that are compared, in the order of their first variants."""

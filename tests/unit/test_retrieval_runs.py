@@ -169,6 +169,28 @@ def test_who_is_asked_the_wrong_thing(lab: Lab) -> None:
     )
 
 
+def test_a_ranking_of_nothing(lab: Lab, tmp_path: Path) -> None:
+    lab.record("bm25", "search")  # whose corpus must not be taken for the next one's
+    sample = {
+        "id": "s0",
+        "input": "tent",
+        "target": {"relevant": {"tent": 1}},
+        "scorer": "ndcg@10",
+        "capability": "gear",
+        "difficulty": "easy",
+    }
+    testing.write_task_set(tmp_path / "bare", [sample])
+    path = tmp_path / "modellab.toml"
+    path.write_text(TOML + '[task_sets.bare]\npath = "bare"\n')
+    other = Lab(config.load(path), lab.settings)
+    with pytest.raises(ScoringError) as caught:
+        other.record("bm25", "bare")
+    assert str(caught.value) == (
+        "variant 'bm25' on 'bare': sample 's0' asks for a ranking (scorer 'ndcg@10'), but 'bare' "
+        'has no corpus; a set with one has format = "beir"'
+    )
+
+
 # --- rag -----------------------------------------------------------------------------------------
 
 

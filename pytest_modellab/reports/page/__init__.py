@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 
+from pytest_modellab.reports import measured
 from pytest_modellab.reports.page import (
     capabilities,
     embedded,
@@ -122,8 +123,10 @@ def _section(tradeoff: TradeOff, ident: str, *, interactive: bool) -> Html:
 def _asked(tradeoff: TradeOff) -> str:
     samples = max((p.n for p in tradeoff.profiles), default=0)
     count = len(tradeoff.profiles)
+    ranked = all(measured.ranks(profile) for profile in tradeoff.profiles)
+    did = "ranked documents for" if ranked else "answered"
     return (
-        f"{plural(count, 'variant')} answered the same {samples:,} samples of version "
+        f"{plural(count, 'variant')} {did} the same {samples:,} samples of version "
         f"{tradeoff.task_set.get('version', '')} of this task set. Reference: "
         f"{tradeoff.reference}. Recorded on {tradeoff.recorded}."
     )

@@ -158,6 +158,7 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
         parts += [el("h4", "Break-even"), el("ul", lines)]
     if priced:
         rows: list[list[Cell | Content]] = []
+        generated = any(p.cost is not None and p.cost.tokens_out for p in priced)
         for p in priced:
             assert p.cost is not None
             training = p.cost.training
@@ -171,9 +172,15 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
                     if training is None
                     else Cell(dollars(training), sort=training),
                     Cell(number(p.cost.tokens_in), sort=p.cost.tokens_in),
-                    Cell(number(p.cost.tokens_out), sort=p.cost.tokens_out)
-                    if p.cost.tokens_out
-                    else Cell(MISSING),
+                    *(
+                        [
+                            Cell(number(p.cost.tokens_out), sort=p.cost.tokens_out)
+                            if p.cost.tokens_out
+                            else Cell(MISSING)
+                        ]
+                        if generated
+                        else []
+                    ),
                 ]
             )
         head: list[Content] = [
@@ -183,7 +190,7 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
             "95% interval",
             "training",
             "tokens in",
-            "tokens out",
+            *(["tokens out"] if generated else []),
         ]
         parts.append(
             details(
@@ -299,7 +306,7 @@ def method(tradeoff: TradeOff, ident: str) -> Html:
             class_="aside",
         ),
         details(
-            "Where the answers come from",
+            "Where the runs come from",
             table(
                 "Each variant's run",
                 [
@@ -307,7 +314,7 @@ def method(tradeoff: TradeOff, ident: str) -> Html:
                     "kind",
                     "strategy",
                     "base",
-                    "answers from",
+                    "run from",
                     "stability over prompts",
                     "environment",
                 ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytest_modellab.reports import measured
-from pytest_modellab.reports.page.markup import Content, Html, el, scroll, section, tabs
+from pytest_modellab.reports.page.markup import Content, Html, breakable, el, scroll, section, tabs
 from pytest_modellab.reports.page.words import MISSING
 from pytest_modellab.reports.session import number
 from pytest_modellab.tradeoff.figures import TradeOff
@@ -62,7 +62,7 @@ def _flat(
         [
             el(
                 "th",
-                _breakable(name),
+                breakable(name),
                 el("small", measured.OF_THE_INDEX) if name in last else None,
                 scope="col",
                 data_col=str(i),
@@ -82,7 +82,7 @@ def _grouped(values: Mapping[str, Mapping[str, float]], floor: float | None) -> 
     first = [
         el("th", "variant", scope="col", rowspan="2", data_col="0"),
         [
-            el("th", _breakable(group), scope="colgroup", colspan=str(len(members)))
+            el("th", breakable(group), scope="colgroup", colspan=str(len(members)))
             for group, members in groups.items()
         ],
     ]
@@ -129,11 +129,3 @@ def _cell(value: float | None, floor: float | None) -> Html:
 def _place(name: str) -> tuple[str, int, str]:
     group, _, last = name.rpartition("/")
     return group or name, _ORDER.get(last, len(_ORDER)), last
-
-
-def _breakable(name: str) -> Content:
-    """A name that may be broken after its underscores."""
-    parts: list[Content] = []
-    for i, part in enumerate(name.split("_")):
-        parts += [Html("_<wbr>"), part] if i else [part]
-    return parts

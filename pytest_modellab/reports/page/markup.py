@@ -160,6 +160,14 @@ def tabs(name: str, label: str, panels: Sequence[tuple[str, Content]]) -> Html:
     return el("fieldset", el("legend", label, class_="unseen"), choices, shown, class_="tabs")
 
 
+def breakable(name: str) -> Content:
+    """A name that may be broken after its underscores."""
+    parts: list[Content] = []
+    for i, part in enumerate(name.split("_")):
+        parts += [Html("_<wbr>"), part] if i else [part]
+    return parts
+
+
 def section(ident: str, title: str, *content: Content, style: str = "part") -> Html:
     """A part of a task set's report, with its heading."""
     return el(

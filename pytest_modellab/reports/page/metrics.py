@@ -7,10 +7,19 @@ from pytest_modellab.reports.page.markup import Html, el, section, table
 from pytest_modellab.tradeoff.figures import TradeOff
 
 
+_METRICS = "Metrics of each variant"
+_SEARCH = "What each variant's search takes and costs"
+
+
 def metrics(tradeoff: TradeOff, ident: str) -> Html | None:
     """Every metric and figure of the variants, and what their indexes cost; None without any."""
-    head, rows = measured.table((p.variant, p) for p in tradeoff.profiles)
-    if not rows:
+    model, search = measured.tables((p.variant, p) for p in tradeoff.profiles)
+    shown = [
+        table(caption, head, rows, style="sortable", show_caption=True)
+        for caption, (head, rows) in ((_METRICS, model), (_SEARCH, search))
+        if rows
+    ]
+    if not shown:
         return None
     told = [(p.variant, measured.index_words(p)) for p in tradeoff.profiles]
     lines = [
@@ -19,7 +28,7 @@ def metrics(tradeoff: TradeOff, ident: str) -> Html | None:
     return section(
         f"{ident}-metrics",
         "Metrics and search",
-        table("Further metrics of each variant", head, rows, style="sortable"),
+        shown,
         [
             el("p", "Of an approximate index, not of the model that it is built with:"),
             el("ul", lines),

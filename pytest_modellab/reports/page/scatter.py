@@ -33,6 +33,9 @@ LABELLED = {charts.WIDE: 24, charts.NARROW: 10}
 LOG_FROM = 8.0
 """Ranges wider than this factor are drawn on a logarithmic axis."""
 
+NEAR = 12
+"""Pixels beside its point up to which a name needs no line to it."""
+
 AXES = {
     "cost": ("cost of 1,000 requests, $", 1.0),
     "latency": ("latency, median seconds {0}", 1.0),
@@ -326,6 +329,10 @@ def _names(axes: Any, tradeoff: TradeOff, found: Sequence[Point], width: int) ->
             fontweight="bold" if point.profile.variant in chosen else "normal",
             color=charts.colour("ink"),
             zorder=6,
+            # a name that stands off may be nearer to another's point
+            arrowprops={"arrowstyle": "-", "linewidth": 0.8, "color": charts.colour("soft")}
+            if abs(dx) > NEAR
+            else None,
         )
 
 

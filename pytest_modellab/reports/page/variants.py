@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pytest_modellab.reports import measured
 from pytest_modellab.reports.page.charts import GLYPHS, SERIES
-from pytest_modellab.reports.page.markup import Cell, Content, Html, el, section, table
+from pytest_modellab.reports.page.markup import Cell, Content, Html, breakable, el, section, table
 from pytest_modellab.reports.page.words import (
     MARKS,
     MISSING,
@@ -25,7 +26,7 @@ def overview(tradeoff: TradeOff, ident: str) -> Html:
     chosen = recommended(tradeoff)
     head: list[Content] = [
         "variant",
-        "success",
+        measured.success_title((p, p.success.value) for p in tradeoff.profiles),
         "cost of 1,000 requests",
         "latency p50 (p95)",
         "memory",
@@ -60,11 +61,17 @@ def strategy_mark(tradeoff: TradeOff, strategy: str) -> Html:
 def _row(tradeoff: TradeOff, profile: Profile, chosen: tuple[str, ...]) -> list[Cell | Content]:
     latency, cost, memory = profile.latency, profile.cost, profile.memory
     marks = ("★" if profile.variant in chosen else "") + ("◇" if profile.pareto else "")
-    told = "reference" if profile.variant == tradeoff.reference else profile.kind
+    # a strategy often says the kind: "lexical search" of lexical
+    told = [] if profile.kind in profile.strategy.split() else [profile.kind]
+    told = ["reference"] if profile.variant == tradeoff.reference else told
     name = [
-        el("span", profile.variant, class_="who"),
+        el("span", breakable(profile.variant), class_="who"),
         el("span", f" {marks}", class_="marks") if marks else None,
-        el("small", strategy_mark(tradeoff, profile.strategy), f" {profile.strategy}, {told}"),
+        el(
+            "small",
+            strategy_mark(tradeoff, profile.strategy),
+            f" {', '.join([profile.strategy, *told])}",
+        ),
     ]
     worst = profile.worst
     return [

@@ -19,6 +19,7 @@ from pytest_modellab.reports.page.words import (
     share,
     signed,
     tied,
+    unsettled,
 )
 from pytest_modellab.reports.session import both, listed
 from pytest_modellab.tradeoff.figures import TradeOff
@@ -94,6 +95,7 @@ def _card(tradeoff: TradeOff, choice: Choice, ident: str) -> Html:
         el("p", f"{reasons.probability(choice, tradeoff.resamples)}.", class_="sure"),
         _bars(choice),
         [el("p", f"✕ {alarm}", class_="alarm") for alarm in alarms],
+        el("p", f"? {line}", class_="open") if (line := unsettled(tradeoff, choice)) else None,
         el("p", reasons.reason(tradeoff, choice)),
         _parts(tradeoff, choice),
         [el("p", line) for line in reasons.sensitivity(choice)],

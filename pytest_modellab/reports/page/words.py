@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pytest_modellab.decision import AT_LEAST, Miss
+from pytest_modellab.decision import AT_LEAST, Choice, Miss
 from pytest_modellab.probes import cost
 from pytest_modellab.reports import measured as further
 from pytest_modellab.reports.session import both, listed, number
@@ -88,7 +88,9 @@ def seconds(value: float) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes in decimal units: ``538 MB``, ``1.08 GB``."""
+    """Bytes in decimal units: ``538 MB``, ``1.08 GB``; ``none`` of what has none, as BM25."""
+    if value == 0:
+        return "none"
     return f"{number(value / 1e6)} MB" if value < 999.5e6 else f"{number(value / 1e9)} GB"
 
 
@@ -183,6 +185,17 @@ def blocked(tradeoff: TradeOff) -> dict[str, tuple[str, ...]]:
         if delta.verdict == "block":
             found[delta.variant] = (*found.get(delta.variant, ()), delta.what)
     return found
+
+
+def unsettled(tradeoff: TradeOff, choice: Choice) -> str | None:
+    """What the gate could not decide of the variant that is chosen."""
+    found = tradeoff.unsettled(choice.variants[0]) if choice.verdict == "choose" else ()
+    if not found:
+        return None
+    return (
+        f"Whether {choice.variants[0]} is worse than {tradeoff.reference} in {both(found)} is not "
+        "settled by these samples."
+    )
 
 
 def recommended(tradeoff: TradeOff) -> tuple[str, ...]:
