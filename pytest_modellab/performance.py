@@ -24,7 +24,7 @@ from pytest_modellab.records import (
 )
 from pytest_modellab.runner import Job, open_corpus
 
-LAYOUT = 1
+LAYOUT = 2
 
 
 @dataclasses.dataclass(frozen=True)

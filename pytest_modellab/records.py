@@ -322,6 +322,10 @@ class Scenario:
 # --- a run --------------------------------------------------------------------------------------
 
 
+Ranking = tuple[tuple[str, float], ...]
+"""Documents as ``(id, score)``, best first, never two at the same place."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Output:
     """What a variant returned for one sample.
@@ -334,8 +338,7 @@ class Output:
         tokens_out: generated tokens, or tokens of all options scored.
         seconds: the sample's share of its batch's wall time, by tokens computed.
         failed: why there is no usable answer (NaN), else empty.
-        ranking: of a search the best documents as ``(id, score)``, best first, never two at the
-            same place; empty elsewhere.
+        ranking: of a search the best documents; empty elsewhere.
         exact: where an approximate index made the ranking, the one that exact search over the same
             vectors gives; empty elsewhere.
         passages: the texts that a variant with retrieval was shown beside the input.
@@ -347,8 +350,8 @@ class Output:
     tokens_out: int = 0
     seconds: float = 0.0
     failed: str = ""
-    ranking: tuple[tuple[str, float], ...] = ()
-    exact: tuple[tuple[str, float], ...] = ()
+    ranking: Ranking = ()
+    exact: Ranking = ()
     passages: tuple[str, ...] = ()
 
 
@@ -715,6 +718,16 @@ class Searching(Protocol):
         Raises:
             ModelError: a document cannot be encoded.
             OutOfMemory: as :meth:`Encoder.encode`.
+        """
+
+    def exact(self, queries: Sequence[str]) -> Sequence[Ranking]:
+        """Rank as exact search over the same vectors does, where the index is approximate.
+
+        Args:
+            queries: any number.
+
+        Returns:
+            One ranking a query, or nothing where the search is exact already.
         """
 
     def measurements(self, queries: Sequence[str]) -> Mapping[str, float]:

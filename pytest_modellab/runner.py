@@ -381,6 +381,7 @@ def _answer(
     contexts = [engine.render(job.prompt.messages(s.input)) for s in samples]
     scored = [i for i, s in enumerate(samples) if job.scorers[s.scorer].likelihood]
     generated = [i for i, s in enumerate(samples) if not job.scorers[s.scorer].likelihood]
+    asked_for = [contexts[i] for i in generated]
     asked, budget = budget, store.recall_budget(cache, job.fingerprint, budget)
     while True:
         answers = entry.start(budget, threads=torch.get_num_threads(), resume=resume)
@@ -407,10 +408,13 @@ def _answer(
                 done=lambda batch: keep(scored, batch),
             )
             engine.generate(
-                [GenerationRequest(contexts[i], samples[i].max_tokens) for i in generated],
+                [
+                    GenerationRequest(context, samples[i].max_tokens)
+                    for context, i in zip(asked_for, generated, strict=True)
+                ],
                 budget=GENERATION_FACTOR * budget,
                 skip={k for k, i in enumerate(generated) if i in answers},
-                done=lambda batch: keep(generated, batch),
+                done=lambda batch: keep(generated, _with_exact(engine, batch, asked_for)),
             )
             break
         except OutOfMemory as error:
@@ -434,7 +438,7 @@ def _answer(
             "seconds": round(seconds, 3),
             "tokens": float(tokens),
             "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
-            **_search_probes(job, engine, [contexts[i] for i in generated]),
+            **_search_probes(job, engine, asked_for),
         },
         environment={
             "python": platform.python_version(),
@@ -449,6 +453,21 @@ def _answer(
             "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
         },
     )
+
+
+def _with_exact(
+    engine: Engine, batch: Mapping[int, Output], contexts: Sequence[str]
+) -> Mapping[int, Output]:
+    """Put what exact search finds beside what an approximate index found."""
+    if not isinstance(engine, Searching):
+        return batch
+    rankings = engine.exact([contexts[k] for k in batch])
+    if not rankings:
+        return batch
+    return {
+        k: dataclasses.replace(output, exact=ranking)
+        for (k, output), ranking in zip(batch.items(), rankings, strict=True)
+    }
 
 
 def _search_probes(job: Job, engine: Engine, queries: Sequence[str]) -> Mapping[str, float]:

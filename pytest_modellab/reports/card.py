@@ -128,7 +128,7 @@ def _task_set(one: Measured) -> list[str]:
     of_base = {} if base is None else {c.name: c.mean for c in base.capabilities}
     rows = [
         [
-            "success",
+            escape(further.success_title([(run, run.mean)])),
             str(run.n),
             f"{run.mean:.3f} ± {run.stderr:.3f}",
             *([f"{base.mean:.3f} ± {base.stderr:.3f}"] if base else []),

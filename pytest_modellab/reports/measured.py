@@ -104,12 +104,10 @@ def memory_words(weights: float) -> str:
 
 
 def gigabytes(weights: float) -> str:
-    """Bytes of a model's weights: ``0.54GB``, ``0.022GB``, ``0.26MB``, ``no weights``."""
+    """Bytes of a model's weights: ``0.54GB``, ``0.022GB``, ``no weights``."""
     if not weights:
         return "no weights"
     value = weights / 1e9
-    if value < 0.0095:
-        return f"{short(1000 * value)}MB"
     return f"{value:.{2 if value >= 0.1 else 3}f}GB"
 
 
@@ -286,8 +284,8 @@ def tables(runs: Iterable[tuple[str, Measured]]) -> tuple[Table, Table]:
     given = [(variant, run.metrics, facts(run)) for variant, run in runs]
     metrics = ordered({name: value for _, own, _ in given for name, value in own.items()})
     model = list(of_model(metrics))
-    rest = [label(name) for name in metrics if name not in model]
-    rest += [*COUNTS.values(), *(figure.title for figure in FIGURES)]
+    rest = [*(figure.title for figure in FIGURES), *COUNTS.values()]
+    rest += [label(name) for name in metrics if name not in model]
     found = [(variant, known) for variant, _, known in given]
     return _table(found, model), _table(found, rest)
 

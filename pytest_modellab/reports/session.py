@@ -147,7 +147,8 @@ class Undecided:
             parts.append(f"smallest drop that shows is {number(self.mde)}{where}")
         if self.more is not None:
             most, where = ("up to ", f" ({self.more_of})") if self.count > 1 else ("about ", "")
-            parts.append(f"{most}{self.more} more samples would settle it{where}")
+            noun = "sample" if self.more == 1 else "samples"
+            parts.append(f"{most}{self.more} more {noun} would settle it{where}")
         if self.stuck:
             which = "" if self.count == self.stuck else f"{self.stuck} of them "
             parts.append(
@@ -239,11 +240,12 @@ def subject(comparison: Comparison) -> str:
 def number(value: float) -> str:
     """A score, drop or level for a reader: at most three significant digits, no exponent.
 
-    ``0.0050 → 0.005``, ``0.31 → 0.31``, ``-0.0004 → -0.0004``.
+    ``0.0050 → 0.005``, ``0.31 → 0.31``, ``-0.0004 → -0.0004``, ``0.000065234 → 0.0000652``.
     """
     text = f"{value:.3g}"
     if "e" in text:
-        text = f"{value:.8f}".rstrip("0").rstrip(".")
+        rounded = value if abs(value) >= 1 else float(text)
+        text = f"{rounded:.8f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 
 

@@ -165,7 +165,7 @@ def reason(tradeoff: TradeOff, choice: Choice) -> str:
         f"; against {tradeoff.reference} the gate blocks {listed(blocked)}" if blocked else ""
     )
     if choice.verdict == "choose" and (unsettled := tradeoff.unsettled(first)):
-        unmeasured += f"; whether it is worse than {tradeoff.reference} is open: {both(unsettled)}"
+        unmeasured += f"; whether it is worse in {both(unsettled)} is open"
     if choice.verdict == "tie":
         why = "take the first, unless something else speaks for another"
         if first == tradeoff.reference:

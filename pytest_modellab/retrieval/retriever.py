@@ -15,6 +15,7 @@ from pytest_modellab.records import (
     Encoder,
     GenerationRequest,
     Output,
+    Ranking,
     ScoringRequest,
 )
 from pytest_modellab.retrieval import approximate, exact, forms, fusion, vectors
@@ -86,6 +87,18 @@ class Retriever:
             self._lexical = Lexical.obtain(corpus, cache, progress)
             self._seconds += self._lexical.seconds
 
+    def exact(self, queries: Sequence[str]) -> Sequence[Ranking]:
+        """Rank as exact search over the same vectors does; nothing where it is exact already.
+
+        Apart from :meth:`generate`, so that its time is no part of a query's.
+        """
+        if self._approximate is None:
+            return ()
+        found: list[Hits] = []
+        for start in range(0, len(queries), TOGETHER):
+            found += self._rank(queries[start : start + TOGETHER], exactly=True)
+        return [self._named(hits) for hits in found]
+
     def measurements(self, queries: Sequence[str]) -> Mapping[str, float]:
         """Return size and speed of the index, and how long single queries take."""
         assert self._corpus is not None  # asked after generate() only
@@ -150,7 +163,6 @@ class Retriever:
             begun = time.perf_counter()
             ranked = self._rank(texts, max(1, budget // EMBEDDED_SHARE))
             seconds = (time.perf_counter() - begun) / len(texts)
-            best = self._rank(texts, exactly=True) if self._approximate is not None else None
             tokens = self._encoder.count_tokens(texts, "query") if self._encoder else None
             done(
                 {
@@ -159,7 +171,6 @@ class Retriever:
                         tokens_in=0 if tokens is None else tokens[k],
                         seconds=seconds,
                         ranking=self._named(ranked[k]),
-                        exact=() if best is None else self._named(best[k]),
                     )
                     for k, i in enumerate(chosen)
                 }
@@ -250,7 +261,7 @@ class Retriever:
             scores=(*(scores[i] for i in order), *(least - 1 - k for k in range(len(rest)))),
         )
 
-    def _named(self, hits: Hits) -> tuple[tuple[str, float], ...]:
+    def _named(self, hits: Hits) -> Ranking:
         assert self._corpus is not None
         for row in hits.rows:
             if row not in self._ids:

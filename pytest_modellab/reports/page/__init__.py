@@ -124,9 +124,9 @@ def _asked(tradeoff: TradeOff) -> str:
     samples = max((p.n for p in tradeoff.profiles), default=0)
     count = len(tradeoff.profiles)
     ranked = all(measured.ranks(profile) for profile in tradeoff.profiles)
-    did = "ranked documents for" if ranked else "answered"
+    did, what = ("ranked documents for", "queries") if ranked else ("answered", "samples")
     return (
-        f"{plural(count, 'variant')} {did} the same {samples:,} samples of version "
+        f"{plural(count, 'variant')} {did} the same {samples:,} {what} of version "
         f"{tradeoff.task_set.get('version', '')} of this task set. Reference: "
         f"{tradeoff.reference}. Recorded on {tradeoff.recorded}."
     )

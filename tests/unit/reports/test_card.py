@@ -104,6 +104,7 @@ def test_a_ranking_s_metrics_are_rows_apart_from_the_capabilities(search: Make) 
     lines = card.section(spec, [Measured(search(), "abc", reference=base)]).splitlines()
     at = lines.index("| ndcg&#64;10 | 648 | 0.280 | 0.300 |")
     assert lines[at - 1].startswith("| worst bucket: arithmetic/hard |")
+    assert any(line.startswith("| success (ndcg&#64;10) | 648 | 0.280 ") for line in lines)
     assert lines[at + 5 : at + 16] == [
         "| map&#64;100 | 648 | 0.220 | – |",
         "| index recall&#64;10 (the index's, not the model's) | 648 | 0.970 | – |",
@@ -112,9 +113,9 @@ def test_a_ranking_s_metrics_are_rows_apart_from_the_capabilities(search: Make) 
         "| dimensions | – | 384 | 384 |",
         "| index | – | 1536 B/doc | 1536 B/doc |",
         "| encoding | – | 43 docs/s | 43 docs/s |",
-        "| query p50 | – | 9 ms | 9 ms |",
+        "| query p50 | – | 9.0 ms | 9.0 ms |",
         "| query p95 | – | 14 ms | 14 ms |",
-        "| per million documents | – | &#36;0.65 | &#36;0.65 |",
+        "| cost per million documents | – | &#36;0.65 | &#36;0.65 |",
         "",
     ]
     assert (

@@ -21,7 +21,7 @@ def test_a_line_has_what_matters_beside_success(search: Make) -> None:
     assert measured.figures(run) == [
         "index=1536 B/doc",
         "43 docs/s",
-        "query p50 9 ms p95 14 ms",
+        "query p50 9.0 ms p95 14 ms",
         "$0.65 per million documents",
     ]
     assert measured.index_words(run) == (
@@ -81,35 +81,34 @@ def test_an_index_may_be_known_by_half(run: Make) -> None:
 
 def test_a_table_has_everything_and_says_what_is_the_index_s(search: Make, run: Make) -> None:
     lexical = search(approximate=False, probes={"documents": 57_638.0, "query_seconds_p50": 0.0021})
-    head, rows = measured.table([("bm25", lexical), ("chat", run()), ("int8", search())])
+    model, taken = measured.tables([("bm25", lexical), ("chat", run()), ("int8", search())])
+    quality = ["0.280", "0.310", "0.700", "0.200", "0.500", "0.220"]
+    assert model == (
+        ["variant", "ndcg@10", "recall@10", "recall@100", "precision@10", "mrr@10", "map@100"],
+        [["bm25", *quality], ["int8", *quality]],
+    )
+    head, rows = taken
     assert head == [
         "variant",
-        "ndcg@10",
-        "recall@10",
-        "recall@100",
-        "precision@10",
-        "mrr@10",
-        "map@100",
-        "index recall@10 (the index's, not the model's)",
-        "ndcg@10 of exact search",
-        "documents",
-        "dimensions",
         "index",
         "encoding",
         "query p50",
         "query p95",
-        "per million documents",
+        "cost per million documents",
+        "documents",
+        "dimensions",
+        "index recall@10 (the index's, not the model's)",
+        "ndcg@10 of exact search",
     ]
-    quality = ["0.280", "0.310", "0.700", "0.200", "0.500", "0.220"]
     assert rows == [
-        ["bm25", *quality, "–", "–", "57,638", "–", "–", "–", "2.1 ms", "–", "–"],
-        ["int8", *quality, "0.970", "0.290", "57,638", "384", "1536 B/doc", "43 docs/s", "9 ms",
-         "14 ms", "$0.65"],
+        ["bm25", "–", "–", "2.1 ms", "–", "–", "57,638", "–", "–", "–"],
+        ["int8", "1536 B/doc", "43 docs/s", "9.0 ms", "14 ms", "$0.65", "57,638", "384", "0.970",
+         "0.290"],
     ]  # fmt: skip
 
 
 def test_without_metrics_there_is_no_table(run: Make) -> None:
-    assert measured.table([("nf4", run())]) == (["variant"], [])
+    assert measured.tables([("nf4", run())]) == ((["variant"], []), (["variant"], []))
     assert measured_markdown([("nf4", run())]) == []
 
 
@@ -140,6 +139,21 @@ def test_the_whole_index_in_bytes(search: Make, run: Make) -> None:
     assert measured.index_bytes(run()) is None
 
 
+def test_success_says_what_a_ranking_is_scored_by(search: Make, run: Make) -> None:
+    assert measured.success_words(search(), 0.28, 0.02) == "success=0.28 ±0.02 (ndcg@10)"
+    assert measured.success_words(search(), 0.27, 0.02) == "success=0.27 ±0.02"
+    assert measured.success_words(run(), 0.6, 0.02) == "success=0.60 ±0.02"
+    assert measured.success_title([(search(), 0.28), (search(), 0.28)]) == "success (ndcg@10)"
+    assert measured.success_title([(search(), 0.28), (run(), 0.6)]) == "success"
+    assert measured.success_title([]) == "success"
+
+
+def test_what_has_no_weights_has_no_gigabytes() -> None:
+    assert measured.memory_words(0.0) == "no weights"
+    assert measured.memory_words(2.29e7) == "memory=0.023GB"
+    assert measured.memory_words(5.38e8) == "memory=0.54GB"
+
+
 @given(st.floats(1e-9, 1e12))
 def test_a_short_number_is_near_and_has_no_exponent(value: float) -> None:
     text = measured.short(value)
@@ -148,7 +162,17 @@ def test_a_short_number_is_near_and_has_no_exponent(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "0"), (9.96, "10"), (9.04, "9"), (99.6, "100"), (100.0, "100")]
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.3, "0.30"),
+        (0.0599, "0.060"),
+        (0.0999, "0.10"),
+        (9.96, "10"),
+        (9.04, "9.0"),
+        (99.6, "100"),
+        (100.0, "100"),
+    ],
 )
 def test_short_numbers(value: float, text: str) -> None:
     assert measured.short(value) == text

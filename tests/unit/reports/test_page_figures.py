@@ -11,7 +11,8 @@ import pytest
 
 from pytest_modellab.decision import Miss, Turn
 from pytest_modellab.reports import page
-from pytest_modellab.reports.page import capabilities, reasons, scatter, verdict, words
+from pytest_modellab.reports.page import capabilities, charts, reasons, scatter, verdict, words
+from pytest_modellab.tradeoff.figures import Estimate
 
 Make = Callable[..., Any]
 
@@ -204,9 +205,14 @@ def test_a_recommended_variant_that_the_gate_blocks_raises_an_alarm(whole: tuple
 def test_what_could_not_be_weighed_is_said_in_the_open(tradeoff: Make, read_html: Make) -> None:
     root = read_html(page.render([tradeoff(timed=False)]))
     said = [[p.text for p in c.all("p", "open")] for c in root.all("article")]
-    assert said[0] == ["? Not applied, since not every variant was measured: cost and latency "
-                       "(95th percentile)."]  # fmt: skip
-    assert said[1] == []
+    open_ = (
+        "? Whether support is worse than prompting in forgetting is not settled by these samples."
+    )
+    assert said[0] == [
+        open_,
+        "? Not applied, since not every variant was measured: cost and latency (95th percentile).",
+    ]
+    assert said[1] == [open_]
 
 
 def test_a_card_says_what_was_asked_and_who_was_kept_out(whole: tuple[Any, Any]) -> None:
@@ -321,6 +327,19 @@ def test_drawings_have_their_numbers_in_a_table(whole: tuple[Any, Any]) -> None:
 def test_fronts(tradeoff: Make) -> None:
     found = {p.profile.variant: p.front for p in scatter.points(tradeoff(), "cost")}
     assert [name for name, front in found.items() if front] == ["prompting", "support", "student"]
+
+
+def test_a_name_that_stands_off_its_point_is_joined_to_it(tradeoff: Make) -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure((3.6, 3.3), dpi=100)
+    axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    given = tradeoff()
+    near = [Estimate(0.5 + 0.02 * i, 0.4, 0.6) for i in range(len(given.profiles))]
+    found = [scatter.Point(p, x, x) for p, x in zip(given.profiles, near, strict=True)]
+    scatter._names(axes, given, found, charts.NARROW)
+    off = {abs(t.xyann[0]) > scatter.NEAR: t.arrow_patch is not None for t in axes.texts}
+    assert off == {True: True, False: False}
 
 
 def test_lost_capabilities_are_named(whole: tuple[Any, Any]) -> None:

@@ -53,23 +53,25 @@ def heads(table: Any) -> list[str]:
 
 def test_metrics_have_a_part_of_their_own(root: Any, tables: Any) -> None:
     assert "metrics" in [a.text for a in root.first("nav", "within").all("a")]
-    table = tables["Further metrics of each variant"]
-    assert heads(table)[:3] == ["variant", "ndcg@10", "recall@10"]
-    assert heads(table)[7:] == [
-        "index recall@10 (the index's, not the model's)",
-        "ndcg@10 of exact search",
-        "documents",
-        "dimensions",
+    model = tables["Metrics of each variant"]
+    assert heads(model)[:3] == ["variant", "ndcg@10", "recall@10"]
+    assert len(heads(model)) == 7
+    table = tables["What each variant's search takes and costs"]
+    assert heads(table)[1:] == [
         "index",
         "encoding",
         "query p50",
         "query p95",
-        "per million documents",
+        "cost per million documents",
+        "documents",
+        "dimensions",
+        "index recall@10 (the index's, not the model's)",
+        "ndcg@10 of exact search",
     ]
     exact, approximate = table.rows()
-    assert exact[7:9] == ["–", "–"]
-    assert approximate[7:] == [
-        "0.970", "0.290", "57,638", "384", "1536 B/doc", "43 docs/s", "9 ms", "14 ms", "$0.65",
+    assert exact[8:] == ["–", "–"]
+    assert approximate[1:] == [
+        "1536 B/doc", "43 docs/s", "9.0 ms", "14 ms", "$0.65", "57,638", "384", "0.970", "0.290",
     ]  # fmt: skip
     part = next(
         s for s in root.all("section") if s.attributes.get("aria-labelledby") == "t0-metrics"
@@ -98,7 +100,10 @@ def test_the_index_is_apart_from_the_capabilities(tables: Any) -> None:
 def test_where_nothing_is_generated_no_token_is_spoken_of(root: Any, tables: Any) -> None:
     assert "token" not in " ".join(heads(tables["Latency of each variant"]))
     assert heads(tables["Latency of each variant"])[:3] == ["variant", "p50", "p95"]
-    assert [row[6] for row in tables["Dollars of each variant"].rows()] == ["–", "–"]
+    assert heads(tables["Dollars of each variant"])[-2:] == ["training", "tokens in"]
+    assert root.first("p", "lede").text.startswith(
+        "2 variants ranked documents for the same 396 queries of version "
+    )
     drawn = [text.text for svg in root.all("svg") for text in svg.all("text")]
     assert "latency, median seconds of a query (← less is better)" in drawn
     assert not any("token" in text for text in drawn)
@@ -113,7 +118,12 @@ def test_the_index_is_held_beside_the_weights(tables: Any) -> None:
 def test_of_others_the_page_is_as_it_was(tradeoff: Make, read_html: Make) -> None:
     root = read_html(page.render([tradeoff(only=["prompting", "nf4"])]))
     found = {table.first("caption").text: table for table in root.all("table")}
-    assert "Further metrics of each variant" not in found
+    assert "Metrics of each variant" not in found
+    assert "What each variant's search takes and costs" not in found
+    assert heads(found["Dollars of each variant"])[-2:] == ["tokens in", "tokens out"]
+    assert root.first("p", "lede").text.startswith(
+        "2 variants answered the same 396 samples of version "
+    )
     assert heads(found["Latency of each variant"])[:3] == [
         "variant",
         "first token",
@@ -122,3 +132,19 @@ def test_of_others_the_page_is_as_it_was(tradeoff: Make, read_html: Make) -> Non
     assert heads(found["Memory of each variant"])[:3] == ["variant", "weights held", "files"]
     drawn = [text.text for svg in root.all("svg") for text in svg.all("text")]
     assert "latency, median seconds to the last token (← less is better)" in drawn
+
+
+def test_what_has_no_weights_has_none_in_memory(ranked: Any, read_html: Make) -> None:
+    first, second = ranked.profiles
+    memory = dataclasses.replace(second.memory, held=0.0)
+    bare = dataclasses.replace(
+        second, strategy="lexical search", kind="lexical", memory=memory, variant="bm25_of_words"
+    )
+    given = dataclasses.replace(ranked, profiles=(first, bare), choices=(), deltas=())
+    root = read_html(page.render([given]))
+    (table,) = root.all("table", "variants")
+    assert heads(table)[0] == "variant"
+    cells = table.rows()[1]
+    assert cells[4] == "none"
+    assert cells[0].endswith("lexical search"), "the kind would say it again"
+    assert len(table.all("wbr")) == 2, "a long name is broken after its underscores only"

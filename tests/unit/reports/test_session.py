@@ -213,6 +213,10 @@ def test_undecided_sums_up_the_worst(comparison: Make, figures: Make) -> None:
         "2 of 3 undecided; smallest drop that shows is 0.2 (logic); up to 34 more samples would "
         "settle it (code); 1 of them cannot pass at an allowed drop of 0, set a margin"
     )
+    near = figures(**open_, mde=0.12, n=66, samples_needed=67)
+    assert str(undecided([comparison("inconclusive", figures=(near,))])).endswith(
+        "; about 1 more sample would settle it"
+    )
     few = figures(**open_, mde=None, margin=0.02)
     assert str(undecided([comparison("inconclusive", figures=(few,))])) == (
         "1 of 1 undecided; too few samples to notice any drop; "
@@ -258,7 +262,16 @@ def test_the_smallest_p_decides(comparison: Make, figures: Make) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.005, "0.005"), (0.31, "0.31"), (1.0, "1"), (0.0, "0"), (-0.0, "0"), (2e-6, "0.000002")],
+    [
+        (0.005, "0.005"),
+        (0.31, "0.31"),
+        (1.0, "1"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (2e-6, "0.000002"),
+        (6.5234e-5, "0.0000652"),
+        (1234.0, "1234"),
+    ],
 )
 def test_numbers(value: float, text: str) -> None:
     assert number(value) == text

@@ -153,14 +153,20 @@ def test_the_real_writer_takes_the_markup(
 def test_a_searching_variant(report: Make, search: Make, comparison: Make) -> None:
     passed = comparison("pass", candidate="int8", kind="embedding", task_set="fiqa")
     found = terminal.lines(report(runs=(search(),), comparisons=(passed,)))
-    assert found[:2] == [
+    assert found[:3] == [
         (
             (
-                "[Embedding] int8  success=0.28 ±0.02  worst=arithmetic/hard 0.32  recall@10=0.31  "
-                "mrr@10=0.50  index=1536 B/doc  43 docs/s  query p50 9 ms p95 14 ms  "
-                "$0.65 per million documents  memory=0.090GB  -> PASS"
+                "[Embedding] int8  success=0.28 ±0.02 (ndcg@10)  worst=arithmetic/hard 0.32  "
+                "recall@10=0.31  mrr@10=0.50  memory=0.090GB  -> PASS"
             ),
             {"green": True},
+        ),
+        (
+            (
+                "  search: index=1536 B/doc  43 docs/s  query p50 9.0 ms p95 14 ms  "
+                "$0.65 per million documents"
+            ),
+            {},
         ),
         (
             (
@@ -175,19 +181,22 @@ def test_a_searching_variant(report: Make, search: Make, comparison: Make) -> No
 def test_an_exact_index_has_no_line_of_its_own(report: Make, search: Make) -> None:
     run = search(approximate=False, cached=True, environment={"workers": 2})
     found = [text for text, _ in terminal.lines(report(runs=(run,), assertions=0))]
-    assert "  query p50 9 ms p95 14 ms (under xdist, stored)  " in found[0]
+    assert "  query p50 9.0 ms p95 14 ms (under xdist, stored)  " in found[1]
     assert not any("index:" in text for text in found)
 
 
 def test_what_reads_passages_keeps_its_time_a_sample(run: Make) -> None:
     probes = {"seconds": 72.6, "query_seconds_p50": 0.004, "query_seconds_p95": 0.005}
     reader = run(mean=0.4, metrics={"f1": 0.4, "exact": 0.3, "supported": 0.8}, probes=probes)
-    assert terminal.measurements(reader) == [
-        "exact=0.30",
-        "supported=0.80",
-        "query p50 4 ms p95 5 ms",
-        "100 ms/sample",
-    ]
+    assert terminal.measurements(reader) == ["100 ms/sample"]
+
+
+def test_the_metrics_and_the_search_of_what_reads_passages(report: Make, run: Make) -> None:
+    probes = {"seconds": 72.6, "query_seconds_p50": 0.004, "query_seconds_p95": 0.005}
+    reader = run(mean=0.4, metrics={"f1": 0.4, "exact": 0.3, "supported": 0.8}, probes=probes)
+    line, search = [text for text, _ in terminal.lines(report(runs=(reader,)))][:2]
+    assert "  exact=0.30  supported=0.80  100 ms/sample  " in line
+    assert search == "  search: query p50 4.0 ms p95 5.0 ms"
 
 
 def test_a_metric_cannot_begin_another_line(report: Make, run: Make) -> None:

@@ -197,7 +197,9 @@ def test_exact_search_stands_beside_an_approximate_one(tmp_path: Path) -> None:
     exact, _ = opened(tmp_path, Search(Embedding()), depth=2)
     (output,) = ask(retriever, ["abc"]).values()
     (best,) = ask(exact, ["abc"]).values()
-    assert output.exact == best.ranking
+    assert output.exact == ()  # no part of a query's time
+    assert retriever.exact(["abc"]) == [best.ranking]
+    assert exact.exact(["abc"]) == ()
     assert ids(output) == ids(best)  # of eight documents it finds all
 
 

@@ -108,12 +108,15 @@ def test_json_has_the_metrics_and_comes_back(weighed: TradeOff) -> None:
 
 def test_the_lines(weighed: TradeOff) -> None:
     lines = words.lines(weighed)
-    assert lines[1] == (
-        "[Embedding] int8 success=0.80 ±0.04 recall@10=0.50 cost=$0.0075 latency=0.12s (p95 0.20s) "
-        "memory=0.10GB index=384 B/doc 43 docs/s query p50 9 ms p95 14 ms "
-        "$0.65 per million documents worst=reading/easy 0.80 risk=low"
-    )
     assert lines[2] == (
+        "[Embedding] int8 success=0.80 ±0.04 (ndcg@10) recall@10=0.50 cost=$0.0075 latency=0.12s "
+        "(p95 0.20s) memory=0.10GB worst=reading/easy 0.80 risk=low"
+    )
+    assert lines[3] == (
+        "  search: index=384 B/doc  43 docs/s  query p50 9.0 ms p95 14 ms in its run  "
+        "$0.65 per million documents"
+    )
+    assert lines[4] == (
         "  index: recall@10 0.97 of exact search; exact search over the same vectors would score "
         "0.85"
     )
@@ -121,8 +124,7 @@ def test_the_lines(weighed: TradeOff) -> None:
     assert lines[-1] == (
         "success: mean score ± one standard error; cost: dollars for 1,000 requests; latency: "
         "median and 95th percentile of a query, one request at a time; memory: weights as held, "
-        "the index beside it; query: of the run's own queries; worst: lowest bucket; risk: "
-        "docs/compare.md"
+        "the index beside it; worst: lowest bucket; risk: docs/compare.md"
     )
 
 
@@ -143,22 +145,23 @@ def test_of_what_generates_the_legend_is_of_tokens(
 def test_markdown_has_every_metric(weighed: TradeOff) -> None:
     text = words.markdown(weighed)
     assert (
-        "| variant | ndcg&#64;10 | recall&#64;10 | index recall&#64;10 (the index's, not the "
-        "model's) | ndcg&#64;10 of exact search | documents | dimensions | index | encoding "
-        "| query p50 | query p95 | per million documents |\n"
+        "| variant | index | encoding | query p50 | query p95 | cost per million documents "
+        "| documents | dimensions | index recall&#64;10 (the index's, not the model's) "
+        "| ndcg&#64;10 of exact search |\n"
     ) in text
+    assert "| int8 | 0.800 | 0.500 |\n\n| variant | index |" in text
     assert (
-        "| int8 | 0.800 | 0.500 | 0.970 | 0.850 | 1,000 | 384 | 384 B/doc | 43 docs/s | 9 ms "
-        "| 14 ms | &#36;0.65 |\n\n- int8: index: recall&#64;10 0.97 of exact search; "
+        "| int8 | 384 B/doc | 43 docs/s | 9.0 ms | 14 ms | &#36;0.65 | 1,000 | 384 | 0.970 | 0.850 "
+        "|\n\n- int8: index: recall&#64;10 0.97 of exact search; "
     ) in text
-    assert text.index("| variant | success |") < text.index("| variant | ndcg")
+    assert text.index("| variant | success (ndcg&#64;10) |") < text.index("| variant | ndcg")
 
 
 def test_at_a_terminal_the_metrics_stand_below_the_table(
     weighed: TradeOff, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compare._print_table(weighed)
-    search = "recall@10=0.50  index=384 B/doc  43 docs/s  query p50 9 ms p95 14 ms  "
+    search = "recall@10=0.50  index=384 B/doc  43 docs/s  query p50 9.0 ms p95 14 ms in its run  "
     assert capsys.readouterr().out.partition("better in something\n")[2].splitlines() == [
         "",
         f"base  {search}$0.65 per million documents",

@@ -52,6 +52,51 @@ def test_a_choice_says_what_is_gained_and_how_sure(
     assert text.endswith("against base; best in 100% of 400 resamples")
 
 
+def test_small_ratios_keep_two_digits_and_zero_has_no_sign(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    found = weigh(entry("base", wrong), entry("words", wrong, slower=0.01, memory=0.0))
+    assert words.gain_words(found, "words").startswith(
+        "success 0.00, cost x0.010, latency x0.010, no weights, risk "
+    )
+    assert words.gain_words(found, "base") == (
+        "success 0.00, cost x1.00, latency x1.00, memory x1.00, risk 0.00"
+    )
+    head, rows = words.table(found)
+    assert rows[1][head.index("memory")] == "no weights"
+
+
+def test_what_the_gate_could_not_decide_is_said_of_the_choice(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    quick = [Scenario("quick", "", {"latency": 1.0})]
+    found = weigh(entry("base", wrong), entry("fast", wrong, slower=0.2), scenarios=quick)
+    delta = found.deltas[0]
+    open_ = dataclasses.replace(delta, variant="fast", verdict="inconclusive")
+    opened = [
+        dataclasses.replace(open_, what="success"),
+        dataclasses.replace(open_, what="forgetting"),
+        dataclasses.replace(open_, what="forgetting"),
+        dataclasses.replace(open_, what="latency", verdict="pass"),
+    ]
+    found = dataclasses.replace(found, deltas=tuple(opened))
+    assert found.unsettled("fast") == ("success", "forgetting")
+    assert choice_words(found).endswith(
+        " resamples; whether it is worse in success and forgetting is open"
+    )
+    passed = tuple(dataclasses.replace(d, verdict="pass") for d in opened)
+    assert choice_words(dataclasses.replace(found, deltas=passed)).endswith(" resamples")
+
+
+def test_figures_of_one_kind_have_as_many_digits() -> None:
+    assert [words.dollars(v) for v in (0.0, 0.007, 0.0069, 0.0000028, 1.2)] == [
+        "$0.00", "$0.0070", "$0.0069", "$0.0000028", "$1.20",
+    ]  # fmt: skip
+    assert [words.seconds(v) for v in (0.00008, 0.003, 0.012, 0.62)] == [
+        "0.080ms", "3.0ms", "12ms", "0.62s",
+    ]  # fmt: skip
+
+
 def test_staying_with_the_reference_is_a_choice_too(
     entry: Make, weigh: Weigh, wrong: tuple[int, ...]
 ) -> None:
