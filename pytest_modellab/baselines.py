@@ -142,6 +142,8 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
         return Baseline(run, repeat)
     if same_answers(old.run, run):
         return dataclasses.replace(old, repeat=old.repeat or repeat)
+    if same_answers(_without_metrics(old.run), _without_metrics(run)):  # another figure is listed
+        return dataclasses.replace(old, run=run, repeat=old.repeat or repeat)
     first = old.anchor or Anchor(
         scores=tuple(sample.score for sample in old.run.samples),
         fingerprint=old.run.fingerprint.key,
@@ -149,6 +151,11 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
         accepted=0,
     )
     return Baseline(run, repeat, dataclasses.replace(first, accepted=first.accepted + 1))
+
+
+def _without_metrics(run: RunRecord) -> RunRecord:
+    samples = tuple(dataclasses.replace(sample, metrics={}) for sample in run.samples)
+    return dataclasses.replace(run, samples=samples)
 
 
 def one_chain(a: RunRecord, b: RunRecord) -> bool:

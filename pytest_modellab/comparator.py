@@ -20,6 +20,7 @@ from pytest_modellab.records import (
     TaskSet,
     VariantSpec,
 )
+from pytest_modellab.scorers import similarity
 from pytest_modellab.sequential import SEED, Staged
 
 if TYPE_CHECKING:
@@ -150,7 +151,11 @@ def no_regression(
         family=family,
         share=budget.share,
         flips=_flips(samples, answers.record, reference, capability),
-        notes=(*notes, *_index_notes(samples, answers.record, capability)),
+        notes=(
+            *notes,
+            *_index_notes(samples, answers.record, capability),
+            *(f"of {against}: {n}" for n in _index_notes(samples, reference, capability)),
+        ),
         looked=answers.looked,
         metric=metric,
     )
@@ -412,8 +417,8 @@ def under(record: RunRecord, metric: str) -> RunRecord:
     where = f"the run of {record.variant['name']!r} on {record.task_set['name']!r}"
     if metric not in known:
         raise ComparisonRefused(
-            f"metric {metric!r}: {where} has none; {near_misses(metric, known)}. Name it in the "
-            "task set's metrics; of an accepted run: and accept it again"
+            f"metric {metric!r}: {where} has none; {near_misses(metric, known)}. A metric of "
+            "rankings: name it in the task set's metrics, and accept accepted runs again"
         )
     values = {result.id: result.metrics.get(metric) for result in record.samples}
     for id_, value in values.items():
@@ -528,8 +533,8 @@ def check_comparable(
 ) -> tuple[str, ...]:
     """Refuse two runs that were not asked the same in the same way.
 
-    A ``prompted`` variant's prompt is what it adapts, so there a changed prompt is judged; every
-    other kind changes one thing alone, and a changed prompt beside it is refused.
+    The prompt of a ``prompted`` or ``rag`` variant is what it adapts, so there a changed prompt is
+    judged; every other kind changes one thing alone, and a changed prompt beside it is refused.
 
     Args:
         spec: the candidate.
@@ -582,7 +587,7 @@ def differences(
             f"the prompt has hash {candidate.fingerprint.prompt}, "
             f"the reference's {reference.fingerprint.prompt}"
         )
-        if spec.kind == "prompted":
+        if spec.kind in ("prompted", "rag"):
             notes.append(change)
         else:
             differs.append(change)
@@ -603,6 +608,8 @@ def differences(
 
 def _chance(sample: Sample) -> float:
     """The score of guessing; a pair's other text is no choice."""
+    if sample.scorer == similarity.NAME:
+        return similarity.CHANCE
     return 1.0 / len(sample.choices) if isinstance(sample.target, int) else 0.0
 
 

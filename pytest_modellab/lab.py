@@ -170,19 +170,19 @@ class Lab:
 
             spec = self.spec(name)
             base = self.plan(spec.base) if spec.base is not None else None
-            self._plans[name] = variants.make_plan(
+            plan = variants.make_plan(
                 self.extensions.kinds[spec.kind],
                 spec,
                 base,
                 self.config.model_of(spec),
                 self.config.path,
             )
-            self._check_retriever(name)
+            self._check_retriever(name, plan.grounding)
+            self._plans[name] = plan
         return self._plans[name]
 
-    def _check_retriever(self, name: str) -> None:
+    def _check_retriever(self, name: str, grounding: Grounding | None) -> None:
         """Refuse a search before a variant that is none."""
-        grounding = self._plans[name].grounding
         if grounding is None:
             return
         retriever, known = grounding.retriever, self.config.variants

@@ -31,8 +31,12 @@ _TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", 
 _FILES = (".gguf", ".onnx", ".zip")
 _LIMITS = "sentence_bert_config.json"
 """How many tokens a text may have, which belongs to an embedding model's tokenizer."""
-_PIPELINE = ("modules.json", "config_sentence_transformers.json", _LIMITS)
+_ALONG = (_LIMITS, "config_sentence_transformers.json")
+"""What a bare ONNX file takes from its tokenizer's folder beside the tokenizer: limits, prompts."""
+_PIPELINE = ("modules.json", *_ALONG)
 """What makes a folder a sentence-transformers model, beside the folders of its modules."""
+_MODULES = "[0-9]*_*/*"
+"""The files of those."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,7 +250,9 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
             )
         )
     tokenizer = locate(ModelSource(f"{source.name}.tokenizer", source.tokenizer), root)
-    return ModelFiles(source, path, found, tokenizer.tokenizer, tokenizer_files=tokenizer)
+    along = [tokenizer.path / name for name in _ALONG if (tokenizer.path / name).is_file()]
+    key = digest([tokenizer.tokenizer, hash_files(along)]) if along else tokenizer.tokenizer
+    return ModelFiles(source, path, found, key, tokenizer_files=tokenizer)
 
 
 def _pickle_refused(source: ModelSource, path: Path) -> ModelError:
@@ -261,7 +267,10 @@ def _pickle_refused(source: ModelSource, path: Path) -> ModelError:
 
 
 def _folder(source: ModelSource, path: Path) -> ModelFiles:
-    files = [p for p in path.iterdir() if p.is_file()]
+    files = sorted(p for p in path.iterdir() if p.is_file())
+    piped = (path / "modules.json").is_file()  # whose parts may lie in folders of their own
+    if piped:
+        files += sorted(p for p in path.glob(_MODULES) if p.is_file())
     weights = [p for p in files if p.suffix == ".safetensors"]
     weights = weights or [p for p in files if ".onnx" in p.suffixes or p.suffix == ".onnx_data"]
     pickled = [p for p in files if p.suffix in _PICKLED]
@@ -298,7 +307,7 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
                         "names it; copy or download the folder again",
                     )
                 )
-    if not (path / "config.json").is_file() and ".onnx" not in weights[0].suffixes:
+    if not (piped or (path / "config.json").is_file() or ".onnx" in weights[0].suffixes):
         raise ModelError(_says(source, f"{path / 'config.json'} is missing"))
     tokenizer = [p for p in files if p.name.startswith(_TOKENIZER) or p.suffix == ".model"]
     if not tokenizer:
@@ -318,7 +327,7 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
 def _pipeline(path: Path) -> list[list[str]]:
     """Name and hash of what a sentence-transformers model has beside its transformer's weights."""
     parts = [path / name for name in _PIPELINE]
-    parts += [p for p in path.glob("[0-9]*_*/*") if p.suffix in (".json", ".safetensors")]
+    parts += [p for p in path.glob(_MODULES) if p.suffix in (".json", ".safetensors", *_PICKLED)]
     return [[p.relative_to(path).as_posix(), hash_files([p])] for p in sorted(parts) if p.is_file()]
 
 
@@ -347,7 +356,7 @@ def _assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
     """Put a bare ONNX file and the tokenizer of another folder into ``target``."""
     shutil.copyfile(files.path, target / files.path.name)
     for part in tokenizer.iterdir():
-        if part.name.startswith(_TOKENIZER) or part.name == _LIMITS:
+        if part.name.startswith(_TOKENIZER) or part.name in _ALONG:
             shutil.copyfile(part, target / part.name)
 
 

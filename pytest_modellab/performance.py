@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab import atomic
+from pytest_modellab.errors import ModelError
 from pytest_modellab.probes import latency, memory
 from pytest_modellab.probes.latency import Timings
 from pytest_modellab.records import (
     Engine,
     GenerationRequest,
     PerformanceConfig,
+    Searching,
     TaskSet,
     canonical_json,
     digest,
@@ -102,8 +104,13 @@ def measure(
         ModellabError: a model cannot be loaded, or does not answer.
     """
     device = str(job.fingerprint.settings.get("device", "cpu"))
+    for one in (job, reference) if reference is not None else (job,):
+        # before memory is measured: a prompt that shows what a search found loads that search
+        one.prompt.messages(one.task_set.samples[0].input)
     memory.begin(device)
     engine = job.load()
+    if isinstance(engine, Searching) and job.task_set.corpus is None:
+        raise ModelError(f"{job.task_set.name!r} has no corpus, and what is timed is a search")
     open_corpus(job, engine, cache)
     chosen = latency.spread([len(s.input) for s in job.task_set.samples], settings.requests)
     asked = _requests(job, engine, job.task_set, chosen, settings)

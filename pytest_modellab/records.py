@@ -327,6 +327,20 @@ Ranking = tuple[tuple[str, float], ...]
 
 
 @dataclasses.dataclass(frozen=True)
+class Audited:
+    """What exact search says of an approximate index, for one query.
+
+    Attributes:
+        ranking: what the whole search gives with exact search in the index' place.
+        recall: share of the exact best :data:`INDEX_CUTOFF` that the index itself found, before
+            any fusion or second stage (Malkov & Yashunin 2018).
+    """
+
+    ranking: Ranking
+    recall: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Output:
     """What a variant returned for one sample.
 
@@ -339,8 +353,7 @@ class Output:
         seconds: the sample's share of its batch's wall time, by tokens computed.
         failed: why there is no usable answer (NaN), else empty.
         ranking: of a search the best documents; empty elsewhere.
-        exact: where an approximate index made the ranking, the one that exact search over the same
-            vectors gives; empty elsewhere.
+        exact: where an approximate index took part, what exact search says of it, else None.
         passages: the texts that a variant with retrieval was shown beside the input.
     """
 
@@ -351,7 +364,7 @@ class Output:
     seconds: float = 0.0
     failed: str = ""
     ranking: Ranking = ()
-    exact: Ranking = ()
+    exact: Audited | None = None
     passages: tuple[str, ...] = ()
 
 
@@ -720,14 +733,14 @@ class Searching(Protocol):
             OutOfMemory: as :meth:`Encoder.encode`.
         """
 
-    def exact(self, queries: Sequence[str]) -> Sequence[Ranking]:
-        """Rank as exact search over the same vectors does, where the index is approximate.
+    def audit(self, queries: Sequence[str]) -> Sequence[Audited]:
+        """Ask exact search over the same vectors, where the index is approximate.
 
         Args:
-            queries: any number.
+            queries: any number; those just answered are not embedded again.
 
         Returns:
-            One ranking a query, or nothing where the search is exact already.
+            One a query, or nothing where the search is exact already.
         """
 
     def measurements(self, queries: Sequence[str]) -> Mapping[str, float]:
@@ -737,6 +750,9 @@ class Searching(Protocol):
             queries: some of which are asked one at a time, to time them.
         """
 
+
+EXCLUDE = "exclude"
+"""The key of a sample's metadata that lists documents which are left out of its ranking."""
 
 INDEX_CUTOFF = 10
 """Of an approximate index the recall of so many documents is told."""

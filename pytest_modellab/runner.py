@@ -19,13 +19,14 @@ from pytest_modellab import store
 from pytest_modellab.errors import OutOfMemory, ScoringError
 from pytest_modellab.records import (
     EXACT,
-    INDEX_CUTOFF,
+    EXCLUDE,
     INDEX_RECALL,
     BucketScore,
     Engine,
     Fingerprint,
     GenerationRequest,
     Output,
+    Ranking,
     RunRecord,
     RunSummary,
     Sample,
@@ -54,9 +55,6 @@ can be read."""
 
 BLOCK = 1024
 """Documents that are read at once."""
-
-EXCLUDE = "exclude"
-"""The key of a sample's metadata that lists documents which are left out of its ranking."""
 
 SEED = 0
 """Decoding is greedy; the seed is set all the same, and recorded."""
@@ -173,10 +171,15 @@ def depth_of(task_set: TaskSet) -> int:
 
     A document that a sample excludes must not take the place of another.
     """
+    excluded = [len(s.metadata.get(EXCLUDE, ())) for s in task_set.samples]
+    return _wanted(task_set) + max(excluded, default=0)
+
+
+def _wanted(task_set: TaskSet) -> int:
+    """How many documents of a ranking count."""
     names = {*task_set.metrics, *(s.scorer for s in task_set.samples)}
     cutoffs = [int(cut) for cut in (name.partition("@")[2] for name in names) if cut.isdecimal()]
-    excluded = [len(s.metadata.get(EXCLUDE, ())) for s in task_set.samples]
-    return max([DEPTH, *cutoffs]) + max(excluded, default=0)
+    return max([DEPTH, *cutoffs])
 
 
 def open_corpus(
@@ -203,11 +206,13 @@ def open_corpus(
         if ranked and task_set.corpus is None:
             raise ScoringError(
                 f"sample {sample.id!r} asks for a ranking (scorer {sample.scorer!r}), but "
-                f"{task_set.name!r} has no corpus; a set with one has format = \"beir\""
+                f'{task_set.name!r} has no corpus; a set with one has format = "beir"'
             )
-        if searches and not ranked and not scorer.likelihood:
+        compared = isinstance(scorer, SetScorer) and scorer.likelihood
+        if searches and not ranked and not compared:
+            asks = "a choice by likelihood" if scorer.likelihood else "a reply"
             raise ScoringError(
-                f"sample {sample.id!r} asks for a reply, which the scorer {sample.scorer!r} "
+                f"sample {sample.id!r} asks for {asks}, which the scorer {sample.scorer!r} "
                 f"judges, and {job.spec.kind!r} variants give none; select others: "
                 "@pytest.mark.variants(kind=…)"
             )
@@ -266,10 +271,14 @@ def best_passages(job: Job, cache: Path, count: int, *, reuse: bool) -> dict[str
     stored, _ = _obtain(job, cache, DEFAULT_BUDGET, reuse, lambda _done, _total: None)
     samples, corpus = job.task_set.samples, job.task_set.corpus
     assert corpus is not None  # open_corpus() has refused what ranks nothing
-    found = {
-        sample.input: [id_ for id_, _ in _searched(sample, output, job.task_set).ranking[:count]]
-        for sample, output in zip(samples, stored.outputs, strict=True)
-    }
+    found: dict[str, list[str]] = {}
+    for sample, output in zip(samples, stored.outputs, strict=True):
+        ids = [id_ for id_, _ in _searched(sample, output, job.task_set).ranking[:count]]
+        if found.setdefault(sample.input, ids) != ids:
+            raise ScoringError(
+                f"sample {sample.id!r} asks what another one asks and excludes other documents, "
+                "so that nothing says which passages to show; give it another wording"
+            )
     wanted = {id_ for ids in found.values() for id_ in ids}
     texts = {
         document.id: document.content
@@ -298,6 +307,11 @@ def _averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
                 shown,
                 score=math.fsum(scores) / len(scores) if len(scores) == len(asked) else None,
                 stability=most / len(asked),
+                metrics={
+                    name: round(math.fsum(r.metrics[name] for r in asked) / len(asked), DECIMALS)
+                    for name in shown.metrics
+                    if all(name in r.metrics for r in asked)
+                },
                 tokens_in=round(statistics.fmean(result.tokens_in for result in asked)),
                 tokens_out=round(statistics.fmean(result.tokens_out for result in asked)),
                 seconds=round(statistics.fmean(seconds), 4) if seconds else None,
@@ -461,12 +475,12 @@ def _with_exact(
     """Put what exact search finds beside what an approximate index found."""
     if not isinstance(engine, Searching):
         return batch
-    rankings = engine.exact([contexts[k] for k in batch])
-    if not rankings:
+    found = engine.audit([contexts[k] for k in batch])
+    if not found:
         return batch
     return {
-        k: dataclasses.replace(output, exact=ranking)
-        for (k, output), ranking in zip(batch.items(), rankings, strict=True)
+        k: dataclasses.replace(output, exact=one)
+        for (k, output), one in zip(batch.items(), found, strict=True)
     }
 
 
@@ -533,12 +547,15 @@ def _searched(sample: Sample, output: Output, task_set: TaskSet) -> Output:
     excluded = set(sample.metadata.get(EXCLUDE, ()))
     if not output.ranking:
         return output
-    size = depth_of(task_set) - len(excluded)
-    ranking, exact = (
-        tuple(hit for hit in hits if hit[0] not in excluded)[:size]
-        for hits in (output.ranking, output.exact)
-    )
-    return dataclasses.replace(output, ranking=ranking, exact=exact)
+    size = _wanted(task_set)
+
+    def kept(hits: Ranking) -> Ranking:
+        return tuple(hit for hit in hits if hit[0] not in excluded)[:size]
+
+    exact = output.exact
+    if exact is not None:
+        exact = dataclasses.replace(exact, ranking=kept(exact.ranking))
+    return dataclasses.replace(output, ranking=kept(output.ranking), exact=exact)
 
 
 def _score_sets(job: Job, outputs: Sequence[Output]) -> dict[int, Scored]:
@@ -553,31 +570,26 @@ def _score_sets(job: Job, outputs: Sequence[Output]) -> dict[int, Scored]:
             continue
         asked, given = [samples[i] for i in chosen], [outputs[i] for i in chosen]
         scored = scorer.score_all(asked, given, job.task_set.metrics)
-        if any(output.exact for output in given):
-            best = [dataclasses.replace(o, ranking=o.exact) for o in given]
+        audits = [output.exact for output in given if output.exact is not None]
+        if len(audits) == len(given):
+            best = [
+                dataclasses.replace(output, ranking=audit.ranking)
+                for output, audit in zip(given, audits, strict=True)
+            ]
             exact = scorer.score_all(asked, best, ())
             scored = [
                 dataclasses.replace(
-                    one, metrics={**one.metrics, **_index_metrics(output, name, other)}
+                    one,
+                    metrics={
+                        **one.metrics,
+                        INDEX_RECALL: audit.recall,
+                        f"{EXACT}{name}": other.score,
+                    },
                 )
-                for one, output, other in zip(scored, given, exact, strict=True)
+                for one, audit, other in zip(scored, audits, exact, strict=True)
             ]
         found.update(zip(chosen, scored, strict=True))
     return found
-
-
-def _index_metrics(output: Output, name: str, exact: Scored) -> dict[str, float]:
-    """What an approximate index costs, apart from what the model does.
-
-    Its recall is the share of the exact best :data:`INDEX_CUTOFF` that it found (Malkov & Yashunin
-    2018).
-    """
-    best = {id_ for id_, _ in output.exact[:INDEX_CUTOFF]}
-    got = {id_ for id_, _ in output.ranking[:INDEX_CUTOFF]}
-    return {
-        INDEX_RECALL: len(best & got) / len(best) if best else 1.0,
-        f"{EXACT}{name}": exact.score,
-    }
 
 
 def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:

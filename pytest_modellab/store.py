@@ -6,12 +6,21 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab import atomic
-from pytest_modellab.records import Fingerprint, Output, TaskSet, canonical_json, digest
+from pytest_modellab.records import (
+    EXCLUDE,
+    Audited,
+    Fingerprint,
+    Output,
+    Ranking,
+    TaskSet,
+    canonical_json,
+    digest,
+)
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -57,7 +66,10 @@ class Entry:
         self, cache: Path, task_set: TaskSet, fingerprint: Fingerprint, depth: int = 0
     ) -> None:
         asked = [[s.id, s.input, s.choices, s.max_tokens] for s in task_set.samples]
-        searched = [] if task_set.corpus is None else [task_set.corpus.hash, depth]
+        searched = []
+        if task_set.corpus is not None:
+            excluded = [list(s.metadata.get(EXCLUDE, ())) for s in task_set.samples]
+            searched = [task_set.corpus.hash, depth, excluded]
         self.key = digest([LAYOUT, asked, fingerprint.key, *searched])[:16]
         self._size = len(asked)
         self.folder = cache / "runs" / self.key
@@ -135,9 +147,14 @@ class Entry:
 
 def _output(data: Mapping[str, Any]) -> Output:
     fields = {**data, "option_logprobs": tuple(data["option_logprobs"])}
-    for name in ("ranking", "exact"):
-        fields[name] = tuple((str(id_), float(score)) for id_, score in data.get(name, ()))
+    fields["ranking"] = _ranking(data.get("ranking", ()))
+    if (exact := data.get("exact")) is not None:
+        fields["exact"] = Audited(_ranking(exact["ranking"]), exact["recall"])
     return Output(**{**fields, "passages": tuple(data.get("passages", ()))})
+
+
+def _ranking(data: Iterable[tuple[str, float]]) -> Ranking:
+    return tuple((id_, score) for id_, score in data)
 
 
 def recall_budget(cache: Path, fingerprint: Fingerprint, default: int) -> int:

@@ -123,7 +123,11 @@ def load(
 def threads() -> int:
     """Return how many threads a graph may use: OMP_NUM_THREADS as torch, or the cores."""
     declared = os.environ.get("OMP_NUM_THREADS", "")
-    return int(declared) if declared.isdigit() else len(os.sched_getaffinity(0))
+    if declared.isdigit():
+        return int(declared)
+    # there are systems without it
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return cores or 1
 
 
 def _graph_file(folder: Path) -> Path:

@@ -36,6 +36,9 @@ LEAST = {
 }
 """For each kind its settings, by faiss' names, with the least value that each may have."""
 
+MOST = 2**31 - 1
+"""Greatest value of a setting: faiss holds 32 bits."""
+
 SEARCHED = ("efSearch", "nprobe")
 """Settings of the search: the same index serves all of their values."""
 
@@ -155,8 +158,8 @@ def check(kind: str, settings: Mapping[str, int], form: Form) -> None:
     Raises:
         ConfigError: an unknown kind or setting, one that is too small, or a quantized form.
     """
-    if kind not in LEAST:
-        raise ConfigError(f"index: unknown kind {kind!r}; {near_misses(kind, LEAST)}")
+    if str(kind) not in LEAST:  # a file may say anything
+        raise ConfigError(f"index: unknown kind {kind!r}; {near_misses(str(kind), LEAST)}")
     if form.quantized:
         raise ConfigError(
             f"index: {kind} is built of float32 vectors, but they are kept as {form.precision}; "
@@ -166,7 +169,7 @@ def check(kind: str, settings: Mapping[str, int], form: Form) -> None:
     for name, value in settings.items():
         if name not in least:
             raise ConfigError(f"index: {kind} has no setting {name!r}; {near_misses(name, least)}")
-        if type(value) is not int or value < least[name]:
+        if type(value) is not int or not least[name] <= value <= MOST:
             raise ConfigError(
                 f"index: {name} = {value!r}, expected a whole number of at least {least[name]}"
             )

@@ -285,8 +285,8 @@ def compared(vectors: NDArray[np.float32], form: Form) -> NDArray[np.float32]:
     dimensions = kept_dimensions(form, vectors.shape[1])
     if form.scalar:
         raise ModelError(
-            f"precision: {form.precision} takes the range of each number from a corpus, and pairs "
-            'of texts have none: compare them by a variant with precision = "float32" or "binary"'
+            f"vectors: {form.precision} takes the range of each number from a corpus, and pairs "
+            'of texts have none: compare them by a variant with vectors = "float32" or "binary"'
         )
     kept = form.decode(form.quantize(form.shorten(vectors), None), dimensions)
     return kept / np.float32(math.sqrt(dimensions)) if form.quantized else kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +14,13 @@ from pytest_modellab import models
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.records import Corpus, ModelSource, digest
 from pytest_modellab.retrieval.hits import Hits
+from pytest_modellab.retrieval.vectors import checksum
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 """Raised when an index of the same corpus would be another."""
 
 SETTINGS = {"method": "lucene", "k1": 1.5, "b": 0.75, "dtype": "float32"}
@@ -71,11 +73,12 @@ class Lexical:
         """
         bm25s = _library()
         key = digest([VERSION, corpus.hash, SETTINGS, TOKENS, bm25s.__version__])[:16]
-        folder = models.kept(
-            cache / "lexical" / key,
-            lambda temporary: _write(corpus, temporary, progress),
-            ModelSource("BM25", f"corpus {corpus.hash}"),
-        )
+        target, source = cache / "lexical" / key, ModelSource("BM25", f"corpus {corpus.hash}")
+        for _ in range(2):
+            folder = models.kept(target, lambda made: _write(corpus, made, progress), source)
+            if _whole(folder):
+                break
+            shutil.rmtree(folder)  # damaged since: made again
         return cls(folder)
 
     def search(self, queries: Sequence[str], depth: int) -> list[Hits]:
@@ -122,8 +125,25 @@ def _write(corpus: Corpus, folder: Path, progress: Callable[[int, int], None]) -
     index = bm25s.BM25(**SETTINGS)
     index.index((tokens, tokenizer.word_to_id), create_empty_token=False, show_progress=False)
     index.save(folder)
-    build = {"documents": len(tokens), "seconds": round(time.perf_counter() - start, 6)}
+    build = {
+        "documents": len(tokens),
+        "seconds": round(time.perf_counter() - start, 6),
+        "checksums": _checksums(folder),
+    }
     (folder / _BUILD).write_text(json.dumps(build), encoding="utf-8")
+
+
+def _checksums(folder: Path) -> dict[str, int]:
+    return {f.name: checksum(f) for f in sorted(folder.iterdir()) if f.name != _BUILD}
+
+
+def _whole(folder: Path) -> bool:
+    """Whether an index is what was written."""
+    try:
+        build = json.loads((folder / _BUILD).read_text(encoding="utf-8"))
+        return bool(build["checksums"] == _checksums(folder))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _contents(corpus: Corpus, progress: Callable[[int, int], None]) -> Iterator[str]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records import (
+    INDEX_CUTOFF,
+    Audited,
     Corpus,
     Done,
     Encoder,
@@ -18,16 +20,21 @@ from pytest_modellab.records import (
     Ranking,
     ScoringRequest,
 )
-from pytest_modellab.retrieval import approximate, exact, forms, fusion, vectors
+from pytest_modellab.retrieval import approximate, exact, forms, fusion, lexical, vectors
 from pytest_modellab.retrieval.hits import Hits
 from pytest_modellab.retrieval.lexical import Lexical
 from pytest_modellab.retrieval.settings import Search
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pytest_modellab.retrieval.rerank import Reranker
 
-VERSION = 1
-"""Raised when the same vectors give another ranking."""
+VERSION = "2-" + "-".join(
+    str(version) for version in (vectors.LAYOUT, forms.LAYOUT, approximate.LAYOUT, lexical.VERSION)
+)
+"""Its first part is raised when the same vectors give another ranking."""
 
 TOGETHER = 256
 """Queries that are answered as one batch."""
@@ -66,6 +73,7 @@ class Retriever:
         self._lexical: Lexical | None = None
         self._seconds = 0.0
         self._ids: dict[int, str] = {}
+        self._answered: tuple[tuple[str, ...], NDArray[np.float32] | None] = ((), None)
 
     def open_corpus(
         self, corpus: Corpus, depth: int, cache: Path, progress: Callable[[int, int], None]
@@ -83,21 +91,31 @@ class Retriever:
                 self._approximate = approximate.build(
                     self._index, search.index.kind, search.index.settings, cache
                 )
+                self._seconds += self._approximate.seconds
         if search.lexical:
             self._lexical = Lexical.obtain(corpus, cache, progress)
             self._seconds += self._lexical.seconds
 
-    def exact(self, queries: Sequence[str]) -> Sequence[Ranking]:
-        """Rank as exact search over the same vectors does; nothing where it is exact already.
+    def audit(self, queries: Sequence[str]) -> Sequence[Audited]:
+        """Ask exact search over the same vectors; nothing where the search is exact already.
 
         Apart from :meth:`generate`, so that its time is no part of a query's.
         """
-        if self._approximate is None:
+        if self._approximate is None or self._index is None:
             return ()
-        found: list[Hits] = []
-        for start in range(0, len(queries), TOGETHER):
-            found += self._rank(queries[start : start + TOGETHER], exactly=True)
-        return [self._named(hits) for hits in found]
+        texts, known = self._answered
+        embedded = known if texts == tuple(queries) else self._embed(queries, len(queries))
+        assert embedded is not None  # an index has an encoder
+        best = exact.search(self._index, embedded, INDEX_CUTOFF)
+        found = self._approximate.search(embedded, INDEX_CUTOFF)
+        recalls = [
+            len({*right.rows} & {*got.rows}) / len(right.rows)
+            for right, got in zip(best, found, strict=True)
+        ]
+        ranked = self._rank(queries, embedded, exactly=True)
+        return [
+            Audited(self._named(hits), recall) for hits, recall in zip(ranked, recalls, strict=True)
+        ]
 
     def measurements(self, queries: Sequence[str]) -> Mapping[str, float]:
         """Return size and speed of the index, and how long single queries take."""
@@ -129,11 +147,11 @@ class Retriever:
         """Seconds of single queries, sorted: evenly spread ones, the first one twice."""
         chosen = [queries[i * len(queries) // TIMED] for i in range(min(TIMED, len(queries)))]
         chosen = list(dict.fromkeys(chosen))
-        self._rank(chosen[:1])
+        self._rank(chosen[:1], self._embed(chosen[:1], 1))
         taken: list[float] = []
         for text in chosen:
             start = time.perf_counter()
-            self._named(self._rank([text])[0])
+            self._named(self._rank([text], self._embed([text], 1))[0])
             taken.append(time.perf_counter() - start)
             if len(taken) >= TIMED_LEAST and math.fsum(taken) > TIMED_SECONDS:
                 break
@@ -161,8 +179,10 @@ class Retriever:
                 continue
             texts = [requests[i].context for i in chosen]
             begun = time.perf_counter()
-            ranked = self._rank(texts, max(1, budget // EMBEDDED_SHARE))
+            embedded = self._embed(texts, max(1, budget // EMBEDDED_SHARE))
+            ranked = self._rank(texts, embedded)
             seconds = (time.perf_counter() - begun) / len(texts)
+            self._answered = tuple(texts), embedded
             tokens = self._encoder.count_tokens(texts, "query") if self._encoder else None
             done(
                 {
@@ -217,21 +237,30 @@ class Retriever:
 
     # --- the stages ------------------------------------------------------------------------------
 
+    def _embed(self, texts: Sequence[str], together: int) -> NDArray[np.float32] | None:
+        """Return the queries' vectors, so many embedded at once; None for BM25 alone."""
+        import numpy as np
+
+        if self._encoder is None:
+            return None
+        parts = [texts[i : i + together] for i in range(0, len(texts), together)]
+        return np.concatenate([self._encoder.encode(part, "query") for part in parts])
+
     def _rank(
-        self, texts: Sequence[str], together: int = TOGETHER, *, exactly: bool = False
+        self,
+        texts: Sequence[str],
+        embedded: NDArray[np.float32] | None,
+        *,
+        exactly: bool = False,
     ) -> list[Hits]:
         search = self._search
         depth = max(self._depth, search.rerank.top if search.rerank is not None else 0)
         found: list[list[Hits]] = []
-        if self._encoder is not None and self._index is not None:
-            import numpy as np
-
-            parts = [texts[i : i + together] for i in range(0, len(texts), together)]
-            queries = np.concatenate([self._encoder.encode(part, "query") for part in parts])
+        if embedded is not None and self._index is not None:
             if self._approximate is not None and not exactly:
-                found.append(self._approximate.search(queries, depth))
+                found.append(self._approximate.search(embedded, depth))
             else:
-                found.append(exact.search(self._index, queries, depth, rescore=search.rescore))
+                found.append(exact.search(self._index, embedded, depth, rescore=search.rescore))
         if self._lexical is not None:
             found.append(self._lexical.search(texts, depth))
         ranked = found[0]

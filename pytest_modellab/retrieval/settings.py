@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ class Rerank:
     root: Path
     top: int
 
+    @functools.cached_property
+    def files(self) -> models.ModelFiles:
+        """Its files, found and hashed once.
+
+        Raises:
+            ModelError: they are missing or damaged.
+        """
+        return models.locate(self.model, self.root)
+
 
 @dataclasses.dataclass(frozen=True)
 class Search:
@@ -94,6 +104,6 @@ class Search:
             "fusion": self.fusion,
         }
         if self.rerank is not None:
-            files = models.locate(self.rerank.model, self.rerank.root)
+            files = self.rerank.files
             found["rerank"] = [files.weights, files.tokenizer, self.rerank.top]
         return found

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import shutil
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -102,8 +101,6 @@ def obtain(
                 "tokens": known.get("tokens", 0) + sum(encoder.count_tokens(texts, "passage")),
                 "shortest": min(known.get("shortest", math.inf), float(lengths.min())),
                 "longest": max(known.get("longest", 0.0), float(lengths.max())),
-                "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
-                "threads": _threads(),
             }
             yield found, known
             done += len(chosen)
@@ -144,14 +141,6 @@ def _lengths(
             "overflow, load it in float32 or bfloat16"
         )
     return lengths
-
-
-def _threads() -> int:
-    torch = sys.modules.get("torch")  # not every encoder needs it
-    return int(torch.get_num_threads()) if torch is not None else os.cpu_count() or 1
-
-
-# --- an array that is made block by block ---------------------------------------------------------
 
 
 def keep(

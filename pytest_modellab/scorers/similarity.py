@@ -18,6 +18,12 @@ DECIMALS = 6
 1e-7, by batch and machine, and their order must not depend on that."""
 
 
+NAME = "spearman"
+
+CHANCE = 5 / 6
+"""The mean score of similarities that have nothing to do with people's: rho is 0."""
+
+
 class Similarity:
     """Each pair's contribution to Spearman's rho, between similarities by the model and by people.
 
@@ -38,7 +44,7 @@ class Similarity:
     is 0.
     """
 
-    name = "spearman"
+    name = NAME
     version = 1
     likelihood = True
     ranking = False

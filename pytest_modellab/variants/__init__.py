@@ -33,8 +33,22 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("distilled", "distillation", "distilled", distilled.plan, own_model=True),
             Kind("aligned", "alignment", "aligned", aligned.plan, own_model=True),
             Kind("rag", "retrieval", "rag", rag.plan),
-            Kind("embedding", "embedding", "embedding", embedding.plan, own_model=True),
-            Kind("lexical", "lexical search", "embedding", lexical.plan, needs_model=False),
+            Kind(
+                "embedding",
+                "embedding",
+                "embedding",
+                embedding.plan,
+                own_model=True,
+                searches=True,
+            ),
+            Kind(
+                "lexical",
+                "lexical search",
+                "embedding",
+                lexical.plan,
+                needs_model=False,
+                searches=True,
+            ),
         )
     }
 )
@@ -60,6 +74,11 @@ def make_plan(
         ConfigError: an option of the kind is wrong; the message names file, key and value.
     """
     try:
+        if base is not None and base.search is not None and not kind.searches:
+            raise ConfigError(
+                f"base: {spec.base!r} is a search, which {kind.name!r} does not adapt; name a "
+                'variant that answers in words, or declare kind = "embedding"'
+            )
         plan = kind.plan(spec, base, model, config.parent)
         if not isinstance(plan, Plan):
             raise ConfigError(f"kind: {kind.name!r} plans {plan!r}, expected a Plan")

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pytest_modellab import models
+from pytest_modellab.engines import onnx_encoder, sentence_encoder
+from pytest_modellab.engines.embedding import POOLINGS
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records import (
     NO_MODEL,
@@ -49,7 +51,6 @@ TEXT = ("query_prompt", "passage_prompt", "pooling", "output", "max_tokens")
 """The options that decide what vector a text becomes."""
 
 DTYPES = ("bfloat16", "float16", "float32")
-POOLING = ("cls", "lasttoken", "max", "mean")
 SIMILARITIES = ("cosine", "dot")
 FUSION = 60
 """The constant of reciprocal rank fusion that Cormack et al. 2009 found."""
@@ -86,15 +87,17 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     embedding = dataclasses.replace(
         text or Embedding(), **{k: v for k, v in options.items() if k in TEXT}
     )
-    if embedding.pooling is not None and embedding.pooling not in POOLING:
-        hint = near_misses(embedding.pooling, POOLING)
+    if embedding.pooling is not None and embedding.pooling not in POOLINGS:
+        hint = near_misses(embedding.pooling, POOLINGS)
         raise ConfigError(f"pooling: unknown {embedding.pooling!r}; {hint}")
     _at_least(options, max_tokens=1, dimensions=1, rescore=1)
     graph = _is_graph(model)
     if embedding.output is not None and not graph:
         raise ConfigError("output: belongs to an .onnx file")
     form = _form(options, inherited.form)
-    index = _index(options["index"], form) if "index" in options else inherited.index
+    index = _index(options["index"]) if "index" in options else inherited.index
+    if index is not None:
+        approximate.check(index.kind, index.settings, form)
     rescore = options.get("rescore", inherited.rescore)
     if rescore > 1 and form.precision == "float32":
         raise ConfigError(f'rescore: {rescore} needs quantized vectors: vectors = "int8"')
@@ -113,6 +116,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     packages = [
         *_runtime(model),
         "sentence-transformers",  # quantizes vectors, too
+        *(["torch", "transformers"] if search.rerank is not None else []),
         *(["bm25s"] if search.lexical else []),
         *(["faiss-cpu"] if search.index is not None else []),
     ]
@@ -129,7 +133,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         device=device,
         packages=tuple(dict.fromkeys(packages)),
         search=search,
-        engine=f"retriever-{VERSION}",
+        engine=f"retriever-{VERSION}-{(onnx_encoder if graph else sentence_encoder).VERSION}",
         open=functools.partial(_open, search),
     )
 
@@ -156,14 +160,12 @@ def _form(options: Mapping[str, Any], inherited: Form) -> Form:
     )
 
 
-def _index(options: Mapping[str, Any], form: Form) -> Approximate | None:
+def _index(options: Mapping[str, Any]) -> Approximate | None:
     """Read ``index = { kind = "hnsw", M = 32 }``; ``kind = "exact"`` for none."""
     kind = options.get("kind", "hnsw")
     if kind == "exact":
         return None
-    settings = {k: v for k, v in options.items() if k != "kind"}
-    approximate.check(kind, settings, form)
-    return Approximate(kind, settings)
+    return Approximate(kind, {k: v for k, v in options.items() if k != "kind"})
 
 
 def _fusion(options: Mapping[str, Any]) -> int:
@@ -208,14 +210,12 @@ def _open(search: Search, plan: Plan, folder: Path, cache: Path) -> Engine:
     if search.rerank is not None:
         from pytest_modellab.retrieval import rerank
 
-        files = models.locate(search.rerank.model, search.rerank.root)
-        reranker = rerank.load(models.folder(files, cache), device=plan.device, dtype=plan.dtype)
+        folder = models.folder(search.rerank.files, cache)
+        reranker = rerank.load(folder, device=plan.device, dtype=plan.dtype)
     return Retriever(search, encoder, reranker)
 
 
 def _encoder(embedding: Embedding, plan: Plan, folder: Path) -> Encoder:
-    from pytest_modellab.engines import onnx_encoder, sentence_encoder
-
     graph = _is_graph(plan.model)
     # by what the folder holds, so that a zip and a folder of the same model share their vectors
     files = models.locate(dataclasses.replace(plan.model, source=str(folder), sha256=None), folder)

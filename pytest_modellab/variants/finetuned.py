@@ -45,4 +45,5 @@ def own_weights(spec: VariantSpec, base: Plan | None, model: ModelSource) -> Pla
         dtype=base.dtype,
         device=base.device,
         thinking=base.thinking,
+        grounding=base.grounding,
     )

@@ -151,6 +151,7 @@ class Kind:
         plan: declaration → plan, loading nothing.
         own_model: whether a variant may name a model beside its base.
         needs_model: whether a variant must have a model, its own or its base's.
+        searches: whether its variants rank documents, and may have a base that does.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Kind:
     plan: Planner
     own_model: bool = False
     needs_model: bool = True
+    searches: bool = False
 
 
 def fingerprint(plan: Plan, files: models.ModelFiles) -> Fingerprint:

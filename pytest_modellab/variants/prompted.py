@@ -53,6 +53,10 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     """
     options = spec.options
     check_options(options, OPTIONS)
+    if base is not None and base.grounding is not None:
+        raise ConfigError(
+            f'base: {spec.base!r} answers from passages; its prompt is changed by kind = "rag"'
+        )
     if base is not None and base.quantization and "dtype" in options:
         raise ConfigError(f"dtype: belongs to the base {spec.base!r}, which is quantized")
     dtype = options.get("dtype", base.dtype if base is not None else "float32")

@@ -35,8 +35,6 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     check_options(options, {"retriever": str, "passages": int, "prompt": str, "shots": str})
     if base is None:
         raise ConfigError("base: missing; name the variant that answers")
-    if base.search is not None:
-        raise ConfigError(f"base: {spec.base!r} is a search; name the language model's variant")
     before = base.grounding
     retriever = options.get("retriever", before.retriever if before else None)
     if retriever is None:

@@ -12,6 +12,7 @@ from pytest_modellab import variants
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records import NO_MODEL, ModelSource, VariantSpec
 from pytest_modellab.retrieval.forms import Form
+from pytest_modellab.retrieval.retriever import VERSION
 from pytest_modellab.retrieval.settings import Approximate, Embedding, Search
 from pytest_modellab.variants import plan as planning
 from pytest_modellab.variants.plan import Grounding, Plan
@@ -198,6 +199,35 @@ def test_all_that_a_ranking_depends_on_is_in_its_identity(tmp_path: Path) -> Non
     assert all(one != other for i, one in enumerate(found) for other in found[:i])
 
 
+@pytest.mark.parametrize("kind", ["prompted", "quantized", "lora", "finetuned", "distilled"])
+def test_what_adapts_no_search(tmp_path: Path, kind: str) -> None:
+    search = declare("embedding", tmp_path)
+    assert refusal(kind, tmp_path, search) == (
+        f"base: 'plain' is a search, which {kind!r} does not adapt; name a variant that answers in "
+        'words, or declare kind = "embedding"'
+    )
+
+
+def test_an_inherited_index_that_the_form_forbids(tmp_path: Path) -> None:
+    base = declare("embedding", tmp_path, index={})
+    assert refusal("embedding", tmp_path, base, vectors="int8").startswith(
+        "index: hnsw is built of float32 vectors, but they are kept as int8"
+    )
+
+
+@pytest.mark.parametrize("kind", [5, ["hnsw"]])
+def test_an_index_of_no_kind(tmp_path: Path, kind: object) -> None:
+    said = refusal("embedding", tmp_path, index={"kind": kind})
+    assert said.startswith(f"index: unknown kind {kind!r}; ")
+
+
+def test_versions_of_all_that_ranks_are_in_the_engine(tmp_path: Path) -> None:
+    folder, graph = declare("embedding", tmp_path), declare("embedding", tmp_path, model=GRAPH)
+    assert folder.engine.startswith(f"retriever-{VERSION}-")
+    assert graph.engine.startswith(f"retriever-{VERSION}-")
+    assert len(VERSION.split("-")) == 5
+
+
 # --- rag -----------------------------------------------------------------------------------------
 
 
@@ -236,11 +266,22 @@ def test_rag_refusals(prompts: Path, options: dict[str, Any], said: str) -> None
     assert refusal("rag", prompts, WORDS, **options) == said
 
 
+def test_what_is_built_on_rag(prompts: Path) -> None:
+    rag = declare("rag", prompts, WORDS, retriever="minilm", prompt="rag.jinja")
+    tuned = declare("finetuned", prompts, rag, model=GRAPH)
+    assert tuned.grounding == rag.grounding
+    assert declare("quantized", prompts, rag, method="rtn").grounding == rag.grounding
+    assert refusal("prompted", prompts, rag, prompt="blind.jinja") == (
+        "base: 'plain' answers from passages; its prompt is changed by kind = \"rag\""
+    )
+
+
 def test_rag_bases(prompts: Path) -> None:
     assert refusal("rag", prompts) == "base: missing; name the variant that answers"
     search = declare("embedding", prompts)
     assert refusal("rag", prompts, search, retriever="m", prompt="rag.jinja") == (
-        "base: 'plain' is a search; name the language model's variant"
+        "base: 'plain' is a search, which 'rag' does not adapt; name a variant that answers in "
+        'words, or declare kind = "embedding"'
     )
 
 

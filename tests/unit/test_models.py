@@ -429,6 +429,28 @@ def test_every_module_is_part_of_the_weights(sentence_model: Path, name: str) ->
     assert after.tokenizer == before.tokenizer
 
 
+def test_parts_in_folders_of_their_own(tmp_path: Path) -> None:
+    """Static embeddings have no transformer, old models have theirs in a folder."""
+    place = tmp_path / "static"
+    (place / "0_StaticEmbedding").mkdir(parents=True)
+    (place / "modules.json").write_text("[]")
+    assert message(model("./static"), tmp_path).startswith(f"{place} holds no weights")
+    (place / "0_StaticEmbedding" / "model.safetensors").write_text("weights")
+    assert message(model("./static"), tmp_path).startswith(f"{place} holds no tokenizer")
+    (place / "0_StaticEmbedding" / "tokenizer.json").write_text("{}")
+    before = models.locate(model("./static"), tmp_path)
+    (place / "0_StaticEmbedding" / "model.safetensors").write_text("others")
+    assert models.locate(model("./static"), tmp_path).weights != before.weights
+
+
+def test_pickled_modules_are_part_of_the_weights(sentence_model: Path) -> None:
+    trusted = model(str(sentence_model), allow_pickle=True)
+    (sentence_model / "2_Dense" / "pytorch_model.bin").write_text("dense")
+    before = models.locate(trusted, sentence_model)
+    (sentence_model / "2_Dense" / "pytorch_model.bin").write_text("other")
+    assert models.locate(trusted, sentence_model).weights != before.weights
+
+
 def test_a_zip_is_unpacked_once(sentence_model: Path, tmp_path: Path) -> None:
     archive = Path(shutil.make_archive(str(tmp_path / "model"), "zip", sentence_model))
     found = models.locate(model("./model.zip"), tmp_path)
@@ -460,16 +482,24 @@ def test_a_graph_takes_its_tokenizer_from_elsewhere(sentence_model: Path, tmp_pa
         '"package:NAME/FOLDER" (or a folder, a hub id) in [models.tiny]'
     )
     found = models.locate(model("./graph.onnx", tokenizer="./model"), tmp_path)
-    assert found.tokenizer == models.locate(model("./model"), tmp_path).tokenizer
     made = models.folder(found, tmp_path / "cache")
     assert sorted(path.name for path in made.iterdir()) == [
+        "config_sentence_transformers.json",
         "graph.onnx",
         "sentence_bert_config.json",
         "tokenizer.json",
     ]
-    (sentence_model / "tokenizer.json").write_text("another")
-    other = models.locate(model("./graph.onnx", tokenizer="./model"), tmp_path)
-    assert models.folder(other, tmp_path / "cache") != made
+    # what it takes along beside the tokenizer decides what texts become, too
+    for name in (
+        "tokenizer.json",
+        "sentence_bert_config.json",
+        "config_sentence_transformers.json",
+    ):
+        before = models.locate(model("./graph.onnx", tokenizer="./model"), tmp_path)
+        (sentence_model / name).write_text("another")
+        other = models.locate(model("./graph.onnx", tokenizer="./model"), tmp_path)
+        assert other.tokenizer != before.tokenizer
+        assert models.folder(other, tmp_path / "cache") != made
 
 
 def test_a_folder_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

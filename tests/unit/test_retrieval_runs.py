@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from pytest_modellab.lab import Lab, Settings
 from pytest_modellab.records import (
     EXACT,
     INDEX_RECALL,
+    Audited,
     Output,
     RunRecord,
     Sample,
@@ -191,6 +193,50 @@ def test_a_ranking_of_nothing(lab: Lab, tmp_path: Path) -> None:
     )
 
 
+def test_what_was_measured_of_a_choice_is_no_likelihood(lab: Lab, tmp_path: Path) -> None:
+    testing.write_task_set(tmp_path / "choices", testing.choice_samples(["a"], 1))
+    path = tmp_path / "modellab.toml"
+    path.write_text(TOML + '[task_sets.choices]\npath = "choices"\n')
+    with pytest.raises(ScoringError, match="asks for a choice by likelihood, which the scorer"):
+        Lab(config.load(path), lab.settings).record("bm25", "choices")
+
+
+def test_a_damaged_index_of_words_is_made_again(lab: Lab, tmp_path: Path) -> None:
+    before = lab.record("bm25", "search")
+    (folder,) = (path for path in (tmp_path / "cache" / "lexical").iterdir() if path.is_dir())
+    for file in folder.glob("*.npy"):
+        file.write_bytes(file.read_bytes()[:-9] + b"123456789")
+    again = Lab(lab.config, dataclasses.replace(lab.settings, reuse=False))
+    assert again.record("bm25", "search").samples == tuple(
+        dataclasses.replace(a, seconds=b.seconds)
+        for a, b in zip(before.samples, again.record("bm25", "search").samples, strict=True)
+    )
+
+
+def test_a_new_metric_is_no_change_of_what_was_accepted(lab: Lab, tmp_path: Path) -> None:
+    lab.accept("bm25", "search")
+    header = tmp_path / "search" / "task_set.toml"
+    header.write_text(header.read_text().replace('"mrr@10"]', '"mrr@10", "recall@2"]'))
+    _, new = Lab(lab.config, lab.settings).accept("bm25", "search")
+    assert new.anchor is None
+    assert new.repeat is not None
+    assert new.run.samples[0].metrics["recall@2"] == 1.0
+
+
+def test_latency_needs_a_corpus_too(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "task_set.toml").write_text(
+        'name = "pairs"\nversion = "1"\nformat = "sts"\n'
+    )
+    pairs = [{"id": f"p{i}", "a": "a b", "b": "c", "similarity": i} for i in range(3)]
+    (tmp_path / "pairs" / "pairs.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs))
+    path = tmp_path / "modellab.toml"
+    path.write_text(TOML + '[task_sets.pairs]\npath = "pairs"\n')
+    with pytest.raises(ModellabError) as caught:
+        Lab(config.load(path), lab.settings).performance("bm25", "pairs", "bm25")
+    assert str(caught.value).endswith("'pairs' has no corpus, and what is timed is a search")
+
+
 # --- rag -----------------------------------------------------------------------------------------
 
 
@@ -202,6 +248,36 @@ def test_rag_answers_from_what_is_found(lab: Lab, tmp_path: Path) -> None:
     assert len(shown) == 1
     for text in ("the gold card has no annual fee", "a tent for two people in the rain"):
         assert f'"passages":["{text}"]' in shown[0]
+
+
+def test_rag_is_run_again_when_other_documents_are_excluded(lab: Lab, tmp_path: Path) -> None:
+    lab.record("rag", "questions")
+    queries = tmp_path / "questions" / "queries.jsonl"
+    text = queries.read_text()
+    assert '"answers": ["tent"]' in text
+    queries.write_text(
+        text.replace('"answers": ["tent"]', '"answers": ["tent"], "exclude": ["stove"]')
+    )
+    again = Lab(lab.config, lab.settings)
+    again.record("rag", "questions")
+    assert not again.summary("rag", "questions").cached
+
+
+def test_rag_with_one_wording_and_two_answers(lab: Lab, tmp_path: Path) -> None:
+    queries = {**QUERIES, "q4": (QUERIES["q2"][0], {"stove": 1})}
+    testing.write_retrieval_set(
+        tmp_path / "questions",
+        DOCUMENTS,
+        queries,
+        header='scorer = "answer_f1"\nmax_tokens = 4\n',
+        metadata={**METADATA, "q4": {"answers": ["no"], "exclude": ["tent"]}},
+    )
+    with pytest.raises(ScoringError) as caught:
+        lab.record("rag", "questions")
+    assert str(caught.value).endswith(
+        "sample 'q4' asks what another one asks and excludes other documents, so that nothing says "
+        "which passages to show; give it another wording"
+    )
 
 
 def test_rag_is_another_when_its_search_is(lab: Lab) -> None:
@@ -296,8 +372,8 @@ def test_a_run_under_another_metric(lab: Lab) -> None:
         comparator.under(record, "recall@2")
     assert str(caught.value) == (
         "metric 'recall@2': the run of 'bm25' on 'search' has none; did you mean 'recall@1'? "
-        "Known: mrr@10, ndcg@10, recall@1. Name it in the task set's metrics; of an accepted run: "
-        "and accept it again"
+        "Known: mrr@10, ndcg@10, recall@1. A metric of rankings: name it in the task set's "
+        "metrics, and accept accepted runs again"
     )
     beyond = dataclasses.replace(
         record,
@@ -338,15 +414,44 @@ def test_an_approximate_index_is_told_apart_from_the_model(lab: Lab) -> None:
     )
 
 
+def test_an_approximate_reference_is_told_apart_too(lab: Lab) -> None:
+    record = lab.record("bm25", "search")
+    lossy = tuple(
+        dataclasses.replace(r, metrics={**r.metrics, INDEX_RECALL: 0.5, f"{EXACT}ndcg@10": 1.0})
+        for r in record.samples
+    )
+    comparison = comparator.no_regression(
+        test="t",
+        spec=lab.spec("bm25"),
+        candidate=record,
+        reference=dataclasses.replace(record, samples=lossy),
+        against="baseline of hnsw",
+        task_set=lab.task_set("search"),
+        capability=None,
+        margin=0.1,
+        budget=comparator.Budget(0.05, 0.05),
+    )
+    assert comparison.notes[-1].startswith(
+        "of baseline of hnsw: the approximate index finds 0.500 of the exact best 10 and changes "
+    )
+
+
+def test_guessing_similarities_scores_five_sixths(sample: Callable[..., Any]) -> None:
+    pair = sample(0, scorer="spearman", target={"similarity": 1}, choices=("b",))
+    assert comparator._chance(pair) == pytest.approx(5 / 6)
+    assert comparator._chance(sample(0, target=1)) == 0.5
+    assert comparator._chance(sample(0, scorer="exact", target="x", choices=())) == 0.0
+
+
 def test_index_metrics_of_a_run(lab: Lab) -> None:
     """Exact rankings beside approximate ones become metrics of their own."""
     task_set = lab.task_set("search")
     job = lab._job("bm25", "search")
     ranking = (("silver", 0.9), ("tent", 0.1))
-    exact = (("gold", 1.0), ("silver", 0.9))
-    outputs = [Output("", ranking=ranking, exact=exact) for _ in task_set.samples]
+    audit = Audited((("gold", 1.0), ("silver", 0.9)), recall=0.25)
+    outputs = [Output("", ranking=ranking, exact=audit) for _ in task_set.samples]
     scored = runner._score_sets(job, outputs)
-    assert scored[0].metrics[INDEX_RECALL] == 0.5
+    assert scored[0].metrics[INDEX_RECALL] == 0.25
     assert scored[0].metrics[f"{EXACT}ndcg@10"] == pytest.approx(1.0)
     assert scored[0].metrics["ndcg@10"] < 0.5
 

@@ -213,8 +213,8 @@ def test_compared() -> None:
 def test_compared_by_codes() -> None:
     with pytest.raises(
         ModelError,
-        match=r"^precision: int8 takes the range of each number from a corpus, and pairs of texts "
-        r'have none: compare them by a variant with precision = "float32" or "binary"$',
+        match=r"^vectors: int8 takes the range of each number from a corpus, and pairs of texts "
+        r'have none: compare them by a variant with vectors = "float32" or "binary"$',
     ):
         forms.compared(some(4, 8), Form(precision="int8"))
 

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records import (
+    Audited,
     Document,
     GenerationRequest,
     Output,
@@ -125,7 +126,7 @@ def test_best_first_and_equal_ones_in_the_corpus_order(tmp_path: Path) -> None:
     (output,) = ask(retriever, ["abc"]).values()
     assert ids(output) == ["d6", "d7", "d0"]  # "abc" and "cab" have the same letters
     assert output.ranking[0][1] == pytest.approx(1.0, abs=1e-6)
-    assert (output.tokens_in, output.tokens_out, output.exact) == (3, 0, ())
+    assert (output.tokens_in, output.tokens_out, output.exact) == (3, 0, None)
 
 
 def test_the_answer_does_not_depend_on_the_batch(tmp_path: Path) -> None:
@@ -197,9 +198,9 @@ def test_exact_search_stands_beside_an_approximate_one(tmp_path: Path) -> None:
     exact, _ = opened(tmp_path, Search(Embedding()), depth=2)
     (output,) = ask(retriever, ["abc"]).values()
     (best,) = ask(exact, ["abc"]).values()
-    assert output.exact == ()  # no part of a query's time
-    assert retriever.exact(["abc"]) == [best.ranking]
-    assert exact.exact(["abc"]) == ()
+    assert output.exact is None  # no part of a query's time
+    assert retriever.audit(["abc"]) == [Audited(best.ranking, 1.0)]
+    assert exact.audit(["abc"]) == ()
     assert ids(output) == ids(best)  # of eight documents it finds all
 
 

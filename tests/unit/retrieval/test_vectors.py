@@ -106,9 +106,7 @@ def test_obtain(tmp_path: Path) -> None:
     assert seen == [(4, 10), (8, 10), (10, 10)]
     folder = folder_of(tmp_path)
     assert {p.name for p in folder.iterdir()} == {"vectors.npy", "meta.json", "lock"}
-    assert {"recorded", "threads", "tokens", "seconds"} <= {
-        *json.loads((folder / "meta.json").read_text())["known"]
-    }
+    assert {"tokens", "seconds"} <= {*json.loads((folder / "meta.json").read_text())["known"]}
     np.testing.assert_array_equal(np.load(folder / "vectors.npy"), expected(10))
 
 
