@@ -97,7 +97,7 @@ class Lexical:
 
     def bytes(self) -> int:
         """Bytes of the index on disk."""
-        return sum(file.stat().st_size for file in self._folder.iterdir())
+        return sum(f.stat().st_size for f in self._folder.iterdir() if f.name != _BUILD)
 
 
 def _library() -> Any:
