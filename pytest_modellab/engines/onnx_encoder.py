@@ -325,7 +325,7 @@ class OnnxEncoder:
         prompt = self._prompts[role]
         if not prompt:
             return 0
-        special = self._tokenizer.encode(prompt).special_tokens_mask
+        special: list[int] = self._tokenizer.encode(prompt).special_tokens_mask
         return len(special) - special[-1]
 
     def _run(self, rows: Sequence[Sequence[int]], skipped: int) -> NDArray[np.float32]:
