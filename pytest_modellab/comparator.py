@@ -153,6 +153,7 @@ def no_regression(
         flips=_flips(samples, answers.record, reference, capability),
         notes=(
             *notes,
+            *_of_task_set(task_set),
             *_index_notes(samples, answers.record, capability),
             *(f"of {against}: {n}" for n in _index_notes(samples, reference, capability)),
         ),
@@ -251,6 +252,7 @@ def no_forgetting(
         flips=tuple(flip for flip in flips if flip.id in judged),
         notes=(
             *notes,
+            *_of_task_set(task_set),
             *(f"{name} is not judged: {why}" for name, why in found.out_of_scope),
             *(
                 f"target {name!r} is no capability of {task_set.name!r}"
@@ -398,9 +400,14 @@ def worst_bucket(
         figures=tuple(sorted(rows, key=lambda row: (row.candidate, row.name))),
         family=len(set(labels)),
         share=budget.share,
+        notes=_of_task_set(task_set),
         looked=answers.looked,
         metric=metric,
     )
+
+
+def _of_task_set(task_set: TaskSet) -> tuple[str, ...]:
+    return (f"{task_set.name}: {task_set.note.removesuffix('.')}",) if task_set.note else ()
 
 
 def under(record: RunRecord, metric: str) -> RunRecord:

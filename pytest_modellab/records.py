@@ -130,6 +130,7 @@ class TaskSet:
         corpus: the documents that its queries search, or None.
         metrics: what is computed of a ranking beside each sample's scorer, for example
             ``recall@10``.
+        note: what a reader of a verdict must know of it, for example what was left out.
     """
 
     name: str
@@ -139,6 +140,7 @@ class TaskSet:
     path: str = ""
     corpus: Corpus | None = None
     metrics: tuple[str, ...] = ()
+    note: str = ""
 
     @functools.cached_property
     def hash(self) -> str:

@@ -74,6 +74,8 @@ def _lines(lab: Lab, variant: str, task_set: str, old: Baseline | None, new: Bas
     mean = lab.summary(variant, task_set).mean
     lines = [f"{variant} on {task_set}: success {mean:.3f}; {done}"]
     lines.append(f"  {lab.churn(variant, task_set).words}")
+    if note := lab.task_set(task_set).note:
+        lines.append(f"  {note}")
     if old is not None and not baselines.one_chain(old.run, new.run):
         lines.append(
             "  the task set or a scorer has changed since the last accepted run: a new chain begins"

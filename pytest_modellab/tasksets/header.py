@@ -55,7 +55,7 @@ def task_set(
         header: from :func:`read`.
         samples: in file order.
         file: name of the file that holds them, for messages.
-        note: joins the description.
+        note: as :class:`TaskSet` has it; it joins the description, too.
         corpus: as :class:`TaskSet` has it.
         metrics: as :class:`TaskSet` has them.
 
@@ -75,4 +75,5 @@ def task_set(
         path=str(folder),
         corpus=corpus,
         metrics=metrics,
+        note=note,
     )

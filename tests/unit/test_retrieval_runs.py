@@ -149,6 +149,32 @@ def test_an_excluded_document_leaves_its_place(lab: Lab) -> None:
     assert result.score == 1.0
 
 
+def test_what_is_left_out_is_said_with_the_verdict(lab: Lab, tmp_path: Path) -> None:
+    with (tmp_path / "search" / "queries.jsonl").open("a") as file:
+        file.write('{"_id": "q9", "text": "nothing"}\n')
+    with (tmp_path / "search" / "qrels" / "test.tsv").open("a") as file:
+        file.write("q9\ttent\t0\n")
+    record = lab.record("bm25", "search")
+    settings: dict[str, Any] = {
+        "test": "t",
+        "spec": lab.spec("bm25"),
+        "candidate": record,
+        "task_set": lab.task_set("search"),
+        "budget": comparator.Budget(0.05, 0.05),
+    }
+    said = "search: 1 query without a relevant document is left out: q9"
+    for comparison in (
+        comparator.no_regression(
+            **settings, reference=record, against="itself", capability=None, margin=0.1
+        ),
+        comparator.no_forgetting(
+            **settings, reference=record, second=record, against="itself", targeted=(), margin=0.1
+        ),
+        comparator.worst_bucket(**settings, floor=0.1, slice_=lambda sample: sample.capability),
+    ):
+        assert said in comparison.notes
+
+
 def test_depth(make_tasks: Callable[..., TaskSet], sample: Callable[..., Any]) -> None:
     tasks = make_tasks([sample(0, scorer="ndcg@10")], metrics=("recall@500",))
     assert runner.depth_of(tasks) == 500
