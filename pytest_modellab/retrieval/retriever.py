@@ -107,9 +107,10 @@ class Retriever:
         embedded = known if texts == tuple(queries) else self._embed(queries, len(queries))
         assert embedded is not None  # an index has an encoder
         best = exact.search(self._index, embedded, INDEX_CUTOFF)
-        found = self._approximate.search(embedded, INDEX_CUTOFF)
+        # as deep as it is asked for: a graph's search widens with that
+        found = self._approximate.search(embedded, max(self._depth, INDEX_CUTOFF))
         recalls = [
-            len({*right.rows} & {*got.rows}) / len(right.rows)
+            len({*right.rows} & {*got.rows[:INDEX_CUTOFF]}) / len(right.rows)
             for right, got in zip(best, found, strict=True)
         ]
         ranked = self._rank(queries, embedded, exactly=True)
@@ -145,8 +146,8 @@ class Retriever:
 
     def _time(self, queries: Sequence[str]) -> list[float]:
         """Seconds of single queries, sorted: evenly spread ones, the first one twice."""
-        chosen = [queries[i * len(queries) // TIMED] for i in range(min(TIMED, len(queries)))]
-        chosen = list(dict.fromkeys(chosen))
+        count = min(TIMED, len(queries))
+        chosen = [queries[i * len(queries) // count] for i in range(count)]
         self._rank(chosen[:1], self._embed(chosen[:1], 1))
         taken: list[float] = []
         for text in chosen:

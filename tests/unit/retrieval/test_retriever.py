@@ -205,9 +205,12 @@ def test_exact_search_stands_beside_an_approximate_one(tmp_path: Path) -> None:
 
 
 def test_what_is_measured(tmp_path: Path) -> None:
-    retriever, _ = opened(tmp_path, Search(Embedding()))
+    encoder = Encoder()
+    retriever, _ = opened(tmp_path, Search(Embedding()), encoder=encoder)
     ask(retriever, ["a", "b"])
-    found = retriever.measurements(["a", "b"])
+    before = encoder.encoded["query", 1]
+    found = retriever.measurements(["a", "b", "c"])
+    assert encoder.encoded["query", 1] - before == 4  # each one, the first one twice
     assert found["documents"] == len(TEXTS)
     assert found["index_bytes_per_document"] == 4 * len(LETTERS)
     assert found["vector_dimensions"] == len(LETTERS)
