@@ -17,7 +17,6 @@ from pytest_modellab.errors import (
     GateUsageError,
     ModelError,
     ModellabError,
-    TaskSetError,
     near_misses,
 )
 from pytest_modellab.extensions import BUILT_IN, Extensions
@@ -146,15 +145,13 @@ class Lab:
             TaskSetError: its files are missing or malformed.
         """
         if name not in self._task_sets:
-            from pytest_modellab import scorers, tasksets
+            from pytest_modellab import tasksets
 
             if name not in self.config.task_sets:
                 hint = near_misses(name, self.config.task_sets)
                 raise GateUsageError(f"unknown task set {name!r} in {self.config.path}; {hint}")
             place = self.config.task_sets[name].path
             task_set = tasksets.read(place, self.extensions.check, self.settings.cache)
-            if problem := scorers.check_metrics(task_set.metrics):
-                raise TaskSetError(f"{place}: {problem}")
             # the configuration's name leads to its margins and baselines, whatever the header says
             self._task_sets[name] = dataclasses.replace(task_set, name=name)
         return self._task_sets[name]

@@ -26,7 +26,9 @@ from pytest_modellab.records import NO_MODEL, ModelSource, digest
 CONVERTER = 1
 """Raised when the conversion from GGUF changes what it writes."""
 
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+"""Suffixes of weights whose reading can run any code."""
+
 _TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "chat_template")
 _FILES = (".gguf", ".onnx", ".zip")
 _LIMITS = "sentence_bert_config.json"
@@ -193,7 +195,7 @@ def _hub_folder(source: ModelSource) -> Path:
             )
         ) from error
     wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
-    wanted += [f"*{suffix}" for suffix in _PICKLED if source.allow_pickle]
+    wanted += [f"*{suffix}" for suffix in PICKLED if source.allow_pickle]
     try:
         return Path(snapshot_download(source.source, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
@@ -230,7 +232,7 @@ def _check_hash(source: ModelSource, path: Path, found: str) -> None:
 
 
 def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
-    if path.suffix in _PICKLED:
+    if path.suffix in PICKLED:
         raise _pickle_refused(source, path)
     if path.suffix not in _FILES:
         raise ModelError(
@@ -273,7 +275,7 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
         files += sorted(p for p in path.glob(_MODULES) if p.is_file())
     weights = [p for p in files if p.suffix == ".safetensors"]
     weights = weights or [p for p in files if ".onnx" in p.suffixes or p.suffix == ".onnx_data"]
-    pickled = [p for p in files if p.suffix in _PICKLED]
+    pickled = [p for p in files if p.suffix in PICKLED]
     if not weights and pickled:
         if not source.allow_pickle:
             raise _pickle_refused(source, min(pickled))
@@ -327,7 +329,7 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
 def _pipeline(path: Path) -> list[list[str]]:
     """Name and hash of what a sentence-transformers model has beside its transformer's weights."""
     parts = [path / name for name in _PIPELINE]
-    parts += [p for p in path.glob(_MODULES) if p.suffix in (".json", ".safetensors", *_PICKLED)]
+    parts += [p for p in path.glob(_MODULES) if p.suffix in (".json", ".safetensors", *PICKLED)]
     return [[p.relative_to(path).as_posix(), hash_files([p])] for p in sorted(parts) if p.is_file()]
 
 

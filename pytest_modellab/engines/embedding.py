@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import dataclasses
-import gc
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -278,10 +275,3 @@ def _computed(
             if len(batches) == len(rows):
                 raise
             budget = min(budget, sum(lengths)) // 2
-
-
-def give_back() -> None:
-    """Return freed memory to the system, where glibc would keep it."""
-    gc.collect()
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)

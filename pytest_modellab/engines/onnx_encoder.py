@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import embedding
+from pytest_modellab.engines import embedding, memory
 from pytest_modellab.errors import ModelError, OutOfMemory, near_misses
 from pytest_modellab.records import Role
 
@@ -314,7 +314,7 @@ class OnnxEncoder:
         """Give the memory back at once, whoever else still refers to the encoder."""
         self._session = None
         self._parameter_bytes = 0
-        embedding.give_back()
+        memory.give_back()
 
     def _prepare(self, texts: Sequence[str], role: Role) -> tuple[list[list[int]], list[int]]:
         rows = embedding.tokenize(self._tokenizer, [self._prompts[role] + text for text in texts])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import embedding
+from pytest_modellab.engines import embedding, memory
 from pytest_modellab.engines.transformers import quiet
-from pytest_modellab.errors import ModelError, OutOfMemory
+from pytest_modellab.errors import ModelError
+from pytest_modellab.models import PICKLED
 from pytest_modellab.records import Role
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ BUDGETS = {"cpu": 1024, "cuda": 32768}
 
 _TASKS: Mapping[Role, str] = {"query": "query", "passage": "document"}
 """What sentence-transformers calls the roles."""
-
-_PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
 def load(
@@ -124,7 +122,7 @@ def _listed(folder: Path, pooling: str | None) -> tuple[embedding.Module, ...]:
 def _refuse_pickles(folders: set[Path]) -> None:
     for folder in sorted(folders):
         files = sorted(folder.iterdir()) if folder.is_dir() else []
-        pickled = [file for file in files if file.suffix in _PICKLED]
+        pickled = [file for file in files if file.suffix in PICKLED]
         if pickled and not any(file.suffix == ".safetensors" for file in files):
             raise ModelError(
                 f"{pickled[0]} holds pickled weights, which can run any code when they are read. "
@@ -232,30 +230,18 @@ class SentenceEncoder:
 
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""
-        return sum(t.numel() * t.element_size() for t in self._tensors())
+        tensors = (*self.model.parameters(), *self.model.buffers())
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     def close(self) -> None:
-        """Give the memory back at once, whoever else still refers to the model.
-
-        A failed test's traceback keeps the model's modules alive, so every parameter and buffer is
-        emptied.
-        """
-        for tensor in self._tensors():
-            tensor.data = tensor.data.new_empty(0)
-        embedding.give_back()
-        if self.device == "cuda":
-            import torch
-
-            torch.cuda.empty_cache()
-
-    def _tensors(self) -> tuple[Any, ...]:
-        return (*self.model.parameters(), *self.model.buffers())
+        """Give the memory back at once, whoever else still refers to the model."""
+        memory.empty(self.model, self.device)
 
     def _run(self, inputs: _Library | _Tokens, rows: Sequence[Any]) -> Any:
         """Return the vectors of a batch, still on the device."""
         import torch
 
-        with _memory():
+        with memory.running_out():
             features = {
                 name: self._moved(value) if isinstance(value, torch.Tensor) else value
                 for name, value in inputs.features(rows).items()
@@ -281,21 +267,6 @@ class SentenceEncoder:
                     Path(self._name) / "modules.json", "lists no pooling"
                 ) from error
         return int(vectors.shape[-1])
-
-
-@contextlib.contextmanager
-def _memory() -> Iterator[None]:
-    """One exception for the ways in which memory runs out."""
-    import torch
-
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemory(str(error)) from error
-    except RuntimeError as error:
-        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
-            raise OutOfMemory(str(error)) from error
-        raise
 
 
 def _inputs(model: Any, prompt: str, task: str) -> _Library | _Tokens:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.engines import memory
 from pytest_modellab.engines.batching import common_prefix, plan
 from pytest_modellab.engines.tokens import encode, encode_requests
-from pytest_modellab.errors import ModelError, OutOfMemory
+from pytest_modellab.errors import ModelError
 from pytest_modellab.records import Done, GenerationRequest, Output, ScoringRequest, digest
 
 if TYPE_CHECKING:
@@ -143,21 +144,12 @@ class TransformersEngine:
         """Give the memory back at once, whoever else still refers to the model.
 
         A failed test's traceback keeps the model's modules alive, so they let go of every
-        parameter and buffer; glibc would keep the freed pages, so it is told not to.
+        parameter and buffer.
         """
-        import ctypes
-        import gc
-
         for module in self.model.modules():
             for tensors in (module._parameters, module._buffers):
                 tensors.update(dict.fromkeys(tensors))
-        gc.collect()
-        with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
-        if self.device == "cuda":
-            import torch
-
-            torch.cuda.empty_cache()
+        memory.give_back(self.device)
 
     def score_options(
         self, requests: Sequence[ScoringRequest], *, budget: int, skip: Set[int], done: Done
@@ -268,15 +260,8 @@ class TransformersEngine:
         import torch
 
         mode = torch.inference_mode() if self._inference_mode else torch.no_grad()
-        try:
-            with mode:
-                yield
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemory(str(error)) from error
-        except RuntimeError as error:
-            if "not enough memory" in str(error) or "can't allocate memory" in str(error):
-                raise OutOfMemory(str(error)) from error
-            raise
+        with memory.running_out(), mode:
+            yield
 
     def _prefix_cache(self, tokens: Sequence[int]) -> Any:
         """Compute keys and values of the shared prefix."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_modellab.engines import memory
 from pytest_modellab.engines.transformers import quiet
 from pytest_modellab.errors import ModelError, OutOfMemory, VariantLoadError
 
@@ -132,14 +132,13 @@ class Reranker:
 
     def _predict(self, pairs: Sequence[tuple[str, str]], batch: int) -> list[float]:
         try:
-            return list(
-                self.model.predict(pairs, batch_size=batch, show_progress_bar=False).tolist()
-            )
-        except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
+            with memory.running_out():
+                return list(
+                    self.model.predict(pairs, batch_size=batch, show_progress_bar=False).tolist()
+                )
+        except OutOfMemory:
             if batch == 1:
-                raise OutOfMemory(str(error)) from error
+                raise
         return self._predict(pairs, batch // 2)  # out here, where the error holds no memory
 
     def parameter_bytes(self) -> int:
@@ -148,28 +147,5 @@ class Reranker:
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     def close(self) -> None:
-        """Give the memory back at once, whoever else still refers to the model.
-
-        As :meth:`pytest_modellab.engines.transformers.TransformersEngine.close`.
-        """
-        import ctypes
-        import gc
-
-        for tensor in (*self.model.parameters(), *self.model.buffers()):
-            tensor.data = tensor.data.new_empty(0)
-        gc.collect()
-        with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
-        if self.device == "cuda":
-            import torch
-
-            torch.cuda.empty_cache()
-
-
-def _out_of_memory(error: Exception) -> bool:
-    import torch
-
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # of torch on the CPU
-    return "not enough memory" in str(error) or "can't allocate memory" in str(error)
+        """Give the memory back at once, whoever else still refers to the model."""
+        memory.empty(self.model, self.device)

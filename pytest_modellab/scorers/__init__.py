@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from pytest_modellab.errors import near_misses
@@ -42,18 +42,6 @@ def find(name: str, known: Mapping[str, Scorer | SetScorer] = SCORERS) -> Scorer
         known: the scorers that there are, by name.
     """
     return known.get(name) or ranking.parse(name)
-
-
-def check_metrics(names: Sequence[str]) -> str | None:
-    """Say which of a task set's metrics is none of rankings, or None.
-
-    Args:
-        names: as ``metrics`` in a task set's header says them.
-    """
-    for name in names:
-        if ranking.parse(name) is None:
-            return f"metrics: unknown {name!r}; {near_misses(name, ranking.known())}"
-    return None
 
 
 def check(sample: Sample, known: Mapping[str, Scorer | SetScorer] = SCORERS) -> str | None:

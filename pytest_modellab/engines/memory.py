@@ -1,0 +1,57 @@
+"""What engines share of memory: one exception where it runs out, and giving it back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_modellab.errors import OutOfMemory
+
+
+@contextlib.contextmanager
+def running_out() -> Iterator[None]:
+    """Turn the ways in which torch's memory runs out into one exception.
+
+    Raises:
+        OutOfMemory: in place of torch's.
+    """
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemory(str(error)) from error
+    except RuntimeError as error:  # on the CPU
+        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+            raise OutOfMemory(str(error)) from error
+        raise
+
+
+def empty(model: Any, device: str) -> None:
+    """Give a model's memory back at once, whoever else still refers to it.
+
+    A failed test's traceback keeps the model's modules alive, so every parameter and buffer is
+    emptied.
+
+    Args:
+        model: of torch.
+        device: what it is on, ``cpu`` or ``cuda``.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.new_empty(0)
+    give_back(device)
+
+
+def give_back(device: str = "cpu") -> None:
+    """Return freed memory to the system, where glibc or torch would keep it."""
+    import ctypes
+    import gc
+
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+    if device == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
