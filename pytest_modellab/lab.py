@@ -433,10 +433,8 @@ class Lab:
             engines.append(plan.load(self.plan(name), self.files(name), cache))
             return engines[0]
 
-        job = runner.Job(
-            spec=self.spec(name),
-            fingerprint=self.fingerprint(name),
-            prompt=self.plan(name).prompt,
+        job = dataclasses.replace(
+            self._job(name, task_set.name),
             load=load,
             task_set=as_search,
             scorers=self._scorers(as_search),
