@@ -413,19 +413,18 @@ def _mlflow(top: _Table, root: Path) -> MlflowConfig | None:
 
 def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:
     """Check every ``base`` and ``model`` and put bases before what they are the base of."""
+    _check_circles(config)
     done: dict[str, VariantSpec] = {}
 
-    def visit(spec: VariantSpec, trail: tuple[str, ...]) -> None:
+    def visit(spec: VariantSpec) -> None:
         where = f"{config.path}: variants.{spec.name}"
-        if spec.name in trail:
-            raise ConfigError(f"{where}.base: circular: {' -> '.join((*trail, spec.name))}")
         if spec.name in done:
             return
         if spec.base is not None:
             if spec.base not in config.variants:
                 hint = near_misses(spec.base, config.variants)
                 raise ConfigError(f"{where}.base: unknown variant {spec.base!r}; {hint}")
-            visit(config.variants[spec.base], (*trail, spec.name))
+            visit(config.variants[spec.base])
         if spec.price is not None and spec.price not in config.prices:
             hint = near_misses(spec.price, config.prices)
             raise ConfigError(f"{where}.price: unknown price {spec.price!r}; {hint}")
@@ -435,5 +434,31 @@ def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:
         done[spec.name] = spec
 
     for spec in config.variants.values():
-        visit(spec, ())
+        visit(spec)
     return MappingProxyType(done)
+
+
+def _check_circles(config: LabConfig) -> None:
+    """Refuse a variant that needs itself, by the bases and the retrievers that lead back to it."""
+    clear: set[str] = set()
+
+    def visit(name: str, trail: Mapping[str, str]) -> None:
+        """Follow what a variant names; ``trail`` has the key by which each one before it leads."""
+        if name in trail:
+            names = list(trail)
+            circle = names[names.index(name) :]
+            keys = sorted({trail[one] for one in circle})
+            raise ConfigError(
+                f"{config.path}: variants.{name}.{trail[name]}: circular: "
+                f"{' -> '.join((*circle, name))}; name another {' or '.join(keys)} in one of them"
+            )
+        if name in clear or name not in config.variants:
+            return
+        spec = config.variants[name]
+        for key, other in (("base", spec.base), ("retriever", spec.options.get("retriever"))):
+            if isinstance(other, str):
+                visit(other, {**trail, name: key})
+        clear.add(name)
+
+    for name in config.variants:
+        visit(name, {})

@@ -311,11 +311,27 @@ def test_not_utf8(file: Path) -> None:
         (
             '[variants.a]\nkind = "prompted"\nbase = "b"\n'
             '[variants.b]\nkind = "prompted"\nbase = "a"',
-            "variants.a.base: circular: a -> b -> a",
+            "variants.a.base: circular: a -> b -> a; name another base in one of them",
         ),
         (
             '[variants.a]\nkind = "prompted"\nbase = "a"',
-            "variants.a.base: circular: a -> a",
+            "variants.a.base: circular: a -> a; name another base in one of them",
+        ),
+        (
+            '[variants.a]\nkind = "rag"\nretriever = "a"',
+            "variants.a.retriever: circular: a -> a; name another retriever in one of them",
+        ),
+        (
+            '[variants.c]\nkind = "rag"\nretriever = "a"\n'
+            '[variants.a]\nkind = "rag"\nretriever = "b"\n'
+            '[variants.b]\nkind = "rag"\nretriever = "a"',
+            "variants.a.retriever: circular: a -> b -> a; name another retriever in one of them",
+        ),
+        (
+            '[variants.a]\nkind = "rag"\nbase = "b"\nretriever = "c"\n'
+            '[variants.b]\nkind = "rag"\nretriever = "a"\n'
+            '[variants.c]\nkind = "lexical"',
+            "variants.a.base: circular: a -> b -> a; name another base or retriever in one of them",
         ),
     ],
 )
