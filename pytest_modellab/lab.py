@@ -335,7 +335,7 @@ class Lab:
         return sequential.join(stages, [record for record, _ in answered[:number]])
 
     def repeat(self, variant: str, task_set: str) -> Repeat:
-        """Return a variant's second run, in another sample order and batch size.
+        """Return a variant's second run, in another sample order and batches of half the size.
 
         Raises:
             ModellabError: as :meth:`record`.
@@ -346,7 +346,8 @@ class Lab:
             from pytest_modellab.baselines import Repeat
 
             label = f"second run of {variant}"
-            record = self._attempt(variant, task_set, runner.repeat, label)
+            run = functools.partial(runner.repeat, first=self.record(variant, task_set))
+            record = self._attempt(variant, task_set, run, label)
             scores = tuple(sample.score for sample in record.samples)
             self._repeats[key] = Repeat(scores, record.environment)
         return self._repeats[key]

@@ -334,6 +334,10 @@ def _averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
             "prompt_stability": statistics.fmean(s.stability or 0.0 for s in samples),
             "prompt_spread": max(means) - min(means),
         },
+        environment={
+            **records[0].environment,
+            "token_budget": min(record.environment["token_budget"] for record in records),
+        },
     )
 
 
@@ -341,16 +345,19 @@ def repeat(
     job: Job,
     cache: Path,
     *,
+    first: RunRecord,
     reuse: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RunRecord:
     """Run a second time, to see what flips though nothing has changed.
 
-    The samples are asked in another order (seeded) and in batches of half the tokens.
+    The samples are asked in another order (seeded) and in batches of half the tokens that the first
+    run's had, which may have been fewer than were asked for.
 
     Args:
         job: what is to be run.
         cache: the store's root.
+        first: the job's first run.
         reuse: False to run anew whatever the store has.
         progress: called with samples answered and samples in all.
 
@@ -363,13 +370,12 @@ def repeat(
     samples = job.task_set.samples
     order = random.Random(SEED).sample(range(len(samples)), len(samples))
     shuffled = dataclasses.replace(job.task_set, samples=tuple(samples[i] for i in order))
-    record, _ = run(
-        dataclasses.replace(job, task_set=shuffled),
-        cache,
-        budget=DEFAULT_BUDGET // 2,
-        reuse=reuse,
-        progress=progress,
-    )
+    again = dataclasses.replace(job, task_set=shuffled)
+    budget = max(1, int(first.environment["token_budget"]) // 2)
+    record, stored = run(again, cache, budget=budget, reuse=reuse, progress=progress)
+    if stored and record.environment["token_budget"] > budget:
+        # kept beside a first run with larger batches; this one's may have been the same
+        record, _ = run(again, cache, budget=budget, reuse=False, progress=progress)
     results = dict(zip(order, record.samples, strict=True))
     return dataclasses.replace(
         record,

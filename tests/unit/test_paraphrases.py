@@ -188,7 +188,7 @@ def _record(fingerprint: Make, prompt: str, scores: Sequence[float]) -> RunRecor
             for k, score in enumerate(scores)
         ),
         probes={"seconds": 1.5, "tokens": 27.0},
-        environment={},
+        environment={"token_budget": 512},
     )
 
 
@@ -233,11 +233,21 @@ def test_second_run(
     engine = Engine(SAID)
     record, _ = runner.run(job(engine, "abc"), tmp_path)
     engine.asked.clear()
-    repeat = runner.repeat(job(engine, "abc"), tmp_path)
+    repeat = runner.repeat(job(engine, "abc"), tmp_path, first=record)
     assert len(engine.asked) == 12
     assert [c[-2] for c in engine.asked[:4]] != ["0", "1", "2", "3"], "another order"
     assert repeat.samples == record.samples
     assert repeat.task_set["hash"] == tasks.hash
+
+
+def test_the_smallest_batches_of_the_wordings_count(
+    job: Callable[[Engine, str], runner.Job], fingerprint: Make, tmp_path: Path
+) -> None:
+    store.remember_budget(tmp_path, fingerprint(prompt="b"), 64)
+    record, _ = runner.run(job(Engine(SAID), "abc"), tmp_path)
+    assert record.environment["token_budget"] == 64
+    repeat = runner.repeat(job(Engine(SAID), "abc"), tmp_path, first=record)
+    assert repeat.environment["token_budget"] == 32
 
 
 # --- baselines ------------------------------------------------------------------------------------

@@ -118,31 +118,50 @@ def mixed(sample: Make, make_tasks: Make) -> TaskSet:
     return made
 
 
+MakeJob = Callable[..., runner.Job]
 Run = Callable[..., tuple[RunRecord, bool]]
+Again = Callable[..., RunRecord]
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path,
+def job(
     fingerprint: Make,
     spec: Callable[..., VariantSpec],
     mixed: TaskSet,
     monkeypatch: pytest.MonkeyPatch,
-) -> Run:
+) -> MakeJob:
     monkeypatch.setattr(runner, "GENERATION_FACTOR", 4)
 
+    def make(engine: Engine, **changes: Any) -> runner.Job:
+        values: dict[str, Any] = {
+            "spec": spec(),
+            "fingerprint": fingerprint(),
+            "prompt": Prompt(),
+            "load": engine.load,
+            "task_set": mixed,
+            "scorers": scorers.SCORERS,
+        }
+        return runner.Job(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def run(job: MakeJob, mixed: TaskSet, tmp_path: Path) -> Run:
     def go(engine: Engine, task_set: TaskSet = mixed, **options: Any) -> tuple[RunRecord, bool]:
-        job = runner.Job(
-            spec=options.pop("spec", spec()),
-            fingerprint=fingerprint(),
-            prompt=Prompt(),
-            load=engine.load,
-            task_set=task_set,
-            scorers=options.pop("scorers", scorers.SCORERS),
-        )
-        return runner.run(job, tmp_path, **{"budget": 2, **options})
+        changes = {key: options.pop(key) for key in ("spec", "scorers") if key in options}
+        asked = job(engine, task_set=task_set, **changes)
+        return runner.run(asked, tmp_path, **{"budget": 2, **options})
 
     return go
+
+
+@pytest.fixture
+def again(job: MakeJob, tmp_path: Path) -> Again:
+    """Run a second time."""
+    return lambda engine, first, **options: runner.repeat(
+        job(engine), tmp_path, first=first, **options
+    )
 
 
 def test_run_record(run: Run, mixed: TaskSet) -> None:
@@ -263,6 +282,33 @@ def test_out_of_memory_halves_the_budget(run: Run) -> None:
     later = Engine()
     run(later, budget=8, reuse=False)
     assert {budget for what, budget, _ in later.batches if what == "scored"} == {2}, "remembered"
+
+
+def test_the_second_run_has_batches_of_half_the_size(again: Again, run: Run) -> None:
+    record, _ = run(Engine(), budget=runner.DEFAULT_BUDGET)
+    engine = Engine()
+    second = again(engine, record)
+    assert second.environment["token_budget"] == runner.DEFAULT_BUDGET // 2
+    assert again(Engine(kill_after=0), record) == second, "from the store"
+
+
+def test_the_second_run_halves_what_memory_left_of_the_first(again: Again, run: Run) -> None:
+    record, _ = run(Engine(fits=2), budget=8)
+    assert record.environment["token_budget"] == 2
+    engine = Engine(fits=2)
+    second = again(engine, record)
+    assert second.environment["token_budget"] == 1
+    assert {len(batch) for what, _, batch in engine.batches if what == "scored"} == {1}
+    smallest = again(Engine(), second, reuse=False)
+    assert smallest.environment["token_budget"] == 1, "no batch is smaller than one sample"
+
+
+def test_a_stored_second_run_of_larger_batches_is_run_again(again: Again, run: Run) -> None:
+    larger, _ = run(Engine(), budget=8)
+    assert again(Engine(), larger).environment["token_budget"] == 4
+    smaller, _ = run(Engine(), budget=4, reuse=False)
+    assert again(Engine(), smaller).environment["token_budget"] == 2
+    assert again(Engine(kill_after=0), smaller).environment["token_budget"] == 2, "now stored"
 
 
 def test_out_of_memory_begins_anew(run: Run, sample: Make, make_tasks: Make) -> None:
