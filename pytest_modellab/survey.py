@@ -16,7 +16,7 @@ from pytest_modellab.errors import (
     near_misses,
 )
 from pytest_modellab.probes import cost
-from pytest_modellab.records import Price, RunRecord, Scenario, VariantSpec
+from pytest_modellab.records import NO_MODEL, Price, RunRecord, Scenario, VariantSpec
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines import Baseline
@@ -308,8 +308,14 @@ def _places(lab: Lab, spec: VariantSpec) -> list[Path]:
 
 
 def _disk(lab: Lab, spec: VariantSpec) -> float | None:
-    """Bytes of the files that a variant is shipped as: the base model's and the adapters'."""
-    path = lab.files(spec.name).path
+    """Bytes of the files that a variant is shipped as: its own or the model's, and the adapters'.
+
+    None where it has no model.
+    """
+    found = lab.files(spec.name)
+    if found.source is NO_MODEL:
+        return None
+    path = lab.plan(spec.name).weights or found.path
     files = [path] if path.is_file() else list(path.glob("*.safetensors"))
     for step in _chain(lab, spec):
         if isinstance(adapter := step.options.get("adapter"), str):

@@ -22,7 +22,7 @@ class Entry:
         performance: its timings beside the reference's, or None where they were not measured.
         price: what computing costs where it runs, or None.
         training_usd: what making it cost; 0 where nothing was trained, None where not known.
-        disk_bytes: files that are shipped, or None.
+        disk_bytes: files that are shipped, or None where there is no model.
         churn: flip rate of a second run, or None.
         baseline: its accepted run's mean score by capability, empty without one.
         history: means of its accepted runs, the oldest first.

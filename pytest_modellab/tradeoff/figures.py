@@ -88,7 +88,7 @@ class MemoryFigures:
 
     Attributes:
         held: weights as they are held in memory.
-        disk: files that are shipped: the base model's and the adapter's.
+        disk: files that are shipped: the variant's own or the base model's, and the adapter's.
         peak_host: highest use of the whole process, or None.
         peak_device: highest use of the device, or None without one.
     """

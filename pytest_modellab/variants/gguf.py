@@ -49,6 +49,7 @@ def plan(spec: VariantSpec, base: Plan | None, root: Path) -> Plan:
         packages=(*base.packages, "gguf", "xllamacpp"),
         engine=f"llama.cpp-{llamacpp.VERSION}",
         open=functools.partial(_open, file.path),
+        weights=file.path,
     )
 
 

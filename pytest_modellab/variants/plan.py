@@ -96,6 +96,7 @@ class Plan:
         grounding: the search that comes before it answers, or None.
         engine: name and version of what runs it.
         open: loads another engine than transformers from a folder and the store's root, or None.
+        weights: the file that holds the weights in place of the base model's files, or None.
     """
 
     model: ModelSource
@@ -114,6 +115,7 @@ class Plan:
     grounding: Grounding | None = None
     engine: str = f"transformers-{engine.VERSION}"
     open: Callable[[Plan, Path, Path], Engine] | None = None
+    weights: Path | None = None
 
     def merged(self) -> Plan:
         """Return the plan with its changes merged into the weights, ready to be quantized."""
