@@ -282,7 +282,7 @@ def _times(
     given: float | None, task_set: TaskSet, variant: str, baseline: Baseline | None
 ) -> tuple[Mapping[str, float], str]:
     """Seconds of each sample by id, as far as they are known, and where they come from."""
-    from pytest_modellab import store
+    from pytest_modellab import runner, store
 
     ids = [sample.id for sample in task_set.samples]
     if given is not None:
@@ -290,7 +290,8 @@ def _times(
     if baseline is None:
         return {}, "no times: there is no baseline of these samples"
     run = baseline.run
-    stored = store.Entry(store.default_folder(), task_set, run.fingerprint).read()
+    depth = runner.depth_of(task_set)
+    stored = store.Entry(store.default_folder(), task_set, run.fingerprint, depth).read()
     if stored is not None:
         measured = {id_: out.seconds for id_, out in zip(ids, stored.outputs, strict=True)}
         return measured, f"times as stored here of {variant!r}"

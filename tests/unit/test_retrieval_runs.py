@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab import comparator, config, runner, testing
+from pytest_modellab import cli, comparator, config, runner, testing
 from pytest_modellab.errors import (
     ComparisonRefused,
     ConfigError,
@@ -460,6 +460,16 @@ def test_an_approximate_reference_is_told_apart_too(lab: Lab) -> None:
     assert comparison.notes[-1].startswith(
         "of baseline of hnsw: the approximate index finds 0.500 of the exact best 10 and changes "
     )
+
+
+def test_a_plan_knows_the_times_of_stored_rankings(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.accept("bm25", "search")
+    monkeypatch.setenv("MODELLAB_CACHE", str(lab.settings.cache))
+    toml = str(tmp_path / "modellab.toml")
+    assert cli.main(["plan", "--task-set", "search", "--variant", "bm25", "--config", toml]) == 0
+    assert "times as stored here of 'bm25'" in capsys.readouterr().out
 
 
 def test_guessing_similarities_scores_five_sixths(sample: Callable[..., Any]) -> None:
