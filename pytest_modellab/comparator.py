@@ -79,6 +79,12 @@ def no_regression(
     Raises:
         ComparisonRefused: the runs are not comparable, or too many scores are missing.
     """
+    index_notes: tuple[str, ...] = ()
+    if isinstance(candidate, RunRecord):  # what ranks is never run in stages
+        index_notes = (
+            *_index_notes(task_set.samples, candidate, capability),
+            *(f"of {against}: {n}" for n in _index_notes(task_set.samples, reference, capability)),
+        )
     if metric is not None:
         assert isinstance(candidate, RunRecord)  # only whole runs have further figures
         candidate, reference = under(candidate, metric), under(reference, metric)
@@ -154,8 +160,7 @@ def no_regression(
         notes=(
             *notes,
             *_of_task_set(task_set),
-            *_index_notes(samples, answers.record, capability),
-            *(f"of {against}: {n}" for n in _index_notes(samples, reference, capability)),
+            *index_notes,
         ),
         looked=answers.looked,
         metric=metric,
@@ -443,7 +448,10 @@ def under(record: RunRecord, metric: str) -> RunRecord:
 def _index_notes(
     samples: Sequence[Sample], record: RunRecord, capability: str | None
 ) -> tuple[str, ...]:
-    """Tell what an approximate index costs, so that it is not mistaken for the model's doing."""
+    """Tell what an approximate index costs, so that it is not mistaken for the model's doing.
+
+    A scorer need not list its own figure among the further ones: it is the sample's score.
+    """
     chosen = {s.id for s in samples if capability in (None, s.capability)}
     results = [r for r in record.samples if r.id in chosen and INDEX_RECALL in r.metrics]
     if not results:
@@ -454,7 +462,7 @@ def _index_notes(
         for values in (
             [r.metrics[INDEX_RECALL] for r in results],
             [r.metrics[name] for r in results],
-            [r.metrics[name.removeprefix(EXACT)] for r in results],
+            [r.metrics.get(name.removeprefix(EXACT), r.score or 0.0) for r in results],
         )
     )
     return (

@@ -440,6 +440,36 @@ def test_an_approximate_index_is_told_apart_from_the_model(lab: Lab) -> None:
     )
 
 
+def test_a_scorer_need_not_list_its_own_figure(lab: Lab) -> None:
+    """The notes tell of the score, also where another figure is judged."""
+    record = lab.record("bm25", "search")
+    lossy = tuple(
+        dataclasses.replace(
+            r, score=0.75, metrics={"found": 0.5, INDEX_RECALL: 0.5, f"{EXACT}rank": 1.0}
+        )
+        for r in record.samples
+    )
+    for metric in (None, "found"):
+        comparison = comparator.no_regression(
+            test="t",
+            spec=lab.spec("bm25"),
+            candidate=dataclasses.replace(record, samples=lossy),
+            reference=dataclasses.replace(record, samples=lossy),
+            against="own baseline",
+            task_set=lab.task_set("search"),
+            capability=None,
+            margin=0.1,
+            budget=comparator.Budget(0.05, 0.05),
+            metric=metric,
+        )
+        note = (
+            "the approximate index finds 0.500 of the exact best 10 and changes rank by -0.250; "
+            "exact search over the same vectors scores 1.000: what is missing beyond that is the "
+            "model's"
+        )
+        assert comparison.notes[-2:] == (note, f"of own baseline: {note}")
+
+
 def test_an_approximate_reference_is_told_apart_too(lab: Lab) -> None:
     record = lab.record("bm25", "search")
     lossy = tuple(
