@@ -324,11 +324,14 @@ class Lab:
                 stage: TaskSet = stage,
                 before: int = before,
             ) -> tuple[RunRecord, bool]:
+                prompts = 1 + len(job.paraphrases)  # each of which is asked every sample
                 return runner.run(
                     dataclasses.replace(job, task_set=stage),
                     cache,
                     reuse=reuse,
-                    progress=lambda done, _: progress(before + done, len(stages.of)),
+                    progress=lambda done, _: progress(
+                        prompts * before + done, prompts * len(stages.of)
+                    ),
                 )
 
             answered.append(self._attempt(variant, task_set, run, variant))

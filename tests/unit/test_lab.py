@@ -282,6 +282,29 @@ def test_progress(toml: Path, tmp_path: Path, world: World) -> None:
     assert seen[-1] == ("plain", "core", 60, 60)
 
 
+@pytest.mark.parametrize("prompts", [1, 3])
+def test_progress_of_stages(toml: Path, tmp_path: Path, world: World, prompts: int) -> None:
+    """Every wording is asked every sample; stages do not begin to count anew."""
+    for name in ("q", "r"):
+        text = f"{{% block user %}}{name}: {{{{ input }}}}{{% endblock %}}"
+        (toml.parent / f"{name}.jinja").write_text(text)
+    wordings = ["q.jinja", "r.jinja"][: prompts - 1]
+    toml.write_text(toml.read_text().replace('"p.jinja"', f'"p.jinja"\nparaphrases = {wordings}'))
+    steps: list[tuple[str, str, int, int]] = []
+    settings = Settings(cache=tmp_path / "cache", sequential=True)
+    lab = Lab(config.load(toml), settings, progress=lambda *step: steps.append(step))
+    for number in range(1, len(lab.stages("core").sets) + 1):
+        lab.prefix("plain", "core", number)
+        assert steps[-1] == (
+            "plain",
+            "core",
+            prompts * len(lab.stages("core").first(number).samples),
+            prompts * 60,
+        )
+    done = [step[2] for step in steps]
+    assert done == sorted(done)
+
+
 def test_a_failed_run_names_the_variant_and_is_not_tried_again(make: Make, world: World) -> None:
     world.error = ScoringError("no good")
     lab = make()
