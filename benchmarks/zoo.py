@@ -147,7 +147,7 @@ def _forgetting(lab: Lab, spec: VariantSpec, baseline: Baseline | None) -> str:
         return "–"
     comparison = comparator.no_forgetting(
         test="benchmarks.zoo",
-        spec=dataclasses.replace(spec, kind="prompted"),  # a changed prompt is judged as well
+        spec=dataclasses.replace(spec, adapts_prompt=True),  # a changed prompt is judged as well
         candidate=baseline.run,
         reference=reference.run,
         second=second,

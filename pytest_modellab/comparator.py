@@ -548,8 +548,8 @@ def check_comparable(
 ) -> tuple[str, ...]:
     """Refuse two runs that were not asked the same in the same way.
 
-    The prompt of a ``prompted`` or ``rag`` variant is what it adapts, so there a changed prompt is
-    judged; every other kind changes one thing alone, and a changed prompt beside it is refused.
+    Where the prompt is what the candidate's kind adapts, a changed prompt is judged; every other
+    kind changes one thing alone, and a changed prompt beside it is refused.
 
     Args:
         spec: the candidate.
@@ -602,7 +602,7 @@ def differences(
             f"the prompt has hash {candidate.fingerprint.prompt}, "
             f"the reference's {reference.fingerprint.prompt}"
         )
-        if spec.kind in ("prompted", "rag"):
+        if spec.adapts_prompt:
             notes.append(change)
         else:
             differs.append(change)

@@ -82,6 +82,10 @@ class KindTraits(Protocol):
     def needs_model(self) -> bool:
         """Whether a variant must have a model, its own or its base's."""
 
+    @property
+    def adapts_prompt(self) -> bool:
+        """Whether the prompt is what its variants adapt."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LabConfig:
@@ -123,13 +127,13 @@ class LabConfig:
         return self.models[spec.model]
 
     def with_kinds(self, kinds: Mapping[str, KindTraits]) -> LabConfig:
-        """Check every variant's kind, which plugins may add to, and fill in its strategy.
+        """Check every variant's kind, which plugins may add to, and fill in what it says of them.
 
         Args:
             kinds: all there are, by name.
 
         Returns:
-            The configuration with a strategy for each variant.
+            The configuration with strategy and ``adapts_prompt`` of each variant.
 
         Raises:
             ConfigError: an unknown kind, or a model beside a base where the kind takes one only.
@@ -148,7 +152,9 @@ class LabConfig:
                     raise ConfigError(f"{where}: needs either 'model' or 'base'")
                 raise ConfigError(f"{where}.base: {spec.base!r} has no model to adapt")
             strategy = spec.strategy or kind.strategy
-            found[spec.name] = dataclasses.replace(spec, strategy=strategy)
+            found[spec.name] = dataclasses.replace(
+                spec, strategy=strategy, adapts_prompt=kind.adapts_prompt
+            )
         return dataclasses.replace(self, variants=MappingProxyType(found))
 
 

@@ -219,6 +219,7 @@ class VariantSpec:
             not.
         slow: True where its tests get the marker ``slow``.
         price: name in ``[prices]``; None takes the one of the device that it runs on.
+        adapts_prompt: whether a changed prompt is judged and not refused; the kind says so.
     """
 
     name: str
@@ -231,6 +232,7 @@ class VariantSpec:
     recipe: Mapping[str, Any] | None = None
     slow: bool = False
     price: str | None = None
+    adapts_prompt: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -163,7 +163,7 @@ def forgetting(
 
 def _free(spec: VariantSpec) -> VariantSpec:
     """A prompt may differ here as anything may: strategies are compared, not changes of one."""
-    return dataclasses.replace(spec, kind="prompted")
+    return dataclasses.replace(spec, adapts_prompt=True)
 
 
 def _forgetting(comparison: Comparison, where: str = "") -> Delta:

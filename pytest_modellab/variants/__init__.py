@@ -25,14 +25,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            Kind("prompted", "prompting", "prompted", prompted.plan),
+            Kind("prompted", "prompting", "prompted", prompted.plan, adapts_prompt=True),
             Kind("lora", "fine-tuning", "finetuned", lora.plan),
             Kind("qlora", "fine-tuning", "finetuned", lora.plan),
             Kind("finetuned", "fine-tuning", "finetuned", finetuned.plan, own_model=True),
             Kind("quantized", "quantization", "quantized", quantized.plan, own_model=True),
             Kind("distilled", "distillation", "distilled", distilled.plan, own_model=True),
             Kind("aligned", "alignment", "aligned", aligned.plan, own_model=True),
-            Kind("rag", "retrieval", "rag", rag.plan),
+            Kind("rag", "retrieval", "rag", rag.plan, adapts_prompt=True),
             Kind(
                 "embedding",
                 "embedding",

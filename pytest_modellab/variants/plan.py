@@ -154,6 +154,8 @@ class Kind:
         own_model: whether a variant may name a model beside its base.
         needs_model: whether a variant must have a model, its own or its base's.
         searches: whether its variants rank documents, and may have a base that does.
+        adapts_prompt: whether the prompt is what its variants adapt, so that a changed one is
+            judged; beside any other change it is refused.
     """
 
     name: str
@@ -163,6 +165,7 @@ class Kind:
     own_model: bool = False
     needs_model: bool = True
     searches: bool = False
+    adapts_prompt: bool = False
 
 
 def fingerprint(plan: Plan, files: models.ModelFiles) -> Fingerprint:

@@ -132,6 +132,37 @@ def test_collection_with_hooks_imports_nothing_heavy(sketch: pytest.Pytester) ->
     result.stdout.fnmatch_lines(["*4 tests collected*", "heavy: [[]]"])
 
 
+POLITE = """
+
+import dataclasses
+
+
+def plan_polite(spec, base, model, root):
+    template = "{% block user %}Please: {{ input }}{% endblock %}"
+    return dataclasses.replace(base, prompt=dataclasses.replace(base.prompt, template=template))
+
+
+def pytest_modellab_kinds():
+    return [Kind("polite", strategy="prompting", marker="polite", plan=plan_polite)]
+"""
+
+
+def test_a_kind_may_adapt_the_prompt(page: pytest.Pytester) -> None:
+    (page.path / "conftest.py").write_text(FILES["conftest.py"] + POLITE, encoding="utf-8")
+    replace(page, "modellab.toml", 'kind = "pruned"', 'kind = "polite"')
+    replace(page, "modellab.toml", "share = 0.5", "# no options")
+    replace(page, "test_capitals.py", 'kind="pruned"', 'kind="polite"')
+    assert cli.main(["accept", "plain", "half"]) == 0
+    result = page.runpytest_inprocess("-k", "test_cost")
+    result.assert_outcomes(failed=1, deselected=3)
+    result.stdout.fnmatch_lines(
+        ["*ComparisonRefused: 'half' cannot be compared with *: the prompt has hash *"]
+    )
+    replace(page, "conftest.py", "plan=plan_polite)", "plan=plan_polite, adapts_prompt=True)")
+    result = page.runpytest_inprocess("-k", "test_cost")
+    result.assert_outcomes(passed=1, deselected=3)
+
+
 # --- a package -------------------------------------------------------------------------------
 
 

@@ -184,7 +184,8 @@ def test_other_prompt(
     now, then = record(hundred), record(hundred, fingerprint=fingerprint(prompt="old"))
     change = f"the prompt has hash {'p' * 16}, the reference's old"
     assert differs(refusal(quantized, now, then, hundred)) == change
-    assert judge(spec(), now, then, hundred).notes == (change,), "a prompt is what it adapts"
+    adapts = spec(kind="anybody's", adapts_prompt=True)
+    assert judge(adapts, now, then, hundred).notes == (change,), "a prompt is what it adapts"
 
 
 def test_everything_that_differs_is_named(

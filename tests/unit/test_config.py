@@ -89,6 +89,7 @@ def test_whole_file(file: Path) -> None:
     nf4 = found.variants["nf4"]
     assert (nf4.strategy, dict(nf4.options)) == ("quantization", {"method": "bitsandbytes-nf4"})
     assert found.variants["prompting"].strategy == "few-shot"
+    assert (found.variants["prompting"].adapts_prompt, nf4.adapts_prompt) == (True, False)
     assert found.model_of(nf4) is found.models["smollm2"]
 
 
