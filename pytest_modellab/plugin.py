@@ -479,9 +479,10 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
             capability=params.get("capability"),
         )
 
-    def judged(comparison: Comparison, summary: RunSummary) -> None:
+    def judged(comparison: Comparison, summary: RunSummary | None) -> None:
         findings.setdefault("comparisons", []).append(comparison.to_json())
-        findings.setdefault("runs", []).append(summary.to_json())
+        if summary is not None:
+            findings.setdefault("runs", []).append(summary.to_json())
         item.user_properties.extend(_junit_properties(comparison))
         if has_allure:
             from pytest_modellab.comparison import Comparison
