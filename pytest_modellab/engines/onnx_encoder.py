@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import embedding, memory
-from pytest_modellab.errors import ModelError, OutOfMemory, near_misses
+from pytest_modellab.errors import ModelError, near_misses
 from pytest_modellab.records import Role
 
 if TYPE_CHECKING:
@@ -340,15 +340,12 @@ class OnnxEncoder:
             for name, kind in self._types.items()
         }
         try:
-            vectors: NDArray[np.float32] = self._session.run([self._output], inputs)[0]
+            with memory.graph_running_out():
+                vectors: NDArray[np.float32] = self._session.run([self._output], inputs)[0]
         except errors.InvalidArgument as error:
             raise ModelError(
                 f"{self._name}: the graph does not take texts of any number and length: {error}"
             ) from error
-        except (MemoryError, errors.RuntimeException) as error:
-            if isinstance(error, MemoryError) or "allocate" in str(error):
-                raise OutOfMemory(str(error)) from error
-            raise
         if self._pooling is None:
             return vectors
         start = mask.argmax(axis=1)[:, None] + skipped
