@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import memory, transformers
+from pytest_modellab.engines import environment, memory, transformers
 from pytest_modellab.engines.batching import plan
 from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.errors import ModelError, OutOfMemory, VariantLoadError
@@ -256,6 +256,13 @@ class OnnxEngine:
             list(messages), tokenize=False, add_generation_prompt=True
         )
         return str(text)
+
+    def seed(self, seed: int) -> None:
+        """Nothing is drawn but by a request's own seed."""
+
+    def environment(self) -> Mapping[str, Any]:
+        """Versions of libraries, and threads."""
+        return environment.libraries()
 
     def parameter_bytes(self) -> int:
         """Bytes of the graph's weights and scales."""
