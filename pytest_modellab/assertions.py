@@ -66,7 +66,7 @@ class Gate:
         test: str,
         task_set: TaskSet,
         budget: Budget,
-        judged: Callable[[Comparison, RunSummary], None],
+        judged: Callable[[Comparison, RunSummary | None], None],
         accepted: Set[str] = frozenset(),
     ) -> None:
         self._lab = lab
@@ -386,8 +386,9 @@ class Gate:
         __tracebackhide__ = True
         from pytest_modellab.reports import table
 
-        summary = self._lab.summary(comparison.candidate, comparison.task_set)
-        self._judged(comparison, summary)
+        # a latency is measured without a run, which nobody has asked for then
+        summarize = self._lab.summary if comparison.ratio is None else self._lab.stored_summary
+        self._judged(comparison, summarize(comparison.candidate, comparison.task_set))
         if comparison.verdict == "block":
             raise blocked(table.render_text(comparison))
         fails = self._lab.settings.on_inconclusive == "fail" and not excused

@@ -58,12 +58,15 @@ class Collector:
         self._findings: dict[str, list[str]] = {"comparisons": [], "runs": [], "errors": []}
         self._reported: set[str] = set()
         self._locations: dict[str, tuple[str, int | None]] = {}
+        self._candidates: dict[str, str | None] = {}
         self._complete = True
         self._notes: list[str] = []
         self._weighed: dict[str, TradeOff | str] | None = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what a test's report carries; reports of xdist workers arrive here as well."""
+        if report.when == "setup":
+            self._candidates[report.nodeid] = getattr(report, "modellab_variant", None)
         if report.when == "call" or report.outcome != "passed":
             self._reported.add(report.nodeid)
             self._locations[report.nodeid] = report.location[:2]
@@ -79,7 +82,7 @@ class Collector:
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         """Keep an xdist worker's death as an error of the test that it was running."""
         message = f"the worker died while running this test: {report.longrepr}"
-        variant = variant_of(crashitem, self._variants)
+        variant = self._candidates.get(crashitem, variant_of(crashitem, self._variants))
         self._findings["errors"].append(
             json.dumps({"test": crashitem, "variant": variant, "message": message, "kind": "Crash"})
         )

@@ -31,8 +31,6 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
 """Variant and task-set names: no hyphen, so that they can be found again in a pytest node id; no
 dot in front, so that a baseline's path stays in its folder."""
 
-_PARAMETERS = re.compile(r"\[(.*)\]$", re.DOTALL)
-
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
     {
         scenario.name: scenario
@@ -181,10 +179,20 @@ def find(start: Iterable[Path], root: Path) -> Path | None:
 
 
 def variant_of(nodeid: str, variants: Collection[str]) -> str | None:
-    """Return the variant that a node id's parameters name, or None."""
-    if found := _PARAMETERS.search(nodeid):
-        return next((part for part in found[1].split("-") if part in variants), None)
-    return None
+    """Return the variant that a node id's parameters name, or None.
+
+    Where the test is at hand, its own parameter is surer. The plugin's parameters come first, so
+    the first part that is a variant's name counts.
+
+    Args:
+        nodeid: ``path::class::function[parameters]``. Path and parameters may hold brackets, and
+            parameters ``::``; names of classes and functions hold neither.
+        variants: names of the declared variants; no hyphen is in them.
+    """
+    _, _, names = nodeid.partition("::")
+    _, bracket, parameters = names.partition("[")
+    parts = parameters.removesuffix("]").split("-") if bracket else []
+    return next((part for part in parts if part in variants), None)
 
 
 def load(path: Path) -> LabConfig:

@@ -522,7 +522,29 @@ class Lab:
         return self._performances[key]
 
     def summary(self, variant: str, task_set: str) -> RunSummary:
-        """Reduce a run to what reports show."""
+        """Reduce a run to what reports show, running what is missing.
+
+        Raises:
+            ModellabError: as :meth:`record`.
+        """
+        summary = self._summarized(variant, task_set)
+        if not self.settings.churn and (variant, task_set) not in self._repeats:
+            return summary
+        found = self.churn(variant, task_set)
+        return dataclasses.replace(summary, churn=found.rate, abnormal_churn=found.abnormal)
+
+    def stored_summary(self, variant: str, task_set: str) -> RunSummary | None:
+        """Reduce a run of this session or the store's to what reports show; None without one.
+
+        Raises:
+            ModellabError: as :meth:`stored`.
+        """
+        answered = self._answered.get((variant, task_set))
+        if not answered and self.stored(variant, task_set) is None:
+            return None
+        return self._summarized(variant, task_set)
+
+    def _summarized(self, variant: str, task_set: str) -> RunSummary:
         from pytest_modellab import runner
 
         samples = self.task_set(task_set)
@@ -534,13 +556,9 @@ class Lab:
         else:
             record, cached = self._run(variant, task_set)
         path = self._recorded.get((variant, task_set))
-        summary = runner.summarize(
+        return runner.summarize(
             record, samples, cached=cached, recorded=str(path) if path else None
         )
-        if not self.settings.churn and (variant, task_set) not in self._repeats:
-            return summary
-        found = self.churn(variant, task_set)
-        return dataclasses.replace(summary, churn=found.rate, abnormal_churn=found.abnormal)
 
     def baseline_path(self, variant: str, task_set: str) -> Path:
         """Return where a variant's baseline lies."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab import atomic
+from pytest_modellab.engines import environment
 from pytest_modellab.errors import ModelError
 from pytest_modellab.probes import latency, memory
 from pytest_modellab.probes.latency import Timings
@@ -24,7 +25,7 @@ from pytest_modellab.records import (
     canonical_json,
     digest,
 )
-from pytest_modellab.runner import Job, open_corpus
+from pytest_modellab.runner import Job, importing, open_corpus, workers
 
 LAYOUT = 2
 
@@ -74,7 +75,8 @@ def obtain(
     """
     found = recall(cache, job, reference, settings) if reuse else None
     if found is None:
-        found = measure(job, reference, settings, cache, progress=progress)
+        with importing():
+            found = measure(job, reference, settings, cache, progress=progress)
         if not found.environment["workers"]:  # beside other workers no figure is worth keeping
             _remember(cache, job, reference, settings, found)
     return found
@@ -119,7 +121,7 @@ def measure(
     peaks = memory.peaks(device)
     if reference is None:
         (timings,) = latency.measure([engine], [asked], settings, progress=progress)
-        return Performance(timings, None, peaks, _environment(device))
+        return Performance(timings, None, peaks, _environment(device, engine))
     other = reference.load()
     try:
         open_corpus(reference, other, cache)
@@ -131,7 +133,7 @@ def measure(
         )
     finally:
         other.close()
-    return Performance(pair[0], pair[1], peaks, _environment(device))
+    return Performance(pair[0], pair[1], peaks, _environment(device, engine))
 
 
 def recall(
@@ -200,16 +202,16 @@ def _requests(
     ]
 
 
-def _environment(device: str) -> dict[str, Any]:
-    import torch
+def _environment(device: str, engine: Engine) -> dict[str, Any]:
+    name = device
+    if device.startswith("cuda"):
+        import torch
 
-    from pytest_modellab.runner import workers
-
-    name = torch.cuda.get_device_name() if device.startswith("cuda") else device
+        name = torch.cuda.get_device_name()
     return {
         "device": str(name),
         "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
+        "threads": environment.of(engine)["threads"],
         "workers": workers(),
         "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
     }

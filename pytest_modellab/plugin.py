@@ -288,6 +288,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 # --- collection ----------------------------------------------------------------------------------
 
 
+@pytest.hookimpl(tryfirst=True)  # a variant comes first in a node id: see config.variant_of
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a test for each declared variant, task set and capability that a test asks for."""
     own = {
@@ -410,7 +411,8 @@ def _params(item: pytest.Item) -> dict[str, Any]:
 def _assertion(item: pytest.Function) -> str:
     """One a test function and set of parameters; capabilities of a task set are one family."""
     others = {k: repr(v) for k, v in sorted(_params(item).items()) if k != "capability"}
-    return f"{item.nodeid.split('[')[0]}{others}"
+    assert item.parent is not None  # a module or class
+    return f"{item.parent.nodeid}::{item.originalname}{others}"
 
 
 def _weight(item: pytest.Function) -> float:
@@ -477,9 +479,10 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
             capability=params.get("capability"),
         )
 
-    def judged(comparison: Comparison, summary: RunSummary) -> None:
+    def judged(comparison: Comparison, summary: RunSummary | None) -> None:
         findings.setdefault("comparisons", []).append(comparison.to_json())
-        findings.setdefault("runs", []).append(summary.to_json())
+        if summary is not None:
+            findings.setdefault("runs", []).append(summary.to_json())
         item.user_properties.extend(_junit_properties(comparison))
         if has_allure:
             from pytest_modellab.comparison import Comparison
@@ -522,6 +525,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Send what was judged along with the test's report, across xdist too: one JSON string."""
     report = yield
+    if report.when == "setup":  # should the worker die in the test, no other report follows
+        variant = _params(item).get("candidate")
+        vars(report)["modellab_variant"] = variant if isinstance(variant, str) else None
     findings: dict[str, list[str]] = {}
     if report.when == "call" and FINDINGS in item.stash:
         judged: dict[str, list[str]] = item.stash[FINDINGS]

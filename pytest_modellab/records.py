@@ -667,6 +667,16 @@ class Engine(Protocol):
             OutOfMemory: a batch did not fit; ask again with a smaller budget.
         """
 
+    def seed(self, seed: int) -> None:
+        """Take the seed of whatever is drawn beside the requests' own draws; may be left out."""
+
+    def environment(self) -> Mapping[str, Any]:
+        """Tell what decides about the numbers beside the model, for the run record.
+
+        Versions of libraries by name, and ``threads``; stored answers of another number of threads
+        are not taken up. May be left out: then the record has the threads of this process.
+        """
+
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import importlib.metadata
 import math
 import os
 import platform
@@ -11,12 +11,13 @@ import random
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from pytest_modellab import store
-from pytest_modellab.errors import OutOfMemory, ScoringError
+from pytest_modellab.engines import environment
+from pytest_modellab.errors import OutOfMemory, ScoringError, VariantLoadError
 from pytest_modellab.records import (
     EXACT,
     EXCLUDE,
@@ -39,6 +40,7 @@ from pytest_modellab.records import (
     TaskSet,
     VariantSpec,
 )
+from pytest_modellab.variants.plan import install_command
 
 DEFAULT_BUDGET = 512
 """Tokens in a batch unless the caller says otherwise."""
@@ -248,9 +250,28 @@ def _obtain(
         stored = entry.read() if reuse else None
         if stored is not None:
             return stored, True
-        stored = _answer(job, entry, cache, budget, reuse, progress)
+        with importing():
+            stored = _answer(job, entry, cache, budget, reuse, progress)
         entry.write(stored)
     return stored, False
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Say what to install where a library is missing that nobody had asked for before.
+
+    Raises:
+        VariantLoadError: in place of an ImportError.
+    """
+    try:
+        yield
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if not missing or not isinstance(error, ModuleNotFoundError):
+            raise VariantLoadError(f"a library cannot be imported: {error}") from error
+        raise VariantLoadError(
+            f"running it needs {missing}, which is not installed: {install_command(missing)}"
+        ) from error
 
 
 def best_passages(job: Job, cache: Path, count: int, *, reuse: bool) -> dict[str, tuple[str, ...]]:
@@ -392,11 +413,10 @@ def _answer(
     resume: bool,
     progress: Callable[[int, int], None],
 ) -> store.StoredRun:
-    import torch
-
     engine = job.load()
     open_corpus(job, engine, cache, progress)
-    torch.manual_seed(SEED)
+    environment.seed(engine, SEED)
+    told = environment.of(engine)
     samples = job.task_set.samples
     contexts = [engine.render(job.prompt.messages(s.input)) for s in samples]
     scored = [i for i, s in enumerate(samples) if job.scorers[s.scorer].likelihood]
@@ -404,7 +424,7 @@ def _answer(
     asked_for = [contexts[i] for i in generated]
     asked, budget = budget, store.recall_budget(cache, job.fingerprint, budget)
     while True:
-        answers = entry.start(budget, threads=torch.get_num_threads(), resume=resume)
+        answers = entry.start(budget, threads=told["threads"], resume=resume)
 
         def keep(
             indices: Sequence[int],
@@ -461,12 +481,10 @@ def _answer(
             **_search_probes(job, engine, asked_for),
         },
         environment={
-            "python": platform.python_version(),
-            "torch": importlib.metadata.version("torch"),
-            "transformers": importlib.metadata.version("transformers"),
-            "platform": f"{platform.system()}-{platform.machine()}",
             "device": job.fingerprint.settings.get("device"),
-            "threads": torch.get_num_threads(),
+            **told,
+            "python": platform.python_version(),
+            "platform": f"{platform.system()}-{platform.machine()}",
             "workers": workers(),
             "token_budget": budget,
             "seed": SEED,

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.engines import parity
+from pytest_modellab.engines import environment, parity
 from pytest_modellab.engines.batching import common_prefix, plan
 from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.engines.transformers import quiet
@@ -102,6 +102,13 @@ class LlamaCppEngine:
             list(messages), tokenize=False, add_generation_prompt=True
         )
         return str(text)
+
+    def seed(self, seed: int) -> None:
+        """Nothing is drawn but by a request's own seed."""
+
+    def environment(self) -> Mapping[str, Any]:
+        """Versions of libraries, and threads."""
+        return environment.libraries()
 
     def parameter_bytes(self) -> int:
         """Bytes of the file's tensors; llama.cpp holds them as they are."""

@@ -28,6 +28,26 @@ def running_out() -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def graph_running_out() -> Iterator[None]:
+    """Turn the ways in which ONNX Runtime's memory runs out into one exception.
+
+    Raises:
+        OutOfMemory: in place of ONNX Runtime's.
+    """
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemory(str(error) or "no memory left") from error
+    except (errors.Fail, errors.RuntimeException) as error:
+        told = str(error).lower()
+        if any(words in told for words in ("failed to allocate", "bad allocation", "bad_alloc")):
+            raise OutOfMemory(str(error)) from error
+        raise
+
+
 def empty(model: Any, device: str) -> None:
     """Give a model's memory back at once, whoever else still refers to it.
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import transformers
+from pytest_modellab.engines import environment, memory, transformers
 from pytest_modellab.engines.batching import plan
 from pytest_modellab.engines.tokens import encode, encode_requests
-from pytest_modellab.errors import ModelError, VariantLoadError
+from pytest_modellab.errors import ModelError, OutOfMemory, VariantLoadError
 from pytest_modellab.records import Done, GenerationRequest, Output, ScoringRequest
 
 if TYPE_CHECKING:
@@ -170,6 +170,7 @@ def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> OnnxEn
 
     Raises:
         ModelError: the file or the folder cannot be read.
+        OutOfMemory: the graph does not fit.
         VariantLoadError: a library is missing.
     """
     with _quiet():
@@ -197,7 +198,7 @@ def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> OnnxEn
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()  # what a run record notes
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = _session(path, options)
     graph = onnx.load(path, load_external_data=False).graph
     held = sum(
         math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
@@ -206,6 +207,30 @@ def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> OnnxEn
     return OnnxEngine(
         session, tokenizer, ends if isinstance(ends, list) else [ends], parameter_bytes=held
     )
+
+
+def _session(path: Path, options: Any) -> Any:
+    """Open a graph that :func:`export` or :func:`quantize` wrote."""
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    kinds = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, Exception)]
+    anew = f"delete {path.parent} and run again, which makes it anew"
+    try:
+        with memory.graph_running_out():
+            session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+    except OutOfMemory as error:
+        raise OutOfMemory(f"{path}: does not fit into memory: {error}") from error
+    except tuple(kinds) as error:
+        raise ModelError(f"{path}: ONNX Runtime cannot load it: {error}; {anew}") from error
+    inputs = tuple(value.name for value in session.get_inputs())
+    if inputs != INPUTS:
+        raise ModelError(
+            f"{path}: takes {', '.join(inputs)}, but is asked with {', '.join(INPUTS)}; {anew}"
+        )
+    return session
 
 
 class OnnxEngine:
@@ -232,6 +257,13 @@ class OnnxEngine:
         )
         return str(text)
 
+    def seed(self, seed: int) -> None:
+        """Nothing is drawn but by a request's own seed."""
+
+    def environment(self) -> Mapping[str, Any]:
+        """Versions of libraries, and threads."""
+        return environment.libraries()
+
     def parameter_bytes(self) -> int:
         """Bytes of the graph's weights and scales."""
         return self._parameter_bytes
@@ -255,6 +287,7 @@ class OnnxEngine:
             done: called after each batch.
 
         Raises:
+            OutOfMemory: a request did not fit.
             ScoringError: an option has no token.
         """
         contexts, options = encode_requests(self.tokenizer, requests)
@@ -276,6 +309,9 @@ class OnnxEngine:
             budget: tokens in a batch, after which ``done`` is called; each is computed alone.
             skip: indices that need no answer.
             done: called after each batch.
+
+        Raises:
+            OutOfMemory: a request did not fit.
         """
         contexts = [encode(self.tokenizer, request.context) for request in requests]
         lengths = [
@@ -370,5 +406,6 @@ class OnnxEngine:
             np.array(keep, np.int64),
             past,
         )
-        logits, present = self._session.run(None, dict(zip(INPUTS, values, strict=True)))
+        with memory.graph_running_out():
+            logits, present = self._session.run(None, dict(zip(INPUTS, values, strict=True)))
         return logits[0], present

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import embedding, memory
-from pytest_modellab.errors import ModelError, OutOfMemory, near_misses
+from pytest_modellab.engines import embedding, environment, memory
+from pytest_modellab.errors import ModelError, near_misses
 from pytest_modellab.records import Role
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def load(
     except Exception as error:  # tokenizers raises nothing more exact
         raise ModelError(f"{stored}: tokenizers cannot load it: {error}") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads()
+    options.intra_op_num_threads = environment.threads()
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -118,16 +117,6 @@ def load(
             for tensor in graph.initializer
         ),
     )
-
-
-def threads() -> int:
-    """Return how many threads a graph may use: OMP_NUM_THREADS as torch, or the cores."""
-    declared = os.environ.get("OMP_NUM_THREADS", "")
-    if declared.isdigit():
-        return int(declared)
-    # there are systems without it
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return cores or 1
 
 
 def _graph_file(folder: Path) -> Path:
@@ -340,15 +329,12 @@ class OnnxEncoder:
             for name, kind in self._types.items()
         }
         try:
-            vectors: NDArray[np.float32] = self._session.run([self._output], inputs)[0]
+            with memory.graph_running_out():
+                vectors: NDArray[np.float32] = self._session.run([self._output], inputs)[0]
         except errors.InvalidArgument as error:
             raise ModelError(
                 f"{self._name}: the graph does not take texts of any number and length: {error}"
             ) from error
-        except (MemoryError, errors.RuntimeException) as error:
-            if isinstance(error, MemoryError) or "allocate" in str(error):
-                raise OutOfMemory(str(error)) from error
-            raise
         if self._pooling is None:
             return vectors
         start = mask.argmax(axis=1)[:, None] + skipped

@@ -6,7 +6,9 @@ import collections
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
+from pytest_modellab.engines import environment
 from pytest_modellab.records import (
     Done,
     Engine,
@@ -57,6 +59,14 @@ class Reasoning:
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Put chat messages into the model's template, ready for its reply."""
         return self._engine.render(messages)
+
+    def seed(self, seed: int) -> None:
+        """Seed the engine that writes."""
+        environment.seed(self._engine, seed)
+
+    def environment(self) -> Mapping[str, Any]:
+        """Versions of libraries, and threads."""
+        return environment.of(self._engine)
 
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""

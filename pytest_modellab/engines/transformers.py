@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import memory
+from pytest_modellab.engines import environment, memory
 from pytest_modellab.engines.batching import common_prefix, plan
 from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.errors import ModelError
@@ -135,6 +135,16 @@ class TransformersEngine:
             list(messages), tokenize=False, add_generation_prompt=True
         )
         return str(text)
+
+    def seed(self, seed: int) -> None:
+        """Seed torch."""
+        import torch
+
+        torch.manual_seed(seed)
+
+    def environment(self) -> Mapping[str, Any]:
+        """Versions of libraries, and threads."""
+        return environment.libraries()
 
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""

@@ -15,7 +15,12 @@ from typing import Any
 
 from pytest_modellab.records import RunSummary, Verdict
 from pytest_modellab.reports import json_file, markdown, measured
-from pytest_modellab.reports.session import SessionReport, headline, variant_verdict
+from pytest_modellab.reports.session import (
+    SessionReport,
+    headline,
+    of_variant,
+    variant_verdict,
+)
 from pytest_modellab.tradeoff import figures
 from pytest_modellab.tradeoff.figures import Profile, TradeOff
 
@@ -89,9 +94,15 @@ def of_session(
     }
     return Family(
         parent,
-        tuple(
-            _of_summary(report, run, profiles.get((run.task_set, run.variant)))
-            for run in report.runs
+        (
+            *(
+                _of_summary(report, run, profiles.get((run.task_set, run.variant)))
+                for run in report.runs
+            ),
+            *(
+                _of_latency(report, variant, task_set, profiles.get((task_set, variant)))
+                for variant, task_set in report.without_run
+            ),
         ),
         {"report.json": json_file.dumps(report), "report.md": markdown.render(report)},
     )
@@ -194,6 +205,20 @@ def _of_summary(report: SessionReport, run: RunSummary, profile: Profile | None)
             "source": "stored" if run.cached else "run",
             "worst_bucket": run.worst.name if run.buckets else None,
         },
+    )
+
+
+def _of_latency(report: SessionReport, variant: str, task_set: str, profile: Profile | None) -> Run:
+    """What is known of a variant that was timed and not run."""
+    several = len(report.task_sets) > 1
+    comparisons = of_variant(report, variant, task_set)
+    weighed = {} if profile is None else dict(_of_profile(profile))
+    ratios = [("latency/ratio", c.ratio.ratio) for c in comparisons if c.ratio is not None]
+    return _run(
+        f"{variant} on {task_set}" if several else variant,
+        params={"variant": variant, "kind": comparisons[0].kind, "task_set": task_set},
+        metrics=[*weighed.items(), *ratios],
+        tags={"verdict": variant_verdict(report, variant, task_set), "source": "not run"},
     )
 
 

@@ -181,7 +181,7 @@ def _variants(report: SessionReport, task_set: str) -> list[str]:
         if run is None and not comparisons:
             continue
         success = worst = taken = NOTHING
-        kind = ""
+        kind = f" ({escape(comparisons[0].kind)})" if comparisons else ""
         if run is not None:
             success = f"{run.mean:.2f} ± {run.stderr:.2f}"
             worst = f"{escape(run.worst.name)} {run.worst.mean:.2f}" if run.buckets else NOTHING

@@ -101,6 +101,13 @@ class SessionReport:
         return tuple(dict.fromkeys(names))
 
     @property
+    def without_run(self) -> tuple[tuple[str, str], ...]:
+        """Variant and task set of what was timed and has no run."""
+        ran = {(run.variant, run.task_set) for run in self.runs}
+        timed = [(c.candidate, c.task_set) for c in self.comparisons if c.ratio is not None]
+        return tuple(pair for pair in dict.fromkeys(timed) if pair not in ran)
+
+    @property
     def task_sets(self) -> tuple[str, ...]:
         """Names of all task sets, sorted."""
         return tuple(
@@ -180,11 +187,12 @@ def undecided(comparisons: Iterable[Comparison]) -> Undecided | None:
         more_of=more_of,
         stuck=len(stuck),
         no_margin=any(_no_margin(f) for f in stuck),
-        latency="; ".join(_latency_words(c.ratio) for c, _ in found if c.ratio is not None),
+        latency="; ".join(latency_words(c.ratio) for c, _ in found if c.ratio is not None),
     )
 
 
-def _latency_words(ratio: RatioResult) -> str:
+def latency_words(ratio: RatioResult) -> str:
+    """``latency x1.02, allowed x1.05``, and what would settle it or why nothing can."""
     settled = f", about {ratio.needed} {ratio.unit} would settle it" if ratio.needed else ""
     why = f": {ratio.reason}" if ratio.reason else settled
     return f"latency x{ratio.ratio:.2f}, allowed x{ratio.limit:.2f}{why}"
@@ -484,9 +492,13 @@ def _verdict(comparisons: Sequence[Comparison], errors: Sequence[TestError]) -> 
 
 
 def _merged(runs: Iterable[RunSummary]) -> list[RunSummary]:
-    """Sorted; of one run the summary with the most samples, and the one that ran it."""
+    """Sorted; of one run the summary with the most samples, with churn, and the one that ran it."""
     kept: dict[tuple[str, ...], RunSummary] = {}
-    for run in sorted(runs, key=lambda r: (_run_key(r), -r.n, r.cached, r.recorded or "")):
+
+    def order(run: RunSummary) -> tuple[object, ...]:
+        return (_run_key(run), -run.n, run.churn is None, run.cached, run.recorded or "")
+
+    for run in sorted(runs, key=order):
         first = kept.setdefault(_run_key(run), run)
         if first.recorded is None and run.recorded is not None:
             kept[_run_key(run)] = dataclasses.replace(first, recorded=run.recorded)

@@ -11,6 +11,7 @@ from pytest_modellab.reports.session import (
     SessionVerdict,
     TestError,
     headline,
+    latency_words,
     nearest,
     next_step,
     number,
@@ -84,6 +85,21 @@ def run_line(report: SessionReport, run: RunSummary) -> str:
     return f"{'  '.join(parts)}  -> {end}"
 
 
+def _line_without_run(report: SessionReport, variant: str, task_set: str) -> str:
+    """``[Quantized] nf4  latency x1.02, allowed x1.05 (against plain)  -> PASS``."""
+    comparisons = of_variant(report, variant, task_set)
+    parts = [f"[{comparisons[0].kind.capitalize()}] {variant}"]
+    if len(report.task_sets) > 1:
+        parts.append(task_set)
+    parts += [
+        f"{latency_words(c.ratio)} (against {c.against})"
+        for c in comparisons
+        if c.ratio is not None and c.verdict != "inconclusive"  # told below
+    ]
+    verdict = variant_verdict(report, variant, task_set) or "not judged"
+    return f"{'  '.join(parts)}  -> {verdict.upper()}"
+
+
 def measurements(run: RunSummary) -> list[str]:
     """Time, size and steadiness for a reader, as far as they were measured.
 
@@ -128,7 +144,10 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
             found.append((f"  index: {visible(words)}", {}))
         if (text := saved(report, variant, run.task_set)) is not None:
             found.append((f"  {text}", {}))
-    if not runs:
+    for _, task_set in (pair for pair in report.without_run if pair[0] == variant):
+        verdict = variant_verdict(report, variant, task_set)
+        found.append((visible(_line_without_run(report, variant, task_set)), MARKUP[verdict]))
+    if not found:
         verdict = variant_verdict(report, variant)
         end = verdict.upper() if verdict is not None else "not judged"
         found.append((f"{variant}  -> {end}", MARKUP[verdict]))

@@ -6,8 +6,9 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.engines import environment
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records import (
     INDEX_CUTOFF,
@@ -223,6 +224,13 @@ class Retriever:
                 seconds=seconds,
             )
         done(answers)
+
+    def seed(self, seed: int) -> None:
+        """Nothing is drawn."""
+
+    def environment(self) -> Mapping[str, Any]:
+        """Versions of libraries, and threads."""
+        return environment.libraries()
 
     def parameter_bytes(self) -> int:
         """Bytes of the models' parameters; the index is measured apart."""

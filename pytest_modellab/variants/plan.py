@@ -279,8 +279,14 @@ def required(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError as error:
-        wanted = f"'pytest-modellab[{EXTRAS[package]}]'" if package in EXTRAS else package
-        raise VariantLoadError(f"{package} is not installed: pip install {wanted}") from error
+        raise VariantLoadError(f"{package} is not installed: {install_command(package)}") from error
+
+
+def install_command(package: str) -> str:
+    """Return the command that installs a distribution, or the one with a module of that name."""
+    extra = EXTRAS.get(package) or EXTRAS.get(package.replace("_", "-"))
+    wanted = package if extra is None else f"'pytest-modellab[{extra}]'"
+    return f"pip install {wanted}"
 
 
 def check_options(options: Mapping[str, Any], known: Mapping[str, type]) -> None:

@@ -55,6 +55,37 @@ def test_within_the_limit_passes(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*PASS: the comparison of 1 variant passed.*"])
 
 
+@pytest.mark.parametrize(
+    "mode",
+    [(), ("--modellab-sequential",), ("--modellab-churn",), ("--alluredir", "allure")],
+)
+def test_latency_alone_runs_no_task_set(project: pytest.Pytester, mode: tuple[str, ...]) -> None:
+    if "--alluredir" in mode:
+        pytest.importorskip("allure_pytest")
+    write(project, "100")
+    result = project.runpytest_inprocess(
+        "--modellab-json", "out.json", "--modellab-markdown", "out.md", *mode
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["[[]Quantized] rounded  latency x*, allowed x100.00 (against plain)  -> PASS"]
+    )
+    assert list(project.path.glob("cache/runs/*/*")) == []
+    report = json.loads((project.path / "out.json").read_text())
+    assert report["runs"] == report["measured"]["runs"] == []
+    assert "| rounded (quantized) | – | – | pass, x" in (project.path / "out.md").read_text()
+
+
+def test_latency_alone_shows_the_run_of_the_store(project: pytest.Pytester) -> None:
+    accepted = project.runpytest_inprocess("--modellab-update", "-k", "overall and rounded")
+    accepted.assert_outcomes(passed=1, deselected=7)
+    write(project, "100")
+    result = project.runpytest_inprocess("--modellab-json", "out.json")
+    result.assert_outcomes(passed=1)
+    (run,) = json.loads((project.path / "out.json").read_text())["measured"]["runs"]
+    assert (run["variant"], run["cached"]) == ("rounded", True)
+
+
 def test_too_few_rounds_are_inconclusive(project: pytest.Pytester) -> None:
     write(project, "100", rounds=2)
     result = project.runpytest_inprocess("--modellab-on-inconclusive=fail")

@@ -86,6 +86,58 @@ def test_without_restarts_the_run_fails_as_incomplete(project: pytest.Pytester) 
     assert report["complete"] is False
 
 
+LOADED_BY = """
+import os
+from pytest_modellab import lab
+original = lab.Lab.engine
+def noted(self, name):
+    with open(os.environ["LOADS"], "a") as file:
+        file.write(f"{name} {os.environ['PYTEST_XDIST_WORKER']}\\n")
+    return original(self, name)
+lab.Lab.engine = noted
+
+def pytest_generate_tests(metafunc):
+    if "mode" in metafunc.fixturenames:
+        metafunc.parametrize("mode", ["rounded"])
+"""
+
+
+def test_folders_with_brackets_and_a_parameter_named_as_another_variant(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files that hold the same variants' tests: each variant still goes to one worker."""
+    (project.path / "conftest.py").write_text(LOADED_BY)
+    suite = (project.path / "test_suite.py").read_text()
+    (project.path / "test_suite.py").unlink()
+    for name in ("b", "c"):
+        folder = project.path / f"a[{name}]"
+        folder.mkdir()
+        (folder / f"test_{name}.py").write_text(suite.replace("gate):", "mode, gate):"))
+    monkeypatch.setenv("LOADS", str(project.path / "loads"))
+    project.runpytest_subprocess("-n2", "--modellab-update").assert_outcomes(passed=16)
+    pairs = {tuple(line.split()) for line in (project.path / "loads").read_text().splitlines()}
+    assert len(pairs) == len({name for name, _ in pairs}) == 2, "one worker a variant"
+    assert len({worker for _, worker in pairs}) == 2
+    _, report = run(project, "-n0")
+    assert report["assertions"] == 12, "two files, three tests of two variants each"
+
+
+def test_a_crash_is_told_of_the_tests_own_variant(project: pytest.Pytester) -> None:
+    (project.path / "test_suite.py").unlink()
+    (project.path / "test_deadly.py").write_text(
+        "import os, pytest\n"
+        "pytestmark = pytest.mark.task_set('words')\n"
+        "@pytest.mark.parametrize('candidate', ['plain'], indirect=True)\n"
+        "@pytest.mark.parametrize('mode', ['rounded'])\n"
+        "def test_dies(candidate, gate, mode):\n"
+        "    os._exit(1)\n"
+    )
+    _, report = run(project, "-n1")
+    (error,) = report["errors"]
+    assert error["test"] == "test_deadly.py::test_dies[rounded-plain]"
+    assert error["variant"] == "plain"
+
+
 @pytest.mark.parametrize(
     ("nodeid", "variant"),
     [
@@ -93,6 +145,11 @@ def test_without_restarts_the_run_fails_as_incomplete(project: pytest.Pytester) 
         ("suites/test_a.py::test_b[x-nf4]", "nf4"),
         ("suites/test_a.py::test_nf4", None),
         ("suites/nf4/test_a.py::test_b[1]", None),
+        ("suites/a[b]/test_a.py::test_b[nf4-arithmetic]", "nf4"),
+        ("suites/a[int8]/test_a.py::test_b", None),
+        ("suites/a[int8]/test_a.py::TestA::test_b[nf4-[int8]]", "nf4"),
+        ("suites/test_a.py::test_b[nf4-x::y]", "nf4"),
+        ("suites/test_a.py::test_b[nf4-int8]", "nf4"),
     ],
 )
 def test_variant_of(nodeid: str, variant: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.metadata
 import json
 import logging
 import math
@@ -449,3 +450,11 @@ def test_quiet_puts_logging_back() -> None:
     assert transformers_logging.is_progress_bar_enabled() == shown
     assert logging.getLogger("torch").isEnabledFor(logging.ERROR)
     assert logging.root.manager.disable == logging.NOTSET
+
+
+def test_its_environment_and_its_seed(engine: TransformersEngine) -> None:
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
+    assert engine.environment() == {**versions, "threads": torch.get_num_threads()}
+    with torch.random.fork_rng():
+        engine.seed(3)
+        assert torch.initial_seed() == 3

@@ -38,7 +38,7 @@ from pytest_modellab.records import Done, GenerationRequest, Output, RunSummary,
 from pytest_modellab.variants import plan as planning
 from pytest_modellab.variants.plan import Plan
 
-pytest.importorskip("torch", reason="the runner seeds torch")
+pytest.importorskip("torch", reason="a fingerprint has its version")
 pytest.importorskip("transformers", reason="its version is part of a fingerprint")
 
 TOML = """
@@ -125,6 +125,12 @@ class Engine:
     ) -> None:
         assert not requests
 
+    def seed(self, seed: int) -> None:
+        pass
+
+    def environment(self) -> Mapping[str, Any]:
+        return {"threads": 1}
+
     def parameter_bytes(self) -> int:
         return 10
 
@@ -174,7 +180,7 @@ def make(toml: Path, tmp_path: Path, world: World) -> Make:
     return new
 
 
-Judged = list[tuple[Comparison, RunSummary]]
+Judged = list[tuple[Comparison, RunSummary | None]]
 
 
 def gate(
@@ -492,7 +498,7 @@ def test_an_unchanged_run_passes(make: Make) -> None:
     found = gate(lab, judged=judged).no_regression(candidate(lab))
     assert (found.verdict, found.against, found.test) == ("pass", "own baseline", "test_it")
     assert found.figures[0].margin == 0.2
-    assert [(c, s.variant) for c, s in judged] == [(found, "plain")]
+    assert [(c, s and s.variant) for c, s in judged] == [(found, "plain")]
 
 
 def test_a_regression_blocks(make: Make, world: World) -> None:

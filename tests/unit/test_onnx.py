@@ -15,7 +15,13 @@ from pytest_modellab import models, variants
 from pytest_modellab.engines import onnx as engines
 from pytest_modellab.engines import transformers
 from pytest_modellab.engines.onnx import OnnxEngine
-from pytest_modellab.errors import ConfigError, ScoringError, VariantLoadError
+from pytest_modellab.errors import (
+    ConfigError,
+    ModelError,
+    OutOfMemory,
+    ScoringError,
+    VariantLoadError,
+)
 from pytest_modellab.records import (
     Engine,
     GenerationRequest,
@@ -235,6 +241,96 @@ def test_nan_is_noticed(exact: OnnxEngine, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(exact, "_session", Broken())
     assert replies(exact)[0].failed == "the model's logits are NaN"
     assert all(map(math.isnan, scored(exact)[0].option_logprobs))
+
+
+def out_of_memory() -> list[Exception]:
+    """What ONNX Runtime raises where memory runs out."""
+    errors = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state")
+    return [
+        errors.RuntimeException("Failed to allocate memory for requested buffer of size 9"),
+        errors.Fail("std::bad_alloc"),
+        errors.Fail("bad allocation"),
+        MemoryError(),
+    ]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_memory_that_runs_out(
+    exact: OnnxEngine, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    class Full:
+        def run(self, *_: Any) -> Any:
+            raise out_of_memory()[number]
+
+    monkeypatch.setattr(exact, "_session", Full())
+    message = r"Failed to allocate memory|std::bad_alloc|bad allocation|no memory left"
+    with pytest.raises(OutOfMemory, match=message):
+        scored(exact)
+    with pytest.raises(OutOfMemory, match=message):
+        replies(exact)
+
+
+def test_another_error_is_not_taken_for_memory(
+    exact: OnnxEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state")
+
+    class Broken:
+        def run(self, *_: Any) -> Any:
+            raise errors.RuntimeException("another shape")
+
+    monkeypatch.setattr(exact, "_session", Broken())
+    with pytest.raises(errors.RuntimeException, match="another shape"):
+        scored(exact)
+
+
+def test_a_graph_that_does_not_fit(
+    graph: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise out_of_memory()[0]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", full)
+    with pytest.raises(OutOfMemory, match=r"float32\.onnx: does not fit into memory: .*allocate"):
+        engines.load(graph, model_folder)
+
+
+def test_a_graph_that_cannot_be_loaded(graph: Path, model_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "int8.onnx"
+
+    def refused() -> str:
+        with pytest.raises(ModelError) as caught:
+            engines.load(path, model_folder)
+        message = str(caught.value)
+        assert message.startswith(f"{path}: ")
+        assert message.endswith(f"; delete {tmp_path} and run again, which makes it anew")
+        return message
+
+    assert "ONNX Runtime cannot load it: " in refused(), "no file"
+    path.write_bytes(b"no graph")
+    assert "ONNX Runtime cannot load it: " in refused()
+    shutil.copy(graph, path)  # its weights are left behind
+    assert "ONNX Runtime cannot load it: " in refused()
+
+
+def test_a_graph_of_something_else(model_folder: Path, tmp_path: Path) -> None:
+    onnx_ = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "int8.onnx"
+    value = onnx_.helper.make_tensor_value_info("x", onnx_.TensorProto.FLOAT, [1])
+    result = onnx_.helper.make_tensor_value_info("y", onnx_.TensorProto.FLOAT, [1])
+    node = onnx_.helper.make_node("Neg", ["x"], ["y"])
+    made = onnx_.helper.make_graph([node], "negative", [value], [result])
+    opset = [onnx_.helper.make_opsetid("", 17)]
+    onnx_.save(onnx_.helper.make_model(made, opset_imports=opset, ir_version=8), path)
+    with pytest.raises(ModelError) as caught:
+        engines.load(path, model_folder)
+    assert str(caught.value) == (
+        f"{path}: takes x, but is asked with input_ids, position_ids, mask, keep, past; delete "
+        f"{tmp_path} and run again, which makes it anew"
+    )
 
 
 def test_an_option_without_a_token(exact: OnnxEngine) -> None:

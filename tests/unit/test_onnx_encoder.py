@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.engines import embedding, onnx_encoder
+from pytest_modellab.engines import embedding, environment, onnx_encoder
 from pytest_modellab.engines.onnx_encoder import OnnxEncoder
 from pytest_modellab.errors import ModelError, OutOfMemory
 from pytest_modellab.records import Encoder
@@ -270,9 +270,9 @@ def test_a_vector_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
 def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert onnx_encoder.threads() == 5
+    assert environment.threads() == 5
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert onnx_encoder.threads() == 3
+    assert environment.threads() == 3
 
 
 # --- what goes wrong ------------------------------------------------------------------------------

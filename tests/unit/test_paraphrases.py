@@ -29,7 +29,7 @@ from pytest_modellab.records import (
 from pytest_modellab.variants import plan as planning
 from pytest_modellab.variants.plan import Plan
 
-pytest.importorskip("torch", reason="the runner seeds torch")
+pytest.importorskip("torch", reason="a fingerprint has its version")
 pytest.importorskip("transformers", reason="the runner records its version")
 
 Make = Callable[..., Any]
@@ -80,6 +80,12 @@ class Engine:
         self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
     ) -> None:
         assert not requests
+
+    def seed(self, seed: int) -> None:
+        pass
+
+    def environment(self) -> Mapping[str, Any]:
+        return {"threads": 1}
 
     def parameter_bytes(self) -> int:
         return 1234

@@ -67,6 +67,12 @@ class Inner:
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         return "|".join(message["content"] for message in messages)
 
+    def seed(self, seed: int) -> None:
+        pass
+
+    def environment(self) -> Mapping[str, Any]:
+        return {"threads": 1}
+
     def parameter_bytes(self) -> int:
         return 12
 

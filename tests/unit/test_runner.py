@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab import runner, scorers, store
-from pytest_modellab.errors import OutOfMemory, ScoringError
+from pytest_modellab.errors import OutOfMemory, ScoringError, VariantLoadError
 from pytest_modellab.records import (
     Done,
     GenerationRequest,
@@ -22,9 +22,6 @@ from pytest_modellab.records import (
     TaskSet,
     VariantSpec,
 )
-
-pytest.importorskip("torch", reason="the runner seeds torch")
-pytest.importorskip("transformers", reason="the runner records its version")
 
 Make = Callable[..., Any]
 
@@ -92,6 +89,12 @@ class Engine:
                 raise OutOfMemory("no room")
             self.batches.append((what, budget, batch))
             done(dict.fromkeys(batch, output))
+
+    def seed(self, seed: int) -> None:
+        pass
+
+    def environment(self) -> Mapping[str, Any]:
+        return {"threads": 3, "mylib": "1.2"}
 
     def parameter_bytes(self) -> int:
         return 1234
@@ -192,9 +195,8 @@ def test_run_record(run: Run, mixed: TaskSet) -> None:
         2,
         0,
     )
-    assert {"python", "torch", "transformers", "platform", "threads", "recorded"} <= set(
-        environment
-    )
+    assert (environment["threads"], environment["mylib"]) == (3, "1.2"), "as the engine says"
+    assert {"python", "platform", "recorded"} <= set(environment)
 
 
 def test_batches_and_progress(run: Run) -> None:
@@ -463,3 +465,46 @@ def test_confidence_is_the_answers_share_of_the_likelihood(sample: Make) -> None
     assert runner._confidence(asked, output, asked.choices[0]) == pytest.approx(0.75, abs=1e-4)
     assert runner._confidence(asked, output, "something else") is None
     assert runner._confidence(asked, Output("said"), asked.choices[0]) is None
+
+
+def test_an_engine_that_tells_nothing_of_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.delattr(Engine, "environment")
+    monkeypatch.delattr(Engine, "seed")
+    environment = run(Engine())[0].environment
+    assert environment["threads"] == 5
+    assert "torch" not in environment
+
+
+def test_the_engine_is_seeded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(Engine, "seed", lambda _, seed: seeds.append(seed))
+    run(Engine())
+    assert seeds == [runner.SEED]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            "running it needs torch, which is not installed: "
+            "pip install 'pytest-modellab[transformers]'",
+        ),
+        (
+            ModuleNotFoundError("No module named 'own_lib.x'", name="own_lib.x"),
+            "running it needs own_lib, which is not installed: pip install own_lib",
+        ),
+        (ImportError("libcudart.so.12"), "a library cannot be imported: libcudart.so.12"),
+    ],
+)
+def test_a_library_that_is_missing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: ImportError, message: str
+) -> None:
+    def missing(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Engine, "generate", missing)
+    with pytest.raises(VariantLoadError) as caught:
+        run(Engine())
+    assert str(caught.value) == message

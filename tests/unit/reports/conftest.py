@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab.comparison import Comparison, Flip
+from pytest_modellab.gate.ratios import RatioResult, latency_ratio
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.records import BucketScore, RunSummary
 from pytest_modellab.reports.session import SessionReport
@@ -174,6 +175,13 @@ def make_report(**changes: Any) -> SessionReport:
 @pytest.fixture
 def figures() -> Make:
     return make_figures
+
+
+@pytest.fixture
+def ratio() -> RatioResult:
+    """A latency that is 1.01 times the reference's, where 1.05 is allowed."""
+    factors = [1.009, 1.0095, 1.01, 1.0105, 1.011]
+    return latency_ratio([[f, 2 * f] for f in factors], [[1.0, 2.0]] * 5, limit=1.05)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.records import BucketScore
 from pytest_modellab.reports import experiment
 from pytest_modellab.reports.session import TestError
@@ -129,3 +130,17 @@ def test_a_search_is_logged_with_its_index_apart(report: Make, search: Make) -> 
     }
     assert {name: child.metrics.get(name) for name in expected} == expected
     assert "latency/seconds_per_sample" not in child.metrics
+
+
+def test_a_variant_that_was_timed_only_has_a_child(
+    report: Make, comparison: Make, ratio: RatioResult
+) -> None:
+    timed = comparison(
+        "pass", assertion="no_slowdown", against="prompting", capability=None, ratio=ratio
+    )
+    (child,) = experiment.of_session(report(comparisons=(timed,))).children
+    assert child.name == "nf4"
+    assert child.params == {"variant": "nf4", "kind": "quantized", "task_set": "assistant_core_v2"}
+    assert child.metrics == {"latency/ratio": pytest.approx(1.01)}
+    assert child.tags["modellab.verdict"] == "pass"
+    assert child.tags["modellab.source"] == "not run"

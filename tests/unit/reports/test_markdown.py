@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.reports import markdown
 from pytest_modellab.reports.session import TestError
 
@@ -164,12 +165,23 @@ def test_drift_and_forgetting_have_columns_of_their_own(report: Make, comparison
         "| variant | success | worst bucket | since the anchor | forgetting | measured | verdict |"
     )
     assert head in found
-    assert "| nf4 | – | – | pass, drop -0.010 | pass, drop -0.010 | – | **PASS** |" in found
+    assert (
+        "| nf4 (quantized) | – | – | pass, drop -0.010 | pass, drop -0.010 | – | **PASS** |"
+        in found
+    )
 
 
 def test_a_variant_judged_without_a_run(report: Make, comparison: Make) -> None:
     found = markdown.render(report(comparisons=(comparison("pass"),)))
-    assert "| nf4 | – | – | pass, drop -0.010 | – | **PASS** |" in found
+    assert "| nf4 (quantized) | – | – | pass, drop -0.010 | – | **PASS** |" in found
+
+
+def test_a_variant_that_was_timed_only(report: Make, comparison: Make, ratio: RatioResult) -> None:
+    timed = comparison(
+        "pass", assertion="no_slowdown", against="prompting", capability=None, ratio=ratio
+    )
+    found = markdown.render(report(comparisons=(timed,)))
+    assert "| nf4 (quantized) | – | – | pass, x1.01 | – | **PASS** |" in found
 
 
 def test_written_at_once(report: Make, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.reports import terminal
+from pytest_modellab.gate.ratios import RatioResult
+from pytest_modellab.reports import json_file, terminal
 from pytest_modellab.reports.session import TestError
 
 Make = Callable[..., Any]
@@ -203,3 +204,31 @@ def test_a_metric_cannot_begin_another_line(report: Make, run: Make) -> None:
     evil = run(metrics={"a\n[Quantized] nf4": 0.5})
     (line, *_) = terminal.lines(report(runs=(evil,)))
     assert "  a\\n[Quantized] nf4=0.50  " in line[0]
+
+
+def test_a_variant_that_was_timed_only_has_a_line(
+    report: Make, run: Make, comparison: Make, ratio: RatioResult
+) -> None:
+    timed = comparison(
+        "pass",
+        assertion="no_slowdown",
+        against="prompting",
+        capability=None,
+        figures=(),
+        ratio=ratio,
+    )
+    session = report(comparisons=(timed,))
+    (line, _), *_ = terminal.lines(session)
+    assert line == "[Quantized] nf4  latency x1.01, allowed x1.05 (against prompting)  -> PASS"
+    assert json_file.to_dict(session)["runs"] == []
+    elsewhere = report(runs=(run(task_set="other"),), comparisons=(timed,))
+    lines = [text for text, _ in terminal.lines(elsewhere) if text.startswith("[Quantized]")]
+    assert [line.endswith("-> PASS") for line in lines] == [False, True]
+    assert lines[1].startswith("[Quantized] nf4  assistant_core_v2  latency x1.01")
+
+
+def test_a_run_keeps_its_churn_when_another_test_reports_it_without(
+    report: Make, run: Make
+) -> None:
+    (kept,) = report(runs=(run(), run(churn=0.02))).runs
+    assert kept.churn == 0.02
