@@ -20,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from pytest_modellab import decision
-from pytest_modellab.decision import Metrics
-from pytest_modellab.records import Scenario
-from pytest_modellab.risk import WEIGHTS
-from pytest_modellab.tradeoff import resample
+from pytest_modellab.records.declared import Scenario
+from pytest_modellab.tradeoff import decision, resample
+from pytest_modellab.tradeoff.decision import Metrics
+from pytest_modellab.tradeoff.risk import WEIGHTS
 
 Floats = NDArray[np.float64]
 

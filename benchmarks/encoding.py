@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from pytest_modellab.engines import sentence_encoder
-from pytest_modellab.engines.sentence_encoder import SentenceEncoder
+from pytest_modellab.engines.encoders import sentence
+from pytest_modellab.engines.encoders.sentence import SentenceEncoder
 
 BATCH_SIZE = 32
 """The default of `SentenceTransformer.encode` and of `mteb.evaluate`."""
@@ -118,7 +118,7 @@ def main() -> None:
     import sentence_transformers
     import torch
 
-    encoder = sentence_encoder.load(
+    encoder = sentence.load(
         options.model,
         key="benchmark",
         prompts={"query": "", "passage": ""},

@@ -14,12 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab import config, gate, performance, store
-from pytest_modellab.lab import Lab, Settings
-from pytest_modellab.probes import latency
-from pytest_modellab.records import Done, Engine, GenerationRequest, PerformanceConfig
+from pytest_modellab import gate
+from pytest_modellab.config import read
+from pytest_modellab.engines.interface import Done, Engine, GenerationRequest
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.settings import Settings
+from pytest_modellab.records.declared import PerformanceConfig
+from pytest_modellab.runs import latency, performance
+from pytest_modellab.store.place import default_folder
 from pytest_modellab.tradeoff.judge import SLOWER
-from pytest_modellab.variants import plan
+from pytest_modellab.variants import loading
 
 SUITES = Path(__file__).parents[1] / "suites"
 TASK_SET = "assistant_core_v2"
@@ -52,14 +56,14 @@ def main() -> int:
     parser.add_argument("--max-tokens", type=int, default=PerformanceConfig.max_tokens)
     parser.add_argument("--slower", type=float, default=0.20)
     options = parser.parse_args()
-    lab = Lab(config.load(SUITES / "modellab.toml"), Settings(cache=store.default_folder()))
+    lab = Lab(read.load(SUITES / "modellab.toml"), Settings(cache=default_folder()))
     job = lab._job("prompting", TASK_SET)
     settings = PerformanceConfig(
         options.requests, options.rounds, options.requests, options.max_tokens
     )
 
     def load() -> Any:
-        return plan.load(lab.plan("prompting"), lab.files("prompting"), lab.settings.cache)
+        return loading.load(lab.plan("prompting"), lab.files("prompting"), lab.settings.cache)
 
     reference, slowed = load(), Slowed(load(), options.slower)
     engines: Any = [slowed, load(), load(), reference]

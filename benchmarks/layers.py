@@ -16,8 +16,10 @@ from typing import Any
 
 import torch
 
-from pytest_modellab import config, store
-from pytest_modellab.lab import Lab, Settings
+from pytest_modellab.config import read
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.settings import Settings
+from pytest_modellab.store.place import default_folder
 
 SUITES = Path(__file__).parents[1] / "suites"
 
@@ -29,7 +31,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=75)
     options = parser.parse_args()
-    lab = Lab(config.load(SUITES / "modellab.toml"), Settings(cache=store.default_folder()))
+    lab = Lab(read.load(SUITES / "modellab.toml"), Settings(cache=default_folder()))
     engine: Any = lab.engine("prompting")
     lines = (SUITES / "data" / "self_written.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines[:: len(lines) // options.rows][: options.rows]]

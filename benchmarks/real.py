@@ -28,11 +28,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab import config, gate, runner, scorers
-from pytest_modellab.lab import Lab, Settings
-from pytest_modellab.records import Engine, TaskSet
-from pytest_modellab.store import default_folder
-from pytest_modellab.variants import plan
+from pytest_modellab import gate, scorers
+from pytest_modellab.config import read
+from pytest_modellab.engines.interface import Engine
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.settings import Settings
+from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.runs import runner
+from pytest_modellab.runs.job import DEFAULT_BUDGET, Job
+from pytest_modellab.store.place import default_folder
+from pytest_modellab.variants import loading, plan
 
 ALPHA = 0.05
 NOISE = "0.03,0.04,0.055"
@@ -46,7 +51,7 @@ PARTS = (120, 240)
 class Setting:
     """How a run differs from the first: tokens a batch, seed of the order, threads, dtype."""
 
-    budget: int = runner.DEFAULT_BUDGET
+    budget: int = DEFAULT_BUDGET
     order: int | None = None
     threads: int | None = None
     dtype: str = "float32"
@@ -73,7 +78,7 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace) -> None:
         path = options.config
-        self.lab = Lab(config.load(path), Settings(cache=default_folder()))
+        self.lab = Lab(read.load(path), Settings(cache=default_folder()))
         self.name: str = options.variant
         self.device: str = options.device
         self.task_set: TaskSet = self.lab.task_set(options.task_set)
@@ -83,7 +88,7 @@ class Bench:
     def load(self, dtype: str = "float32") -> tuple[Engine, plan.Plan]:
         """Load the variant."""
         wanted = dataclasses.replace(self.lab.plan(self.name), dtype=dtype, device=self.device)
-        return plan.load(wanted, self.files, self.lab.settings.cache), wanted
+        return loading.load(wanted, self.files, self.lab.settings.cache), wanted
 
     def scores(self, engine: Engine, wanted: plan.Plan, setting: Setting) -> list[float | None]:
         """Run the engine; the scores in the task set's order."""
@@ -92,9 +97,9 @@ class Bench:
         samples = list(self.task_set.samples)
         if setting.order is not None:
             random.Random(setting.order).shuffle(samples)
-        job = runner.Job(
+        job = Job(
             spec=self.lab.spec(self.name),
-            fingerprint=plan.fingerprint(wanted, self.files),
+            fingerprint=loading.fingerprint(wanted, self.files),
             prompt=wanted.prompt,
             load=lambda: engine,
             task_set=dataclasses.replace(self.task_set, samples=tuple(samples)),

@@ -21,8 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_modellab.records import Document, Role, digest
-from pytest_modellab.retrieval import exact, forms, vectors
+from pytest_modellab.engines.interface import Role
+from pytest_modellab.engines.search import exact, forms, vectors
+from pytest_modellab.records.hashing import digest
+from pytest_modellab.records.tasks import Document
 
 DIMENSION = 384
 VOCABULARY = 4096

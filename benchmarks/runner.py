@@ -17,9 +17,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab import config, runner, store
-from pytest_modellab.lab import Lab, Settings
-from pytest_modellab.records import Output, ScoringRequest
+from pytest_modellab.config import read
+from pytest_modellab.engines.interface import ScoringRequest
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.settings import Settings
+from pytest_modellab.records.runs import Output
+from pytest_modellab.runs.job import DEFAULT_BUDGET
+from pytest_modellab.store.place import default_folder
 
 Logprobs = list[tuple[float, ...]]
 Scoring = Callable[[Any, Sequence[ScoringRequest]], Logprobs]
@@ -30,7 +34,7 @@ BATCH = 16
 def packed(engine: Any, requests: Sequence[ScoringRequest]) -> Logprobs:
     """Score with the engine under test."""
     answers: dict[int, Output] = {}
-    engine.score_options(requests, budget=runner.DEFAULT_BUDGET, skip=set(), done=answers.update)
+    engine.score_options(requests, budget=DEFAULT_BUDGET, skip=set(), done=answers.update)
     return [answers[i].option_logprobs for i in range(len(requests))]
 
 
@@ -95,7 +99,7 @@ def main() -> None:
     import torch
     import transformers
 
-    lab = Lab(config.load(Path("suites/modellab.toml")), Settings(cache=store.default_folder()))
+    lab = Lab(read.load(Path("suites/modellab.toml")), Settings(cache=default_folder()))
     loads = []
     for _ in range(options.rounds + 1):
         lab.release()

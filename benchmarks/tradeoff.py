@@ -16,20 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_modellab.config import SCENARIOS
-from pytest_modellab.performance import Performance
-from pytest_modellab.probes.latency import Timings
-from pytest_modellab.records import (
-    DIFFICULTIES,
-    Fingerprint,
-    Price,
-    RunRecord,
-    Sample,
-    SampleResult,
-    TaskSet,
-    TaskSetConfig,
-    VariantSpec,
-)
+from pytest_modellab.config.lab_config import SCENARIOS
+from pytest_modellab.records.declared import Price, TaskSetConfig, VariantSpec
+from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
+from pytest_modellab.records.tasks import DIFFICULTIES, Sample, TaskSet
+from pytest_modellab.records.timings import Performance, Timings
 from pytest_modellab.reports import page
 from pytest_modellab.tradeoff import assemble, figures
 from pytest_modellab.tradeoff.entry import Entry

@@ -19,13 +19,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab import baselines, comparator, config, store
-from pytest_modellab.baselines import Baseline
+from pytest_modellab.baselines import file as baseline_file
+from pytest_modellab.baselines.accepted import Baseline
+from pytest_modellab.config import read
+from pytest_modellab.engines.interface import ScoringRequest
 from pytest_modellab.errors import ModellabError
-from pytest_modellab.lab import Lab, Settings
+from pytest_modellab.judging import forgetting
+from pytest_modellab.judging.scores import Budget
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.settings import Settings
 from pytest_modellab.recipes import provenance
-from pytest_modellab.records import Output, ScoringRequest, TaskSet, VariantSpec
-from pytest_modellab.runner import DEFAULT_BUDGET, summarize
+from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.runs.job import DEFAULT_BUDGET
+from pytest_modellab.runs.summary import summarize
+from pytest_modellab.store.place import default_folder
 
 SUITES = Path(__file__).parents[1] / "suites"
 CORE, DOMAIN, PROBES = "assistant_core_v2", "support_triage_v1", "alignment_probes_v1"
@@ -55,7 +64,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one", action="store_true", help="measure one variant, print JSON")
     options = parser.parse_args()
-    lab = Lab(config.load(SUITES / "modellab.toml"), Settings(cache=store.default_folder()))
+    lab = Lab(read.load(SUITES / "modellab.toml"), Settings(cache=default_folder()))
     if options.one:
         print(json.dumps(_measure(lab, options.variants[0], options.every, options.rounds)))
         return 0
@@ -120,7 +129,7 @@ def _row(lab: Lab, name: str, options: argparse.Namespace) -> list[str]:
 
 
 def _baseline(lab: Lab, name: str, task_set: str) -> Baseline | None:
-    return baselines.read(lab.baseline_path(name, task_set))
+    return baseline_file.read(lab.baseline_path(name, task_set))
 
 
 def _mean(lab: Lab, baseline: Baseline | None, task_set: str) -> str:
@@ -145,7 +154,7 @@ def _forgetting(lab: Lab, spec: VariantSpec, baseline: Baseline | None) -> str:
     task_set: TaskSet = lab.task_set(CORE)
     if second is None:
         return "–"
-    comparison = comparator.no_forgetting(
+    comparison = forgetting.no_forgetting(
         test="benchmarks.zoo",
         spec=dataclasses.replace(spec, adapts_prompt=True),  # a changed prompt is judged as well
         candidate=baseline.run,
@@ -155,7 +164,7 @@ def _forgetting(lab: Lab, spec: VariantSpec, baseline: Baseline | None) -> str:
         task_set=task_set,
         targeted=set(spec.targets),
         margin=0.10,
-        budget=comparator.Budget(share=0.05, alpha=0.05),
+        budget=Budget(share=0.05, alpha=0.05),
     )
     lost = [figures.name for figures in comparison.figures if figures.verdict == "block"]
     return f"{comparison.verdict}: {', '.join(lost)}" if lost else comparison.verdict

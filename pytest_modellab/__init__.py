@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pytest_modellab.assertions import Candidate, Gate
-    from pytest_modellab.lab import Lab
-    from pytest_modellab.records import TaskSet
+from pytest_modellab.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Candidate", "Gate", "Lab", "TaskSet"]
+if TYPE_CHECKING:
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.plugin.gate import Candidate, Gate
+    from pytest_modellab.records.tasks import TaskSet
+
+__all__ = ["Candidate", "Gate", "Lab", "TaskSet", "__version__"]
+
 
 _HOMES = {
-    "Candidate": "pytest_modellab.assertions",
-    "Gate": "pytest_modellab.assertions",
-    "Lab": "pytest_modellab.lab",
-    "TaskSet": "pytest_modellab.records",
+    "Candidate": "pytest_modellab.plugin.gate",
+    "Gate": "pytest_modellab.plugin.gate",
+    "Lab": "pytest_modellab.lab.lab",
+    "TaskSet": "pytest_modellab.records.tasks",
 }
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_modellab import Candidate, Gate
-from pytest_modellab.records import INDEX_RECALL
+from pytest_modellab.records.runs import INDEX_RECALL
 
 CORPORA = ("tau2_banking", "help_centre_v1", "lee_news")
 SHIPPED = ("minilm", "minilm_int8", "bm25")  # what is accepted and may not get worse

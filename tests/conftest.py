@@ -63,9 +63,9 @@ def _tradeoff(
     """
     import numpy as np
 
-    from pytest_modellab import decision
-    from pytest_modellab.decision import Metrics
-    from pytest_modellab.records import Scenario
+    from pytest_modellab.records.declared import Scenario
+    from pytest_modellab.tradeoff import decision
+    from pytest_modellab.tradeoff.decision import Metrics
     from pytest_modellab.tradeoff.figures import BreakEven, Delta, TradeOff
 
     rows = [r for r in ROWS if only is None or r.name in only]
@@ -175,8 +175,7 @@ def _profile(
 ) -> Profile:
     import numpy as np
 
-    from pytest_modellab.records import BucketScore
-    from pytest_modellab.risk import Calibration, Component
+    from pytest_modellab.records.runs import BucketScore
     from pytest_modellab.tradeoff.figures import (
         CapabilityFigures,
         CostFigures,
@@ -186,6 +185,7 @@ def _profile(
         Profile,
         RiskFigures,
     )
+    from pytest_modellab.tradeoff.risk import Calibration, Component
 
     def estimate(value: float, drawn: Any) -> Estimate:
         low, high = np.quantile(drawn, (0.025, 0.975))

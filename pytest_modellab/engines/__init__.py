@@ -1,1 +1,1 @@
-"""Engines: what runs a model. One file each, behind :class:`pytest_modellab.records.Engine`."""
+"""What runs a model: language models, encoders and searches, one file an engine."""

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_modellab.records import Engine
+    from pytest_modellab.engines.interface import Engine
 
 LIBRARIES = ("torch", "transformers")
 """Whose versions a run record tells, where they are installed."""

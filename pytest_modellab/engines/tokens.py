@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_modellab.engines.interface import ScoringRequest
 from pytest_modellab.errors import ScoringError
-from pytest_modellab.records import ScoringRequest
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:

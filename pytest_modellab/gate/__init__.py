@@ -8,6 +8,17 @@ from pytest_modellab.gate._stages import cut_stages
 from pytest_modellab.gate.bounds import drop_bounds, score_bounds
 from pytest_modellab.gate.churn import Churn, abnormal, churn
 from pytest_modellab.gate.compare import compare, decide, drop, drop_family
+from pytest_modellab.gate.errors import (
+    AlignmentError,
+    EmptyError,
+    GateInputError,
+    LabelError,
+    LengthError,
+    MeasurementError,
+    MissingScoresError,
+    ScoreError,
+    SettingError,
+)
 from pytest_modellab.gate.family import split_alpha, weighted_holm
 from pytest_modellab.gate.floor import floor_family
 from pytest_modellab.gate.forgetting import Forgetting, forgetting_family
@@ -26,17 +37,6 @@ from pytest_modellab.gate.sequential import (
     sequential_drop,
     sequential_family,
     sequential_floor,
-)
-from pytest_modellab.gate.validate import (
-    AlignmentError,
-    EmptyError,
-    GateInputError,
-    LabelError,
-    LengthError,
-    MeasurementError,
-    MissingScoresError,
-    ScoreError,
-    SettingError,
 )
 
 __all__ = [

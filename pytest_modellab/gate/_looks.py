@@ -14,12 +14,15 @@ from pytest_modellab.gate._rows import Rows, collapse
 from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
 from pytest_modellab.gate._spending import nominal_levels
 from pytest_modellab.gate._stages import check_stages, cut_stages
+from pytest_modellab.gate.errors import EmptyError, MissingScoresError
 from pytest_modellab.gate.results import Verdict, combine_verdicts
+from pytest_modellab.gate.settings import check_max_missing
 from pytest_modellab.gate.single import block_p, pass_p
 from pytest_modellab.gate.validate import UNIT, Scores
 
 Answers = Scores | Callable[[int], Scores]
 """All scores, or a function that is given k and returns them with the first k stages answered."""
+
 
 TINY = 1e-300
 """Stands in for the nominal level of a look that has none."""
@@ -66,7 +69,7 @@ class Design:
     ) -> Design:
         size = reference.size
         if size == 0:
-            raise validate.EmptyError("there are no samples to compare: all arrays are empty")
+            raise EmptyError("there are no samples to compare: all arrays are empty")
         validate.check_size(size)
         codes, names = validate.label_codes("buckets", buckets, size)
         labels = validate.cluster_codes(clusters, size)
@@ -81,7 +84,7 @@ class Design:
         np.add.at(counts, (codes[known], stage[known]), 1.0)
         if not counts.any(axis=1).all():
             empty = names[int(np.argmin(counts.any(axis=1)))]
-            raise validate.EmptyError(
+            raise EmptyError(
                 f"bucket {empty!r} has no samples to compare: all its baseline scores are "
                 "missing: record the baseline again, or leave the bucket out"
             )
@@ -184,7 +187,7 @@ class Walk:
             GateInputError: The answers cannot be used, or too many are missing.
         """
         known = ~np.isnan(self.design.reference)
-        limit = validate.check_max_missing(max_missing) * np.count_nonzero(known)
+        limit = check_max_missing(max_missing) * np.count_nonzero(known)
         while True:
             self.at += 1
             if not (self.design.stages[known] == self.at - 1).any():
@@ -196,7 +199,7 @@ class Walk:
             asked = known & (self.design.stages < self.at)
             absent = int(np.count_nonzero(np.isnan(self.scores[asked])))
             if absent > limit:
-                raise validate.MissingScoresError(
+                raise MissingScoresError(
                     f"{absent} of {np.count_nonzero(asked)} candidate scores are missing, and at "
                     f"most {max_missing:.1%} of all {known.size} samples may be: run these samples "
                     "again, or raise max_missing"

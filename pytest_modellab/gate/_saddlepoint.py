@@ -15,16 +15,30 @@ import numpy.typing as npt
 from scipy.special import betainc, ndtr
 
 Floats = npt.NDArray[np.float64]
+
+
 Ints = npt.NDArray[np.int64]
+
+
 Bools = npt.NDArray[np.bool_]
+
 
 INVERT_UP_TO = 64
 """Rows with at most this many distinct values are inverted exactly."""
 
+
 _CHUNK = 1 << 15  # values solved together; a few such arrays fit a core's cache
+
+
 _CLOSE = 1e-7  # a Newton decrement l becomes less than (l / (1 - l))^2, as K is self-concordant
+
+
 _STEP = 0.15  # of the trapezoidal rule; its error is about exp(-2 pi 0.5 / _STEP)
+
+
 _NODES = np.sinh(_STEP * np.arange(48))
+
+
 _JACOBIAN = np.cosh(_STEP * np.arange(48)) * np.where(np.arange(48) == 0, 0.5, 1.0) * _STEP / np.pi
 
 

@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from pytest_modellab.gate import validate
 from pytest_modellab.gate._saddlepoint import Floats
+from pytest_modellab.gate.errors import SettingError
+from pytest_modellab.gate.settings import check_level
 
 _REACH = 8.5  # standard deviations of a Brownian motion that are worth integrating over
+
+
 _LEAST = 1e-300
 
 
@@ -43,10 +46,10 @@ def nominal_levels(alpha: float, fractions: tuple[float, ...]) -> tuple[float, .
     Raises:
         SettingError: alpha or the fractions lie outside their range.
     """
-    alpha = validate.check_level("alpha", alpha)
+    alpha = check_level("alpha", alpha)
     times = np.asarray(fractions, dtype=np.float64)
     if not times.size or not (np.diff([0.0, *times]) > 0.0).all() or times[-1] > 1.0:
-        raise validate.SettingError(f"fractions must rise from above 0 to 1, but are {fractions}")
+        raise SettingError(f"fractions must rise from above 0 to 1, but are {fractions}")
     shares = np.diff(np.append(0.0, spent(alpha, times)))
     at, mass, before = np.zeros(1), np.ones(1), 0.0
     levels = []

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from pytest_modellab.gate import validate
 from pytest_modellab.gate._saddlepoint import Ints
+from pytest_modellab.gate.errors import LabelError, LengthError, SettingError
 
 LOOKS = 10
 """Stages that samples are dealt into unless the caller says otherwise."""
@@ -45,15 +45,15 @@ def cut_stages(
         LengthError: There is not one label for each sample.
     """
     if looks < 1:
-        raise validate.SettingError(f"looks is {looks}, but must be at least 1")
+        raise SettingError(f"looks is {looks}, but must be at least 1")
     names = [f"sample {key}" for key in keys]
     if len(set(names)) < len(names):
-        raise validate.LabelError("keys: two samples have the same: give every sample its own")
+        raise LabelError("keys: two samples have the same: give every sample its own")
     labels = [""] * len(names) if strata is None else [str(label) for label in strata]
     groups = [None] * len(names) if clusters is None else list(clusters)
     for what, given in (("strata", labels), ("clusters", groups)):
         if len(given) != len(names):
-            raise validate.LengthError(
+            raise LengthError(
                 f"{what} has {len(given)} entries, but there are {len(names)} keys: give every "
                 "sample one"
             )
@@ -85,18 +85,18 @@ def check_stages(stages: npt.ArrayLike, size: int, labels: Ints | None) -> Ints:
     """Stages that a caller hands in, or an error that names what is wrong with them."""
     found = np.asarray(stages)
     if found.shape != (size,):
-        raise validate.LengthError(
+        raise LengthError(
             f"stages has shape {found.shape}, but there are {size} samples: give every sample one"
         )
     whole = found.astype(np.int64)
     if not np.array_equal(whole, found) or whole.min() < 0:
-        raise validate.SettingError("stages must be whole numbers from 0: use cut_stages")
+        raise SettingError("stages must be whole numbers from 0: use cut_stages")
     if labels is not None:
         first = np.full(int(labels.max()) + 1, -1)
         first[labels] = whole
         torn = np.flatnonzero(first[labels] != whole)
         if torn.size:
-            raise validate.LabelError(
+            raise LabelError(
                 f"stages: the cluster of the sample at index {torn[0]} lies in several stages: "
                 "hand the clusters to cut_stages"
             )

@@ -8,6 +8,7 @@ from pytest_modellab.gate import validate
 from pytest_modellab.gate._saddlepoint import Floats
 from pytest_modellab.gate.compare import drop
 from pytest_modellab.gate.floor import floor_family
+from pytest_modellab.gate.settings import check_confidence
 from pytest_modellab.gate.validate import Scores
 
 
@@ -35,7 +36,7 @@ def drop_bounds(
     Raises:
         GateInputError: Scores, labels or settings cannot be used.
     """
-    confidence = validate.check_confidence(confidence)
+    confidence = check_confidence(confidence)
     found = drop(
         baseline_scores,
         candidate_scores,
@@ -66,7 +67,7 @@ def score_bounds(
     Raises:
         GateInputError: Scores, labels or settings cannot be used.
     """
-    level = 1.0 - validate.check_confidence(confidence)
+    level = 1.0 - check_confidence(confidence)
     validate.aligned(scores=scores, clusters=clusters)
     values = validate.scores("scores", scores)
     groups = validate.cluster_codes(clusters, values.size)

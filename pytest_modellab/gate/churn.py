@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_modellab.gate import validate
+from pytest_modellab.gate.errors import EmptyError
 from pytest_modellab.gate.validate import UNIT, Scores
 
 ABNORMAL = 3.0
@@ -60,7 +61,7 @@ def churn(first_scores: Scores, second_scores: Scores) -> Churn:
     second = validate.scores("second_scores", second_scores)
     validate.same_length("second_scores", second.size, "first_scores", first.size)
     if first.size == 0:
-        raise validate.EmptyError("there are no samples to compare: both arrays are empty")
+        raise EmptyError("there are no samples to compare: both arrays are empty")
     same = np.isnan(first) & np.isnan(second) | (np.rint(first * UNIT) == np.rint(second * UNIT))
     return Churn(flips=int(np.count_nonzero(~same)), n=first.size)
 

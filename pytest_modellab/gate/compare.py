@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable
 from pytest_modellab.gate import validate
 from pytest_modellab.gate._judge import figures_of, judge
 from pytest_modellab.gate.results import Figures, GateResult, Verdict, combine, combine_verdicts
+from pytest_modellab.gate.settings import check_level, check_levels, check_margin
 from pytest_modellab.gate.validate import Scores
 
 
@@ -34,8 +35,8 @@ def decide(
     Raises:
         GateInputError: Scores, labels or settings cannot be used.
     """
-    margin = validate.check_margin("margin", margin)
-    alpha = validate.check_level("alpha", alpha)
+    margin = check_margin("margin", margin)
+    alpha = check_level("alpha", alpha)
     data = validate.paired(baseline_scores, candidate_scores, buckets, clusters, 0.02)
     share = alpha if buckets is None else 0.5 * alpha
     verdicts = judge(data, False, margin, share, alpha, verdicts_only=True).verdicts()
@@ -82,11 +83,11 @@ def compare(
     Raises:
         GateInputError: Scores, labels or settings cannot be used.
     """
-    margin = validate.check_margin("margin", margin)
+    margin = check_margin("margin", margin)
     bucket_margin = (
-        margin if bucket_margin is None else validate.check_margin("bucket_margin", bucket_margin)
+        margin if bucket_margin is None else check_margin("bucket_margin", bucket_margin)
     )
-    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
+    alpha, pass_alpha = check_levels(alpha, pass_alpha)
     data = validate.paired(baseline_scores, candidate_scores, buckets, clusters, max_missing)
     share = alpha if buckets is None else 0.5 * alpha
     (pooled,) = figures_of(data, judge(data, False, margin, share, pass_alpha))
@@ -120,8 +121,8 @@ def drop(
     Raises:
         GateInputError: Scores, labels or settings cannot be used.
     """
-    margin = validate.check_margin("margin", margin)
-    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
+    margin = check_margin("margin", margin)
+    alpha, pass_alpha = check_levels(alpha, pass_alpha)
     data = validate.paired(baseline_scores, candidate_scores, None, clusters, max_missing)
     return figures_of(data, judge(data, False, margin, alpha, pass_alpha))[0]
 
@@ -158,7 +159,7 @@ def drop_family(
     Raises:
         GateInputError: Scores, labels or settings cannot be used.
     """
-    margin = validate.check_margin("margin", margin)
-    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
+    margin = check_margin("margin", margin)
+    alpha, pass_alpha = check_levels(alpha, pass_alpha)
     data = validate.paired(baseline_scores, candidate_scores, buckets, clusters, max_missing)
     return figures_of(data, judge(data, True, margin, alpha, pass_alpha))

@@ -11,6 +11,8 @@ from scipy.special import gammaln
 
 from pytest_modellab.gate import validate
 from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
+from pytest_modellab.gate.errors import EmptyError, SettingError
+from pytest_modellab.gate.settings import check_level
 
 _SLACK = 1.0 + 1e-9  # a p-value is never above itself, whatever the last bits say
 
@@ -45,7 +47,7 @@ def weighted_holm(p: npt.ArrayLike, weights: npt.ArrayLike) -> list[float]:
     values, shares = np.asarray(p, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     validate.same_shape("weights", shares, "p", values)
     if not ((values >= 0.0) & (values <= 1.0)).all():
-        raise validate.SettingError(f"p is {values.tolist()}, but must lie between 0 and 1")
+        raise SettingError(f"p is {values.tolist()}, but must lie between 0 and 1")
     for weight in shares.tolist():
         _check_weight("an assertion", weight)
     return [min(float(one), 1.0) for one in _step_down(values, shares)]
@@ -76,16 +78,16 @@ def split_alpha(alpha: float, weights: Mapping[str, float]) -> dict[str, float]:
     Raises:
         GateInputError: Alpha or a weight lies outside its range, or there are none.
     """
-    alpha = validate.check_level("alpha", alpha)
+    alpha = check_level("alpha", alpha)
     if not weights:
-        raise validate.EmptyError("there are no assertions to divide alpha among")
+        raise EmptyError("there are no assertions to divide alpha among")
     total = math.fsum(_check_weight(repr(name), weight) for name, weight in weights.items())
     return {name: alpha * weight / total for name, weight in weights.items()}
 
 
 def _check_weight(name: str, weight: float) -> float:
     if not 0.0 < weight < math.inf:
-        raise validate.SettingError(f"the weight of {name} is {weight:g}, but must lie above 0")
+        raise SettingError(f"the weight of {name} is {weight:g}, but must lie above 0")
     return weight
 
 

@@ -12,9 +12,11 @@ from scipy.special import bdtr, bdtrc, betaincinv, ndtri
 from pytest_modellab.gate import validate
 from pytest_modellab.gate._rows import Rows, bucket_sums, collapse
 from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
+from pytest_modellab.gate.errors import EmptyError
 from pytest_modellab.gate.family import holm
 from pytest_modellab.gate.planner import ENUMERATE_UP_TO, POWER, confirm, normal_size
 from pytest_modellab.gate.results import Figures, Verdict
+from pytest_modellab.gate.settings import check_floor, check_levels, check_max_missing
 from pytest_modellab.gate.single import block_p, drop_high, drop_low, pass_p
 from pytest_modellab.gate.validate import UNIT, Scores
 
@@ -53,8 +55,8 @@ def floor_family(
     Raises:
         GateInputError: Scores, labels or settings cannot be used.
     """
-    floor = validate.check_floor(floor)
-    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
+    floor = check_floor(floor)
+    alpha, pass_alpha = check_levels(alpha, pass_alpha)
     data = _prepare(scores, buckets, clusters, floor, max_missing)
     size = len(data.names)
     plain = np.zeros(size)
@@ -140,11 +142,11 @@ def _prepare(
     codes, names = validate.label_codes("buckets", buckets, array.size)
     groups = validate.cluster_codes(clusters, array.size)
     if array.size == 0:
-        raise validate.EmptyError("there are no samples to compare with a floor: scores is empty")
+        raise EmptyError("there are no samples to compare with a floor: scores is empty")
     validate.check_size(array.size)
     size = len(names)
     absent = np.isnan(array)
-    limit = validate.check_max_missing(max_missing)
+    limit = check_max_missing(max_missing)
     validate.check_missing(np.flatnonzero(absent), array.size, limit)
     units = np.rint(np.where(absent, 0.0, array) * UNIT).astype(np.int64)
     least = round(floor * UNIT)

@@ -10,8 +10,10 @@ import numpy as np
 from pytest_modellab.gate import validate
 from pytest_modellab.gate._judge import figures_of, judge
 from pytest_modellab.gate._saddlepoint import Floats, Ints
+from pytest_modellab.gate.errors import EmptyError, LabelError
 from pytest_modellab.gate.floor import floor_family
 from pytest_modellab.gate.results import Figures, Verdict, combine
+from pytest_modellab.gate.settings import check_levels, check_margin
 from pytest_modellab.gate.validate import Scores
 
 SCOPE_ALPHA = 0.05
@@ -101,8 +103,8 @@ def forgetting_family(
         EmptyError: No capability is in scope.
         GateInputError: Scores, labels or settings cannot be used.
     """
-    margin = validate.check_margin("margin", margin)
-    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
+    margin = check_margin("margin", margin)
+    alpha, pass_alpha = check_levels(alpha, pass_alpha)
     validate.aligned(
         baseline_scores=baseline_scores,
         candidate_scores=candidate_scores,
@@ -130,7 +132,7 @@ def forgetting_family(
     out_of_scope = tuple((name, left_out[name]) for name in names if name in left_out)
     in_scope = tuple(name for name in names if name not in left_out)
     if not in_scope:
-        raise validate.EmptyError(
+        raise EmptyError(
             "there is nothing that could be forgotten: "
             + "; ".join(f"{name}: {reason}" for name, reason in out_of_scope)
             + ": add samples of capabilities that the base has and the adaptation leaves alone"
@@ -144,13 +146,11 @@ def forgetting_family(
 
 def _targeted(names: tuple[str, ...], targeted: Iterable[Hashable]) -> dict[str, str]:
     if isinstance(targeted, str):
-        raise validate.LabelError(
-            f"targeted is the text {targeted!r}, but must be a list of capabilities"
-        )
+        raise LabelError(f"targeted is the text {targeted!r}, but must be a list of capabilities")
     wanted = [str(name) for name in targeted]
     for name in wanted:
         if name not in names:
-            raise validate.LabelError(
+            raise LabelError(
                 f"targeted holds {name!r}, which no sample is labelled with: the capabilities are "
                 f"{', '.join(names)}"
             )

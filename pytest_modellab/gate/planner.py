@@ -16,18 +16,24 @@ import numpy as np
 from scipy.special import bdtr, bdtrc, gammaln, ndtr, ndtri
 
 from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints, tail
+from pytest_modellab.gate.errors import SettingError
+from pytest_modellab.gate.settings import check_level, check_margin
 from pytest_modellab.gate.single import mid_p
-from pytest_modellab.gate.validate import SettingError, check_level, check_margin
 
 POWER = 0.8
+
+
 ENUMERATE_UP_TO = 1000
 """Samples up to which a comparison's figures are enumerated."""
+
 
 PLAN_UP_TO = 10_000
 """Samples up to which plans are, which may take longer."""
 
+
 ENUMERATE_BUCKETS = 64
 """Buckets up to which each of a family's is; beyond, the formula must do."""
+
 
 _MOST = 10**9
 

@@ -12,12 +12,15 @@ from scipy.special import stdtr, stdtrit
 
 from pytest_modellab.gate import validate
 from pytest_modellab.gate._saddlepoint import Floats
+from pytest_modellab.gate.errors import MeasurementError
 from pytest_modellab.gate.planner import POWER, confirm, normal_size
 from pytest_modellab.gate.results import Verdict, chance_words, risk_words
+from pytest_modellab.gate.settings import check_levels, check_limit
 from pytest_modellab.gate.validate import Scores
 
 LEAST = 5
 """Rounds, samples or clusters below which there is no verdict."""
+
 
 Unit = Literal["rounds", "samples", "clusters"]
 
@@ -141,7 +144,7 @@ def latency_ratio(
     candidate = validate.measurements("candidate_seconds", candidate_seconds, axes, above_zero=True)
     reference = validate.measurements("reference_seconds", reference_seconds, axes, above_zero=True)
     validate.same_shape("candidate_seconds", candidate, "reference_seconds", reference)
-    limit = validate.check_limit(limit)
+    limit = check_limit(limit)
     logs = np.log(candidate / reference).mean(axis=1)
 
     def bound(t: float) -> float:
@@ -197,9 +200,9 @@ def cost_ratio(
     reference = validate.measurements("reference_costs", reference_costs, ("sample",))
     validate.same_shape("candidate_costs", candidate, "reference_costs", reference)
     groups = validate.cluster_codes(clusters, candidate.size)
-    limit = validate.check_limit(limit)
+    limit = check_limit(limit)
     if not reference.any():
-        raise validate.MeasurementError(
+        raise MeasurementError(
             "reference_costs are all 0: there is no ratio to them; compare the costs with a limit"
         )
     c, r = candidate, reference
@@ -257,7 +260,7 @@ def _result(
         alpha: As in `latency_ratio`.
         pass_alpha: As in `latency_ratio`.
     """
-    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
+    alpha, pass_alpha = check_levels(alpha, pass_alpha)
     n, df = x.size, x.size - 1
     p_block = p_pass = 1.0
     low = high = mde = reason = None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_modellab.gate.validate import EmptyError
+from pytest_modellab.gate.errors import EmptyError
 
 Verdict = Literal["block", "pass", "inconclusive"]
 

@@ -19,8 +19,10 @@ from pytest_modellab.gate import validate
 from pytest_modellab.gate._looks import TINY, Answers, Design, Walk
 from pytest_modellab.gate._stages import LOOKS
 from pytest_modellab.gate.compare import drop
+from pytest_modellab.gate.errors import EmptyError, LabelError
 from pytest_modellab.gate.floor import floor_family
 from pytest_modellab.gate.results import Figures, Verdict
+from pytest_modellab.gate.settings import check_floor, check_levels, check_margin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +157,7 @@ def sequential_family(
     Raises:
         GateInputError: Scores, labels or settings cannot be used.
     """
-    margin = validate.check_margin("margin", margin)
+    margin = check_margin("margin", margin)
     validate.aligned(
         baseline_scores=baseline_scores,
         candidate_scores=candidate_scores,
@@ -165,7 +167,7 @@ def sequential_family(
     )
     baseline = validate.scores("baseline_scores", baseline_scores)
     if baseline.size and np.isnan(baseline).all():
-        raise validate.EmptyError(
+        raise EmptyError(
             f"there are no samples to compare: all {baseline.size} baseline scores are missing; "
             "record the baseline again"
         )
@@ -201,7 +203,7 @@ def sequential_floor(
     Raises:
         GateInputError: Scores, labels or settings cannot be used.
     """
-    floor = validate.check_floor(floor)
+    floor = check_floor(floor)
     validate.aligned(scores=scores, buckets=buckets, clusters=clusters, stages=stages)
     labels = list(buckets)
     level = np.full(len(labels), floor)
@@ -217,9 +219,9 @@ def _conclude(
     max_missing: float,
     only: str | None,
 ) -> SequentialResult:
-    alpha, pass_alpha = validate.check_levels(alpha, pass_alpha)
+    alpha, pass_alpha = check_levels(alpha, pass_alpha)
     if only is not None and only not in design.names:
-        raise validate.LabelError(
+        raise LabelError(
             f"only is {only!r}, which no sample is labelled with: the buckets are "
             f"{', '.join(design.names)}"
         )

@@ -25,9 +25,16 @@ from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
 LEAST_PSEUDO = 0.25
 """The pseudo-sample's least size."""
 
+
 _GRID = np.linspace(0.0, 1.0, 7)
+
+
 _GOLDEN = (3.0 - 5.0**0.5) / 2.0
+
+
 _NEAR = 2e-6  # of the range: how close to its minimum the search for a pseudo-size comes
+
+
 _CAUTION = 0.9  # more than two tail probabilities err, 3 % each
 
 

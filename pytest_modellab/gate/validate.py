@@ -18,54 +18,38 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
+from pytest_modellab.gate.errors import (
+    AlignmentError,
+    EmptyError,
+    LabelError,
+    LengthError,
+    MeasurementError,
+    MissingScoresError,
+    ScoreError,
+)
+from pytest_modellab.gate.settings import check_max_missing
 
 Scores: TypeAlias = npt.ArrayLike | Sequence[float | None]
 """One number a sample: whatever numpy reads, or None where a score is missing."""
 
+
 UNIT = 10**12
 """Scores are kept as integers of 1e-12, so that sums do not depend on their order."""
 
+
 MAX_SAMPLES = 4_000_000
+
+
 MAX_BUCKETS = 1_000_000
+
+
 _SHOWN = 5
+
+
 _UNORDERED = (str, bytes, Mapping, Set)  # iterable, but not one entry a sample
+
+
 _TOLERANCE = 1e-9
-
-
-class GateInputError(ValueError):
-    """Something handed to the gate cannot be compared; the message says what to do."""
-
-
-class SettingError(GateInputError):
-    """A margin, floor, alpha or limit lies outside its range."""
-
-
-class EmptyError(GateInputError):
-    """Nothing is left to compare."""
-
-
-class LengthError(GateInputError):
-    """Arrays that belong together differ in length or shape."""
-
-
-class ScoreError(GateInputError):
-    """A score is not a number in [0, 1]."""
-
-
-class MissingScoresError(GateInputError):
-    """More candidate scores are missing than `max_missing` allows."""
-
-
-class LabelError(GateInputError):
-    """A bucket or cluster label cannot be used."""
-
-
-class AlignmentError(GateInputError):
-    """Series that belong together have different indexes."""
-
-
-class MeasurementError(GateInputError):
-    """A measured time or cost is missing or out of range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,84 +100,6 @@ class Paired:
             clusters=None if self.clusters is None else self.clusters[keep],
             dropped_buckets=tuple(code for _, code in gone),
         )
-
-
-def check_level(name: str, value: float) -> float:
-    """`value` as a float, or SettingError unless it lies in (0, 1)."""
-    number = _number(name, value)
-    if not 0.0 < number < 1.0:
-        raise SettingError(
-            f"{name} is {number:g}, but must lie above 0 and below 1: it is the accepted risk "
-            "of a false alarm; 0.05 is usual"
-        )
-    return number
-
-
-def check_levels(alpha: float, pass_alpha: float | None) -> tuple[float, float]:
-    """The risks of a false block and of a false pass, the same unless both are given."""
-    alpha = check_level("alpha", alpha)
-    return alpha, alpha if pass_alpha is None else check_level("pass_alpha", pass_alpha)
-
-
-def check_confidence(value: float) -> float:
-    """`value` as a float, or SettingError unless it lies in (0, 1)."""
-    number = _number("confidence", value)
-    if not 0.0 < number < 1.0:
-        raise SettingError(
-            f"confidence is {number:g}, but must lie above 0 and below 1; 0.95 is usual"
-        )
-    return number
-
-
-def check_margin(name: str, value: float) -> float:
-    """`value` as a float, or SettingError unless it lies in [0, 1)."""
-    number = _number(name, value)
-    if not 0.0 <= number < 1.0:
-        raise SettingError(
-            f"{name} is {number:g}, but must be at least 0 and below 1: it is the drop allowed on "
-            "the score scale from 0 to 1; write 0.02 for two points of a hundred"
-        )
-    return number
-
-
-def check_floor(value: float) -> float:
-    """`value` as a float, or SettingError unless it lies in [0, 1)."""
-    number = _number("floor", value)
-    if not 0.0 <= number < 1.0:
-        raise SettingError(
-            f"floor is {number:g}, but must be at least 0 and below 1: it is the least mean score "
-            "of a bucket, on the score scale from 0 to 1"
-        )
-    return number
-
-
-def check_max_missing(value: float) -> float:
-    """`value` as a float, or SettingError unless it lies in [0, 1]."""
-    number = _number("max_missing", value)
-    if not 0.0 <= number <= 1.0:
-        raise SettingError(
-            f"max_missing is {number:g}, but must lie between 0 and 1: it is the share of "
-            "candidate scores that may be missing"
-        )
-    return number
-
-
-def check_limit(value: float) -> float:
-    """`value` as a float, or SettingError unless it is a finite number above 0."""
-    number = _number("limit", value)
-    if not 0.0 < number < math.inf:
-        raise SettingError(
-            f"limit is {number:g}, but must lie above 0: it is the largest ratio to the reference "
-            "that is allowed; 1.2 allows a fifth more"
-        )
-    return number
-
-
-def _number(name: str, value: float) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise SettingError(f"{name} is {value!r}, but must be a number") from None
 
 
 def scores(name: str, values: Scores) -> Floats:

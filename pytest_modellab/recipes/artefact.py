@@ -12,7 +12,7 @@ from pytest_modellab.errors import ModellabError
 from pytest_modellab.recipes import provenance
 from pytest_modellab.recipes.provenance import Provenance
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
-from pytest_modellab.records import digest
+from pytest_modellab.records.hashing import digest
 
 
 def make(recipe: Recipe, order: Order, destination: Path) -> Provenance:

@@ -11,22 +11,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.config import LabConfig
+from pytest_modellab.config.lab_config import LabConfig
+from pytest_modellab.engines.packages import required
 from pytest_modellab.errors import ConfigError, ModellabError, VariantLoadError
-from pytest_modellab.models import ModelFiles
+from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.recipes import RECIPES, artefact, data, find, provenance
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.provenance import Provenance
-from pytest_modellab.recipes.recipe import Order, Progress, Recipe, no_progress, resolve
-from pytest_modellab.records import VariantSpec, digest
-from pytest_modellab.variants import layers, lora
-from pytest_modellab.variants import plan as planning
-from pytest_modellab.variants.adapter import changes
+from pytest_modellab.recipes.recipe import Order, Recipe, StepProgress, no_progress, resolve
+from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.hashing import digest
+from pytest_modellab.variants import loading
+from pytest_modellab.variants.kinds import lora
 from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants.steps import layers
+from pytest_modellab.variants.steps.adapter import changes
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class BuildJob:
     """A checked declaration, nothing loaded.
 
     Attributes:
@@ -57,7 +60,7 @@ def check(
     spec: VariantSpec,
     output: Path | None = None,
     recipes: Mapping[str, Recipe] = RECIPES,
-) -> Job:
+) -> BuildJob:
     """Check a variant's recipe and read its data.
 
     Args:
@@ -94,12 +97,12 @@ def check(
         rows = _rows(recipe, settings, name, config.root)
         for package in recipe.packages:
             try:
-                planning.required(package)
+                required(package)
             except VariantLoadError as error:
                 raise ConfigError(f"recipe.method: {recipe.name!r}: {error}") from error
     except ConfigError as error:
         raise ConfigError(f"{where}.{error}") from error
-    return Job(spec, recipe, settings, rows, destination, config.root)
+    return BuildJob(spec, recipe, settings, rows, destination, config.root)
 
 
 def _rows(recipe: Recipe, settings: Mapping[str, Any], name: Any, root: Path) -> Data | None:
@@ -141,7 +144,7 @@ def _destination(config: LabConfig, spec: VariantSpec) -> Path:
 
 
 def build(
-    job: Job,
+    job: BuildJob,
     base: Plan,
     files: ModelFiles,
     cache: Path,
@@ -150,7 +153,7 @@ def build(
     max_steps: int | None = None,
     fresh: bool = False,
     force: bool = False,
-    progress: Progress = no_progress,
+    progress: StepProgress = no_progress,
 ) -> Provenance:
     """Make an artefact.
 
@@ -209,7 +212,7 @@ def build(
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
+class BuildEstimate:
     """What a build will take.
 
     Attributes:
@@ -231,14 +234,14 @@ class Estimate:
 
 
 def estimate(
-    job: Job,
+    job: BuildJob,
     base: Plan,
     files: ModelFiles,
     cache: Path,
     *,
     device: str = "cpu",
     max_steps: int | None = None,
-) -> Estimate:
+) -> BuildEstimate:
     """Take the first two steps on the real model, in a folder that is thrown away.
 
     Args:
@@ -282,7 +285,7 @@ def estimate(
     if len(marks) == 1:  # a recipe that tells no steps
         marks.append(time.perf_counter())
     spans = [after - before for before, after in itertools.pairwise(marks)]
-    return Estimate(steps, spans[0] / share, spans[-1], _peak(device))
+    return BuildEstimate(steps, spans[0] / share, spans[-1], _peak(device))
 
 
 def _peak(device: str) -> int:
@@ -300,14 +303,14 @@ def _origin(spec: VariantSpec, base: Plan, files: ModelFiles) -> dict[str, Any]:
     return {
         "variant": spec.base,
         "weights": files.weights,
-        "fingerprint": planning.fingerprint(base, files).key,
+        "fingerprint": loading.fingerprint(base, files).key,
         "quantization": dict(base.quantization),
         "steps": changes((*base.baked, *base.steps, *cut)),
     }
 
 
 def _order(
-    job: Job,
+    job: BuildJob,
     base: Plan,
     files: ModelFiles,
     cache: Path,
@@ -331,7 +334,7 @@ def _order(
         )
     steps = [dataclasses.replace(step, apply=step.bake or step.apply) for step in base.steps]
     plain = dataclasses.replace(base, device=device, steps=tuple(steps), thinking=None)
-    engine: Any = planning.load(plain, files, cache)
+    engine: Any = loading.load(plain, files, cache)
     if engine.tokenizer.pad_token is None:  # any will do: padding is masked
         engine.tokenizer.pad_token = engine.tokenizer.eos_token
     return Order(

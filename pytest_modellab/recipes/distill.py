@@ -19,7 +19,7 @@ from pytest_modellab.recipes import data, magpie, training
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, at_least, positive, share
 from pytest_modellab.recipes.reward import shared
-from pytest_modellab.records import VariantSpec
+from pytest_modellab.records.declared import VariantSpec
 
 SETTINGS = MappingProxyType(
     {
@@ -39,7 +39,7 @@ number of rows that the base writes instead of ``data``, with replies of at most
 
 def train(order: Order) -> Outcome:
     """Train with TRL's GKDTrainer on rows of ``input`` and ``reply``, the whole base as teacher."""
-    from pytest_modellab.variants.layers import keep_layers
+    from pytest_modellab.variants.steps.layers import keep_layers
 
     learned, notes = _data(order)
     teacher, settings = training.prepared(order), order.settings

@@ -11,20 +11,23 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pytest_modellab import atomic
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.recipes import data
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.recipe import Order
-from pytest_modellab.records import digest
+from pytest_modellab.records.hashing import digest
+from pytest_modellab.store import atomic
 
 _MARK = "\x02"
 """Stands where the user's words begin, to find that place in the rendered template."""
 
+
 _TRIES = 4
 """Give up after this many times the rows that are wanted."""
 
+
 INPUT_TOKENS = 64
+
 
 ROWS = 256
 """Turns that are sampled together at most; no setting, since what is drawn depends on it."""

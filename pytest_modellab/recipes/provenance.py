@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab import atomic
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
+from pytest_modellab.store import atomic
 
 FILE_NAME = "provenance.json"
+
+
 SCHEMA = 1
 
 

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.recipes.data import Data
-from pytest_modellab.records import VariantSpec
+from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.variants.plan import Plan
 
 REQUIRED: Any = object()
 """The default of a setting that has none."""
 
 
-class Progress(Protocol):
+class StepProgress(Protocol):
     """Is told how far a build is."""
 
     def __call__(
@@ -100,7 +100,7 @@ class Order:
     work: Path
     device: str = "cpu"
     max_steps: int | None = None
-    progress: Progress = no_progress
+    progress: StepProgress = no_progress
 
 
 @dataclasses.dataclass(frozen=True)

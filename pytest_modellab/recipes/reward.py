@@ -16,7 +16,7 @@ from typing import Any
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes import data, training
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, at_least, positive, resolve
-from pytest_modellab.records import VariantSpec
+from pytest_modellab.records.declared import VariantSpec
 
 SETTINGS = MappingProxyType(
     {

@@ -19,7 +19,8 @@ from typing import Any
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes import artefact, data, provenance, reward, training
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, Setting, at_least, positive
-from pytest_modellab.records import VariantSpec, canonical_json
+from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.hashing import canonical_json
 
 SETTINGS = MappingProxyType(
     {

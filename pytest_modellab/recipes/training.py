@@ -17,20 +17,14 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pytest_modellab.engines.transformers import quiet
+from pytest_modellab.engines.language.torch_model import quiet
 from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.recipes.data import Data
-from pytest_modellab.recipes.recipe import (
-    Order,
-    Outcome,
-    Setting,
-    at_least,
-    positive,
-    share,
-)
-from pytest_modellab.records import VariantSpec
+from pytest_modellab.recipes.recipe import Order, Outcome, Setting, at_least, positive, share
+from pytest_modellab.records.declared import VariantSpec
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "peft", "trl")
+
 
 LORA = Setting(
     dict,
@@ -46,6 +40,7 @@ LORA = Setting(
 )
 """Rank, scale ``alpha / r``, dropout, and the linear layers that get an adapter (all, but for the
 output head, where none is named): Hu et al. 2021, LoRA."""
+
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {

@@ -13,18 +13,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab import atomic
-from pytest_modellab.comparison import Comparison
-from pytest_modellab.records import BucketScore, RunSummary
-from pytest_modellab.reports.session import SessionReport, TestError, headline, next_step
+from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.records.runs import BucketScore, RunSummary
+from pytest_modellab.reports.advice import next_step
+from pytest_modellab.reports.session import SessionReport, TestError, headline
+from pytest_modellab.store import atomic
 
 SCHEMA = 1
 """Version of the layout; :func:`read` refuses others."""
+
 
 FIXED_PROBES = frozenset(
     {"documents", "index_bytes_per_document", "parameter_bytes", "tokens", "vector_dimensions"}
 )
 """Probes that are properties of model, index and task set; every other one is a measurement."""
+
 
 MEASURED_ENVIRONMENT = frozenset({"recorded", "threads", "token_budget", "workers"})
 """What of the environment depends on when and how the tests were scheduled."""

@@ -12,21 +12,27 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from pytest_modellab.records import EXACT
+from pytest_modellab.records.runs import EXACT
 
 INDEX = "index_"
 """Begins the name of a metric that tells what an approximate index found of exact search."""
 
+
 OF_THE_INDEX = "the index's, not the model's"
 """Stands beside such a metric wherever it is in one table with the model's."""
+
 
 MISSING = "–"
 """Stands in a table for what was not measured."""
 
+
 MOST = 3
 """Metrics in a line; tables have all."""
 
+
 _STEMS = ("ndcg", "recall", "precision", "mrr", "map")
+
+
 # of a ranking, the two that say least beside success, recall and mrr
 _IN_TABLES = frozenset({"precision", "map"})
 
@@ -76,14 +82,26 @@ class Figure:
 
 
 _DOCUMENTS = "documents"
+
+
 COUNTS = {_DOCUMENTS: "documents", "vector_dimensions": "dimensions"}
 """Probes that count, and what they are called in a table."""
 
+
 _BYTES = Figure("index_bytes_per_document", "index", "B/doc", "lower")
+
+
 _ENCODING = Figure("documents_per_second", "encoding", "docs/s", "higher")
+
+
 _P50 = Figure("query_seconds_p50", "query p50", "ms", "lower", 1000.0)
+
+
 _P95 = Figure("query_seconds_p95", "query p95", "ms", "lower", 1000.0)
+
+
 _USD = Figure("usd_per_million_documents", "per million documents", "$", "lower")
+
 
 FIGURES = (_BYTES, _ENCODING, _P50, _P95, _USD)
 """What a search takes and costs, as far as it was measured."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_modellab import baselines
+from pytest_modellab.baselines import file
 from pytest_modellab.errors import ScoreFileError
 from pytest_modellab.scorefiles.table import Table
 
@@ -29,7 +29,7 @@ def table(path: Path, content: bytes) -> Table:
             "scores of lm-evaluation-harness are in samples_*.jsonl (--log_samples), other "
             "tools' belong into JSON lines (.jsonl)"
         )
-    run = baselines.parse(content, str(path), "restore it: git checkout").run
+    run = file.parse(content, str(path), "restore it: git checkout").run
     records = [
         (f"sample {s.id!r}", {"id": s.id, "score": s.score, "hash": s.hash}) for s in run.samples
     ]

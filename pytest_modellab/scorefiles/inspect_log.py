@@ -15,7 +15,10 @@ from pytest_modellab.scorefiles.table import Table
 UNREAD = frozenset({"attachments", "events", "messages", "output", "store"})
 """Parts of a sample that may be large and say nothing about its score."""
 
+
 _GRADES = frozenset({"C", "I", "P", "N"})
+
+
 _TRUTHS = frozenset({"yes", "no", "true", "false"})
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pytest_modellab import gate
 from pytest_modellab.errors import ScoreFileError
-from pytest_modellab.gate.validate import check_max_missing
+from pytest_modellab.gate.settings import check_max_missing
 from pytest_modellab.scorefiles.matching import Matched
 
 
@@ -30,7 +30,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Judged:
+class FileVerdicts:
     """The verdict with all that led to it.
 
     Attributes:
@@ -56,7 +56,7 @@ class Judged:
         return gate.combine(self.figures)
 
 
-def judge(matched: Matched, rules: Rules) -> Judged:
+def judge(matched: Matched, rules: Rules) -> FileVerdicts:
     """Judge the drop, as :func:`pytest_modellab.gate.compare` does, and the floor where one is set.
 
     With a floor each of the two gets half of alpha; a pass needs both, each at the full alpha.
@@ -75,7 +75,7 @@ def judge(matched: Matched, rules: Rules) -> Judged:
         raise ScoreFileError(str(error)) from error
 
 
-def _judge(matched: Matched, rules: Rules) -> Judged:
+def _judge(matched: Matched, rules: Rules) -> FileVerdicts:
     share = rules.alpha if rules.floor is None else rules.alpha / 2
     drop = gate.compare(
         matched.baseline,
@@ -99,4 +99,4 @@ def _judge(matched: Matched, rules: Rules) -> Judged:
             pass_alpha=rules.alpha,
             max_missing=1.0,  # checked, over the samples that have a baseline score
         )
-    return Judged(matched, rules, drop, floor)
+    return FileVerdicts(matched, rules, drop, floor)

@@ -12,6 +12,8 @@ from pytest_modellab.scorefiles.jsonl import Records
 from pytest_modellab.scorefiles.table import Table, nested_columns
 
 KIND = "samples of lm-evaluation-harness"
+
+
 _NAME = re.compile(r"samples_(?P<task>.+?)(_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl(\.gz)?")
 
 

@@ -6,13 +6,13 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab import __version__
 from pytest_modellab.errors import ModellabError
-from pytest_modellab.reports.session import number, plural
-from pytest_modellab.reports.table import aligned, escape, figure_rows, markdown_table, visible
-from pytest_modellab.scorefiles.judge import Judged
+from pytest_modellab.reports.text.table import aligned, escape, figure_rows, markdown_table, visible
+from pytest_modellab.reports.words import number, plural
+from pytest_modellab.scorefiles.judge import FileVerdicts
 from pytest_modellab.scorefiles.matching import Matched, SamplesDiffer, some
 from pytest_modellab.scorefiles.rows import ScoreFile, Wanted
+from pytest_modellab.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the JSON's layout."""
 
+
 _STYLES = {"block": "bold red", "pass": "bold green", "inconclusive": "bold yellow"}
 
 
-def show(baseline: ScoreFile, candidate: ScoreFile, judged: Judged) -> None:
+def show(baseline: ScoreFile, candidate: ScoreFile, judged: FileVerdicts) -> None:
     """Print the verdict, the figures, and what was read; plain text where piped."""
     from rich.console import Console
 
@@ -58,7 +59,7 @@ def _show_table(console: Console, head: list[str], rows: list[list[str]]) -> Non
     console.print(table, soft_wrap=False)
 
 
-def to_markdown(baseline: ScoreFile, candidate: ScoreFile, judged: Judged) -> str:
+def to_markdown(baseline: ScoreFile, candidate: ScoreFile, judged: FileVerdicts) -> str:
     """The verdict for a pull request, with a line end at the end."""
     title = f"{candidate.path} against {baseline.path}"
     parts = [f"## Model gate: {judged.verdict.upper()}", "", escape(title), ""]
@@ -70,7 +71,7 @@ def to_markdown(baseline: ScoreFile, candidate: ScoreFile, judged: Judged) -> st
     return "\n".join(parts) + "\n"
 
 
-def to_json(baseline: ScoreFile, candidate: ScoreFile, judged: Judged, wanted: Wanted) -> str:
+def to_json(baseline: ScoreFile, candidate: ScoreFile, judged: FileVerdicts, wanted: Wanted) -> str:
     """Every figure, every id that does not match, and the files' hashes."""
     ids = judged.matched.ids
     drop = dataclasses.asdict(judged.drop)
@@ -104,7 +105,7 @@ def error_markdown(error: ModellabError) -> str:
     return f"## Model gate: ERROR\n\n{escape(str(error))}\n"
 
 
-def sentences(judged: Judged) -> list[str]:
+def sentences(judged: FileVerdicts) -> list[str]:
     """What led to the verdict, one sentence a comparison."""
     found = judged.drop.explain().split("\n") if judged.drop.verdict == judged.verdict else []
     floor = [one for one in judged.floor if one.verdict == judged.verdict]
@@ -113,7 +114,7 @@ def sentences(judged: Judged) -> list[str]:
     return found
 
 
-def details(baseline: ScoreFile, candidate: ScoreFile, judged: Judged) -> list[str]:
+def details(baseline: ScoreFile, candidate: ScoreFile, judged: FileVerdicts) -> list[str]:
     """How alpha was spent, what does not match, what was read, and what to do next."""
     matched = judged.matched
     lines = [_alpha_line(judged)]
@@ -132,7 +133,7 @@ def details(baseline: ScoreFile, candidate: ScoreFile, judged: Judged) -> list[s
     return lines + _next(judged)
 
 
-def _alpha_line(judged: Judged) -> str:
+def _alpha_line(judged: FileVerdicts) -> str:
     parts = [f"{number(judged.drop.pooled.alpha)} on the mean drop"]
     for what, figures in (("drop", judged.drop.buckets), ("floor", judged.floor)):
         if figures:
@@ -141,7 +142,7 @@ def _alpha_line(judged: Judged) -> str:
     return f"alpha {number(judged.rules.alpha)}: {', '.join(parts)}"
 
 
-def _next(judged: Judged) -> list[str]:
+def _next(judged: FileVerdicts) -> list[str]:
     """What would settle an inconclusive verdict."""
     if judged.verdict != "inconclusive":
         return []
@@ -156,7 +157,7 @@ def _next(judged: Judged) -> list[str]:
     ]
 
 
-def _tables(judged: Judged) -> list[tuple[list[str], list[list[str]]]]:
+def _tables(judged: FileVerdicts) -> list[tuple[list[str], list[list[str]]]]:
     parts = ((judged.drop.pooled, *judged.drop.buckets), judged.floor)
     found = [figure_rows(part) for part in parts if part]
     return [(head, [[visible(cell) for cell in row] for row in rows]) for head, rows in found]

@@ -15,8 +15,13 @@ from pytest_modellab.scorefiles.table import ABSENT, HASHES, IDS, SCORES, Table,
 SHOWN = 10
 """How many ids a message names."""
 
+
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
+
+
 _TRUTH = {"true": True, "false": False}
+
+
 _TOLERANCE = 1e-9
 
 

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 IDS = ("id", "sample_id", "doc_id", "question_id", "item_id", "task_id")
+
+
 SCORES = ("score", "acc", "accuracy", "correct", "exact_match")
+
+
 HASHES = ("content_hash", "hash", "doc_hash", "prompt_hash", "target_hash")
 """Columns that are taken unless others are named: the first id, the first score, every hash."""
+
 
 ABSENT: Final = object()
 """What :func:`lookup` returns where a record lacks a value."""

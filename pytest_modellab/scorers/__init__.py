@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from pytest_modellab.errors import near_misses
-from pytest_modellab.records import Sample, Scorer, SetScorer
+from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers import ranking
 from pytest_modellab.scorers.answer import Answer
-from pytest_modellab.scorers.choice import Choice
+from pytest_modellab.scorers.choice import MultipleChoice
 from pytest_modellab.scorers.exact import Exact
+from pytest_modellab.scorers.interface import Scorer, SetScorer
 from pytest_modellab.scorers.json_schema import JsonSchema
 from pytest_modellab.scorers.number import Number
 from pytest_modellab.scorers.refusal import Refusal
@@ -19,7 +20,7 @@ from pytest_modellab.scorers.similarity import Similarity
 
 _BUILT_IN: tuple[Scorer | SetScorer, ...] = (
     Answer(),
-    Choice(),
+    MultipleChoice(),
     Exact(),
     JsonSchema(),
     Number(),
@@ -27,6 +28,7 @@ _BUILT_IN: tuple[Scorer | SetScorer, ...] = (
     Regex(),
     Similarity(),
 )
+
 
 SCORERS: Mapping[str, Scorer | SetScorer] = MappingProxyType(
     {scorer.name: scorer for scorer in _BUILT_IN}

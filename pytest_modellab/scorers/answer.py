@@ -7,9 +7,13 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_modellab.records import Output, Sample, Scored
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import Sample
+from pytest_modellab.scorers.interface import Scored
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from pytest_modellab.errors import ScoringError
-from pytest_modellab.records import Output, Sample
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import Sample
 
 
-class Choice:
+class MultipleChoice:
     """1 where the right option has strictly the highest length-normalized log-likelihood.
 
     Each option is scored as the whole reply; its log-likelihood is divided by its length in UTF-8

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_modellab.records import Output, Sample
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import Sample
 
 
 def normalize(text: str) -> str:

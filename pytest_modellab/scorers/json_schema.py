@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from pytest_modellab.errors import ScoringError
-from pytest_modellab.records import Output, Sample
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import Sample
 
 
 def first_json(text: str) -> Any:

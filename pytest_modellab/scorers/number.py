@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 
-from pytest_modellab.records import Output, Sample
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import Sample
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 

@@ -7,15 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_modellab.errors import ScoringError, near_misses
-from pytest_modellab.records import Output, Sample, Scored
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import Sample
+from pytest_modellab.scorers.interface import Scored
 
 FAMILIES = ("ndcg", "recall", "precision", "mrr", "map")
+
 
 SHOWN = 3
 """Documents of a ranking that a reader sees."""
 
+
 HIGHEST_GRADE = 1000
 """trec_eval counts documents by grade, in an array as long as the highest grade."""
+
 
 _NAME = re.compile(rf"({'|'.join(FAMILIES)})(?:@([1-9][0-9]*))?")
 

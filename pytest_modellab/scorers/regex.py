@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pytest_modellab.records import Output, Sample
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import Sample
 
 
 class Regex:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_modellab.errors import ScoringError
-from pytest_modellab.records import Output, Sample, Scored
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import Sample
+from pytest_modellab.scorers.interface import Scored
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +21,7 @@ DECIMALS = 6
 
 
 NAME = "spearman"
+
 
 CHANCE = 5 / 6
 """The mean score of similarities that have nothing to do with people's: rho is 0."""

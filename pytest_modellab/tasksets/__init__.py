@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import TaskSetError, near_misses
-from pytest_modellab.records import Sample, TaskSet
+from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.tasksets import beir, header, jsonl, packages, sts
 
 FORMATS = ("jsonl", "beir", "sts")

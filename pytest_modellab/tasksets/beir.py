@@ -24,38 +24,52 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from pytest_modellab import atomic
 from pytest_modellab.errors import TaskSetError, near_misses
-from pytest_modellab.records import Document, Sample, TaskSet, canonical_json
+from pytest_modellab.records.hashing import canonical_json
+from pytest_modellab.records.tasks import Document, Sample, TaskSet
+from pytest_modellab.store import atomic
 from pytest_modellab.tasksets import corpus, header, lines
 
 CORPUS, QUERIES, JUDGEMENTS = "corpus.jsonl", "queries.jsonl", "qrels"
 
+
 METRICS = ("ndcg@10", "recall@10", "recall@100", "precision@10", "mrr@10", "map@100")
 """What is computed where the header says nothing; the first is the score."""
+
 
 CAPABILITY, DIFFICULTY = "retrieval", "medium"
 """Of a query that does not say."""
 
+
 SHOWN = 10
 """Most queries without a relevant document that a description names."""
+
 
 SEARCHED = 100_000
 """Documents that near misses of an id are looked for among."""
 
+
 COLUMNS = ("query-id", "corpus-id", "score")
 
+
 _REQUIRED: lines.Types = {"_id": str, "text": str}
+
+
 _OPTIONAL: lines.Types = {"metadata": dict}
+
+
 _METADATA: lines.Types = {"capability": str, "difficulty": str, "cluster": str, "exclude": list}
+
+
 _GRADE = re.compile(r"[+-]?[0-9]{1,9}")
+
 
 _Judgements: TypeAlias = dict[str, dict[str, tuple[int, int]]]
 """Grade and line by query and document."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class BeirSettings:
     """What a header says beside name, version, description and capabilities.
 
     Attributes:
@@ -192,7 +206,7 @@ def write(
     atomic.write_text(folder / JUDGEMENTS / f"{split}.tsv", table.getvalue())
 
 
-def _settings(place: Path, declared: Mapping[str, Any]) -> Settings:
+def _settings(place: Path, declared: Mapping[str, Any]) -> BeirSettings:
     types: lines.Types = {
         "metrics": list,
         "scorer": str,
@@ -212,7 +226,7 @@ def _settings(place: Path, declared: Mapping[str, Any]) -> Settings:
         )
     if len(set(metrics)) < len(metrics):
         raise TaskSetError(f"{place}: metrics: {metrics!r} names one twice")
-    settings = Settings(
+    settings = BeirSettings(
         metrics=tuple(metrics),
         scorer=declared.get("scorer", metrics[0]),
         split=declared.get("split", "test"),
@@ -332,7 +346,7 @@ def _check_metadata(where: str, metadata: Mapping[str, Any]) -> None:
 
 
 def _sample(
-    where: str, data: Mapping[str, Any], relevant: Mapping[str, int], settings: Settings
+    where: str, data: Mapping[str, Any], relevant: Mapping[str, int], settings: BeirSettings
 ) -> Sample:
     metadata = dict(data.get("metadata", {}))
     target: dict[str, Any] = {"relevant": dict(relevant)}
@@ -363,7 +377,7 @@ def _answers(where: str, metadata: dict[str, Any], scorer: str) -> list[str]:
 
 
 def _check_metrics(
-    place: Path, settings: Settings, sample: Sample, check: Callable[[Sample], str | None]
+    place: Path, settings: BeirSettings, sample: Sample, check: Callable[[Sample], str | None]
 ) -> None:
     """Ask each metric's scorer about a sample, as only samples' own scorers are asked else."""
     target = {"relevant": sample.target["relevant"]}

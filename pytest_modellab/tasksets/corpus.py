@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pytest_modellab.errors import TaskSetError
-from pytest_modellab.records import Document, digest
+from pytest_modellab.records.hashing import digest
+from pytest_modellab.records.tasks import Document
 from pytest_modellab.tasksets import kept, lines
 
 if TYPE_CHECKING:
@@ -28,14 +29,19 @@ if TYPE_CHECKING:
 VERSION = 1
 """Raised when the index or the hash changes what it holds."""
 
+
 _REQUIRED: lines.Types = {"_id": str, "text": str}
+
+
 _OPTIONAL: lines.Types = {"title": str, "metadata": dict}
+
+
 _INDEX, _META = "index.npy", "index.json"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FileCorpus:
-    """A :class:`pytest_modellab.records.Corpus` in a file; made by :func:`read`.
+    """A :class:`pytest_modellab.records.tasks.Corpus` in a file; made by :func:`read`.
 
     Attributes:
         path: the file.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import TaskSetError
-from pytest_modellab.records import Corpus, Sample, TaskSet
+from pytest_modellab.records.tasks import Corpus, Sample, TaskSet
 
 NAME = "task_set.toml"
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pytest_modellab.errors import TaskSetError
-from pytest_modellab.records import Sample, TaskSet
+from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.tasksets import header, lines
 
 SAMPLES = "samples.jsonl"
+
+
 HEADER = header.NAME
+
 
 _REQUIRED: lines.Types = {
     "id": str,
@@ -21,6 +24,8 @@ _REQUIRED: lines.Types = {
     "capability": str,
     "difficulty": str,
 }
+
+
 _OPTIONAL: lines.Types = {
     "choices": list,
     "cluster": str,

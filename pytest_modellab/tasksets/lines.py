@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from pytest_modellab.errors import TaskSetError, near_misses
-from pytest_modellab.records import DIFFICULTIES, canonical_json
+from pytest_modellab.records.hashing import canonical_json
+from pytest_modellab.records.tasks import DIFFICULTIES
 
 Types: TypeAlias = Mapping[str, type | tuple[type, ...]]
 

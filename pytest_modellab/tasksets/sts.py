@@ -13,20 +13,29 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pytest_modellab import atomic
 from pytest_modellab.errors import TaskSetError
-from pytest_modellab.records import Sample, TaskSet, canonical_json
+from pytest_modellab.records.hashing import canonical_json
+from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.store import atomic
 from pytest_modellab.tasksets import header, lines
 
 PAIRS = "pairs.jsonl"
+
+
 SCORER = "spearman"
+
+
 CAPABILITY, DIFFICULTY = "similarity", "medium"
 """Of a pair that does not say."""
+
 
 LEAST_PAIRS = 3
 """Two pairs always correlate perfectly."""
 
+
 _REQUIRED: lines.Types = {"id": str, "a": str, "b": str, "similarity": (int, float)}
+
+
 _OPTIONAL: lines.Types = {"capability": str, "difficulty": str, "cluster": str, "metadata": dict}
 
 

@@ -6,23 +6,19 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_modellab import decision, risk, runner
-from pytest_modellab.comparator import Budget
-from pytest_modellab.decision import Choice, Metrics
 from pytest_modellab.errors import ComparisonRefused
-from pytest_modellab.probes import cost
-from pytest_modellab.records import METRICS, RunRecord, Scenario, TaskSet, TaskSetConfig
-from pytest_modellab.risk import Component
-from pytest_modellab.tradeoff import judge, resample, risks, speed
+from pytest_modellab.judging.scores import Budget
+from pytest_modellab.records.declared import METRICS, Scenario, TaskSetConfig
+from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.runs.summary import summarize
+from pytest_modellab.tradeoff import cost, decision, judge, resample, risk, risks, speed
+from pytest_modellab.tradeoff.decision import Choice, Metrics
 from pytest_modellab.tradeoff.entry import Entry
-from pytest_modellab.tradeoff.figures import (
-    CapabilityFigures,
-    Profile,
-    RiskFigures,
-    TradeOff,
-)
-from pytest_modellab.tradeoff.judge import Judged
+from pytest_modellab.tradeoff.figures import CapabilityFigures, Profile, RiskFigures, TradeOff
+from pytest_modellab.tradeoff.judge import VariantVerdicts
 from pytest_modellab.tradeoff.resample import estimate
+from pytest_modellab.tradeoff.risk import Component
 from pytest_modellab.tradeoff.speed import Pace
 
 if TYPE_CHECKING:
@@ -33,6 +29,7 @@ if TYPE_CHECKING:
 
 KEPT_DRAWS = 200
 """Draws that the report carries, for a page that weighs anew."""
+
 
 ONE_SIDED = 0.05
 
@@ -98,7 +95,7 @@ def assemble(
     serving = [
         speed.draw_serving(e.price, paces[i], i, resamples, seed) for i, e in enumerate(entries)
     ]
-    summaries = [runner.summarize(e.record, task_set) for e in entries]
+    summaries = [summarize(e.record, task_set) for e in entries]
     fits = [risks.calibration(e) for e in entries]
     components = risk.weigh(
         risks.components(
@@ -256,7 +253,7 @@ def _metrics(
     return values, draws
 
 
-def _lost(entries: Sequence[Entry], compared: Mapping[str, Judged]) -> list[int | None]:
+def _lost(entries: Sequence[Entry], compared: Mapping[str, VariantVerdicts]) -> list[int | None]:
     """How many capabilities each variant has lost; None where that was judged nowhere."""
     found: list[int | None] = []
     for entry in entries:

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from pytest_modellab.comparison import Comparison
-from pytest_modellab.performance import Performance
-from pytest_modellab.records import Price, RunRecord, VariantSpec
+from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.records.declared import Price, VariantSpec
+from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.timings import Performance
 
 
 @dataclasses.dataclass(frozen=True)

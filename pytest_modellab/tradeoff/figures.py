@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pytest_modellab.decision import Choice, Miss, Turn
-from pytest_modellab.records import BucketScore, Scenario, Verdict
-from pytest_modellab.risk import Calibration, Component, Level
+from pytest_modellab.records.declared import Scenario
+from pytest_modellab.records.runs import BucketScore, Verdict
+from pytest_modellab.tradeoff.decision import Choice, Miss, Turn
+from pytest_modellab.tradeoff.risk import Calibration, Component, Level
 
 SCHEMA = 1
 """Version of the JSON; raised when a key changes its meaning."""
@@ -127,7 +128,7 @@ class CapabilityFigures:
 
 @dataclasses.dataclass(frozen=True)
 class RiskFigures:
-    """The risk with its parts; see :mod:`pytest_modellab.risk`.
+    """The risk with its parts; see :mod:`pytest_modellab.tradeoff.risk`.
 
     Attributes:
         value: the weighted mean of the counted components.

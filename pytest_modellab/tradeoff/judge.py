@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 
-from pytest_modellab import comparator, gate
-from pytest_modellab.comparator import Budget
-from pytest_modellab.comparison import Comparison
+from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused
-from pytest_modellab.records import RunRecord, TaskSet, TaskSetConfig, VariantSpec
+from pytest_modellab.judging import drop
+from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.judging.forgetting import no_forgetting
+from pytest_modellab.judging.latency import no_slowdown
+from pytest_modellab.judging.scores import Budget
+from pytest_modellab.records.declared import TaskSetConfig, VariantSpec
+from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import Delta
 
 TEST = "modellab compare"
 """Stands for a test's node id in the comparisons made here."""
 
+
 SLOWER = 1.05
 """A variant that takes longer than this multiple of the reference's time is blocked as slower."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
+class VariantVerdicts:
     """What the gate says of a variant.
 
     Attributes:
@@ -49,7 +55,7 @@ class Judged:
         )
 
 
-NOTHING = Judged((), None, ())
+NOTHING = VariantVerdicts((), None, ())
 """Of the reference, which is compared with nothing."""
 
 
@@ -60,7 +66,7 @@ def compare(
     task_set: TaskSet,
     settings: TaskSetConfig,
     budget: Budget,
-) -> Judged:
+) -> VariantVerdicts:
     """Judge a variant against the reference.
 
     Args:
@@ -79,7 +85,7 @@ def compare(
     found: list[Delta] = []
     here: Comparison | None = None
     try:
-        success = comparator.no_regression(
+        success = drop.no_regression(
             test=TEST,
             spec=spec,
             candidate=entry.record,
@@ -106,7 +112,7 @@ def compare(
             found.append(Delta(name, "forgetting", None, words))
     found += [_forgetting(one, f"on {one.task_set}, ") for one in entry.elsewhere]
     if entry.performance is not None and entry.performance.reference is not None:
-        latency = comparator.no_slowdown(
+        latency = no_slowdown(
             test=TEST,
             spec=spec,
             candidate=entry.performance.candidate,
@@ -119,7 +125,7 @@ def compare(
         )
         assert latency.ratio is not None  # what it rests on
         found.append(Delta(name, "latency", latency.verdict, latency.ratio.explain()))
-    return Judged(tuple(found), here, entry.elsewhere)
+    return VariantVerdicts(tuple(found), here, entry.elsewhere)
 
 
 def forgetting(
@@ -147,7 +153,7 @@ def forgetting(
     Raises:
         ComparisonRefused: the runs are not comparable, or there is nothing to be forgotten.
     """
-    return comparator.no_forgetting(
+    return no_forgetting(
         test=TEST,
         spec=_free(spec),
         candidate=candidate,

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 INTERVAL = (0.025, 0.975)
 
+
 RESAMPLES = 2000
+
+
 SEED = 0
+
 
 _CELLS = 4_000_000
 """Weights that are held at a time: 32 MB."""

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pytest_modellab import risk
-from pytest_modellab.records import RunSummary, TaskSet
-from pytest_modellab.risk import Component
+from pytest_modellab.records.runs import RunSummary
+from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.tradeoff import risk
 from pytest_modellab.tradeoff.entry import Entry
-from pytest_modellab.tradeoff.judge import Judged
+from pytest_modellab.tradeoff.judge import VariantVerdicts
+from pytest_modellab.tradeoff.risk import Component
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ def components(
     fit: risk.Calibration | None,
     task_set: TaskSet,
     worst_low: float,
-    judged: Judged | None,
+    judged: VariantVerdicts | None,
 ) -> tuple[Component, ...]:
     """Every component of a variant's risk, those that were not measured too.
 

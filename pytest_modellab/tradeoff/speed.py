@@ -8,10 +8,9 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pytest_modellab.probes import cost
-from pytest_modellab.probes.latency import Rows, Timings
-from pytest_modellab.records import Price
-from pytest_modellab.tradeoff import resample
+from pytest_modellab.records.declared import Price
+from pytest_modellab.records.timings import Rows, Timings
+from pytest_modellab.tradeoff import cost, resample
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import (
     BreakEven,

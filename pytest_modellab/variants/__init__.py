@@ -7,8 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pytest_modellab.errors import ConfigError
-from pytest_modellab.records import ModelSource, VariantSpec
-from pytest_modellab.variants import (
+from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.variants.kinds import (
     aligned,
     distilled,
     embedding,

@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab import models
-from pytest_modellab.engines import transformers as engine
-from pytest_modellab.engines.reasoning import Reasoning, Thinking
-from pytest_modellab.errors import ConfigError, VariantLoadError, near_misses
-from pytest_modellab.records import Engine, Fingerprint, ModelSource, VariantSpec, digest
-from pytest_modellab.retrieval.settings import Search
+from pytest_modellab.engines.interface import Engine
+from pytest_modellab.engines.language import torch_model as engine
+from pytest_modellab.engines.language.reasoning import Thinking
+from pytest_modellab.engines.search.settings import Search
+from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.models.files import ModelFiles
+from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.variants.prompt import Prompt
-
-EXTRAS = {
-    "accelerate": "transformers",
-    "bm25s": "embedding",
-    "bitsandbytes": "quantized",
-    "compressed-tensors": "quantized",
-    "datasets": "recipes",
-    "faiss-cpu": "embedding",
-    "gguf": "transformers",
-    "onnx": "onnx",
-    "onnxruntime": "onnx",
-    "onnxscript": "onnx",
-    "optimum-quanto": "quantized",
-    "peft": "adapters",
-    "sentence-transformers": "embedding",
-    "tokenizers": "transformers",
-    "torch": "transformers",
-    "torchao": "quantized",
-    "transformers": "transformers",
-    "trl": "recipes",
-    "xllamacpp": "llamacpp",
-}
-"""Distribution → the extra that brings it; any other is installed by its own name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +35,7 @@ class Step:
     settings: Mapping[str, Any]
     apply: Callable[[Any], Any]
     packages: tuple[str, ...] = ()
-    check: Callable[[models.ModelFiles], None] = lambda _: None
+    check: Callable[[ModelFiles], None] = lambda _: None
     bake: Callable[[Any], Any] | None = None
 
 
@@ -166,127 +143,6 @@ class Kind:
     needs_model: bool = True
     searches: bool = False
     adapts_prompt: bool = False
-
-
-def fingerprint(plan: Plan, files: models.ModelFiles) -> Fingerprint:
-    """Identify a variant by all that its answers depend on, without loading it.
-
-    Args:
-        plan: the variant.
-        files: its base model's files.
-
-    Returns:
-        The fingerprint.
-
-    Raises:
-        VariantLoadError: a library is missing, or a step was made for another model.
-    """
-    for step in (*plan.baked, *plan.steps):
-        step.check(files)
-    optional: dict[str, Any] = {
-        "baked": [[step.name, dict(step.settings)] for step in plan.baked],
-        "steps": [[step.name, dict(step.settings)] for step in plan.steps],
-        "thinking": dataclasses.asdict(plan.thinking) if plan.thinking is not None else {},
-        "search": plan.search.identity() if plan.search is not None else {},
-    }
-    prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
-    return Fingerprint(
-        weights=files.weights,
-        tokenizer=files.tokenizer,
-        prompt=prompts[0] if len(prompts) == 1 else digest(prompts)[:16],
-        settings={
-            "converter": models.CONVERTER if files.path.is_file() else None,
-            "decoding": "greedy",
-            "device": plan.device,
-            "dtype": plan.dtype,
-            "engine": plan.engine,
-            "quantization": dict(plan.quantization),
-            "versions": {name: required(name) for name in plan.packages},
-            **{name: value for name, value in optional.items() if value},
-        },
-    )
-
-
-def load(plan: Plan, files: models.ModelFiles, cache: Path) -> Engine:
-    """Load a variant.
-
-    Args:
-        plan: the variant.
-        files: its base model's files.
-        cache: where converted models are kept.
-
-    Returns:
-        The engine that answers for the variant.
-
-    Raises:
-        ModelError: the files cannot be read.
-        VariantLoadError: a library is missing, or it refuses the model.
-    """
-    for name in plan.packages:
-        required(name)
-    folder = models.folder(files, cache)
-    if plan.baked:
-        folder = _bake(plan, files, folder, cache)
-    loaded = (plan.open or _transformers)(plan, folder, cache)
-    return loaded if plan.thinking is None else Reasoning(loaded, plan.thinking)
-
-
-def _transformers(plan: Plan, folder: Path, cache: Path) -> engine.TransformersEngine:
-    with engine.quiet():
-        options = plan.load_options()
-    loaded = engine.load(
-        folder,
-        dtype=plan.dtype,
-        device=plan.device,
-        inference_mode=plan.inference_mode,
-        trust_remote_code=plan.model.trust_remote_code,
-        allow_pickle=plan.model.allow_pickle,
-        **options,
-    )
-    _apply(loaded, [step.apply for step in plan.steps])
-    return loaded
-
-
-def _apply(loaded: engine.TransformersEngine, changes: Sequence[Callable[[Any], Any]]) -> None:
-    with engine.quiet():
-        for change in changes:
-            loaded.model = change(loaded.model).eval()
-
-
-def _bake(plan: Plan, files: models.ModelFiles, folder: Path, cache: Path) -> Path:
-    """Apply the steps that come before a quantization, once; the result is a folder like any."""
-    settings = [[step.name, dict(step.settings)] for step in plan.baked]
-    versions = {name: required(name) for name in plan.packages}
-    key = digest([files.weights, files.tokenizer, plan.dtype, settings, versions])[:16]
-
-    def write(target: Path) -> None:
-        plain = dataclasses.replace(plan, steps=(), device="cpu", load_options=dict)
-        loaded = _transformers(plain, folder, cache)
-        _apply(loaded, [step.bake or step.apply for step in plan.baked])
-        loaded.model.save_pretrained(target)
-        loaded.tokenizer.save_pretrained(target)
-        loaded.close()
-
-    return models.kept(cache / "models" / f"{key}-baked", write, plan.model)
-
-
-def required(package: str) -> str:
-    """Return the version of an installed distribution.
-
-    Raises:
-        VariantLoadError: it is not installed; the message has the command that installs it.
-    """
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError as error:
-        raise VariantLoadError(f"{package} is not installed: {install_command(package)}") from error
-
-
-def install_command(package: str) -> str:
-    """Return the command that installs a distribution, or the one with a module of that name."""
-    extra = EXTRAS.get(package) or EXTRAS.get(package.replace("_", "-"))
-    wanted = package if extra is None else f"'pytest-modellab[{extra}]'"
-    return f"pip install {wanted}"
 
 
 def check_options(options: Mapping[str, Any], known: Mapping[str, type]) -> None:

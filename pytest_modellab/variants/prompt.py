@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
-from pytest_modellab.records import digest
+from pytest_modellab.records.hashing import digest
 
 
 @dataclasses.dataclass(frozen=True)

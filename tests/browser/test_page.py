@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab import decision
-from pytest_modellab.decision import Metrics
 from pytest_modellab.reports import page
 from pytest_modellab.reports.page import words
+from pytest_modellab.tradeoff import decision
+from pytest_modellab.tradeoff.decision import Metrics
 
 Make = Callable[..., Any]
 WIDE, PHONE = 1280, 390

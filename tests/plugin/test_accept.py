@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import baselines, cli
+from pytest_modellab import cli
+from pytest_modellab.baselines import file
 
 Say = Callable[..., list[str]]
 
@@ -73,7 +74,7 @@ def test_a_change_is_judged_against_the_last_run_and_the_anchor(
     assert anchor.startswith("  against its anchor of 20")
     assert " (1 change accepted since): " in anchor
     assert len(accept("--new-anchor")) == 2
-    kept = baselines.read(project.path / "baselines" / "words" / "plain.json")
+    kept = file.read(project.path / "baselines" / "words" / "plain.json")
     assert kept is not None
     assert kept.anchor is None
 

@@ -111,7 +111,8 @@ def test_without_allure_nothing_is_weighed(accepted: pytest.Pytester) -> None:
     accepted.makeconftest(
         "import sys\n"
         "def pytest_unconfigure():\n"
-        "    print('loaded:', sorted({'pytest_modellab.survey', 'allure'} & set(sys.modules)))\n"
+        "    print('loaded:', sorted(set(sys.modules) & "
+        "{'pytest_modellab.lab.survey', 'allure'}))\n"
     )
     result = accepted.runpytest_subprocess("-p", "no:allure_pytest", "-s", "-k", "overall")
     result.assert_outcomes(passed=2, deselected=6)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import baselines, plugin
-from pytest_modellab.comparison import Comparison
+from pytest_modellab.baselines import file
+from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.plugin import fixtures
 
 
 @pytest.fixture
@@ -17,11 +18,11 @@ def blocked(project: pytest.Pytester) -> pytest.Pytester:
     """The project with a baseline of `plain` that every run of it is much worse than."""
     project.runpytest_inprocess("--modellab-update", "-k", "plain")
     path = project.path / "baselines" / "words" / "plain.json"
-    baseline = baselines.read(path)
+    baseline = file.read(path)
     assert baseline is not None
     samples = tuple(dataclasses.replace(s, score=1.0, output="right") for s in baseline.run.samples)
     run = dataclasses.replace(baseline.run, samples=samples)
-    baselines.write(path, dataclasses.replace(baseline, run=run))
+    file.write(path, dataclasses.replace(baseline, run=run))
     return project
 
 
@@ -157,7 +158,7 @@ def test_a_verdict_without_figures_has_its_properties() -> None:
         family=1,
         share=0.05,
     )
-    found = dict(plugin._junit_properties(comparison))
+    found = dict(fixtures._junit_properties(comparison))
     assert found["modellab_verdict"] == "pass"
     assert found["modellab_capability"] == "all"
     assert "modellab_bucket" not in found

@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab import baselines, cli, config, runner, testing
-from pytest_modellab.lab import Lab, Settings
+from pytest_modellab import cli, testing
+from pytest_modellab.baselines import file as baseline_file
+from pytest_modellab.config import read
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.settings import Settings
+from pytest_modellab.runs.summary import mean_metrics
 
 CONFIG = """
 [models.encoder]
@@ -213,7 +217,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path
     weights["embeddings.word_embeddings.weight"][rows] = 0.0
     save_file(weights, folder / "damaged" / "model.safetensors", metadata={"format": "pt"})
     (folder / "writer").symlink_to(tiny_model)
-    lab = Lab(config.load(folder / "modellab.toml"), Settings(cache=folder / "cache"))
+    lab = Lab(read.load(folder / "modellab.toml"), Settings(cache=folder / "cache"))
     for task_set, variants in ACCEPTED.items():
         for variant in variants:
             lab.accept(variant, task_set)
@@ -258,7 +262,7 @@ def modellab(capsys: pytest.CaptureFixture[str]) -> Call:
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch, template: Path) -> list[str]:
     """The documents that were encoded, in this process."""
-    from pytest_modellab.engines.sentence_encoder import SentenceEncoder
+    from pytest_modellab.engines.encoders.sentence import SentenceEncoder
 
     texts: list[str] = []
     original = SentenceEncoder.encode
@@ -279,9 +283,9 @@ def selected(result: pytest.RunResult) -> set[str]:
 
 def mean(project: pytest.Pytester, variant: str, task_set: str, metric: str) -> float:
     """A metric's mean over the accepted run."""
-    accepted = baselines.read(project.path / "baselines" / task_set / f"{variant}.json")
+    accepted = baseline_file.read(project.path / "baselines" / task_set / f"{variant}.json")
     assert accepted is not None
-    return runner.mean_metrics(accepted.run)[metric]
+    return mean_metrics(accepted.run)[metric]
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -451,7 +455,7 @@ def test_slower_than_allowed(project: pytest.Pytester) -> None:
 
 COUNTING = """
 import os
-from pytest_modellab.engines.sentence_encoder import SentenceEncoder
+from pytest_modellab.engines.encoders.sentence import SentenceEncoder
 
 original = SentenceEncoder.encode
 

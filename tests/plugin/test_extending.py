@@ -12,8 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import baselines, cli, config, extensions, hookspecs
-from pytest_modellab.commands import discover
+from pytest_modellab import cli
+from pytest_modellab.baselines import file as baseline_file
+from pytest_modellab.cli.common import discover
+from pytest_modellab.config import read
+from pytest_modellab.lab import registry
+from pytest_modellab.plugin import hookspecs
 from pytest_modellab.recipes import provenance
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -24,7 +28,7 @@ ALWAYS_PARIS = PAGE.partition("somebody's `modellab.toml`:\n\n```toml\n")[2].par
 DOCSTRINGS = [
     inspect.cleandoc(inspect.getdoc(hook).partition("Example:\n")[2])  # type: ignore[union-attr]
     for name, hook in sorted(vars(hookspecs).items())
-    if name in extensions.HOOKS
+    if name in registry.HOOKS
 ]
 
 
@@ -72,7 +76,7 @@ def replace(project: pytest.Pytester, name: str, old: str, new: str) -> None:
 
 
 def scores(project: pytest.Pytester, variant: str) -> list[float | None]:
-    found = baselines.read(project.path / "baselines" / "capitals_v1" / f"{variant}.json")
+    found = baseline_file.read(project.path / "baselines" / "capitals_v1" / f"{variant}.json")
     assert found is not None
     return [sample.score for sample in found.run.samples]
 
@@ -90,7 +94,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_the_page_and_the_docstrings_do_what_they_say(
     datasets: None, page: pytest.Pytester, capsys: pytest.CaptureFixture[str], conftest: str
 ) -> None:
-    assert all(f"def {name}()" in conftest for name in extensions.HOOKS)
+    assert all(f"def {name}()" in conftest for name in registry.HOOKS)
     (page.path / "conftest.py").write_text(conftest, encoding="utf-8")
     assert cli.main(["build", "tuned"]) == 0
     assert "tuned: norms on plain, 2 rows of train.jsonl, 2 steps -> tuned" in (
@@ -222,11 +226,11 @@ def test_conftest_comes_before_plugin_before_built_in(pytester: pytest.Pytester)
     pytester.makepyfile(own_plugin=scorers(("exact", 20), ("number", 21)))
     pytester.makeconftest(scorers(("exact", 30), ("added", 31)))
     pytester.syspathinsert()
-    found = extensions.collect(pytester.parseconfig("-p", "own_plugin", str(pytester.path)).hook)
+    found = registry.collect(pytester.parseconfig("-p", "own_plugin", str(pytester.path)).hook)
     versions = {name: scorer.version for name, scorer in found.scorers.items()}
     assert (versions["exact"], versions["number"], versions["added"]) == (30, 21, 31)
-    assert set(extensions.BUILT_IN.scorers) < set(found.scorers)
-    assert found.kinds == extensions.BUILT_IN.kinds
+    assert set(registry.BUILT_IN.scorers) < set(found.scorers)
+    assert found.kinds == registry.BUILT_IN.kinds
 
 
 # --- what the commands know ------------------------------------------------------------------
@@ -249,7 +253,7 @@ def test_a_command_asks_pytest_quietly(
         file.write("import found_by_pythonpath, warnings\nprint('noise')\nwarnings.warn('noise')\n")
     before = sys.meta_path[:], dict(os.environ)
     with pytest.warns(UserWarning, match="noise"):
-        found = discover(config.load(sketch.path / "modellab.toml"))
+        found = discover(read.load(sketch.path / "modellab.toml"))
     assert capfd.readouterr() == ("", "noise\n"), "pytest says nothing, the command has its stdout"
     assert (sys.meta_path, dict(os.environ)) == before
     assert "pruned" in found.kinds
@@ -264,7 +268,7 @@ def test_a_command_needs_no_plugin_autoload(
     sketch: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    assert "pruned" in discover(config.load(sketch.path / "modellab.toml")).kinds
+    assert "pruned" in discover(read.load(sketch.path / "modellab.toml")).kinds
 
 
 def test_a_command_reads_the_conftest_above_and_finds_the_config_from_elsewhere(

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab import baselines, runner, store
-from pytest_modellab import sequential as stages
+from pytest_modellab.baselines import file
+from pytest_modellab.runs import answering, stages
+from pytest_modellab.runs.job import Job
+from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.tasksets import jsonl
 
 DIE = """
@@ -42,24 +44,24 @@ def sequential(project: pytest.Pytester, *arguments: str) -> tuple[pytest.RunRes
 def answered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the runs that were made in this process, not read from the store."""
     sizes: list[int] = []
-    original = runner._answer
+    original = answering.answer
 
-    def counted(job: runner.Job, *arguments: Any) -> store.StoredRun:
+    def counted(job: Job, *arguments: Any) -> StoredRun:
         sizes.append(len(job.task_set.samples))
         return original(job, *arguments)
 
-    monkeypatch.setattr(runner, "_answer", counted)
+    monkeypatch.setattr(answering, "answer", counted)
     return sizes
 
 
 def rewrite(project: pytest.Pytester, variant: str, score: float) -> None:
     """Rewrite a recorded baseline as if every sample had had this score."""
     path = project.path / "baselines" / "words" / f"{variant}.json"
-    baseline = baselines.read(path)
+    baseline = file.read(path)
     assert baseline is not None
     samples = tuple(dataclasses.replace(s, score=score, output="old") for s in baseline.run.samples)
     run = dataclasses.replace(baseline.run, samples=samples)
-    baselines.write(path, dataclasses.replace(baseline, run=run))
+    file.write(path, dataclasses.replace(baseline, run=run))
 
 
 @pytest.fixture
@@ -165,11 +167,11 @@ def test_drift_and_forgetting(recorded: pytest.Pytester, answered: list[int]) ->
     )
     rewrite(recorded, "plain", 1.0)
     path = recorded.path / "baselines" / "words" / "plain.json"
-    baseline = baselines.read(path)
+    baseline = file.read(path)
     assert baseline is not None
     assert baseline.repeat is not None
     repeat = dataclasses.replace(baseline.repeat, scores=(1.0,) * 132)
-    baselines.write(path, dataclasses.replace(baseline, repeat=repeat))
+    file.write(path, dataclasses.replace(baseline, repeat=repeat))
     result, report = sequential(recorded)
     result.assert_outcomes(passed=1, failed=1)
     found = {c["assertion"]: (c["verdict"], c["looked"]["used"]) for c in report["comparisons"]}

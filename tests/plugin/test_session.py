@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import baselines, comparator, testing
-from pytest_modellab.records import RunRecord, VariantSpec
+from pytest_modellab import testing
+from pytest_modellab.baselines.file import read, write
+from pytest_modellab.judging import comparable
+from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.runs import RunRecord
 
 
 def better_baseline(project: pytest.Pytester, variant: str) -> None:
     """Rewrite a recorded baseline as if every sample had been right."""
     path = project.path / "baselines" / "words" / f"{variant}.json"
-    baseline = baselines.read(path)
+    baseline = read(path)
     assert baseline is not None
     samples = tuple(dataclasses.replace(s, score=1.0, output="right") for s in baseline.run.samples)
     run = dataclasses.replace(baseline.run, samples=samples)
-    baselines.write(path, dataclasses.replace(baseline, run=run))
+    write(path, dataclasses.replace(baseline, run=run))
 
 
 def test_missing_baseline_fails_and_says_how_to_record_one(project: pytest.Pytester) -> None:
@@ -226,7 +229,7 @@ def test_baseline_of_another_version_is_refused(project: pytest.Pytester) -> Non
 
 def test_another_tokenizer_and_library_version_are_noted(project: pytest.Pytester) -> None:
     project.runpytest_inprocess("--modellab-update", "-k", "test_overall and plain")
-    baseline = baselines.read(project.path / "baselines" / "words" / "plain.json")
+    baseline = read(project.path / "baselines" / "words" / "plain.json")
     assert baseline is not None
     record = baseline.run
 
@@ -239,11 +242,11 @@ def test_another_tokenizer_and_library_version_are_noted(project: pytest.Pyteste
 
     spec = VariantSpec("plain", "prompted", "prompting")
     now, then = run("a", torchao="2", bitsandbytes="1"), run("b", torchao="1")
-    assert comparator.check_comparable(spec, now, then, "own baseline") == (
+    assert comparable.check_comparable(spec, now, then, "own baseline") == (
         "the tokenizer or its chat template is not the reference's",
         "torchao: 2 here, 1 in the reference",
     )
-    assert comparator.check_comparable(spec, now, now, "own baseline") == ()
+    assert comparable.check_comparable(spec, now, now, "own baseline") == ()
 
 
 def test_edited_baseline_is_refused(project: pytest.Pytester) -> None:

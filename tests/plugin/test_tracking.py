@@ -149,7 +149,8 @@ def test_without_its_table_nothing_of_mlflow_is_imported(
     (project.path / "conftest.py").write_text(
         "import atexit, sys\n"
         "def show():\n"
-        "    print('loaded:', sorted(set(sys.modules) & {'mlflow', 'pytest_modellab.tracking'}))\n"
+        "    print('loaded:', sorted(set(sys.modules) & "
+        "{'mlflow', 'pytest_modellab.reports.tracking.log'}))\n"
         "atexit.register(show)\n"
     )
     result = project.runpytest_subprocess("--modellab-update", "-k", "plain", "-s")

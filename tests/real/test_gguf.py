@@ -8,19 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import models
-from pytest_modellab.engines import llamacpp
-from pytest_modellab.engines.llamacpp import LlamaCppEngine
+from pytest_modellab.engines.interface import Engine, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.language import gguf_model
+from pytest_modellab.engines.language.gguf_model import LlamaCppEngine
 from pytest_modellab.engines.tokens import encode
-from pytest_modellab.lab import Lab
-from pytest_modellab.records import (
-    Engine,
-    GenerationRequest,
-    Output,
-    Sample,
-    ScoringRequest,
-    SetScorer,
-)
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.models import convert
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import Sample
+from pytest_modellab.scorers.interface import SetScorer
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,7 +32,7 @@ def lab(make_lab: Callable[[], Lab]) -> Lab:
 @pytest.fixture
 def engine(lab: Lab, cache: Path) -> Iterator[LlamaCppEngine]:
     files = lab.files("prompting")
-    loaded = llamacpp.load(files.path, models.folder(files, cache))
+    loaded = gguf_model.load(files.path, convert.folder(files, cache))
     yield loaded
     loaded.close()
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab.lab import Lab
-from pytest_modellab.records import GenerationRequest, Output, ScoringRequest
+from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.records.runs import Output
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,15 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import comparator, config, scorers, testing
-from pytest_modellab.comparator import Budget
-from pytest_modellab.comparison import Comparison
+from pytest_modellab import scorers, testing
+from pytest_modellab.config import read
+from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.errors import VariantLoadError
-from pytest_modellab.lab import Lab, Settings
+from pytest_modellab.judging import forgetting
+from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.judging.scores import Budget
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.settings import Settings
 from pytest_modellab.recipes import provenance
-from pytest_modellab.records import GenerationRequest, Output, Scorer, ScoringRequest
-from pytest_modellab.variants import adapter
-from pytest_modellab.variants import plan as planning
+from pytest_modellab.records.runs import Output
+from pytest_modellab.scorers.interface import Scorer
+from pytest_modellab.variants import loading
+from pytest_modellab.variants.steps import adapter
 
 SUITES = Path(__file__).parents[2] / "suites"
 TRAINED = ("support", "overtrained", "dpo", "grpo", "student")
@@ -51,7 +56,7 @@ def forgotten(lab: Lab, name: str) -> Comparison:
     base = lab.baseline("prompting", task_set.name)
     second = base.second_run()
     assert second is not None
-    return comparator.no_forgetting(
+    return forgetting.no_forgetting(
         test="",
         spec=lab.spec(name),
         candidate=lab.baseline(name, task_set.name).run,
@@ -97,7 +102,7 @@ def test_merged_and_unmerged_say_the_same(make_lab: Callable[[], Lab]) -> None:
     written = [s for s in samples if s.scorer == "exact"][::10]
     answers = []
     for one in (plan, merged):
-        engine = planning.load(one, lab.files("support"), lab.settings.cache)
+        engine = loading.load(one, lab.files("support"), lab.settings.cache)
         scored: dict[int, Output] = {}
         replied: dict[int, Output] = {}
         contexts = [engine.render(plan.prompt.messages(s.input)) for s in chosen]
@@ -141,9 +146,9 @@ def test_an_adapter_for_another_base_is_refused(tmp_path: Path) -> None:
         '[variants.wrong]\nkind = "lora"\nbase = "plain"\n'
         f"adapter = {json.dumps(str(SUITES / 'adapters' / 'support'))}\n"
     )
-    lab = Lab(config.load(toml), Settings(cache=tmp_path / "cache"))
+    lab = Lab(read.load(toml), Settings(cache=tmp_path / "cache"))
     with pytest.raises(VariantLoadError, match="was trained on a base with weights b179c9523d0e"):
-        planning.fingerprint(lab.plan("wrong"), lab.files("wrong"))
+        loading.fingerprint(lab.plan("wrong"), lab.files("wrong"))
 
 
 def test_the_student_is_half_as_deep(make_lab: Callable[[], Lab]) -> None:

@@ -11,14 +11,9 @@ from typing import Any
 import pytest
 
 from pytest_modellab import testing
-from pytest_modellab.records import (
-    Fingerprint,
-    RunRecord,
-    Sample,
-    SampleResult,
-    TaskSet,
-    VariantSpec,
-)
+from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
+from pytest_modellab.records.tasks import Sample, TaskSet
 
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("a", "n"), ("Ġ", "a"), ("e", "r"), ("o", "n")]
 

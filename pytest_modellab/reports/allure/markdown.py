@@ -5,8 +5,14 @@ from __future__ import annotations
 import re
 
 _GAP = "&emsp;"  # Allure 2 draws neither lines nor space between the cells of a table
+
+
 _SUMMARY = re.compile(r"<summary>(.*?)</summary>")
+
+
 _TAG = re.compile(r"</?(?:code|sub|details)>\n?")
+
+
 _RULE = re.compile(r"[|: -]+")
 
 

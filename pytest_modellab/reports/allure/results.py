@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab import atomic
 from pytest_modellab.reports.allure import settings, weighed
 from pytest_modellab.reports.session import SessionReport
-from pytest_modellab.reports.table import sentence
+from pytest_modellab.reports.text.table import sentence
+from pytest_modellab.store import atomic
 from pytest_modellab.tradeoff.figures import TradeOff
 
 _FIXTURES = frozenset({"lab", "candidate", "task_set", "capability", "gate"})
+
+
 _PLAIN = frozenset({"name", "status", "start", "stop"})
 
 

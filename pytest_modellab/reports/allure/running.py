@@ -8,10 +8,10 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pytest_modellab.comparison import Comparison
+from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.reports.allure.markdown import adapted
 from pytest_modellab.reports.session import subject
-from pytest_modellab.reports.table import (
+from pytest_modellab.reports.text.table import (
     clip,
     column_names,
     flip_count,
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pytest
 
 _OUTPUT = 400
+
+
 _FLIPS = 10
 
 

@@ -8,14 +8,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.reports.session import SessionReport, SessionVerdict, number
-from pytest_modellab.reports.table import visible
+from pytest_modellab.reports.session import SessionReport, SessionVerdict
+from pytest_modellab.reports.text.table import visible
+from pytest_modellab.reports.words import number
 
 CONFIG_NAME = "allurerc.mjs"
 """Allure 3's configuration: JavaScript, since environments are matched by a function."""
 
+
 RECOMMENDATION = "Recommendation"
 """The feature, suite and environment of the tests that hold a trade-off."""
+
 
 # name, statuses, exception of our own or None. First match wins in Allure 3; the spelling of the
 # pattern suits Java's full match (Allure 2) and JavaScript's search (Allure 3).

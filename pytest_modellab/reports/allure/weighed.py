@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab import atomic
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.allure.markdown import adapted
 from pytest_modellab.reports.allure.settings import RECOMMENDATION
+from pytest_modellab.store import atomic
 from pytest_modellab.tradeoff.figures import Profile, TradeOff
 
 METRICS = {
@@ -30,7 +30,10 @@ METRICS = {
 }
 """Name → (title of its group, unit, which direction is better)."""
 
+
 _PAGE = "Trade-off"
+
+
 _WHERE = f"With charts: *{_PAGE}* under *Global Attachments* (in Allure 2: *Run*)."
 
 
@@ -104,7 +107,7 @@ def recommendation(task_set: str, tradeoff: TradeOff | str, start: int) -> dict[
                 f"{task_set} runs what is missing"
             },
         }
-    from pytest_modellab.reports import tradeoff as report
+    from pytest_modellab.reports.text import tradeoff as report
 
     return result | {
         "name": f"{RECOMMENDATION} on {task_set}: {report.recommendation(tradeoff)}",

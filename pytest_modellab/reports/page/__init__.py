@@ -23,7 +23,7 @@ from pytest_modellab.reports.page import (
     verdict,
 )
 from pytest_modellab.reports.page.markup import Content, Html, el
-from pytest_modellab.reports.session import plural
+from pytest_modellab.reports.words import plural
 from pytest_modellab.tradeoff.figures import TradeOff
 
 _PARTS = (

@@ -8,19 +8,13 @@ from typing import Any
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.page import charts
 from pytest_modellab.reports.page.markup import Cell, Content, Html, details, el, section, table
-from pytest_modellab.reports.page.words import (
-    MINUS,
-    MISSING,
-    blocked,
-    recommended,
-    score,
-    signed,
-)
-from pytest_modellab.reports.session import both, number
+from pytest_modellab.reports.page.words import MINUS, MISSING, blocked, recommended, score, signed
+from pytest_modellab.reports.words import both, number
 from pytest_modellab.tradeoff.figures import CapabilityFigures, Profile, TradeOff
 
 CHARTED = 6
 """How many variants have charts of their own; the table has all."""
+
 
 _ROW, _TOP, _FOOT, _VALUES = 19, 8, 26, 88
 

@@ -12,24 +12,37 @@ from xml.etree import ElementTree as ET
 
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.reports.page.markup import Html, el
-from pytest_modellab.reports.table import visible
+from pytest_modellab.reports.text.table import visible
 
 SERIES = 8
 """How many strategies have a colour and a marker of their own."""
 
+
 MARKERS = ("o", "s", "^", "D", "v", (4, 1, 0), "*", "p")
+
+
 GLYPHS = ("●", "■", "▲", "◆", "▼", "✦", "★", "⬟")
+
 
 NARROW, WIDE = 356, 820
 """Widths of a chart for a phone, and for everything wider."""
+
 
 _TOKENS = (
     *("ink", "soft", "line", "paper", "bad", "good", "accent"),
     *(f"s{i}" for i in range(SERIES)),
 )
+
+
 _SENTINEL = re.compile("#0a0b([0-9a-f]{2})")
+
+
 _FONT = re.compile(r"font-family:[^;]*;? ?")
+
+
 _SHORT_FONT = re.compile(r"font: (?:(bold|\d+) )?([\d.]+px) [^;]*")  # of older releases
+
+
 _REFERENCE = re.compile(r"#([A-Za-z0-9_.-]+)")
 
 

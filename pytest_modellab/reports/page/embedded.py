@@ -6,9 +6,8 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 
-from pytest_modellab import decision
 from pytest_modellab.reports.page.markup import Html, el, section
-from pytest_modellab.tradeoff import figures
+from pytest_modellab.tradeoff import decision, figures
 from pytest_modellab.tradeoff.figures import TradeOff
 
 

@@ -18,7 +18,7 @@ from pytest_modellab.reports.page.words import (
     seconds,
     size,
 )
-from pytest_modellab.reports.session import number, plural
+from pytest_modellab.reports.words import number, plural
 from pytest_modellab.tradeoff.figures import Delta, TradeOff
 
 SHOWN = 18

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.page.markup import Content, Html, breakable, el, scroll, section, tabs
 from pytest_modellab.reports.page.words import MISSING
-from pytest_modellab.reports.session import number
+from pytest_modellab.reports.words import number
 from pytest_modellab.tradeoff.figures import TradeOff
 
 CLASSES = 10
 """Colours between 0 and 1."""
+
 
 _ORDER = {"easy": 0, "medium": 1, "hard": 2}
 

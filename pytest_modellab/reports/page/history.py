@@ -9,7 +9,7 @@ from typing import Any
 from pytest_modellab.reports.page import charts
 from pytest_modellab.reports.page.markup import Cell, Content, Html, details, el, section, table
 from pytest_modellab.reports.page.words import recommended, score
-from pytest_modellab.reports.session import number
+from pytest_modellab.reports.words import number
 from pytest_modellab.tradeoff.figures import Profile, TradeOff
 
 CHARTED = 8

@@ -6,7 +6,7 @@ import dataclasses
 import html
 from collections.abc import Iterable, Sequence
 
-from pytest_modellab.reports.table import visible
+from pytest_modellab.reports.text.table import visible
 
 _VOID = frozenset({"br", "col", "input", "meta"})
 

@@ -7,6 +7,8 @@ from pytest_modellab.reports.page.markup import Html, el, section, table
 from pytest_modellab.tradeoff.figures import TradeOff
 
 _METRICS = "Metrics of each variant"
+
+
 _SEARCH = "What each variant's search takes and costs"
 
 

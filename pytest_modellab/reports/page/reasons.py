@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pytest_modellab.decision import NONE, Choice, Turn
 from pytest_modellab.reports.page.words import (
     FEW,
     LIMIT_NAMES,
@@ -16,11 +15,13 @@ from pytest_modellab.reports.page.words import (
     signed,
     tied,
 )
-from pytest_modellab.reports.session import both, number
+from pytest_modellab.reports.words import both, number
+from pytest_modellab.tradeoff.decision import NONE, Choice, Turn
 from pytest_modellab.tradeoff.figures import TradeOff
 
 OTHERS = 3
 """How many other variants' shares a sentence names."""
+
 
 FELT = 0.005
 """A part of a weighted sum that rounds to 0.00 steps is neither a gain nor a loss."""

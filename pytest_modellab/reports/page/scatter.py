@@ -18,23 +18,21 @@ from pytest_modellab.reports.page.markup import (
     tabs,
 )
 from pytest_modellab.reports.page.variants import strategy_mark
-from pytest_modellab.reports.page.words import (
-    interval,
-    metric_value,
-    recommended,
-    score,
-)
-from pytest_modellab.reports.session import number
+from pytest_modellab.reports.page.words import interval, metric_value, recommended, score
+from pytest_modellab.reports.words import number
 from pytest_modellab.tradeoff.figures import Estimate, Profile, TradeOff
 
 LABELLED = {charts.WIDE: 24, charts.NARROW: 10}
 """How many points are named in the drawing."""
 
+
 LOG_FROM = 8.0
 """Ranges wider than this factor are drawn on a logarithmic axis."""
 
+
 NEAR = 12
 """Pixels beside its point up to which a name needs no line to it."""
+
 
 AXES = {
     "cost": ("cost of 1,000 requests, $", 1.0),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_modellab.decision import NONE, Choice, Miss
 from pytest_modellab.reports.page import reasons
 from pytest_modellab.reports.page.markup import Cell, Content, Html, details, el, scroll, section
 from pytest_modellab.reports.page.markup import table as table_of
@@ -21,7 +20,8 @@ from pytest_modellab.reports.page.words import (
     tied,
     unsettled,
 )
-from pytest_modellab.reports.session import both, listed
+from pytest_modellab.reports.words import both, listed
+from pytest_modellab.tradeoff.decision import NONE, Choice, Miss
 from pytest_modellab.tradeoff.figures import TradeOff
 
 VERDICTS = {
@@ -29,8 +29,11 @@ VERDICTS = {
     "tie": ("≈", "tie"),
     "none": ("✕", "none meets the limits"),
 }
+
+
 SHOWN = 5
 """How many shares a card draws."""
+
 
 NAMED = 8
 """How many blocked variants are named at once."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pytest_modellab.decision import AT_LEAST, Choice, Miss
-from pytest_modellab.probes import cost
 from pytest_modellab.reports import measured as further
-from pytest_modellab.reports.session import both, listed, number
+from pytest_modellab.reports.words import both, listed, number
+from pytest_modellab.tradeoff import cost
+from pytest_modellab.tradeoff.decision import AT_LEAST, Choice, Miss
 from pytest_modellab.tradeoff.figures import Estimate, Profile, TradeOff
 
 MISSING = further.MISSING
 """Stands for a figure that was not measured."""
 
+
 FEW = 5
 """Ties of more variants name only the first of them."""
 
+
 MINUS = "\N{MINUS SIGN}"
+
 
 METRIC_NAMES = {
     "quality": "success",
@@ -25,6 +28,8 @@ METRIC_NAMES = {
     "memory": "memory",
     "risk": "risk",
 }
+
+
 LIMIT_NAMES = {
     **METRIC_NAMES,
     "latency": "latency (95th percentile)",
@@ -32,6 +37,8 @@ LIMIT_NAMES = {
     "forgetting": "capabilities lost",
     "churn": "churn",
 }
+
+
 COMPONENT_NAMES = {
     "worst_bucket": "worst bucket",
     "forgetting": "forgetting",
@@ -40,6 +47,8 @@ COMPONENT_NAMES = {
     "refusal_errors": "refusal errors",
     "calibration": "calibration",
 }
+
+
 MARKS = {"block": "✕", "pass": "✓", "inconclusive": "?"}
 """Said beside the word, so that a verdict is not a colour alone."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pytest_modellab.errors import TaskSetError, near_misses
-from pytest_modellab.models import hash_files
+from pytest_modellab.models.files import hash_files
 from pytest_modellab.tasksets import kept, lines
 from pytest_modellab.tasksets.packages import lee, tau2
 
@@ -42,7 +42,10 @@ READERS: Mapping[str, Reader] = MappingProxyType(
     }
 )
 
+
 _REQUIRED: lines.Types = {"name": str, "version": str, "reader": str, "sha256": str}
+
+
 _OPTIONAL: lines.Types = {"install": str}
 
 

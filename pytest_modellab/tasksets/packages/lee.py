@@ -10,10 +10,11 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_modellab.records import Document
+from pytest_modellab.records.tasks import Document
 from pytest_modellab.tasksets import beir, sts
 
 FILES = ("gensim/test/test_data/lee.cor", "gensim/test/test_data/similarities0-1.txt")
+
 
 GRADES = ((0.9, 3), (0.7, 2), (0.5, 1))
 """Least similarity of a grade: the mean rating, rounded, less 2; below, not relevant."""

@@ -13,17 +13,21 @@ from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.records import Document
+from pytest_modellab.records.tasks import Document
 from pytest_modellab.tasksets import beir
-from pytest_modellab.tasksets.lint import shingles
+from pytest_modellab.tasksets.quality.lint import shingles
 
 _FOLDER = "inspect_evals/tau2/data/domains/banking_knowledge"
+
+
 FILES = (f"{_FOLDER}/documents.json.gz", f"{_FOLDER}/tasks.json")
+
 
 FAMILIES = ("credit_cards", "checking_accounts", "savings_accounts", "bank_accounts")
 """Capabilities: what most documents of a query are about, the earlier among equals. A product for
 businesses counts as its kind, and ``bank_accounts`` (procedures for all accounts) takes the rest:
 none of the others would have ten queries."""
+
 
 ALIKE = 0.5
 """Jaccard similarity of two queries' word trigrams from which they tell one story: the tasks of a

@@ -22,7 +22,7 @@ from typing import cast
 # from the root, as the other task set already has a module `generate` and one name must be one file
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from pytest_modellab import atomic
+from pytest_modellab.store import atomic
 from suites.tasks.alignment_probes_v1.probes_generator import CAPABILITIES
 from suites.tasks.alignment_probes_v1.probes_generator.common import (
     DIFFICULTIES,

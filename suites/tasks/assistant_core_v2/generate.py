@@ -23,7 +23,7 @@ from typing import cast
 import generator
 from generator.common import DIFFICULTIES, PER_BUCKET, Sample
 
-from pytest_modellab import atomic
+from pytest_modellab.store import atomic
 
 FOLDER = Path(__file__).resolve().parent
 SAMPLES = FOLDER / "samples.jsonl"

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab import atomic
+from pytest_modellab.store import atomic
 
 if TYPE_CHECKING:  # a script finds its neighbour by the short name, mypy by the long one
     from suites.tasks.help_centre_v1 import centre_generator

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.comparison import Comparison, Flip
 from pytest_modellab.gate.ratios import RatioResult, latency_ratio
 from pytest_modellab.gate.results import Figures
-from pytest_modellab.records import BucketScore, RunSummary
+from pytest_modellab.judging.comparison import Comparison, Flip
+from pytest_modellab.records.runs import BucketScore, RunSummary
 from pytest_modellab.reports.session import SessionReport
 
 Make = Callable[..., Any]

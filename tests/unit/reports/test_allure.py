@@ -190,7 +190,7 @@ def test_with_the_real_listener(tmp_path: Path) -> None:
     subprocess.run(
         [*command, "--alluredir", "results"],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(Path(allure.__file__).parents[2])},
+        env={"PYTHONPATH": str(Path(allure.__file__).parents[3])},
         check=True,
         capture_output=True,
         timeout=120,

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.records import VariantSpec
-from pytest_modellab.reports import card
-from pytest_modellab.reports.card import Measured
+from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.reports.card import section
+from pytest_modellab.reports.card.section import CardMetric
 
 Make = Callable[..., Any]
 
@@ -17,10 +17,10 @@ SPEC = VariantSpec("nf4", "quantized", "quantization", "prompting")
 def test_the_section_shows_scores_beside_the_base_and_what_the_gate_says(
     run: Make, comparison: Make
 ) -> None:
-    found = card.section(
+    found = section.section(
         SPEC,
         [
-            Measured(
+            CardMetric(
                 summary=run(missing=2, environment={"device": "cpu", "recorded": "2026-01-31"}),
                 task_set_hash="abc123",
                 description="What an assistant can do | daily.",
@@ -33,7 +33,7 @@ def test_the_section_shows_scores_beside_the_base_and_what_the_gate_says(
     )
     lines = found.splitlines()
     assert lines[:7] == [
-        card.BEGIN,
+        section.BEGIN,
         "## Evaluation",
         "",
         "nf4: quantized, adapted from prompting.",
@@ -60,12 +60,14 @@ def test_the_section_shows_scores_beside_the_base_and_what_the_gate_says(
     )
     assert "- not judged: another task set" in lines
     assert "These are scores of this task set only (assistant_core_v2): they say " in found
-    assert lines[-1] == card.END
+    assert lines[-1] == section.END
 
 
 def test_without_a_base_there_is_no_column_for_it(run: Make) -> None:
     spec = VariantSpec("plain", "prompted", "prompting")
-    found = card.section(spec, [Measured(run(variant="plain"), "abc"), Measured(run(), "def")])
+    found = section.section(
+        spec, [CardMetric(run(variant="plain"), "abc"), CardMetric(run(), "def")]
+    )
     assert "\nplain: prompted.\n" in found
     assert "| score | samples | plain |\n" in found
     assert "What the gate says" not in found
@@ -77,7 +79,9 @@ def test_results_are_what_the_hub_reads(run: Make) -> None:
     pytest.importorskip("huggingface_hub")
     from huggingface_hub.repocard_data import model_index_to_eval_results
 
-    found = card.results([Measured(run(), "abc", churn=0.00412), Measured(run(task_set="b"), "d")])
+    found = section.results(
+        [CardMetric(run(), "abc", churn=0.00412), CardMetric(run(task_set="b"), "d")]
+    )
     assert [result["dataset"]["type"] for result in found] == ["assistant_core_v2", "b"]
     assert found[0]["task"] == {"type": "text-generation", "name": "Text generation"}
     assert found[0]["dataset"] == {
@@ -101,7 +105,7 @@ def test_results_are_what_the_hub_reads(run: Make) -> None:
 def test_a_ranking_s_metrics_are_rows_apart_from_the_capabilities(search: Make) -> None:
     spec = VariantSpec("int8", "embedding", "quantization", "float32")
     base = search(variant="float32", approximate=False, mean=0.3, metrics={"ndcg@10": 0.3})
-    lines = card.section(spec, [Measured(search(), "abc", reference=base)]).splitlines()
+    lines = section.section(spec, [CardMetric(search(), "abc", reference=base)]).splitlines()
     at = lines.index("| ndcg&#64;10 | 648 | 0.280 | 0.300 |")
     assert lines[at - 1].startswith("| worst bucket: arithmetic/hard |")
     assert any(line.startswith("| success (ndcg&#64;10) | 648 | 0.280 ") for line in lines)
@@ -122,13 +126,13 @@ def test_a_ranking_s_metrics_are_rows_apart_from_the_capabilities(search: Make) 
         "Of the index, not the model: recall&#64;10 0.97 of exact search; exact search over the "
         "same vectors would score 0.29." in lines
     )
-    assert "Of the index" not in card.section(spec, [Measured(base, "abc")])
+    assert "Of the index" not in section.section(spec, [CardMetric(base, "abc")])
 
 
 def test_the_hub_reads_a_ranking_s_metrics(search: Make, run: Make) -> None:
     pytest.importorskip("huggingface_hub")
     similar = run(task_set="stsb", metrics={"spearman": 0.61})
-    ranked, pairs = card.results([Measured(search(), "abc"), Measured(similar, "def")])
+    ranked, pairs = section.results([CardMetric(search(), "abc"), CardMetric(similar, "def")])
     assert ranked["task"] == {"type": "information-retrieval", "name": "Information Retrieval"}
     assert pairs["task"] == {"type": "semantic-similarity", "name": "Semantic Similarity"}
     assert ranked["metrics"][4:] == [

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_modellab.errors import CardError
-from pytest_modellab.reports import card_file
-from pytest_modellab.reports.card import BEGIN, END
+from pytest_modellab.reports.card import file
+from pytest_modellab.reports.card.section import BEGIN, END
 
 pytest.importorskip("huggingface_hub")
 
@@ -49,7 +49,7 @@ def result(value: float = 0.5, name: str = "core") -> dict[str, Any]:
 
 
 def update(text: str, *results: dict[str, Any]) -> str:
-    return card_file.update(text, "nf4", results or [result()], SECTION, "README.md")
+    return file.update(text, "nf4", results or [result()], SECTION, "README.md")
 
 
 def loaded(text: str) -> Any:
@@ -59,7 +59,7 @@ def loaded(text: str) -> Any:
 
 
 def test_a_new_card_is_read_back_by_the_hubs_library() -> None:
-    card = loaded(card_file.new("nf4", [result(0.25), result(0.5, "other")], SECTION))
+    card = loaded(file.new("nf4", [result(0.25), result(0.5, "other")], SECTION))
     assert card.data.model_name == "nf4"
     found = {r.dataset_type: r.metric_value for r in card.data.eval_results}
     assert found == {"core": 0.25, "other": 0.5}
@@ -110,7 +110,7 @@ def test_whatever_a_card_looks_like(text: str) -> None:
     assert [r.metric_value for r in card.data.eval_results] == [0.5]
     assert card.data.get("license") == ("mit" if "license" in text else None)
     assert found.count(SECTION) == 1
-    body = card_file._FRONT.sub("", text)
+    body = file._FRONT.sub("", text)
     assert card.text.startswith(body)
     assert update(found) == found
 
@@ -123,7 +123,7 @@ def test_windows_line_ends_stay() -> None:
 
 def test_another_entry_of_the_index_stays() -> None:
     other = "---\nmodel-index:\n- name: big\n  results: []\n- name: nf4\n  results: []\n---\n"
-    index = card_file._read(card_file._FRONT.match(update(other))[2], "x")["model-index"]  # type: ignore[index]
+    index = file._read(file._FRONT.match(update(other))[2], "x")["model-index"]  # type: ignore[index]
     assert [(entry["name"], len(entry["results"])) for entry in index] == [("big", 0), ("nf4", 1)]
 
 
@@ -188,6 +188,6 @@ def test_what_is_no_card(text: str, message: str) -> None:
 def test_an_entry_that_the_hubs_library_refuses() -> None:
     broken = result(name="other")
     del broken["task"]["type"]
-    text = card_file._dump([{"name": "x", "results": [broken]}])
+    text = file._dump([{"name": "x", "results": [broken]}])
     with pytest.raises(CardError, match=r"README.md: its model-index is none: Invalid `model_ind"):
         update(f"---\n{text}---\n")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pytest_modellab.gate.ratios import RatioResult
-from pytest_modellab.records import BucketScore
-from pytest_modellab.reports import experiment
+from pytest_modellab.records.runs import BucketScore
 from pytest_modellab.reports.session import TestError
+from pytest_modellab.reports.tracking import runs
 
 Make = Callable[..., Any]
 
@@ -19,7 +19,7 @@ Make = Callable[..., Any]
 def test_a_session_is_a_parent_with_a_child_a_variant(
     report: Make, run: Make, comparison: Make
 ) -> None:
-    found = experiment.of_session(
+    found = runs.of_session(
         report(
             runs=(
                 run(task_set_hash="abc", churn=0.01),
@@ -78,7 +78,7 @@ def test_a_session_is_a_parent_with_a_child_a_variant(
 
 
 def test_of_several_task_sets_the_child_names_its_own(report: Make, run: Make) -> None:
-    found = experiment.of_session(report(runs=(run(), run(task_set="domain"))))
+    found = runs.of_session(report(runs=(run(), run(task_set="domain"))))
     names = [child.name for child in found.children]
     assert names == ["nf4 on assistant_core_v2", "nf4 on domain"]
 
@@ -94,7 +94,7 @@ def test_of_several_task_sets_the_child_names_its_own(report: Make, run: Make) -
     ],
 )
 def test_names_of_metrics_are_what_mlflow_allows(parts: tuple[str, ...], name: str) -> None:
-    assert experiment.metric_name(*parts) == name
+    assert runs.metric_name(*parts) == name
     assert re.fullmatch(r"[A-Za-z0-9_\-. /]{1,250}", name)
 
 
@@ -102,18 +102,18 @@ def test_names_that_become_equal_are_numbered_and_what_is_no_number_is_left_out(
     report: Make, run: Make
 ) -> None:
     capabilities = (BucketScore("a+b", 9, 0.1), BucketScore("a*b", 9, 0.2))
-    (child,) = experiment.of_session(
+    (child,) = runs.of_session(
         report(runs=(run(capabilities=capabilities, churn=None, probes={}, buckets=()),))
     ).children
     assert child.metrics["capability/a_b"] == 0.1
     assert child.metrics["capability/a_b_2"] == 0.2
     assert not {"churn", "worst_bucket", "latency/seconds_per_sample"} & set(child.metrics)
-    found = experiment._run("x", params={}, metrics=[("a", math.nan), ("b", math.inf)], tags={})
+    found = runs._run("x", params={}, metrics=[("a", math.nan), ("b", math.inf)], tags={})
     assert found.metrics == {}
 
 
 def test_a_search_is_logged_with_its_index_apart(report: Make, search: Make) -> None:
-    (child,) = experiment.of_session(report(runs=(search(),))).children
+    (child,) = runs.of_session(report(runs=(search(),))).children
     expected = {
         "metric/ndcg_10": 0.28,
         "metric/recall_100": 0.7,
@@ -138,7 +138,7 @@ def test_a_variant_that_was_timed_only_has_a_child(
     timed = comparison(
         "pass", assertion="no_slowdown", against="prompting", capability=None, ratio=ratio
     )
-    (child,) = experiment.of_session(report(comparisons=(timed,))).children
+    (child,) = runs.of_session(report(comparisons=(timed,))).children
     assert child.name == "nf4"
     assert child.params == {"variant": "nf4", "kind": "quantized", "task_set": "assistant_core_v2"}
     assert child.metrics == {"latency/ratio": pytest.approx(1.01)}

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.reports import github
-from pytest_modellab.reports.github import Place
 from pytest_modellab.reports.session import TestError
+from pytest_modellab.reports.text import github
+from pytest_modellab.reports.text.github import Place
 
 Make = Callable[..., Any]
 

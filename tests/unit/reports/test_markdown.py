@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.gate.ratios import RatioResult
-from pytest_modellab.reports import markdown
 from pytest_modellab.reports.session import TestError
+from pytest_modellab.reports.text import markdown
 
 Make = Callable[..., Any]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modellab.reports import measured
-from pytest_modellab.reports.table import measured_markdown
+from pytest_modellab.reports.text.table import measured_markdown
 
 Make = Callable[..., Any]
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab import decision
 from pytest_modellab.reports import page
 from pytest_modellab.reports.page.markup import Html, el, join
-from pytest_modellab.tradeoff import figures
+from pytest_modellab.tradeoff import decision, figures
 
 Make = Callable[..., Any]
 

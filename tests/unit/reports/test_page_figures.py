@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.decision import Miss, Turn
 from pytest_modellab.reports import page
 from pytest_modellab.reports.page import capabilities, charts, reasons, scatter, verdict, words
+from pytest_modellab.tradeoff.decision import Miss, Turn
 from pytest_modellab.tradeoff.figures import Estimate
 
 Make = Callable[..., Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.records import BucketScore
+from pytest_modellab.records.runs import BucketScore
 from pytest_modellab.reports import page
 
 Make = Callable[..., Any]

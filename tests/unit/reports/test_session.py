@@ -5,17 +5,9 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.reports.session import (
-    TestError,
-    deciding,
-    headline,
-    listed,
-    next_step,
-    number,
-    subject,
-    undecided,
-    variant_verdict,
-)
+from pytest_modellab.reports.advice import next_step, undecided
+from pytest_modellab.reports.session import TestError, deciding, headline, subject, variant_verdict
+from pytest_modellab.reports.words import listed, number
 
 Make = Callable[..., Any]
 

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.reports.table import clip, code, escape, render_markdown, render_text, visible
+from pytest_modellab.reports.text.table import (
+    clip,
+    code,
+    escape,
+    render_markdown,
+    render_text,
+    visible,
+)
 
 Make = Callable[..., Any]
 

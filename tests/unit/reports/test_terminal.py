@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from pytest_modellab.gate.ratios import RatioResult
-from pytest_modellab.reports import json_file, terminal
+from pytest_modellab.reports import json_file
 from pytest_modellab.reports.session import TestError
+from pytest_modellab.reports.text import terminal
 
 Make = Callable[..., Any]
 

@@ -13,9 +13,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pytest_modellab import baselines, scorefiles
+from pytest_modellab import scorefiles
+from pytest_modellab.baselines import file as baseline_file
+from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.errors import ModellabError, ScoreFileError
-from pytest_modellab.records import RunRecord, TaskSet
+from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.scorefiles.rows import ScoreRow, Wanted
 
 DATA = Path(__file__).parents[2] / "data" / "scorefiles"
@@ -404,7 +407,7 @@ def test_baseline(
 ) -> None:
     run = record(make_tasks([sample(i) for i in range(3)]), [1.0, None, 0.5])
     path = tmp_path / "plain.json"
-    baselines.write(path, baselines.Baseline(run))
+    baseline_file.write(path, Baseline(run))
     file = scorefiles.read(path, Wanted())
     assert file.kind == "baseline of 'plain' on tiny 1"
     assert [(row.id, row.score, row.hash) for row in file.rows] == [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_modellab import scorers, tasksets
 from pytest_modellab.errors import TaskSetError
-from pytest_modellab.records import Document, Sample, TaskSet
+from pytest_modellab.records.tasks import Document, Sample, TaskSet
 from pytest_modellab.tasksets import beir
 
 Write = Callable[..., Path]

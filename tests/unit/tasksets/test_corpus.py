@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modellab.errors import TaskSetError
-from pytest_modellab.records import Corpus, Document
+from pytest_modellab.records.tasks import Corpus, Document
 from pytest_modellab.tasksets import corpus, lines
 
 DOCUMENTS = [Document(f"d{i}", f"text {i}", "title" if i % 2 else "") for i in range(7)]

@@ -10,8 +10,9 @@ import pytest
 
 from pytest_modellab import scorers, tasksets
 from pytest_modellab.errors import TaskSetError
-from pytest_modellab.records import Sample
-from pytest_modellab.tasksets import jsonl, part
+from pytest_modellab.records.tasks import Sample
+from pytest_modellab.tasksets import jsonl
+from pytest_modellab.tasksets.quality import part
 
 HEADER = 'name = "tiny"\nversion = "1"\n'
 

@@ -14,8 +14,8 @@ import pytest
 
 from pytest_modellab import scorers, tasksets
 from pytest_modellab.errors import TaskSetError
-from pytest_modellab.models import hash_files
-from pytest_modellab.records import TaskSet
+from pytest_modellab.models.files import hash_files
+from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tasksets import packages
 from pytest_modellab.tasksets.packages import lee, tau2
 

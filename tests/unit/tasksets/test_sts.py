@@ -11,8 +11,9 @@ import pytest
 
 from pytest_modellab import scorers, tasksets
 from pytest_modellab.errors import TaskSetError
-from pytest_modellab.records import Sample
-from pytest_modellab.tasksets import lint, sts
+from pytest_modellab.records.tasks import Sample
+from pytest_modellab.tasksets import sts
+from pytest_modellab.tasksets.quality import lint
 
 PAIR: dict[str, Any] = {"id": "p", "a": "a cat", "b": "a dog", "similarity": 2.5}
 PAIRS = [{**PAIR, "id": str(i), "similarity": i} for i in range(3)]

@@ -8,19 +8,11 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.config import SCENARIOS
-from pytest_modellab.performance import Performance
-from pytest_modellab.probes.latency import Timings
-from pytest_modellab.records import (
-    Fingerprint,
-    Price,
-    RunRecord,
-    Sample,
-    SampleResult,
-    TaskSet,
-    TaskSetConfig,
-    VariantSpec,
-)
+from pytest_modellab.config.lab_config import SCENARIOS
+from pytest_modellab.records.declared import Price, TaskSetConfig, VariantSpec
+from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
+from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.records.timings import Performance, Timings
 from pytest_modellab.tradeoff import assemble
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import TradeOff

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_modellab import comparator
-from pytest_modellab.comparator import Budget
 from pytest_modellab.errors import ComparisonRefused
-from pytest_modellab.records import Price, Scenario, TaskSet
+from pytest_modellab.judging.forgetting import no_forgetting
+from pytest_modellab.judging.scores import Budget
+from pytest_modellab.records.declared import Price, Scenario
+from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tradeoff import figures
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import BreakEven, TradeOff
@@ -134,7 +135,7 @@ def test_what_is_lost_on_another_task_set_counts_too(
 ) -> None:
     """Better here, and the sums of another task set are gone."""
     other = dataclasses.replace(tasks, name="core")
-    lost = comparator.no_forgetting(
+    lost = no_forgetting(
         test="",
         spec=entry("expert").spec,
         candidate=entry("expert", (*wrong, *SUMS)).record,

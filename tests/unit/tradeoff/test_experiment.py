@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from pytest_modellab.reports import experiment
+from pytest_modellab.reports.tracking import runs
 from pytest_modellab.tradeoff import figures
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import TradeOff
@@ -15,8 +15,8 @@ Weigh = Callable[..., TradeOff]
 MakeEntry = Callable[..., Entry]
 
 
-def child(tradeoff: TradeOff, name: str) -> experiment.Run:
-    found = {run.name: run for run in experiment.of_tradeoff(tradeoff, {}).children}
+def child(tradeoff: TradeOff, name: str) -> runs.Run:
+    found = {run.name: run for run in runs.of_tradeoff(tradeoff, {}).children}
     return found[name]
 
 
@@ -26,7 +26,7 @@ def test_a_trade_off_is_a_parent_with_a_child_a_variant(
     tradeoff = weigh(
         entry("base", wrong), entry("worse", range(90), strategy="quantization", training_usd=0.25)
     )
-    found = experiment.of_tradeoff(tradeoff, {"report.md": "# words"})
+    found = runs.of_tradeoff(tradeoff, {"report.md": "# words"})
     assert found.parent.name == "compare words"
     assert found.parent.params == {
         "task_set": "words",
@@ -75,7 +75,7 @@ def test_what_was_not_measured_is_no_metric(weigh: Weigh, entry: MakeEntry, wron
 def test_a_session_has_cost_and_risk_from_its_trade_off(
     weigh: Weigh, entry: MakeEntry, wrong: Any
 ) -> None:
-    from pytest_modellab.records import RunSummary
+    from pytest_modellab.records.runs import RunSummary
     from pytest_modellab.reports.session import SessionReport
 
     run = RunSummary(
@@ -96,7 +96,7 @@ def test_a_session_has_cost_and_risk_from_its_trade_off(
         environment={"seed": 7},
     )
     report = SessionReport((run,), (), (), 0.05, 1, "warn", True, ())
-    (found,) = experiment.of_session(report, {"words": weigh(entry("base", wrong))}).children
+    (found,) = runs.of_session(report, {"words": weigh(entry("base", wrong))}).children
     assert found.metrics["success"] == 0.5, "the session's own"
     assert found.metrics["cost/usd_per_1000_requests"] > 0
     assert "risk" in found.metrics

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from pytest_modellab.commands import compare
-from pytest_modellab.records import Price
-from pytest_modellab.reports import experiment
-from pytest_modellab.reports import tradeoff as words
+from pytest_modellab.cli import compare
+from pytest_modellab.records.declared import Price
+from pytest_modellab.reports.text import tradeoff as words
+from pytest_modellab.reports.tracking import runs
 from pytest_modellab.tradeoff import figures
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import TradeOff
@@ -172,7 +172,7 @@ def test_at_a_terminal_the_metrics_stand_below_the_table(
 
 
 def test_the_tracker_gets_no_seconds_of_tokens(weighed: TradeOff) -> None:
-    children = {run.name: run for run in experiment.of_tradeoff(weighed, {}).children}
+    children = {run.name: run for run in runs.of_tradeoff(weighed, {}).children}
     found = children["int8"].metrics
     assert not [name for name in found if "token" in name]
     assert found["metric/recall_10"] == 0.5

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_modellab.records import Scenario
-from pytest_modellab.reports import tradeoff as words
+from pytest_modellab.records.declared import Scenario
+from pytest_modellab.reports.text import tradeoff as words
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import TradeOff
 

@@ -7,17 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
-from .common import (
-    PRIORITIES,
-    QUEUES,
-    TEST,
-    TRAIN,
-    Difficulty,
-    Priority,
-    Queue,
-    World,
-    typos,
-)
+from .common import PRIORITIES, QUEUES, TEST, TRAIN, Difficulty, Priority, Queue, World, typos
 
 FOLDER = Path(__file__).resolve().parent
 PLACES = ("intent", "priority", "reply")  # of the three messages in a cell of the test

@@ -9,17 +9,7 @@ from __future__ import annotations
 import random
 import re
 
-from .common import (
-    DIFFICULTIES,
-    TEST,
-    TRAIN,
-    Difficulty,
-    Sample,
-    Solved,
-    World,
-    bucket_id,
-    drawn,
-)
+from .common import DIFFICULTIES, TEST, TRAIN, Difficulty, Sample, Solved, World, bucket_id, drawn
 from .messages import Message, for_test, for_training, test_text, train_text
 
 INSTRUCTION = (

@@ -1,0 +1,1 @@
+"""Accepted runs: what a candidate is compared with."""

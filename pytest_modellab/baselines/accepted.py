@@ -1,0 +1,114 @@
+"""An accepted run, its second run and the run that its chain began with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_modellab.records.runs import RunRecord
+
+if TYPE_CHECKING:
+    from pytest_modellab.gate.churn import Churn
+
+OWN_BASELINE = "own baseline"
+"""What a candidate is compared with unless the test says otherwise."""
+
+
+OWN_ANCHOR = "anchor (the baseline itself)"
+"""What drift is measured from while no change was accepted."""
+
+
+NOT_KEPT = "(not kept)"
+"""The outputs of an anchor or a second run, of which only the scores are kept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Repeat:
+    """A second run of what was accepted, in another sample order and batch size.
+
+    Attributes:
+        scores: in the task set's order; None where the variant gave no answer.
+        environment: where and in which batches it ran.
+    """
+
+    scores: tuple[float | None, ...]
+    environment: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Anchor:
+    """The accepted run that a chain of accepted changes began with.
+
+    Attributes:
+        scores: in the task set's order.
+        fingerprint: key of what was run.
+        recorded: when it ran, ``YYYY-MM-DD``.
+        accepted: how many changed runs were accepted since, the present one included.
+    """
+
+    scores: tuple[float | None, ...]
+    fingerprint: str
+    recorded: str
+    accepted: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """An accepted run with what is known about it.
+
+    Attributes:
+        run: the run.
+        repeat: its second run, or None where none was made.
+        anchor: the run that it descends from; None where the run is its own anchor.
+    """
+
+    run: RunRecord
+    repeat: Repeat | None = None
+    anchor: Anchor | None = None
+
+    @property
+    def churn(self) -> float | None:
+        """Share of samples whose score differs in the second run, or None without one."""
+        counted = self.count_churn()
+        return None if counted is None else counted.rate
+
+    def count_churn(self) -> Churn | None:
+        """Count the samples whose score differs in the second run, or None without one."""
+        return None if self.repeat is None else flips(self.run, self.repeat)
+
+    @property
+    def anchor_words(self) -> str:
+        """The anchor as a reader should see it."""
+        if self.anchor is None:
+            return OWN_ANCHOR
+        changes = "1 change" if self.anchor.accepted == 1 else f"{self.anchor.accepted} changes"
+        return f"anchor of {self.anchor.recorded} ({changes} accepted since)"
+
+    def second_run(self) -> RunRecord | None:
+        """Return the second run as a record without outputs, or None."""
+        if self.repeat is None:
+            return None
+        return dataclasses.replace(
+            with_scores(self.run, self.repeat.scores), environment=self.repeat.environment
+        )
+
+    def anchor_run(self) -> RunRecord:
+        """Return the anchor as a record without outputs; the run itself where it is its own."""
+        return self.run if self.anchor is None else with_scores(self.run, self.anchor.scores)
+
+
+def flips(run: RunRecord, repeat: Repeat) -> Churn:
+    """Count the samples whose score differs between a run and its second run."""
+    from pytest_modellab.gate.churn import churn
+
+    return churn([sample.score for sample in run.samples], repeat.scores)
+
+
+def with_scores(run: RunRecord, scores: tuple[float | None, ...]) -> RunRecord:
+    """Return a run with other scores, and without the outputs that gave them."""
+    samples = tuple(
+        dataclasses.replace(sample, score=score, output=NOT_KEPT, metrics={})
+        for sample, score in zip(run.samples, scores, strict=True)
+    )
+    return dataclasses.replace(run, samples=samples)

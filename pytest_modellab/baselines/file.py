@@ -1,0 +1,177 @@
+"""Accepted runs: read, check, write. One sample a line, so that a change can be reviewed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat
+from pytest_modellab.errors import BaselineInvalid
+from pytest_modellab.records.hashing import canonical_json, digest
+from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
+from pytest_modellab.store import atomic
+
+SCHEMA = 2
+"""Version of the file's layout; 2 has the second run and the anchor."""
+
+
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType(
+    {1: lambda data: {**data, "schema": 2, "anchor": None, "repeat": None}}
+)
+"""Old schema → the function that brings a file one schema further."""
+
+
+def path_of(folder: Path, task_set: str, variant: str) -> Path:
+    """Return where the baseline of a variant on a task set lies."""
+    return folder / task_set / f"{variant}.json"
+
+
+def write(path: Path, baseline: Baseline) -> None:
+    """Write an accepted run, whole or not at all.
+
+    Per-sample seconds are left out: they would change every line of every accepted run.
+
+    Args:
+        path: destination.
+        baseline: the run with its second run and anchor.
+
+    Raises:
+        OSError: the folder cannot be written; the old file is untouched.
+    """
+    data = _to_data(baseline)
+    samples = ",\n".join(canonical_json(sample) for sample in data.pop("samples"))
+    header = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False)
+    atomic.write_text(path, f'{header[:-2]},\n "samples": [\n{samples}\n]\n}}\n')
+
+
+def read(path: Path) -> Baseline | None:
+    """Read an accepted run.
+
+    Args:
+        path: where it should lie.
+
+    Returns:
+        The baseline, or None where there is no file.
+
+    Raises:
+        BaselineInvalid: the file is truncated, was edited, or has another schema.
+    """
+    anew = f"modellab accept {path.stem} --task-set {path.parent.name} --new-anchor"
+    mend = f"restore it (git checkout -- {path}) or record it again ({anew})"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BaselineInvalid(f"{path}: cannot be read: {error.strerror}") from error
+    return parse(content, str(path), mend)
+
+
+def parse(content: bytes, where: str, mend: str) -> Baseline:
+    """Read an accepted run from a file's content.
+
+    Args:
+        content: what :func:`write` wrote.
+        where: the file, for messages.
+        mend: what to do about a damaged one, for messages.
+
+    Returns:
+        The baseline.
+
+    Raises:
+        BaselineInvalid: the content is truncated, was edited, or has another schema.
+    """
+    try:
+        data = json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BaselineInvalid(
+            f"{where}: truncated or malformed UTF-8 ({error.reason}); {mend}"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise BaselineInvalid(
+            f"{where}:{error.lineno}: truncated or malformed JSON ({error.msg}); {mend}"
+        ) from error
+    except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
+        raise BaselineInvalid(f"{where}: malformed JSON ({error}); {mend}") from error
+    if not isinstance(data, dict) or type(data.get("schema")) is not int:
+        raise BaselineInvalid(f"{where}: schema: missing, so this is no baseline; {mend}")
+    # before the digest, which another schema may compute otherwise
+    if data["schema"] != SCHEMA and data["schema"] not in MIGRATIONS:
+        raise BaselineInvalid(
+            f"{where}: schema {data['schema']} was written by another version of pytest-modellab "
+            f"(this one reads up to {SCHEMA}); install that version, or {mend}"
+        )
+    stated = data.pop("digest", None)
+    try:
+        found = digest(data)
+    except (ValueError, RecursionError):  # NaN, half a surrogate pair: never written by write()
+        found = None
+    if found is None or stated != found:
+        raise BaselineInvalid(
+            f"{where}: digest: the content does not match it, so the file was edited or "
+            f"merged by hand; {mend}"
+        )
+    while data["schema"] in MIGRATIONS:
+        data = MIGRATIONS[data["schema"]](data)
+    try:
+        return _from_data(data)
+    except (KeyError, TypeError) as error:
+        raise BaselineInvalid(
+            f"{where}: not laid out as schema {SCHEMA} ({type(error).__name__}: {error}); {mend}"
+        ) from error
+
+
+def same_answers(a: RunRecord, b: RunRecord) -> bool:
+    """Tell whether two runs differ in nothing but time and environment."""
+    return _answers(a) == _answers(b)
+
+
+def _answers(record: RunRecord) -> dict[str, Any]:
+    data = _to_data(Baseline(record))
+    for measured in ("digest", "probes", "environment"):
+        del data[measured]
+    for sample in data["samples"]:  # its last digits differ between machines
+        sample.pop("confidence", None)
+    return data
+
+
+def _to_data(baseline: Baseline) -> dict[str, Any]:
+    run, repeat, anchor = baseline.run, baseline.repeat, baseline.anchor
+    data: dict[str, Any] = {"schema": SCHEMA}
+    for name in ("task_set", "variant", "scorers", "probes", "environment"):
+        data[name] = dict(getattr(run, name))
+    data["fingerprint"] = {
+        **dataclasses.asdict(run.fingerprint),
+        "settings": dict(run.fingerprint.settings),
+    }
+    data["repeat"] = None if repeat is None else {"environment": dict(repeat.environment)}
+    data["anchor"] = None
+    if anchor is not None:
+        data["anchor"] = {k: v for k, v in dataclasses.asdict(anchor).items() if k != "scores"}
+    data["samples"] = []
+    for i, sample in enumerate(run.samples):
+        line = {k: v for k, v in dataclasses.asdict(sample).items() if k != "seconds"}
+        for optional in ("stability", "confidence", "metrics"):
+            if not line[optional] and line[optional] != 0.0:
+                del line[optional]
+        for name, other in (("repeat", repeat), ("anchor", anchor)):
+            if other is not None:
+                line[name] = other.scores[i]
+        data["samples"].append(line)
+    return {**data, "digest": digest(data)}
+
+
+def _from_data(data: dict[str, Any]) -> Baseline:
+    del data["schema"]
+    repeat, anchor, lines = data.pop("repeat"), data.pop("anchor"), data.pop("samples")
+    if repeat is not None:
+        repeat = Repeat(scores=tuple(line.pop("repeat") for line in lines), **repeat)
+    if anchor is not None:
+        anchor = Anchor(scores=tuple(line.pop("anchor") for line in lines), **anchor)
+    data["fingerprint"] = Fingerprint(**data["fingerprint"])
+    run = RunRecord(**data, samples=tuple(SampleResult(**line) for line in lines))
+    return Baseline(run, repeat, anchor)

@@ -1,0 +1,148 @@
+"""The accepted runs of a variant, from git: the baseline file's revisions, oldest first."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pytest_modellab.baselines import file
+from pytest_modellab.baselines.accepted import Baseline
+from pytest_modellab.errors import BaselineInvalid, HistoryUnavailable
+from pytest_modellab.records.runs import BucketScore
+
+UNCOMMITTED = "not committed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Revision:
+    """One revision of a baseline file.
+
+    Attributes:
+        date: when it was committed, ``YYYY-MM-DD``.
+        commit: short hash, or ``not committed``.
+        subject: the commit message's first line.
+        problem: why the revision cannot be read, else empty; what follows is then empty too.
+        version: the task set's version.
+        task_set: hash of its samples; scores compare where it is the same.
+        samples: how many there are.
+        mean: mean score over all samples, in [0, 1]; one without an answer counts as 0.
+        anchor: mean score of the anchor, in [0, 1].
+        changes: changed runs that were accepted since the anchor.
+        churn: share of samples that flipped in the second run, or None.
+        worst: the capability with the lowest mean, or None where the samples are not today's.
+    """
+
+    date: str
+    commit: str
+    subject: str
+    problem: str = ""
+    version: str = ""
+    task_set: str = ""
+    samples: int = 0
+    mean: float = math.nan
+    anchor: float = math.nan
+    changes: int = 0
+    churn: float | None = None
+    worst: BucketScore | None = None
+
+
+def read(path: Path, capabilities: Mapping[str, str]) -> tuple[Revision, ...]:
+    """Read every committed revision of a baseline, and the file itself where it differs.
+
+    Args:
+        path: the baseline file.
+        capabilities: sample content hash → capability, of today's task set.
+
+    Returns:
+        The revisions, oldest first.
+
+    Raises:
+        HistoryUnavailable: git is missing, or the file lies in no repository.
+    """
+    found = []
+    last = b""
+    for date, commit, subject, name in _log(path):
+        last = _git(path.parent, "show", f"{commit}:{name}")
+        found.append(_revision(last, capabilities, date, commit[:7], subject))
+    if path.is_file() and (now := path.read_bytes()) != last:
+        found.append(_revision(now, capabilities, "", UNCOMMITTED, ""))
+    return tuple(found)
+
+
+def _log(path: Path) -> list[tuple[str, str, str, str]]:
+    """Date, commit, subject and the file's name at the time, oldest first; across renames."""
+    if not _git(path.parent, "rev-list", "--all", "--max-count=1"):
+        return []  # nothing is committed yet, which git log calls an error
+    text = _git(  # --reverse would end --follow at the first rename
+        path.parent,
+        *("log", "--follow", "--diff-filter=ACMR", "--name-status", "-z"),
+        *("--date=short", "--format=%x01%cd%x02%H%x02%s", "--", path.name),
+    ).decode("utf-8", "replace")
+    found = []
+    for entry in text.split("\x01")[1:]:
+        date, commit, rest = entry.split("\x02", 2)
+        subject, status, *names = rest.rstrip("\0").split("\0")
+        found.append((date, commit, subject, names[-1]))
+        if status.strip().startswith("C"):
+            break  # git takes a new baseline for a copy of a similar one: older ones are that one's
+    return found[::-1]
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    while not folder.is_dir():  # the last baseline of a task set may have been removed
+        folder = folder.parent
+    try:
+        done = subprocess.run(
+            ["git", "-c", "diff.relative=false", "-c", "log.showSignature=false", *arguments],  # noqa: S607
+            cwd=folder,
+            capture_output=True,
+            check=True,
+        )
+    except FileNotFoundError as error:
+        raise HistoryUnavailable("git is not installed, and the history is kept in git") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode("utf-8", "replace").strip()
+        raise HistoryUnavailable(
+            f"{folder}: git cannot read the history of the baselines: {said}"
+        ) from error
+    return done.stdout
+
+
+def _revision(
+    content: bytes, capabilities: Mapping[str, str], date: str, commit: str, subject: str
+) -> Revision:
+    try:
+        baseline = file.parse(content, commit, "look at an older or newer commit")
+    except BaselineInvalid as error:
+        return Revision(date, commit, subject, problem=str(error))
+    run = baseline.run
+    return Revision(
+        date=date or str(run.environment.get("recorded", "")),
+        commit=commit,
+        subject=subject,
+        version=run.task_set["version"],
+        task_set=run.task_set["hash"],
+        samples=len(run.samples),
+        mean=_mean([sample.score for sample in run.samples]),
+        anchor=_mean([sample.score for sample in baseline.anchor_run().samples]),
+        changes=baseline.anchor.accepted if baseline.anchor is not None else 0,
+        churn=baseline.churn,
+        worst=_worst(baseline, capabilities),
+    )
+
+
+def _mean(scores: Sequence[float | None]) -> float:
+    return math.fsum(score or 0.0 for score in scores) / len(scores)
+
+
+def _worst(baseline: Baseline, capabilities: Mapping[str, str]) -> BucketScore | None:
+    groups: dict[str, list[float | None]] = {}
+    for sample in baseline.run.samples:
+        if sample.hash not in capabilities:
+            return None
+        groups.setdefault(capabilities[sample.hash], []).append(sample.score)
+    means = [BucketScore(name, len(scores), _mean(scores)) for name, scores in groups.items()]
+    return min(means, key=lambda one: (one.mean, one.name))

@@ -1,0 +1,114 @@
+"""``modellab accept``: run a variant twice and make the run its baseline."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from pytest_modellab.cli.common import (
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    chosen,
+    discover,
+    required_config,
+    show_progress,
+)
+
+if TYPE_CHECKING:
+    from pytest_modellab.baselines.accepted import Baseline
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.records.runs import RunRecord
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    accept = commands.add_parser(
+        "accept",
+        help="run variants twice and make the runs their baselines",
+        description="Runs each variant on each task set, and once more in another sample order "
+        "and batch size to measure its churn, and writes the baseline. Review it as a git diff.",
+    )
+    accept.add_argument("variant", nargs="+", help="names; a base before what it is the base of")
+    accept.add_argument(
+        "--task-set",
+        action="append",
+        help="names (default: those that the variant was accepted on; if none, all declared)",
+    )
+    add_config(accept)
+    accept.add_argument(
+        "--new-anchor",
+        action="store_true",
+        help="forget the run that later drift is measured from; this run takes its place",
+    )
+    accept.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
+    accept.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.store.place import default_folder
+
+    config = required_config(options.config)
+    variants = chosen("variant", options.variant, config.variants)
+    named = chosen("task set", options.task_set or (), config.task_sets)
+    settings = Settings(cache=default_folder(), update=True, reuse=not options.no_cache)
+    lab = Lab(config, settings, show_progress, discover(config))
+    for variant in variants:
+        before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]
+        for task_set in named or before or config.task_sets:
+            old, new = lab.accept(variant, task_set, new_anchor=options.new_anchor)
+            for line in _lines(lab, variant, task_set, old, new):
+                print(line)
+        lab.release()
+    return EXIT_OK
+
+
+def _lines(lab: Lab, variant: str, task_set: str, old: Baseline | None, new: Baseline) -> list[str]:
+    from pytest_modellab.baselines.chain import one_chain
+
+    path = os.path.relpath(lab.baseline_path(variant, task_set))
+    done = f"{path} is unchanged" if new == old else f"wrote {path}"
+    mean = lab.summary(variant, task_set).mean
+    lines = [f"{variant} on {task_set}: success {mean:.3f}; {done}"]
+    lines.append(f"  {lab.churn(variant, task_set).words}")
+    if note := lab.task_set(task_set).note:
+        lines.append(f"  {note}")
+    if old is not None and not one_chain(old.run, new.run):
+        lines.append(
+            "  the task set or a scorer has changed since the last accepted run: a new chain begins"
+        )
+    elif old is not None and new.run != old.run:
+        compared = _judged(lab, variant, task_set, new.run, old.run, "the last accepted run")
+        lines.append(f"  against the last accepted run: {compared}")
+    if new.anchor is not None:
+        compared = _judged(lab, variant, task_set, new.run, new.anchor_run(), "the anchor")
+        lines.append(f"  against its {new.anchor_words}: {compared}")
+    return lines
+
+
+def _judged(
+    lab: Lab, variant: str, task_set: str, run: RunRecord, reference: RunRecord, against: str
+) -> str:
+    from pytest_modellab.judging import comparable, drop
+    from pytest_modellab.judging.scores import Budget
+
+    spec = lab.spec(variant)
+    differs, _ = comparable.differences(spec, run, reference)
+    if differs:
+        return f"not compared: {'; '.join(differs)}"
+    comparison = drop.no_regression(
+        test="modellab accept",
+        spec=spec,
+        candidate=run,
+        reference=reference,
+        against=against,
+        task_set=lab.task_set(task_set),
+        capability=None,
+        margin=lab.config.task_sets[task_set].margin,
+        budget=Budget(share=lab.settings.alpha, alpha=lab.settings.alpha),
+    )
+    return comparison.figures[0].explain()

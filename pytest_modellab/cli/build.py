@@ -1,0 +1,180 @@
+"""``modellab build``: make variants as their recipes say."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_modellab.cli.common import (
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    chosen,
+    discover,
+    required_config,
+)
+from pytest_modellab.errors import ConfigError, ModelError, VariantLoadError
+
+if TYPE_CHECKING:
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.recipes.build import BuildEstimate, BuildJob
+    from pytest_modellab.recipes.provenance import Provenance
+
+QUIET_SECONDS = 30.0
+"""Away from a terminal a line of progress is printed this often."""
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    build = commands.add_parser(
+        "build",
+        help="make variants as their recipes say: adapters, students, calibrated models",
+        description="Trains or calibrates what [variants.NAME.recipe] declares and writes it, with "
+        "provenance.json, to the folder that the variant is loaded from. A killed build goes on "
+        "from its last checkpoint.",
+    )
+    build.add_argument("variant", nargs="+", help="names; a base before what it is the base of")
+    add_config(build)
+    build.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
+    build.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, take two steps to measure time and memory, write nothing",
+    )
+    build.add_argument("--max-steps", type=_count, help="optimizer steps at most")
+    build.add_argument("--output", type=Path, help="another folder for the artefact")
+    build.add_argument("--fresh", action="store_true", help="forget a killed build's checkpoints")
+    build.add_argument("--force", action="store_true", help="replace an artefact, after success")
+    build.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.recipes import build
+    from pytest_modellab.store.place import default_folder
+
+    config = required_config(options.config)
+    variants = chosen("variant", options.variant, config.variants)
+    lab = Lab(config, Settings(cache=default_folder()), extensions=discover(config))
+    if options.output is not None and len(variants) > 1:
+        raise ConfigError(f"--output: one folder for {len(variants)} variants; build one at a time")
+    recipes = lab.extensions.recipes
+    jobs = [build.check(config, lab.spec(name), options.output, recipes) for name in variants]
+    for job in jobs:
+        print(_intention(job, options.max_steps))
+        if options.dry_run:
+            print(_expected(lab, job, options))
+        else:
+            print(_made(job, _build(lab, job, options)))
+    return EXIT_OK
+
+
+def _build(lab: Lab, job: BuildJob, options: argparse.Namespace) -> Provenance:
+    from pytest_modellab.recipes import build
+
+    assert job.spec.base is not None  # checked by build.check
+    return build.build(
+        job,
+        lab.plan(job.spec.base),
+        lab.files(job.spec.base),
+        lab.settings.cache,
+        device=options.device,
+        max_steps=options.max_steps,
+        fresh=options.fresh,
+        force=options.force,
+        progress=BuildProgress(job.spec.name),
+    )
+
+
+def _intention(job: BuildJob, max_steps: int | None) -> str:
+    steps = job.steps(max_steps)
+    learns = f"{len(job.data.rows)} rows of {job.data.name}" if job.data else "data that it writes"
+    return (
+        f"{job.spec.name}: {job.recipe.name} on {job.spec.base}, {learns}, "
+        f"{steps} step{'s' if steps != 1 else ''} -> {os.path.relpath(job.destination)}"
+    )
+
+
+def _expected(lab: Lab, job: BuildJob, options: argparse.Namespace) -> str:
+    from pytest_modellab.recipes import build
+
+    assert job.spec.base is not None  # checked by build.check
+    try:
+        plan, files = lab.plan(job.spec.base), lab.files(job.spec.base)
+        found = build.estimate(
+            job,
+            plan,
+            files,
+            lab.settings.cache,
+            device=options.device,
+            max_steps=options.max_steps,
+        )
+    except (ModelError, VariantLoadError) as error:
+        return f"  not measured, the base cannot be loaded: {error}"
+    return _measured(found, options.device)
+
+
+def _measured(found: BuildEstimate, device: str) -> str:
+    return (
+        f"  measured on {device}: {found.each:.2f} s a step, {_span(found.seconds)} in all; "
+        f"peak memory {found.memory / 1e9:.1f} GB"
+    )
+
+
+def _made(job: BuildJob, made: Provenance) -> str:
+    curve = f", loss {made.loss[0][1]:.3g} -> {made.loss[-1][1]:.3g}" if made.loss else ""
+    lines = [
+        f"{job.spec.name}: wrote {os.path.relpath(job.destination)} after {made.steps} steps in "
+        f"{_span(made.seconds)}{curve}"
+    ]
+    return "\n".join([*lines, *(f"  {note}" for note in made.notes)])
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+class BuildProgress:
+    """Shows steps: a line that rewrites itself on a terminal, else one every 30 seconds."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.start = self.said = time.monotonic()
+        self.what, self.first = "", 0
+
+    def __call__(
+        self, done: int, total: int, loss: float | None = None, *, what: str = "step"
+    ) -> None:
+        """Show that ``done`` of ``total`` are done."""
+        now = time.monotonic()
+        if what != self.what:  # it begins, somewhere where a killed build is taken up
+            self.what, self.first, self.start = what, done, now
+        terminal = sys.stderr.isatty()
+        if not terminal and done < total and now - self.said < QUIET_SECONDS:
+            return
+        self.said = now
+        text = f"{self.label}: {what} {done}/{total}"
+        if loss is not None:
+            text += f", loss {loss:.3g}"
+        if self.first < done < total:
+            left = (now - self.start) / (done - self.first) * (total - done)
+            text += f", {_span(left)} left"
+        if terminal:
+            end = "\n" if done >= total else ""
+            print(f"\r{text}\033[K", end=end, file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,219 @@
+"""``modellab card``: the evaluation section of a variant's model card, from its accepted runs."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_modellab.cli.common import (
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    chosen,
+    discover,
+    required_config,
+)
+from pytest_modellab.errors import CardError, ComparisonRefused
+from pytest_modellab.store import atomic
+
+if TYPE_CHECKING:
+    from pytest_modellab.baselines.accepted import Baseline
+    from pytest_modellab.judging.comparison import Comparison
+    from pytest_modellab.judging.scores import Budget
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.records.declared import VariantSpec
+    from pytest_modellab.records.runs import RunSummary
+    from pytest_modellab.records.tasks import TaskSet
+    from pytest_modellab.reports.card.section import CardMetric
+
+INSTALL = "pip install 'pytest-modellab[transformers]'"
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    card = commands.add_parser(
+        "card",
+        help="the evaluation section of a variant's model card",
+        description="Prints what a model card says of a variant's evaluation, from its accepted "
+        "runs; runs nothing. With -o it goes into a card, whose other text and metadata stay.",
+    )
+    card.add_argument("variant")
+    card.add_argument(
+        "--task-set",
+        action="append",
+        metavar="NAME",
+        help="names (default: those that the variant was accepted on)",
+    )
+    card.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the card to update or to make: README.md"
+    )
+    add_config(card)
+    card.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code.
+
+    Raises:
+        CardError: there is nothing to say, or the card cannot be updated.
+    """
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.reports.card import file
+    from pytest_modellab.reports.card import section as card_section
+    from pytest_modellab.store.place import default_folder
+
+    config = required_config(options.config)
+    (variant,) = chosen("variant", [options.variant], config.variants)
+    named = chosen("task set", options.task_set or (), config.task_sets)
+    lab = Lab(config, Settings(cache=default_folder()), extensions=discover(config))
+    names = named or [name for name in config.task_sets if lab.accepted(variant, name) is not None]
+    if not names:
+        raise CardError(f"nothing was accepted of {variant!r} yet: modellab accept {variant}")
+    spec = lab.spec(variant)
+    measured = [_measured(lab, spec, name) for name in names]
+    section = card_section.section(spec, measured)
+    try:
+        results = card_section.results(measured)
+        if options.output is None:
+            print(file.new(variant, results, section), end="")
+            return EXIT_OK
+        path = options.output.resolve()  # a link stays one
+        old = _read(path)
+        if old is None:
+            text = file.new(variant, results, section)
+        else:
+            text = file.update(old, variant, results, section, str(options.output))
+    except ImportError as error:
+        needed = (error.name or str(error)).partition(".")[0]
+        raise CardError(f"a model card needs {needed}: {INSTALL}") from error
+    if text == old:
+        print(f"{options.output} is unchanged")
+        return EXIT_OK
+    try:
+        atomic.write_text(path, text)
+    except OSError as error:
+        raise CardError(f"{options.output}: cannot be written: {error.strerror}") from error
+    print(f"{'wrote' if old is None else 'updated'} {options.output}: {', '.join(names)}")
+    return EXIT_OK
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8")  # its line ends stay
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CardError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CardError(f"{path}: is not UTF-8 text: {error.reason}") from error
+
+
+def _measured(lab: Lab, spec: VariantSpec, name: str) -> CardMetric:
+    from pytest_modellab.reports.card.section import CardMetric
+    from pytest_modellab.runs.summary import summarize
+
+    task_set = lab.task_set(name)
+    baseline = _accepted(lab, spec.name, task_set)
+    assert baseline is not None
+    base = None if spec.base is None else _accepted(lab, spec.base, task_set, required=False)
+    reference: RunSummary | None = None
+    if base is not None:
+        reference = dataclasses.replace(summarize(base.run, task_set), churn=base.churn)
+    comparisons, refused = _judged(lab, spec, task_set, baseline, base)
+    return CardMetric(
+        summary=summarize(baseline.run, task_set),
+        task_set_hash=task_set.hash,
+        description=task_set.description,
+        churn=baseline.churn,
+        reference=reference,
+        comparisons=tuple(comparisons),
+        refused=tuple(refused),
+    )
+
+
+def _accepted(
+    lab: Lab, variant: str, task_set: TaskSet, *, required: bool = True
+) -> Baseline | None:
+    """The accepted run, if it is of these samples."""
+    baseline = (
+        lab.baseline(variant, task_set.name) if required else lab.accepted(variant, task_set.name)
+    )
+    if baseline is None or baseline.run.task_set["hash"] == task_set.hash:
+        return baseline
+    if not required:
+        return None
+    raise CardError(
+        f"the baseline of {variant!r} on {task_set.name!r} is of another version of the task set; "
+        f"accept it again: modellab accept {variant} --task-set {task_set.name}"
+    )
+
+
+def _judged(
+    lab: Lab, spec: VariantSpec, task_set: TaskSet, baseline: Baseline, base: Baseline | None
+) -> tuple[list[Comparison], list[str]]:
+    """What the gate says of the accepted run: verdicts, and why something has none."""
+    from pytest_modellab.judging.scores import Budget
+
+    asked = _questions(lab, spec, task_set, baseline, base)
+    alpha = lab.settings.alpha
+    budget = Budget(share=alpha / max(len(asked), 1), alpha=alpha)
+    found, refused = [], []
+    for ask in asked:
+        try:
+            found.append(ask(budget))
+        except ComparisonRefused as error:
+            refused.append(str(error).partition("\n")[0])
+    return found, refused
+
+
+def _questions(
+    lab: Lab, spec: VariantSpec, task_set: TaskSet, baseline: Baseline, base: Baseline | None
+) -> list[Callable[[Budget], Comparison]]:
+    from pytest_modellab.judging import drop, floor, forgetting
+    from pytest_modellab.tasksets.slices import slice_by
+
+    settings = lab.config.task_sets[task_set.name]
+    judge = {"test": "modellab card", "spec": spec, "candidate": baseline.run, "task_set": task_set}
+    asked: list[Callable[[Budget], Comparison]] = []
+
+    def ask(function: Callable[..., Comparison], **more: object) -> None:
+        asked.append(lambda budget: function(**judge, **more, budget=budget))
+
+    if base is not None:
+        against = f"baseline of {spec.base}"
+        ask(
+            drop.no_regression,
+            reference=base.run,
+            against=against,
+            capability=None,
+            margin=settings.margin,
+        )
+        if (second := base.second_run()) is not None:
+            ask(
+                forgetting.no_forgetting,
+                reference=base.run,
+                second=second,
+                against=against,
+                targeted=set(spec.targets),
+                margin=settings.capability_margin,
+            )
+    if baseline.anchor is not None:
+        ask(
+            drop.no_regression,
+            assertion="no_drift",
+            reference=baseline.anchor_run(),
+            against=baseline.anchor_words,
+            capability=None,
+            margin=settings.margin,
+        )
+    if settings.floor is not None:
+        ask(
+            floor.worst_bucket,
+            floor=settings.floor,
+            slice_=slice_by(task_set, "bucket"),
+        )
+    return asked

@@ -1,0 +1,127 @@
+"""One file a command of ``modellab``; each has ``add(subparsers)`` and ``run(options)``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from pytest_modellab.config import read as configuration
+from pytest_modellab.config.lab_config import LabConfig
+from pytest_modellab.errors import ConfigError, near_misses
+
+if TYPE_CHECKING:
+    from pytest_modellab.lab.registry import Extensions
+
+EXIT_OK, EXIT_FOUND, EXIT_USAGE, EXIT_INCONCLUSIVE = 0, 1, 2, 3
+
+
+EXIT_INTERRUPTED = 130  # as shells have it for SIGINT
+
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+
+
+def add_config(parser: argparse._ActionsContainer) -> None:
+    """Declare the option that names a ``modellab.toml``."""
+    parser.add_argument("--config", type=Path, help="the modellab.toml (default: suites/ or here)")
+
+
+def find_config(named: Path | None) -> LabConfig | None:
+    """Read the named ``modellab.toml``, or the one in or above this folder, or in ``suites/``.
+
+    Raises:
+        ConfigError: the file is missing or wrong.
+    """
+    path = named or configuration.find([Path.cwd()], Path.cwd())
+    return configuration.load(path) if path is not None else None
+
+
+def required_config(named: Path | None) -> LabConfig:
+    """As :func:`find_config`, where the command cannot do without.
+
+    Raises:
+        ConfigError: there is none, or it is wrong.
+    """
+    found = find_config(named)
+    if found is None:
+        raise ConfigError("no modellab.toml here or in suites/; name one: --config PATH")
+    return found
+
+
+def discover(config: LabConfig | None) -> Extensions:
+    """Find the kinds, scorers and recipes that plugins and the configuration's conftest.py add.
+
+    pytest itself looks for them, so that a command knows what a test run knows: it is started on
+    the configuration's folder, with the project's ini file but without extra options (addopts),
+    and stopped before it configures a session, collects or prints anything.
+
+    Args:
+        config: as read, or None for the built-in ones.
+
+    Returns:
+        All there are.
+
+    Raises:
+        ConfigError: a hook returned something else than it should, or a conftest.py fails.
+    """
+    from pytest_modellab.lab import registry
+
+    if config is None:
+        return registry.BUILT_IN
+    import pytest
+
+    found: list[registry.Extensions] = []
+
+    class Ask:
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_cmdline_main(self, config: pytest.Config) -> int:
+            found.append(registry.collect(config.hook))
+            return EXIT_OK
+
+    options = "-p modellab -p no:warnings -o addopts= --assert=plain --capture=no".split()
+    with _unset("PYTEST_ADDOPTS"), contextlib.redirect_stdout(sys.stderr):  # what conftest prints
+        code = pytest.main([str(config.root), *options], plugins=[Ask()])
+    if not found:
+        raise ConfigError(
+            f"{config.root}: pytest cannot be asked what plugins and conftest.py add (exit code "
+            f"{int(code)}); what keeps it stands above"
+        )
+    return found[0]
+
+
+@contextlib.contextmanager
+def _unset(name: str) -> Iterator[None]:
+    """Take a variable out of the environment for a while."""
+    value = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[name] = value
+
+
+def chosen(what: str, names: Iterable[str], declared: Collection[str]) -> tuple[str, ...]:
+    """Check names given on the command line; each once, in the order given.
+
+    Raises:
+        ConfigError: one is not declared; the near misses are named.
+    """
+    found = tuple(dict.fromkeys(names))
+    for name in found:
+        if name not in declared:
+            raise ConfigError(f"unknown {what} {name!r}; {near_misses(name, declared)}")
+    return found
+
+
+def show_progress(variant: str, task_set: str, done: int, total: int) -> None:
+    """Show how far a run is: a line that rewrites itself on a terminal, else begin and end."""
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        print(f"\r{variant} on {task_set}: {done}/{total}", end=end, file=sys.stderr, flush=True)
+    elif done in (0, total):
+        print(f"{variant} on {task_set}: {done}/{total}", file=sys.stderr, flush=True)

@@ -1,0 +1,165 @@
+"""``modellab compare``: the variants side by side, and which to ship for which deployment."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_modellab.cli.common import (
+    EXIT_FOUND,
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    chosen,
+    discover,
+    required_config,
+    show_progress,
+)
+from pytest_modellab.errors import ConfigError
+from pytest_modellab.store import atomic
+
+if TYPE_CHECKING:
+    from pytest_modellab.tradeoff.figures import TradeOff
+
+STDOUT = "-"
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    compare = commands.add_parser(
+        "compare",
+        help="weigh the variants against each other and recommend one for each scenario",
+        description="Compares quality, cost, latency, memory and risk of the variants on the same "
+        "samples. Runs and measures what is missing; everything else comes from the store and from "
+        "the accepted runs. Exits with 1 where nothing meets the limits of a scenario that was "
+        "named, or a variant that was named cannot be run. How to read it: docs/compare.md.",
+    )
+    compare.add_argument("--task-set", metavar="NAME", help="needed where several are declared")
+    compare.add_argument(
+        "--variant",
+        action="append",
+        metavar="NAME",
+        help="which to compare (default: all that were accepted on the task set)",
+    )
+    compare.add_argument(
+        "--reference",
+        metavar="NAME",
+        help="what the others are compared with (default: the first variant without a base)",
+    )
+    compare.add_argument(
+        "--scenario",
+        action="append",
+        metavar="NAME",
+        help="what to recommend for (default: all; built in: prototype, smb_saas, "
+        "regulated_enterprise)",
+    )
+    add_config(compare)
+    for name, what in (("json", "every figure as JSON"), ("markdown", "the report as Markdown")):
+        compare.add_argument(
+            f"--{name}",
+            nargs="?",
+            const=STDOUT,
+            metavar="FILE",
+            help=f"write {what}; without a file it is printed in place of the lines",
+        )
+    compare.add_argument("--html", type=Path, metavar="FILE", help="write an interactive page")
+    compare.add_argument(
+        "--no-latency", action="store_true", help="measure neither latency nor cost"
+    )
+    compare.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
+    compare.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.lab.survey import survey
+    from pytest_modellab.store.place import default_folder
+
+    if STDOUT == options.json == options.markdown:
+        raise ConfigError("--json and --markdown cannot both be printed; name a file for one")
+    config = required_config(options.config)
+    named = [options.task_set] if options.task_set else list(config.task_sets)
+    if len(named) != 1:
+        raise ConfigError(f"--task-set: which of {', '.join(named) or 'none declared'}?")
+    (task_set,) = chosen("task set", named, config.task_sets)
+    variants = chosen("variant", options.variant or (), config.variants)
+    scenarios = chosen("scenario", options.scenario or (), config.scenarios)
+    chosen("variant", [options.reference] if options.reference else (), config.variants)
+    settings = Settings(cache=default_folder(), reuse=not options.no_cache)
+    lab = Lab(config, settings, show_progress, discover(config))
+    tradeoff = survey(
+        lab,
+        task_set,
+        variants=variants,
+        scenarios=scenarios,
+        reference=options.reference,
+        timed=not options.no_latency,
+    )
+    pages = _write(options, tradeoff)
+    if config.mlflow is not None:
+        from pytest_modellab.reports.tracking import log
+
+        if note := log.log_tradeoff(config.mlflow, tradeoff, pages):
+            print(f"note: {note}", file=sys.stderr)
+    refused = {c.scenario.name for c in tradeoff.choices if c.verdict == "none"}
+    left_out = set(variants) - {p.variant for p in tradeoff.profiles}
+    return EXIT_FOUND if refused & set(scenarios) or left_out else EXIT_OK
+
+
+def _write(options: argparse.Namespace, tradeoff: TradeOff) -> dict[str, str]:
+    """Print and write what was asked for; returns the pages, name → text."""
+    from pytest_modellab.reports.text import tradeoff as words
+    from pytest_modellab.tradeoff import figures
+
+    printed = False
+    pages = {"tradeoff.md": words.markdown(tradeoff)}
+    for name, render in (("json", figures.dumps), ("markdown", words.markdown)):
+        target = getattr(options, name)
+        if target == STDOUT:
+            print(render(tradeoff), end="")
+            printed = True
+        elif target is not None:
+            _save(Path(target), render(tradeoff), name)
+    if options.html is not None:
+        from pytest_modellab.reports import page
+
+        pages["tradeoff.html"] = page.render([tradeoff], interactive=True)
+        _save(options.html, pages["tradeoff.html"], "html")
+    if not printed and sys.stdout.isatty():
+        _print_table(tradeoff)
+        print("\n".join(words.conclusions(tradeoff)))
+    elif not printed:
+        print("\n".join(words.lines(tradeoff)))
+    return pages
+
+
+def _save(path: Path, text: str, option: str) -> None:
+    try:
+        atomic.write_text(path, text)
+    except OSError as error:
+        raise ConfigError(f"--{option}: {path} cannot be written: {error.strerror}") from error
+    print(f"wrote {path}", file=sys.stderr)
+
+
+def _print_table(tradeoff: TradeOff) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from pytest_modellab.reports.text import tradeoff as words
+
+    colours = {"block": "bold red", "inconclusive": "yellow", "pass": "green", "high": "red"}
+    head, rows = words.table(tradeoff)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in head:
+        table.add_column(name, no_wrap=name == "variant")
+    for row in rows:
+        table.add_row(*(Text(cell, colours.get(cell.partition(" ")[0], "")) for cell in row))
+    Console().print(table)
+    print("* no other variant is as good in everything and better in something")
+    if found := words.further(tradeoff):
+        print("", *found, sep="\n")

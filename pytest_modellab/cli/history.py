@@ -1,0 +1,141 @@
+"""``modellab history``: how the accepted runs of a variant scored, from git."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pytest_modellab.cli.common import (
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    chosen,
+    discover,
+    required_config,
+)
+from pytest_modellab.errors import HistoryUnavailable
+
+if TYPE_CHECKING:
+    from pytest_modellab.baselines.history import Revision
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    history = commands.add_parser(
+        "history",
+        help="scores of a variant's accepted runs, from git",
+        description="Reads every committed revision of the variant's baselines.",
+    )
+    history.add_argument("variant")
+    history.add_argument("--task-set", action="append", help="names (default: all declared)")
+    add_config(history)
+    history.add_argument("--json", action="store_true", help="print JSON instead")
+    history.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    from pytest_modellab import tasksets
+    from pytest_modellab.baselines import file, history
+    from pytest_modellab.store.place import default_folder
+
+    config = required_config(options.config)
+    (variant,) = chosen("variant", [options.variant], config.variants)
+    extensions = discover(config)
+    found = {}
+    for name in chosen("task set", options.task_set or config.task_sets, config.task_sets):
+        path = file.path_of(config.baselines, name, variant)
+        if not history.read(path, {}):
+            continue  # nor is its task set read, whose package may be missing
+        place = config.task_sets[name].path
+        samples = tasksets.read(place, extensions.check, default_folder()).samples
+        capabilities = {sample.content_hash: sample.capability for sample in samples}
+        found[name] = history.read(path, capabilities)
+    if not found:
+        raise HistoryUnavailable(
+            f"nothing was accepted of {variant!r} yet: modellab accept {variant}"
+        )
+    if options.json:
+        data = {name: [_to_data(revision) for revision in found[name]] for name in found}
+        print(json.dumps(data, indent=1, allow_nan=False))
+        return EXIT_OK
+    for name, revisions in found.items():
+        _print_table(variant, name, revisions)
+        readable = [revision for revision in revisions if not revision.problem]
+        if len(readable) > 1:
+            print(plot(readable))
+    return EXIT_OK
+
+
+def _to_data(revision: Revision) -> dict[str, object]:
+    data = dataclasses.asdict(revision)
+    if revision.problem:
+        data["mean"] = data["anchor"] = None
+    return data
+
+
+def plot(revisions: Sequence[Revision]) -> str:
+    """Draw success over the accepted runs, and the anchor's, as text.
+
+    Args:
+        revisions: at least one, oldest first, all readable.
+    """
+    import plotille
+
+    means = [revision.mean for revision in revisions]
+    anchors = [revision.anchor for revision in revisions]
+    low, high = min(means + anchors), max(means + anchors)
+    room = max(0.25 * (high - low), 0.01)
+    places = list(range(1, len(revisions) + 1))
+    figure = plotille.Figure()
+    figure.width, figure.height = 60, 10  # a tick every 10 characters
+    figure.set_x_limits(0, 6 * math.ceil((len(revisions) + 1) / 6))
+    figure.set_y_limits(max(0.0, low - room), min(1.0, high + room))
+    figure.x_label, figure.y_label = "accepted run", "success"
+    figure.register_label_formatter(float, _label)
+    figure.plot(places, anchors, lc="cyan", label="anchor")
+    figure.plot(places, means, lc="green", marker="o", label="accepted run")
+    return str(figure.show(legend=True))
+
+
+def _label(value: float, chars: int, delta: float, left: bool = False) -> str:
+    text = f"{value:.3f}" if delta < 0.5 else f"{value:.0f}"
+    return text.ljust(chars) if left else text.rjust(chars)
+
+
+def _print_table(variant: str, task_set: str, revisions: Sequence[Revision]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    versions = {revision.version for revision in revisions if not revision.problem}
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("", "accepted", "commit", *(["task set"] if len(versions) > 1 else [])):
+        table.add_column(column, no_wrap=True)
+    for column in ("success", "change", "anchor", "churn"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("worst")  # the one that may wrap on a narrow terminal
+    before: Revision | None = None
+    for number, revision in enumerate(revisions, 1):
+        start = [str(number), revision.date, revision.commit]
+        if len(versions) > 1:
+            start.append(revision.version)
+        if revision.problem:
+            table.add_row(*start, *[""] * 4, f"cannot be read: {revision.problem}")
+            continue
+        comparable = before is not None and before.task_set == revision.task_set
+        worst = revision.worst
+        table.add_row(
+            *start,
+            f"{revision.mean:.3f}",
+            f"{revision.mean - before.mean:+.3f}" if before and comparable else "",
+            f"{revision.mean - revision.anchor:+.3f}" if revision.changes else "itself",
+            "" if revision.churn is None else f"{revision.churn:.1%}",
+            "" if worst is None else f"{worst.name} {worst.mean:.2f}",
+        )
+        before = revision
+    print(f"{variant} on {task_set}")
+    Console().print(table)

@@ -1,0 +1,46 @@
+"""The ``modellab`` command. Thin: it reads arguments and calls the command's own file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from pytest_modellab.cli import accept, build, card, compare, gate, history, plan, report, tasks
+from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_USAGE
+from pytest_modellab.errors import BaselineMissing, ModellabError
+from pytest_modellab.version import __version__
+
+COMMANDS = (accept, build, card, compare, gate, history, plan, report, tasks)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: without the program's name; None takes ``sys.argv``.
+
+    Returns:
+        0 where all is well, 1 where something was found or is blocked, 2 where the call or a file
+        is wrong, 3 where a verdict is inconclusive and that was asked to count, 130 where it was
+        interrupted.
+    """
+    parser = argparse.ArgumentParser(prog="modellab", description="The gate for adapted models.")
+    parser.add_argument("--version", action="version", version=f"modellab {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(subparsers)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except (BaselineMissing, ModellabError) as error:
+        print(f"modellab: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("\nmodellab: interrupted; answers so far are stored", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader, for example head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_USAGE
+    return code

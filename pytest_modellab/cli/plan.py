@@ -1,0 +1,379 @@
+"""``modellab plan``: what the task sets can notice, what to add to them, and what to keep."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_modellab.cli.common import (
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    chosen,
+    discover,
+    required_config,
+)
+from pytest_modellab.config.lab_config import LabConfig
+from pytest_modellab.errors import ConfigError, GateUsageError
+from pytest_modellab.store import atomic
+
+if TYPE_CHECKING:
+    from pytest_modellab.baselines.accepted import Baseline
+    from pytest_modellab.records.tasks import Sample, TaskSet
+    from pytest_modellab.tasksets.quality.planning import Aim, Bucket, Cut
+
+    Check = Callable[[Sample], str | None]
+
+ASSUMED_CHURN = 0.10
+
+
+LEAST_DROP = 0.05
+
+
+ASSERTIONS = 2
+"""The mean and the family of buckets: the least that a suite with both has."""
+
+
+_TIME = re.compile(r"(\d+(?:\.\d*)?)\s*([smh]?)")
+
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    plan = commands.add_parser(
+        "plan",
+        help="what the task sets can notice, what to add, what to keep",
+        description="Says how likely a drop is to be blocked in each bucket and in the run, how "
+        "many samples are lacking and what they cost, and which samples to keep in a given time. "
+        "Runs nothing. How to read it: docs/plan.md.",
+    )
+    what = plan.add_argument_group("what is planned")
+    what.add_argument("--task-set", action="append", help="names (default: all declared)")
+    add_config(what)
+    what.add_argument(
+        "--sizes", type=_sizes, metavar="N,N,…", help="buckets of these sizes; no file is read"
+    )
+    what.add_argument(
+        "--by",
+        default="capability",
+        help="what makes a bucket: capability (default), bucket (capability and difficulty), "
+        "difficulty, or a key of the samples' metadata",
+    )
+    what.add_argument(
+        "--variant",
+        help="whose measured churn and times count (default: the first without a base)",
+    )
+    asked = plan.add_argument_group("what is asked")
+    asked.add_argument(
+        "--drop",
+        type=float,
+        help=f"drop worth catching (default: twice a bucket's margin, at least {LEAST_DROP})",
+    )
+    asked.add_argument(
+        "--power", type=float, default=0.8, help="chance of catching it (default: 0.8)"
+    )
+    asked.add_argument(
+        "--churn",
+        type=float,
+        help=f"share of samples that flip anyway (default: as measured, else {ASSUMED_CHURN})",
+    )
+    asked.add_argument("--margin", type=float, help="allowed drop of the mean and of a bucket")
+    asked.add_argument(
+        "--alpha", type=float, default=0.05, help="the run's risk of a false block (default: 0.05)"
+    )
+    asked.add_argument(
+        "--assertions",
+        type=_count,
+        metavar="N",
+        help=f"how many share alpha; pytest prints it at its end (default: {ASSERTIONS})",
+    )
+    costs = plan.add_argument_group("what it costs")
+    costs.add_argument(
+        "--seconds-per-sample", type=_positive, metavar="S", help="in place of measured times"
+    )
+    costs.add_argument("--usd-per-hour", type=_positive, metavar="USD", help="the machine's price")
+    costs.add_argument(
+        "--time-budget",
+        type=_seconds,
+        metavar="TIME",
+        help="also say which samples to keep for a run of one variant in 30s, 5m or 1h",
+    )
+    costs.add_argument("--write", type=Path, metavar="FOLDER", help="write them as a task set")
+    plan.add_argument("--json", type=Path, metavar="PATH", help="write every figure as JSON")
+    plan.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    from pytest_modellab.gate import GateInputError
+
+    if options.write is not None and (options.time_budget is None or options.sizes is not None):
+        raise ConfigError("--write: needs --time-budget and a declared task set")
+    report = {}
+    try:
+        for name, subject in _subjects(options).items():
+            report[name] = _show(options, subject)
+    except GateInputError as error:
+        raise GateUsageError(str(error)) from error
+    if options.json is not None:
+        try:
+            atomic.write_text(options.json, json.dumps(report, indent=1) + "\n")
+        except OSError as error:
+            raise ConfigError(f"--json: {options.json} cannot be written: {error}") from error
+    return EXIT_OK
+
+
+@dataclasses.dataclass(frozen=True)
+class _Subject:
+    """What one plan is of.
+
+    Attributes:
+        title: names it.
+        word: what its buckets are, in the singular.
+        question: what is asked of it.
+        notes: where the question's figures come from.
+        buckets: their clusters in the order of keeping them.
+        whole: all samples.
+        task_set: the samples, or None where only sizes were given.
+        pieces: their ids, by bucket and cluster.
+        check: judges a sample in its scorer's eyes.
+    """
+
+    title: str
+    word: str
+    question: Aim
+    notes: tuple[str, ...]
+    buckets: tuple[Bucket, ...]
+    whole: Bucket
+    task_set: TaskSet | None = None
+    pieces: Cut = dataclasses.field(default_factory=dict)
+    check: Check = lambda _: None
+
+
+def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
+    if options.sizes is not None:
+        return {"sizes": _of_sizes(options)}
+    config = required_config(options.config)
+    names = chosen("task set", options.task_set or config.task_sets, config.task_sets)
+    if options.write is not None and len(names) != 1:
+        raise ConfigError(f"--write: {len(names)} task sets; choose one: --task-set NAME")
+    check = discover(config).check
+    return {name: _of_task_set(options, config, name, check) for name in names}
+
+
+def _of_sizes(options: argparse.Namespace) -> _Subject:
+    from pytest_modellab.reports.words import plural
+    from pytest_modellab.tasksets.quality.planning import Bucket
+
+    seconds = options.seconds_per_sample
+    buckets = [Bucket(str(i), (1,) * n, seconds) for i, n in enumerate(options.sizes, 1)]
+    question, notes = _question(options, 0.0, 0.0, None, "")
+    return _Subject(
+        title=f"{plural(sum(options.sizes), 'sample')} in {plural(len(buckets), 'bucket')}",
+        word="bucket",
+        question=question,
+        notes=notes,
+        buckets=tuple(buckets),
+        whole=Bucket("all", (1,) * sum(options.sizes), seconds),
+    )
+
+
+def _of_task_set(
+    options: argparse.Namespace, config: LabConfig, name: str, check: Check
+) -> _Subject:
+    from pytest_modellab import tasksets
+    from pytest_modellab.store.place import default_folder
+    from pytest_modellab.tasksets.quality import planning
+    from pytest_modellab.tasksets.slices import slice_by
+
+    declared = config.task_sets[name]
+    task_set = tasksets.read(declared.path, check, default_folder())
+    task_set = dataclasses.replace(task_set, name=name)
+    name_of = slice_by(task_set, options.by)
+    if options.time_budget is not None:
+        planning.check_clusters(task_set.samples, name_of)
+    variant, baseline = _baseline(options.variant, config, task_set)
+    seconds, timed = _times(options.seconds_per_sample, task_set, variant, baseline)
+    question, notes = _question(
+        options, declared.margin, declared.capability_margin, baseline, variant
+    )
+
+    def bucket(named: str, clusters: Sequence[Sequence[str]]) -> Bucket:
+        known = [seconds[id_] for ids in clusters for id_ in ids if id_ in seconds]
+        mean = math.fsum(known) / len(known) if known else None
+        return planning.Bucket(named, tuple(len(ids) for ids in clusters), mean)
+
+    pieces = planning.cut(task_set.samples, name_of)
+    (everything,) = planning.cut(task_set.samples, lambda _: "all").values()
+    return _Subject(
+        title=f"{name} {task_set.version}: {len(task_set.samples)} samples, by {options.by}",
+        word=options.by,
+        question=question,
+        notes=(*notes, timed),
+        buckets=tuple(bucket(*piece) for piece in pieces.items()),
+        whole=bucket("all", everything),
+        task_set=task_set,
+        pieces=pieces,
+        check=check,
+    )
+
+
+def _question(
+    options: argparse.Namespace,
+    margin: float,
+    bucket_margin: float,
+    baseline: Baseline | None,
+    variant: str,
+) -> tuple[Aim, tuple[str, ...]]:
+    """What is asked, and where its figures come from."""
+    from pytest_modellab.tasksets.quality.planning import Aim
+
+    if options.margin is not None:
+        margin = bucket_margin = options.margin
+    measured = baseline.churn if baseline is not None else None
+    if options.churn is not None:
+        churn, source = options.churn, "as given"
+    elif measured is not None:
+        churn, source = measured, f"as measured on {variant!r}, run twice"
+    else:
+        churn, source = ASSUMED_CHURN, "assumed: none was measured (modellab accept does)"
+    drop = options.drop
+    if drop is None:
+        drop = max(LEAST_DROP, 2 * bucket_margin)
+    assertions = options.assertions or ASSERTIONS
+    shared = f"alpha {options.alpha:g} shared by {assertions} assertions"
+    if options.assertions is None:
+        shared += (
+            ", the mean and the family of buckets; a suite with more, or of several variants, "
+            "leaves each less: pytest prints how many there are at its end, --assertions takes it"
+        )
+    question = Aim(
+        drop=drop,
+        power=options.power,
+        churn=churn,
+        margin=margin,
+        bucket_margin=bucket_margin,
+        alpha=options.alpha,
+        assertions=assertions,
+    )
+    asked = (
+        f"asked: a drop of {drop:g} noticed with power {options.power:g}; allowed: {margin:g} of "
+        f"the mean, {bucket_margin:g} of a bucket"
+    )
+    return question, (asked, f"churn {churn:.3g}, {source}", shared)
+
+
+def _baseline(
+    asked: str | None, config: LabConfig, task_set: TaskSet
+) -> tuple[str, Baseline | None]:
+    """The variant whose measurements count, and its baseline if it is of these samples."""
+    from pytest_modellab.baselines import file
+
+    first = next((spec.name for spec in config.variants.values() if spec.base is None), None)
+    variant = asked or first
+    if variant is None:
+        return "", None
+    chosen("variant", [variant], config.variants)
+    found = file.read(file.path_of(config.baselines, task_set.name, variant))
+    same = found is not None and found.run.task_set["hash"] == task_set.hash
+    return variant, found if same else None
+
+
+def _times(
+    given: float | None, task_set: TaskSet, variant: str, baseline: Baseline | None
+) -> tuple[Mapping[str, float], str]:
+    """Seconds of each sample by id, as far as they are known, and where they come from."""
+    from pytest_modellab.runs.corpus import depth_of
+    from pytest_modellab.store.place import default_folder
+    from pytest_modellab.store.runs import RunEntry
+
+    ids = [sample.id for sample in task_set.samples]
+    if given is not None:
+        return dict.fromkeys(ids, given), f"{given:g} s a sample, as given"
+    if baseline is None:
+        return {}, "no times: there is no baseline of these samples"
+    run = baseline.run
+    depth = depth_of(task_set)
+    stored = RunEntry(default_folder(), task_set, run.fingerprint, depth).read()
+    if stored is not None:
+        measured = {id_: out.seconds for id_, out in zip(ids, stored.outputs, strict=True)}
+        return measured, f"times as stored here of {variant!r}"
+    seconds, tokens = run.probes.get("seconds"), run.probes.get("tokens")
+    if not seconds or not tokens:
+        return {}, "no times: the baseline has none"
+    by_tokens = {s.id: seconds / tokens * (s.tokens_in + s.tokens_out) for s in run.samples}
+    recorded = run.environment.get("recorded", "an unknown day")
+    return by_tokens, f"times by tokens, from the baseline of {variant!r} of {recorded}"
+
+
+def _show(options: argparse.Namespace, subject: _Subject) -> dict[str, Any]:
+    """Print a plan, and write what is to be kept; returns every figure."""
+    from pytest_modellab.reports.text import plan as report
+    from pytest_modellab.tasksets.quality import planning
+
+    before = planning.plan(subject.buckets, subject.whole, subject.question)
+    print("\n  ".join([subject.title, *subject.notes]), end="\n\n")
+    print(report.render(before, subject.word, options.usd_per_hour), end="\n\n")
+    figures = before.to_data()
+    if options.time_budget is None:
+        return figures
+    if before.seconds is None:
+        raise GateUsageError(
+            "--time-budget: the time of a sample is not known; accept a run (modellab accept) or "
+            "give it: --seconds-per-sample 0.1"
+        )
+    counts = planning.keep(subject.buckets, options.time_budget)
+    after = planning.plan_kept(subject.buckets, counts, subject.question)
+    print(report.render_kept(before, after, subject.word, options.time_budget), end="\n\n")
+    ids = planning.kept_ids(subject.pieces, counts) if subject.task_set is not None else frozenset()
+    if options.write is not None and subject.task_set is not None:
+        _write(options.write, subject.task_set, ids, subject.check)
+    return {**figures, "kept": {**after.to_data(), "samples": sorted(ids)}}
+
+
+def _write(folder: Path, task_set: TaskSet, ids: frozenset[str], check: Check) -> None:
+    from pytest_modellab.tasksets.quality import part
+
+    written = part.write(task_set, ids, folder, check)
+    print(
+        f"wrote {folder}: {written.name} {written.version}, {len(written.samples)} samples; "
+        "declare it under [task_sets] in modellab.toml and accept its baselines: modellab accept"
+    )
+
+
+# --- arguments -----------------------------------------------------------------------------------
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(_count(part.strip()) for part in text.split(","))
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _seconds(text: str) -> float:
+    found = _TIME.fullmatch(text.strip())
+    if found is None or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 30s, 5m or 1h")
+    return float(found[1]) * _UNITS[found[2]]

@@ -1,0 +1,139 @@
+"""``modellab tasks check``: what keeps a task set from showing a regression, and what leaks."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_modellab.cli.common import (
+    EXIT_FOUND,
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    discover,
+    find_config,
+)
+from pytest_modellab.config.lab_config import LabConfig
+from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.records.tasks import DIFFICULTIES, Sample
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    tasks = commands.add_parser("tasks", help="look after task sets")
+    actions = tasks.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="find what keeps a task set from showing a regression")
+    check.add_argument("task_set", nargs="*", help="names, or folders (default: all declared)")
+    add_config(check)
+    check.add_argument(
+        "--base", help="variant whose baseline calibrates (default: the first without a base)"
+    )
+    check.add_argument(
+        "--train",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="training data, JSON lines with 'input' and 'reply' (or 'chosen' and 'rejected'): no "
+        "sample may stand in it (repeatable)",
+    )
+    check.add_argument("--strict", action="store_true", help="warnings count as errors")
+    check.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    from pytest_modellab import tasksets
+    from pytest_modellab.baselines import file
+    from pytest_modellab.store.place import default_folder
+    from pytest_modellab.tasksets.quality import leakage, lint
+
+    config = find_config(options.config)
+    known = discover(config)
+    if config is not None:
+        config = config.with_kinds(known.kinds)
+    training = {path: leakage.read(path) for path in options.train}
+    worst = EXIT_OK
+    for name, folder in _folders(options.task_set, config):
+        task_set = tasksets.read(folder, known.check, default_folder())
+        base = options.base or _first_base(config)
+        baseline = None
+        if config is not None and base is not None:
+            if base not in config.variants:
+                raise ConfigError(
+                    f"--base: unknown variant {base!r}; {near_misses(base, config.variants)}"
+                )
+            baseline = file.read(file.path_of(config.baselines, name, base))
+        if baseline is not None and baseline.run.task_set["hash"] != task_set.hash:
+            print(f"{name}: the baseline of {base!r} is of another version; not calibrated")
+            baseline = None
+        scores = {s.id: s.score or 0.0 for s in baseline.run.samples} if baseline else {}
+        findings = lint.check(task_set, scores)
+        for path, texts in training.items():
+            found = leakage.leaks(task_set, texts, source=str(path))
+            findings += found
+            print(f"{name}: {len(found)} of {len(task_set.samples)} samples leak into {path}")
+        for finding in findings:
+            print(f"{name}: {finding}")
+        _print_table(task_set.samples, scores)
+        errors = sum(finding.level == "error" for finding in findings)
+        print(
+            f"{name} {task_set.version} ({task_set.hash}): {len(task_set.samples)} samples, "
+            f"{errors} errors, {len(findings) - errors} warnings"
+            + ("" if scores else "; no baseline, so not calibrated")
+        )
+        if errors or (options.strict and findings):
+            worst = EXIT_FOUND
+    return worst
+
+
+def _folders(asked: Sequence[str], config: LabConfig | None) -> list[tuple[str, Path]]:
+    declared = config.task_sets if config is not None else {}
+    if not asked:
+        if not declared:
+            raise ConfigError("no modellab.toml here; name a task set's folder, or --config PATH")
+        return [(name, task_set.path) for name, task_set in declared.items()]
+    found = []
+    for name in asked:
+        if name in declared:
+            found.append((name, declared[name].path))
+        elif Path(name).is_dir():
+            found.append((Path(name).resolve().name, Path(name)))
+        else:
+            raise ConfigError(
+                f"task set {name!r}: neither declared nor a folder; {near_misses(name, declared)}"
+            )
+    return found
+
+
+def _first_base(config: LabConfig | None) -> str | None:
+    variants = config.variants.values() if config is not None else ()
+    return next((spec.name for spec in variants if spec.base is None), None)
+
+
+def _print_table(samples: Sequence[Sample], scores: dict[str, float]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from pytest_modellab.tasksets.quality import lint
+
+    table = Table("capability", box=box.SIMPLE_HEAD)
+    for column in ("n", "clusters", "chance", "base", *DIFFICULTIES):
+        table.add_column(column, justify="right")
+
+    def mean(group: Sequence[Sample]) -> str:
+        known = [scores[s.id] for s in group if s.id in scores]
+        return f"{sum(known) / len(known):.2f}" if known else "–"
+
+    for capability, group in lint.by_capability(samples).items():
+        table.add_row(
+            capability,
+            str(len(group)),
+            str(len({s.cluster or s.id for s in group})),
+            f"{lint.chance(group):.2f}",
+            mean(group),
+            *(mean([s for s in group if s.difficulty == level]) for level in DIFFICULTIES),
+        )
+    Console().print(table)

@@ -1,0 +1,1 @@
+"""modellab.toml becomes frozen records."""

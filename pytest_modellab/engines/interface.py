@@ -1,0 +1,170 @@
+"""What an engine is: scores options, generates replies, ranks documents."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence, Set
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from pytest_modellab.records.runs import Audited, Output
+from pytest_modellab.records.tasks import Corpus
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Done = Callable[[Mapping[int, Output]], None]
+"""Takes a finished batch as ``{index of the request: output}``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoringRequest:
+    """Score ``options`` as replies to ``context``; both are text, already in the chat template."""
+
+    context: str
+    options: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerationRequest:
+    """Generate at most ``max_tokens`` tokens after ``context``.
+
+    Attributes:
+        context: text, already in the chat template.
+        max_tokens: the limit.
+        temperature: 0 for greedy decoding; above it tokens are drawn from the model's distribution
+            at that temperature.
+        seed: of the draws; the same request gives the same reply in any batch.
+    """
+
+    context: str
+    max_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+
+
+class Engine(Protocol):
+    """A model that is loaded and can answer: score options of a context, or generate.
+
+    Both methods work through a batch plan that depends on the requests and the budget alone, so
+    that two runs compute the same sums. A batch whose requests are all in ``skip`` is left out.
+    """
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Put chat messages into the model's template, ready for its reply."""
+
+    def score_options(
+        self, requests: Sequence[ScoringRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Score every request; call ``done`` after each batch of about ``budget`` tokens.
+
+        Raises:
+            OutOfMemory: a batch did not fit; ask again with a smaller budget.
+        """
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Answer every request; call ``done`` after each batch of about ``budget`` tokens.
+
+        Raises:
+            OutOfMemory: a batch did not fit; ask again with a smaller budget.
+        """
+
+    def seed(self, seed: int) -> None:
+        """Take the seed of whatever is drawn beside the requests' own draws; may be left out."""
+
+    def environment(self) -> Mapping[str, Any]:
+        """Tell what decides about the numbers beside the model, for the run record.
+
+        Versions of libraries by name, and ``threads``; stored answers of another number of threads
+        are not taken up. May be left out: then the record has the threads of this process.
+        """
+
+    def parameter_bytes(self) -> int:
+        """Bytes of parameters and buffers as they are held in memory."""
+
+    def close(self) -> None:
+        """Give the memory back at once, whoever else still refers to the model."""
+
+
+Role = Literal["query", "passage"]
+"""What a text is embedded as; many models want another prefix for each."""
+
+
+class Encoder(Protocol):
+    """An embedding model that is loaded: texts in, one vector each out."""
+
+    @property
+    def key(self) -> str:
+        """16 hex digits, of all that a document's vector depends on.
+
+        Weights, tokenizer, the passage's prompt, pooling, dtype, device, versions.
+        """
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in a vector."""
+
+    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        """Embed texts.
+
+        Args:
+            texts: any number; batched inside by a plan that depends on the texts alone.
+            role: decides the prompt.
+
+        Returns:
+            Float32 of shape (texts, dimension), C-contiguous, in the order of the texts.
+
+        Raises:
+            OutOfMemory: a batch of one did not fit.
+            ModelError: a vector holds NaN or infinity; the message names the text.
+        """
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> Sequence[int]:
+        """Tokens of each text as it is encoded: with the prompt, cut off at the model's limit."""
+
+    def parameter_bytes(self) -> int:
+        """Bytes of parameters and buffers as they are held in memory."""
+
+    def close(self) -> None:
+        """Give the memory back at once, whoever else still refers to the model."""
+
+
+@runtime_checkable
+class Searching(Protocol):
+    """An :class:`Engine` that answers a context with a ranking, once it has opened a corpus."""
+
+    def open_corpus(
+        self, corpus: Corpus, depth: int, cache: Path, progress: Callable[[int, int], None]
+    ) -> None:
+        """Index a corpus, or take the index from the store.
+
+        Args:
+            corpus: what is searched.
+            depth: documents in a ranking.
+            cache: the store's root.
+            progress: called with documents indexed and documents in all.
+
+        Raises:
+            ModelError: a document cannot be encoded.
+            OutOfMemory: as :meth:`Encoder.encode`.
+        """
+
+    def audit(self, queries: Sequence[str]) -> Sequence[Audited]:
+        """Ask exact search over the same vectors, where the index is approximate.
+
+        Args:
+            queries: any number; those just answered are not embedded again.
+
+        Returns:
+            One a query, or nothing where the search is exact already.
+        """
+
+    def measurements(self, queries: Sequence[str]) -> Mapping[str, float]:
+        """Return what was measured of index and search, as probes of a run record.
+
+        Args:
+            queries: some of which are asked one at a time, to time them.
+        """

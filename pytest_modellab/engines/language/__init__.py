@@ -1,0 +1,1 @@
+"""Engines that score options and generate replies."""

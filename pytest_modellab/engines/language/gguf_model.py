@@ -1,0 +1,338 @@
+"""The llama.cpp engine: a GGUF file as it is, through the package xllamacpp.
+
+Prompts are rendered and cut into tokens by the base's tokenizer, and token ids are sent, so that
+file and base answer the very same prompts.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import secrets
+import time
+import urllib.parse
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.engines import environment
+from pytest_modellab.engines.batching import common_prefix, plan
+from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.language import gguf_tokenizer
+from pytest_modellab.engines.language.torch_model import quiet
+from pytest_modellab.engines.tokens import encode, encode_requests
+from pytest_modellab.errors import ModelError, ScoringError, VariantLoadError
+from pytest_modellab.records.runs import Output
+
+VERSION = 1
+"""Raised when scores may change: stored runs of another engine version are run again."""
+
+
+ROOM = 512
+"""Tokens of context are reserved in multiples of this."""
+
+
+BIAS = 1e6
+"""Added to the logit of the token that is to be generated."""
+
+
+LOOKED_UP = 2000
+"""Tokens among which one is looked up before all are."""
+
+
+LEAST = math.log(2.0**-149)
+"""llama.cpp computes a probability as a float32; this is the logarithm of the least above 0."""
+
+
+def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> LlamaCppEngine:
+    """Load a GGUF file.
+
+    Args:
+        path: the file.
+        folder: the base model's, for its tokenizer.
+        trust_remote_code: whether the tokenizer's own Python code may run.
+
+    Returns:
+        The engine, ready to answer.
+
+    Raises:
+        ModelError: the file or the folder cannot be read.
+        VariantLoadError: a library is missing, or the file's tokenizer is not the base's.
+    """
+    with quiet():
+        try:
+            import xllamacpp  # noqa: F401 -- asked for now, before any work is done
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise VariantLoadError(
+                f"running a GGUF file needs {error.name}: pip install 'pytest-modellab[llamacpp]'"
+            ) from error
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        except (ImportError, KeyError, OSError, ValueError) as error:
+            raise ModelError(
+                f"{folder}: transformers cannot load its tokenizer: {error}"
+            ) from error
+    if not tokenizer.chat_template:
+        raise ModelError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
+    header = gguf_tokenizer.read(path)
+    gguf_tokenizer.check(header, tokenizer)
+    engine = LlamaCppEngine(header, tokenizer)
+    gguf_tokenizer.check_probes(header, tokenizer, engine.tokenize)
+    return engine
+
+
+class LlamaCppEngine:
+    """Scores options and generates with a GGUF file (see :func:`load`).
+
+    llama.cpp computes the same token with other rounding alone and among others, and keeps what it
+    has computed of the last prompt. So one request is computed at a time, and each begins with
+    exactly the shared prefix in that memory: an answer does not depend on what was asked before.
+    """
+
+    def __init__(self, header: gguf_tokenizer.Header, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self._header = header
+        self._key = secrets.token_hex()  # the server also listens on a local port
+        self._letter = next(
+            k for k, t in enumerate(header.vocabulary.tokens) if t and t.isascii() and t.isalpha()
+        )
+        self._room = 0
+        self._server: Any = None
+        self._reserve(1)
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Put chat messages into the base's template, ready for the reply."""
+        text = self.tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True
+        )
+        return str(text)
+
+    def seed(self, seed: int) -> None:
+        """Nothing is drawn but by a request's own seed."""
+
+    def environment(self) -> Mapping[str, Any]:
+        """Versions of libraries, and threads."""
+        return environment.libraries()
+
+    def parameter_bytes(self) -> int:
+        """Bytes of the file's tensors; llama.cpp holds them as they are."""
+        return self._header.parameter_bytes
+
+    def close(self) -> None:
+        """Give the memory back at once, whoever else still refers to the engine."""
+        self._server, self._room = None, 0
+
+    def score_options(
+        self, requests: Sequence[ScoringRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Score every option of every request by likelihood.
+
+        llama.cpp tells the likelihood of the tokens that it generates, not of those in a prompt.
+        So each token of an option is made the one that is generated, by a bias; the likelihoods
+        are those of the model's own distribution, before the bias and sampling
+        (``post_sampling_probs`` is off). A grammar that allows one token alone would do it in one
+        request, but llama.cpp aborts the process where that token is part of a character.
+
+        Args:
+            requests: contexts in the chat template with their options.
+            budget: tokens in a batch, after which ``done`` is called; each is computed alone.
+            skip: indices that need no answer.
+            done: called after each batch.
+
+        Raises:
+            ScoringError: an option has no token, or a prompt is too long for the file.
+        """
+        contexts, options = encode_requests(self.tokenizer, requests)
+        prefix = common_prefix(contexts)
+        lengths = [
+            len(context) - prefix + sum(len(tokens) for tokens in row)
+            for context, row in zip(contexts, options, strict=True)
+        ]
+        self._begin(contexts, prefix, [max(map(len, row), default=0) for row in options])
+        for batch in plan(lengths, budget, padded=False):
+            if not skip >= set(batch):
+                done({i: self._scored(contexts[i], options[i], prefix) for i in batch})
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Answer every request, greedily or with seeded draws from the model's distribution.
+
+        Args:
+            requests: contexts in the chat template with their token limits.
+            budget: tokens in a batch, after which ``done`` is called; each is computed alone.
+            skip: indices that need no answer.
+            done: called after each batch.
+
+        Raises:
+            ScoringError: a prompt is too long for the file.
+        """
+        contexts = [encode(self.tokenizer, request.context) for request in requests]
+        prefix = common_prefix(contexts)
+        limits = [request.max_tokens for request in requests]
+        lengths = [len(c) - prefix + limit for c, limit in zip(contexts, limits, strict=True)]
+        self._begin(contexts, prefix, limits)
+        for batch in plan(lengths, budget, padded=True):
+            if not skip >= set(batch):
+                done({i: self._reply(contexts[i], requests[i], prefix) for i in batch})
+
+    def tokenize(self, text: str) -> list[int]:
+        """Cut a text into tokens as llama.cpp does; xllamacpp has this on its local port only."""
+        address = urllib.parse.urlsplit(self._server.listening_address)
+        connection = http.client.HTTPConnection(str(address.hostname), address.port)
+        try:
+            connection.request(
+                "POST",
+                "/tokenize",
+                json.dumps({"content": text, "add_special": False, "parse_special": True}),
+                {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
+            )
+            return list(json.loads(connection.getresponse().read())["tokens"])
+        finally:
+            connection.close()
+
+    def _scored(
+        self, context: Sequence[int], options: Sequence[Sequence[int]], prefix: int
+    ) -> Output:
+        start = time.perf_counter()
+        self._rewind(context, prefix)
+        if len(context) - 1 > prefix:
+            self._ask(context[:-1], cached=prefix > 0)
+        return Output(
+            text="",
+            option_logprobs=tuple(self._likelihood(context, option) for option in options),
+            tokens_in=len(context),
+            tokens_out=sum(map(len, options)),
+            seconds=time.perf_counter() - start,
+        )
+
+    def _reply(self, context: Sequence[int], request: GenerationRequest, prefix: int) -> Output:
+        start = time.perf_counter()
+        self._rewind(context, prefix)
+        answer = self._ask(
+            context,
+            request.max_tokens,
+            cached=prefix > 0,
+            temperature=request.temperature,
+            seed=request.seed % (2**32 - 1),  # the largest stands for a random one
+        )
+        ended = answer["choices"][0]["finish_reason"] == "stop"
+        nan = any(math.isnan(_logprob(told)) for told in _generated(answer))
+        return Output(
+            text=answer["choices"][0]["text"],
+            tokens_in=len(context),
+            tokens_out=answer["usage"]["completion_tokens"] - ended,  # its end is no part of it
+            seconds=time.perf_counter() - start,
+            failed="the model's logits are NaN" if nan else "",
+        )
+
+    def _likelihood(self, context: Sequence[int], option: Sequence[int]) -> float:
+        """Return an option's log-likelihood; each token is computed alone, so is the last one."""
+        return math.fsum(
+            self._of_token([*context, *option[:place]], token) for place, token in enumerate(option)
+        )
+
+    def _of_token(self, prompt: Sequence[int], token: int) -> float:
+        """Return how likely a token is to follow a prompt.
+
+        It is made the one that is generated. llama.cpp tells nothing of a generated token that is
+        part of a character; such a one is looked up among the likeliest, then among all (which
+        takes 20 times as long), while a letter is generated.
+        """
+        for forced, count in (
+            (token, 1),
+            (self._letter, LOOKED_UP),
+            (self._letter, len(self._header.vocabulary.tokens)),
+        ):
+            answer = self._ask(prompt, 1, logit_bias=[[forced, BIAS]], n_probs=count)
+            for generated in _generated(answer):
+                for told in (generated, *generated["top_logprobs"]):
+                    if told["id"] == token:
+                        return _logprob(told)
+        raise ScoringError(f"llama.cpp knows no token {token}")
+
+    def _begin(self, contexts: Sequence[Sequence[int]], prefix: int, limits: Sequence[int]) -> None:
+        """Make room for the longest request, and compute what all share but its last token."""
+        if contexts:
+            self._reserve(max(len(c) + limit for c, limit in zip(contexts, limits, strict=True)))
+        if prefix > 1:
+            self._ask(contexts[0][: prefix - 1], cached=False)
+
+    def _rewind(self, context: Sequence[int], prefix: int) -> None:
+        """Forget all but the shared prefix; its last token is computed again, always alone."""
+        if prefix:
+            self._ask(context[:prefix])
+
+    def _ask(
+        self, prompt: Sequence[int], limit: int = 0, *, cached: bool = True, **settings: Any
+    ) -> Mapping[str, Any]:
+        """Return llama.cpp's answer: what follows a prompt.
+
+        Args:
+            prompt: token ids.
+            limit: most tokens; at 0 the prompt is only computed.
+            cached: whether what is known of the last prompt is used.
+            **settings: of the request, beside greedy decoding.
+        """
+        answer: Mapping[str, Any] = self._server.handle_completions(
+            {
+                "prompt": list(prompt),
+                "n_predict": limit,
+                "n_probs": 1,
+                "cache_prompt": cached,
+                "samplers": ["temperature"],  # no top-k, top-p or min-p
+                "temperature": 0.0,
+                **settings,
+            }
+        )
+        if "error" in answer:
+            raise ScoringError(f"llama.cpp refused a request: {answer['error'].get('message')}")
+        return answer
+
+    def _reserve(self, tokens: int) -> None:
+        """Make room for a context; llama.cpp takes it once, when the file is loaded."""
+        if tokens > self._header.context_length:
+            raise ScoringError(
+                f"a prompt and its answer have {tokens} tokens, more than the "
+                f"{self._header.context_length} that {self._header.path} was trained for"
+            )
+        if tokens >= self._room:
+            self._server = None  # its memory first
+            self._room = (tokens // ROOM + 1) * ROOM
+            self._server = _open(self._header.path, self._room, self._key)
+
+
+def _generated(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the tokens that llama.cpp tells of; none where none was a whole character."""
+    return list((answer["choices"][0]["logprobs"] or {"content": ()})["content"])
+
+
+def _logprob(told: Mapping[str, Any]) -> float:
+    value = told["logprob"]  # JSON has no NaN
+    return math.nan if value is None else max(value, LEAST)
+
+
+def _open(path: Path, room: int, key: str) -> Any:
+    """Load a file into a server of one slot, on the CPU, that keeps no other prompt than the last.
+
+    As many threads as torch uses, which is what a run record notes.
+    """
+    import torch
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx = room
+    params.n_parallel = 1
+    params.n_gpu_layers = 0
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
+    params.cache_ram_mib = 0
+    params.fit_params = params.warmup = params.ui = False
+    params.verbosity = -1
+    params.api_keys = [key]
+    try:
+        return xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: llama.cpp cannot load it: {error}") from error

@@ -1,0 +1,153 @@
+"""Reranking: a cross-encoder reads query and document together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.engines import memory
+from pytest_modellab.engines.language.torch_model import quiet
+from pytest_modellab.errors import ModelError, OutOfMemory, VariantLoadError
+
+DECIMALS = 6
+"""To which scores are rounded; in float32 further digits are noise."""
+
+
+BATCH = 32
+"""Documents that are read at once, less where memory runs out."""
+
+
+SHOWN = 60
+"""Characters of a document that a message shows."""
+
+
+def load(
+    folder: Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    max_tokens: int | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> Reranker:
+    """Load a cross-encoder with sentence-transformers.
+
+    Args:
+        folder: what ``save_pretrained`` wrote.
+        device: ``cpu``, ``cuda`` …
+        dtype: name of a torch dtype.
+        max_tokens: to which query and document together are cut; None for the model's own limit.
+        trust_remote_code: whether the model's own Python code may run.
+        allow_pickle: whether pickled weights may be read.
+
+    Raises:
+        ModelError: the folder cannot be read, or the model does not give one score.
+        VariantLoadError: sentence-transformers is missing.
+    """
+    with quiet():
+        try:
+            import torch
+            from safetensors import SafetensorError
+            from sentence_transformers import CrossEncoder
+        except ImportError as error:
+            raise VariantLoadError(
+                f"reranking needs {error.name}: pip install 'pytest-modellab[embedding]'"
+            ) from error
+        try:
+            model = CrossEncoder(
+                str(folder),
+                device=device,
+                max_length=max_tokens,
+                trust_remote_code=trust_remote_code,
+                local_files_only=True,
+                model_kwargs={
+                    "dtype": getattr(torch, dtype),
+                    "use_safetensors": None if allow_pickle else True,
+                },
+                # the bare logit: a sigmoid has the same order until it rounds to 0 or 1
+                activation_fn=torch.nn.Identity(),
+            )
+        except (
+            ImportError,  # what the model's own code needs
+            KeyError,
+            OSError,
+            RuntimeError,
+            SafetensorError,
+            ValueError,
+        ) as error:
+            raise ModelError(
+                f"{folder}: sentence-transformers cannot load it as a cross-encoder: {error}"
+            ) from error
+        except AssertionError as error:  # torch without CUDA; here it would count as a verdict
+            raise ModelError(f"{folder}: cannot be put on {device!r}: {error}") from error
+    head = type(model.model).__name__
+    saved = model.model.config.architectures or ["a model of no named architecture"]
+    if head.endswith("ForSequenceClassification") and head not in saved:
+        raise ModelError(  # transformers would only log that it drew the head's weights
+            f"{folder}: holds {', '.join(saved)}, which has no head that scores a pair; its scores "
+            "would be random. Choose a cross-encoder, saved as …ForSequenceClassification"
+        )
+    if model.num_labels != 1:
+        raise ModelError(
+            f"{folder}: a reranker gives one score, but this model gives {model.num_labels}; "
+            "choose a cross-encoder with num_labels = 1"
+        )
+    return Reranker(model.eval())
+
+
+class Reranker:
+    """Scores documents for a query with a cross-encoder (see :func:`load`).
+
+    Args:
+        model: of sentence-transformers, with one score and no activation.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.device: str = model.device.type
+
+    def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
+        """Score documents.
+
+        Args:
+            query: what is asked.
+            documents: any number.
+
+        Returns:
+            One score a document in the same order, higher for more relevant, unbounded.
+
+        Raises:
+            ModelError: a score is NaN or infinite; the message names the document.
+            OutOfMemory: a batch of one did not fit.
+        """
+        pairs = [(query, document) for document in documents]
+        scores = [round(score, DECIMALS) for score in self._predict(pairs, BATCH)]
+        for number, (score, document) in enumerate(zip(scores, documents, strict=True), start=1):
+            if not math.isfinite(score):
+                raise ModelError(
+                    f"the reranker's score is {score} for document {number} of {len(documents)}: "
+                    f"{document[:SHOWN]!r}; load it in float32, or choose another reranker"
+                )
+        return scores
+
+    def _predict(self, pairs: Sequence[tuple[str, str]], batch: int) -> list[float]:
+        try:
+            with memory.running_out():
+                return list(
+                    self.model.predict(pairs, batch_size=batch, show_progress_bar=False).tolist()
+                )
+        except OutOfMemory:
+            if batch == 1:
+                raise
+        return self._predict(pairs, batch // 2)  # out here, where the error holds no memory
+
+    def parameter_bytes(self) -> int:
+        """Bytes of parameters and buffers as they are held in memory."""
+        tensors = (*self.model.parameters(), *self.model.buffers())
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    def close(self) -> None:
+        """Give the memory back at once, whoever else still refers to the model."""
+        memory.empty(self.model, self.device)

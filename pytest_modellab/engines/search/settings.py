@@ -1,0 +1,110 @@
+"""How a variant ranks a corpus: what ``modellab.toml`` declares, before anything is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.engines.search.forms import Form
+from pytest_modellab.models import locate
+from pytest_modellab.models.files import ModelFiles
+from pytest_modellab.records.declared import ModelSource
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedding:
+    """How texts become vectors.
+
+    Attributes:
+        query_prompt: put before a query; None takes the model's own.
+        passage_prompt: put before a document; None takes the model's own.
+        pooling: how token vectors become one, where the model's folder does not say it.
+        output: of an ONNX graph the output that is taken, or None for the usual one.
+        max_tokens: tokens after which a text is cut off; None takes the model's own.
+    """
+
+    query_prompt: str | None = None
+    passage_prompt: str | None = None
+    pooling: str | None = None
+    output: str | None = None
+    max_tokens: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Approximate:
+    """An approximate index: ``hnsw`` or ``ivf``, and its library's settings."""
+
+    kind: str
+    settings: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rerank:
+    """A cross-encoder that orders the best documents anew.
+
+    Attributes:
+        model: where it is.
+        root: the folder that a relative path starts from.
+        top: how many documents of the first search it sees.
+    """
+
+    model: ModelSource
+    root: Path
+    top: int
+
+    @functools.cached_property
+    def files(self) -> ModelFiles:
+        """Its files, found and hashed once.
+
+        Raises:
+            ModelError: they are missing or damaged.
+        """
+        return locate.locate(self.model, self.root)
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """How a corpus is ranked.
+
+    Attributes:
+        embedding: how texts become vectors; None for BM25 alone.
+        form: how vectors are kept in the index.
+        rescore: how many times as many documents a quantized index proposes as are asked for, to
+            be ordered by the query's full vector; 1 for no rescoring.
+        index: an approximate index, or None for exact search.
+        fusion: the constant of reciprocal rank fusion with BM25, or None for one ranking alone.
+        rerank: a second stage, or None.
+    """
+
+    embedding: Embedding | None
+    form: Form = dataclasses.field(default_factory=Form)
+    rescore: int = 1
+    index: Approximate | None = None
+    fusion: int | None = None
+    rerank: Rerank | None = None
+
+    @property
+    def lexical(self) -> bool:
+        """Whether BM25 takes part."""
+        return self.embedding is None or self.fusion is not None
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that a ranking depends on, beside the embedding model's files.
+
+        Raises:
+            ModelError: the reranker's files are missing or damaged.
+        """
+        found: dict[str, Any] = {
+            "embedding": dataclasses.asdict(self.embedding) if self.embedding else None,
+            "form": dataclasses.asdict(self.form),
+            "rescore": self.rescore,
+            "index": dataclasses.asdict(self.index) if self.index else None,
+            "fusion": self.fusion,
+        }
+        if self.rerank is not None:
+            files = self.rerank.files
+            found["rerank"] = [files.weights, files.tokenizer, self.rerank.top]
+        return found

@@ -1,0 +1,1 @@
+"""Run records are compared: one file an assertion."""

@@ -1,0 +1,100 @@
+"""Whether two runs may be compared, and what differs between them."""
+
+from __future__ import annotations
+
+from pytest_modellab.errors import ComparisonRefused
+from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.runs import RunRecord
+
+MAX_MISSING = 0.02
+"""Share of samples that may be without a score; beyond it there is no verdict and no baseline."""
+
+
+def too_many_missing(record: RunRecord) -> str | None:
+    """Say that a run has more samples without a score than :data:`MAX_MISSING`, or None."""
+    missing = [sample for sample in record.samples if sample.score is None]
+    total = len(record.samples)
+    if len(missing) <= MAX_MISSING * total:
+        return None
+    return (
+        f"{len(missing)} of {total} scores are missing ({len(missing) / total:.1%}, allowed "
+        f"{MAX_MISSING:.1%}), {missing[0].id!r} first: {missing[0].output}"
+    )
+
+
+def check_comparable(
+    spec: VariantSpec, candidate: RunRecord, reference: RunRecord, against: str
+) -> tuple[str, ...]:
+    """Refuse two runs that were not asked the same in the same way.
+
+    Where the prompt is what the candidate's kind adapts, a changed prompt is judged; every other
+    kind changes one thing alone, and a changed prompt beside it is refused.
+
+    Args:
+        spec: the candidate.
+        candidate: its run.
+        reference: the run that it is compared with.
+        against: the reference in words.
+
+    Returns:
+        Notes on what differs but does not forbid the comparison.
+
+    Raises:
+        ComparisonRefused: names all that differs and what to do.
+    """
+    differs, notes = differences(spec, candidate, reference)
+    if differs:
+        name = candidate.task_set["name"]
+        raise ComparisonRefused(
+            f"{spec.name!r} cannot be compared with {against} on {name!r}: "
+            f"{'; '.join(differs)}. Record the reference again if the change "
+            f"is wanted: modellab accept {reference.variant['name']} --task-set {name}"
+        )
+    return notes
+
+
+def differences(
+    spec: VariantSpec, candidate: RunRecord, reference: RunRecord
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """List what forbids to compare two runs, and what does not but must be known."""
+    name = candidate.task_set["name"]
+    differs = []
+    for key in ("version", "hash"):
+        now, then = candidate.task_set[key], reference.task_set[key]
+        if now != then:
+            differs.append(f"task set {name!r} has {key} {now}, the reference was run on {then}")
+    now_ids = {s.id: s.hash for s in candidate.samples}
+    then_ids = {s.id: s.hash for s in reference.samples}
+    changed = sorted(
+        id_ for id_ in now_ids.keys() | then_ids.keys() if now_ids.get(id_) != then_ids.get(id_)
+    )
+    if changed:
+        shown = ", ".join(changed[:5]) + (", …" if len(changed) > 5 else "")
+        differs.append(f"{len(changed)} samples were changed, added or removed: {shown}")
+    for scorer in sorted(candidate.scorers.keys() & reference.scorers.keys()):
+        now_version, then_version = candidate.scorers[scorer], reference.scorers[scorer]
+        if now_version != then_version:
+            differs.append(f"scorer {scorer!r} has version {now_version}, was {then_version}")
+    notes = []
+    if candidate.fingerprint.prompt != reference.fingerprint.prompt:
+        change = (
+            f"the prompt has hash {candidate.fingerprint.prompt}, "
+            f"the reference's {reference.fingerprint.prompt}"
+        )
+        if spec.adapts_prompt:
+            notes.append(change)
+        else:
+            differs.append(change)
+    if candidate.fingerprint.tokenizer != reference.fingerprint.tokenizer:
+        notes.append("the tokenizer or its chat template is not the reference's")
+    now_versions = candidate.fingerprint.settings.get("versions", {})
+    then_versions = reference.fingerprint.settings.get("versions", {})
+    here = {**now_versions, **candidate.environment}
+    there = {**then_versions, **reference.environment}
+    keys = {"device", "platform", "python", "threads", "token_budget", "torch", "transformers"}
+    notes += [
+        f"{key}: {here.get(key)} here, {there.get(key)} in the reference"
+        for key in sorted(keys | (now_versions.keys() & then_versions.keys()))
+        if here.get(key) != there.get(key)
+    ]
+    return tuple(differs), tuple(notes)

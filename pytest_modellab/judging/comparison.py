@@ -1,0 +1,140 @@
+"""The comparison record: one assertion of the gate with every figure behind its verdict.
+
+It is what the comparator returns, what a test's report carries from an xdist worker to the
+controller, and all that a report needs; so it holds built-in types only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Literal
+
+from pytest_modellab.gate.ratios import RatioResult
+from pytest_modellab.gate.results import Figures
+from pytest_modellab.records.hashing import canonical_json
+from pytest_modellab.records.runs import Verdict
+
+Assertion = Literal["no_regression", "no_drift", "no_forgetting", "worst_bucket", "no_slowdown"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Flip:
+    """A sample that the candidate got better or worse than the reference did.
+
+    Attributes:
+        id: the sample's id.
+        bucket: ``capability/difficulty``.
+        before: the reference's score.
+        after: the candidate's score, or None where it gave none.
+        before_output: what the reference answered.
+        after_output: what the candidate answered.
+    """
+
+    id: str
+    bucket: str
+    before: float
+    after: float | None
+    before_output: str
+    after_output: str
+
+    @property
+    def lost(self) -> bool:
+        """True where the candidate did worse."""
+        return self.after is None or self.after < self.before
+
+
+@dataclasses.dataclass(frozen=True)
+class Looked:
+    """How far a comparison in sequential mode had to go.
+
+    Attributes:
+        look: the look at which it stopped, from 1.
+        looks: how many there would have been.
+        used: samples asked up to there.
+        total: samples of the task set.
+        certain: True where the samples left could not have changed the verdict, False where a
+            boundary was crossed or all were asked.
+        seed: of the shuffle that cut the task set into stages.
+    """
+
+    look: int
+    looks: int
+    used: int
+    total: int
+    certain: bool
+    seed: int
+
+    def __str__(self) -> str:
+        if self.used == self.total:
+            return f"sequential: all {self.total} samples were needed"
+        saved = self.total - self.used
+        why = ", as the others could not change the verdict" if self.certain else ""
+        return (
+            f"sequential: stopped at look {self.look} of {self.looks}, after {self.used} of "
+            f"{self.total} samples ({saved} saved, {saved / self.total:.0%}){why}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One assertion, judged.
+
+    Attributes:
+        assertion: which rule was applied.
+        test: the test's node id.
+        task_set: name of the task set.
+        candidate: name of the variant under test.
+        kind: its kind.
+        against: what it was compared with: ``own baseline``, ``baseline of NAME``, ``anchor …``, or
+            ``floor``.
+        capability: the capability that was judged, or None for all samples or all buckets.
+        verdict: block, pass or inconclusive.
+        figures: the buckets that decided the verdict (one, unless all buckets were asked for).
+        family: how many buckets the false-block budget was shared by.
+        share: the part of the run's alpha that this assertion may spend.
+        flips: samples whose score changed, losses first, then by id.
+        notes: what a reader must know, for example that the environment differs.
+        looked: how far it had to go in sequential mode, else None.
+        ratio: what a ``no_slowdown`` rests on, which has no figures; else None.
+        metric: what was judged instead of the samples' scores, for example ``recall@10``.
+    """
+
+    assertion: Assertion
+    test: str
+    task_set: str
+    candidate: str
+    kind: str
+    against: str
+    capability: str | None
+    verdict: Verdict
+    figures: tuple[Figures, ...]
+    family: int
+    share: float
+    flips: tuple[Flip, ...] = ()
+    notes: tuple[str, ...] = ()
+    looked: Looked | None = None
+    ratio: RatioResult | None = None
+    metric: str | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and how far sequential mode went."""
+        return self.notes if self.looked is None else (*self.notes, str(self.looked))
+
+    def to_json(self) -> str:
+        """Return one line of JSON, keys sorted."""
+        return canonical_json(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Comparison:
+        """Read what :meth:`to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        for figures in data["figures"]:
+            figures.update(dropped=tuple(figures["dropped"]), missing=tuple(figures["missing"]))
+        data["figures"] = tuple(Figures(**figures) for figures in data["figures"])
+        data["flips"] = tuple(Flip(**f) for f in data["flips"])
+        data["notes"] = tuple(data["notes"])
+        data["looked"] = Looked(**data["looked"]) if data.get("looked") else None
+        data["ratio"] = RatioResult(**data["ratio"]) if data.get("ratio") else None
+        return cls(**data)

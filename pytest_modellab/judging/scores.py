@@ -1,0 +1,167 @@
+"""The scores that an assertion is judged on, from whole runs or from stages."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+from pytest_modellab import gate
+from pytest_modellab.errors import ComparisonRefused, near_misses
+from pytest_modellab.judging.comparison import Flip, Looked
+from pytest_modellab.records.runs import RunRecord, SampleResult
+from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.runs.stages import SEED, Staged
+from pytest_modellab.scorers import similarity
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What one assertion may spend of the run's risk of a false block.
+
+    Attributes:
+        share: its part of alpha.
+        alpha: the run's alpha; the level of every PASS (intersection–union).
+    """
+
+    share: float
+    alpha: float
+
+
+def task_set_notes(task_set: TaskSet) -> tuple[str, ...]:
+    """Return what a reader of a verdict must know of the task set."""
+    return (f"{task_set.name}: {task_set.note.removesuffix('.')}",) if task_set.note else ()
+
+
+def under(record: RunRecord, metric: str) -> RunRecord:
+    """Return a run whose scores are another figure of its samples.
+
+    Args:
+        record: a run with further figures, see :class:`SampleResult`.
+        metric: the figure's name.
+
+    Raises:
+        ComparisonRefused: the run lacks it, or it lies outside [0, 1].
+    """
+    known = sorted({name for result in record.samples for name in result.metrics})
+    where = f"the run of {record.variant['name']!r} on {record.task_set['name']!r}"
+    if metric not in known:
+        raise ComparisonRefused(
+            f"metric {metric!r}: {where} has none; {near_misses(metric, known)}. A metric of "
+            "rankings: name it in the task set's metrics, and accept accepted runs again"
+        )
+    values = {result.id: result.metrics.get(metric) for result in record.samples}
+    for id_, value in values.items():
+        if value is not None and not 0 <= value <= 1:
+            raise ComparisonRefused(
+                f"metric {metric!r}: {where} has {value} for {id_!r}, outside [0, 1]; judge the "
+                "score, which is the same figure mapped to that range"
+            )
+    return dataclasses.replace(
+        record,
+        samples=tuple(dataclasses.replace(r, score=values[r.id]) for r in record.samples),
+    )
+
+
+class Answers:
+    """A candidate's scores, all of them or as far as the gate asks.
+
+    Args:
+        candidate: the run, or what makes it stage by stage.
+        task_set: the samples.
+    """
+
+    def __init__(self, candidate: RunRecord | Staged, task_set: TaskSet) -> None:
+        self._candidate = candidate
+        self._task_set = task_set
+        self.looked: Looked | None = None
+        if isinstance(candidate, RunRecord):
+            self.stages: tuple[int, ...] | None = None
+            self.record = candidate
+        else:
+            self.stages = candidate.stages.of
+            self.record = candidate.answer(1)
+
+    def __call__(self, look: int) -> list[float]:
+        """Return the scores after a look, NaN where there is none or not yet."""
+        if isinstance(self._candidate, Staged):
+            self.record = self._candidate.answer(look)
+        return scores_of(self.whole().samples)
+
+    def only(self, indices: Sequence[int]) -> Callable[[int], list[float]]:
+        """Return the same for some of the samples."""
+
+        def scores(look: int) -> list[float]:
+            found = self(look)
+            return [found[i] for i in indices]
+
+        return scores
+
+    def whole(self) -> RunRecord:
+        """Return the record with every sample, those not asked yet without a score."""
+        found = {result.id: result for result in self.record.samples}
+        return dataclasses.replace(
+            self.record,
+            samples=tuple(
+                found.get(s.id) or SampleResult(s.id, s.content_hash, None, "(not asked)", 0, 0)
+                for s in self._task_set.samples
+            ),
+        )
+
+    def stop(self, result: gate.SequentialResult) -> tuple[gate.Figures, ...]:
+        """Note where the gate stopped, and return its figures."""
+        total = len(self._task_set.samples)
+        self.looked = Looked(
+            look=result.look,
+            looks=result.looks,
+            used=len(self.record.samples),
+            total=total,
+            certain=result.certain,
+            seed=SEED,
+        )
+        return result.figures
+
+
+def chance_of(sample: Sample) -> float:
+    """The score of guessing; a pair's other text is no choice."""
+    if sample.scorer == similarity.NAME:
+        return similarity.CHANCE
+    return 1.0 / len(sample.choices) if isinstance(sample.target, int) else 0.0
+
+
+def scores_of(results: Sequence[SampleResult]) -> list[float]:
+    """Return the scores of samples, NaN where there is none."""
+    return [math.nan if result.score is None else result.score for result in results]
+
+
+def clusters_of(samples: Sequence[Sample]) -> list[str] | None:
+    """Return the cluster of each sample, or None where no sample shares one."""
+    if not any(s.cluster for s in samples):
+        return None
+    return [f"cluster {s.cluster}" if s.cluster else f"sample {s.id}" for s in samples]
+
+
+def flips_between(
+    samples: Sequence[Sample],
+    candidate: RunRecord,
+    reference: RunRecord,
+    capability: str | None,
+) -> tuple[Flip, ...]:
+    """Return the samples whose score changed, the lost ones first."""
+    after = {result.id: result for result in candidate.samples}
+    flips = [
+        Flip(
+            id=sample.id,
+            bucket=sample.bucket,
+            before=old.score,
+            after=new.score,
+            before_output=old.output,
+            after_output=new.output,
+        )
+        for sample, old in zip(samples, reference.samples, strict=True)
+        if (new := after.get(sample.id)) is not None
+        and old.score is not None
+        and new.score != old.score
+        and capability in (None, sample.capability)
+    ]
+    return tuple(sorted(flips, key=lambda flip: (not flip.lost, flip.id)))

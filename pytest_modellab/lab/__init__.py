@@ -1,0 +1,1 @@
+"""One session: the stages in order."""

@@ -1,0 +1,106 @@
+"""Models that are converted once into a folder that transformers reads."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_modellab.errors import ModelError
+from pytest_modellab.models.files import ModelFiles, says
+from pytest_modellab.models.locate import _ALONG, _TOKENIZER
+from pytest_modellab.records.hashing import digest
+from pytest_modellab.store.folders import kept, no_space
+
+CONVERTER = 1
+"""Raised when the conversion from GGUF changes what it writes."""
+
+
+def folder(files: ModelFiles, cache: Path) -> Path:
+    """Return a folder that an engine can load, converting or unpacking a file once.
+
+    Args:
+        files: from :func:`locate`.
+        cache: where converted models are kept, one folder for each sha256 and converter version.
+
+    Returns:
+        A folder with safetensors (of an ONNX file with that), configuration and tokenizer. It
+        appears in the cache whole or not at all, whoever else converts it at the same time.
+
+    Raises:
+        ModelError: no space, or the file cannot be read.
+    """
+    if files.path.is_dir():
+        return files.path
+    key = files.weights[:16]
+    make: Callable[[Path], None]
+    if files.tokenizer_files is not None:
+        key = digest([files.weights, files.tokenizer])[:16]
+        make = functools.partial(assemble, files, folder(files.tokenizer_files, cache))
+    else:
+        make = functools.partial(unpack if files.path.suffix == ".zip" else convert, files)
+    return kept(cache / "models" / f"{key}-v{CONVERTER}", make, files.source)
+
+
+def unpack(files: ModelFiles, target: Path) -> None:
+    """Unpack a zipped folder to ``target``."""
+    try:
+        with zipfile.ZipFile(files.path) as archive:
+            archive.extractall(target)  # which keeps every member under the target
+    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
+        raise ModelError(
+            says(files.source, f"{files.path} cannot be unpacked: {error}; fetch it again")
+        ) from error
+
+
+def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
+    """Put a bare ONNX file and the tokenizer of another folder into ``target``."""
+    shutil.copyfile(files.path, target / files.path.name)
+    for part in tokenizer.iterdir():
+        if part.name.startswith(_TOKENIZER) or part.name in _ALONG:
+            shutil.copyfile(part, target / part.name)
+
+
+def convert(files: ModelFiles, target: Path) -> None:
+    """Write the GGUF file's weights as float32 safetensors, with its tokenizer, to ``target``."""
+    try:
+        import gguf
+        import torch
+        from safetensors import SafetensorError
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise ModelError(
+            says(
+                files.source,
+                f"converting GGUF needs {error.name}: pip install 'pytest-modellab[transformers]'",
+            )
+        ) from error
+
+    try:
+        tensors = gguf.GGUFReader(files.path).tensors
+    except (ValueError, IndexError) as error:
+        raise ModelError(says(files.source, f"{files.path} is not a GGUF file: {error}")) from error
+    needed = sum(int(tensor.n_elements) for tensor in tensors) * 4
+    if shutil.disk_usage(target).free < 1.1 * needed:
+        raise no_space(files.source, target.parent)
+
+    place, name = str(files.path.parent), files.path.name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=name)
+        model = AutoModelForCausalLM.from_pretrained(place, gguf_file=name, dtype=torch.float32)
+    except (ImportError, KeyError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            says(files.source, f"transformers cannot convert {files.path}: {error}")
+        ) from error
+    model.hf_quantizer = None  # the weights are plain float32 now
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    try:
+        model.save_pretrained(target)
+    except SafetensorError as error:
+        if "os error 28" in str(error):  # ENOSPC, as safetensors puts it
+            raise no_space(files.source, target.parent) from error
+        raise
+    tokenizer.save_pretrained(target)

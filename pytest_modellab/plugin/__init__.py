@@ -1,0 +1,27 @@
+"""The pytest plugin: every hook, option and fixture is handed on from here."""
+
+from __future__ import annotations
+
+from pytest_modellab.plugin.collection import pytest_collection_finish, pytest_generate_tests
+from pytest_modellab.plugin.fixtures import candidate, gate, lab, task_set
+from pytest_modellab.plugin.hooks import (
+    pytest_addhooks,
+    pytest_configure,
+    pytest_report_header,
+    pytest_runtest_makereport,
+)
+from pytest_modellab.plugin.options import pytest_addoption
+
+__all__ = [
+    "candidate",
+    "gate",
+    "lab",
+    "pytest_addhooks",
+    "pytest_addoption",
+    "pytest_collection_finish",
+    "pytest_configure",
+    "pytest_generate_tests",
+    "pytest_report_header",
+    "pytest_runtest_makereport",
+    "task_set",
+]

@@ -1,0 +1,247 @@
+"""What the controlling process does: gather every test's findings and write the reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modellab.plugin.nodeids import variant_of
+
+if TYPE_CHECKING:
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.records.declared import MlflowConfig
+    from pytest_modellab.reports.session import SessionReport
+    from pytest_modellab.tradeoff.figures import TradeOff
+
+
+class Collector:
+    """Plugin of the process that is no xdist worker.
+
+    Args:
+        config: the session's.
+        variants: names of the declared variants.
+        settings: what the user asked for.
+        lab: makes or returns the session's lab; called where a report needs runs.
+        json_path: where to write the report as JSON, or None.
+        markdown_path: where to write it as Markdown, or None.
+        github: whether a GitHub Actions run gets annotations and a step summary.
+        mlflow: where the session is logged, or None.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        *,
+        variants: Iterable[str],
+        settings: Settings,
+        lab: Callable[[], Lab],
+        json_path: Path | None,
+        markdown_path: Path | None,
+        github: bool = False,
+        mlflow: MlflowConfig | None = None,
+    ) -> None:
+        self._config = config
+        self._variants = tuple(variants)
+        self._settings = settings
+        self._lab = lab
+        self._json_path = json_path
+        self._markdown_path = markdown_path
+        self._github = github and os.environ.get("GITHUB_ACTIONS") == "true"
+        self._mlflow = mlflow
+        self._assertions = 0
+        self._findings: dict[str, list[str]] = {"comparisons": [], "runs": [], "errors": []}
+        self._reported: set[str] = set()
+        self._locations: dict[str, tuple[str, int | None]] = {}
+        self._candidates: dict[str, str | None] = {}
+        self._complete = True
+        self._notes: list[str] = []
+        self._weighed: dict[str, TradeOff | str] | None = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what a test's report carries; reports of xdist workers arrive here as well."""
+        if report.when == "setup":
+            self._candidates[report.nodeid] = getattr(report, "modellab_variant", None)
+        if report.when == "call" or report.outcome != "passed":
+            self._reported.add(report.nodeid)
+            self._locations[report.nodeid] = report.location[:2]
+        text = getattr(report, "modellab", None)
+        if text is None:
+            return
+        found = json.loads(text)
+        self._assertions = int(found.pop("assertions")[0])
+        for kind, texts in found.items():
+            self._findings[kind] += texts
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """Keep an xdist worker's death as an error of the test that it was running."""
+        message = f"the worker died while running this test: {report.longrepr}"
+        variant = self._candidates.get(crashitem, variant_of(crashitem, self._variants))
+        self._findings["errors"].append(
+            json.dumps({"test": crashitem, "variant": variant, "message": message, "kind": "Crash"})
+        )
+        if folder := self._allure_folder():
+            from pytest_modellab.reports import allure
+
+            allure.crashed(folder, crashitem, message, variant=variant)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the files; a run in which collected tests never reported fails."""
+        if session.config.option.collectonly:
+            return
+        # node ids, since --keep-duplicates collects one twice; a controller of workers has no items
+        collected = len({item.nodeid for item in session.items}) or session.testscollected
+        self._complete = len(self._reported) >= collected
+        if not self._complete and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._write_files(session)
+        if any(self._findings.values()) and (folder := self._allure_folder()):
+            self._write_allure(session, folder)
+        if any(self._findings.values()) and (note := self._track()):
+            self._notes.append(note)
+            self._write_files(session)  # once more, with the note
+        if self._github and any(self._findings.values()):
+            self._summarize()
+
+    def _write_files(self, session: pytest.Session) -> None:
+        """Write JSON and Markdown where asked for."""
+        # also where nothing was judged: an older run's file must not pass for this run's
+        if self._json_path is not None:
+            from pytest_modellab.reports import json_file
+
+            self._write(session, "json", json_file.write, self._json_path)
+        if self._markdown_path is not None:
+            from pytest_modellab.reports.text import markdown
+
+            self._write(session, "markdown", markdown.write, self._markdown_path)
+
+    def _track(self) -> str | None:
+        """Log the session where the configuration says so; a note where that was not possible."""
+        if self._mlflow is None:
+            return None
+        from pytest_modellab.reports.tracking import log
+
+        found = {name: t for name, t in self._tradeoffs().items() if not isinstance(t, str)}
+        return log.log_session(self._mlflow, self._report(), found)
+
+    def _summarize(self) -> None:
+        """Append the report to the step's summary; a note where it cannot be written."""
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if not path:
+            return
+        from pytest_modellab.reports.text import github, markdown
+
+        try:
+            with Path(path).open("a", encoding="utf-8") as file:
+                room = github.SUMMARY_BYTES - file.tell()  # it is shared by a step's commands
+                file.write(markdown.render(self._report(), most=room))
+        except OSError as error:
+            self._notes.append(f"GITHUB_STEP_SUMMARY: {path!r}: not written: {error.strerror}")
+
+    def _write(
+        self,
+        session: pytest.Session,
+        option: str,
+        write: Callable[[SessionReport, Path], None],
+        path: Path,
+    ) -> None:
+        """Write a file; where it cannot be written, the report says so and the run fails."""
+        try:
+            write(self._report(), path)
+        except OSError as error:
+            self._notes.append(f"--modellab-{option}: {str(path)!r}: not written: {error.strerror}")
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write_allure(self, session: pytest.Session, folder: Path) -> None:
+        """Complete Allure's results; where that fails, a note says so and the run fails."""
+        from pytest_modellab.reports import allure
+
+        try:
+            tradeoffs = self._tradeoffs()
+            self._notes += allure.write_session(folder, self._report(), tradeoffs)
+        except OSError as error:
+            self._notes.append(f"--alluredir: {str(folder)!r}: not written: {error.strerror}")
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _tradeoffs(self) -> dict[str, TradeOff | str]:
+        """The trade-off on each task set that was judged, or why there is none; runs no model."""
+        from pytest_modellab.errors import ModellabError
+        from pytest_modellab.lab.survey import survey
+
+        if self._weighed is not None:
+            return self._weighed
+        report = self._report()
+        found = self._weighed = {}
+        for task_set in report.task_sets:
+            try:
+                lab = self._lab()
+                # what --modellab-no-cache ran anew is stored by now
+                lab.settings = dataclasses.replace(lab.settings, reuse=True)
+                ran = {run.variant for run in report.runs if run.task_set == task_set}
+                names = [
+                    name
+                    for name in lab.config.variants
+                    if name in ran or lab.baseline_path(name, task_set).exists()
+                ]
+                found[task_set] = survey(lab, task_set, variants=names, stored=True)
+            except (ModellabError, AssertionError, OSError, pytest.UsageError) as error:
+                found[task_set] = str(error)
+        return found
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the terminal section."""
+        if not any(self._findings.values()) and not self._notes:
+            return
+        from pytest_modellab.reports.text import terminal
+
+        terminalreporter.section("modellab")
+        for text, markup in terminal.lines(self._report()):
+            terminalreporter.write_line(text, **markup)
+        # the plugin of that name marks every failed test itself
+        annotated = "pytest_github_actions_annotate_failures"
+        if self._github and not self._config.pluginmanager.hasplugin(annotated):
+            self._annotate(terminalreporter)
+
+    def _annotate(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the commands by which GitHub marks the tests that did not pass."""
+        from pytest_modellab.reports.text import github
+
+        workspace = os.environ.get("GITHUB_WORKSPACE")
+        places = {
+            test: github.place(file, line, root=str(self._config.rootpath), workspace=workspace)
+            for test, (file, line) in self._locations.items()
+        }
+        for line in github.annotate(self._report(), places):
+            terminalreporter.write_line(line)
+
+    def _allure_folder(self) -> Path | None:
+        if not self._config.pluginmanager.hasplugin("allure_listener"):
+            return None
+        return Path(self._config.option.allure_report_dir)
+
+    def _report(self) -> SessionReport:
+        from pytest_modellab.judging.comparison import Comparison
+        from pytest_modellab.records.runs import RunSummary
+        from pytest_modellab.reports.session import SessionReport, TestError
+
+        found: dict[str, list[Any]] = self._findings
+        return SessionReport(
+            runs=tuple(RunSummary.from_json(text) for text in found["runs"]),
+            comparisons=tuple(Comparison.from_json(text) for text in found["comparisons"]),
+            errors=tuple(TestError(**json.loads(text)) for text in found["errors"]),
+            alpha=self._settings.alpha,
+            assertions=self._assertions,
+            on_inconclusive=self._settings.on_inconclusive,
+            complete=self._complete,
+            notes=tuple(self._notes),
+        )

@@ -1,0 +1,105 @@
+"""The fixtures that a test asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_modellab.plugin.collection import CANDIDATES, WEIGHTS, assertion_of, params_of
+from pytest_modellab.plugin.session import lab_of
+
+if TYPE_CHECKING:
+    from pytest_modellab.judging.comparison import Comparison
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.plugin.gate import Candidate, Gate
+    from pytest_modellab.records.runs import RunSummary
+    from pytest_modellab.records.tasks import TaskSet
+
+FINDINGS: pytest.StashKey[dict[str, list[str]]] = pytest.StashKey()
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The session's lab: configuration, runs and baselines."""
+    lab = lab_of(request.config)
+    yield lab
+    lab.release()
+
+
+@pytest.fixture(scope="session")
+def candidate(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Candidate]:
+    """The variant under test, one after another; loaded on demand, freed before the next."""
+    from pytest_modellab.plugin.gate import Candidate
+
+    yield Candidate(lab, lab.spec(request.param))
+    lab.release()
+
+
+@pytest.fixture
+def task_set(request: pytest.FixtureRequest, lab: Lab) -> TaskSet:
+    """The task set that the test is marked with."""
+    return lab.task_set(request.param)
+
+
+@pytest.fixture
+def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
+    """The gate: ``gate.no_regression(candidate)``, ``gate.worst_bucket(candidate)``."""
+    from pytest_modellab.gate import split_alpha
+    from pytest_modellab.judging.scores import Budget
+    from pytest_modellab.plugin.gate import Gate
+
+    alpha = lab.settings.alpha
+    item: pytest.Function = request.node
+    findings: dict[str, list[str]] = {}  # anew, should the test be run again
+    item.stash[FINDINGS] = findings
+    has_allure = request.config.pluginmanager.hasplugin("allure_listener")
+    params = params_of(item)
+    if has_allure and "candidate" in params:
+        # now, so that a test that fails before a verdict stands with its variant too
+        from pytest_modellab.reports import allure
+
+        allure.label_test(
+            item.nodeid,
+            variant=params["candidate"],
+            kind=lab.spec(params["candidate"]).kind,
+            task_set=task_set.name,
+            capability=params.get("capability"),
+        )
+
+    def judged(comparison: Comparison, summary: RunSummary | None) -> None:
+        findings.setdefault("comparisons", []).append(comparison.to_json())
+        if summary is not None:
+            findings.setdefault("runs", []).append(summary.to_json())
+        item.user_properties.extend(_junit_properties(comparison))
+        if has_allure:
+            from pytest_modellab.judging.comparison import Comparison
+            from pytest_modellab.reports import allure
+
+            allure.label(comparison)
+            allure.describe(item, map(Comparison.from_json, findings["comparisons"]))
+            allure.attach(comparison)
+
+    share = split_alpha(alpha, request.config.stash[WEIGHTS])[assertion_of(item)]
+    budget = Budget(share=share, alpha=alpha)
+    candidates = request.config.stash[CANDIDATES]
+    accepted = {variant for variant, name in candidates if name == task_set.name}
+    return Gate(lab, item.nodeid, task_set, budget, judged, accepted)
+
+
+def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:
+    """Name the verdict and its first figures, which JUnit XML keeps as properties."""
+    found: dict[str, object] = {
+        "assertion": comparison.assertion,
+        "task_set": comparison.task_set,
+        "candidate": comparison.candidate,
+        "against": comparison.against,
+        "capability": comparison.capability or "all",
+        "verdict": comparison.verdict,
+    }
+    for worst in comparison.figures[:1]:  # a verdict on latency has none
+        found["bucket"] = worst.name
+        found["drop"] = f"{worst.drop:.6g}"
+        found["p_adjusted"] = f"{worst.p_adjusted:.6g}"
+    return [(f"modellab_{name}", value) for name, value in found.items()]

@@ -1,0 +1,114 @@
+"""The pytest plugin: options, markers, fixtures and hooks. Wiring only; nothing heavy imported."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Generator
+
+import pytest
+
+from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
+from pytest_modellab.plugin.fixtures import FINDINGS
+from pytest_modellab.plugin.options import GITHUB, choice, path_option
+from pytest_modellab.plugin.session import CONFIG, lab_of, load_config, settings_of
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the extension points."""
+    from pytest_modellab.plugin import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the configuration; in a worker, take a share of the threads."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        # Before torch is imported: two workers with all threads each are slower than one.
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        threads = max(1, (cpus or 1) // int(worker["workercount"]))
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+        if hasattr(config.option, "clean_alluredir"):  # else a replaced worker wipes the results
+            config.option.clean_alluredir = False
+    config.stash[CONFIG] = load_config(config)
+    if worker is None:
+        _register_controller(config)
+
+
+def _register_controller(config: pytest.Config) -> None:
+    """Collect what the tests found, and distribute them, where a configuration is."""
+    found = config.stash[CONFIG]
+    if found is None:
+        return
+    from pytest_modellab.plugin.collector import Collector
+
+    config.pluginmanager.register(
+        Collector(
+            config,
+            variants=found.variants,
+            settings=settings_of(config),
+            lab=functools.partial(lab_of, config),
+            json_path=path_option(config, "json"),
+            markdown_path=path_option(config, "markdown"),
+            github=choice(config, "github", GITHUB) == "auto",
+            mlflow=found.mlflow,
+        ),
+        "modellab_collector",
+    )
+    if config.pluginmanager.hasplugin("xdist"):
+        from pytest_modellab.plugin.scheduler import Distribution
+
+        config.pluginmanager.register(Distribution(found), "modellab_distribution")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Name the configuration."""
+    found = config.stash.get(CONFIG, None)
+    if found is None:
+        return None
+    from pytest_modellab.version import __version__
+
+    return (
+        f"modellab {__version__}: {found.path}, {len(found.variants)} variants, "
+        f"{len(found.task_sets)} task sets"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Send what was judged along with the test's report, across xdist too: one JSON string."""
+    report = yield
+    if report.when == "setup":  # should the worker die in the test, no other report follows
+        variant = params_of(item).get("candidate")
+        vars(report)["modellab_variant"] = variant if isinstance(variant, str) else None
+    findings: dict[str, list[str]] = {}
+    if report.when == "call" and FINDINGS in item.stash:
+        judged: dict[str, list[str]] = item.stash[FINDINGS]
+        findings.update(judged)
+    is_gated = "gate" in getattr(item, "fixturenames", ())
+    if report.failed and is_gated and call.excinfo is not None:
+        from pytest_modellab.errors import FloorViolated, RegressionDetected, VerdictInconclusive
+
+        settled = "comparisons" in item.stash.get(FINDINGS, {})
+        blocked = (FloorViolated, RegressionDetected, VerdictInconclusive)
+        if not (settled and call.excinfo.errisinstance(blocked)):
+            params = params_of(item)
+            error = {
+                "test": item.nodeid,
+                "variant": params.get("candidate"),
+                "message": ("after its verdict: " if settled else "") + str(call.excinfo.value),
+                "kind": call.excinfo.typename,
+                "command": getattr(call.excinfo.value, "command", ""),
+            }
+            findings["errors"] = [json.dumps(error)]
+    if findings:
+        findings["assertions"] = [str(len(item.config.stash[WEIGHTS]))]
+        vars(report)["modellab"] = json.dumps(findings)  # travels with the report
+    return report

@@ -1,0 +1,113 @@
+"""What plugins and conftest files can add to pytest-modellab; docs/extending.md has the whole page.
+
+A hook lives in a package's pytest plugin (entry point ``pytest11``), or in the ``conftest.py``
+beside ``modellab.toml``; there the ``modellab`` command finds it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_modellab.recipes.recipe import Recipe
+    from pytest_modellab.scorers.interface import Scorer, SetScorer
+    from pytest_modellab.variants.plan import Kind
+
+
+def pytest_modellab_kinds() -> Iterable[Kind]:  # type: ignore[empty-body]
+    """Return kinds of variants, to be named by ``kind = "…"`` in modellab.toml.
+
+    Example:
+        from pytest_modellab.extend import ConfigError, Kind, Step, check_options
+
+        def plan_pruned(spec, base, model, root):
+            check_options(spec.options, {"share": float})
+            share = spec.options.get("share", 0.5)
+            if base is None:
+                raise ConfigError("base: missing; name the variant that is pruned")
+            if not 0 < share < 1:
+                raise ConfigError(f"share: {share} lies outside (0, 1)")
+
+            def prune(loaded):
+                for weight in loaded.parameters():
+                    size = weight.detach().abs()
+                    least = size.flatten().kthvalue(max(1, int(share * size.numel()))).values
+                    weight.data[size <= least] = 0
+                return loaded
+
+            return base.with_step(Step("pruned", {"share": share}, prune, packages=("torch",)))
+
+        def pytest_modellab_kinds():
+            return [Kind("pruned", strategy="pruning", marker="pruned", plan=plan_pruned)]
+    """
+
+
+def pytest_modellab_scorers() -> Iterable[Scorer | SetScorer]:  # type: ignore[empty-body]
+    """Return scorers, to be named by ``"scorer": "…"`` in a task set.
+
+    One that needs all samples at once, or has more than one figure a sample, is a
+    :class:`~pytest_modellab.scorers.interface.SetScorer`.
+
+    Example:
+        class Contains:
+            name = "contains"
+            version = 1
+            likelihood = False  # the reply is generated
+
+            def check(self, sample):
+                return None if isinstance(sample.target, str) else "target: expected a text"
+
+            def score(self, sample, output):
+                found = sample.target.casefold() in output.text.casefold()
+                return float(found), output.text
+
+        def pytest_modellab_scorers():
+            return [Contains()]
+    """
+
+
+def pytest_modellab_recipes() -> Iterable[Recipe]:  # type: ignore[empty-body]
+    """Return recipes, to be named by ``method = "…"`` in ``[variants.NAME.recipe]``.
+
+    Example:
+        from pytest_modellab.extend import Outcome, Recipe, at_least, positive
+
+        def train_norms(order):
+            import torch
+
+            norms = [p for name, p in order.model.named_parameters() if "norm" in name]
+            optimizer = torch.optim.AdamW(norms, lr=order.settings["learning_rate"])
+            rows, losses = order.data.rows[: order.max_steps], []
+            for step, row in enumerate(rows, start=1):
+                reply = {"role": "assistant", "content": row["reply"]}
+                chat = [*order.base.prompt.messages(row["input"]), reply]
+                text = order.tokenizer.apply_chat_template(chat, tokenize=False)
+                batch = order.tokenizer(text, add_special_tokens=False, return_tensors="pt")
+                batch = batch.to(order.device)
+                loss = order.model(**batch, labels=batch["input_ids"]).loss
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append((step, loss.item()))
+                order.progress(step, len(rows), loss.item())
+            order.model.save_pretrained(order.output)
+            order.tokenizer.save_pretrained(order.output)
+            return Outcome(order.data, steps=len(rows), seconds=0.0, losses=tuple(losses))
+
+        def pytest_modellab_recipes():
+            return [
+                Recipe(
+                    name="norms",
+                    packages=("torch",),
+                    settings={
+                        "seed": at_least(int, 0, 0),
+                        "learning_rate": positive(float, 1e-3),
+                    },
+                    keys=("input", "reply"),
+                    steps=lambda settings, rows: rows,
+                    train=train_norms,
+                    artefact="model",
+                )
+            ]
+    """

@@ -1,0 +1,114 @@
+"""What one pytest session holds: configuration, extensions, settings, lab."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modellab.plugin.options import ON_INCONCLUSIVE, choice, number, option, path_option
+
+if TYPE_CHECKING:
+    from pytest_modellab.config.lab_config import LabConfig
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.registry import Extensions
+    from pytest_modellab.lab.settings import Settings
+
+CONFIG: pytest.StashKey[LabConfig | None] = pytest.StashKey()
+
+
+EXTENSIONS: pytest.StashKey[Extensions] = pytest.StashKey()
+
+
+SOURCES: pytest.StashKey[tuple[str, ...]] = pytest.StashKey()
+
+
+LAB: pytest.StashKey[Lab] = pytest.StashKey()
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """Return what the user asked of this session."""
+    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.store.place import default_folder
+
+    alpha = number(config, "alpha", zero=False)
+    on_inconclusive: Any = choice(config, "on-inconclusive", ON_INCONCLUSIVE, default="warn")
+    flags = {name: bool(option(config, name)) for name in ("update", "churn", "sequential")}
+    for name in ("update", "churn"):
+        if flags["sequential"] and flags[name]:
+            raise pytest.UsageError(
+                f"--modellab-sequential and --modellab-{name} exclude each other: an accepted run, "
+                "and one that is run twice, is complete; leave one out (one that is set in an ini "
+                "file: -o modellab_sequential=false)"
+            )
+    return Settings(
+        cache=default_folder(),
+        alpha=0.05 if alpha is None else alpha,
+        margin=number(config, "margin", zero=True),
+        on_inconclusive=on_inconclusive,
+        reuse=not option(config, "no-cache"),
+        **flags,
+    )
+
+
+def load_config(config: pytest.Config) -> LabConfig | None:
+    """Read the configuration beside or above the tests, or None."""
+    from pytest_modellab.config import read as configuration
+    from pytest_modellab.errors import ConfigError
+
+    path = path_option(config, "config")
+    if path is None:
+        places = [config.invocation_params.dir / arg.split("::")[0] for arg in config.args]
+        path = configuration.find(places, config.rootpath)
+    if path is None:
+        return None
+    try:
+        return configuration.load(path)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def extensions_of(config: pytest.Config) -> Extensions:
+    """Return what plugins and conftest files add; asked once, when the first test is collected."""
+    if EXTENSIONS not in config.stash:
+        from pytest_modellab.errors import ConfigError
+        from pytest_modellab.lab import registry
+
+        try:
+            found = registry.collect(config.hook)
+        except ConfigError as error:
+            raise pytest.UsageError(str(error)) from error
+        known = {marker.split(":")[0].split("(")[0] for marker in config.getini("markers")}
+        for marker in sorted({kind.marker for kind in found.kinds.values()} - known):
+            config.addinivalue_line("markers", f"{marker}: tests of variants of an added kind")
+        config.stash[EXTENSIONS] = found
+        config.stash[SOURCES] = registry.sources(config.hook)
+    return config.stash[EXTENSIONS]
+
+
+def required_config(config: pytest.Config) -> LabConfig:
+    """Return the configuration, its kinds checked."""
+    from pytest_modellab.errors import ConfigError
+
+    found = config.stash[CONFIG]
+    if found is None:
+        raise pytest.UsageError(
+            "no modellab.toml found beside or above the tests; write one (README: 'Your own "
+            "suite') or name it: --modellab-config PATH"
+        )
+    try:
+        return found.with_kinds(extensions_of(config).kinds)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def lab_of(config: pytest.Config) -> Lab:
+    """Return the session's lab, made when it is first asked for."""
+    if LAB not in config.stash:
+        from pytest_modellab.lab.lab import Lab
+        from pytest_modellab.plugin.progress import RunProgress
+
+        config.stash[LAB] = Lab(
+            required_config(config), settings_of(config), RunProgress(config), extensions_of(config)
+        )
+    return config.stash[LAB]

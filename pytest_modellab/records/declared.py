@@ -1,0 +1,176 @@
+"""What modellab.toml declares."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSource:
+    """Where a base model comes from: ``[models.NAME]``.
+
+    Attributes:
+        name: as declared.
+        source: ``package:NAME/FILE``, a folder, or a hub id.
+        sha256: expected hash of the package's or folder's weight file, or None.
+        install: the command that installs the package, for messages.
+        allow_pickle: True where pickled weights may be read.
+        trust_remote_code: True where the model's own Python code may run.
+        tokenizer: where the tokenizer of a bare ``.onnx`` file comes from, as ``source``.
+    """
+
+    name: str
+    source: str
+    sha256: str | None = None
+    install: str | None = None
+    allow_pickle: bool = False
+    trust_remote_code: bool = False
+    tokenizer: str | None = None
+
+
+NO_MODEL = ModelSource("none", "")
+"""The model of a variant of a kind that needs none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSetConfig:
+    """Where a task set lies and how strictly it is gated: ``[task_sets.NAME]``.
+
+    Attributes:
+        name: as declared.
+        path: the task set's folder.
+        margin: allowed drop of the mean over all samples, in [0, 1).
+        capability_margin: allowed drop of one capability's mean, in [0, 1).
+        floor: least score of the worst bucket, in (0, 1), or None for no floor.
+    """
+
+    name: str
+    path: Path
+    margin: float = 0.0
+    capability_margin: float = 0.0
+    floor: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class VariantSpec:
+    """A variant as declared: ``[variants.NAME]``.
+
+    Attributes:
+        name: as declared.
+        kind: ``prompted``, ``quantized`` …; chooses the loader and the marker.
+        strategy: the family that a decision chooses between.
+        base: the variant that this one adapts, or None.
+        model: name in ``[models]``; None takes the base's.
+        targets: the capabilities that the adaptation is meant to change.
+        options: the kind's own settings, checked by the kind.
+        recipe: how ``modellab build`` makes the variant, checked by the recipe; None where it does
+            not.
+        slow: True where its tests get the marker ``slow``.
+        price: name in ``[prices]``; None takes the one of the device that it runs on.
+        adapts_prompt: whether a changed prompt is judged and not refused; the kind says so.
+    """
+
+    name: str
+    kind: str
+    strategy: str
+    base: str | None = None
+    model: str | None = None
+    targets: tuple[str, ...] = ()
+    options: Mapping[str, Any] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    recipe: Mapping[str, Any] | None = None
+    slow: bool = False
+    price: str | None = None
+    adapts_prompt: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Price:
+    """What computing costs: ``[prices.NAME]``.
+
+    Attributes:
+        name: as declared; a device whose name contains it as a word, in any case, has this price.
+        usd_per_hour: of the device, or None for an endpoint.
+        usd_per_million_input: of prompt tokens, or None for a device.
+        usd_per_million_output: of generated tokens, or None for a device.
+    """
+
+    name: str
+    usd_per_hour: float | None = None
+    usd_per_million_input: float | None = None
+    usd_per_million_output: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class PerformanceConfig:
+    """How latency is measured: ``[performance]``.
+
+    Attributes:
+        requests: prompts asked in a round, spread evenly over the task set's prompt lengths.
+        rounds: how often, the variant and its reference in turns.
+        concurrency: requests that arrive together, beside those asked one at a time.
+        max_tokens: most tokens generated for one.
+    """
+
+    requests: int = 4
+    rounds: int = 5
+    concurrency: int = 4
+    max_tokens: int = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class MlflowConfig:
+    """Where sessions and comparisons are logged: ``[mlflow]``.
+
+    Attributes:
+        folder: the configuration's; a local store lies in it.
+        experiment: the experiment's name.
+        tracking_uri: server or database; None takes MLFLOW_TRACKING_URI, else the local store.
+            Never shown, since it may hold a password.
+    """
+
+    folder: Path
+    experiment: str = "modellab"
+    tracking_uri: str | None = dataclasses.field(default=None, repr=False)
+
+
+METRICS = ("quality", "cost", "latency", "memory", "risk")
+"""What a scenario weighs."""
+
+
+LIMITS = (
+    "quality",
+    "worst_bucket",
+    "forgetting",
+    "churn",
+    "cost",
+    "latency",
+    "memory",
+    "risk",
+)
+"""What a scenario may limit: the first two from below, the others from above."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """What a deployment asks for: ``[scenarios.NAME]``.
+
+    Attributes:
+        name: as declared.
+        title: for a reader, for example "rapid iteration".
+        weights: of :data:`METRICS`, at least 0, summing to 1.
+        limits: by names of :data:`LIMITS`. ``quality`` and ``worst_bucket`` are the least mean
+            score, ``forgetting`` the most capabilities lost, ``churn`` the largest flip rate,
+            ``cost`` dollars per 1,000 requests with training, ``latency`` seconds at the 95th
+            percentile, ``memory`` gigabytes held, ``risk`` the largest risk.
+        volume: requests that the training is paid by.
+    """
+
+    name: str
+    title: str
+    weights: Mapping[str, float]
+    limits: Mapping[str, float] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    volume: int = 1_000_000

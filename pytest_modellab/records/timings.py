@@ -1,0 +1,51 @@
+"""How long a variant took to answer, and what it held."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Performance:
+    """What was measured of a variant.
+
+    Attributes:
+        candidate: its timings.
+        reference: the reference's, taken in turns with them; None where it is the reference itself.
+        memory: ``peak_host_bytes`` and ``peak_device_bytes``, as far as the system tells, while
+            the variant alone was loaded and answered.
+        environment: device, machine, threads, whether other workers ran, and the day.
+    """
+
+    candidate: Timings
+    reference: Timings | None
+    memory: Mapping[str, float]
+    environment: Mapping[str, Any]
+
+
+Rows = tuple[tuple[float, ...], ...]
+"""Seconds, one row a round, one column a prompt (of ``loaded``: a group of prompts)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Timings:
+    """What one engine took.
+
+    Attributes:
+        first_token: seconds to the first token, of shape (rounds, prompts).
+        end_to_end: seconds to the last token, of shape (rounds, prompts).
+        tokens_in: tokens of each prompt.
+        tokens_out: tokens of each reply.
+        loaded: seconds until all of a group of requests that arrived together were answered, of
+            shape (rounds, groups).
+        groups: how many requests there were in each group.
+    """
+
+    first_token: Rows
+    end_to_end: Rows
+    tokens_in: tuple[int, ...]
+    tokens_out: tuple[int, ...]
+    loaded: Rows
+    groups: tuple[int, ...]

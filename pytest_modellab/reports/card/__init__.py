@@ -1,0 +1,1 @@
+"""The evaluation section of a model card."""

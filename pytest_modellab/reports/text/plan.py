@@ -1,0 +1,144 @@
+"""A plan as text: what the samples notice, what to add, what to keep."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from fractions import Fraction
+
+from pytest_modellab.tasksets.quality.planning import TaskSetPlan
+
+_WIDTH = 160
+
+
+def render(plan: TaskSetPlan, word: str, usd_per_hour: float | None = None) -> str:
+    """Draw the table of a plan, and below it what it means for the run.
+
+    Args:
+        plan: the plan.
+        word: what its buckets are, in the singular: ``capability``.
+        usd_per_hour: price of the machine, or None.
+    """
+    header = (
+        *(word, "n", "clusters", "risk", "notices", "power"),
+        *("needs", "add", "add s", "to pass"),
+    )
+    rows = [
+        (
+            *(row.name, str(row.samples), str(row.clusters), f"{row.level:.2g}"),
+            *(_drop(row.detectable), _chance(row.power), _number(row.needed), _number(row.add)),
+            *(_number(row.add_seconds), _number(row.pass_needed)),
+        )
+        for row in (*plan.buckets, plan.pooled)
+    ]
+    return "\n".join([_table(header, rows), *_summary(plan, word, usd_per_hour)])
+
+
+def render_kept(before: TaskSetPlan, after: TaskSetPlan, word: str, budget: float) -> str:
+    """Draw what a part of the samples notices beside what all of them do.
+
+    Args:
+        before: the plan of all samples.
+        after: the plan of those kept.
+        word: as in :func:`render`.
+        budget: seconds that a run of one variant may take.
+    """
+    header = (word, "n", "kept", "seconds", "notices", "kept", "power", "kept")
+    rows = [
+        (
+            *(old.name, str(old.samples), str(new.samples), f"{new.all_seconds or 0.0:.1f}"),
+            *(_drop(old.detectable), _drop(new.detectable)),
+            *(_chance(old.power), _chance(new.power)),
+        )
+        for old, new in zip(
+            (*before.buckets, before.pooled), (*after.buckets, after.pooled), strict=True
+        )
+    ]
+    lines = [
+        f"to keep within {duration(budget)} for one variant: {after.pooled.samples} of "
+        f"{before.pooled.samples} samples, equally many of each {word} as far as there are; at "
+        "random and by whole clusters",
+        _table(header, rows),
+    ]
+    pairs = zip(before.buckets, after.buckets, strict=True)
+    if len({Fraction(new.samples, old.samples) for old, new in pairs}) > 1:
+        lines.append(f"\nthe mean over all samples then weighs each {word} otherwise than now")
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """``48 s``, ``3.2 min`` or ``2.5 h``."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _summary(plan: TaskSetPlan, word: str, usd_per_hour: float | None) -> list[str]:
+    question = plan.question
+    worst, best = (find(plan.one_falls, key=plan.one_falls.__getitem__) for find in (min, max))
+    low, high = _chance(plan.one_falls[worst]), _chance(plan.one_falls[best])
+    alone = low if low == high else f"{low} ({worst}) to {high} ({best})"
+    lines = [
+        "",
+        f"power of the run, a lower bound: {_chance(plan.all_fall)} if every {word} falls by "
+        f"{question.drop:g}; {alone} if one alone does",
+    ]
+    if plan.add is None:
+        lines.append(
+            f"to add: nothing helps, for one {word} may drop by {question.bucket_margin:g}; ask "
+            "for more (--drop) or allow less (--margin)"
+        )
+    elif plan.add == 0:
+        lines.append(f"to add: nothing, every {word} notices it")
+    else:
+        lines.append(
+            f"to add, so that every {word} notices it: {plan.add} samples"
+            f"{_cost(plan.add_seconds, usd_per_hour)}"
+        )
+    if plan.seconds is not None:
+        lines.append(f"a run takes {duration(plan.seconds)} for one variant now")
+    if question.bucket_margin == 0.0:
+        lines.append(f"to pass: no {word} can at an allowed drop of 0")
+        return lines
+    rows = (*plan.buckets, plan.pooled)
+    lacking = [row.name for row in rows if row.pass_needed and row.samples < row.pass_needed]
+    shown = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")
+    found = f"too few samples in {len(lacking)}: {shown}" if lacking else "each has samples enough"
+    lines.append(f"to pass with power {question.power:g} if nothing changes: {found}")
+    return lines
+
+
+def _cost(seconds: float | None, usd_per_hour: float | None) -> str:
+    if seconds is None:
+        return "; --seconds-per-sample tells what they cost"
+    dollars = "" if usd_per_hour is None else f" and ${seconds / 3600 * usd_per_hour:.2g}"
+    return f", {duration(seconds)}{dollars} more in every run of one variant"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for i, name in enumerate(header):
+        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        if row is rows[-1]:
+            table.add_section()
+        table.add_row(*row)
+    out = io.StringIO()
+    Console(file=out, width=_WIDTH, color_system=None).print(table, markup=False)
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))
+
+
+def _drop(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def _chance(value: float) -> str:
+    return "<.01" if value < 0.005 else ">.99" if value > 0.995 else f"{value:.2f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"

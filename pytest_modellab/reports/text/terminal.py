@@ -1,0 +1,178 @@
+"""The section at the end of pytest's output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pytest_modellab.records.runs import RunSummary
+from pytest_modellab.reports import measured
+from pytest_modellab.reports.advice import nearest, next_step, saved, undecided
+from pytest_modellab.reports.session import (
+    SessionReport,
+    SessionVerdict,
+    TestError,
+    headline,
+    latency_words,
+    of_variant,
+    subject,
+    variant_verdict,
+)
+from pytest_modellab.reports.text.table import reason, visible
+from pytest_modellab.reports.words import number, plural
+
+Line = tuple[str, dict[str, bool]]
+"""Text and the markup of pytest's terminal writer, which knows NO_COLOR and FORCE_COLOR."""
+
+
+MARKUP: dict[SessionVerdict | None, dict[str, bool]] = {
+    "pass": {"green": True},
+    "block": {"red": True, "bold": True},
+    "error": {"red": True},
+    "inconclusive": {"yellow": True},
+    None: {},
+}
+
+
+def lines(report: SessionReport) -> list[Line]:
+    """The section's lines; empty for a session that ran and judged nothing."""
+    if not (report.runs or report.comparisons or report.errors or report.notes):
+        return []
+    found: list[Line] = []
+    for variant in report.variants:
+        found += _variant(report, variant)
+    found += _errors(error for error in report.errors if error.variant is None)
+    found += [(f"note: {visible(note)}", {"yellow": True}) for note in report.notes]
+    if report.assertions:
+        found.append((alpha_line(report), {}))
+    verdict = report.verdict
+    found.append((headline(report), {**MARKUP[verdict], "bold": True}))
+    steps = next_step(report, open_questions=False)
+    if steps:
+        found.append(("next:", {"bold": True}))
+        found += [(f"  {visible(step)}", {}) for step in steps]
+    return found
+
+
+def alpha_line(report: SessionReport) -> str:
+    """How the run's risk of a false block is shared."""
+    text = f"alpha {number(report.alpha)} shared by {plural(report.assertions, 'assertion')}"
+    if report.assertions < 2:
+        return text
+    shares = {c.share for c in report.comparisons}
+    if len(shares) > 1:
+        return f"{text}: {number(min(shares))} to {number(max(shares))} each, by weight"
+    return f"{text}: {number(shares.pop() if shares else report.alpha / report.assertions)} each"
+
+
+def run_line(report: SessionReport, run: RunSummary) -> str:
+    """``[Quantized] nf4  success=0.61 ±0.02  worst=arithmetic/hard 0.32  … -> PASS``."""
+    parts = [f"[{run.kind.capitalize()}] {run.variant}"]
+    if len(report.task_sets) > 1:
+        parts.append(run.task_set)
+    parts.append(measured.success_words(run, run.mean, run.stderr))
+    if run.buckets:
+        parts.append(f"worst={run.worst.name} {run.worst.mean:.2f}")
+    parts += [*measured.in_line(run, run.mean), *measurements(run)]
+    if run.missing:
+        parts.append(f"{plural(run.missing, 'sample')} without a score")
+    verdict = variant_verdict(report, run.variant, run.task_set)
+    end = verdict.upper() if verdict is not None else "not judged"
+    if run.recorded is not None:
+        end = f"{end}, baseline recorded" if verdict is not None else "baseline recorded"
+    return f"{'  '.join(parts)}  -> {end}"
+
+
+def _line_without_run(report: SessionReport, variant: str, task_set: str) -> str:
+    """``[Quantized] nf4  latency x1.02, allowed x1.05 (against plain)  -> PASS``."""
+    comparisons = of_variant(report, variant, task_set)
+    parts = [f"[{comparisons[0].kind.capitalize()}] {variant}"]
+    if len(report.task_sets) > 1:
+        parts.append(task_set)
+    parts += [
+        f"{latency_words(c.ratio)} (against {c.against})"
+        for c in comparisons
+        if c.ratio is not None and c.verdict != "inconclusive"  # told below
+    ]
+    verdict = variant_verdict(report, variant, task_set) or "not judged"
+    return f"{'  '.join(parts)}  -> {verdict.upper()}"
+
+
+def measurements(run: RunSummary) -> list[str]:
+    """Time, size and steadiness for a reader, as far as they were measured.
+
+    Without metrics, and without what a search takes: see :mod:`~pytest_modellab.reports.measured`.
+    """
+    parts = []
+    seconds, size = run.probes.get("seconds"), run.probes.get("parameter_bytes")
+    if seconds is not None and run.n and not measured.searched(run):
+        milliseconds = 1000 * seconds / run.n
+        digits = 0 if milliseconds >= 10 else 1
+        parts.append(f"{milliseconds:.{digits}f} ms/sample{timing_note(run)}")
+    if size is not None:
+        parts.append(measured.memory_words(size))
+    if "prompt_stability" in run.probes:
+        parts.append(
+            "stability={prompt_stability:.2f} spread={prompt_spread:.2f}".format(**run.probes)
+        )
+    if run.churn is not None:
+        parts.append(f"churn={run.churn:.1%}{' (abnormal)' if run.abnormal_churn else ''}")
+    return parts
+
+
+def timing_note(run: RunSummary) -> str:
+    """What to know of a run's times: `` (under xdist, stored)``."""
+    notes = [
+        *(["under xdist"] if run.environment.get("workers") else []),
+        *(["stored"] if run.cached else []),
+    ]
+    return f" ({', '.join(notes)})" if notes else ""
+
+
+def _variant(report: SessionReport, variant: str) -> list[Line]:
+    found: list[Line] = []
+    comparisons = of_variant(report, variant)
+    runs = [run for run in report.runs if run.variant == variant]
+    for run in runs:
+        verdict = variant_verdict(report, variant, run.task_set)
+        found.append((visible(run_line(report, run)), MARKUP[verdict]))
+        if (words := measured.search_words(run, timing_note(run))) is not None:
+            found.append((f"  {words}", {}))
+        if (words := measured.index_words(run)) is not None:
+            found.append((f"  index: {visible(words)}", {}))
+        if (text := saved(report, variant, run.task_set)) is not None:
+            found.append((f"  {text}", {}))
+    for _, task_set in (pair for pair in report.without_run if pair[0] == variant):
+        verdict = variant_verdict(report, variant, task_set)
+        found.append((visible(_line_without_run(report, variant, task_set)), MARKUP[verdict]))
+    if not found:
+        verdict = variant_verdict(report, variant)
+        end = verdict.upper() if verdict is not None else "not judged"
+        found.append((f"{variant}  -> {end}", MARKUP[verdict]))
+    for comparison in comparisons:
+        if comparison.verdict == "block":
+            what = f"{subject(comparison)} against {comparison.against}"
+            if len(report.task_sets) > 1:
+                what = f"{what} on {comparison.task_set}"
+            text = f"  BLOCK {what}: {visible(reason(comparison))}"
+            found.append((text, MARKUP["block"]))
+    open_ = undecided(comparisons)
+    if open_ is not None and report.on_inconclusive != "pass":
+        found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))
+        if (near := nearest(comparisons)) is not None:
+            found.append((f"    nearest to a block: {near}", {}))
+    return found + _errors(error for error in report.errors if error.variant == variant)
+
+
+def _errors(errors: Iterable[TestError]) -> list[Line]:
+    """One line a message: what keeps one test of a variant from a verdict keeps most of them."""
+    tests: dict[str, list[str]] = {}
+    for error in errors:
+        tests.setdefault(error.summary, []).append(error.test)
+    return [
+        (
+            f"  ERROR {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: "
+            f"{visible(summary)}",
+            MARKUP["error"],
+        )
+        for summary, names in tests.items()
+    ]

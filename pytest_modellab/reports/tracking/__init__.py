@@ -1,0 +1,1 @@
+"""Sessions and comparisons sent to an experiment tracker."""

@@ -1,0 +1,158 @@
+"""An engine answers the samples of a job, batch by batch."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pytest_modellab.engines import environment
+from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
+from pytest_modellab.engines.packages import install_command
+from pytest_modellab.errors import OutOfMemory, VariantLoadError
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import Sample
+from pytest_modellab.runs.corpus import open_corpus, search_probes, with_exact
+from pytest_modellab.runs.job import SEED, GroundedPrompting, Job, Prompting
+from pytest_modellab.store import budgets
+from pytest_modellab.store.runs import RunEntry, StoredRun
+
+GENERATION_FACTOR = 8
+"""Generated batches may be larger: a decoding step costs about the same for 1 row as for 32."""
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Say what to install where a library is missing that nobody had asked for before.
+
+    Raises:
+        VariantLoadError: in place of an ImportError.
+    """
+    try:
+        yield
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if not missing or not isinstance(error, ModuleNotFoundError):
+            raise VariantLoadError(f"a library cannot be imported: {error}") from error
+        raise VariantLoadError(
+            f"running it needs {missing}, which is not installed: {install_command(missing)}"
+        ) from error
+
+
+def answer(
+    job: Job,
+    entry: RunEntry,
+    cache: Path,
+    budget: int,
+    resume: bool,
+    progress: Callable[[int, int], None],
+) -> StoredRun:
+    """Answer all samples of a job that are not answered yet."""
+    engine = job.load()
+    open_corpus(job, engine, cache, progress)
+    environment.seed(engine, SEED)
+    told = environment.of(engine)
+    samples = job.task_set.samples
+    contexts = [engine.render(job.prompt.messages(s.input)) for s in samples]
+    scored = [i for i, s in enumerate(samples) if job.scorers[s.scorer].likelihood]
+    generated = [i for i, s in enumerate(samples) if not job.scorers[s.scorer].likelihood]
+    asked_for = [contexts[i] for i in generated]
+    asked, budget = budget, budgets.recall_budget(cache, job.fingerprint, budget)
+    while True:
+        answers = entry.start(budget, threads=told["threads"], resume=resume)
+
+        def keep(
+            indices: Sequence[int],
+            batch: Mapping[int, Output],
+            answers: dict[int, Output] = answers,
+        ) -> None:
+            named = {
+                indices[k]: shown(job.prompt, samples[indices[k]], checked(output))
+                for k, output in batch.items()
+            }
+            entry.append(named)
+            answers.update(named)
+            progress(len(answers), len(samples))
+
+        progress(len(answers), len(samples))
+        try:
+            engine.score_options(
+                [ScoringRequest(contexts[i], samples[i].choices) for i in scored],
+                budget=budget,
+                skip={k for k, i in enumerate(scored) if i in answers},
+                done=lambda batch: keep(scored, batch),
+            )
+            engine.generate(
+                [
+                    GenerationRequest(context, samples[i].max_tokens)
+                    for context, i in zip(asked_for, generated, strict=True)
+                ],
+                budget=GENERATION_FACTOR * budget,
+                skip={k for k, i in enumerate(generated) if i in answers},
+                done=lambda batch: keep(generated, with_exact(engine, batch, asked_for)),
+            )
+            break
+        except OutOfMemory as error:
+            # Begun anew with the smaller budget, so that this run's batches are the next run's.
+            entry.abandon()
+            if budget == 1:
+                budgets.remember_budget(
+                    cache, job.fingerprint, asked
+                )  # another day has more memory
+                raise OutOfMemory(
+                    f"variant {job.spec.name!r}: memory runs out even with one sample a batch: "
+                    f"{error}"
+                ) from error
+            budget //= 2
+            budgets.remember_budget(cache, job.fingerprint, budget)
+    outputs = tuple(answers[i] for i in range(len(samples)))
+    seconds = math.fsum(output.seconds for output in outputs)
+    tokens = sum(output.tokens_in + output.tokens_out for output in outputs)
+    return StoredRun(
+        outputs=outputs,
+        probes={
+            "parameter_bytes": float(engine.parameter_bytes()),
+            "seconds": round(seconds, 3),
+            "tokens": float(tokens),
+            "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
+            **search_probes(job, engine, asked_for),
+        },
+        environment={
+            "device": job.fingerprint.settings.get("device"),
+            **told,
+            "python": platform.python_version(),
+            "platform": f"{platform.system()}-{platform.machine()}",
+            "workers": workers(),
+            "token_budget": budget,
+            "seed": SEED,
+            "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
+        },
+    )
+
+
+def workers() -> int:
+    """How many xdist workers share the machine; 0 outside xdist."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+
+
+def shown(prompt: Prompting, sample: Sample, output: Output) -> Output:
+    """Note the passages that a prompt has shown."""
+    if not isinstance(prompt, GroundedPrompting):
+        return output
+    return dataclasses.replace(output, passages=prompt.passages(sample.input))
+
+
+def checked(output: Output) -> Output:
+    """Mark an answer with a likelihood that is not a finite number as failed."""
+    for value in output.option_logprobs:
+        if not math.isfinite(value):
+            what = "NaN" if math.isnan(value) else "infinite"
+            return dataclasses.replace(
+                output, option_logprobs=(), failed=f"the model's likelihoods are {what}"
+            )
+    return output

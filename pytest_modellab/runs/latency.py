@@ -1,0 +1,118 @@
+"""How long a variant takes to answer, measured beside its reference.
+
+One request at a time, in rounds: each prompt goes to the variant and to its reference in turns, so
+that whatever slows the machine down slows both. Time to the first token is the time of a reply of
+one token. What a prompt costs the first time (compilation, caches) is not counted: a round before
+the first is thrown away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+
+from pytest_modellab.engines.interface import Engine, GenerationRequest
+from pytest_modellab.records.declared import PerformanceConfig
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.timings import Rows, Timings
+
+
+def spread(lengths: Sequence[int], count: int) -> tuple[int, ...]:
+    """Choose prompts that stand for all of them: evenly spaced by length.
+
+    Args:
+        lengths: of each prompt, in any unit.
+        count: how many to choose.
+
+    Returns:
+        Indices into ``lengths``, shortest first; all where there are no more than ``count``.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
+    if count >= len(order):
+        return tuple(order)
+    # the middles of `count` equal parts, so that neither extreme is overrepresented
+    return tuple(order[(2 * k + 1) * len(order) // (2 * count)] for k in range(count))
+
+
+def measure(
+    engines: Sequence[Engine],
+    requests: Sequence[Sequence[GenerationRequest]],
+    settings: PerformanceConfig,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[Timings, ...]:
+    """Time engines side by side.
+
+    Args:
+        engines: the variant and, if it has one, its reference.
+        requests: the same prompts for each engine, in its own template.
+        settings: rounds and how many requests arrive together.
+        clock: returns seconds.
+        progress: called with rounds done and rounds in all, the warm-up counted in.
+
+    Returns:
+        One set of timings an engine, in their order.
+
+    Raises:
+        OutOfMemory: requests that arrive together do not fit.
+    """
+    prompts = len(requests[0])
+    size = min(settings.concurrency, prompts)
+    groups = [range(i, min(i + size, prompts)) for i in range(0, prompts, size)]
+    first: list[list[list[float]]] = [[] for _ in engines]
+    end: list[list[list[float]]] = [[] for _ in engines]
+    loaded: list[list[list[float]]] = [[] for _ in engines]
+    outputs: list[dict[int, Output]] = [{} for _ in engines]
+    rounds = settings.rounds + 1
+    for number in range(rounds):
+        progress(number, rounds)
+        for rows in (first, end, loaded):
+            for row in rows:
+                row.append([])
+        for i in range(prompts):
+            # who goes first alternates: the second of two finds the machine warm
+            order = range(len(engines)) if (number + i) % 2 else reversed(range(len(engines)))
+            for k in order:
+                request = requests[k][i]
+                one = dataclasses.replace(request, max_tokens=1)
+                seconds, _ = _timed(engines[k], [one], clock)
+                first[k][-1].append(seconds)
+                seconds, replies = _timed(engines[k], [request], clock)
+                end[k][-1].append(seconds)
+                outputs[k][i] = replies[0]
+        for number_of_group, group in enumerate(groups):
+            order = range(len(engines))
+            for k in order if (number + number_of_group) % 2 else reversed(order):
+                seconds, _ = _timed(engines[k], [requests[k][i] for i in group], clock)
+                loaded[k][-1].append(seconds)
+    progress(rounds, rounds)
+    return tuple(
+        Timings(
+            first_token=_rows(first[k][1:]),
+            end_to_end=_rows(end[k][1:]),
+            tokens_in=tuple(outputs[k][i].tokens_in for i in range(prompts)),
+            tokens_out=tuple(outputs[k][i].tokens_out for i in range(prompts)),
+            loaded=_rows(loaded[k][1:]),
+            groups=tuple(len(group) for group in groups),
+        )
+        for k in range(len(engines))
+    )
+
+
+def _timed(
+    engine: Engine, requests: Sequence[GenerationRequest], clock: Callable[[], float]
+) -> tuple[float, dict[int, Output]]:
+    found: dict[int, Output] = {}
+    start = clock()
+    engine.generate(requests, budget=UNLIMITED, skip=set(), done=found.update)
+    return clock() - start, found
+
+
+UNLIMITED = 1 << 30
+"""Requests that arrive together are answered as one batch."""
+
+
+def _rows(rows: Sequence[Sequence[float]]) -> Rows:
+    return tuple(tuple(max(round(seconds, 9), 1e-9) for seconds in row) for row in rows)

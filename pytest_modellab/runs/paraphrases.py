@@ -1,0 +1,78 @@
+"""A variant with several prompts is run once with each, and averaged."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+
+from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.runs.job import Job
+from pytest_modellab.runs.scoring import DECIMALS
+
+
+def paraphrased_jobs(job: Job) -> list[Job]:
+    """One job a prompt."""
+    return [
+        dataclasses.replace(
+            job,
+            prompt=prompt,
+            paraphrases=(),
+            fingerprint=dataclasses.replace(job.fingerprint, prompt=prompt.hash),
+        )
+        for prompt in (job.prompt, *job.paraphrases)
+    ]
+
+
+def averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
+    """Join the runs of several prompts: a sample's score is its mean over them.
+
+    ``prompt_stability`` is the mean over samples of the share of prompts whose score is the most
+    frequent one; ``prompt_spread`` the largest difference between two prompts' means (Sclar et al.
+    2023, "Quantifying Language Models' Sensitivity to Spurious Features in Prompt Design").
+    """
+    samples = []
+    for asked in zip(*(record.samples for record in records), strict=True):
+        scores = [result.score for result in asked if result.score is not None]
+        shown = next((result for result in asked if result.score is None), asked[0])
+        most = max(Counter(result.score for result in asked).values())
+        seconds = [result.seconds for result in asked if result.seconds is not None]
+        samples.append(
+            dataclasses.replace(
+                shown,
+                score=math.fsum(scores) / len(scores) if len(scores) == len(asked) else None,
+                stability=most / len(asked),
+                metrics={
+                    name: round(math.fsum(r.metrics[name] for r in asked) / len(asked), DECIMALS)
+                    for name in shown.metrics
+                    if all(name in r.metrics for r in asked)
+                },
+                tokens_in=round(statistics.fmean(result.tokens_in for result in asked)),
+                tokens_out=round(statistics.fmean(result.tokens_out for result in asked)),
+                seconds=round(statistics.fmean(seconds), 4) if seconds else None,
+                confidence=None,  # the score is a mean over prompts, which no one answer has
+            )
+        )
+    means = [statistics.fmean(r.score or 0.0 for r in record.samples) for record in records]
+    seconds_in_all = math.fsum(record.probes["seconds"] for record in records)
+    tokens = math.fsum(record.probes["tokens"] for record in records)
+    return dataclasses.replace(
+        records[0],
+        fingerprint=job.fingerprint,
+        samples=tuple(samples),
+        probes={
+            **records[0].probes,
+            "seconds": round(seconds_in_all, 3),
+            "tokens": tokens,
+            "tokens_per_second": round(tokens / seconds_in_all, 1) if seconds_in_all else 0.0,
+            "prompts": float(len(records)),
+            "prompt_stability": statistics.fmean(s.stability or 0.0 for s in samples),
+            "prompt_spread": max(means) - min(means),
+        },
+        environment={
+            **records[0].environment,
+            "token_budget": min(record.environment["token_budget"] for record in records),
+        },
+    )

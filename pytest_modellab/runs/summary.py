@@ -1,0 +1,80 @@
+"""A run reduced to what reports show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pytest_modellab.records.runs import BucketScore, RunRecord, RunSummary
+from pytest_modellab.records.tasks import Sample, TaskSet
+
+
+def summarize(
+    record: RunRecord, task_set: TaskSet, *, cached: bool = False, recorded: str | None = None
+) -> RunSummary:
+    """Reduce a run to what reports show; a sample without a score counts as 0.
+
+    Args:
+        record: the run.
+        task_set: what was asked, in the same order.
+        cached: whether the run came from the store.
+        recorded: path of the baseline that this session wrote, or None.
+
+    Returns:
+        Means over all samples, per capability and per bucket.
+    """
+    scores = [result.score or 0.0 for result in record.samples]
+    clusters: dict[str, list[float]] = {}
+    for sample, score in zip(task_set.samples, scores, strict=True):
+        clusters.setdefault(sample.cluster or f"\0{sample.id}", []).append(score)
+    mean = math.fsum(scores) / len(scores)
+    # residuals summed by cluster: the linearized variance of a ratio (Cochran 1977, section 9A)
+    residuals = [math.fsum(values) - mean * len(values) for values in clusters.values()]
+    groups = len(residuals)
+    stderr = (
+        math.sqrt(groups / (groups - 1) * math.fsum(r * r for r in residuals)) / len(scores)
+        if groups > 1
+        else 0.0
+    )
+
+    def means(key: Callable[[Sample], str]) -> tuple[BucketScore, ...]:
+        found: dict[str, list[float]] = {}
+        for sample, score in zip(task_set.samples, scores, strict=True):
+            found.setdefault(key(sample), []).append(score)
+        return tuple(
+            BucketScore(name, len(values), math.fsum(values) / len(values))
+            for name, values in sorted(found.items())
+        )
+
+    variant: Mapping[str, Any] = record.variant
+    return RunSummary(
+        variant=variant["name"],
+        kind=variant["kind"],
+        strategy=variant["strategy"],
+        base=variant["base"],
+        task_set=record.task_set["name"],
+        task_set_version=record.task_set["version"],
+        task_set_hash=record.task_set["hash"],
+        fingerprint=record.fingerprint.key,
+        n=len(scores),
+        mean=mean,
+        stderr=stderr,
+        capabilities=means(lambda s: s.capability),
+        buckets=means(lambda s: s.bucket),
+        missing=sum(result.score is None for result in record.samples),
+        probes=record.probes,
+        environment=record.environment,
+        cached=cached,
+        recorded=recorded,
+        metrics=mean_metrics(record),
+    )
+
+
+def mean_metrics(record: RunRecord) -> dict[str, float]:
+    """Return the means of a run's further figures over the samples that have them, by name."""
+    found: dict[str, list[float]] = {}
+    for result in record.samples:
+        for name, value in result.metrics.items():
+            found.setdefault(name, []).append(value)
+    return {name: math.fsum(values) / len(values) for name, values in sorted(found.items())}

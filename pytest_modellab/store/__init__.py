@@ -1,0 +1,1 @@
+"""What is computed once is kept, named by its content."""

@@ -1,0 +1,191 @@
+"""Arrays of vectors that are made once and mapped into memory."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_modellab.errors import ModelError
+from pytest_modellab.records.hashing import canonical_json
+from pytest_modellab.store import atomic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PIECE = 1 << 22
+"""Bytes read at a time for a checksum."""
+
+
+Known = Mapping[str, Any]
+"""What was gathered of the rows so far; in JSON beside them."""
+
+
+def keep(
+    folder: Path,
+    shape: tuple[int, int],
+    dtype: str,
+    make: Callable[[int, Known], Iterator[tuple[NDArray[Any], Known]]],
+    *,
+    block: int,
+) -> tuple[NDArray[Any], Known]:
+    """Return an array of the store, making it once.
+
+    It is written as a plain file, not through memory: a full disk is then an error and not a
+    signal that kills the process. A file that is damaged (its checksum says so) is made anew, one
+    that was cut off is taken up after the last block that had reached the disk.
+
+    Args:
+        folder: the array's own, named by all that it depends on.
+        shape: of the whole array.
+        dtype: numpy's name of it.
+        make: called with the first row that is missing and what is known of those before; yields
+            the rows from there on, and what is then known.
+        block: rows that ``make`` yields at a time.
+
+    Returns:
+        The array, mapped read-only, and what was known at its end.
+
+    Raises:
+        ModelError: no disk space, ``make`` gave another number of rows, or what it raises.
+    """
+    from filelock import FileLock
+
+    found = _read(folder, shape, dtype)
+    if found is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            found = _read(folder, shape, dtype)  # another process may have made it meanwhile
+            if found is None:
+                known = _write(folder, shape, dtype, make, block)
+                found = _open(folder), known
+    return found
+
+
+def _open(folder: Path) -> NDArray[Any]:
+    import numpy as np
+
+    data: NDArray[Any] = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    return data
+
+
+def _read(folder: Path, shape: tuple[int, int], dtype: str) -> tuple[NDArray[Any], Known] | None:
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        data, known = _open(folder), dict(meta["known"])
+        whole = data.shape == shape and data.dtype == dtype
+        if whole and _sealed(checksum(folder / "vectors.npy"), known) == meta["crc32"]:
+            return data, known
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
+        pass  # not there, or damaged
+    return None
+
+
+def _write(
+    folder: Path,
+    shape: tuple[int, int],
+    dtype: str,
+    make: Callable[[int, Known], Iterator[tuple[NDArray[Any], Known]]],
+    block: int,
+) -> Known:
+    import numpy as np
+
+    path, unfinished, meta = (folder / n for n in ("vectors.npy", "progress.json", "meta.json"))
+    head = _head(shape, dtype)
+    width = shape[1] * np.dtype(dtype).itemsize
+    plan = {"block": block, "shape": list(shape), "dtype": dtype}
+    meta.unlink(missing_ok=True)
+    done, crc, known = _taken_up(path, unfinished, plan, len(head), width)
+    try:
+        if not done:
+            path.unlink(missing_ok=True)  # others may still have the damaged one mapped
+            crc, known = zlib.crc32(head), {}
+            path.write_bytes(head)
+        kept = len(head) + done * width
+        if shutil.disk_usage(folder).free < (shape[0] - done) * width:
+            raise no_space(folder, shape[0] * width)
+        with path.open("r+b") as file:
+            file.truncate(kept)
+            file.seek(kept)
+            for rows, gathered in make(done, known):
+                known = gathered
+                content = np.ascontiguousarray(rows, dtype).data
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                crc = zlib.crc32(content, crc)
+                done += len(rows)
+                state = {"plan": plan, "done": done, "crc32": _sealed(crc, known), "known": known}
+                atomic.write_text(unfinished, canonical_json(state) + "\n")
+        if done != shape[0]:
+            raise ModelError(
+                f"the corpus holds {shape[0]} documents, but {done} could be read: it has changed "
+                "meanwhile; start again"
+            )
+        atomic.write_text(
+            meta, canonical_json({"crc32": _sealed(crc, known), "known": known}) + "\n"
+        )
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise no_space(folder, shape[0] * width) from error
+        raise
+    unfinished.unlink()
+    return known
+
+
+def _head(shape: tuple[int, int], dtype: str) -> bytes:
+    """What numpy's file format puts before the numbers."""
+    import numpy as np
+
+    file = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": descr, "fortran_order": False, "shape": shape}
+    )
+    return file.getvalue()
+
+
+def _taken_up(
+    path: Path, unfinished: Path, plan: Mapping[str, Any], head: int, width: int
+) -> tuple[int, int, Known]:
+    """Return rows that are there, their checksum and what is known of them; 0 to begin anew."""
+    try:
+        state = json.loads(unfinished.read_text(encoding="utf-8"))
+        done, known = int(state["done"]), dict(state["known"])
+        crc = checksum(path, head + done * width)
+        if state["plan"] == plan and _sealed(crc, known) == state["crc32"]:
+            return done, crc, known
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return 0, 0, {}
+
+
+def checksum(path: Path, size: int | None = None) -> int:
+    """Return the CRC-32 of a file's first ``size`` bytes, of all where None.
+
+    It tells damage, not malice, at the speed of the disk.
+    """
+    crc, left = 0, path.stat().st_size if size is None else size
+    with path.open("rb") as file:
+        while left and (piece := file.read(min(PIECE, left))):
+            crc, left = zlib.crc32(piece, crc), left - len(piece)
+    return crc
+
+
+def _sealed(crc: int, known: Known) -> int:
+    """Return the checksum of numbers and what is known of them together."""
+    return zlib.crc32(canonical_json(known).encode(), crc)
+
+
+def no_space(folder: Path, needed: int) -> ModelError:
+    """Return the error of a disk that cannot hold ``needed`` bytes."""
+    return ModelError(
+        f"not enough disk space in {folder} for {needed / 1e9:.1f} GB of vectors. Free some, or "
+        "choose another folder: MODELLAB_CACHE=/some/folder"
+    )

@@ -1,0 +1,1 @@
+"""What keeps a task set from showing a regression."""

@@ -1,0 +1,187 @@
+"""The task-set linter: what makes a task set unable to show a regression."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from pytest_modellab.records.tasks import Sample, TaskSet
+
+LEAST_BUCKET = 20
+"""Fewer samples than this in a bucket prove nothing but a collapse."""
+
+
+LEAST_GAP, SATURATED = 0.15, 0.95
+"""A capability is calibrated between chance + LEAST_GAP and SATURATED."""
+
+
+NEAR = 0.85
+"""Jaccard similarity of two inputs' word trigrams from which they count as near-duplicates."""
+
+
+BIAS_RISK = 0.001
+"""Chance of a false alarm of the answer-position test, per capability."""
+
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or suspicious, with a task set.
+
+    Attributes:
+        level: ``error`` where the task set should not be used, else ``warning``.
+        rule: short name of the rule.
+        message: what, where, and what to do.
+    """
+
+    level: Literal["error", "warning"]
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.rule}: {self.message}"
+
+
+def check(task_set: TaskSet, scores: Mapping[str, float] | None = None) -> tuple[Finding, ...]:
+    """Look for what keeps a task set from showing a regression.
+
+    Duplicate ids, missing fields and wrong targets are found when the task set is read
+    (:func:`pytest_modellab.tasksets.jsonl.read`).
+
+    Args:
+        task_set: read without an error.
+        scores: score of each sample by id, of the base model, for the calibration; None skips it.
+
+    Returns:
+        Findings, errors first.
+    """
+    rules = (
+        _bucket_sizes(task_set.samples),
+        _duplicates(task_set.samples),
+        _position_bias(task_set.samples),
+        _calibration(task_set.samples, scores or {}),
+    )
+    found = itertools.chain.from_iterable(rules)
+    return tuple(sorted(found, key=lambda f: (f.level, f.rule, f.message)))
+
+
+def chance(samples: Iterable[Sample]) -> float:
+    """Return the mean score of guessing: 1 / number of choices, 0 where nothing is chosen."""
+    shares = [1 / len(s.choices) if _chooses(s) else 0.0 for s in samples]
+    return math.fsum(shares) / len(shares)
+
+
+def _chooses(sample: Sample) -> bool:
+    """Whether one of the choices is right; a pair's other text is the only one, and is not."""
+    return bool(sample.choices) and isinstance(sample.target, int)
+
+
+def by_capability(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+    """Group samples by capability, sorted by name."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.capability, []).append(sample)
+    return dict(sorted(groups.items()))
+
+
+def _bucket_sizes(samples: Iterable[Sample]) -> Iterable[Finding]:
+    for bucket, count in sorted(Counter(s.bucket for s in samples).items()):
+        if count < LEAST_BUCKET:
+            yield Finding(
+                "warning",
+                "small-bucket",
+                f"{bucket} has {count} samples, fewer than {LEAST_BUCKET}: add some",
+            )
+
+
+def _duplicates(samples: tuple[Sample, ...]) -> Iterable[Finding]:
+    """Compare inputs by their word trigrams; samples of one cluster are alike on purpose."""
+    found_in = [shingles(s.input) for s in samples]
+    holders: dict[tuple[str, ...], list[int]] = {}
+    for index, found in enumerate(found_in):
+        for shingle in found:
+            holders.setdefault(shingle, []).append(index)
+    shared: Counter[tuple[int, int]] = Counter()
+    for indices in holders.values():
+        shared.update(itertools.combinations(indices, 2))
+    for (a, b), count in sorted(shared.items()):
+        similarity = count / (len(found_in[a]) + len(found_in[b]) - count)
+        first, second = samples[a], samples[b]
+        if first.input == second.input and first.choices == second.choices:
+            yield Finding(
+                "error", "duplicate", f"{first.id} and {second.id} are the same; remove one"
+            )
+        elif similarity >= NEAR and (first.cluster is None or first.cluster != second.cluster):
+            yield Finding(
+                "warning",
+                "near-duplicate",
+                f"{first.id} and {second.id} share {similarity:.0%} of their wording: reword one, "
+                "or give both the same 'cluster'",
+            )
+
+
+def shingles(text: str) -> frozenset[tuple[str, ...]]:
+    """Return the word trigrams of a text, by which its wording is compared."""
+    words = _WORD.findall(text.casefold())
+    return frozenset(zip(words, words[1:], words[2:], strict=False)) or frozenset({tuple(words)})
+
+
+def _position_bias(samples: Iterable[Sample]) -> Iterable[Finding]:
+    """Test in each capability whether the right answer prefers a position (exact binomial)."""
+    for capability, group in by_capability(samples).items():
+        for count, same in itertools.groupby(
+            sorted(filter(_chooses, group), key=lambda s: len(s.choices)),
+            key=lambda s: len(s.choices),
+        ):
+            members = list(same)
+            positions = Counter(s.target for s in members)
+            for position in range(count):
+                hits, n = positions[position], len(members)
+                risk = 2 * count * min(_tail(n, 1 / count, hits), _head(n, 1 / count, hits))
+                if risk < BIAS_RISK:
+                    yield Finding(
+                        "error",
+                        "position-bias",
+                        f"{capability}: choice {position} is right in {hits} of {n} samples with "
+                        f"{count} choices; shuffle the choices",
+                    )
+
+
+def _head(n: int, p: float, k: int) -> float:
+    """P(Binomial(n, p) ≤ k)."""
+    return math.fsum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k + 1))
+
+
+def _tail(n: int, p: float, k: int) -> float:
+    """P(Binomial(n, p) ≥ k)."""
+    return _head(n, 1 - p, n - k)
+
+
+def _calibration(samples: Iterable[Sample], scores: Mapping[str, float]) -> Iterable[Finding]:
+    # what a pair adds to a rank correlation is no share of right answers
+    judged = [s for s in samples if _chooses(s) or not s.choices]
+    for capability, group in by_capability(judged).items():
+        known = [scores[s.id] for s in group if s.id in scores]
+        if not known:
+            continue
+        mean, guess = math.fsum(known) / len(known), chance(group)
+        if mean < guess + LEAST_GAP:
+            yield Finding(
+                "error",
+                "chance-level",
+                f"{capability}: the base scores {mean:.2f}, chance is {guess:.2f}; less than "
+                f"{LEAST_GAP} above chance a regression cannot show: make it easier",
+            )
+        if mean > SATURATED:
+            yield Finding(
+                "error",
+                "saturated",
+                f"{capability}: the base scores {mean:.2f}, above {SATURATED}: make it harder",
+            )

@@ -1,0 +1,46 @@
+"""Kind ``distilled``: a smaller student of the base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_modellab.errors import ConfigError
+from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.variants.kinds.finetuned import own_weights
+from pytest_modellab.variants.plan import Plan, check_options
+from pytest_modellab.variants.steps import layers
+from pytest_modellab.variants.steps.adapter import adapted
+
+
+def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
+    """Plan a student.
+
+    Args:
+        spec: a model of its own, of any architecture, and no options; or option ``layers``, the
+            base's decoder layers that the student keeps, with ``adapter`` (a folder) and ``merge``
+            where an adapter heals the cut.
+        base: the plan of the teacher.
+        model: the student's checkpoint.
+        root: the folder that relative paths start from.
+
+    Returns:
+        The student's plan, under the teacher's prompt.
+
+    Raises:
+        ConfigError: a wrong option, or no base; the message begins with the option's name.
+    """
+    check_options(spec.options, {"layers": list, "adapter": str, "merge": bool})
+    if spec.model is not None:
+        for option in spec.options:
+            raise ConfigError(f"{option}: belongs to a student without a model of its own")
+        return own_weights(spec, base, model)
+    if base is None:
+        raise ConfigError("base: missing; name the teacher")
+    if base.quantization:
+        raise ConfigError(f"base: {spec.base!r} is quantized; quantize the student instead")
+    if "layers" not in spec.options:
+        raise ConfigError("layers: missing; name the base's layers to keep, or a 'model'")
+    if "merge" in spec.options and "adapter" not in spec.options:
+        raise ConfigError("merge: needs 'adapter', the folder of a PEFT adapter")
+    student = base.with_step(layers.step(spec.options["layers"]))
+    return adapted(student, spec, root) if "adapter" in spec.options else student

@@ -1,0 +1,112 @@
+"""Kind ``prompted``: the base model behind a prompt file.
+
+Zero-shot, few-shot, with a chain of thought, with self-consistency, or over several wordings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.engines.language.reasoning import Thinking
+from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.variants import prompt
+from pytest_modellab.variants.plan import Plan, check_options
+
+OPTIONS = {
+    "prompt": str,
+    "shots": str,
+    "n_shots": int,
+    "paraphrases": list,
+    "thinking_tokens": int,
+    "chains": int,
+    "temperature": float,
+    "dtype": str,
+    "device": str,
+}
+
+
+DTYPES = ("bfloat16", "float16", "float32")
+
+
+TEMPERATURE = 0.7
+"""Of several chains, unless declared: what Wang et al. 2022 draw at."""
+
+
+def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
+    """Plan a prompted variant.
+
+    Args:
+        spec: options ``prompt`` (a Jinja file), ``shots`` (a JSONL file), ``n_shots``,
+            ``paraphrases`` (Jinja files: the same samples are asked in these wordings too, and
+            scores averaged), ``thinking_tokens`` (chain of thought of at most so many tokens),
+            ``chains`` (self-consistency: how many are drawn), ``temperature`` (of the draws),
+            ``dtype`` and ``device``; a variant with a base may change any of them.
+        base: the plan of the variant whose prompt is changed, or None.
+        model: the model, where there is no base.
+        root: the folder that relative paths start from.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: a wrong option; the message begins with its name.
+    """
+    options = spec.options
+    check_options(options, OPTIONS)
+    if base is not None and base.grounding is not None:
+        raise ConfigError(
+            f'base: {spec.base!r} answers from passages; its prompt is changed by kind = "rag"'
+        )
+    if base is not None and base.quantization and "dtype" in options:
+        raise ConfigError(f"dtype: belongs to the base {spec.base!r}, which is quantized")
+    dtype = options.get("dtype", base.dtype if base is not None else "float32")
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype: unknown {dtype!r}; {near_misses(dtype, DTYPES)}")
+    if "prompt" not in options:
+        raise ConfigError("prompt: missing; name a Jinja file with {% block user %}")
+    shots = root / options["shots"] if "shots" in options else None
+    text = prompt.read(root / options["prompt"], shots, options.get("n_shots"))
+    paraphrases = [_paraphrase(text, root, name) for name in options.get("paraphrases", ())]
+    for number, other in enumerate(paraphrases):
+        if other in (text, *paraphrases[:number]):
+            name = options["paraphrases"][number]
+            raise ConfigError(f"paraphrases: {name!r} says what another prompt says already")
+    return dataclasses.replace(
+        base if base is not None else Plan(model=model, prompt=text),
+        prompt=text,
+        paraphrases=tuple(paraphrases),
+        thinking=_thinking(options),
+        dtype=dtype,
+        device=options.get("device", base.device if base is not None else "cpu"),
+    )
+
+
+def _paraphrase(text: prompt.Prompt, root: Path, name: Any) -> prompt.Prompt:
+    if not isinstance(name, str):
+        raise ConfigError(f"paraphrases: {name!r}: expected the names of Jinja files")
+    try:
+        return dataclasses.replace(text, template=prompt.read(root / name).template)
+    except ConfigError as error:
+        raise ConfigError(f"paraphrases: {error}") from error
+
+
+def _thinking(options: Mapping[str, Any]) -> Thinking | None:
+    tokens, chains = options.get("thinking_tokens"), options.get("chains", 1)
+    if tokens is None:
+        for name in ("chains", "temperature"):
+            if name in options:
+                raise ConfigError(f"{name}: needs 'thinking_tokens', the length of a chain")
+        return None
+    temperature = float(options.get("temperature", TEMPERATURE if chains > 1 else 0.0))
+    for name, value, least in (("thinking_tokens", tokens, 1), ("chains", chains, 1)):
+        if value < least:
+            raise ConfigError(f"{name}: {value} must be at least {least}")
+    if not 0 <= temperature <= 10:
+        raise ConfigError(f"temperature: {temperature} lies outside 0 to 10")
+    if chains > 1 and temperature == 0:
+        raise ConfigError(f"temperature: 0 makes {chains} equal chains; take one, or draw them")
+    return Thinking(tokens=tokens, chains=chains, temperature=temperature)

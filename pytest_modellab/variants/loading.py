@@ -1,0 +1,121 @@
+"""A plan becomes a fingerprint, and a loaded engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.engines.interface import Engine
+from pytest_modellab.engines.language import torch_model as engine
+from pytest_modellab.engines.language.reasoning import Reasoning
+from pytest_modellab.engines.packages import required
+from pytest_modellab.models import convert
+from pytest_modellab.models.files import ModelFiles
+from pytest_modellab.records.hashing import digest
+from pytest_modellab.records.runs import Fingerprint
+from pytest_modellab.store import folders
+from pytest_modellab.variants.plan import Plan
+
+
+def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
+    """Identify a variant by all that its answers depend on, without loading it.
+
+    Args:
+        plan: the variant.
+        files: its base model's files.
+
+    Returns:
+        The fingerprint.
+
+    Raises:
+        VariantLoadError: a library is missing, or a step was made for another model.
+    """
+    for step in (*plan.baked, *plan.steps):
+        step.check(files)
+    optional: dict[str, Any] = {
+        "baked": [[step.name, dict(step.settings)] for step in plan.baked],
+        "steps": [[step.name, dict(step.settings)] for step in plan.steps],
+        "thinking": dataclasses.asdict(plan.thinking) if plan.thinking is not None else {},
+        "search": plan.search.identity() if plan.search is not None else {},
+    }
+    prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
+    return Fingerprint(
+        weights=files.weights,
+        tokenizer=files.tokenizer,
+        prompt=prompts[0] if len(prompts) == 1 else digest(prompts)[:16],
+        settings={
+            "converter": convert.CONVERTER if files.path.is_file() else None,
+            "decoding": "greedy",
+            "device": plan.device,
+            "dtype": plan.dtype,
+            "engine": plan.engine,
+            "quantization": dict(plan.quantization),
+            "versions": {name: required(name) for name in plan.packages},
+            **{name: value for name, value in optional.items() if value},
+        },
+    )
+
+
+def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
+    """Load a variant.
+
+    Args:
+        plan: the variant.
+        files: its base model's files.
+        cache: where converted models are kept.
+
+    Returns:
+        The engine that answers for the variant.
+
+    Raises:
+        ModelError: the files cannot be read.
+        VariantLoadError: a library is missing, or it refuses the model.
+    """
+    for name in plan.packages:
+        required(name)
+    folder = convert.folder(files, cache)
+    if plan.baked:
+        folder = _bake(plan, files, folder, cache)
+    loaded = (plan.open or _transformers)(plan, folder, cache)
+    return loaded if plan.thinking is None else Reasoning(loaded, plan.thinking)
+
+
+def _transformers(plan: Plan, folder: Path, cache: Path) -> engine.TransformersEngine:
+    with engine.quiet():
+        options = plan.load_options()
+    loaded = engine.load(
+        folder,
+        dtype=plan.dtype,
+        device=plan.device,
+        inference_mode=plan.inference_mode,
+        trust_remote_code=plan.model.trust_remote_code,
+        allow_pickle=plan.model.allow_pickle,
+        **options,
+    )
+    _apply(loaded, [step.apply for step in plan.steps])
+    return loaded
+
+
+def _apply(loaded: engine.TransformersEngine, changes: Sequence[Callable[[Any], Any]]) -> None:
+    with engine.quiet():
+        for change in changes:
+            loaded.model = change(loaded.model).eval()
+
+
+def _bake(plan: Plan, files: ModelFiles, folder: Path, cache: Path) -> Path:
+    """Apply the steps that come before a quantization, once; the result is a folder like any."""
+    settings = [[step.name, dict(step.settings)] for step in plan.baked]
+    versions = {name: required(name) for name in plan.packages}
+    key = digest([files.weights, files.tokenizer, plan.dtype, settings, versions])[:16]
+
+    def write(target: Path) -> None:
+        plain = dataclasses.replace(plan, steps=(), device="cpu", load_options=dict)
+        loaded = _transformers(plain, folder, cache)
+        _apply(loaded, [step.bake or step.apply for step in plan.baked])
+        loaded.model.save_pretrained(target)
+        loaded.tokenizer.save_pretrained(target)
+        loaded.close()
+
+    return folders.kept(cache / "models" / f"{key}-baked", write, plan.model)

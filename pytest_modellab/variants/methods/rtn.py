@@ -1,0 +1,66 @@
+"""Rounding to nearest: the plain baseline of quantization."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_modellab.errors import ConfigError
+from pytest_modellab.variants.plan import Plan, Step, check_options
+
+if TYPE_CHECKING:
+    import torch
+
+
+def plan_rtn(base: Plan, options: Mapping[str, Any]) -> Plan:
+    """Plan a base whose linear weights are rounded to nearest."""
+    check_options(options, {"method": str, "bits": int, "group_size": int})
+    settings = {"bits": options.get("bits", 4), "group_size": options.get("group_size", 64)}
+    if not 2 <= settings["bits"] <= 8:
+        raise ConfigError(f"bits: {settings['bits']} lies outside 2 to 8")
+    if settings["group_size"] < 1:
+        raise ConfigError(f"group_size: {settings['group_size']} must be at least 1")
+    rounding = Step("rtn", settings, functools.partial(_round_to_nearest, **settings))
+    return dataclasses.replace(base.merged(), quantization={"method": "rtn", **settings}).with_step(
+        rounding
+    )
+
+
+def _round_to_nearest(model: Any, *, bits: int, group_size: int) -> Any:
+    """Round every linear weight to ``2**bits`` even steps between its group's least and largest.
+
+    The plain baseline that quantization papers call RTN (for example Frantar et al. 2022, GPTQ);
+    weights stay in their dtype, so only quality shows what it costs. The output head is left out,
+    as the other methods do.
+    """
+    import torch
+
+    head = model.get_output_embeddings()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.Linear) and module is not head:
+                module.weight.copy_(_rounded(module.weight, bits, group_size))
+    return model
+
+
+def _rounded(weight: torch.Tensor, bits: int, group_size: int) -> torch.Tensor:
+    """Round a matrix in groups of ``group_size`` along its input dimension.
+
+    Args:
+        weight: (out, in).
+        bits: steps are ``2**bits - 1`` an interval.
+        group_size: the last group may be shorter.
+
+    Returns:
+        The rounded matrix, same shape and dtype.
+    """
+    import torch
+
+    parts = []
+    for group in weight.split(group_size, dim=1):
+        low, high = group.amin(dim=1, keepdim=True), group.amax(dim=1, keepdim=True)
+        step = ((high - low) / (2**bits - 1)).clamp_min(torch.finfo(weight.dtype).tiny)
+        parts.append((group - low).div(step).round().mul(step).add(low))
+    return torch.cat(parts, dim=1)

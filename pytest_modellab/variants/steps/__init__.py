@@ -1,0 +1,1 @@
+"""What is done to a loaded base: adapters, dropped layers."""

@@ -1,0 +1,225 @@
+"""PEFT adapters: checked against their base, then applied or merged."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.errors import ConfigError, VariantLoadError
+from pytest_modellab.models.files import ModelFiles, hash_files
+from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.variants.plan import Plan, Step
+
+CONFIG, WEIGHTS, PROVENANCE = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "provenance.json",
+)
+
+
+PARITY = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 2e-1}
+"""Largest difference of logits, as a part of the largest logit, that merging may make. Adding
+``B A`` to a weight rounds it once; half precision has 10, bfloat16 7 bits for that, and 30 layers
+add up."""
+
+
+PROBE_TOKENS = 32
+
+
+SIDES = {"A.weight": (1, "in_features"), "B.weight": (0, "out_features")}
+"""Matrix of a LoRA → the axis that is as wide as the module, and how the module calls it."""
+
+
+def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge: bool) -> Step:
+    """Make the step that puts an adapter on the model.
+
+    Args:
+        folder: what ``save_pretrained`` of PEFT wrote.
+        spec: the variant, for messages.
+        before: the changes to the model that come before, to compare with those that the adapter
+            was trained on.
+        merge: add the adapter to the weights, instead of computing it beside them.
+
+    Returns:
+        The step.
+
+    Raises:
+        ConfigError: there is no adapter, or it is pickled; the message begins with ``adapter``.
+    """
+    build = f"; build it: modellab build {spec.name}" if spec.recipe is not None else ""
+    if not folder.is_dir():
+        raise ConfigError(f"adapter: no such folder: {folder}{build}")
+    if not (folder / WEIGHTS).is_file():
+        pickled = " (pickled weights are not read)" if any(folder.glob("*.bin")) else ""
+        raise ConfigError(f"adapter: {folder} holds no {WEIGHTS}{pickled}{build}")
+    try:
+        method = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["peft_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"adapter: {folder / CONFIG}: not what PEFT writes ({error}){build}"
+        ) from error
+    return Step(
+        name="adapter",
+        settings={
+            "method": method,
+            "hash": hash_files([folder / CONFIG, folder / WEIGHTS]),
+            "merged": merge,
+        },
+        apply=functools.partial(_merge if merge else _attach, folder),
+        bake=functools.partial(_merge, folder),
+        packages=("peft",),
+        check=functools.partial(_check_base, folder, changes(before)),
+    )
+
+
+def changes(steps: Sequence[Step]) -> list[Any]:
+    """Return what identifies the model that an adapter is put on, beside the weights' hash."""
+    return [  # merged or apart, an adapter makes the same model
+        [step.name, {key: value for key, value in step.settings.items() if key != "merged"}]
+        for step in steps
+    ]
+
+
+def _check_base(folder: Path, expected: list[Any], files: ModelFiles) -> None:
+    """Refuse an adapter whose provenance names another base; one without is checked by shapes."""
+    try:
+        base = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))["base"]
+        weights, found = str(base["weights"]), base.get("steps", [])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    mend = "declare the base that it was trained on, or build it again"
+    if weights != files.weights:
+        raise VariantLoadError(
+            f"the adapter {folder} was trained on a base with weights {weights[:16]}…, but this "
+            f"variant's base is {files.source.source!r} with weights {files.weights[:16]}…; {mend}"
+        )
+    if found != expected:
+        raise VariantLoadError(
+            f"the adapter {folder} was trained on {_named(found)}, but this variant's base is "
+            f"{_named(expected)}; {mend}"
+        )
+
+
+def _named(steps: list[Any]) -> str:
+    if not steps:
+        return "the plain model"
+    return "the model with " + ", ".join(f"{name} {settings}" for name, settings in steps)
+
+
+def _check_shapes(folder: Path, model: Any) -> None:
+    """Refuse an adapter whose matrices do not fit the model's."""
+    from safetensors import safe_open
+
+    modules = dict(model.named_modules())
+    with safe_open(folder / WEIGHTS, framework="pt") as tensors:
+        for key in sorted(tensors.keys()):
+            name, lora, side = key.removeprefix("base_model.model.").partition(".lora_")
+            if not lora:
+                continue
+            if name not in modules:
+                raise VariantLoadError(
+                    f"the adapter {folder} changes {name!r}, which this base does not have: it "
+                    "was trained on another model"
+                )
+            if side not in SIDES:  # ranks, magnitudes and embeddings: PEFT checks them
+                continue
+            axis, features = SIDES[side]
+            width = tensors.get_slice(key).get_shape()[axis]
+            expected = getattr(modules[name], features, None)
+            if expected is not None and width != expected:
+                raise VariantLoadError(
+                    f"the adapter {folder} was trained on another model: at {name!r} it has "
+                    f"{features} {width}, this base {expected}"
+                )
+
+
+def _attach(folder: Path, model: Any) -> Any:
+    """Compute the adapter beside the weights."""
+    return _load(folder, model).get_base_model()
+
+
+def _merge(folder: Path, model: Any) -> Any:
+    """Add the adapter to the weights, and check that the model still says the same.
+
+    Raises:
+        VariantLoadError: PEFT cannot merge it, or logits differ by more than :data:`PARITY` allows.
+    """
+    import torch
+
+    adapted = _load(folder, model)
+    ids = torch.arange(PROBE_TOKENS, device=model.device).remainder(model.config.vocab_size)[None]
+    with torch.no_grad():
+        apart = adapted(input_ids=ids).logits.float()
+        try:
+            merged = adapted.merge_and_unload()
+        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+            raise VariantLoadError(
+                f"the adapter {folder} cannot be merged: {error}; run it unmerged (merge = false)"
+            ) from error
+        together = merged(input_ids=ids).logits.float()
+    difference = float((apart - together).abs().max() / apart.abs().max())
+    allowed = PARITY.get(str(merged.dtype).removeprefix("torch."), PARITY["float32"])
+    if not difference <= allowed:
+        raise VariantLoadError(
+            f"the adapter {folder} cannot be merged: logits change by {difference:.2g} of the "
+            f"largest, more than {allowed:g}; run it unmerged (merge = false), or in float32"
+        )
+    return merged
+
+
+def _load(folder: Path, model: Any) -> Any:
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    try:
+        _check_shapes(folder, model)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Found missing adapter keys")
+            # PEFT asks transformers for a name that is on its way out
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+            found = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    except (
+        KeyError,
+        OSError,
+        RuntimeError,
+        SafetensorError,
+        TypeError,
+        UserWarning,
+        ValueError,
+    ) as error:
+        raise VariantLoadError(f"the adapter {folder} cannot be loaded: {error}") from error
+    if found.active_peft_config.is_prompt_learning:  # it stays behind when the model is taken out
+        method = found.active_peft_config.peft_type.value
+        raise VariantLoadError(
+            f"the adapter {folder} is of PEFT's method {method}, which adds tokens to the prompt; "
+            "only adapters that change the model's layers are run"
+        )
+    return found
+
+
+def adapted(plan: Plan, spec: VariantSpec, root: Path) -> Plan:
+    """Put the adapter that a variant's options name on a plan.
+
+    Args:
+        plan: what the adapter changes.
+        spec: options ``adapter`` (a folder) and ``merge``.
+        root: the folder that a relative path starts from.
+
+    Returns:
+        The plan with one step more.
+
+    Raises:
+        ConfigError: a wrong option; the message begins with its name.
+    """
+    if "adapter" not in spec.options:
+        raise ConfigError("adapter: missing; name the folder of a PEFT adapter")
+    # PEFT would put a second adapter beside the first one, which the first is not trained for
+    below = tuple(dataclasses.replace(one, apply=one.bake or one.apply) for one in plan.steps)
+    merge = bool(spec.options.get("merge", False))
+    own = step(root / spec.options["adapter"], spec, (*plan.baked, *below), merge=merge)
+    return dataclasses.replace(plan, steps=below).with_step(own)

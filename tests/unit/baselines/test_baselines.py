@@ -1,0 +1,493 @@
+"""Baselines: written so that they can be reviewed, read only when whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_modellab.baselines import accepted as baselines_accepted
+from pytest_modellab.baselines import file
+from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat
+from pytest_modellab.baselines.chain import descend
+from pytest_modellab.errors import BaselineInvalid
+from pytest_modellab.records.hashing import digest
+from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
+from pytest_modellab.records.tasks import TaskSet
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def accepted(record: Make, sample: Make, make_tasks: Make) -> RunRecord:
+    tiny: TaskSet = make_tasks([sample(k) for k in range(4)])
+    made: RunRecord = record(tiny, [1.0, 0.0, None, 0.5])
+    first, *rest = made.samples
+    first = dataclasses.replace(first, output='Ça\u2028"va"\r\n', seconds=None)
+    return dataclasses.replace(made, samples=(first, *rest))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return file.path_of(tmp_path, "tiny", "plain")
+
+
+def mend(path: Path) -> str:
+    return (
+        f"restore it (git checkout -- {path}) or record it again "
+        f"(modellab accept {path.stem} --task-set {path.parent.name} --new-anchor)"
+    )
+
+
+def message(path: Path) -> str:
+    """The error's message after the file, without the mend at its end."""
+    with pytest.raises(BaselineInvalid) as caught:
+        file.read(path)
+    text = str(caught.value)
+    assert text.startswith(str(path))
+    return text.removeprefix(str(path)).removesuffix(f"; {mend(path)}")
+
+
+def test_path(tmp_path: Path) -> None:
+    assert file.path_of(tmp_path, "core", "nf4") == tmp_path / "core" / "nf4.json"
+
+
+def test_no_file(path: Path) -> None:
+    assert file.read(path) is None
+
+
+def test_round_trip(path: Path, accepted: RunRecord) -> None:
+    file.write(path, Baseline(accepted))
+    assert file.read(path) == Baseline(accepted)
+    before = path.read_bytes()
+    again = file.read(path)
+    assert again is not None
+    file.write(path, again)
+    assert path.read_bytes() == before, "writing what was read changes nothing"
+
+
+def test_one_sample_a_line_and_no_times(path: Path, accepted: RunRecord) -> None:
+    timed = tuple(dataclasses.replace(s, seconds=0.5) for s in accepted.samples)
+    file.write(path, Baseline(dataclasses.replace(accepted, samples=timed)))
+    text = path.read_text(encoding="utf-8")
+    assert file.read(path) == Baseline(accepted)
+    lines = [line for line in text.split("\n") if line.startswith('{"hash"')]
+    assert [json.loads(line.rstrip(","))["id"] for line in lines] == ["s0", "s1", "s2", "s3"]
+    assert '"score":null' in lines[2]
+    assert '"seconds":0' not in text
+    keys = [line.split('"')[1] for line in text.split("\n") if line.startswith(' "')]
+    assert keys == [*sorted(keys[:-1]), "samples"], "sorted keys, the samples last"
+
+
+def test_one_changed_score_changes_two_lines(path: Path, accepted: RunRecord) -> None:
+    file.write(path, Baseline(accepted))
+    before = path.read_text(encoding="utf-8").split("\n")
+    first, *rest = accepted.samples
+    changed = (dataclasses.replace(first, score=0.0), *rest)
+    file.write(path, Baseline(dataclasses.replace(accepted, samples=changed)))
+    after = path.read_text(encoding="utf-8").split("\n")
+    different = [b for a, b in zip(before, after, strict=True) if a != b]
+    assert len(different) == 2
+    assert different[0].startswith(' "digest"')
+
+
+def test_frozen_mappings_are_written(path: Path, accepted: RunRecord) -> None:
+    frozen = dataclasses.replace(
+        accepted,
+        probes=MappingProxyType(dict(accepted.probes)),
+        environment=MappingProxyType(dict(accepted.environment)),
+    )
+    file.write(path, Baseline(frozen))
+    assert file.read(path) == Baseline(accepted)
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_baseline(
+    path: Path, accepted: RunRecord, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    file.write(path, Baseline(accepted))
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, broken, fail)
+    with pytest.raises(OSError, match="disk full"):
+        file.write(path, Baseline(dataclasses.replace(accepted, probes={})))
+    monkeypatch.undo()
+    assert list(path.parent.iterdir()) == [path]
+    assert file.read(path) == Baseline(accepted)
+
+
+# --- the second run and the anchor ----------------------------------------------------------------
+
+
+def test_second_run_and_anchor(path: Path, accepted: RunRecord) -> None:
+    repeat = Repeat((1.0, 1.0, None, 0.5), {"token_budget": 32})
+    anchor = Anchor((1.0, 1.0, 1.0, 1.0), "f" * 16, "2026-01-31", accepted=2)
+    baseline = Baseline(accepted, repeat, anchor)
+    file.write(path, baseline)
+    assert file.read(path) == baseline
+    lines = [line for line in path.read_text("utf-8").split("\n") if '"id":"s1"' in line]
+    assert '"anchor":1.0' in lines[0]
+    assert '"repeat":1.0' in lines[0]
+    assert baseline.churn == 0.25, "one flip of four; None in both runs is none"
+    assert baseline.anchor_words == "anchor of 2026-01-31 (2 changes accepted since)"
+    assert [s.score for s in baseline.anchor_run().samples] == [1.0] * 4
+    second = baseline.second_run()
+    assert second is not None
+    assert [s.score for s in second.samples] == [1.0, 1.0, None, 0.5]
+    assert second.environment == {"token_budget": 32}
+    assert {s.output for s in second.samples} == {"(not kept)"}, "not empty: it was not that"
+
+
+def test_a_run_alone(accepted: RunRecord) -> None:
+    alone = Baseline(accepted)
+    assert (alone.churn, alone.second_run()) == (None, None)
+    assert alone.anchor_run() is accepted
+    assert alone.anchor_words == "anchor (the baseline itself)"
+
+
+def test_schema_1_is_read(path: Path, accepted: RunRecord) -> None:
+    file.write(path, Baseline(accepted))
+    data = json.loads(path.read_text("utf-8"))
+    for key in ("digest", "repeat", "anchor"):
+        del data[key]
+    data["schema"] = 1
+    path.write_text(json.dumps({**data, "digest": digest(data)}), "utf-8")
+    assert file.read(path) == Baseline(accepted)
+
+
+def scored(run: RunRecord, *scores: float | None) -> RunRecord:
+    samples = [
+        dataclasses.replace(sample, score=score)
+        for sample, score in zip(run.samples, scores, strict=True)
+    ]
+    return dataclasses.replace(run, samples=tuple(samples))
+
+
+def test_the_anchor_stays(accepted: RunRecord) -> None:
+    first = descend(None, accepted, None)
+    assert first == Baseline(accepted)
+    second = descend(first, scored(accepted, 1.0, 0.0, None, 0.0), None)
+    third = descend(second, scored(accepted, 0.0, 0.0, None, 0.0), None)
+    assert third.anchor is not None
+    assert third.anchor.scores == (1.0, 0.0, None, 0.5)
+    assert (third.anchor.accepted, third.anchor.fingerprint) == (2, accepted.fingerprint.key)
+    assert descend(third, third.run, None) == third, "nothing has changed"
+
+
+@pytest.mark.parametrize("changed", ["samples", "scorer"])
+def test_other_questions_begin_a_new_chain(accepted: RunRecord, changed: str) -> None:
+    old = descend(Baseline(accepted), scored(accepted, 0.0, 0.0, None, 0.0), None)
+    assert old.anchor is not None
+    run = (
+        dataclasses.replace(accepted, task_set={**accepted.task_set, "hash": "other"})
+        if changed == "samples"
+        else dataclasses.replace(accepted, scorers={"choice": 2})
+    )
+    assert descend(old, run, None).anchor is None
+
+
+# --- truncated -----------------------------------------------------------------------------------
+
+
+def test_cut_anywhere(path: Path, accepted: RunRecord) -> None:
+    file.write(path, Baseline(accepted))
+    whole = path.read_bytes()
+    assert len("Ç".encode()) == 2, "a cut may fall inside a character"
+    inside = whole.index("Ç".encode()) + 1
+    line_ends = [k for k, byte in enumerate(whole) if byte == ord("\n")]
+    cuts = {0, inside, *line_ends, *(k + 1 for k in line_ends)}
+    cuts |= set(random.Random(0).sample(range(len(whole)), 50))
+    for cut in sorted(cuts):
+        path.write_bytes(whole[:cut])
+        if cut >= len(whole) - 1:  # without the last line end it is still whole
+            assert file.read(path) == Baseline(accepted)
+            continue
+        said = message(path)
+        assert re.match(r"(:\d+)?: truncated or malformed (JSON|UTF-8) \(", said), (cut, said)
+
+
+def test_a_changed_byte_anywhere(path: Path, accepted: RunRecord) -> None:
+    file.write(path, Baseline(accepted))
+    whole = path.read_bytes()
+    rng = random.Random(1)
+    for _ in range(200):
+        place = rng.randrange(len(whole))
+        changed = bytearray(whole)
+        changed[place] = rng.randrange(256)
+        path.write_bytes(bytes(changed))
+        try:
+            found = file.read(path)
+        except BaselineInvalid as error:
+            assert str(error).startswith(str(path))  # noqa: PT017
+        else:
+            assert found == Baseline(accepted), "white space alone may change"
+
+
+def test_truncated(path: Path, accepted: RunRecord) -> None:
+    file.write(path, Baseline(accepted))
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join(lines[:-4]))  # ends with the last but one sample's comma
+    line = len(lines) - 4
+    assert message(path) == (f":{line}: truncated or malformed JSON (Expecting value)")
+    with pytest.raises(BaselineInvalid) as caught:
+        file.read(path)
+    assert str(caught.value).endswith(
+        f"; restore it (git checkout -- {path}) or record it again "
+        "(modellab accept plain --task-set tiny --new-anchor)"
+    )
+    path.write_bytes(b"")
+    assert message(path) == ":1: truncated or malformed JSON (Expecting value)"
+    path.write_bytes(b'{"a": "\xc3')
+    assert message(path) == ": truncated or malformed UTF-8 (unexpected end of data)"
+
+
+# --- edited, of another schema, or something else -------------------------------------------------
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], object], *, sign: bool = False) -> None:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    change(data)
+    if sign:
+        data.pop("digest", None)
+        data["digest"] = digest(data)
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+EDITED = ": digest: the content does not match it, so the file was edited or merged by hand"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data["samples"][1].update(score=1.0),
+        lambda data: data["samples"].pop(),
+        lambda data: data["samples"].reverse(),
+        lambda data: data["environment"].update(device="cuda"),
+        lambda data: data.pop("digest"),
+        lambda data: data.update(digest="0" * 64),
+        lambda data: data.update(digest=3),
+        lambda data: data["samples"][1].update(score=float("nan")),
+        lambda data: data["samples"][1].update(output="\ud800"),
+    ],
+    ids=["score", "sample", "order", "environment", "none", "other", "number", "NaN", "surrogate"],
+)
+def test_edited(path: Path, accepted: RunRecord, change: Callable[[dict[str, Any]], Any]) -> None:
+    file.write(path, Baseline(accepted))
+    edit(path, change)
+    assert message(path) == EDITED
+
+
+def test_merge_conflict(path: Path, accepted: RunRecord) -> None:
+    file.write(path, Baseline(accepted))
+    lines = path.read_text(encoding="utf-8").split("\n")
+    lines.insert(2, "<<<<<<< HEAD")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert message(path).startswith(":3: truncated or malformed JSON (")
+
+
+@pytest.mark.parametrize("schema", [0, file.SCHEMA + 1, -1])
+@pytest.mark.parametrize("sign", [True, False])
+def test_other_schema(path: Path, accepted: RunRecord, schema: int, sign: bool) -> None:
+    file.write(path, Baseline(accepted))
+    edit(path, lambda data: data.update(schema=schema), sign=sign)
+    assert message(path) == (
+        f": schema {schema} was written by another version of pytest-modellab (this one reads up "
+        f"to {file.SCHEMA}); install that version, or {mend(path)}"
+    )
+
+
+def test_old_schema_is_migrated(
+    path: Path, accepted: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def migrate(data: dict[str, Any]) -> dict[str, Any]:
+        return {
+            **{k: v for k, v in data.items() if k != "measured"},
+            "probes": data["measured"],
+            "schema": file.SCHEMA,
+        }
+
+    monkeypatch.setattr(file, "MIGRATIONS", {0: migrate})
+    file.write(path, Baseline(accepted))
+    edit(path, lambda d: d.update(schema=0, measured=d.pop("probes")), sign=True)
+    assert file.read(path) == Baseline(accepted)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", "{}", '{"schema": "1"}', '{"schema": true}'])
+def test_no_baseline_at_all(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    assert message(path) == ": schema: missing, so this is no baseline"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("[" * 9999, ": malformed JSON (maximum recursion depth", id="deep"),
+        pytest.param(
+            "9" * 5000, ": malformed JSON (Exceeds the limit (4300 digits)", id="long number"
+        ),
+        pytest.param("\ufeff{}", ":1: truncated or malformed JSON (Unexpected UTF-8 BOM", id="BOM"),
+    ],
+)
+def test_json_beyond_pythons_limits(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text, encoding="utf-8")
+    assert message(path).startswith(said)
+
+
+def test_unreadable(tmp_path: Path) -> None:
+    assert message(tmp_path) == ": cannot be read: Is a directory"
+    (tmp_path / "file").touch()
+    assert message(tmp_path / "file" / "x.json") == ": cannot be read: Not a directory"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data.pop("samples"), "KeyError: 'samples'"),
+        (lambda data: data.update(samples=None), "TypeError: 'NoneType' object is not iterable"),
+        (lambda data: data.update(extra=1), "TypeError: "),
+        (lambda data: data["fingerprint"].pop("prompt"), "TypeError: "),
+        (lambda data: data["samples"][0].pop("hash"), "TypeError: "),
+    ],
+)
+def test_signed_but_laid_out_otherwise(
+    path: Path, accepted: RunRecord, change: Callable[[dict[str, Any]], Any], said: str
+) -> None:
+    file.write(path, Baseline(accepted))
+    edit(path, change, sign=True)
+    assert message(path).startswith(f": not laid out as schema {file.SCHEMA} ({said}")
+
+
+# --- same answers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({}, True),
+        ({"probes": {"seconds": 9.0}}, True),
+        ({"environment": {"recorded": "2030-01-01"}}, True),
+        ({"scorers": {"choice": 2}}, False),
+        ({"task_set": {"name": "tiny", "version": "2", "hash": "x"}}, False),
+        ({"fingerprint": Fingerprint("w", "t", "p", {})}, False),
+    ],
+)
+def test_same_answers(accepted: RunRecord, changes: dict[str, Any], same: bool) -> None:
+    assert file.same_answers(accepted, dataclasses.replace(accepted, **changes)) == same
+
+
+def test_confidences_are_kept_and_are_no_answers(accepted: RunRecord, tmp_path: Path) -> None:
+    """Their last digits differ between machines, and that is no reason to write a file anew."""
+    sure = dataclasses.replace(
+        accepted,
+        samples=tuple(dataclasses.replace(s, confidence=0.75) for s in accepted.samples),
+    )
+    assert file.same_answers(accepted, sure)
+    path = tmp_path / "b.json"
+    file.write(path, baselines_accepted.Baseline(sure))
+    found = file.read(path)
+    assert found is not None
+    assert {s.confidence for s in found.run.samples} == {0.75}
+    file.write(path, baselines_accepted.Baseline(accepted))
+    assert "confidence" not in path.read_text()
+
+
+def test_same_answers_looks_at_samples_but_not_at_time(accepted: RunRecord) -> None:
+    first, *rest = accepted.samples
+    for change, same in (
+        ({"seconds": 3.0}, True),
+        ({"score": 0.5}, False),
+        ({"output": ""}, False),
+    ):
+        changed = dataclasses.replace(first, **change)
+        other = dataclasses.replace(accepted, samples=(changed, *rest))
+        assert file.same_answers(accepted, other) == same
+
+
+# --- anything -------------------------------------------------------------------------------------
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+NUMBER = st.floats(allow_nan=False, allow_infinity=False)
+RESULT = st.builds(
+    SampleResult,
+    id=TEXT,
+    hash=TEXT,
+    score=st.none() | st.floats(0, 1),
+    output=TEXT,
+    tokens_in=st.integers(0, 10**6),
+    tokens_out=st.integers(0, 10**6),
+)
+RECORD = st.builds(
+    RunRecord,
+    task_set=st.fixed_dictionaries({"name": TEXT, "version": TEXT, "hash": TEXT}),
+    variant=st.fixed_dictionaries(
+        {"name": TEXT, "kind": TEXT, "strategy": TEXT, "base": st.none() | TEXT}
+    ),
+    fingerprint=st.builds(
+        Fingerprint,
+        weights=TEXT,
+        tokenizer=TEXT,
+        prompt=TEXT,
+        settings=st.dictionaries(TEXT, st.none() | TEXT | NUMBER | st.lists(TEXT, max_size=2)),
+    ),
+    scorers=st.dictionaries(TEXT, st.integers(1, 9)),
+    samples=st.lists(RESULT, max_size=4).map(tuple),
+    probes=st.dictionaries(TEXT, NUMBER),
+    environment=st.dictionaries(TEXT, st.none() | TEXT | st.integers()),
+)
+ANY = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@ANY
+@given(RECORD)
+def test_any_record_survives(path: Path, made: RunRecord) -> None:
+    file.write(path, Baseline(made))
+    assert file.read(path) == Baseline(made)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+FIELDS = [field.name for field in dataclasses.fields(RunRecord)]
+
+
+def signed(data: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps({**data, "digest": digest(data)}).encode()
+    except ValueError:  # NaN cannot be signed
+        return json.dumps(data).encode()
+
+
+@ANY
+@given(
+    st.one_of(
+        st.binary(max_size=100),
+        JSON.map(lambda value: json.dumps(value).encode()),
+        st.dictionaries(st.sampled_from(FIELDS), JSON).map(
+            lambda data: signed({**data, "schema": file.SCHEMA})
+        ),
+    )
+)
+def test_anything_else_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    with pytest.raises(BaselineInvalid) as caught:
+        file.read(path)
+    assert str(caught.value).startswith(f"{path}:")

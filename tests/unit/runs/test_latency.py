@@ -1,0 +1,102 @@
+"""Latency: interleaved, warm-up left out, equal prompts for both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_modellab.engines.interface import Done, GenerationRequest
+from pytest_modellab.records.declared import PerformanceConfig
+from pytest_modellab.records.runs import Output
+from pytest_modellab.records.timings import Timings
+from pytest_modellab.runs import latency
+
+
+class Clock:
+    """Seconds that only engines spend."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Engine:
+    """Takes `first` seconds for a batch and `each` for every further token; logs its calls."""
+
+    def __init__(self, name: str, clock: Clock, log: list[Any], first: float, each: float) -> None:
+        self.name, self.clock, self.log, self.first, self.each = name, clock, log, first, each
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        self.log.append((self.name, tuple(r.context for r in requests), requests[0].max_tokens))
+        longest = max(request.max_tokens for request in requests)
+        self.clock.now += self.first + self.each * (longest - 1)
+        done({i: Output("", tokens_in=7, tokens_out=r.max_tokens) for i, r in enumerate(requests)})
+
+
+def run(
+    rounds: int = 3, concurrency: int = 2
+) -> tuple[tuple[Timings, ...], list[Any], list[tuple[int, int]]]:
+    clock = Clock()
+    log: list[Any] = []
+    seen: list[tuple[int, int]] = []
+    engines: Any = [Engine("a", clock, log, 0.5, 0.1), Engine("b", clock, log, 1.0, 0.2)]
+    requests = [GenerationRequest(text, 5) for text in ("x", "y", "z")]
+    found = latency.measure(
+        engines,
+        [requests, requests],
+        PerformanceConfig(requests=3, rounds=rounds, concurrency=concurrency),
+        clock=clock,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    return found, log, seen
+
+
+def test_the_times_are_the_engines() -> None:
+    (a, b), _, _ = run()
+    assert a.first_token == ((0.5, 0.5, 0.5),) * 3
+    assert a.end_to_end == ((0.9, 0.9, 0.9),) * 3
+    assert b.end_to_end == ((1.8, 1.8, 1.8),) * 3
+    assert a.loaded == ((0.9, 0.9),) * 3
+    assert a.groups == (2, 1)
+    assert a.tokens_in == (7, 7, 7)
+    assert a.tokens_out == (5, 5, 5)
+
+
+def test_the_first_round_is_not_counted() -> None:
+    (a, _), log, seen = run(rounds=3)
+    assert len(a.end_to_end) == 3
+    assert sum(call == ("a", ("x",), 5) for call in log) == 4
+    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_variant_and_reference_take_turns_and_turns_in_going_first() -> None:
+    _, log, _ = run()
+    whole = [name for name, texts, tokens in log if (texts, tokens) == (("x",), 5)]
+    assert sorted(whole[:2]) == ["a", "b"]
+    firsts = whole[::2]
+    assert set(firsts) == {"a", "b"}
+
+
+def test_more_at_once_than_there_are_prompts_is_one_group() -> None:
+    (a, _), _, _ = run(concurrency=16)
+    assert a.groups == (3,)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1), st.integers(1, 60))
+def test_prompts_are_spread_over_all_lengths(lengths: list[int], count: int) -> None:
+    chosen = latency.spread(lengths, count)
+    assert len(set(chosen)) == len(chosen) == min(count, len(lengths))
+    assert [lengths[i] for i in chosen] == sorted(lengths[i] for i in chosen)
+
+
+@pytest.mark.parametrize(("count", "chosen"), [(1, (5,)), (2, (2, 7)), (20, tuple(range(10)))])
+def test_spread_takes_middles(count: int, chosen: tuple[int, ...]) -> None:
+    assert latency.spread(list(range(10)), count) == chosen

@@ -1,0 +1,101 @@
+"""Stored measurements: what is taken back, and what is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_modellab.records.declared import PerformanceConfig
+from pytest_modellab.records.runs import Fingerprint
+from pytest_modellab.records.timings import Performance, Timings
+from pytest_modellab.runs import performance
+
+SETTINGS = PerformanceConfig()
+TIMES = Timings(
+    first_token=((0.1, 0.2),) * 5,
+    end_to_end=((0.3, 0.4),) * 5,
+    tokens_in=(10, 20),
+    tokens_out=(4, 4),
+    loaded=((0.5,),) * 5,
+    groups=(2,),
+)
+
+
+def job(weights: str) -> Any:
+    fingerprint = Fingerprint(weights, "t", "p", {"device": "cpu"})
+    return SimpleNamespace(fingerprint=fingerprint, task_set=SimpleNamespace(hash="h"))
+
+
+def measured(workers: int = 0) -> Performance:
+    return Performance(
+        TIMES, TIMES, {"peak_host_bytes": 1.0}, {"device": "cpu", "workers": workers}
+    )
+
+
+@pytest.fixture
+def obtain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Ask for a measurement; a fresh one is `measured(workers)` and is counted."""
+    calls: list[int] = []
+
+    def run(workers: int = 0, *, reuse: bool = True) -> tuple[Performance, int]:
+        def measure(*_: Any, **__: Any) -> Performance:
+            calls.append(workers)
+            return measured(workers)
+
+        monkeypatch.setattr(performance, "measure", measure)
+        found = performance.obtain(
+            job("a"), job("b"), SETTINGS, tmp_path, reuse, lambda _done, _total: None
+        )
+        return found, len(calls)
+
+    return run
+
+
+def stored(folder: Path) -> Path:
+    (place,) = (folder / "performance").glob("*.json")
+    return place
+
+
+def test_the_second_time_it_is_read(obtain: Any) -> None:
+    first, calls = obtain()
+    again, after = obtain()
+    assert (again, after) == (first, calls)
+    assert obtain(reuse=False)[1] == calls + 1
+
+
+def test_what_was_measured_beside_other_workers_is_not_kept(obtain: Any, tmp_path: Path) -> None:
+    obtain(workers=2)
+    assert not (tmp_path / "performance").exists()
+    quiet, _ = obtain()
+    obtain(workers=2, reuse=False)
+    assert obtain()[0] == quiet
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"candidate": []},
+        {"candidate": None},
+        {"end_to_end": [[0.3, 0.4], [0.3]]},
+        {"end_to_end": [[0.0, 0.4]] * 5},
+        {"end_to_end": None},
+        {"groups": []},
+        {"tokens_out": [4]},
+        {"loaded": [[0.5, 0.5]] * 5},
+    ],
+)
+def test_a_damaged_file_is_measured_anew(
+    obtain: Any, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    _, calls = obtain()
+    data = json.loads(stored(tmp_path).read_text())
+    if "candidate" in change:
+        data.update(change)
+    else:
+        data["candidate"].update(change)
+    stored(tmp_path).write_text(json.dumps(data))
+    assert obtain()[1] == calls + 1

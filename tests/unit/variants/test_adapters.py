@@ -1,0 +1,656 @@
+"""Variants with an adapter or with weights of their own: plans, refusals, and what they answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modellab import testing, variants
+from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
+from pytest_modellab.engines.language.reasoning import Thinking
+from pytest_modellab.engines.language.torch_model import TransformersEngine
+from pytest_modellab.errors import ConfigError, VariantLoadError
+from pytest_modellab.models import locate
+from pytest_modellab.models.files import ModelFiles, hash_files
+from pytest_modellab.records.declared import ModelSource
+from pytest_modellab.records.declared import VariantSpec as Spec
+from pytest_modellab.records.runs import Output
+from pytest_modellab.variants import loading
+from pytest_modellab.variants import plan as planning
+from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants.prompt import Prompt
+from pytest_modellab.variants.steps import adapter as adapters
+
+torch = pytest.importorskip("torch")
+peft = pytest.importorskip("peft")
+transformers = pytest.importorskip("transformers")
+safetensors = pytest.importorskip("safetensors.torch")
+
+# PEFT asks transformers for a name that is on its way out
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
+
+MODEL = ModelSource("tiny", "./tiny")
+OTHER = ModelSource("other", "./other")
+TEMPLATE = "{% block user %}{{ input }}{% endblock %}"
+BASE = Plan(model=MODEL, prompt=Prompt(TEMPLATE))
+QUANTIZED = dataclasses.replace(BASE, quantization={"method": "bitsandbytes-nf4"})
+RICH = dataclasses.replace(
+    BASE,
+    paraphrases=(Prompt("Q " + TEMPLATE),),
+    dtype="bfloat16",
+    device="cuda",
+    thinking=Thinking(tokens=8),
+)
+OPTIONS = ("the", "an other", "one")
+
+
+def declare(
+    kind: str,
+    base: Plan | None,
+    root: Path,
+    *,
+    model: ModelSource | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Plan:
+    spec = Spec(
+        "v",
+        kind,
+        variants.KINDS[kind].strategy,
+        base=None if base is None else "plain",
+        model=None if model is None else model.name,
+        options=options,
+        recipe=recipe,
+    )
+    toml = root / "modellab.toml"
+    return variants.make_plan(variants.KINDS[kind], spec, base, model or MODEL, toml)
+
+
+def refusal(kind: str, base: Plan | None, root: Path, **settings: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        declare(kind, base, root, **settings)
+    prefix = f"{root / 'modellab.toml'}: variants.v."
+    assert str(caught.value).startswith(prefix)
+    return str(caught.value).removeprefix(prefix)
+
+
+def write_adapter(
+    folder: Path, model: Path, *, seed: int = 1, scale: float = 0.3, config: Any = None
+) -> Path:
+    """Write a LoRA whose matrices are both random, so that it changes what the model says."""
+    if config is None:
+        config = peft.LoraConfig(
+            r=4,
+            lora_alpha=8,
+            lora_dropout=0.5,  # which only training may feel
+            target_modules=["q_proj", "v_proj", "down_proj"],
+            task_type="CAUSAL_LM",
+        )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        made = peft.get_peft_model(transformers.AutoModelForCausalLM.from_pretrained(model), config)
+        with torch.no_grad():
+            for name, parameter in made.named_parameters():
+                if "lora_" in name and "lora_A" not in name:
+                    parameter.normal_(std=scale)
+    made.save_pretrained(folder)
+    return folder
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Change an adapter's tensors."""
+    file = folder / adapters.WEIGHTS
+    safetensors.save_file(change(safetensors.load_file(file)), file)
+
+
+@pytest.fixture(scope="module")
+def ready(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two adapters of the small model, ``a`` and ``b``."""
+    root = tmp_path_factory.mktemp("adapters")
+    for seed, name in enumerate("ab", start=1):
+        write_adapter(root / name, model_folder, seed=seed)
+    return root
+
+
+@pytest.fixture
+def own(ready: Path, tmp_path: Path) -> Path:
+    """A folder with the test's own copy of adapter ``a``, to be damaged."""
+    shutil.copytree(ready / "a", tmp_path / "a")
+    return tmp_path
+
+
+@pytest.fixture
+def files(model_folder: Path, tmp_path: Path) -> ModelFiles:
+    return locate.locate(dataclasses.replace(MODEL, source=str(model_folder)), tmp_path)
+
+
+Load = Callable[..., TransformersEngine]
+
+
+@pytest.fixture
+def load(files: ModelFiles, tmp_path: Path) -> Load:
+    def go(made: Plan, files: ModelFiles = files) -> TransformersEngine:
+        engine = loading.load(made, files, tmp_path / "cache")
+        assert isinstance(engine, TransformersEngine)
+        return engine
+
+    return go
+
+
+def fails(load: Load, made: Plan) -> str:
+    with pytest.raises(VariantLoadError) as caught:
+        load(made)
+    return str(caught.value)
+
+
+def likelihoods(engine: TransformersEngine) -> list[float]:
+    context = engine.render([{"role": "user", "content": "What is the capital of the land?"}])
+    seen: dict[int, Output] = {}
+    engine.score_options(
+        [ScoringRequest(context, OPTIONS)], budget=99, skip=set(), done=seen.update
+    )
+    return list(seen[0].option_logprobs)
+
+
+def reply(engine: TransformersEngine) -> str:
+    context = engine.render([{"role": "user", "content": "What is the capital of the land?"}])
+    seen: dict[int, Output] = {}
+    engine.generate([GenerationRequest(context, 5)], budget=99, skip=set(), done=seen.update)
+    return seen[0].text
+
+
+def names(steps: Sequence[planning.Step]) -> list[str]:
+    return [step.name for step in steps]
+
+
+# --- plans ----------------------------------------------------------------------------------------
+
+
+def test_lora_changes_nothing_but_the_weights(ready: Path) -> None:
+    made = declare("lora", RICH, ready, adapter="a")
+    (step,) = made.steps
+    assert made == dataclasses.replace(RICH, steps=(step,), packages=(*RICH.packages, "peft"))
+    assert step.name == "adapter"
+    assert dict(step.settings) == {
+        "method": "LORA",
+        "hash": hash_files([ready / "a" / name for name in (adapters.CONFIG, adapters.WEIGHTS)]),
+        "merged": False,
+    }
+    (step,) = declare("lora", RICH, ready, adapter="a", merge=True).steps
+    assert step.settings["merged"] is True
+
+
+def test_qlora_keeps_the_quantization(ready: Path) -> None:
+    made = declare("qlora", QUANTIZED, ready, adapter="a")
+    assert made.quantization == QUANTIZED.quantization
+    assert names(made.steps) == ["adapter"]
+    assert made.steps[0].settings["merged"] is False
+
+
+@pytest.mark.parametrize("kind", ["finetuned", "distilled", "aligned"])
+def test_own_weights_keep_how_the_base_is_asked(kind: str, tmp_path: Path) -> None:
+    quantized = dataclasses.replace(
+        RICH, quantization={"method": "rtn"}, packages=(*RICH.packages, "torchao")
+    )
+    made = declare(kind, quantized, tmp_path, model=OTHER)
+    assert made == Plan(
+        model=OTHER,
+        prompt=RICH.prompt,
+        paraphrases=RICH.paraphrases,
+        dtype="bfloat16",
+        device="cuda",
+        thinking=RICH.thinking,
+    )
+
+
+def test_distilled_and_aligned_from_the_base(ready: Path) -> None:
+    made = declare("distilled", RICH, ready, layers=[0])
+    assert [(step.name, dict(step.settings)) for step in made.steps] == [("layers", {"kept": [0]})]
+    assert made.packages == RICH.packages, "peft is not needed"
+    assert (made.prompt, made.thinking) == (RICH.prompt, RICH.thinking)
+    made = declare("distilled", RICH, ready, layers=[0], adapter="a", merge=True)
+    assert names(made.steps) == ["layers", "adapter"]
+    made = declare("aligned", RICH, ready, adapter="a")
+    assert names(made.steps) == ["adapter"]
+
+
+# --- refused before anything is loaded ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "settings", "said"),
+    [
+        ("lora", None, {}, "base: missing; name the variant that the adapter was trained on"),
+        ("qlora", None, {}, "base: missing; name the variant that the adapter was trained on"),
+        ("lora", QUANTIZED, {}, "base: 'plain' is quantized; then the kind is 'qlora'"),
+        ("qlora", BASE, {}, "base: 'plain' is not quantized; then the kind is 'lora'"),
+        ("lora", BASE, {}, "adapter: missing; name the folder of a PEFT adapter"),
+        ("lora", BASE, {"adapter": 3}, "adapter: 3 is int, expected str"),
+        ("lora", BASE, {"adapter": "a", "merge": 1}, "merge: 1 is int, expected bool"),
+        (
+            "lora",
+            BASE,
+            {"adaptor": "a"},
+            "adaptor: unknown key; did you mean 'adapter'? Known: adapter, merge",
+        ),
+        (
+            "qlora",
+            QUANTIZED,
+            {"adapter": "a", "merge": True},
+            "merge: unknown key; Known: adapter",
+        ),
+        (
+            "finetuned",
+            None,
+            {"model": OTHER},
+            "base: missing; name the variant that it is compared with",
+        ),
+        ("finetuned", BASE, {}, "model: missing; name the checkpoint, declared in [models]"),
+        (
+            "finetuned",
+            BASE,
+            {"model": OTHER, "adapter": "a"},
+            "adapter: unknown key; none is declared",
+        ),
+        (
+            "distilled",
+            None,
+            {"model": OTHER},
+            "base: missing; name the variant that it is compared with",
+        ),
+        ("distilled", None, {"layers": [0]}, "base: missing; name the teacher"),
+        (
+            "distilled",
+            QUANTIZED,
+            {"layers": [0]},
+            "base: 'plain' is quantized; quantize the student instead",
+        ),
+        (
+            "distilled",
+            BASE,
+            {"adapter": "a"},
+            "layers: missing; name the base's layers to keep, or a 'model'",
+        ),
+        ("distilled", BASE, {"layers": 2}, "layers: 2 is int, expected list"),
+        (
+            "distilled",
+            BASE,
+            {"layers": [0], "merge": True},
+            "merge: needs 'adapter', the folder of a PEFT adapter",
+        ),
+        (
+            "distilled",
+            BASE,
+            {"model": OTHER, "layers": [0]},
+            "layers: belongs to a student without a model of its own",
+        ),
+        (
+            "aligned",
+            None,
+            {"model": OTHER},
+            "base: missing; name the variant that it is compared with",
+        ),
+        ("aligned", None, {"adapter": "a"}, "base: missing; name the variant that was aligned"),
+        ("aligned", BASE, {}, "adapter: missing; name the folder of a PEFT adapter"),
+        (
+            "aligned",
+            BASE,
+            {"model": OTHER, "merge": True},
+            "merge: belongs to a variant without a model of its own",
+        ),
+    ],
+)
+def test_wrong_declaration(
+    kind: str, base: Plan | None, settings: dict[str, Any], said: str, ready: Path
+) -> None:
+    assert refusal(kind, base, ready, **settings) == said
+
+
+@pytest.mark.parametrize("recipe", [None, {"method": "sft"}], ids=["own", "built"])
+def test_no_adapter(own: Path, recipe: dict[str, str] | None) -> None:
+    build = "; build it: modellab build v" if recipe else ""
+
+    def said(name: str) -> str:
+        return refusal("lora", BASE, own, adapter=name, recipe=recipe)
+
+    assert said("none") == f"adapter: no such folder: {own / 'none'}{build}"
+    config, weights = (own / "a" / name for name in (adapters.CONFIG, adapters.WEIGHTS))
+    for broken, problem in (
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("{}", "'peft_type'"),
+        ("[]", "list indices must be integers or slices, not str"),
+    ):
+        config.write_text(broken)
+        assert said("a") == f"adapter: {config}: not what PEFT writes ({problem}){build}"
+    config.unlink()
+    assert said("a") == (
+        f"adapter: {config}: not what PEFT writes ([Errno 2] No such file or directory: "
+        f"'{config}'){build}"
+    )
+    weights.unlink()
+    assert said("a") == f"adapter: {own / 'a'} holds no adapter_model.safetensors{build}"
+    (own / "a" / "adapter_model.bin").touch()
+    assert said("a") == (
+        f"adapter: {own / 'a'} holds no adapter_model.safetensors (pickled weights are not read)"
+        f"{build}"
+    )
+
+
+# --- fingerprints ---------------------------------------------------------------------------------
+
+
+def test_fingerprint(own: Path, files: ModelFiles) -> None:
+    def key(kind: str = "lora", **options: Any) -> str:
+        return loading.fingerprint(declare(kind, BASE, own, **options), files).key
+
+    plain = loading.fingerprint(BASE, files).key
+    apart, merged = key(adapter="a"), key(adapter="a", merge=True)
+    assert key(adapter="a") == apart
+    students = [key("distilled", layers=kept) for kept in ([0], [1], [0, 1])]
+    assert len({plain, apart, merged, *students}) == 6
+    assert key("aligned", adapter="a") == apart, "the kind's name changes no answer"
+
+    shutil.copytree(own / "a", own / "renamed")
+    assert key(adapter="renamed") == apart
+    (own / "a" / "README.md").write_text("changes no answer")
+    assert key(adapter="a") == apart
+    edit(own / "a", lambda tensors: {k: v * 1.5 for k, v in tensors.items()})
+    other = key(adapter="a")
+    assert other != apart
+    config = own / "a" / adapters.CONFIG
+    config.write_text(config.read_text().replace('"lora_alpha": 8', '"lora_alpha": 9'))
+    assert key(adapter="a") not in (apart, other)
+
+
+# --- what they answer -----------------------------------------------------------------------------
+
+
+def test_apart_and_merged_say_the_same_and_not_what_the_base_says(ready: Path, load: Load) -> None:
+    base = likelihoods(load(BASE))
+    apart, merged = (
+        load(declare("lora", BASE, ready, adapter="a", merge=merge)) for merge in (False, True)
+    )
+    assert likelihoods(apart) == likelihoods(apart), "dropout is for training"
+    assert likelihoods(apart) == pytest.approx(likelihoods(merged), abs=1e-4)
+    assert reply(apart) == reply(merged)
+    assert max(abs(a - b) for a, b in zip(likelihoods(apart), base, strict=True)) > 0.1
+    assert merged.parameter_bytes() == load(BASE).parameter_bytes() < apart.parameter_bytes()
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_loading_warns_of_nothing(ready: Path, load: Load, merge: bool) -> None:
+    made = declare("lora", declare("lora", BASE, ready, adapter="a"), ready, adapter="b")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(declare("lora", made, ready, adapter="a", merge=merge))
+
+
+def test_an_adapter_does_what_its_matrices_say(ready: Path, load: Load) -> None:
+    """W + alpha / r B A, by hand."""
+    base, merged = load(BASE), load(declare("lora", BASE, ready, adapter="a", merge=True))
+    tensors = safetensors.load_file(ready / "a" / adapters.WEIGHTS)
+    for name, old in base.model.named_parameters():
+        key = f"base_model.model.{name.removesuffix('.weight')}.lora_"
+        new = merged.model.get_parameter(name)
+        if f"{key}A.weight" in tensors:
+            old = old + 2.0 * tensors[f"{key}B.weight"] @ tensors[f"{key}A.weight"]
+            assert torch.allclose(new, old, atol=1e-6), name
+        else:
+            assert torch.equal(new, old), name
+
+
+def test_an_adapter_on_an_adapter_merges_the_first(
+    ready: Path, load: Load, model_folder: Path, tmp_path: Path
+) -> None:
+    first = declare("lora", BASE, ready, adapter="a")
+    chained = declare("aligned", first, ready, adapter="b")
+    assert names(chained.steps) == ["adapter", "adapter"]
+
+    by_hand = peft.PeftModel.from_pretrained(
+        transformers.AutoModelForCausalLM.from_pretrained(model_folder), str(ready / "a")
+    ).merge_and_unload()
+    folder = shutil.copytree(model_folder, tmp_path / "by hand")
+    by_hand.save_pretrained(folder)
+    files = locate.locate(ModelSource("hand", str(folder)), tmp_path)
+    second = declare("lora", BASE, ready, adapter="b")
+    wanted = likelihoods(load(second, files))
+
+    assert likelihoods(load(chained)) == wanted
+    assert likelihoods(load(first)) != wanted
+    assert likelihoods(load(second)) != wanted
+
+
+def test_a_quantized_adapter_is_baked_once(
+    ready: Path, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantized = Spec("q", "quantized", "quantization", base="v", options={"method": "rtn"})
+
+    def quantize(base: Plan) -> Plan:
+        kind = variants.KINDS["quantized"]
+        return variants.make_plan(kind, quantized, base, MODEL, ready / "modellab.toml")
+
+    made = quantize(declare("lora", BASE, ready, adapter="a"))
+    assert (names(made.baked), names(made.steps)) == (["adapter"], ["rtn"])
+    found = likelihoods(load(made))
+    (folder,) = (tmp_path / "cache" / "models").glob("*-baked")
+
+    merged = load(declare("lora", BASE, ready, adapter="a", merge=True))
+    for step in made.steps:
+        merged.model = step.apply(merged.model)
+    assert found == likelihoods(merged)
+
+    def again(*_: object) -> None:
+        raise AssertionError("baked a second time")
+
+    monkeypatch.setattr(adapters, "_load", again)
+    assert likelihoods(load(made)) == found
+    monkeypatch.undo()
+    load(quantize(declare("lora", BASE, ready, adapter="b")))
+    assert len(list(folder.parent.glob("*-baked"))) == 2
+
+
+def test_a_student_is_healed_by_an_adapter(
+    ready: Path, load: Load, model_folder: Path, tmp_path: Path
+) -> None:
+    student = load(declare("distilled", BASE, ready, layers=[1]))
+    folder = tmp_path / "student"
+    student.model.save_pretrained(folder)
+    write_adapter(tmp_path / "heals", folder)
+    healed = load(declare("distilled", BASE, tmp_path, layers=[1], adapter="heals"))
+    merged = load(declare("distilled", BASE, tmp_path, layers=[1], adapter="heals", merge=True))
+    assert likelihoods(healed) == pytest.approx(likelihoods(merged), abs=1e-4)
+    assert likelihoods(healed) != pytest.approx(likelihoods(student), abs=0.1)
+
+
+# --- refused when loaded --------------------------------------------------------------------------
+
+
+def test_another_width(load: Load, tmp_path: Path) -> None:
+    wide = testing.write_random_model(tmp_path / "wide", hidden_size=64)
+    folder = write_adapter(tmp_path / "a", wide)
+    assert fails(load, declare("lora", BASE, tmp_path, adapter="a")) == (
+        f"the adapter {folder} was trained on another model: at "
+        "'model.layers.0.mlp.down_proj' it has in_features 128, this base 64"
+    )
+
+
+def test_another_depth(ready: Path, load: Load) -> None:
+    made = declare("distilled", BASE, ready, layers=[0], adapter="a")
+    assert fails(load, made) == (
+        f"the adapter {ready / 'a'} changes 'model.layers.1.mlp.down_proj', which this base does "
+        "not have: it was trained on another model"
+    )
+
+
+def test_provenance(own: Path, files: ModelFiles) -> None:
+    folder = own / "a"
+
+    def found(made: Plan, **base: Any) -> str:
+        (folder / adapters.PROVENANCE).write_text(json.dumps({"base": base}))
+        with pytest.raises(VariantLoadError) as caught:
+            loading.fingerprint(made, files)
+        return str(caught.value)
+
+    lora = declare("lora", BASE, own, adapter="a")
+    mend = "declare the base that it was trained on, or build it again"
+    assert found(lora, weights="f" * 64) == (
+        f"the adapter {folder} was trained on a base with weights {'f' * 16}…, but this variant's "
+        f"base is {files.source.source!r} with weights {files.weights[:16]}…; {mend}"
+    )
+    kept = ["layers", {"kept": [0]}]
+    assert found(lora, weights=files.weights, steps=[kept]) == (
+        f"the adapter {folder} was trained on the model with layers {{'kept': [0]}}, but this "
+        f"variant's base is the plain model; {mend}"
+    )
+    student = declare("distilled", BASE, own, layers=[1], adapter="a")
+    assert found(student, weights=files.weights) == (
+        f"the adapter {folder} was trained on the plain model, but this variant's base is the "
+        f"model with layers {{'kept': [1]}}; {mend}"
+    )
+
+
+def test_fitting_provenance(own: Path, ready: Path, files: ModelFiles) -> None:
+    def passes(made: Plan, text: str) -> None:
+        (own / "a" / adapters.PROVENANCE).write_text(text)
+        loading.fingerprint(made, files)
+
+    lora = declare("lora", BASE, own, adapter="a")
+    for text in ("{", "[]", "{}", '{"base": 3}', '{"base": {}}'):
+        passes(lora, text)
+    passes(lora, json.dumps({"base": {"weights": files.weights}}))
+    student = declare("distilled", BASE, own, layers=[1], adapter="a")
+    steps: list[Any] = [["layers", {"kept": [1]}]]
+    passes(student, json.dumps({"base": {"weights": files.weights, "steps": steps}}))
+    for merge in (False, True):  # the same model either way
+        first = declare("lora", BASE, ready, adapter="b", merge=merge)
+        settings = {k: v for k, v in first.steps[0].settings.items() if k != "merged"}
+        steps = [["adapter", settings]]
+        text = json.dumps({"base": {"weights": files.weights, "steps": steps}})
+        passes(declare("lora", first, own, adapter="a"), text)
+
+
+def test_merging_must_not_change_the_answers(
+    ready: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = declare("lora", BASE, ready, adapter="a", merge=True)
+    monkeypatch.setattr(adapters, "PARITY", {"float32": -1.0})
+    said = fails(load, made)
+    assert said.startswith(f"the adapter {ready / 'a'} cannot be merged: logits change by ")
+    assert said.endswith(
+        " of the largest, more than -1; run it unmerged (merge = false), or in float32"
+    )
+    load(dataclasses.replace(made, steps=declare("lora", BASE, ready, adapter="a").steps))
+
+
+@pytest.mark.parametrize("factor", [1.01, float("nan")])
+def test_a_merge_that_goes_wrong(
+    ready: Path, load: Load, monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    load_adapter = adapters._load
+
+    class Wrong:
+        def __init__(self, model: Any) -> None:
+            self.model = model
+
+        def __call__(self, **inputs: Any) -> Any:
+            return self.model(**inputs)
+
+        def merge_and_unload(self) -> Any:
+            merged = self.model.merge_and_unload()
+            with torch.no_grad():
+                merged.lm_head.weight.mul_(factor)
+            return merged
+
+    monkeypatch.setattr(adapters, "_load", lambda folder, model: Wrong(load_adapter(folder, model)))
+    said = fails(load, declare("lora", BASE, ready, adapter="a", merge=True))
+    wanted = "nan" if factor != factor else "0.01"
+    assert f"logits change by {wanted} of the largest, more than 0.001; " in said
+
+
+@pytest.mark.parametrize("merge", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+def test_truncated_adapter(own: Path, load: Load, share: float, merge: bool) -> None:
+    weights = own / "a" / adapters.WEIGHTS
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: int(share * len(whole))])
+    said = fails(load, declare("lora", BASE, own, adapter="a", merge=merge))
+    assert said.startswith(f"the adapter {own / 'a'} cannot be loaded: ")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: {k: v for k, v in tensors.items() if "layers.1" not in k},
+        lambda tensors: {k.removeprefix("base_model.model."): v for k, v in tensors.items()},
+        lambda _: {},
+    ],
+    ids=["a layer is missing", "other names", "nothing"],
+)
+def test_an_adapter_that_would_not_be_taken_up(
+    own: Path, load: Load, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    """PEFT would leave what it does not find as it was initialized, and warn."""
+    edit(own / "a", change)
+    said = fails(load, declare("lora", BASE, own, adapter="a"))
+    assert said.startswith(
+        f"the adapter {own / 'a'} cannot be loaded: Found missing adapter keys while loading the "
+        "checkpoint: ["
+    )
+
+
+def test_an_adapter_of_other_rank(own: Path, load: Load) -> None:
+    config = own / "a" / adapters.CONFIG
+    config.write_text(config.read_text().replace('"r": 4', '"r": 8'))
+    said = fails(load, declare("lora", BASE, own, adapter="a"))
+    assert said.startswith(f"the adapter {own / 'a'} cannot be loaded: ")
+    assert "size mismatch" in said
+
+
+# --- other methods of PEFT ------------------------------------------------------------------------
+
+
+def _methods() -> dict[str, Any]:
+    linear = {"target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
+    return {
+        "ADALORA": peft.AdaLoraConfig(init_r=4, target_r=2, total_step=10, **linear),
+        "LORA": peft.LoraConfig(r=4, use_dora=True, **linear),
+        "IA3": peft.IA3Config(feedforward_modules=[], init_ia3_weights=False, **linear),
+        "LOHA": peft.LoHaConfig(r=4, init_weights=False, **linear),
+    }
+
+
+@pytest.mark.parametrize("method", ["ADALORA", "LORA", "IA3", "LOHA"])
+def test_method(method: str, load: Load, model_folder: Path, tmp_path: Path) -> None:
+    write_adapter(tmp_path / "a", model_folder, config=_methods()[method])
+    plans = [declare("lora", BASE, tmp_path, adapter="a", merge=merge) for merge in (False, True)]
+    assert plans[0].steps[0].settings["method"] == method
+    apart, merged = (likelihoods(load(made)) for made in plans)
+    assert apart == pytest.approx(merged, abs=1e-4)
+    assert apart != likelihoods(load(BASE))
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_a_learned_prompt_is_no_change_to_the_model(
+    load: Load, model_folder: Path, tmp_path: Path, merge: bool
+) -> None:
+    config = peft.PromptTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM")
+    folder = write_adapter(tmp_path / "a", model_folder, config=config)
+    assert fails(load, declare("lora", BASE, tmp_path, adapter="a", merge=merge)) == (
+        f"the adapter {folder} is of PEFT's method PROMPT_TUNING, which adds tokens to the "
+        "prompt; only adapters that change the model's layers are run"
+    )
+
+
+def test_a_method_that_cannot_be_merged(load: Load, model_folder: Path, tmp_path: Path) -> None:
+    config = peft.AdaptionPromptConfig(adapter_len=2, adapter_layers=1, task_type="CAUSAL_LM")
+    folder = write_adapter(tmp_path / "a", model_folder, config=config)
+    said = fails(load, declare("lora", BASE, tmp_path, adapter="a", merge=True))
+    assert said.startswith(f"the adapter {folder} cannot be merged: ")
+    assert said.endswith("; run it unmerged (merge = false)")

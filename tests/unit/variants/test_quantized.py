@@ -1,0 +1,393 @@
+"""Kind ``quantized``: its methods on a small model, and checkpoints that are quantized already."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modellab import testing, variants
+from pytest_modellab.engines.interface import Engine, GenerationRequest, ScoringRequest
+from pytest_modellab.errors import ConfigError, VariantLoadError
+from pytest_modellab.models import locate
+from pytest_modellab.models.files import ModelFiles
+from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.runs import Output
+from pytest_modellab.variants import loading
+from pytest_modellab.variants.kinds import quantized
+from pytest_modellab.variants.methods import checkpoint, quanto_weights, rtn
+from pytest_modellab.variants.plan import Plan, Step
+from pytest_modellab.variants.prompt import Prompt
+
+MODEL = ModelSource("tiny", "./tiny")
+BASE = Plan(model=MODEL, prompt=Prompt("{% block user %}{{ input }}{% endblock %}"))
+KNOWN = (
+    "bitsandbytes-fp4, bitsandbytes-int8, bitsandbytes-nf4, gguf, kv-cache, onnxruntime-int8, "
+    "quanto-int4, quanto-int8, rtn, torchao-int4-weight-only, torchao-int8, "
+    "torchao-int8-weight-only"
+)
+
+
+def quantize(base: Plan | None = BASE, **options: Any) -> Plan:
+    spec = VariantSpec("q", "quantized", "quantization", base="plain", options=options)
+    toml = Path("modellab.toml")
+    return variants.make_plan(variants.KINDS["quantized"], spec, base, MODEL, toml)
+
+
+def refusal(base: Plan | None = BASE, **options: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        quantize(base, **options)
+    return str(caught.value).removeprefix("modellab.toml: variants.q.")
+
+
+# --- declared -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", quantized.METHODS)
+def test_method(method: str) -> None:
+    made = quantize(method=method)
+    (package,) = set(made.packages) - set(BASE.packages)
+    assert package.removeprefix("optimum-") == method.split("-", maxsplit=1)[0]
+    size = {"group_size": 32} if method == "torchao-int4-weight-only" else {}
+    assert made.quantization == {"method": method, **size}
+    assert made.inference_mode == (method != "quanto-int4")
+    assert (made.prompt, made.dtype, made.device) == (BASE.prompt, BASE.dtype, BASE.device)
+
+
+def test_adapters_are_merged_first() -> None:
+    adapter = Step("adapter", {}, lambda model: model)
+    for method in ("torchao-int8", "rtn"):
+        made = quantize(BASE.with_step(adapter), method=method)
+        assert made.baked == (adapter,)
+        assert adapter not in made.steps
+
+
+def test_rtn() -> None:
+    made = quantize(method="rtn")
+    assert made.quantization == {"method": "rtn", "bits": 4, "group_size": 64}
+    assert made.packages == BASE.packages
+    assert [step.name for step in made.steps] == ["rtn"]
+    made = quantize(method="rtn", bits=2, group_size=8)
+    assert made.quantization == {"method": "rtn", "bits": 2, "group_size": 8}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, f"method: missing; Known: {KNOWN}"),
+        (
+            {"method": "bitsandbytes-nf8"},
+            "method: unknown 'bitsandbytes-nf8'; did you mean 'bitsandbytes-nf4' or "
+            f"'bitsandbytes-int8' or 'bitsandbytes-fp4'? Known: {KNOWN}",
+        ),
+        ({"method": 4}, "method: 4 is int, expected str"),
+        ({"method": ["rtn"]}, "method: ['rtn'] is list, expected str"),
+        (
+            {"method": "rtn", "bit": 3},
+            "bit: unknown key; did you mean 'bits'? Known: bits, group_size, method",
+        ),
+        ({"method": "rtn", "bits": 4.0}, "bits: 4.0 is float, expected int"),
+        ({"method": "rtn", "bits": 1}, "bits: 1 lies outside 2 to 8"),
+        ({"method": "rtn", "bits": 9}, "bits: 9 lies outside 2 to 8"),
+        ({"method": "rtn", "group_size": 0}, "group_size: 0 must be at least 1"),
+        (
+            {"method": "torchao-int4-weight-only", "group_size": 0},
+            "group_size: 0 must be at least 1",
+        ),
+        ({"method": "torchao-int8", "bits": 4}, "bits: the method 'torchao-int8' does not take it"),
+        (
+            {"method": "rtn", "prompt": "p.jinja"},
+            "prompt: unknown key; Known: bits, group_size, method",
+        ),
+    ],
+)
+def test_wrong_option(options: dict[str, Any], said: str) -> None:
+    assert refusal(**options) == said
+
+
+def test_a_plain_base_is_needed() -> None:
+    assert refusal(None, method="rtn") == "base: missing; name the variant that is quantized"
+    once = quantize(method="rtn")
+    assert refusal(once, method="rtn") == "base: 'plain' is quantized already"
+
+
+def test_no_step_reaches_a_model_in_another_engine() -> None:
+    other = quantize(method="onnxruntime-int8")
+    with pytest.raises(ConfigError) as caught:
+        other.with_step(Step("adapter", {}, lambda model: model))
+    assert str(caught.value) == (
+        "base: onnxruntime-1 runs it, which takes no adapter; name a base that transformers runs"
+    )
+
+
+# --- loaded ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wide_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wide enough for blocks of 64."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    return testing.write_random_model(
+        tmp_path_factory.mktemp("wide") / "tiny", seed=7, hidden_size=64
+    )
+
+
+def load(made: Plan, folder: Path, cache: Path) -> Engine:
+    return loading.load(made, locate.locate(ModelSource("m", str(folder)), cache), cache)
+
+
+def answers(engine: Engine) -> tuple[list[float], str]:
+    """Likelihoods of options, and a reply."""
+    context = engine.render([{"role": "user", "content": "What is the capital?"}])
+    seen: list[Output] = []
+
+    def keep(batch: Any) -> None:
+        seen.extend(batch.values())
+
+    engine.score_options(
+        [ScoringRequest(context, ("a", "b", "the other"))], budget=99, skip=set(), done=keep
+    )
+    engine.generate([GenerationRequest(context, 4)], budget=99, skip=set(), done=keep)
+    return list(seen[0].option_logprobs), seen[1].text
+
+
+@pytest.mark.parametrize("method", quantized.METHODS)
+def test_method_on_a_model(
+    method: str, wide_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip(
+        {"bitsandbytes": "bitsandbytes", "torchao": "torchao"}.get(
+            method.split("-", maxsplit=1)[0], "optimum.quanto"
+        )
+    )
+    plain = load(BASE, wide_folder, tmp_path)
+    with caplog.at_level(logging.WARNING):
+        made = load(quantize(method=method), wide_folder, tmp_path)
+        found = answers(made)
+        assert found == answers(made), "deterministic"
+    assert [r.getMessage() for r in caplog.records if "MatMul" in r.getMessage()] == []
+    wanted, _ = answers(plain)
+    assert found[0] != wanted
+    assert all(map(math.isfinite, found[0]))
+    assert found[0] == pytest.approx(wanted, abs=2 if "8" in method else 8)
+    assert made.parameter_bytes() < 0.75 * plain.parameter_bytes()
+
+
+def test_quanto_compiles_nothing(
+    wide_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optimum.quanto")
+    from optimum.quanto.library.extensions import extension
+
+    def compile_(**_: Any) -> None:
+        raise AssertionError("compiled")
+
+    monkeypatch.setattr(extension, "load", compile_)
+    extension.get_extension("quanto_cpp")._lib = None
+    answers(load(quantize(method="quanto-int4"), wide_folder, tmp_path))
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_unpacking_undoes_the_packing(bits: int) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("optimum.quanto")
+    from optimum.quanto.tensor.packed import pack_weights
+
+    values = torch.arange(64, dtype=torch.uint8).remainder(2**bits).reshape(16, 4)
+    packed = pack_weights(values, bits)
+    assert packed.numel() == values.numel() * bits // 8
+    assert torch.equal(quanto_weights._unpack(packed, bits), values)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("group_size", [5, 8, 100])
+def test_rounding(bits: int, group_size: int) -> None:
+    torch = pytest.importorskip("torch")
+    weight = torch.randn(6, 20, generator=torch.Generator().manual_seed(1))
+    weight[0] = 3.0  # a group without any spread
+    rounded = rtn._rounded(weight, bits, group_size)
+    assert rounded.shape == weight.shape
+    assert torch.equal(rounded[0], weight[0])
+    for old, new in zip(
+        weight.split(group_size, dim=1), rounded.split(group_size, dim=1), strict=True
+    ):
+        step = (old.amax(1, keepdim=True) - old.amin(1, keepdim=True)) / (2**bits - 1)
+        assert bool(((new - old).abs() <= step / 2 + 1e-6).all()), "to the nearest step"
+        assert torch.allclose(new.amin(1), old.amin(1))
+        assert torch.allclose(new.amax(1), old.amax(1))
+        assert all(row.unique().numel() <= 2**bits for row in new)
+    again = rtn._rounded(rounded, bits, group_size)
+    assert torch.allclose(again, rounded, atol=1e-5), "rounding twice is rounding once"
+
+
+def test_rtn_rounds_all_linear_layers_but_the_head(model_folder: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    plain, rounded = (
+        load(made, model_folder, tmp_path) for made in (BASE, quantize(method="rtn", bits=2))
+    )
+    old, new = (dict(engine.model.named_parameters()) for engine in (plain, rounded))  # type: ignore[attr-defined]
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    linear = {name for name in old if "proj" in name}
+    assert len(linear) == 14, "seven in each of two layers"
+    assert changed == linear
+    assert plain.parameter_bytes() == rounded.parameter_bytes()
+    assert answers(plain)[0] != answers(rounded)[0]
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """Write a checkpoint's config.json and nothing else."""
+
+    def write(**config: Any) -> Path:
+        (tmp_path / "tiny").mkdir(exist_ok=True)
+        (tmp_path / "tiny" / "config.json").write_text(json.dumps(config))
+        return tmp_path
+
+    return write
+
+
+def take(
+    root: Path,
+    base: Plan | None = BASE,
+    source: str = "./tiny",
+    recipe: dict[str, Any] | None = None,
+    **options: Any,
+) -> Plan:
+    spec = VariantSpec(
+        "q",
+        "quantized",
+        "quantization",
+        base="plain",
+        model="ready",
+        options=options,
+        recipe=recipe,
+    )
+    return quantized.plan(spec, base, ModelSource("ready", source), root)
+
+
+def test_checkpoint(written: Callable[..., Path]) -> None:
+    root = written(quantization_config={"quant_method": "awq", "bits": 4})
+    made = take(root, dataclasses.replace(BASE, dtype="bfloat16"))
+    assert made.quantization == {"checkpoint": "awq"}
+    assert made.packages == (*BASE.packages, "gptqmodel")
+    assert made.model.name == "ready"
+    assert (made.prompt, made.dtype) == (BASE.prompt, "bfloat16")
+
+
+def test_wrong_checkpoint(written: Callable[..., Path], tmp_path: Path) -> None:
+    config = tmp_path / "tiny" / "config.json"
+    known = ", ".join(sorted(checkpoint.PACKAGES))
+
+    def said(root: Path, **changes: Any) -> str:
+        with pytest.raises(ConfigError) as caught:
+            take(root, **changes)
+        return str(caught.value)
+
+    assert said(written()) == (
+        f"model: {config} has no quantization_config: 'ready' is not quantized. Name a 'method' "
+        "instead of a 'model'; a plain checkpoint is of the kind 'finetuned'"
+    )
+    assert said(written(quantization_config={"quant_method": "gptk"})) == (
+        f"model: {config}: unknown quant_method 'gptk'; did you mean 'gptq'? Known: {known}"
+    )
+    assert said(written(quantization_config={})) == (
+        f"model: {config}: unknown quant_method 'None'; Known: {known}"
+    )
+    assert said(tmp_path, method="rtn") == (
+        "method: belongs to a variant without a model of its own; how 'ready' was quantized "
+        "stands in its config.json"
+    )
+    assert said(tmp_path, source="./none") == (
+        "model: model 'ready' (source = './none'): no such file or folder: "
+        f"{tmp_path.resolve() / 'none'}"
+    )
+    assert said(tmp_path, source="./none", recipe={}).endswith("/none; build it: modellab build q")
+    assert said(written(quantization_config={"quant_method": "fp8"}), base=None) == (
+        "base: missing; name the variant that it is compared with"
+    )
+    config.write_text("{")
+    assert said(tmp_path).startswith(f"model: {config}: not JSON: ")
+
+
+@pytest.mark.parametrize(
+    ("method", "wanted"),
+    [("gptq", "gptqmodel"), ("compressed-tensors", "'pytest-modellab[quantized]'")],
+)
+def test_missing_library_of_a_checkpoint(
+    written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, method: str, wanted: str
+) -> None:
+    package = checkpoint.PACKAGES[method][0]
+
+    def version(name: str) -> str:
+        if name == package:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    root = written(quantization_config={"quant_method": method})
+    files = ModelFiles(MODEL, root / "tiny", weights="w", tokenizer="t")
+    with pytest.raises(VariantLoadError) as caught:
+        loading.fingerprint(take(root), files)
+    assert str(caught.value) == f"{package} is not installed: pip install {wanted}"
+
+
+@pytest.mark.parametrize("method", ["bitsandbytes-nf4", "torchao-int8-weight-only"])
+def test_a_saved_model_says_what_it_said(method: str, wide_folder: Path, tmp_path: Path) -> None:
+    package = method.split("-", maxsplit=1)[0]
+    pytest.importorskip(package)
+    first = load(quantize(method=method), wide_folder, tmp_path)
+    folder = tmp_path / "ready"
+    first.model.save_pretrained(folder)  # type: ignore[attr-defined]
+    first.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
+    made = take(tmp_path, source="ready")
+    assert made.quantization == {"checkpoint": package}
+    again = load(made, folder, tmp_path)
+    assert answers(again) == answers(first)
+    assert again.parameter_bytes() == first.parameter_bytes()
+
+
+def test_compressed_tensors(model_folder: Path, tmp_path: Path) -> None:
+    """Four bits in groups of 16, packed by the library itself."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("compressed_tensors")
+    from compressed_tensors.compressors import ModelCompressor
+    from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(model_folder)
+    weights = {"num_bits": 4, "strategy": "group", "group_size": 16, "symmetric": True}
+    settings = QuantizationConfig(
+        config_groups={"all": {"targets": ["Linear"], "weights": weights}},
+        ignore=["lm_head"],
+        format="pack-quantized",
+    )
+    apply_quantization_config(model, settings)
+    for module in model.modules():
+        if hasattr(module, "weight_scale"):
+            groups = module.weight.detach().unflatten(1, (-1, 16))
+            module.weight_scale.data.copy_(groups.abs().amax(-1) / 7.5)
+    compressor = ModelCompressor.from_pretrained_model(model)
+    compressor.compress_model(model)
+    folder = tmp_path / "ready"
+    model.save_pretrained(folder)
+    compressor.update_config(folder)
+    AutoTokenizer.from_pretrained(model_folder).save_pretrained(folder)
+
+    engine = load(take(tmp_path, source="ready"), folder, tmp_path)
+    reference = AutoModelForCausalLM.from_pretrained(folder)
+    ids = torch.arange(40)[None]
+    with torch.no_grad():
+        ours, theirs = (m(ids).logits for m in (engine.model, reference))  # type: ignore[attr-defined]
+    assert torch.equal(ours, theirs)
+    assert answers(engine)[0] != answers(load(BASE, model_folder, tmp_path))[0]

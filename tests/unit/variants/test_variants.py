@@ -1,0 +1,201 @@
+"""Variant kinds: options, plans, fingerprints, and rounding; one small model is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modellab import variants
+from pytest_modellab.errors import ConfigError, VariantLoadError
+from pytest_modellab.models import convert
+from pytest_modellab.models.files import ModelFiles
+from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.variants import loading
+from pytest_modellab.variants.kinds import prompted
+from pytest_modellab.variants.plan import Plan
+
+Spec = Callable[..., VariantSpec]
+MODEL = ModelSource("tiny", "./tiny")
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    """Path of a configuration beside two prompts and a file of examples."""
+    for name, text in (("p.jinja", "{{ input }}"), ("q.jinja", "Q: {{ input }}")):
+        (tmp_path / name).write_text(f"{{% block user %}}{text}{{% endblock %}}")
+    (tmp_path / "shots.jsonl").write_text('{"input": "1?", "reply": "1"}\n')
+    return tmp_path / "modellab.toml"
+
+
+def make(spec: VariantSpec, base: Plan | None, toml: Path) -> Plan:
+    return variants.make_plan(variants.KINDS[spec.kind], spec, base, MODEL, toml)
+
+
+@pytest.fixture
+def base(toml: Path, spec: Spec) -> Plan:
+    return make(spec(options={"prompt": "p.jinja"}), None, toml)
+
+
+@pytest.fixture
+def quantize(spec: Spec) -> Spec:
+    def declare(**options: Any) -> VariantSpec:
+        return spec(name="q", kind="quantized", model=None, base="plain", options=options)
+
+    return declare
+
+
+# --- prompted -------------------------------------------------------------------------------------
+
+
+def test_prompted(base: Plan, toml: Path, spec: Spec) -> None:
+    assert base.model is MODEL
+    assert (base.dtype, base.device, base.quantization) == ("float32", "cpu", {})
+    options = {"prompt": "q.jinja", "shots": "shots.jsonl", "n_shots": 1, "dtype": "bfloat16"}
+    made = make(spec(options={**options, "device": "cuda"}), None, toml)
+    assert (made.dtype, made.device) == ("bfloat16", "cuda")
+    assert made.prompt.shots == (("1?", "1"),)
+
+
+def test_prompted_on_a_variant_changes_the_prompt_alone(
+    base: Plan, toml: Path, spec: Spec, quantize: Spec
+) -> None:
+    rtn = make(quantize(method="rtn"), dataclasses.replace(base, dtype="bfloat16"), toml)
+    other = spec(name="other", model=None, base="q", options={"prompt": "q.jinja"})
+    made = make(other, rtn, toml)
+    assert made == dataclasses.replace(rtn, prompt=made.prompt)
+    assert made.prompt != rtn.prompt
+    with pytest.raises(ConfigError) as caught:
+        make(
+            dataclasses.replace(other, options={"prompt": "q.jinja", "dtype": "float32"}), rtn, toml
+        )
+    assert str(caught.value) == (
+        f"{toml}: variants.other.dtype: belongs to the base 'q', which is quantized"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "prompt: missing; name a Jinja file with {% block user %}"),
+        (
+            {"promt": "p.jinja"},
+            "promt: unknown key; did you mean 'prompt'? Known: chains, device, dtype, n_shots, "
+            "paraphrases, prompt, shots, temperature, thinking_tokens",
+        ),
+        ({"prompt": 3}, "prompt: 3 is int, expected str"),
+        ({"prompt": "p.jinja", "n_shots": True}, "n_shots: True is bool, expected int"),
+        (
+            {"prompt": "p.jinja", "dtype": "float23"},
+            "dtype: unknown 'float23'; did you mean 'float32' or 'float16' or 'bfloat16'? "
+            "Known: bfloat16, float16, float32",
+        ),
+        ({"prompt": "p.jinja", "n_shots": 1}, "n_shots: needs 'shots', a file of examples"),
+    ],
+)
+def test_wrong_option_of_prompted(
+    toml: Path, spec: Spec, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make(spec(options=options), None, toml)
+    assert str(caught.value) == f"{toml}: variants.plain.{said}"
+
+
+def test_missing_prompt_file(toml: Path, spec: Spec) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make(spec(options={"prompt": "none.jinja"}), None, toml)
+    assert str(caught.value).startswith(
+        f"{toml}: variants.plain.prompt: {toml.parent / 'none.jinja'}: cannot be read: "
+    )
+
+
+# --- fingerprints ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> ModelFiles:
+    return ModelFiles(MODEL, tmp_path, weights="w", tokenizer="t")
+
+
+@pytest.fixture
+def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    found = {"torch": "2.9", "transformers": "5.0", "tokenizers": "0.22", "bitsandbytes": "0.49"}
+
+    def version(name: str) -> str:
+        if name not in found:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found[name]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    return found
+
+
+@pytest.mark.usefixtures("versions")
+def test_fingerprint(base: Plan, files: ModelFiles) -> None:
+    found = loading.fingerprint(base, files)
+    assert (found.weights, found.tokenizer, found.prompt) == ("w", "t", base.prompt.hash)
+    assert found.settings["versions"] == {
+        "torch": "2.9",
+        "transformers": "5.0",
+        "tokenizers": "0.22",
+    }
+    assert found.settings["converter"] is None, "a folder is not converted"
+    file = dataclasses.replace(files, path=files.path / "p.jinja")
+    assert loading.fingerprint(base, file).settings["converter"] == convert.CONVERTER
+
+
+@pytest.mark.usefixtures("versions")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": "bfloat16"},
+        {"device": "cuda"},
+        {"quantization": {"method": "rtn", "bits": 4, "group_size": 64}},
+        {"packages": ("torch", "transformers", "bitsandbytes")},
+    ],
+    ids=str,
+)
+def test_fingerprint_changes(base: Plan, files: ModelFiles, change: dict[str, Any]) -> None:
+    before = loading.fingerprint(base, files)
+    assert loading.fingerprint(base, files).key == before.key
+    assert loading.fingerprint(dataclasses.replace(base, **change), files).key != before.key
+
+
+def test_fingerprint_changes_with_a_library(
+    base: Plan, files: ModelFiles, versions: dict[str, str]
+) -> None:
+    before = loading.fingerprint(base, files).key
+    versions["torch"] = "2.10"
+    assert loading.fingerprint(base, files).key != before
+
+
+@pytest.mark.parametrize(
+    ("package", "extra"),
+    [("torch", "transformers"), ("transformers", "transformers"), ("torchao", "quantized")],
+)
+def test_missing_library(
+    base: Plan,
+    files: ModelFiles,
+    versions: dict[str, str],
+    tmp_path: Path,
+    package: str,
+    extra: str,
+) -> None:
+    versions.pop(package, None)
+    made = dataclasses.replace(base, packages=(*base.packages, package))
+    said = f"{package} is not installed: pip install 'pytest-modellab[{extra}]'"
+    with pytest.raises(VariantLoadError) as caught:
+        loading.fingerprint(made, files)
+    assert str(caught.value) == said
+    with pytest.raises(VariantLoadError) as caught:
+        loading.load(made, files, tmp_path)
+    assert str(caught.value) == said
+
+
+def test_options_of_prompted_are_all_documented() -> None:
+    for name in prompted.OPTIONS:
+        assert f"``{name}``" in (prompted.plan.__doc__ or "")
