@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pytest_modellab.config import read as configuration
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.records.progress import Advance, Work
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.registry import Extensions
@@ -118,10 +119,12 @@ def chosen(what: str, names: Iterable[str], declared: Collection[str]) -> tuple[
     return found
 
 
-def show_progress(variant: str, task_set: str, done: int, total: int) -> None:
+def show_progress(advance: Advance) -> None:
     """Show how far a run is: a line that rewrites itself on a terminal, else begin and end."""
+    of = "" if advance.work is Work.RUN else f"{advance.work} of "
+    what, done, total = f"{of}{advance.variant} on {advance.task_set}", advance.done, advance.total
     if sys.stderr.isatty():
         end = "\n" if done == total else ""
-        print(f"\r{variant} on {task_set}: {done}/{total}", end=end, file=sys.stderr, flush=True)
+        print(f"\r{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
     elif done in (0, total):
-        print(f"{variant} on {task_set}: {done}/{total}", file=sys.stderr, flush=True)
+        print(f"{what}: {done}/{total}", file=sys.stderr, flush=True)

@@ -26,6 +26,7 @@ from pytest_modellab.tasksets.slices import slice_by
 if TYPE_CHECKING:
     from pytest_modellab.judging.comparison import Comparison
     from pytest_modellab.judging.scores import Budget
+    from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.runs.stages import Staged
 
 
@@ -44,11 +45,11 @@ class Candidate:
     @property
     def engine(self) -> Engine:
         """The loaded model, for tests that ask it something themselves."""
-        return self.lab.engine(self.spec.name)
+        return self.lab.engine(self.lab.variant(self.name))
 
     def record(self, task_set: TaskSet) -> RunRecord:
         """Return the candidate's run on a task set."""
-        return self.lab.record(self.spec.name, task_set.name)
+        return self.lab.record(self.lab.variant(self.name, task_set), task_set)
 
 
 class Gate:
@@ -126,7 +127,7 @@ class Gate:
             lab.spec(reference_name)
             words = f"baseline of {reference_name}"
         reference = (
-            lab.record(reference_name, task_set.name)
+            lab.record(self._variant(reference_name), task_set)
             if lab.settings.update and reference_name in self._accepted
             else lab.baseline(reference_name, task_set.name).run
         )
@@ -174,7 +175,7 @@ class Gate:
             assertion="no_drift",
             test=self._test,
             spec=candidate.spec,
-            candidate=lab.candidate(name, task_set.name),
+            candidate=lab.candidate(self._variant(name), task_set),
             reference=baseline.anchor_run(),
             against=baseline.anchor_words,
             task_set=task_set,
@@ -231,7 +232,7 @@ class Gate:
         reference = self._base(candidate) if against == "base" else against
         lab.spec(reference)
         if lab.settings.update and reference in self._accepted:
-            lab.accept(reference, task_set.name)
+            lab.accept(self._variant(reference), task_set)
         baseline = lab.baseline(reference, task_set.name)
         second = baseline.second_run()
         if second is None:
@@ -239,7 +240,7 @@ class Gate:
         comparison = forgetting.no_forgetting(
             test=self._test,
             spec=candidate.spec,
-            candidate=lab.candidate(candidate.name, task_set.name),
+            candidate=lab.candidate(self._variant(candidate.name), task_set),
             reference=baseline.run,
             second=second,
             against=f"baseline of {reference}",
@@ -333,7 +334,9 @@ class Gate:
             raise GateUsageError(
                 f"{reference!r} cannot be slower than itself; name another variant: against=…"
             )
-        found = lab.performance(candidate.name, task_set.name, reference, anew=True)
+        found = lab.performance(
+            self._variant(candidate.name), task_set, self._variant(reference), anew=True
+        )
         assert found.reference is not None  # only the reference itself is measured alone
         comparison = latency.no_slowdown(
             test=self._test,
@@ -351,8 +354,11 @@ class Gate:
     def _run(self, name: str, metric: str | None) -> RunRecord | Staged:
         """What a variant is judged by; a further figure only a whole run has."""
         if metric is None:
-            return self._lab.candidate(name, self._task_set.name)
-        return self._lab.record(name, self._task_set.name)
+            return self._lab.candidate(self._variant(name), self._task_set)
+        return self._lab.record(self._variant(name), self._task_set)
+
+    def _variant(self, name: str) -> Resolved:
+        return self._lab.variant(name, self._task_set)
 
     def _begin(self, candidate: Candidate) -> None:
         if self._spent:
@@ -362,7 +368,7 @@ class Gate:
             )
         self._spent = True
         if self._lab.settings.update:
-            self._lab.accept(candidate.name, self._task_set.name)
+            self._lab.accept(self._variant(candidate.name), self._task_set)
 
     def _base(self, candidate: Candidate) -> str:
         if candidate.spec.base is None:
@@ -392,7 +398,8 @@ class Gate:
 
         # a latency is measured without a run, which nobody has asked for then
         summarize = self._lab.summary if comparison.ratio is None else self._lab.stored_summary
-        self._judged(comparison, summarize(comparison.candidate, comparison.task_set))
+        summary = summarize(self._variant(comparison.candidate), self._task_set)
+        self._judged(comparison, summary)
         if comparison.verdict == "block":
             raise blocked(table.render_text(comparison))
         fails = self._lab.settings.on_inconclusive == "fail" and not excused

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from pytest_modellab.records.progress import Advance, Work
+
 INTERVAL = 30.0
 """Seconds between two plain lines."""
 
@@ -23,24 +25,29 @@ class RunProgress:
         self._reporter = None if silent else config.pluginmanager.getplugin("terminalreporter")
         self._capture = config.pluginmanager.getplugin("capturemanager")
         self._shown = 0.0
-        self._started: tuple[str, str] | None = None
+        self._started: tuple[Work, str, str] | None = None
         self._begun = 0.0
 
-    def __call__(self, variant: str, task_set: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` samples are answered."""
+    def __call__(self, advance: Advance) -> None:
+        """Show how far a piece of work is."""
         if self._reporter is None:
             return
         now = time.monotonic()
-        first = self._started != (variant, task_set)
+        done, total = advance.done, advance.total
+        what = (advance.work, advance.variant, advance.task_set)
+        first = self._started != what
         if first:
-            self._started, self._begun, self._shown = (variant, task_set), now, now
+            self._started, self._begun, self._shown = what, now, now
         terminal = self._reporter.isatty
         if not first and done < total and now - self._shown < (0.2 if terminal else INTERVAL):
             return
         self._shown = now
         elapsed = now - self._begun
-        unit = "rounds" if variant.startswith("latency of ") else "samples"
-        text = f"modellab: {variant} on {task_set}: {done}/{total} {unit}, {elapsed:.0f} s"
+        of = "" if advance.work is Work.RUN else f"{advance.work} of "
+        text = (
+            f"modellab: {of}{advance.variant} on {advance.task_set}: "
+            f"{done}/{total} {advance.work.unit}, {elapsed:.0f} s"
+        )
         paused = (
             self._capture.global_and_fixture_disabled()
             if self._capture is not None

@@ -9,30 +9,37 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pytest_modellab.records.runs import RunRecord
-from pytest_modellab.runs.job import Job
+from pytest_modellab.runs.job import Job, Part
 from pytest_modellab.runs.scoring import DECIMALS
 
 
 def paraphrased_jobs(job: Job) -> list[Job]:
-    """One job a prompt."""
+    """One job a prompt; where there is one prompt, the job itself."""
+    if not job.paraphrases:
+        return [job]
+    prompts, size = (job.prompt, *job.paraphrases), len(job.task_set.samples)
+    part = job.part or Part(0, len(prompts) * size)
     return [
         dataclasses.replace(
             job,
             prompt=prompt,
             paraphrases=(),
             fingerprint=dataclasses.replace(job.fingerprint, prompt=prompt.hash),
+            part=dataclasses.replace(part, before=part.before + number * size),
         )
-        for prompt in (job.prompt, *job.paraphrases)
+        for number, prompt in enumerate(prompts)
     ]
 
 
 def averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
-    """Join the runs of several prompts: a sample's score is its mean over them.
+    """Join the runs of a job's prompts: a sample's score is its mean over them.
 
     ``prompt_stability`` is the mean over samples of the share of prompts whose score is the most
     frequent one; ``prompt_spread`` the largest difference between two prompts' means (Sclar et al.
     2023, "Quantifying Language Models' Sensitivity to Spurious Features in Prompt Design").
     """
+    if not job.paraphrases:
+        return records[0]
     samples = []
     for asked in zip(*(record.samples for record in records), strict=True):
         scores = [result.score for result in asked if result.score is not None]

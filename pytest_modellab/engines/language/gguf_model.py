@@ -18,7 +18,7 @@ from typing import Any
 
 from pytest_modellab.engines import environment
 from pytest_modellab.engines.batching import common_prefix, plan
-from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import WORDS, Done, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import gguf_tokenizer
 from pytest_modellab.engines.language.torch_model import quiet
 from pytest_modellab.engines.tokens import encode, encode_requests
@@ -90,6 +90,8 @@ class LlamaCppEngine:
     has computed of the last prompt. So one request is computed at a time, and each begins with
     exactly the shared prefix in that memory: an answer does not depend on what was asked before.
     """
+
+    abilities = WORDS
 
     def __init__(self, header: gguf_tokenizer.Header, tokenizer: Any) -> None:
         self.tokenizer = tokenizer

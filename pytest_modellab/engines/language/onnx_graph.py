@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import environment, memory
 from pytest_modellab.engines.batching import plan
-from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import WORDS, Done, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import torch_model
 from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.errors import ModelError, OutOfMemory, VariantLoadError
@@ -242,6 +242,8 @@ class OnnxEngine:
     One request is computed at a time: the activations' scale is that of all tokens computed
     together, so that in a batch an answer would depend on its neighbours.
     """
+
+    abilities = WORDS
 
     def __init__(
         self, session: Any, tokenizer: Any, ends: Sequence[int], *, parameter_bytes: int

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import environment, memory
 from pytest_modellab.engines.batching import common_prefix, plan
-from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import WORDS, Done, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records.hashing import digest
@@ -116,6 +116,8 @@ class TransformersEngine:
             A prompt then shares nothing with others, and options are scored as a reply would be
             written: after the prompt has gone through the cache.
     """
+
+    abilities = WORDS
 
     def __init__(
         self,
