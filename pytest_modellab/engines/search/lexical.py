@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.search.hits import Hits
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.records.declared import ModelSource
@@ -109,12 +110,8 @@ class Lexical:
 
 
 def _library() -> Any:
-    try:
+    with needed("searching with BM25", extra="embedding"):
         import bm25s
-    except ImportError as error:
-        raise VariantLoadError(
-            f"searching with BM25 needs {error.name}: pip install 'pytest-modellab[embedding]'"
-        ) from error
     return bm25s
 
 
