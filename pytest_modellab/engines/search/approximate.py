@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.engines.packages import install_command
 from pytest_modellab.engines.search import exact
 from pytest_modellab.engines.search.forms import Form, IndexVectors
 from pytest_modellab.engines.search.hits import Hits
@@ -169,9 +170,7 @@ def _library() -> Any:
     try:
         import faiss
     except ImportError as error:
-        raise VariantLoadError(
-            "faiss is not installed: pip install 'pytest-modellab[embedding]'"
-        ) from error
+        raise VariantLoadError(f"faiss is not installed: {install_command('faiss-cpu')}") from error
     return faiss
 
 

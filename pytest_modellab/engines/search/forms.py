@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_modellab.engines.packages import install_command
 from pytest_modellab.engines.search.vectors import Vectors
 from pytest_modellab.errors import ModelError, VariantLoadError, store_errors_as
 from pytest_modellab.store.arrays import Known, keep
@@ -95,8 +96,9 @@ class Form:
         try:
             from sentence_transformers.util.quantization import quantize_embeddings
         except ImportError as error:
+            package = "sentence-transformers"
             raise VariantLoadError(
-                "sentence-transformers is not installed: pip install 'pytest-modellab[embedding]'"
+                f"{package} is not installed: {install_command(package)}"
             ) from error
         codes: NDArray[Any] = quantize_embeddings(vectors, self.precision, ranges=ranges)
         return codes

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.search.hits import Hits
 from pytest_modellab.errors import ModelError, VariantLoadError, store_errors_as
 from pytest_modellab.records.tasks import Corpus
@@ -108,12 +109,8 @@ class Lexical:
 
 
 def _library() -> Any:
-    try:
+    with needed("searching with BM25", extra="embedding"):
         import bm25s
-    except ImportError as error:
-        raise VariantLoadError(
-            f"searching with BM25 needs {error.name}: pip install 'pytest-modellab[embedding]'"
-        ) from error
     return bm25s
 
 
