@@ -32,14 +32,12 @@ def paraphrased_jobs(job: Job) -> list[Job]:
 
 
 def averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
-    """Join the runs of a job's prompts: a sample's score is its mean over them.
+    """Join the runs of several prompts: a sample's score is its mean over them.
 
     ``prompt_stability`` is the mean over samples of the share of prompts whose score is the most
     frequent one; ``prompt_spread`` the largest difference between two prompts' means (Sclar et al.
     2023, "Quantifying Language Models' Sensitivity to Spurious Features in Prompt Design").
     """
-    if not job.paraphrases:
-        return records[0]
     samples = []
     for asked in zip(*(record.samples for record in records), strict=True):
         scores = [result.score for result in asked if result.score is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Sequence
 
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.runs.executor import Executor
@@ -33,7 +34,7 @@ def run(job: Job, scorers: Scorers, executor: Executor) -> tuple[RunRecord, bool
         found = executor.obtain(one)
         records.append(record_of(one, scorers, found))
         stored.append(found.stored)
-    return averaged(job, records), all(stored)
+    return _joined(job, records), all(stored)
 
 
 def recall(job: Job, scorers: Scorers, executor: Executor) -> RunRecord | None:
@@ -53,7 +54,11 @@ def recall(job: Job, scorers: Scorers, executor: Executor) -> RunRecord | None:
         if found is None:
             return None
         records.append(record_of(one, scorers, found))
-    return averaged(job, records)
+    return _joined(job, records)
+
+
+def _joined(job: Job, records: Sequence[RunRecord]) -> RunRecord:
+    return averaged(job, records) if job.paraphrases else records[0]
 
 
 def repeat(job: Job, scorers: Scorers, executor: Executor, *, first: RunRecord) -> RunRecord:
