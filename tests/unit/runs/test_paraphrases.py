@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_modellab import scorers, variants
 from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Baseline
-from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import WORDS, Done, GenerationRequest, ScoringRequest
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
@@ -52,6 +52,8 @@ class Engine:
     Args:
         said: wording → sample → the options' likelihoods.
     """
+
+    abilities = WORDS
 
     def __init__(self, said: Mapping[str, Sequence[tuple[float, ...]]]) -> None:
         self.said = said
