@@ -11,8 +11,9 @@ from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import torch_model as engine
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.packages import required
+from pytest_modellab.errors import ModelError, store_errors_as
 from pytest_modellab.models import convert
-from pytest_modellab.models.files import ModelFiles
+from pytest_modellab.models.files import ModelFiles, named
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
@@ -118,4 +119,6 @@ def _bake(plan: Plan, files: ModelFiles, folder: Path, cache: Path) -> Path:
         loaded.tokenizer.save_pretrained(target)
         loaded.close()
 
-    return folders.kept(cache / "models" / f"{key}-baked", write, plan.model)
+    target = cache / "models" / f"{key}-baked"
+    with store_errors_as(ModelError):
+        return folders.folder(target, write, what=named(plan.model))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines.search.hits import Hits
-from pytest_modellab.errors import VariantLoadError
-from pytest_modellab.records.declared import ModelSource
+from pytest_modellab.errors import ModelError, VariantLoadError, store_errors_as
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.tasks import Corpus
 from pytest_modellab.store import folders
@@ -81,12 +79,13 @@ class Lexical:
         """
         bm25s = _library()
         key = digest([VERSION, corpus.hash, SETTINGS, TOKENS, bm25s.__version__])[:16]
-        target, source = cache / "lexical" / key, ModelSource("BM25", f"corpus {corpus.hash}")
-        for _ in range(2):
-            folder = folders.kept(target, lambda made: _write(corpus, made, progress), source)
-            if _whole(folder):
-                break
-            shutil.rmtree(folder)  # damaged since: made again
+        with store_errors_as(ModelError):
+            folder = folders.folder(
+                cache / "lexical" / key,
+                lambda made: _write(corpus, made, progress),
+                _whole,
+                what=f"model 'BM25' (source = 'corpus {corpus.hash}')",
+            )
         return cls(folder)
 
     def search(self, queries: Sequence[str], depth: int) -> list[Hits]:
@@ -145,13 +144,13 @@ def _checksums(folder: Path) -> dict[str, int]:
     return {f.name: checksum(f) for f in sorted(folder.iterdir()) if f.name != _BUILD}
 
 
-def _whole(folder: Path) -> bool:
-    """Whether an index is what was written."""
+def _whole(folder: Path) -> Path | None:
+    """Return the folder of an index that is what was written, else None."""
     try:
         build = json.loads((folder / _BUILD).read_text(encoding="utf-8"))
-        return bool(build["checksums"] == _checksums(folder))
+        return folder if build["checksums"] == _checksums(folder) else None
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return None
 
 
 def _contents(corpus: Corpus, progress: Callable[[int, int], None]) -> Iterator[str]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import onnx_graph
-from pytest_modellab.models.files import hash_files
+from pytest_modellab.errors import ModelError, store_errors_as
+from pytest_modellab.models.files import hash_files, named
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.store import folders
 from pytest_modellab.variants.plan import Plan, check_options
@@ -75,5 +76,6 @@ def _open(reduce_range: bool, plan: Plan, folder: Path, cache: Path) -> Engine:
         for file in target.glob(f"{plain.name}*"):
             file.unlink()
 
-    kept = folders.kept(cache / "models" / f"{key}-onnx", write, plan.model)
+    with store_errors_as(ModelError):
+        kept = folders.folder(cache / "models" / f"{key}-onnx", write, what=named(plan.model))
     return onnx_graph.load(kept / GRAPH, folder, trust_remote_code=trust)
