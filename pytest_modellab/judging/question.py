@@ -116,9 +116,8 @@ class Question:
             yield
         except gate.GateInputError as error:
             against = "" if self.against == FLOOR else f" against {self.against}"
-            raise ComparisonRefused(
-                f"{self.spec.name!r}{against} on {self.task_set.name!r}: {error}"
-            ) from error
+            on = "" if self.candidate is None else f" on {self.task_set.name!r}"
+            raise ComparisonRefused(f"{self.spec.name!r}{against}{on}: {error}") from error
 
     def comparison(
         self,
