@@ -104,21 +104,23 @@ def _judged(
     reference: RunRecord,
     against: str,
 ) -> str:
-    from pytest_modellab.judging import comparable, drop
-    from pytest_modellab.judging.scores import Budget
+    from pytest_modellab.judging import comparable
+    from pytest_modellab.judging.drop import no_regression
+    from pytest_modellab.judging.question import Question
+    from pytest_modellab.records.asked import Budget
 
     differs, _ = comparable.differences(variant.spec, run, reference)
     if differs:
         return f"not compared: {'; '.join(differs)}"
-    comparison = drop.no_regression(
+    question = Question(
+        assertion="no_regression",
         test="modellab accept",
         spec=variant.spec,
+        task_set=task_set,
+        against=against,
+        budget=Budget.shared(lab.settings.alpha, 1),
         candidate=run,
         reference=reference,
-        against=against,
-        task_set=task_set,
-        capability=None,
-        margin=lab.config.task_sets[task_set.name].margin,
-        budget=Budget(share=lab.settings.alpha, alpha=lab.settings.alpha),
     )
-    return comparison.figures[0].explain()
+    allowed = lab.config.task_sets[task_set.name].allowed()
+    return no_regression(question, margin=allowed.mean).figures[0].explain()
