@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab.baselines import file
-from pytest_modellab.runs import executor, stages
+from pytest_modellab.runs import answering, executor, stages
 from pytest_modellab.runs.job import Job
 from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.tasksets import jsonl
