@@ -47,8 +47,8 @@ def task_set(request: pytest.FixtureRequest, lab: Lab) -> TaskSet:
 def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
     """The gate: ``gate.no_regression(candidate)``, ``gate.worst_bucket(candidate)``."""
     from pytest_modellab.gate import split_alpha
-    from pytest_modellab.judging.scores import Budget
     from pytest_modellab.plugin.assertions import Gate
+    from pytest_modellab.records.asked import Budget
 
     alpha = lab.settings.alpha
     item: pytest.Function = request.node

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab.baselines import file
-from pytest_modellab.runs import runner, stages
+from pytest_modellab.runs import answering, stages
 from pytest_modellab.runs.job import Job
 from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.tasksets import jsonl
@@ -44,13 +44,13 @@ def sequential(project: pytest.Pytester, *arguments: str) -> tuple[pytest.RunRes
 def answered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the runs that were made in this process, not read from the store."""
     sizes: list[int] = []
-    original = runner.answer
+    original = answering.answer
 
     def counted(job: Job, *arguments: Any) -> StoredRun:
         sizes.append(len(job.task_set.samples))
         return original(job, *arguments)
 
-    monkeypatch.setattr(runner, "answer", counted)
+    monkeypatch.setattr("pytest_modellab.runs.runner.answer", counted)
     return sizes
 
 
