@@ -310,6 +310,23 @@ def test_progress(toml: Path, tmp_path: Path, world: World) -> None:
     assert seen[-1] == Advance(Work.REPEAT, "plain", "core", 60, 60)
 
 
+def test_a_model_that_cannot_be_timed_may_answer(
+    make: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ModelError("no replies")
+
+    monkeypatch.setattr(Engine, "generate", fail)
+    lab = make()
+    asked = on(lab, "plain", "core")
+    for _ in range(2):
+        with pytest.raises(ModelError) as caught:
+            lab.performance(*asked, asked[0])
+        assert str(caught.value) == "variant 'plain' on 'core': no replies"
+        monkeypatch.setattr(Engine, "generate", lambda *_, **__: None)
+    assert len(lab.record(*asked).samples) == 60
+
+
 @pytest.mark.parametrize("prompts", [1, 3])
 def test_progress_of_stages(toml: Path, tmp_path: Path, world: World, prompts: int) -> None:
     """Every wording is asked every sample; stages do not begin to count anew."""
