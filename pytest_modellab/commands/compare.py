@@ -11,12 +11,12 @@ from pytest_modellab import atomic
 from pytest_modellab.commands import (
     EXIT_FOUND,
     EXIT_OK,
+    Progress,
     Subparsers,
     add_config,
     chosen,
     discover,
     required_config,
-    show_progress,
 )
 from pytest_modellab.errors import ConfigError
 
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     scenarios = chosen("scenario", options.scenario or (), config.scenarios)
     chosen("variant", [options.reference] if options.reference else (), config.variants)
     settings = Settings(cache=store.default_folder(), reuse=not options.no_cache)
-    lab = Lab(config, settings, show_progress, discover(config))
+    lab = Lab(config, settings, Progress(), discover(config))
     tradeoff = survey(
         lab,
         task_set,
