@@ -16,7 +16,10 @@ REWRITTEN = 0.2
 """Seconds between two states of the line on a terminal."""
 
 FIRST_BATCHES = 3
-"""So many batches are measured before a run says how long it will take."""
+"""So many batches are measured before a run says how long it will take, and"""
+
+FIRST_SHARE = 0.02
+"""this share of what it has to do: the longest prompts come first, a few in each batch."""
 
 
 class Pace:
@@ -31,6 +34,7 @@ class Pace:
         self._what: object = None
         self._first = self._done = self._total = self._batches = 0
         self._begun = self._now = self._said = 0.0
+        self._estimated = False
 
     @property
     def begins(self) -> bool:
@@ -45,16 +49,18 @@ class Pace:
     @property
     def left(self) -> float | None:
         """Seconds until all is done, as fast as until now; None before it can be said."""
-        if self._batches < FIRST_BATCHES or not self._first < self._done < self._total:
+        done, all_ = self._done - self._first, self._total - self._first
+        if self._batches < FIRST_BATCHES or not FIRST_SHARE * all_ <= done < all_:
             return None
-        return self.elapsed / (self._done - self._first) * (self._total - self._done)
+        return self.elapsed / done * (all_ - done)
 
     def due(self, what: object, done: int, total: int) -> bool:
         """Note that ``done`` of ``total`` are done.
 
         Args:
             what: that of which they are done; another one begins a run.
-            done: from where a run that was stopped is taken up, when it begins.
+            done: from where a run that was stopped is taken up, when it begins; less than before
+                where memory ran out and a run is begun anew.
             total: the same throughout a run.
 
         Returns:
@@ -62,16 +68,17 @@ class Pace:
             between them one an interval.
         """
         self._now = time.monotonic()
-        if (what, total) != (self._what, self._total):
+        if (what, total) != (self._what, self._total) or done < self._done:
             self._what, self._total, self._first, self._batches = what, total, done, 0
-            self._begun = self._now
+            self._begun, self._estimated = self._now, False
         else:
             self._batches += 1
         self._done = done
         waited = self._now - self._said >= self._interval
-        if not (waited or self._batches in (0, FIRST_BATCHES) or done >= total):
+        news = self.begins or done >= total or (self.left is not None and not self._estimated)
+        if not (waited or news):
             return False
-        self._said = self._now
+        self._said, self._estimated = self._now, self.left is not None
         return True
 
     def line(self, variant: str, task_set: str, done: int, total: int) -> str | None:

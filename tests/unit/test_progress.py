@@ -51,12 +51,23 @@ def test_what_was_answered_before_is_not_counted_as_fast(clock: list[float]) -> 
     assert line(10, 70) == "nf4 on core: 70/100 samples, 10 s, about 30 s left"
 
 
+def test_batches_of_one_long_prompt_are_no_measure(clock: list[float]) -> None:
+    line = note(clock, total=500)
+    assert line(0, 0)
+    for done in range(1, 10):
+        assert line(done, done) is None
+    assert line(10, 10) == "nf4 on core: 10/500 samples, 10 s, about 8 min left"
+    assert line(11, 11) is None
+
+
 def test_another_total_begins_anew(clock: list[float]) -> None:
     pace = Pace(terminal=False)
     for done in range(4):
         pace.line("bm25", "docs", done, 900)
     assert pace.line("bm25", "docs", 0, 40) == "bm25 on docs: 0/40 samples, 0 s"
     assert pace.begins
+    assert pace.line("bm25", "docs", 30, 40) is None
+    assert pace.line("bm25", "docs", 0, 40) == "bm25 on docs: 0/40 samples, 0 s", "out of memory"
 
 
 def test_a_terminal_is_told_often(clock: list[float]) -> None:
