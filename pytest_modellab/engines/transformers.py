@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import memory
-from pytest_modellab.engines.batching import common_prefix, plan
+from pytest_modellab.engines.batching import common_prefix, plan, spread
 from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records import Done, GenerationRequest, Output, ScoringRequest, digest
@@ -179,7 +179,7 @@ class TransformersEngine:
         ]
         with self._guarded():
             cache = None
-            for batch in plan(lengths, budget, padded=False):
+            for batch in spread(plan(lengths, budget, padded=False)):
                 if skip >= set(batch):
                     continue
                 start = time.perf_counter()
@@ -231,7 +231,7 @@ class TransformersEngine:
         ]
         with self._guarded():
             cache = None
-            for batch in plan(lengths, budget, padded=True):
+            for batch in spread(plan(lengths, budget, padded=True)):
                 if skip >= set(batch):
                     continue
                 start = time.perf_counter()
