@@ -14,6 +14,7 @@ from pytest_modellab.config import read as configuration
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.plugin.progress import Pace
+from pytest_modellab.records.progress import Advance
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.registry import Extensions
@@ -126,11 +127,11 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._pace = Pace(terminal=self._terminal)
 
-    def __call__(self, variant: str, task_set: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` samples are answered."""
-        line = self._pace.line(variant, task_set, done, total)
+    def __call__(self, advance: Advance) -> None:
+        """Show how far a piece of work is."""
+        line = self._pace.line(advance)
         if line is not None:
-            show_line(line, terminal=self._terminal, last=done >= total)
+            show_line(line, terminal=self._terminal, last=advance.done >= advance.total)
 
 
 def show_line(line: str, *, terminal: bool, last: bool) -> None:

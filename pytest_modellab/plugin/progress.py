@@ -6,6 +6,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from pytest_modellab.records.progress import Advance, Work
+
 if TYPE_CHECKING:
     import pytest
 
@@ -81,12 +83,14 @@ class Pace:
         self._said, self._estimated = self._now, self.left is not None
         return True
 
-    def line(self, variant: str, task_set: str, done: int, total: int) -> str | None:
-        """Note how far a variant's run on a task set is; returns the line if it is worth one."""
-        if not self.due((variant, task_set), done, total):
+    def line(self, advance: Advance) -> str | None:
+        """Note how far a piece of work is; returns the line if it is worth one."""
+        work, done, total = advance.work, advance.done, advance.total
+        if not self.due((work, advance.variant, advance.task_set), done, total):
             return None
-        unit = "rounds" if variant.startswith("latency of ") else "samples"
-        text = f"{variant} on {task_set}: {done}/{total} {unit}, {self.elapsed:.0f} s"
+        of = "" if work is Work.RUN else f"{work} of "
+        what = f"{of}{advance.variant} on {advance.task_set}"
+        text = f"{what}: {done}/{total} {work.unit}, {self.elapsed:.0f} s"
         return text if self.left is None else f"{text}, about {span(self.left)} left"
 
 
@@ -110,11 +114,11 @@ class RunProgress:
         self._capture = config.pluginmanager.getplugin("capturemanager")
         self._pace = Pace(terminal=self._reporter is not None and self._reporter.isatty)
 
-    def __call__(self, variant: str, task_set: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` samples are answered."""
+    def __call__(self, advance: Advance) -> None:
+        """Show how far a piece of work is."""
         if self._reporter is None:
             return
-        line = self._pace.line(variant, task_set, done, total)
+        line = self._pace.line(advance)
         if line is None:
             return
         text = f"modellab: {line}"
@@ -127,7 +131,9 @@ class RunProgress:
             if self._pace.begins:
                 self._reporter.ensure_newline()
             if self._reporter.isatty:
-                self._reporter.rewrite(text if done < total else f"{text}\n", erase=True)
+                self._reporter.rewrite(
+                    text if advance.done < advance.total else f"{text}\n", erase=True
+                )
             else:
                 self._reporter.write_line(text)
             self._reporter.flush()  # while output is not captured; a pipe would keep it to the end

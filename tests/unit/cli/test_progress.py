@@ -8,6 +8,7 @@ import pytest
 
 from pytest_modellab.cli.common import Progress
 from pytest_modellab.plugin.progress import Pace, span
+from pytest_modellab.records.progress import Advance, Work
 
 Note = Callable[[float, int], str | None]
 
@@ -26,7 +27,7 @@ def note(clock: list[float], *, terminal: bool = False, total: int = 100) -> Not
 
     def line(seconds: float, done: int) -> str | None:
         clock[0] = 100.0 + seconds
-        return pace.line("nf4", "core", done, total)
+        return pace.line(Advance(Work.RUN, "nf4", "core", done, total))
 
     return line
 
@@ -63,11 +64,13 @@ def test_batches_of_one_long_prompt_are_no_measure(clock: list[float]) -> None:
 def test_another_total_begins_anew(clock: list[float]) -> None:
     pace = Pace(terminal=False)
     for done in range(4):
-        pace.line("bm25", "docs", done, 900)
-    assert pace.line("bm25", "docs", 0, 40) == "bm25 on docs: 0/40 samples, 0 s"
+        pace.line(Advance(Work.RUN, "bm25", "docs", done, 900))
+    assert pace.line(Advance(Work.RUN, "bm25", "docs", 0, 40)) == "bm25 on docs: 0/40 samples, 0 s"
     assert pace.begins
-    assert pace.line("bm25", "docs", 30, 40) is None
-    assert pace.line("bm25", "docs", 0, 40) == "bm25 on docs: 0/40 samples, 0 s", "out of memory"
+    assert pace.line(Advance(Work.RUN, "bm25", "docs", 30, 40)) is None
+    assert (
+        pace.line(Advance(Work.RUN, "bm25", "docs", 0, 40)) == "bm25 on docs: 0/40 samples, 0 s"
+    ), "out of memory"
 
 
 def test_a_terminal_is_told_often(clock: list[float]) -> None:
@@ -94,5 +97,5 @@ def test_spans(seconds: float, text: str) -> None:
 def test_commands_flush_every_line(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = io.BytesIO()
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(pipe, encoding="utf-8"))
-    Progress()("nf4", "core", 0, 4)
+    Progress()(Advance(Work.RUN, "nf4", "core", 0, 4))
     assert pipe.getvalue() == b"nf4 on core: 0/4 samples, 0 s\n"
