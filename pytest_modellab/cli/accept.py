@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from pytest_modellab.cli.common import (
     EXIT_OK,
+    Progress,
     Subparsers,
     add_config,
     chosen,
     discover,
     required_config,
-    show_progress,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     variants = chosen("variant", options.variant, config.variants)
     named = chosen("task set", options.task_set or (), config.task_sets)
     settings = Settings(cache=default_folder(), update=True, reuse=not options.no_cache)
-    lab = Lab(config, settings, show_progress, discover(config))
+    lab = Lab(config, settings, Progress(), discover(config))
     for variant in variants:
         before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]
         for task_set in named or before or config.task_sets:
