@@ -62,8 +62,7 @@ def run(options: argparse.Namespace) -> int:
     for variant in variants:
         before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]
         for task_set in named or before or config.task_sets:
-            samples = lab.task_set(task_set)
-            found = lab.variant(variant, samples)
+            found, samples = lab.asked(variant, task_set)
             old, new = lab.accept(found, samples, new_anchor=options.new_anchor)
             for line in _lines(lab, found, samples, old, new):
                 print(line)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.models.files import ModelFiles
     from pytest_modellab.variants.plan import Grounding, Plan
+
+
+@contextlib.contextmanager
+def naming(variant: str, task_set: str) -> Iterator[None]:
+    """Put the names of variant and task set before an error's message."""
+    try:
+        yield
+    except ModellabError as error:
+        raise type(error)(f"variant {variant!r} on {task_set!r}: {error}") from error
 
 
 class Declared:
@@ -89,12 +99,15 @@ class Declared:
             VariantLoadError: a library is missing, or a part of it was made for another model.
         """
         spec = self.spec(name)
-        try:
+        if on is None:
             return self._resolve(spec)
-        except ModellabError as error:
-            if on is None:
-                raise
-            raise type(error)(f"variant {name!r} on {on.name!r}: {error}") from error
+        with naming(name, on.name):
+            return self._resolve(spec)
+
+    def asked(self, variant: str, task_set: str) -> tuple[Resolved, TaskSet]:
+        """Look up a variant and the task set that it is to be run on; messages name both."""
+        with naming(variant, task_set):
+            return self.variant(variant), self.task_set(task_set)
 
     def _resolve(self, spec: VariantSpec) -> Resolved:
         """Resolve a variant; what failed once fails again without a try."""

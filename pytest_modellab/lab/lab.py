@@ -102,6 +102,14 @@ class Lab:
         """
         return self._declared.variant(name, on)
 
+    def asked(self, variant: str, task_set: str) -> tuple[Resolved, TaskSet]:
+        """Look up a variant and the task set that it is to be run on; messages name both.
+
+        Raises:
+            ModellabError: as :meth:`variant` and :meth:`task_set`.
+        """
+        return self._declared.asked(variant, task_set)
+
     # --- what is loaded ---
 
     def engine(self, variant: Resolved) -> Engine:

@@ -36,14 +36,12 @@ from pytest_modellab.errors import (
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.loaded import Loaded
-from pytest_modellab.lab.resolved import Resolved
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.plugin.assertions import Candidate, Gate
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.runs import Output, RunSummary
-from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
 from pytest_modellab.store.runs import StoredRun
@@ -195,12 +193,6 @@ def make(toml: Path, tmp_path: Path, world: World) -> Make:
 Judged = list[tuple[Comparison, RunSummary | None]]
 
 
-def on(lab: Lab, variant: str, task_set: str) -> tuple[Resolved, TaskSet]:
-    """What a lab is asked about."""
-    asked = lab.task_set(task_set)
-    return lab.variant(variant, asked), asked
-
-
 def gate(
     lab: Lab,
     *,
@@ -228,7 +220,7 @@ def record(make: Make, *names: str) -> None:
     """Accept the runs of variants as they answer now."""
     lab = make(update=True)
     for name in names:
-        lab.accept(*on(lab, name, "core"))
+        lab.accept(*lab.asked(name, "core"))
     lab.release()
 
 
@@ -275,25 +267,27 @@ def test_plans_begin_with_the_base(make: Make) -> None:
 
 def test_a_run_is_made_once(make: Make, world: World) -> None:
     lab = make()
-    first = lab.record(*on(lab, "plain", "core"))
-    assert lab.record(*on(lab, "plain", "core")) is first
-    assert not lab.summary(*on(lab, "plain", "core")).cached
+    first = lab.record(*lab.asked("plain", "core"))
+    assert lab.record(*lab.asked("plain", "core")) is first
+    assert not lab.summary(*lab.asked("plain", "core")).cached
     later = make()
-    assert later.record(*on(later, "plain", "core")) == first
-    assert later.summary(*on(later, "plain", "core")).cached
-    assert later.record(*on(later, "plain", "strict")).samples == first.samples, "the same samples"
+    assert later.record(*later.asked("plain", "core")) == first
+    assert later.summary(*later.asked("plain", "core")).cached
+    assert later.record(*later.asked("plain", "strict")).samples == first.samples, (
+        "the same samples"
+    )
     assert world.loaded == ["plain"]
     lab.release()
-    (made := make(reuse=False)).record(*on(made, "plain", "core"))
+    (made := make(reuse=False)).record(*made.asked("plain", "core"))
     assert world.loaded == ["plain", "plain"]
 
 
 def test_one_variant_is_loaded_at_a_time(make: Make, world: World) -> None:
     lab = make()
-    lab.record(*on(lab, "plain", "core"))
+    lab.record(*lab.asked("plain", "core"))
     assert (world.loaded, world.closed) == (["plain"], [])
     assert candidate(lab).engine is lab.engine(lab.variant("plain")), "not loaded again"
-    lab.record(*on(lab, "rtn", "core"))
+    lab.record(*lab.asked("rtn", "core"))
     assert (world.loaded, world.closed) == (["plain", "rtn"], ["plain"])
     lab.release()
     lab.release()
@@ -303,10 +297,10 @@ def test_one_variant_is_loaded_at_a_time(make: Make, world: World) -> None:
 def test_progress(toml: Path, tmp_path: Path, world: World) -> None:
     seen: list[Advance] = []
     lab = Lab(read.load(toml), Settings(cache=tmp_path / "cache"), seen.append)
-    lab.record(*on(lab, "plain", "core"))
+    lab.record(*lab.asked("plain", "core"))
     assert seen[0] == Advance(Work.RUN, "plain", "core", 0, 60)
     assert seen[-1] == Advance(Work.RUN, "plain", "core", 60, 60)
-    lab.repeat(*on(lab, "plain", "core"))
+    lab.repeat(*lab.asked("plain", "core"))
     assert seen[-1] == Advance(Work.REPEAT, "plain", "core", 60, 60)
 
 
@@ -318,7 +312,7 @@ def test_a_model_that_cannot_be_timed_may_answer(
 
     monkeypatch.setattr(Engine, "generate", fail)
     lab = make()
-    asked = on(lab, "plain", "core")
+    asked = lab.asked("plain", "core")
     for _ in range(2):
         with pytest.raises(ModelError) as caught:
             lab.performance(*asked, asked[0])
@@ -339,7 +333,7 @@ def test_progress_of_stages(toml: Path, tmp_path: Path, world: World, prompts: i
     settings = Settings(cache=tmp_path / "cache", sequential=True)
     lab = Lab(read.load(toml), settings, progress=steps.append)
     for number in range(1, len(lab.stages(lab.task_set("core")).sets) + 1):
-        lab.prefix(*on(lab, "plain", "core"), number)
+        lab.prefix(*lab.asked("plain", "core"), number)
         assert steps[-1] == Advance(
             Work.RUN,
             "plain",
@@ -371,12 +365,14 @@ def test_runs_may_be_obtained_elsewhere(
     toml: Path, make: Make, world: World, tmp_path: Path
 ) -> None:
     here = make()
-    expected = here.record(*on(here, "plain", "core"))
+    expected = here.record(*here.asked("plain", "core"))
     here.release()
     elsewhere = Elsewhere(tmp_path / "elsewhere" / "cache")
     lab = Lab(read.load(toml), make().settings, executor=elsewhere)
-    assert lab.record(*on(lab, "plain", "core")) == expected
-    assert lab.repeat(*on(lab, "plain", "core")).scores == tuple(s.score for s in expected.samples)
+    assert lab.record(*lab.asked("plain", "core")) == expected
+    assert lab.repeat(*lab.asked("plain", "core")).scores == tuple(
+        s.score for s in expected.samples
+    )
     assert [job.work for job in elsewhere.jobs] == [Work.RUN, Work.REPEAT]
     assert [job.budget for job in elsewhere.jobs] == [512, 256]
     lab.release()
@@ -389,7 +385,7 @@ def test_a_failed_run_names_the_variant_and_is_not_tried_again(make: Make, world
     lab = make()
     for _ in range(2):
         with pytest.raises(ScoringError) as caught:
-            lab.record(*on(lab, "plain", "core"))
+            lab.record(*lab.asked("plain", "core"))
         assert str(caught.value) == "variant 'plain' on 'core': no good"
         world.error = None
     assert world.loaded == ["plain"]
@@ -405,14 +401,16 @@ def test_a_wrong_option_names_the_variant(make: Make) -> None:
 
 
 def test_a_task_set_that_cannot_be_read(make: Make) -> None:
-    with pytest.raises(TaskSetError, match=r"task_set\.toml: cannot be read: "):
-        make().task_set("nowhere")
+    with pytest.raises(TaskSetError) as caught:
+        make().asked("plain", "nowhere")
+    assert str(caught.value).startswith("variant 'plain' on 'nowhere': ")
+    assert "task_set.toml: cannot be read: " in str(caught.value)
 
 
 def test_a_missing_model(make: Make, toml: Path) -> None:
     (toml.parent / "tiny").rename(toml.parent / "gone")
     with pytest.raises(ModelError) as caught:
-        (made := make()).record(*on(made, "plain", "core"))
+        (made := make()).record(*made.asked("plain", "core"))
     assert str(caught.value) == (
         "variant 'plain' on 'core': model 'tiny' (source = './tiny'): "
         f"no such file or folder: {toml.parent / 'tiny'}"
@@ -422,7 +420,7 @@ def test_a_missing_model(make: Make, toml: Path) -> None:
 def test_memory_runs_out_is_a_message(make: Make, world: World) -> None:
     world.error = OutOfMemory("no room")
     with pytest.raises(OutOfMemory) as caught:
-        (made := make()).record(*on(made, "plain", "core"))
+        (made := make()).record(*made.asked("plain", "core"))
     assert str(caught.value).startswith("variant 'plain' on 'core': ")
     assert str(caught.value).endswith("memory runs out even with one sample a batch: no room")
 
@@ -430,7 +428,7 @@ def test_memory_runs_out_is_a_message(make: Make, world: World) -> None:
 def test_a_cache_that_cannot_be_written(make: Make, tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
     with pytest.raises(ModellabError) as caught:
-        (made := make()).record(*on(made, "plain", "core"))
+        (made := make()).record(*made.asked("plain", "core"))
     assert str(caught.value).startswith("variant 'plain' on 'core': [Errno ")
     assert str(caught.value).endswith(
         f"; runs are stored in {tmp_path / 'cache'}, MODELLAB_CACHE=/some/folder chooses another"
@@ -457,21 +455,21 @@ def test_missing_baseline(make: Make, toml: Path, monkeypatch: pytest.MonkeyPatc
 def test_accept(make: Make, world: World) -> None:
     lab = make(update=True)
     path = lab.baseline_path("plain", "core")
-    lab.accept(*on(lab, "plain", "core"))
+    lab.accept(*lab.asked("plain", "core"))
     assert lab.baseline("plain", "core").run.samples[0].score == 1.0
-    assert lab.summary(*on(lab, "plain", "core")).recorded == str(path)
+    assert lab.summary(*lab.asked("plain", "core")).recorded == str(path)
     lab.release()
     text = path.read_text()
     again = make(update=True, reuse=False)
-    again.accept(*on(again, "plain", "core"))
+    again.accept(*again.asked("plain", "core"))
     assert path.read_text() == text, "equal answers leave it as it is"
-    assert again.summary(*on(again, "plain", "core")).recorded is None
+    assert again.summary(*again.asked("plain", "core")).recorded is None
     again.release()
     world.wrong["plain"] = range(1)
     changed = make(update=True, reuse=False)
-    changed.accept(*on(changed, "plain", "core"))
+    changed.accept(*changed.asked("plain", "core"))
     assert changed.baseline("plain", "core").run.samples[0].score == 0.0
-    assert changed.summary(*on(changed, "plain", "core")).recorded == str(path)
+    assert changed.summary(*changed.asked("plain", "core")).recorded == str(path)
 
 
 def test_churn(make: Make, world: World) -> None:
@@ -479,21 +477,21 @@ def test_churn(make: Make, world: World) -> None:
     record(make, "plain")
     assert make().baseline("plain", "core").churn == pytest.approx(2 / 60)
     made = make()
-    assert made.churn(*on(made, "plain", "core")).words == (
+    assert made.churn(*made.asked("plain", "core")).words == (
         "2 of 60 samples (3.3%) flipped though nothing changed; "
         "2 of 60 in the accepted run of plain"
     )
     made = make()
-    assert made.summary(*on(made, "plain", "core")).churn is None, "not asked for"
-    steady = (made := make(churn=True)).summary(*on(made, "plain", "core"))
+    assert made.summary(*made.asked("plain", "core")).churn is None, "not asked for"
+    steady = (made := make(churn=True)).summary(*made.asked("plain", "core"))
     assert steady.churn == pytest.approx(2 / 60)
     assert not steady.abnormal_churn
     world.flaky["rtn"] = range(7)
-    flaky = (made := make(churn=True)).summary(*on(made, "rtn", "core"))
+    flaky = (made := make(churn=True)).summary(*made.asked("rtn", "core"))
     assert flaky.churn == pytest.approx(7 / 60)
     assert flaky.abnormal_churn
     made = make()
-    assert made.churn(*on(made, "rtn", "core")).words == (
+    assert made.churn(*made.asked("rtn", "core")).words == (
         "7 of 60 samples (11.7%) flipped though nothing changed; "
         "2 of 60 in the accepted run of plain; "
         "ABNORMAL, more than three times as many: its verdicts are less sure"
@@ -505,12 +503,12 @@ def test_a_run_accepted_again_keeps_its_second_run(make: Make, world: World) -> 
     lab = make(update=True)
     path = lab.baseline_path("plain", "core")
     file.write(path, Baseline(lab.baseline("plain", "core").run))
-    old, new = lab.accept(*on(lab, "plain", "core"))
+    old, new = lab.accept(*lab.asked("plain", "core"))
     assert old is not None
     assert (old.churn, new.churn) == (None, 0.0), "one that was missing is added"
     text = path.read_text()
     world.flaky["plain"] = range(5)
-    (made := make(update=True, reuse=False)).accept(*on(made, "plain", "core"))
+    (made := make(update=True, reuse=False)).accept(*made.asked("plain", "core"))
     assert path.read_text() == text
 
 
@@ -524,8 +522,8 @@ def test_a_damaged_baseline_is_replaced_only_by_a_new_anchor(make: Make) -> None
     with pytest.raises(BaselineInvalid, match=said):
         lab.baseline("plain", "core")
     with pytest.raises(BaselineInvalid, match=said):
-        lab.accept(*on(lab, "plain", "core"))
-    lab.accept(*on(lab, "plain", "core"), new_anchor=True)
+        lab.accept(*lab.asked("plain", "core"))
+    lab.accept(*lab.asked("plain", "core"), new_anchor=True)
     assert lab.baseline("plain", "core").run.samples[0].score == 1.0
 
 
@@ -546,7 +544,7 @@ def test_a_run_with_missing_scores_is_not_accepted(make: Make, world: World) -> 
     world.nan["plain"] = range(2)
     lab = make(update=True)
     with pytest.raises(ScoringError) as caught:
-        lab.accept(*on(lab, "plain", "core"))
+        lab.accept(*lab.asked("plain", "core"))
     assert str(caught.value) == (
         "'plain' on 'core': not accepted as a baseline: 2 of 60 scores are missing (3.3%, allowed "
         "2.0%), 's0' first: (the model's likelihoods are NaN)"
@@ -560,7 +558,7 @@ def test_a_folder_of_baselines_that_cannot_be_written(make: Make) -> None:
     path.parent.parent.mkdir()
     path.parent.symlink_to("nowhere")
     with pytest.raises(ModellabError) as caught:
-        lab.accept(*on(lab, "plain", "core"))
+        lab.accept(*lab.asked("plain", "core"))
     assert str(caught.value) == f"{path}: cannot be written: File exists"
 
 
@@ -645,7 +643,7 @@ def test_drift(make: Make, world: World) -> None:
         gate(lab).no_drift(candidate(lab), margin=0.1)
     with pytest.raises(RegressionDetected):
         gate(make(update=True)).no_drift(candidate(make(update=True)), margin=0.1)
-    (made := make(update=True)).accept(*on(made, "plain", "core"), new_anchor=True)
+    (made := make(update=True)).accept(*made.asked("plain", "core"), new_anchor=True)
     lab = make()
     assert gate(lab).no_drift(candidate(lab)).against == "anchor (the baseline itself)"
 
@@ -695,7 +693,7 @@ def test_what_the_base_cannot_do_is_not_forgotten(make: Make, world: World) -> N
 def test_forgetting_needs_a_second_run_of_the_base(make: Make) -> None:
     lab = make(update=True)
     path = lab.baseline_path("plain", "core")
-    file.write(path, Baseline(lab.record(*on(lab, "plain", "core"))))
+    file.write(path, Baseline(lab.record(*lab.asked("plain", "core"))))
     with pytest.raises(BaselineMissing) as caught:
         gate(lab).no_forgetting(candidate(lab, "rtn"))
     assert str(caught.value).startswith(
@@ -852,4 +850,4 @@ def test_records_are_frozen(make: Make) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
             frozen.name = "x"  # type: ignore[misc, union-attr]
     made = found.record(found.lab.task_set("core"))
-    assert file.same_answers(made, found.lab.record(*on(found.lab, "plain", "core")))
+    assert file.same_answers(made, found.lab.record(*found.lab.asked("plain", "core")))

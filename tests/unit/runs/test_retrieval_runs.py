@@ -29,7 +29,6 @@ from pytest_modellab.judging.question import Question
 from pytest_modellab.lab.jobs import scorers_of
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.registry import BUILT_IN
-from pytest_modellab.lab.resolved import Resolved
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.lab.survey import survey
 from pytest_modellab.records.asked import Budget
@@ -122,14 +121,8 @@ def lab(tmp_path: Path, model_folder: Path) -> Lab:
     return Lab(read.load(tmp_path / "modellab.toml"), Settings(cache=tmp_path / "cache"))
 
 
-def on(lab: Lab, variant: str, task_set: str) -> tuple[Resolved, TaskSet]:
-    """What a lab is asked about."""
-    asked = lab.task_set(task_set)
-    return lab.variant(variant, asked), asked
-
-
 def test_a_search_is_run_scored_and_measured(lab: Lab) -> None:
-    record = lab.record(*on(lab, "bm25", "search"))
+    record = lab.record(*lab.asked("bm25", "search"))
     assert record.scorers == {"ndcg@10": 1}
     assert [r.score for r in record.samples] == pytest.approx([1.0, 1.0, 1.0])
     assert record.samples[0].output.startswith("gold*, silver*")
@@ -141,7 +134,7 @@ def test_a_search_is_run_scored_and_measured(lab: Lab) -> None:
     dollars = 1e6 / probes["documents_per_second"] * 3.6 / 3600
     assert "usd_per_million_documents" not in probes
     assert record.fingerprint.weights == ""
-    summary = lab.summary(*on(lab, "bm25", "search"))
+    summary = lab.summary(*lab.asked("bm25", "search"))
     assert summary.probes["usd_per_million_documents"] == pytest.approx(dollars, abs=1e-6)
     assert summary.metrics == {
         "ndcg@10": 1.0,
@@ -152,24 +145,24 @@ def test_a_search_is_run_scored_and_measured(lab: Lab) -> None:
 
 def test_a_changed_price_shows_at_once(lab: Lab, tmp_path: Path) -> None:
     """Also where the run comes from the store, or from a baseline of a version that kept it."""
-    speed = lab.record(*on(lab, "bm25", "search")).probes["documents_per_second"]
+    speed = lab.record(*lab.asked("bm25", "search")).probes["documents_per_second"]
     path = tmp_path / "modellab.toml"
     path.write_text(TOML.replace("3.6", "7.2"))
     dearer = Lab(read.load(path), lab.settings)
     dollars = pytest.approx(1e6 / speed * 7.2 / 3600, abs=1e-6)
-    summary = dearer.summary(*on(dearer, "bm25", "search"))
+    summary = dearer.summary(*dearer.asked("bm25", "search"))
     assert summary.cached
     assert summary.probes["usd_per_million_documents"] == dollars
     (profile,) = survey(dearer, "search", variants=["bm25"], timed=False).profiles
     assert profile.probes["usd_per_million_documents"] == dollars
     path.write_text(TOML.partition("[prices]")[0])
     unpriced = Lab(read.load(path), lab.settings)
-    summary = unpriced.summary(*on(unpriced, "bm25", "search"))
+    summary = unpriced.summary(*unpriced.asked("bm25", "search"))
     assert "usd_per_million_documents" not in summary.probes
 
 
 def test_a_baseline_has_no_price(lab: Lab) -> None:
-    _, new = lab.accept(*on(lab, "bm25", "search"))
+    _, new = lab.accept(*lab.asked("bm25", "search"))
     path = lab.baseline_path("bm25", "search")
     assert "usd" not in path.read_text()
     probes = {**new.run.probes, "usd_per_million_documents": 99.0}  # as older versions wrote it
@@ -181,13 +174,13 @@ def test_a_baseline_has_no_price(lab: Lab) -> None:
 
 def test_it_is_not_run_twice(lab: Lab) -> None:
     again = Lab(lab.config, lab.settings)
-    assert lab.record(*on(lab, "bm25", "search")) == again.record(*on(again, "bm25", "search"))
-    assert again.summary(*on(again, "bm25", "search")).cached
+    assert lab.record(*lab.asked("bm25", "search")) == again.record(*again.asked("bm25", "search"))
+    assert again.summary(*again.asked("bm25", "search")).cached
 
 
 def test_an_excluded_document_leaves_its_place(lab: Lab) -> None:
-    assert lab.record(*on(lab, "bm25", "search")).samples[0].output.startswith("gold*, silver*")
-    (result,) = lab.record(*on(lab, "bm25", "excluding")).samples
+    assert lab.record(*lab.asked("bm25", "search")).samples[0].output.startswith("gold*, silver*")
+    (result,) = lab.record(*lab.asked("bm25", "excluding")).samples
     assert result.output.startswith("silver*")
     assert "gold" not in result.output
     assert result.score == 1.0
@@ -219,7 +212,7 @@ def test_what_is_left_out_is_said_with_the_verdict(lab: Lab, tmp_path: Path) -> 
         file.write('{"_id": "q9", "text": "nothing"}\n')
     with (tmp_path / "search" / "qrels" / "test.tsv").open("a") as file:
         file.write("q9\ttent\t0\n")
-    record = lab.record(*on(lab, "bm25", "search"))
+    record = lab.record(*lab.asked("bm25", "search"))
     asked = question(lab, record, record, against="itself")
     alone = dataclasses.replace(asked, assertion="worst_bucket", reference=None, against="floor")
     said = "search: 1 query without a relevant document is left out: q9"
@@ -240,13 +233,13 @@ def test_depth(make_tasks: Callable[..., TaskSet], sample: Callable[..., Any]) -
 
 def test_who_is_asked_the_wrong_thing(lab: Lab) -> None:
     with pytest.raises(ScoringError) as caught:
-        lab.record(*on(lab, "plain", "search"))
+        lab.record(*lab.asked("plain", "search"))
     assert str(caught.value) == (
         "variant 'plain' on 'search': 'search' asks for rankings of its corpus and 'prompted' "
         'variants answer in words; select others: @pytest.mark.variants(kind="embedding")'
     )
     with pytest.raises(ScoringError) as caught:
-        lab.record(*on(lab, "bm25", "questions"))
+        lab.record(*lab.asked("bm25", "questions"))
     assert str(caught.value) == (
         "variant 'bm25' on 'questions': sample 'q1' asks for a reply, which the scorer 'answer_f1' "
         "judges, and 'lexical' variants give none; select others: @pytest.mark.variants(kind=…)"
@@ -254,7 +247,7 @@ def test_who_is_asked_the_wrong_thing(lab: Lab) -> None:
 
 
 def test_a_ranking_of_nothing(lab: Lab, tmp_path: Path) -> None:
-    lab.record(*on(lab, "bm25", "search"))  # whose corpus must not be taken for the next one's
+    lab.record(*lab.asked("bm25", "search"))  # whose corpus must not be taken for the next one's
     sample = {
         "id": "s0",
         "input": "tent",
@@ -268,7 +261,7 @@ def test_a_ranking_of_nothing(lab: Lab, tmp_path: Path) -> None:
     path.write_text(TOML + '[task_sets.bare]\npath = "bare"\n')
     other = Lab(read.load(path), lab.settings)
     with pytest.raises(ScoringError) as caught:
-        other.record(*on(other, "bm25", "bare"))
+        other.record(*other.asked("bm25", "bare"))
     assert str(caught.value) == (
         "variant 'bm25' on 'bare': sample 's0' asks for a ranking (scorer 'ndcg@10'), but 'bare' "
         'has no corpus; a set with one has format = "beir"'
@@ -280,28 +273,28 @@ def test_what_was_measured_of_a_choice_is_no_likelihood(lab: Lab, tmp_path: Path
     path = tmp_path / "modellab.toml"
     path.write_text(TOML + '[task_sets.choices]\npath = "choices"\n')
     with pytest.raises(ScoringError, match="asks for a choice by likelihood, which the scorer"):
-        (made := Lab(read.load(path), lab.settings)).record(*on(made, "bm25", "choices"))
+        (made := Lab(read.load(path), lab.settings)).record(*made.asked("bm25", "choices"))
 
 
 def test_a_damaged_index_of_words_is_made_again(lab: Lab, tmp_path: Path) -> None:
-    before = lab.record(*on(lab, "bm25", "search"))
+    before = lab.record(*lab.asked("bm25", "search"))
     (folder,) = (path for path in (tmp_path / "cache" / "lexical").iterdir() if path.is_dir())
     for file in folder.glob("*.npy"):
         file.write_bytes(file.read_bytes()[:-9] + b"123456789")
     again = Lab(lab.config, dataclasses.replace(lab.settings, reuse=False))
-    assert again.record(*on(again, "bm25", "search")).samples == tuple(
+    assert again.record(*again.asked("bm25", "search")).samples == tuple(
         dataclasses.replace(a, seconds=b.seconds)
         for a, b in zip(
-            before.samples, again.record(*on(again, "bm25", "search")).samples, strict=True
+            before.samples, again.record(*again.asked("bm25", "search")).samples, strict=True
         )
     )
 
 
 def test_a_new_metric_is_no_change_of_what_was_accepted(lab: Lab, tmp_path: Path) -> None:
-    lab.accept(*on(lab, "bm25", "search"))
+    lab.accept(*lab.asked("bm25", "search"))
     header = tmp_path / "search" / "task_set.toml"
     header.write_text(header.read_text().replace('"mrr@10"]', '"mrr@10", "recall@2"]'))
-    _, new = (made := Lab(lab.config, lab.settings)).accept(*on(made, "bm25", "search"))
+    _, new = (made := Lab(lab.config, lab.settings)).accept(*made.asked("bm25", "search"))
     assert new.anchor is None
     assert new.repeat is not None
     assert new.run.samples[0].metrics["recall@2"] == 1.0
@@ -317,7 +310,7 @@ def test_latency_needs_a_corpus_too(lab: Lab, tmp_path: Path) -> None:
     path = tmp_path / "modellab.toml"
     path.write_text(TOML + '[task_sets.pairs]\npath = "pairs"\n')
     other = Lab(read.load(path), lab.settings)
-    asked = on(other, "bm25", "pairs")
+    asked = other.asked("bm25", "pairs")
     with pytest.raises(ModellabError) as caught:
         other.performance(*asked, asked[0])
     assert str(caught.value).endswith("'pairs' has no corpus, and what is timed is a search")
@@ -327,7 +320,7 @@ def test_latency_needs_a_corpus_too(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_rag_answers_from_what_is_found(lab: Lab, tmp_path: Path) -> None:
-    record = lab.record(*on(lab, "rag", "questions"))
+    record = lab.record(*lab.asked("rag", "questions"))
     assert [set(r.metrics) for r in record.samples] == [{"exact", "f1", "supported"}] * 3
     stored = list((tmp_path / "cache" / "runs").glob("*/run.json"))
     shown = [text for text in (path.read_text() for path in stored) if '"passages":["' in text]
@@ -337,7 +330,7 @@ def test_rag_answers_from_what_is_found(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_rag_is_run_again_when_other_documents_are_excluded(lab: Lab, tmp_path: Path) -> None:
-    lab.record(*on(lab, "rag", "questions"))
+    lab.record(*lab.asked("rag", "questions"))
     queries = tmp_path / "questions" / "queries.jsonl"
     text = queries.read_text()
     assert '"answers": ["tent"]' in text
@@ -345,8 +338,8 @@ def test_rag_is_run_again_when_other_documents_are_excluded(lab: Lab, tmp_path: 
         text.replace('"answers": ["tent"]', '"answers": ["tent"], "exclude": ["stove"]')
     )
     again = Lab(lab.config, lab.settings)
-    again.record(*on(again, "rag", "questions"))
-    assert not again.summary(*on(again, "rag", "questions")).cached
+    again.record(*again.asked("rag", "questions"))
+    assert not again.summary(*again.asked("rag", "questions")).cached
 
 
 def test_rag_with_one_wording_and_two_answers(lab: Lab, tmp_path: Path) -> None:
@@ -359,7 +352,7 @@ def test_rag_with_one_wording_and_two_answers(lab: Lab, tmp_path: Path) -> None:
         metadata={**METADATA, "q4": {"answers": ["no"], "exclude": ["tent"]}},
     )
     with pytest.raises(ScoringError) as caught:
-        lab.record(*on(lab, "rag", "questions"))
+        lab.record(*lab.asked("rag", "questions"))
     assert str(caught.value).endswith(
         "sample 'q4' asks what another one asks and excludes other documents, so that nothing says "
         "which passages to show; give it another wording"
@@ -392,7 +385,7 @@ def test_rag_needs_a_search_and_a_corpus(lab: Lab, tmp_path: Path) -> None:
     path.write_text(TOML + '[task_sets.words]\npath = "words"\n')
     other = Lab(read.load(path), lab.settings)
     with pytest.raises(ModellabError) as raised:
-        other.record(*on(other, "rag", "words"))
+        other.record(*other.asked("rag", "words"))
     assert isinstance(raised.value, GateUsageError)
     assert str(raised.value).endswith("'words' has no corpus that 'bm25' could search")
 
@@ -441,19 +434,19 @@ def test_a_set_scorer_of_a_plugin(lab: Lab, tmp_path: Path) -> None:
     added = dataclasses.replace(BUILT_IN, scorers={**BUILT_IN.scorers, "rank": Rank()})
     settings = dataclasses.replace(lab.settings, sequential=True)
     other = Lab(read.load(path), settings, extensions=added)
-    record = other.candidate(*on(other, "plain", "talk"))
+    record = other.candidate(*other.asked("plain", "talk"))
     assert isinstance(record, RunRecord)  # whole: what one scores depends on the others
     lengths = [result.metrics["length"] for result in record.samples]
     expected = [sum(b < a for b in lengths) / 4 for a in lengths]
     assert [result.score for result in record.samples] == expected
-    assert other.summary(*on(other, "plain", "talk")).metrics == {"length": sum(lengths) / 4}
+    assert other.summary(*other.asked("plain", "talk")).metrics == {"length": sum(lengths) / 4}
 
 
 # --- metrics -------------------------------------------------------------------------------------
 
 
 def test_a_run_under_another_metric(lab: Lab) -> None:
-    record = lab.record(*on(lab, "bm25", "search"))
+    record = lab.record(*lab.asked("bm25", "search"))
     under = scores.under(record, "recall@1")
     assert [r.score for r in under.samples] == [0.5, 1.0, 1.0]
     with pytest.raises(ComparisonRefused) as caught:
@@ -476,7 +469,7 @@ def test_a_run_under_another_metric(lab: Lab) -> None:
 
 
 def test_an_approximate_index_is_told_apart_from_the_model(lab: Lab) -> None:
-    record = lab.record(*on(lab, "bm25", "search"))
+    record = lab.record(*lab.asked("bm25", "search"))
     lossy = tuple(
         dataclasses.replace(r, metrics={**r.metrics, INDEX_RECALL: 0.5, f"{EXACT}ndcg@10": 1.0})
         for r in record.samples
@@ -494,7 +487,7 @@ def test_an_approximate_index_is_told_apart_from_the_model(lab: Lab) -> None:
 
 def test_a_scorer_need_not_list_its_own_figure(lab: Lab) -> None:
     """The notes tell of the score, also where another figure is judged."""
-    record = lab.record(*on(lab, "bm25", "search"))
+    record = lab.record(*lab.asked("bm25", "search"))
     lossy = tuple(
         dataclasses.replace(
             r, score=0.75, metrics={"found": 0.5, INDEX_RECALL: 0.5, f"{EXACT}rank": 1.0}
@@ -513,7 +506,7 @@ def test_a_scorer_need_not_list_its_own_figure(lab: Lab) -> None:
 
 
 def test_an_approximate_reference_is_told_apart_too(lab: Lab) -> None:
-    record = lab.record(*on(lab, "bm25", "search"))
+    record = lab.record(*lab.asked("bm25", "search"))
     lossy = tuple(
         dataclasses.replace(r, metrics={**r.metrics, INDEX_RECALL: 0.5, f"{EXACT}ndcg@10": 1.0})
         for r in record.samples
@@ -529,7 +522,7 @@ def test_an_approximate_reference_is_told_apart_too(lab: Lab) -> None:
 def test_a_plan_knows_the_times_of_stored_rankings(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lab.accept(*on(lab, "bm25", "search"))
+    lab.accept(*lab.asked("bm25", "search"))
     monkeypatch.setenv("MODELLAB_CACHE", str(lab.settings.cache))
     toml = str(tmp_path / "modellab.toml")
     assert cli.main(["plan", "--task-set", "search", "--variant", "bm25", "--config", toml]) == 0
@@ -556,7 +549,7 @@ def test_index_metrics_of_a_run(lab: Lab) -> None:
 
 
 def test_baselines_keep_metrics(lab: Lab) -> None:
-    old, _ = lab.accept(*on(lab, "bm25", "search"))
+    old, _ = lab.accept(*lab.asked("bm25", "search"))
     assert old is None
     again = lab.baseline("bm25", "search")
     assert again.run.samples[0].metrics == {"mrr@10": 1.0, "ndcg@10": 1.0, "recall@1": 0.5}
