@@ -5,12 +5,13 @@ from __future__ import annotations
 from pytest_modellab.engines.interface import Done, Engine, GenerationRequest, ScoringRequest
 from pytest_modellab.errors import ConfigError, VariantLoadError, near_misses
 from pytest_modellab.recipes.data import Data
-from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, Setting, at_least, positive
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.runs import Output
+from pytest_modellab.records.setting import Setting, at_least, check_options, positive
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers.interface import Scored, Scorer, SetScorer
-from pytest_modellab.variants.plan import Kind, Plan, Step, check_options
+from pytest_modellab.variants.plan import Kind, Plan, Step
 
 __all__ = [
     "ConfigError",

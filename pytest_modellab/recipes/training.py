@@ -20,8 +20,9 @@ from typing import Any
 from pytest_modellab.engines.language.torch_model import quiet
 from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.recipes.data import Data
-from pytest_modellab.recipes.recipe import Order, Outcome, Setting, at_least, positive, share
+from pytest_modellab.recipes.recipe import Order, Outcome
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.setting import Setting, at_least, positive, share
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "peft", "trl")
 
