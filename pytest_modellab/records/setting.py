@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from pytest_modellab.errors import ConfigError, near_misses
 
@@ -22,6 +22,9 @@ OPTIONAL: Any = object()
 
 
 NUMBER = (int, float)
+
+
+Types: TypeAlias = type | tuple[type, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +45,13 @@ class Setting:
         missing: what a message asks for where a required key is absent, instead of the rule.
     """
 
-    type: type | tuple[type, ...]
+    type: Types
     default: Any = REQUIRED
     rule: str = ""
     check: Callable[[Any], bool] = lambda _: True
     choices: Collection[str] = ()
     fields: Mapping[str, Setting] | None = None
-    items: type = str
+    items: Types = str
     wrong: str = "{value!r} is not {rule}"
     missing: str = ""
 

@@ -52,4 +52,4 @@ def _source(folder: Path, declared: dict[str, Any], layout: str, cache: Path) ->
         raise TaskSetError(f"{place}: layout and package both say where the files are; keep one")
     if "package" in declared:
         return packages.folder(place, declared["package"], layout, cache)
-    return folder / declared.get("layout", ".")
+    return folder / str(declared.get("layout", "."))
