@@ -7,8 +7,9 @@ Each message says what is wrong, where, and what to do.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class ModellabError(Exception):
@@ -25,6 +26,10 @@ class TaskSetError(ModellabError):
 
 class ModelError(ModellabError):
     """A model's files are missing, damaged or not allowed."""
+
+
+class StoreError(ModellabError):
+    """Something cannot be kept in the store: the message names the folder."""
 
 
 class VariantLoadError(ModellabError):
@@ -94,6 +99,19 @@ class FloorViolated(AssertionError):
 
 class VerdictInconclusive(AssertionError):
     """The data cannot settle the question, and the settings say that this fails."""
+
+
+@contextlib.contextmanager
+def store_errors_as(kind: type[ModellabError]) -> Iterator[None]:
+    """Let a full store be told as what could not be made without it, in the same words.
+
+    Args:
+        kind: of error, which is raised in place of :class:`StoreError`.
+    """
+    try:
+        yield
+    except StoreError as error:
+        raise kind(str(error)) from error
 
 
 def near_misses(name: str, known: Iterable[str]) -> str:

@@ -93,22 +93,24 @@ def _lines(lab: Lab, variant: str, task_set: str, old: Baseline | None, new: Bas
 def _judged(
     lab: Lab, variant: str, task_set: str, run: RunRecord, reference: RunRecord, against: str
 ) -> str:
-    from pytest_modellab.judging import comparable, drop
-    from pytest_modellab.judging.scores import Budget
+    from pytest_modellab.judging import comparable
+    from pytest_modellab.judging.drop import no_regression
+    from pytest_modellab.judging.question import Question
+    from pytest_modellab.records.asked import Budget
 
     spec = lab.spec(variant)
     differs, _ = comparable.differences(spec, run, reference)
     if differs:
         return f"not compared: {'; '.join(differs)}"
-    comparison = drop.no_regression(
+    question = Question(
+        assertion="no_regression",
         test="modellab accept",
         spec=spec,
+        task_set=lab.task_set(task_set),
+        against=against,
+        budget=Budget.shared(lab.settings.alpha, 1),
         candidate=run,
         reference=reference,
-        against=against,
-        task_set=lab.task_set(task_set),
-        capability=None,
-        margin=lab.config.task_sets[task_set].margin,
-        budget=Budget(share=lab.settings.alpha, alpha=lab.settings.alpha),
     )
-    return comparison.figures[0].explain()
+    allowed = lab.config.task_sets[task_set].allowed()
+    return no_regression(question, margin=allowed.mean).figures[0].explain()

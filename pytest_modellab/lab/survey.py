@@ -225,7 +225,7 @@ def _elsewhere(
 
     What is best in its own domain may have forgotten everything else.
     """
-    from pytest_modellab.judging.scores import Budget
+    from pytest_modellab.records.asked import Budget
     from pytest_modellab.tradeoff import judge
 
     budget = Budget(share, lab.settings.alpha)

@@ -8,11 +8,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pytest_modellab.errors import ModelError
-from pytest_modellab.models.files import ModelFiles, says
+from pytest_modellab.errors import ModelError, store_errors_as
+from pytest_modellab.models.files import ModelFiles, named, says
 from pytest_modellab.models.locate import _ALONG, _TOKENIZER
 from pytest_modellab.records.hashing import digest
-from pytest_modellab.store.folders import kept, no_space
+from pytest_modellab.store import folders
 
 CONVERTER = 1
 """Raised when the conversion from GGUF changes what it writes."""
@@ -41,7 +41,9 @@ def folder(files: ModelFiles, cache: Path) -> Path:
         make = functools.partial(assemble, files, folder(files.tokenizer_files, cache))
     else:
         make = functools.partial(unpack if files.path.suffix == ".zip" else convert, files)
-    return kept(cache / "models" / f"{key}-v{CONVERTER}", make, files.source)
+    target = cache / "models" / f"{key}-v{CONVERTER}"
+    with store_errors_as(ModelError):
+        return folders.folder(target, make, what=named(files.source))
 
 
 def unpack(files: ModelFiles, target: Path) -> None:
@@ -84,7 +86,7 @@ def convert(files: ModelFiles, target: Path) -> None:
         raise ModelError(says(files.source, f"{files.path} is not a GGUF file: {error}")) from error
     needed = sum(int(tensor.n_elements) for tensor in tensors) * 4
     if shutil.disk_usage(target).free < 1.1 * needed:
-        raise no_space(files.source, target.parent)
+        raise folders.disk_full()
 
     place, name = str(files.path.parent), files.path.name
     try:
@@ -101,6 +103,6 @@ def convert(files: ModelFiles, target: Path) -> None:
         model.save_pretrained(target)
     except SafetensorError as error:
         if "os error 28" in str(error):  # ENOSPC, as safetensors puts it
-            raise no_space(files.source, target.parent) from error
+            raise folders.disk_full() from error
         raise
     tokenizer.save_pretrained(target)

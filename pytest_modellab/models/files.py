@@ -39,9 +39,14 @@ NO_FILES = ModelFiles(NO_MODEL, Path(), "", "")
 """The files of a variant that has no model."""
 
 
+def named(source: ModelSource) -> str:
+    """Put a model in words, with where it was declared to be."""
+    return f"model {source.name!r} (source = {source.source!r})"
+
+
 def says(source: ModelSource, problem: str) -> str:
     """Put a problem of a model in words, with where the model was declared to be."""
-    return f"model {source.name!r} (source = {source.source!r}): {problem}"
+    return f"{named(source)}: {problem}"
 
 
 def hash_files(paths: Iterable[Path]) -> str:

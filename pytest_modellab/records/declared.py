@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pytest_modellab.records.asked import Allowed
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelSource:
@@ -53,6 +55,12 @@ class TaskSetConfig:
     margin: float = 0.0
     capability_margin: float = 0.0
     floor: float | None = None
+
+    def allowed(self, asked: float | None = None) -> Allowed:
+        """Return the drops that are allowed: the one asked for, else those declared."""
+        if asked is not None:
+            return Allowed(asked, asked)
+        return Allowed(self.margin, self.capability_margin)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,61 +1,117 @@
-"""Folders that are made once, whole or not at all."""
+"""Folders that are made once: what takes long to make is kept, named by all that it depends on."""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, overload
 
-from pytest_modellab.errors import ModelError
-from pytest_modellab.models.files import says
-from pytest_modellab.records.declared import ModelSource
+from pytest_modellab.errors import StoreError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+T = TypeVar("T")
 
 
-def kept(target: Path, write: Callable[[Path], None], source: ModelSource) -> Path:
-    """Return a folder of the cache, making it once.
+@overload
+def folder(target: Path, write: Callable[[Path], None], *, what: str) -> Path: ...
+
+
+@overload
+def folder(
+    target: Path, write: Callable[[Path], None], read: Callable[[Path], T | None], *, what: str
+) -> T: ...
+
+
+def folder(
+    target: Path,
+    write: Callable[[Path], None],
+    read: Callable[[Path], object] | None = None,
+    *,
+    what: str,
+) -> object:
+    """Return what a folder of the store holds, making it where it is missing or damaged.
 
     Args:
         target: the folder; it appears whole or not at all, whoever else makes it at the same time.
-        write: fills the folder that it is given.
-        source: what it is made from, for messages.
-
-    Returns:
-        The target.
+        write: fills the empty folder that it is given.
+        read: what the folder holds, or None where it must be made (again); without it a folder
+            that is there is right, and is returned itself.
+        what: is made, for messages.
 
     Raises:
-        ModelError: no space, or what ``write`` raises.
+        StoreError: the disk is full.
+        OSError: the store cannot be written, or what was written cannot be read.
     """
+    read = read or _there
+    found = read(target)
+    if found is None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(target.with_name(f"{target.name}.lock")):
+            found = read(target)  # another process may have made it meanwhile
+            if found is None:
+                _make(target, write, what)
+                found = read(target)
+    if found is None:
+        raise OSError(errno.EIO, "what was just written cannot be read", str(target))
+    return found
+
+
+def lock(grown: Path) -> BaseFileLock:
+    """Return the lock of a folder that is added to bit by bit, and make that folder."""
+    grown.mkdir(parents=True, exist_ok=True)
+    return _lock(grown / "lock")
+
+
+def no_space(place: Path, needed: str = "") -> str:
+    """Say that a disk is full, and what to do.
+
+    Args:
+        place: the folder that should be written.
+        needed: for how much there is no space, where that is known.
+    """
+    room = f" for {needed}" if needed else ""
+    return (
+        f"not enough disk space in {place}{room}. Free some, or "
+        "choose another folder: MODELLAB_CACHE=/some/folder"
+    )
+
+
+def disk_full() -> OSError:
+    """Return the system's error of a full disk, where a library puts it in another way."""
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _there(target: Path) -> Path | None:
+    return target if target.is_dir() else None
+
+
+def _lock(file: Path) -> BaseFileLock:
     from filelock import FileLock
 
-    if target.is_dir():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
-        if not target.is_dir():
-            for leftover in target.parent.glob(f".{target.name}.*"):  # of a killed process
-                shutil.rmtree(leftover, ignore_errors=True)
-            temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-            try:
-                write(temporary)
-                os.replace(temporary, target)
-            except OSError as error:
-                if error.errno == errno.ENOSPC:
-                    raise no_space(source, target.parent) from error
-                raise
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-    return target
+    return FileLock(file)
 
 
-def no_space(source: ModelSource, place: Path) -> ModelError:
-    """Return the error of a disk that is full."""
-    return ModelError(
-        says(
-            source,
-            f"not enough disk space in {place}. Free some, or "
-            "choose another folder: MODELLAB_CACHE=/some/folder",
-        )
-    )
+def _make(target: Path, write: Callable[[Path], None], what: str) -> None:
+    """Write a folder beside the target and put it in its place; the lock is held."""
+    begun = f".{target.name}."
+    for other in target.parent.iterdir():
+        if other.name.startswith(begun):  # left by a process that was killed
+            shutil.rmtree(other, ignore_errors=True)
+    temporary = target.with_name(begun + secrets.token_hex(4))
+    try:
+        temporary.mkdir()
+        write(temporary)
+        shutil.rmtree(target, ignore_errors=True)  # damaged, else it would have been read
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StoreError(f"{what}: {no_space(target.parent)}") from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -10,9 +10,11 @@ from typing import Any
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import torch_model as engine
 from pytest_modellab.engines.language.reasoning import Reasoning
+from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
+from pytest_modellab.errors import ModelError, store_errors_as
 from pytest_modellab.models import convert
-from pytest_modellab.models.files import ModelFiles
+from pytest_modellab.models.files import ModelFiles, named
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
@@ -83,7 +85,7 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
 
 
 def _transformers(plan: Plan, folder: Path, cache: Path) -> engine.TransformersEngine:
-    with engine.quiet():
+    with quiet():
         options = plan.load_options()
     loaded = engine.load(
         folder,
@@ -99,7 +101,7 @@ def _transformers(plan: Plan, folder: Path, cache: Path) -> engine.TransformersE
 
 
 def _apply(loaded: engine.TransformersEngine, changes: Sequence[Callable[[Any], Any]]) -> None:
-    with engine.quiet():
+    with quiet():
         for change in changes:
             loaded.model = change(loaded.model).eval()
 
@@ -118,4 +120,6 @@ def _bake(plan: Plan, files: ModelFiles, folder: Path, cache: Path) -> Path:
         loaded.tokenizer.save_pretrained(target)
         loaded.close()
 
-    return folders.kept(cache / "models" / f"{key}-baked", write, plan.model)
+    target = cache / "models" / f"{key}-baked"
+    with store_errors_as(ModelError):
+        return folders.folder(target, write, what=named(plan.model))

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from pytest_modellab import scorers
-from pytest_modellab.judging import drop
-from pytest_modellab.judging.scores import Budget
+from pytest_modellab.judging.drop import no_regression
+from pytest_modellab.judging.question import Question
 from pytest_modellab.lab.lab import Lab
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.runs import runner
 from pytest_modellab.runs.job import Job
 from pytest_modellab.variants import loading
@@ -113,16 +114,16 @@ def test_the_base_against_itself_is_never_blocked(
         torch.set_num_threads(threads)
     accepted = lab.baseline(name, task_set.name).run
     for capability in (None, *task_set.capabilities):
-        comparison = drop.no_regression(
+        question = Question(
+            assertion="no_regression",
             test="",
             spec=lab.spec(name),
+            task_set=task_set,
+            against="own baseline",
+            budget=Budget(share=0.05, alpha=0.05),
             candidate=record,
             reference=accepted,
-            against="own baseline",
-            task_set=task_set,
-            capability=capability,
-            margin=0.0,
-            budget=Budget(share=0.05, alpha=0.05),
         )
+        comparison = no_regression(question, capability=capability, margin=0.0)
         assert comparison.verdict != "block", comparison.figures
         assert len(comparison.flips) <= 0.02 * len(task_set.samples)

@@ -15,12 +15,14 @@ from pytest_modellab.config import read
 from pytest_modellab.engines.interface import GenerationRequest
 from pytest_modellab.engines.search import vectors
 from pytest_modellab.engines.search.retriever import EMBEDDED_SHARE, Retriever
-from pytest_modellab.judging import drop, forgetting
 from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.judging.scores import Budget
+from pytest_modellab.judging.drop import no_regression
+from pytest_modellab.judging.forgetting import no_forgetting
+from pytest_modellab.judging.question import Question
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.models import convert
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.runs import Output
 from pytest_modellab.reports.text import table
 
@@ -71,17 +73,17 @@ def lab(store: Path) -> Iterator[Lab]:
 
 def compared(lab: Lab, variant: str, task_set: str) -> Comparison:
     """A variant beside its base, as `test_overall_cost` of the suites."""
-    return drop.no_regression(
+    question = Question(
+        assertion="no_regression",
         test="",
         spec=lab.spec(variant),
+        task_set=lab.task_set(task_set),
+        against="baseline of minilm",
+        budget=Budget(share=SHARE, alpha=ALPHA),
         candidate=lab.record(variant, task_set),
         reference=lab.baseline("minilm", task_set).run,
-        against="baseline of minilm",
-        task_set=lab.task_set(task_set),
-        capability=None,
-        margin=lab.config.task_sets[task_set].margin,
-        budget=Budget(share=SHARE, alpha=ALPHA),
     )
+    return no_regression(question, margin=lab.config.task_sets[task_set].margin)
 
 
 def forgotten(lab: Lab, variant: str) -> Comparison:
@@ -89,18 +91,17 @@ def forgotten(lab: Lab, variant: str) -> Comparison:
     base = lab.baseline("minilm", "help_centre_v1")
     second = base.second_run()
     assert second is not None
-    return forgetting.no_forgetting(
+    question = Question(
+        assertion="no_forgetting",
         test="",
         spec=lab.spec(variant),
+        task_set=lab.task_set("help_centre_v1"),
+        against="baseline of minilm",
+        budget=Budget(share=2 * SHARE, alpha=ALPHA),
         candidate=lab.record(variant, "help_centre_v1"),
         reference=base.run,
-        second=second,
-        against="baseline of minilm",
-        task_set=lab.task_set("help_centre_v1"),
-        targeted=set(),
-        margin=0.0,
-        budget=Budget(share=2 * SHARE, alpha=ALPHA),
     )
+    return no_forgetting(question, second=second, targeted=set(), margin=0.0)
 
 
 @pytest.mark.parametrize("task_set", ["help_centre_v1", "lee_news"])

@@ -13,12 +13,13 @@ from pytest_modellab import scorers, testing
 from pytest_modellab.config import read
 from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.errors import VariantLoadError
-from pytest_modellab.judging import forgetting
 from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.judging.scores import Budget
+from pytest_modellab.judging.forgetting import no_forgetting
+from pytest_modellab.judging.question import Question
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.recipes import provenance
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.runs import Output
 from pytest_modellab.scorers.interface import Scorer
 from pytest_modellab.variants import loading
@@ -56,18 +57,17 @@ def forgotten(lab: Lab, name: str) -> Comparison:
     base = lab.baseline("prompting", task_set.name)
     second = base.second_run()
     assert second is not None
-    return forgetting.no_forgetting(
+    question = Question(
+        assertion="no_forgetting",
         test="",
         spec=lab.spec(name),
+        task_set=task_set,
+        against="baseline of prompting",
+        budget=Budget(share=SHARE, alpha=0.05),
         candidate=lab.baseline(name, task_set.name).run,
         reference=base.run,
-        second=second,
-        against="baseline of prompting",
-        task_set=task_set,
-        targeted=set(),
-        margin=0.10,
-        budget=Budget(share=SHARE, alpha=0.05),
     )
+    return no_forgetting(question, second=second, targeted=set(), margin=0.10)
 
 
 def test_the_overtrained_adapter_is_blocked_and_the_good_one_is_not(

@@ -33,11 +33,11 @@ from pytest_modellab.errors import (
     VerdictInconclusive,
 )
 from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.judging.scores import Budget
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.models.files import ModelFiles
-from pytest_modellab.plugin.gate import Candidate, Gate
+from pytest_modellab.plugin.assertions import Candidate, Gate
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.runs import Output, RunSummary
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.plan import Plan

@@ -19,10 +19,15 @@ from pytest_modellab.errors import (
     ModellabError,
     ScoringError,
 )
-from pytest_modellab.judging import drop, floor, forgetting, scores
+from pytest_modellab.judging import scores
+from pytest_modellab.judging.drop import no_regression
+from pytest_modellab.judging.floor import worst_bucket
+from pytest_modellab.judging.forgetting import no_forgetting
+from pytest_modellab.judging.question import Question
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.registry import BUILT_IN
 from pytest_modellab.lab.settings import Settings
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.runs import EXACT, INDEX_RECALL, Audited, Output, RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs import scoring
@@ -147,28 +152,40 @@ def test_an_excluded_document_leaves_its_place(lab: Lab) -> None:
     assert result.score == 1.0
 
 
+def question(
+    lab: Lab,
+    candidate: RunRecord,
+    reference: RunRecord,
+    *,
+    against: str = "own baseline",
+    metric: str | None = None,
+) -> Question:
+    return Question(
+        assertion="no_regression",
+        test="t",
+        spec=lab.spec("bm25"),
+        task_set=lab.task_set("search"),
+        against=against,
+        budget=Budget(0.05, 0.05),
+        candidate=candidate,
+        reference=reference,
+        metric=metric,
+    )
+
+
 def test_what_is_left_out_is_said_with_the_verdict(lab: Lab, tmp_path: Path) -> None:
     with (tmp_path / "search" / "queries.jsonl").open("a") as file:
         file.write('{"_id": "q9", "text": "nothing"}\n')
     with (tmp_path / "search" / "qrels" / "test.tsv").open("a") as file:
         file.write("q9\ttent\t0\n")
     record = lab.record("bm25", "search")
-    settings: dict[str, Any] = {
-        "test": "t",
-        "spec": lab.spec("bm25"),
-        "candidate": record,
-        "task_set": lab.task_set("search"),
-        "budget": scores.Budget(0.05, 0.05),
-    }
+    asked = question(lab, record, record, against="itself")
+    alone = dataclasses.replace(asked, assertion="worst_bucket", reference=None, against="floor")
     said = "search: 1 query without a relevant document is left out: q9"
     for comparison in (
-        drop.no_regression(
-            **settings, reference=record, against="itself", capability=None, margin=0.1
-        ),
-        forgetting.no_forgetting(
-            **settings, reference=record, second=record, against="itself", targeted=(), margin=0.1
-        ),
-        floor.worst_bucket(**settings, floor=0.1, slice_=lambda sample: sample.capability),
+        no_regression(asked, margin=0.1),
+        no_forgetting(asked, second=record, targeted=(), margin=0.1),
+        worst_bucket(alone, floor=0.1, slice_=lambda sample: sample.capability),
     ):
         assert said in comparison.notes
 
@@ -418,18 +435,8 @@ def test_an_approximate_index_is_told_apart_from_the_model(lab: Lab) -> None:
         for r in record.samples
     )
     worse = tuple(dataclasses.replace(r, metrics={**r.metrics, "ndcg@10": 0.75}) for r in lossy)
-    comparison = drop.no_regression(
-        test="t",
-        spec=lab.spec("bm25"),
-        candidate=dataclasses.replace(record, samples=worse),
-        reference=record,
-        against="own baseline",
-        task_set=lab.task_set("search"),
-        capability=None,
-        margin=0.1,
-        budget=scores.Budget(0.05, 0.05),
-        metric="ndcg@10",
-    )
+    asked = question(lab, dataclasses.replace(record, samples=worse), record, metric="ndcg@10")
+    comparison = no_regression(asked, margin=0.1)
     assert comparison.metric == "ndcg@10"
     assert comparison.notes[-1] == (
         "the approximate index finds 0.500 of the exact best 10 and changes ndcg@10 by -0.250; "
@@ -448,18 +455,8 @@ def test_a_scorer_need_not_list_its_own_figure(lab: Lab) -> None:
         for r in record.samples
     )
     for metric in (None, "found"):
-        comparison = drop.no_regression(
-            test="t",
-            spec=lab.spec("bm25"),
-            candidate=dataclasses.replace(record, samples=lossy),
-            reference=dataclasses.replace(record, samples=lossy),
-            against="own baseline",
-            task_set=lab.task_set("search"),
-            capability=None,
-            margin=0.1,
-            budget=scores.Budget(0.05, 0.05),
-            metric=metric,
-        )
+        found = dataclasses.replace(record, samples=lossy)
+        comparison = no_regression(question(lab, found, found, metric=metric), margin=0.1)
         note = (
             "the approximate index finds 0.500 of the exact best 10 and changes rank by -0.250; "
             "exact search over the same vectors scores 1.000: what is missing beyond that is the "
@@ -474,17 +471,9 @@ def test_an_approximate_reference_is_told_apart_too(lab: Lab) -> None:
         dataclasses.replace(r, metrics={**r.metrics, INDEX_RECALL: 0.5, f"{EXACT}ndcg@10": 1.0})
         for r in record.samples
     )
-    comparison = drop.no_regression(
-        test="t",
-        spec=lab.spec("bm25"),
-        candidate=record,
-        reference=dataclasses.replace(record, samples=lossy),
-        against="baseline of hnsw",
-        task_set=lab.task_set("search"),
-        capability=None,
-        margin=0.1,
-        budget=scores.Budget(0.05, 0.05),
-    )
+    reference = dataclasses.replace(record, samples=lossy)
+    asked = question(lab, record, reference, against="baseline of hnsw")
+    comparison = no_regression(asked, margin=0.1)
     assert comparison.notes[-1].startswith(
         "of baseline of hnsw: the approximate index finds 0.500 of the exact best 10 and changes "
     )

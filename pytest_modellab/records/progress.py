@@ -1,0 +1,44 @@
+"""How far a piece of work is, as whoever shows it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable
+
+
+class Work(enum.StrEnum):
+    """What is being done for a variant on a task set; the value is its name for a reader."""
+
+    RUN = "run"
+    REPEAT = "second run"
+    INDEX = "index"
+    LATENCY = "latency"
+
+    @property
+    def unit(self) -> str:
+        """What is counted: samples answered, documents indexed, or rounds of requests timed."""
+        return {Work.INDEX: "documents", Work.LATENCY: "rounds"}.get(self, "samples")
+
+
+@dataclasses.dataclass(frozen=True)
+class Advance:
+    """How far one piece of work is.
+
+    Attributes:
+        work: its kind.
+        variant: the variant's name.
+        task_set: the task set's name.
+        done: units done so far.
+        total: units in all.
+    """
+
+    work: Work
+    variant: str
+    task_set: str
+    done: int
+    total: int
+
+
+Watch = Callable[[Advance], None]
+"""Whoever shows progress."""
