@@ -79,9 +79,9 @@ def main() -> int:
 
 
 def _measure(lab: Lab, name: str, every: int, rounds: int) -> dict[str, Any]:
-    engine: Any = lab.engine(name)
+    engine: Any = lab.engine(lab.variant(name))
     samples = [s for s in lab.task_set(CORE).samples if s.choices][::every]
-    prompt = lab.plan(name).prompt
+    prompt = lab.variant(name).plan.prompt
     requests = [ScoringRequest(engine.render(prompt.messages(s.input)), s.choices) for s in samples]
     speeds = []
     for _ in range(rounds + 1):

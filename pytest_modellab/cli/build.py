@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,16 +15,15 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
+    show_line,
 )
 from pytest_modellab.errors import ConfigError, ModelError, VariantLoadError
+from pytest_modellab.plugin.progress import Pace, span
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.recipes.build import BuildEstimate, BuildJob
     from pytest_modellab.recipes.provenance import Provenance
-
-QUIET_SECONDS = 30.0
-"""Away from a terminal a line of progress is printed this often."""
 
 
 def add(commands: Subparsers) -> None:
@@ -85,10 +83,11 @@ def _build(lab: Lab, job: BuildJob, options: argparse.Namespace) -> Provenance:
     from pytest_modellab.recipes import build
 
     assert job.spec.base is not None  # checked by build.check
+    base = lab.variant(job.spec.base)
     return build.build(
         job,
-        lab.plan(job.spec.base),
-        lab.files(job.spec.base),
+        base.plan,
+        base.files,
         lab.settings.cache,
         device=options.device,
         max_steps=options.max_steps,
@@ -112,11 +111,11 @@ def _expected(lab: Lab, job: BuildJob, options: argparse.Namespace) -> str:
 
     assert job.spec.base is not None  # checked by build.check
     try:
-        plan, files = lab.plan(job.spec.base), lab.files(job.spec.base)
+        base = lab.variant(job.spec.base)
         found = build.estimate(
             job,
-            plan,
-            files,
+            base.plan,
+            base.files,
             lab.settings.cache,
             device=options.device,
             max_steps=options.max_steps,
@@ -128,7 +127,7 @@ def _expected(lab: Lab, job: BuildJob, options: argparse.Namespace) -> str:
 
 def _measured(found: BuildEstimate, device: str) -> str:
     return (
-        f"  measured on {device}: {found.each:.2f} s a step, {_span(found.seconds)} in all; "
+        f"  measured on {device}: {found.each:.2f} s a step, {span(found.seconds)} in all; "
         f"peak memory {found.memory / 1e9:.1f} GB"
     )
 
@@ -137,15 +136,9 @@ def _made(job: BuildJob, made: Provenance) -> str:
     curve = f", loss {made.loss[0][1]:.3g} -> {made.loss[-1][1]:.3g}" if made.loss else ""
     lines = [
         f"{job.spec.name}: wrote {os.path.relpath(job.destination)} after {made.steps} steps in "
-        f"{_span(made.seconds)}{curve}"
+        f"{span(made.seconds)}{curve}"
     ]
     return "\n".join([*lines, *(f"  {note}" for note in made.notes)])
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 class BuildProgress:
@@ -153,28 +146,18 @@ class BuildProgress:
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self.start = self.said = time.monotonic()
-        self.what, self.first = "", 0
+        self._terminal = sys.stderr.isatty()
+        self._pace = Pace(terminal=self._terminal)
 
     def __call__(
         self, done: int, total: int, loss: float | None = None, *, what: str = "step"
     ) -> None:
         """Show that ``done`` of ``total`` are done."""
-        now = time.monotonic()
-        if what != self.what:  # it begins, somewhere where a killed build is taken up
-            self.what, self.first, self.start = what, done, now
-        terminal = sys.stderr.isatty()
-        if not terminal and done < total and now - self.said < QUIET_SECONDS:
+        if not self._pace.due(what, done, total):
             return
-        self.said = now
         text = f"{self.label}: {what} {done}/{total}"
         if loss is not None:
             text += f", loss {loss:.3g}"
-        if self.first < done < total:
-            left = (now - self.start) / (done - self.first) * (total - done)
-            text += f", {_span(left)} left"
-        if terminal:
-            end = "\n" if done >= total else ""
-            print(f"\r{text}\033[K", end=end, file=sys.stderr, flush=True)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        if self._pace.left is not None:
+            text += f", about {span(self._pace.left)} left"
+        show_line(text, terminal=self._terminal, last=done >= total)

@@ -112,19 +112,23 @@ def _read(path: Path) -> str | None:
 
 
 def _measured(lab: Lab, spec: VariantSpec, name: str) -> CardMetric:
+    from pytest_modellab.lab.pricing import priced
     from pytest_modellab.reports.card.section import CardMetric
     from pytest_modellab.runs.summary import summarize
 
+    prices = lab.config.prices
     task_set = lab.task_set(name)
     baseline = _accepted(lab, spec.name, task_set)
     assert baseline is not None
-    base = None if spec.base is None else _accepted(lab, spec.base, task_set, required=False)
+    its = None if spec.base is None else lab.spec(spec.base)
+    base = None if its is None else _accepted(lab, its.name, task_set, required=False)
     reference: RunSummary | None = None
-    if base is not None:
-        reference = dataclasses.replace(summarize(base.run, task_set), churn=base.churn)
+    if its is not None and base is not None:
+        reference = priced(summarize(base.run, task_set), its, prices)
+        reference = dataclasses.replace(reference, churn=base.churn)
     comparisons, refused = _judged(lab, spec, task_set, baseline, base)
     return CardMetric(
-        summary=summarize(baseline.run, task_set),
+        summary=priced(summarize(baseline.run, task_set), spec, prices),
         task_set_hash=task_set.hash,
         description=task_set.description,
         churn=baseline.churn,

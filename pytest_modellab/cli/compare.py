@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from pytest_modellab.cli.common import (
     EXIT_FOUND,
     EXIT_OK,
+    Progress,
     Subparsers,
     add_config,
     chosen,
     discover,
     required_config,
-    show_progress,
 )
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.store import atomic
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     scenarios = chosen("scenario", options.scenario or (), config.scenarios)
     chosen("variant", [options.reference] if options.reference else (), config.variants)
     settings = Settings(cache=default_folder(), reuse=not options.no_cache)
-    lab = Lab(config, settings, show_progress, discover(config))
+    lab = Lab(config, settings, Progress(), discover(config))
     tradeoff = survey(
         lab,
         task_set,

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from pytest_modellab.config.circles import circular
 from pytest_modellab.config.lab_config import SCENARIOS, LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records.declared import (
@@ -214,7 +215,7 @@ def _variant(name: str, where: str, table: Mapping[str, Any]) -> VariantSpec:
     found = resolve(VARIANT, table, f"{where}.", others=True)
     found["targets"] = tuple(found["targets"])
     options = {key: value for key, value in table.items() if key not in VARIANT}
-    return VariantSpec(name, options=MappingProxyType(options), **found)
+    return VariantSpec(name, options=options, **found)
 
 
 def _price(name: str, where: str, table: Mapping[str, Any]) -> Price:
@@ -244,9 +245,7 @@ def _scenario(name: str, where: str, table: Mapping[str, Any]) -> Scenario:
         raise ConfigError(f"{where}.weights: they are all 0; one must be larger")
     shares = {key: value / total for key, value in found["weights"].items()}
     limits = {key: float(value) for key, value in found["limits"].items()}
-    return Scenario(
-        name, found["title"], MappingProxyType(shares), MappingProxyType(limits), found["volume"]
-    )
+    return Scenario(name, found["title"], shares, limits, found["volume"])
 
 
 def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:
@@ -283,13 +282,7 @@ def _check_circles(config: LabConfig) -> None:
     def visit(name: str, trail: Mapping[str, str]) -> None:
         """Follow what a variant names; ``trail`` has the key by which each one before it leads."""
         if name in trail:
-            names = list(trail)
-            circle = names[names.index(name) :]
-            keys = sorted({trail[one] for one in circle})
-            raise ConfigError(
-                f"{config.path}: variants.{name}.{trail[name]}: circular: "
-                f"{' -> '.join((*circle, name))}; name another {' or '.join(keys)} in one of them"
-            )
+            raise circular(config.path, trail, name)
         if name in clear or name not in config.variants:
             return
         spec = config.variants[name]

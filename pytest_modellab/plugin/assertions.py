@@ -22,6 +22,7 @@ from pytest_modellab.tasksets.slices import slice_by
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.judging.comparison import Comparison
+    from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.records.asked import Allowed, Budget
     from pytest_modellab.runs.stages import Staged
 
@@ -41,11 +42,11 @@ class Candidate:
     @property
     def engine(self) -> Engine:
         """The loaded model, for tests that ask it something themselves."""
-        return self.lab.engine(self.spec.name)
+        return self.lab.engine(self.lab.variant(self.name))
 
     def record(self, task_set: TaskSet) -> RunRecord:
         """Return the candidate's run on a task set."""
-        return self.lab.record(self.spec.name, task_set.name)
+        return self.lab.record(self.lab.variant(self.name, task_set), task_set)
 
 
 class Gate:
@@ -197,7 +198,7 @@ class Gate:
                     f"targeted: {self._task_set.name!r} has no capability {capability!r}; {hint}"
                 )
         if self._lab.settings.update and name in self._accepted:
-            self._lab.accept(name, self._task_set.name)
+            self._lab.accept(self._variant(name), self._task_set)
         baseline = self._baseline(name)
         second = baseline.second_run()
         if second is None:
@@ -286,7 +287,9 @@ class Gate:
             raise GateUsageError(
                 f"{name!r} cannot be slower than itself; name another variant: against=…"
             )
-        timed = self._lab.performance(candidate.name, self._task_set.name, name, anew=True)
+        timed = self._lab.performance(
+            self._variant(candidate.name), self._task_set, self._variant(name), anew=True
+        )
         return self._ask("no_slowdown", candidate, against=name, timed=timed, limit=limit)
 
     def _begin(self, candidate: Candidate, against: str | None = None) -> str:
@@ -298,7 +301,7 @@ class Gate:
             )
         self._spent = True
         if self._lab.settings.update:
-            self._lab.accept(candidate.name, self._task_set.name)
+            self._lab.accept(self._variant(candidate.name), self._task_set)
         if against is None:
             return candidate.name
         name = self._base(candidate) if against == "base" else str(against)
@@ -316,8 +319,11 @@ class Gate:
     def _run(self, candidate: Candidate, metric: str | None = None) -> RunRecord | Staged:
         """What a variant is judged by; a further figure only a whole run has."""
         if metric is None:
-            return self._lab.candidate(candidate.name, self._task_set.name)
-        return self._lab.record(candidate.name, self._task_set.name)
+            return self._lab.candidate(self._variant(candidate.name), self._task_set)
+        return self._lab.record(self._variant(candidate.name), self._task_set)
+
+    def _variant(self, name: str) -> Resolved:
+        return self._lab.variant(name, self._task_set)
 
     def _baseline(self, name: str) -> Baseline:
         return self._lab.baseline(name, self._task_set.name)
@@ -325,7 +331,7 @@ class Gate:
     def _reference(self, name: str) -> RunRecord:
         """The accepted run of a variant, which may be the one that this session accepts."""
         if self._lab.settings.update and name in self._accepted:
-            return self._lab.record(name, self._task_set.name)
+            return self._lab.record(self._variant(name), self._task_set)
         return self._baseline(name).run
 
     def _words(self, candidate: Candidate, name: str) -> str:
@@ -371,7 +377,7 @@ class Gate:
         comparison = asked.judge(question, **settings)
         # a latency is measured without a run, which nobody has asked for then
         summarize = self._lab.stored_summary if run is None else self._lab.summary
-        self._judged(comparison, summarize(candidate.name, self._task_set.name))
+        self._judged(comparison, summarize(self._variant(candidate.name), self._task_set))
         if comparison.verdict == "block":
             raise asked.blocked(table.render_text(comparison))
         fails = self._lab.settings.on_inconclusive == "fail" and not excused

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.records.asked import Allowed
@@ -88,7 +87,7 @@ class VariantSpec:
     base: str | None = None
     model: str | None = None
     targets: tuple[str, ...] = ()
-    options: Mapping[str, Any] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recipe: Mapping[str, Any] | None = None
     slow: bool = False
     price: str | None = None
@@ -180,5 +179,5 @@ class Scenario:
     name: str
     title: str
     weights: Mapping[str, float]
-    limits: Mapping[str, float] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
     volume: int = 1_000_000

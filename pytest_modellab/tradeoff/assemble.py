@@ -174,7 +174,7 @@ def assemble(
                 environment=dict(entry.record.environment),
                 fingerprint=entry.record.fingerprint.key,
                 metrics=summary.metrics,
-                probes=dict(entry.record.probes),
+                probes={**entry.record.probes, **entry.dollars},
             )
         )
     return TradeOff(

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from pytest_modellab.baselines import file
-from pytest_modellab.runs import runner, stages
+from pytest_modellab.runs import answering, executor, stages
 from pytest_modellab.runs.job import Job
 from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.tasksets import jsonl
 
 DIE = """
 import os
-from pytest_modellab.runs import runner
+from pytest_modellab.runs import executor
 
-original = runner.answer
+original = executor.answer
 done = []
 
 def dying(*arguments):
@@ -28,7 +28,7 @@ def dying(*arguments):
     done.append(1)
     return original(*arguments)
 
-runner.answer = dying
+executor.answer = dying
 """
 
 
@@ -44,13 +44,13 @@ def sequential(project: pytest.Pytester, *arguments: str) -> tuple[pytest.RunRes
 def answered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the runs that were made in this process, not read from the store."""
     sizes: list[int] = []
-    original = runner.answer
+    original = answering.answer
 
     def counted(job: Job, *arguments: Any) -> StoredRun:
         sizes.append(len(job.task_set.samples))
         return original(job, *arguments)
 
-    monkeypatch.setattr(runner, "answer", counted)
+    monkeypatch.setattr(executor, "answer", counted)
     return sizes
 
 

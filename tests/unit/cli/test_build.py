@@ -222,15 +222,18 @@ def test_dry_run_build_and_force(
 def test_progress_rewrites_its_line_on_a_terminal_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter(float(second) for second in (0, 1, 11, 41, 51))
+    clock = iter(float(second) for second in (0, 1, 2, 3, 4, 31, 32, 50))
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     show = build.BuildProgress("new")
-    for done in (1, 2, 3, 4):
-        show(done, 4, 0.5)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == ["new: step 3/4, loss 0.5, 20 s left", "new: step 4/4, loss 0.5"]
+    for done in range(1, 9):
+        show(done, 8, 0.5)
+    assert capsys.readouterr().err.splitlines() == [
+        "new: step 1/8, loss 0.5",
+        "new: step 4/8, loss 0.5, about 4 s left",
+        "new: step 8/8, loss 0.5",
+    ]
 
-    clock = iter(float(second) for second in (0, 1, 2))
+    clock = iter(float(second) for second in (0, 1))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     show = build.BuildProgress("new")
     show(1, 2, what="row")

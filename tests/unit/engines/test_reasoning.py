@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import WORDS, Done, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import reasoning
 from pytest_modellab.engines.language import torch_model as engines
 from pytest_modellab.engines.language.reasoning import Reasoning, Thinking
@@ -40,6 +40,8 @@ class Inner:
         think: request → a chain of thought.
         answer: context after a chain → a reply, or the options' likelihoods.
     """
+
+    abilities = WORDS
 
     def __init__(
         self,
