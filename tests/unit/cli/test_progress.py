@@ -81,7 +81,7 @@ def test_a_terminal_is_told_often(clock: list[float]) -> None:
 
 
 def test_rounds_of_a_latency(clock: list[float]) -> None:
-    assert Pace(terminal=False).line("latency of nf4", "core", 0, 6) == (
+    assert Pace(terminal=False).line(Advance(Work.LATENCY, "nf4", "core", 0, 6)) == (
         "latency of nf4 on core: 0/6 rounds, 0 s"
     )
 
