@@ -88,13 +88,14 @@ def test_without_restarts_the_run_fails_as_incomplete(project: pytest.Pytester) 
 
 LOADED_BY = """
 import os
-from pytest_modellab.lab import lab
-original = lab.Lab.engine
-def noted(self, name):
+from pytest_modellab.variants import loading
+original = loading.load
+def noted(plan, files, cache):
+    name = "rounded" if plan.quantization else "plain"
     with open(os.environ["LOADS"], "a") as file:
         file.write(f"{name} {os.environ['PYTEST_XDIST_WORKER']}\\n")
-    return original(self, name)
-lab.Lab.engine = noted
+    return original(plan, files, cache)
+loading.load = noted
 
 def pytest_generate_tests(metafunc):
     if "mode" in metafunc.fixturenames:
