@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +17,12 @@ from pytest_modellab.cli.common import (
     required_config,
 )
 from pytest_modellab.errors import ConfigError, ModelError, VariantLoadError
+from pytest_modellab.reports.text.progress import BuildProgress, span
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.recipes.build import BuildEstimate, BuildJob
     from pytest_modellab.recipes.provenance import Provenance
-
-QUIET_SECONDS = 30.0
-"""Away from a terminal a line of progress is printed this often."""
 
 
 def add(commands: Subparsers) -> None:
@@ -94,7 +91,7 @@ def _build(lab: Lab, job: BuildJob, options: argparse.Namespace) -> Provenance:
         max_steps=options.max_steps,
         fresh=options.fresh,
         force=options.force,
-        progress=BuildProgress(job.spec.name),
+        progress=BuildProgress(sys.stderr, job.spec.name),
     )
 
 
@@ -128,7 +125,7 @@ def _expected(lab: Lab, job: BuildJob, options: argparse.Namespace) -> str:
 
 def _measured(found: BuildEstimate, device: str) -> str:
     return (
-        f"  measured on {device}: {found.each:.2f} s a step, {_span(found.seconds)} in all; "
+        f"  measured on {device}: {found.each:.2f} s a step, {span(found.seconds)} in all; "
         f"peak memory {found.memory / 1e9:.1f} GB"
     )
 
@@ -137,44 +134,6 @@ def _made(job: BuildJob, made: Provenance) -> str:
     curve = f", loss {made.loss[0][1]:.3g} -> {made.loss[-1][1]:.3g}" if made.loss else ""
     lines = [
         f"{job.spec.name}: wrote {os.path.relpath(job.destination)} after {made.steps} steps in "
-        f"{_span(made.seconds)}{curve}"
+        f"{span(made.seconds)}{curve}"
     ]
     return "\n".join([*lines, *(f"  {note}" for note in made.notes)])
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-class BuildProgress:
-    """Shows steps: a line that rewrites itself on a terminal, else one every 30 seconds."""
-
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.start = self.said = time.monotonic()
-        self.what, self.first = "", 0
-
-    def __call__(
-        self, done: int, total: int, loss: float | None = None, *, what: str = "step"
-    ) -> None:
-        """Show that ``done`` of ``total`` are done."""
-        now = time.monotonic()
-        if what != self.what:  # it begins, somewhere where a killed build is taken up
-            self.what, self.first, self.start = what, done, now
-        terminal = sys.stderr.isatty()
-        if not terminal and done < total and now - self.said < QUIET_SECONDS:
-            return
-        self.said = now
-        text = f"{self.label}: {what} {done}/{total}"
-        if loss is not None:
-            text += f", loss {loss:.3g}"
-        if self.first < done < total:
-            left = (now - self.start) / (done - self.first) * (total - done)
-            text += f", {_span(left)} left"
-        if terminal:
-            end = "\n" if done >= total else ""
-            print(f"\r{text}\033[K", end=end, file=sys.stderr, flush=True)
-        else:
-            print(text, file=sys.stderr, flush=True)

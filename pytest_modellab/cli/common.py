@@ -116,12 +116,3 @@ def chosen(what: str, names: Iterable[str], declared: Collection[str]) -> tuple[
         if name not in declared:
             raise ConfigError(f"unknown {what} {name!r}; {near_misses(name, declared)}")
     return found
-
-
-def show_progress(variant: str, task_set: str, done: int, total: int) -> None:
-    """Show how far a run is: a line that rewrites itself on a terminal, else begin and end."""
-    if sys.stderr.isatty():
-        end = "\n" if done == total else ""
-        print(f"\r{variant} on {task_set}: {done}/{total}", end=end, file=sys.stderr, flush=True)
-    elif done in (0, total):
-        print(f"{variant} on {task_set}: {done}/{total}", file=sys.stderr, flush=True)

@@ -15,7 +15,6 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
-    show_progress,
 )
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.store import atomic
@@ -77,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.settings import Settings
     from pytest_modellab.lab.survey import survey
+    from pytest_modellab.reports.text.progress import RunProgress
     from pytest_modellab.store.place import default_folder
 
     if STDOUT == options.json == options.markdown:
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     scenarios = chosen("scenario", options.scenario or (), config.scenarios)
     chosen("variant", [options.reference] if options.reference else (), config.variants)
     settings = Settings(cache=default_folder(), reuse=not options.no_cache)
-    lab = Lab(config, settings, show_progress, discover(config))
+    lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
     tradeoff = survey(
         lab,
         task_set,

@@ -23,6 +23,7 @@ from pytest_modellab.errors import (
 from pytest_modellab.lab.registry import BUILT_IN, Extensions
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.declared import Price, VariantSpec
+from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.records.runs import Fingerprint, RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.scorers.interface import Scorer, SetScorer
@@ -63,7 +64,7 @@ class Lab:
     Args:
         config: the configuration.
         settings: what the user asked for.
-        progress: called with variant, task set, samples answered and samples in all.
+        progress: is told how far each piece of work is.
         extensions: the kinds, scorers and recipes that there are; None for the built-in ones.
 
     Raises:
@@ -74,7 +75,7 @@ class Lab:
         self,
         config: LabConfig,
         settings: Settings,
-        progress: Callable[[str, str, int, int], None] = lambda *_: None,
+        progress: Watch = lambda _: None,
         extensions: Extensions | None = None,
     ) -> None:
         self.extensions = extensions or BUILT_IN
@@ -91,7 +92,7 @@ class Lab:
         self._performances: dict[tuple[str, str, str], Performance] = {}
         self._baselines: dict[Path, tuple[tuple[int, int], Baseline | None]] = {}
         self._accepted: dict[tuple[str, str], tuple[Baseline | None, Baseline]] = {}
-        self._failed: dict[tuple[str, str, str], tuple[type[ModellabError], str]] = {}
+        self._failed: dict[tuple[str, str, bool], tuple[type[ModellabError], str]] = {}
         self._recorded: dict[tuple[str, str], Path] = {}
         self._loaded: tuple[str, Engine] | None = None
 
@@ -217,7 +218,7 @@ class Lab:
         if key not in self._records:
             from pytest_modellab.runs import runner
 
-            record, cached = self._attempt(variant, task_set, runner.run, variant)
+            record, cached = self._attempt(variant, task_set, runner.run)
             self._records[key] = self._priced(record), cached
         return self._records[key]
 
@@ -305,7 +306,7 @@ class Lab:
                     ),
                 )
 
-            answered.append(self._attempt(variant, task_set, run, variant))
+            answered.append(self._attempt(variant, task_set, run))
         return join(stages, [record for record, _ in answered[:number]])
 
     def repeat(self, variant: str, task_set: str) -> Repeat:
@@ -319,17 +320,18 @@ class Lab:
             from pytest_modellab.baselines.accepted import Repeat
             from pytest_modellab.runs import runner
 
-            label = f"second run of {variant}"
             run = functools.partial(runner.repeat, first=self.record(variant, task_set))
-            record = self._attempt(variant, task_set, run, label)
+            record = self._attempt(variant, task_set, run, Work.REPEAT)
             scores = tuple(sample.score for sample in record.samples)
             self._repeats[key] = Repeat(scores, record.environment)
         return self._repeats[key]
 
-    def _attempt(self, variant: str, task_set: str, run: Callable[..., T], label: str) -> T:
+    def _attempt(
+        self, variant: str, task_set: str, run: Callable[..., T], work: Work = Work.RUN
+    ) -> T:
         """Call one of the runner's functions; what failed once fails again without a try."""
         # a model that cannot be timed may still answer
-        key = (variant, task_set, label if label.startswith("latency") else "")
+        key = (variant, task_set, work is Work.LATENCY)
         if key in self._failed:  # a test may ask for it again; the answer is the same
             kind, message = self._failed[key]
             raise kind(message)
@@ -339,7 +341,9 @@ class Lab:
                 self._job(variant, task_set),
                 self.settings.cache,
                 reuse=self.settings.reuse,
-                progress=functools.partial(self._progress, label, task_set),
+                progress=lambda done, total: self._progress(
+                    Advance(work, variant, task_set, done, total)
+                ),
             )
         except ModellabError as error:
             self._failed[key] = type(error), f"{words}: {error}"
@@ -488,8 +492,7 @@ class Lab:
                     self.release()  # not to be counted as this variant's memory
                 return performance.obtain(job, other, settings, cache, reuse, progress)
 
-            label = f"latency of {variant}"
-            self._performances[key] = self._attempt(variant, task_set, obtain, label)
+            self._performances[key] = self._attempt(variant, task_set, obtain, Work.LATENCY)
         return self._performances[key]
 
     def summary(self, variant: str, task_set: str) -> RunSummary:

@@ -1,57 +1,72 @@
-"""How far a variant's run is: a line that rewrites itself on a terminal, plain lines elsewhere."""
+"""A session's progress, through pytest's terminal reporter."""
 
 from __future__ import annotations
 
 import contextlib
-import time
+import io
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 
-INTERVAL = 30.0
-"""Seconds between two plain lines."""
+from pytest_modellab.reports.text.progress import RunProgress
+
+if TYPE_CHECKING:
+    from pytest_modellab.records.progress import Watch
 
 
-class RunProgress:
-    """Shows progress through pytest's terminal reporter; silent in xdist workers and with ``-q``.
+def progress_of(config: pytest.Config) -> Watch:
+    """Return what shows a session's progress; silent in xdist workers and with ``-q``."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None or hasattr(config, "workerinput") or config.get_verbosity() < 0:
+        return lambda _advance: None
+    return SessionProgress(reporter, config.pluginmanager.getplugin("capturemanager"))
+
+
+class SessionProgress(RunProgress):
+    """Shows progress between pytest's own output.
 
     Args:
-        config: the session's.
+        reporter: pytest's terminal reporter.
+        capture: pytest's capture manager; None where nothing is captured.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
-        silent = hasattr(config, "workerinput") or config.get_verbosity() < 0
-        self._reporter = None if silent else config.pluginmanager.getplugin("terminalreporter")
-        self._capture = config.pluginmanager.getplugin("capturemanager")
-        self._shown = 0.0
-        self._started: tuple[str, str] | None = None
-        self._begun = 0.0
+    def __init__(
+        self, reporter: pytest.TerminalReporter, capture: pytest.CaptureManager | None
+    ) -> None:
+        super().__init__(_ReporterFile(reporter), "modellab: ", colour=reporter.hasmarkup)
+        self._reporter, self._capture = reporter, capture
 
-    def __call__(self, variant: str, task_set: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` samples are answered."""
-        if self._reporter is None:
-            return
-        now = time.monotonic()
-        first = self._started != (variant, task_set)
-        if first:
-            self._started, self._begun, self._shown = (variant, task_set), now, now
-        terminal = self._reporter.isatty
-        if not first and done < total and now - self._shown < (0.2 if terminal else INTERVAL):
-            return
-        self._shown = now
-        elapsed = now - self._begun
-        unit = "rounds" if variant.startswith("latency of ") else "samples"
-        text = f"modellab: {variant} on {task_set}: {done}/{total} {unit}, {elapsed:.0f} s"
+    def show(self, title: str, facts: Sequence[str], done: int, total: int) -> None:
+        """Write while output is not captured, on a line of its own."""
         paused = (
             self._capture.global_and_fixture_disabled()
             if self._capture is not None
             else contextlib.nullcontext()
         )
         with paused:
-            if first:
+            if self.pace.begins:
                 self._reporter.ensure_newline()
-            if terminal and done < total:
-                self._reporter.rewrite(text, erase=True)
-            elif terminal:
-                self._reporter.rewrite(f"{text}\n", erase=True)
-            else:
-                self._reporter.write_line(text)
+            super().show(title, facts, done, total)
+
+
+class _ReporterFile(io.TextIOBase):
+    """What the terminal reporter writes to, without its private members."""
+
+    def __init__(self, reporter: pytest.TerminalReporter) -> None:
+        self._reporter = reporter
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return getattr(sys.__stdout__, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        return bool(self._reporter.isatty)
+
+    def write(self, text: str, /) -> int:
+        self._reporter.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._reporter.flush()

@@ -38,6 +38,7 @@ from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.plugin.gate import Candidate, Gate
+from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.runs import Output, RunSummary
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.plan import Plan
@@ -285,11 +286,11 @@ def test_one_variant_is_loaded_at_a_time(make: Make, world: World) -> None:
 
 
 def test_progress(toml: Path, tmp_path: Path, world: World) -> None:
-    seen: list[tuple[str, str, int, int]] = []
+    seen: list[Advance] = []
     settings = Settings(cache=tmp_path / "cache")
-    Lab(read.load(toml), settings, lambda *what: seen.append(what)).record("plain", "core")
-    assert seen[0] == ("plain", "core", 0, 60)
-    assert seen[-1] == ("plain", "core", 60, 60)
+    Lab(read.load(toml), settings, seen.append).record("plain", "core")
+    assert seen[0] == Advance(Work.RUN, "plain", "core", 0, 60)
+    assert seen[-1] == Advance(Work.RUN, "plain", "core", 60, 60)
 
 
 @pytest.mark.parametrize("prompts", [1, 3])
@@ -300,18 +301,19 @@ def test_progress_of_stages(toml: Path, tmp_path: Path, world: World, prompts: i
         (toml.parent / f"{name}.jinja").write_text(text)
     wordings = ["q.jinja", "r.jinja"][: prompts - 1]
     toml.write_text(toml.read_text().replace('"p.jinja"', f'"p.jinja"\nparaphrases = {wordings}'))
-    steps: list[tuple[str, str, int, int]] = []
+    steps: list[Advance] = []
     settings = Settings(cache=tmp_path / "cache", sequential=True)
-    lab = Lab(read.load(toml), settings, progress=lambda *step: steps.append(step))
+    lab = Lab(read.load(toml), settings, progress=steps.append)
     for number in range(1, len(lab.stages("core").sets) + 1):
         lab.prefix("plain", "core", number)
-        assert steps[-1] == (
+        assert steps[-1] == Advance(
+            Work.RUN,
             "plain",
             "core",
             prompts * len(lab.stages("core").first(number).samples),
             prompts * 60,
         )
-    done = [step[2] for step in steps]
+    done = [step.done for step in steps]
     assert done == sorted(done)
 
 
