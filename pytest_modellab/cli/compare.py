@@ -146,20 +146,16 @@ def _save(path: Path, text: str, option: str) -> None:
 
 
 def _print_table(tradeoff: TradeOff) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
+    from pytest_modellab.reports.text import grid
     from pytest_modellab.reports.text import tradeoff as words
 
     colours = {"block": "bold red", "inconclusive": "yellow", "pass": "green", "high": "red"}
     head, rows = words.table(tradeoff)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in head:
-        table.add_column(name, no_wrap=name == "variant")
-    for row in rows:
-        table.add_row(*(Text(cell, colours.get(cell.partition(" ")[0], "")) for cell in row))
-    Console().print(table)
+    cells = [[Text(cell, colours.get(cell.partition(" ")[0], "")) for cell in row] for row in rows]
+    wraps = [i for i, name in enumerate(head) if name != "variant"]
+    grid.console().print(grid.grid(head, cells, right=(), wraps=wraps))
     print("* no other variant is as good in everything and better in something")
     if found := words.further(tradeoff):
         print("", *found, sep="\n")

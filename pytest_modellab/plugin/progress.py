@@ -6,7 +6,7 @@ import contextlib
 import io
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,9 +32,7 @@ class SessionProgress(RunProgress):
         capture: pytest's capture manager; None where nothing is captured.
     """
 
-    def __init__(
-        self, reporter: pytest.TerminalReporter, capture: pytest.CaptureManager | None
-    ) -> None:
+    def __init__(self, reporter: pytest.TerminalReporter, capture: Any) -> None:
         super().__init__(_ReporterFile(reporter), "modellab: ", colour=reporter.hasmarkup)
         self._reporter, self._capture = reporter, capture
 

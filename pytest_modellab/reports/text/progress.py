@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, Any, TypeAlias
 
 from pytest_modellab.records.progress import Advance, Work
+
+TextFile: TypeAlias = IO[str] | io.TextIOBase
+
 
 INTERVAL = 30.0
 """Seconds between two plain lines."""
@@ -92,7 +96,7 @@ class ProgressLine:
         colour: whether the bar has any; None leaves it to the environment (``NO_COLOR``).
     """
 
-    def __init__(self, file: IO[str], *, colour: bool | None = None) -> None:
+    def __init__(self, file: TextFile, *, colour: bool | None = None) -> None:
         terminal = file.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
         self.pace = Pace(terminal=terminal)
         self._file = file
@@ -127,7 +131,7 @@ class RunProgress(ProgressLine):
         colour: as :class:`ProgressLine` takes it.
     """
 
-    def __init__(self, file: IO[str], prefix: str = "", *, colour: bool | None = None) -> None:
+    def __init__(self, file: TextFile, prefix: str = "", *, colour: bool | None = None) -> None:
         super().__init__(file, colour=colour)
         self._prefix = prefix
 
@@ -150,7 +154,7 @@ class BuildProgress(ProgressLine):
         variant: what is built.
     """
 
-    def __init__(self, file: IO[str], variant: str) -> None:
+    def __init__(self, file: TextFile, variant: str) -> None:
         super().__init__(file)
         self._variant = variant
 
@@ -170,12 +174,13 @@ class _Bar:
     interrupted, and its thread would write into what pytest captures.
     """
 
-    def __init__(self, file: IO[str], colour: bool | None) -> None:
+    def __init__(self, file: TextFile, colour: bool | None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
+        output: Any = file  # rich's annotation knows no TextIOBase
         no_color = None if colour is None else not colour
-        self._console = Console(file=file, force_terminal=True, no_color=no_color)
+        self._console = Console(file=output, force_terminal=True, no_color=no_color)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(20),
