@@ -52,4 +52,4 @@ def test_a_narrow_terminal_wraps_what_may_be_wrapped(
     lines = [re.sub("\x1b\\[[0-9;]*m", "", line) for line in capsys.readouterr().out.splitlines()]
     assert len(lines) > 2
     assert max(map(len, lines)) <= 30
-    assert lines[1].endswith("0.125  pass")
+    assert lines[1].rstrip().endswith("0.125  pass")
