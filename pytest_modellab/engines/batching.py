@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
+from typing import TypeVar
+
+Batch = TypeVar("Batch", bound=Sequence[int])
 
 
 def plan(lengths: Sequence[int], budget: int, *, padded: bool) -> tuple[tuple[int, ...], ...]:
@@ -28,6 +31,11 @@ def plan(lengths: Sequence[int], budget: int, *, padded: bool) -> tuple[tuple[in
         batches[-1].append(index)
         used += room
     return tuple(tuple(batch) for batch in batches)
+
+
+def due(batches: Iterable[Batch], skip: Set[int]) -> list[Batch]:
+    """Return the batches of which a request needs an answer: is not in ``skip``."""
+    return [batch for batch in batches if not skip >= set(batch)]
 
 
 def common_prefix(sequences: Sequence[Sequence[int]]) -> int:

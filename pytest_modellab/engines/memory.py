@@ -48,6 +48,20 @@ def graph_running_out() -> Iterator[None]:
         raise
 
 
+def parameter_bytes(model: Any) -> int:
+    """Return the bytes of a torch model's parameters and buffers as they are held in memory."""
+    return sum(_held(tensor) for tensor in (*model.parameters(), *model.buffers()))
+
+
+def _held(tensor: Any) -> int:
+    """Bytes of a tensor; a quantized one says of itself what it replaces, so its parts count."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        return sum(_held(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
+    state = getattr(tensor, "quant_state", None)  # of bitsandbytes: one scale a block
+    scales = _held(state.absmax) if state is not None else 0
+    return int(tensor.numel() * tensor.element_size()) + scales
+
+
 def empty(model: Any, device: str) -> None:
     """Give a model's memory back at once, whoever else still refers to it.
 

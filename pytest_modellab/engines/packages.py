@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+from collections.abc import Iterator
 
 from pytest_modellab.errors import VariantLoadError
 
@@ -42,8 +44,28 @@ def required(package: str) -> str:
         raise VariantLoadError(f"{package} is not installed: {install_command(package)}") from error
 
 
+@contextlib.contextmanager
+def needed(purpose: str, *, extra: str) -> Iterator[None]:
+    """Say what a purpose needs where a library that is imported inside is missing.
+
+    Args:
+        purpose: begins the message, for example ``running a model``.
+        extra: brings all that the purpose needs.
+
+    Raises:
+        VariantLoadError: in place of an ImportError; the message has the command that installs it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise VariantLoadError(f"{purpose} needs {error.name}: {_install(extra)}") from error
+
+
 def install_command(package: str) -> str:
     """Return the command that installs a distribution, or the one with a module of that name."""
     extra = EXTRAS.get(package) or EXTRAS.get(package.replace("_", "-"))
-    wanted = package if extra is None else f"'pytest-modellab[{extra}]'"
-    return f"pip install {wanted}"
+    return f"pip install {package}" if extra is None else _install(extra)
+
+
+def _install(extra: str) -> str:
+    return f"pip install 'pytest-modellab[{extra}]'"

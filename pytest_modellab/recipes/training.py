@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pytest_modellab.engines.language.torch_model import quiet
+from pytest_modellab.engines.loading import quiet
 from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.recipe import Order, Outcome, Setting, at_least, positive, share

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import platform
 import time
@@ -15,14 +14,14 @@ from pytest_modellab.engines import environment
 from pytest_modellab.engines.interface import Engine, GenerationRequest, Searching
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records.declared import PerformanceConfig
-from pytest_modellab.records.hashing import canonical_json, digest
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.records.timings import Performance, Timings
 from pytest_modellab.runs import latency, memory
 from pytest_modellab.runs.answering import importing, workers
 from pytest_modellab.runs.corpus import open_corpus
 from pytest_modellab.runs.job import Job
-from pytest_modellab.store import atomic
+from pytest_modellab.store import files
+from pytest_modellab.store.place import entry
 
 LAYOUT = 2
 
@@ -119,16 +118,16 @@ def recall(
     cache: Path, job: Job, reference: Job | None, settings: PerformanceConfig
 ) -> Performance | None:
     """Return what was last measured on this machine, or None."""
-    try:
-        data = json.loads(_place(cache, job, reference, settings).read_text(encoding="utf-8"))
+
+    def found(data: Mapping[str, Any]) -> Performance:
         return Performance(
             candidate=_timings(data["candidate"]),
             reference=None if reference is None else _timings(data["reference"]),
             memory=dict(data["memory"]),
             environment=dict(data["environment"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
+
+    return files.read(_place(cache, job, reference, settings), found)
 
 
 def _remember(
@@ -138,30 +137,26 @@ def _remember(
     settings: PerformanceConfig,
     found: Performance,
 ) -> None:
-    place = _place(cache, job, reference, settings)
-    place.parent.mkdir(parents=True, exist_ok=True)
     data = {
         **dataclasses.asdict(dataclasses.replace(found, memory={}, environment={})),
         "memory": dict(found.memory),
         "environment": dict(found.environment),
     }
-    atomic.write_text(place, canonical_json(data) + "\n")
+    files.write(_place(cache, job, reference, settings), data)
 
 
 def _place(cache: Path, job: Job, reference: Job | None, settings: PerformanceConfig) -> Path:
-    key = digest(
-        [
-            LAYOUT,
-            job.fingerprint.key,
-            None if reference is None else reference.fingerprint.key,
-            job.task_set.hash,
-            dataclasses.asdict(settings),
-            platform.node(),
-            os.cpu_count(),
-            [os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")],
-        ]
-    )
-    return cache / "performance" / f"{key[:16]}.json"
+    made_of = [
+        LAYOUT,
+        job.fingerprint.key,
+        None if reference is None else reference.fingerprint.key,
+        job.task_set.hash,
+        dataclasses.asdict(settings),
+        platform.node(),
+        os.cpu_count(),
+        [os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")],
+    ]
+    return entry(cache, "performance", made_of).with_suffix(".json")
 
 
 def _requests(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import shutil
 import zlib
@@ -12,16 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.errors import ModelError
+from pytest_modellab.errors import StoreError
 from pytest_modellab.records.hashing import canonical_json
-from pytest_modellab.store import atomic
+from pytest_modellab.store import files, folders
+from pytest_modellab.store.files import checksum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-PIECE = 1 << 22
-"""Bytes read at a time for a checksum."""
-
 
 Known = Mapping[str, Any]
 """What was gathered of the rows so far; in JSON beside them."""
@@ -46,21 +42,18 @@ def keep(
         shape: of the whole array.
         dtype: numpy's name of it.
         make: called with the first row that is missing and what is known of those before; yields
-            the rows from there on, and what is then known.
+            the rows from there on, all of them, and what is then known.
         block: rows that ``make`` yields at a time.
 
     Returns:
         The array, mapped read-only, and what was known at its end.
 
     Raises:
-        ModelError: no disk space, ``make`` gave another number of rows, or what it raises.
+        StoreError: no disk space.
     """
-    from filelock import FileLock
-
     found = _read(folder, shape, dtype)
     if found is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
+        with folders.lock(folder):
             found = _read(folder, shape, dtype)  # another process may have made it meanwhile
             if found is None:
                 known = _write(folder, shape, dtype, make, block)
@@ -76,15 +69,13 @@ def _open(folder: Path) -> NDArray[Any]:
 
 
 def _read(folder: Path, shape: tuple[int, int], dtype: str) -> tuple[NDArray[Any], Known] | None:
-    try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    def made(meta: Mapping[str, Any]) -> tuple[NDArray[Any], Known] | None:
         data, known = _open(folder), dict(meta["known"])
         whole = data.shape == shape and data.dtype == dtype
-        if whole and _sealed(checksum(folder / "vectors.npy"), known) == meta["crc32"]:
-            return data, known
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
-        pass  # not there, or damaged
-    return None
+        whole = whole and _sealed(checksum(folder / "vectors.npy"), known) == meta["crc32"]
+        return (data, known) if whole else None
+
+    return files.read(folder / "meta.json", made)
 
 
 def _write(
@@ -122,15 +113,8 @@ def _write(
                 crc = zlib.crc32(content, crc)
                 done += len(rows)
                 state = {"plan": plan, "done": done, "crc32": _sealed(crc, known), "known": known}
-                atomic.write_text(unfinished, canonical_json(state) + "\n")
-        if done != shape[0]:
-            raise ModelError(
-                f"the corpus holds {shape[0]} documents, but {done} could be read: it has changed "
-                "meanwhile; start again"
-            )
-        atomic.write_text(
-            meta, canonical_json({"crc32": _sealed(crc, known), "known": known}) + "\n"
-        )
+                files.write(unfinished, state)
+        files.write(meta, {"crc32": _sealed(crc, known), "known": known})
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise no_space(folder, shape[0] * width) from error
@@ -155,27 +139,14 @@ def _taken_up(
     path: Path, unfinished: Path, plan: Mapping[str, Any], head: int, width: int
 ) -> tuple[int, int, Known]:
     """Return rows that are there, their checksum and what is known of them; 0 to begin anew."""
-    try:
-        state = json.loads(unfinished.read_text(encoding="utf-8"))
+
+    def begun(state: Mapping[str, Any]) -> tuple[int, int, Known] | None:
         done, known = int(state["done"]), dict(state["known"])
         crc = checksum(path, head + done * width)
-        if state["plan"] == plan and _sealed(crc, known) == state["crc32"]:
-            return done, crc, known
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return 0, 0, {}
+        right = state["plan"] == plan and _sealed(crc, known) == state["crc32"]
+        return (done, crc, known) if right else None
 
-
-def checksum(path: Path, size: int | None = None) -> int:
-    """Return the CRC-32 of a file's first ``size`` bytes, of all where None.
-
-    It tells damage, not malice, at the speed of the disk.
-    """
-    crc, left = 0, path.stat().st_size if size is None else size
-    with path.open("rb") as file:
-        while left and (piece := file.read(min(PIECE, left))):
-            crc, left = zlib.crc32(piece, crc), left - len(piece)
-    return crc
+    return files.read(unfinished, begun) or (0, 0, {})
 
 
 def _sealed(crc: int, known: Known) -> int:
@@ -183,9 +154,6 @@ def _sealed(crc: int, known: Known) -> int:
     return zlib.crc32(canonical_json(known).encode(), crc)
 
 
-def no_space(folder: Path, needed: int) -> ModelError:
+def no_space(folder: Path, needed: int) -> StoreError:
     """Return the error of a disk that cannot hold ``needed`` bytes."""
-    return ModelError(
-        f"not enough disk space in {folder} for {needed / 1e9:.1f} GB of vectors. Free some, or "
-        "choose another folder: MODELLAB_CACHE=/some/folder"
-    )
+    return StoreError(folders.no_space(folder, f"{needed / 1e9:.1f} GB of vectors"))

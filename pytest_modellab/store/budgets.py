@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_modellab.records.runs import Fingerprint
-from pytest_modellab.store import atomic
+from pytest_modellab.store import files
 
 
 def recall_budget(cache: Path, fingerprint: Fingerprint, default: int) -> int:
@@ -19,15 +19,13 @@ def recall_budget(cache: Path, fingerprint: Fingerprint, default: int) -> int:
     Returns:
         Tokens in a batch.
     """
-    try:
-        return min(default, max(1, int(_budget_file(cache, fingerprint).read_text())))
-    except (OSError, ValueError):
-        return default
+    fitted = files.read(_budget_file(cache, fingerprint), int)
+    return default if fitted is None else min(default, max(1, fitted))
 
 
 def remember_budget(cache: Path, fingerprint: Fingerprint, budget: int) -> None:
     """Keep a budget for the next run of this variant."""
-    atomic.write_text(_budget_file(cache, fingerprint), f"{budget}\n")
+    files.write(_budget_file(cache, fingerprint), budget)
 
 
 def _budget_file(cache: Path, fingerprint: Fingerprint) -> Path:

@@ -1,9 +1,11 @@
-"""Where the store lies."""
+"""Where the store lies, and where in it something is kept."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from pytest_modellab.records.hashing import digest
 
 
 def default_folder() -> Path:
@@ -13,3 +15,14 @@ def default_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("pytest-modellab")
+
+
+def entry(cache: Path, kind: str, made_of: object) -> Path:
+    """Return the place of something in the store: a path that ends in 16 hex digits.
+
+    Args:
+        cache: the store's root.
+        kind: of thing; the folder under the root.
+        made_of: all that it depends on, as built-in types.
+    """
+    return cache / kind / digest(made_of)[:16]

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.records.hashing import canonical_json, digest
+from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.runs import Audited, Fingerprint, Output, Ranking
 from pytest_modellab.records.tasks import EXCLUDE, TaskSet
-from pytest_modellab.store import atomic
+from pytest_modellab.store import atomic, files, folders
+from pytest_modellab.store.place import entry
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -53,31 +54,20 @@ class RunEntry:
         if task_set.corpus is not None:
             excluded = [list(s.metadata.get(EXCLUDE, ())) for s in task_set.samples]
             searched = [task_set.corpus.hash, depth, excluded]
-        self.key = digest([LAYOUT, asked, fingerprint.key, *searched])[:16]
+        self.folder = entry(cache, "runs", [LAYOUT, asked, fingerprint.key, *searched])
+        self.key = self.folder.name
         self._size = len(asked)
-        self.folder = cache / "runs" / self.key
         self._run = self.folder / "run.json"
         self._answers = self.folder / "answers.jsonl"
 
     def lock(self) -> BaseFileLock:
         """Return the lock that whoever runs this entry holds."""
-        from filelock import FileLock
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / "lock")
+        return folders.lock(self.folder)
 
     def read(self) -> StoredRun | None:
         """Return the finished run, or None; a file that cannot be read counts as none."""
-        try:
-            data = json.loads(self._run.read_text(encoding="utf-8"))
-            run = StoredRun(
-                outputs=tuple(_output(output) for output in data["outputs"]),
-                probes=dict(data["probes"]),
-                environment=dict(data["environment"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None
-        return run if len(run.outputs) == self._size else None
+        run = files.read(self._run, _run)
+        return run if run is not None and len(run.outputs) == self._size else None
 
     def write(self, run: StoredRun) -> None:
         """Keep a finished run and drop its batches."""
@@ -86,7 +76,7 @@ class RunEntry:
             "probes": dict(run.probes),
             "environment": dict(run.environment),
         }
-        atomic.write_text(self._run, canonical_json(data) + "\n")
+        files.write(self._run, data)
         self._answers.unlink(missing_ok=True)
 
     def start(self, budget: int, *, threads: int, resume: bool) -> dict[int, Output]:
@@ -126,6 +116,14 @@ class RunEntry:
     def abandon(self) -> None:
         """Drop the batches of a plan that ran out of memory."""
         self._answers.unlink(missing_ok=True)
+
+
+def _run(data: Mapping[str, Any]) -> StoredRun:
+    return StoredRun(
+        outputs=tuple(_output(output) for output in data["outputs"]),
+        probes=dict(data["probes"]),
+        environment=dict(data["environment"]),
+    )
 
 
 def _output(data: Mapping[str, Any]) -> Output:

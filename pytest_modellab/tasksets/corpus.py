@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.tasks import Document
+from pytest_modellab.store import files
+from pytest_modellab.store.place import entry
 from pytest_modellab.tasksets import kept, lines
 
 if TYPE_CHECKING:
@@ -127,8 +129,8 @@ def read(path: Path, cache: Path) -> FileCorpus:
             malformed line; the message names the line.
     """
     stamp = _stamp(path)
-    name = digest([VERSION, str(path.resolve()), *stamp])[:16]
-    found = kept.folder(cache / "corpora" / name, lambda folder: _write(path, folder), _load)
+    target = entry(cache, "corpora", [VERSION, str(path.resolve()), *stamp])
+    found = kept.folder(target, lambda folder: _write(path, folder), _load)
     return FileCorpus(path, found[0], stamp, found[1])
 
 
@@ -222,14 +224,13 @@ def _load(folder: Path) -> tuple[str, NDArray[np.int64]] | None:
     """Hash and index of a corpus, or None where they are missing or damaged."""
     import numpy as np
 
-    try:
-        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+    def right(meta: dict[str, str]) -> tuple[str, NDArray[np.int64]] | None:
         hashes = {key: meta[key] for key in ("hash", "index")}
         if meta["seal"] != digest(hashes) or hashes["index"] != _file_hash(folder / _INDEX):
             return None
         return hashes["hash"], np.load(folder / _INDEX, mmap_mode="r")
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+
+    return files.read(folder / _META, right)
 
 
 def _file_hash(path: Path) -> str:

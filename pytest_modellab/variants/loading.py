@@ -10,6 +10,7 @@ from typing import Any
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import torch_model as engine
 from pytest_modellab.engines.language.reasoning import Reasoning
+from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
 from pytest_modellab.errors import ModelError, store_errors_as
 from pytest_modellab.models import convert
@@ -84,7 +85,7 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
 
 
 def _transformers(plan: Plan, folder: Path, cache: Path) -> engine.TransformersEngine:
-    with engine.quiet():
+    with quiet():
         options = plan.load_options()
     loaded = engine.load(
         folder,
@@ -100,7 +101,7 @@ def _transformers(plan: Plan, folder: Path, cache: Path) -> engine.TransformersE
 
 
 def _apply(loaded: engine.TransformersEngine, changes: Sequence[Callable[[Any], Any]]) -> None:
-    with engine.quiet():
+    with quiet():
         for change in changes:
             loaded.model = change(loaded.model).eval()
 

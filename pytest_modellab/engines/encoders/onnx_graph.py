@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import environment, memory
+from pytest_modellab.engines import environment, graphs, memory
+from pytest_modellab.engines.encoders import graph_folder
+from pytest_modellab.engines.encoders.pooled import POOL
 from pytest_modellab.engines.encoders.texts import (
-    NO_LIMIT,
-    POOLINGS,
     Pooling,
     check_pooling,
     embed,
-    no_pooling,
     padded,
-    read_json,
-    read_modules,
-    read_pooling,
     read_prompts,
     tokenize,
 )
 from pytest_modellab.engines.interface import Role
-from pytest_modellab.errors import ModelError, near_misses
+from pytest_modellab.engines.packages import needed
+from pytest_modellab.errors import ModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,14 +32,6 @@ VERSION = 1
 
 BUDGET = 512
 """Tokens in a batch: on a CPU larger ones leave its caches and are slower."""
-
-
-MAX_TOKENS = 512
-"""Where texts are cut off when neither the declaration nor the model's folder says it."""
-
-
-SENTENCE = "sentence_embedding"
-"""The output that is taken where there is one of this name, as sentence-transformers exports it."""
 
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -63,32 +51,28 @@ def load(
     Args:
         folder: with one ``.onnx`` file, there or in ``onnx/``, and ``tokenizer.json``.
         key: see :class:`~pytest_modellab.engines.interface.Encoder`.
-        prompts: what is put before a text of each role; see :func:`.embedding.read_prompts`.
+        prompts: what is put before a text of each role; see :func:`.texts.read_prompts`.
         max_tokens: where texts are cut off, None for the limit in the folder.
-        pooling: of :data:`.embedding.POOLINGS`, where the output is a vector for each token; None
+        pooling: of :data:`.texts.POOLINGS`, where the output is a vector for each token; None
             for what the folder says.
-        output: name of the graph's output; None for :data:`SENTENCE`, or else the first one that
-            holds floats.
+        output: name of the graph's output; None for :data:`.graph_folder.SENTENCE`, or else the
+            first one that holds floats.
 
     Returns:
         The encoder, ready to embed.
 
     Raises:
-        ModelError: a library or a file is missing, the graph cannot be run or has no such output,
-            or nothing says how its token vectors become one.
+        ModelError: a file is missing, the graph cannot be run or has no such output, or nothing
+            says how its token vectors become one.
+        OutOfMemory: the graph does not fit.
+        VariantLoadError: a library is missing.
     """
-    try:
+    with needed("embedding texts by a graph", extra="embedding"):
         import onnx
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as errors
+        import onnxruntime  # noqa: F401 -- asked for now, before any work is done
         from tokenizers import Tokenizer
-    except ImportError as error:
-        raise ModelError(
-            f"embedding texts by a graph needs {error.name}: "
-            "pip install 'pytest-modellab[embedding]'"
-        ) from error
     check_pooling(pooling)
-    path = _graph_file(folder)
+    path = graph_folder.find(folder)
     stored = folder / "tokenizer.json"
     if not stored.is_file():
         raise ModelError(f"{stored} is missing; copy it from the model's source")
@@ -96,18 +80,7 @@ def load(
         tokenizer = Tokenizer.from_file(str(stored))
     except Exception as error:  # tokenizers raises nothing more exact
         raise ModelError(f"{stored}: tokenizers cannot load it: {error}") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = environment.threads()
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (
-        errors.Fail,
-        errors.InvalidGraph,
-        errors.InvalidProtobuf,
-        errors.NotImplemented,
-    ) as error:
-        raise ModelError(f"{path}: ONNX Runtime cannot load it: {error}") from error
+    session = graphs.open_graph(path, threads=environment.threads())
     graph = onnx.load(path, load_external_data=False).graph
     inputs = {value.name: value for value in session.get_inputs()}
     if unknown := sorted(set(inputs) - set(_INPUTS)):
@@ -115,8 +88,8 @@ def load(
             f"{path} wants {', '.join(unknown)}, but a text is given as {', '.join(_INPUTS)} only; "
             "export the model without"
         )
-    chosen = _output(path, session.get_outputs(), output)
-    modes, normalize = _pooling(folder, chosen, pooling)
+    chosen = graph_folder.choose_output(path, session.get_outputs(), output)
+    modes, normalize = graph_folder.choose_pooling(folder, chosen, pooling)
     one = next(iter(inputs.values())).shape[0] == 1
     return OnnxEncoder(
         session,
@@ -124,100 +97,14 @@ def load(
         name=str(path),
         key=key,
         prompts=read_prompts(folder, prompts),
-        max_tokens=max_tokens or _limit(folder, tokenizer),
-        padding=_padding(folder, tokenizer),
+        max_tokens=max_tokens or graph_folder.read_limit(folder, tokenizer),
+        padding=graph_folder.read_padding(folder, tokenizer),
         output=chosen.name,
         pooling=modes,
         normalize=normalize,
         alone=one or any(node.op_type.startswith("DynamicQuantize") for node in graph.node),
-        parameter_bytes=sum(
-            math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-            for tensor in graph.initializer
-        ),
+        parameter_bytes=graphs.parameter_bytes(graph),
     )
-
-
-def _graph_file(folder: Path) -> Path:
-    files = sorted(folder.glob("*.onnx")) or sorted(folder.glob("onnx/*.onnx"))
-    if len(files) != 1:
-        raise ModelError(
-            f"{folder} must hold exactly one .onnx file, but it has "
-            f"{', '.join(file.name for file in files) or 'none'}; keep the one to run in a folder "
-            "of its own, with tokenizer.json"
-        )
-    return files[0]
-
-
-def _output(path: Path, outputs: Sequence[Any], name: str | None) -> Any:
-    """Choose the output that holds the vectors."""
-    floats = {value.name: value for value in outputs if "float" in value.type}
-    if name is None:
-        name = SENTENCE if SENTENCE in floats else next(iter(floats), None)
-    if name not in floats:
-        raise ModelError(
-            f"{path}: the graph has no output {name!r} of floats; {near_misses(str(name), floats)}"
-        )
-    return floats[name]
-
-
-def _pooling(folder: Path, output: Any, declared: str | None) -> tuple[Pooling | None, bool]:
-    """Return how the output becomes one vector a text, and whether it is brought to length 1.
-
-    A sentence-transformers folder also lists what follows the pooling.
-    """
-    rank = len(output.shape)
-    if rank == 2:
-        if declared is not None:
-            raise ModelError(
-                f"{folder}: pooling = {declared!r}, but the output {output.name!r} is one vector a "
-                "text already; leave out pooling, or name another output"
-            )
-        return None, False
-    if rank != 3:
-        raise ModelError(
-            f"{folder}: the output {output.name!r} has {rank} axes, but the vectors of texts have "
-            "2 and those of tokens 3; name another output"
-        )
-    path = folder / "modules.json"
-    modules = read_modules(path) if path.is_file() else ()
-    after = [module.kind for module in modules if module.kind not in ("Transformer", "Pooling")]
-    if others := [kind for kind in after if kind != "Normalize"]:
-        raise ModelError(
-            f"{path} lists {others[0]}, which the graph's output {output.name!r} has not gone "
-            "through; export the model with it"
-        )
-    if declared is not None:
-        return Pooling((declared,)), bool(after)
-    places = [module.folder for module in modules if module.kind == "Pooling"]
-    place = (places or [folder / "1_Pooling"])[0] / "config.json"
-    pooling = read_pooling(place)
-    if others := sorted({*pooling.modes} - {*POOLINGS}):
-        raise no_pooling(place, f"names {others[0]!r}, which graphs are not pooled by")
-    return pooling, bool(after)
-
-
-def _limit(folder: Path, tokenizer: Tokenizer) -> int:
-    """Return where texts are cut off, as sentence-transformers reads it."""
-    for name, key in (
-        ("sentence_bert_config.json", "max_seq_length"),
-        ("tokenizer_config.json", "model_max_length"),
-    ):
-        path = folder / name
-        limit = read_json(path).get(key) if path.is_file() else None
-        if limit and limit < NO_LIMIT:
-            return int(limit)
-    return int((tokenizer.truncation or {}).get("max_length", MAX_TOKENS))
-
-
-def _padding(folder: Path, tokenizer: Tokenizer) -> tuple[int, bool]:
-    """Return the token that rows are filled up with, and whether on the left."""
-    path = folder / "tokenizer_config.json"
-    config = read_json(path) if path.is_file() else {}
-    stored = tokenizer.padding or {}
-    token = config.get("pad_token") or stored.get("pad_token") or ""
-    text = token["content"] if isinstance(token, dict) else token
-    left = (config.get("padding_side") or stored.get("direction")) == "left"
-    return tokenizer.token_to_id(text) or 0, left
 
 
 class OnnxEncoder:
@@ -355,34 +242,7 @@ class OnnxEncoder:
             return vectors
         start = mask.argmax(axis=1)[:, None] + skipped
         kept = (mask == 1) & (np.arange(mask.shape[1]) >= start)
-        pooled = np.concatenate(
-            [_POOL[mode](vectors, kept) for mode in self._pooling.modes], axis=1
-        )
+        pooled = np.concatenate([POOL[mode](vectors, kept) for mode in self._pooling.modes], axis=1)
         if self._normalize:
             pooled /= np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
         return pooled
-
-
-def _mean(vectors: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
-    import numpy as np
-
-    sums = (vectors * kept[:, :, None]).sum(axis=1)
-    return np.asarray(sums / np.maximum(kept.sum(axis=1, keepdims=True), 1), vectors.dtype)
-
-
-def _first(vectors: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
-    return vectors[range(len(vectors)), kept.argmax(axis=1)]
-
-
-def _largest(vectors: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
-    import numpy as np
-
-    return np.asarray(np.where(kept[:, :, None], vectors, -np.inf).max(axis=1), vectors.dtype)
-
-
-def _last(vectors: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
-    return vectors[range(len(vectors)), kept.shape[1] - 1 - kept[:, ::-1].argmax(axis=1)]
-
-
-_POOL = {"mean": _mean, "cls": _first, "max": _largest, "lasttoken": _last}
-"""Each of :data:`.embedding.POOLINGS`: from (texts, tokens, size) and which tokens count."""

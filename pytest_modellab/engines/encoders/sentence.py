@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import memory
+from pytest_modellab.engines.encoders.inputs import Library, Tokens, prepared_by
 from pytest_modellab.engines.encoders.texts import (
-    NO_LIMIT,
     Module,
     check_pooling,
     embed,
     no_pooling,
-    padded,
     read_modules,
     read_pooling,
     read_prompts,
-    tokenize,
 )
 from pytest_modellab.engines.interface import Role
-from pytest_modellab.engines.language.torch_model import quiet
+from pytest_modellab.engines.loading import putting_on, quiet, reading
+from pytest_modellab.engines.packages import needed
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models.files import PICKLED
 
@@ -57,9 +56,9 @@ def load(
     Args:
         folder: what sentence-transformers saved, or with ``pooling`` what transformers did.
         key: see :class:`~pytest_modellab.engines.interface.Encoder`.
-        prompts: what is put before a text of each role; see :func:`.embedding.read_prompts`.
+        prompts: what is put before a text of each role; see :func:`.texts.read_prompts`.
         max_tokens: where texts are cut off, None for the model's own limit.
-        pooling: of :data:`.embedding.POOLINGS`, in place of what the folder says; None for that.
+        pooling: of :data:`.texts.POOLINGS`, in place of what the folder says; None for that.
         dtype: name of a torch dtype.
         device: ``cpu``, ``cuda`` …
         trust_remote_code: whether the model's own Python code may run.
@@ -69,22 +68,18 @@ def load(
         The encoder, ready to embed.
 
     Raises:
-        ModelError: a library is missing, the folder cannot be read, or nothing says how the model
-            pools.
+        ModelError: the folder cannot be read, or nothing says how the model pools.
+        VariantLoadError: a library is missing.
     """
     check_pooling(pooling)
     modules = _listed(folder, pooling)
     if not allow_pickle:
         _refuse_pickles({folder, *(module.folder for module in modules)})
     with quiet():
-        try:
+        with needed("embedding texts", extra="embedding"):
             import torch
             from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise ModelError(
-                f"embedding texts needs {error.name}: pip install 'pytest-modellab[embedding]'"
-            ) from error
         options: dict[str, Any] = {
             "local_files_only": True,
             "trust_remote_code": trust_remote_code,
@@ -94,25 +89,18 @@ def load(
                 "use_safetensors": None if allow_pickle else True,
             },
         }
-        try:
+        more = (
+            AttributeError,  # a module's file that holds something else
+            SafetensorError,
+            TypeError,
+        )
+        problem = "sentence-transformers cannot load it"
+        with putting_on(device, folder), reading(folder, problem, *more):
             if pooling is None:
                 model = SentenceTransformer(str(folder), device=device, **options)
             else:
                 parts = _parts(folder, modules, pooling, options)
                 model = SentenceTransformer(modules=parts, device=device)
-        except (
-            AttributeError,  # a module's file that holds something else
-            ImportError,  # accelerate, or what the model's own code needs
-            KeyError,
-            OSError,
-            RuntimeError,
-            SafetensorError,
-            TypeError,
-            ValueError,
-        ) as error:
-            raise ModelError(f"{folder}: sentence-transformers cannot load it: {error}") from error
-        except AssertionError as error:  # torch without CUDA; here it would count as a verdict
-            raise ModelError(f"{folder}: cannot be put on {device!r}: {error}") from error
         if max_tokens is not None:
             _limit(model, max_tokens, folder)
         own_prompts = read_prompts(folder, prompts)
@@ -204,7 +192,7 @@ class SentenceEncoder:
         self.device: str = model.device.type
         self.budget = BUDGETS.get(self.device, BUDGETS["cpu"])
         self._name = name
-        self._inputs = {role: _inputs(model, prompts[role], _TASKS[role]) for role in _TASKS}
+        self._inputs = {role: prepared_by(model, prompts[role], _TASKS[role]) for role in _TASKS}
         self.dimension: int = self._probe()
 
     def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
@@ -244,14 +232,13 @@ class SentenceEncoder:
 
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""
-        tensors = (*self.model.parameters(), *self.model.buffers())
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return memory.parameter_bytes(self.model)
 
     def close(self) -> None:
         """Give the memory back at once, whoever else still refers to the model."""
         memory.empty(self.model, self.device)
 
-    def _run(self, inputs: _Library | _Tokens, rows: Sequence[Any]) -> Any:
+    def _run(self, inputs: Library | Tokens, rows: Sequence[Any]) -> Any:
         """Return the vectors of a batch, still on the device."""
         import torch
 
@@ -279,106 +266,3 @@ class SentenceEncoder:
             except KeyError as error:
                 raise no_pooling(Path(self._name) / "modules.json", "lists no pooling") from error
         return int(vectors.shape[-1])
-
-
-def _inputs(model: Any, prompt: str, task: str) -> _Library | _Tokens:
-    """Return what prepares texts of a role: fast where that gives what the library would."""
-    import torch
-
-    library = _Library(model, prompt, task)
-    limit = model.max_seq_length
-    texts = ["a"]
-    if limit is not None and limit < NO_LIMIT:
-        texts.append("a " * limit)  # is cut off
-    expected = library.features(texts)
-    tokenizer = model.tokenizer
-    if not hasattr(tokenizer, "backend_tokenizer"):
-        return library
-    fast = _Tokens(tokenizer, prompt, task, limit, expected)
-    ours = fast.features(fast.prepare(texts)[0])
-    same = ours.keys() == expected.keys() and all(
-        torch.equal(ours[name], value) if isinstance(value, torch.Tensor) else ours[name] == value
-        for name, value in expected.items()
-    )
-    return fast if same else library
-
-
-class _Library:
-    """Prepares texts by sentence-transformers' own ``preprocess``, whatever the model takes."""
-
-    def __init__(self, model: Any, prompt: str, task: str) -> None:
-        self.task = task
-        self._model = model
-        self._prompt = prompt
-
-    def prepare(self, texts: Sequence[str]) -> tuple[Sequence[str], list[int]]:
-        """Return the texts and about how many tokens they have: one for four characters."""
-        return texts, [1 + len(text) // 4 for text in texts]
-
-    def count(self, texts: Sequence[str]) -> list[int]:
-        """Return how many tokens each text has."""
-        return [self.features([text])["input_ids"].numel() for text in texts]
-
-    def features(self, rows: Sequence[str]) -> dict[str, Any]:
-        """Return the model's input."""
-        features = self._model.preprocess(list(rows), prompt=self._prompt, task=self.task)
-        return dict(features)
-
-
-class _Tokens:
-    """Prepares texts by the tokenizer alone: each is tokenized once, to sort and to compute.
-
-    Args:
-        tokenizer: transformers' fast one.
-        prompt: put before each text.
-        task: what sentence-transformers calls the role.
-        limit: most tokens of a text, or None.
-        expected: the library's input for any texts: which tensors there are, and what else.
-    """
-
-    def __init__(
-        self,
-        tokenizer: Any,
-        prompt: str,
-        task: str,
-        limit: int | None,
-        expected: Mapping[str, Any],
-    ) -> None:
-        import torch
-
-        self.task = task
-        self._tokenizer = tokenizer
-        self._prompt = prompt
-        self._limit = limit
-        self._names = [name for name in expected if isinstance(expected[name], torch.Tensor)]
-        self._constants = {name: expected[name] for name in expected if name not in self._names}
-
-    def prepare(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """Return the token ids of each text, and how many they are."""
-        backend = self._tokenizer.backend_tokenizer
-        backend.no_padding()
-        if self._limit is None or self._limit >= NO_LIMIT:
-            backend.no_truncation()
-        else:
-            backend.enable_truncation(self._limit, direction=self._tokenizer.truncation_side)
-        rows = tokenize(backend, [self._prompt + text for text in texts])
-        return rows, [len(row) for row in rows]
-
-    def count(self, texts: Sequence[str]) -> list[int]:
-        """Return how many tokens each text has."""
-        return self.prepare(texts)[1]
-
-    def features(self, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
-        """Return the model's input."""
-        import torch
-
-        left = self._tokenizer.padding_side == "left"
-        ids, mask = map(
-            torch.from_numpy, padded(rows, self._tokenizer.pad_token_id or 0, left=left)
-        )
-        tensors = {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "token_type_ids": torch.zeros_like(ids),
-        }
-        return {name: tensors[name] for name in self._names if name in tensors} | self._constants

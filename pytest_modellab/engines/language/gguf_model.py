@@ -10,19 +10,19 @@ import http.client
 import json
 import math
 import secrets
-import time
 import urllib.parse
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.engines import environment
-from pytest_modellab.engines.batching import common_prefix, plan
+from pytest_modellab.engines.batching import common_prefix, due, plan
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import gguf_tokenizer
-from pytest_modellab.engines.language.torch_model import quiet
+from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_alone, load_tokenizer
+from pytest_modellab.engines.loading import quiet
+from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
-from pytest_modellab.errors import ModelError, ScoringError, VariantLoadError
+from pytest_modellab.errors import ModelError, ScoringError
 from pytest_modellab.records.runs import Output
 
 VERSION = 1
@@ -61,21 +61,10 @@ def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> LlamaC
         VariantLoadError: a library is missing, or the file's tokenizer is not the base's.
     """
     with quiet():
-        try:
-            import xllamacpp  # noqa: F401 -- asked for now, before any work is done
-            from transformers import AutoTokenizer
-        except ImportError as error:
-            raise VariantLoadError(
-                f"running a GGUF file needs {error.name}: pip install 'pytest-modellab[llamacpp]'"
-            ) from error
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        except (ImportError, KeyError, OSError, ValueError) as error:
-            raise ModelError(
-                f"{folder}: transformers cannot load its tokenizer: {error}"
-            ) from error
-    if not tokenizer.chat_template:
-        raise ModelError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
+        with needed("running a GGUF file", extra="llamacpp"):
+            import transformers  # noqa: F401 -- asked for now, before any work is done
+            import xllamacpp  # noqa: F401
+        tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
     header = gguf_tokenizer.read(path)
     gguf_tokenizer.check(header, tokenizer)
     engine = LlamaCppEngine(header, tokenizer)
@@ -83,7 +72,7 @@ def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> LlamaC
     return engine
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(ChatEngine):
     """Scores options and generates with a GGUF file (see :func:`load`).
 
     llama.cpp computes the same token with other rounding alone and among others, and keeps what it
@@ -92,7 +81,7 @@ class LlamaCppEngine:
     """
 
     def __init__(self, header: gguf_tokenizer.Header, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
+        super().__init__(tokenizer)
         self._header = header
         self._key = secrets.token_hex()  # the server also listens on a local port
         self._letter = next(
@@ -101,20 +90,6 @@ class LlamaCppEngine:
         self._room = 0
         self._server: Any = None
         self._reserve(1)
-
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """Put chat messages into the base's template, ready for the reply."""
-        text = self.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=True
-        )
-        return str(text)
-
-    def seed(self, seed: int) -> None:
-        """Nothing is drawn but by a request's own seed."""
-
-    def environment(self) -> Mapping[str, Any]:
-        """Versions of libraries, and threads."""
-        return environment.libraries()
 
     def parameter_bytes(self) -> int:
         """Bytes of the file's tensors; llama.cpp holds them as they are."""
@@ -151,9 +126,11 @@ class LlamaCppEngine:
             for context, row in zip(contexts, options, strict=True)
         ]
         self._begin(contexts, prefix, [max(map(len, row), default=0) for row in options])
-        for batch in plan(lengths, budget, padded=False):
-            if not skip >= set(batch):
-                done({i: self._scored(contexts[i], options[i], prefix) for i in batch})
+        answer_alone(
+            due(plan(lengths, budget, padded=False), skip),
+            lambda i: self._scored(contexts[i], options[i], prefix),
+            done,
+        )
 
     def generate(
         self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
@@ -174,9 +151,11 @@ class LlamaCppEngine:
         limits = [request.max_tokens for request in requests]
         lengths = [len(c) - prefix + limit for c, limit in zip(contexts, limits, strict=True)]
         self._begin(contexts, prefix, limits)
-        for batch in plan(lengths, budget, padded=True):
-            if not skip >= set(batch):
-                done({i: self._reply(contexts[i], requests[i], prefix) for i in batch})
+        answer_alone(
+            due(plan(lengths, budget, padded=True), skip),
+            lambda i: self._reply(contexts[i], requests[i], prefix),
+            done,
+        )
 
     def tokenize(self, text: str) -> list[int]:
         """Cut a text into tokens as llama.cpp does; xllamacpp has this on its local port only."""
@@ -196,7 +175,6 @@ class LlamaCppEngine:
     def _scored(
         self, context: Sequence[int], options: Sequence[Sequence[int]], prefix: int
     ) -> Output:
-        start = time.perf_counter()
         self._rewind(context, prefix)
         if len(context) - 1 > prefix:
             self._ask(context[:-1], cached=prefix > 0)
@@ -205,11 +183,9 @@ class LlamaCppEngine:
             option_logprobs=tuple(self._likelihood(context, option) for option in options),
             tokens_in=len(context),
             tokens_out=sum(map(len, options)),
-            seconds=time.perf_counter() - start,
         )
 
     def _reply(self, context: Sequence[int], request: GenerationRequest, prefix: int) -> Output:
-        start = time.perf_counter()
         self._rewind(context, prefix)
         answer = self._ask(
             context,
@@ -224,8 +200,7 @@ class LlamaCppEngine:
             text=answer["choices"][0]["text"],
             tokens_in=len(context),
             tokens_out=answer["usage"]["completion_tokens"] - ended,  # its end is no part of it
-            seconds=time.perf_counter() - start,
-            failed="the model's logits are NaN" if nan else "",
+            failed=NAN if nan else "",
         )
 
     def _likelihood(self, context: Sequence[int], option: Sequence[int]) -> float:

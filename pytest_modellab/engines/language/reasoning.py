@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from pytest_modellab.engines import environment
+from pytest_modellab.engines.batching import due
 from pytest_modellab.engines.interface import Done, Engine, GenerationRequest, ScoringRequest
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Output
@@ -117,7 +118,7 @@ class Reasoning:
 
     def _batches(self, count: int, skip: Set[int]) -> list[range]:
         batches = [range(start, min(start + ROWS, count)) for start in range(0, count, ROWS)]
-        return [batch for batch in batches if not skip >= set(batch)]
+        return due(batches, skip)
 
     def _of(self, number: int, outputs: Mapping[int, Output]) -> list[Output]:
         chains = self._thinking.chains

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+import functools
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_modellab.engines import environment, memory
-from pytest_modellab.engines.batching import common_prefix, plan
+from pytest_modellab.engines import memory
+from pytest_modellab.engines.batching import common_prefix, due, plan
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_together, load_tokenizer
+from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch
+from pytest_modellab.engines.language.packing import pack
+from pytest_modellab.engines.loading import putting_on, quiet, reading
+from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
-from pytest_modellab.errors import ModelError
-from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Output
-
-if TYPE_CHECKING:
-    import torch
 
 VERSION = 1
 """Raised when scores may change: stored runs of another engine version are run again."""
@@ -52,19 +51,17 @@ def load(
         The engine, ready to answer.
 
     Raises:
-        ModelError: transformers is missing or cannot read the folder.
+        ModelError: transformers cannot read the folder.
+        VariantLoadError: a library is missing.
     """
+    problem = "transformers cannot load it"
     with quiet():
-        try:
+        with needed("running a model", extra="transformers"):
             import torch
             from safetensors import SafetensorError
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-        except ImportError as error:
-            raise ModelError(
-                f"running a model needs {error.name}: pip install 'pytest-modellab[transformers]'"
-            ) from error
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            from transformers import AutoModelForCausalLM
+        tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code, problem=problem)
+        with putting_on(device, folder), reading(folder, problem, SafetensorError):
             model = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype),
@@ -74,38 +71,10 @@ def load(
                 trust_remote_code=trust_remote_code,
                 **options,
             )
-        except (
-            ImportError,  # accelerate, or what the model's own code needs
-            KeyError,
-            OSError,
-            RuntimeError,
-            SafetensorError,
-            ValueError,
-        ) as error:
-            raise ModelError(f"{folder}: transformers cannot load it: {error}") from error
-        except AssertionError as error:  # torch without CUDA; here it would count as a verdict
-            raise ModelError(f"{folder}: cannot be put on {device!r}: {error}") from error
-    if not tokenizer.chat_template:
-        raise ModelError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
     return TransformersEngine(model.eval(), tokenizer, inference_mode=inference_mode, cache=cache)
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what libraries log while they load: missing GPU kernels, progress bars."""
-    with contextlib.ExitStack() as restore:
-        restore.callback(logging.disable, logging.root.manager.disable)
-        logging.disable(logging.WARNING)
-        with contextlib.suppress(ImportError):
-            from transformers.utils import logging as transformers_logging
-
-            if transformers_logging.is_progress_bar_enabled():
-                transformers_logging.disable_progress_bar()
-                restore.callback(transformers_logging.enable_progress_bar)
-        yield
-
-
-class TransformersEngine:
+class TransformersEngine(ChatEngine):
     """Scores options and generates with a causal language model (see :func:`load`).
 
     Args:
@@ -125,18 +94,11 @@ class TransformersEngine:
         inference_mode: bool = True,
         cache: Callable[[Any], Any] | None = None,
     ) -> None:
+        super().__init__(tokenizer)
         self.model = model
         self.device: str = model.device.type
-        self.tokenizer = tokenizer
         self._inference_mode = inference_mode
         self._own_cache = cache
-
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """Put chat messages into the model's template, ready for its reply."""
-        text = self.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=True
-        )
-        return str(text)
 
     def seed(self, seed: int) -> None:
         """Seed torch."""
@@ -144,13 +106,9 @@ class TransformersEngine:
 
         torch.manual_seed(seed)
 
-    def environment(self) -> Mapping[str, Any]:
-        """Versions of libraries, and threads."""
-        return environment.libraries()
-
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""
-        return sum(_held(t) for t in (*self.model.parameters(), *self.model.buffers()))
+        return memory.parameter_bytes(self.model)
 
     def close(self) -> None:
         """Give the memory back at once, whoever else still refers to the model.
@@ -189,33 +147,25 @@ class TransformersEngine:
             len(context) - prefix + sum(len(tokens) - 1 for tokens in row)
             for context, row in zip(contexts, options, strict=True)
         ]
+        shared = self._once(contexts, prefix)
+
+        def compute(batch: Sequence[int]) -> list[list[float]]:
+            rows = [(contexts[i][prefix:], options[i]) for i in batch]
+            if self._own_cache:
+                return [self._through_cache(*row) for row in rows]
+            return self._packed(rows, prefix, copy.deepcopy(shared()))
+
+        def output(i: int, values: list[float]) -> Output:
+            return Output(
+                text="",
+                option_logprobs=tuple(values),
+                tokens_in=len(contexts[i]),
+                tokens_out=sum(len(tokens) for tokens in options[i]),
+            )
+
+        batches = due(plan(lengths, budget, padded=False), skip)
         with self._guarded():
-            cache = None
-            for batch in plan(lengths, budget, padded=False):
-                if skip >= set(batch):
-                    continue
-                start = time.perf_counter()
-                if cache is None and prefix:
-                    cache = self._prefix_cache(contexts[batch[0]][:prefix])
-                rows = [(contexts[i][prefix:], options[i]) for i in batch]
-                if self._own_cache:
-                    logprobs = [self._through_cache(*row) for row in rows]
-                else:
-                    logprobs = self._packed(rows, prefix, copy.deepcopy(cache))
-                seconds = time.perf_counter() - start
-                total = sum(lengths[i] for i in batch)
-                done(
-                    {
-                        i: Output(
-                            text="",
-                            option_logprobs=tuple(values),
-                            tokens_in=len(contexts[i]),
-                            tokens_out=sum(len(tokens) for tokens in options[i]),
-                            seconds=seconds * lengths[i] / total,
-                        )
-                        for i, values in zip(batch, logprobs, strict=True)
-                    }
-                )
+            answer_together(batches, lengths, compute, output, done)
 
     def generate(
         self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
@@ -241,30 +191,23 @@ class TransformersEngine:
             len(context) - prefix + request.max_tokens
             for context, request in zip(contexts, requests, strict=True)
         ]
+        shared = self._once(contexts, prefix)
+
+        def compute(batch: Sequence[int]) -> list[tuple[list[int], bool]]:
+            return self._replies([(contexts[i], requests[i]) for i in batch], prefix, shared())
+
+        def output(i: int, reply: tuple[list[int], bool]) -> Output:
+            tokens, nan = reply
+            return Output(
+                text=self.tokenizer.decode(tokens, skip_special_tokens=True),
+                tokens_in=len(contexts[i]),
+                tokens_out=len(tokens),
+                failed=NAN if nan else "",
+            )
+
+        batches = due(plan(lengths, budget, padded=True), skip)
         with self._guarded():
-            cache = None
-            for batch in plan(lengths, budget, padded=True):
-                if skip >= set(batch):
-                    continue
-                start = time.perf_counter()
-                if cache is None and prefix:
-                    cache = self._prefix_cache(contexts[batch[0]][:prefix])
-                rows = [(contexts[i], requests[i]) for i in batch]
-                replies = self._replies(rows, prefix, cache)
-                seconds = time.perf_counter() - start
-                total = sum(lengths[i] for i in batch)
-                done(
-                    {
-                        i: Output(
-                            text=self.tokenizer.decode(tokens, skip_special_tokens=True),
-                            tokens_in=len(contexts[i]),
-                            tokens_out=len(tokens),
-                            seconds=seconds * lengths[i] / total,
-                            failed="the model's logits are NaN" if nan else "",
-                        )
-                        for i, (tokens, nan) in zip(batch, replies, strict=True)
-                    }
-                )
+            answer_together(batches, lengths, compute, output, done)
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -274,6 +217,10 @@ class TransformersEngine:
         mode = torch.inference_mode() if self._inference_mode else torch.no_grad()
         with memory.running_out(), mode:
             yield
+
+    def _once(self, contexts: Sequence[list[int]], prefix: int) -> Callable[[], Any]:
+        """Return what computes the shared prefix when the first batch asks for it."""
+        return functools.cache(lambda: self._prefix_cache(contexts[0][:prefix]) if prefix else None)
 
     def _prefix_cache(self, tokens: Sequence[int]) -> Any:
         """Compute keys and values of the shared prefix."""
@@ -305,55 +252,31 @@ class TransformersEngine:
         """
         import torch
 
-        ids: list[int] = []
-        positions: list[int] = []
-        sample_of: list[int] = []
-        option_of: list[int] = []  # -1 in the context
-        predicts: list[int] = []  # position in ``ids`` whose logits predict the target
-        targets: list[int] = []
-        owner: list[int] = []  # running number of the target's option
-        options = 0
-        for sample, (context, choices) in enumerate(rows):
-            ids += context
-            positions += range(prefix, prefix + len(context))
-            sample_of += [sample] * len(context)
-            option_of += [-1] * len(context)
-            last = len(ids) - 1
-            for number, tokens in enumerate(choices):
-                predicts += [last, *range(len(ids), len(ids) + len(tokens) - 1)]
-                targets += tokens
-                owner += [options] * len(tokens)
-                options += 1
-                ids += tokens[:-1]
-                begin = prefix + len(context)
-                positions += range(begin, begin + len(tokens) - 1)
-                sample_of += [sample] * (len(tokens) - 1)
-                option_of += [number] * (len(tokens) - 1)
-
+        packed = pack(rows, prefix)
         device, dtype = self.model.device, self.model.dtype
-        sample = torch.tensor(sample_of, device=device)
-        option = torch.tensor(option_of, device=device)
-        order = torch.arange(len(ids), device=device)
+        sample = torch.tensor(packed.sample_of, device=device)
+        option = torch.tensor(packed.option_of, device=device)
+        order = torch.arange(len(packed.ids), device=device)
         sees = (
             (sample[:, None] == sample[None, :])
             & (order[:, None] >= order[None, :])
             & ((option[None, :] == -1) | (option[:, None] == option[None, :]))
         )
-        mask = torch.zeros(len(ids), prefix + len(ids), dtype=dtype, device=device)
+        mask = torch.zeros(len(order), prefix + len(order), dtype=dtype, device=device)
         mask[:, prefix:].masked_fill_(~sees, torch.finfo(dtype).min)
-        keep, inverse = torch.tensor(predicts, device=device).unique(return_inverse=True)
+        keep, inverse = torch.tensor(packed.predicts, device=device).unique(return_inverse=True)
         logits = self.model(
-            input_ids=torch.tensor([ids], device=device),
-            position_ids=torch.tensor([positions], device=device),
+            input_ids=torch.tensor([packed.ids], device=device),
+            position_ids=torch.tensor([packed.positions], device=device),
             attention_mask=mask[None, None],
             past_key_values=cache,
             use_cache=cache is not None,
             logits_to_keep=keep,
         ).logits[0]
         logprobs = torch.log_softmax(logits.float(), dim=-1)
-        picked = logprobs[inverse, torch.tensor(targets, device=device)].double()
-        sums = torch.zeros(options, dtype=torch.float64, device=device)
-        sums.index_add_(0, torch.tensor(owner, device=device), picked)
+        picked = logprobs[inverse, torch.tensor(packed.targets, device=device)].double()
+        sums = torch.zeros(packed.options, dtype=torch.float64, device=device)
+        sums.index_add_(0, torch.tensor(packed.owner, device=device), picked)
         values = iter(sums.tolist())
         return [[next(values) for _ in choices] for _, choices in rows]
 
@@ -378,10 +301,10 @@ class TransformersEngine:
             ids[row, width - rest :] = torch.tensor(context[prefix:])
             seen[row, :prefix] = 1
             seen[row, width - rest :] = 1
-        watch = _NanWatch(len(rows))
+        watch = NanWatch(len(rows))
         processors = LogitsProcessorList([watch])
         if any(request.temperature > 0 for _, request in rows):
-            processors.append(_GumbelNoise([request for _, request in rows], width))
+            processors.append(GumbelNoise([request for _, request in rows], width))
         past = copy.deepcopy(cache)
         if past is not None:
             past.batch_repeat_interleave(len(rows))
@@ -405,46 +328,3 @@ class TransformersEngine:
             end = next((k for k, token in enumerate(tokens) if token in ends), len(tokens))
             replies.append((tokens[:end], watch.seen[row]))
         return replies
-
-
-def _held(tensor: Any) -> int:
-    """Bytes of a tensor; a quantized one says of itself what it replaces, so its parts count."""
-    if hasattr(tensor, "__tensor_flatten__"):
-        return sum(_held(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
-    state = getattr(tensor, "quant_state", None)  # of bitsandbytes: one scale a block
-    scales = _held(state.absmax) if state is not None else 0
-    return int(tensor.numel() * tensor.element_size()) + scales
-
-
-class _NanWatch:
-    """Notes which rows met a NaN; greedy search would silently pick a token."""
-
-    def __init__(self, rows: int) -> None:
-        self.seen = [False] * rows
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        for row in scores.isnan().any(dim=-1).nonzero().flatten().tolist():
-            self.seen[row] = True
-        return scores
-
-
-class _GumbelNoise:
-    """Makes the largest logit a draw at each request's temperature; see ``generate``."""
-
-    def __init__(self, requests: Sequence[GenerationRequest], width: int) -> None:
-        self._requests = requests
-        self._width = width
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        step = input_ids.shape[1] - self._width
-        scores = scores.float()
-        for row, request in enumerate(self._requests):
-            if request.temperature > 0:
-                seed = int(digest([request.seed, step])[:8], 16)  # torch keeps 32 bits of it
-                random = torch.Generator().manual_seed(seed)
-                exponential = torch.empty(scores.shape[1]).exponential_(generator=random)
-                noise = -exponential.log().to(scores.device)
-                scores[row] = scores[row] / request.temperature + noise
-        return scores

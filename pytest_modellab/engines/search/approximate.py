@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
+import functools
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.engines.packages import install_command
 from pytest_modellab.engines.search import exact
 from pytest_modellab.engines.search.forms import Form, IndexVectors
 from pytest_modellab.engines.search.hits import Hits
-from pytest_modellab.errors import ConfigError, VariantLoadError, near_misses
-from pytest_modellab.records.hashing import canonical_json, digest
-from pytest_modellab.store import atomic
-from pytest_modellab.store.arrays import checksum, no_space
+from pytest_modellab.errors import (
+    ConfigError,
+    ModelError,
+    VariantLoadError,
+    near_misses,
+    store_errors_as,
+)
+from pytest_modellab.store import files, folders
+from pytest_modellab.store.arrays import no_space
+from pytest_modellab.store.place import entry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +55,9 @@ SEARCHED = ("efSearch", "nprobe")
 
 TRAINED = 64
 """Vectors for each list that the k-means of an IVF index sees; faiss wants 39 at least."""
+
+
+_INDEX, _META = "index.faiss", "meta.json"
 
 
 def defaults(kind: str, documents: int) -> dict[str, int]:
@@ -130,17 +139,30 @@ def build(
         VariantLoadError: faiss is not installed.
         ModelError: no disk space.
     """
-    from filelock import FileLock
-
     chosen = _chosen(index, kind, settings)
     faiss = _library()
     built = {name: value for name, value in chosen.items() if name not in SEARCHED}
-    key = digest([LAYOUT, faiss.__version__, index.key, kind, built])[:16]
-    folder = cache / "approximate" / key
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):
-        found = _read(faiss, folder) or _write(faiss, folder, index, kind, chosen)
-    searched, meta = found
+    target = entry(cache, "approximate", [LAYOUT, faiss.__version__, index.key, kind, built])
+
+    def write(folder: Path) -> None:
+        begun = time.perf_counter()
+        made = _made(faiss, index, kind, chosen)
+        seconds = time.perf_counter() - begun
+        path = folder / _INDEX
+        try:
+            faiss.write_index(made, str(path))
+        except RuntimeError as error:
+            if "No space left" in str(error):
+                raise no_space(target, index.data.nbytes) from error
+            raise
+        size = path.stat().st_size
+        meta = {"crc32": files.checksum(path), "bytes": size, "seconds": seconds}
+        files.write(folder / _META, meta)
+
+    with store_errors_as(ModelError):
+        searched, meta = folders.folder(
+            target, write, functools.partial(_read, faiss), what=f"index {kind}"
+        )
     return ApproximateIndex(index, kind, chosen, meta["bytes"], meta["seconds"], searched)
 
 
@@ -148,9 +170,7 @@ def _library() -> Any:
     try:
         import faiss
     except ImportError as error:
-        raise VariantLoadError(
-            "faiss is not installed: pip install 'pytest-modellab[embedding]'"
-        ) from error
+        raise VariantLoadError(f"faiss is not installed: {install_command('faiss-cpu')}") from error
     return faiss
 
 
@@ -195,21 +215,17 @@ def _chosen(index: IndexVectors, kind: str, settings: Mapping[str, int]) -> dict
 
 
 def _read(faiss: Any, folder: Path) -> tuple[Any, dict[str, Any]] | None:
-    path = folder / "index.faiss"
-    try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        if checksum(path) != meta["crc32"]:
+    path = folder / _INDEX
+
+    def right(meta: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+        if files.checksum(path) != meta["crc32"]:
             return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # not there, or damaged
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), meta
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), meta
+
+    return files.read(folder / _META, right)
 
 
-def _write(
-    faiss: Any, folder: Path, index: IndexVectors, kind: str, chosen: Mapping[str, int]
-) -> tuple[Any, dict[str, Any]]:
-    path, temporary = folder / "index.faiss", folder / ".index.faiss.tmp"
-    begun = time.perf_counter()
+def _made(faiss: Any, index: IndexVectors, kind: str, chosen: Mapping[str, int]) -> Any:
     with _alone(faiss):
         if kind == "hnsw":
             made = faiss.IndexHNSWFlat(index.dimensions, chosen["M"], faiss.METRIC_INNER_PRODUCT)
@@ -218,18 +234,7 @@ def _write(
             made = _trained(faiss, index, chosen)
         for start in range(0, len(index.data), BLOCK):
             made.add(index.decode(index.data[start : start + BLOCK]))
-    seconds = time.perf_counter() - begun
-    try:
-        faiss.write_index(made, str(temporary))
-    except RuntimeError as error:
-        temporary.unlink(missing_ok=True)
-        if "No space left" in str(error):
-            raise no_space(folder, index.data.nbytes) from error
-        raise
-    os.replace(temporary, path)
-    meta = {"crc32": checksum(path), "bytes": path.stat().st_size, "seconds": seconds}
-    atomic.write_text(folder / "meta.json", canonical_json(meta) + "\n")
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), meta
+    return made
 
 
 def _trained(faiss: Any, index: IndexVectors, chosen: Mapping[str, int]) -> Any:

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_modellab.engines.packages import install_command
 from pytest_modellab.engines.search.vectors import Vectors
-from pytest_modellab.errors import ModelError, VariantLoadError
-from pytest_modellab.records.hashing import digest
+from pytest_modellab.errors import ModelError, VariantLoadError, store_errors_as
 from pytest_modellab.store.arrays import Known, keep
+from pytest_modellab.store.place import entry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,8 +96,9 @@ class Form:
         try:
             from sentence_transformers.util.quantization import quantize_embeddings
         except ImportError as error:
+            package = "sentence-transformers"
             raise VariantLoadError(
-                "sentence-transformers is not installed: pip install 'pytest-modellab[embedding]'"
+                f"{package} is not installed: {install_command(package)}"
             ) from error
         codes: NDArray[Any] = quantize_embeddings(vectors, self.precision, ranges=ranges)
         return codes
@@ -213,12 +215,13 @@ def index(vectors: Vectors, form: Form, cache: Path) -> IndexVectors:
     import numpy as np
 
     dimensions = kept_dimensions(form, vectors.dimension)
-    key = digest([LAYOUT, vectors.key, dimensions, form.precision, form.normalize])[:16]
+    made_of = [LAYOUT, vectors.key, dimensions, form.precision, form.normalize]
+    folder = entry(cache, "forms", made_of)
     unit = all(abs(norm - 1) <= UNIT for norm in vectors.norms)
     whole = dimensions == vectors.dimension and (unit or not form.normalize)
     bound = 1.0 if form.normalize else vectors.norms[1]
     if whole and not form.quantized:
-        return IndexVectors(vectors.data, form, key, vectors.dimension, dimensions, bound)
+        return IndexVectors(vectors.data, form, folder.name, vectors.dimension, dimensions, bound)
 
     def blocks(start: int) -> Iterator[NDArray[np.float32]]:
         for row in range(start, vectors.documents, BLOCK):
@@ -234,14 +237,15 @@ def index(vectors: Vectors, form: Form, cache: Path) -> IndexVectors:
     nothing = np.zeros((2, dimensions), np.float32)
     first = form.quantize(nothing, nothing)
     shape = (vectors.documents, first.shape[1])
-    data, known = keep(cache / "forms" / key, shape, first.dtype.name, derive, block=BLOCK)
+    with store_errors_as(ModelError):
+        data, known = keep(folder, shape, first.dtype.name, derive, block=BLOCK)
     ranges = np.array(known["ranges"], np.float32) if form.scalar else None
     if ranges is not None:
         # In rounding up a code's step the sum may pass the range by one unit in the last place.
         bound = 1.001 * float(np.linalg.norm(np.abs(ranges).max(axis=0)))
     elif form.quantized:
         bound = math.sqrt(dimensions)
-    return IndexVectors(data, form, key, vectors.dimension, dimensions, bound, ranges)
+    return IndexVectors(data, form, folder.name, vectors.dimension, dimensions, bound, ranges)
 
 
 def _ranges(blocks: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.search.hits import Hits
 from pytest_modellab.errors import ModelError, VariantLoadError, store_errors_as
-from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.tasks import Corpus
-from pytest_modellab.store import folders
-from pytest_modellab.store.arrays import checksum
+from pytest_modellab.store import files, folders
+from pytest_modellab.store.files import checksum
+from pytest_modellab.store.place import entry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,10 +79,10 @@ class Lexical:
             VariantLoadError: bm25s is missing, or the corpus has no word.
         """
         bm25s = _library()
-        key = digest([VERSION, corpus.hash, SETTINGS, TOKENS, bm25s.__version__])[:16]
+        made_of = [VERSION, corpus.hash, SETTINGS, TOKENS, bm25s.__version__]
         with store_errors_as(ModelError):
             folder = folders.folder(
-                cache / "lexical" / key,
+                entry(cache, "lexical", made_of),
                 lambda made: _write(corpus, made, progress),
                 _whole,
                 what=f"model 'BM25' (source = 'corpus {corpus.hash}')",
@@ -108,12 +109,8 @@ class Lexical:
 
 
 def _library() -> Any:
-    try:
+    with needed("searching with BM25", extra="embedding"):
         import bm25s
-    except ImportError as error:
-        raise VariantLoadError(
-            f"searching with BM25 needs {error.name}: pip install 'pytest-modellab[embedding]'"
-        ) from error
     return bm25s
 
 
@@ -137,7 +134,7 @@ def _write(corpus: Corpus, folder: Path, progress: Callable[[int, int], None]) -
         "seconds": round(time.perf_counter() - start, 6),
         "checksums": _checksums(folder),
     }
-    (folder / _BUILD).write_text(json.dumps(build), encoding="utf-8")
+    files.write(folder / _BUILD, build)
 
 
 def _checksums(folder: Path) -> dict[str, int]:
@@ -146,11 +143,11 @@ def _checksums(folder: Path) -> dict[str, int]:
 
 def _whole(folder: Path) -> Path | None:
     """Return the folder of an index that is what was written, else None."""
-    try:
-        build = json.loads((folder / _BUILD).read_text(encoding="utf-8"))
+
+    def right(build: Mapping[str, Any]) -> Path | None:
         return folder if build["checksums"] == _checksums(folder) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+
+    return files.read(folder / _BUILD, right)
 
 
 def _contents(corpus: Corpus, progress: Callable[[int, int], None]) -> Iterator[str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.engines import memory
-from pytest_modellab.engines.language.torch_model import quiet
-from pytest_modellab.errors import ModelError, OutOfMemory, VariantLoadError
+from pytest_modellab.engines.loading import putting_on, quiet, reading
+from pytest_modellab.engines.packages import needed
+from pytest_modellab.errors import ModelError, OutOfMemory
 
 DECIMALS = 6
 """To which scores are rounded; in float32 further digits are noise."""
@@ -47,15 +48,12 @@ def load(
         VariantLoadError: sentence-transformers is missing.
     """
     with quiet():
-        try:
+        with needed("reranking", extra="embedding"):
             import torch
             from safetensors import SafetensorError
             from sentence_transformers import CrossEncoder
-        except ImportError as error:
-            raise VariantLoadError(
-                f"reranking needs {error.name}: pip install 'pytest-modellab[embedding]'"
-            ) from error
-        try:
+        problem = "sentence-transformers cannot load it as a cross-encoder"
+        with putting_on(device, folder), reading(folder, problem, SafetensorError):
             model = CrossEncoder(
                 str(folder),
                 device=device,
@@ -69,19 +67,6 @@ def load(
                 # the bare logit: a sigmoid has the same order until it rounds to 0 or 1
                 activation_fn=torch.nn.Identity(),
             )
-        except (
-            ImportError,  # what the model's own code needs
-            KeyError,
-            OSError,
-            RuntimeError,
-            SafetensorError,
-            ValueError,
-        ) as error:
-            raise ModelError(
-                f"{folder}: sentence-transformers cannot load it as a cross-encoder: {error}"
-            ) from error
-        except AssertionError as error:  # torch without CUDA; here it would count as a verdict
-            raise ModelError(f"{folder}: cannot be put on {device!r}: {error}") from error
     head = type(model.model).__name__
     saved = model.model.config.architectures or ["a model of no named architecture"]
     if head.endswith("ForSequenceClassification") and head not in saved:
@@ -145,8 +130,7 @@ class Reranker:
 
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""
-        tensors = (*self.model.parameters(), *self.model.buffers())
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return memory.parameter_bytes(self.model)
 
     def close(self) -> None:
         """Give the memory back at once, whoever else still refers to the model."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_modellab.engines.interface import Encoder
-from pytest_modellab.errors import ModelError
-from pytest_modellab.records.hashing import digest
+from pytest_modellab.errors import ModelError, store_errors_as
 from pytest_modellab.records.tasks import Corpus, Document
 from pytest_modellab.store.arrays import Known, keep
+from pytest_modellab.store.place import entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ def obtain(
     documents, dimension = len(corpus), encoder.dimension
     if not documents:
         raise ModelError("the corpus holds no documents: there is nothing to search")
-    key = digest([LAYOUT, encoder.key, corpus.hash])[:16]
+    folder = entry(cache, "vectors", [LAYOUT, encoder.key, corpus.hash])
 
     def encode(start: int, known: Known) -> Iterator[tuple[NDArray[np.float32], Known]]:
         done = start
@@ -96,13 +96,17 @@ def obtain(
             yield found, known
             done += len(chosen)
             progress(done, documents)
+        if done != documents:
+            raise ModelError(
+                f"the corpus holds {documents} documents, but {done} could be read: it has changed "
+                "meanwhile; start again"
+            )
 
-    data, known = keep(
-        cache / "vectors" / key, (documents, dimension), "float32", encode, block=block
-    )
+    with store_errors_as(ModelError):
+        data, known = keep(folder, (documents, dimension), "float32", encode, block=block)
     return Vectors(
         data=data,
-        key=key,
+        key=folder.name,
         documents=documents,
         dimension=dimension,
         norms=(known["shortest"], known["longest"]),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.engines.interface import Engine
-from pytest_modellab.engines.language import onnx_graph
+from pytest_modellab.engines.language import onnx_export, onnx_graph
 from pytest_modellab.errors import ModelError, store_errors_as
 from pytest_modellab.models.files import hash_files, named
 from pytest_modellab.records.hashing import digest
@@ -69,10 +69,10 @@ def _open(reduce_range: bool, plan: Plan, folder: Path, cache: Path) -> Engine:
 
     def write(target: Path) -> None:
         plain = target / "float32.onnx"
-        onnx_graph.export(
+        onnx_export.export(
             folder, plain, trust_remote_code=trust, allow_pickle=plan.model.allow_pickle
         )
-        onnx_graph.quantize(plain, target / GRAPH, reduce_range=reduce_range)
+        onnx_export.quantize(plain, target / GRAPH, reduce_range=reduce_range)
         for file in target.glob(f"{plain.name}*"):
             file.unlink()
 

@@ -20,6 +20,7 @@ from pytest_modellab.engines.batching import common_prefix
 from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import torch_model as engines
 from pytest_modellab.engines.language.torch_model import TransformersEngine
+from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.tokens import encode
 from pytest_modellab.errors import ModelError, OutOfMemory, ScoringError
 from pytest_modellab.records.runs import Output
@@ -441,7 +442,7 @@ def test_quiet_puts_logging_back() -> None:
     shown = transformers_logging.is_progress_bar_enabled()
 
     def fail() -> None:
-        with engines.quiet():
+        with quiet():
             assert not transformers_logging.is_progress_bar_enabled()
             assert not logging.getLogger("torch").isEnabledFor(logging.WARNING)
             raise KeyError

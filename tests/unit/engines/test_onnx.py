@@ -13,8 +13,8 @@ import pytest
 
 from pytest_modellab import variants
 from pytest_modellab.engines.interface import Engine, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.language import onnx_export, torch_model
 from pytest_modellab.engines.language import onnx_graph as engines
-from pytest_modellab.engines.language import torch_model
 from pytest_modellab.engines.language.onnx_graph import OnnxEngine
 from pytest_modellab.errors import (
     ConfigError,
@@ -125,7 +125,7 @@ def plain(needed: None, model_folder: Path) -> Engine:
 def graph(needed: None, model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model as a float32 graph."""
     path = tmp_path_factory.mktemp("onnx") / "float32.onnx"
-    engines.export(model_folder, path)
+    onnx_export.export(model_folder, path)
     return path
 
 
@@ -141,7 +141,7 @@ def rounded(
     request: pytest.FixtureRequest, graph: Path, model_folder: Path
 ) -> Iterator[OnnxEngine]:
     path = graph.with_name(f"int8-{request.param}.onnx")
-    engines.quantize(graph, path, reduce_range=request.param)
+    onnx_export.quantize(graph, path, reduce_range=request.param)
     engine = engines.load(path, model_folder)
     yield engine
     engine.close()
@@ -347,7 +347,7 @@ def test_the_graph_is_made_once(
     def again(*_: Any, **__: Any) -> None:
         raise AssertionError("exported again")
 
-    monkeypatch.setattr(engines, "export", again)
+    monkeypatch.setattr(onnx_export, "export", again)
     second = loading.load(quantize(), files, tmp_path)
     assert scored(first)[0].option_logprobs == scored(second)[0].option_logprobs
 
@@ -362,7 +362,7 @@ def test_a_model_that_torch_cannot_export(
 
     monkeypatch.setattr(torch.onnx, "export", refuse)
     with pytest.raises(VariantLoadError) as caught:
-        engines.export(model_folder, tmp_path / "x.onnx")
+        onnx_export.export(model_folder, tmp_path / "x.onnx")
     assert str(caught.value) == (
         f"{model_folder}: torch cannot export it to ONNX: no such operator"
     )
@@ -374,7 +374,7 @@ def test_a_model_with_other_attention(needed: None, model_folder: Path, tmp_path
     config["layer_types"] = ["sliding_attention", "full_attention"]
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(VariantLoadError) as caught:
-        engines.export(folder, tmp_path / "x.onnx")
+        onnx_export.export(folder, tmp_path / "x.onnx")
     assert str(caught.value) == (
         f"{folder}: its layers have sliding_attention, but the graph gives all layers one mask; "
         "quantize it by another method"

@@ -17,7 +17,7 @@ from pytest_modellab.engines.encoders import sentence
 from pytest_modellab.engines.encoders import texts as encoders_texts
 from pytest_modellab.engines.encoders.sentence import SentenceEncoder
 from pytest_modellab.engines.interface import Encoder, Role
-from pytest_modellab.engines.language.torch_model import quiet
+from pytest_modellab.engines.loading import quiet
 from pytest_modellab.errors import ModelError, OutOfMemory
 
 np = pytest.importorskip("numpy")
@@ -157,7 +157,7 @@ def test_is_an_encoder(encoder: SentenceEncoder) -> None:
 def test_model_is_read_by_its_own_tokens(encoder: SentenceEncoder) -> None:
     """Else the comparison below would compare the library with itself."""
     kinds = {type(inputs).__name__ for inputs in encoder._inputs.values()}
-    assert kinds == {"_Tokens"}
+    assert kinds == {"Tokens"}
 
 
 def test_order_and_duplicates(encoder: SentenceEncoder) -> None:
@@ -217,7 +217,7 @@ def test_declared_pooling_replaces_the_folders(bare: Path, tmp_path: Path) -> No
 def test_left_padding(tmp_path: Path) -> None:
     bare = write_bare(tmp_path / "left", padding_side="left")
     encoder = load(bare, pooling="lasttoken")
-    assert {type(inputs).__name__ for inputs in encoder._inputs.values()} == {"_Tokens"}
+    assert {type(inputs).__name__ for inputs in encoder._inputs.values()} == {"Tokens"}
     together = encoder.model.encode(list(TEXTS), show_progress_bar=False)
     assert np.abs(encoder.encode(TEXTS, "query") - together).max() < 1e-5
 
@@ -282,7 +282,7 @@ def test_static_embeddings(bare: Path, tmp_path: Path) -> None:
     )
     static.save(str(tmp_path / "static"), create_model_card=False)
     encoder = load(tmp_path / "static", prompts={"query": "query : "})
-    assert {type(inputs).__name__ for inputs in encoder._inputs.values()} == {"_Library"}
+    assert {type(inputs).__name__ for inputs in encoder._inputs.values()} == {"Library"}
     vectors = encoder.encode(TEXTS, "query")
     assert np.abs(vectors - theirs(encoder, TEXTS, "query : ")).max() < 1e-6
     assert encoder.count_tokens(TEXTS[:3], "query") == [6, 2, 4]

@@ -1,0 +1,120 @@
+"""What the engines of language models share: tokenizer, chat template, and batch after batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pytest_modellab.engines import environment
+from pytest_modellab.engines.interface import Done
+from pytest_modellab.engines.loading import reading
+from pytest_modellab.errors import ModelError
+from pytest_modellab.records.runs import Output
+
+NAN = "the model's logits are NaN"
+"""Why a reply failed."""
+
+
+Answer = TypeVar("Answer")
+
+
+class ChatEngine:
+    """Renders by the tokenizer's chat template, and draws nothing but by a request's own seed.
+
+    Args:
+        tokenizer: of transformers, with a chat template.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Put chat messages into the model's template, ready for its reply."""
+        text = self.tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True
+        )
+        return str(text)
+
+    def seed(self, seed: int) -> None:
+        """Nothing is drawn but by a request's own seed."""
+
+    def environment(self) -> Mapping[str, Any]:
+        """Versions of libraries, and threads."""
+        return environment.libraries()
+
+
+def load_tokenizer(
+    folder: Path,
+    *,
+    trust_remote_code: bool,
+    problem: str = "transformers cannot load its tokenizer",
+) -> Any:
+    """Load a model's tokenizer.
+
+    Args:
+        folder: what ``save_pretrained`` wrote.
+        trust_remote_code: whether the tokenizer's own Python code may run.
+        problem: how the message begins where it cannot be read.
+
+    Raises:
+        ModelError: transformers cannot read it, or it has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    with reading(folder, problem):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    if not tokenizer.chat_template:
+        raise ModelError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
+    return tokenizer
+
+
+def answer_together(
+    batches: Iterable[Sequence[int]],
+    lengths: Sequence[int],
+    compute: Callable[[Sequence[int]], Sequence[Answer]],
+    output: Callable[[int, Answer], Output],
+    done: Done,
+) -> None:
+    """Answer batch by batch; the seconds of a batch are shared out by tokens.
+
+    Args:
+        batches: indices of requests.
+        lengths: tokens of each request.
+        compute: takes a batch and returns an answer for each of its requests; this is timed.
+        output: makes an answer a record.
+        done: called after each batch.
+    """
+    for batch in batches:
+        start = time.perf_counter()
+        answers = compute(batch)
+        seconds = time.perf_counter() - start
+        total = sum(lengths[i] for i in batch)
+        done(
+            {
+                i: dataclasses.replace(output(i, answer), seconds=seconds * lengths[i] / total)
+                for i, answer in zip(batch, answers, strict=True)
+            }
+        )
+
+
+def answer_alone(
+    batches: Iterable[Sequence[int]], compute: Callable[[int], Output], done: Done
+) -> None:
+    """Answer one request at a time, and hand over a batch of them.
+
+    Args:
+        batches: indices of requests.
+        compute: answers a request; this is timed.
+        done: called after each batch.
+    """
+    for batch in batches:
+        done({i: _timed(compute, i) for i in batch})
+
+
+def _timed(compute: Callable[[int], Output], index: int) -> Output:
+    start = time.perf_counter()
+    output = compute(index)
+    return dataclasses.replace(output, seconds=time.perf_counter() - start)

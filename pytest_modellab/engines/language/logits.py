@@ -1,0 +1,55 @@
+"""What looks at the logits, or changes them, while transformers generates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pytest_modellab.engines.interface import GenerationRequest
+from pytest_modellab.records.hashing import digest
+
+if TYPE_CHECKING:
+    import torch
+
+
+class NanWatch:
+    """Notes which rows met a NaN; greedy search would silently pick a token.
+
+    Args:
+        rows: of the batch.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.seen = [False] * rows
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        for row in scores.isnan().any(dim=-1).nonzero().flatten().tolist():
+            self.seen[row] = True
+        return scores
+
+
+class GumbelNoise:
+    """Makes the largest logit a draw at each request's temperature, by the Gumbel-max trick.
+
+    Args:
+        requests: one a row.
+        width: tokens of a row before its reply.
+    """
+
+    def __init__(self, requests: Sequence[GenerationRequest], width: int) -> None:
+        self._requests = requests
+        self._width = width
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        step = input_ids.shape[1] - self._width
+        scores = scores.float()
+        for row, request in enumerate(self._requests):
+            if request.temperature > 0:
+                seed = int(digest([request.seed, step])[:8], 16)  # torch keeps 32 bits of it
+                random = torch.Generator().manual_seed(seed)
+                exponential = torch.empty(scores.shape[1]).exponential_(generator=random)
+                noise = -exponential.log().to(scores.device)
+                scores[row] = scores[row] / request.temperature + noise
+        return scores

@@ -1,0 +1,65 @@
+"""What engines share of loading a model: quiet libraries, and one error for a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_modellab.errors import ModelError
+
+UNREADABLE: tuple[type[Exception], ...] = (
+    ImportError,  # accelerate, or what the model's own code needs
+    KeyError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+"""What libraries raise of a folder that they cannot read."""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what libraries log while they load: missing GPU kernels, progress bars."""
+    with contextlib.ExitStack() as restore:
+        restore.callback(logging.disable, logging.root.manager.disable)
+        logging.disable(logging.WARNING)
+        with contextlib.suppress(ImportError):
+            from transformers.utils import logging as transformers_logging
+
+            if transformers_logging.is_progress_bar_enabled():
+                transformers_logging.disable_progress_bar()
+                restore.callback(transformers_logging.enable_progress_bar)
+        yield
+
+
+@contextlib.contextmanager
+def reading(folder: Path, problem: str, *more: type[Exception]) -> Iterator[None]:
+    """Turn what a library raises of a folder that it cannot read into one exception.
+
+    Args:
+        folder: begins the message.
+        problem: for example ``transformers cannot load it``; the library's own words follow.
+        *more: what the library raises beside the usual.
+
+    Raises:
+        ModelError: in place of the library's.
+    """
+    try:
+        yield
+    except UNREADABLE + more as error:
+        raise ModelError(f"{folder}: {problem}: {error}") from error
+
+
+@contextlib.contextmanager
+def putting_on(device: str, folder: Path) -> Iterator[None]:
+    """Turn the assertion of a torch without CUDA into an error; it would count as a verdict.
+
+    Raises:
+        ModelError: the device is not there.
+    """
+    try:
+        yield
+    except AssertionError as error:
+        raise ModelError(f"{folder}: cannot be put on {device!r}: {error}") from error
