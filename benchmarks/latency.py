@@ -21,9 +21,9 @@ from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.declared import PerformanceConfig
 from pytest_modellab.runs import latency, performance
+from pytest_modellab.runs.passages import Grounded
 from pytest_modellab.store.place import default_folder
 from pytest_modellab.tradeoff.judge import SLOWER
-from pytest_modellab.variants import loading
 
 SUITES = Path(__file__).parents[1] / "suites"
 TASK_SET = "assistant_core_v2"
@@ -57,18 +57,19 @@ def main() -> int:
     parser.add_argument("--slower", type=float, default=0.20)
     options = parser.parse_args()
     lab = Lab(read.load(SUITES / "modellab.toml"), Settings(cache=default_folder()))
-    job = lab._job("prompting", TASK_SET)
+    variant, samples = lab.variant("prompting"), lab.task_set(TASK_SET).samples
+    prompt = Grounded(variant.plan.prompt)
     settings = PerformanceConfig(
         options.requests, options.rounds, options.requests, options.max_tokens
     )
 
     def load() -> Any:
-        return loading.load(lab.plan("prompting"), lab.files("prompting"), lab.settings.cache)
+        return variant.source.open(lab.settings.cache)
 
     reference, slowed = load(), Slowed(load(), options.slower)
     engines: Any = [slowed, load(), load(), reference]
-    chosen = latency.spread([len(s.input) for s in job.task_set.samples], settings.requests)
-    asked = performance._requests(job, reference, job.task_set, chosen, settings)
+    chosen = latency.spread([len(s.input) for s in samples], settings.requests)
+    asked = performance._requests(reference, prompt, [samples[i] for i in chosen], settings)
     names = ("slowed", "unchanged", "unchanged")
     blocked = {"slowed": 0, "unchanged": 0}
     for run in range(options.runs):

@@ -32,10 +32,10 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=75)
     options = parser.parse_args()
     lab = Lab(read.load(SUITES / "modellab.toml"), Settings(cache=default_folder()))
-    engine: Any = lab.engine("prompting")
+    engine: Any = lab.engine(lab.variant("prompting"))
     lines = (SUITES / "data" / "self_written.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines[:: len(lines) // options.rows][: options.rows]]
-    prompt = lab.plan("prompting").prompt
+    prompt = lab.variant("prompting").plan.prompt
     texts = [engine.render(prompt.messages(row["input"])) + row["reply"] for row in rows]
     measure = _Divergence(engine, texts, options.tokens)
     keep = list(range(len(measure.layers)))

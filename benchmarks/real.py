@@ -31,11 +31,13 @@ from typing import Any
 from pytest_modellab import gate, scorers
 from pytest_modellab.config import read
 from pytest_modellab.engines.interface import Engine
+from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.runs import runner
-from pytest_modellab.runs.job import DEFAULT_BUDGET, Job
+from pytest_modellab.runs.executor import InProcess
+from pytest_modellab.runs.job import DEFAULT_BUDGET
 from pytest_modellab.store.place import default_folder
 from pytest_modellab.variants import loading, plan
 
@@ -82,12 +84,14 @@ class Bench:
         self.name: str = options.variant
         self.device: str = options.device
         self.task_set: TaskSet = self.lab.task_set(options.task_set)
-        self.files = self.lab.files(self.name)
+        self.files = self.lab.variant(self.name).files
         self.runs = 0
 
     def load(self, dtype: str = "float32") -> tuple[Engine, plan.Plan]:
         """Load the variant."""
-        wanted = dataclasses.replace(self.lab.plan(self.name), dtype=dtype, device=self.device)
+        wanted = dataclasses.replace(
+            self.lab.variant(self.name).plan, dtype=dtype, device=self.device
+        )
         return loading.load(wanted, self.files, self.lab.settings.cache), wanted
 
     def scores(self, engine: Engine, wanted: plan.Plan, setting: Setting) -> list[float | None]:
@@ -97,19 +101,18 @@ class Bench:
         samples = list(self.task_set.samples)
         if setting.order is not None:
             random.Random(setting.order).shuffle(samples)
-        job = Job(
-            spec=self.lab.spec(self.name),
+        task_set = dataclasses.replace(self.task_set, samples=tuple(samples))
+        job = dataclasses.replace(
+            job_of(self.lab.variant(self.name), task_set, self.lab.extensions, reuse=True),
             fingerprint=loading.fingerprint(wanted, self.files),
-            prompt=wanted.prompt,
-            load=lambda: engine,
-            task_set=dataclasses.replace(self.task_set, samples=tuple(samples)),
-            scorers=scorers.SCORERS,
+            budget=setting.budget,
         )
         threads = torch.get_num_threads()
         torch.set_num_threads(setting.threads or threads)
         try:
             with tempfile.TemporaryDirectory() as cache:
-                record, _ = runner.run(job, Path(cache), budget=setting.budget)
+                executor = InProcess(Path(cache), lambda _: engine)
+                record, _ = runner.run(job, scorers.SCORERS, executor)
         finally:
             torch.set_num_threads(threads)
         self.runs += 1

@@ -104,9 +104,9 @@ def main() -> None:
     for _ in range(options.rounds + 1):
         lab.release()
         begun = time.perf_counter()
-        engine = lab.engine(options.variant)
+        engine = lab.engine(lab.variant(options.variant))
         loads.append(time.perf_counter() - begun)
-    prompt = lab.plan(options.variant).prompt
+    prompt = lab.variant(options.variant).plan.prompt
     chosen = [s for s in lab.task_set("assistant_core_v2").samples if s.choices]
     requests = [
         ScoringRequest(engine.render(prompt.messages(s.input)), s.choices)

@@ -9,7 +9,6 @@ one that is not counted.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import resource
 import statistics
@@ -24,11 +23,12 @@ from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.config import read
 from pytest_modellab.engines.interface import ScoringRequest
 from pytest_modellab.errors import ModellabError
-from pytest_modellab.judging import forgetting
-from pytest_modellab.judging.scores import Budget
+from pytest_modellab.judging.forgetting import no_forgetting
+from pytest_modellab.judging.question import Question
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.recipes import provenance
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import TaskSet
@@ -79,9 +79,9 @@ def main() -> int:
 
 
 def _measure(lab: Lab, name: str, every: int, rounds: int) -> dict[str, Any]:
-    engine: Any = lab.engine(name)
+    engine: Any = lab.engine(lab.variant(name))
     samples = [s for s in lab.task_set(CORE).samples if s.choices][::every]
-    prompt = lab.plan(name).prompt
+    prompt = lab.variant(name).plan.prompt
     requests = [ScoringRequest(engine.render(prompt.messages(s.input)), s.choices) for s in samples]
     speeds = []
     for _ in range(rounds + 1):
@@ -154,18 +154,19 @@ def _forgetting(lab: Lab, spec: VariantSpec, baseline: Baseline | None) -> str:
     task_set: TaskSet = lab.task_set(CORE)
     if second is None:
         return "–"
-    comparison = forgetting.no_forgetting(
+    question = Question(
+        assertion="no_forgetting",
         test="benchmarks.zoo",
-        spec=dataclasses.replace(spec, adapts_prompt=True),  # a changed prompt is judged as well
+        spec=spec,
+        task_set=task_set,
+        against=f"baseline of {spec.base}",
+        budget=Budget(share=0.05, alpha=0.05),
         candidate=baseline.run,
         reference=reference.run,
-        second=second,
-        against=f"baseline of {spec.base}",
-        task_set=task_set,
-        targeted=set(spec.targets),
-        margin=0.10,
-        budget=Budget(share=0.05, alpha=0.05),
+        prompt_may_differ=True,
     )
+    targeted = set(spec.targets)
+    comparison = no_forgetting(question, second=second, targeted=targeted, margin=0.10)
     lost = [figures.name for figures in comparison.figures if figures.verdict == "block"]
     return f"{comparison.verdict}: {', '.join(lost)}" if lost else comparison.verdict
 

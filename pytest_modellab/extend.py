@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from pytest_modellab.engines.interface import Done, Engine, GenerationRequest, ScoringRequest
-from pytest_modellab.errors import ConfigError, VariantLoadError, near_misses
+from pytest_modellab.errors import (
+    ConfigError,
+    ModelError,
+    OutOfMemory,
+    VariantLoadError,
+    near_misses,
+)
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, Setting, at_least, positive
 from pytest_modellab.records.declared import ModelSource, VariantSpec
@@ -19,8 +25,10 @@ __all__ = [
     "Engine",
     "GenerationRequest",
     "Kind",
+    "ModelError",
     "ModelSource",
     "Order",
+    "OutOfMemory",
     "Outcome",
     "Output",
     "Plan",

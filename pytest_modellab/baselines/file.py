@@ -25,6 +25,10 @@ MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingPr
 """Old schema → the function that brings a file one schema further."""
 
 
+PRICED = "usd_per_million_documents"
+"""A probe that older versions kept, at the price of that day; it is not read."""
+
+
 def path_of(folder: Path, task_set: str, variant: str) -> Path:
     """Return where the baseline of a variant on a task set lies."""
     return folder / task_set / f"{variant}.json"
@@ -173,5 +177,6 @@ def _from_data(data: dict[str, Any]) -> Baseline:
     if anchor is not None:
         anchor = Anchor(scores=tuple(line.pop("anchor") for line in lines), **anchor)
     data["fingerprint"] = Fingerprint(**data["fingerprint"])
+    data["probes"] = {k: v for k, v in dict(data["probes"]).items() if k != PRICED}
     run = RunRecord(**data, samples=tuple(SampleResult(**line) for line in lines))
     return Baseline(run, repeat, anchor)

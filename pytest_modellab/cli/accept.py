@@ -19,7 +19,9 @@ from pytest_modellab.cli.common import (
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.records.runs import RunRecord
+    from pytest_modellab.records.tasks import TaskSet
 
 
 def add(commands: Subparsers) -> None:
@@ -61,23 +63,27 @@ def run(options: argparse.Namespace) -> int:
     for variant in variants:
         before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]
         for task_set in named or before or config.task_sets:
-            old, new = lab.accept(variant, task_set, new_anchor=options.new_anchor)
-            for line in _lines(lab, variant, task_set, old, new):
+            samples = lab.task_set(task_set)
+            found = lab.variant(variant, samples)
+            old, new = lab.accept(found, samples, new_anchor=options.new_anchor)
+            for line in _lines(lab, found, samples, old, new):
                 print(line)
         lab.release()
     return EXIT_OK
 
 
-def _lines(lab: Lab, variant: str, task_set: str, old: Baseline | None, new: Baseline) -> list[str]:
+def _lines(
+    lab: Lab, variant: Resolved, task_set: TaskSet, old: Baseline | None, new: Baseline
+) -> list[str]:
     from pytest_modellab.baselines.chain import one_chain
 
-    path = os.path.relpath(lab.baseline_path(variant, task_set))
+    path = os.path.relpath(lab.baseline_path(variant.name, task_set.name))
     done = f"{path} is unchanged" if new == old else f"wrote {path}"
     mean = lab.summary(variant, task_set).mean
-    lines = [f"{variant} on {task_set}: success {mean:.3f}; {done}"]
+    lines = [f"{variant.name} on {task_set.name}: success {mean:.3f}; {done}"]
     lines.append(f"  {lab.churn(variant, task_set).words}")
-    if note := lab.task_set(task_set).note:
-        lines.append(f"  {note}")
+    if task_set.note:
+        lines.append(f"  {task_set.note}")
     if old is not None and not one_chain(old.run, new.run):
         lines.append(
             "  the task set or a scorer has changed since the last accepted run: a new chain begins"
@@ -92,24 +98,30 @@ def _lines(lab: Lab, variant: str, task_set: str, old: Baseline | None, new: Bas
 
 
 def _judged(
-    lab: Lab, variant: str, task_set: str, run: RunRecord, reference: RunRecord, against: str
+    lab: Lab,
+    variant: Resolved,
+    task_set: TaskSet,
+    run: RunRecord,
+    reference: RunRecord,
+    against: str,
 ) -> str:
-    from pytest_modellab.judging import comparable, drop
-    from pytest_modellab.judging.scores import Budget
+    from pytest_modellab.judging import comparable
+    from pytest_modellab.judging.drop import no_regression
+    from pytest_modellab.judging.question import Question
+    from pytest_modellab.records.asked import Budget
 
-    spec = lab.spec(variant)
-    differs, _ = comparable.differences(spec, run, reference)
+    differs, _ = comparable.differences(variant.spec, run, reference)
     if differs:
         return f"not compared: {'; '.join(differs)}"
-    comparison = drop.no_regression(
+    question = Question(
+        assertion="no_regression",
         test="modellab accept",
-        spec=spec,
+        spec=variant.spec,
+        task_set=task_set,
+        against=against,
+        budget=Budget.shared(lab.settings.alpha, 1),
         candidate=run,
         reference=reference,
-        against=against,
-        task_set=lab.task_set(task_set),
-        capability=None,
-        margin=lab.config.task_sets[task_set].margin,
-        budget=Budget(share=lab.settings.alpha, alpha=lab.settings.alpha),
     )
-    return comparison.figures[0].explain()
+    allowed = lab.config.task_sets[task_set.name].allowed()
+    return no_regression(question, margin=allowed.mean).figures[0].explain()

@@ -82,10 +82,11 @@ def _build(lab: Lab, job: BuildJob, options: argparse.Namespace) -> Provenance:
     from pytest_modellab.recipes import build
 
     assert job.spec.base is not None  # checked by build.check
+    base = lab.variant(job.spec.base)
     return build.build(
         job,
-        lab.plan(job.spec.base),
-        lab.files(job.spec.base),
+        base.plan,
+        base.files,
         lab.settings.cache,
         device=options.device,
         max_steps=options.max_steps,
@@ -109,11 +110,11 @@ def _expected(lab: Lab, job: BuildJob, options: argparse.Namespace) -> str:
 
     assert job.spec.base is not None  # checked by build.check
     try:
-        plan, files = lab.plan(job.spec.base), lab.files(job.spec.base)
+        base = lab.variant(job.spec.base)
         found = build.estimate(
             job,
-            plan,
-            files,
+            base.plan,
+            base.files,
             lab.settings.cache,
             device=options.device,
             max_steps=options.max_steps,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.cli.common import (
     EXIT_OK,
@@ -22,10 +22,9 @@ from pytest_modellab.store import atomic
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.judging.comparison import Comparison
-    from pytest_modellab.judging.scores import Budget
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.records.declared import VariantSpec
-    from pytest_modellab.records.runs import RunSummary
+    from pytest_modellab.records.runs import RunRecord, RunSummary
     from pytest_modellab.records.tasks import TaskSet
     from pytest_modellab.reports.card.section import CardMetric
 
@@ -113,19 +112,23 @@ def _read(path: Path) -> str | None:
 
 
 def _measured(lab: Lab, spec: VariantSpec, name: str) -> CardMetric:
+    from pytest_modellab.lab.pricing import priced
     from pytest_modellab.reports.card.section import CardMetric
     from pytest_modellab.runs.summary import summarize
 
+    prices = lab.config.prices
     task_set = lab.task_set(name)
     baseline = _accepted(lab, spec.name, task_set)
     assert baseline is not None
-    base = None if spec.base is None else _accepted(lab, spec.base, task_set, required=False)
+    its = None if spec.base is None else lab.spec(spec.base)
+    base = None if its is None else _accepted(lab, its.name, task_set, required=False)
     reference: RunSummary | None = None
-    if base is not None:
-        reference = dataclasses.replace(summarize(base.run, task_set), churn=base.churn)
+    if its is not None and base is not None:
+        reference = priced(summarize(base.run, task_set), its, prices)
+        reference = dataclasses.replace(reference, churn=base.churn)
     comparisons, refused = _judged(lab, spec, task_set, baseline, base)
     return CardMetric(
-        summary=summarize(baseline.run, task_set),
+        summary=priced(summarize(baseline.run, task_set), spec, prices),
         task_set_hash=task_set.hash,
         description=task_set.description,
         churn=baseline.churn,
@@ -156,64 +159,50 @@ def _judged(
     lab: Lab, spec: VariantSpec, task_set: TaskSet, baseline: Baseline, base: Baseline | None
 ) -> tuple[list[Comparison], list[str]]:
     """What the gate says of the accepted run: verdicts, and why something has none."""
-    from pytest_modellab.judging.scores import Budget
+    from pytest_modellab.judging.assertions import ASSERTIONS
+    from pytest_modellab.judging.question import Question
+    from pytest_modellab.records.asked import Budget
 
-    asked = _questions(lab, spec, task_set, baseline, base)
-    alpha = lab.settings.alpha
-    budget = Budget(share=alpha / max(len(asked), 1), alpha=alpha)
+    asked = list(_asked(lab, spec, task_set, baseline, base))
+    budget = Budget.shared(lab.settings.alpha, len(asked))
     found, refused = [], []
-    for ask in asked:
+    for assertion, reference, against, settings in asked:
+        question = Question(
+            assertion=assertion,
+            test="modellab card",
+            spec=spec,
+            task_set=task_set,
+            against=against,
+            budget=budget,
+            candidate=baseline.run,
+            reference=reference,
+        )
         try:
-            found.append(ask(budget))
+            found.append(ASSERTIONS[assertion].judge(question, **settings))
         except ComparisonRefused as error:
             refused.append(str(error).partition("\n")[0])
     return found, refused
 
 
-def _questions(
+def _asked(
     lab: Lab, spec: VariantSpec, task_set: TaskSet, baseline: Baseline, base: Baseline | None
-) -> list[Callable[[Budget], Comparison]]:
-    from pytest_modellab.judging import drop, floor, forgetting
+) -> Iterator[tuple[str, RunRecord | None, str, dict[str, Any]]]:
+    """Each assertion that can be judged, its reference, that in words, and its settings."""
+    from pytest_modellab.judging.comparison import FLOOR
     from pytest_modellab.tasksets.slices import slice_by
 
-    settings = lab.config.task_sets[task_set.name]
-    judge = {"test": "modellab card", "spec": spec, "candidate": baseline.run, "task_set": task_set}
-    asked: list[Callable[[Budget], Comparison]] = []
-
-    def ask(function: Callable[..., Comparison], **more: object) -> None:
-        asked.append(lambda budget: function(**judge, **more, budget=budget))
-
+    declared = lab.config.task_sets[task_set.name]
+    allowed = declared.allowed()
     if base is not None:
         against = f"baseline of {spec.base}"
-        ask(
-            drop.no_regression,
-            reference=base.run,
-            against=against,
-            capability=None,
-            margin=settings.margin,
-        )
+        yield "no_regression", base.run, against, {"margin": allowed.mean}
         if (second := base.second_run()) is not None:
-            ask(
-                forgetting.no_forgetting,
-                reference=base.run,
-                second=second,
-                against=against,
-                targeted=set(spec.targets),
-                margin=settings.capability_margin,
-            )
+            targeted, margin = set(spec.targets), allowed.capability
+            settings = {"second": second, "targeted": targeted, "margin": margin}
+            yield "no_forgetting", base.run, against, settings
     if baseline.anchor is not None:
-        ask(
-            drop.no_regression,
-            assertion="no_drift",
-            reference=baseline.anchor_run(),
-            against=baseline.anchor_words,
-            capability=None,
-            margin=settings.margin,
-        )
-    if settings.floor is not None:
-        ask(
-            floor.worst_bucket,
-            floor=settings.floor,
-            slice_=slice_by(task_set, "bucket"),
-        )
-    return asked
+        anchor, against = baseline.anchor_run(), baseline.anchor_words
+        yield "no_drift", anchor, against, {"margin": allowed.mean}
+    if declared.floor is not None:
+        slice_ = slice_by(task_set, "bucket")
+        yield "worst_bucket", None, FLOOR, {"floor": declared.floor, "slice_": slice_}

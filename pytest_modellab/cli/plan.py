@@ -25,6 +25,7 @@ from pytest_modellab.store import atomic
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
+    from pytest_modellab.records.asked import Allowed
     from pytest_modellab.records.tasks import Sample, TaskSet
     from pytest_modellab.tasksets.quality.planning import Aim, Bucket, Cut
 
@@ -170,12 +171,14 @@ def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
 
 
 def _of_sizes(options: argparse.Namespace) -> _Subject:
+    from pytest_modellab.records.asked import Allowed
     from pytest_modellab.reports.words import plural
     from pytest_modellab.tasksets.quality.planning import Bucket
 
     seconds = options.seconds_per_sample
     buckets = [Bucket(str(i), (1,) * n, seconds) for i, n in enumerate(options.sizes, 1)]
-    question, notes = _question(options, 0.0, 0.0, None, "")
+    margin = options.margin or 0.0
+    question, notes = _question(options, Allowed(margin, margin), None, "")
     return _Subject(
         title=f"{plural(sum(options.sizes), 'sample')} in {plural(len(buckets), 'bucket')}",
         word="bucket",
@@ -202,9 +205,8 @@ def _of_task_set(
         planning.check_clusters(task_set.samples, name_of)
     variant, baseline = _baseline(options.variant, config, task_set)
     seconds, timed = _times(options.seconds_per_sample, task_set, variant, baseline)
-    question, notes = _question(
-        options, declared.margin, declared.capability_margin, baseline, variant
-    )
+    allowed = declared.allowed(options.margin)
+    question, notes = _question(options, allowed, baseline, variant)
 
     def bucket(named: str, clusters: Sequence[Sequence[str]]) -> Bucket:
         known = [seconds[id_] for ids in clusters for id_ in ids if id_ in seconds]
@@ -228,16 +230,13 @@ def _of_task_set(
 
 def _question(
     options: argparse.Namespace,
-    margin: float,
-    bucket_margin: float,
+    allowed: Allowed,
     baseline: Baseline | None,
     variant: str,
 ) -> tuple[Aim, tuple[str, ...]]:
     """What is asked, and where its figures come from."""
     from pytest_modellab.tasksets.quality.planning import Aim
 
-    if options.margin is not None:
-        margin = bucket_margin = options.margin
     measured = baseline.churn if baseline is not None else None
     if options.churn is not None:
         churn, source = options.churn, "as given"
@@ -247,7 +246,7 @@ def _question(
         churn, source = ASSUMED_CHURN, "assumed: none was measured (modellab accept does)"
     drop = options.drop
     if drop is None:
-        drop = max(LEAST_DROP, 2 * bucket_margin)
+        drop = max(LEAST_DROP, 2 * allowed.capability)
     assertions = options.assertions or ASSERTIONS
     shared = f"alpha {options.alpha:g} shared by {assertions} assertions"
     if options.assertions is None:
@@ -259,14 +258,13 @@ def _question(
         drop=drop,
         power=options.power,
         churn=churn,
-        margin=margin,
-        bucket_margin=bucket_margin,
+        allowed=allowed,
         alpha=options.alpha,
         assertions=assertions,
     )
     asked = (
-        f"asked: a drop of {drop:g} noticed with power {options.power:g}; allowed: {margin:g} of "
-        f"the mean, {bucket_margin:g} of a bucket"
+        f"asked: a drop of {drop:g} noticed with power {options.power:g}; allowed: "
+        f"{allowed.mean:g} of the mean, {allowed.capability:g} of a bucket"
     )
     return question, (asked, f"churn {churn:.3g}, {source}", shared)
 

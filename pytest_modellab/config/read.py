@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+from pytest_modellab.config.circles import circular
 from pytest_modellab.config.lab_config import SCENARIOS, LabConfig
 from pytest_modellab.config.table import Table
 from pytest_modellab.errors import ConfigError, near_misses
@@ -150,7 +151,7 @@ def _variant(name: str, table: Table) -> VariantSpec:
         recipe=table.take("recipe", dict, None),
         slow=table.take("slow", bool, False),
         price=table.take("price", str, None),
-        options=MappingProxyType(table.data),
+        options=table.data,
     )
 
 
@@ -185,7 +186,7 @@ def _scenario(name: str, table: Table) -> Scenario:
         raise ConfigError(f"{table.where('volume')}: {volume!r} is less than 1 request")
     table.finish()
     shares = {key: value / total for key, value in weights.items()}
-    return Scenario(name, title, MappingProxyType(shares), MappingProxyType(limits), volume)
+    return Scenario(name, title, shares, limits, volume)
 
 
 def _performance(top: Table) -> PerformanceConfig:
@@ -247,13 +248,7 @@ def _check_circles(config: LabConfig) -> None:
     def visit(name: str, trail: Mapping[str, str]) -> None:
         """Follow what a variant names; ``trail`` has the key by which each one before it leads."""
         if name in trail:
-            names = list(trail)
-            circle = names[names.index(name) :]
-            keys = sorted({trail[one] for one in circle})
-            raise ConfigError(
-                f"{config.path}: variants.{name}.{trail[name]}: circular: "
-                f"{' -> '.join((*circle, name))}; name another {' or '.join(keys)} in one of them"
-            )
+            raise circular(config.path, trail, name)
         if name in clear or name not in config.variants:
             return
         spec = config.variants[name]

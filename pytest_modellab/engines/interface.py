@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from pytest_modellab.records.runs import Audited, Output
 from pytest_modellab.records.tasks import Corpus
@@ -13,6 +13,19 @@ from pytest_modellab.records.tasks import Corpus
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+Ability = Literal["score", "compare", "generate", "rank"]
+"""What an engine may be asked for.
+
+``score``: how likely each option is as a reply. ``compare``: how near each option is to the
+context, where only the order of samples counts. ``generate``: a reply. ``rank``: documents of a
+corpus.
+"""
+
+
+WORDS: frozenset[Ability] = frozenset({"score", "compare", "generate"})
+"""The abilities of a language model; an engine that does not say what it can is taken for one."""
+
 
 Done = Callable[[Mapping[int, Output]], None]
 """Takes a finished batch as ``{index of the request: output}``."""
@@ -51,6 +64,10 @@ class Engine(Protocol):
     that two runs compute the same sums. A batch whose requests are all in ``skip`` is left out.
     """
 
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What it may be asked for; left out, it is taken for :data:`WORDS`."""
+
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Put chat messages into the model's template, ready for its reply."""
 
@@ -87,6 +104,21 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the memory back at once, whoever else still refers to the model."""
+
+
+class Source(Protocol):
+    """What an engine is opened from; it pickles, so that another process can open it."""
+
+    def open(self, cache: Path) -> Engine:
+        """Load the engine.
+
+        Args:
+            cache: the store's root, where what is made of a model is kept.
+
+        Raises:
+            ModelError: its files cannot be read.
+            VariantLoadError: a library is missing, or it refuses the model.
+        """
 
 
 Role = Literal["query", "passage"]
@@ -132,9 +164,8 @@ class Encoder(Protocol):
         """Give the memory back at once, whoever else still refers to the model."""
 
 
-@runtime_checkable
 class Searching(Protocol):
-    """An :class:`Engine` that answers a context with a ranking, once it has opened a corpus."""
+    """An :class:`Engine` that can ``rank``: a context is answered once it has opened a corpus."""
 
     def open_corpus(
         self, corpus: Corpus, depth: int, cache: Path, progress: Callable[[int, int], None]
@@ -168,3 +199,14 @@ class Searching(Protocol):
         Args:
             queries: some of which are asked one at a time, to time them.
         """
+
+
+def abilities(engine: Engine) -> frozenset[Ability]:
+    """Return what an engine may be asked for; one of somebody else's plugin may not say it."""
+    found: frozenset[Ability] = getattr(engine, "abilities", WORDS)
+    return found
+
+
+def searching(engine: Engine) -> Searching | None:
+    """Return an engine as one that ranks a corpus, or None where it does not."""
+    return cast("Searching", engine) if "rank" in abilities(engine) else None

@@ -23,7 +23,12 @@ def too_many_missing(record: RunRecord) -> str | None:
 
 
 def check_comparable(
-    spec: VariantSpec, candidate: RunRecord, reference: RunRecord, against: str
+    spec: VariantSpec,
+    candidate: RunRecord,
+    reference: RunRecord,
+    against: str,
+    *,
+    prompt_may_differ: bool = False,
 ) -> tuple[str, ...]:
     """Refuse two runs that were not asked the same in the same way.
 
@@ -35,6 +40,8 @@ def check_comparable(
         candidate: its run.
         reference: the run that it is compared with.
         against: the reference in words.
+        prompt_may_differ: True where strategies are compared, not changes of one, so that the
+            prompt may differ whatever the candidate's kind adapts.
 
     Returns:
         Notes on what differs but does not forbid the comparison.
@@ -42,7 +49,7 @@ def check_comparable(
     Raises:
         ComparisonRefused: names all that differs and what to do.
     """
-    differs, notes = differences(spec, candidate, reference)
+    differs, notes = differences(spec, candidate, reference, prompt_may_differ=prompt_may_differ)
     if differs:
         name = candidate.task_set["name"]
         raise ComparisonRefused(
@@ -54,7 +61,11 @@ def check_comparable(
 
 
 def differences(
-    spec: VariantSpec, candidate: RunRecord, reference: RunRecord
+    spec: VariantSpec,
+    candidate: RunRecord,
+    reference: RunRecord,
+    *,
+    prompt_may_differ: bool = False,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """List what forbids to compare two runs, and what does not but must be known."""
     name = candidate.task_set["name"]
@@ -81,7 +92,7 @@ def differences(
             f"the prompt has hash {candidate.fingerprint.prompt}, "
             f"the reference's {reference.fingerprint.prompt}"
         )
-        if spec.adapts_prompt:
+        if prompt_may_differ or spec.adapts_prompt:
             notes.append(change)
         else:
             differs.append(change)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, Literal
+from typing import Any
 
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.runs import Verdict
 
-Assertion = Literal["no_regression", "no_drift", "no_forgetting", "worst_bucket", "no_slowdown"]
+FLOOR = "floor"
+"""What is compared with a least score and not with a run is compared with this."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Comparison:
         metric: what was judged instead of the samples' scores, for example ``recall@10``.
     """
 
-    assertion: Assertion
+    assertion: str
     test: str
     task_set: str
     candidate: str

@@ -5,51 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pytest_modellab import gate
-from pytest_modellab.errors import ComparisonRefused
-from pytest_modellab.judging.comparable import MAX_MISSING, check_comparable
+from pytest_modellab.judging.comparable import MAX_MISSING
 from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.judging.scores import (
-    Answers,
-    Budget,
-    chance_of,
-    clusters_of,
-    flips_between,
-    scores_of,
-    task_set_notes,
-)
-from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.judging.question import Question
+from pytest_modellab.judging.scores import chance_of, clusters_of, scores_of
 from pytest_modellab.records.runs import RunRecord
-from pytest_modellab.records.tasks import TaskSet
-from pytest_modellab.runs.stages import Staged
 
 
 def no_forgetting(
-    *,
-    test: str,
-    spec: VariantSpec,
-    candidate: RunRecord | Staged,
-    reference: RunRecord,
-    second: RunRecord,
-    against: str,
-    task_set: TaskSet,
-    targeted: Collection[str],
-    margin: float,
-    budget: Budget,
+    question: Question, *, second: RunRecord, targeted: Collection[str], margin: float
 ) -> Comparison:
     """Judge whether the candidate lost a capability that its base has.
 
     Args:
-        test: node id of the test, for the record.
-        spec: the candidate.
-        candidate: its run, or what makes it stage by stage.
-        reference: the base's run that it is compared with.
+        question: what is asked; its reference is the base's run.
         second: another run of the base, which decides what capabilities it has.
-        against: the reference in words.
-        task_set: the samples of all runs.
         targeted: capabilities that the adaptation is meant to change; others than the task set's
             are left aside.
         margin: the drop allowed in one capability, in [0, 1).
-        budget: the risk that may be spent.
 
     Returns:
         The comparison; its figures hold the capabilities in scope, its notes the others.
@@ -58,20 +31,18 @@ def no_forgetting(
         ComparisonRefused: the runs are not comparable, too many scores are missing, or the base
             has none of the capabilities.
     """
-    answers = Answers(candidate, task_set)
-    notes = check_comparable(spec, answers.whole(), reference, against)
-    samples = task_set.samples
-    before = scores_of(reference.samples)
-    try:
+    before, answers, samples = question.scores_before, question.answers, question.samples
+    capabilities, budget = question.task_set.capabilities, question.budget
+    with question.refusing():
         found = gate.forgetting_family(
             before,
             before if answers.stages is not None else answers(1),  # the scope is the base's alone
             [s.capability for s in samples],
             second_scores=scores_of(second.samples),
             chance=[chance_of(s) for s in samples],
-            targeted=[name for name in task_set.capabilities if name in targeted],
+            targeted=[name for name in capabilities if name in targeted],
             margin=margin,
-            clusters=clusters_of(samples),
+            clusters=question.clusters,
             alpha=budget.share,
             pass_alpha=budget.alpha,
             max_missing=MAX_MISSING,
@@ -92,33 +63,16 @@ def no_forgetting(
                     stages=[answers.stages[i] for i in kept],
                 )
             )
-    except gate.GateInputError as error:
-        raise ComparisonRefused(
-            f"{spec.name!r} against {against} on {task_set.name!r}: {error}"
-        ) from error
-    flips = flips_between(samples, answers.record, reference, None)
     judged = {s.id for s in samples if s.capability in found.in_scope}
-    return Comparison(
-        assertion="no_forgetting",
-        test=test,
-        task_set=task_set.name,
-        candidate=spec.name,
-        kind=spec.kind,
-        against=against,
-        capability=None,
-        verdict=gate.combine(figures),
-        figures=figures,
+    return question.comparison(
+        figures,
         family=len(found.in_scope),
-        share=budget.share,
-        flips=tuple(flip for flip in flips if flip.id in judged),
+        flips=[flip for flip in question.flips() if flip.id in judged],
         notes=(
-            *notes,
-            *task_set_notes(task_set),
             *(f"{name} is not judged: {why}" for name, why in found.out_of_scope),
             *(
-                f"target {name!r} is no capability of {task_set.name!r}"
-                for name in sorted(set(targeted) - set(task_set.capabilities))
+                f"target {name!r} is no capability of {question.task_set.name!r}"
+                for name in sorted(set(targeted) - set(capabilities))
             ),
         ),
-        looked=answers.looked,
     )

@@ -15,19 +15,6 @@ from pytest_modellab.runs.stages import SEED, Staged
 from pytest_modellab.scorers import similarity
 
 
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """What one assertion may spend of the run's risk of a false block.
-
-    Attributes:
-        share: its part of alpha.
-        alpha: the run's alpha; the level of every PASS (intersection–union).
-    """
-
-    share: float
-    alpha: float
-
-
 def task_set_notes(task_set: TaskSet) -> tuple[str, ...]:
     """Return what a reader of a verdict must know of the task set."""
     return (f"{task_set.name}: {task_set.note.removesuffix('.')}",) if task_set.note else ()

@@ -15,14 +15,17 @@ from pytest_modellab.errors import (
     ModellabError,
     near_misses,
 )
+from pytest_modellab.lab import pricing
 from pytest_modellab.records.declared import NO_MODEL, Price, Scenario, VariantSpec
 from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tradeoff import cost
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.judging.comparison import Comparison
     from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.recipes.provenance import Provenance
     from pytest_modellab.records.timings import Performance
     from pytest_modellab.tradeoff.entry import Entry
@@ -50,7 +53,7 @@ def survey(
         scenarios: names; None for all there are.
         reference: what the others are compared with; None for the first variant without a base.
         timed: False leaves latency and cost out.
-        stored: True to take what there is and run nothing.
+        stored: True to take what there is, whatever the settings say, and run nothing.
 
     Returns:
         The trade-off. A variant that cannot be run is left out and named in the notes.
@@ -95,7 +98,7 @@ def survey(
             entries.append(entry)
     base = lab.accepted(first, task_set)
     second = None
-    if base is not None and _same(lab, base, first, task_set):
+    if base is not None and _same(base, lab.variant(first), lab.task_set(task_set)):
         second = base.second_run()
     if second is None:
         notes.append(
@@ -142,7 +145,7 @@ def _scenarios(lab: Lab, names: Sequence[str] | None) -> list[Scenario]:
 def _entry(
     lab: Lab,
     spec: VariantSpec,
-    task_set: str,
+    name: str,
     reference: str,
     share: float,
     notes: list[str],
@@ -153,19 +156,20 @@ def _entry(
     """What is known of a variant; a sentence's end where that is too little and nothing may run."""
     from pytest_modellab.tradeoff.entry import Entry
 
-    baseline = lab.accepted(spec.name, task_set)
-    found = _record(lab, spec.name, task_set, baseline, stored=stored)
+    baseline = lab.accepted(spec.name, name)
+    variant, task_set = lab.variant(spec.name), lab.task_set(name)
+    found = _record(lab, variant, task_set, baseline, stored=stored)
     if found is None:
-        return f"has no stored run on {task_set!r}"
+        return f"has no stored run on {name!r}"
     record, source = found
     performance: Performance | None = None
     if timed:
         obtain = lab.stored_performance if stored else lab.performance
         try:
-            performance = obtain(spec.name, task_set, reference)
+            performance = obtain(variant, task_set, lab.variant(reference))
         except ModellabError as error:
             notes.append(f"no latency of {spec.name}: {_first_line(error)}")
-    same = baseline is not None and _same(lab, baseline, spec.name, task_set)
+    same = baseline is not None and _same(baseline, variant, task_set)
     return Entry(
         spec=spec,
         record=record,
@@ -173,48 +177,48 @@ def _entry(
         performance=performance,
         price=_price(lab, spec, record, performance),
         training_usd=_training(lab, spec),
-        disk_bytes=_disk(lab, spec),
+        disk_bytes=_disk(lab, variant),
         churn=baseline.churn if baseline is not None and same else None,
-        baseline={} if baseline is None else _means(lab, baseline.run, task_set),
+        baseline={} if baseline is None else _means(baseline.run, task_set),
         history=() if baseline is None else _history(lab, spec.name, task_set),
-        elsewhere=tuple(_elsewhere(lab, spec, task_set, reference, share, notes)),
+        elsewhere=tuple(_elsewhere(lab, spec, name, reference, share, notes)),
+        dollars=pricing.dollars(record.probes, spec, _device(record), lab.config.prices),
     )
 
 
 def _record(
-    lab: Lab, variant: str, task_set: str, baseline: Baseline | None, *, stored: bool
+    lab: Lab, variant: Resolved, task_set: TaskSet, baseline: Baseline | None, *, stored: bool
 ) -> tuple[RunRecord, Source] | None:
     """This session's run or the store's, else the accepted one if it is of the same variant."""
-    record = lab.stored(variant, task_set)
+    reuse = stored or lab.settings.reuse
+    record = lab.stored(variant, task_set, reuse=reuse)
     if record is not None:
         return record, "stored"
-    if baseline is not None and lab.settings.reuse and _same(lab, baseline, variant, task_set):
+    if baseline is not None and reuse and _same(baseline, variant, task_set):
         return baseline.run, "accepted"
     return None if stored else (lab.record(variant, task_set), "run")
 
 
-def _means(lab: Lab, record: RunRecord, task_set: str) -> dict[str, float]:
+def _means(record: RunRecord, task_set: TaskSet) -> dict[str, float]:
     from pytest_modellab.runs.summary import summarize
 
-    samples = lab.task_set(task_set)
-    if record.task_set["hash"] != samples.hash:
+    if record.task_set["hash"] != task_set.hash:
         return {}
-    return {found.name: found.mean for found in summarize(record, samples).capabilities}
+    return {found.name: found.mean for found in summarize(record, task_set).capabilities}
 
 
-def _history(lab: Lab, variant: str, task_set: str) -> tuple[tuple[str, float], ...]:
+def _history(lab: Lab, variant: str, task_set: TaskSet) -> tuple[tuple[str, float], ...]:
     """Days and means of the accepted runs of today's samples, from git; empty without it."""
     from pytest_modellab.baselines import history
 
-    samples = lab.task_set(task_set)
     try:
-        found = history.read(lab.baseline_path(variant, task_set), {})
+        found = history.read(lab.baseline_path(variant, task_set.name), {})
     except HistoryUnavailable:
         return ()
     return tuple(
         (revision.date or revision.commit, revision.mean)
         for revision in found
-        if not revision.problem and revision.task_set == samples.hash
+        if not revision.problem and revision.task_set == task_set.hash
     )
 
 
@@ -225,7 +229,7 @@ def _elsewhere(
 
     What is best in its own domain may have forgotten everything else.
     """
-    from pytest_modellab.judging.scores import Budget
+    from pytest_modellab.records.asked import Budget
     from pytest_modellab.tradeoff import judge
 
     budget = Budget(share, lab.settings.alpha)
@@ -238,7 +242,7 @@ def _elsewhere(
             if own is None or base is None or second is None:
                 continue
             for variant, baseline in ((spec.name, own), (reference, base)):
-                if not _same(lab, baseline, variant, name):
+                if not _same(baseline, lab.variant(variant), lab.task_set(name)):
                     raise ComparisonRefused(
                         f"the accepted run of {variant} on {name} is of another model or other "
                         f"samples; modellab accept {variant} --task-set {name}"
@@ -253,20 +257,25 @@ def _elsewhere(
                 )
 
 
-def _same(lab: Lab, baseline: Baseline, variant: str, task_set: str) -> bool:
+def _same(baseline: Baseline, variant: Resolved, task_set: TaskSet) -> bool:
     """Whether an accepted run is of today's variant and today's samples."""
     return (
-        baseline.run.fingerprint.key == lab.fingerprint(variant).key
-        and baseline.run.task_set["hash"] == lab.task_set(task_set).hash
+        baseline.run.fingerprint.key == variant.fingerprint.key
+        and baseline.run.task_set["hash"] == task_set.hash
     )
 
 
 def _price(
     lab: Lab, spec: VariantSpec, record: RunRecord, performance: Performance | None
 ) -> Price | None:
+    device = _device(record)
     if performance is not None:
-        return lab.price(spec.name, str(performance.environment.get("device", "")))
-    return lab.price(spec.name, str(record.fingerprint.settings.get("device") or "cpu"))
+        device = str(performance.environment.get("device", ""))
+    return pricing.price_of(spec, device, lab.config.prices)
+
+
+def _device(record: RunRecord) -> str:
+    return str(record.fingerprint.settings.get("device") or "cpu")
 
 
 def _training(lab: Lab, spec: VariantSpec) -> float | None:
@@ -308,17 +317,16 @@ def _places(lab: Lab, spec: VariantSpec) -> list[Path]:
     return places
 
 
-def _disk(lab: Lab, spec: VariantSpec) -> float | None:
+def _disk(lab: Lab, variant: Resolved) -> float | None:
     """Bytes of the files that a variant is shipped as: its own or the model's, and the adapters'.
 
     None where it has no model.
     """
-    found = lab.files(spec.name)
-    if found.source is NO_MODEL:
+    if variant.files.source is NO_MODEL:
         return None
-    path = lab.plan(spec.name).weights or found.path
+    path = variant.plan.weights or variant.files.path
     files = [path] if path.is_file() else list(path.glob("*.safetensors"))
-    for step in _chain(lab, spec):
+    for step in _chain(lab, variant.spec):
         if isinstance(adapter := step.options.get("adapter"), str):
             files += (lab.config.root / adapter).glob("*.safetensors")
     sizes = [file.stat().st_size for file in files if file.is_file()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -185,8 +184,6 @@ class Collector:
         for task_set in report.task_sets:
             try:
                 lab = self._lab()
-                # what --modellab-no-cache ran anew is stored by now
-                lab.settings = dataclasses.replace(lab.settings, reuse=True)
                 ran = {run.variant for run in report.runs if run.task_set == task_set}
                 names = [
                     name

@@ -13,7 +13,7 @@ from pytest_modellab.plugin.session import lab_of
 if TYPE_CHECKING:
     from pytest_modellab.judging.comparison import Comparison
     from pytest_modellab.lab.lab import Lab
-    from pytest_modellab.plugin.gate import Candidate, Gate
+    from pytest_modellab.plugin.assertions import Candidate, Gate
     from pytest_modellab.records.runs import RunSummary
     from pytest_modellab.records.tasks import TaskSet
 
@@ -31,7 +31,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def candidate(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Candidate]:
     """The variant under test, one after another; loaded on demand, freed before the next."""
-    from pytest_modellab.plugin.gate import Candidate
+    from pytest_modellab.plugin.assertions import Candidate
 
     yield Candidate(lab, lab.spec(request.param))
     lab.release()
@@ -47,8 +47,8 @@ def task_set(request: pytest.FixtureRequest, lab: Lab) -> TaskSet:
 def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
     """The gate: ``gate.no_regression(candidate)``, ``gate.worst_bucket(candidate)``."""
     from pytest_modellab.gate import split_alpha
-    from pytest_modellab.judging.scores import Budget
-    from pytest_modellab.plugin.gate import Gate
+    from pytest_modellab.plugin.assertions import Gate
+    from pytest_modellab.records.asked import Budget
 
     alpha = lab.settings.alpha
     item: pytest.Function = request.node

@@ -19,7 +19,15 @@ def pytest_modellab_kinds() -> Iterable[Kind]:  # type: ignore[empty-body]
     """Return kinds of variants, to be named by ``kind = "…"`` in modellab.toml.
 
     Example:
+        import functools
         from pytest_modellab.extend import ConfigError, Kind, Step, check_options
+
+        def prune(share, loaded):  # of the module, so that the plan pickles
+            for weight in loaded.parameters():
+                size = weight.detach().abs()
+                least = size.flatten().kthvalue(max(1, int(share * size.numel()))).values
+                weight.data[size <= least] = 0
+            return loaded
 
         def plan_pruned(spec, base, model, root):
             check_options(spec.options, {"share": float})
@@ -28,15 +36,8 @@ def pytest_modellab_kinds() -> Iterable[Kind]:  # type: ignore[empty-body]
                 raise ConfigError("base: missing; name the variant that is pruned")
             if not 0 < share < 1:
                 raise ConfigError(f"share: {share} lies outside (0, 1)")
-
-            def prune(loaded):
-                for weight in loaded.parameters():
-                    size = weight.detach().abs()
-                    least = size.flatten().kthvalue(max(1, int(share * size.numel()))).values
-                    weight.data[size <= least] = 0
-                return loaded
-
-            return base.with_step(Step("pruned", {"share": share}, prune, packages=("torch",)))
+            apply = functools.partial(prune, share)
+            return base.with_step(Step("pruned", {"share": share}, apply, packages=("torch",)))
 
         def pytest_modellab_kinds():
             return [Kind("pruned", strategy="pruning", marker="pruned", plan=plan_pruned)]

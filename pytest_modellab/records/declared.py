@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
+
+from pytest_modellab.records.asked import Allowed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,12 @@ class TaskSetConfig:
     capability_margin: float = 0.0
     floor: float | None = None
 
+    def allowed(self, asked: float | None = None) -> Allowed:
+        """Return the drops that are allowed: the one asked for, else those declared."""
+        if asked is not None:
+            return Allowed(asked, asked)
+        return Allowed(self.margin, self.capability_margin)
+
 
 @dataclasses.dataclass(frozen=True)
 class VariantSpec:
@@ -80,7 +87,7 @@ class VariantSpec:
     base: str | None = None
     model: str | None = None
     targets: tuple[str, ...] = ()
-    options: Mapping[str, Any] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recipe: Mapping[str, Any] | None = None
     slow: bool = False
     price: str | None = None
@@ -172,5 +179,5 @@ class Scenario:
     name: str
     title: str
     weights: Mapping[str, float]
-    limits: Mapping[str, float] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
     volume: int = 1_000_000

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from pytest_modellab.records.hashing import digest
@@ -44,7 +43,7 @@ class Sample:
     choices: tuple[str, ...] = ()
     cluster: str | None = None
     max_tokens: int = 0
-    metadata: Mapping[str, Any] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def content_hash(self) -> str:

@@ -8,17 +8,19 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_modellab.engines import environment
-from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import Engine, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.packages import install_command
 from pytest_modellab.errors import OutOfMemory, VariantLoadError
+from pytest_modellab.records.progress import Watch
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.runs.corpus import open_corpus, search_probes, with_exact
-from pytest_modellab.runs.job import SEED, GroundedPrompting, Job, Prompting
+from pytest_modellab.runs.job import SEED, Job
+from pytest_modellab.runs.passages import Grounded
 from pytest_modellab.store import budgets
 from pytest_modellab.store.runs import RunEntry, StoredRun
 
@@ -45,26 +47,33 @@ def importing() -> Iterator[None]:
 
 
 def answer(
-    job: Job,
-    entry: RunEntry,
-    cache: Path,
-    budget: int,
-    resume: bool,
-    progress: Callable[[int, int], None],
+    job: Job, prompt: Grounded, engine: Engine, entry: RunEntry, cache: Path, watch: Watch
 ) -> StoredRun:
-    """Answer all samples of a job that are not answered yet."""
-    engine = job.load()
-    open_corpus(job, engine, cache, progress)
+    """Answer all samples of a job that are not answered yet.
+
+    Args:
+        job: what is to be run.
+        prompt: the job's, with what its search has found.
+        engine: the job's variant, loaded.
+        entry: where answers are kept as they arrive.
+        cache: the store's root.
+        watch: called after each batch.
+
+    Raises:
+        OutOfMemory: a single sample does not fit.
+        ScoringError: what the samples ask for is not what the engine gives.
+    """
+    open_corpus(job, engine, cache, watch)
     environment.seed(engine, SEED)
     told = environment.of(engine)
     samples = job.task_set.samples
-    contexts = [engine.render(job.prompt.messages(s.input)) for s in samples]
-    scored = [i for i, s in enumerate(samples) if job.scorers[s.scorer].likelihood]
-    generated = [i for i, s in enumerate(samples) if not job.scorers[s.scorer].likelihood]
+    contexts = [engine.render(prompt.messages(s.input)) for s in samples]
+    scored = [i for i, s in enumerate(samples) if job.need(s) in ("score", "compare")]
+    generated = [i for i, s in enumerate(samples) if job.need(s) in ("generate", "rank")]
     asked_for = [contexts[i] for i in generated]
-    asked, budget = budget, budgets.recall_budget(cache, job.fingerprint, budget)
+    budget = budgets.recall_budget(cache, job.fingerprint, job.budget)
     while True:
-        answers = entry.start(budget, threads=told["threads"], resume=resume)
+        answers = entry.start(budget, threads=told["threads"], resume=job.reuse)
 
         def keep(
             indices: Sequence[int],
@@ -72,14 +81,14 @@ def answer(
             answers: dict[int, Output] = answers,
         ) -> None:
             named = {
-                indices[k]: shown(job.prompt, samples[indices[k]], checked(output))
+                indices[k]: shown(prompt, samples[indices[k]], checked(output))
                 for k, output in batch.items()
             }
             entry.append(named)
             answers.update(named)
-            progress(len(answers), len(samples))
+            watch(job.advance(len(answers)))
 
-        progress(len(answers), len(samples))
+        watch(job.advance(len(answers)))
         try:
             engine.score_options(
                 [ScoringRequest(contexts[i], samples[i].choices) for i in scored],
@@ -101,9 +110,8 @@ def answer(
             # Begun anew with the smaller budget, so that this run's batches are the next run's.
             entry.abandon()
             if budget == 1:
-                budgets.remember_budget(
-                    cache, job.fingerprint, asked
-                )  # another day has more memory
+                # another day has more memory
+                budgets.remember_budget(cache, job.fingerprint, job.budget)
                 raise OutOfMemory(
                     f"variant {job.spec.name!r}: memory runs out even with one sample a batch: "
                     f"{error}"
@@ -140,10 +148,8 @@ def workers() -> int:
     return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
 
 
-def shown(prompt: Prompting, sample: Sample, output: Output) -> Output:
+def shown(prompt: Grounded, sample: Sample, output: Output) -> Output:
     """Note the passages that a prompt has shown."""
-    if not isinstance(prompt, GroundedPrompting):
-        return output
     return dataclasses.replace(output, passages=prompt.passages(sample.input))
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pytest_modellab.engines.interface import Engine, Searching
+from pytest_modellab.engines.interface import Ability, Engine, abilities, searching
 from pytest_modellab.errors import ScoringError
-from pytest_modellab.records.runs import Output
-from pytest_modellab.records.tasks import EXCLUDE, TaskSet
+from pytest_modellab.records.progress import Advance, Watch, Work
+from pytest_modellab.records.runs import Output, Ranking
+from pytest_modellab.records.tasks import EXCLUDE, Sample, TaskSet
 from pytest_modellab.runs.job import Job
-from pytest_modellab.scorers.interface import SetScorer
+
+_ASKS: Mapping[Ability, str] = {
+    "score": "a choice by likelihood",
+    "compare": "a comparison",
+    "generate": "a reply",
+    "rank": "a ranking",
+}
+
 
 DEPTH = 100
 """Documents in a ranking, unless a metric looks at more."""
@@ -33,51 +41,74 @@ def wanted_depth(task_set: TaskSet) -> int:
     return max([DEPTH, *cutoffs])
 
 
+def searched(sample: Sample, output: Output, task_set: TaskSet) -> Output:
+    """Leave the documents out of a ranking that its sample excludes."""
+    excluded = set(sample.metadata.get(EXCLUDE, ()))
+    if not output.ranking:
+        return output
+    size = wanted_depth(task_set)
+
+    def kept(hits: Ranking) -> Ranking:
+        return tuple(hit for hit in hits if hit[0] not in excluded)[:size]
+
+    exact = output.exact
+    if exact is not None:
+        exact = dataclasses.replace(exact, ranking=kept(exact.ranking))
+    return dataclasses.replace(output, ranking=kept(output.ranking), exact=exact)
+
+
 def open_corpus(
     job: Job,
     engine: Engine,
     cache: Path,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    watch: Watch = lambda _: None,
 ) -> None:
     """Let an engine that searches open the task set's corpus, so that it can answer.
+
+    Args:
+        job: what is to be run.
+        engine: the variant's.
+        cache: the store's root.
+        watch: called as documents are indexed.
 
     Raises:
         ScoringError: what the samples ask for is not what the engine gives.
         ModellabError: a document cannot be encoded.
     """
-    task_set, searches = job.task_set, isinstance(engine, Searching)
+    task_set, able = job.task_set, abilities(engine)
     for sample in task_set.samples:
-        scorer = job.scorers[sample.scorer]
-        ranked = isinstance(scorer, SetScorer) and scorer.ranking
-        if ranked and not searches:
+        need = job.need(sample)
+        if need == "rank" and need not in able:
             raise ScoringError(
                 f"{task_set.name!r} asks for rankings of its corpus and {job.spec.kind!r} variants "
                 'answer in words; select others: @pytest.mark.variants(kind="embedding")'
             )
-        if ranked and task_set.corpus is None:
+        if need == "rank" and task_set.corpus is None:
             raise ScoringError(
                 f"sample {sample.id!r} asks for a ranking (scorer {sample.scorer!r}), but "
                 f'{task_set.name!r} has no corpus; a set with one has format = "beir"'
             )
-        compared = isinstance(scorer, SetScorer) and scorer.likelihood
-        if searches and not ranked and not compared:
-            asks = "a choice by likelihood" if scorer.likelihood else "a reply"
+        if need not in able:
             raise ScoringError(
-                f"sample {sample.id!r} asks for {asks}, which the scorer {sample.scorer!r} "
+                f"sample {sample.id!r} asks for {_ASKS[need]}, which the scorer {sample.scorer!r} "
                 f"judges, and {job.spec.kind!r} variants give none; select others: "
                 "@pytest.mark.variants(kind=…)"
             )
-    if isinstance(engine, Searching) and task_set.corpus is not None:
-        engine.open_corpus(task_set.corpus, depth_of(task_set), cache, progress)
+    search = searching(engine)
+    if search is not None and task_set.corpus is not None:
+
+        def indexed(done: int, total: int) -> None:
+            watch(Advance(Work.INDEX, job.spec.name, task_set.name, done, total))
+
+        search.open_corpus(task_set.corpus, depth_of(task_set), cache, indexed)
 
 
 def with_exact(
     engine: Engine, batch: Mapping[int, Output], contexts: Sequence[str]
 ) -> Mapping[int, Output]:
     """Put what exact search finds beside what an approximate index found."""
-    if not isinstance(engine, Searching):
-        return batch
-    found = engine.audit([contexts[k] for k in batch])
+    search = searching(engine)
+    found = search.audit([contexts[k] for k in batch]) if search is not None else ()
     if not found:
         return batch
     return {
@@ -88,6 +119,7 @@ def with_exact(
 
 def search_probes(job: Job, engine: Engine, queries: Sequence[str]) -> Mapping[str, float]:
     """Return what was measured of a search."""
-    if not isinstance(engine, Searching) or job.task_set.corpus is None:
+    search = searching(engine)
+    if search is None or job.task_set.corpus is None:
         return {}
-    return engine.measurements(queries)
+    return search.measurements(queries)

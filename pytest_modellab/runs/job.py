@@ -1,15 +1,19 @@
-"""What is to be run: a variant, a task set, and how it is asked."""
+"""What is to be run, as data: a variant, a task set, and how it is asked.
+
+A job pickles, so that another process or machine can obtain its run.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-from pytest_modellab.engines.interface import Engine
+from pytest_modellab.engines.interface import Ability, Source
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.runs import Fingerprint
-from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.scorers.interface import Scorer, SetScorer
 
 DEFAULT_BUDGET = 512
@@ -27,16 +31,21 @@ class Prompting(Protocol):
     def hash(self) -> str:
         """Changes with every change of the prompt."""
 
-    def messages(self, input_: str, /) -> Sequence[Mapping[str, str]]:
-        """Return the chat for one sample."""
+    def messages(self, input_: str, passages: Sequence[str] = (), /) -> Sequence[Mapping[str, str]]:
+        """Return the chat for one sample, and for what a search has found for it."""
 
 
-@runtime_checkable
-class GroundedPrompting(Protocol):
-    """A :class:`Prompting` that shows what a search found."""
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A job's place in a run that is made of several, for progress.
 
-    def passages(self, input_: str, /) -> tuple[str, ...]:
-        """Return what is shown beside an input."""
+    Attributes:
+        before: answers that other jobs of the run have given.
+        total: answers of the whole run.
+    """
+
+    before: int
+    total: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,17 +55,48 @@ class Job:
     Attributes:
         spec: the variant as declared.
         fingerprint: what it consists of.
+        source: what its engine is opened from; only where the store has no finished run.
         prompt: turns a sample into chat messages.
-        load: loads the variant; called only where the store has no finished run.
         task_set: the samples.
-        scorers: by name.
+        needs: what each sample asks of the engine, by the name of its scorer.
         paraphrases: other prompts that the same samples are asked with; scores are averaged.
+        search: the job whose rankings give the passages that the prompt shows, or None.
+        passages: how many of the best documents are shown.
+        budget: tokens in a batch; halved, and remembered, where memory runs out.
+        reuse: False to run anew whatever the store has.
+        work: what kind of work it is, for progress.
+        part: its place in a larger run; None where it is the whole.
     """
 
     spec: VariantSpec
     fingerprint: Fingerprint
+    source: Source
     prompt: Prompting
-    load: Callable[[], Engine]
     task_set: TaskSet
-    scorers: Mapping[str, Scorer | SetScorer]
-    paraphrases: Sequence[Prompting] = ()
+    needs: Mapping[str, Ability]
+    paraphrases: tuple[Prompting, ...] = ()
+    search: Job | None = None
+    passages: int = 0
+    budget: int = DEFAULT_BUDGET
+    reuse: bool = True
+    work: Work = Work.RUN
+    part: Part | None = None
+
+    def need(self, sample: Sample) -> Ability:
+        """Return which of an engine's abilities a sample needs."""
+        return self.needs[sample.scorer]
+
+    def advance(self, done: int) -> Advance:
+        """Say how far the run is when so many samples of this job are answered."""
+        part = self.part or Part(0, len(self.task_set.samples))
+        name, task_set = self.spec.name, self.task_set.name
+        return Advance(self.work, name, task_set, part.before + done, part.total)
+
+
+def needed(scorer: Scorer | SetScorer) -> Ability:
+    """Return the ability that an engine needs, so that a scorer can judge its answers."""
+    if isinstance(scorer, SetScorer):
+        if scorer.ranking:
+            return "rank"
+        return "compare" if scorer.likelihood else "generate"
+    return "score" if scorer.likelihood else "generate"

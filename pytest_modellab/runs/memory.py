@@ -6,6 +6,8 @@ import contextlib
 import re
 from pathlib import Path
 
+from pytest_modellab.engines import device as devices
+
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -17,10 +19,7 @@ def begin(device: str) -> None:
     """
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5", encoding="ascii")  # proc(5): resets the peak resident set size
-    if device.startswith("cuda"):
-        import torch
-
-        torch.cuda.reset_peak_memory_stats()
+    devices.forget_peak(device)
 
 
 def peaks(device: str) -> dict[str, float]:
@@ -37,8 +36,4 @@ def peaks(device: str) -> dict[str, float]:
     with contextlib.suppress(OSError):
         if line := re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text(encoding="ascii")):
             found["peak_host_bytes"] = 1024.0 * int(line[1])
-    if device.startswith("cuda"):
-        import torch
-
-        found["peak_device_bytes"] = float(torch.cuda.max_memory_allocated())
-    return found
+    return found | devices.peak(device)

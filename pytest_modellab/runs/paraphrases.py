@@ -9,20 +9,25 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pytest_modellab.records.runs import RunRecord
-from pytest_modellab.runs.job import Job
+from pytest_modellab.runs.job import Job, Part
 from pytest_modellab.runs.scoring import DECIMALS
 
 
 def paraphrased_jobs(job: Job) -> list[Job]:
-    """One job a prompt."""
+    """One job a prompt; where there is one prompt, the job itself."""
+    if not job.paraphrases:
+        return [job]
+    prompts, size = (job.prompt, *job.paraphrases), len(job.task_set.samples)
+    part = job.part or Part(0, len(prompts) * size)
     return [
         dataclasses.replace(
             job,
             prompt=prompt,
             paraphrases=(),
             fingerprint=dataclasses.replace(job.fingerprint, prompt=prompt.hash),
+            part=dataclasses.replace(part, before=part.before + number * size),
         )
-        for prompt in (job.prompt, *job.paraphrases)
+        for number, prompt in enumerate(prompts)
     ]
 
 

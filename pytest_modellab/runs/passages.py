@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from pytest_modellab.errors import ScoringError
-from pytest_modellab.runs.job import DEFAULT_BUDGET, Job
-from pytest_modellab.runs.runner import _obtain
-from pytest_modellab.runs.scoring import searched
+from pytest_modellab.records.tasks import Corpus
+from pytest_modellab.runs.corpus import searched
+from pytest_modellab.runs.job import Job, Prompting
+from pytest_modellab.store.runs import StoredRun
 
 BLOCK = 1024
 """Documents that are read at once."""
 
 
-def best_passages(job: Job, cache: Path, count: int, *, reuse: bool) -> dict[str, tuple[str, ...]]:
-    """Search the corpus of a task set for each of its samples.
+@dataclasses.dataclass(frozen=True)
+class Grounded:
+    """A prompt with what a search found, which it shows beside each input.
+
+    Attributes:
+        prompt: turns an input and its passages into chat messages.
+        found: the passages by the sample's input, the best first; empty without a search.
+    """
+
+    prompt: Prompting
+    found: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def passages(self, input_: str) -> tuple[str, ...]:
+        """Return what is shown beside an input."""
+        return self.found[input_] if self.found else ()
+
+    def messages(self, input_: str) -> Sequence[Mapping[str, str]]:
+        """Return the chat for one sample, ready for the model's reply."""
+        return self.prompt.messages(input_, self.passages(input_))
+
+
+def best_passages(
+    job: Job, stored: StoredRun, corpus: Corpus, count: int
+) -> dict[str, tuple[str, ...]]:
+    """Take the best documents of a finished search.
 
     Args:
-        job: a variant that searches, on samples that are scored as rankings.
-        cache: the store's root.
+        job: the search.
+        stored: what it found.
+        corpus: what was searched.
         count: how many documents a sample gets.
-        reuse: False to search anew whatever the store has.
 
     Returns:
         The texts of the best documents by the sample's input, the best first.
 
     Raises:
-        ModellabError: as :func:`run`.
+        ScoringError: equal inputs would get different documents.
     """
-    stored, _ = _obtain(job, cache, DEFAULT_BUDGET, reuse, lambda _done, _total: None)
-    samples, corpus = job.task_set.samples, job.task_set.corpus
-    assert corpus is not None  # open_corpus() has refused what ranks nothing
     found: dict[str, list[str]] = {}
-    for sample, output in zip(samples, stored.outputs, strict=True):
+    for sample, output in zip(job.task_set.samples, stored.outputs, strict=True):
         ids = [id_ for id_, _ in searched(sample, output, job.task_set).ranking[:count]]
         if found.setdefault(sample.input, ids) != ids:
             raise ScoringError(

@@ -6,20 +6,24 @@ import dataclasses
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_modellab.engines import device as devices
 from pytest_modellab.engines import environment
-from pytest_modellab.engines.interface import Engine, GenerationRequest, Searching
+from pytest_modellab.engines.interface import Engine, GenerationRequest, searching
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records.declared import PerformanceConfig
-from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.records.progress import Advance, Work
+from pytest_modellab.records.tasks import Sample
 from pytest_modellab.records.timings import Performance, Timings
 from pytest_modellab.runs import latency, memory
 from pytest_modellab.runs.answering import importing, workers
 from pytest_modellab.runs.corpus import open_corpus
+from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
+from pytest_modellab.runs.passages import Grounded
 from pytest_modellab.store import files
 from pytest_modellab.store.place import entry
 
@@ -27,22 +31,15 @@ LAYOUT = 2
 
 
 def obtain(
-    job: Job,
-    reference: Job | None,
-    settings: PerformanceConfig,
-    cache: Path,
-    reuse: bool,
-    progress: Callable[[int, int], None],
+    job: Job, reference: Job | None, settings: PerformanceConfig, executor: InProcess
 ) -> Performance:
     """Return what the store has of this machine, or measure and keep it.
 
     Args:
-        job: as :func:`measure`.
+        job: as :func:`measure`; without ``reuse`` it is measured whatever the store has.
         reference: as :func:`measure`.
         settings: as :func:`measure`.
-        cache: the store's root.
-        reuse: False to measure whatever the store has.
-        progress: as :func:`measure`.
+        executor: as :func:`measure`.
 
     Returns:
         The measurements.
@@ -51,31 +48,26 @@ def obtain(
         ModellabError: as :func:`measure`.
         OSError: the store cannot be written.
     """
-    found = recall(cache, job, reference, settings) if reuse else None
+    found = recall(executor.cache, job, reference, settings) if job.reuse else None
     if found is None:
         with importing():
-            found = measure(job, reference, settings, cache, progress=progress)
+            found = measure(job, reference, settings, executor)
         if not found.environment["workers"]:  # beside other workers no figure is worth keeping
-            _remember(cache, job, reference, settings, found)
+            _remember(executor.cache, job, reference, settings, found)
     return found
 
 
 def measure(
-    job: Job,
-    reference: Job | None,
-    settings: PerformanceConfig,
-    cache: Path,
-    *,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    job: Job, reference: Job | None, settings: PerformanceConfig, executor: InProcess
 ) -> Performance:
     """Measure a variant, and its reference in turns with it.
 
     Args:
         job: the variant, and the task set whose prompts are asked.
-        reference: what it is compared with; None to measure the variant alone.
+        reference: what it is compared with, which is loaded beside it; None to measure the variant
+            alone.
         settings: how many prompts, how often, how many at once.
-        cache: the store's root, where the index of a variant that searches is.
-        progress: called with rounds done and rounds in all.
+        executor: loads the variant, finds what the prompts show, and is told of every round.
 
     Returns:
         The measurements.
@@ -83,29 +75,36 @@ def measure(
     Raises:
         ModellabError: a model cannot be loaded, or does not answer.
     """
-    device = str(job.fingerprint.settings.get("device", "cpu"))
-    for one in (job, reference) if reference is not None else (job,):
-        # before memory is measured: a prompt that shows what a search found loads that search
-        one.prompt.messages(one.task_set.samples[0].input)
+    device, cache = str(job.fingerprint.settings.get("device", "cpu")), executor.cache
+
+    def progress(done: int, total: int) -> None:
+        executor.watch(Advance(Work.LATENCY, job.spec.name, job.task_set.name, done, total))
+
+    # before memory is measured: a search is loaded for what a prompt shows
+    prompt = executor.grounded(job)
+    its = executor.grounded(reference) if reference is not None else prompt
     memory.begin(device)
-    engine = job.load()
-    if isinstance(engine, Searching) and job.task_set.corpus is None:
+    engine = executor.load(job.source)
+    if searching(engine) is not None and job.task_set.corpus is None:
         raise ModelError(f"{job.task_set.name!r} has no corpus, and what is timed is a search")
     open_corpus(job, engine, cache)
-    chosen = latency.spread([len(s.input) for s in job.task_set.samples], settings.requests)
-    asked = _requests(job, engine, job.task_set, chosen, settings)
+    samples = job.task_set.samples
+    chosen = [
+        samples[i] for i in latency.spread([len(s.input) for s in samples], settings.requests)
+    ]
+    asked = _requests(engine, prompt, chosen, settings)
     together = asked[: settings.concurrency]
     engine.generate(together, budget=latency.UNLIMITED, skip=set(), done=lambda _: None)
     peaks = memory.peaks(device)
     if reference is None:
         (timings,) = latency.measure([engine], [asked], settings, progress=progress)
         return Performance(timings, None, peaks, _environment(device, engine))
-    other = reference.load()
+    other = reference.source.open(cache)
     try:
         open_corpus(reference, other, cache)
         pair = latency.measure(
             [engine, other],
-            [asked, _requests(reference, other, job.task_set, chosen, settings)],
+            [asked, _requests(other, its, chosen, settings)],
             settings,
             progress=progress,
         )
@@ -160,30 +159,21 @@ def _place(cache: Path, job: Job, reference: Job | None, settings: PerformanceCo
 
 
 def _requests(
-    job: Job,
-    engine: Engine,
-    task_set: TaskSet,
-    chosen: tuple[int, ...],
-    settings: PerformanceConfig,
+    engine: Engine, prompt: Grounded, samples: Sequence[Sample], settings: PerformanceConfig
 ) -> list[GenerationRequest]:
     """The prompts as the variant is asked them; a choice is written out, as a user would see it."""
     return [
         GenerationRequest(
-            engine.render(job.prompt.messages(sample.input)),
+            engine.render(prompt.messages(sample.input)),
             min(sample.max_tokens or settings.max_tokens, settings.max_tokens),
         )
-        for sample in (task_set.samples[i] for i in chosen)
+        for sample in samples
     ]
 
 
 def _environment(device: str, engine: Engine) -> dict[str, Any]:
-    name = device
-    if device.startswith("cuda"):
-        import torch
-
-        name = torch.cuda.get_device_name()
     return {
-        "device": str(name),
+        "device": devices.full_name(device),
         "machine": platform.machine(),
         "threads": environment.of(engine)["threads"],
         "workers": workers(),

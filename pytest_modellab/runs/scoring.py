@@ -11,12 +11,11 @@ from pytest_modellab.records.runs import (
     EXACT,
     INDEX_RECALL,
     Output,
-    Ranking,
     RunRecord,
     SampleResult,
 )
-from pytest_modellab.records.tasks import EXCLUDE, Sample, TaskSet
-from pytest_modellab.runs.corpus import wanted_depth
+from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.runs.corpus import searched
 from pytest_modellab.runs.job import Job
 from pytest_modellab.scorers.interface import Scored, Scorer, SetScorer
 from pytest_modellab.store.runs import StoredRun
@@ -26,13 +25,26 @@ DECIMALS = 6
 can be read."""
 
 
-def record_of(job: Job, run: StoredRun) -> RunRecord:
-    """Score the outputs of a run."""
+Scorers = Mapping[str, Scorer | SetScorer]
+"""By name."""
+
+
+def record_of(job: Job, scorers: Scorers, run: StoredRun) -> RunRecord:
+    """Score the outputs of a run.
+
+    Args:
+        job: what was run.
+        scorers: those that its samples name, by name.
+        run: the answers.
+
+    Raises:
+        ScoringError: a scorer cannot judge what it was given.
+    """
     samples = job.task_set.samples
     outputs = [searched(s, o, job.task_set) for s, o in zip(samples, run.outputs, strict=True)]
-    together = score_sets(job, outputs)
+    together = score_sets(job.task_set, scorers, outputs)
     results = tuple(
-        score_sample(job, s, o, together.get(i))
+        score_sample(scorers[s.scorer], s, o, together.get(i))
         for i, (s, o) in enumerate(zip(samples, outputs, strict=True))
     )
     spec = job.spec
@@ -49,41 +61,25 @@ def record_of(job: Job, run: StoredRun) -> RunRecord:
             "base": spec.base,
         },
         fingerprint=job.fingerprint,
-        scorers={name: job.scorers[name].version for name in sorted({s.scorer for s in samples})},
+        scorers={name: scorers[name].version for name in sorted({s.scorer for s in samples})},
         samples=results,
         probes=run.probes,
         environment=run.environment,
     )
 
 
-def searched(sample: Sample, output: Output, task_set: TaskSet) -> Output:
-    """Leave the documents out of a ranking that its sample excludes."""
-    excluded = set(sample.metadata.get(EXCLUDE, ()))
-    if not output.ranking:
-        return output
-    size = wanted_depth(task_set)
-
-    def kept(hits: Ranking) -> Ranking:
-        return tuple(hit for hit in hits if hit[0] not in excluded)[:size]
-
-    exact = output.exact
-    if exact is not None:
-        exact = dataclasses.replace(exact, ranking=kept(exact.ranking))
-    return dataclasses.replace(output, ranking=kept(output.ranking), exact=exact)
-
-
-def score_sets(job: Job, outputs: Sequence[Output]) -> dict[int, Scored]:
+def score_sets(task_set: TaskSet, scorers: Scorers, outputs: Sequence[Output]) -> dict[int, Scored]:
     """Score what is scored together, by index; what failed is left out."""
-    samples, found = job.task_set.samples, dict[int, Scored]()
+    samples, found = task_set.samples, dict[int, Scored]()
     for name in dict.fromkeys(s.scorer for s in samples):
-        scorer = job.scorers[name]
+        scorer = scorers[name]
         if not isinstance(scorer, SetScorer):
             continue
         chosen = [i for i, s in enumerate(samples) if s.scorer == name and not outputs[i].failed]
         if not chosen:
             continue
         asked, given = [samples[i] for i in chosen], [outputs[i] for i in chosen]
-        scored = scorer.score_all(asked, given, job.task_set.metrics)
+        scored = scorer.score_all(asked, given, task_set.metrics)
         audits = [output.exact for output in given if output.exact is not None]
         if len(audits) == len(given):
             best = [
@@ -111,10 +107,11 @@ def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, DECIMALS) for name, value in metrics.items()}
 
 
-def score_sample(job: Job, sample: Sample, output: Output, scored: Scored | None) -> SampleResult:
+def score_sample(
+    scorer: Scorer | SetScorer, sample: Sample, output: Output, scored: Scored | None
+) -> SampleResult:
     """Score one output."""
     score: float | None
-    scorer = job.scorers[sample.scorer]
     if output.failed:
         score, text = None, f"({output.failed})"
     else:

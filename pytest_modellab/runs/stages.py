@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pytest_modellab import gate
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.runs.job import Job, Part
 
 SEED = 0
 """Of the shuffle; the stage of a sample follows from it and the sample's id."""
@@ -71,6 +72,20 @@ def cut(task_set: TaskSet) -> Stages:
         seed=SEED,
     )
     return Stages(task_set, tuple(found.tolist()))
+
+
+def stage_job(job: Job, stages: Stages, number: int) -> Job:
+    """Return the job of one stage.
+
+    Args:
+        job: of the whole task set.
+        stages: how it is cut.
+        number: which stage, from 0.
+    """
+    prompts = 1 + len(job.paraphrases)  # each of which is asked every sample
+    before = sum(len(stage.samples) for stage in stages.sets[:number])
+    part = Part(prompts * before, prompts * len(stages.of))
+    return dataclasses.replace(job, task_set=stages.sets[number], part=part)
 
 
 def join(stages: Stages, records: Sequence[RunRecord]) -> RunRecord:

@@ -29,11 +29,13 @@ class StoredRun:
         outputs: one for each sample, in the task set's order.
         probes: measurements of the model.
         environment: where it ran.
+        stored: whether it was read from the store, not made just now.
     """
 
     outputs: tuple[Output, ...]
     probes: Mapping[str, float]
     environment: Mapping[str, Any]
+    stored: bool = dataclasses.field(default=False, compare=False)
 
 
 class RunEntry:
@@ -123,6 +125,7 @@ def _run(data: Mapping[str, Any]) -> StoredRun:
         outputs=tuple(_output(output) for output in data["outputs"]),
         probes=dict(data["probes"]),
         environment=dict(data["environment"]),
+        stored=True,
     )
 
 

@@ -21,7 +21,6 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from pytest_modellab.errors import TaskSetError, near_misses
@@ -363,7 +362,7 @@ def _sample(
         difficulty=metadata.pop("difficulty", DIFFICULTY),
         cluster=metadata.pop("cluster", None),
         max_tokens=settings.max_tokens,
-        metadata=MappingProxyType(metadata),
+        metadata=metadata,
     )
 
 

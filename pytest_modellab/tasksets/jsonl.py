@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 
 from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.tasks import Sample, TaskSet
@@ -88,6 +87,6 @@ def _sample(where: str, line: str) -> Sample:
         **{
             **data,
             "choices": tuple(choices),
-            "metadata": MappingProxyType(data.get("metadata", {})),
+            "metadata": data.get("metadata", {}),
         }
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.errors import TaskSetError
@@ -116,5 +115,5 @@ def _sample(where: str, data: dict[str, Any]) -> Sample:
         difficulty=data.get("difficulty", DIFFICULTY),
         choices=(data["b"],),
         cluster=data.get("cluster"),
-        metadata=MappingProxyType(data.get("metadata", {})),
+        metadata=data.get("metadata", {}),
     )

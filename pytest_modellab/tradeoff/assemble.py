@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_modellab.errors import ComparisonRefused
-from pytest_modellab.judging.scores import Budget
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import METRICS, Scenario, TaskSetConfig
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
@@ -174,7 +174,7 @@ def assemble(
                 environment=dict(entry.record.environment),
                 fingerprint=entry.record.fingerprint.key,
                 metrics=summary.metrics,
-                probes=dict(entry.record.probes),
+                probes={**entry.record.probes, **entry.dollars},
             )
         )
     return TradeOff(

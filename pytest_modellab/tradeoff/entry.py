@@ -28,6 +28,7 @@ class Entry:
         baseline: its accepted run's mean score by capability, empty without one.
         history: means of its accepted runs, the oldest first.
         elsewhere: forgetting against the reference on other task sets, from accepted runs.
+        dollars: what the run's probes cost at today's prices, by name; reports show them as probes.
     """
 
     spec: VariantSpec
@@ -41,3 +42,4 @@ class Entry:
     baseline: Mapping[str, float] = dataclasses.field(default_factory=dict)
     history: tuple[tuple[str, float], ...] = ()
     elsewhere: tuple[Comparison, ...] = ()
+    dollars: Mapping[str, float] = dataclasses.field(default_factory=dict)

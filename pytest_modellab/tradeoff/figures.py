@@ -173,7 +173,7 @@ class Profile:
         environment: of the run.
         fingerprint: key of what was run.
         metrics: means of the samples' further figures, as in the run's summary.
-        probes: of the run, as in its record.
+        probes: of the run, as in its record, with what they cost.
     """
 
     variant: str

@@ -6,11 +6,12 @@ import dataclasses
 
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused
-from pytest_modellab.judging import drop
 from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.judging.drop import no_regression
 from pytest_modellab.judging.forgetting import no_forgetting
 from pytest_modellab.judging.latency import no_slowdown
-from pytest_modellab.judging.scores import Budget
+from pytest_modellab.judging.question import Question
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import TaskSetConfig, VariantSpec
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
@@ -81,21 +82,12 @@ def compare(
         Success, forgetting and latency, as far as they can be judged.
     """
     name, against = entry.spec.name, base.spec.name
-    spec = _free(entry.spec)
     found: list[Delta] = []
     here: Comparison | None = None
     try:
-        success = drop.no_regression(
-            test=TEST,
-            spec=spec,
-            candidate=entry.record,
-            reference=base.record,
-            against=against,
-            task_set=task_set,
-            capability=None,
-            margin=settings.margin,
-            budget=budget,
-        )
+        question = _question("no_regression", entry.spec, task_set, against, budget)
+        question = dataclasses.replace(question, candidate=entry.record, reference=base.record)
+        success = no_regression(question, margin=settings.allowed().mean)
         found.append(Delta(name, "success", success.verdict, success.figures[0].explain()))
     except ComparisonRefused as error:
         found.append(Delta(name, "success", None, str(error)))
@@ -112,17 +104,8 @@ def compare(
             found.append(Delta(name, "forgetting", None, words))
     found += [_forgetting(one, f"on {one.task_set}, ") for one in entry.elsewhere]
     if entry.performance is not None and entry.performance.reference is not None:
-        latency = no_slowdown(
-            test=TEST,
-            spec=spec,
-            candidate=entry.performance.candidate,
-            reference=entry.performance.reference,
-            workers=int(entry.performance.environment.get("workers", 0)),
-            against=against,
-            task_set=task_set,
-            limit=SLOWER,
-            budget=budget,
-        )
+        question = _question("no_slowdown", entry.spec, task_set, against, budget)
+        latency = no_slowdown(question, timed=entry.performance, limit=SLOWER)
         assert latency.ratio is not None  # what it rests on
         found.append(Delta(name, "latency", latency.verdict, latency.ratio.explain()))
     return VariantVerdicts(tuple(found), here, entry.elsewhere)
@@ -153,23 +136,19 @@ def forgetting(
     Raises:
         ComparisonRefused: the runs are not comparable, or there is nothing to be forgotten.
     """
+    question = _question("no_forgetting", spec, task_set, against, budget)
     return no_forgetting(
-        test=TEST,
-        spec=_free(spec),
-        candidate=candidate,
-        reference=reference,
+        dataclasses.replace(question, candidate=candidate, reference=reference),
         second=second,
-        against=against,
-        task_set=task_set,
         targeted=set(spec.targets),
-        margin=settings.capability_margin,
-        budget=budget,
+        margin=settings.allowed().capability,
     )
 
 
-def _free(spec: VariantSpec) -> VariantSpec:
-    """A prompt may differ here as anything may: strategies are compared, not changes of one."""
-    return dataclasses.replace(spec, adapts_prompt=True)
+def _question(
+    assertion: str, spec: VariantSpec, task_set: TaskSet, against: str, budget: Budget
+) -> Question:
+    return Question(assertion, TEST, spec, task_set, against, budget, prompt_may_differ=True)
 
 
 def _forgetting(comparison: Comparison, where: str = "") -> Delta:

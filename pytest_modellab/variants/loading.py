@@ -21,6 +21,23 @@ from pytest_modellab.store import folders
 from pytest_modellab.variants.plan import Plan
 
 
+@dataclasses.dataclass(frozen=True)
+class Loadable:
+    """A variant as the source of its engine.
+
+    Attributes:
+        plan: the variant.
+        files: its base model's files.
+    """
+
+    plan: Plan
+    files: ModelFiles
+
+    def open(self, cache: Path) -> Engine:
+        """Load the variant (see :func:`load`)."""
+        return load(self.plan, self.files, cache)
+
+
 def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
     """Identify a variant by all that its answers depend on, without loading it.
 

@@ -17,9 +17,15 @@ from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.variants.prompt import Prompt
 
 
+def fits_any(_files: ModelFiles) -> None:
+    """Accept any base, as the check of a step that was made for none in particular."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Step:
     """One change to the loaded model, for example an adapter.
+
+    Its functions pickle, as all of a plan does: functions of a module, or ``functools.partial``.
 
     Attributes:
         name: what it is.
@@ -35,7 +41,7 @@ class Step:
     settings: Mapping[str, Any]
     apply: Callable[[Any], Any]
     packages: tuple[str, ...] = ()
-    check: Callable[[ModelFiles], None] = lambda _: None
+    check: Callable[[ModelFiles], None] = fits_any
     bake: Callable[[Any], Any] | None = None
 
 
@@ -54,7 +60,7 @@ class Grounding:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A variant that is not loaded yet.
+    """A variant that is not loaded yet; it pickles, so that another process can load it.
 
     Attributes:
         model: the base model.

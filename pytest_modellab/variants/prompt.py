@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
@@ -46,36 +46,6 @@ class Prompt:
             chat.append({"role": "user", "content": user(question)})
             chat.append({"role": "assistant", "content": reply})
         return [*chat, {"role": "user", "content": user(input_, passages)}]
-
-
-@dataclasses.dataclass(frozen=True)
-class Grounded:
-    """A prompt that shows what a search found.
-
-    Attributes:
-        prompt: its user block sees ``input`` and ``passages``.
-        search: finds the passages of every input of a task set; called once, when first needed.
-    """
-
-    prompt: Prompt
-    search: Callable[[], Mapping[str, tuple[str, ...]]]
-
-    @property
-    def hash(self) -> str:
-        """The prompt's; the search is fingerprinted apart."""
-        return self.prompt.hash
-
-    @functools.cached_property
-    def _found(self) -> Mapping[str, tuple[str, ...]]:
-        return self.search()
-
-    def passages(self, input_: str) -> tuple[str, ...]:
-        """Return what is shown beside an input, the best first."""
-        return self._found[input_]
-
-    def messages(self, input_: str) -> list[dict[str, str]]:
-        """Return the chat for one sample, ready for the model's reply."""
-        return self.prompt.messages(input_, self.passages(input_))
 
 
 @functools.cache

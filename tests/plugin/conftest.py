@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import pkgutil
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import pytest_modellab
 from pytest_modellab import testing
+
+# pytester forgets what a run in this process was the first to import, while packages keep it as an
+# attribute: a second run would mix the modules of both. So all of them are there before the first.
+for _module in pkgutil.walk_packages(pytest_modellab.__path__, "pytest_modellab."):
+    with contextlib.suppress(ModuleNotFoundError):  # an optional library's
+        importlib.import_module(_module.name)
 
 CONFIG = """
 [models.tiny]

@@ -220,7 +220,8 @@ def template(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path
     lab = Lab(read.load(folder / "modellab.toml"), Settings(cache=folder / "cache"))
     for task_set, variants in ACCEPTED.items():
         for variant in variants:
-            lab.accept(variant, task_set)
+            asked = lab.task_set(task_set)
+            lab.accept(lab.variant(variant, asked), asked)
     lab.release()
     return folder
 

@@ -114,6 +114,27 @@ def test_the_page_and_the_docstrings_do_what_they_say(
     result.stdout.no_fnmatch_line("*plain on *")
 
 
+PICKLED = """
+import pickle
+
+from pytest_modellab.lab.jobs import job_of
+
+
+def test_pickled(candidate, lab, task_set):
+    job = job_of(lab.variant(candidate.name), task_set, lab.extensions, reuse=True)
+    again = pickle.loads(pickle.dumps(job))
+    assert again.fingerprint == job.fingerprint
+    assert again.source.open(lab.settings.cache).parameter_bytes() > 0
+"""
+
+
+def test_the_kind_of_the_page_pickles(page: pytest.Pytester) -> None:
+    tests = page.path / "test_capitals.py"
+    tests.write_text(FILES["test_capitals.py"].partition("@pytest")[0] + PICKLED, encoding="utf-8")
+    result = page.runpytest_inprocess("-m", "pruned")
+    result.assert_outcomes(passed=1, deselected=2)
+
+
 def test_workers_know_what_conftest_adds(page: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     chosen = ("--strict-markers", "-k", "not tuned")
@@ -399,7 +420,7 @@ def test_a_plan_that_refuses_an_option(
 
 
 def test_a_missing_library_fails_its_variant_and_no_other(page: pytest.Pytester) -> None:
-    replace(page, "conftest.py", 'prune, packages=("torch",)', 'prune, packages=("no-such-lib",)')
+    replace(page, "conftest.py", 'apply, packages=("torch",)', 'apply, packages=("no-such-lib",)')
     result = page.runpytest_inprocess("--modellab-update", "-k", "overall and not tuned")
     result.assert_outcomes(passed=1, failed=1, deselected=2)
     result.stdout.fnmatch_lines(

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from pytest_modellab.baselines import file
-from pytest_modellab.runs import answering, stages
+from pytest_modellab.runs import answering, executor, stages
 from pytest_modellab.runs.job import Job
 from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.tasksets import jsonl
 
 DIE = """
 import os
-from pytest_modellab import runner
+from pytest_modellab.runs import executor
 
-original = runner._answer
+original = executor.answer
 done = []
 
 def dying(*arguments):
@@ -28,7 +28,7 @@ def dying(*arguments):
     done.append(1)
     return original(*arguments)
 
-runner._answer = dying
+executor.answer = dying
 """
 
 
@@ -50,7 +50,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(job.task_set.samples))
         return original(job, *arguments)
 
-    monkeypatch.setattr(answering, "answer", counted)
+    monkeypatch.setattr(executor, "answer", counted)
     return sizes
 
 

@@ -444,12 +444,12 @@ def test_a_variant_that_cannot_be_run_is_tried_once(project: pytest.Pytester) ->
     suite = project.path / "test_suite.py"
     suite.write_text(suite.read_text().replace('"plain", "rounded"', '"unloadable"'))
     (project.path / "conftest.py").write_text(
-        "from pytest_modellab import models\n"
-        "original = models.locate\n"
+        "from pytest_modellab.models import locate\n"
+        "original = locate.locate\n"
         "def counted(*arguments):\n"
         "    print('looked for the model')\n"
         "    return original(*arguments)\n"
-        "models.locate = counted\n"
+        "locate.locate = counted\n"
     )
     result = project.runpytest_subprocess("-s", "--modellab-update")
     result.assert_outcomes(failed=4)

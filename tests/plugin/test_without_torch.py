@@ -56,13 +56,17 @@ class Longest:
         pass
 
 
+def load(plan, folder, cache):
+    return Longest()
+
+
 def plan(spec, base, model, root):
     return Plan(
         model=model,
         prompt=prompt.read(root / "prompt.jinja"),
         packages=(),
         engine="longest-1",
-        open=lambda plan, folder, cache: Longest(),
+        open=load,
     )
 
 

@@ -13,16 +13,16 @@ pytest.importorskip("xdist")
 
 COUNT_LOADS = """
 import os
-from pytest_modellab.variants import plan
+from pytest_modellab.variants import loading
 
-original = plan.load
+original = loading.load
 
 def counted(*arguments):
     with open(os.environ["LOADS"], "a") as file:
         file.write(f"{os.environ.get('OMP_NUM_THREADS')}\\n")
     return original(*arguments)
 
-plan.load = counted
+loading.load = counted
 """
 
 
@@ -88,7 +88,7 @@ def test_without_restarts_the_run_fails_as_incomplete(project: pytest.Pytester) 
 
 LOADED_BY = """
 import os
-from pytest_modellab import lab
+from pytest_modellab.lab import lab
 original = lab.Lab.engine
 def noted(self, name):
     with open(os.environ["LOADS"], "a") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from pytest_modellab import scorers
-from pytest_modellab.judging import drop
-from pytest_modellab.judging.scores import Budget
+from pytest_modellab.judging.drop import no_regression
+from pytest_modellab.judging.question import Question
+from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.lab import Lab
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.runs import runner
-from pytest_modellab.runs.job import Job
-from pytest_modellab.variants import loading
+from pytest_modellab.runs.executor import InProcess
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,29 +102,23 @@ def test_the_base_against_itself_is_never_blocked(
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if threads > 1 else 2)
     try:
-        job = Job(
-            spec=lab.spec(name),
-            fingerprint=loading.fingerprint(lab.plan(name), lab.files(name)),
-            prompt=lab.plan(name).prompt,
-            load=lambda: lab.engine(name),
-            task_set=task_set,
-            scorers=scorers.SCORERS,
-        )
-        record, _ = runner.run(job, tmp_path, budget=200)
+        job = job_of(lab.variant(name), task_set, lab.extensions, reuse=True)
+        executor = InProcess(tmp_path, lambda _: lab.engine(lab.variant(name)))
+        record, _ = runner.run(dataclasses.replace(job, budget=200), scorers.SCORERS, executor)
     finally:
         torch.set_num_threads(threads)
     accepted = lab.baseline(name, task_set.name).run
     for capability in (None, *task_set.capabilities):
-        comparison = drop.no_regression(
+        question = Question(
+            assertion="no_regression",
             test="",
             spec=lab.spec(name),
+            task_set=task_set,
+            against="own baseline",
+            budget=Budget(share=0.05, alpha=0.05),
             candidate=record,
             reference=accepted,
-            against="own baseline",
-            task_set=task_set,
-            capability=capability,
-            margin=0.0,
-            budget=Budget(share=0.05, alpha=0.05),
         )
+        comparison = no_regression(question, capability=capability, margin=0.0)
         assert comparison.verdict != "block", comparison.figures
         assert len(comparison.flips) <= 0.02 * len(task_set.samples)

@@ -15,13 +15,17 @@ from pytest_modellab.config import read
 from pytest_modellab.engines.interface import GenerationRequest
 from pytest_modellab.engines.search import vectors
 from pytest_modellab.engines.search.retriever import EMBEDDED_SHARE, Retriever
-from pytest_modellab.judging import drop, forgetting
 from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.judging.scores import Budget
+from pytest_modellab.judging.drop import no_regression
+from pytest_modellab.judging.forgetting import no_forgetting
+from pytest_modellab.judging.question import Question
 from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.resolved import Resolved
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.models import convert
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.runs import Output
+from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.reports.text import table
 
 SUITES = Path(__file__).parents[2] / "suites"
@@ -69,19 +73,24 @@ def lab(store: Path) -> Iterator[Lab]:
     made.release()
 
 
+def on(lab: Lab, variant: str, task_set: str) -> tuple[Resolved, TaskSet]:
+    """What a lab is asked about."""
+    return lab.variant(variant), lab.task_set(task_set)
+
+
 def compared(lab: Lab, variant: str, task_set: str) -> Comparison:
     """A variant beside its base, as `test_overall_cost` of the suites."""
-    return drop.no_regression(
+    question = Question(
+        assertion="no_regression",
         test="",
         spec=lab.spec(variant),
-        candidate=lab.record(variant, task_set),
-        reference=lab.baseline("minilm", task_set).run,
-        against="baseline of minilm",
         task_set=lab.task_set(task_set),
-        capability=None,
-        margin=lab.config.task_sets[task_set].margin,
+        against="baseline of minilm",
         budget=Budget(share=SHARE, alpha=ALPHA),
+        candidate=lab.record(*on(lab, variant, task_set)),
+        reference=lab.baseline("minilm", task_set).run,
     )
+    return no_regression(question, margin=lab.config.task_sets[task_set].margin)
 
 
 def forgotten(lab: Lab, variant: str) -> Comparison:
@@ -89,18 +98,17 @@ def forgotten(lab: Lab, variant: str) -> Comparison:
     base = lab.baseline("minilm", "help_centre_v1")
     second = base.second_run()
     assert second is not None
-    return forgetting.no_forgetting(
+    question = Question(
+        assertion="no_forgetting",
         test="",
         spec=lab.spec(variant),
-        candidate=lab.record(variant, "help_centre_v1"),
-        reference=base.run,
-        second=second,
-        against="baseline of minilm",
         task_set=lab.task_set("help_centre_v1"),
-        targeted=set(),
-        margin=0.0,
+        against="baseline of minilm",
         budget=Budget(share=2 * SHARE, alpha=ALPHA),
+        candidate=lab.record(*on(lab, variant, "help_centre_v1")),
+        reference=base.run,
     )
+    return no_forgetting(question, second=second, targeted=set(), margin=0.0)
 
 
 @pytest.mark.parametrize("task_set", ["help_centre_v1", "lee_news"])
@@ -129,7 +137,7 @@ def test_narrow_fine_tuning_is_blocked_and_what_was_lost_is_named(lab: Lab) -> N
 @pytest.mark.parametrize("task_set", ["lee_news", "lee_similarity"])
 def test_accepted_baselines_are_reproduced(lab: Lab, task_set: str) -> None:
     accepted = lab.baseline("minilm", task_set).run
-    found = lab.record("minilm", task_set)
+    found = lab.record(*on(lab, "minilm", task_set))
     assert found.task_set == accepted.task_set
     assert found.fingerprint.weights == accepted.fingerprint.weights
     assert [s.id for s in found.samples] == [s.id for s in accepted.samples]
@@ -141,7 +149,7 @@ def test_accepted_baselines_are_reproduced(lab: Lab, task_set: str) -> None:
 
 
 def encoder(lab: Lab, variant: str) -> Any:
-    engine = lab.engine(variant)
+    engine = lab.engine(lab.variant(variant))
     assert isinstance(engine, Retriever)
     assert engine._encoder is not None
     return engine._encoder
@@ -156,7 +164,9 @@ def test_vectors_are_those_of_sentence_transformers(lab: Lab, store: Path) -> No
     own = encoder(lab, "minilm")
     kept = vectors.obtain(own, corpus, store, lambda _done, _total: None)
     texts = [document.content for block in corpus.blocks(64) for document in block]
-    plain = SentenceTransformer(str(convert.folder(lab.files("minilm"), store)), device="cpu")
+    plain = SentenceTransformer(
+        str(convert.folder(lab.variant("minilm").files, store)), device="cpu"
+    )
     theirs = plain.encode(texts)
     assert np.abs(kept.data - theirs).max() < 1e-5
     assert np.abs(own.encode(texts[:8], "query") - theirs[:8]).max() < 1e-5
@@ -181,7 +191,7 @@ def search(lab: Lab, cache: Path, *, threads: int = 1, share: int = 1) -> Mappin
     answers: dict[int, Output] = {}
     try:
         with using(threads):
-            engine = Retriever(lab.plan("minilm").search, own, None)  # type: ignore[arg-type]
+            engine = Retriever(lab.variant("minilm").plan.search, own, None)  # type: ignore[arg-type]
             engine.open_corpus(task_set.corpus, size, cache, lambda _done, _total: None)
             engine.generate(
                 [GenerationRequest(sample.input, 0) for sample in task_set.samples],
@@ -209,11 +219,11 @@ def test_rankings_do_not_depend_on_threads_and_batches(lab: Lab, tmp_path: Path)
 
 @pytest.mark.parametrize("variant", ["minilm", "minilm_int8"])
 def test_a_second_run_flips_nothing(lab: Lab, variant: str) -> None:
-    found = lab.churn(variant, "lee_news")
+    found = lab.churn(*on(lab, variant, "lee_news"))
     assert found.rate == 0.0
     assert found.words.startswith("0 of 48 samples (0.0%) flipped though nothing changed")
-    second = lab.repeat(variant, "lee_news").scores
-    assert second == tuple(s.score for s in lab.record(variant, "lee_news").samples)
+    second = lab.repeat(*on(lab, variant, "lee_news")).scores
+    assert second == tuple(s.score for s in lab.record(*on(lab, variant, "lee_news")).samples)
 
 
 SOURCES = """
@@ -238,7 +248,7 @@ model = "zip"
 
 
 def test_package_folder_and_zip_share_their_vectors(lab: Lab, tmp_path: Path) -> None:
-    shutil.copytree(lab.files("sre").path, tmp_path / "folder")
+    shutil.copytree(lab.variant("sre").files.path, tmp_path / "folder")
     shutil.make_archive(str(tmp_path / "folder"), "zip", tmp_path / "folder")
     declared = SOURCES.format(lee_news=SUITES / "tasks" / "lee_news")
     (tmp_path / "modellab.toml").write_text(declared)
@@ -251,6 +261,6 @@ def test_package_folder_and_zip_share_their_vectors(lab: Lab, tmp_path: Path) ->
         vectors.obtain(encoder(other, name), corpus, cache, lambda _done, _total: None)
     other.release()
     assert len(list((cache / "vectors").iterdir())) == 1
-    package, folder, archive = (other.fingerprint(name) for name in names)
+    package, folder, archive = (other.variant(name).fingerprint for name in names)
     assert package.key == folder.key
     assert archive.weights != folder.weights, "a zip is hashed as it is"

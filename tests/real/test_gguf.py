@@ -31,14 +31,16 @@ def lab(make_lab: Callable[[], Lab]) -> Lab:
 
 @pytest.fixture
 def engine(lab: Lab, cache: Path) -> Iterator[LlamaCppEngine]:
-    files = lab.files("prompting")
+    files = lab.variant("prompting").files
     loaded = gguf_model.load(files.path, convert.folder(files, cache))
     yield loaded
     loaded.close()
 
 
 def answers(engine: Engine, lab: Lab, samples: Sequence[Sample], budget: int) -> list[Output]:
-    contexts = [engine.render(lab.plan("prompting").prompt.messages(s.input)) for s in samples]
+    contexts = [
+        engine.render(lab.variant("prompting").plan.prompt.messages(s.input)) for s in samples
+    ]
     found: dict[int, Output] = {}
     if samples[0].choices:
         asked = [ScoringRequest(c, s.choices) for c, s in zip(contexts, samples, strict=True)]
@@ -55,7 +57,7 @@ def test_the_file_says_what_its_conversion_says(lab: Lab, engine: LlamaCppEngine
     samples = lab.task_set("assistant_core_v2").samples
     chosen = [s for s in samples if s.choices][::60]
     written = [s for s in samples if not s.choices][::12]
-    base = lab.engine("prompting")
+    base = lab.engine(lab.variant("prompting"))
     ours, theirs = (answers(e, lab, chosen, 512) for e in (engine, base))
     differences = [
         abs(a - b)
@@ -89,7 +91,7 @@ def test_every_prompt_is_cut_alike(lab: Lab, engine: LlamaCppEngine) -> None:
             scorer = lab.extensions.scorer(sample.scorer)
             if isinstance(scorer, SetScorer) and (scorer.ranking or scorer.likelihood):
                 continue  # for embedding models
-            context = engine.render(lab.plan("prompting").prompt.messages(sample.input))
+            context = engine.render(lab.variant("prompting").plan.prompt.messages(sample.input))
             for text in (context, *sample.choices):
                 assert engine.tokenize(text) == encode(engine.tokenizer, text), (name, sample.id)
 

@@ -62,8 +62,8 @@ def test_option_likelihoods_equal_one_sequence_at_a_time(make_lab: Callable[[], 
     import torch
 
     lab = make_lab()
-    engine = lab.engine("prompting")
-    prompt = lab.plan("prompting").prompt
+    engine = lab.engine(lab.variant("prompting"))
+    prompt = lab.variant("prompting").plan.prompt
     chosen = [s for s in lab.task_set("assistant_core_v2").samples if s.choices][::40]
     requests = [ScoringRequest(engine.render(prompt.messages(s.input)), s.choices) for s in chosen]
     answers: dict[int, Output] = {}
@@ -84,7 +84,7 @@ def test_two_runs_are_identical_bit_for_bit(make_lab: Callable[[], Lab]) -> None
 
     def run() -> list[Mapping[int, Output]]:
         lab = make_lab()
-        engine, prompt = lab.engine("prompting"), lab.plan("prompting").prompt
+        engine, prompt = lab.engine(lab.variant("prompting")), lab.variant("prompting").plan.prompt
         batches: list[Mapping[int, Output]] = []
         engine.score_options(
             [
@@ -124,7 +124,7 @@ def test_memory_goes_back_between_variants(make_lab: Callable[[], Lab]) -> None:
     sizes = []
     kept = []  # as a failed test's traceback keeps them
     for name in ("prompting", "nf4", "int8", "prompting", "nf4", "int8"):
-        kept.append(lab.engine(name))
+        kept.append(lab.engine(lab.variant(name)))
         lab.release()
         sizes.append(process.memory_full_info().uss / 2**20)
     assert sizes[-1] - sizes[2] < 100, f"MiB after each variant: {sizes}"
@@ -132,6 +132,9 @@ def test_memory_goes_back_between_variants(make_lab: Callable[[], Lab]) -> None:
 
 def test_quantized_variants_are_smaller(make_lab: Callable[[], Lab]) -> None:
     lab = make_lab()
-    held = {name: lab.engine(name).parameter_bytes() for name in ("prompting", "nf4", "int8")}
+    held = {
+        name: lab.engine(lab.variant(name)).parameter_bytes()
+        for name in ("prompting", "nf4", "int8")
+    }
     assert held["prompting"] == 4 * 134_515_008 + 2 * 32 * 4  # and the rotary frequencies
     assert held["nf4"] < held["int8"] < 0.5 * held["prompting"]

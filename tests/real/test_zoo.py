@@ -13,12 +13,13 @@ from pytest_modellab import scorers, testing
 from pytest_modellab.config import read
 from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.errors import VariantLoadError
-from pytest_modellab.judging import forgetting
 from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.judging.scores import Budget
+from pytest_modellab.judging.forgetting import no_forgetting
+from pytest_modellab.judging.question import Question
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.recipes import provenance
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.runs import Output
 from pytest_modellab.scorers.interface import Scorer
 from pytest_modellab.variants import loading
@@ -56,18 +57,17 @@ def forgotten(lab: Lab, name: str) -> Comparison:
     base = lab.baseline("prompting", task_set.name)
     second = base.second_run()
     assert second is not None
-    return forgetting.no_forgetting(
+    question = Question(
+        assertion="no_forgetting",
         test="",
         spec=lab.spec(name),
+        task_set=task_set,
+        against="baseline of prompting",
+        budget=Budget(share=SHARE, alpha=0.05),
         candidate=lab.baseline(name, task_set.name).run,
         reference=base.run,
-        second=second,
-        against="baseline of prompting",
-        task_set=task_set,
-        targeted=set(),
-        margin=0.10,
-        budget=Budget(share=SHARE, alpha=0.05),
     )
+    return no_forgetting(question, second=second, targeted=set(), margin=0.10)
 
 
 def test_the_overtrained_adapter_is_blocked_and_the_good_one_is_not(
@@ -92,9 +92,9 @@ def test_fine_tuning_beats_prompting_at_its_own_job(make_lab: Callable[[], Lab])
 
 def test_merged_and_unmerged_say_the_same(make_lab: Callable[[], Lab]) -> None:
     lab = make_lab()
-    plan = lab.plan("support")
+    plan = lab.variant("support").plan
     spec = lab.spec("support")
-    merged = lab.plan("prompting").with_step(
+    merged = lab.variant("prompting").plan.with_step(
         adapter.step(SUITES / spec.options["adapter"], spec, merge=True)
     )
     samples = lab.task_set("support_triage_v1").samples
@@ -102,7 +102,7 @@ def test_merged_and_unmerged_say_the_same(make_lab: Callable[[], Lab]) -> None:
     written = [s for s in samples if s.scorer == "exact"][::10]
     answers = []
     for one in (plan, merged):
-        engine = loading.load(one, lab.files("support"), lab.settings.cache)
+        engine = loading.load(one, lab.variant("support").files, lab.settings.cache)
         scored: dict[int, Output] = {}
         replied: dict[int, Output] = {}
         contexts = [engine.render(plan.prompt.messages(s.input)) for s in chosen]
@@ -148,11 +148,12 @@ def test_an_adapter_for_another_base_is_refused(tmp_path: Path) -> None:
     )
     lab = Lab(read.load(toml), Settings(cache=tmp_path / "cache"))
     with pytest.raises(VariantLoadError, match="was trained on a base with weights b179c9523d0e"):
-        loading.fingerprint(lab.plan("wrong"), lab.files("wrong"))
+        lab.variant("wrong")
 
 
 def test_the_student_is_half_as_deep(make_lab: Callable[[], Lab]) -> None:
-    engine = make_lab().engine("student")
+    lab = make_lab()
+    engine = lab.engine(lab.variant("student"))
     assert len(engine.model.get_decoder().layers) == 15  # type: ignore[attr-defined]
     answers: dict[int, Output] = {}
     context = engine.render([{"role": "user", "content": "Say hello."}])
@@ -162,7 +163,8 @@ def test_the_student_is_half_as_deep(make_lab: Callable[[], Lab]) -> None:
 
 def test_chains_of_thought_are_the_same_in_any_batch(make_lab: Callable[[], Lab]) -> None:
     lab = make_lab()
-    engine, prompt = lab.engine("self_consistency"), lab.plan("self_consistency").prompt
+    variant = lab.variant("self_consistency")
+    engine, prompt = lab.engine(variant), variant.plan.prompt
     samples = [s for s in lab.task_set("assistant_core_v2").samples if s.choices][::150]
     requests = [ScoringRequest(engine.render(prompt.messages(s.input)), s.choices) for s in samples]
 

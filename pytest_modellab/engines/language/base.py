@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_modellab.engines import environment
-from pytest_modellab.engines.interface import Done
+from pytest_modellab.engines.interface import WORDS, Done
 from pytest_modellab.engines.loading import reading
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records.runs import Output
@@ -27,6 +27,8 @@ class ChatEngine:
     Args:
         tokenizer: of transformers, with a chat template.
     """
+
+    abilities = WORDS
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer

@@ -8,9 +8,15 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from pytest_modellab.engines import environment
+from pytest_modellab.engines import environment, interface
 from pytest_modellab.engines.batching import due
-from pytest_modellab.engines.interface import Done, Engine, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import (
+    Ability,
+    Done,
+    Engine,
+    GenerationRequest,
+    ScoringRequest,
+)
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Output
 
@@ -51,6 +57,11 @@ class Reasoning:
     def __init__(self, engine: Engine, thinking: Thinking) -> None:
         self._engine = engine
         self._thinking = thinking
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What the engine that writes may be asked for."""
+        return interface.abilities(self._engine)
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Put chat messages into the model's template, ready for its reply."""

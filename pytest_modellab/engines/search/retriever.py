@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import environment
-from pytest_modellab.engines.interface import Done, Encoder, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import (
+    Ability,
+    Done,
+    Encoder,
+    GenerationRequest,
+    ScoringRequest,
+)
 from pytest_modellab.engines.search import approximate, exact, forms, fusion, lexical, vectors
 from pytest_modellab.engines.search.hits import Hits
 from pytest_modellab.engines.search.lexical import Lexical
@@ -59,6 +65,8 @@ class Retriever:
         encoder: the embedding model, or None for BM25 alone.
         reranker: the second stage's model, or None.
     """
+
+    abilities: frozenset[Ability] = frozenset({"rank", "compare"})
 
     def __init__(self, search: Search, encoder: Encoder | None, reranker: Reranker | None) -> None:
         self._search = search

@@ -83,8 +83,8 @@ def _summary(plan: TaskSetPlan, word: str, usd_per_hour: float | None) -> list[s
     ]
     if plan.add is None:
         lines.append(
-            f"to add: nothing helps, for one {word} may drop by {question.bucket_margin:g}; ask "
-            "for more (--drop) or allow less (--margin)"
+            f"to add: nothing helps, for one {word} may drop by "
+            f"{question.allowed.capability:g}; ask for more (--drop) or allow less (--margin)"
         )
     elif plan.add == 0:
         lines.append(f"to add: nothing, every {word} notices it")
@@ -95,7 +95,7 @@ def _summary(plan: TaskSetPlan, word: str, usd_per_hour: float | None) -> list[s
         )
     if plan.seconds is not None:
         lines.append(f"a run takes {duration(plan.seconds)} for one variant now")
-    if question.bucket_margin == 0.0:
+    if question.allowed.capability == 0.0:
         lines.append(f"to pass: no {word} can at an allowed drop of 0")
         return lines
     rows = (*plan.buckets, plan.pooled)

@@ -14,6 +14,7 @@ from pytest_modellab import gate
 from pytest_modellab.errors import GateUsageError
 from pytest_modellab.gate.planner import PLAN_UP_TO
 from pytest_modellab.gate.settings import check_level
+from pytest_modellab.records.asked import Allowed, Budget
 from pytest_modellab.records.tasks import Sample
 
 Cut = Mapping[str, tuple[tuple[str, ...], ...]]
@@ -28,8 +29,7 @@ class Aim:
         drop: the drop worth catching, in (0, 1).
         power: chance of catching it, in (0, 1).
         churn: share of samples that flip though nothing has changed, in [0, 1].
-        margin: allowed drop of the mean over all samples, in [0, 1).
-        bucket_margin: allowed drop of one bucket, in [0, 1).
+        allowed: the drops that are allowed, of the mean over all samples and of one bucket.
         alpha: risk of a false block of the whole run, in (0, 1).
         assertions: how many assertions share it equally.
     """
@@ -37,10 +37,20 @@ class Aim:
     drop: float
     power: float
     churn: float
-    margin: float
-    bucket_margin: float
+    allowed: Allowed
     alpha: float
     assertions: int
+
+    @property
+    def budget(self) -> Budget:
+        """What each assertion may spend."""
+        return Budget.shared(self.alpha, self.assertions)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return what is asked in built-in types."""
+        data = dataclasses.asdict(self)
+        del data["allowed"]
+        return {**data, "margin": self.allowed.mean, "bucket_margin": self.allowed.capability}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +154,7 @@ class TaskSetPlan:
     def to_data(self) -> dict[str, Any]:
         """Return every figure in built-in types."""
         totals = {"seconds": self.seconds, "add": self.add, "add_seconds": self.add_seconds}
-        return {**dataclasses.asdict(self), **totals}
+        return {**dataclasses.asdict(self), "question": self.question.to_data(), **totals}
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
@@ -171,15 +181,16 @@ def plan(buckets: Sequence[Bucket], whole: Bucket, question: Aim) -> TaskSetPlan
     Raises:
         gate.GateInputError: a setting lies outside its range.
     """
-    share = check_level("alpha", question.alpha) / question.assertions
-    pooled = _rows([whole], question, question.margin, share, in_family=False)[0]
-    margin = question.bucket_margin
+    check_level("alpha", question.alpha)
+    share, allowed = question.budget.share, question.allowed
+    pooled = _rows([whole], question, allowed.mean, share, in_family=False)[0]
+    margin = allowed.capability
     rows = _rows(buckets, question, margin, share / len(buckets), in_family=margin == 0.0)
 
     def pooled_power(part: int) -> float:
         drop = question.drop * part / whole.samples
         return gate.power(
-            whole.effective, drop, churn=question.churn, margin=question.margin, level=share
+            whole.effective, drop, churn=question.churn, margin=allowed.mean, level=share
         )
 
     by_size = {size: pooled_power(size) for size in {row.samples for row in rows}}
@@ -201,7 +212,7 @@ def _rows(
     needed = gate.samples_for(
         drop, churn=churn, margin=margin, level=level, power=power, in_family=in_family
     )
-    passing = gate.pass_size(churn=churn, margin=margin, level=question.alpha, power=power)
+    passing = gate.pass_size(churn=churn, margin=margin, level=question.budget.alpha, power=power)
 
     def row(bucket: Bucket) -> Row:
         n, samples = bucket.effective, bucket.samples

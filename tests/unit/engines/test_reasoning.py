@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import WORDS, Done, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import reasoning
 from pytest_modellab.engines.language import torch_model as engines
 from pytest_modellab.engines.language.reasoning import Reasoning, Thinking
@@ -40,6 +40,8 @@ class Inner:
         think: request → a chain of thought.
         answer: context after a chain → a reply, or the options' likelihoods.
     """
+
+    abilities = WORDS
 
     def __init__(
         self,
@@ -288,6 +290,28 @@ def test_a_failed_chain_or_answer_fails_its_sample_alone(where: str) -> None:
     engine = Reasoning(inner, Thinking(5, chains=2, temperature=0.5))
     found = scored(engine, ["x ", "y ", "z "])
     assert [found[k].failed for k in range(3)] == ["", "the model's logits are NaN", ""]
+
+
+# --- what passes through --------------------------------------------------------------------------
+
+
+def test_seed_and_environment_are_the_inner_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner, seeds = Inner(), list[int]()
+    monkeypatch.setattr(inner, "seed", seeds.append)
+    monkeypatch.setattr(inner, "environment", lambda: {"threads": 3, "llm": "1.2"})
+    engine = Reasoning(inner, Thinking(5))
+    engine.seed(11)
+    assert seeds == [11]
+    assert engine.environment() == {"threads": 3, "llm": "1.2"}
+
+
+def test_an_engine_without_seed_and_environment_may_think(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.delattr(Inner, "seed")
+    monkeypatch.delattr(Inner, "environment")
+    engine = Reasoning(Inner(), Thinking(5))
+    engine.seed(11)
+    assert engine.environment() == {"threads": 5}
 
 
 # --- batches and seeds ----------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from pytest_modellab.errors import ComparisonRefused
 from pytest_modellab.judging import drop
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.floor import worst_bucket
-from pytest_modellab.judging.scores import Budget
+from pytest_modellab.judging.question import Question
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
@@ -48,20 +49,19 @@ def judge(
     task_set: TaskSet,
     **changes: Any,
 ) -> Comparison:
-    values: dict[str, Any] = {
-        "test": "test_it",
-        "against": "own baseline",
-        "capability": None,
-        "margin": 0.05,
-        "budget": BUDGET,
-    }
-    return drop.no_regression(
+    asked = Question(
+        assertion="no_regression",
+        test="test_it",
         spec=spec,
+        task_set=task_set,
+        against="own baseline",
+        budget=BUDGET,
         candidate=candidate,
         reference=reference,
-        task_set=task_set,
-        **{**values, **changes},
     )
+    settings = {"margin": 0.05, **changes}
+    fields = {f.name: settings.pop(f.name) for f in dataclasses.fields(asked) if f.name in changes}
+    return drop.no_regression(dataclasses.replace(asked, **fields), **settings)
 
 
 def refusal(
@@ -274,15 +274,16 @@ def test_scores_missing_in_the_baseline_are_left_out(
 
 
 def floor(spec: VariantSpec, candidate: RunRecord, task_set: TaskSet, least: float) -> Comparison:
-    return worst_bucket(
+    asked = Question(
+        assertion="worst_bucket",
         test="test_it",
         spec=spec,
-        candidate=candidate,
         task_set=task_set,
-        floor=least,
-        slice_=lambda sample: sample.bucket,
+        against="floor",
         budget=BUDGET,
+        candidate=candidate,
     )
+    return worst_bucket(asked, floor=least, slice_=lambda sample: sample.bucket)
 
 
 def test_worst_bucket(quantized: VariantSpec, hundred: TaskSet, record: Make) -> None:

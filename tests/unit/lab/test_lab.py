@@ -33,13 +33,15 @@ from pytest_modellab.errors import (
     VerdictInconclusive,
 )
 from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.judging.scores import Budget
 from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.resolved import Resolved
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.models.files import ModelFiles
-from pytest_modellab.plugin.gate import Candidate, Gate
+from pytest_modellab.plugin.assertions import Candidate, Gate
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.runs import Output, RunSummary
+from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.plan import Plan
 
@@ -188,6 +190,12 @@ def make(toml: Path, tmp_path: Path, world: World) -> Make:
 Judged = list[tuple[Comparison, RunSummary | None]]
 
 
+def on(lab: Lab, variant: str, task_set: str) -> tuple[Resolved, TaskSet]:
+    """What a lab is asked about."""
+    asked = lab.task_set(task_set)
+    return lab.variant(variant, asked), asked
+
+
 def gate(
     lab: Lab,
     *,
@@ -215,7 +223,7 @@ def record(make: Make, *names: str) -> None:
     """Accept the runs of variants as they answer now."""
     lab = make(update=True)
     for name in names:
-        lab.accept(name, "core")
+        lab.accept(*on(lab, name, "core"))
     lab.release()
 
 
@@ -249,10 +257,12 @@ def test_a_task_set_has_the_name_of_the_configuration(make: Make) -> None:
 
 def test_plans_begin_with_the_base(make: Make) -> None:
     lab = make()
-    rtn = lab.plan("rtn")
+    rtn = lab.variant("rtn").plan
     assert rtn.quantization["method"] == "rtn"
-    assert rtn.prompt is lab.plan("plain").prompt
-    assert lab.files("rtn") is lab.files("plain"), "one model's files are hashed once"
+    assert rtn.prompt is lab.variant("plain").plan.prompt
+    assert lab.variant("rtn").files is lab.variant("plain").files, (
+        "one model's files are hashed once"
+    )
 
 
 # --- runs -----------------------------------------------------------------------------------------
@@ -260,25 +270,25 @@ def test_plans_begin_with_the_base(make: Make) -> None:
 
 def test_a_run_is_made_once(make: Make, world: World) -> None:
     lab = make()
-    first = lab.record("plain", "core")
-    assert lab.record("plain", "core") is first
-    assert not lab.summary("plain", "core").cached
+    first = lab.record(*on(lab, "plain", "core"))
+    assert lab.record(*on(lab, "plain", "core")) is first
+    assert not lab.summary(*on(lab, "plain", "core")).cached
     later = make()
-    assert later.record("plain", "core") == first
-    assert later.summary("plain", "core").cached
-    assert later.record("plain", "strict").samples == first.samples, "the same samples"
+    assert later.record(*on(later, "plain", "core")) == first
+    assert later.summary(*on(later, "plain", "core")).cached
+    assert later.record(*on(later, "plain", "strict")).samples == first.samples, "the same samples"
     assert world.loaded == ["plain"]
     lab.release()
-    make(reuse=False).record("plain", "core")
+    (made := make(reuse=False)).record(*on(made, "plain", "core"))
     assert world.loaded == ["plain", "plain"]
 
 
 def test_one_variant_is_loaded_at_a_time(make: Make, world: World) -> None:
     lab = make()
-    lab.record("plain", "core")
+    lab.record(*on(lab, "plain", "core"))
     assert (world.loaded, world.closed) == (["plain"], [])
-    assert candidate(lab).engine is lab.engine("plain"), "not loaded again"
-    lab.record("rtn", "core")
+    assert candidate(lab).engine is lab.engine(lab.variant("plain")), "not loaded again"
+    lab.record(*on(lab, "rtn", "core"))
     assert (world.loaded, world.closed) == (["plain", "rtn"], ["plain"])
     lab.release()
     lab.release()
@@ -287,10 +297,12 @@ def test_one_variant_is_loaded_at_a_time(make: Make, world: World) -> None:
 
 def test_progress(toml: Path, tmp_path: Path, world: World) -> None:
     seen: list[Advance] = []
-    settings = Settings(cache=tmp_path / "cache")
-    Lab(read.load(toml), settings, seen.append).record("plain", "core")
+    lab = Lab(read.load(toml), Settings(cache=tmp_path / "cache"), seen.append)
+    lab.record(*on(lab, "plain", "core"))
     assert seen[0] == Advance(Work.RUN, "plain", "core", 0, 60)
     assert seen[-1] == Advance(Work.RUN, "plain", "core", 60, 60)
+    lab.repeat(*on(lab, "plain", "core"))
+    assert seen[-1] == Advance(Work.REPEAT, "plain", "core", 60, 60)
 
 
 @pytest.mark.parametrize("prompts", [1, 3])
@@ -304,13 +316,13 @@ def test_progress_of_stages(toml: Path, tmp_path: Path, world: World, prompts: i
     steps: list[Advance] = []
     settings = Settings(cache=tmp_path / "cache", sequential=True)
     lab = Lab(read.load(toml), settings, progress=steps.append)
-    for number in range(1, len(lab.stages("core").sets) + 1):
-        lab.prefix("plain", "core", number)
+    for number in range(1, len(lab.stages(lab.task_set("core")).sets) + 1):
+        lab.prefix(*on(lab, "plain", "core"), number)
         assert steps[-1] == Advance(
             Work.RUN,
             "plain",
             "core",
-            prompts * len(lab.stages("core").first(number).samples),
+            prompts * len(lab.stages(lab.task_set("core")).first(number).samples),
             prompts * 60,
         )
     done = [step.done for step in steps]
@@ -322,32 +334,30 @@ def test_a_failed_run_names_the_variant_and_is_not_tried_again(make: Make, world
     lab = make()
     for _ in range(2):
         with pytest.raises(ScoringError) as caught:
-            lab.record("plain", "core")
+            lab.record(*on(lab, "plain", "core"))
         assert str(caught.value) == "variant 'plain' on 'core': no good"
         world.error = None
     assert world.loaded == ["plain"]
 
 
-@pytest.mark.parametrize(
-    ("variant", "task_set", "kind", "said"),
-    [
-        ("broken", "core", ConfigError, "method: unknown 'nonesuch'; "),
-        ("plain", "nowhere", TaskSetError, "task_set.toml: cannot be read: "),
-    ],
-)
-def test_what_is_wrong_before_a_run(
-    make: Make, variant: str, task_set: str, kind: type[ModellabError], said: str
-) -> None:
-    with pytest.raises(kind) as caught:
-        make().record(variant, task_set)
-    assert str(caught.value).startswith(f"variant {variant!r} on {task_set!r}: ")
-    assert said in str(caught.value)
+def test_a_wrong_option_names_the_variant(make: Make) -> None:
+    lab = make()
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            lab.variant("broken", lab.task_set("core"))
+        assert str(caught.value).startswith("variant 'broken' on 'core': ")
+        assert "method: unknown 'nonesuch'; " in str(caught.value)
+
+
+def test_a_task_set_that_cannot_be_read(make: Make) -> None:
+    with pytest.raises(TaskSetError, match=r"task_set\.toml: cannot be read: "):
+        make().task_set("nowhere")
 
 
 def test_a_missing_model(make: Make, toml: Path) -> None:
     (toml.parent / "tiny").rename(toml.parent / "gone")
     with pytest.raises(ModelError) as caught:
-        make().record("plain", "core")
+        (made := make()).record(*on(made, "plain", "core"))
     assert str(caught.value) == (
         "variant 'plain' on 'core': model 'tiny' (source = './tiny'): "
         f"no such file or folder: {toml.parent / 'tiny'}"
@@ -357,7 +367,7 @@ def test_a_missing_model(make: Make, toml: Path) -> None:
 def test_memory_runs_out_is_a_message(make: Make, world: World) -> None:
     world.error = OutOfMemory("no room")
     with pytest.raises(OutOfMemory) as caught:
-        make().record("plain", "core")
+        (made := make()).record(*on(made, "plain", "core"))
     assert str(caught.value).startswith("variant 'plain' on 'core': ")
     assert str(caught.value).endswith("memory runs out even with one sample a batch: no room")
 
@@ -365,7 +375,7 @@ def test_memory_runs_out_is_a_message(make: Make, world: World) -> None:
 def test_a_cache_that_cannot_be_written(make: Make, tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
     with pytest.raises(ModellabError) as caught:
-        make().record("plain", "core")
+        (made := make()).record(*on(made, "plain", "core"))
     assert str(caught.value).startswith("variant 'plain' on 'core': [Errno ")
     assert str(caught.value).endswith(
         f"; runs are stored in {tmp_path / 'cache'}, MODELLAB_CACHE=/some/folder chooses another"
@@ -392,40 +402,43 @@ def test_missing_baseline(make: Make, toml: Path, monkeypatch: pytest.MonkeyPatc
 def test_accept(make: Make, world: World) -> None:
     lab = make(update=True)
     path = lab.baseline_path("plain", "core")
-    lab.accept("plain", "core")
+    lab.accept(*on(lab, "plain", "core"))
     assert lab.baseline("plain", "core").run.samples[0].score == 1.0
-    assert lab.summary("plain", "core").recorded == str(path)
+    assert lab.summary(*on(lab, "plain", "core")).recorded == str(path)
     lab.release()
     text = path.read_text()
     again = make(update=True, reuse=False)
-    again.accept("plain", "core")
+    again.accept(*on(again, "plain", "core"))
     assert path.read_text() == text, "equal answers leave it as it is"
-    assert again.summary("plain", "core").recorded is None
+    assert again.summary(*on(again, "plain", "core")).recorded is None
     again.release()
     world.wrong["plain"] = range(1)
     changed = make(update=True, reuse=False)
-    changed.accept("plain", "core")
+    changed.accept(*on(changed, "plain", "core"))
     assert changed.baseline("plain", "core").run.samples[0].score == 0.0
-    assert changed.summary("plain", "core").recorded == str(path)
+    assert changed.summary(*on(changed, "plain", "core")).recorded == str(path)
 
 
 def test_churn(make: Make, world: World) -> None:
     world.flaky["plain"] = range(2)
     record(make, "plain")
     assert make().baseline("plain", "core").churn == pytest.approx(2 / 60)
-    assert make().churn("plain", "core").words == (
+    made = make()
+    assert made.churn(*on(made, "plain", "core")).words == (
         "2 of 60 samples (3.3%) flipped though nothing changed; "
         "2 of 60 in the accepted run of plain"
     )
-    assert make().summary("plain", "core").churn is None, "not asked for"
-    steady = make(churn=True).summary("plain", "core")
+    made = make()
+    assert made.summary(*on(made, "plain", "core")).churn is None, "not asked for"
+    steady = (made := make(churn=True)).summary(*on(made, "plain", "core"))
     assert steady.churn == pytest.approx(2 / 60)
     assert not steady.abnormal_churn
     world.flaky["rtn"] = range(7)
-    flaky = make(churn=True).summary("rtn", "core")
+    flaky = (made := make(churn=True)).summary(*on(made, "rtn", "core"))
     assert flaky.churn == pytest.approx(7 / 60)
     assert flaky.abnormal_churn
-    assert make().churn("rtn", "core").words == (
+    made = make()
+    assert made.churn(*on(made, "rtn", "core")).words == (
         "7 of 60 samples (11.7%) flipped though nothing changed; "
         "2 of 60 in the accepted run of plain; "
         "ABNORMAL, more than three times as many: its verdicts are less sure"
@@ -437,12 +450,12 @@ def test_a_run_accepted_again_keeps_its_second_run(make: Make, world: World) -> 
     lab = make(update=True)
     path = lab.baseline_path("plain", "core")
     file.write(path, Baseline(lab.baseline("plain", "core").run))
-    old, new = lab.accept("plain", "core")
+    old, new = lab.accept(*on(lab, "plain", "core"))
     assert old is not None
     assert (old.churn, new.churn) == (None, 0.0), "one that was missing is added"
     text = path.read_text()
     world.flaky["plain"] = range(5)
-    make(update=True, reuse=False).accept("plain", "core")
+    (made := make(update=True, reuse=False)).accept(*on(made, "plain", "core"))
     assert path.read_text() == text
 
 
@@ -452,10 +465,12 @@ def test_a_damaged_baseline_is_replaced_only_by_a_new_anchor(make: Make) -> None
     lab = make(update=True)
     path = lab.baseline_path("plain", "core")
     path.write_text("{")
-    for ask in (lab.baseline, lab.accept):
-        with pytest.raises(BaselineInvalid, match=r"accept plain --task-set core --new-anchor\)$"):
-            ask("plain", "core")
-    lab.accept("plain", "core", new_anchor=True)
+    said = r"accept plain --task-set core --new-anchor\)$"
+    with pytest.raises(BaselineInvalid, match=said):
+        lab.baseline("plain", "core")
+    with pytest.raises(BaselineInvalid, match=said):
+        lab.accept(*on(lab, "plain", "core"))
+    lab.accept(*on(lab, "plain", "core"), new_anchor=True)
     assert lab.baseline("plain", "core").run.samples[0].score == 1.0
 
 
@@ -476,7 +491,7 @@ def test_a_run_with_missing_scores_is_not_accepted(make: Make, world: World) -> 
     world.nan["plain"] = range(2)
     lab = make(update=True)
     with pytest.raises(ScoringError) as caught:
-        lab.accept("plain", "core")
+        lab.accept(*on(lab, "plain", "core"))
     assert str(caught.value) == (
         "'plain' on 'core': not accepted as a baseline: 2 of 60 scores are missing (3.3%, allowed "
         "2.0%), 's0' first: (the model's likelihoods are NaN)"
@@ -490,7 +505,7 @@ def test_a_folder_of_baselines_that_cannot_be_written(make: Make) -> None:
     path.parent.parent.mkdir()
     path.parent.symlink_to("nowhere")
     with pytest.raises(ModellabError) as caught:
-        lab.accept("plain", "core")
+        lab.accept(*on(lab, "plain", "core"))
     assert str(caught.value) == f"{path}: cannot be written: File exists"
 
 
@@ -575,7 +590,7 @@ def test_drift(make: Make, world: World) -> None:
         gate(lab).no_drift(candidate(lab), margin=0.1)
     with pytest.raises(RegressionDetected):
         gate(make(update=True)).no_drift(candidate(make(update=True)), margin=0.1)
-    make(update=True).accept("plain", "core", new_anchor=True)
+    (made := make(update=True)).accept(*on(made, "plain", "core"), new_anchor=True)
     lab = make()
     assert gate(lab).no_drift(candidate(lab)).against == "anchor (the baseline itself)"
 
@@ -625,7 +640,7 @@ def test_what_the_base_cannot_do_is_not_forgotten(make: Make, world: World) -> N
 def test_forgetting_needs_a_second_run_of_the_base(make: Make) -> None:
     lab = make(update=True)
     path = lab.baseline_path("plain", "core")
-    file.write(path, Baseline(lab.record("plain", "core")))
+    file.write(path, Baseline(lab.record(*on(lab, "plain", "core"))))
     with pytest.raises(BaselineMissing) as caught:
         gate(lab).no_forgetting(candidate(lab, "rtn"))
     assert str(caught.value).startswith(
@@ -782,4 +797,4 @@ def test_records_are_frozen(make: Make) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
             frozen.name = "x"  # type: ignore[misc, union-attr]
     made = found.record(found.lab.task_set("core"))
-    assert file.same_answers(made, found.lab.record("plain", "core"))
+    assert file.same_answers(made, found.lab.record(*on(found.lab, "plain", "core")))

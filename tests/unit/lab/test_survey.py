@@ -11,7 +11,8 @@ from pytest_modellab.lab import survey
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 
-pytest.importorskip("jinja2", reason="prompts are read")
+for library in ("jinja2", "torch", "transformers", "gguf", "xllamacpp"):
+    pytest.importorskip(library, reason="a fingerprint has its version")
 
 TOML = """
 [models.tiny]
@@ -52,4 +53,4 @@ def test_bytes_on_disk(
     (tmp_path / "modellab.toml").write_text(TOML)
     monkeypatch.chdir(elsewhere)
     lab = Lab(read.load(tmp_path / "modellab.toml"), Settings(cache=tmp_path / "cache"))
-    assert survey._disk(lab, lab.spec(variant)) == size
+    assert survey._disk(lab, lab.variant(variant)) == size

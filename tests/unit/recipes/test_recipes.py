@@ -97,7 +97,7 @@ class Workshop:
         names = ("progress", "force", "fresh", "max_steps")
         arguments = {name: changes.pop(name) for name in names if name in changes}
         lab, job = self.job(method, out, base, {**SETTINGS.get(method, SHORT), **changes})
-        plan, files = lab.plan(base), lab.files(base)
+        plan, files = lab.variant(base).plan, lab.variant(base).files
         return build.build(job, plan, files, self.cache, **arguments)
 
     def job(
@@ -280,7 +280,7 @@ def test_kind_and_base_are_checked_before_training(shop: Workshop) -> None:
     qlora = dataclasses.replace(job, spec=dataclasses.replace(job.spec, kind="qlora"))
     from pytest_modellab.recipes import build
 
-    plan, files = lab.plan("plain"), lab.files("plain")
+    plan, files = lab.variant("plain").plan, lab.variant("plain").files
     with pytest.raises(ConfigError, match="new: base: 'plain' is not quantized"):
         build.build(qlora, plan, files, shop.cache)
     elsewhere = dataclasses.replace(plan, engine="llamacpp-1", open=lambda *_: None)  # type: ignore[arg-type]

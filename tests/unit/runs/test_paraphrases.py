@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from pytest_modellab import scorers, variants
 from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Baseline
-from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import WORDS, Done, GenerationRequest, ScoringRequest
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.runs import Fingerprint, Output, RunRecord, SampleResult
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.runs import runner
+from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
 from pytest_modellab.runs.paraphrases import averaged
 from pytest_modellab.runs.summary import summarize
@@ -41,7 +42,7 @@ class Wording:
     def __init__(self, name: str) -> None:
         self.hash = name
 
-    def messages(self, input_: str) -> list[dict[str, str]]:
+    def messages(self, input_: str, passages: Sequence[str] = ()) -> list[dict[str, str]]:
         return [{"role": "user", "content": f"{self.hash}: {input_}"}]
 
 
@@ -52,12 +53,14 @@ class Engine:
         said: wording → sample → the options' likelihoods.
     """
 
+    abilities = WORDS
+
     def __init__(self, said: Mapping[str, Sequence[tuple[float, ...]]]) -> None:
         self.said = said
         self.loads = 0
         self.asked: list[str] = []
 
-    def load(self) -> Engine:
+    def open(self, cache: Path) -> Engine:
         self.loads += 1
         return self
 
@@ -105,28 +108,40 @@ Ask = Callable[..., tuple[RunRecord, bool]]
 
 
 @pytest.fixture
-def job(fingerprint: Make, spec: Make, tasks: TaskSet) -> Callable[[Engine, str], Job]:
-    def make(engine: Engine, wordings: str) -> Job:
+def job(fingerprint: Make, spec: Make, tasks: TaskSet) -> Callable[..., Job]:
+    def make(engine: Engine, wordings: str, **changes: Any) -> Job:
         first, *rest = map(Wording, wordings)
         return Job(
             spec=spec(),
             fingerprint=fingerprint(prompt=wordings),
             prompt=first,
-            load=engine.load,
+            source=engine,
             task_set=tasks,
-            scorers=scorers.SCORERS,
-            paraphrases=rest,
+            needs={"choice": "score"},
+            paraphrases=tuple(rest),
+            **changes,
         )
 
     return make
 
 
 @pytest.fixture
-def ask(job: Callable[[Engine, str], Job], tmp_path: Path) -> Ask:
+def ask(job: Callable[..., Job], tmp_path: Path) -> Ask:
     """Run an engine with wordings that are named by a letter each."""
-    return lambda engine, wordings, **options: runner.run(
-        job(engine, wordings), tmp_path / "cache", **options
-    )
+
+    def run(
+        engine: Engine,
+        wordings: str,
+        *,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+        **changes: Any,
+    ) -> tuple[RunRecord, bool]:
+        executor = InProcess(
+            tmp_path / "cache", watch=lambda advance: progress(advance.done, advance.total)
+        )
+        return runner.run(job(engine, wordings, **changes), scorers.SCORERS, executor)
+
+    return run
 
 
 SAID = {
@@ -234,11 +249,11 @@ def test_progress(ask: Ask) -> None:
     assert seen("bc") == [(4, 8), (6, 8), (8, 8)], "the first half is in the store"
 
 
-def test_second_run(job: Callable[[Engine, str], Job], tasks: TaskSet, tmp_path: Path) -> None:
+def test_second_run(job: Callable[..., Job], tasks: TaskSet, tmp_path: Path) -> None:
     engine = Engine(SAID)
-    record, _ = runner.run(job(engine, "abc"), tmp_path)
+    record, _ = runner.run(job(engine, "abc"), scorers.SCORERS, InProcess(tmp_path))
     engine.asked.clear()
-    repeat = runner.repeat(job(engine, "abc"), tmp_path, first=record)
+    repeat = runner.repeat(job(engine, "abc"), scorers.SCORERS, InProcess(tmp_path), first=record)
     assert len(engine.asked) == 12
     assert [c[-2] for c in engine.asked[:4]] != ["0", "1", "2", "3"], "another order"
     assert repeat.samples == record.samples
@@ -246,12 +261,14 @@ def test_second_run(job: Callable[[Engine, str], Job], tasks: TaskSet, tmp_path:
 
 
 def test_the_smallest_batches_of_the_wordings_count(
-    job: Callable[[Engine, str], Job], fingerprint: Make, tmp_path: Path
+    job: Callable[..., Job], fingerprint: Make, tmp_path: Path
 ) -> None:
     budgets.remember_budget(tmp_path, fingerprint(prompt="b"), 64)
-    record, _ = runner.run(job(Engine(SAID), "abc"), tmp_path)
+    record, _ = runner.run(job(Engine(SAID), "abc"), scorers.SCORERS, InProcess(tmp_path))
     assert record.environment["token_budget"] == 64
-    repeat = runner.repeat(job(Engine(SAID), "abc"), tmp_path, first=record)
+    repeat = runner.repeat(
+        job(Engine(SAID), "abc"), scorers.SCORERS, InProcess(tmp_path), first=record
+    )
     assert repeat.environment["token_budget"] == 32
 
 

@@ -13,6 +13,7 @@ from pytest_modellab.records.declared import PerformanceConfig
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.records.timings import Performance, Timings
 from pytest_modellab.runs import performance
+from pytest_modellab.runs.executor import InProcess
 
 SETTINGS = PerformanceConfig()
 TIMES = Timings(
@@ -25,9 +26,9 @@ TIMES = Timings(
 )
 
 
-def job(weights: str) -> Any:
+def job(weights: str, *, reuse: bool = True) -> Any:
     fingerprint = Fingerprint(weights, "t", "p", {"device": "cpu"})
-    return SimpleNamespace(fingerprint=fingerprint, task_set=SimpleNamespace(hash="h"))
+    return SimpleNamespace(fingerprint=fingerprint, task_set=SimpleNamespace(hash="h"), reuse=reuse)
 
 
 def measured(workers: int = 0) -> Performance:
@@ -47,9 +48,7 @@ def obtain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             return measured(workers)
 
         monkeypatch.setattr(performance, "measure", measure)
-        found = performance.obtain(
-            job("a"), job("b"), SETTINGS, tmp_path, reuse, lambda _done, _total: None
-        )
+        found = performance.obtain(job("a", reuse=reuse), job("b"), SETTINGS, InProcess(tmp_path))
         return found, len(calls)
 
     return run

@@ -19,10 +19,17 @@ from pytest_modellab.errors import (
     ModellabError,
     ScoringError,
 )
-from pytest_modellab.judging import drop, floor, forgetting, scores
+from pytest_modellab.judging import scores
+from pytest_modellab.judging.drop import no_regression
+from pytest_modellab.judging.floor import worst_bucket
+from pytest_modellab.judging.forgetting import no_forgetting
+from pytest_modellab.judging.question import Question
+from pytest_modellab.lab.jobs import scorers_of
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.registry import BUILT_IN
+from pytest_modellab.lab.resolved import Resolved
 from pytest_modellab.lab.settings import Settings
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.runs import EXACT, INDEX_RECALL, Audited, Output, RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs import scoring
@@ -112,8 +119,14 @@ def lab(tmp_path: Path, model_folder: Path) -> Lab:
     return Lab(read.load(tmp_path / "modellab.toml"), Settings(cache=tmp_path / "cache"))
 
 
+def on(lab: Lab, variant: str, task_set: str) -> tuple[Resolved, TaskSet]:
+    """What a lab is asked about."""
+    asked = lab.task_set(task_set)
+    return lab.variant(variant, asked), asked
+
+
 def test_a_search_is_run_scored_and_measured(lab: Lab) -> None:
-    record = lab.record("bm25", "search")
+    record = lab.record(*on(lab, "bm25", "search"))
     assert record.scorers == {"ndcg@10": 1}
     assert [r.score for r in record.samples] == pytest.approx([1.0, 1.0, 1.0])
     assert record.samples[0].output.startswith("gold*, silver*")
@@ -123,9 +136,10 @@ def test_a_search_is_run_scored_and_measured(lab: Lab) -> None:
     assert probes["index_bytes_per_document"] > 0
     assert 0 < probes["query_seconds_p50"] <= probes["query_seconds_p95"]
     dollars = 1e6 / probes["documents_per_second"] * 3.6 / 3600
-    assert probes["usd_per_million_documents"] == pytest.approx(dollars, abs=1e-6)
+    assert "usd_per_million_documents" not in probes
     assert record.fingerprint.weights == ""
-    summary = lab.summary("bm25", "search")
+    summary = lab.summary(*on(lab, "bm25", "search"))
+    assert summary.probes["usd_per_million_documents"] == pytest.approx(dollars, abs=1e-6)
     assert summary.metrics == {
         "ndcg@10": 1.0,
         "recall@1": pytest.approx(5 / 6, abs=1e-6),
@@ -135,16 +149,37 @@ def test_a_search_is_run_scored_and_measured(lab: Lab) -> None:
 
 def test_it_is_not_run_twice(lab: Lab) -> None:
     again = Lab(lab.config, lab.settings)
-    assert lab.record("bm25", "search") == again.record("bm25", "search")
-    assert again.summary("bm25", "search").cached
+    assert lab.record(*on(lab, "bm25", "search")) == again.record(*on(again, "bm25", "search"))
+    assert again.summary(*on(again, "bm25", "search")).cached
 
 
 def test_an_excluded_document_leaves_its_place(lab: Lab) -> None:
-    assert lab.record("bm25", "search").samples[0].output.startswith("gold*, silver*")
-    (result,) = lab.record("bm25", "excluding").samples
+    assert lab.record(*on(lab, "bm25", "search")).samples[0].output.startswith("gold*, silver*")
+    (result,) = lab.record(*on(lab, "bm25", "excluding")).samples
     assert result.output.startswith("silver*")
     assert "gold" not in result.output
     assert result.score == 1.0
+
+
+def question(
+    lab: Lab,
+    candidate: RunRecord,
+    reference: RunRecord,
+    *,
+    against: str = "own baseline",
+    metric: str | None = None,
+) -> Question:
+    return Question(
+        assertion="no_regression",
+        test="t",
+        spec=lab.spec("bm25"),
+        task_set=lab.task_set("search"),
+        against=against,
+        budget=Budget(0.05, 0.05),
+        candidate=candidate,
+        reference=reference,
+        metric=metric,
+    )
 
 
 def test_what_is_left_out_is_said_with_the_verdict(lab: Lab, tmp_path: Path) -> None:
@@ -152,23 +187,14 @@ def test_what_is_left_out_is_said_with_the_verdict(lab: Lab, tmp_path: Path) -> 
         file.write('{"_id": "q9", "text": "nothing"}\n')
     with (tmp_path / "search" / "qrels" / "test.tsv").open("a") as file:
         file.write("q9\ttent\t0\n")
-    record = lab.record("bm25", "search")
-    settings: dict[str, Any] = {
-        "test": "t",
-        "spec": lab.spec("bm25"),
-        "candidate": record,
-        "task_set": lab.task_set("search"),
-        "budget": scores.Budget(0.05, 0.05),
-    }
+    record = lab.record(*on(lab, "bm25", "search"))
+    asked = question(lab, record, record, against="itself")
+    alone = dataclasses.replace(asked, assertion="worst_bucket", reference=None, against="floor")
     said = "search: 1 query without a relevant document is left out: q9"
     for comparison in (
-        drop.no_regression(
-            **settings, reference=record, against="itself", capability=None, margin=0.1
-        ),
-        forgetting.no_forgetting(
-            **settings, reference=record, second=record, against="itself", targeted=(), margin=0.1
-        ),
-        floor.worst_bucket(**settings, floor=0.1, slice_=lambda sample: sample.capability),
+        no_regression(asked, margin=0.1),
+        no_forgetting(asked, second=record, targeted=(), margin=0.1),
+        worst_bucket(alone, floor=0.1, slice_=lambda sample: sample.capability),
     ):
         assert said in comparison.notes
 
@@ -182,13 +208,13 @@ def test_depth(make_tasks: Callable[..., TaskSet], sample: Callable[..., Any]) -
 
 def test_who_is_asked_the_wrong_thing(lab: Lab) -> None:
     with pytest.raises(ScoringError) as caught:
-        lab.record("plain", "search")
+        lab.record(*on(lab, "plain", "search"))
     assert str(caught.value) == (
         "variant 'plain' on 'search': 'search' asks for rankings of its corpus and 'prompted' "
         'variants answer in words; select others: @pytest.mark.variants(kind="embedding")'
     )
     with pytest.raises(ScoringError) as caught:
-        lab.record("bm25", "questions")
+        lab.record(*on(lab, "bm25", "questions"))
     assert str(caught.value) == (
         "variant 'bm25' on 'questions': sample 'q1' asks for a reply, which the scorer 'answer_f1' "
         "judges, and 'lexical' variants give none; select others: @pytest.mark.variants(kind=…)"
@@ -196,7 +222,7 @@ def test_who_is_asked_the_wrong_thing(lab: Lab) -> None:
 
 
 def test_a_ranking_of_nothing(lab: Lab, tmp_path: Path) -> None:
-    lab.record("bm25", "search")  # whose corpus must not be taken for the next one's
+    lab.record(*on(lab, "bm25", "search"))  # whose corpus must not be taken for the next one's
     sample = {
         "id": "s0",
         "input": "tent",
@@ -210,7 +236,7 @@ def test_a_ranking_of_nothing(lab: Lab, tmp_path: Path) -> None:
     path.write_text(TOML + '[task_sets.bare]\npath = "bare"\n')
     other = Lab(read.load(path), lab.settings)
     with pytest.raises(ScoringError) as caught:
-        other.record("bm25", "bare")
+        other.record(*on(other, "bm25", "bare"))
     assert str(caught.value) == (
         "variant 'bm25' on 'bare': sample 's0' asks for a ranking (scorer 'ndcg@10'), but 'bare' "
         'has no corpus; a set with one has format = "beir"'
@@ -222,26 +248,28 @@ def test_what_was_measured_of_a_choice_is_no_likelihood(lab: Lab, tmp_path: Path
     path = tmp_path / "modellab.toml"
     path.write_text(TOML + '[task_sets.choices]\npath = "choices"\n')
     with pytest.raises(ScoringError, match="asks for a choice by likelihood, which the scorer"):
-        Lab(read.load(path), lab.settings).record("bm25", "choices")
+        (made := Lab(read.load(path), lab.settings)).record(*on(made, "bm25", "choices"))
 
 
 def test_a_damaged_index_of_words_is_made_again(lab: Lab, tmp_path: Path) -> None:
-    before = lab.record("bm25", "search")
+    before = lab.record(*on(lab, "bm25", "search"))
     (folder,) = (path for path in (tmp_path / "cache" / "lexical").iterdir() if path.is_dir())
     for file in folder.glob("*.npy"):
         file.write_bytes(file.read_bytes()[:-9] + b"123456789")
     again = Lab(lab.config, dataclasses.replace(lab.settings, reuse=False))
-    assert again.record("bm25", "search").samples == tuple(
+    assert again.record(*on(again, "bm25", "search")).samples == tuple(
         dataclasses.replace(a, seconds=b.seconds)
-        for a, b in zip(before.samples, again.record("bm25", "search").samples, strict=True)
+        for a, b in zip(
+            before.samples, again.record(*on(again, "bm25", "search")).samples, strict=True
+        )
     )
 
 
 def test_a_new_metric_is_no_change_of_what_was_accepted(lab: Lab, tmp_path: Path) -> None:
-    lab.accept("bm25", "search")
+    lab.accept(*on(lab, "bm25", "search"))
     header = tmp_path / "search" / "task_set.toml"
     header.write_text(header.read_text().replace('"mrr@10"]', '"mrr@10", "recall@2"]'))
-    _, new = Lab(lab.config, lab.settings).accept("bm25", "search")
+    _, new = (made := Lab(lab.config, lab.settings)).accept(*on(made, "bm25", "search"))
     assert new.anchor is None
     assert new.repeat is not None
     assert new.run.samples[0].metrics["recall@2"] == 1.0
@@ -256,8 +284,10 @@ def test_latency_needs_a_corpus_too(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "pairs" / "pairs.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs))
     path = tmp_path / "modellab.toml"
     path.write_text(TOML + '[task_sets.pairs]\npath = "pairs"\n')
+    other = Lab(read.load(path), lab.settings)
+    asked = on(other, "bm25", "pairs")
     with pytest.raises(ModellabError) as caught:
-        Lab(read.load(path), lab.settings).performance("bm25", "pairs", "bm25")
+        other.performance(*asked, asked[0])
     assert str(caught.value).endswith("'pairs' has no corpus, and what is timed is a search")
 
 
@@ -265,7 +295,7 @@ def test_latency_needs_a_corpus_too(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_rag_answers_from_what_is_found(lab: Lab, tmp_path: Path) -> None:
-    record = lab.record("rag", "questions")
+    record = lab.record(*on(lab, "rag", "questions"))
     assert [set(r.metrics) for r in record.samples] == [{"exact", "f1", "supported"}] * 3
     stored = list((tmp_path / "cache" / "runs").glob("*/run.json"))
     shown = [text for text in (path.read_text() for path in stored) if '"passages":["' in text]
@@ -275,7 +305,7 @@ def test_rag_answers_from_what_is_found(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_rag_is_run_again_when_other_documents_are_excluded(lab: Lab, tmp_path: Path) -> None:
-    lab.record("rag", "questions")
+    lab.record(*on(lab, "rag", "questions"))
     queries = tmp_path / "questions" / "queries.jsonl"
     text = queries.read_text()
     assert '"answers": ["tent"]' in text
@@ -283,8 +313,8 @@ def test_rag_is_run_again_when_other_documents_are_excluded(lab: Lab, tmp_path: 
         text.replace('"answers": ["tent"]', '"answers": ["tent"], "exclude": ["stove"]')
     )
     again = Lab(lab.config, lab.settings)
-    again.record("rag", "questions")
-    assert not again.summary("rag", "questions").cached
+    again.record(*on(again, "rag", "questions"))
+    assert not again.summary(*on(again, "rag", "questions")).cached
 
 
 def test_rag_with_one_wording_and_two_answers(lab: Lab, tmp_path: Path) -> None:
@@ -297,7 +327,7 @@ def test_rag_with_one_wording_and_two_answers(lab: Lab, tmp_path: Path) -> None:
         metadata={**METADATA, "q4": {"answers": ["no"], "exclude": ["tent"]}},
     )
     with pytest.raises(ScoringError) as caught:
-        lab.record("rag", "questions")
+        lab.record(*on(lab, "rag", "questions"))
     assert str(caught.value).endswith(
         "sample 'q4' asks what another one asks and excludes other documents, so that nothing says "
         "which passages to show; give it another wording"
@@ -305,20 +335,22 @@ def test_rag_with_one_wording_and_two_answers(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_rag_is_another_when_its_search_is(lab: Lab) -> None:
-    assert lab.fingerprint("rag").key != lab.fingerprint("plain").key
-    assert lab.fingerprint("rag").settings["retriever"] == lab.fingerprint("bm25").key
-    assert lab.fingerprint("rag").settings["passages"] == 1
+    assert lab.variant("rag").fingerprint.key != lab.variant("plain").fingerprint.key
+    assert (
+        lab.variant("rag").fingerprint.settings["retriever"] == lab.variant("bm25").fingerprint.key
+    )
+    assert lab.variant("rag").fingerprint.settings["passages"] == 1
 
 
 def test_rag_needs_a_search_and_a_corpus(lab: Lab, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        lab.plan("lost")
+        lab.variant("lost")
     assert str(caught.value).startswith(
         f"{tmp_path / 'modellab.toml'}: variants.lost.retriever: unknown variant 'bm52'; "
         "did you mean 'bm25'?"
     )
     with pytest.raises(ConfigError) as caught:
-        lab.plan("wordy")
+        lab.variant("wordy")
     assert str(caught.value) == (
         f"{tmp_path / 'modellab.toml'}: variants.wordy.retriever: 'plain' is of kind 'prompted', "
         "which ranks no documents; name one of kind embedding or lexical"
@@ -328,7 +360,7 @@ def test_rag_needs_a_search_and_a_corpus(lab: Lab, tmp_path: Path) -> None:
     path.write_text(TOML + '[task_sets.words]\npath = "words"\n')
     other = Lab(read.load(path), lab.settings)
     with pytest.raises(ModellabError) as raised:
-        other.record("rag", "words")
+        other.record(*on(other, "rag", "words"))
     assert isinstance(raised.value, GateUsageError)
     assert str(raised.value).endswith("'words' has no corpus that 'bm25' could search")
 
@@ -377,19 +409,19 @@ def test_a_set_scorer_of_a_plugin(lab: Lab, tmp_path: Path) -> None:
     added = dataclasses.replace(BUILT_IN, scorers={**BUILT_IN.scorers, "rank": Rank()})
     settings = dataclasses.replace(lab.settings, sequential=True)
     other = Lab(read.load(path), settings, extensions=added)
-    record = other.candidate("plain", "talk")
+    record = other.candidate(*on(other, "plain", "talk"))
     assert isinstance(record, RunRecord)  # whole: what one scores depends on the others
     lengths = [result.metrics["length"] for result in record.samples]
     expected = [sum(b < a for b in lengths) / 4 for a in lengths]
     assert [result.score for result in record.samples] == expected
-    assert other.summary("plain", "talk").metrics == {"length": sum(lengths) / 4}
+    assert other.summary(*on(other, "plain", "talk")).metrics == {"length": sum(lengths) / 4}
 
 
 # --- metrics -------------------------------------------------------------------------------------
 
 
 def test_a_run_under_another_metric(lab: Lab) -> None:
-    record = lab.record("bm25", "search")
+    record = lab.record(*on(lab, "bm25", "search"))
     under = scores.under(record, "recall@1")
     assert [r.score for r in under.samples] == [0.5, 1.0, 1.0]
     with pytest.raises(ComparisonRefused) as caught:
@@ -412,24 +444,14 @@ def test_a_run_under_another_metric(lab: Lab) -> None:
 
 
 def test_an_approximate_index_is_told_apart_from_the_model(lab: Lab) -> None:
-    record = lab.record("bm25", "search")
+    record = lab.record(*on(lab, "bm25", "search"))
     lossy = tuple(
         dataclasses.replace(r, metrics={**r.metrics, INDEX_RECALL: 0.5, f"{EXACT}ndcg@10": 1.0})
         for r in record.samples
     )
     worse = tuple(dataclasses.replace(r, metrics={**r.metrics, "ndcg@10": 0.75}) for r in lossy)
-    comparison = drop.no_regression(
-        test="t",
-        spec=lab.spec("bm25"),
-        candidate=dataclasses.replace(record, samples=worse),
-        reference=record,
-        against="own baseline",
-        task_set=lab.task_set("search"),
-        capability=None,
-        margin=0.1,
-        budget=scores.Budget(0.05, 0.05),
-        metric="ndcg@10",
-    )
+    asked = question(lab, dataclasses.replace(record, samples=worse), record, metric="ndcg@10")
+    comparison = no_regression(asked, margin=0.1)
     assert comparison.metric == "ndcg@10"
     assert comparison.notes[-1] == (
         "the approximate index finds 0.500 of the exact best 10 and changes ndcg@10 by -0.250; "
@@ -440,7 +462,7 @@ def test_an_approximate_index_is_told_apart_from_the_model(lab: Lab) -> None:
 
 def test_a_scorer_need_not_list_its_own_figure(lab: Lab) -> None:
     """The notes tell of the score, also where another figure is judged."""
-    record = lab.record("bm25", "search")
+    record = lab.record(*on(lab, "bm25", "search"))
     lossy = tuple(
         dataclasses.replace(
             r, score=0.75, metrics={"found": 0.5, INDEX_RECALL: 0.5, f"{EXACT}rank": 1.0}
@@ -448,18 +470,8 @@ def test_a_scorer_need_not_list_its_own_figure(lab: Lab) -> None:
         for r in record.samples
     )
     for metric in (None, "found"):
-        comparison = drop.no_regression(
-            test="t",
-            spec=lab.spec("bm25"),
-            candidate=dataclasses.replace(record, samples=lossy),
-            reference=dataclasses.replace(record, samples=lossy),
-            against="own baseline",
-            task_set=lab.task_set("search"),
-            capability=None,
-            margin=0.1,
-            budget=scores.Budget(0.05, 0.05),
-            metric=metric,
-        )
+        found = dataclasses.replace(record, samples=lossy)
+        comparison = no_regression(question(lab, found, found, metric=metric), margin=0.1)
         note = (
             "the approximate index finds 0.500 of the exact best 10 and changes rank by -0.250; "
             "exact search over the same vectors scores 1.000: what is missing beyond that is the "
@@ -469,22 +481,14 @@ def test_a_scorer_need_not_list_its_own_figure(lab: Lab) -> None:
 
 
 def test_an_approximate_reference_is_told_apart_too(lab: Lab) -> None:
-    record = lab.record("bm25", "search")
+    record = lab.record(*on(lab, "bm25", "search"))
     lossy = tuple(
         dataclasses.replace(r, metrics={**r.metrics, INDEX_RECALL: 0.5, f"{EXACT}ndcg@10": 1.0})
         for r in record.samples
     )
-    comparison = drop.no_regression(
-        test="t",
-        spec=lab.spec("bm25"),
-        candidate=record,
-        reference=dataclasses.replace(record, samples=lossy),
-        against="baseline of hnsw",
-        task_set=lab.task_set("search"),
-        capability=None,
-        margin=0.1,
-        budget=scores.Budget(0.05, 0.05),
-    )
+    reference = dataclasses.replace(record, samples=lossy)
+    asked = question(lab, record, reference, against="baseline of hnsw")
+    comparison = no_regression(asked, margin=0.1)
     assert comparison.notes[-1].startswith(
         "of baseline of hnsw: the approximate index finds 0.500 of the exact best 10 and changes "
     )
@@ -493,7 +497,7 @@ def test_an_approximate_reference_is_told_apart_too(lab: Lab) -> None:
 def test_a_plan_knows_the_times_of_stored_rankings(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lab.accept("bm25", "search")
+    lab.accept(*on(lab, "bm25", "search"))
     monkeypatch.setenv("MODELLAB_CACHE", str(lab.settings.cache))
     toml = str(tmp_path / "modellab.toml")
     assert cli.main(["plan", "--task-set", "search", "--variant", "bm25", "--config", toml]) == 0
@@ -510,18 +514,17 @@ def test_guessing_similarities_scores_five_sixths(sample: Callable[..., Any]) ->
 def test_index_metrics_of_a_run(lab: Lab) -> None:
     """Exact rankings beside approximate ones become metrics of their own."""
     task_set = lab.task_set("search")
-    job = lab._job("bm25", "search")
     ranking = (("silver", 0.9), ("tent", 0.1))
     audit = Audited((("gold", 1.0), ("silver", 0.9)), recall=0.25)
     outputs = [Output("", ranking=ranking, exact=audit) for _ in task_set.samples]
-    scored = scoring.score_sets(job, outputs)
+    scored = scoring.score_sets(task_set, scorers_of(task_set, lab.extensions), outputs)
     assert scored[0].metrics[INDEX_RECALL] == 0.25
     assert scored[0].metrics[f"{EXACT}ndcg@10"] == pytest.approx(1.0)
     assert scored[0].metrics["ndcg@10"] < 0.5
 
 
 def test_baselines_keep_metrics(lab: Lab) -> None:
-    old, _ = lab.accept("bm25", "search")
+    old, _ = lab.accept(*on(lab, "bm25", "search"))
     assert old is None
     again = lab.baseline("bm25", "search")
     assert again.run.samples[0].metrics == {"mrr@10": 1.0, "ndcg@10": 1.0, "recall@1": 0.5}

@@ -17,11 +17,14 @@ from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import Output, RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs import answering, runner, scoring
-from pytest_modellab.runs.job import DEFAULT_BUDGET, SEED, Job
+from pytest_modellab.runs.executor import InProcess
+from pytest_modellab.runs.job import DEFAULT_BUDGET, SEED, Job, needed
 from pytest_modellab.runs.summary import summarize
 from pytest_modellab.store import budgets
 
 Make = Callable[..., Any]
+
+NEEDS = {name: needed(scorer) for name, scorer in scorers.SCORERS.items()}
 
 
 class Killed(BaseException):
@@ -51,7 +54,7 @@ class Engine:
         self.loads = 0
         self.batches: list[tuple[str, int, tuple[int, ...]]] = []
 
-    def load(self) -> Engine:
+    def open(self, cache: Path) -> Engine:
         self.loads += 1
         return self
 
@@ -105,7 +108,7 @@ class Prompt:
     hash = "plain"
 
     @staticmethod
-    def messages(input_: str) -> list[dict[str, str]]:
+    def messages(input_: str, passages: Sequence[str] = ()) -> list[dict[str, str]]:
         return [{"role": "user", "content": input_}]
 
 
@@ -138,9 +141,9 @@ def job(
             "spec": spec(),
             "fingerprint": fingerprint(),
             "prompt": Prompt(),
-            "load": engine.load,
+            "source": engine,
             "task_set": mixed,
-            "scorers": scorers.SCORERS,
+            "needs": NEEDS,
         }
         return Job(**{**values, **changes})
 
@@ -150,9 +153,11 @@ def job(
 @pytest.fixture
 def run(job: MakeJob, mixed: TaskSet, tmp_path: Path) -> Run:
     def go(engine: Engine, task_set: TaskSet = mixed, **options: Any) -> tuple[RunRecord, bool]:
-        changes = {key: options.pop(key) for key in ("spec", "scorers") if key in options}
-        asked = job(engine, task_set=task_set, **changes)
-        return runner.run(asked, tmp_path, **{"budget": 2, **options})
+        judges = options.pop("scorers", scorers.SCORERS)
+        seen = options.pop("progress", lambda done, total: None)
+        executor = InProcess(tmp_path, watch=lambda advance: seen(advance.done, advance.total))
+        asked = job(engine, task_set=task_set, **{"budget": 2, **options})
+        return runner.run(asked, judges, executor)
 
     return go
 
@@ -161,7 +166,7 @@ def run(job: MakeJob, mixed: TaskSet, tmp_path: Path) -> Run:
 def again(job: MakeJob, tmp_path: Path) -> Again:
     """Run a second time."""
     return lambda engine, first, **options: runner.repeat(
-        job(engine), tmp_path, first=first, **options
+        job(engine, **options), scorers.SCORERS, InProcess(tmp_path), first=first
     )
 
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from pytest_modellab import gate
 from pytest_modellab.errors import GateUsageError
+from pytest_modellab.records.asked import Allowed
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.tasksets.quality import planning
 from pytest_modellab.tasksets.quality.planning import Aim, Bucket
 
 QUESTION = Aim(
-    drop=0.2, power=0.8, churn=0.02, margin=0.02, bucket_margin=0.05, alpha=0.05, assertions=2
+    drop=0.2, power=0.8, churn=0.02, allowed=Allowed(0.02, 0.05), alpha=0.05, assertions=2
 )
 
 
@@ -48,7 +49,7 @@ def test_a_row_is_what_the_gate_plans() -> None:
 
 
 def test_buckets_at_margin_0_keep_the_level_exactly() -> None:
-    question = dataclasses.replace(QUESTION, margin=0.0, bucket_margin=0.0)
+    question = dataclasses.replace(QUESTION, allowed=Allowed(0.0, 0.0))
     found = planning.plan([singles("a", 50)] * 3, singles("all", 150), question)
     expected = gate.power(50, 0.2, churn=0.02, level=0.05 / 6, in_family=True)
     assert found.buckets[0].power == expected < gate.power(50, 0.2, churn=0.02, level=0.05 / 6)
@@ -68,7 +69,7 @@ def test_the_run_blocks_at_least_as_often_as_its_likelier_assertion() -> None:
 
 
 def test_buckets_that_share_clusters_do_not_add_up() -> None:
-    question = dataclasses.replace(QUESTION, margin=0.2)
+    question = dataclasses.replace(QUESTION, allowed=Allowed(0.2, 0.05))
     halves = [singles("easy", 60), singles("hard", 60)]
     shared = planning.plan(halves, Bucket("all", (2,) * 60), question)
     apart = planning.plan(halves, singles("all", 120), question)

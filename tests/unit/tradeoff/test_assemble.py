@@ -9,7 +9,8 @@ import pytest
 
 from pytest_modellab.errors import ComparisonRefused
 from pytest_modellab.judging.forgetting import no_forgetting
-from pytest_modellab.judging.scores import Budget
+from pytest_modellab.judging.question import Question
+from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import Price, Scenario
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tradeoff import figures
@@ -135,18 +136,18 @@ def test_what_is_lost_on_another_task_set_counts_too(
 ) -> None:
     """Better here, and the sums of another task set are gone."""
     other = dataclasses.replace(tasks, name="core")
-    lost = no_forgetting(
+    question = Question(
+        assertion="no_forgetting",
         test="",
         spec=entry("expert").spec,
+        task_set=other,
+        against="base",
+        budget=Budget(0.01, 0.05),
         candidate=entry("expert", (*wrong, *SUMS)).record,
         reference=entry("base", wrong).record,
-        second=entry("base", wrong).record,
-        against="base",
-        task_set=other,
-        targeted=set(),
-        margin=0.05,
-        budget=Budget(0.01, 0.05),
     )
+    second = entry("base", wrong).record
+    lost = no_forgetting(question, second=second, targeted=set(), margin=0.05)
     found = weigh(entry("base", wrong), entry("expert", (), elsewhere=(lost,)))
     expert = found.profile("expert")
     assert expert.risk.level == "high"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modellab.engines.interface import GenerationRequest, Role, ScoringRequest, Searching
+from pytest_modellab.engines.interface import GenerationRequest, Role, ScoringRequest, searching
 from pytest_modellab.engines.search.forms import Form
 from pytest_modellab.engines.search.retriever import Retriever
 from pytest_modellab.engines.search.settings import Approximate, Embedding, Rerank, Search
@@ -111,7 +111,7 @@ def ids(output: Output) -> list[str]:
 
 def test_it_is_an_engine_that_searches() -> None:
     retriever = Retriever(Search(Embedding()), Encoder(), None)
-    assert isinstance(retriever, Searching)
+    assert searching(retriever) is retriever
     assert retriever.render([{"role": "user", "content": "query"}]) == "query"
 
 

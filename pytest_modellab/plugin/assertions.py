@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Set
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.errors import (
-    CapabilityForgotten,
     ComparisonRefused,
-    FloorViolated,
     GateUsageError,
-    RegressionDetected,
-    SlowdownDetected,
     VerdictInconclusive,
     near_misses,
 )
@@ -24,8 +20,10 @@ from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tasksets.slices import slice_by
 
 if TYPE_CHECKING:
+    from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.judging.comparison import Comparison
-    from pytest_modellab.judging.scores import Budget
+    from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.records.asked import Allowed, Budget
     from pytest_modellab.runs.stages import Staged
 
 
@@ -44,11 +42,11 @@ class Candidate:
     @property
     def engine(self) -> Engine:
         """The loaded model, for tests that ask it something themselves."""
-        return self.lab.engine(self.spec.name)
+        return self.lab.engine(self.lab.variant(self.name))
 
     def record(self, task_set: TaskSet) -> RunRecord:
         """Return the candidate's run on a task set."""
-        return self.lab.record(self.spec.name, task_set.name)
+        return self.lab.record(self.lab.variant(self.name, task_set), task_set)
 
 
 class Gate:
@@ -113,36 +111,19 @@ class Gate:
             ModellabError: no verdict could be reached.
         """
         __tracebackhide__ = True
-        from pytest_modellab.baselines.accepted import OWN_BASELINE
-        from pytest_modellab.judging import drop
-
-        self._begin(candidate)
-        lab, name, task_set = self._lab, candidate.name, self._task_set
-        own = against is None or against == name
-        if own:
-            reference_name, words = name, OWN_BASELINE
-        else:
-            reference_name = self._base(candidate) if against == "base" else str(against)
-            lab.spec(reference_name)
-            words = f"baseline of {reference_name}"
-        reference = (
-            lab.record(reference_name, task_set.name)
-            if lab.settings.update and reference_name in self._accepted
-            else lab.baseline(reference_name, task_set.name).run
-        )
-        comparison = drop.no_regression(
-            test=self._test,
-            spec=candidate.spec,
-            candidate=self._run(name, metric),
-            reference=reference,
-            against=words,
-            task_set=task_set,
-            capability=capability,
-            margin=self._margin(capability, margin),
-            budget=self._budget,
+        name = self._begin(candidate, against)
+        own = name == candidate.name
+        return self._ask(
+            "no_regression",
+            candidate,
+            reference=self._reference(name),  # before the run: where it is missing, nothing is run
+            run=self._run(candidate, metric),
+            against=self._words(candidate, name),
             metric=metric,
+            excused=own and self._lab.settings.update,
+            capability=capability,
+            margin=self._allowed(margin).of(capability),
         )
-        return self._conclude(comparison, RegressionDetected, excused=own and lab.settings.update)
 
     def no_drift(self, candidate: Candidate, *, margin: float | None = None) -> Comparison:
         """Assert that small accepted drops have not added up: compare with the anchor.
@@ -165,25 +146,16 @@ class Gate:
             ModellabError: no verdict could be reached.
         """
         __tracebackhide__ = True
-        from pytest_modellab.judging import drop
-
-        self._begin(candidate)
-        lab, name, task_set = self._lab, candidate.name, self._task_set
-        baseline = lab.baseline(name, task_set.name)
-        comparison = drop.no_regression(
-            assertion="no_drift",
-            test=self._test,
-            spec=candidate.spec,
-            candidate=lab.candidate(name, task_set.name),
+        baseline = self._baseline(self._begin(candidate))
+        return self._ask(
+            "no_drift",
+            candidate,
+            run=self._run(candidate),
             reference=baseline.anchor_run(),
             against=baseline.anchor_words,
-            task_set=task_set,
-            capability=None,
-            margin=self._margin(None, margin),
-            budget=self._budget,
+            excused=self._lab.settings.update and baseline.anchor is None,
+            margin=self._allowed(margin).mean,
         )
-        itself = lab.settings.update and baseline.anchor is None
-        return self._conclude(comparison, RegressionDetected, excused=itself)
 
     def no_forgetting(
         self,
@@ -216,39 +188,31 @@ class Gate:
             ModellabError: no verdict could be reached.
         """
         __tracebackhide__ = True
-        from pytest_modellab.judging import forgetting
-
-        self._begin(candidate)
-        lab, task_set = self._lab, self._task_set
+        name = self._begin(candidate, against)
         if isinstance(targeted, str):
             raise GateUsageError(f"targeted takes several names: targeted=[{targeted!r}]")
-        for name in targeted:
-            if name not in task_set.capabilities:
-                hint = near_misses(name, task_set.capabilities)
+        for capability in targeted:
+            if capability not in self._task_set.capabilities:
+                hint = near_misses(capability, self._task_set.capabilities)
                 raise GateUsageError(
-                    f"targeted: {task_set.name!r} has no capability {name!r}; {hint}"
+                    f"targeted: {self._task_set.name!r} has no capability {capability!r}; {hint}"
                 )
-        reference = self._base(candidate) if against == "base" else against
-        lab.spec(reference)
-        if lab.settings.update and reference in self._accepted:
-            lab.accept(reference, task_set.name)
-        baseline = lab.baseline(reference, task_set.name)
+        if self._lab.settings.update and name in self._accepted:
+            self._lab.accept(self._variant(name), self._task_set)
+        baseline = self._baseline(name)
         second = baseline.second_run()
         if second is None:
-            raise lab.missing_second_run(reference, task_set.name)
-        comparison = forgetting.no_forgetting(
-            test=self._test,
-            spec=candidate.spec,
-            candidate=lab.candidate(candidate.name, task_set.name),
+            raise self._lab.missing_second_run(name, self._task_set.name)
+        return self._ask(
+            "no_forgetting",
+            candidate,
+            run=self._run(candidate),
             reference=baseline.run,
+            against=f"baseline of {name}",
             second=second,
-            against=f"baseline of {reference}",
-            task_set=task_set,
             targeted={*targeted, *candidate.spec.targets},
-            margin=self._margin("any", margin),
-            budget=self._budget,
+            margin=self._allowed(margin).capability,
         )
-        return self._conclude(comparison, CapabilityForgotten)
 
     def worst_bucket(
         self,
@@ -278,8 +242,6 @@ class Gate:
             ModellabError: no verdict could be reached.
         """
         __tracebackhide__ = True
-        from pytest_modellab.judging import floor as judging_floor
-
         self._begin(candidate)
         lab, task_set = self._lab, self._task_set
         if floor is None:
@@ -289,17 +251,14 @@ class Gate:
                 f"no floor: set it in {lab.config.path}: task_sets.{task_set.name}.floor, or "
                 "call gate.worst_bucket(candidate, floor=…)"
             )
-        comparison = judging_floor.worst_bucket(
-            test=self._test,
-            spec=candidate.spec,
-            candidate=self._run(candidate.name, metric),
-            task_set=task_set,
+        return self._ask(
+            "worst_bucket",
+            candidate,
+            run=self._run(candidate, metric),
+            metric=metric,
             floor=floor,
             slice_=slice_by(task_set, by),
-            budget=self._budget,
-            metric=metric,
         )
-        return self._conclude(comparison, FloorViolated)
 
     def no_slowdown(
         self, candidate: Candidate, *, against: str = "base", limit: float = 1.05
@@ -323,38 +282,18 @@ class Gate:
             ModellabError: no verdict could be reached.
         """
         __tracebackhide__ = True
-        from pytest_modellab.judging import latency
-
-        self._begin(candidate)
-        lab, task_set = self._lab, self._task_set
-        reference = self._base(candidate) if against == "base" else against
-        lab.spec(reference)
-        if reference == candidate.name:
+        name = self._begin(candidate, against)
+        if name == candidate.name:
             raise GateUsageError(
-                f"{reference!r} cannot be slower than itself; name another variant: against=…"
+                f"{name!r} cannot be slower than itself; name another variant: against=…"
             )
-        found = lab.performance(candidate.name, task_set.name, reference, anew=True)
-        assert found.reference is not None  # only the reference itself is measured alone
-        comparison = latency.no_slowdown(
-            test=self._test,
-            spec=candidate.spec,
-            candidate=found.candidate,
-            reference=found.reference,
-            workers=int(found.environment.get("workers", 0)),
-            against=reference,
-            task_set=task_set,
-            limit=limit,
-            budget=self._budget,
+        timed = self._lab.performance(
+            self._variant(candidate.name), self._task_set, self._variant(name), anew=True
         )
-        return self._conclude(comparison, SlowdownDetected)
+        return self._ask("no_slowdown", candidate, against=name, timed=timed, limit=limit)
 
-    def _run(self, name: str, metric: str | None) -> RunRecord | Staged:
-        """What a variant is judged by; a further figure only a whole run has."""
-        if metric is None:
-            return self._lab.candidate(name, self._task_set.name)
-        return self._lab.record(name, self._task_set.name)
-
-    def _begin(self, candidate: Candidate) -> None:
+    def _begin(self, candidate: Candidate, against: str | None = None) -> str:
+        """Spend the budget; returns the name of the variant that is compared with."""
         if self._spent:
             raise GateUsageError(
                 f"{self._test}: asks the gate twice, but its share of the run's risk pays for one "
@@ -362,7 +301,12 @@ class Gate:
             )
         self._spent = True
         if self._lab.settings.update:
-            self._lab.accept(candidate.name, self._task_set.name)
+            self._lab.accept(self._variant(candidate.name), self._task_set)
+        if against is None:
+            return candidate.name
+        name = self._base(candidate) if against == "base" else str(against)
+        self._lab.spec(name)
+        return name
 
     def _base(self, candidate: Candidate) -> str:
         if candidate.spec.base is None:
@@ -372,29 +316,70 @@ class Gate:
             )
         return candidate.spec.base
 
-    def _margin(self, capability: str | None, asked: float | None) -> float:
-        if asked is not None:
-            return asked
-        if self._lab.settings.margin is not None:
-            return self._lab.settings.margin
-        config = self._lab.config.task_sets[self._task_set.name]
-        return config.margin if capability is None else config.capability_margin
+    def _run(self, candidate: Candidate, metric: str | None = None) -> RunRecord | Staged:
+        """What a variant is judged by; a further figure only a whole run has."""
+        if metric is None:
+            return self._lab.candidate(self._variant(candidate.name), self._task_set)
+        return self._lab.record(self._variant(candidate.name), self._task_set)
 
-    def _conclude(
+    def _variant(self, name: str) -> Resolved:
+        return self._lab.variant(name, self._task_set)
+
+    def _baseline(self, name: str) -> Baseline:
+        return self._lab.baseline(name, self._task_set.name)
+
+    def _reference(self, name: str) -> RunRecord:
+        """The accepted run of a variant, which may be the one that this session accepts."""
+        if self._lab.settings.update and name in self._accepted:
+            return self._lab.record(self._variant(name), self._task_set)
+        return self._baseline(name).run
+
+    def _words(self, candidate: Candidate, name: str) -> str:
+        from pytest_modellab.baselines.accepted import OWN_BASELINE
+
+        return OWN_BASELINE if name == candidate.name else f"baseline of {name}"
+
+    def _allowed(self, asked: float | None) -> Allowed:
+        margin = self._lab.settings.margin if asked is None else asked
+        return self._lab.config.task_sets[self._task_set.name].allowed(margin)
+
+    def _ask(
         self,
-        comparison: Comparison,
-        blocked: type[AssertionError],
+        assertion: str,
+        candidate: Candidate,
         *,
+        run: RunRecord | Staged | None = None,
+        reference: RunRecord | None = None,
+        against: str | None = None,
+        metric: str | None = None,
         excused: bool = False,
+        **settings: Any,
     ) -> Comparison:
+        """Judge, tell what was judged, and raise where the test must not pass."""
         __tracebackhide__ = True
+        from pytest_modellab.judging.assertions import ASSERTIONS
+        from pytest_modellab.judging.comparison import FLOOR
+        from pytest_modellab.judging.question import Question
         from pytest_modellab.reports.text import table
 
+        question = Question(
+            assertion=assertion,
+            test=self._test,
+            spec=candidate.spec,
+            task_set=self._task_set,
+            against=FLOOR if against is None else against,
+            budget=self._budget,
+            candidate=run,
+            reference=reference,
+            metric=metric,
+        )
+        asked = ASSERTIONS[assertion]
+        comparison = asked.judge(question, **settings)
         # a latency is measured without a run, which nobody has asked for then
-        summarize = self._lab.summary if comparison.ratio is None else self._lab.stored_summary
-        self._judged(comparison, summarize(comparison.candidate, comparison.task_set))
+        summarize = self._lab.stored_summary if run is None else self._lab.summary
+        self._judged(comparison, summarize(self._variant(candidate.name), self._task_set))
         if comparison.verdict == "block":
-            raise blocked(table.render_text(comparison))
+            raise asked.blocked(table.render_text(comparison))
         fails = self._lab.settings.on_inconclusive == "fail" and not excused
         if comparison.verdict == "inconclusive" and fails:
             raise VerdictInconclusive(table.render_text(comparison))

@@ -1,0 +1,181 @@
+"""What is asked of a candidate: the same question, whoever asks and whichever assertion answers."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+
+from pytest_modellab import gate
+from pytest_modellab.errors import ComparisonRefused, GateUsageError
+from pytest_modellab.gate.ratios import RatioResult
+from pytest_modellab.judging.comparable import check_comparable
+from pytest_modellab.judging.comparison import FLOOR, Comparison, Flip
+from pytest_modellab.judging.scores import (
+    Answers,
+    clusters_of,
+    flips_between,
+    scores_of,
+    task_set_notes,
+    under,
+)
+from pytest_modellab.records.asked import Budget
+from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.runs.stages import Staged
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """One assertion of one candidate on one task set, before it is judged.
+
+    Attributes:
+        assertion: the rule that is to be applied, for example ``no_regression``.
+        test: the test's node id, or the command that asks.
+        spec: the candidate.
+        task_set: what it was asked.
+        against: what it is compared with, in words; :data:`FLOOR` for no run.
+        budget: the risk that may be spent.
+        candidate: its run, or what makes it stage by stage; None where its answers are not judged.
+        reference: the run that it is compared with, or None where there is none.
+        metric: a figure of the samples that stands in for their scores, for example
+            ``recall@10``; of whole runs only.
+        prompt_may_differ: True where strategies are compared, not changes of one: a changed prompt
+            is noted then, whatever the candidate's kind adapts.
+    """
+
+    assertion: str
+    test: str
+    spec: VariantSpec
+    task_set: TaskSet
+    against: str
+    budget: Budget
+    candidate: RunRecord | Staged | None = None
+    reference: RunRecord | None = None
+    metric: str | None = None
+    prompt_may_differ: bool = False
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """The samples of the task set, in the order of every run's."""
+        return self.task_set.samples
+
+    @functools.cached_property
+    def clusters(self) -> list[str] | None:
+        """The cluster of each sample, or None where no sample shares one."""
+        return clusters_of(self.samples)
+
+    @functools.cached_property
+    def answers(self) -> Answers:
+        """The candidate's scores, all of them or as far as the gate asks.
+
+        Raises:
+            ComparisonRefused: the run lacks the metric.
+        """
+        candidate = self.candidate
+        assert candidate is not None  # whoever judges answers gives them
+        if self.metric is not None:
+            assert isinstance(candidate, RunRecord)  # only whole runs have further figures
+            candidate = under(candidate, self.metric)
+        return Answers(candidate, self.task_set)
+
+    @property
+    def after(self) -> RunRecord:
+        """The candidate's run; a sample that was not asked yet has no score."""
+        return self.answers.whole()
+
+    @property
+    def before(self) -> RunRecord:
+        """The reference's run, of the same samples in the same order.
+
+        Raises:
+            ComparisonRefused: the two runs were not asked the same in the same way.
+            GateUsageError: there is no reference.
+        """
+        return self._compared[0]
+
+    @functools.cached_property
+    def scores_before(self) -> list[float]:
+        """The reference's scores, NaN where there is none; raises as :attr:`before`."""
+        return scores_of(self.before.samples)
+
+    def flips(self, capability: str | None = None) -> tuple[Flip, ...]:
+        """Return the samples whose score changed, of one capability or of all."""
+        return flips_between(self.samples, self.answers.record, self.before, capability)
+
+    @contextlib.contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Say of what the gate refuses whom it concerns.
+
+        Raises:
+            ComparisonRefused: the gate refused scores or settings.
+        """
+        try:
+            yield
+        except gate.GateInputError as error:
+            against = "" if self.against == FLOOR else f" against {self.against}"
+            on = "" if self.candidate is None else f" on {self.task_set.name!r}"
+            raise ComparisonRefused(f"{self.spec.name!r}{against}{on}: {error}") from error
+
+    def comparison(
+        self,
+        figures: Sequence[gate.Figures] = (),
+        *,
+        ratio: RatioResult | None = None,
+        capability: str | None = None,
+        family: int = 1,
+        flips: Sequence[Flip] = (),
+        notes: Sequence[str] = (),
+    ) -> Comparison:
+        """Return the answer: the figures, and all that is the same of every assertion.
+
+        Args:
+            figures: the buckets that decide the verdict.
+            ratio: what the verdict rests on in place of figures.
+            capability: the capability that was judged, or None for all samples or all buckets.
+            family: how many buckets the false-block budget was shared by.
+            flips: samples whose score changed; see :meth:`flips`.
+            notes: what a reader must know beside what holds of the runs and the task set.
+        """
+        return Comparison(
+            assertion=self.assertion,
+            test=self.test,
+            task_set=self.task_set.name,
+            candidate=self.spec.name,
+            kind=self.spec.kind,
+            against=self.against,
+            capability=capability,
+            verdict=gate.combine(figures) if ratio is None else ratio.verdict,
+            figures=tuple(figures),
+            family=family,
+            share=self.budget.share,
+            flips=tuple(flips),
+            notes=(*self._notes, *notes),
+            looked=None if self.candidate is None else self.answers.looked,
+            ratio=ratio,
+            metric=self.metric,
+        )
+
+    @functools.cached_property
+    def _compared(self) -> tuple[RunRecord, tuple[str, ...]]:
+        """The reference, and what differs between the runs but does not forbid to compare them."""
+        reference = self.reference
+        if reference is None:
+            raise GateUsageError(
+                f"{self.assertion} compares with another run; name its variant: against=…"
+            )
+        after = self.after
+        if self.metric is not None:
+            reference = under(reference, self.metric)
+        return reference, check_comparable(
+            self.spec, after, reference, self.against, prompt_may_differ=self.prompt_may_differ
+        )
+
+    @property
+    def _notes(self) -> tuple[str, ...]:
+        if self.candidate is None:  # nothing is said of answers that are not judged
+            return ()
+        differs = () if self.reference is None else self._compared[1]
+        return (*differs, *task_set_notes(self.task_set))

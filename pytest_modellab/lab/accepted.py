@@ -1,0 +1,155 @@
+"""Accepted runs: read by name, written from this session's runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_modellab.config.lab_config import LabConfig
+from pytest_modellab.errors import BaselineInvalid, BaselineMissing, ModellabError, ScoringError
+from pytest_modellab.records.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from pytest_modellab.baselines.accepted import Baseline
+    from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.lab.runs import Runs
+
+
+@dataclasses.dataclass(frozen=True)
+class ChurnFound:
+    """What a second run of a variant showed.
+
+    Attributes:
+        rate: share of the samples that flipped.
+        abnormal: True where that is more than three times what the accepted run or the base did.
+        words: both in words, with the counts.
+    """
+
+    rate: float
+    abnormal: bool
+    words: str
+
+
+class Accepted:
+    """Reads and writes baselines.
+
+    They are read by name: a variant that was accepted may be one that cannot be run here.
+
+    Args:
+        config: the configuration.
+        runs: this session's.
+    """
+
+    def __init__(self, config: LabConfig, runs: Runs) -> None:
+        self._config = config
+        self._runs = runs
+        self._read: dict[Path, tuple[tuple[int, int], Baseline | None]] = {}
+        self._written: dict[tuple[str, str], tuple[Baseline | None, Baseline]] = {}
+
+    def path(self, variant: str, task_set: str) -> Path:
+        """Return where a variant's baseline lies."""
+        from pytest_modellab.baselines import file
+
+        return file.path_of(self._config.baselines, task_set, variant)
+
+    def baseline(self, variant: str, task_set: str) -> Baseline:
+        """Read a variant's accepted run."""
+        path = self.path(variant, task_set)
+        found = self._current(path)
+        if found is None:
+            raise BaselineMissing(
+                f"no baseline of {variant!r} on {task_set!r}: {path} does not exist.",
+                command=self._command(variant, task_set),
+            )
+        named = (found.run.variant["name"], found.run.task_set["name"])
+        if named != (variant, task_set):
+            raise BaselineInvalid(
+                f"{path}: is the run of {named[0]!r} on {named[1]!r}, not of {variant!r} on "
+                f"{task_set!r}: copied or renamed; record it again: "
+                f"{self._command(variant, task_set)}"
+            )
+        return found
+
+    def missing_second_run(self, variant: str, task_set: str) -> BaselineMissing:
+        """Say that a baseline was recorded without a second run, and how to add one."""
+        return BaselineMissing(
+            f"the baseline of {variant!r} on {task_set!r} has no second run, which decides what "
+            f"capabilities it has: {self.path(variant, task_set)}.",
+            command=self._command(variant, task_set),
+        )
+
+    def _command(self, variant: str, task_set: str) -> str:
+        from pytest_modellab.config import read
+
+        named = "" if len(self._config.task_sets) == 1 else f" --task-set {task_set}"
+        here = read.find([Path.cwd()], Path.cwd()) == self._config.path
+        where = "" if here else f" --config {os.path.relpath(self._config.path)}"
+        return f"modellab accept {variant}{named}{where}"
+
+    def _current(self, path: Path) -> Baseline | None:
+        """Read a file once, as long as nobody changes it: every capability's test asks for it."""
+        from pytest_modellab.baselines import file
+
+        try:
+            status = path.stat()
+        except OSError:
+            return file.read(path)
+        seen = (status.st_mtime_ns, status.st_size)
+        if self._read.get(path, (None, None))[0] != seen:
+            self._read[path] = (seen, file.read(path))
+        return self._read[path][1]
+
+    def accept(
+        self, variant: Resolved, task_set: TaskSet, *, new_anchor: bool
+    ) -> tuple[Baseline | None, Baseline]:
+        """Make this session's complete run the baseline, with the churn of a second run."""
+        from pytest_modellab.baselines import file
+        from pytest_modellab.baselines.chain import descend
+        from pytest_modellab.judging import comparable
+
+        key = (variant.name, task_set.name)
+        if key in self._written:
+            return self._written[key]
+        path, record = self.path(*key), self._runs.record(variant, task_set)
+        if problem := comparable.too_many_missing(record):
+            raise ScoringError(
+                f"{variant.name!r} on {task_set.name!r}: not accepted as a baseline: {problem}"
+            )
+        repeat = self._runs.repeat(variant, task_set)
+        old = None if new_anchor else file.read(path)
+        new = descend(old, record, repeat)
+        if new != old:
+            try:
+                file.write(path, new)
+            except OSError as error:
+                raise ModellabError(f"{path}: cannot be written: {error.strerror}") from error
+        self._written[key] = old, new
+        return old, new
+
+    def recorded(self, variant: str, task_set: str) -> Path | None:
+        """Return the path of the baseline that this session wrote, or None."""
+        old, new = self._written.get((variant, task_set), (None, None))
+        return None if new == old else self.path(variant, task_set)
+
+    def churn(self, variant: Resolved, task_set: TaskSet) -> ChurnFound:
+        """Run a variant a second time and count the samples that flip."""
+        from pytest_modellab.baselines.accepted import flips
+        from pytest_modellab.gate.churn import abnormal
+
+        record, repeat = self._runs.record(variant, task_set), self._runs.repeat(variant, task_set)
+        own, key = flips(record, repeat), (variant.name, task_set.name)
+        before = self._written[key][0] if key in self._written else self._current(self.path(*key))
+        references = {variant.name: before}
+        if (base := variant.spec.base) is not None:
+            references[base] = self._current(self.path(base, task_set.name))
+        words, high = [own.explain()], False
+        for name, reference in references.items():
+            known = None if reference is None else reference.count_churn()
+            if known is not None:
+                words.append(f"{known.flips} of {known.n} in the accepted run of {name}")
+                high = high or abnormal(own, known)
+        if high:
+            words.append("ABNORMAL, more than three times as many: its verdicts are less sure")
+        return ChurnFound(own.rate, high, "; ".join(words))

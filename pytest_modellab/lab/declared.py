@@ -1,0 +1,183 @@
+"""What the configuration declares, read and resolved by name, each once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_modellab.config.circles import circular
+from pytest_modellab.config.lab_config import LabConfig
+from pytest_modellab.errors import (
+    ConfigError,
+    GateUsageError,
+    ModelError,
+    ModellabError,
+    near_misses,
+)
+from pytest_modellab.lab.registry import Extensions
+from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.models.files import ModelFiles
+    from pytest_modellab.variants.plan import Grounding, Plan
+
+
+class Declared:
+    """Finds variants and task sets by their names.
+
+    Args:
+        config: the configuration, its kinds checked.
+        extensions: the kinds and scorers that there are.
+        cache: the store's root.
+    """
+
+    def __init__(self, config: LabConfig, extensions: Extensions, cache: Path) -> None:
+        self._config = config
+        self._extensions = extensions
+        self._cache = cache
+        self._task_sets: dict[str, TaskSet] = {}
+        self._plans: dict[str, Plan] = {}
+        self._files: dict[str, ModelFiles] = {}
+        self._variants: dict[str, Resolved] = {}
+        self._failed: dict[str, tuple[type[ModellabError], str]] = {}
+
+    def spec(self, name: str) -> VariantSpec:
+        """Return a declared variant.
+
+        Raises:
+            GateUsageError: there is none of that name; the near misses are named.
+        """
+        if name not in self._config.variants:
+            hint = near_misses(name, self._config.variants)
+            raise GateUsageError(f"unknown variant {name!r} in {self._config.path}; {hint}")
+        return self._config.variants[name]
+
+    def task_set(self, name: str) -> TaskSet:
+        """Read a declared task set, once.
+
+        Raises:
+            GateUsageError: there is none of that name; the near misses are named.
+            TaskSetError: its files are missing or malformed.
+        """
+        if name not in self._task_sets:
+            from pytest_modellab import tasksets
+
+            if name not in self._config.task_sets:
+                hint = near_misses(name, self._config.task_sets)
+                raise GateUsageError(f"unknown task set {name!r} in {self._config.path}; {hint}")
+            place = self._config.task_sets[name].path
+            task_set = tasksets.read(place, self._extensions.check, self._cache)
+            # the configuration's name leads to its margins and baselines, whatever the header says
+            self._task_sets[name] = dataclasses.replace(task_set, name=name)
+        return self._task_sets[name]
+
+    def variant(self, name: str, on: TaskSet | None = None) -> Resolved:
+        """Plan a declared variant, and find and hash its files, once; nothing is loaded.
+
+        Args:
+            name: the variant's.
+            on: what it is to be run on, for messages.
+
+        Raises:
+            GateUsageError: there is none of that name.
+            ConfigError: an option of the variant is wrong.
+            ModelError: its files are missing or damaged.
+            VariantLoadError: a library is missing, or a part of it was made for another model.
+        """
+        spec = self.spec(name)
+        try:
+            return self._resolve(spec)
+        except ModellabError as error:
+            if on is None:
+                raise
+            raise type(error)(f"variant {name!r} on {on.name!r}: {error}") from error
+
+    def _resolve(self, spec: VariantSpec) -> Resolved:
+        """Resolve a variant; what failed once fails again without a try."""
+        if spec.name in self._failed:
+            kind, message = self._failed[spec.name]
+            raise kind(message)
+        if spec.name not in self._variants:
+            try:
+                self._variants[spec.name] = self._found(spec)
+            except ModellabError as error:
+                self._failed[spec.name] = type(error), str(error)
+                raise
+        return self._variants[spec.name]
+
+    def _found(self, spec: VariantSpec) -> Resolved:
+        from pytest_modellab.lab.resolved import Resolved
+        from pytest_modellab.variants import loading
+
+        source = loading.Loadable(self._plan(spec, {}), self._find(spec))
+        found = loading.fingerprint(source.plan, source.files)
+        grounding = source.plan.grounding
+        if grounding is None:
+            return Resolved(spec, source, found)
+        search = self._resolve(self._config.variants[grounding.retriever])
+        shown = {"retriever": search.fingerprint.key, "passages": grounding.passages}
+        found = dataclasses.replace(found, settings={**found.settings, **shown})
+        return Resolved(spec, source, found, search)
+
+    def _plan(self, spec: VariantSpec, trail: Mapping[str, str]) -> Plan:
+        """Plan a variant, what it adapts and what it searches with first.
+
+        Args:
+            spec: the variant.
+            trail: the names that led to it, each with the key that named the next.
+        """
+        if spec.name in trail:
+            raise circular(self._config.path, trail, spec.name)
+        if spec.name not in self._plans:
+            from pytest_modellab import variants
+
+            base = None
+            if spec.base is not None:
+                base = self._plan(self._config.variants[spec.base], {**trail, spec.name: "base"})
+            plan = variants.make_plan(
+                self._extensions.kinds[spec.kind],
+                spec,
+                base,
+                self._config.model_of(spec),
+                self._config.path,
+            )
+            if plan.grounding is not None:
+                self._check_retriever(spec, plan.grounding, trail)
+            self._plans[spec.name] = plan
+        return self._plans[spec.name]
+
+    def _check_retriever(
+        self, spec: VariantSpec, grounding: Grounding, trail: Mapping[str, str]
+    ) -> None:
+        """Refuse a search before a variant that is none, or that leads back to the variant."""
+        retriever, known = grounding.retriever, self._config.variants
+        key = next((key for key, value in spec.options.items() if value == retriever), "retriever")
+        where = f"{self._config.path}: variants.{spec.name}.{key}"
+        if retriever not in known:
+            hint = near_misses(retriever, known)
+            raise ConfigError(f"{where}: unknown variant {retriever!r}; {hint}")
+        if self._plan(known[retriever], {**trail, spec.name: key}).search is None:
+            raise ConfigError(
+                f"{where}: {retriever!r} is of kind {known[retriever].kind!r}, which ranks no "
+                "documents; name one of kind embedding or lexical"
+            )
+
+    def _find(self, spec: VariantSpec) -> ModelFiles:
+        """Find and hash the files of a variant's base model, once a model."""
+        from pytest_modellab.models import locate
+        from pytest_modellab.models.files import NO_FILES
+
+        if not self._extensions.kinds[spec.kind].needs_model:
+            return NO_FILES
+        model = self._config.model_of(spec)
+        if spec.recipe is not None and spec.model is not None:
+            place = self._config.root / Path(model.source).expanduser()
+            if not model.source.startswith("package:") and not place.exists():
+                raise ModelError(f"{place} does not exist; build it: modellab build {spec.name}")
+        if model.name not in self._files:
+            self._files[model.name] = locate.locate(model, self._config.root)
+        return self._files[model.name]

@@ -1,0 +1,56 @@
+"""A resolved variant and a task set become a job."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from pytest_modellab.lab.registry import Extensions
+from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.scorers.interface import Scorer, SetScorer
+
+if TYPE_CHECKING:
+    from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.runs.job import Job
+
+SEARCHED_BY = "ndcg@10"
+"""The scorer under which a variant searches for another one; what it scores is not looked at."""
+
+
+def scorers_of(task_set: TaskSet, extensions: Extensions) -> dict[str, Scorer | SetScorer]:
+    """Return the scorers that a task set's samples name, by name."""
+    names = dict.fromkeys(sample.scorer for sample in task_set.samples)
+    return {name: extensions.scorer(name) for name in names}
+
+
+def job_of(variant: Resolved, task_set: TaskSet, extensions: Extensions, *, reuse: bool) -> Job:
+    """Make the job of a variant on a task set, with the search that comes before it.
+
+    Args:
+        variant: who answers.
+        task_set: what is asked.
+        extensions: the scorers that there are.
+        reuse: False to run anew whatever the store has.
+    """
+    from pytest_modellab.runs.job import Job, needed
+
+    job = Job(
+        spec=variant.spec,
+        fingerprint=variant.fingerprint,
+        source=variant.source,
+        prompt=variant.plan.prompt,
+        task_set=task_set,
+        needs={name: needed(one) for name, one in scorers_of(task_set, extensions).items()},
+        paraphrases=variant.plan.paraphrases,
+        reuse=reuse,
+    )
+    if variant.search is None or variant.plan.grounding is None:
+        return job
+    searched = dataclasses.replace(
+        task_set,
+        samples=tuple(
+            dataclasses.replace(s, scorer=SEARCHED_BY, max_tokens=0) for s in task_set.samples
+        ),
+    )
+    search = job_of(variant.search, searched, extensions, reuse=reuse)
+    return dataclasses.replace(job, search=search, passages=variant.plan.grounding.passages)

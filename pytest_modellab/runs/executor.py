@@ -1,0 +1,103 @@
+"""Who obtains a job's run: from the store, or by asking an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from pytest_modellab.engines.interface import Engine, Source
+from pytest_modellab.errors import GateUsageError
+from pytest_modellab.records.progress import Watch
+from pytest_modellab.runs.answering import answer, importing
+from pytest_modellab.runs.corpus import depth_of
+from pytest_modellab.runs.job import Job
+from pytest_modellab.runs.passages import Grounded, best_passages
+from pytest_modellab.store.runs import RunEntry, StoredRun
+
+
+class Executor(Protocol):
+    """Obtains runs; a job is all that it is told, so that it may be another machine."""
+
+    def obtain(self, job: Job) -> StoredRun:
+        """Return a job's answers, from the store or made now.
+
+        Raises:
+            ModellabError: the variant cannot be loaded or does not answer.
+            OSError: the store cannot be written.
+        """
+
+    def recall(self, job: Job) -> StoredRun | None:
+        """Return a finished run from the store, or None; nothing is run or loaded."""
+
+
+class InProcess:
+    """Obtains runs in this process.
+
+    Args:
+        cache: the store's root.
+        load: opens a variant's engine, or returns the one that is open; by default every job opens
+            its own, which is closed with the process.
+        watch: called as samples are answered and documents indexed.
+    """
+
+    def __init__(
+        self,
+        cache: Path,
+        load: Callable[[Source], Engine] | None = None,
+        watch: Watch = lambda _: None,
+    ) -> None:
+        self.cache = cache
+        self.load = load or (lambda source: source.open(cache))
+        self.watch = watch
+
+    def obtain(self, job: Job) -> StoredRun:
+        """Return a job's answers, from the store or made now; what it searches comes first."""
+        return self._obtain(job, self.load)
+
+    def recall(self, job: Job) -> StoredRun | None:
+        """Return a finished run from the store, or None."""
+        return _entry(job, self.cache).read()
+
+    def grounded(self, job: Job) -> Grounded:
+        """Return a job's prompt with the passages that its search finds, obtaining the search.
+
+        Raises:
+            GateUsageError: there is nothing to search.
+            ModellabError: as :meth:`Executor.obtain`.
+        """
+        if job.search is None:
+            return Grounded(job.prompt)
+        corpus, opened = job.task_set.corpus, list[Engine]()
+        if corpus is None:
+            raise GateUsageError(
+                f"{job.task_set.name!r} has no corpus that {job.search.spec.name!r} could search"
+            )
+
+        def beside(source: Source) -> Engine:
+            """Load the search beside the variant, not instead of it."""
+            opened.append(source.open(self.cache))
+            return opened[-1]
+
+        try:
+            stored = self._obtain(job.search, beside)
+        finally:
+            for engine in opened:
+                engine.close()
+        return Grounded(job.prompt, best_passages(job.search, stored, corpus, job.passages))
+
+    def _obtain(self, job: Job, load: Callable[[Source], Engine]) -> StoredRun:
+        entry = _entry(job, self.cache)
+        with entry.lock():
+            stored = entry.read() if job.reuse else None
+            if stored is not None:
+                return stored
+            with importing():
+                prompt = self.grounded(job)
+                stored = answer(job, prompt, load(job.source), entry, self.cache, self.watch)
+            entry.write(stored)
+        return stored
+
+
+def _entry(job: Job, cache: Path) -> RunEntry:
+    return RunEntry(cache, job.task_set, job.fingerprint, depth_of(job.task_set))
