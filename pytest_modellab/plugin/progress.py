@@ -44,7 +44,7 @@ class SessionProgress(RunProgress):
             else contextlib.nullcontext()
         )
         with paused:
-            if self.pace.begins:
+            if self.timekeeper.begins:
                 self._reporter.ensure_newline()
             super().show(title, facts, done, total)
 

@@ -1,4 +1,4 @@
-"""matplotlib as the maker of inline SVG whose colours are the page's own variables."""
+"""Inline SVG, drawn by matplotlib, whose colours are the page's own variables."""
 
 from __future__ import annotations
 

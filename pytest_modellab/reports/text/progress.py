@@ -22,14 +22,14 @@ REWRITTEN = 0.2
 
 
 FIRST_BATCHES = 3
-"""So many batches are measured before a run says how long it will take, and"""
+"""So many batches are measured before a run says how long it will take."""
 
 
 FIRST_SHARE = 0.02
-"""this share of what it has to do: the longest prompts come first, a few in each batch."""
+"""So much of its work is, too: the longest prompts come first, a few in each batch."""
 
 
-class Pace:
+class Timekeeper:
     """Decides when progress is worth showing, and estimates how long is left.
 
     Args:
@@ -98,12 +98,12 @@ class ProgressLine:
 
     def __init__(self, file: TextFile, *, colour: bool | None = None) -> None:
         terminal = file.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-        self.pace = Pace(terminal=terminal)
+        self.timekeeper = Timekeeper(terminal=terminal)
         self._file = file
         self._bar = _Bar(file, colour) if terminal else None
 
     def show(self, title: str, facts: Sequence[str], done: int, total: int) -> None:
-        """Write the state that the pace was told of, at once.
+        """Write the state that the timekeeper was told of, at once.
 
         Args:
             title: what is done.
@@ -111,7 +111,7 @@ class ProgressLine:
             done: how much of it is done.
             total: how much there is to do.
         """
-        left = self.pace.left
+        left = self.timekeeper.left
         words = ", ".join([*facts, *([] if left is None else [f"about {span(left)} left"])])
         if self._bar is None:
             self._file.write(f"{title}: {words}\n")
@@ -138,11 +138,11 @@ class RunProgress(ProgressLine):
     def __call__(self, advance: Advance) -> None:
         """Show an advance, if it is worth it."""
         work, done, total = advance.work, advance.done, advance.total
-        if not self.pace.due((work, advance.variant, advance.task_set), done, total):
+        if not self.timekeeper.due((work, advance.variant, advance.task_set), done, total):
             return
         of = "" if work is Work.RUN else f"{work} of "
         title = f"{self._prefix}{of}{advance.variant} on {advance.task_set}"
-        facts = [f"{done}/{total} {work.unit}", f"{self.pace.elapsed:.0f} s"]
+        facts = [f"{done}/{total} {work.unit}", f"{self.timekeeper.elapsed:.0f} s"]
         self.show(title, facts, done, total)
 
 
@@ -162,7 +162,7 @@ class BuildProgress(ProgressLine):
         self, done: int, total: int, loss: float | None = None, *, what: str = "step"
     ) -> None:
         """Show that ``done`` of ``total`` are done, if it is worth it."""
-        if self.pace.due(what, done, total):
+        if self.timekeeper.due(what, done, total):
             facts = [f"{what} {done}/{total}", *([] if loss is None else [f"loss {loss:.3g}"])]
             self.show(self._variant, facts, done, total)
 

@@ -91,7 +91,7 @@ def test_another_total_begins_anew(clock: list[float]) -> None:
         "modellab: index of bm25 on docs: 0/900 documents, 0 s",
         "modellab: index of bm25 on docs: 0/40 documents, 0 s",
     ]
-    assert progress.pace.begins
+    assert progress.timekeeper.begins
 
 
 @pytest.mark.parametrize(
