@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab.errors import ModellabError
-from pytest_modellab.reports import page
+from pytest_modellab.reports import allure_report, page
 from pytest_modellab.reports.allure_report import weighed
 
 Make = Callable[..., Any]
