@@ -11,12 +11,13 @@ from pytest_modellab.errors import (
     near_misses,
 )
 from pytest_modellab.recipes.data import Data
-from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, Setting, at_least, positive
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.runs import Output
+from pytest_modellab.records.setting import Setting, at_least, check_options, positive
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers.interface import Scored, Scorer, SetScorer
-from pytest_modellab.variants.plan import Kind, Plan, Step, check_options
+from pytest_modellab.variants.plan import Kind, Plan, Step
 
 __all__ = [
     "ConfigError",

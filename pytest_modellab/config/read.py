@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pytest_modellab.config.circles import circular
 from pytest_modellab.config.lab_config import SCENARIOS, LabConfig
-from pytest_modellab.config.table import Table
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records.declared import (
     LIMITS,
@@ -25,6 +26,7 @@ from pytest_modellab.records.declared import (
     TaskSetConfig,
     VariantSpec,
 )
+from pytest_modellab.records.setting import NUMBER, OPTIONAL, Setting, count, resolve
 
 FILE_NAME = "modellab.toml"
 
@@ -32,6 +34,89 @@ FILE_NAME = "modellab.toml"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
 """Variant and task-set names: no hyphen, so that they can be found again in a pytest node id; no
 dot in front, so that a baseline's path stays in its folder."""
+
+
+def _share(default: Any, interval: str, check: Callable[[float], bool]) -> Setting:
+    return Setting(NUMBER, default, check=check, wrong=f"{{value!r}} lies outside {interval}")
+
+
+def _amounts(keys: Iterable[str], default: Any, wrong: str) -> dict[str, Setting]:
+    """Numbers of at least 0, under these keys."""
+    amount = Setting(NUMBER, default, check=lambda value: 0 <= value < math.inf, wrong=wrong)
+    return dict.fromkeys(keys, amount)
+
+
+MODEL = {
+    "source": Setting(str),
+    "sha256": Setting(str, None),
+    "install": Setting(str, None),
+    "allow_pickle": Setting(bool, False),
+    "trust_remote_code": Setting(bool, False),
+    "tokenizer": Setting(str, None),
+}
+
+
+TASK_SET = {
+    "path": Setting(str),
+    "margin": _share(0.0, "[0, 1)", lambda value: 0 <= value < 1),
+    "capability_margin": _share(OPTIONAL, "[0, 1)", lambda value: 0 <= value < 1),
+    "floor": _share(None, "(0, 1)", lambda value: 0 < value < 1),
+}
+
+
+VARIANT = {
+    "kind": Setting(str),
+    "strategy": Setting(str, ""),
+    "base": Setting(str, None),
+    "model": Setting(str, None),
+    "targets": Setting(list, ()),
+    "recipe": Setting(dict, None),
+    "slow": Setting(bool, False),
+    "price": Setting(str, None),
+}
+"""Other keys are options, which the kind checks."""
+
+
+PRICE = _amounts(
+    ("usd_per_hour", "usd_per_million_input", "usd_per_million_output"),
+    None,
+    "{value!r} is no amount of dollars",
+)
+
+
+_LESS = "{value!r} is less than 0 or no number"
+
+
+SCENARIO = {
+    "title": Setting(str),
+    "weights": Setting(dict, fields=_amounts(METRICS, OPTIONAL, _LESS)),
+    "limits": Setting(dict, {}, fields=_amounts(LIMITS, OPTIONAL, _LESS)),
+    "volume": count(1_000_000, "{value!r} is less than 1 request"),
+}
+
+
+PERFORMANCE = {
+    field.name: count(field.default, "{value!r} is less than 1")
+    for field in dataclasses.fields(PerformanceConfig)
+}
+
+
+def _filled(value: str) -> bool:
+    return bool(value.strip())
+
+
+MLFLOW = {
+    key: Setting(str, default, check=_filled, wrong="is empty; leave it out for the default")
+    for key, default in (("experiment", "modellab"), ("tracking_uri", None))
+}
+
+
+FILE = {
+    "baselines": Setting(str, "baselines"),
+    **dict.fromkeys(("models", "task_sets", "variants", "prices", "scenarios"), Setting(dict, {})),
+    "performance": Setting(dict, resolve(PERFORMANCE, {}), fields=PERFORMANCE),
+    "mlflow": Setting(dict, None, fields=MLFLOW),
+}
 
 
 def find(start: Iterable[Path], root: Path) -> Path | None:
@@ -76,142 +161,91 @@ def load(path: Path) -> LabConfig:
         raise ConfigError(f"{path}: is not UTF-8 text: {error.reason}") from error
     except (ValueError, RecursionError) as error:  # also a number too long, a table too deep
         raise ConfigError(f"{path}: malformed TOML: {error}") from error
-    top = Table(path, "", data)
+    top = resolve(FILE, data, f"{path}: ")
     root = path.resolve().parent
+    section = functools.partial(_section, path, top)
     config = LabConfig(
         path=path.resolve(),
-        baselines=(root / top.take("baselines", str, "baselines")).resolve(),
-        models=_section(top, "models", _model),
-        task_sets=_section(top, "task_sets", lambda name, t: _task_set(name, t, root)),
-        variants=_section(top, "variants", _variant),
-        prices=_section(top, "prices", _price),
-        scenarios=MappingProxyType({**SCENARIOS, **_section(top, "scenarios", _scenario)}),
-        performance=_performance(top),
-        mlflow=_mlflow(top, root),
+        baselines=(root / top["baselines"]).resolve(),
+        models=section("models", _model),
+        task_sets=section("task_sets", functools.partial(_task_set, root)),
+        variants=section("variants", _variant),
+        prices=section("prices", _price),
+        scenarios=MappingProxyType({**SCENARIOS, **section("scenarios", _scenario)}),
+        performance=PerformanceConfig(**top["performance"]),
+        mlflow=None if top["mlflow"] is None else MlflowConfig(root, **top["mlflow"]),
     )
-    top.finish()
     return dataclasses.replace(config, variants=_linked(config))
 
 
 T = TypeVar("T")
 
 
-def _section(top: Table, name: str, make: Callable[[str, Table], T]) -> Mapping[str, T]:
+def _section(
+    path: Path, top: Mapping[str, Any], key: str, make: Callable[[str, str, dict[str, Any]], T]
+) -> Mapping[str, T]:
+    """Make a record of each table ``[KEY.NAME]``; ``make`` takes name, place and table."""
     result: dict[str, T] = {}
-    for key, value in top.take(name, dict, {}).items():
-        where = f"{name}.{key}"
-        if not NAME.fullmatch(key):
+    for name, table in top[key].items():
+        where = f"{path}: {key}.{name}"
+        if not NAME.fullmatch(name):
             raise ConfigError(
-                f"{top.path}: {where}: a name may hold letters, digits, '_' and '.' only, "
+                f"{where}: a name may hold letters, digits, '_' and '.' only, "
                 "and not begin with '.'"
             )
-        if not isinstance(value, dict):
-            raise ConfigError(f"{top.path}: {where}: {value!r} is not a table")
-        result[key] = make(key, Table(top.path, where, value))
+        if not isinstance(table, dict):
+            raise ConfigError(f"{where}: {table!r} is not a table")
+        result[name] = make(name, where, table)
     return MappingProxyType(result)
 
 
-def _model(name: str, table: Table) -> ModelSource:
-    model = ModelSource(
-        name=name,
-        source=table.take("source", str),
-        sha256=table.take("sha256", str, None),
-        install=table.take("install", str, None),
-        allow_pickle=table.take("allow_pickle", bool, False),
-        trust_remote_code=table.take("trust_remote_code", bool, False),
-        tokenizer=table.take("tokenizer", str, None),
-    )
-    table.finish()
-    return model
+def _model(name: str, where: str, table: Mapping[str, Any]) -> ModelSource:
+    return ModelSource(name, **resolve(MODEL, table, f"{where}."))
 
 
-def _task_set(name: str, table: Table, root: Path) -> TaskSetConfig:
-    margin = table.take_share("margin", 0.0, zero=True)
-    config = TaskSetConfig(
-        name=name,
-        path=root / table.take("path", str),
-        margin=margin or 0.0,
-        capability_margin=table.take_share("capability_margin", margin, zero=True) or 0.0,
-        floor=table.take_share("floor", None, zero=False),
-    )
-    table.finish()
-    return config
+def _task_set(root: Path, name: str, where: str, table: Mapping[str, Any]) -> TaskSetConfig:
+    found = resolve(TASK_SET, table, f"{where}.")
+    path = root / found.pop("path")
+    return TaskSetConfig(name, path, **{"capability_margin": found["margin"], **found})
 
 
-def _variant(name: str, table: Table) -> VariantSpec:
+def _variant(name: str, where: str, table: Mapping[str, Any]) -> VariantSpec:
     if name == "base":
-        raise ConfigError(f"{table.path}: {table.key}: the name means the base of a variant")
-    return VariantSpec(
-        name=name,
-        kind=table.take("kind", str),
-        strategy=table.take("strategy", str, ""),
-        base=table.take("base", str, None),
-        model=table.take("model", str, None),
-        targets=table.take_names("targets"),
-        recipe=table.take("recipe", dict, None),
-        slow=table.take("slow", bool, False),
-        price=table.take("price", str, None),
-        options=table.data,
-    )
+        raise ConfigError(f"{where}: the name means the base of a variant")
+    found = resolve(VARIANT, table, f"{where}.", others=True)
+    found["targets"] = tuple(found["targets"])
+    options = {key: value for key, value in table.items() if key not in VARIANT}
+    return VariantSpec(name, options=options, **found)
 
 
-def _price(name: str, table: Table) -> Price:
-    amounts = ("usd_per_hour", "usd_per_million_input", "usd_per_million_output")
-    hour, given, taken = (table.take_amount(key) for key in amounts)
-    table.finish()
-    if (hour is None) == (given is None and taken is None):
+def _price(name: str, where: str, table: Mapping[str, Any]) -> Price:
+    price = Price(name, **resolve(PRICE, table, f"{where}."))
+    given, taken = price.usd_per_million_input, price.usd_per_million_output
+    if (price.usd_per_hour is None) == (given is None and taken is None):
         raise ConfigError(
-            f"{table.path}: {table.key}: needs either usd_per_hour (a device) or "
+            f"{where}: needs either usd_per_hour (a device) or "
             "usd_per_million_input and usd_per_million_output (an endpoint)"
         )
-    if hour is None and (given is None or taken is None):
+    if price.usd_per_hour is None and (given is None or taken is None):
         raise ConfigError(
-            f"{table.path}: {table.key}: an endpoint needs both usd_per_million_input and "
-            "usd_per_million_output"
+            f"{where}: an endpoint needs both usd_per_million_input and usd_per_million_output"
         )
-    return Price(name, hour, given, taken)
+    return price
 
 
-def _scenario(name: str, table: Table) -> Scenario:
+def _scenario(name: str, where: str, table: Mapping[str, Any]) -> Scenario:
     """Read a scenario; what it leaves out is the built-in one's of that name."""
-    known = SCENARIOS.get(name)
-    title = table.take("title", str, known.title if known else name.replace("_", " "))
-    weights = table.take_numbers("weights", METRICS, known.weights if known else None)
-    total = sum(weights.values())
+    given = {"title": name.replace("_", " "), **table}
+    if known := SCENARIOS.get(name):
+        kept = {"title": known.title, "weights": dict(known.weights), "limits": dict(known.limits)}
+        given = {**kept, "volume": known.volume, **table}
+    found = resolve(SCENARIO, given, f"{where}.")
+    total = sum(found["weights"].values())
     if not total > 0:
-        raise ConfigError(f"{table.where('weights')}: they are all 0; one must be larger")
-    limits = table.take_numbers("limits", LIMITS, known.limits if known else {})
-    volume = table.take("volume", int, known.volume if known else 1_000_000)
-    if volume < 1:
-        raise ConfigError(f"{table.where('volume')}: {volume!r} is less than 1 request")
-    table.finish()
-    shares = {key: value / total for key, value in weights.items()}
-    return Scenario(name, title, shares, limits, volume)
-
-
-def _performance(top: Table) -> PerformanceConfig:
-    table = Table(top.path, "performance", top.take("performance", dict, {}))
-    found = {}
-    for field in dataclasses.fields(PerformanceConfig):
-        value = found[field.name] = table.take(field.name, int, field.default)
-        if value < 1:
-            raise ConfigError(f"{table.where(field.name)}: {value!r} is less than 1")
-    table.finish()
-    return PerformanceConfig(**found)
-
-
-def _mlflow(top: Table, root: Path) -> MlflowConfig | None:
-    data = top.take("mlflow", dict, None)
-    if data is None:
-        return None
-    table = Table(top.path, "mlflow", data)
-    experiment = table.take("experiment", str, "modellab")
-    uri = table.take("tracking_uri", str, None)
-    for name, value in (("experiment", experiment), ("tracking_uri", uri)):
-        if value is not None and not value.strip():
-            raise ConfigError(f"{table.where(name)}: is empty; leave it out for the default")
-    table.finish()
-    return MlflowConfig(folder=root, experiment=experiment, tracking_uri=uri)
+        raise ConfigError(f"{where}.weights: they are all 0; one must be larger")
+    shares = {key: value / total for key, value in found["weights"].items()}
+    limits = {key: float(value) for key, value in found["limits"].items()}
+    return Scenario(name, found["title"], shares, limits, found["volume"])
 
 
 def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:

@@ -33,6 +33,24 @@ def plan(lengths: Sequence[int], budget: int, *, padded: bool) -> tuple[tuple[in
     return tuple(tuple(batch) for batch in batches)
 
 
+def spread(batches: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    """Order a plan's batches so that any first few stand for all of them.
+
+    The first stays first, where memory runs out. After it comes the middle one, then the quarters,
+    and so on (van der Corput's order): a batch of long requests has fewer of them, so that in the
+    order of the plan the first samples would seem to say that a run takes several times as long.
+
+    Args:
+        batches: as :func:`plan` makes them.
+
+    Returns:
+        The same batches.
+    """
+    digits = max(1, (len(batches) - 1).bit_length())
+    order = sorted(range(len(batches)), key=lambda k: f"{k:0{digits}b}"[::-1])
+    return tuple(batches[k] for k in order)
+
+
 def due(batches: Iterable[Batch], skip: Set[int]) -> list[Batch]:
     """Return the batches of which a request needs an answer: is not in ``skip``."""
     return [batch for batch in batches if not skip >= set(batch)]

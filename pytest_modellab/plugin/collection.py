@@ -25,13 +25,6 @@ MARKERS = (
     "task_set(*names): the task sets that a test's candidate is judged on",
     "variants(*names, kind=None, strategy=None): the variants that a test is run for",
     "alpha_weight(times): how many times the usual share of alpha a test's assertion gets",
-    "prompted: tests of variants behind a prompt",
-    "finetuned: tests of fine-tuned variants",
-    "quantized: tests of quantized variants",
-    "distilled: tests of distilled variants",
-    "aligned: tests of variants after preference optimization",
-    "embedding: tests of embedding models and other ways to search",
-    "rag: tests of variants that answer from what a search found",
     "slow: tests of variants that are declared slow",
 )
 

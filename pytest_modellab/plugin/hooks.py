@@ -12,7 +12,7 @@ import pytest
 from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
 from pytest_modellab.plugin.fixtures import FINDINGS
 from pytest_modellab.plugin.options import GITHUB, choice, path_option
-from pytest_modellab.plugin.session import CONFIG, lab_of, load_config, settings_of
+from pytest_modellab.plugin.session import CONFIG, declare_markers, lab_of, load_config, settings_of
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -36,6 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
         if hasattr(config.option, "clean_alluredir"):  # else a replaced worker wipes the results
             config.option.clean_alluredir = False
     config.stash[CONFIG] = load_config(config)
+    if config.stash[CONFIG] is not None:
+        from pytest_modellab.variants import KINDS
+
+        declare_markers(config, KINDS.values())
     if worker is None:
         _register_controller(config)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.registry import Extensions
     from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.variants.plan import Kind
 
 CONFIG: pytest.StashKey[LabConfig | None] = pytest.StashKey()
 
@@ -68,6 +70,17 @@ def load_config(config: pytest.Config) -> LabConfig | None:
         raise pytest.UsageError(str(error)) from error
 
 
+def declare_markers(config: pytest.Config, kinds: Iterable[Kind]) -> None:
+    """Declare the markers by which ``-m`` selects variants, as far as they are not declared."""
+    known = {marker.split(":")[0].split("(")[0] for marker in config.getini("markers")}
+    names: dict[str, list[str]] = {}
+    for kind in kinds:
+        names.setdefault(kind.marker, []).append(kind.name)
+    for marker in sorted(names.keys() - known):
+        of = ", ".join(names[marker])
+        config.addinivalue_line("markers", f"{marker}: tests of variants of kind {of}")
+
+
 def extensions_of(config: pytest.Config) -> Extensions:
     """Return what plugins and conftest files add; asked once, when the first test is collected."""
     if EXTENSIONS not in config.stash:
@@ -78,9 +91,7 @@ def extensions_of(config: pytest.Config) -> Extensions:
             found = registry.collect(config.hook)
         except ConfigError as error:
             raise pytest.UsageError(str(error)) from error
-        known = {marker.split(":")[0].split("(")[0] for marker in config.getini("markers")}
-        for marker in sorted({kind.marker for kind in found.kinds.values()} - known):
-            config.addinivalue_line("markers", f"{marker}: tests of variants of an added kind")
+        declare_markers(config, found.kinds.values())
         config.stash[EXTENSIONS] = found
         config.stash[SOURCES] = registry.sources(config.hook)
     return config.stash[EXTENSIONS]

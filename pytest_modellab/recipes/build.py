@@ -18,9 +18,10 @@ from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.recipes import RECIPES, artefact, data, find, provenance
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.provenance import Provenance
-from pytest_modellab.recipes.recipe import Order, Recipe, StepProgress, no_progress, resolve
+from pytest_modellab.recipes.recipe import Order, Recipe, StepProgress, no_progress
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.records.setting import Setting, resolve
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.kinds import lora
 from pytest_modellab.variants.plan import Plan
@@ -88,8 +89,8 @@ def check(
     given = dict(spec.recipe)
     try:
         recipe = find(given.pop("method", None), recipes)
-        name = given.pop("data", None)
-        settings = resolve(recipe.settings, given, "recipe.")
+        settings = resolve({**recipe.settings, "data": Setting(str, None)}, given, "recipe.")
+        name = settings.pop("data")
         recipe.check(settings, spec)
         if recipe.artefact == "model" and "adapter" in spec.options:
             raise ConfigError(f"recipe.method: {recipe.name!r} makes a whole model, no adapter")
@@ -105,7 +106,7 @@ def check(
     return BuildJob(spec, recipe, settings, rows, destination, config.root)
 
 
-def _rows(recipe: Recipe, settings: Mapping[str, Any], name: Any, root: Path) -> Data | None:
+def _rows(recipe: Recipe, settings: Mapping[str, Any], name: str | None, root: Path) -> Data | None:
     if recipe.generates and settings[recipe.generates]:
         if name is not None:
             raise ConfigError(f"recipe.data: stands beside {recipe.generates}; give one of them")
@@ -116,8 +117,6 @@ def _rows(recipe: Recipe, settings: Mapping[str, Any], name: Any, root: Path) ->
         )
         shape = "{" + ", ".join(f'"{key}": …' for key in recipe.keys) + "}"
         raise ConfigError(f"recipe.data: missing; name a file of lines {shape}{or_else}")
-    if not isinstance(name, str):
-        raise ConfigError(f"recipe.data: {name!r} is {type(name).__name__}, expected str")
     try:
         return data.read(root, name, recipe.keys)
     except ConfigError as error:

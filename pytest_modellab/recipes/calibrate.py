@@ -15,8 +15,9 @@ from typing import Any
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes import data
-from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, at_least, share
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.setting import at_least, share
 
 SETTINGS = MappingProxyType(
     {

@@ -17,9 +17,10 @@ from typing import Any
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes import data, magpie, training
 from pytest_modellab.recipes.data import Data
-from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, at_least, positive, share
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.recipes.reward import shared
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.setting import at_least, positive, share
 
 SETTINGS = MappingProxyType(
     {

@@ -9,15 +9,8 @@ import copy
 from types import MappingProxyType
 
 from pytest_modellab.recipes import data, training
-from pytest_modellab.recipes.recipe import (
-    Order,
-    Outcome,
-    Recipe,
-    Setting,
-    at_least,
-    positive,
-    share,
-)
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
+from pytest_modellab.records.setting import Setting, at_least, positive, share
 
 SETTINGS = MappingProxyType(
     {

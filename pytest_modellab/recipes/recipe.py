@@ -7,13 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.setting import Setting
 from pytest_modellab.variants.plan import Plan
-
-REQUIRED: Any = object()
-"""The default of a setting that has none."""
 
 
 class StepProgress(Protocol):
@@ -27,43 +24,6 @@ class StepProgress(Protocol):
 
 def no_progress(done: int, total: int, loss: float | None = None, *, what: str = "step") -> None:
     """Show nothing."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """One key of ``[variants.NAME.recipe]``.
-
-    Attributes:
-        type: ``str``, ``int``, ``float`` (takes an int as well), ``bool``, ``list`` (of strings)
-            or ``dict`` (a table, see ``fields``).
-        default: what an absent key means; ``REQUIRED`` where it must be given.
-        rule: in words what a value must be, for messages: ``at least 1``.
-        check: whether a value of the right type keeps the rule.
-        choices: the only values, or empty.
-        fields: a table's own settings.
-    """
-
-    type: type
-    default: Any = REQUIRED
-    rule: str = ""
-    check: Callable[[Any], bool] = lambda _: True
-    choices: tuple[str, ...] = ()
-    fields: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
-
-
-def at_least(type_: type, least: float, default: Any = REQUIRED) -> Setting:
-    """Return a number's setting with a least value."""
-    return Setting(type_, default, f"at least {least}", lambda value: value >= least)
-
-
-def positive(type_: type, default: Any = REQUIRED) -> Setting:
-    """Return the setting of a number above zero."""
-    return Setting(type_, default, "above 0", lambda value: value > 0)
-
-
-def share(default: Any = REQUIRED) -> Setting:
-    """Return the setting of a number in [0, 1]."""
-    return Setting(float, default, "in [0, 1]", lambda value: 0 <= value <= 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,53 +109,3 @@ class Recipe:
     artefact: str = "either"
     generates: str = ""
     check: Callable[[Mapping[str, Any], VariantSpec], None] = lambda *_: None
-
-
-def resolve(
-    known: Mapping[str, Setting], given: Mapping[str, Any], where: str = ""
-) -> dict[str, Any]:
-    """Check settings and fill in the defaults.
-
-    Args:
-        known: key → setting.
-        given: key → value as read.
-        where: what stands before a key in messages, for example ``lora.``.
-
-    Returns:
-        A value for every known key; a table that is absent and has no default is None.
-
-    Raises:
-        ConfigError: an unknown or missing key, or a wrong value; the message begins with the key.
-    """
-    for key in given:
-        if key not in known:
-            raise ConfigError(f"{where}{key}: unknown key; {near_misses(key, known)}")
-    found = {}
-    for key, setting in known.items():
-        if key in given:
-            found[key] = _checked(setting, given[key], f"{where}{key}")
-        elif setting.default is REQUIRED:
-            rule = f"; a value is {setting.rule}" if setting.rule else ""
-            raise ConfigError(f"{where}{key}: missing{rule}")
-        else:
-            found[key] = setting.default
-    return found
-
-
-def _checked(setting: Setting, value: Any, where: str) -> Any:
-    if setting.type is float and type(value) is int:
-        value = float(value)
-    found = type(value)
-    if found is not setting.type:
-        raise ConfigError(
-            f"{where}: {value!r} is {found.__name__}, expected {setting.type.__name__}"
-        )
-    if setting.type is dict:
-        return resolve(setting.fields, value, f"{where}.")
-    if setting.type is list and not all(isinstance(part, str) for part in value):
-        raise ConfigError(f"{where}: {value!r}: expected a list of strings")
-    if setting.choices and value not in setting.choices:
-        raise ConfigError(f"{where}: unknown {value!r}; {near_misses(value, setting.choices)}")
-    if not setting.check(value):
-        raise ConfigError(f"{where}: {value!r} is not {setting.rule}")
-    return value

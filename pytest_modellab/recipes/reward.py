@@ -8,22 +8,22 @@ its artefact is a LoRA adapter with the head. No variant answers with it: it is 
 from __future__ import annotations
 
 import copy
-import dataclasses
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes import data, training
-from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, at_least, positive, resolve
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.setting import Setting, at_least, positive, resolve
 
 SETTINGS = MappingProxyType(
     {
         **training.SETTINGS,
         "learning_rate": positive(float, 1e-4),
         "center": at_least(float, 0, 0.0),
-        "lora": dataclasses.replace(training.LORA, default=resolve(training.LORA.fields, {})),
+        "lora": Setting(dict, resolve(training.LORA, {}), fields=training.LORA),
     }
 )
 """``center`` is the weight of a loss that keeps rewards around zero (Eisenstein et al. 2023)."""

@@ -18,9 +18,10 @@ from typing import Any
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes import artefact, data, provenance, reward, training
-from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, Setting, at_least, positive
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.hashing import canonical_json
+from pytest_modellab.records.setting import Setting, at_least, positive
 
 SETTINGS = MappingProxyType(
     {

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.recipes import data, magpie, training
-from pytest_modellab.recipes.recipe import Order, Outcome, Recipe, at_least, positive
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
+from pytest_modellab.records.setting import at_least, positive
 
 SETTINGS = MappingProxyType(
     {

@@ -20,23 +20,20 @@ from typing import Any
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.recipes.data import Data
-from pytest_modellab.recipes.recipe import Order, Outcome, Setting, at_least, positive, share
+from pytest_modellab.recipes.recipe import Order, Outcome
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.setting import Setting, at_least, positive, share
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "peft", "trl")
 
 
-LORA = Setting(
-    dict,
-    default=None,
-    fields=MappingProxyType(
-        {
-            "r": at_least(int, 1, 8),
-            "alpha": positive(float, 16.0),
-            "dropout": Setting(float, 0.0, "in [0, 1)", lambda value: 0 <= value < 1),
-            "target_modules": Setting(list, (), "names of linear layers, at least one", bool),
-        }
-    ),
+LORA = MappingProxyType(
+    {
+        "r": at_least(int, 1, 8),
+        "alpha": positive(float, 16.0),
+        "dropout": Setting(float, 0.0, "in [0, 1)", lambda value: 0 <= value < 1),
+        "target_modules": Setting(list, (), "names of linear layers, at least one", bool),
+    }
 )
 """Rank, scale ``alpha / r``, dropout, and the linear layers that get an adapter (all, but for the
 output head, where none is named): Hu et al. 2021, LoRA."""
@@ -55,7 +52,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "max_length": at_least(int, 8, 512),
         "checkpoint_steps": at_least(int, 1, 100),
         "save_dtype": Setting(str, "bfloat16", choices=("bfloat16", "float16", "float32")),
-        "lora": LORA,
+        "lora": Setting(dict, None, fields=LORA),
     }
 )
 """``warmup`` is the share of the steps in which the learning rate rises; ``accumulate`` the number

@@ -36,19 +36,18 @@ class InProcess:
 
     Args:
         cache: the store's root.
-        load: opens a variant's engine, or returns the one that is open; by default every job opens
-            its own, which is closed with the process.
+        load: opens a variant's engine, or returns the one that is open, and closes it some time.
         watch: called as samples are answered and documents indexed.
     """
 
     def __init__(
         self,
         cache: Path,
-        load: Callable[[Source], Engine] | None = None,
+        load: Callable[[Source], Engine],
         watch: Watch = lambda _: None,
     ) -> None:
         self.cache = cache
-        self.load = load or (lambda source: source.open(cache))
+        self.load = load
         self.watch = watch
 
     def obtain(self, job: Job) -> StoredRun:

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.errors import TaskSetError, near_misses
+from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.tasksets import beir, header, jsonl, packages, sts
-
-FORMATS = ("jsonl", "beir", "sts")
 
 
 def read(folder: Path, check: Callable[[Sample], str | None], cache: Path) -> TaskSet:
@@ -29,13 +27,11 @@ def read(folder: Path, check: Callable[[Sample], str | None], cache: Path) -> Ta
     """
     place = folder / header.NAME
     if not place.is_file() and (folder / beir.CORPUS).is_file():
-        declared: dict[str, Any] = {"name": folder.resolve().name, "version": "0", "format": "beir"}
+        bare = {"name": folder.resolve().name, "version": "0", "format": "beir"}
+        declared = header.check(place, bare)
     else:
         declared = header.read(place)
-    layout = declared.get("format", "jsonl")
-    if layout not in FORMATS:
-        hint = near_misses(str(layout), FORMATS)
-        raise TaskSetError(f"{place}: format: unknown {layout!r}; {hint}")
+    layout = declared["format"]
     source = _source(folder, declared, layout, cache)
     if layout == "beir":
         return beir.read(folder, source, declared, check, cache)
@@ -56,7 +52,4 @@ def _source(folder: Path, declared: dict[str, Any], layout: str, cache: Path) ->
         raise TaskSetError(f"{place}: layout and package both say where the files are; keep one")
     if "package" in declared:
         return packages.folder(place, declared["package"], layout, cache)
-    where = declared.get("layout", ".")
-    if not isinstance(where, str):
-        raise TaskSetError(f"{place}: layout: {where!r} is not the path of a folder")
-    return folder / where
+    return folder / str(declared.get("layout", "."))

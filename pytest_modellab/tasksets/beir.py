@@ -25,6 +25,7 @@ from typing import Any, TypeAlias
 
 from pytest_modellab.errors import TaskSetError, near_misses
 from pytest_modellab.records.hashing import canonical_json
+from pytest_modellab.records.setting import OPTIONAL, Setting
 from pytest_modellab.records.tasks import Document, Sample, TaskSet
 from pytest_modellab.store import atomic
 from pytest_modellab.tasksets import corpus, header, lines
@@ -65,6 +66,26 @@ _GRADE = re.compile(r"[+-]?[0-9]{1,9}")
 
 _Judgements: TypeAlias = dict[str, dict[str, tuple[int, int]]]
 """Grade and line by query and document."""
+
+
+SETTINGS = {
+    "metrics": Setting(
+        list,
+        list(METRICS),
+        f'a list of names such as ["{METRICS[0]}"]',
+        lambda names: names and all(isinstance(name, str) and name for name in names),
+        items=object,
+    ),
+    "scorer": Setting(str, OPTIONAL),
+    "split": Setting(str, "test"),
+    "max_tokens": Setting(int, 0),
+    "ignore_identical_ids": Setting(
+        object,
+        False,
+        check=lambda value: isinstance(value, bool),
+        wrong="{value!r} is neither true nor false",
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,32 +227,11 @@ def write(
 
 
 def _settings(place: Path, declared: Mapping[str, Any]) -> BeirSettings:
-    types: lines.Types = {
-        "metrics": list,
-        "scorer": str,
-        "split": str,
-        "max_tokens": int,
-    }
-    lines.check_types(str(place), declared, {}, types)
-    identical = declared.get("ignore_identical_ids", False)
-    if not isinstance(identical, bool):
-        raise TaskSetError(
-            f"{place}: ignore_identical_ids: {identical!r} is neither true nor false"
-        )
-    metrics = declared.get("metrics", list(METRICS))
-    if not metrics or not all(isinstance(m, str) and m for m in metrics):
-        raise TaskSetError(
-            f'{place}: metrics: {metrics!r} is not a list of names such as ["{METRICS[0]}"]'
-        )
+    found = header.settings(SETTINGS, declared, f"{place}: ", others=True)
+    metrics = found["metrics"]
     if len(set(metrics)) < len(metrics):
         raise TaskSetError(f"{place}: metrics: {metrics!r} names one twice")
-    settings = BeirSettings(
-        metrics=tuple(metrics),
-        scorer=declared.get("scorer", metrics[0]),
-        split=declared.get("split", "test"),
-        max_tokens=declared.get("max_tokens", 0),
-        ignore_identical_ids=identical,
-    )
+    settings = BeirSettings(**{"scorer": metrics[0], **found, "metrics": tuple(metrics)})
     if settings.generates and settings.max_tokens < 1:
         raise TaskSetError(
             f"{place}: max_tokens: {settings.max_tokens}; the scorer {settings.scorer!r} is none "

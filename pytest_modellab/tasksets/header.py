@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.errors import TaskSetError
+from pytest_modellab.errors import ConfigError, TaskSetError
+from pytest_modellab.records.setting import OPTIONAL, Setting, resolve
 from pytest_modellab.records.tasks import Corpus, Sample, TaskSet
 
 NAME = "task_set.toml"
 
 
+FORMATS = ("jsonl", "beir", "sts")
+
+
+def _of(type_: type, wrong: str, default: Any = OPTIONAL) -> Setting:
+    return Setting(object, default, check=lambda value: isinstance(value, type_), wrong=wrong)
+
+
+HEADER = {
+    "name": _of(str, "missing, or not a string"),
+    "version": _of(str, "missing, or not a string"),
+    "description": _of(str, "not a string", ""),
+    "capabilities": _of(dict, "must be a table", {}),
+    "format": Setting(object, "jsonl", choices=FORMATS),
+    "layout": _of(str, "{value!r} is not the path of a folder"),
+}
+"""The keys that all formats have."""
+
+
 def read(path: Path) -> dict[str, Any]:
-    """Read a header and check the keys that all formats have.
+    """Read a header, see :func:`check`.
 
     Args:
         path: of the file.
@@ -28,14 +47,38 @@ def read(path: Path) -> dict[str, Any]:
         raise TaskSetError(f"{path}: cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:  # also a number too long, a table too deep
         raise TaskSetError(f"{path}: malformed TOML: {error}") from error
-    for key in ("name", "version"):
-        if not isinstance(header.get(key), str):
-            raise TaskSetError(f"{path}: {key}: missing, or not a string")
-    if not isinstance(header.get("description", ""), str):
-        raise TaskSetError(f"{path}: description: not a string")
-    if not isinstance(header.get("capabilities", {}), dict):
-        raise TaskSetError(f"{path}: capabilities: must be a table")
-    return header
+    return check(path, header)
+
+
+def check(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the keys that all formats have.
+
+    Args:
+        path: of the file, for messages.
+        header: as read.
+
+    Returns:
+        The header with what it leaves out, and with the keys of its format as they are.
+
+    Raises:
+        TaskSetError: a key is missing or of another type.
+    """
+    required = {"name": None, "version": None, **header}
+    return {**header, **settings(HEADER, required, f"{path}: ", others=True)}
+
+
+def settings(
+    known: Mapping[str, Setting], given: Mapping[str, Any], where: str, *, others: bool = False
+) -> dict[str, Any]:
+    """Check settings of a header, as :func:`resolve` does.
+
+    Raises:
+        TaskSetError: an unknown or missing key, or a wrong value.
+    """
+    try:
+        return resolve(known, given, where, others=others)
+    except ConfigError as error:
+        raise TaskSetError(str(error)) from error
 
 
 def task_set(

@@ -11,10 +11,13 @@ from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import torch_model as engine
 from pytest_modellab.engines.language.reasoning import Thinking
 from pytest_modellab.engines.search.settings import Search
-from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.errors import ConfigError
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.setting import OPTIONAL, Setting
 from pytest_modellab.variants.prompt import Prompt
+
+DTYPE = Setting(str, OPTIONAL, choices=("bfloat16", "float16", "float32"))
 
 
 def fits_any(_files: ModelFiles) -> None:
@@ -149,23 +152,3 @@ class Kind:
     needs_model: bool = True
     searches: bool = False
     adapts_prompt: bool = False
-
-
-def check_options(options: Mapping[str, Any], known: Mapping[str, type]) -> None:
-    """Check a kind's own settings.
-
-    Args:
-        options: key → value as read.
-        known: key → type.
-
-    Raises:
-        ConfigError: an unknown key or a value of another type; the message begins with the key.
-    """
-    for key, value in options.items():
-        if key not in known:
-            raise ConfigError(f"{key}: unknown key; {near_misses(key, known)}")
-        accepted = (int, float) if known[key] is float else (known[key],)
-        if type(value) not in accepted:
-            raise ConfigError(
-                f"{key}: {value!r} is {type(value).__name__}, expected {known[key].__name__}"
-            )

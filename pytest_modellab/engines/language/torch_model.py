@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.engines import memory
-from pytest_modellab.engines.batching import common_prefix, due, plan
+from pytest_modellab.engines.batching import common_prefix, due, plan, spread
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_together, load_tokenizer
 from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch
@@ -163,7 +163,7 @@ class TransformersEngine(ChatEngine):
                 tokens_out=sum(len(tokens) for tokens in options[i]),
             )
 
-        batches = due(plan(lengths, budget, padded=False), skip)
+        batches = due(spread(plan(lengths, budget, padded=False)), skip)
         with self._guarded():
             answer_together(batches, lengths, compute, output, done)
 
@@ -205,7 +205,7 @@ class TransformersEngine(ChatEngine):
                 failed=NAN if nan else "",
             )
 
-        batches = due(plan(lengths, budget, padded=True), skip)
+        batches = due(spread(plan(lengths, budget, padded=True)), skip)
         with self._guarded():
             answer_together(batches, lengths, compute, output, done)
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from pytest_modellab.errors import TaskSetError, near_misses
+from pytest_modellab.errors import TaskSetError
 from pytest_modellab.models.files import hash_files
-from pytest_modellab.tasksets import kept, lines
+from pytest_modellab.records.setting import OPTIONAL, Setting
+from pytest_modellab.tasksets import header, kept
 from pytest_modellab.tasksets.packages import lee, tau2
 
 
@@ -43,10 +44,11 @@ READERS: Mapping[str, Reader] = MappingProxyType(
 )
 
 
-_REQUIRED: lines.Types = {"name": str, "version": str, "reader": str, "sha256": str}
-
-
-_OPTIONAL: lines.Types = {"install": str}
+PACKAGE = {
+    **dict.fromkeys(("name", "version", "sha256"), Setting(str)),
+    "reader": Setting(str, choices=READERS),
+    "install": Setting(str, OPTIONAL),
+}
 
 
 def folder(place: Path, table: object, layout: str, cache: Path) -> Path:
@@ -69,11 +71,8 @@ def folder(place: Path, table: object, layout: str, cache: Path) -> Path:
     at = f"{place}: package"
     if not isinstance(table, dict):
         raise TaskSetError(f"{at}: must be a table")
-    lines.check_known(at, table, _REQUIRED, _OPTIONAL)
-    lines.check_types(at, table, _REQUIRED, _OPTIONAL)
+    table = header.settings(PACKAGE, table, f"{at}: ")
     name = table["reader"]
-    if name not in READERS:
-        raise TaskSetError(f"{at}: reader: unknown {name!r}; {near_misses(name, READERS)}")
     reader = READERS[name]
     if reader.format != layout:
         raise TaskSetError(

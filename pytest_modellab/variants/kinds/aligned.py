@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.setting import check_options
 from pytest_modellab.variants.kinds.finetuned import own_weights
-from pytest_modellab.variants.plan import Plan, check_options
+from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.steps.adapter import adapted
 
 

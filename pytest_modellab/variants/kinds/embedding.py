@@ -16,43 +16,26 @@ from pytest_modellab.engines.search import approximate
 from pytest_modellab.engines.search.forms import Form, Precision
 from pytest_modellab.engines.search.retriever import VERSION, Retriever
 from pytest_modellab.engines.search.settings import Approximate, Embedding, Rerank, Search
-from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.errors import ConfigError
 from pytest_modellab.models import convert, locate
 from pytest_modellab.records.declared import NO_MODEL, ModelSource, VariantSpec
 from pytest_modellab.records.hashing import digest
-from pytest_modellab.variants.plan import Plan, check_options
+from pytest_modellab.records.setting import OPTIONAL, Setting, count, resolve
+from pytest_modellab.variants.plan import DTYPE, Plan
 from pytest_modellab.variants.prompt import Prompt
 
 AS_IT_IS = Prompt("{% block user %}{{ input }}{% endblock %}")
 """A query is asked as it stands in the task set; prompts are the encoder's."""
 
 
-OPTIONS: Mapping[str, type] = {
-    "query_prompt": str,
-    "passage_prompt": str,
-    "pooling": str,
-    "output": str,
-    "max_tokens": int,
-    "dimensions": int,
-    "vectors": str,
-    "similarity": str,
-    "rescore": int,
-    "index": dict,
-    "fusion": dict,
-    "rerank": dict,
-    "dtype": str,
-    "device": str,
+TEXT = {
+    "query_prompt": Setting(str, OPTIONAL),
+    "passage_prompt": Setting(str, OPTIONAL),
+    "pooling": Setting(str, OPTIONAL, choices=POOLINGS),
+    "output": Setting(str, OPTIONAL),
+    "max_tokens": count(),
 }
-
-
-TEXT = ("query_prompt", "passage_prompt", "pooling", "output", "max_tokens")
 """The options that decide what vector a text becomes."""
-
-
-DTYPES = ("bfloat16", "float16", "float32")
-
-
-SIMILARITIES = ("cosine", "dot")
 
 
 FUSION = 60
@@ -61,6 +44,37 @@ FUSION = 60
 
 RERANKED = 50
 """Documents that the second stage sees, unless declared."""
+
+
+def _whole(default: int) -> Setting:
+    return Setting(
+        object,
+        default,
+        check=lambda value: type(value) is int and value >= 1,
+        wrong="{value!r} is no whole number of at least 1",
+    )
+
+
+OPTIONS = {
+    **TEXT,
+    "dimensions": count(),
+    "vectors": Setting(str, OPTIONAL, choices=get_args(Precision)),
+    "similarity": Setting(str, OPTIONAL, choices=("cosine", "dot")),
+    "rescore": count(),
+    "index": Setting(dict, OPTIONAL),
+    "fusion": Setting(dict, OPTIONAL, fields={"k": _whole(FUSION)}),
+    "rerank": Setting(
+        dict,
+        OPTIONAL,
+        fields={
+            "model": Setting(str, missing="name a cross-encoder: a folder, package, hub id"),
+            "top": _whole(RERANKED),
+        },
+    ),
+    "dtype": DTYPE,
+    "device": Setting(str, OPTIONAL),
+}
+"""What is not given is the base's, where there is one."""
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
@@ -79,8 +93,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     Raises:
         ConfigError: a wrong option; the message begins with its name.
     """
-    options = spec.options
-    check_options(options, OPTIONS)
+    options = resolve(OPTIONS, spec.options)
     before = base.search if base is not None else None
     if base is not None and before is None:
         raise ConfigError(f"base: {spec.base!r} answers in words; name an embedding variant")
@@ -91,10 +104,6 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     embedding = dataclasses.replace(
         text or Embedding(), **{k: v for k, v in options.items() if k in TEXT}
     )
-    if embedding.pooling is not None and embedding.pooling not in POOLINGS:
-        hint = near_misses(embedding.pooling, POOLINGS)
-        raise ConfigError(f"pooling: unknown {embedding.pooling!r}; {hint}")
-    _at_least(options, max_tokens=1, dimensions=1, rescore=1)
     graph = _is_graph(model)
     if embedding.output is not None and not graph:
         raise ConfigError("output: belongs to an .onnx file")
@@ -110,13 +119,11 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         form=form,
         rescore=rescore,
         index=index,
-        fusion=_fusion(options["fusion"]) if "fusion" in options else inherited.fusion,
-        rerank=_rerank(spec, root) if "rerank" in options else inherited.rerank,
+        fusion=options["fusion"]["k"] if "fusion" in options else inherited.fusion,
+        rerank=_rerank(spec, root, options["rerank"]) if "rerank" in options else inherited.rerank,
     )
     runs = None if graph else base  # a graph runs where and as it is
     dtype = options.get("dtype", runs.dtype if runs is not None else "float32")
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype: unknown {dtype!r}; {near_misses(dtype, DTYPES)}")
     packages = [
         *_runtime(model),
         "sentence-transformers",  # quantizes vectors, too
@@ -142,24 +149,11 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     )
 
 
-def _at_least(options: Mapping[str, Any], **least: int) -> None:
-    for name, value in least.items():
-        if options.get(name, value) < value:
-            raise ConfigError(f"{name}: {options[name]} must be at least {value}")
-
-
 def _form(options: Mapping[str, Any], inherited: Form) -> Form:
-    precision = options.get("vectors", inherited.precision)
-    if precision not in get_args(Precision):
-        hint = near_misses(precision, get_args(Precision))
-        raise ConfigError(f"vectors: unknown {precision!r}; {hint}")
     similarity = options.get("similarity", "cosine" if inherited.normalize else "dot")
-    if similarity not in SIMILARITIES:
-        hint = near_misses(similarity, SIMILARITIES)
-        raise ConfigError(f"similarity: unknown {similarity!r}; {hint}")
     return Form(
         dimensions=options.get("dimensions", inherited.dimensions),
-        precision=precision,
+        precision=options.get("vectors", inherited.precision),
         normalize=similarity == "cosine",
     )
 
@@ -172,28 +166,9 @@ def _index(options: Mapping[str, Any]) -> Approximate | None:
     return Approximate(kind, {k: v for k, v in options.items() if k != "kind"})
 
 
-def _fusion(options: Mapping[str, Any]) -> int:
-    """Read ``fusion = { k = 60 }``: with BM25, by reciprocal rank."""
-    for name in options:
-        if name != "k":
-            raise ConfigError(f"fusion.{name}: unknown key; Known: k")
-    k = options.get("k", FUSION)
-    if type(k) is not int or k < 1:
-        raise ConfigError(f"fusion.k: {k!r} is no whole number of at least 1")
-    return k
-
-
-def _rerank(spec: VariantSpec, root: Path) -> Rerank:
+def _rerank(spec: VariantSpec, root: Path, options: Mapping[str, Any]) -> Rerank:
     """Read ``rerank = { model = "path/to/cross-encoder", top = 50 }``."""
-    options = dict(spec.options["rerank"])
-    source, top = options.pop("model", None), options.pop("top", RERANKED)
-    for name in options:
-        raise ConfigError(f"rerank.{name}: unknown key; {near_misses(name, ('model', 'top'))}")
-    if not isinstance(source, str):
-        raise ConfigError("rerank.model: missing; name a cross-encoder: a folder, package, hub id")
-    if type(top) is not int or top < 1:
-        raise ConfigError(f"rerank.top: {top!r} is no whole number of at least 1")
-    return Rerank(ModelSource(f"{spec.name}.rerank", source), root, top)
+    return Rerank(ModelSource(f"{spec.name}.rerank", options["model"]), root, options["top"])
 
 
 def _is_graph(model: ModelSource) -> bool:

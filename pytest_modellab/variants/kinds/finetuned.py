@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
-from pytest_modellab.variants.plan import Plan, check_options
+from pytest_modellab.records.setting import check_options
+from pytest_modellab.variants.plan import Plan
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:

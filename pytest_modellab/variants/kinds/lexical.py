@@ -8,8 +8,9 @@ from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.search.retriever import VERSION, Retriever
 from pytest_modellab.engines.search.settings import Search
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.setting import check_options
 from pytest_modellab.variants.kinds.embedding import AS_IT_IS
-from pytest_modellab.variants.plan import Plan, check_options
+from pytest_modellab.variants.plan import Plan
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:

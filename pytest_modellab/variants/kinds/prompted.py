@@ -11,25 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.engines.language.reasoning import Thinking
-from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.setting import OPTIONAL, Setting, count, resolve
 from pytest_modellab.variants import prompt
-from pytest_modellab.variants.plan import Plan, check_options
+from pytest_modellab.variants.plan import DTYPE, Plan
 
 OPTIONS = {
-    "prompt": str,
-    "shots": str,
-    "n_shots": int,
-    "paraphrases": list,
-    "thinking_tokens": int,
-    "chains": int,
-    "temperature": float,
-    "dtype": str,
-    "device": str,
+    "prompt": Setting(str, missing="name a Jinja file with {% block user %}"),
+    "shots": Setting(str, OPTIONAL),
+    "n_shots": Setting(int, OPTIONAL),
+    "paraphrases": Setting(list, (), items=object),
+    "thinking_tokens": count(),
+    "chains": count(),
+    "temperature": Setting(
+        float,
+        OPTIONAL,
+        check=lambda value: 0 <= value <= 10,
+        wrong="{value} lies outside 0 to 10",
+    ),
+    "dtype": DTYPE,
+    "device": Setting(str, OPTIONAL),
 }
-
-
-DTYPES = ("bfloat16", "float16", "float32")
 
 
 TEMPERATURE = 0.7
@@ -55,8 +58,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     Raises:
         ConfigError: a wrong option; the message begins with its name.
     """
-    options = spec.options
-    check_options(options, OPTIONS)
+    options = resolve(OPTIONS, spec.options)
     if base is not None and base.grounding is not None:
         raise ConfigError(
             f'base: {spec.base!r} answers from passages; its prompt is changed by kind = "rag"'
@@ -64,13 +66,9 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     if base is not None and base.quantization and "dtype" in options:
         raise ConfigError(f"dtype: belongs to the base {spec.base!r}, which is quantized")
     dtype = options.get("dtype", base.dtype if base is not None else "float32")
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype: unknown {dtype!r}; {near_misses(dtype, DTYPES)}")
-    if "prompt" not in options:
-        raise ConfigError("prompt: missing; name a Jinja file with {% block user %}")
     shots = root / options["shots"] if "shots" in options else None
     text = prompt.read(root / options["prompt"], shots, options.get("n_shots"))
-    paraphrases = [_paraphrase(text, root, name) for name in options.get("paraphrases", ())]
+    paraphrases = [_paraphrase(text, root, name) for name in options["paraphrases"]]
     for number, other in enumerate(paraphrases):
         if other in (text, *paraphrases[:number]):
             name = options["paraphrases"][number]
@@ -101,12 +99,7 @@ def _thinking(options: Mapping[str, Any]) -> Thinking | None:
             if name in options:
                 raise ConfigError(f"{name}: needs 'thinking_tokens', the length of a chain")
         return None
-    temperature = float(options.get("temperature", TEMPERATURE if chains > 1 else 0.0))
-    for name, value, least in (("thinking_tokens", tokens, 1), ("chains", chains, 1)):
-        if value < least:
-            raise ConfigError(f"{name}: {value} must be at least {least}")
-    if not 0 <= temperature <= 10:
-        raise ConfigError(f"temperature: {temperature} lies outside 0 to 10")
+    temperature = options.get("temperature", TEMPERATURE if chains > 1 else 0.0)
     if chains > 1 and temperature == 0:
         raise ConfigError(f"temperature: 0 makes {chains} equal chains; take one, or draw them")
     return Thinking(tokens=tokens, chains=chains, temperature=temperature)

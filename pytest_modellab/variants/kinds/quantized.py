@@ -9,8 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.setting import Setting, check_options, count, resolve
 from pytest_modellab.variants.methods import (
     checkpoint,
     gguf_file,
@@ -19,7 +20,7 @@ from pytest_modellab.variants.methods import (
     quanto_weights,
 )
 from pytest_modellab.variants.methods.rtn import plan_rtn
-from pytest_modellab.variants.plan import Plan, check_options
+from pytest_modellab.variants.plan import Plan
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
@@ -47,21 +48,14 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         raise ConfigError("base: missing; name the variant that is quantized")
     if base.quantization:
         raise ConfigError(f"base: {spec.base!r} is quantized already")
-    if "method" not in options:
-        raise ConfigError(f"method: missing; {near_misses('', KNOWN)}")
-    name = options["method"]
-    check_options({"method": name}, {"method": str})
+    name = resolve({"method": Setting(str, choices=KNOWN)}, options, others=True)["method"]
     if name in PLANNERS:
         return PLANNERS[name](base, options)
-    if name not in METHODS:
-        raise ConfigError(f"method: unknown {name!r}; {near_misses(name, KNOWN)}")
     method = METHODS[name]
-    check_options(options, {"method": str, "bits": int, "group_size": int})
+    check_options(options, {"method": str, "bits": int, "group_size": count()})
     for option in sorted({*options} - {"method", *method.options}):
         raise ConfigError(f"{option}: the method {name!r} does not take it")
     settings = {option: options.get(option, value) for option, value in method.options.items()}
-    if settings.get("group_size", 1) < 1:
-        raise ConfigError(f"group_size: {settings['group_size']} must be at least 1")
     return dataclasses.replace(
         base.merged(),
         quantization={"method": name, **settings},

@@ -7,10 +7,19 @@ from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.setting import OPTIONAL, Setting, count, resolve
 from pytest_modellab.variants import prompt
-from pytest_modellab.variants.plan import Grounding, Plan, check_options
+from pytest_modellab.variants.plan import Grounding, Plan
 
 PASSAGES = 3
+
+
+OPTIONS = {
+    "retriever": Setting(str, OPTIONAL),
+    "passages": count(),
+    "prompt": Setting(str, OPTIONAL),
+    "shots": Setting(str, OPTIONAL),
+}
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
@@ -31,17 +40,14 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     Raises:
         ConfigError: a wrong option; the message begins with its name.
     """
-    options = spec.options
-    check_options(options, {"retriever": str, "passages": int, "prompt": str, "shots": str})
+    options = resolve(OPTIONS, spec.options)
     if base is None:
         raise ConfigError("base: missing; name the variant that answers")
     before = base.grounding
     retriever = options.get("retriever", before.retriever if before else None)
     if retriever is None:
         raise ConfigError("retriever: missing; name a variant of kind embedding or lexical")
-    count = options.get("passages", before.passages if before else PASSAGES)
-    if count < 1:
-        raise ConfigError(f"passages: {count} must be at least 1")
+    passages = options.get("passages", before.passages if before else PASSAGES)
     text = base.prompt
     if "prompt" in options:
         shots = root / options["shots"] if "shots" in options else None
@@ -56,5 +62,5 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
             "prompt: shows no passages: {% for passage in passages %}{{ passage }}{% endfor %}"
         )
     return dataclasses.replace(
-        base, prompt=text, paraphrases=(), grounding=Grounding(retriever, count)
+        base, prompt=text, paraphrases=(), grounding=Grounding(retriever, passages)
     )

@@ -12,7 +12,18 @@ from pytest_modellab.errors import ConfigError, ModelError
 from pytest_modellab.models import locate
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
-from pytest_modellab.variants.plan import Plan, check_options
+from pytest_modellab.records.setting import Setting, resolve
+from pytest_modellab.variants.plan import Plan
+
+OPTIONS = {
+    "method": Setting(str),
+    "file": Setting(
+        str,
+        check=lambda name: name.endswith(".gguf"),
+        wrong="{value!r} is no .gguf file",
+        missing="name a .gguf file, or package:NAME/FILE.gguf",
+    ),
+}
 
 
 def plan(spec: VariantSpec, base: Plan | None, root: Path) -> Plan:
@@ -30,7 +41,7 @@ def plan(spec: VariantSpec, base: Plan | None, root: Path) -> Plan:
         ConfigError: a wrong option, no such file, or a base with changes that no file gets; the
             message begins with the option's name.
     """
-    check_options(spec.options, {"method": str, "file": str})
+    name = resolve(OPTIONS, spec.options)["file"]
     if base is None:
         raise ConfigError("base: missing; name the variant that the file was made from")
     if base.quantization:
@@ -42,7 +53,7 @@ def plan(spec: VariantSpec, base: Plan | None, root: Path) -> Plan:
             "its own weights: save the merged model, declare it in [models], convert it to GGUF, "
             "and name a base that runs it"
         )
-    file = _find(spec, root)
+    file = _find(spec, name, root)
     return dataclasses.replace(
         base,
         dtype="float32",  # of activations; llama.cpp has no other on a CPU
@@ -55,12 +66,7 @@ def plan(spec: VariantSpec, base: Plan | None, root: Path) -> Plan:
     )
 
 
-def _find(spec: VariantSpec, root: Path) -> ModelFiles:
-    name = spec.options.get("file")
-    if name is None:
-        raise ConfigError("file: missing; name a .gguf file, or package:NAME/FILE.gguf")
-    if not name.endswith(".gguf"):
-        raise ConfigError(f"file: {name!r} is no .gguf file")
+def _find(spec: VariantSpec, name: str, root: Path) -> ModelFiles:
     path = root / Path(name).expanduser()
     if not name.startswith("package:") and not path.is_file():
         raise ConfigError(f"file: no such file: {path}")

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pytest_modellab.errors import ConfigError, VariantLoadError, near_misses
+from pytest_modellab.errors import ConfigError, VariantLoadError
+from pytest_modellab.records.setting import Setting, count, resolve
 from pytest_modellab.variants.methods import quanto_weights
-from pytest_modellab.variants.plan import Plan, check_options
+from pytest_modellab.variants.plan import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,13 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
 )
 
 
-OPTIONS = {"method": str, "backend": str, "bits": int, "group_size": int, "residual_length": int}
+OPTIONS = {
+    "method": Setting(str),
+    "backend": Setting(str, "quanto", choices=BACKENDS),
+    "bits": Setting(int, 4),
+    "group_size": count(64),
+    "residual_length": count(128),
+}
 
 
 def plan(base: Plan, options: Mapping[str, Any]) -> Plan:
@@ -54,26 +61,17 @@ def plan(base: Plan, options: Mapping[str, Any]) -> Plan:
     Raises:
         ConfigError: a wrong option; the message begins with its name.
     """
-    check_options(options, OPTIONS)
-    name = options.get("backend", "quanto")
-    if name not in BACKENDS:
-        raise ConfigError(f"backend: unknown {name!r}; {near_misses(name, BACKENDS)}")
-    backend, bits = BACKENDS[name], options.get("bits", 4)
+    found = resolve(OPTIONS, options)
+    name, bits = found["backend"], found["bits"]
+    backend = BACKENDS[name]
     if bits not in backend.bits:
         known = ", ".join(map(str, backend.bits))
         raise ConfigError(f"bits: {bits} is none that {name!r} has: {known}")
-    settings = {
-        "bits": bits,
-        "group_size": options.get("group_size", 64),
-        "residual_length": options.get("residual_length", 128),
-    }
-    for key in ("group_size", "residual_length"):
-        if settings[key] < 1:
-            raise ConfigError(f"{key}: {settings[key]} must be at least 1")
+    settings = {key: found[key] for key in ("bits", "group_size", "residual_length")}
     make = functools.partial(new_cache, name, **settings)
     return dataclasses.replace(
         base,
-        quantization={"method": "kv-cache", "backend": name, **settings},
+        quantization=found,
         packages=(*base.packages, backend.package),
         load_options=functools.partial(dict, cache=make),
         inference_mode=False,

@@ -15,8 +15,9 @@ from pytest_modellab.engines.language import onnx_export, onnx_graph
 from pytest_modellab.errors import ModelError, store_errors_as
 from pytest_modellab.models.files import hash_files, named
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.records.setting import check_options
 from pytest_modellab.store import folders
-from pytest_modellab.variants.plan import Plan, check_options
+from pytest_modellab.variants.plan import Plan
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 

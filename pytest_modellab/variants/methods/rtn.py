@@ -7,25 +7,27 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.errors import ConfigError
-from pytest_modellab.variants.plan import Plan, Step, check_options
+from pytest_modellab.records.setting import Setting, count, resolve
+from pytest_modellab.variants.plan import Plan, Step
 
 if TYPE_CHECKING:
     import torch
 
+OPTIONS = {
+    "method": Setting(str),
+    "bits": Setting(
+        int, 4, check=lambda value: 2 <= value <= 8, wrong="{value} lies outside 2 to 8"
+    ),
+    "group_size": count(64),
+}
+
 
 def plan_rtn(base: Plan, options: Mapping[str, Any]) -> Plan:
     """Plan a base whose linear weights are rounded to nearest."""
-    check_options(options, {"method": str, "bits": int, "group_size": int})
-    settings = {"bits": options.get("bits", 4), "group_size": options.get("group_size", 64)}
-    if not 2 <= settings["bits"] <= 8:
-        raise ConfigError(f"bits: {settings['bits']} lies outside 2 to 8")
-    if settings["group_size"] < 1:
-        raise ConfigError(f"group_size: {settings['group_size']} must be at least 1")
+    found = resolve(OPTIONS, options)
+    settings = {key: found[key] for key in ("bits", "group_size")}
     rounding = Step("rtn", settings, functools.partial(_round_to_nearest, **settings))
-    return dataclasses.replace(base.merged(), quantization={"method": "rtn", **settings}).with_step(
-        rounding
-    )
+    return dataclasses.replace(base.merged(), quantization=found).with_step(rounding)
 
 
 def _round_to_nearest(model: Any, *, bits: int, group_size: int) -> Any:

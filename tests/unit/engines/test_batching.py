@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modellab.engines.batching import common_prefix, plan
+from pytest_modellab.engines.batching import common_prefix, plan, spread
 
 LENGTHS = st.lists(st.integers(1, 60), max_size=40)
 BUDGET = st.integers(1, 200)
@@ -73,6 +73,18 @@ def test_only_lengths_decide(lengths: list[int], budget: int, padded: bool, rand
 
     assert sizes(shuffled) == sizes(lengths)
     assert plan(tuple(lengths), budget, padded=padded) == plan(lengths, budget, padded=padded)
+
+
+def test_spread() -> None:
+    def order(n: int) -> list[int]:
+        return [i for (i,) in spread([(k,) for k in range(n)])]
+
+    assert order(0) == []
+    assert order(1) == [0]
+    assert order(8) == [0, 4, 2, 6, 1, 5, 3, 7]
+    assert order(6) == [0, 4, 2, 1, 5, 3]
+    for few in (4, 16, 50):
+        assert sum(order(200)[:few]) / few == pytest.approx(99.5, rel=0.3), "they stand for all"
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import pickle
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
@@ -34,6 +35,7 @@ from pytest_modellab.errors import (
 )
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.loaded import Loaded
 from pytest_modellab.lab.resolved import Resolved
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.models.files import ModelFiles
@@ -42,6 +44,9 @@ from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.runs import Output, RunSummary
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.runs.executor import InProcess
+from pytest_modellab.runs.job import Job
+from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.plan import Plan
 
@@ -305,6 +310,23 @@ def test_progress(toml: Path, tmp_path: Path, world: World) -> None:
     assert seen[-1] == Advance(Work.REPEAT, "plain", "core", 60, 60)
 
 
+def test_a_model_that_cannot_be_timed_may_answer(
+    make: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ModelError("no replies")
+
+    monkeypatch.setattr(Engine, "generate", fail)
+    lab = make()
+    asked = on(lab, "plain", "core")
+    for _ in range(2):
+        with pytest.raises(ModelError) as caught:
+            lab.performance(*asked, asked[0])
+        assert str(caught.value) == "variant 'plain' on 'core': no replies"
+        monkeypatch.setattr(Engine, "generate", lambda *_, **__: None)
+    assert len(lab.record(*asked).samples) == 60
+
+
 @pytest.mark.parametrize("prompts", [1, 3])
 def test_progress_of_stages(toml: Path, tmp_path: Path, world: World, prompts: int) -> None:
     """Every wording is asked every sample; stages do not begin to count anew."""
@@ -327,6 +349,39 @@ def test_progress_of_stages(toml: Path, tmp_path: Path, world: World, prompts: i
         )
     done = [step.done for step in steps]
     assert done == sorted(done)
+
+
+class Elsewhere:
+    """Obtains runs as another machine would: a job and its answers travel as bytes."""
+
+    def __init__(self, cache: Path) -> None:
+        self.there = InProcess(cache, Loaded(cache).engine)
+        self.jobs: list[Job] = []
+
+    def obtain(self, job: Job) -> StoredRun:
+        self.jobs.append(pickle.loads(pickle.dumps(job)))  # noqa: S301 - made just now
+        found: StoredRun = pickle.loads(pickle.dumps(self.there.obtain(self.jobs[-1])))  # noqa: S301
+        return found
+
+    def recall(self, job: Job) -> StoredRun | None:
+        return self.there.recall(job)
+
+
+def test_runs_may_be_obtained_elsewhere(
+    toml: Path, make: Make, world: World, tmp_path: Path
+) -> None:
+    here = make()
+    expected = here.record(*on(here, "plain", "core"))
+    here.release()
+    elsewhere = Elsewhere(tmp_path / "elsewhere" / "cache")
+    lab = Lab(read.load(toml), make().settings, executor=elsewhere)
+    assert lab.record(*on(lab, "plain", "core")) == expected
+    assert lab.repeat(*on(lab, "plain", "core")).scores == tuple(s.score for s in expected.samples)
+    assert [job.work for job in elsewhere.jobs] == [Work.RUN, Work.REPEAT]
+    assert [job.budget for job in elsewhere.jobs] == [512, 256]
+    lab.release()
+    assert world.loaded == ["plain"] * 3
+    assert world.closed == ["plain"] * 2, "this lab had loaded nothing"
 
 
 def test_a_failed_run_names_the_variant_and_is_not_tried_again(make: Make, world: World) -> None:

@@ -17,17 +17,9 @@ from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.recipes import RECIPES, artefact, data, find, provenance, training
 from pytest_modellab.recipes.provenance import Provenance
-from pytest_modellab.recipes.recipe import (
-    REQUIRED,
-    Order,
-    Outcome,
-    Recipe,
-    Setting,
-    at_least,
-    resolve,
-    share,
-)
+from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.setting import REQUIRED, Setting, at_least, resolve, share
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.prompt import Prompt
 

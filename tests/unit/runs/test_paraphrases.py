@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pytest_modellab import scorers, variants
 from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Baseline
-from pytest_modellab.engines.interface import WORDS, Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines import interface as engines
+from pytest_modellab.engines.interface import WORDS, Done, GenerationRequest, ScoringRequest, Source
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
@@ -36,6 +37,10 @@ pytest.importorskip("transformers", reason="the runner records its version")
 
 Make = Callable[..., Any]
 RIGHT, WRONG, NAN = (-1.0, -2.0), (-2.0, -1.0), (math.nan, -1.0)
+
+
+def opened(source: Source) -> engines.Engine:
+    return source.open(Path())
 
 
 class Wording:
@@ -137,7 +142,7 @@ def ask(job: Callable[..., Job], tmp_path: Path) -> Ask:
         **changes: Any,
     ) -> tuple[RunRecord, bool]:
         executor = InProcess(
-            tmp_path / "cache", watch=lambda advance: progress(advance.done, advance.total)
+            tmp_path / "cache", opened, watch=lambda advance: progress(advance.done, advance.total)
         )
         return runner.run(job(engine, wordings, **changes), scorers.SCORERS, executor)
 
@@ -251,9 +256,11 @@ def test_progress(ask: Ask) -> None:
 
 def test_second_run(job: Callable[..., Job], tasks: TaskSet, tmp_path: Path) -> None:
     engine = Engine(SAID)
-    record, _ = runner.run(job(engine, "abc"), scorers.SCORERS, InProcess(tmp_path))
+    record, _ = runner.run(job(engine, "abc"), scorers.SCORERS, InProcess(tmp_path, opened))
     engine.asked.clear()
-    repeat = runner.repeat(job(engine, "abc"), scorers.SCORERS, InProcess(tmp_path), first=record)
+    repeat = runner.repeat(
+        job(engine, "abc"), scorers.SCORERS, InProcess(tmp_path, opened), first=record
+    )
     assert len(engine.asked) == 12
     assert [c[-2] for c in engine.asked[:4]] != ["0", "1", "2", "3"], "another order"
     assert repeat.samples == record.samples
@@ -264,10 +271,10 @@ def test_the_smallest_batches_of_the_wordings_count(
     job: Callable[..., Job], fingerprint: Make, tmp_path: Path
 ) -> None:
     budgets.remember_budget(tmp_path, fingerprint(prompt="b"), 64)
-    record, _ = runner.run(job(Engine(SAID), "abc"), scorers.SCORERS, InProcess(tmp_path))
+    record, _ = runner.run(job(Engine(SAID), "abc"), scorers.SCORERS, InProcess(tmp_path, opened))
     assert record.environment["token_budget"] == 64
     repeat = runner.repeat(
-        job(Engine(SAID), "abc"), scorers.SCORERS, InProcess(tmp_path), first=record
+        job(Engine(SAID), "abc"), scorers.SCORERS, InProcess(tmp_path, opened), first=record
     )
     assert repeat.environment["token_budget"] == 32
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_modellab.lab.loaded import Loaded
 from pytest_modellab.records.declared import PerformanceConfig
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.records.timings import Performance, Timings
@@ -48,7 +49,9 @@ def obtain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             return measured(workers)
 
         monkeypatch.setattr(performance, "measure", measure)
-        found = performance.obtain(job("a", reuse=reuse), job("b"), SETTINGS, InProcess(tmp_path))
+        found = performance.obtain(
+            job("a", reuse=reuse), job("b"), SETTINGS, InProcess(tmp_path, Loaded(tmp_path).engine)
+        )
         return found, len(calls)
 
     return run

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from pytest_modellab import cli, testing
+from pytest_modellab.baselines import file as baseline_file
+from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.config import read
 from pytest_modellab.errors import (
     ComparisonRefused,
@@ -29,6 +31,7 @@ from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.registry import BUILT_IN
 from pytest_modellab.lab.resolved import Resolved
 from pytest_modellab.lab.settings import Settings
+from pytest_modellab.lab.survey import survey
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.runs import EXACT, INDEX_RECALL, Audited, Output, RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
@@ -145,6 +148,35 @@ def test_a_search_is_run_scored_and_measured(lab: Lab) -> None:
         "recall@1": pytest.approx(5 / 6, abs=1e-6),
         "mrr@10": 1.0,
     }
+
+
+def test_a_changed_price_shows_at_once(lab: Lab, tmp_path: Path) -> None:
+    """Also where the run comes from the store, or from a baseline of a version that kept it."""
+    speed = lab.record(*on(lab, "bm25", "search")).probes["documents_per_second"]
+    path = tmp_path / "modellab.toml"
+    path.write_text(TOML.replace("3.6", "7.2"))
+    dearer = Lab(read.load(path), lab.settings)
+    dollars = pytest.approx(1e6 / speed * 7.2 / 3600, abs=1e-6)
+    summary = dearer.summary(*on(dearer, "bm25", "search"))
+    assert summary.cached
+    assert summary.probes["usd_per_million_documents"] == dollars
+    (profile,) = survey(dearer, "search", variants=["bm25"], timed=False).profiles
+    assert profile.probes["usd_per_million_documents"] == dollars
+    path.write_text(TOML.partition("[prices]")[0])
+    unpriced = Lab(read.load(path), lab.settings)
+    summary = unpriced.summary(*on(unpriced, "bm25", "search"))
+    assert "usd_per_million_documents" not in summary.probes
+
+
+def test_a_baseline_has_no_price(lab: Lab) -> None:
+    _, new = lab.accept(*on(lab, "bm25", "search"))
+    path = lab.baseline_path("bm25", "search")
+    assert "usd" not in path.read_text()
+    probes = {**new.run.probes, "usd_per_million_documents": 99.0}  # as older versions wrote it
+    kept = dataclasses.replace(new.run, probes=probes)
+    baseline_file.write(path, Baseline(kept, new.repeat))
+    assert "99.0" in path.read_text()
+    assert lab.baseline("bm25", "search").run.probes == new.run.probes
 
 
 def test_it_is_not_run_twice(lab: Lab) -> None:

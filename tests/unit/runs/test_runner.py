@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pytest_modellab import scorers
-from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines import interface as engines
+from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest, Source
 from pytest_modellab.errors import OutOfMemory, ScoringError, VariantLoadError
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import Output, RunRecord
@@ -25,6 +26,10 @@ from pytest_modellab.store import budgets
 Make = Callable[..., Any]
 
 NEEDS = {name: needed(scorer) for name, scorer in scorers.SCORERS.items()}
+
+
+def opened(source: Source) -> engines.Engine:
+    return source.open(Path())
 
 
 class Killed(BaseException):
@@ -155,7 +160,9 @@ def run(job: MakeJob, mixed: TaskSet, tmp_path: Path) -> Run:
     def go(engine: Engine, task_set: TaskSet = mixed, **options: Any) -> tuple[RunRecord, bool]:
         judges = options.pop("scorers", scorers.SCORERS)
         seen = options.pop("progress", lambda done, total: None)
-        executor = InProcess(tmp_path, watch=lambda advance: seen(advance.done, advance.total))
+        executor = InProcess(
+            tmp_path, opened, watch=lambda advance: seen(advance.done, advance.total)
+        )
         asked = job(engine, task_set=task_set, **{"budget": 2, **options})
         return runner.run(asked, judges, executor)
 
@@ -166,7 +173,7 @@ def run(job: MakeJob, mixed: TaskSet, tmp_path: Path) -> Run:
 def again(job: MakeJob, tmp_path: Path) -> Again:
     """Run a second time."""
     return lambda engine, first, **options: runner.repeat(
-        job(engine, **options), scorers.SCORERS, InProcess(tmp_path), first=first
+        job(engine, **options), scorers.SCORERS, InProcess(tmp_path, opened), first=first
     )
 
 
@@ -477,6 +484,27 @@ def test_an_engine_that_tells_nothing_of_itself(run: Run, monkeypatch: pytest.Mo
     environment = run(Engine())[0].environment
     assert environment["threads"] == 5
     assert "torch" not in environment
+
+
+@pytest.mark.parametrize(
+    ("abilities", "first", "asks"),
+    [
+        ({"score", "compare"}, "s1", "a reply, which the scorer 'number'"),
+        ({"generate", "compare"}, "s0", "a choice by likelihood, which the scorer 'choice'"),
+    ],
+)
+def test_an_engine_is_not_asked_for_what_it_cannot(
+    run: Run, monkeypatch: pytest.MonkeyPatch, abilities: set[str], first: str, asks: str
+) -> None:
+    engine = Engine()
+    monkeypatch.setattr(engine, "abilities", frozenset(abilities), raising=False)
+    with pytest.raises(ScoringError) as caught:
+        run(engine)
+    assert str(caught.value) == (
+        f"sample {first!r} asks for {asks} judges, and 'prompted' variants give none; "
+        "select others: @pytest.mark.variants(kind=…)"
+    )
+    assert engine.batches == []
 
 
 def test_the_engine_is_seeded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
