@@ -1,15 +1,19 @@
-"""What a plugin or conftest file needs to add a kind, a scorer or a recipe (docs/extending.md)."""
+"""What a plugin or conftest file needs to add to pytest-modellab (docs/extending.md)."""
 
 from __future__ import annotations
 
 from pytest_modellab.engines.interface import Done, Engine, GenerationRequest, ScoringRequest
 from pytest_modellab.errors import (
     ConfigError,
+    FloorViolated,
     ModelError,
     OutOfMemory,
+    RegressionDetected,
     VariantLoadError,
     near_misses,
 )
+from pytest_modellab.judging.assertions import Assertion
+from pytest_modellab.judging.words import Words
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records.declared import ModelSource, VariantSpec
@@ -20,10 +24,12 @@ from pytest_modellab.scorers.interface import Scored, Scorer, SetScorer
 from pytest_modellab.variants.plan import Kind, Plan, Step
 
 __all__ = [
+    "Assertion",
     "ConfigError",
     "Data",
     "Done",
     "Engine",
+    "FloorViolated",
     "GenerationRequest",
     "Kind",
     "ModelError",
@@ -34,6 +40,7 @@ __all__ = [
     "Output",
     "Plan",
     "Recipe",
+    "RegressionDetected",
     "Sample",
     "Scored",
     "Scorer",
@@ -43,6 +50,7 @@ __all__ = [
     "Step",
     "VariantLoadError",
     "VariantSpec",
+    "Words",
     "at_least",
     "check_options",
     "near_misses",

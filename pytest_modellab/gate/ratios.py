@@ -30,7 +30,7 @@ class RatioResult:
     """A candidate's time or cost as a multiple of its reference's.
 
     Attributes:
-        name: "latency" or "cost".
+        name: "latency" or "cost", or what a caller calls it.
         n: What the test counts: rounds, samples or clusters.
         unit: Which of them.
         candidate: The candidate's mean; geometric for latency. In the unit of
@@ -57,7 +57,7 @@ class RatioResult:
             true one, or None.
     """
 
-    name: Literal["latency", "cost"]
+    name: str
     n: int
     unit: Unit
     candidate: float

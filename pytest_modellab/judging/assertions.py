@@ -14,6 +14,7 @@ from pytest_modellab.errors import (
     RegressionDetected,
     SlowdownDetected,
 )
+from pytest_modellab.judging.words import Words
 
 if TYPE_CHECKING:
     from pytest_modellab.judging.comparison import Comparison
@@ -28,12 +29,19 @@ class Assertion:
         name: what it is called in every record.
         judge: takes a :class:`~pytest_modellab.judging.question.Question` and, by keyword, the
             rule's own settings; returns ``question.comparison(…)``.
-        blocked: what is raised where the gate blocks.
+        words: what reports say of it; None for the built-in ones, whose words the reports have.
+        blocked: what is raised where the gate blocks, :class:`RegressionDetected` or an exception
+            derived from it or from :class:`FloorViolated`.
     """
 
     name: str
     judge: Callable[..., Comparison]
+    words: Words | None = None
     blocked: type[AssertionError] = RegressionDetected
+
+
+BLOCKED = (RegressionDetected, FloorViolated)
+"""What a verdict against a model is raised as; anything else is an error of the test."""
 
 
 def _late(module: str, judge: str) -> Callable[..., Comparison]:
@@ -53,9 +61,34 @@ ASSERTIONS: Mapping[str, Assertion] = MappingProxyType(
         for assertion in (
             Assertion("no_regression", _late("drop", "no_regression")),
             Assertion("no_drift", _late("drop", "no_regression")),  # of the anchor
-            Assertion("no_forgetting", _late("forgetting", "no_forgetting"), CapabilityForgotten),
-            Assertion("worst_bucket", _late("floor", "worst_bucket"), FloorViolated),
-            Assertion("no_slowdown", _late("latency", "no_slowdown"), SlowdownDetected),
+            Assertion(
+                "no_forgetting", _late("forgetting", "no_forgetting"), blocked=CapabilityForgotten
+            ),
+            Assertion("worst_bucket", _late("floor", "worst_bucket"), blocked=FloorViolated),
+            Assertion("no_slowdown", _late("latency", "no_slowdown"), blocked=SlowdownDetected),
         )
     }
 )
+
+
+def problem(one: Any) -> str | None:
+    """Say what of an added assertion would fail later, far from its cause, or None."""
+    if one.name in ASSERTIONS:
+        return "is built in; choose another name"
+    if not callable(one.judge):
+        return f"judge: {one.judge!r} is no function of a Question"
+    if not isinstance(one.words, Words):
+        return f"words: expected Words(subject=…, heading=…, advice=…), not {one.words!r}"
+    for name, text in vars(one.words).items():
+        if not isinstance(text, str) or not text:
+            return f"words: {name}: expected a text"
+    try:
+        one.words.advise(variant="", against="", what="", task_sets="")
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        return (
+            f"words: advice: cannot be filled in ({type(error).__name__}: {error}); it may use "
+            "{variant}, {against}, {what} and {task_sets}"
+        )
+    if not isinstance(one.blocked, type) or not issubclass(one.blocked, BLOCKED):
+        return f"blocked: {one.blocked!r} is not derived from RegressionDetected"
+    return None

@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
+from pytest_modellab.judging.words import Words
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.runs import Verdict
 
@@ -97,8 +98,9 @@ class Comparison:
         flips: samples whose score changed, losses first, then by id.
         notes: what a reader must know, for example that the environment differs.
         looked: how far it had to go in sequential mode, else None.
-        ratio: what a ``no_slowdown`` rests on, which has no figures; else None.
+        ratio: what it rests on where it has no figures, as ``no_slowdown``; else None.
         metric: what was judged instead of the samples' scores, for example ``recall@10``.
+        words: what reports say of an added assertion; None for a built-in one.
     """
 
     assertion: str
@@ -117,6 +119,12 @@ class Comparison:
     looked: Looked | None = None
     ratio: RatioResult | None = None
     metric: str | None = None
+    words: Words | None = None
+
+    @property
+    def timed(self) -> bool:
+        """True where it rests on times, which differ from run to run, and not on answers."""
+        return self.ratio is not None and self.ratio.name == "latency"
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -124,8 +132,11 @@ class Comparison:
         return self.notes if self.looked is None else (*self.notes, str(self.looked))
 
     def to_json(self) -> str:
-        """Return one line of JSON, keys sorted."""
-        return canonical_json(dataclasses.asdict(self))
+        """Return one line of JSON, keys sorted; without words where there are none."""
+        data = dataclasses.asdict(self)
+        if self.words is None:
+            del data["words"]
+        return canonical_json(data)
 
     @classmethod
     def from_json(cls, text: str) -> Comparison:
@@ -138,4 +149,5 @@ class Comparison:
         data["notes"] = tuple(data["notes"])
         data["looked"] = Looked(**data["looked"]) if data.get("looked") else None
         data["ratio"] = RatioResult(**data["ratio"]) if data.get("ratio") else None
+        data["words"] = Words(**data["words"]) if data.get("words") else None
         return cls(**data)

@@ -11,7 +11,7 @@ from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, GateUsageError
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.judging.comparable import check_comparable
-from pytest_modellab.judging.comparison import FLOOR, Comparison, Flip
+from pytest_modellab.judging.comparison import Comparison, Flip
 from pytest_modellab.judging.scores import (
     Answers,
     clusters_of,
@@ -20,6 +20,7 @@ from pytest_modellab.judging.scores import (
     task_set_notes,
     under,
 )
+from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import RunRecord
@@ -36,7 +37,7 @@ class Question:
         test: the test's node id, or the command that asks.
         spec: the candidate.
         task_set: what it was asked.
-        against: what it is compared with, in words; :data:`FLOOR` for no run.
+        against: what it is compared with, in words.
         budget: the risk that may be spent.
         candidate: its run, or what makes it stage by stage; None where its answers are not judged.
         reference: the run that it is compared with, or None where there is none.
@@ -44,6 +45,7 @@ class Question:
             ``recall@10``; of whole runs only.
         prompt_may_differ: True where strategies are compared, not changes of one: a changed prompt
             is noted then, whatever the candidate's kind adapts.
+        words: what reports say of an added assertion; None for a built-in one.
     """
 
     assertion: str
@@ -56,6 +58,7 @@ class Question:
     reference: RunRecord | None = None
     metric: str | None = None
     prompt_may_differ: bool = False
+    words: Words | None = None
 
     @property
     def samples(self) -> Sequence[Sample]:
@@ -115,8 +118,9 @@ class Question:
         try:
             yield
         except gate.GateInputError as error:
-            against = "" if self.against == FLOOR else f" against {self.against}"
-            on = "" if self.candidate is None else f" on {self.task_set.name!r}"
+            judged = self.candidate is not None
+            against = "" if judged and self.reference is None else f" against {self.against}"
+            on = f" on {self.task_set.name!r}" if judged else ""
             raise ComparisonRefused(f"{self.spec.name!r}{against}{on}: {error}") from error
 
     def comparison(
@@ -156,6 +160,7 @@ class Question:
             looked=None if self.candidate is None else self.answers.looked,
             ratio=ratio,
             metric=self.metric,
+            words=self.words,
         )
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""The kinds, scorers and recipes that there are: built in, and added by plugins."""
+"""The kinds, scorers, recipes and assertions that there are: built in, and added by plugins."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 
 from pytest_modellab import recipes, scorers, variants
 from pytest_modellab.errors import ConfigError
+from pytest_modellab.judging import assertions
+from pytest_modellab.judging.assertions import ASSERTIONS, Assertion
 from pytest_modellab.recipes.recipe import Recipe
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers.interface import Scorer, SetScorer
 from pytest_modellab.variants.plan import Kind
 
-T = TypeVar("T", Kind, Scorer | SetScorer, Recipe)
+T = TypeVar("T", Kind, Scorer | SetScorer, Recipe, Assertion)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +29,13 @@ class Extensions:
         kinds: of variants, by name.
         scorers: by name.
         recipes: by the name of their method.
+        assertions: by name; named by tests.
     """
 
     kinds: Mapping[str, Kind]
     scorers: Mapping[str, Scorer | SetScorer]
     recipes: Mapping[str, Recipe]
+    assertions: Mapping[str, Assertion]
 
     def check(self, sample: Sample) -> str | None:
         """Say what is wrong with a sample in its scorer's eyes, or None."""
@@ -44,10 +48,15 @@ class Extensions:
         return found
 
 
-BUILT_IN = Extensions(variants.KINDS, scorers.SCORERS, recipes.RECIPES)
+BUILT_IN = Extensions(variants.KINDS, scorers.SCORERS, recipes.RECIPES, ASSERTIONS)
 
 
-HOOKS = ("pytest_modellab_kinds", "pytest_modellab_scorers", "pytest_modellab_recipes")
+HOOKS = (
+    "pytest_modellab_assertions",
+    "pytest_modellab_kinds",
+    "pytest_modellab_scorers",
+    "pytest_modellab_recipes",
+)
 
 
 _MARKER = re.compile(r"[A-Za-z]\w*")
@@ -61,7 +70,7 @@ def collect(hook: Any) -> Extensions:
 
     Returns:
         The built-in ones with the added ones; an added one replaces a built-in one of
-        the same name, and a conftest's one a plugin's.
+        the same name, and a conftest's one a plugin's. A built-in assertion is not replaced.
 
     Raises:
         ConfigError: a hook returned something else than it should; the message names where the
@@ -71,6 +80,7 @@ def collect(hook: Any) -> Extensions:
         kinds=_merged(BUILT_IN.kinds, hook.pytest_modellab_kinds, Kind),
         scorers=_merged(BUILT_IN.scorers, hook.pytest_modellab_scorers, Scorer, SetScorer),
         recipes=_merged(BUILT_IN.recipes, hook.pytest_modellab_recipes, Recipe),
+        assertions=_merged(BUILT_IN.assertions, hook.pytest_modellab_assertions, Assertion),
     )
 
 
@@ -132,4 +142,4 @@ def _problem(one: Any) -> str | None:
         return f"marker: {one.marker!r} is no name for -m: letters, digits and '_' only"
     if isinstance(one, Recipe) and "seed" not in one.settings:
         return "settings: 'seed' is missing; provenance.json tells it"
-    return None
+    return assertions.problem(one) if isinstance(one, Assertion) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Set
+from collections.abc import Callable, Collection, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines.interface import Engine
@@ -121,8 +121,7 @@ class Gate:
             against=self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,
-            capability=capability,
-            margin=self._allowed(margin).of(capability),
+            settings={"capability": capability, "margin": self._allowed(margin).of(capability)},
         )
 
     def no_drift(self, candidate: Candidate, *, margin: float | None = None) -> Comparison:
@@ -154,7 +153,7 @@ class Gate:
             reference=baseline.anchor_run(),
             against=baseline.anchor_words,
             excused=self._lab.settings.update and baseline.anchor is None,
-            margin=self._allowed(margin).mean,
+            settings={"margin": self._allowed(margin).mean},
         )
 
     def no_forgetting(
@@ -209,9 +208,11 @@ class Gate:
             run=self._run(candidate),
             reference=baseline.run,
             against=f"baseline of {name}",
-            second=second,
-            targeted={*targeted, *candidate.spec.targets},
-            margin=self._allowed(margin).capability,
+            settings={
+                "second": second,
+                "targeted": {*targeted, *candidate.spec.targets},
+                "margin": self._allowed(margin).capability,
+            },
         )
 
     def worst_bucket(
@@ -242,6 +243,8 @@ class Gate:
             ModellabError: no verdict could be reached.
         """
         __tracebackhide__ = True
+        from pytest_modellab.judging.comparison import FLOOR
+
         self._begin(candidate)
         lab, task_set = self._lab, self._task_set
         if floor is None:
@@ -255,9 +258,9 @@ class Gate:
             "worst_bucket",
             candidate,
             run=self._run(candidate, metric),
+            against=FLOOR,
             metric=metric,
-            floor=floor,
-            slice_=slice_by(task_set, by),
+            settings={"floor": floor, "slice_": slice_by(task_set, by)},
         )
 
     def no_slowdown(
@@ -290,7 +293,60 @@ class Gate:
         timed = self._lab.performance(
             self._variant(candidate.name), self._task_set, self._variant(name), anew=True
         )
-        return self._ask("no_slowdown", candidate, against=name, timed=timed, limit=limit)
+        settings = {"timed": timed, "limit": limit}
+        return self._ask("no_slowdown", candidate, against=name, settings=settings)
+
+    def judge(
+        self,
+        assertion: str,
+        candidate: Candidate,
+        *,
+        against: str | None = None,
+        metric: str | None = None,
+        **settings: Any,
+    ) -> Comparison:
+        """Assert what a plugin or conftest.py has added: ``pytest_modellab_assertions``.
+
+        Args:
+            assertion: its name.
+            candidate: from the fixture of that name.
+            against: None to compare with no run, ``"base"`` for the baseline of the variant that
+                the candidate adapts, or any variant's name, the candidate's own too.
+            metric: a figure in place of the samples' scores, as :meth:`no_regression`.
+            settings: the assertion's own.
+
+        Returns:
+            The comparison, where it passed or is inconclusive and may be.
+
+        Raises:
+            AssertionError: the gate blocks; the assertion says what is raised.
+            BaselineMissing: there is nothing to compare with yet.
+            GateUsageError: there is no such assertion.
+            VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
+            ModellabError: no verdict could be reached.
+        """
+        __tracebackhide__ = True
+        from pytest_modellab.judging.assertions import ASSERTIONS
+
+        if assertion in ASSERTIONS:
+            raise GateUsageError(f"{assertion!r} is built in: call gate.{assertion}(candidate)")
+        known = self._lab.extensions.assertions
+        if assertion not in known:
+            hint = near_misses(assertion, known.keys() - ASSERTIONS.keys())
+            more = "pytest_modellab_assertions adds one"
+            raise GateUsageError(f"unknown assertion {assertion!r}; {hint} ({more})")
+        name = self._begin(candidate, against)
+        own = against is not None and name == candidate.name
+        return self._ask(
+            assertion,
+            candidate,
+            reference=None if against is None else self._reference(name),
+            run=self._record(candidate.name),
+            against="a fixed limit" if against is None else self._words(candidate, name),
+            metric=metric,
+            excused=own and self._lab.settings.update,
+            settings=settings,
+        )
 
     def _begin(self, candidate: Candidate, against: str | None = None) -> str:
         """Spend the budget; returns the name of the variant that is compared with."""
@@ -320,7 +376,10 @@ class Gate:
         """What a variant is judged by; a further figure only a whole run has."""
         if metric is None:
             return self._lab.candidate(self._variant(candidate.name), self._task_set)
-        return self._lab.record(self._variant(candidate.name), self._task_set)
+        return self._record(candidate.name)
+
+    def _record(self, name: str) -> RunRecord:
+        return self._lab.record(self._variant(name), self._task_set)
 
     def _variant(self, name: str) -> Resolved:
         return self._lab.variant(name, self._task_set)
@@ -331,7 +390,7 @@ class Gate:
     def _reference(self, name: str) -> RunRecord:
         """The accepted run of a variant, which may be the one that this session accepts."""
         if self._lab.settings.update and name in self._accepted:
-            return self._lab.record(self._variant(name), self._task_set)
+            return self._record(name)
         return self._baseline(name).run
 
     def _words(self, candidate: Candidate, name: str) -> str:
@@ -350,31 +409,36 @@ class Gate:
         *,
         run: RunRecord | Staged | None = None,
         reference: RunRecord | None = None,
-        against: str | None = None,
+        against: str,
         metric: str | None = None,
         excused: bool = False,
-        **settings: Any,
+        settings: Mapping[str, Any],
     ) -> Comparison:
         """Judge, tell what was judged, and raise where the test must not pass."""
         __tracebackhide__ = True
-        from pytest_modellab.judging.assertions import ASSERTIONS
-        from pytest_modellab.judging.comparison import FLOOR
+        from pytest_modellab.judging.comparison import Comparison
         from pytest_modellab.judging.question import Question
         from pytest_modellab.reports.text import table
 
+        asked = self._lab.extensions.assertions[assertion]
         question = Question(
             assertion=assertion,
             test=self._test,
             spec=candidate.spec,
             task_set=self._task_set,
-            against=FLOOR if against is None else against,
+            against=against,
             budget=self._budget,
             candidate=run,
             reference=reference,
             metric=metric,
+            words=asked.words,
         )
-        asked = ASSERTIONS[assertion]
-        comparison = asked.judge(question, **settings)
+        with question.refusing():
+            comparison = asked.judge(question, **settings)
+        if not isinstance(comparison, Comparison):
+            raise GateUsageError(
+                f"{assertion!r}: its judge returned {comparison!r}; expected question.comparison(…)"
+            )
         # a latency is measured without a run, which nobody has asked for then
         summarize = self._lab.stored_summary if run is None else self._lab.summary
         self._judged(comparison, summarize(self._variant(candidate.name), self._task_set))

@@ -10,9 +10,47 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pytest_modellab.judging.assertions import Assertion
     from pytest_modellab.recipes.recipe import Recipe
     from pytest_modellab.scorers.interface import Scorer, SetScorer
     from pytest_modellab.variants.plan import Kind
+
+
+def pytest_modellab_assertions() -> Iterable[Assertion]:  # type: ignore[empty-body]
+    """Return assertions, to be asked by ``gate.judge("…", candidate)`` in a test.
+
+    Example:
+        import dataclasses
+
+        from pytest_modellab.extend import Assertion, Words
+
+        def judge_length(question, *, limit):
+            from pytest_modellab import gate
+
+            ratio = gate.cost_ratio(
+                [sample.tokens_out for sample in question.after.samples],
+                [sample.tokens_out for sample in question.before.samples],
+                limit=limit,
+                clusters=question.clusters,
+                alpha=question.budget.share,
+                pass_alpha=question.budget.alpha,
+            )
+            return question.comparison(ratio=dataclasses.replace(ratio, name="reply length"))
+
+        def pytest_modellab_assertions():
+            return [
+                Assertion(
+                    "no_longer_replies",
+                    judge=judge_length,
+                    words=Words(
+                        subject="reply length",
+                        heading="reply length",
+                        advice="{variant} replies at more length: {what}; if that is wanted, "
+                        "raise limit",
+                    ),
+                )
+            ]
+    """
 
 
 def pytest_modellab_kinds() -> Iterable[Kind]:  # type: ignore[empty-body]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from pytest_modellab.baselines.accepted import OWN_ANCHOR, OWN_BASELINE
+from pytest_modellab.baselines.accepted import OWN_BASELINE
+from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.session import (
     SessionReport,
-    _is_floor,
     _no_margin,
     deciding,
-    latency_words,
     of_variant,
+    ratio_words,
     subject,
 )
-from pytest_modellab.reports.words import listed, number
+from pytest_modellab.reports.words import listed, number, urgency, words_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Undecided:
         more_of: what that comparison judged.
         stuck: how many of them no number of samples is known to settle.
         no_margin: True where one of those has an allowed drop of 0, at which nothing can pass.
-        latency: what the latency that is undecided was, empty without one.
+        ratios: what the ratios that are undecided were, of latency for example; empty without.
     """
 
     count: int
@@ -44,14 +44,14 @@ class Undecided:
     more_of: str
     stuck: int
     no_margin: bool
-    latency: str = ""
+    ratios: str = ""
 
     def __str__(self) -> str:
         parts = [f"{self.count} of {self.total} undecided"]
-        if self.latency:
-            parts.append(self.latency)
-        if self.mde is None and self.latency and not self.stuck and self.more is None:
-            pass  # nothing but the latency is undecided
+        if self.ratios:
+            parts.append(self.ratios)
+        if self.mde is None and self.ratios and not self.stuck and self.more is None:
+            pass  # nothing but ratios is undecided
         elif self.mde is None:
             parts.append("too few samples to notice any drop")
         else:
@@ -92,7 +92,7 @@ def undecided(comparisons: Iterable[Comparison]) -> Undecided | None:
         more_of=more_of,
         stuck=len(stuck),
         no_margin=any(_no_margin(f) for f in stuck),
-        latency="; ".join(latency_words(c.ratio) for c, _ in found if c.ratio is not None),
+        ratios="; ".join(ratio_words(c.ratio) for c, _ in found if c.ratio is not None),
     )
 
 
@@ -106,10 +106,11 @@ def nearest(comparisons: Iterable[Comparison]) -> str | None:
     if not found:
         return None
     figures, comparison = min(found, key=lambda pair: (pair[0].p_adjusted, pair[1].test))
-    if comparison.assertion == "worst_bucket":
-        seen = f"{figures.name} {figures.candidate:.2f}, floor {number(figures.floor or 0.0)}"
+    if figures.floor is not None:
+        seen = f"{figures.name} {figures.candidate:.2f}, floor {number(figures.floor)}"
     else:
-        named = f" ({figures.name})" if comparison.assertion == "no_forgetting" else ""
+        one_of_several = comparison.capability is None and figures.name != "all"
+        named = f" ({figures.name})" if one_of_several else ""
         seen = (
             f"{subject(comparison)}{named} against {comparison.against} "
             f"{figures.baseline or 0.0:.2f} -> {figures.candidate:.2f}, "
@@ -146,10 +147,10 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
     lines = []
     for variant in report.variants:
         blocked = [c for c in of_variant(report, variant) if c.verdict == "block"]
-        kinds = dict.fromkeys(kind_of_block(c) for c in blocked)
-        for kind in sorted(kinds, key=BLOCKS.index):
-            group = [c for c in blocked if kind_of_block(c) == kind]
-            lines.append(after_block(variant, kind, group))
+        groups: dict[str, list[Comparison]] = {}
+        for comparison in sorted(blocked, key=lambda c: urgency(words_of(c))):
+            groups.setdefault(words_of(comparison).heading, []).append(comparison)
+        lines += [after_block(variant, group) for group in groups.values()]
         lines += of_the_index(report, blocked)
     lines += [
         f"record the missing baseline: {error.command}"
@@ -181,71 +182,44 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
     return tuple(dict.fromkeys(lines))
 
 
-BLOCKS = ("own", "base", "drift", "forgetting", "floor", "slowdown")
-
-
-def kind_of_block(comparison: Comparison) -> str:
-    """Name what a blocked comparison is about."""
-    if comparison.assertion == "no_slowdown":
-        return "slowdown"
-    if _is_floor(comparison):
-        return "floor"
-    if comparison.assertion in ("no_drift", "no_forgetting"):
-        return subject(comparison)
-    return "own" if comparison.against == OWN_BASELINE else "base"
-
-
-def after_block(variant: str, kind: str, blocked: Sequence[Comparison]) -> str:
-    """Say what to do after blocks of one kind."""
-    if kind == "slowdown":
-        times = listed(
-            f"x{c.ratio.ratio:.2f} of {c.against}'s time, x{c.ratio.limit:.2f} is allowed"
-            for c in blocked
-            if c.ratio is not None
-        )
-        return f"{variant} is slower: {times}; if that is wanted, raise limit"
-    falls, task_sets = [], tuple(dict.fromkeys(c.task_set for c in blocked))
-    for comparison in blocked:
-        on = f" on {comparison.task_set}" if len(task_sets) > 1 else ""
-        if comparison.assertion == "no_forgetting":
-            figures = [f for f in comparison.figures if f.verdict == "block"]
-        else:
-            figure = deciding(comparison)
-            figures = [] if figure is None else [figure]
-        if not figures:
-            falls.append(f"{subject(comparison)}{on}")
-        for figure in figures:
-            named = comparison.capability or figure.name
-            name = "all samples" if named == "all" else named
-            name += "" if comparison.metric is None else f" by {comparison.metric}"
-            if figure.baseline is None:
-                ends = f"{figure.candidate:.2f} < {figure.floor or 0.0:.2f}"
-            else:
-                ends = f"{figure.baseline:.2f} -> {figure.candidate:.2f}"
-            falls.append(f"{name}{on} {ends}")
-    what, against = listed(falls), listed(c.against for c in blocked)
-    look = "look at the flipped samples"
-    named = "".join(f" --task-set {name}" for name in task_sets)
-    if kind == "floor":
-        return f"{variant} is under the floor: {what}; look at the samples it got wrong"
-    if kind == "own":
-        wanted = f"accept it: modellab accept {variant}{named}"
-        return f"{variant} fell: {what}; {look}; if the drop is wanted, {wanted}"
-    if kind == "drift":
-        wanted = f"begin a new chain: modellab accept {variant}{named} --new-anchor"
-        itself = all(c.against == OWN_ANCHOR for c in blocked)
-        why = "" if itself else "accepted drops have added up; "
-        return f"{variant} drifted from its {against}: {what}; {why}if that is wanted, {wanted}"
-    if kind == "forgetting":
-        wanted = f"name it in variants.{variant}.targets"
-        return (
-            f"{variant} forgot what the {against} can do: {what}; {look}; if a capability was "
-            f"meant to change, {wanted}"
-        )
-    return (
-        f"{variant} fell against {against}: {what}; {look}; if the drop is wanted, allow it with "
-        "margin or capability_margin"
+def after_block(variant: str, blocked: Sequence[Comparison]) -> str:
+    """Say what to do after blocks of one heading, as the most urgent of them has it."""
+    words = min(map(words_of, blocked), key=urgency)
+    task_sets = tuple(dict.fromkeys(c.task_set for c in blocked))
+    falls = [fall for c in blocked for fall in _falls(c, several=len(task_sets) > 1)]
+    return words.advise(
+        variant=variant,
+        against=listed(c.against for c in blocked),
+        what=listed(falls),
+        task_sets="".join(f" --task-set {name}" for name in task_sets),
     )
+
+
+def _falls(comparison: Comparison, *, several: bool) -> list[str]:
+    """What a blocked comparison rests on: ``typo 0.72 -> 0.28``, with one of several task sets."""
+    ratio, on = comparison.ratio, f" on {comparison.task_set}" if several else ""
+    if ratio is not None and comparison.timed:
+        times = f"x{ratio.ratio:.2f} of {comparison.against}'s time"
+        return [f"{times}, x{ratio.limit:.2f} is allowed"]
+    if ratio is not None:
+        times = f"{ratio.name}{on} x{ratio.ratio:.2f} of {comparison.against}"
+        return [f"{times}, x{ratio.limit:.2f} is allowed"]
+    worst = deciding(comparison)
+    if worst is None:
+        return [f"{subject(comparison)}{on}"]
+    if worst.floor is not None:
+        return [f"{_named(comparison, worst)}{on} {worst.candidate:.2f} < {worst.floor:.2f}"]
+    blocked = [f for f in comparison.figures if f.verdict == "block"]
+    return [
+        f"{_named(comparison, f)}{on} {f.baseline or 0.0:.2f} -> {f.candidate:.2f}"
+        for f in blocked or [worst]
+    ]
+
+
+def _named(comparison: Comparison, figure: Figures) -> str:
+    name = comparison.capability or figure.name
+    by = "" if comparison.metric is None else f" by {comparison.metric}"
+    return f"{'all samples' if name == 'all' else name}{by}"
 
 
 SEEN = 0.005
@@ -254,7 +228,7 @@ SEEN = 0.005
 
 def of_the_index(report: SessionReport, blocked: Sequence[Comparison]) -> list[str]:
     """Where exact search would score more than a blocked variant: its index is to be looked at."""
-    judged = {(c.candidate, c.task_set) for c in blocked if c.ratio is None}
+    judged = {(c.candidate, c.task_set) for c in blocked if not c.timed}
     several = len(report.task_sets) > 1
     return [
         f"{run.variant}: look at its index before the model"

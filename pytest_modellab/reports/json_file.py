@@ -46,12 +46,12 @@ def to_dict(report: SessionReport) -> dict[str, Any]:
         "complete": report.complete,
         "notes": list(report.notes),
         "runs": [_fixed(run) for run in report.runs],
-        "comparisons": [_comparison(c) for c in report.comparisons if c.ratio is None],
+        "comparisons": [_comparison(c) for c in report.comparisons if not c.timed],
         "errors": [dataclasses.asdict(e) for e in report.errors],
         "measured": {
             "runs": [_measured(run) for run in report.runs],
-            "notes": [list(c.notes) for c in report.comparisons if c.ratio is None],
-            "latency": [_comparison(c) for c in report.comparisons if c.ratio is not None],
+            "notes": [list(c.notes) for c in report.comparisons if not c.timed],
+            "latency": [_comparison(c) for c in report.comparisons if c.timed],
         },
     }
 

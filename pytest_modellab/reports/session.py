@@ -15,7 +15,7 @@ from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.runs import RunSummary
-from pytest_modellab.reports.words import listed, plural
+from pytest_modellab.reports.words import listed, plural, words_of
 
 SessionVerdict = Literal["block", "error", "pass", "inconclusive"]
 
@@ -104,7 +104,7 @@ class SessionReport:
     def without_run(self) -> tuple[tuple[str, str], ...]:
         """Variant and task set of what was timed and has no run."""
         ran = {(run.variant, run.task_set) for run in self.runs}
-        timed = [(c.candidate, c.task_set) for c in self.comparisons if c.ratio is not None]
+        timed = [(c.candidate, c.task_set) for c in self.comparisons if c.timed]
         return tuple(pair for pair in dict.fromkeys(timed) if pair not in ran)
 
     @property
@@ -115,11 +115,11 @@ class SessionReport:
         )
 
 
-def latency_words(ratio: RatioResult) -> str:
+def ratio_words(ratio: RatioResult) -> str:
     """``latency x1.02, allowed x1.05``, and what would settle it or why nothing can."""
     settled = f", about {ratio.needed} {ratio.unit} would settle it" if ratio.needed else ""
     why = f": {ratio.reason}" if ratio.reason else settled
-    return f"latency x{ratio.ratio:.2f}, allowed x{ratio.limit:.2f}{why}"
+    return f"{ratio.name} x{ratio.ratio:.2f}, allowed x{ratio.limit:.2f}{why}"
 
 
 def deciding(comparison: Comparison) -> Figures | None:
@@ -137,14 +137,11 @@ def subject(comparison: Comparison) -> str:
     With the metric where that was judged instead of the score: ``all samples by recall@10``.
     """
     by = "" if comparison.metric is None else f" by {comparison.metric}"
-    if comparison.assertion == "no_slowdown":
-        return "latency"
-    if comparison.assertion == "worst_bucket":
-        of = f" of {comparison.capability}" if comparison.capability else ""
-        return f"worst bucket{of}{by}"
-    if comparison.assertion in ("no_drift", "no_forgetting"):
-        return comparison.assertion.removeprefix("no_")
-    return f"{comparison.capability or 'all samples'}{by}"
+    capability, named = comparison.capability, words_of(comparison).subject
+    if not named:
+        return f"{capability or 'all samples'}{by}"
+    of = f" of {capability}" if capability else ""
+    return f"{named}{of}{by}"
 
 
 def headline(report: SessionReport) -> str:
@@ -204,11 +201,6 @@ def of_variant(
 
 def _no_margin(figure: Figures) -> bool:
     return figure.floor is None and figure.margin == 0.0
-
-
-def _is_floor(comparison: Comparison) -> bool:
-    figure = deciding(comparison)
-    return comparison.against == "floor" or (figure is not None and figure.floor is not None)
 
 
 def _verdict(comparisons: Sequence[Comparison], errors: Sequence[TestError]) -> SessionVerdict:

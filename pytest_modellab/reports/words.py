@@ -1,8 +1,103 @@
-"""Numbers and lists in words."""
+"""Numbers and lists in words, and what is said of each assertion."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pytest_modellab.baselines.accepted import OWN_ANCHOR, OWN_BASELINE
+from pytest_modellab.judging.words import Words
+
+if TYPE_CHECKING:
+    from pytest_modellab.judging.comparison import Comparison
+
+_OWN = Words(
+    "",
+    "against own baseline",
+    "{variant} fell: {what}; look at the flipped samples; if the drop is wanted, accept it: "
+    "modellab accept {variant}{task_sets}",
+)
+
+
+_BASE = Words(
+    "",
+    "against base",
+    "{variant} fell against {against}: {what}; look at the flipped samples; if the drop is wanted, "
+    "allow it with margin or capability_margin",
+)
+
+
+_DRIFT = Words(
+    "drift",
+    "since the anchor",
+    "{variant} drifted from its {against}: {what}; accepted drops have added up; if that is "
+    "wanted, begin a new chain: modellab accept {variant}{task_sets} --new-anchor",
+)
+
+
+_OWN_DRIFT = Words(
+    "drift",
+    "since the anchor",
+    "{variant} drifted from its {against}: {what}; if that is wanted, begin a new chain: modellab "
+    "accept {variant}{task_sets} --new-anchor",
+)
+
+
+_FORGETTING = Words(
+    "forgetting",
+    "forgetting",
+    "{variant} forgot what the {against} can do: {what}; look at the flipped samples; if a "
+    "capability was meant to change, name it in variants.{variant}.targets",
+)
+
+
+_FLOOR = Words(
+    "worst bucket",
+    "floor",
+    "{variant} is under the floor: {what}; look at the samples it got wrong",
+)
+
+
+_SLOWDOWN = Words(
+    "latency",
+    "latency",
+    "{variant} is slower: {what}; if that is wanted, raise limit",
+)
+
+
+_WORDS: Mapping[tuple[str, str | None], Words] = MappingProxyType(
+    {
+        ("no_regression", OWN_BASELINE): _OWN,
+        ("no_regression", None): _BASE,
+        ("no_drift", None): _DRIFT,
+        ("no_drift", OWN_ANCHOR): _OWN_DRIFT,
+        ("no_forgetting", None): _FORGETTING,
+        ("worst_bucket", None): _FLOOR,
+        ("no_slowdown", None): _SLOWDOWN,
+    }
+)
+"""Assertion, and the reference of which the row speaks, None for any other: what is said."""
+
+
+COLUMNS = tuple(w.heading for w in (_OWN, _DRIFT, _BASE, _FORGETTING, _FLOOR, _SLOWDOWN))
+"""Headings in the order of a table's columns; those of added assertions follow."""
+
+
+_URGENCY = tuple(_WORDS.values())
+
+
+def words_of(comparison: Comparison) -> Words:
+    """What is said of a comparison's assertion: its own words where it brings some."""
+    if comparison.words is not None:
+        return comparison.words
+    row = _WORDS.get((comparison.assertion, comparison.against))
+    return row or _WORDS[comparison.assertion, None]
+
+
+def urgency(words: Words) -> tuple[int, str]:
+    """Sorts what is said: the most urgent first, added assertions last."""
+    return (_URGENCY.index(words) if words in _URGENCY else len(_URGENCY), words.heading)
 
 
 def number(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import os
 import re
 import sys
@@ -19,10 +20,14 @@ from pytest_modellab.config import read
 from pytest_modellab.lab import registry
 from pytest_modellab.plugin import hookspecs
 from pytest_modellab.recipes import provenance
+from pytest_modellab.reports import json_file
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^`([\w./]+)`[^\n]*:\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-FILES = dict(BLOCK.findall(PAGE))
+TITLE = "## An assertion of your own"
+ASSERTION = TITLE + PAGE.partition(TITLE)[2].partition("\n## ")[0]
+FILES = dict(BLOCK.findall(PAGE.replace(ASSERTION, "")))
+OWN = dict(BLOCK.findall(ASSERTION))
 PYPROJECT, PACKAGE = FILES.pop("pyproject.toml"), FILES.pop("modellab_constant.py")
 ALWAYS_PARIS = PAGE.partition("somebody's `modellab.toml`:\n\n```toml\n")[2].partition("```")[0]
 DOCSTRINGS = [
@@ -90,7 +95,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 # --- the page --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("conftest", [FILES["conftest.py"], "\n\n".join(DOCSTRINGS)])
+@pytest.mark.parametrize(
+    "conftest", [f"{FILES['conftest.py']}\n\n{OWN['conftest.py']}", "\n\n".join(DOCSTRINGS)]
+)
 def test_the_page_and_the_docstrings_do_what_they_say(
     datasets: None, page: pytest.Pytester, capsys: pytest.CaptureFixture[str], conftest: str
 ) -> None:
@@ -186,6 +193,155 @@ def test_a_kind_may_adapt_the_prompt(page: pytest.Pytester) -> None:
     replace(page, "conftest.py", "plan=plan_polite)", "plan=plan_polite, adapts_prompt=True)")
     result = page.runpytest_inprocess("-k", "test_cost")
     result.assert_outcomes(passed=1, deselected=3)
+
+
+# --- an assertion ----------------------------------------------------------------------------
+
+REPLIES = """
+[variants.short]
+kind = "constant"
+base = "plain"
+reply = "Paris"
+
+[variants.long]
+kind = "constant"
+base = "short"
+reply = "Paris is the capital of France"
+
+[variants.same]
+kind = "constant"
+base = "short"
+reply = "Paris"
+"""
+LONGER = (
+    "long replies at more length: reply length x5.17 of baseline of short, x1.20 is allowed; if "
+    "that is wanted, raise limit"
+)
+
+
+@pytest.fixture
+def lengths(page: pytest.Pytester) -> pytest.Pytester:
+    """The assertion of the page, of twelve replies of a length that is known; nothing else."""
+    conftest = (page.path / "conftest.py").read_text(encoding="utf-8")
+    counted = PACKAGE.replace(
+        "Output(self.reply)", "Output(self.reply, tokens_out=len(self.reply) + number % 3)"
+    )
+    kind = counted.replace("def pytest_modellab_kinds", "def constant_kinds")
+    both = "\n\ndef pytest_modellab_kinds():\n    return [*pruned_kinds(), *constant_kinds()]\n"
+    pruned = conftest.replace("def pytest_modellab_kinds", "def pruned_kinds")
+    text = "\n\n".join([pruned, kind, both, OWN["conftest.py"]])
+    (page.path / "conftest.py").write_text(text, encoding="utf-8")
+    with (page.path / "modellab.toml").open("a", encoding="utf-8") as file:
+        file.write(REPLIES)
+    sample = json.loads(FILES["capitals_v1/samples.jsonl"].splitlines()[0])
+    lines = [json.dumps({**sample, "id": f"c{k}", "input": f"Question {k}?"}) for k in range(12)]
+    (page.path / "capitals_v1" / "samples.jsonl").write_text("\n".join(lines) + "\n")
+    (page.path / "test_capitals.py").unlink()
+    (page.path / "test_length.py").write_text(OWN["test_length.py"], encoding="utf-8")
+    replace(page, "test_length.py", 'variants(kind="pruned")', 'variants("long", "same")')
+    assert cli.main(["accept", "short"]) == 0
+    return page
+
+
+def test_the_assertion_of_the_page_judges(
+    lengths: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("xdist")
+    pytest.importorskip("allure_pytest")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    reports = []
+    for workers in ("-n0", "-n2"):
+        outputs = ["--modellab-json=r.json", "--modellab-markdown=r.md", "--junitxml=r.xml"]
+        allure = ["--alluredir=allure", "--clean-alluredir"]
+        result = lengths.runpytest_subprocess(workers, *outputs, *allure, "--modellab-github=auto")
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(
+            [
+                "*RegressionDetected: blocked: reply length is 5.17 times the reference's (12 "
+                "samples; *",
+                "*samples  reference  candidate  ratio *bound *limit *p  verdict",
+                "[[]Constant] long *-> BLOCK",
+                "  BLOCK reply length against baseline of short: reply length is 5.17 times *",
+                "[[]Constant] same *-> PASS",
+                "alpha 0.05 shared by 2 assertions: 0.025 each",
+                "BLOCK: 1 of 2 comparisons: long (reply length).",
+                f"  {LONGER}",
+                "::error *title=modellab%3A long against baseline of short*reply length*",
+            ]
+        )
+        reports.append((lengths.path / "r.json").read_text(encoding="utf-8"))
+        markdown = (lengths.path / "r.md").read_text(encoding="utf-8")
+        assert (
+            "| variant | success | worst bucket | reply length | measured | verdict |" in markdown
+        )
+        assert f"- {LONGER}" in markdown
+        junit = (lengths.path / "r.xml").read_text(encoding="utf-8")
+        assert '<property name="modellab_assertion" value="no_longer_replies" />' in junit
+        found = [
+            json.loads(path.read_text(encoding="utf-8"))
+            for path in (lengths.path / "allure").glob("*-result.json")
+        ]
+        labels = [{one["name"]: one["value"] for one in result["labels"]} for result in found]
+        judged = {
+            one["variant"]: (one["story"], one["verdict"]) for one in labels if "nodeid" in one
+        }
+        assert judged == {"long": ("reply length", "block"), "same": ("reply length", "pass")}
+    data = [json.loads(report) for report in reports]
+    assert data[0]["comparisons"] == data[1]["comparisons"], "whoever ran them"
+    assert data[0]["measured"]["latency"] == [], "a length does not change from run to run"
+    assert [c["words"]["subject"] for c in data[0]["comparisons"]] == ["reply length"] * 2
+    assert LONGER in data[0]["next"]
+    read_back = json_file.read(lengths.path / "r.json")
+    assert json_file.dumps(read_back) == reports[-1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            '"no_longer_replies"',
+            '"no_longer_reply"',
+            "GateUsageError: unknown assertion 'no_longer_reply'; did you mean "
+            "'no_longer_replies'? Known: no_longer_replies (pytest_modellab_assertions adds one)",
+        ),
+        (
+            '"no_longer_replies"',
+            '"no_drift"',
+            "GateUsageError: 'no_drift' is built in: call gate.no_drift(candidate)",
+        ),
+        (
+            'against="base", ',
+            "",
+            "GateUsageError: no_longer_replies compares with another run; name its variant: "
+            "against=…",
+        ),
+        (
+            "limit=1.2",
+            "limit=-1",
+            "ComparisonRefused: 'same' against baseline of short on 'capitals_v1': limit is -1, *",
+        ),
+    ],
+)
+def test_an_assertion_that_is_asked_wrongly(
+    lengths: pytest.Pytester, old: str, new: str, message: str
+) -> None:
+    replace(lengths, "test_length.py", old, new)
+    result = lengths.runpytest_inprocess("-k", "same")
+    result.assert_outcomes(failed=1, deselected=1)
+    result.stdout.fnmatch_lines([f"*{message}"])
+
+
+def test_a_judge_that_answers_nothing(lengths: pytest.Pytester) -> None:
+    replace(lengths, "conftest.py", "    return question.comparison(", "    question.comparison(")
+    result = lengths.runpytest_inprocess("-k", "same")
+    result.assert_outcomes(failed=1, deselected=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*GateUsageError: 'no_longer_replies': its judge returned None; expected "
+            "question.comparison(…)"
+        ]
+    )
 
 
 # --- a package -------------------------------------------------------------------------------
@@ -352,6 +508,42 @@ def test_a_sample_that_the_added_scorer_refuses(
             "pytest_modellab_recipes: Recipe 'norms': settings: 'seed' is missing; "
             "provenance.json tells it",
         ),
+        (
+            '"no_longer_replies"',
+            '"no_drift"',
+            "pytest_modellab_assertions: Assertion 'no_drift': is built in; choose another name",
+        ),
+        (
+            "judge=judge_length",
+            "judge=None",
+            "pytest_modellab_assertions: Assertion 'no_longer_replies': judge: None is no function "
+            "of a Question",
+        ),
+        (
+            'subject="reply length"',
+            'subject=""',
+            "pytest_modellab_assertions: Assertion 'no_longer_replies': words: subject: expected a "
+            "text",
+        ),
+        (
+            "words=Words(",
+            "words=dict(",
+            "pytest_modellab_assertions: Assertion 'no_longer_replies': words: expected "
+            "Words(subject=…, heading=…, advice=…), not {*",
+        ),
+        (
+            "{variant} replies",
+            "{candidate} replies",
+            "pytest_modellab_assertions: Assertion 'no_longer_replies': words: advice: cannot be "
+            "filled in (KeyError: 'candidate'); it may use {variant}, {against}, {what} and "
+            "{task_sets}",
+        ),
+        (
+            "judge=judge_length",
+            "judge=judge_length, blocked=ValueError",
+            "pytest_modellab_assertions: Assertion 'no_longer_replies': blocked: <class "
+            "'ValueError'> is not derived from RegressionDetected",
+        ),
     ],
 )
 def test_a_hook_that_returns_something_else(
@@ -361,6 +553,8 @@ def test_a_hook_that_returns_something_else(
     new: str,
     message: str,
 ) -> None:
+    with (sketch.path / "conftest.py").open("a", encoding="utf-8") as file:
+        file.write(OWN["conftest.py"])
     replace(sketch, "conftest.py", old, new)
     where = str(sketch.path / "conftest.py")
     result = sketch.runpytest_inprocess("--collect-only")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_modellab.baselines.accepted import OWN_BASELINE
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.runs import RunSummary, Verdict
 from pytest_modellab.reports import measured
@@ -30,6 +29,7 @@ from pytest_modellab.reports.text.table import (
     title,
 )
 from pytest_modellab.reports.text.terminal import alpha_line, measurements, timing_note
+from pytest_modellab.reports.words import COLUMNS, words_of
 from pytest_modellab.store import atomic
 
 NOTHING = "–"
@@ -182,7 +182,7 @@ def _emphasized(verdict: SessionVerdict) -> str:
 def _variants(report: SessionReport, task_set: str) -> list[str]:
     runs = {run.variant: run for run in report.runs if run.task_set == task_set}
     judged = [c for c in report.comparisons if c.task_set == task_set]
-    columns = [name for name in _COLUMNS if any(_column(c) == name for c in judged)]
+    columns = _columns(judged)
     rows = []
     for variant in report.variants:
         comparisons = of_variant(report, variant, task_set)
@@ -204,7 +204,10 @@ def _variants(report: SessionReport, task_set: str) -> list[str]:
                 f"{escape(variant)}{kind}",
                 success,
                 worst,
-                *(_cell([c for c in comparisons if _column(c) == name]) for name in columns),
+                *(
+                    _cell([c for c in comparisons if words_of(c).heading == name])
+                    for name in columns
+                ),
                 taken,
                 f"**{verdict.upper()}**" if verdict is not None else _unjudged(run),
             ]
@@ -219,28 +222,10 @@ def _unjudged(run: RunSummary | None) -> str:
     return "baseline recorded" if run is not None and run.recorded is not None else "not judged"
 
 
-_COLUMN_OF = {
-    "no_drift": "since the anchor",
-    "no_forgetting": "forgetting",
-    "worst_bucket": "floor",
-    "no_slowdown": "latency",
-}
-
-
-_COLUMNS = (
-    "against own baseline",
-    "since the anchor",
-    "against base",
-    "forgetting",
-    "floor",
-    "latency",
-)
-
-
-def _column(comparison: Comparison) -> str:
-    if comparison.assertion != "no_regression":
-        return _COLUMN_OF[comparison.assertion]
-    return "against own baseline" if comparison.against == OWN_BASELINE else "against base"
+def _columns(comparisons: Iterable[Comparison]) -> list[str]:
+    """The headings of what was judged, those of added assertions last."""
+    found = {words_of(c).heading for c in comparisons}
+    return [name for name in COLUMNS if name in found] + sorted(found.difference(COLUMNS))
 
 
 def _cell(comparisons: Sequence[Comparison]) -> str:

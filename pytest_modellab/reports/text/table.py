@@ -140,7 +140,17 @@ def _rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     bound = "-" if low is None or high is None else f"<= {high:.3f}"
     if ratio.verdict == "block" and low is not None:
         bound = f">= {low:.3f}"
-    head = [ratio.unit, "reference s", "candidate s", "ratio", "bound", "limit", "p", "verdict"]
+    unit = " s" if comparison.timed else ""
+    head = [
+        ratio.unit,
+        f"reference{unit}",
+        f"candidate{unit}",
+        "ratio",
+        "bound",
+        "limit",
+        "p",
+        "verdict",
+    ]
     return head, [
         [
             str(ratio.n),

@@ -12,8 +12,8 @@ from pytest_modellab.reports.session import (
     SessionVerdict,
     TestError,
     headline,
-    latency_words,
     of_variant,
+    ratio_words,
     subject,
     variant_verdict,
 )
@@ -89,7 +89,7 @@ def _line_without_run(report: SessionReport, variant: str, task_set: str) -> str
     if len(report.task_sets) > 1:
         parts.append(task_set)
     parts += [
-        f"{latency_words(c.ratio)} (against {c.against})"
+        f"{ratio_words(c.ratio)} (against {c.against})"
         for c in comparisons
         if c.ratio is not None and c.verdict != "inconclusive"  # told below
     ]

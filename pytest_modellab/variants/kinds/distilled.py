@@ -7,10 +7,10 @@ from pathlib import Path
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import check_options
-from pytest_modellab.variants.kinds.finetuned import own_weights
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.steps import layers
 from pytest_modellab.variants.steps.adapter import adapted
+from pytest_modellab.variants.steps.weights import own_weights
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import check_options
 from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants.steps.weights import own_weights
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
@@ -27,24 +27,3 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     """
     check_options(spec.options, {})
     return own_weights(spec, base, model)
-
-
-def own_weights(spec: VariantSpec, base: Plan | None, model: ModelSource) -> Plan:
-    """Replace a base's weights by a checkpoint, keeping prompt, dtype and device.
-
-    Raises:
-        ConfigError: no base or no model; the message begins with the option's name.
-    """
-    if base is None:
-        raise ConfigError("base: missing; name the variant that it is compared with")
-    if spec.model is None:
-        raise ConfigError("model: missing; name the checkpoint, declared in [models]")
-    return Plan(
-        model=model,
-        prompt=base.prompt,
-        paraphrases=base.paraphrases,
-        dtype=base.dtype,
-        device=base.device,
-        thinking=base.thinking,
-        grounding=base.grounding,
-    )

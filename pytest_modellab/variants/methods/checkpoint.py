@@ -11,8 +11,8 @@ from types import MappingProxyType
 from pytest_modellab.errors import ConfigError, ModelError, near_misses
 from pytest_modellab.models import locate
 from pytest_modellab.records.declared import ModelSource, VariantSpec
-from pytest_modellab.variants.kinds.finetuned import own_weights
 from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants.steps.weights import own_weights
 
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

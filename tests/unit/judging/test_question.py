@@ -1,0 +1,120 @@
+"""What is the same of every assertion: the question, and what an added one makes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_modellab import gate
+from pytest_modellab.errors import ComparisonRefused, GateUsageError
+from pytest_modellab.judging.assertions import ASSERTIONS
+from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.judging.question import Question
+from pytest_modellab.judging.words import Words
+from pytest_modellab.records.asked import Allowed, Budget
+from pytest_modellab.records.declared import TaskSetConfig, VariantSpec
+from pytest_modellab.records.tasks import TaskSet
+
+Make = Callable[..., Any]
+WORDS = Words("replies", "replies", "{variant} no longer replies: {what}")
+
+
+@pytest.fixture
+def question(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> Question:
+    tasks: TaskSet = make_tasks([sample(k) for k in range(40)], note="a note.")
+    return Question(
+        assertion="still_replies",
+        test="test_it",
+        spec=spec(name="nf4", kind="quantized"),
+        task_set=tasks,
+        against="baseline of plain",
+        budget=Budget(share=0.01, alpha=0.05),
+        candidate=record(tasks, [0.0] * 20 + [1.0] * 20),
+        reference=record(tasks),
+        words=WORDS,
+    )
+
+
+def replies(question: Question, margin: float = 0.0) -> Comparison:
+    """A judge as somebody may write one."""
+    with question.refusing():
+        figures = gate.drop(
+            [1.0] * len(question.before.samples),
+            [sample.score or 0.0 for sample in question.after.samples],
+            margin=margin,
+            clusters=question.clusters,
+            alpha=question.budget.share,
+            pass_alpha=question.budget.alpha,
+        )
+    return question.comparison([figures], flips=question.flips(), notes=["by reply"])
+
+
+def test_an_added_judge_states_figures_only(question: Question) -> None:
+    found = replies(question)
+    assert (found.assertion, found.verdict, found.share) == ("still_replies", "block", 0.01)
+    assert (found.candidate, found.against, found.words) == ("nf4", "baseline of plain", WORDS)
+    assert len(found.flips) == 20
+    assert found.notes == ("tiny: a note", "by reply")
+    assert Comparison.from_json(found.to_json()) == found
+
+
+def test_a_built_in_assertion_is_stored_as_ever(question: Question) -> None:
+    found = replies(dataclasses.replace(question, words=None))
+    assert "words" not in json.loads(found.to_json())
+    assert Comparison.from_json(found.to_json()) == found
+
+
+def test_what_the_gate_refuses_is_said_of_whom(question: Question) -> None:
+    where = "'nf4' against baseline of plain on 'tiny': margin is 2"
+    with pytest.raises(ComparisonRefused, match=where):
+        replies(question, margin=2)
+    alone = dataclasses.replace(question, reference=None, against="a fixed limit")
+    with pytest.raises(ComparisonRefused, match=r"^'nf4' on 'tiny': too large$"), alone.refusing():
+        raise gate.GateInputError("too large")
+
+
+def test_there_may_be_nothing_to_compare_with(question: Question) -> None:
+    with pytest.raises(GateUsageError) as caught:
+        _ = dataclasses.replace(question, reference=None).before
+    assert str(caught.value) == (
+        "still_replies compares with another run; name its variant: against=…"
+    )
+
+
+def test_a_changed_prompt_is_refused_unless_strategies_are_compared(question: Question) -> None:
+    assert question.reference is not None
+    fingerprint = dataclasses.replace(question.reference.fingerprint, prompt="other")
+    changed = dataclasses.replace(question.reference, fingerprint=fingerprint)
+    with pytest.raises(ComparisonRefused, match="the prompt has hash"):
+        replies(dataclasses.replace(question, reference=changed))
+    free = dataclasses.replace(question, reference=changed, prompt_may_differ=True)
+    assert any("the prompt has hash" in note for note in replies(free).notes)
+
+
+def test_what_is_allowed_is_asked_or_declared() -> None:
+    declared = TaskSetConfig("tiny", path=None, margin=0.02, capability_margin=0.05)  # type: ignore[arg-type]
+    assert declared.allowed() == Allowed(0.02, 0.05)
+    assert (declared.allowed().of(None), declared.allowed().of("sums")) == (0.02, 0.05)
+    assert declared.allowed(0.0) == Allowed(0.0, 0.0)
+
+
+def test_alpha_is_shared_equally() -> None:
+    assert Budget.shared(0.05, 5) == Budget(share=0.01, alpha=0.05)
+    assert Budget.shared(0.05, 0) == Budget(share=0.05, alpha=0.05), "nothing is asked"
+
+
+def test_the_built_in_assertions_are_as_any_other() -> None:
+    assert list(ASSERTIONS) == [
+        "no_regression",
+        "no_drift",
+        "no_forgetting",
+        "worst_bucket",
+        "no_slowdown",
+    ]
+    assert all(name == assertion.name for name, assertion in ASSERTIONS.items())
