@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from pytest_modellab.cli.common import (
     EXIT_OK,
-    Progress,
     Subparsers,
     add_config,
     chosen,
@@ -52,13 +52,14 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.reports.text.progress import RunProgress
     from pytest_modellab.store.place import default_folder
 
     config = required_config(options.config)
     variants = chosen("variant", options.variant, config.variants)
     named = chosen("task set", options.task_set or (), config.task_sets)
     settings = Settings(cache=default_folder(), update=True, reuse=not options.no_cache)
-    lab = Lab(config, settings, Progress(), discover(config))
+    lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
     for variant in variants:
         before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]
         for task_set in named or before or config.task_sets:

@@ -15,10 +15,9 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
-    show_line,
 )
 from pytest_modellab.errors import ConfigError, ModelError, VariantLoadError
-from pytest_modellab.plugin.progress import Pace, span
+from pytest_modellab.reports.text.progress import BuildProgress, span
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
@@ -93,7 +92,7 @@ def _build(lab: Lab, job: BuildJob, options: argparse.Namespace) -> Provenance:
         max_steps=options.max_steps,
         fresh=options.fresh,
         force=options.force,
-        progress=BuildProgress(job.spec.name),
+        progress=BuildProgress(sys.stderr, job.spec.name),
     )
 
 
@@ -139,25 +138,3 @@ def _made(job: BuildJob, made: Provenance) -> str:
         f"{span(made.seconds)}{curve}"
     ]
     return "\n".join([*lines, *(f"  {note}" for note in made.notes)])
-
-
-class BuildProgress:
-    """Shows steps: a line that rewrites itself on a terminal, else one every 30 seconds."""
-
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self._terminal = sys.stderr.isatty()
-        self._pace = Pace(terminal=self._terminal)
-
-    def __call__(
-        self, done: int, total: int, loss: float | None = None, *, what: str = "step"
-    ) -> None:
-        """Show that ``done`` of ``total`` are done."""
-        if not self._pace.due(what, done, total):
-            return
-        text = f"{self.label}: {what} {done}/{total}"
-        if loss is not None:
-            text += f", loss {loss:.3g}"
-        if self._pace.left is not None:
-            text += f", about {span(self._pace.left)} left"
-        show_line(text, terminal=self._terminal, last=done >= total)

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, TypeAlias
 from pytest_modellab.config import read as configuration
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
-from pytest_modellab.plugin.progress import Pace
-from pytest_modellab.records.progress import Advance
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.registry import Extensions
@@ -118,23 +116,3 @@ def chosen(what: str, names: Iterable[str], declared: Collection[str]) -> tuple[
         if name not in declared:
             raise ConfigError(f"unknown {what} {name!r}; {near_misses(name, declared)}")
     return found
-
-
-class Progress:
-    """Shows how far a run is, as in a session, on the standard error."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._pace = Pace(terminal=self._terminal)
-
-    def __call__(self, advance: Advance) -> None:
-        """Show how far a piece of work is."""
-        line = self._pace.line(advance)
-        if line is not None:
-            show_line(line, terminal=self._terminal, last=advance.done >= advance.total)
-
-
-def show_line(line: str, *, terminal: bool, last: bool) -> None:
-    """Print a line of progress at once; on a terminal the next one rewrites it, but the last."""
-    start, end = ("\r", "\033[K" + "\n" * last) if terminal else ("", "\n")
-    print(f"{start}{line}", end=end, file=sys.stderr, flush=True)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from pytest_modellab.cli.common import (
     EXIT_FOUND,
     EXIT_OK,
-    Progress,
     Subparsers,
     add_config,
     chosen,
@@ -77,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.settings import Settings
     from pytest_modellab.lab.survey import survey
+    from pytest_modellab.reports.text.progress import RunProgress
     from pytest_modellab.store.place import default_folder
 
     if STDOUT == options.json == options.markdown:
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     scenarios = chosen("scenario", options.scenario or (), config.scenarios)
     chosen("variant", [options.reference] if options.reference else (), config.variants)
     settings = Settings(cache=default_folder(), reuse=not options.no_cache)
-    lab = Lab(config, settings, Progress(), discover(config))
+    lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
     tradeoff = survey(
         lab,
         task_set,
@@ -146,20 +146,16 @@ def _save(path: Path, text: str, option: str) -> None:
 
 
 def _print_table(tradeoff: TradeOff) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
+    from pytest_modellab.reports.text import grid
     from pytest_modellab.reports.text import tradeoff as words
 
     colours = {"block": "bold red", "inconclusive": "yellow", "pass": "green", "high": "red"}
     head, rows = words.table(tradeoff)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in head:
-        table.add_column(name, no_wrap=name == "variant")
-    for row in rows:
-        table.add_row(*(Text(cell, colours.get(cell.partition(" ")[0], "")) for cell in row))
-    Console().print(table)
+    cells = [[Text(cell, colours.get(cell.partition(" ")[0], "")) for cell in row] for row in rows]
+    wraps = [i for i, name in enumerate(head) if name != "variant"]
+    grid.console().print(grid.grid(head, cells, right=(), wraps=wraps))
     print("* no other variant is as good in everything and better in something")
     if found := words.further(tradeoff):
         print("", *found, sep="\n")

@@ -108,34 +108,34 @@ def _label(value: float, chars: int, delta: float, left: bool = False) -> str:
 
 
 def _print_table(variant: str, task_set: str, revisions: Sequence[Revision]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from pytest_modellab.reports.text import grid
 
     versions = {revision.version for revision in revisions if not revision.problem}
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("", "accepted", "commit", *(["task set"] if len(versions) > 1 else [])):
-        table.add_column(column, no_wrap=True)
-    for column in ("success", "change", "anchor", "churn"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("worst")  # the one that may wrap on a narrow terminal
+    names = ["", "accepted", "commit", *(["task set"] if len(versions) > 1 else [])]
+    figures = ["success", "change", "anchor", "churn"]
+    right = range(len(names), len(names) + len(figures))
+    rows = []
     before: Revision | None = None
     for number, revision in enumerate(revisions, 1):
         start = [str(number), revision.date, revision.commit]
         if len(versions) > 1:
             start.append(revision.version)
         if revision.problem:
-            table.add_row(*start, *[""] * 4, f"cannot be read: {revision.problem}")
+            rows.append([*start, *[""] * 4, f"cannot be read: {revision.problem}"])
             continue
         comparable = before is not None and before.task_set == revision.task_set
         worst = revision.worst
-        table.add_row(
-            *start,
-            f"{revision.mean:.3f}",
-            f"{revision.mean - before.mean:+.3f}" if before and comparable else "",
-            f"{revision.mean - revision.anchor:+.3f}" if revision.changes else "itself",
-            "" if revision.churn is None else f"{revision.churn:.1%}",
-            "" if worst is None else f"{worst.name} {worst.mean:.2f}",
+        rows.append(
+            [
+                *start,
+                f"{revision.mean:.3f}",
+                f"{revision.mean - before.mean:+.3f}" if before and comparable else "",
+                f"{revision.mean - revision.anchor:+.3f}" if revision.changes else "itself",
+                "" if revision.churn is None else f"{revision.churn:.1%}",
+                "" if worst is None else f"{worst.name} {worst.mean:.2f}",
+            ]
         )
         before = revision
     print(f"{variant} on {task_set}")
-    Console().print(table)
+    head = [*names, *figures, "worst"]
+    grid.console().print(grid.grid(head, rows, right=right, wraps={len(head) - 1}))

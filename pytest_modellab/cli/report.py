@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: the folder is none of a run's.
         ModellabError: Allure is missing or failed, or the file cannot be written.
     """
-    from pytest_modellab.reports.allure import history_path
+    from pytest_modellab.reports.allure_report import history_path
 
     config = _config(options.results)
     command = _allure()
@@ -122,7 +122,7 @@ def mend(page: str) -> str:
 
 def _config(results: Path) -> Path:
     """Allure's configuration in a results folder, checked to be that of a run."""
-    from pytest_modellab.reports.allure import CONFIG_NAME
+    from pytest_modellab.reports.allure_report import CONFIG_NAME
 
     again = _RUN.format(results)
     if not results.is_dir():

@@ -113,27 +113,23 @@ def _first_base(config: LabConfig | None) -> str | None:
 
 
 def _print_table(samples: Sequence[Sample], scores: dict[str, float]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
+    from pytest_modellab.reports.text import grid
     from pytest_modellab.tasksets.quality import lint
-
-    table = Table("capability", box=box.SIMPLE_HEAD)
-    for column in ("n", "clusters", "chance", "base", *DIFFICULTIES):
-        table.add_column(column, justify="right")
 
     def mean(group: Sequence[Sample]) -> str:
         known = [scores[s.id] for s in group if s.id in scores]
         return f"{sum(known) / len(known):.2f}" if known else "–"
 
-    for capability, group in lint.by_capability(samples).items():
-        table.add_row(
+    head = ["capability", "n", "clusters", "chance", "base", *DIFFICULTIES]
+    rows = [
+        [
             capability,
             str(len(group)),
             str(len({s.cluster or s.id for s in group})),
             f"{lint.chance(group):.2f}",
             mean(group),
             *(mean([s for s in group if s.difficulty == level]) for level in DIFFICULTIES),
-        )
-    Console().print(table)
+        ]
+        for capability, group in lint.by_capability(samples).items()
+    ]
+    grid.console().print(grid.grid(head, rows, right=range(1, len(head)), ruled=True))

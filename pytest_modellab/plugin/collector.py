@@ -87,9 +87,9 @@ class Collector:
             json.dumps({"test": crashitem, "variant": variant, "message": message, "kind": "Crash"})
         )
         if folder := self._allure_folder():
-            from pytest_modellab.reports import allure
+            from pytest_modellab.reports import allure_report
 
-            allure.crashed(folder, crashitem, message, variant=variant)
+            allure_report.crashed(folder, crashitem, message, variant=variant)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -162,11 +162,11 @@ class Collector:
 
     def _write_allure(self, session: pytest.Session, folder: Path) -> None:
         """Complete Allure's results; where that fails, a note says so and the run fails."""
-        from pytest_modellab.reports import allure
+        from pytest_modellab.reports import allure_report
 
         try:
             tradeoffs = self._tradeoffs()
-            self._notes += allure.write_session(folder, self._report(), tradeoffs)
+            self._notes += allure_report.write_session(folder, self._report(), tradeoffs)
         except OSError as error:
             self._notes.append(f"--alluredir: {str(folder)!r}: not written: {error.strerror}")
             if session.exitstatus == pytest.ExitCode.OK:

@@ -58,9 +58,9 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
     params = params_of(item)
     if has_allure and "candidate" in params:
         # now, so that a test that fails before a verdict stands with its variant too
-        from pytest_modellab.reports import allure
+        from pytest_modellab.reports import allure_report
 
-        allure.label_test(
+        allure_report.label_test(
             item.nodeid,
             variant=params["candidate"],
             kind=lab.spec(params["candidate"]).kind,
@@ -75,11 +75,11 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
         item.user_properties.extend(_junit_properties(comparison))
         if has_allure:
             from pytest_modellab.judging.comparison import Comparison
-            from pytest_modellab.reports import allure
+            from pytest_modellab.reports import allure_report
 
-            allure.label(comparison)
-            allure.describe(item, map(Comparison.from_json, findings["comparisons"]))
-            allure.attach(comparison)
+            allure_report.label(comparison)
+            allure_report.describe(item, map(Comparison.from_json, findings["comparisons"]))
+            allure_report.attach(comparison)
 
     share = split_alpha(alpha, request.config.stash[WEIGHTS])[assertion_of(item)]
     budget = Budget(share=share, alpha=alpha)

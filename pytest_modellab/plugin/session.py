@@ -117,9 +117,9 @@ def lab_of(config: pytest.Config) -> Lab:
     """Return the session's lab, made when it is first asked for."""
     if LAB not in config.stash:
         from pytest_modellab.lab.lab import Lab
-        from pytest_modellab.plugin.progress import RunProgress
+        from pytest_modellab.plugin.progress import progress_of
 
         config.stash[LAB] = Lab(
-            required_config(config), settings_of(config), RunProgress(config), extensions_of(config)
+            required_config(config), settings_of(config), progress_of(config), extensions_of(config)
         )
     return config.stash[LAB]

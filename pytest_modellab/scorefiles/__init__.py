@@ -17,7 +17,7 @@ from pytest_modellab.scorefiles import (
     source,
 )
 from pytest_modellab.scorefiles.rows import ScoreFile, Wanted, score_file
-from pytest_modellab.scorefiles.table import Table
+from pytest_modellab.scorefiles.table import ScoreTable
 
 FORMATS = ".csv, .tsv, .jsonl, .parquet, .eval, .json, or a folder of lm-eval's samples_*.jsonl"
 
@@ -62,7 +62,7 @@ def read(path: Path, wanted: Wanted) -> ScoreFile:
     )
 
 
-def _table(path: Path, content: bytes, wanted: Wanted) -> Table:
+def _table(path: Path, content: bytes, wanted: Wanted) -> ScoreTable:
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix in (".csv", ".tsv"):
         return csv_file.table(path, source.text(path, content), "," if suffix == ".csv" else "\t")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pytest_modellab.baselines import file
 from pytest_modellab.errors import ScoreFileError
-from pytest_modellab.scorefiles.table import Table
+from pytest_modellab.scorefiles.table import ScoreTable
 
 
-def table(path: Path, content: bytes) -> Table:
+def table(path: Path, content: bytes) -> ScoreTable:
     """Read an accepted run.
 
     Args:
@@ -34,7 +34,7 @@ def table(path: Path, content: bytes) -> Table:
         (f"sample {s.id!r}", {"id": s.id, "score": s.score, "hash": s.hash}) for s in run.samples
     ]
     name, version = run.task_set["name"], run.task_set["version"]
-    return Table(
+    return ScoreTable(
         kind=f"baseline of {run.variant['name']!r} on {name} {version}",
         columns=("id", "score", "hash"),
         records=records,

@@ -7,10 +7,10 @@ import io
 from pathlib import Path
 
 from pytest_modellab.errors import ScoreFileError
-from pytest_modellab.scorefiles.table import Table
+from pytest_modellab.scorefiles.table import ScoreTable
 
 
-def table(path: Path, text: str, delimiter: str) -> Table:
+def table(path: Path, text: str, delimiter: str) -> ScoreTable:
     """Read a table.
 
     Args:
@@ -47,7 +47,9 @@ def table(path: Path, text: str, delimiter: str) -> Table:
             f"{path}: line {reader.line_num}: malformed CSV: {error}; quote cells that hold "
             "quotes or line ends, and leave columns of very long text out"
         ) from error
-    return Table(kind="CSV" if delimiter == "," else "TSV", columns=tuple(header), records=records)
+    return ScoreTable(
+        kind="CSV" if delimiter == "," else "TSV", columns=tuple(header), records=records
+    )
 
 
 def _check_header(path: Path, header: list[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ScoreFileError
-from pytest_modellab.scorefiles.table import Table
+from pytest_modellab.scorefiles.table import ScoreTable
 
 UNREAD = frozenset({"attachments", "events", "messages", "output", "store"})
 """Parts of a sample that may be large and say nothing about its score."""
@@ -28,7 +28,7 @@ def is_json_log(content: bytes) -> bool:
     return b'"version"' in start and b'"status"' in start and b'"eval"' in start
 
 
-def table(path: Path) -> Table:
+def table(path: Path) -> ScoreTable:
     """Read a log.
 
     A scorer's values are columns of the scorer's name; a scorer that returns several values has
@@ -80,7 +80,7 @@ def table(path: Path) -> Table:
         *([f"the log's status is {header.status!r}"] if header.status != "success" else []),
         *([f"{failed} samples failed and have no score"] if failed else []),
     ]
-    return Table(
+    return ScoreTable(
         kind=f"log of inspect_ai, task {header.eval.task}",
         columns=("id", "content_hash", *scorers, *metadata),
         records=records,

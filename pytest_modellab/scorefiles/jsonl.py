@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ScoreFileError
-from pytest_modellab.scorefiles.table import Table, nested_columns
+from pytest_modellab.scorefiles.table import ScoreTable, nested_columns
 
 Records = Sequence[tuple[str, Mapping[str, Any]]]
 
@@ -48,6 +48,6 @@ def records(path: Path, text: str) -> Records:
     return found
 
 
-def table(found: Records) -> Table:
+def table(found: Records) -> ScoreTable:
     """The lines as a table."""
-    return Table(kind="JSON lines", columns=nested_columns(found), records=found)
+    return ScoreTable(kind="JSON lines", columns=nested_columns(found), records=found)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_modellab.errors import ScoreFileError, near_misses
 from pytest_modellab.scorefiles.jsonl import Records
-from pytest_modellab.scorefiles.table import Table, nested_columns
+from pytest_modellab.scorefiles.table import ScoreTable, nested_columns
 
 KIND = "samples of lm-evaluation-harness"
 
@@ -17,7 +17,7 @@ KIND = "samples of lm-evaluation-harness"
 _NAME = re.compile(r"samples_(?P<task>.+?)(_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl(\.gz)?")
 
 
-def table(path: Path, records: Records, wanted_filter: str | None) -> Table | None:
+def table(path: Path, records: Records, wanted_filter: str | None) -> ScoreTable | None:
     """The lines as a table, one record a sample, or None where another tool wrote them.
 
     A line stands for one sample under one filter (a way to extract the answer).
@@ -47,7 +47,7 @@ def table(path: Path, records: Records, wanted_filter: str | None) -> Table | No
             )
         chosen = wanted_filter
     records = [(at, r) for at, r in records if str(r.get("filter", "none")) == chosen]
-    return Table(
+    return ScoreTable(
         kind=KIND,
         columns=nested_columns(records),
         records=records,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ScoreFileError
-from pytest_modellab.scorefiles.table import HASHES, IDS, SCORES, Table
+from pytest_modellab.scorefiles.table import HASHES, IDS, SCORES, ScoreTable
 
 
-def table(path: Path, content: bytes, named: Sequence[str]) -> Table:
+def table(path: Path, content: bytes, named: Sequence[str]) -> ScoreTable:
     """Read a table.
 
     Args:
@@ -41,4 +41,4 @@ def table(path: Path, content: bytes, named: Sequence[str]) -> Table:
     if len(set(columns)) < len(columns):
         raise ScoreFileError(f"{path}: two columns have the same name; rename one")
     records = [(f"row {number}", row) for number, row in enumerate(rows, start=1)]
-    return Table(kind="Parquet", columns=columns, records=records)
+    return ScoreTable(kind="Parquet", columns=columns, records=records)

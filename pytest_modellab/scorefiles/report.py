@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import ModellabError
+from pytest_modellab.reports.text import grid
 from pytest_modellab.reports.text.table import aligned, escape, figure_rows, markdown_table, visible
 from pytest_modellab.reports.words import number, plural
 from pytest_modellab.scorefiles.judge import FileVerdicts
@@ -26,9 +27,8 @@ _STYLES = {"block": "bold red", "pass": "bold green", "inconclusive": "bold yell
 
 def show(baseline: ScoreFile, candidate: ScoreFile, judged: FileVerdicts) -> None:
     """Print the verdict, the figures, and what was read; plain text where piped."""
-    from rich.console import Console
-
-    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    console = grid.console()
+    console.soft_wrap = True
     title = f"{judged.verdict.upper()}: {candidate.path} against {baseline.path}"
     console.print(visible(title), style=_STYLES[judged.verdict])
     for sentence in sentences(judged):
@@ -44,18 +44,15 @@ def show(baseline: ScoreFile, candidate: ScoreFile, judged: FileVerdicts) -> Non
 def _show_table(console: Console, head: list[str], rows: list[list[str]]) -> None:
     right = set(range(1, len(head) - 1))
     if not console.is_terminal:
-        for line in aligned([head, *rows], right):
+        for line in aligned(head, rows, right):
             console.print(line)
         return
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for i, name in enumerate(head):
-        table.add_column(name, justify="right" if i in right else "left")
-    for *cells, verdict in rows:
-        table.add_row(*map(Text, cells), Text(verdict, style=_STYLES[verdict]))
+    styled: list[list[str | Text]] = [
+        [*cells, Text(verdict, _STYLES[verdict])] for *cells, verdict in rows
+    ]
+    table = grid.grid(head, styled, right=right, wraps={0}, ruled=True)
     console.print(table, soft_wrap=False)
 
 

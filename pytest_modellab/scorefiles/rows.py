@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ScoreFileError, near_misses
-from pytest_modellab.scorefiles.table import ABSENT, HASHES, IDS, SCORES, Table, lookup
+from pytest_modellab.scorefiles.table import ABSENT, HASHES, IDS, SCORES, ScoreTable, lookup
 
 SHOWN = 10
 """How many ids a message names."""
@@ -106,7 +106,7 @@ class ScoreFile:
 
 
 def score_file(
-    path: Path, table: Table, wanted: Wanted, sources: tuple[tuple[str, str], ...]
+    path: Path, table: ScoreTable, wanted: Wanted, sources: tuple[tuple[str, str], ...]
 ) -> ScoreFile:
     """Choose the columns and read every row.
 
@@ -194,7 +194,9 @@ def score_of(value: Any, wanted: Wanted) -> float | None:
     return 1.0 - share if wanted.lower_is_better else share
 
 
-def _column(path: Path, table: Table, what: str, named: Sequence[str], usual: Sequence[str]) -> str:
+def _column(
+    path: Path, table: ScoreTable, what: str, named: Sequence[str], usual: Sequence[str]
+) -> str:
     for name in named or usual:
         if table.has(name):
             return name

@@ -21,7 +21,7 @@ ABSENT: Final = object()
 
 
 @dataclass(frozen=True)
-class Table:
+class ScoreTable:
     """Records of one file.
 
     Attributes:

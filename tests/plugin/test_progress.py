@@ -1,6 +1,7 @@
-"""Progress is seen while a session runs, also through a pipe."""
+"""Progress is seen while a session runs: through a pipe, and on a terminal between the dots."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -47,3 +48,54 @@ def test_a_pipe_shows_lines_before_the_first_test_ends(
     assert shown[0] == "modellab: plain on words: 0/132 samples, 0 s"
     assert shown[1].endswith(" s left")
     assert ", about " in shown[1]
+
+
+TWO_TESTS = """
+import pytest
+
+
+def test_of_nothing():
+    pass
+
+
+@pytest.mark.task_set("words")
+@pytest.mark.variants("plain")
+def test_of_a_variant(candidate, gate):
+    gate.worst_bucket(candidate)
+"""
+
+
+@pytest.mark.parametrize("colour", ["yes", "no"])
+def test_a_terminal_s_line_lives_with_the_dots(project: pytest.Pytester, colour: str) -> None:
+    pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
+    project.path.joinpath("test_suite.py").write_text(TWO_TESTS)
+    shown, terminal = pty.openpty()
+    environment = {n: v for n, v in os.environ.items() if n not in ("NO_COLOR", "FORCE_COLOR")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--color={colour}"],
+        cwd=project.path,
+        env={**environment, "TERM": "xterm-256color", "COLUMNS": "100"},
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        text = b"".join(iter(lambda: _read(shown), b"")).decode()
+    os.close(shown)
+    assert ("\x1b[3" in text) == (colour == "yes")
+    plain = re.sub("\x1b\\[[0-9;]*m", "", text).replace("\r\n", "\n")
+    assert process.returncode == 0, plain
+    dots, *states, last = re.split("\r\x1b\\[2K", plain)
+    assert dots.endswith("\ntest_suite.py .\n"), plain
+    assert states[0].startswith("modellab: plain on words ")
+    assert states[0].endswith(" 0/132 samples, 0 s")
+    assert not any("\n" in state for state in states)
+    assert re.match(r"modellab: plain on words: 132/132 samples, \d+ s\n", last)
+    assert re.search(r"\n(test_suite\.py )?\. +\[100%\]\n", last)
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # Linux, when the other end is closed
+        return b""

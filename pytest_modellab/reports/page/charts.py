@@ -1,8 +1,7 @@
-"""matplotlib as the maker of inline SVG whose colours are the page's own variables."""
+"""Inline SVG, drawn by matplotlib, whose colours are the page's own variables."""
 
 from __future__ import annotations
 
-import html
 import io
 import re
 import warnings
@@ -11,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from pytest_modellab.errors import ModellabError
-from pytest_modellab.reports.page.markup import Html, el
+from pytest_modellab.reports.page.markup import Html, el, join
 from pytest_modellab.reports.text.table import visible
 
 SERIES = 8
@@ -147,14 +146,12 @@ def _inline(
         if _local(key) in ("href", "clip-path", "style")
         for name in _REFERENCE.findall(value)
     }
-    body = "".join(
-        _written(child, ident, used) for child in root if _local(child.tag) != "metadata"
-    )
+    body = [_written(child, ident, used) for child in root if _local(child.tag) != "metadata"]
     return el(
         "svg",
         el("title", title, id=f"{ident}-t"),
         el("desc", description, id=f"{ident}-d"),
-        Html(body),
+        body,
         viewBox=f"0 0 {width:g} {height:g}",
         width=f"{width:g}",
         height=f"{height:g}",
@@ -165,14 +162,14 @@ def _inline(
     )
 
 
-def _written(element: ET.Element, ident: str, used: set[str]) -> str:
+def _written(element: ET.Element, ident: str, used: set[str]) -> Html:
     """An element and what is in it, without namespaces, its ids made unique."""
     tag = _local(element.tag)
     if tag == "style":  # matplotlib's rule for every element; a page has more of them
-        return ""
-    inner = "".join(_written(child, ident, used) for child in element)
+        return Html()
+    inner = join([_written(child, ident, used) for child in element])
     if tag in ("g", "defs") and not inner:
-        return ""
+        return Html()
     found = {}
     for key, value in element.attrib.items():
         key = _local(key)
@@ -195,9 +192,7 @@ def _written(element: ET.Element, ident: str, used: set[str]) -> str:
         found[key] = value
     if tag == "g" and not found:
         return inner
-    attributes = "".join(f' {k}="{html.escape(v)}"' for k, v in found.items())
-    text = html.escape(element.text) if tag == "text" and element.text else ""
-    return f"<{tag}{attributes}>{text}{inner}</{tag}>"
+    return el(tag, element.text if tag == "text" else None, inner, **found)
 
 
 def _local(name: str) -> str:

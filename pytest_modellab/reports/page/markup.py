@@ -5,16 +5,26 @@ from __future__ import annotations
 import dataclasses
 import html
 from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+from markupsafe import Markup
 
 from pytest_modellab.reports.text.table import visible
 
 _VOID = frozenset({"br", "col", "input", "meta"})
 
 
-class Html(str):
-    """Text that is markup already."""
+class Html(Markup):
+    """Text that is markup already; other text that is put into it is escaped."""
 
     __slots__ = ()
+
+    @classmethod
+    def escape(cls, s: Any, /) -> Self:
+        """Return markup as it is, and text with control characters made visible, then escaped."""
+        if isinstance(s, Markup):
+            return cls(s)
+        return cls(html.escape(visible(str(s))))  # named references, as the page always had
 
 
 Content = str | None | Sequence["Content"]
@@ -49,7 +59,7 @@ def el(tag: str, *children: Content, **attributes: str | float | bool | None) ->
         The markup.
     """
     written = "".join(
-        f" {_name(key)}" if value is True else f' {_name(key)}="{_escape(str(value))}"'
+        f" {_name(key)}" if value is True else f' {_name(key)}="{Html.escape(value)}"'
         for key, value in attributes.items()
         if value is not None and value is not False
     )
@@ -61,12 +71,10 @@ def el(tag: str, *children: Content, **attributes: str | float | bool | None) ->
 def join(content: Content) -> Html:
     """Content as markup, nothing between its parts."""
     if content is None:
-        return Html("")
-    if isinstance(content, Html):
-        return content
+        return Html()
     if isinstance(content, str):
-        return Html(_escape(content))
-    return Html("".join(join(part) for part in content))
+        return Html.escape(content)
+    return Html().join(join(part) for part in content)
 
 
 def table(
@@ -181,7 +189,3 @@ def section(ident: str, title: str, *content: Content, style: str = "part") -> H
 
 def _name(key: str) -> str:
     return key.rstrip("_").replace("_", "-")
-
-
-def _escape(text: str) -> str:
-    return html.escape(visible(text))

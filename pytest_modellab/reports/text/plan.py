@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from fractions import Fraction
 
+from pytest_modellab.reports.text import grid
 from pytest_modellab.tasksets.quality.planning import TaskSetPlan
-
-_WIDTH = 160
 
 
 def render(plan: TaskSetPlan, word: str, usd_per_hour: float | None = None) -> str:
@@ -116,20 +114,9 @@ def _cost(seconds: float | None, usd_per_hour: float | None) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for i, name in enumerate(header):
-        table.add_column(name, justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        if row is rows[-1]:
-            table.add_section()
-        table.add_row(*row)
-    out = io.StringIO()
-    Console(file=out, width=_WIDTH, color_system=None).print(table, markup=False)
-    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))
+    table = grid.grid(header, rows, right=range(1, len(header)), ruled=True)
+    table.rows[-2].end_section = True  # the last is of all samples
+    return "\n".join(grid.lines(table))
 
 
 def _drop(value: float | None) -> str:

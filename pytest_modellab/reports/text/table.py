@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 from pytest_modellab.gate.results import Figures
@@ -11,6 +10,7 @@ from pytest_modellab.judging.comparison import Comparison, Flip
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.measured import Measured
 from pytest_modellab.reports.session import deciding, subject
+from pytest_modellab.reports.text import grid
 from pytest_modellab.reports.words import number, plural
 
 ELLIPSIS = "…"
@@ -49,7 +49,7 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
     """
     head, rows = _rows(comparison)
     parts = [sentence(comparison), "", title(comparison)]
-    parts += aligned([head, *rows], right=set(range(1, len(head) - 1)))
+    parts += aligned(head, rows, right=set(range(1, len(head) - 1)))
     shown = comparison.flips[: max(max_flips, 0)]
     if comparison.flips:
         parts += ["", flip_count(comparison, len(shown)) + (":" if shown else "")]
@@ -63,7 +63,7 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
             for row, flip in zip(rows, shown, strict=True)
         ]
         names = [clip(before, room), clip(after, room)]
-        parts += aligned([["sample", "score", *names], *rows], right=set())
+        parts += aligned(["sample", "score", *names], rows, right=set())
     parts += [f"note: {visible(note)}" for note in comparison.remarks]
     return "\n".join(parts)
 
@@ -238,14 +238,11 @@ def visible(text: str) -> str:
 
 def clip(text: str, width: int) -> str:
     """Cut ``text`` to ``width`` columns, an ellipsis in place of the rest."""
-    if _columns(text) <= width:
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
         return text
-    kept = ""
-    for character in text:
-        if _columns(kept + character) > width - 1:
-            break
-        kept += character
-    return kept.rstrip() + ELLIPSIS
+    return set_cell_size(text, width - 1).rstrip() + ELLIPSIS
 
 
 def escape(text: str) -> str:
@@ -305,22 +302,6 @@ def _score_bound(figure: Figures) -> str:
     return f"{'<=' if figure.verdict == 'block' else '>='} {bound:.3f}"
 
 
-def aligned(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
     """Lines of a plain table, indented by two; the columns in ``right`` are flush right."""
-    widths = [max(_columns(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = []
-        for i, cell in enumerate(row):
-            gap = " " * (widths[i] - _columns(cell))
-            cells.append(gap + cell if i in right else cell + gap)
-        lines.append(("  " + "  ".join(cells)).rstrip())
-    return lines
-
-
-def _columns(text: str) -> int:
-    """Terminal columns that ``text`` takes: wide characters two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )
+    return [f"  {line}" for line in grid.lines(grid.grid(head, rows, right=right))]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pytest_modellab import cli
-from pytest_modellab.cli import build
 from pytest_modellab.recipes import provenance
 
 ROWS = [{"input": f"What is {n} + 1?", "reply": f"It is {n + 1}."} for n in range(4)]
@@ -217,25 +215,3 @@ def test_dry_run_build_and_force(
     made = provenance.read(tmp_path / "elsewhere")
     assert made is not None
     assert made.steps == 2
-
-
-def test_progress_rewrites_its_line_on_a_terminal_only(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = iter(float(second) for second in (0, 1, 2, 3, 4, 31, 32, 50))
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    show = build.BuildProgress("new")
-    for done in range(1, 9):
-        show(done, 8, 0.5)
-    assert capsys.readouterr().err.splitlines() == [
-        "new: step 1/8, loss 0.5",
-        "new: step 4/8, loss 0.5, about 4 s left",
-        "new: step 8/8, loss 0.5",
-    ]
-
-    clock = iter(float(second) for second in (0, 1))
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    show = build.BuildProgress("new")
-    show(1, 2, what="row")
-    show(2, 2, what="row")
-    assert capsys.readouterr().err == "\rnew: row 1/2\033[K\rnew: row 2/2\033[K\n"

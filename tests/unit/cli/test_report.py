@@ -15,7 +15,7 @@ import pytest
 
 from pytest_modellab import cli
 from pytest_modellab.cli import report
-from pytest_modellab.reports.allure import settings
+from pytest_modellab.reports.allure_report import settings
 
 HTML = """<!DOCTYPE html>
 <html dir="ltr" lang="en">

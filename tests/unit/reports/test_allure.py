@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.reports import allure
-from pytest_modellab.reports.allure.markdown import adapted
+from pytest_modellab.reports import allure_report
+from pytest_modellab.reports.allure_report.markdown import adapted
 
 Make = Callable[..., Any]
 
@@ -43,13 +43,13 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_the_module_imports_without_allure() -> None:
     code = (
         "import sys; sys.modules['allure'] = sys.modules['allure_commons'] = None\n"
-        "import pytest_modellab.reports.allure"
+        "import pytest_modellab.reports.allure_report"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_labels_of_a_capability(fake: SimpleNamespace, comparison: Make) -> None:
-    allure.label(comparison("pass"))
+    allure_report.label(comparison("pass"))
     assert fake.labels == [
         ("nodeid", "suites/test_quantized.py::test_capability[nf4-arithmetic]"),
         ("variant", "nf4"),
@@ -64,7 +64,7 @@ def test_labels_of_a_capability(fake: SimpleNamespace, comparison: Make) -> None
 
 
 def test_what_judges_everything_is_critical(fake: SimpleNamespace, comparison: Make) -> None:
-    allure.label(comparison("pass", capability=None))
+    allure_report.label(comparison("pass", capability=None))
     assert ("severity", "critical") in fake.labels
     assert ("story", "all samples") in fake.labels
     assert "capability" not in dict(fake.labels)
@@ -78,7 +78,7 @@ def test_all_flipped_samples_of_a_block_are_one_attachment(
         flip(id="a-2", after=None, after_output=" "),
         *(flip(id=f"s{i}", after_output="x" * 500) for i in range(40)),
     )
-    allure.attach(comparison("block", flips=flips))
+    allure_report.attach(comparison("block", flips=flips))
     ((name, kind, samples),) = fake.attachments
     assert (name, kind) == (
         "42 flipped samples, 42 worse and 0 better: arithmetic against own baseline",
@@ -97,8 +97,8 @@ def test_all_flipped_samples_of_a_block_are_one_attachment(
 def test_only_a_block_is_worth_a_file(
     fake: SimpleNamespace, comparison: Make, flip: Make, verdict: str
 ) -> None:
-    allure.attach(comparison(verdict, flips=(flip(),)))
-    allure.attach(comparison("block"))
+    allure_report.attach(comparison(verdict, flips=(flip(),)))
+    allure_report.attach(comparison("block"))
     assert fake.attachments == []
 
 
@@ -116,7 +116,7 @@ class Item:
 
 
 def described(fake: SimpleNamespace, item: Any, *comparisons: Any) -> str:
-    allure.describe(item, comparisons)
+    allure_report.describe(item, comparisons)
     return str(fake.descriptions[-1])
 
 
@@ -178,19 +178,19 @@ def test_with_the_real_listener(tmp_path: Path) -> None:
         f"spec = importlib.util.spec_from_file_location('hand', {str(conftest)!r})\n"
         "hand = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(hand)\n"
-        "from pytest_modellab.reports import allure\n"
+        "from pytest_modellab.reports import allure_report\n"
         "def test_it(request):\n"
         "    comparison = hand.make_comparison('block', flips=(hand.make_flip(),))\n"
-        "    allure.label_test('n', variant='nf4', kind='quantized', task_set='t')\n"
-        "    allure.label(comparison)\n"
-        "    allure.describe(request.node, [comparison])\n"
-        "    allure.attach(comparison)\n"
+        "    allure_report.label_test('n', variant='nf4', kind='quantized', task_set='t')\n"
+        "    allure_report.label(comparison)\n"
+        "    allure_report.describe(request.node, [comparison])\n"
+        "    allure_report.attach(comparison)\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:modellab", "-p", "no:cacheprovider"]
     subprocess.run(
         [*command, "--alluredir", "results"],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(Path(allure.__file__).parents[3])},
+        env={"PYTHONPATH": str(Path(allure_report.__file__).parents[3])},
         check=True,
         capture_output=True,
         timeout=120,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.reports import allure
-from pytest_modellab.reports.allure import settings
+from pytest_modellab.reports import allure_report
+from pytest_modellab.reports.allure_report import settings
 
 Make = Callable[..., Any]
 
@@ -37,7 +37,7 @@ def test_what_the_session_writes(report: Make, run: Make, tmp_path: Path) -> Non
         run(environment={"python": "3.11.2", "device": "cpu", "plan": {"a": 1}}),
         run(variant="int8", environment={"python": "3.11.2", "device": "cuda:0\n\u00e9"}),
     )
-    allure.write_session(tmp_path, report(runs=runs))
+    allure_report.write_session(tmp_path, report(runs=runs))
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "allurerc.mjs",
         "categories.json",
@@ -65,7 +65,7 @@ def test_what_the_session_writes(report: Make, run: Make, tmp_path: Path) -> Non
 
 def test_the_history_lies_beside_the_results(tmp_path: Path) -> None:
     folder = tmp_path / "allure-results"
-    assert allure.history_path(folder) == tmp_path / "allure-results-history.jsonl"
+    assert allure_report.history_path(folder) == tmp_path / "allure-results-history.jsonl"
     config = settings.config([], "pass")
     assert "historyPath: join(dirname(results), `${basename(results)}-history.jsonl`)," in config
     assert "appendHistory: true," in config
@@ -112,7 +112,7 @@ def test_names_in_the_categories_are_those_that_are_raised() -> None:
     ],
 )
 def test_a_crashed_test_is_broken(nodeid: str, name: str, full_name: str, tmp_path: Path) -> None:
-    path = allure.crashed(tmp_path, nodeid, "worker gw1 died", variant="nf4", task_set="t")
+    path = allure_report.crashed(tmp_path, nodeid, "worker gw1 died", variant="nf4", task_set="t")
     written = json.loads(path.read_text())
     assert path.name == f"{written['uuid']}-result.json"
     assert (written["name"], written["fullName"]) == (name, full_name)
@@ -132,7 +132,7 @@ def test_green_but_inconclusive_is_shown(report: Make, comparison: Make, tmp_pat
     (tmp_path / "half-result.json").write_text('{"uuid": ')
     before = other.read_text()
     for _ in range(2):  # writing again changes nothing
-        allure.write_session(tmp_path, report(comparisons=(comparison("inconclusive"),)))
+        allure_report.write_session(tmp_path, report(comparisons=(comparison("inconclusive"),)))
     shown = json.loads(green.read_text())
     why = (
         "undecided: arithmetic fell from 0.62 to 0.59 (n = 66); with this many samples a drop of "
@@ -166,7 +166,7 @@ def test_what_only_says_that_our_fixtures_ran_goes(report: Make, tmp_path: Path)
     container(tmp_path, "lab", [step("lab")], afters=[step("lab::1")], children=["a", "a"])
     container(tmp_path, "childless", [step("capability")], children=[])
     container(tmp_path, "several", [step("task_set"), step("candidate", attachments=[])])
-    allure.write_session(tmp_path, report())
+    allure_report.write_session(tmp_path, report())
     assert list(tmp_path.glob("*-container.json")) == []
     assert (tmp_path / "a-result.json").is_file()
 
@@ -193,5 +193,5 @@ def test_a_fixture_that_is_not_ours_or_says_more_stays(
     kept = container(tmp_path, "kept", befores, **changes)
     before = kept.read_text()
     (tmp_path / "half-container.json").write_text('{"uuid": ')
-    allure.write_session(tmp_path, report())
+    allure_report.write_session(tmp_path, report())
     assert kept.read_text() == before

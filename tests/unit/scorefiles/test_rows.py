@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from pytest_modellab.errors import ScoreFileError
 from pytest_modellab.scorefiles.rows import ScoreFile, Wanted, score_file, score_of
-from pytest_modellab.scorefiles.table import Table
+from pytest_modellab.scorefiles.table import ScoreTable
 
 
-def table(*records: dict[str, Any], **changes: Any) -> Table:
+def table(*records: dict[str, Any], **changes: Any) -> ScoreTable:
     numbered = [(f"line {number}", record) for number, record in enumerate(records, start=1)]
     columns = tuple(dict.fromkeys(name for record in records for name in record))
-    return Table(**{"kind": "test", "columns": columns, "records": numbered, **changes})
+    return ScoreTable(**{"kind": "test", "columns": columns, "records": numbered, **changes})
 
 
-def read(found: Table, **wanted: Any) -> ScoreFile:
+def read(found: ScoreTable, **wanted: Any) -> ScoreFile:
     return score_file(Path("a"), found, Wanted(**wanted), ())
 
 

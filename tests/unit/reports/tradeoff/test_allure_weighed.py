@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pytest_modellab.errors import ModellabError
-from pytest_modellab.reports import allure, page
-from pytest_modellab.reports.allure import weighed
+from pytest_modellab.reports import allure_report, page
+from pytest_modellab.reports.allure_report import weighed
 
 Make = Callable[..., Any]
 
@@ -102,7 +102,7 @@ def test_without_matplotlib_there_is_a_note(
         raise ModellabError("matplotlib is not installed: pip install 'pytest-modellab[report]'")
 
     monkeypatch.setattr(page, "render", render)
-    notes = allure.write_session(tmp_path, report(), {"core_v2": tradeoff()})
+    notes = allure_report.write_session(tmp_path, report(), {"core_v2": tradeoff()})
     assert notes == (
         "--alluredir: no trade-off page: matplotlib is not installed: "
         "pip install 'pytest-modellab[report]'",
@@ -144,7 +144,7 @@ def test_the_times_are_those_of_our_tests(tmp_path: Path, tradeoff: Make, report
         text = {"start": 5000 - 10 * number, "stop": 6000 + number, "uuid": str(number)}
         labels = {"labels": [{"name": label, "value": "t.py::test"}]}
         (tmp_path / f"{number}-result.json").write_text(json.dumps(text | labels))
-    allure.write_session(tmp_path, report(), {"core_v2": tradeoff()})
+    allure_report.write_session(tmp_path, report(), {"core_v2": tradeoff()})
     (metric, *_) = read(tmp_path, "performance.json")
     assert (metric["start"], metric["stop"]) == (4990, 6001)
 

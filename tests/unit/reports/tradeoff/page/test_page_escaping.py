@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from markupsafe import Markup
 
 from pytest_modellab.reports import page
 from pytest_modellab.reports.page.markup import Html, el, join
@@ -77,6 +78,15 @@ def test_elements() -> None:
     assert el("input", type="radio", checked=True, disabled=False) == '<input type="radio" checked>'
     assert el("td", "x", class_="n", data_v='1"2') == '<td class="n" data-v="1&quot;2">x</td>'
     assert join(None) == ""
+
+
+def test_whatever_is_put_into_markup_is_escaped() -> None:
+    start = Html("<b>")
+    assert start + "<i>\x00" == r"<b>&lt;i&gt;\x00"
+    assert "<i>" + start == "&lt;i&gt;<b>"
+    assert start.join(["<", Markup("<br>"), Html("<hr>")]) == "&lt;<b><br><b><hr>"
+    assert Html('<a title="{}">').format('"') == '<a title="&quot;">'
+    assert all(type(found) is Html for found in (start + "<", start.join("<"), Html.escape("<")))
 
 
 def _renamed(example: Any, old: str, new: str) -> Any:

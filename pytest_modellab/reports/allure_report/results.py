@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.reports.allure import settings, weighed
+from pytest_modellab.reports.allure_report import settings, weighed
 from pytest_modellab.reports.session import SessionReport
 from pytest_modellab.reports.text.table import sentence
 from pytest_modellab.store import atomic

@@ -11,8 +11,8 @@ from typing import Any
 
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.reports import measured
-from pytest_modellab.reports.allure.markdown import adapted
-from pytest_modellab.reports.allure.settings import RECOMMENDATION
+from pytest_modellab.reports.allure_report.markdown import adapted
+from pytest_modellab.reports.allure_report.settings import RECOMMENDATION
 from pytest_modellab.store import atomic
 from pytest_modellab.tradeoff.figures import Profile, TradeOff
 

@@ -4,9 +4,9 @@ Both Allure 2 and Allure 3 read the results folder. allure-pytest is optional: n
 imported before one of :mod:`running`'s functions is called inside a test that it listens to.
 """
 
-from pytest_modellab.reports.allure.results import crashed, write_session
-from pytest_modellab.reports.allure.running import attach, describe, label, label_test
-from pytest_modellab.reports.allure.settings import CONFIG_NAME, history_path
+from pytest_modellab.reports.allure_report.results import crashed, write_session
+from pytest_modellab.reports.allure_report.running import attach, describe, label, label_test
+from pytest_modellab.reports.allure_report.settings import CONFIG_NAME, history_path
 
 __all__ = [
     "CONFIG_NAME",

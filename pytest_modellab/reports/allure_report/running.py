@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.reports.allure.markdown import adapted
+from pytest_modellab.reports.allure_report.markdown import adapted
 from pytest_modellab.reports.session import subject
 from pytest_modellab.reports.text.table import (
     clip,

@@ -1,0 +1,201 @@
+"""When progress is worth a line, what the line says, and how long a run says that it will take."""
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_modellab.records.progress import Advance, Work
+from pytest_modellab.reports.text.progress import BuildProgress, RunProgress, span
+
+Note = Callable[[float, int], str]
+
+ESCAPES = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
+
+
+class Terminal(io.StringIO):
+    """A file that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that it is now, in a list of one."""
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def note(clock: list[float], file: io.StringIO | None = None, total: int = 100) -> Note:
+    """``note(seconds, done)``: what a run that began at second 0 writes then."""
+    shown = io.StringIO() if file is None else file
+    progress = RunProgress(shown)
+
+    def line(seconds: float, done: int) -> str:
+        clock[0] = 100.0 + seconds
+        before = len(shown.getvalue())
+        progress(Advance(Work.RUN, "nf4", "core", done, total))
+        return shown.getvalue()[before:]
+
+    return line
+
+
+def test_the_estimate_comes_after_three_batches(clock: list[float]) -> None:
+    line = note(clock)
+    assert line(0, 0) == "nf4 on core: 0/100 samples, 0 s\n"
+    assert line(1, 5) == ""
+    assert line(2, 10) == ""
+    assert line(4, 20) == "nf4 on core: 20/100 samples, 4 s, about 16 s left\n"
+    assert line(5, 25) == ""
+    assert line(33, 50) == "", "29 seconds after the last"
+    assert line(34, 60) == "nf4 on core: 60/100 samples, 34 s, about 23 s left\n"
+    assert line(55, 100) == "nf4 on core: 100/100 samples, 55 s\n"
+
+
+def test_what_was_answered_before_is_not_counted_as_fast(clock: list[float]) -> None:
+    line = note(clock)
+    assert line(0, 60) == "nf4 on core: 60/100 samples, 0 s\n"
+    for done in (61, 62):
+        assert line(done - 60, done) == ""
+    assert line(10, 70) == "nf4 on core: 70/100 samples, 10 s, about 30 s left\n"
+
+
+def test_batches_of_one_long_prompt_are_no_measure(clock: list[float]) -> None:
+    line = note(clock, total=500)
+    assert line(0, 0)
+    for done in range(1, 10):
+        assert line(done, done) == ""
+    assert line(10, 10) == "nf4 on core: 10/500 samples, 10 s, about 8 min left\n"
+    assert line(11, 11) == ""
+
+
+def test_another_total_begins_anew(clock: list[float]) -> None:
+    shown = io.StringIO()
+    progress = RunProgress(shown, "modellab: ")
+    for done in range(4):
+        progress(Advance(Work.INDEX, "bm25", "docs", done, 900))
+    progress(Advance(Work.INDEX, "bm25", "docs", 0, 40))
+    assert shown.getvalue().splitlines() == [
+        "modellab: index of bm25 on docs: 0/900 documents, 0 s",
+        "modellab: index of bm25 on docs: 0/40 documents, 0 s",
+    ]
+    assert progress.timekeeper.begins
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (Work.RUN, "nf4 on core: 0/6 samples, 0 s"),
+        (Work.REPEAT, "second run of nf4 on core: 0/6 samples, 0 s"),
+        (Work.LATENCY, "latency of nf4 on core: 0/6 rounds, 0 s"),
+        (Work.INDEX, "index of nf4 on core: 0/6 documents, 0 s"),
+    ],
+)
+def test_works(clock: list[float], work: Work, said: str) -> None:
+    shown = io.StringIO()
+    RunProgress(shown)(Advance(work, "nf4", "core", 0, 6))
+    assert shown.getvalue() == f"{said}\n"
+
+
+def test_a_run_s_second_run_begins_anew(clock: list[float]) -> None:
+    shown = io.StringIO()
+    progress = RunProgress(shown)
+    progress(Advance(Work.RUN, "nf4", "core", 6, 6))
+    clock[0] += 9
+    progress(Advance(Work.REPEAT, "nf4", "core", 0, 6))
+    assert shown.getvalue().splitlines()[-1] == "second run of nf4 on core: 0/6 samples, 0 s"
+
+
+def test_a_terminal_s_line_rewrites_itself_and_ends_as_words(clock: list[float]) -> None:
+    terminal = Terminal()
+    line = note(clock, terminal)
+    first = line(0, 0)
+    assert first.startswith("\r\x1b[2K")
+    assert "\n" not in first
+    assert ESCAPES.sub("", first).strip() == f"nf4 on core {'━' * 20} 0/100 samples, 0 s"
+    assert line(0.1, 1) == ""
+    assert line(0.3, 2)
+    assert line(0.6, 4).endswith("4/100 samples, 1 s, about 14 s left")
+    assert line(9, 100) == "\r\x1b[2Knf4 on core: 100/100 samples, 9 s\n"
+
+
+def test_a_line_is_no_wider_than_the_terminal(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    terminal = Terminal()
+    progress = RunProgress(terminal)
+    progress(Advance(Work.RUN, "a_variant_of_a_long_name", "assistant_core_v2", 1, 726))
+    shown = ESCAPES.sub("", terminal.getvalue()).lstrip("\r")
+    assert len(shown) <= 40
+    assert "\n" not in shown
+
+
+def test_a_name_is_no_markup(clock: list[float]) -> None:
+    terminal = Terminal()
+    progress = RunProgress(terminal)
+    for done in (0, 2):
+        progress(Advance(Work.RUN, "[red]x", "[/]", done, 2))
+    assert ESCAPES.sub("", terminal.getvalue()).count("[red]x on [/]") == 2
+
+
+@pytest.mark.parametrize(("colour", "environment"), [(False, ""), (None, "1")])
+def test_no_colour(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, colour: bool | None, environment: str
+) -> None:
+    monkeypatch.setenv("NO_COLOR", environment)
+    terminal = Terminal()
+    RunProgress(terminal, colour=colour)(Advance(Work.RUN, "nf4", "core", 1, 2))
+    assert set(ESCAPES.findall(terminal.getvalue())) <= {"\x1b[2K", "\x1b[0m"}
+    assert "━" * 10 in terminal.getvalue()
+
+
+def test_a_terminal_that_cannot_rewrite_gets_plain_lines(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    line = note(clock, Terminal())
+    assert line(0, 0) == "nf4 on core: 0/100 samples, 0 s\n"
+    assert line(1, 5) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (119, "119 s"), (121, "2 min"), (7199, "120 min"), (9000, "2.5 h")],
+)
+def test_spans(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+def test_every_line_is_flushed(clock: list[float], tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("w", encoding="utf-8") as file:
+        RunProgress(file)(Advance(Work.RUN, "nf4", "core", 0, 4))
+        assert path.read_text(encoding="utf-8") == "nf4 on core: 0/4 samples, 0 s\n"
+
+
+def test_a_build(clock: list[float]) -> None:
+    shown = io.StringIO()
+    progress = BuildProgress(shown, "new")
+    for second, done in zip((0, 1, 2, 3, 4, 31, 32, 50), range(1, 9), strict=True):
+        clock[0] = 100.0 + second
+        progress(done, 8, 0.5)
+    progress(1, 2, what="row")
+    assert shown.getvalue().splitlines() == [
+        "new: step 1/8, loss 0.5",
+        "new: step 4/8, loss 0.5, about 4 s left",
+        "new: step 8/8, loss 0.5",
+        "new: row 1/2",
+    ]
