@@ -29,7 +29,8 @@ class Assertion:
         name: what it is called in every record.
         judge: takes a :class:`~pytest_modellab.judging.question.Question` and, by keyword, the
             rule's own settings; returns ``question.comparison(…)``.
-        words: what reports say of it; None for the built-in ones, whose words the reports have.
+        words: what reports say of it; None for those of which the reports' own table speaks, since
+            it depends on the reference or has a place among the columns.
         blocked: what is raised where the gate blocks, :class:`RegressionDetected` or an exception
             derived from it or from :class:`FloorViolated`.
     """

@@ -16,9 +16,11 @@ from pytest_modellab import testing
 
 # pytester forgets what a run in this process was the first to import, while packages keep it as an
 # attribute: a second run would mix the modules of both. So all of them are there before the first.
-for _module in pkgutil.walk_packages(pytest_modellab.__path__, "pytest_modellab."):
+_package = pkgutil.walk_packages(pytest_modellab.__path__, "pytest_modellab.")
+_drawing = ("matplotlib.figure", "matplotlib.ticker", "matplotlib.backends.backend_svg")
+for _module in (*(found.name for found in _package), *_drawing):
     with contextlib.suppress(ModuleNotFoundError):  # an optional library's
-        importlib.import_module(_module.name)
+        importlib.import_module(_module)
 
 CONFIG = """
 [models.tiny]

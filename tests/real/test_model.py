@@ -21,10 +21,11 @@ ROOT = Path(__file__).parents[2]
 CONVERT = """
 import sys
 from pathlib import Path
-from pytest_modellab import config, models
-suites = config.load(Path("suites/modellab.toml"))
-files = models.locate(suites.models["smollm2"], suites.root)
-print(models.folder(files, Path(sys.argv[1])))
+from pytest_modellab.config import read
+from pytest_modellab.models import convert, locate
+suites = read.load(Path("suites/modellab.toml"))
+files = locate.locate(suites.models["smollm2"], suites.root)
+print(convert.folder(files, Path(sys.argv[1])))
 """
 
 

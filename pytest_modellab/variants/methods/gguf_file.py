@@ -41,9 +41,9 @@ def plan(spec: VariantSpec, base: Plan | None, root: Path) -> Plan:
         ConfigError: a wrong option, no such file, or a base with changes that no file gets; the
             message begins with the option's name.
     """
-    name = resolve(OPTIONS, spec.options)["file"]
     if base is None:
         raise ConfigError("base: missing; name the variant that the file was made from")
+    name = resolve(OPTIONS, spec.options)["file"]
     if base.quantization:
         raise ConfigError(f"base: {spec.base!r} is quantized already")
     changes = [step.name for step in (*base.baked, *base.steps)]
