@@ -305,7 +305,7 @@ class Gate:
         metric: str | None = None,
         **settings: Any,
     ) -> Comparison:
-        """Assert what a plugin or conftest.py has added: ``pytest_modellab_assertions``.
+        """Assert what has no method here, added by ``pytest_modellab_assertions`` or built in.
 
         Args:
             assertion: its name.
@@ -328,7 +328,7 @@ class Gate:
         __tracebackhide__ = True
         from pytest_modellab.judging.assertions import ASSERTIONS
 
-        if assertion in ASSERTIONS:
+        if assertion in ASSERTIONS and hasattr(self, assertion):
             raise GateUsageError(f"{assertion!r} is built in: call gate.{assertion}(candidate)")
         known = self._lab.extensions.assertions
         if assertion not in known:

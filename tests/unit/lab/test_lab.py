@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_modellab import gate as statistics
 from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.config import read
@@ -33,7 +34,10 @@ from pytest_modellab.errors import (
     TaskSetError,
     VerdictInconclusive,
 )
+from pytest_modellab.judging.assertions import ASSERTIONS, Assertion
 from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.judging.question import Question
+from pytest_modellab.judging.words import Words
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.loaded import Loaded
 from pytest_modellab.lab.settings import Settings
@@ -222,6 +226,32 @@ def record(make: Make, *names: str) -> None:
     for name in names:
         lab.accept(*lab.asked(name, "core"))
     lab.release()
+
+
+# --- an assertion that is one file and one line ---
+
+
+def test_a_built_in_assertion_needs_no_method(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answered(question: Question, *, floor: float) -> Comparison:
+        results = question.after.samples
+        rows = statistics.floor_family(
+            [float(bool(result.output)) for result in results],
+            ["all"] * len(results),
+            floor=floor,
+            alpha=question.budget.share,
+            pass_alpha=question.budget.alpha,
+        )
+        return question.comparison(rows)
+
+    words = Words("answers", "answered", "{variant} is silent: {what}")
+    listed = {**ASSERTIONS, "answers": Assertion("answers", answered, words)}
+    monkeypatch.setattr("pytest_modellab.judging.assertions.ASSERTIONS", listed)
+    lab = make()
+    lab.extensions = dataclasses.replace(lab.extensions, assertions=listed)
+    passed = gate(lab).judge("answers", candidate(lab), floor=0.5)
+    assert (passed.verdict, passed.words) == ("pass", words)
+    with pytest.raises(GateUsageError, match="'no_drift' is built in"):
+        gate(lab).judge("no_drift", candidate(lab))
 
 
 # --- what is declared -----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ Make = Callable[..., Any]
 ADDED = Words("replies", "answered", "{variant} is silent, unlike {against}: {what}{task_sets}")
 
 
-@pytest.mark.parametrize("name", ASSERTIONS)
+@pytest.mark.parametrize("name", [a.name for a in ASSERTIONS.values() if a.words is None])
 def test_every_built_in_assertion_has_words(comparison: Make, name: str) -> None:
     for against in ("own baseline", "baseline of plain"):
         words = words_of(comparison("pass", assertion=name, against=against))
