@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.records.reading import Count, Share
 from pytest_modellab.records.runs import RunRecord
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ class Repeat:
     """A second run of what was accepted, in another sample order and batch size.
 
     Attributes:
-        scores: in the task set's order; None where the variant gave no answer.
+        scores: in the order of the run's samples; None where the variant gave no answer.
         environment: where and in which batches it ran.
     """
 
-    scores: tuple[float | None, ...]
+    scores: tuple[Share | None, ...]
     environment: Mapping[str, Any]
 
 
@@ -41,16 +42,16 @@ class Anchor:
     """The accepted run that a chain of accepted changes began with.
 
     Attributes:
-        scores: in the task set's order.
+        scores: in the order of the run's samples.
         fingerprint: key of what was run.
         recorded: when it ran, ``YYYY-MM-DD``.
         accepted: how many changed runs were accepted since, the present one included.
     """
 
-    scores: tuple[float | None, ...]
+    scores: tuple[Share | None, ...]
     fingerprint: str
     recorded: str
-    accepted: int
+    accepted: Count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +85,23 @@ class Baseline:
             return OWN_ANCHOR
         changes = "1 change" if self.anchor.accepted == 1 else f"{self.anchor.accepted} changes"
         return f"anchor of {self.anchor.recorded} ({changes} accepted since)"
+
+    def arranged(self, places: Sequence[int]) -> Baseline:
+        """Return the same with its samples in another order, those of all its runs together.
+
+        Args:
+            places: which sample comes first, second, and so on.
+        """
+
+        def scores(old: tuple[float | None, ...]) -> tuple[float | None, ...]:
+            return tuple(old[place] for place in places)
+
+        run, repeat, anchor = self.run, self.repeat, self.anchor
+        return Baseline(
+            dataclasses.replace(run, samples=tuple(run.samples[place] for place in places)),
+            repeat and dataclasses.replace(repeat, scores=scores(repeat.scores)),
+            anchor and dataclasses.replace(anchor, scores=scores(anchor.scores)),
+        )
 
     def second_run(self) -> RunRecord | None:
         """Return the second run as a record without outputs, or None."""

@@ -6,6 +6,7 @@ import dataclasses
 
 from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat
 from pytest_modellab.baselines.file import same_answers
+from pytest_modellab.records import pairing
 from pytest_modellab.records.runs import RunRecord
 
 
@@ -20,10 +21,18 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
     Returns:
         The old baseline's chain continued: its anchor is kept as long as both runs were asked the
         same samples and judged by the same scorers. Where the answers are the old ones, so are
-        the run and, unless it had none, its second run.
+        the run and, unless it had none, its second run. Where the old one's samples stand in
+        another order, they are brought into the run's.
+
+    Raises:
+        ComparisonRefused: a sample stands in one of the runs twice.
     """
     if old is None or not one_chain(old.run, run):
         return Baseline(run, repeat)
+    places = pairing.places(run, old.run)
+    if places is None:  # other samples under the hash of these
+        return Baseline(run, repeat)
+    old = old.arranged(places)
     if same_answers(old.run, run):
         return dataclasses.replace(old, repeat=old.repeat or repeat)
     if same_answers(without_metrics(old.run), without_metrics(run)):  # another figure is listed

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat
 from pytest_modellab.errors import BaselineInvalid
+from pytest_modellab.records import reading
 from pytest_modellab.records.hashing import canonical_json, digest
-from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
-from pytest_modellab.store import atomic
+from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.store import atomic, links
 
 SCHEMA = 2
 """Version of the file's layout; 2 has the second run and the anchor."""
@@ -27,6 +28,16 @@ MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingPr
 
 PRICED = "usd_per_million_documents"
 """A probe that older versions kept, at the price of that day; it is not read."""
+
+
+_NAMED = {
+    "task_set": ("name", "version", "hash"),
+    "variant": ("name", "kind", "strategy", "base"),
+}
+"""The keys of a run's tables; all but the base are strings."""
+
+
+_Kept = TypeVar("_Kept", Repeat, Anchor)
 
 
 def path_of(folder: Path, task_set: str, variant: str) -> Path:
@@ -62,10 +73,13 @@ def read(path: Path) -> Baseline | None:
         The baseline, or None where there is no file.
 
     Raises:
-        BaselineInvalid: the file is truncated, was edited, or has another schema.
+        BaselineInvalid: the file is truncated, was edited, has another schema or layout, or links
+            lead out of the folder of all baselines.
     """
     anew = f"modellab accept {path.stem} --task-set {path.parent.name} --new-anchor"
     mend = f"restore it (git checkout -- {path}) or record it again ({anew})"
+    if out := links.leads_out(path, path.parent.parent):
+        raise BaselineInvalid(f"{path}: {out}; put the file itself there, or {mend}")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -87,7 +101,7 @@ def parse(content: bytes, where: str, mend: str) -> Baseline:
         The baseline.
 
     Raises:
-        BaselineInvalid: the content is truncated, was edited, or has another schema.
+        BaselineInvalid: the content is truncated, was edited, or has another schema or layout.
     """
     try:
         data = json.loads(content.decode("utf-8"))
@@ -123,9 +137,9 @@ def parse(content: bytes, where: str, mend: str) -> Baseline:
         data = MIGRATIONS[data["schema"]](data)
     try:
         return _from_data(data)
-    except (KeyError, TypeError) as error:
+    except reading.Unfit as error:
         raise BaselineInvalid(
-            f"{where}: not laid out as schema {SCHEMA} ({type(error).__name__}: {error}); {mend}"
+            f"{where}: not laid out as schema {SCHEMA}: {error}; {mend}"
         ) from error
 
 
@@ -170,13 +184,48 @@ def _to_data(baseline: Baseline) -> dict[str, Any]:
 
 
 def _from_data(data: dict[str, Any]) -> Baseline:
+    """Make a baseline of parsed JSON.
+
+    Raises:
+        Unfit: it is not laid out as :func:`_to_data` does.
+    """
     del data["schema"]
-    repeat, anchor, lines = data.pop("repeat"), data.pop("anchor"), data.pop("samples")
-    if repeat is not None:
-        repeat = Repeat(scores=tuple(line.pop("repeat") for line in lines), **repeat)
-    if anchor is not None:
-        anchor = Anchor(scores=tuple(line.pop("anchor") for line in lines), **anchor)
-    data["fingerprint"] = Fingerprint(**data["fingerprint"])
-    data["probes"] = {k: v for k, v in dict(data["probes"]).items() if k != PRICED}
-    run = RunRecord(**data, samples=tuple(SampleResult(**line) for line in lines))
-    return Baseline(run, repeat, anchor)
+    reading.table(data, "", "repeat", "anchor", "samples")
+    repeat, anchor, samples = data.pop("repeat"), data.pop("anchor"), data.pop("samples")
+    if not isinstance(samples, list) or not samples:
+        raise reading.Unfit(f"samples: {reading.shown(samples)}: expected a list of samples")
+    lines = [reading.table(line, f"samples[{k}]") for k, line in enumerate(samples)]
+    again = _kept(Repeat, "repeat", repeat, lines)
+    first = _kept(Anchor, "anchor", anchor, lines)
+    run = reading.build(RunRecord, {**data, "samples": lines})
+    for name, keys in _NAMED.items():
+        found = reading.table(getattr(run, name), name, *keys)
+        for key in found:
+            if key not in keys:
+                raise reading.Unfit(f"{reading.within(name, key)}: unknown key")
+            if key != "base":
+                reading.checked(str, found[key], reading.within(name, key))
+    versions = run.fingerprint.settings.get("versions", {})
+    reading.checked(Mapping[str, str], versions, "fingerprint.settings.versions")
+    places: dict[str, int] = {}
+    for k, sample in enumerate(run.samples):
+        if (other := places.setdefault(sample.id, k)) != k:
+            raise reading.Unfit(f"samples[{k}].id: {sample.id!r} stands in samples[{other}] too")
+    probes = {name: value for name, value in run.probes.items() if name != PRICED}
+    return Baseline(dataclasses.replace(run, probes=probes), again, first)
+
+
+def _kept(
+    kind: type[_Kept], name: str, header: object, lines: Sequence[dict[str, Any]]
+) -> _Kept | None:
+    """Take another run's header, and its score out of each sample's line."""
+    if header is None:
+        return None
+    values, scores = reading.table(header, name), []
+    if "scores" in values:
+        raise reading.Unfit(f"{name}.scores: unknown key")
+    for k, line in enumerate(lines):
+        reading.table(line, f"samples[{k}]", name)
+        reading.checked(reading.Share | None, line[name], f"samples[{k}].{name}")
+        scores.append(line.pop(name))
+    return reading.build(kind, {**values, "scores": scores}, name)

@@ -21,6 +21,7 @@ from pytest_modellab.cli.common import (
 )
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, GateUsageError
+from pytest_modellab.records.reading import decimal
 from pytest_modellab.store import atomic
 
 if TYPE_CHECKING:
@@ -351,7 +352,7 @@ def _write(folder: Path, task_set: TaskSet, ids: frozenset[str], check: Check) -
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
@@ -362,7 +363,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def _positive(text: str) -> float:
     try:
-        value = float(text)
+        value = decimal(text)
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:

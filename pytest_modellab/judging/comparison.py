@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
 
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.words import Words
+from pytest_modellab.records import reading
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.runs import Verdict
 
@@ -140,14 +140,9 @@ class Comparison:
 
     @classmethod
     def from_json(cls, text: str) -> Comparison:
-        """Read what :meth:`to_json` wrote."""
-        data: dict[str, Any] = json.loads(text)
-        for figures in data["figures"]:
-            figures.update(dropped=tuple(figures["dropped"]), missing=tuple(figures["missing"]))
-        data["figures"] = tuple(Figures(**figures) for figures in data["figures"])
-        data["flips"] = tuple(Flip(**f) for f in data["flips"])
-        data["notes"] = tuple(data["notes"])
-        data["looked"] = Looked(**data["looked"]) if data.get("looked") else None
-        data["ratio"] = RatioResult(**data["ratio"]) if data.get("ratio") else None
-        data["words"] = Words(**data["words"]) if data.get("words") else None
-        return cls(**data)
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        return reading.build(cls, json.loads(text))

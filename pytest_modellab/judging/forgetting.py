@@ -9,6 +9,7 @@ from pytest_modellab.judging.comparable import MAX_MISSING
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.question import Question
 from pytest_modellab.judging.scores import chance_of, clusters_of, scores_of
+from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord
 
 
@@ -38,7 +39,7 @@ def no_forgetting(
             before,
             before if answers.stages is not None else answers(1),  # the scope is the base's alone
             [s.capability for s in samples],
-            second_scores=scores_of(second.samples),
+            second_scores=scores_of(paired(second, samples)),
             chance=[chance_of(s) for s in samples],
             targeted=[name for name in capabilities if name in targeted],
             margin=margin,

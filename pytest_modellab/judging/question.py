@@ -23,6 +23,7 @@ from pytest_modellab.judging.scores import (
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.pairing import in_order
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs.stages import Staged
@@ -174,9 +175,10 @@ class Question:
         after = self.after
         if self.metric is not None:
             reference = under(reference, self.metric)
-        return reference, check_comparable(
+        notes = check_comparable(
             self.spec, after, reference, self.against, prompt_may_differ=self.prompt_may_differ
         )
+        return in_order(reference, self.samples), notes
 
     @property
     def _notes(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.judging.comparison import Flip, Looked
+from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs.stages import SEED, Staged
@@ -37,16 +38,19 @@ def under(record: RunRecord, metric: str) -> RunRecord:
             f"metric {metric!r}: {where} has none; {near_misses(metric, known)}. A metric of "
             "rankings: name it in the task set's metrics, and accept accepted runs again"
         )
-    values = {result.id: result.metrics.get(metric) for result in record.samples}
-    for id_, value in values.items():
+    values = [result.metrics.get(metric) for result in record.samples]
+    for result, value in zip(record.samples, values, strict=True):
         if value is not None and not 0 <= value <= 1:
             raise ComparisonRefused(
-                f"metric {metric!r}: {where} has {value} for {id_!r}, outside [0, 1]; judge the "
-                "score, which is the same figure mapped to that range"
+                f"metric {metric!r}: {where} has {value} for {result.id!r}, outside [0, 1]; judge "
+                "the score, which is the same figure mapped to that range"
             )
     return dataclasses.replace(
         record,
-        samples=tuple(dataclasses.replace(r, score=values[r.id]) for r in record.samples),
+        samples=tuple(
+            dataclasses.replace(result, score=value)
+            for result, value in zip(record.samples, values, strict=True)
+        ),
     )
 
 
@@ -85,8 +89,14 @@ class Answers:
         return scores
 
     def whole(self) -> RunRecord:
-        """Return the record with every sample, those not asked yet without a score."""
-        found = {result.id: result for result in self.record.samples}
+        """Return the record with every sample, those not asked yet without a score.
+
+        Raises:
+            ComparisonRefused: its samples are not the task set's.
+        """
+        partly = isinstance(self._candidate, Staged)
+        answered = paired(self.record, self._task_set.samples, partly=partly)
+        found = {result.id: result for result in answered}
         return dataclasses.replace(
             self.record,
             samples=tuple(
@@ -134,8 +144,18 @@ def flips_between(
     reference: RunRecord,
     capability: str | None,
 ) -> tuple[Flip, ...]:
-    """Return the samples whose score changed, the lost ones first."""
-    after = {result.id: result for result in candidate.samples}
+    """Return the samples whose score changed, the lost ones first.
+
+    Args:
+        samples: of the task set.
+        candidate: its run, perhaps of some of them only; in any order.
+        reference: the run that it is compared with, in any order.
+        capability: the one that is asked for, or None for all.
+
+    Raises:
+        ComparisonRefused: a run's samples are not the task set's.
+    """
+    after = {result.id: result for result in paired(candidate, samples, partly=True)}
     flips = [
         Flip(
             id=sample.id,
@@ -145,7 +165,7 @@ def flips_between(
             before_output=old.output,
             after_output=new.output,
         )
-        for sample, old in zip(samples, reference.samples, strict=True)
+        for sample, old in zip(samples, paired(reference, samples), strict=True)
         if (new := after.get(sample.id)) is not None
         and old.score is not None
         and new.score != old.score

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pytest_modellab.records.reading import decimal
+
 ON_INCONCLUSIVE = ("fail", "warn", "pass")
 
 
@@ -91,7 +93,7 @@ def number(config: pytest.Config, name: str, *, zero: bool) -> float | None:
         return None
     interval = "[0, 1)" if zero else "(0, 1)"
     try:
-        value = float(text)
+        value = decimal(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < 1 or (value == 0 and not zero):

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import importlib.metadata
 import json
+import math
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
+from pytest_modellab.records import reading
 from pytest_modellab.store import atomic
 
 FILE_NAME = "provenance.json"
@@ -57,7 +59,12 @@ class Provenance:
 
 
 def of(recipe: Recipe, order: Order, outcome: Outcome) -> Provenance:
-    """Put together the provenance of what a recipe has made."""
+    """Put together the provenance of what a recipe has made.
+
+    A loss that is no finite number cannot stand in JSON: a note says where the first one was.
+    """
+    diverged = [step for step, loss in outcome.losses if not math.isfinite(loss)]
+    notes = (f"the loss is no finite number from step {diverged[0]} on",) if diverged else ()
     return Provenance(
         schema=SCHEMA,
         method=recipe.name,
@@ -76,8 +83,8 @@ def of(recipe: Recipe, order: Order, outcome: Outcome) -> Provenance:
         device=_device(order.device),
         steps=outcome.steps,
         seconds=round(outcome.seconds, 1),
-        loss=outcome.losses,
-        notes=outcome.notes,
+        loss=tuple(point for point in outcome.losses if point[0] not in diverged),
+        notes=(*outcome.notes, *notes),
         date=dt.datetime.now(dt.UTC).date().isoformat(),
     )
 
@@ -120,16 +127,7 @@ def read(folder: Path) -> Provenance | None:
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         found = values.get("schema") if isinstance(values, dict) else None
         raise ConfigError(f"{path}: schema {found!r}, expected {SCHEMA}; build the artefact again")
-    names = {field.name for field in dataclasses.fields(Provenance)}
-    if wrong := sorted(names ^ set(values)):
-        problem = "missing" if wrong[0] in names else "unknown"
-        raise ConfigError(f"{path}: {wrong[0]}: {problem} key; build the artefact again")
     try:
-        values["loss"] = tuple((int(step), float(loss)) for step, loss in values["loss"])
-        values["notes"] = tuple(values["notes"])
-        values["seconds"], values["device"] = float(values["seconds"]), str(values["device"])
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{path}: loss, notes or seconds: {error}; build the artefact again"
-        ) from error
-    return Provenance(**values)
+        return reading.build(Provenance, values)
+    except reading.Unfit as error:
+        raise ConfigError(f"{path}: {error}; build the artefact again") from error

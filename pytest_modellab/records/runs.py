@@ -8,7 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pytest_modellab.records import reading
 from pytest_modellab.records.hashing import canonical_json, digest
+from pytest_modellab.records.reading import Amount, Count, Id, Share
 
 Ranking = tuple[tuple[str, float], ...]
 """Documents as ``(id, score)``, best first, never two at the same place."""
@@ -76,15 +78,15 @@ class SampleResult:
             the samples are the run's. Empty where the score is all there is.
     """
 
-    id: str
-    hash: str
-    score: float | None
+    id: Id
+    hash: Id
+    score: Share | None
     output: str
-    tokens_in: int
-    tokens_out: int
-    seconds: float | None = None
-    stability: float | None = None
-    confidence: float | None = None
+    tokens_in: Count
+    tokens_out: Count
+    seconds: Amount | None = None
+    stability: Share | None = None
+    confidence: Share | None = None
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -119,7 +121,7 @@ class RunRecord:
         variant: ``{"name", "kind", "strategy", "base"}``.
         fingerprint: what was run.
         scorers: version of every scorer used.
-        samples: in the task set's order.
+        samples: in the task set's order; a baseline's in its file's, so pair them by id.
         probes: measurements of the model: ``parameter_bytes``, ``seconds``, ``tokens_per_second`` …
         environment: python, torch, transformers, device, threads, token budget, seed.
     """
@@ -207,11 +209,12 @@ class RunSummary:
 
     @classmethod
     def from_json(cls, text: str) -> RunSummary:
-        """Read what :meth:`to_json` wrote."""
-        data = json.loads(text)
-        for name in ("capabilities", "buckets"):
-            data[name] = tuple(BucketScore(**bucket) for bucket in data[name])
-        return cls(**data)
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        return reading.build(cls, json.loads(text))
 
     @property
     def worst(self) -> BucketScore:

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_modellab.records.reading import Amount, Count
+
 
 @dataclasses.dataclass(frozen=True)
 class Performance:
@@ -21,7 +23,7 @@ class Performance:
 
     candidate: Timings
     reference: Timings | None
-    memory: Mapping[str, float]
+    memory: Mapping[str, Amount]
     environment: Mapping[str, Any]
 
 
@@ -45,7 +47,7 @@ class Timings:
 
     first_token: Rows
     end_to_end: Rows
-    tokens_in: tuple[int, ...]
-    tokens_out: tuple[int, ...]
+    tokens_in: tuple[Count, ...]
+    tokens_out: tuple[Count, ...]
     loaded: Rows
-    groups: tuple[int, ...]
+    groups: tuple[Count, ...]

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.records.runs import BucketScore, RunSummary
+from pytest_modellab.records import reading
+from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports.advice import next_step
 from pytest_modellab.reports.session import SessionReport, TestError, headline
 from pytest_modellab.store import atomic
@@ -136,13 +137,12 @@ def _measured(run: RunSummary) -> dict[str, Any]:
 
 
 def _run(fixed: Mapping[str, Any], measured: Mapping[str, Any]) -> RunSummary:
-    return RunSummary(
-        **{
+    return reading.build(
+        RunSummary,
+        {
             **fixed,
-            "capabilities": tuple(BucketScore(**b) for b in fixed["capabilities"]),
-            "buckets": tuple(BucketScore(**b) for b in fixed["buckets"]),
             "probes": {**fixed["probes"], **measured["probes"]},
             "environment": {**fixed["environment"], **measured["environment"]},
             "cached": measured["cached"],
-        }
+        },
     )

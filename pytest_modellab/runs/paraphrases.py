@@ -8,6 +8,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 
+from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.runs.job import Job, Part
 from pytest_modellab.runs.scoring import DECIMALS
@@ -39,7 +40,7 @@ def averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
     2023, "Quantifying Language Models' Sensitivity to Spurious Features in Prompt Design").
     """
     samples = []
-    for asked in zip(*(record.samples for record in records), strict=True):
+    for asked in zip(*(paired(r, job.task_set.samples) for r in records), strict=True):
         scores = [result.score for result in asked if result.score is not None]
         shown = next((result for result in asked if result.score is None), asked[0])
         most = max(Counter(result.score for result in asked).values())

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pytest_modellab.engines import device as devices
 from pytest_modellab.engines import environment
 from pytest_modellab.engines.interface import Engine, GenerationRequest, searching
 from pytest_modellab.errors import ModelError
+from pytest_modellab.records import reading
 from pytest_modellab.records.declared import PerformanceConfig
 from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.tasks import Sample
@@ -118,13 +119,14 @@ def recall(
 ) -> Performance | None:
     """Return what was last measured on this machine, or None."""
 
-    def found(data: Mapping[str, Any]) -> Performance:
-        return Performance(
-            candidate=_timings(data["candidate"]),
-            reference=None if reference is None else _timings(data["reference"]),
-            memory=dict(data["memory"]),
-            environment=dict(data["environment"]),
-        )
+    def found(data: object) -> Performance:
+        read = reading.build(Performance, data)
+        for timings in (read.candidate, read.reference):
+            if timings is not None:
+                _check_shape(timings)
+        if (read.reference is None) != (reference is None):
+            raise reading.Unfit("reference: not what was asked for")
+        return read
 
     return files.read(_place(cache, job, reference, settings), found)
 
@@ -181,12 +183,12 @@ def _environment(device: str, engine: Engine) -> dict[str, Any]:
     }
 
 
-def _timings(data: Mapping[str, Any]) -> Timings:
-    fields: dict[str, Any] = {
-        name: tuple(tuple(v) if isinstance(v, list) else v for v in values)
-        for name, values in data.items()
-    }
-    found = Timings(**fields)
+def _check_shape(found: Timings) -> None:
+    """Refuse timings that are no table of rounds and prompts.
+
+    Raises:
+        ValueError: they are not.
+    """
     widths = {
         *(len(row) for row in (*found.first_token, *found.end_to_end)),
         len(found.tokens_in),
@@ -198,4 +200,3 @@ def _timings(data: Mapping[str, Any]) -> Timings:
     right = len(widths) == 1 and sum(found.groups) in widths and min(seconds) > 0
     if not right or {len(row) for row in found.loaded} != {len(found.groups)}:
         raise ValueError("not what was written")
-    return found

@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections.abc import Sequence
 
+from pytest_modellab.records.pairing import in_order
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.runs.executor import Executor
 from pytest_modellab.runs.job import SEED, Job
@@ -88,9 +89,5 @@ def repeat(job: Job, scorers: Scorers, executor: Executor, *, first: RunRecord) 
     if stored and record.environment["token_budget"] > budget:
         # kept beside a first run with larger batches; this one's may have been the same
         record, _ = run(dataclasses.replace(again, reuse=False), scorers, executor)
-    results = dict(zip(order, record.samples, strict=True))
-    return dataclasses.replace(
-        record,
-        task_set={**record.task_set, "hash": job.task_set.hash},
-        samples=tuple(results[i] for i in range(len(samples))),
-    )
+    record = in_order(record, samples)
+    return dataclasses.replace(record, task_set={**record.task_set, "hash": job.task_set.hash})

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from pytest_modellab import gate
+from pytest_modellab.records.pairing import in_order
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.runs.job import Job, Part
@@ -98,16 +99,18 @@ def join(stages: Stages, records: Sequence[RunRecord]) -> RunRecord:
     Returns:
         The run on :meth:`Stages.first`; it names the whole task set, and its seconds and tokens are
         sums.
+
+    Raises:
+        ComparisonRefused: the samples of the runs are not those of the stages.
     """
-    results = {result.id: result for record in records for result in record.samples}
     last, whole = records[-1], stages.task_set
     seconds = math.fsum(record.probes["seconds"] for record in records)
     tokens = math.fsum(record.probes["tokens"] for record in records)
-    return dataclasses.replace(
+    joined = dataclasses.replace(
         last,
         task_set={**last.task_set, "hash": whole.hash},
         scorers={name: version for record in records for name, version in record.scorers.items()},
-        samples=tuple(results[sample.id] for sample in stages.first(len(records)).samples),
+        samples=tuple(result for record in records for result in record.samples),
         probes={
             **last.probes,
             "seconds": round(seconds, 3),
@@ -116,6 +119,7 @@ def join(stages: Stages, records: Sequence[RunRecord]) -> RunRecord:
             **_prompts(records),
         },
     )
+    return in_order(joined, stages.first(len(records)).samples)
 
 
 def _prompts(records: Sequence[RunRecord]) -> dict[str, float]:

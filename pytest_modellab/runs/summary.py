@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import BucketScore, RunRecord, RunSummary
 from pytest_modellab.records.tasks import Sample, TaskSet
 
@@ -17,14 +18,17 @@ def summarize(
 
     Args:
         record: the run.
-        task_set: what was asked, in the same order.
+        task_set: what was asked, in any order.
         cached: whether the run came from the store.
         recorded: path of the baseline that this session wrote, or None.
 
     Returns:
         Means over all samples, per capability and per bucket.
+
+    Raises:
+        ComparisonRefused: the run's samples are not the task set's.
     """
-    scores = [result.score or 0.0 for result in record.samples]
+    scores = [result.score or 0.0 for result in paired(record, task_set.samples)]
     clusters: dict[str, list[float]] = {}
     for sample, score in zip(task_set.samples, scores, strict=True):
         clusters.setdefault(sample.cluster or f"\0{sample.id}", []).append(score)

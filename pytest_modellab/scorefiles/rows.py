@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ScoreFileError, near_misses
+from pytest_modellab.records.reading import decimal, id_problem, shown
 from pytest_modellab.scorefiles.table import ABSENT, HASHES, IDS, SCORES, ScoreTable, lookup
 
 SHOWN = 10
@@ -166,7 +167,7 @@ def score_of(value: Any, wanted: Wanted) -> float | None:
         number = wanted.high if value else wanted.low
     elif isinstance(value, int | float | str | Decimal):
         try:
-            number = float(value)
+            number = decimal(value) if isinstance(value, str) else float(value)
         except ValueError:
             raise ValueError(
                 f"{_short(value)} is not a number; write 0.71, true or false, or leave it empty "
@@ -221,6 +222,8 @@ def _row(
     id_ = _label(record, id_column)
     if id_ is None:
         raise ValueError(f"{id_column}: the sample has no id")
+    if problem := id_problem(id_):
+        raise ValueError(f"{id_column}: {shown(id_)} {problem}; give the sample another id")
     value = lookup(record, score_column)
     try:
         score = None if value is ABSENT else score_of(value, wanted)

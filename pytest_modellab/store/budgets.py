@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pytest_modellab.records import reading
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import files
 
@@ -19,13 +20,17 @@ def recall_budget(cache: Path, fingerprint: Fingerprint, default: int) -> int:
     Returns:
         Tokens in a batch.
     """
-    fitted = files.read(_budget_file(cache, fingerprint), int)
+    fitted = files.read(_budget_file(cache, fingerprint), _budget)
     return default if fitted is None else min(default, max(1, fitted))
 
 
 def remember_budget(cache: Path, fingerprint: Fingerprint, budget: int) -> None:
     """Keep a budget for the next run of this variant."""
     files.write(_budget_file(cache, fingerprint), budget)
+
+
+def _budget(data: object) -> int:
+    return int(reading.checked(reading.Count, data, "budget"))
 
 
 def _budget_file(cache: Path, fingerprint: Fingerprint) -> Path:

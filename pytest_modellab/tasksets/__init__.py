@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.tasks import Sample, TaskSet
-from pytest_modellab.tasksets import beir, header, jsonl, packages, sts
+from pytest_modellab.tasksets import beir, header, jsonl, lines, packages, sts
 
 
 def read(folder: Path, check: Callable[[Sample], str | None], cache: Path) -> TaskSet:
@@ -52,4 +53,7 @@ def _source(folder: Path, declared: dict[str, Any], layout: str, cache: Path) ->
         raise TaskSetError(f"{place}: layout and package both say where the files are; keep one")
     if "package" in declared:
         return packages.folder(place, declared["package"], layout, cache)
-    return folder / str(declared.get("layout", "."))
+    source = folder / str(declared.get("layout", "."))
+    if Path(os.path.normpath(source)).is_relative_to(os.path.normpath(folder)):
+        lines.check_inside(source, folder)  # a path that names its way out was chosen
+    return source

@@ -250,6 +250,7 @@ def _file(source: Path, name: str) -> Path:
         raise TaskSetError(
             f"{path}: missing; BEIR's layout has {CORPUS}, {QUERIES} and {JUDGEMENTS}/<split>.tsv"
         )
+    lines.check_inside(path, source)
     return path
 
 
@@ -259,6 +260,7 @@ def _judgements_path(source: Path, split: str) -> Path:
         there = [p.stem for p in (source / JUDGEMENTS).glob("*.tsv")]
         hint = near_misses(split, there) if there else "there is no split at all"
         raise TaskSetError(f"{path}: missing; split: {hint}")
+    lines.check_inside(path, source)
     return path
 
 
@@ -313,6 +315,7 @@ def _queries(
     for where, _, data in lines.objects(path):
         lines.check_types(where, data, _REQUIRED, _OPTIONAL)
         lines.check_filled(where, data, *_REQUIRED)
+        lines.check_id(where, data, "_id")
         lines.check_sayable(where, data)
         query = data["_id"]
         if query in places:

@@ -159,8 +159,8 @@ def _write(path: Path, folder: Path) -> None:
     for where, start, data in lines.objects(path):
         lines.check_types(where, data, _REQUIRED, _OPTIONAL)
         document = _document(data)
-        if not document.id.strip():
-            raise TaskSetError(f"{where}: _id: empty")
+        lines.check_filled(where, data, "_id")
+        lines.check_id(where, data, "_id")
         if not document.content:
             raise TaskSetError(
                 f"{where}: document {document.id!r} has neither title nor text; remove the line, "

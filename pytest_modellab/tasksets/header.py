@@ -10,6 +10,7 @@ from typing import Any
 from pytest_modellab.errors import ConfigError, TaskSetError
 from pytest_modellab.records.setting import OPTIONAL, Setting, resolve
 from pytest_modellab.records.tasks import Corpus, Sample, TaskSet
+from pytest_modellab.tasksets import lines
 
 NAME = "task_set.toml"
 
@@ -42,9 +43,7 @@ def read(path: Path) -> dict[str, Any]:
         TaskSetError: it cannot be read, or a key is missing or of another type.
     """
     try:
-        header = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskSetError(f"{path}: cannot be read: {error}") from error
+        header = tomllib.loads(lines.read_file(path, path.parent))
     except (ValueError, RecursionError) as error:  # also a number too long, a table too deep
         raise TaskSetError(f"{path}: malformed TOML: {error}") from error
     return check(path, header)

@@ -48,10 +48,7 @@ def read(folder: Path, check: Callable[[Sample], str | None] = lambda _: None) -
     """
     samples_path = folder / SAMPLES
     declared = header.read(folder / HEADER)
-    try:
-        text = samples_path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskSetError(f"{samples_path}: cannot be read: {error}") from error
+    text = lines.read_file(samples_path, folder)
     samples: list[Sample] = []
     numbers: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), start=1):
@@ -78,6 +75,7 @@ def _sample(where: str, line: str) -> Sample:
     lines.check_known(where, data, _REQUIRED, _OPTIONAL)
     lines.check_types(where, data, _REQUIRED, _OPTIONAL)
     lines.check_filled(where, data, "id", "input", "capability")
+    lines.check_id(where, data, "id")
     lines.check_difficulty(where, data["difficulty"])
     choices = data.get("choices", [])
     if not all(isinstance(choice, str) and choice for choice in choices):

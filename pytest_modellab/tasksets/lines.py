@@ -9,7 +9,9 @@ from typing import Any, TypeAlias
 
 from pytest_modellab.errors import TaskSetError, near_misses
 from pytest_modellab.records.hashing import canonical_json
+from pytest_modellab.records.reading import id_problem, shown
 from pytest_modellab.records.tasks import DIFFICULTIES
+from pytest_modellab.store import links
 
 Types: TypeAlias = Mapping[str, type | tuple[type, ...]]
 
@@ -109,6 +111,45 @@ def check_filled(where: str, data: Mapping[str, Any], *keys: str) -> None:
     for key in keys:
         if not data[key].strip():
             raise TaskSetError(f"{where}: {key}: empty")
+
+
+def check_id(where: str, data: Mapping[str, Any], key: str) -> None:
+    """Refuse what cannot be told apart or printed: a blank id, or one with control characters.
+
+    Raises:
+        TaskSetError: it is one.
+    """
+    if problem := id_problem(data[key]):
+        raise TaskSetError(f"{where}: {key}: {shown(data[key])} {problem}; give it another id")
+
+
+def read_file(path: Path, folder: Path) -> str:
+    """Return the text of a task set's file.
+
+    Args:
+        path: the file; UTF-8.
+        folder: the task set's, which no link may leave.
+
+    Raises:
+        TaskSetError: it cannot be read, or a link leads out of the folder.
+    """
+    check_inside(path, folder)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskSetError(f"{path}: cannot be read: {error}") from error
+
+
+def check_inside(path: Path, folder: Path) -> None:
+    """Refuse a file that a link takes out of its task set.
+
+    Raises:
+        TaskSetError: it is one.
+    """
+    if out := links.leads_out(path, folder):
+        raise TaskSetError(
+            f"{path}: {out}; put the file itself there, or declare the folder that it lies in"
+        )
 
 
 def check_difficulty(where: str, value: str) -> None:

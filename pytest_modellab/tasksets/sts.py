@@ -57,6 +57,7 @@ def read(
             message names file, line and key.
     """
     path = source / PAIRS
+    lines.check_inside(path, source)
     samples: list[Sample] = []
     places: dict[str, str] = {}
     for where, _, data in lines.objects(path):
@@ -99,6 +100,7 @@ def _sample(where: str, data: dict[str, Any]) -> Sample:
     lines.check_known(where, data, _REQUIRED, _OPTIONAL)
     lines.check_types(where, data, _REQUIRED, _OPTIONAL)
     lines.check_filled(where, data, "id", "a", "b")
+    lines.check_id(where, data, "id")
     if "capability" in data:
         lines.check_filled(where, data, "capability")
     lines.check_difficulty(where, data.get("difficulty", DIFFICULTY))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_modellab.errors import ComparisonRefused
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import METRICS, Scenario, TaskSetConfig
+from pytest_modellab.records.pairing import in_order
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.runs.summary import summarize
@@ -72,14 +73,12 @@ def assemble(
     """
     import numpy as np
 
+    entries = [
+        dataclasses.replace(entry, record=in_order(entry.record, task_set.samples))
+        for entry in entries
+    ]
     at = [entry.spec.name for entry in entries].index(reference)
     base = entries[at]
-    for entry in entries:
-        if [s.hash for s in entry.record.samples] != [s.content_hash for s in task_set.samples]:
-            raise ComparisonRefused(
-                f"the run of {entry.spec.name!r} is not one of the {len(task_set.samples)} samples "
-                f"of {task_set.name!r} {task_set.version}"
-            )
     scores = np.array([[s.score or 0.0 for s in e.record.samples] for e in entries]).T
     quality, worst, by_capability = _score_draws(scores, task_set, resamples, seed)
     others = [entry for entry in entries if entry is not base]

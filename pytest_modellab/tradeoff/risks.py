@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tradeoff import risk
@@ -81,7 +82,9 @@ def components(
     )
     refusals = [
         1.0 - (result.score or 0.0)
-        for sample, result in zip(task_set.samples, entry.record.samples, strict=True)
+        for sample, result in zip(
+            task_set.samples, paired(entry.record, task_set.samples), strict=True
+        )
         if sample.scorer == "refusal"
     ]
     parts.append(

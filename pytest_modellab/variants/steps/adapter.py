@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.models.files import ModelFiles, hash_files
+from pytest_modellab.records import reading
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.variants.plan import Plan, Step
 
@@ -86,12 +87,23 @@ def changes(steps: Sequence[Step]) -> list[Any]:
 
 
 def _check_base(folder: Path, expected: list[Any], files: ModelFiles) -> None:
-    """Refuse an adapter whose provenance names another base; one without is checked by shapes."""
+    """Refuse an adapter whose provenance names another base, or cannot be read.
+
+    One without provenance is checked by shapes alone.
+    """
+    path = folder / PROVENANCE
     try:
-        base = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))["base"]
-        weights, found = str(base["weights"]), base.get("steps", [])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        base = reading.table(reading.table(data, "", "base")["base"], "base", "weights")
+        weights = reading.checked(str, base["weights"], "base.weights")
+        found = base.get("steps", [])
+    except FileNotFoundError:
         return
+    except (OSError, ValueError, RecursionError) as error:
+        raise VariantLoadError(
+            f"{path}: cannot be read, so the base of the adapter is not known: {error}; restore "
+            "it, or build the adapter again"
+        ) from error
     mend = "declare the base that it was trained on, or build it again"
     if weights != files.weights:
         raise VariantLoadError(

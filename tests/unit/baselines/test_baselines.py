@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -353,14 +354,62 @@ def test_unreadable(tmp_path: Path) -> None:
     assert message(tmp_path / "file" / "x.json") == ": cannot be read: Not a directory"
 
 
+def _rename(id_: object, data: dict[str, Any]) -> None:
+    data["samples"][1]["id"] = id_
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda data: data.pop("samples"), "KeyError: 'samples'"),
-        (lambda data: data.update(samples=None), "TypeError: 'NoneType' object is not iterable"),
-        (lambda data: data.update(extra=1), "TypeError: "),
-        (lambda data: data["fingerprint"].pop("prompt"), "TypeError: "),
-        (lambda data: data["samples"][0].pop("hash"), "TypeError: "),
+        (lambda data: data.pop("samples"), "samples: missing"),
+        (lambda data: data.pop("repeat"), "repeat: missing"),
+        (lambda data: data.update(samples=None), "samples: None: expected a list of samples"),
+        (lambda data: data.update(samples=[]), "samples: []: expected a list of samples"),
+        (lambda data: data.update(samples=[1, 2]), "samples[0]: 1: expected an object"),
+        (lambda data: data.update(extra=1), "extra: unknown key"),
+        (lambda data: data.update(repeat="x"), "repeat: 'x': expected an object"),
+        (lambda data: data.update(repeat={}), "samples[0].repeat: missing"),
+        (lambda data: data.update(variant="x"), "variant: 'x': expected an object"),
+        (lambda data: data["variant"].update(name=None), "variant.name: None: expected a string"),
+        (lambda data: data["variant"].update(more="x"), "variant.more: unknown key"),
+        (lambda data: data.update(task_set=["x"]), "task_set: ['x']: expected an object"),
+        (lambda data: data["task_set"].pop("version"), "task_set.version: missing"),
+        (lambda data: data["fingerprint"].pop("prompt"), "fingerprint.prompt: missing"),
+        (
+            lambda data: data["fingerprint"]["settings"].update(versions=["torch"]),
+            "fingerprint.settings.versions: ['torch']: expected an object",
+        ),
+        (
+            lambda data: data["probes"].update({"a b": "fast"}),
+            "probes['a b']: 'fast': expected a finite number",
+        ),
+        (
+            lambda data: data["scorers"].update(choice=True),
+            "scorers.choice: True: expected a whole number",
+        ),
+        (lambda data: data["samples"][0].pop("hash"), "samples[0].hash: missing"),
+        (
+            lambda data: data["samples"][1].update(score=True),
+            "samples[1].score: True: expected a finite number",
+        ),
+        (
+            lambda data: data["samples"][1].update(score=1.5),
+            "samples[1].score: 1.5: expected a number in [0, 1]",
+        ),
+        (
+            lambda data: data["samples"][1].update(tokens_in=-1),
+            "samples[1].tokens_in: -1: expected a whole number of at least 0",
+        ),
+        *(
+            (
+                functools.partial(_rename, id_),
+                f"samples[1].id: {id_!a}: expected a non-empty string without control characters "
+                "or blanks around it",
+            )
+            for id_ in ("", " ", " s1", "s1\n", "a\x1b[31m", "a\u2028b", "a\x85b")
+        ),
+        (functools.partial(_rename, 3), "samples[1].id: 3: expected a string"),
+        (functools.partial(_rename, "s0"), "samples[1].id: 's0' stands in samples[0] too"),
     ],
 )
 def test_signed_but_laid_out_otherwise(
@@ -368,7 +417,29 @@ def test_signed_but_laid_out_otherwise(
 ) -> None:
     file.write(path, Baseline(accepted))
     edit(path, change, sign=True)
-    assert message(path).startswith(f": not laid out as schema {file.SCHEMA} ({said}")
+    assert message(path) == f": not laid out as schema {file.SCHEMA}: {said}"
+
+
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_links_out_of_the_baselines_are_refused(
+    path: Path, accepted: RunRecord, linked: str
+) -> None:
+    elsewhere = path.parent.parent.with_name("elsewhere")
+    file.write(elsewhere / "tiny" / "plain.json", Baseline(accepted))
+    if linked == "file":
+        path.parent.mkdir(parents=True)
+        path.symlink_to(elsewhere / "tiny" / "plain.json")
+    else:
+        path.parent.symlink_to(elsewhere / "tiny")
+    target = elsewhere.resolve() / "tiny" / "plain.json"
+    said = f": leads out of {path.parent.parent}, to {target}; put the file itself there, or "
+    assert message(path).startswith(said)
+
+
+def test_a_link_inside_the_baselines_is_followed(path: Path, accepted: RunRecord) -> None:
+    file.write(path.with_name("other.json"), Baseline(accepted))
+    path.symlink_to("other.json")
+    assert file.read(path) == Baseline(accepted)
 
 
 # --- same answers ---------------------------------------------------------------------------------
@@ -421,10 +492,11 @@ def test_same_answers_looks_at_samples_but_not_at_time(accepted: RunRecord) -> N
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
+ID = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12)
 RESULT = st.builds(
     SampleResult,
-    id=TEXT,
-    hash=TEXT,
+    id=ID,
+    hash=ID,
     score=st.none() | st.floats(0, 1),
     output=TEXT,
     tokens_in=st.integers(0, 10**6),
@@ -444,7 +516,7 @@ RECORD = st.builds(
         settings=st.dictionaries(TEXT, st.none() | TEXT | NUMBER | st.lists(TEXT, max_size=2)),
     ),
     scorers=st.dictionaries(TEXT, st.integers(1, 9)),
-    samples=st.lists(RESULT, max_size=4).map(tuple),
+    samples=st.lists(RESULT, min_size=1, max_size=4, unique_by=lambda s: s.id).map(tuple),
     probes=st.dictionaries(TEXT, NUMBER),
     environment=st.dictionaries(TEXT, st.none() | TEXT | st.integers()),
 )
@@ -491,3 +563,95 @@ def test_anything_else_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(BaselineInvalid) as caught:
         file.read(path)
     assert str(caught.value).startswith(f"{path}:")
+
+
+def test_a_baseline_in_another_order_begins_no_other_chain(accepted: RunRecord) -> None:
+    """What is kept of it goes with its samples, not with their places."""
+    repeat = Repeat((1.0, 1.0, None, 0.5), {})
+    old = descend(Baseline(accepted), scored(accepted, 0.0, 0.5, None, 1.0), repeat)
+    assert old.anchor is not None
+    turned = old.arranged((3, 1, 0, 2))
+    assert [s.id for s in turned.run.samples] == ["s3", "s1", "s0", "s2"]
+    assert turned.count_churn() == old.count_churn()
+    assert descend(turned, old.run, None) == old
+    new = scored(accepted, 0.25, 0.25, None, 0.25)
+    assert descend(turned, new, repeat) == descend(old, new, repeat)
+    first = Baseline(accepted).arranged((3, 1, 0, 2))
+    assert descend(first, new, repeat) == descend(Baseline(accepted), new, repeat)
+
+
+# --- a valid baseline with something changed and a right digest -----------------------------------
+
+VALUE = JSON | st.sampled_from([True, False, -1, 0, 2, 10**30, -0.5, 1.5, "", " a", "a\n", [], {}])
+
+
+def nodes(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container in a value, with each of its keys."""
+    inner: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        inner = value.items()
+    elif isinstance(value, list):
+        inner = enumerate(value)
+    for key, one in list(inner):
+        yield value, key
+        yield from nodes(one)
+
+
+def mutate(data: dict[str, Any], draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
+    container, key = draw(st.sampled_from(list(nodes(data))))
+    what = draw(st.sampled_from(["replace", "drop", "swap", "add", "turn"]))
+    other, place = draw(st.sampled_from(list(nodes(data))))
+    if what == "replace":
+        container[key] = draw(VALUE)
+    elif what == "drop":
+        del container[key]
+    elif what == "swap":
+        container[key] = json.loads(json.dumps(other[place]))
+    elif isinstance(container, list):
+        if what == "turn":
+            container.reverse()
+        else:
+            container.append(draw(VALUE))
+    else:
+        container[draw(st.text(max_size=5))] = draw(VALUE)
+
+
+@settings(ANY, max_examples=400)
+@given(st.data())
+def test_any_change_is_read_whole_or_refused(
+    path: Path, accepted: RunRecord, data: st.DataObject
+) -> None:
+    repeat = Repeat((1.0, 1.0, None, 0.5), {"token_budget": 32})
+    anchor = Anchor((1.0, 1.0, 1.0, 1.0), "f" * 16, "2026-01-31", accepted=2)
+    file.write(path, Baseline(accepted, repeat, anchor))
+    changed = json.loads(path.read_text("utf-8"))
+    del changed["digest"]
+    for _ in range(data.draw(st.integers(1, 3))):
+        mutate(changed, data.draw)
+    path.write_bytes(signed(changed))
+    try:
+        found = file.read(path)
+    except BaselineInvalid as error:
+        assert str(error).startswith(f"{path}:")  # noqa: PT017
+        return
+    assert found is not None
+    ids = [sample.id for sample in found.run.samples]
+    assert len(set(ids)) == len(ids) > 0
+    scores = [s.score for s in (*found.run.samples, *found.anchor_run().samples)]
+    again = found.second_run()
+    scores += [] if again is None else [s.score for s in again.samples]
+    assert all(s is None or (type(s) in (int, float) and 0 <= s <= 1) for s in scores)
+    before = json.loads(path.read_text("utf-8"))
+    file.write(path, found)  # nothing was converted, added or lost
+    after = json.loads(path.read_text("utf-8"))
+    for line in before["samples"]:
+        for optional in ("seconds", "stability", "confidence", "metrics"):
+            if not line.get(optional, 1) or optional == "seconds":
+                line.pop(optional, None)
+    for line in after["samples"]:
+        for optional in ("stability", "confidence", "metrics"):
+            if not line.get(optional, 1):
+                line.pop(optional)
+    before.pop("digest"), after.pop("digest")
+    before["probes"].pop(file.PRICED, None)
+    assert after == before

@@ -27,7 +27,10 @@ WORDS = Words("replies", "replies", "{variant} no longer replies: {what}")
 def question(
     spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
 ) -> Question:
-    tasks: TaskSet = make_tasks([sample(k) for k in range(40)], note="a note.")
+    tasks: TaskSet = make_tasks(
+        [sample(k, capability="naming" if k < 20 else "counting") for k in range(40)],
+        note="a note.",
+    )
     return Question(
         assertion="still_replies",
         test="test_it",
@@ -68,6 +71,50 @@ def test_a_built_in_assertion_is_stored_as_ever(question: Question) -> None:
     found = replies(dataclasses.replace(question, words=None))
     assert "words" not in json.loads(found.to_json())
     assert Comparison.from_json(found.to_json()) == found
+
+
+def test_samples_are_paired_by_id(question: Question) -> None:
+    """A baseline with its lines in another order is the same baseline."""
+    candidate: Any = question.candidate
+    whole = dataclasses.replace(question, reference=candidate)
+    assert replies(whole).flips == ()
+    for run in ("candidate", "reference"):
+        record: Any = getattr(whole, run)
+        turned = dataclasses.replace(record, samples=record.samples[::-1])
+        found = dataclasses.replace(whole, **{run: turned})
+        assert found.flips() == ()
+        assert found.scores_before == whole.scores_before
+        assert replies(found) == replies(whole)
+
+
+@pytest.mark.parametrize("assertion", ["no_regression", "no_forgetting"])
+def test_every_run_of_a_judge_is_paired_by_id(question: Question, assertion: str) -> None:
+    settings: dict[str, Any] = {"margin": 0.0}
+    reference: Any = question.reference
+    turned = dataclasses.replace(reference, samples=reference.samples[::-1])
+    half: Any = dataclasses.replace(
+        reference,
+        samples=tuple(
+            dataclasses.replace(s, score=float(k < 20)) for k, s in enumerate(reference.samples)
+        ),
+    )
+    found = []
+    for second in (half, dataclasses.replace(half, samples=half.samples[::-1])):
+        if assertion == "no_forgetting":
+            settings = {"margin": 0.0, "second": second, "targeted": ()}
+        for first in (reference, turned):
+            asked = dataclasses.replace(question, assertion=assertion, reference=first, words=None)
+            found.append(ASSERTIONS[assertion].judge(asked, **settings))
+    assert found == found[:1] * 4
+    assert len(found[0].flips) == 20
+
+
+def test_a_sample_that_stands_twice_is_refused(question: Question) -> None:
+    for run in ("candidate", "reference"):
+        record: Any = getattr(question, run)
+        twice = dataclasses.replace(record, samples=(*record.samples, record.samples[3]))
+        with pytest.raises(ComparisonRefused, match=r"has 1 samples twice: 's3'\. Run it again"):
+            replies(dataclasses.replace(question, **{run: twice}))
 
 
 def test_what_the_gate_refuses_is_said_of_whom(question: Question) -> None:

@@ -563,9 +563,14 @@ def test_provenance_is_read_as_it_was_written(tmp_path: Path, made: Provenance) 
     [
         ({"schema": 2}, "schema 2, expected 1"),
         ({"extra": 1}, "extra: unknown key"),
-        ({"steps": None}, "steps: missing key"),
-        ({"loss": [1]}, "loss, notes or seconds: "),
-        ({"seconds": "long"}, "loss, notes or seconds: "),
+        ({"steps": None}, "steps: missing"),
+        ({"loss": [1]}, r"loss\[0\]: 1: expected a list"),
+        ({"loss": [[1, "2"]]}, r"loss\[0\]\[1\]: '2': expected a finite number"),
+        ({"seconds": "long"}, "seconds: 'long': expected a finite number"),
+        ({"seconds": True}, "seconds: True: expected a finite number"),
+        ({"device": ["cpu"]}, r"device: \['cpu'\]: expected a string"),
+        ({"base": []}, r"base: \[\]: expected an object"),
+        ({"notes": [1]}, r"notes\[0\]: 1: expected a string"),
     ],
 )
 def test_damaged_provenance_is_named(

@@ -190,10 +190,16 @@ def test_one_failed_wording_leaves_no_score(ask: Ask, tasks: TaskSet) -> None:
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=5))
-def test_averages(fingerprint: Make, rows: list[list[bool]]) -> None:
-    """Means and shares, counted by hand."""
-    records = [_record(fingerprint, f"p{k}", row) for k, row in enumerate(rows)]
-    whole: Any = dataclasses.make_dataclass("Job", ["fingerprint"])(fingerprint(prompt="all"))
+def test_averages(
+    fingerprint: Make, sample: Make, make_tasks: Make, rows: list[list[bool]]
+) -> None:
+    """Means and shares, counted by hand; the order of a run's samples does not matter."""
+    asked: TaskSet = make_tasks([sample(k) for k in range(3)])
+    records = [_record(fingerprint, asked, f"p{k}", row) for k, row in enumerate(rows)]
+    records[-1] = dataclasses.replace(records[-1], samples=records[-1].samples[::-1])
+    whole: Any = dataclasses.make_dataclass("Job", ["fingerprint", "task_set"])(
+        fingerprint(prompt="all"), asked
+    )
     found = averaged(whole, records)
     n = len(rows)
     for k, result in enumerate(found.samples):
@@ -204,15 +210,15 @@ def test_averages(fingerprint: Make, rows: list[list[bool]]) -> None:
     assert found.probes["prompt_spread"] == pytest.approx(max(means) - min(means))
 
 
-def _record(fingerprint: Make, prompt: str, scores: Sequence[float]) -> RunRecord:
+def _record(fingerprint: Make, asked: TaskSet, prompt: str, scores: Sequence[float]) -> RunRecord:
     return RunRecord(
         task_set={"name": "tiny"},
         variant={"name": "plain"},
         fingerprint=fingerprint(prompt=prompt),
         scorers={"choice": 1},
         samples=tuple(
-            SampleResult(f"s{k}", "h", float(score), "one", 7, 2, seconds=0.5)
-            for k, score in enumerate(scores)
+            SampleResult(s.id, s.content_hash, float(score), "one", 7, 2, seconds=0.5)
+            for s, score in zip(asked.samples, scores, strict=True)
         ),
         probes={"seconds": 1.5, "tokens": 27.0},
         environment={"token_budget": 512},

@@ -320,7 +320,16 @@ def test_budget(tmp_path: Path, fingerprint: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "budget"), [("", 768), ("x", 768), ("0", 1), ("-5", 1), ("9999", 768)]
+    ("text", "budget"),
+    [
+        ("", 768),
+        ("x", 768),
+        ("0", 1),
+        ("-5", 768),
+        ("9999", 768),
+        ("true", 768),
+        ("3.5", 768),
+    ],
 )
 def test_damaged_budget(tmp_path: Path, fingerprint: Make, text: str, budget: int) -> None:
     budgets.remember_budget(tmp_path, fingerprint(), 96)

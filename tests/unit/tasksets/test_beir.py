@@ -354,7 +354,7 @@ def test_message(
     assert message(write_beir(**files)).startswith(said)
 
 
-ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+ids = st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"]), min_size=1)
 texts = st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip)
 
 

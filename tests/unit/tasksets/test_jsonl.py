@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_modellab import scorers
 from pytest_modellab.errors import TaskSetError
+from pytest_modellab.records.tasks import Sample
 from pytest_modellab.tasksets import jsonl
 
 GOOD: dict[str, Any] = {
@@ -237,3 +238,44 @@ def test_anything_gives_a_task_set_or_its_error(
     else:
         assert len(found.hash) == 16
         assert len({s.id for s in found.samples}) == len(found.samples) > 0
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "task_set.toml"])
+def test_a_link_out_of_the_folder_is_refused(
+    write_samples: Callable[..., Path], sample: Callable[..., Sample], tmp_path: Path, name: str
+) -> None:
+    folder = write_samples([sample(1)])
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    with pytest.raises(TaskSetError) as caught:
+        jsonl.read(folder)
+    assert str(caught.value) == (
+        f"{folder / name}: leads out of {folder}, to {tmp_path.resolve() / name}; put the file "
+        "itself there, or declare the folder that it lies in"
+    )
+
+
+def test_a_folder_that_is_a_link_was_chosen(
+    write_samples: Callable[..., Path], sample: Callable[..., Sample], tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(write_samples([sample(1)]))
+    assert len(jsonl.read(link).samples) == 1
+
+
+@pytest.mark.parametrize(
+    ("id_", "problem"),
+    [
+        (" s1", "' s1' begins or ends with a blank"),
+        ("s\n1", "'s\\n1' holds the control character U+000A"),
+        ("s\x1b[0m", "'s\\x1b[0m' holds the control character U+001B"),
+    ],
+)
+def test_ids_that_cannot_be_told_apart(
+    write_samples: Callable[..., Path], sample: Callable[..., Sample], id_: str, problem: str
+) -> None:
+    folder = write_samples([sample(1, id=id_)])
+    with pytest.raises(TaskSetError) as caught:
+        jsonl.read(folder)
+    said = f"{folder / 'samples.jsonl'}:1: id: {problem}; give it another id"
+    assert str(caught.value) == said

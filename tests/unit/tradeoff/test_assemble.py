@@ -210,8 +210,21 @@ def test_a_run_of_other_samples_is_refused(
     entry: Make, weigh: Weigh, tasks: TaskSet, wrong: tuple[int, ...]
 ) -> None:
     fewer = dataclasses.replace(tasks, samples=tasks.samples[:50])
-    with pytest.raises(ComparisonRefused, match=r"the run of 'base' is not one of the 50 samples"):
+    said = (
+        r"the run of 'base' on 'words' is not one of the 50 samples asked for: 70 only in the run"
+    )
+    with pytest.raises(ComparisonRefused, match=said):
         weigh(entry("base", wrong), task_set=fewer)
+
+
+def test_the_order_of_a_run_does_not_matter(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    base, other = entry("base", wrong), entry("other", (1, 5, 9))
+    turned = dataclasses.replace(
+        other, record=dataclasses.replace(other.record, samples=other.record.samples[::-1])
+    )
+    assert figures.dumps(weigh(base, turned)) == figures.dumps(weigh(base, other))
 
 
 def test_the_same_runs_give_the_same_report(

@@ -522,8 +522,6 @@ def test_fitting_provenance(own: Path, ready: Path, files: ModelFiles) -> None:
         loading.fingerprint(made, files)
 
     lora = declare("lora", BASE, own, adapter="a")
-    for text in ("{", "[]", "{}", '{"base": 3}', '{"base": {}}'):
-        passes(lora, text)
     passes(lora, json.dumps({"base": {"weights": files.weights}}))
     student = declare("distilled", BASE, own, layers=[1], adapter="a")
     steps: list[Any] = [["layers", {"kept": [1]}]]
@@ -534,6 +532,32 @@ def test_fitting_provenance(own: Path, ready: Path, files: ModelFiles) -> None:
         steps = [["adapter", settings]]
         text = json.dumps({"base": {"weights": files.weights, "steps": steps}})
         passes(declare("lora", first, own, adapter="a"), text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "Expecting property name"),
+        ("[]", "[]: expected an object"),
+        ("{}", "base: missing"),
+        ('{"base": 3}', "base: 3: expected an object"),
+        ('{"base": {}}', "base.weights: missing"),
+        ('{"base": {"weights": 3}}', "base.weights: 3: expected a string"),
+        ("[" * 9999, "maximum recursion depth"),
+    ],
+)
+def test_provenance_that_cannot_be_read_is_no_word_for_the_base(
+    own: Path, files: ModelFiles, text: str, problem: str
+) -> None:
+    path = own / "a" / adapters.PROVENANCE
+    path.write_text(text)
+    with pytest.raises(VariantLoadError) as caught:
+        loading.fingerprint(declare("lora", BASE, own, adapter="a"), files)
+    said = str(caught.value)
+    assert said.startswith(
+        f"{path}: cannot be read, so the base of the adapter is not known: {problem}"
+    )
+    assert said.endswith("; restore it, or build the adapter again")
 
 
 def test_merging_must_not_change_the_answers(
