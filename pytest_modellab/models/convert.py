@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,18 @@ from pytest_modellab.store import folders
 
 CONVERTER = 1
 """Raised when the conversion from GGUF changes what it writes."""
+
+
+ZIP_ENTRIES = 10_000
+"""Files that a zipped model may hold."""
+
+
+ZIP_RATIO = 50
+"""How many times its size a zipped model may unpack to, beyond :data:`ZIP_SMALL`."""
+
+
+ZIP_SMALL = 1 << 28
+"""Bytes that any zipped model may unpack to."""
 
 
 def folder(files: ModelFiles, cache: Path) -> Path:
@@ -47,14 +60,36 @@ def folder(files: ModelFiles, cache: Path) -> Path:
 
 
 def unpack(files: ModelFiles, target: Path) -> None:
-    """Unpack a zipped folder to ``target``."""
+    """Unpack a zipped folder to ``target``, if its contents keep to the limits of a model."""
     try:
         with zipfile.ZipFile(files.path) as archive:
+            if problem := _too_much(archive, files.path.stat().st_size):
+                raise ModelError(says(files.source, f"{files.path} is not unpacked: {problem}"))
+            # the directory's sizes are the truth: zipfile reads no byte beyond them
+            if shutil.disk_usage(target).free < 1.1 * _unpacked_size(archive):
+                raise folders.disk_full()
             archive.extractall(target)  # which keeps every member under the target
-    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError, zlib.error) as error:
         raise ModelError(
             says(files.source, f"{files.path} cannot be unpacked: {error}; fetch it again")
         ) from error
+
+
+def _unpacked_size(archive: zipfile.ZipFile) -> int:
+    return sum(member.file_size for member in archive.infolist())
+
+
+def _too_much(archive: zipfile.ZipFile, packed: int) -> str | None:
+    """Say why an archive is no zipped model, or None."""
+    entries, size = len(archive.infolist()), _unpacked_size(archive)
+    if entries > ZIP_ENTRIES:
+        return f"it holds {entries:,} files, and a model has no more than {ZIP_ENTRIES:,}"
+    if size > max(ZIP_SMALL, ZIP_RATIO * packed):
+        return (
+            f"its {packed:,} bytes unpack to {size:,}, more than {ZIP_RATIO} times as many, and "
+            "weights do not; fetch it again, or unpack it yourself and name the folder"
+        )
+    return None
 
 
 def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:

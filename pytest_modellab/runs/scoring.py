@@ -119,8 +119,8 @@ def score_sample(
             score, text = round(scored.score, DECIMALS), scored.answer
         else:
             assert isinstance(scorer, Scorer)
-            score, text = scorer.score(sample, output)
-        if not 0.0 <= score <= 1.0:
+            score, text = _guarded(scorer, sample, output)
+        if score is not None and not 0.0 <= score <= 1.0:
             raise ScoringError(
                 f"sample {sample.id!r}: the scorer {sample.scorer!r} gave {score!r}, "
                 "which lies outside [0, 1]"
@@ -136,6 +136,17 @@ def score_sample(
         confidence=None if output.failed else _confidence(sample, output, text),
         metrics={} if scored is None else rounded(scored.metrics),
     )
+
+
+def _guarded(scorer: Scorer, sample: Sample, output: Output) -> tuple[float | None, str]:
+    """Score one reply; what a reply breaks in a scorer is that sample's failure, not the run's."""
+    try:
+        return scorer.score(sample, output)
+    except ScoringError:  # said on purpose: a library is missing, a target is wrong
+        raise
+    except Exception as error:  # noqa: BLE001 - any code of a scorer runs here
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return None, f"(the scorer {sample.scorer!r} failed: {said})"
 
 
 def _confidence(sample: Sample, output: Output, answer: str) -> float | None:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
 
 from pytest_modellab.errors import ScoreFileError
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+UNPACKED = 1 << 30
+"""Bytes that a gzipped file may unpack to."""
+
+
+RATIO = 200
+"""How many times its size a gzipped file may unpack to, beyond :data:`SMALL`; scores reach 50."""
+
+
+SMALL = 1 << 24
+"""Bytes that any file may unpack to."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -35,13 +48,10 @@ def text(path: Path, content: bytes) -> str:
     """Content as text; a byte order mark is dropped, ``.gz`` is unpacked.
 
     Raises:
-        ScoreFileError: it is not gzip where its name says so, or not UTF-8.
+        ScoreFileError: it is not gzip where its name says so, unpacks to too much, or is not UTF-8.
     """
     if path.suffix.lower() == ".gz":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ScoreFileError(f"{path}: malformed or truncated gzip: {error}") from error
+        content = _unpacked(path, content)
     try:
         decoded = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -56,3 +66,26 @@ def text(path: Path, content: bytes) -> str:
     if not decoded.strip():
         raise ScoreFileError(f"{path}: empty; hand in one score a sample")
     return decoded
+
+
+def _unpacked(path: Path, content: bytes) -> bytes:
+    """Unpack gzip, a piece at a time, and never more than the limits.
+
+    Raises:
+        ScoreFileError: it is malformed, or unpacks to more.
+    """
+    limit = min(UNPACKED, max(SMALL, RATIO * len(content)))
+    pieces, total = [], 0
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            while piece := file.read(1 << 20):
+                total += len(piece)
+                if total > limit:
+                    raise ScoreFileError(
+                        f"{path}: {len(content):,} bytes of gzip unpack to more than {limit:,}, "
+                        "which is no file of scores; unpack it yourself and look what it holds"
+                    )
+                pieces.append(piece)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ScoreFileError(f"{path}: malformed or truncated gzip: {error}") from error
+    return b"".join(pieces)

@@ -510,3 +510,18 @@ def test_a_written_table_reads_back_equal(write: Write, table: dict[str, float |
 
 def test_errors_are_modellab_errors() -> None:
     assert issubclass(ScoreFileError, ModellabError)
+
+
+def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:
+    import gzip
+
+    from pytest_modellab.scorefiles import source
+
+    path = tmp_path / "b.csv.gz"
+    packed = gzip.compress(b"\n" * (source.SMALL + 1))
+    with pytest.raises(ScoreFileError) as caught:
+        source.text(path, packed)
+    assert str(caught.value) == (
+        f"{path}: {len(packed):,} bytes of gzip unpack to more than {source.SMALL:,}, "
+        "which is no file of scores; unpack it yourself and look what it holds"
+    )
