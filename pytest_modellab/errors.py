@@ -11,8 +11,23 @@ import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 
+from pytest_modellab.visible import MESSAGE, VERDICT, message
 
-class ModellabError(Exception):
+
+class _Shown:
+    """What an error says holds other people's text, and ends in terminals, logs and reports."""
+
+    longest = MESSAGE
+
+    def __str__(self) -> str:
+        return message(super().__str__(), self.longest)
+
+
+class _Verdict(_Shown, AssertionError):
+    longest = VERDICT  # the table has a line a bucket
+
+
+class ModellabError(_Shown, Exception):
     """No verdict could be reached; the message names the mend."""
 
 
@@ -68,7 +83,7 @@ class GateUsageError(ModellabError):
     """A test asks the gate for something that it cannot answer for."""
 
 
-class BaselineMissing(AssertionError):
+class BaselineMissing(_Shown, AssertionError):
     """There is nothing to compare with yet.
 
     Args:
@@ -81,7 +96,7 @@ class BaselineMissing(AssertionError):
         self.command = command
 
 
-class RegressionDetected(AssertionError):
+class RegressionDetected(_Verdict):
     """The gate blocks: the candidate is worse than allowed beyond chance."""
 
 
@@ -93,11 +108,11 @@ class CapabilityForgotten(RegressionDetected):
     """The gate blocks: a capability that the base has is lost beyond chance."""
 
 
-class FloorViolated(AssertionError):
+class FloorViolated(_Verdict):
     """The gate blocks: a bucket lies under the floor beyond chance."""
 
 
-class VerdictInconclusive(AssertionError):
+class VerdictInconclusive(_Verdict):
     """The data cannot settle the question, and the settings say that this fails."""
 
 

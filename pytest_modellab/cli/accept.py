@@ -14,6 +14,7 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ def run(options: argparse.Namespace) -> int:
         for task_set in named or before or config.task_sets:
             found, samples = lab.asked(variant, task_set)
             old, new = lab.accept(found, samples, new_anchor=options.new_anchor)
-            for line in _lines(lab, found, samples, old, new):
-                print(line)
+            say(*_lines(lab, found, samples, old, new))
         lab.release()
     return EXIT_OK
 

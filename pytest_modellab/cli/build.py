@@ -15,6 +15,7 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
+    say,
 )
 from pytest_modellab.errors import ConfigError, ModelError, VariantLoadError
 from pytest_modellab.reports.text.progress import BuildProgress, span
@@ -70,11 +71,11 @@ def run(options: argparse.Namespace) -> int:
     recipes = lab.extensions.recipes
     jobs = [build.check(config, lab.spec(name), options.output, recipes) for name in variants]
     for job in jobs:
-        print(_intention(job, options.max_steps))
+        say(_intention(job, options.max_steps))
         if options.dry_run:
-            print(_expected(lab, job, options))
+            say(_expected(lab, job, options))
         else:
-            print(_made(job, _build(lab, job, options)))
+            say(*_made(job, _build(lab, job, options)))
     return EXIT_OK
 
 
@@ -131,10 +132,10 @@ def _measured(found: BuildEstimate, device: str) -> str:
     )
 
 
-def _made(job: BuildJob, made: Provenance) -> str:
+def _made(job: BuildJob, made: Provenance) -> list[str]:
     curve = f", loss {made.loss[0][1]:.3g} -> {made.loss[-1][1]:.3g}" if made.loss else ""
     lines = [
         f"{job.spec.name}: wrote {os.path.relpath(job.destination)} after {made.steps} steps in "
         f"{span(made.seconds)}{curve}"
     ]
-    return "\n".join([*lines, *(f"  {note}" for note in made.notes)])
+    return [*lines, *(f"  {note}" for note in made.notes)]

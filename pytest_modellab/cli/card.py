@@ -15,6 +15,7 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
+    say,
 )
 from pytest_modellab.errors import CardError, ComparisonRefused
 from pytest_modellab.store import atomic
@@ -90,13 +91,13 @@ def run(options: argparse.Namespace) -> int:
         needed = (error.name or str(error)).partition(".")[0]
         raise CardError(f"a model card needs {needed}: {INSTALL}") from error
     if text == old:
-        print(f"{options.output} is unchanged")
+        say(f"{options.output} is unchanged")
         return EXIT_OK
     try:
         atomic.write_text(path, text)
     except OSError as error:
         raise CardError(f"{options.output}: cannot be written: {error.strerror}") from error
-    print(f"{'wrote' if old is None else 'updated'} {options.output}: {', '.join(names)}")
+    say(f"{'wrote' if old is None else 'updated'} {options.output}: {', '.join(names)}")
     return EXIT_OK
 
 

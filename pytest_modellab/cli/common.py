@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pytest_modellab.config import read as configuration
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.visible import line
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.registry import Extensions
@@ -24,6 +25,17 @@ EXIT_INTERRUPTED = 130  # as shells have it for SIGINT
 
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+
+
+def say(*lines: str, error: bool = False) -> None:
+    """Print whole lines, whatever names and messages stand in them.
+
+    Args:
+        lines: without line ends.
+        error: whether they belong on the standard error output.
+    """
+    for text in lines:
+        print(line(text), file=sys.stderr if error else sys.stdout)
 
 
 def add_config(parser: argparse._ActionsContainer) -> None:

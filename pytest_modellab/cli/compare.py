@@ -15,6 +15,7 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
+    say,
 )
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.store import atomic
@@ -104,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
         from pytest_modellab.reports.tracking import log
 
         if note := log.log_tradeoff(config.mlflow, tradeoff, pages):
-            print(f"note: {note}", file=sys.stderr)
+            say(f"note: {note}", error=True)
     refused = {c.scenario.name for c in tradeoff.choices if c.verdict == "none"}
     left_out = set(variants) - {p.variant for p in tradeoff.profiles}
     return EXIT_FOUND if refused & set(scenarios) or left_out else EXIT_OK
@@ -142,7 +143,7 @@ def _save(path: Path, text: str, option: str) -> None:
         atomic.write_text(path, text)
     except OSError as error:
         raise ConfigError(f"--{option}: {path} cannot be written: {error.strerror}") from error
-    print(f"wrote {path}", file=sys.stderr)
+    say(f"wrote {path}", error=True)
 
 
 def _print_table(tradeoff: TradeOff) -> None:
@@ -153,7 +154,10 @@ def _print_table(tradeoff: TradeOff) -> None:
 
     colours = {"block": "bold red", "inconclusive": "yellow", "pass": "green", "high": "red"}
     head, rows = words.table(tradeoff)
-    cells = [[Text(cell, colours.get(cell.partition(" ")[0], "")) for cell in row] for row in rows]
+    cells = [
+        [Text(grid.shown(cell), colours.get(cell.partition(" ")[0], "")) for cell in row]
+        for row in rows
+    ]
     wraps = [i for i, name in enumerate(head) if name != "variant"]
     grid.console().print(grid.grid(head, cells, right=(), wraps=wraps))
     print("* no other variant is as good in everything and better in something")

@@ -16,6 +16,7 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
+    say,
 )
 from pytest_modellab.errors import HistoryUnavailable
 
@@ -136,6 +137,6 @@ def _print_table(variant: str, task_set: str, revisions: Sequence[Revision]) -> 
             ]
         )
         before = revision
-    print(f"{variant} on {task_set}")
+    say(f"{variant} on {task_set}")
     head = [*names, *figures, "worst"]
     grid.console().print(grid.grid(head, rows, right=right, wraps={len(head) - 1}))

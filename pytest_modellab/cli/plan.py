@@ -18,6 +18,7 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
+    say,
 )
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, GateUsageError
@@ -319,7 +320,7 @@ def _show(options: argparse.Namespace, subject: _Subject) -> dict[str, Any]:
     from pytest_modellab.tasksets.quality import planning
 
     before = planning.plan(subject.buckets, subject.whole, subject.question)
-    print("\n  ".join([subject.title, *subject.notes]), end="\n\n")
+    say(subject.title, *(f"  {note}" for note in subject.notes), "")
     print(report.render(before, subject.word, options.usd_per_hour), end="\n\n")
     figures = before.to_data()
     if options.time_budget is None:
@@ -342,7 +343,7 @@ def _write(folder: Path, task_set: TaskSet, ids: frozenset[str], check: Check) -
     from pytest_modellab.tasksets.quality import part
 
     written = part.write(task_set, ids, folder, check)
-    print(
+    say(
         f"wrote {folder}: {written.name} {written.version}, {len(written.samples)} samples; "
         "declare it under [task_sets] in modellab.toml and accept its baselines: modellab accept"
     )

@@ -14,7 +14,7 @@ import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pytest_modellab.cli.common import EXIT_OK, Subparsers
+from pytest_modellab.cli.common import EXIT_OK, Subparsers, say
 from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.store import atomic
 
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
         raise ModellabError(f"{options.output}: cannot be written: {error.strerror}") from error
     size = options.output.stat().st_size / 1e6
     kept = f"; history: {os.path.relpath(history)}" if history.exists() else ""
-    print(f"wrote {options.output} ({size:.1f} MB){kept}")
+    say(f"wrote {options.output} ({size:.1f} MB){kept}")
     if options.open:
         webbrowser.open(options.output.resolve().as_uri())
     return EXIT_OK

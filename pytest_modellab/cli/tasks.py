@@ -13,6 +13,7 @@ from pytest_modellab.cli.common import (
     add_config,
     discover,
     find_config,
+    say,
 )
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
@@ -66,19 +67,19 @@ def run(options: argparse.Namespace) -> int:
                 )
             baseline = file.read(file.path_of(config.baselines, name, base))
         if baseline is not None and baseline.run.task_set["hash"] != task_set.hash:
-            print(f"{name}: the baseline of {base!r} is of another version; not calibrated")
+            say(f"{name}: the baseline of {base!r} is of another version; not calibrated")
             baseline = None
         scores = {s.id: s.score or 0.0 for s in baseline.run.samples} if baseline else {}
         findings = lint.check(task_set, scores)
         for path, texts in training.items():
             found = leakage.leaks(task_set, texts, source=str(path))
             findings += found
-            print(f"{name}: {len(found)} of {len(task_set.samples)} samples leak into {path}")
+            say(f"{name}: {len(found)} of {len(task_set.samples)} samples leak into {path}")
         for finding in findings:
-            print(f"{name}: {finding}")
+            say(f"{name}: {finding}")
         _print_table(task_set.samples, scores)
         errors = sum(finding.level == "error" for finding in findings)
-        print(
+        say(
             f"{name} {task_set.version} ({task_set.hash}): {len(task_set.samples)} samples, "
             f"{errors} errors, {len(findings) - errors} warnings"
             + ("" if scores else "; no baseline, so not calibrated")

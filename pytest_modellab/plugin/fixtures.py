@@ -9,6 +9,7 @@ import pytest
 
 from pytest_modellab.plugin.collection import CANDIDATES, WEIGHTS, assertion_of, params_of
 from pytest_modellab.plugin.session import lab_of
+from pytest_modellab.visible import CELL, line
 
 if TYPE_CHECKING:
     from pytest_modellab.judging.comparison import Comparison
@@ -102,4 +103,4 @@ def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:
         found["bucket"] = worst.name
         found["drop"] = f"{worst.drop:.6g}"
         found["p_adjusted"] = f"{worst.p_adjusted:.6g}"
-    return [(f"modellab_{name}", value) for name, value in found.items()]
+    return [(f"modellab_{name}", line(str(value), CELL)) for name, value in found.items()]

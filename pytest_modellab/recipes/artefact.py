@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -48,11 +49,9 @@ def _make(recipe: Recipe, order: Order, destination: Path) -> Provenance:
         for leftover in destination.parent.glob(f".{destination.name}.*.build"):  # of a kill
             if leftover.name.count(".") == dots:  # not of "name.other"
                 shutil.rmtree(leftover, ignore_errors=True)
-        temporary = Path(
-            tempfile.mkdtemp(
-                dir=destination.parent, prefix=f".{destination.name}.", suffix=".build"
-            )
-        )
+        temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.build")
+        temporary.mkdir()
+        mode = temporary.stat().st_mode & 0o777  # as the umask says
     except OSError as error:
         raise ModellabError(f"{destination}: cannot be written: {error.strerror}") from error
     try:
@@ -60,7 +59,7 @@ def _make(recipe: Recipe, order: Order, destination: Path) -> Provenance:
         made = provenance.of(recipe, order, outcome)
         provenance.write(temporary, made)
         for path in (temporary, *temporary.rglob("*")):  # some writers make theirs private
-            path.chmod(0o755 if path.is_dir() else 0o644)
+            path.chmod(mode if path.is_dir() else mode & 0o666)
         _replace(temporary, destination)
     except OSError as error:
         raise ModellabError(

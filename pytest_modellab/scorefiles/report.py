@@ -7,13 +7,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import ModellabError
+from pytest_modellab.gate.results import Figures
 from pytest_modellab.reports.text import grid
-from pytest_modellab.reports.text.table import aligned, escape, figure_rows, markdown_table, visible
+from pytest_modellab.reports.text.table import aligned, escape, figure_rows, markdown_table
 from pytest_modellab.reports.words import number, plural
 from pytest_modellab.scorefiles.judge import FileVerdicts
 from pytest_modellab.scorefiles.matching import Matched, SamplesDiffer, some
 from pytest_modellab.scorefiles.rows import ScoreFile, Wanted
 from pytest_modellab.version import __version__
+from pytest_modellab.visible import CELL, shortened, visible
+from pytest_modellab.visible import line as shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,15 +33,15 @@ def show(baseline: ScoreFile, candidate: ScoreFile, judged: FileVerdicts) -> Non
     console = grid.console()
     console.soft_wrap = True
     title = f"{judged.verdict.upper()}: {candidate.path} against {baseline.path}"
-    console.print(visible(title), style=_STYLES[judged.verdict])
+    console.print(shown(title), style=_STYLES[judged.verdict])
     for sentence in sentences(judged):
-        console.print(visible(sentence))
+        console.print(shown(sentence))
     for head, rows in _tables(judged):
         console.print()
         _show_table(console, head, rows)
     console.print()
     for line in details(baseline, candidate, judged):
-        console.print(visible(line))
+        console.print(shown(line))
 
 
 def _show_table(console: Console, head: list[str], rows: list[list[str]]) -> None:
@@ -104,8 +107,15 @@ def error_markdown(error: ModellabError) -> str:
 
 def sentences(judged: FileVerdicts) -> list[str]:
     """What led to the verdict, one sentence a comparison."""
-    found = judged.drop.explain().split("\n") if judged.drop.verdict == judged.verdict else []
-    floor = [one for one in judged.floor if one.verdict == judged.verdict]
+    found = []
+    if judged.drop.verdict == judged.verdict:
+        drop = dataclasses.replace(
+            judged.drop,
+            pooled=_named(judged.drop.pooled),
+            buckets=tuple(map(_named, judged.drop.buckets)),
+        )
+        found = drop.explain().split("\n")  # whose line ends are none of a bucket's name
+    floor = [_named(one) for one in judged.floor if one.verdict == judged.verdict]
     if floor:
         found.append(min(floor, key=lambda one: one.p_adjusted).explain())
     return found
@@ -156,8 +166,11 @@ def _next(judged: FileVerdicts) -> list[str]:
 
 def _tables(judged: FileVerdicts) -> list[tuple[list[str], list[list[str]]]]:
     parts = ((judged.drop.pooled, *judged.drop.buckets), judged.floor)
-    found = [figure_rows(part) for part in parts if part]
-    return [(head, [[visible(cell) for cell in row] for row in rows]) for head, rows in found]
+    return [figure_rows(part) for part in parts if part]
+
+
+def _named(figures: Figures) -> Figures:
+    return dataclasses.replace(figures, name=visible(shortened(figures.name, CELL)))
 
 
 def _matching(matched: Matched) -> dict[str, Any]:

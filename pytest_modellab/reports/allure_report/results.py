@@ -15,6 +15,7 @@ from pytest_modellab.reports.session import SessionReport
 from pytest_modellab.reports.text.table import sentence
 from pytest_modellab.store import atomic
 from pytest_modellab.tradeoff.figures import TradeOff
+from pytest_modellab.visible import message as shown
 
 _FIXTURES = frozenset({"lab", "candidate", "task_set", "capability", "gate"})
 
@@ -64,8 +65,11 @@ def write_session(
         once = [{"name": name, "value": value} for name in labels for value in labels[name]]
         green = result.get("status") == "passed" and not details.get("message")
         if green and messages:
-            message = "\n".join(dict.fromkeys(messages))
-            result["statusDetails"] = {**details, "message": f"VerdictInconclusive: {message}"}
+            message = shown("\n".join(dict.fromkeys(messages)))
+            result["statusDetails"] = {
+                **details,
+                "message": f"VerdictInconclusive: {message}",
+            }
         if (green and messages) or len(once) < len(given):
             result["labels"] = once
             _replace(path, result)
@@ -135,7 +139,7 @@ def crashed(
         "testCaseId": hashlib.md5(full_name.encode(), usedforsecurity=False).hexdigest(),
         "historyId": hashlib.md5(nodeid.encode(), usedforsecurity=False).hexdigest(),
         "status": "broken",
-        "statusDetails": {"message": message},
+        "statusDetails": {"message": shown(message)},
         "start": now,
         "stop": now,
         "labels": [{"name": k, "value": v} for k, v in labels.items() if v is not None],
@@ -167,8 +171,9 @@ def _says_nothing(step: Mapping[str, Any]) -> bool:
 
 def _replace(path: Path, result: Mapping[str, Any]) -> None:
     """As atomic.write_text without waiting for the disk, which thousands of results would not."""
-    part = path.with_name(f"{path.name}.tmp")  # as allure-pytest names them
-    part.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
+    part = atomic.beside(path)
+    with atomic.new_file(part) as file:
+        file.write(json.dumps(result, ensure_ascii=False))
     part.replace(path)
 
 

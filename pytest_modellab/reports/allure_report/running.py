@@ -17,8 +17,8 @@ from pytest_modellab.reports.text.table import (
     flip_count,
     flip_scores,
     render_markdown,
-    visible,
 )
+from pytest_modellab.visible import CELL, cell, shortened, visible
 
 if TYPE_CHECKING:
     import pytest
@@ -51,10 +51,10 @@ def label_test(
         ("capability", capability),
     ):
         if value is not None:
-            allure.dynamic.label(name, value)
-    allure.dynamic.feature(variant)
+            allure.dynamic.label(name, value if name == "nodeid" else visible(value))
+    allure.dynamic.feature(visible(variant))
     if capability is not None:
-        allure.dynamic.story(capability)
+        allure.dynamic.story(visible(capability))
 
 
 def label(comparison: Comparison) -> None:
@@ -76,7 +76,7 @@ def label(comparison: Comparison) -> None:
         capability=comparison.capability,
     )
     if comparison.capability is None:
-        allure.dynamic.story(subject(comparison))
+        allure.dynamic.story(visible(subject(comparison)))
     allure.dynamic.label("verdict", comparison.verdict)
     broad = comparison.capability is None
     allure.dynamic.severity(
@@ -119,7 +119,7 @@ def attach(comparison: Comparison) -> None:
     import allure
 
     if comparison.verdict == "block" and comparison.flips:
-        against = f"{subject(comparison)} against {comparison.against}"
+        against = visible(f"{subject(comparison)} against {comparison.against}")
         allure.attach(
             flips_csv(comparison),
             name=f"{flip_count(comparison, len(comparison.flips))}: {against}",
@@ -131,12 +131,12 @@ def flips_csv(comparison: Comparison) -> str:
     """The flipped samples with both outputs side by side; every one, long outputs cut."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["sample", "bucket", "score", *column_names(comparison)])
+    writer.writerow(["sample", "bucket", "score", *map(_cell, column_names(comparison))])
     for flip in comparison.flips:
         writer.writerow(
             [
-                flip.id,
-                flip.bucket.removeprefix(f"{comparison.capability}/"),
+                _cell(flip.id),
+                _cell(flip.bucket.removeprefix(f"{comparison.capability}/")),
                 flip_scores(flip),
                 _output(flip.before_output),
                 _output(flip.after_output),
@@ -147,4 +147,8 @@ def flips_csv(comparison: Comparison) -> str:
 
 def _output(text: str) -> str:
     lines = "\n".join(visible(line) for line in text.splitlines())
-    return clip(lines, _OUTPUT) if lines.strip() else "(empty)"
+    return cell(clip(lines, _OUTPUT)) if lines.strip() else "(empty)"
+
+
+def _cell(text: str) -> str:
+    return cell(visible(shortened(text, CELL)))

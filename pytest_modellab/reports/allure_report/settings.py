@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.reports.session import SessionReport, SessionVerdict
-from pytest_modellab.reports.text.table import visible
 from pytest_modellab.reports.words import number
+from pytest_modellab.visible import visible
 
 CONFIG_NAME = "allurerc.mjs"
 """Allure 3's configuration: JavaScript, since environments are matched by a function."""

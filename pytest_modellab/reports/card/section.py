@@ -13,6 +13,7 @@ from pytest_modellab.reports import measured as further
 from pytest_modellab.reports.session import subject
 from pytest_modellab.reports.text.table import escape, markdown_table, reason
 from pytest_modellab.reports.words import plural
+from pytest_modellab.visible import CELL, shortened, visible
 
 BEGIN, END = "<!-- modellab: begin -->", "<!-- modellab: end -->"
 """Between them stands the section; an updated card keeps everything else."""
@@ -66,12 +67,12 @@ def results(measured: Sequence[CardMetric]) -> list[dict[str, Any]]:
         EvalResult(
             task_type=_task(one.summary)[0],
             task_name=_task(one.summary)[1],
-            dataset_type=one.summary.task_set,
-            dataset_name=f"{one.summary.task_set} {one.summary.task_set_version}",
+            dataset_type=visible(one.summary.task_set),
+            dataset_name=visible(f"{one.summary.task_set} {one.summary.task_set_version}"),
             dataset_revision=one.task_set_hash,
             dataset_args={"version": one.summary.task_set_version, "samples": one.summary.n},
             metric_type=kind,
-            metric_name=name,
+            metric_name=visible(shortened(name, CELL)),
             metric_value=round(value, _DIGITS),
         )
         for one in measured

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.reports.page.markup import Html, el, join
-from pytest_modellab.reports.text.table import visible
+from pytest_modellab.visible import visible
 
 SERIES = 8
 """How many strategies have a colour and a marker of their own."""

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from markupsafe import Markup
 
-from pytest_modellab.reports.text.table import visible
+from pytest_modellab.visible import LINE, shortened, visible
 
 _VOID = frozenset({"br", "col", "input", "meta"})
 
@@ -73,7 +73,7 @@ def join(content: Content) -> Html:
     if content is None:
         return Html()
     if isinstance(content, str):
-        return Html.escape(content)
+        return Html.escape(content if isinstance(content, Markup) else shortened(content, LINE))
     return Html().join(join(part) for part in content)
 
 

@@ -13,8 +13,9 @@ from typing import Literal
 
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.reports.session import SessionReport, TestError
-from pytest_modellab.reports.text.table import ELLIPSIS, sentence, title, visible
+from pytest_modellab.reports.text.table import sentence, title
 from pytest_modellab.reports.words import plural
+from pytest_modellab.visible import CELL, message, shortened, visible
 
 MOST_ANNOTATIONS = 10
 """GitHub shows no more errors, and no more warnings, of one step."""
@@ -83,16 +84,16 @@ def annotate(report: SessionReport, places: Mapping[str, Place]) -> list[str]:
     return [*_commands("error", errors, places), *_commands("warning", warnings, places)]
 
 
-def command(level: Level, message: str, properties: Mapping[str, str]) -> str:
+def command(level: Level, text: str, properties: Mapping[str, str]) -> str:
     """One workflow command: ``::error file=a.py,line=3,title=T::message``.
 
     Args:
         level: ``error`` or ``warning``.
-        message: what is shown; may have several lines.
+        text: what is shown; may have several lines.
         properties: ``file``, ``line`` and ``title``.
     """
     given = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-    return f"::{level} {given}::{_data(message)}"
+    return f"::{level} {given}::{_data(message(text))}"
 
 
 def _judged(comparison: Comparison) -> tuple[str, str]:
@@ -100,10 +101,8 @@ def _judged(comparison: Comparison) -> tuple[str, str]:
 
 
 def _failed(error: TestError) -> tuple[str, str]:
-    message = error.message.strip() or error.kind
-    if len(message) > _LONGEST:
-        message = f"{message[:_LONGEST]}{ELLIPSIS}"
-    return f"{error.variant or error.test}: no verdict", message
+    text = shortened(error.message.strip() or error.kind, _LONGEST)
+    return f"{error.variant or error.test}: no verdict", text
 
 
 def _commands(
@@ -111,10 +110,10 @@ def _commands(
 ) -> Iterable[str]:
     shown = list(found.items())
     rest = shown[MOST_ANNOTATIONS - 1 :] if len(shown) > MOST_ANNOTATIONS else []
-    for test, (name, message) in shown[: len(shown) - len(rest)]:
+    for test, (name, text) in shown[: len(shown) - len(rest)]:
         at = places.get(test)
         where = {} if at is None else {"file": at.file, "line": str(at.line)}
-        yield command(level, message, {**where, "title": f"modellab: {visible(name)}"})
+        yield command(level, text, {**where, "title": f"modellab: {name}"})
     if rest:
         what = "did not pass" if level == "error" else "could not be settled"
         yield command(
@@ -130,4 +129,4 @@ def _data(text: str) -> str:
 
 
 def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    return _data(visible(shortened(text, CELL))).replace(":", "%3A").replace(",", "%2C")

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.visible import CELL, line
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -28,7 +30,7 @@ def grid(
 
     Args:
         head: the columns' names.
-        rows: their cells; a string is shown as it is, a text has its own style.
+        rows: their cells; a string is made visible, a text has its own style.
         right: columns that are flush right.
         wraps: columns that may take several lines on a narrow terminal.
         ruled: whether a rule stands below the head.
@@ -43,10 +45,15 @@ def grid(
     table = Table(pad_edge=False, show_edge=False, **looks)
     for i, name in enumerate(head):
         side: Any = "right" if i in right else "left"
-        table.add_column(Text(name), justify=side, no_wrap=i not in wraps)
+        table.add_column(Text(shown(name)), justify=side, no_wrap=i not in wraps)
     for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(*(Text(shown(cell)) if isinstance(cell, str) else cell for cell in row))
     return table
+
+
+def shown(cell: str) -> str:
+    """A cell's text on one line, of bounded length."""
+    return line(cell, CELL)  # the first one begins the table's line
 
 
 def console() -> Console:

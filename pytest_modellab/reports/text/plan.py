@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from pytest_modellab.reports.text import grid
 from pytest_modellab.tasksets.quality.planning import TaskSetPlan
+from pytest_modellab.visible import line
 
 
 def render(plan: TaskSetPlan, word: str, usd_per_hour: float | None = None) -> str:
@@ -29,7 +30,7 @@ def render(plan: TaskSetPlan, word: str, usd_per_hour: float | None = None) -> s
         )
         for row in (*plan.buckets, plan.pooled)
     ]
-    return "\n".join([_table(header, rows), *_summary(plan, word, usd_per_hour)])
+    return "\n".join([_table(header, rows), *map(line, _summary(plan, word, usd_per_hour))])
 
 
 def render_kept(before: TaskSetPlan, after: TaskSetPlan, word: str, budget: float) -> str:

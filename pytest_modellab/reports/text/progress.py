@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import IO, Any, TypeAlias
 
 from pytest_modellab.records.progress import Advance, Work
+from pytest_modellab.visible import line
 
 TextFile: TypeAlias = IO[str] | io.TextIOBase
 
@@ -111,6 +112,7 @@ class ProgressLine:
             done: how much of it is done.
             total: how much there is to do.
         """
+        title = line(title)
         left = self.timekeeper.left
         words = ", ".join([*facts, *([] if left is None else [f"about {span(left)} left"])])
         if self._bar is None:

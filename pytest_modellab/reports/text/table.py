@@ -12,6 +12,7 @@ from pytest_modellab.reports.measured import Measured
 from pytest_modellab.reports.session import deciding, subject
 from pytest_modellab.reports.text import grid
 from pytest_modellab.reports.words import number, plural
+from pytest_modellab.visible import CELL, LINE, line, shortened, visible
 
 ELLIPSIS = "…"
 
@@ -48,13 +49,13 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
         outputs side by side, and the notes. No line end at the end.
     """
     head, rows = _rows(comparison)
-    parts = [sentence(comparison), "", title(comparison)]
+    parts = [line(sentence(comparison)), "", line(title(comparison))]
     parts += aligned(head, rows, right=set(range(1, len(head) - 1)))
     shown = comparison.flips[: max(max_flips, 0)]
     if comparison.flips:
         parts += ["", flip_count(comparison, len(shown)) + (":" if shown else "")]
     if shown:
-        rows = [[flip.id, flip_scores(flip)] for flip in shown]
+        rows = [[visible(shortened(flip.id, CELL)), flip_scores(flip)] for flip in shown]
         before, after = column_names(comparison)
         fixed = max(len(row[0]) for row in rows) + max(len(row[1]) for row in rows)
         room = max((width - 2 - max(fixed, len("sample" + "score")) - 3 * 2) // 2, 12)
@@ -62,9 +63,9 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
             [*row, clip(visible(flip.before_output), room), clip(visible(flip.after_output), room)]
             for row, flip in zip(rows, shown, strict=True)
         ]
-        names = [clip(before, room), clip(after, room)]
+        names = [clip(visible(before), room), clip(visible(after), room)]
         parts += aligned(["sample", "score", *names], rows, right=set())
-    parts += [f"note: {visible(note)}" for note in comparison.remarks]
+    parts += [line(f"note: {note}") for note in comparison.remarks]
     return "\n".join(parts)
 
 
@@ -229,13 +230,6 @@ def probability(value: float) -> str:
     return "<0.0001" if value < 0.0001 else f"{min(value, 1.0):.4f}"
 
 
-def visible(text: str) -> str:
-    r"""``text`` on one line: line ends, tabs and control characters as ``\n``, ``\t``, ``\x1b``."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )
-
-
 def clip(text: str, width: int) -> str:
     """Cut ``text`` to ``width`` columns, an ellipsis in place of the rest."""
     from rich.cells import cell_len, set_cell_size
@@ -251,7 +245,7 @@ def escape(text: str) -> str:
     Characters that could be markup become numeric entities, which no Markdown dialect reads as
     structure, not even after a backslash.
     """
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", visible(text))
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", visible(shortened(text, LINE)))
 
 
 def code(text: str, width: int = _OUTPUT_IN_MARKDOWN) -> str:

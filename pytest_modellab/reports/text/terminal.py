@@ -17,8 +17,9 @@ from pytest_modellab.reports.session import (
     subject,
     variant_verdict,
 )
-from pytest_modellab.reports.text.table import reason, visible
+from pytest_modellab.reports.text.table import reason
 from pytest_modellab.reports.words import number, plural
+from pytest_modellab.visible import line
 
 Line = tuple[str, dict[str, bool]]
 """Text and the markup of pytest's terminal writer, which knows NO_COLOR and FORCE_COLOR."""
@@ -41,7 +42,7 @@ def lines(report: SessionReport) -> list[Line]:
     for variant in report.variants:
         found += _variant(report, variant)
     found += _errors(error for error in report.errors if error.variant is None)
-    found += [(f"note: {visible(note)}", {"yellow": True}) for note in report.notes]
+    found += [(f"note: {note}", {"yellow": True}) for note in report.notes]
     if report.assertions:
         found.append((alpha_line(report), {}))
     verdict = report.verdict
@@ -49,8 +50,8 @@ def lines(report: SessionReport) -> list[Line]:
     steps = next_step(report, open_questions=False)
     if steps:
         found.append(("next:", {"bold": True}))
-        found += [(f"  {visible(step)}", {}) for step in steps]
-    return found
+        found += [(f"  {step}", {}) for step in steps]
+    return [(line(text), markup) for text, markup in found]
 
 
 def alpha_line(report: SessionReport) -> str:
@@ -134,16 +135,16 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     runs = [run for run in report.runs if run.variant == variant]
     for run in runs:
         verdict = variant_verdict(report, variant, run.task_set)
-        found.append((visible(run_line(report, run)), MARKUP[verdict]))
+        found.append((run_line(report, run), MARKUP[verdict]))
         if (words := measured.search_words(run, timing_note(run))) is not None:
             found.append((f"  {words}", {}))
         if (words := measured.index_words(run)) is not None:
-            found.append((f"  index: {visible(words)}", {}))
+            found.append((f"  index: {words}", {}))
         if (text := saved(report, variant, run.task_set)) is not None:
             found.append((f"  {text}", {}))
     for _, task_set in (pair for pair in report.without_run if pair[0] == variant):
         verdict = variant_verdict(report, variant, task_set)
-        found.append((visible(_line_without_run(report, variant, task_set)), MARKUP[verdict]))
+        found.append((_line_without_run(report, variant, task_set), MARKUP[verdict]))
     if not found:
         verdict = variant_verdict(report, variant)
         end = verdict.upper() if verdict is not None else "not judged"
@@ -153,7 +154,7 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
             what = f"{subject(comparison)} against {comparison.against}"
             if len(report.task_sets) > 1:
                 what = f"{what} on {comparison.task_set}"
-            text = f"  BLOCK {what}: {visible(reason(comparison))}"
+            text = f"  BLOCK {what}: {reason(comparison)}"
             found.append((text, MARKUP["block"]))
     open_ = undecided(comparisons)
     if open_ is not None and report.on_inconclusive != "pass":
@@ -170,8 +171,7 @@ def _errors(errors: Iterable[TestError]) -> list[Line]:
         tests.setdefault(error.summary, []).append(error.test)
     return [
         (
-            f"  ERROR {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: "
-            f"{visible(summary)}",
+            f"  ERROR {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {summary}",
             MARKUP["error"],
         )
         for summary, names in tests.items()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_modellab.reports import measured
-from pytest_modellab.reports.text.table import escape, markdown_table, measured_markdown, visible
+from pytest_modellab.reports.text.table import escape, markdown_table, measured_markdown
 from pytest_modellab.reports.words import both, listed, number, plural
 from pytest_modellab.tradeoff.decision import Choice, Miss, Turn
 from pytest_modellab.tradeoff.figures import BreakEven, Delta, Profile, TradeOff
+from pytest_modellab.visible import line
 
 LEGEND = (
     "success: mean score ± one standard error; cost: dollars for 1,000 requests; latency: median "
@@ -50,11 +51,11 @@ def lines(tradeoff: TradeOff) -> list[str]:
     """
     found = []
     for profile in tradeoff.profiles:
-        found.append(visible(variant_line(profile)))
+        found.append(line(variant_line(profile)))
         if (words := measured.search_words(profile, IN_THE_RUN)) is not None:
             found.append(f"  {words}")
         if (words := measured.index_words(profile)) is not None:
-            found.append(f"  index: {visible(words)}")
+            found.append(line(f"  index: {words}"))
     return [*found, *conclusions(tradeoff)]
 
 
@@ -65,9 +66,9 @@ def further(tradeoff: TradeOff) -> list[str]:
         metrics = measured.in_line(profile, profile.success.value)
         parts = [*metrics, *measured.figures(profile, IN_THE_RUN)]
         if parts:
-            found.append(visible("  ".join([profile.variant, *parts])))
+            found.append(line("  ".join([profile.variant, *parts])))
         if (words := measured.index_words(profile)) is not None:
-            found.append(f"  index: {visible(words)}")
+            found.append(line(f"  index: {words}"))
     return found
 
 
@@ -75,14 +76,14 @@ def conclusions(tradeoff: TradeOff) -> list[str]:
     """What follows from the variants' figures: deltas, recommendation, notes."""
     found = []
     if tradeoff.deltas:
-        found += ["", f"against {visible(tradeoff.reference)}:"]
-        found += [visible(f"  {delta_line(delta)}") for delta in tradeoff.deltas]
-    found += [visible(f"  {break_even(one)}") for one in tradeoff.break_even]
-    found += ["", visible(f"[Recommendation] {recommendation(tradeoff)}")]
+        found += ["", line(f"against {tradeoff.reference}:")]
+        found += [line(f"  {delta_line(delta)}") for delta in tradeoff.deltas]
+    found += [line(f"  {break_even(one)}") for one in tradeoff.break_even]
+    found += ["", line(f"[Recommendation] {recommendation(tradeoff)}")]
     for choice in tradeoff.choices:
-        found.append(visible(f"  {choice.scenario.name}: {reason(tradeoff, choice)}"))
-        found += [visible(f"    {turn_words(turn)}") for turn in choice.turns]
-    found += [f"note: {visible(note)}" for note in tradeoff.notes]
+        found.append(line(f"  {choice.scenario.name}: {reason(tradeoff, choice)}"))
+        found += [line(f"    {turn_words(turn)}") for turn in choice.turns]
+    found += [line(f"note: {note}") for note in tradeoff.notes]
     return [*found, "", legend(tradeoff)]
 
 

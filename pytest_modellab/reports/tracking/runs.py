@@ -19,6 +19,7 @@ from pytest_modellab.reports.session import SessionReport, headline, of_variant,
 from pytest_modellab.reports.text import markdown
 from pytest_modellab.tradeoff import figures
 from pytest_modellab.tradeoff.figures import Profile, TradeOff
+from pytest_modellab.visible import visible
 
 _NAME = 200  # MLflow takes 250 characters
 
@@ -318,15 +319,19 @@ def _run(
             number += 1
             unique = f"{named}_{number}"
         kept[unique] = float(value)
-    note = {"mlflow.note.content": str(tags["note"])} if "note" in tags else {}
+    note = {"mlflow.note.content": visible(str(tags["note"]))[:_TAG]} if "note" in tags else {}
     return Run(
-        name,
-        {key: str(value)[:_PARAM] for key, value in params.items() if value not in (None, "")},
+        visible(name)[:_NAME],
+        {
+            key: visible(str(value))[:_PARAM]
+            for key, value in params.items()
+            if value not in (None, "")
+        },
         kept,
         {
             "modellab.version": importlib.metadata.version("pytest-modellab"),
             **{
-                f"modellab.{key}": str(value)[:_TAG]
+                f"modellab.{key}": visible(str(value))[:_TAG]
                 for key, value in tags.items()
                 if value is not None and key != "note"
             },

@@ -34,6 +34,7 @@ from pytest_modellab.variants.kinds import embedding, prompted, rag
 from pytest_modellab.variants.methods import gguf_file, kv_cache, rtn
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.prompt import Prompt
+from pytest_modellab.visible import LINE, shortened, visible
 
 PLACE = "modellab.toml: t."
 
@@ -92,8 +93,8 @@ def is_named(value: Any, message: str) -> bool:
 def check_message(message: str, known: Mapping[str, Any], table: Mapping[str, Any]) -> None:
     """The message begins with a key, and shows its value unless that is what is missing."""
     for key in {*known, *table}:
-        rest = message[len(key) :]
-        if not message.startswith(key) or not rest.startswith((":", ".")):
+        rest = message[len(visible(key)) :]
+        if not message.startswith(visible(key)) or not rest.startswith((":", ".")):
             continue
         if key not in table:
             assert rest.startswith(": missing")
@@ -145,7 +146,7 @@ def test_any_table_gives_settings_or_an_error(table: dict[str, Any]) -> None:
 def test_message(table: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(KNOWN, {"name": "a", **table} if table else {}, PLACE)
-    assert str(caught.value) == PLACE + said
+    assert str(caught.value) == shortened(PLACE + said, LINE)
 
 
 def test_a_required_choice_names_the_choices() -> None:
@@ -266,7 +267,7 @@ def test_any_options_give_a_plan_or_an_error(
         return
     assert message.startswith(f"{file}: variants.v.")
     rest = message.removeprefix(f"{file}: variants.v.")
-    keys = {"base", "model", "index", *OPTIONS[kind], *table}
+    keys = {"base", "model", "index", *OPTIONS[kind], *map(visible, table)}
     assert any(rest.startswith((f"{key}:", f"{key}.")) for key in keys)
 
 
@@ -285,7 +286,7 @@ def test_any_recipe_gives_a_job_or_an_error(
     message = str(caught.value)
     assert message.startswith(f"{file}: variants.v.")
     rest = message.removeprefix(f"{file}: variants.v.")
-    keys = {"method", *known, *table}
+    keys = {"method", *known, *map(visible, table)}
     assert rest.startswith(("model:", "layers:", *(f"recipe.{key}" for key in keys)))
 
 
@@ -304,7 +305,7 @@ def test_any_header_gives_a_task_set_or_an_error(
         tasksets.read(tmp_path, scorers.check, tmp_path / "cache")  # there is no other file
     message = str(caught.value)
     if message.startswith(f"{place}: "):
-        keys = {"malformed TOML", *HEADERS, *table}
+        keys = {"malformed TOML", *HEADERS, *map(visible, table)}
         rest = message.removeprefix(f"{place}: ")
         assert any(rest.startswith((f"{key}:", f"{key}.", f"{key} and")) for key in keys)
     else:

@@ -27,13 +27,13 @@ def test_a_block_marks_its_test(report: Make, comparison: Make) -> None:
 def test_an_error_keeps_its_lines_and_no_command_of_its_own(report: Make) -> None:
     broken = TestError("t.py::test[a,b]", "int8", "100 % broken\r\n::error::oops\n", "OSError")
     assert github.annotate(report(errors=(broken,)), {}) == [
-        "::error title=modellab%3A int8%3A no verdict::100 %25 broken%0D%0A::error::oops"
+        "::error title=modellab%3A int8%3A no verdict::100 %25 broken%0A\\x3a:error::oops"
     ]
 
 
 def test_a_long_error_is_cut(report: Make) -> None:
     (line,) = github.annotate(report(errors=(TestError("t.py::test", "int8", "x" * 9999),)), {})
-    assert line.endswith("xx…")
+    assert line.endswith("x… (9999 characters) …" + 500 * "x")
     assert len(line) < 2100
 
 

@@ -11,8 +11,8 @@ from pytest_modellab.reports.text.table import (
     escape,
     render_markdown,
     render_text,
-    visible,
 )
+from pytest_modellab.visible import visible
 
 Make = Callable[..., Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,34 @@ def test_write_text(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "c.json"
     atomic.write_text(path, "één\n")
     assert path.read_bytes() == "één\n".encode()
-    assert path.stat().st_mode & 0o777 == 0o644
     atomic.write_text(path, "two\n")
     assert path.read_text() == "two\n"
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("broken", ["fsync", "replace", "chmod"])
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_says_who_may_read(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        atomic.write_text(tmp_path / "folder" / "file", "text\n")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "folder" / "file").stat().st_mode & 0o777 == mode
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_a_temporary_file_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {atomic.beside(tmp_path / "file").name for _ in range(20)}
+    assert len(names) == 20, "nobody foresees them"
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "known")
+    (tmp_path / "victim").write_text("old\n")
+    atomic.beside(tmp_path / "file").symlink_to(tmp_path / "victim")
+    with pytest.raises(FileExistsError):
+        atomic.write_text(tmp_path / "file", "new\n")
+    assert (tmp_path / "victim").read_text() == "old\n"
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=["full", "kill"])
 @pytest.mark.parametrize("old", ["old\n", None])
 def test_a_write_that_fails_leaves_the_old_file(
