@@ -94,7 +94,8 @@ def pytest_runtest_makereport(
     if report.when == "setup":  # should the worker die in the test, no other report follows
         variant = params_of(item).get("candidate")
         vars(report)["modellab_variant"] = variant if isinstance(variant, str) else None
-    if said := item.config.stash[NOTES].take():
+    said = item.config.stash[NOTES].take()
+    if said and "lab" in getattr(item, "fixturenames", ()):  # else a test of the store itself
         vars(report)["modellab_notes"] = said
     findings: dict[str, list[str]] = {}
     if report.when == "call" and FINDINGS in item.stash:

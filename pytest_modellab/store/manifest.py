@@ -86,14 +86,18 @@ def _noted(data: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def _listed(folder: Path) -> dict[str, Path]:
-    """Every file under a folder by its name in it; a link to a folder counts as a file."""
+    """Every file under a folder by its name in it; a link to a folder counts as a file.
+
+    The manifest itself is none, nor what another process is about to make it.
+    """
     found = [
         Path(place) / name
         for place, inner, names in os.walk(folder)
         for name in [*names, *(n for n in inner if (Path(place) / n).is_symlink())]
     ]
     named = {path.relative_to(folder).as_posix(): path for path in found}
-    return {name: path for name, path in named.items() if name != NAME}
+    beside = f".{NAME}."
+    return {n: path for n, path in named.items() if n != NAME and not n.startswith(beside)}
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.records.hashing import canonical_json, digest
+from pytest_modellab.records import reading
+from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint, Output
 from pytest_modellab.records.tasks import EXCLUDE, TaskSet
-from pytest_modellab.store import atomic, files, folders, outputs
+from pytest_modellab.store import atomic, files, folders
 from pytest_modellab.store.place import entry
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class RunEntry:
         self._size = len(asked)
         self._run = self.folder / "run.json"
         self._answers = self.folder / "answers.jsonl"
-        self._chain = ""  # the digest of the last line, which the next one continues
+        self._last = b""  # line of the answers, which the next one continues
 
     def lock(self) -> BaseFileLock:
         """Return the lock that whoever runs this entry holds."""
@@ -80,18 +80,13 @@ class RunEntry:
         return files.read(self._run, self._finished, of=self.key, lost=lost)
 
     def _finished(self, data: Mapping[str, Any]) -> StoredRun | None:
-        run = StoredRun(
-            outputs=tuple(outputs.from_data(output) for output in data["outputs"]),
-            probes={str(name): outputs.number(value) for name, value in data["probes"].items()},
-            environment=dict(data["environment"]),
-            stored=True,
-        )
+        run = reading.build(StoredRun, {**data, "stored": True})
         return run if len(run.outputs) == self._size else None
 
     def write(self, run: StoredRun) -> None:
         """Keep a finished run and drop its batches."""
         data = {
-            "outputs": [outputs.to_data(output) for output in run.outputs],
+            "outputs": [dataclasses.asdict(output) for output in run.outputs],
             "probes": dict(run.probes),
             "environment": dict(run.environment),
         }
@@ -109,44 +104,51 @@ class RunEntry:
         Returns:
             The outputs there are, by sample index.
         """
-        header = canonical_json({"budget": budget, "key": self.key, "threads": threads})
+        header = self._last = files.seal({"budget": budget, "threads": threads}, self.key)
         answers: dict[int, Output] = {}
         good = [header]
-        self._chain = digest(header)
-        with contextlib.suppress(OSError):
-            first, *lines = self._answers.read_bytes().split(b"\n")
-            if resume and first == header.encode():
-                *whole, _ = lines or [b""]  # a line that a kill cut off has no end
-                for number, line in enumerate(whole, 2):
-                    try:
-                        answers |= self._batch(json.loads(line.decode()))
-                    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                        files.LOG.warning(
-                            "samples are run again: runs/%s/%s:%d is damaged: its digest does not "
-                            "match what it holds",
-                            *(self.key, self._answers.name, number),
-                        )
-                        break
-                    good.append(line.decode())
-        atomic.write_text(self._answers, "\n".join(good) + "\n")
+        for number, line in enumerate(self._lines() if resume else (), 1):
+            try:
+                if number > 1:
+                    answers |= self._batch(line)
+                    good.append(line)
+                elif files.unseal(line, self.key) and line != header:
+                    break
+            except (ValueError, LookupError) as error:
+                place = f"runs/{self.key}/{self._answers.name}, line {number},"
+                files.LOG.warning("samples are run again: %s %s", place, files.reason(error))
+                break
+        atomic.write_text(self._answers, b"".join(good).decode())
         return answers
 
-    def _batch(self, data: Mapping[str, Any]) -> dict[int, Output]:
+    def _lines(self) -> list[bytes]:
+        """The batches that were kept, without one that a kill cut off."""
+        with contextlib.suppress(OSError):
+            lines = self._answers.read_bytes().splitlines(keepends=True)
+            return [line for line in lines if line.endswith(b"\n")]
+        return []
+
+    def _batch(self, line: bytes) -> dict[int, Output]:
         """Read a line that follows those read so far."""
-        chain = digest([self._chain, data["answers"]])
-        if data[files.SEAL] != chain:
-            raise ValueError("not what was written")
-        batch = {int(k): outputs.from_data(v) for k, v in data["answers"].items()}
-        self._chain = chain
+        data = files.unseal(line, self._chain())
+        batch = {
+            range(self._size)[int(index)]: reading.build(Output, output, index)
+            for index, output in data.items()
+        }
+        self._last = line
         return batch
 
     def append(self, batch: Mapping[int, Output]) -> None:
         """Keep one answered batch, as one line; after :meth:`start`."""
-        answers = {str(i): outputs.to_data(o) for i, o in batch.items()}
-        self._chain = digest([self._chain, answers])
-        line = canonical_json({"answers": answers, files.SEAL: self._chain})
-        with self._answers.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        answers = {str(index): dataclasses.asdict(output) for index, output in batch.items()}
+        line = files.seal(answers, self._chain())
+        with self._answers.open("ab") as file:
+            file.write(line)
+        self._last = line
+
+    def _chain(self) -> str:
+        """What the next line answers for: this entry, and the line before."""
+        return digest([self.key, self._last.decode()])
 
     def abandon(self) -> None:
         """Drop the batches of a plan that ran out of memory."""
