@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from campaign import world
 from campaign.forks import Ended, Forks, Trial
 
@@ -47,8 +46,8 @@ WRITERS = (
     Writer("accept", "conversion, runs, baselines", 60, 2),
     Writer("accept", "baselines replaced", 30, replaces=True),
     Writer("session", "pytest --modellab-update", 30),
-    Writer("search", "corpus, vectors, indexes", 50, needs=("faiss", "bm25s")),
-    Writer("build", "adapters", 30, needs=("peft", "trl", "datasets")),
+    Writer("search", "corpus, vectors, indexes", 60, needs=("faiss", "bm25s")),
+    Writer("build", "adapters", 20, needs=("peft", "trl", "datasets")),
 )
 
 

@@ -97,7 +97,7 @@ class Forks:
     def __init__(self, modules: Sequence[str]) -> None:
         places = [str(Path(__file__).parents[1]), *(p for p in sys.path if p)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "campaign.forks", *modules],
+            [sys.executable, "-c", _MAIN, *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(places), **_QUIET},
@@ -117,6 +117,8 @@ class Forks:
         with contextlib.suppress(BrokenPipeError):
             self._process.communicate()
 
+
+_MAIN = "import sys; from campaign import forks; forks.main(sys.argv[1:])"
 
 _QUIET = {
     "HF_HUB_OFFLINE": "1",
@@ -152,7 +154,7 @@ def _ended(trial: Trial) -> Ended:
         os.close(writer)
         content, killed = _wait(trial, reader, child)
         _, status, used = os.wait4(child, 0)
-        measured = {"seconds": time.monotonic() - begun, "peak": used.ru_maxrss * 1024}
+        seconds = time.monotonic() - begun
         if content:
             ended: Ended = pickle.loads(content)  # noqa: S301 (of our own child)
         elif killed is not None:
@@ -165,7 +167,7 @@ def _ended(trial: Trial) -> Ended:
             said.seek(max(0, said.seek(0, os.SEEK_END) - SHOWN))
             text = said.read().decode("utf-8", "replace")
             ended = Ended("died", text=f"exit code {os.waitstatus_to_exitcode(status)}: {text}")
-    ended = dataclasses.replace(ended, **measured)
+    ended = dataclasses.replace(ended, seconds=seconds, peak=used.ru_maxrss * 1024)
     if ended.survived and ended.peak > MEMORY:
         return dataclasses.replace(ended, how="memory", text=f"{ended.peak / 1e9:.1f} GB")
     return ended
@@ -207,7 +209,7 @@ def _work(trial: Trial, writer: int, said: IO[bytes]) -> None:
             ended = Ended("refused", text=f"{type(error).__name__}: {error}")
     except MemoryError:
         ended = Ended("memory", text=traceback.format_exc()[-SHOWN:])
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (told by its traceback)
         ended = Ended("traceback", text=traceback.format_exc()[-SHOWN:])
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
     with os.fdopen(writer, "wb") as pipe:
@@ -259,9 +261,3 @@ def opened(modules: Sequence[str]) -> Iterator[Forks]:
         yield forks
     finally:
         forks.close()
-
-
-if __name__ == "__main__":
-    from campaign import forks as own
-
-    own.main(sys.argv[1:])
