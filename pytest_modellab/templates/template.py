@@ -51,7 +51,7 @@ class Environment(ImmutableSandboxedEnvironment):
         # Constants are not computed while compiling, where nothing is counted.
         super().__init__(optimized=False, finalize=_with_context(self.work.weigh), **options)
         self.filters.update(filters)
-        tables: tuple[dict[str, Callable[..., Any]], ...] = (self.filters, self.tests)
+        tables: tuple[Any, ...] = (self.filters, self.tests)
         for table in tables:
             for name, function in table.items():
                 table[name] = self._metered(name, function)

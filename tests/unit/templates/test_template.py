@@ -121,7 +121,7 @@ PLAIN = """\
 {{ items|first }} {{ missing|default('-') }} {{ rows|groupby('k')|list }} {{ rows|sum('v') }}
 {{ 1 < 2 < 3 }}
 {% filter upper %}up {{ text }}{% endfilter %}{% set block %}<{{ text }}>{% endset %}{{ block * 2 }}
-{% autoescape true %}{{ '<' ~ block }}{{ '<b>'|safe ~ '<' }}{% endautoescape %}
+{% autoescape true %}{{ '<' ~ block }}{{ text|safe ~ '<' }}{% endautoescape %}
 {{ dict(a=1) }} {{ -(items|length) }}
 """
 
