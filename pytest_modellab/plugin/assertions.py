@@ -1,4 +1,4 @@
-"""What a test calls: the candidate under test, and the gate that judges it."""
+"""What a test calls: the gate that judges the candidate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines.interface import Engine
 from pytest_modellab.errors import (
     ComparisonRefused,
     GateUsageError,
@@ -14,7 +13,8 @@ from pytest_modellab.errors import (
     near_misses,
 )
 from pytest_modellab.lab.lab import Lab
-from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.plugin import overrides
+from pytest_modellab.plugin.under_test import Candidate
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tasksets.slices import slice_by
@@ -23,30 +23,13 @@ if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.judging.comparison import Comparison
     from pytest_modellab.lab.resolved import Resolved
-    from pytest_modellab.records.asked import Allowed, Budget
+    from pytest_modellab.records.asked import Allowed, Budget, Override
+    from pytest_modellab.records.declared import TaskSetConfig
     from pytest_modellab.runs.stages import Staged
 
 
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """The variant under test, as the ``candidate`` fixture hands it out; loaded only on demand."""
-
-    lab: Lab
-    spec: VariantSpec
-
-    @property
-    def name(self) -> str:
-        """The variant's name."""
-        return self.spec.name
-
-    @property
-    def engine(self) -> Engine:
-        """The loaded model, for tests that ask it something themselves."""
-        return self.lab.engine(self.lab.variant(self.name))
-
-    def record(self, task_set: TaskSet) -> RunRecord:
-        """Return the candidate's run on a task set."""
-        return self.lab.record(self.lab.variant(self.name, task_set), task_set)
+LIMIT = 1.05
+"""Times its reference's time that a candidate may take unless a test says otherwise."""
 
 
 class Gate:
@@ -112,7 +95,7 @@ class Gate:
         """
         __tracebackhide__ = True
         name = self._begin(candidate, against)
-        own = name == candidate.name
+        own, allowed = name == candidate.name, self._allowed(margin).of(capability)
         return self._ask(
             "no_regression",
             candidate,
@@ -121,7 +104,8 @@ class Gate:
             against=self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,
-            settings={"capability": capability, "margin": self._allowed(margin).of(capability)},
+            settings={"capability": capability, "margin": allowed},
+            overridden=self._margin(margin, allowed, self._declared.allowed().of(capability)),
         )
 
     def no_drift(self, candidate: Candidate, *, margin: float | None = None) -> Comparison:
@@ -146,6 +130,7 @@ class Gate:
         """
         __tracebackhide__ = True
         baseline = self._baseline(self._begin(candidate))
+        allowed = self._allowed(margin).mean
         return self._ask(
             "no_drift",
             candidate,
@@ -153,7 +138,8 @@ class Gate:
             reference=baseline.anchor_run(),
             against=baseline.anchor_words,
             excused=self._lab.settings.update and baseline.anchor is None,
-            settings={"margin": self._allowed(margin).mean},
+            settings={"margin": allowed},
+            overridden=self._margin(margin, allowed, self._declared.allowed().mean),
         )
 
     def no_forgetting(
@@ -202,6 +188,7 @@ class Gate:
         second = baseline.second_run()
         if second is None:
             raise self._lab.missing_second_run(name, self._task_set.name)
+        allowed = self._allowed(margin).capability
         return self._ask(
             "no_forgetting",
             candidate,
@@ -211,8 +198,9 @@ class Gate:
             settings={
                 "second": second,
                 "targeted": {*targeted, *candidate.spec.targets},
-                "margin": self._allowed(margin).capability,
+                "margin": allowed,
             },
+            overridden=self._margin(margin, allowed, self._declared.allowed().capability),
         )
 
     def worst_bucket(
@@ -246,12 +234,12 @@ class Gate:
         from pytest_modellab.judging.comparison import FLOOR
 
         self._begin(candidate)
-        lab, task_set = self._lab, self._task_set
+        task_set, declared = self._task_set, self._declared.floor
         if floor is None:
-            floor = lab.config.task_sets[task_set.name].floor
+            floor = declared
         if floor is None:
             raise GateUsageError(
-                f"no floor: set it in {lab.config.path}: task_sets.{task_set.name}.floor, or "
+                f"no floor: set it in {self._lab.config.path}: task_sets.{task_set.name}.floor, or "
                 "call gate.worst_bucket(candidate, floor=…)"
             )
         return self._ask(
@@ -261,10 +249,11 @@ class Gate:
             against=FLOOR,
             metric=metric,
             settings={"floor": floor, "slice_": slice_by(task_set, by)},
+            overridden=overrides.by_test("floor", floor, declared, task_set.name),
         )
 
     def no_slowdown(
-        self, candidate: Candidate, *, against: str = "base", limit: float = 1.05
+        self, candidate: Candidate, *, against: str = "base", limit: float = LIMIT
     ) -> Comparison:
         """Assert that the candidate answers as fast as its reference, within the limit.
 
@@ -293,8 +282,13 @@ class Gate:
         timed = self._lab.performance(
             self._variant(candidate.name), self._task_set, self._variant(name), anew=True
         )
-        settings = {"timed": timed, "limit": limit}
-        return self._ask("no_slowdown", candidate, against=name, settings=settings)
+        return self._ask(
+            "no_slowdown",
+            candidate,
+            against=name,
+            settings={"timed": timed, "limit": limit},
+            overridden=overrides.by_test("limit", limit, LIMIT),
+        )
 
     def judge(
         self,
@@ -398,9 +392,17 @@ class Gate:
 
         return OWN_BASELINE if name == candidate.name else f"baseline of {name}"
 
+    @property
+    def _declared(self) -> TaskSetConfig:
+        return self._lab.config.task_sets[self._task_set.name]
+
     def _allowed(self, asked: float | None) -> Allowed:
-        margin = self._lab.settings.margin if asked is None else asked
-        return self._lab.config.task_sets[self._task_set.name].allowed(margin)
+        return self._declared.allowed(self._lab.settings.margin if asked is None else asked)
+
+    def _margin(self, asked: float | None, allowed: float, declared: float) -> tuple[Override, ...]:
+        return overrides.of_margin(
+            self._lab.settings, asked, allowed, declared, self._task_set.name
+        )
 
     def _ask(
         self,
@@ -413,6 +415,7 @@ class Gate:
         metric: str | None = None,
         excused: bool = False,
         settings: Mapping[str, Any],
+        overridden: tuple[Override, ...] = (),
     ) -> Comparison:
         """Judge, tell what was judged, and raise where the test must not pass."""
         __tracebackhide__ = True
@@ -439,6 +442,8 @@ class Gate:
             raise GateUsageError(
                 f"{assertion!r}: its judge returned {comparison!r}; expected question.comparison(…)"
             )
+        overridden = (*overrides.of_session(self._lab.settings), *overridden)
+        comparison = dataclasses.replace(comparison, overrides=overridden)
         # a latency is measured without a run, which nobody has asked for then
         summarize = self._lab.stored_summary if run is None else self._lab.summary
         self._judged(comparison, summarize(self._variant(candidate.name), self._task_set))
