@@ -55,6 +55,10 @@ class ScoringError(ModellabError):
     """A variant's answers could not be scored."""
 
 
+class Unscorable(ScoringError):
+    """One answer cannot be scored, for example within the limits: that sample's failure."""
+
+
 class OutOfMemory(ModellabError):
     """A batch did not fit into memory; a smaller token budget may."""
 

@@ -6,6 +6,8 @@ attached or written to a summary they go through this module; JSON keeps them ex
 
 from __future__ import annotations
 
+import re
+
 LINE = 4000
 """Characters of one line, at most about."""
 
@@ -20,6 +22,9 @@ MESSAGE = 20_000
 
 VERDICT = 200_000
 """Characters of a verdict with its table, at most about."""
+
+
+_COMMAND = re.compile(r"##([A-Za-z]*\[)")
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -66,7 +71,8 @@ def line(text: str, most: int = LINE) -> str:
 
     Returns:
         One line, visible and bounded. A CI service finds no command of its own in it: GitHub runs
-        a line that begins with ``::``, and ``##[`` wherever it stands.
+        a line that begins with ``::``, and ``##[`` wherever it stands; Azure Pipelines runs
+        ``##vso[``, and TeamCity ``##teamcity[``.
     """
     return visible(_still(shortened(text, most)))
 
@@ -91,6 +97,6 @@ def cell(text: str) -> str:
 
 def _still(text: str) -> str:
     """One line of a message in which no CI service finds a command."""
-    text = text.replace("##[", r"#\x23[")
+    text = _COMMAND.sub(r"#\\x23\1", text)
     begin = text.lstrip()
     return f"{text[: -len(begin)]}\\x3a{begin[1:]}" if begin.startswith("::") else text

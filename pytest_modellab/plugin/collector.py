@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_modellab.plugin.nodeids import variant_of
+from pytest_modellab.plugin.notes import NOTES
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
@@ -65,6 +66,7 @@ class Collector:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what a test's report carries; reports of xdist workers arrive here as well."""
+        self._note(getattr(report, "modellab_notes", ()))
         if report.when == "setup":
             self._candidates[report.nodeid] = getattr(report, "modellab_variant", None)
         if report.when == "call" or report.outcome != "passed":
@@ -77,6 +79,10 @@ class Collector:
         self._assertions = int(found.pop("assertions")[0])
         for kind, texts in found.items():
             self._findings[kind] += texts
+
+    def _note(self, said: Iterable[str]) -> None:
+        """Keep what the store said, once."""
+        self._notes += [note for note in dict.fromkeys(said) if note not in self._notes]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
@@ -101,6 +107,7 @@ class Collector:
         self._complete = len(self._reported) >= collected
         if not self._complete and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._note(self._config.stash[NOTES].take())  # of what no test asked for
         self._write_files(session)
         if any(self._findings.values()) and (folder := self._allure_folder()):
             self._write_allure(session, folder)

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
 from pytest_modellab.plugin.fixtures import FINDINGS
+from pytest_modellab.plugin.notes import NOTES, StoreNotes
 from pytest_modellab.plugin.options import GITHUB, choice, path_option
 from pytest_modellab.plugin.session import CONFIG, declare_markers, lab_of, load_config, settings_of
 
@@ -35,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
         if hasattr(config.option, "clean_alluredir"):  # else a replaced worker wipes the results
             config.option.clean_alluredir = False
+    StoreNotes.listen(config)
     config.stash[CONFIG] = load_config(config)
     if config.stash[CONFIG] is not None:
         from pytest_modellab.variants import KINDS
@@ -92,6 +94,9 @@ def pytest_runtest_makereport(
     if report.when == "setup":  # should the worker die in the test, no other report follows
         variant = params_of(item).get("candidate")
         vars(report)["modellab_variant"] = variant if isinstance(variant, str) else None
+    said = item.config.stash[NOTES].take()
+    if said and "lab" in getattr(item, "fixturenames", ()):  # else a test of the store itself
+        vars(report)["modellab_notes"] = said
     findings: dict[str, list[str]] = {}
     if report.when == "call" and FINDINGS in item.stash:
         judged: dict[str, list[str]] = item.stash[FINDINGS]

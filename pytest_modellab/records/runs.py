@@ -27,7 +27,7 @@ class Audited:
     """
 
     ranking: Ranking
-    recall: float
+    recall: Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Output:
 
     text: str
     option_logprobs: tuple[float, ...] = ()
-    tokens_in: int = 0
-    tokens_out: int = 0
-    seconds: float = 0.0
+    tokens_in: Count = 0
+    tokens_out: Count = 0
+    seconds: Amount = 0.0
     failed: str = ""
     ranking: Ranking = ()
     exact: Audited | None = None

@@ -56,7 +56,7 @@ class InProcess:
 
     def recall(self, job: Job) -> StoredRun | None:
         """Return a finished run from the store, or None."""
-        return _entry(job, self.cache).read()
+        return _entry(job, self.cache).read(lost=f"{_named(job)} is not used")
 
     def grounded(self, job: Job) -> Grounded:
         """Return a job's prompt with the passages that its search finds, obtaining the search.
@@ -87,15 +87,20 @@ class InProcess:
 
     def _obtain(self, job: Job, load: Callable[[Source], Engine]) -> StoredRun:
         entry = _entry(job, self.cache)
+        if job.reuse and (stored := entry.read()) is not None:
+            return stored  # without the lock: a filled store may be one that is only read
         with entry.lock():
-            stored = entry.read() if job.reuse else None
-            if stored is not None:
-                return stored
+            if job.reuse and (stored := entry.read(lost=f"{_named(job)} is run again")) is not None:
+                return stored  # another process has made it meanwhile
             with importing():
                 prompt = self.grounded(job)
                 stored = answer(job, prompt, load(job.source), entry, self.cache, self.watch)
             entry.write(stored)
         return stored
+
+
+def _named(job: Job) -> str:
+    return f"the stored run of {job.spec.name} on {job.task_set.name}"
 
 
 def _entry(job: Job, cache: Path) -> RunEntry:

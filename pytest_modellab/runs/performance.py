@@ -128,7 +128,10 @@ def recall(
             raise reading.Unfit("reference: not what was asked for")
         return read
 
-    return files.read(_place(cache, job, reference, settings), found)
+    place = _place(cache, job, reference, settings)
+    name, task_set = job.spec.name, job.task_set.name
+    lost = f"the stored latency of {name} on {task_set} is not used"
+    return files.read(place, found, of=place.stem, lost=lost)
 
 
 def _remember(
@@ -143,7 +146,8 @@ def _remember(
         "memory": dict(found.memory),
         "environment": dict(found.environment),
     }
-    files.write(_place(cache, job, reference, settings), data)
+    place = _place(cache, job, reference, settings)
+    files.write(place, data, of=place.stem)
 
 
 def _place(cache: Path, job: Job, reference: Job | None, settings: PerformanceConfig) -> Path:

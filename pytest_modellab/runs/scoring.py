@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from pytest_modellab.errors import ScoringError
+from pytest_modellab.errors import ScoringError, Unscorable
+from pytest_modellab.records.reading import shown
 from pytest_modellab.records.runs import (
     EXACT,
     INDEX_RECALL,
@@ -27,6 +30,16 @@ can be read."""
 
 Scorers = Mapping[str, Scorer | SetScorer]
 """By name."""
+
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """Why a scorer gave a sample no score."""
+
+    why: str
 
 
 def record_of(job: Job, scorers: Scorers, run: StoredRun) -> RunRecord:
@@ -68,9 +81,14 @@ def record_of(job: Job, scorers: Scorers, run: StoredRun) -> RunRecord:
     )
 
 
-def score_sets(task_set: TaskSet, scorers: Scorers, outputs: Sequence[Output]) -> dict[int, Scored]:
-    """Score what is scored together, by index; what failed is left out."""
-    samples, found = task_set.samples, dict[int, Scored]()
+def score_sets(
+    task_set: TaskSet, scorers: Scorers, outputs: Sequence[Output]
+) -> dict[int, Scored | Failure]:
+    """Score what is scored together, by index; what failed is left out.
+
+    What breaks a scorer of many samples is the failure of them all: none can be scored alone.
+    """
+    samples, found = task_set.samples, dict[int, Scored | Failure]()
     for name in dict.fromkeys(s.scorer for s in samples):
         scorer = scorers[name]
         if not isinstance(scorer, SetScorer):
@@ -79,27 +97,49 @@ def score_sets(task_set: TaskSet, scorers: Scorers, outputs: Sequence[Output]) -
         if not chosen:
             continue
         asked, given = [samples[i] for i in chosen], [outputs[i] for i in chosen]
-        scored = scorer.score_all(asked, given, task_set.metrics)
-        audits = [output.exact for output in given if output.exact is not None]
-        if len(audits) == len(given):
-            best = [
-                dataclasses.replace(output, ranking=audit.ranking)
-                for output, audit in zip(given, audits, strict=True)
-            ]
-            exact = scorer.score_all(asked, best, ())
-            scored = [
-                dataclasses.replace(
-                    one,
-                    metrics={
-                        **one.metrics,
-                        INDEX_RECALL: audit.recall,
-                        f"{EXACT}{name}": other.score,
-                    },
-                )
-                for one, audit, other in zip(scored, audits, exact, strict=True)
-            ]
-        found.update(zip(chosen, scored, strict=True))
+        scored = _attempt(name, _together, scorer, asked, given, task_set.metrics)
+        if isinstance(scored, Failure):
+            found.update(dict.fromkeys(chosen, scored))
+        else:
+            found.update(zip(chosen, scored, strict=True))
     return found
+
+
+def _together(
+    scorer: SetScorer, asked: Sequence[Sample], given: Sequence[Output], metrics: Sequence[str]
+) -> list[Scored | Failure]:
+    """Score outputs of one scorer, with what exact search says beside an approximate index."""
+    scored = [
+        _attempt(scorer.name, _checked, one)
+        for one in _as_many(asked, scorer.score_all(asked, given, metrics))
+    ]
+    audits = [output.exact for output in given if output.exact is not None]
+    if len(audits) < len(given):
+        return scored
+    best = [
+        dataclasses.replace(output, ranking=audit.ranking)
+        for output, audit in zip(given, audits, strict=True)
+    ]
+    exact = _as_many(asked, scorer.score_all(asked, best, ()))
+    return [
+        one
+        if isinstance(one, Failure)
+        else dataclasses.replace(
+            one,
+            metrics={
+                **one.metrics,
+                INDEX_RECALL: audit.recall,
+                f"{EXACT}{scorer.name}": other.score,
+            },
+        )
+        for one, audit, other in zip(scored, audits, exact, strict=True)
+    ]
+
+
+def _as_many(asked: Sequence[Sample], scored: Sequence[Scored]) -> Sequence[Scored]:
+    if len(scored) != len(asked):
+        raise ValueError(f"gave {len(scored)} scores for {len(asked)} samples")
+    return scored
 
 
 def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -108,45 +148,86 @@ def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def score_sample(
-    scorer: Scorer | SetScorer, sample: Sample, output: Output, scored: Scored | None
+    scorer: Scorer | SetScorer, sample: Sample, output: Output, scored: Scored | Failure | None
 ) -> SampleResult:
-    """Score one output."""
-    score: float | None
+    """Score one output.
+
+    Args:
+        scorer: the sample's.
+        sample: what was asked.
+        output: what was answered.
+        scored: what :func:`score_sets` made of it, or None.
+    """
     if output.failed:
-        score, text = None, f"({output.failed})"
-    else:
-        if scored is not None:
-            score, text = round(scored.score, DECIMALS), scored.answer
-        else:
-            assert isinstance(scorer, Scorer)
-            score, text = _guarded(scorer, sample, output)
-        if score is not None and not 0.0 <= score <= 1.0:
-            raise ScoringError(
-                f"sample {sample.id!r}: the scorer {sample.scorer!r} gave {score!r}, "
-                "which lies outside [0, 1]"
-            )
-    return SampleResult(
+        scored = Failure(output.failed)
+    elif scored is None:
+        scored = _attempt(sample.scorer, _alone, scorer, sample, output)
+    elif isinstance(scored, Scored):
+        scored = dataclasses.replace(scored, score=round(scored.score, DECIMALS))
+    result = SampleResult(
         id=sample.id,
         hash=sample.content_hash,
-        score=score,
-        output=text,
+        score=None,
+        output="",
         tokens_in=output.tokens_in,
         tokens_out=output.tokens_out,
         seconds=round(output.seconds, 4),
-        confidence=None if output.failed else _confidence(sample, output, text),
-        metrics={} if scored is None else rounded(scored.metrics),
+    )
+    if isinstance(scored, Failure):
+        return dataclasses.replace(result, output=f"({scored.why})")
+    return dataclasses.replace(
+        result,
+        score=scored.score,
+        output=scored.answer,
+        confidence=_confidence(sample, output, scored.answer),
+        metrics=rounded(scored.metrics),
     )
 
 
-def _guarded(scorer: Scorer, sample: Sample, output: Output) -> tuple[float | None, str]:
-    """Score one reply; what a reply breaks in a scorer is that sample's failure, not the run's."""
+def _attempt(name: str, work: Callable[..., T], *given: Any) -> T | Failure:
+    """Let a scorer work; what an answer breaks in it is no error of the run."""
     try:
-        return scorer.score(sample, output)
+        return work(*given)
+    except Unscorable as error:
+        return Failure(str(error))
     except ScoringError:  # said on purpose: a library is missing, a target is wrong
         raise
     except Exception as error:  # noqa: BLE001 - any code of a scorer runs here
         said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return None, f"(the scorer {sample.scorer!r} failed: {said})"
+        return Failure(f"the scorer {name!r} failed: {said}")
+
+
+def _alone(scorer: Scorer | SetScorer, sample: Sample, output: Output) -> Scored:
+    assert isinstance(scorer, Scorer)
+    score, answer = scorer.score(sample, output)
+    return _checked(Scored(score, answer))
+
+
+def _checked(scored: Scored) -> Scored:
+    """Return what a scorer gave, in built-in types.
+
+    Raises:
+        TypeError: a score or a figure is no number, or the answer no text.
+        ValueError: the score lies outside [0, 1], or a figure is not finite.
+    """
+    if not isinstance(scored, Scored):
+        raise TypeError(f"gave {shown(scored)}, which is no Scored(score, answer, metrics)")
+    if not isinstance(scored.answer, str):
+        raise TypeError(f"gave the answer {shown(scored.answer)}, which is no text")
+    score = _number("the score", scored.score)
+    if not 0.0 <= score <= 1.0:
+        raise ValueError(f"gave {score!r}, which lies outside [0, 1]")
+    metrics = {key: _number(f"the figure {key!r}", one) for key, one in scored.metrics.items()}
+    for key, figure in metrics.items():
+        if not math.isfinite(figure):
+            raise ValueError(f"gave the figure {key!r} as {figure!r}, which is not finite")
+    return Scored(score, scored.answer, metrics)
+
+
+def _number(what: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"gave {what} as {shown(value)}, which is no number")
+    return float(value)
 
 
 def _confidence(sample: Sample, output: Output, answer: str) -> float | None:
@@ -154,5 +235,7 @@ def _confidence(sample: Sample, output: Output, answer: str) -> float | None:
     if not output.option_logprobs or answer not in sample.choices:
         return None
     top = max(output.option_logprobs)
+    if not math.isfinite(top):
+        return None
     shares = [math.exp(value - top) for value in output.option_logprobs]
     return round(shares[sample.choices.index(answer)] / math.fsum(shares), 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pytest_modellab.errors import ScoringError
+from pytest_modellab.errors import Unscorable
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
 
@@ -45,14 +45,14 @@ class MultipleChoice:
             1.0 or 0.0, and the option that the variant prefers.
 
         Raises:
-            ScoringError: a likelihood is NaN.
+            Unscorable: a likelihood is NaN.
         """
         per_byte = [
             logprob / len(option.encode())
             for logprob, option in zip(output.option_logprobs, sample.choices, strict=True)
         ]
         if any(math.isnan(value) for value in per_byte):
-            raise ScoringError(f"sample {sample.id!r}: the model's likelihood is NaN")
+            raise Unscorable(f"sample {sample.id!r}: the model's likelihood is NaN")
         best = max(range(len(per_byte)), key=per_byte.__getitem__)
         unique = sum(value == per_byte[best] for value in per_byte) == 1
         return float(unique and best == sample.target), sample.choices[best]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pytest_modellab.errors import ScoringError
+from pytest_modellab.errors import Unscorable
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers.interface import Scored
@@ -86,7 +86,7 @@ class Similarity:
             the most similar pair.
 
         Raises:
-            ScoringError: a similarity is NaN.
+            Unscorable: a similarity is NaN.
         """
         import numpy as np
         from scipy.stats import rankdata
@@ -94,7 +94,7 @@ class Similarity:
         similarities = np.array([output.option_logprobs[0] for output in outputs])
         if np.isnan(similarities).any():
             sample = samples[int(np.isnan(similarities).argmax())]
-            raise ScoringError(f"sample {sample.id!r}: the model's similarity is NaN")
+            raise Unscorable(f"sample {sample.id!r}: the model's similarity is NaN")
         people = [sample.target["similarity"] for sample in samples]
         ranks = rankdata(similarities.round(DECIMALS))
         contributions = _contributions(ranks, rankdata(people)).tolist()

@@ -54,7 +54,8 @@ def keep(
     found = _read(folder, shape, dtype)
     if found is None:
         with folders.lock(folder):
-            found = _read(folder, shape, dtype)  # another process may have made it meanwhile
+            again = "vectors are made again"
+            found = _read(folder, shape, dtype, lost=again)  # another may have made it meanwhile
             if found is None:
                 known = _write(folder, shape, dtype, make, block)
                 found = _open(folder), known
@@ -68,14 +69,16 @@ def _open(folder: Path) -> NDArray[Any]:
     return data
 
 
-def _read(folder: Path, shape: tuple[int, int], dtype: str) -> tuple[NDArray[Any], Known] | None:
+def _read(
+    folder: Path, shape: tuple[int, int], dtype: str, *, lost: str = ""
+) -> tuple[NDArray[Any], Known] | None:
     def made(meta: Mapping[str, Any]) -> tuple[NDArray[Any], Known] | None:
         data, known = _open(folder), dict(meta["known"])
         whole = data.shape == shape and data.dtype == dtype
         whole = whole and _sealed(checksum(folder / "vectors.npy"), known) == meta["crc32"]
         return (data, known) if whole else None
 
-    return files.read(folder / "meta.json", made)
+    return files.read(folder / "meta.json", made, of=folder.name, lost=lost)
 
 
 def _write(
@@ -113,8 +116,8 @@ def _write(
                 crc = zlib.crc32(content, crc)
                 done += len(rows)
                 state = {"plan": plan, "done": done, "crc32": _sealed(crc, known), "known": known}
-                files.write(unfinished, state)
-        files.write(meta, {"crc32": _sealed(crc, known), "known": known})
+                files.write(unfinished, state, of=folder.name)
+        files.write(meta, {"crc32": _sealed(crc, known), "known": known}, of=folder.name)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise no_space(folder, shape[0] * width) from error
@@ -146,7 +149,7 @@ def _taken_up(
         right = state["plan"] == plan and _sealed(crc, known) == state["crc32"]
         return (done, crc, known) if right else None
 
-    return files.read(unfinished, begun) or (0, 0, {})
+    return files.read(unfinished, begun, of=path.parent.name) or (0, 0, {})
 
 
 def _sealed(crc: int, known: Known) -> int:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import TextIO
 
+_SUFFIX = ".tmp"
+
 
 def write_text(path: Path, text: str) -> None:
     r"""Write ``text`` to ``path`` through a temporary file, fsync and rename.
+
+    A temporary file that a kill has left beside it goes with the next write of the same file.
 
     Args:
         path: destination; its folder is made where missing. An existing file is replaced at once.
@@ -20,6 +25,13 @@ def write_text(path: Path, text: str) -> None:
         OSError: the folder cannot be written or the disk is full; the old file is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear(path)
+    while not _written(path, text):
+        pass  # another process that writes the same file has cleared this one's away
+
+
+def _written(path: Path, text: str) -> bool:
+    """Write a file once; False where the temporary one was taken away meanwhile."""
     part = beside(path)
     try:
         with new_file(part) as file:
@@ -27,18 +39,31 @@ def write_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as error:
+        if isinstance(error, FileNotFoundError) and path.parent.is_dir() and not part.exists():
+            return False
+        with contextlib.suppress(OSError):
             part.unlink()
         raise
+    return True
 
 
 def beside(path: Path) -> Path:
     """Return a path for what will become ``path``, under a name that nobody can foresee."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
 
 
 def new_file(path: Path) -> TextIO:
     """Open a file that is not there yet, not even as a link, with the mode that the umask says."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     return os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
+
+
+def _clear(path: Path) -> None:
+    """Remove the temporary files of writers of this file that were killed."""
+    left = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(_SUFFIX)}")
+    with os.scandir(path.parent) as found:
+        names = [entry.name for entry in found if left.fullmatch(entry.name)]
+    for name in names:
+        with contextlib.suppress(OSError):
+            os.unlink(path.parent / name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pytest_modellab.records import reading
 from pytest_modellab.records.runs import Fingerprint
@@ -20,17 +22,17 @@ def recall_budget(cache: Path, fingerprint: Fingerprint, default: int) -> int:
     Returns:
         Tokens in a batch.
     """
-    fitted = files.read(_budget_file(cache, fingerprint), _budget)
+    fitted = files.read(_budget_file(cache, fingerprint), _tokens, of=fingerprint.key)
     return default if fitted is None else min(default, max(1, fitted))
 
 
 def remember_budget(cache: Path, fingerprint: Fingerprint, budget: int) -> None:
     """Keep a budget for the next run of this variant."""
-    files.write(_budget_file(cache, fingerprint), budget)
+    files.write(_budget_file(cache, fingerprint), {"tokens": budget}, of=fingerprint.key)
 
 
-def _budget(data: object) -> int:
-    return int(reading.checked(reading.Count, data, "budget"))
+def _tokens(data: Mapping[str, Any]) -> int:
+    return int(reading.checked(reading.Count, data["tokens"], "tokens"))
 
 
 def _budget_file(cache: Path, fingerprint: Fingerprint) -> Path:

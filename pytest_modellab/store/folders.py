@@ -1,4 +1,7 @@
-"""Folders that are made once: what takes long to make is kept, named by all that it depends on."""
+"""Folders that are made once: what takes long to make is kept, named by all that it depends on.
+
+Each holds a manifest of digests, and one that is not what was made is made anew.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from pytest_modellab.errors import StoreError
+from pytest_modellab.store import files, manifest
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -40,8 +44,8 @@ def folder(
     Args:
         target: the folder; it appears whole or not at all, whoever else makes it at the same time.
         write: fills the empty folder that it is given.
-        read: what the folder holds, or None where it must be made (again); without it a folder
-            that is there is right, and is returned itself.
+        read: what a whole folder holds, or None where it must be made again; without it the folder
+            itself is returned.
         what: is made, for messages.
 
     Raises:
@@ -49,12 +53,16 @@ def folder(
         OSError: the store cannot be written, or what was written cannot be read.
     """
     read = read or _there
-    found = read(target)
+    found = read(target) if manifest.fault(target) is None else None
     if found is None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target.with_name(f"{target.name}.lock")):
-            found = read(target)  # another process may have made it meanwhile
+            fault = manifest.fault(target)  # another process may have made it meanwhile
+            found = read(target) if fault is None else None
             if found is None:
+                if target.exists():
+                    place = "/".join(target.parts[-2:])
+                    files.LOG.warning("%s is made anew: %s %s", what, place, fault or "is damaged")
                 _make(target, write, what)
                 found = read(target)
     if found is None:
@@ -87,8 +95,8 @@ def disk_full() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _there(target: Path) -> Path | None:
-    return target if target.is_dir() else None
+def _there(target: Path) -> Path:
+    return target
 
 
 def _lock(file: Path) -> BaseFileLock:
@@ -107,6 +115,7 @@ def _make(target: Path, write: Callable[[Path], None], what: str) -> None:
     try:
         temporary.mkdir()
         write(temporary)
+        manifest.write(temporary, of=target.name)
         shutil.rmtree(target, ignore_errors=True)  # damaged, else it would have been read
         os.replace(temporary, target)
     except OSError as error:

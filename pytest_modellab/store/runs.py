@@ -1,16 +1,20 @@
-"""The content-addressed store of runs: answered batches as they arrive, then the whole run."""
+"""The content-addressed store of runs: answered batches as they arrive, then the whole run.
+
+Both files are sealed with the entry's key, which says what was asked of whom: neither damage nor
+the run of another entry is believed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.records.hashing import canonical_json
-from pytest_modellab.records.runs import Audited, Fingerprint, Output, Ranking
+from pytest_modellab.records import reading
+from pytest_modellab.records.hashing import digest
+from pytest_modellab.records.runs import Fingerprint, Output
 from pytest_modellab.records.tasks import EXCLUDE, TaskSet
 from pytest_modellab.store import atomic, files, folders
 from pytest_modellab.store.place import entry
@@ -61,15 +65,23 @@ class RunEntry:
         self._size = len(asked)
         self._run = self.folder / "run.json"
         self._answers = self.folder / "answers.jsonl"
+        self._last = b""  # line of the answers, which the next one continues
 
     def lock(self) -> BaseFileLock:
         """Return the lock that whoever runs this entry holds."""
         return folders.lock(self.folder)
 
-    def read(self) -> StoredRun | None:
-        """Return the finished run, or None; a file that cannot be read counts as none."""
-        run = files.read(self._run, _run)
-        return run if run is not None and len(run.outputs) == self._size else None
+    def read(self, *, lost: str = "") -> StoredRun | None:
+        """Return the finished run, or None; a file that is not to be believed counts as none.
+
+        Args:
+            lost: what a reader is told then (see :func:`files.read`).
+        """
+        return files.read(self._run, self._finished, of=self.key, lost=lost)
+
+    def _finished(self, data: Mapping[str, Any]) -> StoredRun | None:
+        run = reading.build(StoredRun, {**data, "stored": True})
+        return run if len(run.outputs) == self._size else None
 
     def write(self, run: StoredRun) -> None:
         """Keep a finished run and drop its batches."""
@@ -78,7 +90,7 @@ class RunEntry:
             "probes": dict(run.probes),
             "environment": dict(run.environment),
         }
-        files.write(self._run, data)
+        files.write(self._run, data, of=self.key)
         self._answers.unlink(missing_ok=True)
 
     def start(self, budget: int, *, threads: int, resume: bool) -> dict[int, Output]:
@@ -92,50 +104,52 @@ class RunEntry:
         Returns:
             The outputs there are, by sample index.
         """
-        header = canonical_json({"budget": budget, "threads": threads})
+        header = self._last = files.seal({"budget": budget, "threads": threads}, self.key)
         answers: dict[int, Output] = {}
         good = [header]
-        with contextlib.suppress(OSError):
-            first, *lines = self._answers.read_bytes().split(b"\n")
-            if resume and first == header.encode():
-                for line in lines:
-                    try:
-                        text = line.decode()
-                        batch = {int(k): _output(v) for k, v in json.loads(text).items()}
-                    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                        break  # the line that the kill cut off, perhaps inside a character
-                    answers.update(batch)
-                    good.append(text)
-        atomic.write_text(self._answers, "\n".join(good) + "\n")
+        for number, line in enumerate(self._lines() if resume else (), 1):
+            try:
+                if number > 1:
+                    answers |= self._batch(line)
+                    good.append(line)
+                elif files.unseal(line, self.key) and line != header:
+                    break
+            except (ValueError, LookupError) as error:
+                place = f"runs/{self.key}/{self._answers.name}, line {number},"
+                files.LOG.warning("samples are run again: %s %s", place, files.reason(error))
+                break
+        atomic.write_text(self._answers, b"".join(good).decode())
         return answers
 
+    def _lines(self) -> list[bytes]:
+        """The batches that were kept, without one that a kill cut off."""
+        with contextlib.suppress(OSError):
+            lines = self._answers.read_bytes().splitlines(keepends=True)
+            return [line for line in lines if line.endswith(b"\n")]
+        return []
+
+    def _batch(self, line: bytes) -> dict[int, Output]:
+        """Read a line that follows those read so far."""
+        data = files.unseal(line, self._chain())
+        batch = {
+            range(self._size)[int(index)]: reading.build(Output, output, index)
+            for index, output in data.items()
+        }
+        self._last = line
+        return batch
+
     def append(self, batch: Mapping[int, Output]) -> None:
-        """Keep one answered batch, as one line."""
-        line = canonical_json({str(i): dataclasses.asdict(o) for i, o in batch.items()})
-        with self._answers.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        """Keep one answered batch, as one line; after :meth:`start`."""
+        answers = {str(index): dataclasses.asdict(output) for index, output in batch.items()}
+        line = files.seal(answers, self._chain())
+        with self._answers.open("ab") as file:
+            file.write(line)
+        self._last = line
+
+    def _chain(self) -> str:
+        """What the next line answers for: this entry, and the line before."""
+        return digest([self.key, self._last.decode()])
 
     def abandon(self) -> None:
         """Drop the batches of a plan that ran out of memory."""
         self._answers.unlink(missing_ok=True)
-
-
-def _run(data: Mapping[str, Any]) -> StoredRun:
-    return StoredRun(
-        outputs=tuple(_output(output) for output in data["outputs"]),
-        probes=dict(data["probes"]),
-        environment=dict(data["environment"]),
-        stored=True,
-    )
-
-
-def _output(data: Mapping[str, Any]) -> Output:
-    fields = {**data, "option_logprobs": tuple(data["option_logprobs"])}
-    fields["ranking"] = _ranking(data.get("ranking", ()))
-    if (exact := data.get("exact")) is not None:
-        fields["exact"] = Audited(_ranking(exact["ranking"]), exact["recall"])
-    return Output(**{**fields, "passages": tuple(data.get("passages", ()))})
-
-
-def _ranking(data: Iterable[tuple[str, float]]) -> Ranking:
-    return tuple((id_, score) for id_, score in data)

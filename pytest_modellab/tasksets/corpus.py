@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pytest_modellab.errors import TaskSetError
-from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.tasks import Document
 from pytest_modellab.store import files
 from pytest_modellab.store.place import entry
@@ -189,8 +188,7 @@ def _write(path: Path, folder: Path) -> None:
     _check_unique(path, index)
     index.flush()
     hashes = {"hash": content.hexdigest()[:16], "index": _file_hash(folder / _INDEX)}
-    seal = {**hashes, "seal": digest(hashes)}
-    (folder / _META).write_text(json.dumps(seal), encoding="utf-8")
+    files.write(folder / _META, hashes, of="corpus")
 
 
 def _check_unique(path: Path, index: NDArray[np.int64]) -> None:
@@ -225,12 +223,11 @@ def _load(folder: Path) -> tuple[str, NDArray[np.int64]] | None:
     import numpy as np
 
     def right(meta: dict[str, str]) -> tuple[str, NDArray[np.int64]] | None:
-        hashes = {key: meta[key] for key in ("hash", "index")}
-        if meta["seal"] != digest(hashes) or hashes["index"] != _file_hash(folder / _INDEX):
+        if meta["index"] != _file_hash(folder / _INDEX):
             return None
-        return hashes["hash"], np.load(folder / _INDEX, mmap_mode="r")
+        return meta["hash"], np.load(folder / _INDEX, mmap_mode="r")
 
-    return files.read(folder / _META, right)
+    return files.read(folder / _META, right, of="corpus")
 
 
 def _file_hash(path: Path) -> str:

@@ -19,7 +19,7 @@ def folder(target: Path, write: Callable[[Path], None], read: Callable[[Path], _
         TaskSetError: the store cannot be written, or what ``write`` raises.
     """
     try:
-        return folders.folder(target, write, read, what=f"{target}")
+        return folders.folder(target, write, read, what="the index of a corpus")
     except (StoreError, OSError) as error:
         full = isinstance(error, StoreError)
         problem = "not enough disk space" if full else f"{error}"

@@ -18,7 +18,8 @@ from pytest_modellab import testing
 # attribute: a second run would mix the modules of both. So all of them are there before the first.
 _package = pkgutil.walk_packages(pytest_modellab.__path__, "pytest_modellab.")
 _drawing = ("matplotlib.figure", "matplotlib.ticker", "matplotlib.backends.backend_svg")
-for _module in (*(found.name for found in _package), *_drawing):
+_printing = ("rich.console", "rich.table", "rich.text")
+for _module in (*(found.name for found in _package), *_drawing, *_printing):
     with contextlib.suppress(ModuleNotFoundError):  # an optional library's
         importlib.import_module(_module)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,17 +69,22 @@ def secretive(
     return project
 
 
-@pytest.mark.parametrize("tracking", ["none", "local", "unreachable"])
+@pytest.mark.parametrize("tracking", ["none", "local", "unreachable", "declared", "malformed"])
 def test_no_output_tells_a_secret(
     secretive: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tracking: str
 ) -> None:
+    address = {
+        "unreachable": "http://someone:planted-in-the-address@127.0.0.1:9/",
+        "declared": "http://someone:planted-in-the-address@127.0.0.1:9/?token=PLANTEDquery",
+        "malformed": "http//someone:planted-in-the-address@[::1/",
+    }.get(tracking, "")
     if tracking != "none":
         pytest.importorskip("mlflow")
         pytest.importorskip("sqlalchemy")
         config = secretive.path / "modellab.toml"
-        config.write_text(f"{config.read_text()}[mlflow]\n")
+        declared = f'tracking_uri = "{address}"\n' if address and tracking != "unreachable" else ""
+        config.write_text(f"{config.read_text()}[mlflow]\n{declared}")
     if tracking == "unreachable":
-        address = "http://someone:planted-in-the-address@127.0.0.1:9/"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
         monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
@@ -93,6 +99,30 @@ def test_no_output_tells_a_secret(
     written = {path.name for path in secretive.path.rglob("*")}
     assert {"r.json", "r.md", "junit.xml", "summary.md", "environment.properties"} <= written
     assert ("mlflow.db" in written) == (tracking == "local")
+    assert planted(secretive) == []
+
+
+COMMANDS = {
+    "accept plain rounded": 0,
+    "accept unloadable": 2,
+    "tasks check": 1,  # a random model is at chance
+    "plan": 0,
+    "compare --json t.json --html t.html --markdown t.md": 0,
+    "compare --variant unloadable": 2,
+    "card plain -o card.md": 0,
+    "history plain": 2,  # there is no repository
+    "build plain": 2,  # nor a recipe
+}
+
+
+def test_no_command_tells_a_secret(secretive: pytest.Pytester) -> None:
+    for number, (command, expected) in enumerate(COMMANDS.items()):
+        main = "from pytest_modellab.cli import main; raise SystemExit(main())"
+        result = secretive.run(sys.executable, "-c", main, *command.split())
+        said = "\n".join([*result.outlines, *result.errlines])
+        assert result.ret == expected, said
+        (secretive.path / f"printed_{number}").write_text(said)
+    assert {"t.json", "t.html", "t.md", "card.md"} <= {p.name for p in secretive.path.iterdir()}
     assert planted(secretive) == []
 
 

@@ -26,6 +26,8 @@ def test_ordinary_text_stays() -> None:
         ("::error::pwned", r"\x3a:error::pwned"),
         ("  ::stop-commands::x", r"  \x3a:stop-commands::x"),
         ("a ##[error]b", r"a #\x23[error]b"),
+        ("###vso[task.complete]", r"##\x23vso[task.complete]"),
+        ("##teamcity[x]", r"#\x23teamcity[x]"),
         ("\x1b[31mred\x1b]0;t\x07", r"\x1b[31mred\x1b]0;t\x07"),
         ("a\u202eb\u2066c\ud800\u2028", r"a\u202eb\u2066c\ud800\u2028"),
     ],

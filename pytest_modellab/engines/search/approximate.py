@@ -157,7 +157,7 @@ def build(
             raise
         size = path.stat().st_size
         meta = {"crc32": files.checksum(path), "bytes": size, "seconds": seconds}
-        files.write(folder / _META, meta)
+        files.write(folder / _META, meta, of="index")
 
     with store_errors_as(ModelError):
         searched, meta = folders.folder(
@@ -222,7 +222,7 @@ def _read(faiss: Any, folder: Path) -> tuple[Any, dict[str, Any]] | None:
             return None
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), meta
 
-    return files.read(folder / _META, right)
+    return files.read(folder / _META, right, of="index")
 
 
 def _made(faiss: Any, index: IndexVectors, kind: str, chosen: Mapping[str, int]) -> Any:

@@ -13,7 +13,7 @@ from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.search.hits import Hits
 from pytest_modellab.errors import ModelError, VariantLoadError, store_errors_as
 from pytest_modellab.records.tasks import Corpus
-from pytest_modellab.store import files, folders
+from pytest_modellab.store import files, folders, manifest
 from pytest_modellab.store.files import checksum
 from pytest_modellab.store.place import entry
 
@@ -41,6 +41,10 @@ DECIMALS = 6
 
 
 _BUILD = "build.json"
+
+
+_BESIDE = (_BUILD, manifest.NAME)
+"""What lies beside the index in its folder."""
 
 
 class Lexical:
@@ -105,7 +109,7 @@ class Lexical:
 
     def bytes(self) -> int:
         """Bytes of the index on disk."""
-        return sum(f.stat().st_size for f in self._folder.iterdir() if f.name != _BUILD)
+        return sum(f.stat().st_size for f in self._folder.iterdir() if f.name not in _BESIDE)
 
 
 def _library() -> Any:
@@ -134,11 +138,11 @@ def _write(corpus: Corpus, folder: Path, progress: Callable[[int, int], None]) -
         "seconds": round(time.perf_counter() - start, 6),
         "checksums": _checksums(folder),
     }
-    files.write(folder / _BUILD, build)
+    files.write(folder / _BUILD, build, of="index")
 
 
 def _checksums(folder: Path) -> dict[str, int]:
-    return {f.name: checksum(f) for f in sorted(folder.iterdir()) if f.name != _BUILD}
+    return {f.name: checksum(f) for f in sorted(folder.iterdir()) if f.name not in _BESIDE}
 
 
 def _whole(folder: Path) -> Path | None:
@@ -147,7 +151,7 @@ def _whole(folder: Path) -> Path | None:
     def right(build: Mapping[str, Any]) -> Path | None:
         return folder if build["checksums"] == _checksums(folder) else None
 
-    return files.read(folder / _BUILD, right)
+    return files.read(folder / _BUILD, right, of="index")
 
 
 def _contents(corpus: Corpus, progress: Callable[[int, int], None]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.runs import RunSummary, Verdict
 from pytest_modellab.reports import json_file, measured
 from pytest_modellab.reports.session import SessionReport, headline, of_variant, variant_verdict
@@ -186,6 +187,7 @@ def _of_summary(report: SessionReport, run: RunSummary, profile: Profile | None)
         ("memory/held_bytes", run.probes.get("parameter_bytes")),
         ("churn", run.churn),
         ("stability", run.probes.get("prompt_stability")),
+        *_ratios(of_variant(report, run.variant, run.task_set)),
         *_measured(run),
     ]
     weighed = {} if profile is None else dict(_of_profile(profile))
@@ -217,13 +219,21 @@ def _of_latency(report: SessionReport, variant: str, task_set: str, profile: Pro
     several = len(report.task_sets) > 1
     comparisons = of_variant(report, variant, task_set)
     weighed = {} if profile is None else dict(_of_profile(profile))
-    ratios = [("latency/ratio", c.ratio.ratio) for c in comparisons if c.ratio is not None]
     return _run(
         f"{variant} on {task_set}" if several else variant,
         params={"variant": variant, "kind": comparisons[0].kind, "task_set": task_set},
-        metrics=[*weighed.items(), *ratios],
+        metrics=[*weighed.items(), *_ratios(comparisons)],
         tags={"verdict": variant_verdict(report, variant, task_set), "source": "not run"},
     )
+
+
+def _ratios(comparisons: Iterable[Comparison]) -> list[tuple[str | tuple[str, ...], float]]:
+    """Measured ratios by name; an assertion of somebody's own may have measured one."""
+    return [
+        ("latency/ratio" if c.timed else ("ratio", c.ratio.name), c.ratio.ratio)
+        for c in comparisons
+        if c.ratio is not None
+    ]
 
 
 def _of_variant(found: RunSummary | Profile, fingerprint: str) -> dict[str, Any]:

@@ -342,7 +342,8 @@ def test_the_graph_is_made_once(
     files = locate.locate(ModelSource("m", str(model_folder)), tmp_path)
     first = loading.load(quantize(), files, tmp_path)
     (kept,) = (tmp_path / "models").glob("*-onnx")
-    assert sorted(file.name for file in kept.iterdir()) == ["model.onnx", "model.onnx.data"]
+    made = ["manifest.json", "model.onnx", "model.onnx.data"]
+    assert sorted(file.name for file in kept.iterdir()) == made
 
     def again(*_: Any, **__: Any) -> None:
         raise AssertionError("exported again")

@@ -390,7 +390,7 @@ def test_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     leftover.mkdir(parents=True)
     first = conversion.folder(files, cache)
     assert first == cache / "models" / name
-    assert [p.name for p in first.iterdir()] == ["model.safetensors"]
+    assert sorted(p.name for p in first.iterdir()) == ["manifest.json", "model.safetensors"]
     assert not leftover.exists()
     assert conversion.folder(files, cache) == first
     assert len(calls) == 1
@@ -461,8 +461,8 @@ def test_a_zip_is_unpacked_once(sentence_model: Path, tmp_path: Path) -> None:
     assert unpacked != sentence_model
     kept, plain = (locate.locate(model(str(f)), tmp_path) for f in (unpacked, sentence_model))
     assert (kept.weights, kept.tokenizer) == (plain.weights, plain.tokenizer)
-    (unpacked / "mark").touch()
-    assert (conversion.folder(found, tmp_path / "cache") / "mark").exists()
+    made = unpacked.stat().st_ino
+    assert conversion.folder(found, tmp_path / "cache").stat().st_ino == made
 
 
 def test_a_broken_zip(tmp_path: Path) -> None:
@@ -488,6 +488,7 @@ def test_a_graph_takes_its_tokenizer_from_elsewhere(sentence_model: Path, tmp_pa
     assert sorted(path.name for path in made.iterdir()) == [
         "config_sentence_transformers.json",
         "graph.onnx",
+        "manifest.json",
         "sentence_bert_config.json",
         "tokenizer.json",
     ]

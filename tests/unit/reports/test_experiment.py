@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab.gate.ratios import RatioResult
+from pytest_modellab.judging.words import Words
 from pytest_modellab.records.runs import BucketScore
 from pytest_modellab.reports.session import TestError
 from pytest_modellab.reports.tracking import runs
@@ -144,3 +146,15 @@ def test_a_variant_that_was_timed_only_has_a_child(
     assert child.metrics == {"latency/ratio": pytest.approx(1.01)}
     assert child.tags["modellab.verdict"] == "pass"
     assert child.tags["modellab.source"] == "not run"
+
+
+def test_a_ratio_of_another_assertion_has_its_name(
+    report: Make, run: Make, comparison: Make, ratio: RatioResult
+) -> None:
+    length = dataclasses.replace(ratio, name="reply length")
+    words = Words("reply length", "reply length", "cut it")
+    named = {"assertion": "no_longer_replies", "capability": None}
+    judged = comparison("pass", ratio=length, words=words, **named)
+    (child,) = runs.of_session(report(runs=(run(),), comparisons=(judged,))).children
+    assert child.metrics["ratio/reply length"] == pytest.approx(1.01)
+    assert "latency/ratio" not in child.metrics

@@ -106,7 +106,7 @@ positive = st.floats(min_value=0, max_value=1, exclude_min=True, exclude_max=Tru
 def test_no_risk_is_printed_as_none(alpha: float) -> None:
     assert float(number(alpha)) == pytest.approx(alpha, rel=0.01)
     assert float(Override("alpha", alpha, 0.05, "").words.split()[1]) > 0
-    figures = (
+    figures: tuple[Any, ...] = (
         drop([1.0] * 9, [1.0] * 9, margin=0.99, alpha=alpha, pass_alpha=alpha),
         drop([1.0] * 900, [0.0] * 900, margin=0.0, alpha=alpha, pass_alpha=alpha),
         *floor_family([1.0] * 9, ["a"] * 9, floor=0.01, alpha=alpha, pass_alpha=alpha),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.records.timings import Performance, Timings
 from pytest_modellab.runs import performance
 from pytest_modellab.runs.executor import InProcess
+from pytest_modellab.store import files
 
 SETTINGS = PerformanceConfig()
 TIMES = Timings(
@@ -28,8 +28,12 @@ TIMES = Timings(
 
 
 def job(weights: str, *, reuse: bool = True) -> Any:
-    fingerprint = Fingerprint(weights, "t", "p", {"device": "cpu"})
-    return SimpleNamespace(fingerprint=fingerprint, task_set=SimpleNamespace(hash="h"), reuse=reuse)
+    return SimpleNamespace(
+        fingerprint=Fingerprint(weights, "t", "p", {"device": "cpu"}),
+        spec=SimpleNamespace(name=weights),
+        task_set=SimpleNamespace(name="words", hash="h"),
+        reuse=reuse,
+    )
 
 
 def measured(workers: int = 0) -> Performance:
@@ -93,11 +97,28 @@ def test_what_was_measured_beside_other_workers_is_not_kept(obtain: Any, tmp_pat
 def test_a_damaged_file_is_measured_anew(
     obtain: Any, tmp_path: Path, change: dict[str, Any]
 ) -> None:
+    """Even where its digest is right."""
     _, calls = obtain()
-    data = json.loads(stored(tmp_path).read_text())
+    place = stored(tmp_path)
+    data = files.unseal(place.read_bytes(), place.stem)
     if "candidate" in change:
         data.update(change)
     else:
         data["candidate"].update(change)
-    stored(tmp_path).write_text(json.dumps(data))
+    files.write(place, data, of=place.stem)
     assert obtain()[1] == calls + 1
+
+
+def test_measurements_without_their_digest_are_made_anew(
+    obtain: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, calls = obtain()
+    place = stored(tmp_path)
+    place.write_bytes(place.read_bytes().replace(b"0.3", b"0.1"))
+    assert obtain()[1] == calls + 1
+    assert caplog.messages == [
+        f"the stored latency of a on words is not used: {'/'.join(place.parts[-3:])} is damaged: "
+        "its digest does not match what it holds"
+    ]
+    assert obtain()[1] == calls + 1
+    assert len(caplog.messages) == 1

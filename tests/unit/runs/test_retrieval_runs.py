@@ -542,10 +542,11 @@ def test_index_metrics_of_a_run(lab: Lab) -> None:
     ranking = (("silver", 0.9), ("tent", 0.1))
     audit = Audited((("gold", 1.0), ("silver", 0.9)), recall=0.25)
     outputs = [Output("", ranking=ranking, exact=audit) for _ in task_set.samples]
-    scored = scoring.score_sets(task_set, scorers_of(task_set, lab.extensions), outputs)
-    assert scored[0].metrics[INDEX_RECALL] == 0.25
-    assert scored[0].metrics[f"{EXACT}ndcg@10"] == pytest.approx(1.0)
-    assert scored[0].metrics["ndcg@10"] < 0.5
+    scored = scoring.score_sets(task_set, scorers_of(task_set, lab.extensions), outputs)[0]
+    assert isinstance(scored, Scored)
+    assert scored.metrics[INDEX_RECALL] == 0.25
+    assert scored.metrics[f"{EXACT}ndcg@10"] == pytest.approx(1.0)
+    assert scored.metrics["ndcg@10"] < 0.5
 
 
 def test_baselines_keep_metrics(lab: Lab) -> None:

@@ -396,11 +396,11 @@ class Odd:
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1, math.nan, math.inf])
-def test_a_score_out_of_range_is_refused(run: Run, value: float) -> None:
-    with pytest.raises(ScoringError) as caught:
-        run(Engine(), scorers={**scorers.SCORERS, "choice": Odd(value)})
-    assert str(caught.value) == (
-        f"sample 's0': the scorer 'choice' gave {value!r}, which lies outside [0, 1]"
+def test_a_score_out_of_range_is_the_samples_failure(run: Run, value: float) -> None:
+    record, _ = run(Engine(), scorers={**scorers.SCORERS, "choice": Odd(value)})
+    assert record.samples[0].score is None
+    assert record.samples[0].output == (
+        f"(the scorer 'choice' failed: ValueError: gave {value!r}, which lies outside [0, 1])"
     )
     engine = Engine()
     record, cached = run(engine, scorers={**scorers.SCORERS, "choice": Odd(0.5)})

@@ -207,7 +207,35 @@ def test_last_number_of_anything(text: str) -> None:
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=3))
 def test_last_number_finds_a_decimal(value: Any) -> None:
-    assert last_number(f"It is {value:f}.") == float(value)
+    assert last_number(f"It is {value:f}.") == value
+
+
+@given(
+    st.decimals(-1000, 1000, places=6),
+    st.sampled_from([0.0, 5e-10, -3e-10, 2e-9, -1e-6, 1.0]),
+)
+def test_numbers_are_as_close_as_floats_are(value: Any, apart: float) -> None:
+    said = f"{float(value) * (1 + apart):.9f}"
+    right = math.isclose(float(said), float(value), rel_tol=1e-9)
+    target = Sample("a", "x", f"{value:f}", "number", "c", "easy", max_tokens=8)
+    assert score(target, said) == right
+
+
+@pytest.mark.parametrize(
+    ("target", "reply", "right"),
+    [
+        ("1" * 400, "1" * 400, 1.0),
+        ("1" * 400, "2" * 400, 0.0),
+        ("9" * 400, "1" + "0" * 400, 1.0),  # a relative 1e-9 is a relative 1e-9
+        ("0." + "0" * 400 + "1", "0." + "0" * 400 + "2", 0.0),
+        ("0", "0." + "0" * 400 + "2", 0.0),
+        ("1" * 400, "-" + "1" * 400, 0.0),
+    ],
+)
+def test_long_numbers_are_compared_digit_by_digit(
+    sample: Make, target: str, reply: str, right: float
+) -> None:
+    assert score(sample(scorer="number", target=target), reply) == right
 
 
 @pytest.mark.parametrize(("reply", "right"), [("  yes, yes", 1.0), ("no yes", 0.0), ("", 0.0)])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_modellab.records import reading
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.store import files
 from pytest_modellab.store.place import entry
@@ -19,22 +23,92 @@ def same(content: Any) -> Any:
     return content
 
 
+CONTENT = {"b": [1, 2.5], "a": "é, \u2028", "c": None}
+
+
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "kind" / "file.json"
-    files.write(path, {"b": [1, 2.5], "a": "é"})
-    assert path.read_text(encoding="utf-8") == '{"a":"é","b":[1,2.5]}\n'
-    assert files.read(path, same) == {"a": "é", "b": [1, 2.5]}
+    files.write(path, {"b": [1, 2.5], "a": "é"}, of="it")
+    content = '{"a":"é","b":[1,2.5]}\n'
+    digest = hashlib.sha256(f"it\n{content}".encode()).hexdigest()
+    assert path.read_text(encoding="utf-8") == f'{{"digest":"{digest}",{content[1:]}'
+    assert files.read(path, same, of="it") == {"a": "é", "b": [1, 2.5]}
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
-    assert files.read(tmp_path / "none", same) is None
-    assert files.read(tmp_path / "none" / "none", same) is None
-    assert files.read(tmp_path, same) is None
+def test_a_missing_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert files.read(tmp_path / "none", same, of="", lost="it") is None
+    assert files.read(tmp_path / "none" / "none", same, of="", lost="it") is None
+    assert caplog.messages == []
+    assert files.read(tmp_path, same, of="", lost="it is made again") is None
+    where = "/".join(tmp_path.parts[-3:])
+    assert caplog.messages == [f"it is made again: {where} cannot be read (Is a directory)"]
 
 
-def test_what_is_refused_counts_as_missing(tmp_path: Path) -> None:
-    files.write(tmp_path / "file", {"whole": False})
-    assert files.read(tmp_path / "file", lambda data: data if data["whole"] else None) is None
+MISMATCH = "is damaged: its digest does not match what it holds"
+UNSEALED = "has no digest, as an older version wrote it"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda line: line.replace(b"2.5", b"2.4"), MISMATCH),
+        (lambda line: line[: len(line) // 2], MISMATCH),
+        (lambda line: line[:-1], MISMATCH),
+        (lambda line: line + b" ", MISMATCH),
+        (lambda line: line + line, MISMATCH),
+        (lambda line: json.dumps(json.loads(line)).encode(), MISMATCH),
+        (lambda _: b"", MISMATCH),
+        (lambda line: b"{" + line.partition(b",")[2], UNSEALED),
+    ],
+    ids=["number", "half", "end", "longer", "twice", "spaces", "empty", "unsealed"],
+)
+def test_what_is_not_believed_is_said(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    change: Callable[[bytes], bytes],
+    why: str,
+) -> None:
+    path = tmp_path / "kind" / "key" / "file.json"
+    files.write(path, CONTENT, of="it")
+    path.write_bytes(change(path.read_bytes()))
+    assert files.read(path, same, of="it") is None
+    assert caplog.messages == []
+    assert files.read(path, same, of="it", lost="it is made again") is None
+    assert caplog.messages == [f"it is made again: kind/key/file.json {why}"]
+
+
+def test_another_entrys_file_is_not_believed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "kind" / "key" / "file.json"
+    files.write(path, CONTENT, of="one")
+    assert files.read(path, same, of="two", lost="two is made again") is None
+    assert caplog.messages == [f"two is made again: kind/key/file.json {MISMATCH}"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_no_changed_byte_is_believed(tmp_path: Path, place: int, change: int) -> None:
+    files.write(tmp_path / "file", CONTENT, of="it")
+    content = bytearray((tmp_path / "file").read_bytes())
+    content[place % len(content)] ^= change
+    (tmp_path / "file").write_bytes(content)
+    assert files.read(tmp_path / "file", same, of="it") is None
+
+
+def test_what_is_refused_counts_as_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(_: Any) -> None:
+        raise reading.Unfit("whole: False: expected true")
+
+    path = tmp_path / "kind" / "key" / "file.json"
+    files.write(path, {"whole": False}, of="")
+    assert files.read(path, lambda data: data["whole"] or None, of="", lost="a") is None
+    assert files.read(path, lambda data: data["none"], of="", lost="b") is None
+    assert files.read(path, refused, of="", lost="c") is None
+    why = "kind/key/file.json is not what this version reads"
+    assert caplog.messages == [f"a: {why}", f"b: {why}", f"c: {why}: whole: False: expected true"]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -45,20 +119,17 @@ def test_what_is_refused_counts_as_missing(tmp_path: Path) -> None:
     )
 )
 def test_any_junk_counts_as_missing(tmp_path: Path, junk: bytes) -> None:
-    def make(data: Any) -> list[int]:
-        return [int(data), data["a"], data.keys(), 1 / data["b"], data["c"][0]]
-
     (tmp_path / "file").write_bytes(junk)
-    assert files.read(tmp_path / "file", make) is None
+    assert files.read(tmp_path / "file", same, of="") is None
 
 
 def test_a_mistake_that_no_content_makes_is_raised(tmp_path: Path) -> None:
     def make(_: Any) -> None:
         raise NotImplementedError("here")
 
-    files.write(tmp_path / "file", 1)
+    files.write(tmp_path / "file", {"a": 1}, of="")
     with pytest.raises(NotImplementedError, match="here"):
-        files.read(tmp_path / "file", make)
+        files.read(tmp_path / "file", make, of="")
 
 
 @pytest.mark.parametrize("size", [None, 0, 1, 9, 10])

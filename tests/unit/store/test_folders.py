@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.errors import ModelError, StoreError, TaskSetError, store_errors_as
-from pytest_modellab.store import folders
+from pytest_modellab.store import folders, manifest
 
 MAKER = """
 import pathlib, sys, time
@@ -31,7 +31,7 @@ def write(folder):
     time.sleep(seconds)
     (folder / "second").write_text("2")
 made = folders.folder(target, write, what="numbers")
-print(*sorted(file.name for file in made.iterdir()))
+print(*sorted(file.name for file in made.iterdir() if file.name != "manifest.json"))
 """
 
 
@@ -60,7 +60,7 @@ def fails(folder: Path) -> None:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.name != manifest.NAME)
 
 
 def test_two_processes_make_it_once(tmp_path: Path) -> None:
