@@ -13,6 +13,7 @@ from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records import reading
+from pytest_modellab.records.asked import Override
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.runs import Verdict
 
@@ -101,6 +102,7 @@ class Comparison:
         ratio: what it rests on where it has no figures, as ``no_slowdown``; else None.
         metric: what was judged instead of the samples' scores, for example ``recall@10``.
         words: what reports say of an added assertion; None for a built-in one.
+        overrides: the rules that were set to something else than what the project declares.
     """
 
     assertion: str
@@ -120,6 +122,7 @@ class Comparison:
     ratio: RatioResult | None = None
     metric: str | None = None
     words: Words | None = None
+    overrides: tuple[Override, ...] = ()
 
     @property
     def timed(self) -> bool:
@@ -128,14 +131,16 @@ class Comparison:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """The notes, and how far sequential mode went."""
-        return self.notes if self.looked is None else (*self.notes, str(self.looked))
+        """The notes, the rules that were overridden, and how far sequential mode went."""
+        looked = () if self.looked is None else (str(self.looked),)
+        return (*self.notes, *(f"overridden: {one}" for one in self.overrides), *looked)
 
     def to_json(self) -> str:
-        """Return one line of JSON, keys sorted; without words where there are none."""
+        """Return one line of JSON, keys sorted; without words or overrides where there are none."""
         data = dataclasses.asdict(self)
-        if self.words is None:
-            del data["words"]
+        for name in ("words", "overrides"):
+            if not data[name]:
+                del data[name]
         return canonical_json(data)
 
     @classmethod

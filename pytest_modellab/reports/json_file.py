@@ -44,6 +44,7 @@ def to_dict(report: SessionReport) -> dict[str, Any]:
         "alpha": report.alpha,
         "assertions": report.assertions,
         "on_inconclusive": report.on_inconclusive,
+        "overrides": [str(one) for one in report.overrides],
         "complete": report.complete,
         "notes": list(report.notes),
         "runs": [_fixed(run) for run in report.runs],

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.records.asked import Override
 from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports.words import listed, plural, words_of
 
@@ -108,6 +109,12 @@ class SessionReport:
         return tuple(pair for pair in dict.fromkeys(timed) if pair not in ran)
 
     @property
+    def overrides(self) -> tuple[Override, ...]:
+        """The rules that were not the declared ones, each once, the session's first."""
+        found = {one for c in self.comparisons for one in c.overrides}
+        return tuple(sorted(found, key=lambda one: (one.on != "", str(one))))
+
+    @property
     def task_sets(self) -> tuple[str, ...]:
         """Names of all task sets, sorted."""
         return tuple(
@@ -145,30 +152,35 @@ def subject(comparison: Comparison) -> str:
 
 
 def headline(report: SessionReport) -> str:
-    """One sentence, the verdict first."""
+    """One sentence, the verdict first; the rules that were overridden last."""
+    overridden = listed(one.words for one in report.overrides)
+    return f"{_headline(report)}{f'; overridden: {overridden}' if overridden else ''}."
+
+
+def _headline(report: SessionReport) -> str:
     total = len(report.comparisons)
     unfinished = "" if report.complete else "; the run did not complete"
     blocked = [c for c in report.comparisons if c.verdict == "block"]
     if blocked:
         what = listed(f"{c.candidate} ({subject(c)})" for c in blocked)
-        return f"BLOCK: {len(blocked)} of {plural(total, 'comparison')}: {what}{unfinished}."
+        return f"BLOCK: {len(blocked)} of {plural(total, 'comparison')}: {what}{unfinished}"
     if report.errors:
         variants = listed(e.variant for e in report.errors if e.variant is not None)
         where = f" ({variants})" if variants else ""
         count = len(report.errors)
-        return f"ERROR: {plural(count, 'test')} reached no verdict{where}{unfinished}."
+        return f"ERROR: {plural(count, 'test')} reached no verdict{where}{unfinished}"
     if not total:
-        return f"INCONCLUSIVE: nothing was compared{unfinished}."
+        return f"INCONCLUSIVE: nothing was compared{unfinished}"
     if report.verdict == "pass":
         variants = plural(len({c.candidate for c in report.comparisons}), "variant")
         every = "the comparison" if total == 1 else f"all {total} comparisons"
-        return f"PASS: {every} of {variants} passed."
+        return f"PASS: {every} of {variants} passed"
     open_ = sum(c.verdict == "inconclusive" for c in report.comparisons)
     if not open_:
-        return f"INCONCLUSIVE: {total} of {plural(total, 'comparison')} passed{unfinished}."
+        return f"INCONCLUSIVE: {total} of {plural(total, 'comparison')} passed{unfinished}"
     return (
         f"INCONCLUSIVE: {open_} of {plural(total, 'comparison')} could not be settled, "
-        f"none blocks{unfinished}."
+        f"none blocks{unfinished}"
     )
 
 

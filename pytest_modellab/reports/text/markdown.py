@@ -132,6 +132,7 @@ def _render(report: SessionReport, max_flips: int) -> str:
     parts += _folded("inconclusive", undecided) + _folded("passed", settled)
     if report.assertions:
         parts += ["", f"<sub>{escape(alpha_line(report))}</sub>"]
+    parts += [f"\n<sub>overridden: {escape(str(one))}</sub>" for one in report.overrides]
     parts += [f"\n<sub>note: {escape(note)}</sub>" for note in report.notes]
     return "\n".join(parts) + "\n"
 

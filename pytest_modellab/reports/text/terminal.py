@@ -43,6 +43,7 @@ def lines(report: SessionReport) -> list[Line]:
         found += _variant(report, variant)
     found += _errors(error for error in report.errors if error.variant is None)
     found += [(f"note: {note}", {"yellow": True}) for note in report.notes]
+    found += [(f"overridden: {one}", {"yellow": True}) for one in report.overrides]
     if report.assertions:
         found.append((alpha_line(report), {}))
     verdict = report.verdict

@@ -84,6 +84,7 @@ def of_session(
             "task_sets": ", ".join(report.task_sets),
             "alpha": report.alpha,
             "on_inconclusive": report.on_inconclusive,
+            **({"overridden": "; ".join(map(str, report.overrides))} if report.overrides else {}),
         },
         metrics=[
             *((f"comparisons/{verdict}", count) for verdict, count in counts.items()),
