@@ -68,21 +68,25 @@ def text(path: Path, content: bytes) -> str:
     return decoded
 
 
+def limit(packed: int) -> int:
+    """Return how many bytes a file of a size may unpack to."""
+    return min(UNPACKED, max(SMALL, RATIO * packed))
+
+
 def _unpacked(path: Path, content: bytes) -> bytes:
     """Unpack gzip, a piece at a time, and never more than the limits.
 
     Raises:
         ScoreFileError: it is malformed, or unpacks to more.
     """
-    limit = min(UNPACKED, max(SMALL, RATIO * len(content)))
-    pieces, total = [], 0
+    most, pieces, total = limit(len(content)), [], 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
             while piece := file.read(1 << 20):
                 total += len(piece)
-                if total > limit:
+                if total > most:
                     raise ScoreFileError(
-                        f"{path}: {len(content):,} bytes of gzip unpack to more than {limit:,}, "
+                        f"{path}: {len(content):,} bytes of gzip unpack to more than {most:,}, "
                         "which is no file of scores; unpack it yourself and look what it holds"
                     )
                 pieces.append(piece)

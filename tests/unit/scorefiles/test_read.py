@@ -525,3 +525,30 @@ def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:
         f"{path}: {len(packed):,} bytes of gzip unpack to more than {source.SMALL:,}, "
         "which is no file of scores; unpack it yourself and look what it holds"
     )
+
+
+@pytest.mark.parametrize("rows", [20, 5_000_001])
+def test_a_parquet_bomb_is_refused(tmp_path: Path, rows: int) -> None:
+    """A long text that stands in the file once, and millions of rows of one value."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    score = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["9" * 16_000_000])
+    if rows > 20:
+        score = pa.array([1] * rows, pa.int8())
+    path = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table({"score": score}), path, compression="zstd")
+    assert path.stat().st_size < 100_000
+    assert f"{path.stat().st_size:,} bytes of Parquet hold " in message(path)
+    assert message(path).endswith("write the columns that matter into a file of their own")
+
+
+def test_parquet_columns_of_lists(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    table = {"id": ["a"], "score": [1.0], "metadata": [{"level": "easy", "tags": ["x"]}]}
+    pq.write_table(pa.table(table), path)
+    assert scorefiles.read(path, Wanted(by=("metadata.level",))).rows[0].bucket == "easy"
+    pq.write_table(pa.table({"id": ["a"], "score": [[1.0]]}), path)
+    assert message(path) == (
+        "column 'score' holds lists (list.element), and a sample has one value; "
+        "write it into a column of its own"
+    )
