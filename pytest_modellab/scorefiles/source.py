@@ -13,7 +13,7 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 UNPACKED = 1 << 30
-"""Bytes that a gzipped file may unpack to."""
+"""Bytes that a file may hold, and that a gzipped one may unpack to."""
 
 
 RATIO = 200
@@ -28,12 +28,18 @@ def read_bytes(path: Path) -> bytes:
     """The file's content.
 
     Raises:
-        ScoreFileError: it is missing, empty, or a Git LFS pointer.
+        ScoreFileError: it is missing, empty, too large, or a Git LFS pointer.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(UNPACKED + 1)
     except OSError as error:
         raise ScoreFileError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > UNPACKED:
+        raise ScoreFileError(
+            f"{path}: has more than {UNPACKED:,} bytes, which is no file of scores; leave out the "
+            "texts, or cut it into parts"
+        )
     if not content.strip():
         raise ScoreFileError(f"{path}: empty; hand in one score a sample")
     if content.startswith(_LFS_POINTER):

@@ -33,8 +33,8 @@ def message(path: Path) -> str:
     return str(caught.value).partition(f"{path} ")[2]
 
 
-def packed(path: Path, *members: zipfile.ZipInfo | str, **options: int) -> Path:
-    with zipfile.ZipFile(path, "w", **options) as file:
+def packed(path: Path, *members: zipfile.ZipInfo | str, method: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as file:
         for member in members:
             file.writestr(member, "x")
     return path
@@ -73,7 +73,7 @@ def test_two_of_one_name(tmp_path: Path) -> None:
 
 
 def test_another_way_of_packing(tmp_path: Path) -> None:
-    path = packed(tmp_path / "m.zip", "x", compression=zipfile.ZIP_LZMA)
+    path = packed(tmp_path / "m.zip", "x", method=zipfile.ZIP_LZMA)
     assert "'x' in it is packed by method 14, only deflate is unpacked; " in message(path)
 
 

@@ -19,6 +19,7 @@ from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.errors import ModellabError, ScoreFileError
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.scorefiles import source
 from pytest_modellab.scorefiles.rows import ScoreRow, Wanted
 
 DATA = Path(__file__).parents[2] / "data" / "scorefiles"
@@ -513,10 +514,6 @@ def test_errors_are_modellab_errors() -> None:
 
 
 def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:
-    import gzip
-
-    from pytest_modellab.scorefiles import source
-
     path = tmp_path / "b.csv.gz"
     packed = gzip.compress(b"\n" * (source.SMALL + 1))
     with pytest.raises(ScoreFileError) as caught:
@@ -551,4 +548,14 @@ def test_parquet_columns_of_lists(tmp_path: Path) -> None:
     assert message(path) == (
         "column 'score' holds lists (list.element), and a sample has one value; "
         "write it into a column of its own"
+    )
+
+
+def test_a_file_without_an_end_is_read_to_a_limit(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "UNPACKED", 20)
+    assert message(write("a.csv", "id,score\na,1\nb,1\nc,1\n")) == (
+        "has more than 20 bytes, which is no file of scores; leave out the texts, "
+        "or cut it into parts"
     )
