@@ -114,7 +114,6 @@ class Accepted:
         key = (variant.name, task_set.name)
         if key in self._written:
             return self._written[key]
-        self.remember(*key)
         path, record = self.path(*key), self._runs.record(variant, task_set)
         if problem := comparable.too_many_missing(record):
             raise ScoringError(
@@ -122,6 +121,7 @@ class Accepted:
             )
         repeat = self._runs.repeat(variant, task_set)
         old = None if new_anchor else file.read(path)
+        self._before.setdefault(key, old)
         new = descend(old, record, repeat)
         if new != old:
             try:
