@@ -8,14 +8,15 @@ from pytest_modellab.version import __version__
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
-    from pytest_modellab.plugin.assertions import Candidate, Gate
+    from pytest_modellab.plugin.assertions import Gate
+    from pytest_modellab.plugin.under_test import Candidate
     from pytest_modellab.records.tasks import TaskSet
 
 __all__ = ["Candidate", "Gate", "Lab", "TaskSet", "__version__"]
 
 
 _HOMES = {
-    "Candidate": "pytest_modellab.plugin.assertions",
+    "Candidate": "pytest_modellab.plugin.under_test",
     "Gate": "pytest_modellab.plugin.assertions",
     "Lab": "pytest_modellab.lab.lab",
     "TaskSet": "pytest_modellab.records.tasks",

@@ -14,7 +14,7 @@ from pytest_modellab.gate import validate
 from pytest_modellab.gate._saddlepoint import Floats
 from pytest_modellab.gate.errors import MeasurementError
 from pytest_modellab.gate.planner import POWER, confirm, normal_size
-from pytest_modellab.gate.results import Verdict, chance_words, risk_words
+from pytest_modellab.gate.results import Verdict, chance_words, confidence_words, risk_words
 from pytest_modellab.gate.settings import check_levels, check_limit
 from pytest_modellab.gate.validate import Scores
 
@@ -92,8 +92,8 @@ class RatioResult:
             )
         if self.verdict == "pass":
             return (
-                f"passed: {seen}; with {1.0 - self.pass_alpha:.0%} confidence it is at most "
-                f"{self.ratio_high or 0.0:.4g}, and {self.limit:.3g} is allowed"
+                f"passed: {seen}; with {confidence_words(self.pass_alpha)} confidence it is "
+                f"at most {self.ratio_high or 0.0:.4g}, and {self.limit:.3g} is allowed"
             )
         if self.reason is not None:
             return f"undecided: {seen}; {self.reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -117,8 +118,8 @@ class Figures:
             )
         if self.verdict == "pass":
             return (
-                f"passed: {seen}; with {1.0 - self.pass_alpha:.0%} confidence the drop is at most "
-                f"{max(self.drop_high, 0.0):.3f}, and {self.margin:.3g} is allowed"
+                f"passed: {seen}; with {confidence_words(self.pass_alpha)} confidence the drop "
+                f"is at most {max(self.drop_high, 0.0):.3f}, and {self.margin:.3g} is allowed"
             )
         return f"undecided: {seen}; {self._limits('drop of')}"
 
@@ -132,8 +133,9 @@ class Figures:
             )
         if self.verdict == "pass":
             return (
-                f"passed: {seen}; with {1.0 - self.pass_alpha:.0%} confidence the mean score is at "
-                f"least {self.score_low or 0.0:.3f}, above the floor of {self.floor:.3g}"
+                f"passed: {seen}; with {confidence_words(self.pass_alpha)} confidence the mean "
+                f"score is at least {self.score_low or 0.0:.3f}, above the floor of "
+                f"{self.floor:.3g}"
             )
         return (
             f"undecided: {seen}, the floor is {self.floor:.3g}; {self._limits('mean below it by')}"
@@ -240,4 +242,15 @@ def chance_words(p: float) -> str:
 
 def risk_words(level: float) -> str:
     """A level in the form that a chance is told in."""
-    return f"1 in {round(1.0 / level)}"
+    if level < 1e-300:  # whose inverse may be no number
+        return "less than 1 in 1e+300"
+    runs = 1.0 / level
+    return f"1 in {round(runs)}" if runs < 1e12 else f"1 in {runs:.3g}"
+
+
+def confidence_words(alpha: float) -> str:
+    """One minus a risk in percent, with as many digits as keep it below 100."""
+    if alpha < 1e-9:
+        return f"1 - {alpha:.3g}"
+    digits = max(-math.floor(math.log10(alpha)) - 2, 0)
+    return f"{1.0 - alpha:.{digits}%}"

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Literal
 
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records import reading
+from pytest_modellab.records.asked import Override
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.runs import Verdict
+
+Outcome = Verdict | Literal["accepted"]
+
 
 FLOOR = "floor"
 """What is compared with a least score and not with a run is compared with this."""
@@ -101,6 +106,10 @@ class Comparison:
         ratio: what it rests on where it has no figures, as ``no_slowdown``; else None.
         metric: what was judged instead of the samples' scores, for example ``recall@10``.
         words: what reports say of an added assertion; None for a built-in one.
+        overrides: the rules that were set to something else than what the project declares.
+        accepted: where ``--modellab-update`` made the candidate's run its own baseline though it
+            fell: ``drop`` where the gate blocks it against the run accepted before, ``unjudged``
+            where the two cannot be compared; else None.
     """
 
     assertion: str
@@ -120,6 +129,8 @@ class Comparison:
     ratio: RatioResult | None = None
     metric: str | None = None
     words: Words | None = None
+    overrides: tuple[Override, ...] = ()
+    accepted: Literal["drop", "unjudged"] | None = None
 
     @property
     def timed(self) -> bool:
@@ -127,15 +138,22 @@ class Comparison:
         return self.ratio is not None and self.ratio.name == "latency"
 
     @property
+    def outcome(self) -> Outcome:
+        """The verdict, unless update mode accepted the run against it or without one."""
+        return self.verdict if self.accepted is None else "accepted"
+
+    @property
     def remarks(self) -> tuple[str, ...]:
-        """The notes, and how far sequential mode went."""
-        return self.notes if self.looked is None else (*self.notes, str(self.looked))
+        """The notes, the rules that were overridden, and how far sequential mode went."""
+        looked = () if self.looked is None else (str(self.looked),)
+        return (*self.notes, *(f"overridden: {one}" for one in self.overrides), *looked)
 
     def to_json(self) -> str:
-        """Return one line of JSON, keys sorted; without words where there are none."""
+        """Return one line of JSON, keys sorted; without what there is none of."""
         data = dataclasses.asdict(self)
-        if self.words is None:
-            del data["words"]
+        for name in ("words", "overrides", "accepted"):
+            if not data[name]:
+                del data[name]
         return canonical_json(data)
 
     @classmethod

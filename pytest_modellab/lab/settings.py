@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 OnInconclusive = Literal["fail", "warn", "pass"]
+
+
+ALPHA = 0.05
+"""The risk of any false block in a run that nobody set."""
+
+
+ON_INCONCLUSIVE: OnInconclusive = "warn"
+"""What an inconclusive verdict does to its test unless something else is asked for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +31,15 @@ class Settings:
         update: record missing baselines and accept this run.
         reuse: False to run anew whatever the store has.
         sequential: ask no more samples than a verdict needs.
+        said: of what was asked for, how: option → ``--modellab-margin``, for example.
     """
 
     cache: Path
-    alpha: float = 0.05
+    alpha: float = ALPHA
     margin: float | None = None
-    on_inconclusive: OnInconclusive = "warn"
+    on_inconclusive: OnInconclusive = ON_INCONCLUSIVE
     update: bool = False
     reuse: bool = True
     churn: bool = False
     sequential: bool = False
+    said: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -1,83 +1,26 @@
-"""What a test calls: the candidate under test, and the gate that judges it."""
+"""What a test calls: the gate that judges the candidate."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Collection, Mapping, Set
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines.interface import Engine
-from pytest_modellab.errors import (
-    ComparisonRefused,
-    GateUsageError,
-    VerdictInconclusive,
-    near_misses,
-)
-from pytest_modellab.lab.lab import Lab
-from pytest_modellab.records.declared import VariantSpec
-from pytest_modellab.records.runs import RunRecord, RunSummary
-from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.errors import GateUsageError, near_misses
+from pytest_modellab.plugin import overrides
+from pytest_modellab.plugin.asking import Asking
+from pytest_modellab.plugin.under_test import Candidate
 from pytest_modellab.tasksets.slices import slice_by
 
 if TYPE_CHECKING:
-    from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.judging.comparison import Comparison
-    from pytest_modellab.lab.resolved import Resolved
-    from pytest_modellab.records.asked import Allowed, Budget
-    from pytest_modellab.runs.stages import Staged
 
 
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """The variant under test, as the ``candidate`` fixture hands it out; loaded only on demand."""
-
-    lab: Lab
-    spec: VariantSpec
-
-    @property
-    def name(self) -> str:
-        """The variant's name."""
-        return self.spec.name
-
-    @property
-    def engine(self) -> Engine:
-        """The loaded model, for tests that ask it something themselves."""
-        return self.lab.engine(self.lab.variant(self.name))
-
-    def record(self, task_set: TaskSet) -> RunRecord:
-        """Return the candidate's run on a task set."""
-        return self.lab.record(self.lab.variant(self.name, task_set), task_set)
+LIMIT = 1.05
+"""Times its reference's time that a candidate may take unless a test says otherwise."""
 
 
-class Gate:
-    """The ``gate`` fixture: judges one thing for one test, and raises where it must not ship.
-
-    Args:
-        lab: the session.
-        test: the test's node id.
-        task_set: what the candidate is judged on.
-        budget: the part of the run's risk that this test's assertion may spend.
-        judged: called with the comparison before anything is raised.
-        accepted: the variants whose runs on this task set ``--modellab-update`` accepts in this
-            session; their runs are compared with, whichever test comes first.
-    """
-
-    def __init__(
-        self,
-        lab: Lab,
-        test: str,
-        task_set: TaskSet,
-        budget: Budget,
-        judged: Callable[[Comparison, RunSummary | None], None],
-        accepted: Set[str] = frozenset(),
-    ) -> None:
-        self._lab = lab
-        self._accepted = accepted
-        self._test = test
-        self._task_set = task_set
-        self._budget = budget
-        self._judged = judged
-        self._spent = False
+class Gate(Asking):
+    """The ``gate`` fixture: judges one thing for one test, and raises where it must not ship."""
 
     def no_regression(
         self,
@@ -112,16 +55,19 @@ class Gate:
         """
         __tracebackhide__ = True
         name = self._begin(candidate, against)
-        own = name == candidate.name
+        own, allowed = name == candidate.name, self._allowed(margin).of(capability)
         return self._ask(
             "no_regression",
             candidate,
-            reference=self._reference(name),  # before the run: where it is missing, nothing is run
+            reference=self._reference(
+                candidate, name
+            ),  # before the run: where it is missing, nothing is run
             run=self._run(candidate, metric),
             against=self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,
-            settings={"capability": capability, "margin": self._allowed(margin).of(capability)},
+            settings={"capability": capability, "margin": allowed},
+            overridden=self._margin(margin, allowed, self._declared.allowed().of(capability)),
         )
 
     def no_drift(self, candidate: Candidate, *, margin: float | None = None) -> Comparison:
@@ -146,6 +92,7 @@ class Gate:
         """
         __tracebackhide__ = True
         baseline = self._baseline(self._begin(candidate))
+        allowed = self._allowed(margin).mean
         return self._ask(
             "no_drift",
             candidate,
@@ -153,7 +100,8 @@ class Gate:
             reference=baseline.anchor_run(),
             against=baseline.anchor_words,
             excused=self._lab.settings.update and baseline.anchor is None,
-            settings={"margin": self._allowed(margin).mean},
+            settings={"margin": allowed},
+            overridden=self._margin(margin, allowed, self._declared.allowed().mean),
         )
 
     def no_forgetting(
@@ -202,6 +150,7 @@ class Gate:
         second = baseline.second_run()
         if second is None:
             raise self._lab.missing_second_run(name, self._task_set.name)
+        allowed = self._allowed(margin).capability
         return self._ask(
             "no_forgetting",
             candidate,
@@ -211,8 +160,9 @@ class Gate:
             settings={
                 "second": second,
                 "targeted": {*targeted, *candidate.spec.targets},
-                "margin": self._allowed(margin).capability,
+                "margin": allowed,
             },
+            overridden=self._margin(margin, allowed, self._declared.allowed().capability),
         )
 
     def worst_bucket(
@@ -246,12 +196,12 @@ class Gate:
         from pytest_modellab.judging.comparison import FLOOR
 
         self._begin(candidate)
-        lab, task_set = self._lab, self._task_set
+        task_set, declared = self._task_set, self._declared.floor
         if floor is None:
-            floor = lab.config.task_sets[task_set.name].floor
+            floor = declared
         if floor is None:
             raise GateUsageError(
-                f"no floor: set it in {lab.config.path}: task_sets.{task_set.name}.floor, or "
+                f"no floor: set it in {self._lab.config.path}: task_sets.{task_set.name}.floor, or "
                 "call gate.worst_bucket(candidate, floor=…)"
             )
         return self._ask(
@@ -261,10 +211,11 @@ class Gate:
             against=FLOOR,
             metric=metric,
             settings={"floor": floor, "slice_": slice_by(task_set, by)},
+            overridden=overrides.by_test("floor", floor, declared, task_set.name),
         )
 
     def no_slowdown(
-        self, candidate: Candidate, *, against: str = "base", limit: float = 1.05
+        self, candidate: Candidate, *, against: str = "base", limit: float = LIMIT
     ) -> Comparison:
         """Assert that the candidate answers as fast as its reference, within the limit.
 
@@ -293,8 +244,13 @@ class Gate:
         timed = self._lab.performance(
             self._variant(candidate.name), self._task_set, self._variant(name), anew=True
         )
-        settings = {"timed": timed, "limit": limit}
-        return self._ask("no_slowdown", candidate, against=name, settings=settings)
+        return self._ask(
+            "no_slowdown",
+            candidate,
+            against=name,
+            settings={"timed": timed, "limit": limit},
+            overridden=overrides.by_test("limit", limit, LIMIT),
+        )
 
     def judge(
         self,
@@ -340,111 +296,10 @@ class Gate:
         return self._ask(
             assertion,
             candidate,
-            reference=None if against is None else self._reference(name),
+            reference=None if against is None else self._reference(candidate, name),
             run=self._record(candidate.name),
             against="a fixed limit" if against is None else self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,
             settings=settings,
         )
-
-    def _begin(self, candidate: Candidate, against: str | None = None) -> str:
-        """Spend the budget; returns the name of the variant that is compared with."""
-        if self._spent:
-            raise GateUsageError(
-                f"{self._test}: asks the gate twice, but its share of the run's risk pays for one "
-                "verdict; write a test for each"
-            )
-        self._spent = True
-        if self._lab.settings.update:
-            self._lab.accept(self._variant(candidate.name), self._task_set)
-        if against is None:
-            return candidate.name
-        name = self._base(candidate) if against == "base" else str(against)
-        self._lab.spec(name)
-        return name
-
-    def _base(self, candidate: Candidate) -> str:
-        if candidate.spec.base is None:
-            raise ComparisonRefused(
-                f"variant {candidate.name!r} has no base; name a variant: against=…, or select "
-                "variants with a base: @pytest.mark.variants(kind=…)"
-            )
-        return candidate.spec.base
-
-    def _run(self, candidate: Candidate, metric: str | None = None) -> RunRecord | Staged:
-        """What a variant is judged by; a further figure only a whole run has."""
-        if metric is None:
-            return self._lab.candidate(self._variant(candidate.name), self._task_set)
-        return self._record(candidate.name)
-
-    def _record(self, name: str) -> RunRecord:
-        return self._lab.record(self._variant(name), self._task_set)
-
-    def _variant(self, name: str) -> Resolved:
-        return self._lab.variant(name, self._task_set)
-
-    def _baseline(self, name: str) -> Baseline:
-        return self._lab.baseline(name, self._task_set.name)
-
-    def _reference(self, name: str) -> RunRecord:
-        """The accepted run of a variant, which may be the one that this session accepts."""
-        if self._lab.settings.update and name in self._accepted:
-            return self._record(name)
-        return self._baseline(name).run
-
-    def _words(self, candidate: Candidate, name: str) -> str:
-        from pytest_modellab.baselines.accepted import OWN_BASELINE
-
-        return OWN_BASELINE if name == candidate.name else f"baseline of {name}"
-
-    def _allowed(self, asked: float | None) -> Allowed:
-        margin = self._lab.settings.margin if asked is None else asked
-        return self._lab.config.task_sets[self._task_set.name].allowed(margin)
-
-    def _ask(
-        self,
-        assertion: str,
-        candidate: Candidate,
-        *,
-        run: RunRecord | Staged | None = None,
-        reference: RunRecord | None = None,
-        against: str,
-        metric: str | None = None,
-        excused: bool = False,
-        settings: Mapping[str, Any],
-    ) -> Comparison:
-        """Judge, tell what was judged, and raise where the test must not pass."""
-        __tracebackhide__ = True
-        from pytest_modellab.judging.comparison import Comparison
-        from pytest_modellab.judging.question import Question
-        from pytest_modellab.reports.text import table
-
-        asked = self._lab.extensions.assertions[assertion]
-        question = Question(
-            assertion=assertion,
-            test=self._test,
-            spec=candidate.spec,
-            task_set=self._task_set,
-            against=against,
-            budget=self._budget,
-            candidate=run,
-            reference=reference,
-            metric=metric,
-            words=asked.words,
-        )
-        with question.refusing():
-            comparison = asked.judge(question, **settings)
-        if not isinstance(comparison, Comparison):
-            raise GateUsageError(
-                f"{assertion!r}: its judge returned {comparison!r}; expected question.comparison(…)"
-            )
-        # a latency is measured without a run, which nobody has asked for then
-        summarize = self._lab.stored_summary if run is None else self._lab.summary
-        self._judged(comparison, summarize(self._variant(candidate.name), self._task_set))
-        if comparison.verdict == "block":
-            raise asked.blocked(table.render_text(comparison))
-        fails = self._lab.settings.on_inconclusive == "fail" and not excused
-        if comparison.verdict == "inconclusive" and fails:
-            raise VerdictInconclusive(table.render_text(comparison))
-        return comparison

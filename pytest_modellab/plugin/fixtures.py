@@ -14,7 +14,8 @@ from pytest_modellab.visible import CELL, line
 if TYPE_CHECKING:
     from pytest_modellab.judging.comparison import Comparison
     from pytest_modellab.lab.lab import Lab
-    from pytest_modellab.plugin.assertions import Candidate, Gate
+    from pytest_modellab.plugin.assertions import Gate
+    from pytest_modellab.plugin.under_test import Candidate
     from pytest_modellab.records.runs import RunSummary
     from pytest_modellab.records.tasks import TaskSet
 
@@ -32,7 +33,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def candidate(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Candidate]:
     """The variant under test, one after another; loaded on demand, freed before the next."""
-    from pytest_modellab.plugin.assertions import Candidate
+    from pytest_modellab.plugin.under_test import Candidate
 
     yield Candidate(lab, lab.spec(request.param))
     lab.release()
@@ -99,8 +100,12 @@ def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:
         "capability": comparison.capability or "all",
         "verdict": comparison.verdict,
     }
+    if comparison.accepted is not None:
+        found["accepted"] = comparison.accepted
     for worst in comparison.figures[:1]:  # a verdict on latency has none
         found["bucket"] = worst.name
         found["drop"] = f"{worst.drop:.6g}"
         found["p_adjusted"] = f"{worst.p_adjusted:.6g}"
+    if comparison.overrides:
+        found["overridden"] = "; ".join(map(str, comparison.overrides))
     return [(f"modellab_{name}", line(str(value), CELL)) for name, value in found.items()]

@@ -65,6 +65,14 @@ def option(config: pytest.Config, name: str) -> Any:
     return given if given is not None else (config.getini(dest) or None)
 
 
+def said(config: pytest.Config, name: str) -> str | None:
+    """Say how an option was set, by its name on the command line or in the ini file, or None."""
+    dest = f"modellab_{name.replace('-', '_')}"
+    if config.getoption(dest) is not None:
+        return f"--modellab-{name}"
+    return f"ini setting {dest}" if config.getini(dest) else None
+
+
 def choice(
     config: pytest.Config, name: str, choices: tuple[str, ...], default: str | None = None
 ) -> str:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modellab.plugin.options import ON_INCONCLUSIVE, choice, number, option, path_option
+from pytest_modellab.plugin.options import (
+    ON_INCONCLUSIVE,
+    choice,
+    number,
+    option,
+    path_option,
+    said,
+)
 
 if TYPE_CHECKING:
     from pytest_modellab.config.lab_config import LabConfig
@@ -30,11 +37,13 @@ LAB: pytest.StashKey[Lab] = pytest.StashKey()
 
 def settings_of(config: pytest.Config) -> Settings:
     """Return what the user asked of this session."""
-    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.lab import settings
     from pytest_modellab.store.place import default_folder
 
     alpha = number(config, "alpha", zero=False)
-    on_inconclusive: Any = choice(config, "on-inconclusive", ON_INCONCLUSIVE, default="warn")
+    on_inconclusive: Any = choice(
+        config, "on-inconclusive", ON_INCONCLUSIVE, default=settings.ON_INCONCLUSIVE
+    )
     flags = {name: bool(option(config, name)) for name in ("update", "churn", "sequential")}
     for name in ("update", "churn"):
         if flags["sequential"] and flags[name]:
@@ -43,12 +52,14 @@ def settings_of(config: pytest.Config) -> Settings:
                 "and one that is run twice, is complete; leave one out (one that is set in an ini "
                 "file: -o modellab_sequential=false)"
             )
-    return Settings(
+    rules = ("alpha", "margin", "on-inconclusive")
+    return settings.Settings(
         cache=default_folder(),
-        alpha=0.05 if alpha is None else alpha,
+        alpha=settings.ALPHA if alpha is None else alpha,
         margin=number(config, "margin", zero=True),
         on_inconclusive=on_inconclusive,
         reuse=not option(config, "no-cache"),
+        said={name: how for name in rules if (how := said(config, name)) is not None},
         **flags,
     )
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from pytest_modellab.engines.language.chat import render
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes import data
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
@@ -51,9 +52,7 @@ def train(order: Order) -> Outcome:
     chats = data.conversations(rows, order.base.prompt)
     wanted = steps(settings, len(chats), order.max_steps)
     for number, chat in enumerate(random.Random(settings["seed"]).sample(chats, wanted), start=1):
-        text = order.tokenizer.apply_chat_template(
-            chat["prompt"] + chat["completion"], tokenize=False
-        )
+        text = render(order.tokenizer, chat["prompt"] + chat["completion"], reply=False)
         tokens = order.tokenizer(text, add_special_tokens=False).input_ids
         with torch.no_grad():  # one by one: padding would be measured as well
             ids = torch.tensor([tokens[: settings["max_length"]]], device=model.device)

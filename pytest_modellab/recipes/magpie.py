@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pytest_modellab.engines.language.chat import render
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.recipes import data
 from pytest_modellab.recipes.data import Data
@@ -71,7 +72,7 @@ def _rows(order: Order) -> Iterator[dict[str, str]]:
     number = settings["generate"]
     size = min(ROWS, _TRIES * number)
     messages = order.base.prompt.messages(_MARK)
-    opening = order.tokenizer.apply_chat_template(messages, tokenize=False).split(_MARK)[0]
+    opening = render(order.tokenizer, messages, reply=False).split(_MARK)[0]
     torch.manual_seed(settings["seed"])
     seen: set[str] = set()
     for _ in range(0, _TRIES * number, size):
@@ -79,12 +80,7 @@ def _rows(order: Order) -> Iterator[dict[str, str]]:
             order, [opening] * size, INPUT_TOKENS, temperature=settings["temperature"]
         )
         turns = [turn for turn in dict.fromkeys(filter(None, sampled)) if turn not in seen]
-        prompts = [
-            order.tokenizer.apply_chat_template(
-                order.base.prompt.messages(turn), tokenize=False, add_generation_prompt=True
-            )
-            for turn in turns
-        ]
+        prompts = [render(order.tokenizer, order.base.prompt.messages(turn)) for turn in turns]
         replies = _complete(order, prompts, settings["max_new_tokens"]) if prompts else []
         for turn, reply in zip(turns, replies, strict=True):
             if reply and len(seen) < number:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +25,7 @@ from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.recipe import Order, Outcome
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.setting import Setting, at_least, positive, share
+from pytest_modellab.store import manifest
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "peft", "trl")
 
@@ -234,11 +237,10 @@ def run(
     """
     import torch
     from transformers import PrinterCallback
-    from transformers.trainer_utils import get_last_checkpoint
 
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_callback(order))
-    last = get_last_checkpoint(str(order.work)) if order.work.is_dir() else None
+    last = _last_checkpoint(order.work)
     start = time.perf_counter()
     try:
         trainer.train(resume_from_checkpoint=last)
@@ -268,6 +270,20 @@ def run(
     return Outcome(data, trainer.state.global_step, seconds, losses, notes)
 
 
+def _last_checkpoint(work: Path) -> str | None:
+    """Return the last checkpoint that is what was written; those after it go.
+
+    A kill may cut one off, and one that was changed since would train other weights.
+    """
+    from transformers.trainer_utils import get_last_checkpoint
+
+    while work.is_dir() and (last := get_last_checkpoint(str(work))) is not None:
+        if manifest.fault(Path(last)) is None:
+            return str(last)
+        shutil.rmtree(last)
+    return None
+
+
 def _callback(order: Order) -> Any:
     from transformers import TrainerCallback
 
@@ -279,6 +295,10 @@ def _callback(order: Order) -> Any:
             self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
         ) -> None:
             self.loss = (logs or {}).get("loss", self.loss)
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            checkpoint = order.work / f"checkpoint-{state.global_step}"
+            manifest.write(checkpoint, of=checkpoint.name)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             order.progress(state.global_step, state.max_steps, self.loss)

@@ -22,6 +22,42 @@ class Allowed:
         return self.mean if capability is None else self.capability
 
 
+BY_TEST = "asked by the test"
+"""Who set a rule that stands in a test."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Override:
+    """A rule that was set to something else than what the project declares, or the documentation.
+
+    Attributes:
+        rule: ``margin``, ``floor``, ``limit``, ``alpha`` or ``on-inconclusive``.
+        used: what was judged by.
+        declared: what would have been.
+        by: who set it, in words.
+        on: the task set whose rule it is; empty where the whole session's is.
+    """
+
+    rule: str
+    used: float | str
+    declared: float | str
+    by: str
+    on: str = ""
+
+    @property
+    def words(self) -> str:
+        """``margin 0.9 instead of 0.02 on words``; the numbers as they were given."""
+        on = f" on {self.on}" if self.on else ""
+        return f"{self.rule} {_exact(self.used)} instead of {_exact(self.declared)}{on}"
+
+    def __str__(self) -> str:
+        return f"{self.words} ({self.by})"
+
+
+def _exact(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.12g}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Budget:
     """What one assertion may spend of the run's risk of a false block.

@@ -101,12 +101,13 @@ def urgency(words: Words) -> tuple[int, str]:
 
 
 def number(value: float) -> str:
-    """A score, drop or level for a reader: at most three significant digits, no exponent.
+    """A score, drop or level for a reader: at most three significant digits.
 
-    ``0.0050 → 0.005``, ``0.31 → 0.31``, ``-0.0004 → -0.0004``, ``0.000065234 → 0.0000652``.
+    ``0.0050 → 0.005``, ``0.31 → 0.31``, ``-0.0004 → -0.0004``, ``0.000065234 → 0.0000652``; with an
+    exponent where nothing but noughts would be seen of it, ``1e-09``.
     """
     text = f"{value:.3g}"
-    if "e" in text:
+    if "e" in text and (value == 0 or abs(value) >= 1e-6):
         rounded = value if abs(value) >= 1 else float(text)
         text = f"{rounded:.8f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

@@ -14,7 +14,7 @@ from pathlib import Path
 from pytest_modellab.engines import environment
 from pytest_modellab.engines.interface import Engine, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.packages import install_command
-from pytest_modellab.errors import OutOfMemory, VariantLoadError
+from pytest_modellab.errors import ConfigError, ModelError, OutOfMemory, VariantLoadError
 from pytest_modellab.records.progress import Watch
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
@@ -67,7 +67,7 @@ def answer(
     environment.seed(engine, SEED)
     told = environment.of(engine)
     samples = job.task_set.samples
-    contexts = [engine.render(prompt.messages(s.input)) for s in samples]
+    contexts = [_context(engine, prompt, sample) for sample in samples]
     scored = [i for i, s in enumerate(samples) if job.need(s) in ("score", "compare")]
     generated = [i for i, s in enumerate(samples) if job.need(s) in ("generate", "rank")]
     asked_for = [contexts[i] for i in generated]
@@ -141,6 +141,14 @@ def answer(
             "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
         },
     )
+
+
+def _context(engine: Engine, prompt: Grounded, sample: Sample) -> str:
+    """Render a sample's chat, and name the sample where a template fails."""
+    try:
+        return engine.render(prompt.messages(sample.input))
+    except (ConfigError, ModelError) as error:
+        raise type(error)(f"sample {sample.id}: {error}") from error
 
 
 def workers() -> int:

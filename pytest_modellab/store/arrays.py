@@ -73,10 +73,12 @@ def _read(
     folder: Path, shape: tuple[int, int], dtype: str, *, lost: str = ""
 ) -> tuple[NDArray[Any], Known] | None:
     def made(meta: Mapping[str, Any]) -> tuple[NDArray[Any], Known] | None:
-        data, known = _open(folder), dict(meta["known"])
-        whole = data.shape == shape and data.dtype == dtype
-        whole = whole and _sealed(checksum(folder / "vectors.npy"), known) == meta["crc32"]
-        return (data, known) if whole else None
+        known = dict(meta["known"])
+        # before anything of it is parsed: numpy reads a head that was damaged as Python
+        if _sealed(checksum(folder / "vectors.npy"), known) != meta["crc32"]:
+            raise files.Damaged("has another checksum than vectors.npy, which is damaged")
+        data = _open(folder)
+        return (data, known) if data.shape == shape and data.dtype == dtype else None
 
     return files.read(folder / "meta.json", made, of=folder.name, lost=lost)
 

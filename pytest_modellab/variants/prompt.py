@@ -20,10 +20,12 @@ class Prompt:
         template: source with ``{% block system %}`` (may be missing) and ``{% block user %}``,
             which sees ``input`` and ``passages`` (empty without a search).
         shots: ``(input, reply)`` pairs, shown as earlier turns of the chat.
+        name: begins the messages of errors; no part of what the prompt is.
     """
 
     template: str
     shots: tuple[tuple[str, str], ...] = ()
+    name: str = dataclasses.field(default="prompt", compare=False)
 
     @functools.cached_property
     def hash(self) -> str:
@@ -39,8 +41,11 @@ class Prompt:
 
         Returns:
             Messages with ``role`` and ``content``; examples come before the sample.
+
+        Raises:
+            ConfigError: the template is wrong, or reaches a limit of :mod:`.templates.work`.
         """
-        system, user = _blocks(self.template)
+        system, user = _blocks(self.template, self.name)
         chat = [{"role": "system", "content": system}] if system else []
         for question, reply in self.shots:
             chat.append({"role": "user", "content": user(question)})
@@ -49,18 +54,14 @@ class Prompt:
 
 
 @functools.cache
-def _blocks(source: str) -> tuple[str, Callable[..., str]]:
+def _blocks(source: str, name: str) -> tuple[str, Callable[..., str]]:
     """Compile a template: ``(system text, input and passages → user text)``."""
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
+    from pytest_modellab.templates import template
 
-    environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
-    template = environment.from_string(source)
+    compiled = template.prompt(source, name, ConfigError)
 
     def render(block: str, **values: object) -> str:
-        if block not in template.blocks:
-            return ""
-        return "".join(template.blocks[block](template.new_context(values))).strip()
+        return compiled.block(block, **values).strip() if block in compiled else ""
 
     def user(input_: str, passages: Sequence[str] = ()) -> str:
         return render("user", input=input_, passages=tuple(passages))
@@ -82,16 +83,12 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
     Raises:
         ConfigError: a file is missing or malformed; the message begins with the option's name.
     """
-    from jinja2 import TemplateError
-
     try:
-        prompt = Prompt(path.read_text(encoding="utf-8"))
-        if not prompt.messages("probe")[-1]["content"]:
-            raise ConfigError(f"prompt: {path}: has no {{% block user %}}, or it is empty")
+        prompt = Prompt(path.read_text(encoding="utf-8"), name=f"prompt: {path}")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"prompt: {path}: cannot be read: {error}") from error
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"prompt: {path}: {type(error).__name__}: {error}") from error
+    if not prompt.messages("probe")[-1]["content"]:
+        raise ConfigError(f"prompt: {path}: has no {{% block user %}}, or it is empty")
     if shots is None:
         if n_shots is not None:
             raise ConfigError("n_shots: needs 'shots', a file of examples")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pytest_modellab.engines import environment
 from pytest_modellab.engines.interface import WORDS, Done
+from pytest_modellab.engines.language import chat
 from pytest_modellab.engines.loading import reading
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records.runs import Output
@@ -35,10 +36,7 @@ class ChatEngine:
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Put chat messages into the model's template, ready for its reply."""
-        text = self.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=True
-        )
-        return str(text)
+        return chat.render(self.tokenizer, messages)
 
     def seed(self, seed: int) -> None:
         """Nothing is drawn but by a request's own seed."""
@@ -62,7 +60,7 @@ def load_tokenizer(
         problem: how the message begins where it cannot be read.
 
     Raises:
-        ModelError: transformers cannot read it, or it has no chat template.
+        ModelError: transformers cannot read it, or its chat template is missing or wrong.
     """
     from transformers import AutoTokenizer
 
@@ -70,6 +68,8 @@ def load_tokenizer(
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     if not tokenizer.chat_template:
         raise ModelError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
+    if chat.rendered(tokenizer):
+        chat.compiled(tokenizer)
     return tokenizer
 
 

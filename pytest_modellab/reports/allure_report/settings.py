@@ -52,6 +52,8 @@ def environment_properties(report: SessionReport) -> str:
     shown["alpha"] = number(report.alpha)
     shown["assertions"] = str(report.assertions)
     shown["on_inconclusive"] = report.on_inconclusive
+    if report.overrides:
+        shown["overridden"] = "; ".join(map(str, report.overrides))
     return "".join(
         f"{_property(k, key=True)} = {_property(v, key=False)}\n" for k, v in sorted(shown.items())
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.records.asked import BY_TEST
 from pytest_modellab.reports.session import SessionReport, TestError
 from pytest_modellab.reports.text.table import sentence, title
 from pytest_modellab.reports.words import plural
@@ -71,9 +72,14 @@ def annotate(report: SessionReport, places: Mapping[str, Place]) -> list[str]:
     """
     errors: dict[str, tuple[str, str]] = {}
     warnings: dict[str, tuple[str, str]] = {}
+    # what a test sets is reviewed with it; what an option sets is seen nowhere else
+    if overridden := [str(one) for one in report.overrides if one.by != BY_TEST]:
+        warnings[""] = ("rules overridden", "; ".join(overridden))
     for comparison in report.comparisons:
-        if comparison.verdict == "block":
+        if comparison.outcome == "block":
             errors.setdefault(comparison.test, _judged(comparison))
+        elif comparison.outcome == "accepted":
+            warnings.setdefault(comparison.test, _judged(comparison))
     for error in report.errors:
         errors.setdefault(error.test, _failed(error))
     if report.on_inconclusive != "pass":

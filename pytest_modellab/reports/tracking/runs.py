@@ -76,7 +76,8 @@ def of_session(
         tradeoffs: by task set, as far as there are any; cost, risk and latency come from them.
     """
     counts = {
-        verdict: sum(c.verdict == verdict for c in report.comparisons) for verdict in _VERDICTS
+        outcome: sum(c.outcome == outcome for c in report.comparisons)
+        for outcome in (*_VERDICTS, "accepted")
     }
     parent = _run(
         "pytest",
@@ -84,6 +85,7 @@ def of_session(
             "task_sets": ", ".join(report.task_sets),
             "alpha": report.alpha,
             "on_inconclusive": report.on_inconclusive,
+            **({"overridden": "; ".join(map(str, report.overrides))} if report.overrides else {}),
         },
         metrics=[
             *((f"comparisons/{verdict}", count) for verdict, count in counts.items()),

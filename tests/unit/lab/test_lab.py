@@ -42,7 +42,8 @@ from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.loaded import Loaded
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.models.files import ModelFiles
-from pytest_modellab.plugin.assertions import Candidate, Gate
+from pytest_modellab.plugin.assertions import Gate
+from pytest_modellab.plugin.under_test import Candidate
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.runs import Output, RunSummary

@@ -227,6 +227,39 @@ def test_a_killed_build_goes_on_from_its_checkpoint(shop: Workshop) -> None:
     assert seen == [2, 1, 2]
 
 
+@pytest.mark.parametrize("damage", ["cut off", "another bit", "unfinished"])
+def test_a_checkpoint_that_is_not_what_was_written_is_not_taken_up(
+    shop: Workshop, damage: str
+) -> None:
+    made = shop.built("sft")
+    checkpoints: list[Path] = []
+
+    def kill(done: int, *_: Any, **__: Any) -> None:
+        if done == 2:
+            checkpoints.extend(shop.cache.rglob("checkpoint-1"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shop.build("sft", damage, progress=kill, checkpoint_steps=1)
+    (checkpoint,) = checkpoints
+    weights = checkpoint / "adapter_model.safetensors"
+    content = weights.read_bytes()
+    if damage == "cut off":
+        weights.write_bytes(content[:-1])
+    elif damage == "another bit":
+        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    else:
+        (checkpoint / "trainer_state.json").unlink()
+        (checkpoint / "manifest.json").unlink()
+    seen: list[int] = []
+    resumed = shop.build(
+        "sft", damage, progress=lambda done, *_, **__: seen.append(done), checkpoint_steps=1
+    )
+    assert seen == [1, 2], "from the beginning"
+    assert shop.same("sft", damage)
+    assert resumed.loss == made.loss
+
+
 def test_without_lora_the_whole_model_is_trained(shop: Workshop) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -1,0 +1,69 @@
+"""A model's chat template, which comes with the model and is rendered within limits."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pytest_modellab.errors import ModelError
+
+if TYPE_CHECKING:
+    from pytest_modellab.templates.template import Template
+
+
+def render(tokenizer: Any, messages: Sequence[Mapping[str, str]], *, reply: bool = True) -> str:
+    """Put chat messages into a model's template, as transformers would.
+
+    Args:
+        tokenizer: of transformers, with a chat template.
+        messages: of the chat.
+        reply: whether the model is to speak next.
+
+    Returns:
+        The text.
+
+    Raises:
+        ModelError: the template is wrong, or reaches a limit of :mod:`pytest_modellab.templates`.
+    """
+    if not rendered(tokenizer):
+        return str(
+            tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=reply
+            )
+        )
+    return compiled(tokenizer).render(
+        messages=[dict(message) for message in messages],
+        tools=None,
+        documents=None,
+        add_generation_prompt=reply,
+        **tokenizer.special_tokens_map,
+    )
+
+
+def rendered(tokenizer: Any) -> bool:
+    """Whether a tokenizer writes a chat by its template, and not by code of its own."""
+    from transformers import PreTrainedTokenizerBase
+
+    usual = PreTrainedTokenizerBase.apply_chat_template
+    return getattr(type(tokenizer), "apply_chat_template", None) is usual
+
+
+def compiled(tokenizer: Any) -> Template:
+    """Compile a tokenizer's chat template, once.
+
+    Raises:
+        ModelError: it cannot be compiled, or is too long.
+    """
+    try:
+        source = tokenizer.get_chat_template()
+    except ValueError as error:
+        raise ModelError(f"{tokenizer.name_or_path}: chat template: {error}") from error
+    return _compile(source, f"{tokenizer.name_or_path}: chat template")
+
+
+@functools.lru_cache(maxsize=16)
+def _compile(source: str, name: str) -> Template:
+    from pytest_modellab.templates import template
+
+    return template.chat(source, name, ModelError)

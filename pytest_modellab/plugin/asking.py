@@ -1,0 +1,181 @@
+"""How a test's question is put to the gate: the mechanics behind its methods."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Set
+from typing import TYPE_CHECKING, Any
+
+from pytest_modellab.errors import ComparisonRefused, GateUsageError, VerdictInconclusive
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.plugin import overrides, updating
+from pytest_modellab.plugin.under_test import Candidate
+from pytest_modellab.records.runs import RunRecord, RunSummary
+from pytest_modellab.records.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from pytest_modellab.baselines.accepted import Baseline
+    from pytest_modellab.judging.comparison import Comparison
+    from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.records.asked import Allowed, Budget, Override
+    from pytest_modellab.records.declared import TaskSetConfig
+    from pytest_modellab.runs.stages import Staged
+
+
+class Asking:
+    """Asks one question for one test, tells what was judged, and raises where it must not ship.
+
+    Args:
+        lab: the session.
+        test: the test's node id.
+        task_set: what the candidate is judged on.
+        budget: the part of the run's risk that this test's assertion may spend.
+        judged: called with the comparison before anything is raised.
+        accepted: the variants whose runs on this task set ``--modellab-update`` accepts in this
+            session; their runs are compared with, whichever test comes first.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        test: str,
+        task_set: TaskSet,
+        budget: Budget,
+        judged: Callable[[Comparison, RunSummary | None], None],
+        accepted: Set[str] = frozenset(),
+    ) -> None:
+        self._lab = lab
+        self._accepted = accepted
+        self._test = test
+        self._task_set = task_set
+        self._budget = budget
+        self._judged = judged
+        self._spent = False
+
+    def _begin(self, candidate: Candidate, against: str | None = None) -> str:
+        """Spend the budget; returns the name of the variant that is compared with."""
+        if self._spent:
+            raise GateUsageError(
+                f"{self._test}: asks the gate twice, but its share of the run's risk pays for one "
+                "verdict; write a test for each"
+            )
+        self._spent = True
+        if self._lab.settings.update:
+            self._lab.accept(self._variant(candidate.name), self._task_set)
+        if against is None:
+            return candidate.name
+        name = self._base(candidate) if against == "base" else str(against)
+        self._lab.spec(name)
+        return name
+
+    def _base(self, candidate: Candidate) -> str:
+        if candidate.spec.base is None:
+            raise ComparisonRefused(
+                f"variant {candidate.name!r} has no base; name a variant: against=…, or select "
+                "variants with a base: @pytest.mark.variants(kind=…)"
+            )
+        return candidate.spec.base
+
+    def _run(self, candidate: Candidate, metric: str | None = None) -> RunRecord | Staged:
+        """What a variant is judged by; a further figure only a whole run has."""
+        if metric is None:
+            return self._lab.candidate(self._variant(candidate.name), self._task_set)
+        return self._record(candidate.name)
+
+    def _record(self, name: str) -> RunRecord:
+        return self._lab.record(self._variant(name), self._task_set)
+
+    def _variant(self, name: str) -> Resolved:
+        return self._lab.variant(name, self._task_set)
+
+    def _baseline(self, name: str) -> Baseline:
+        return self._lab.baseline(name, self._task_set.name)
+
+    def _reference(self, candidate: Candidate, name: str) -> RunRecord:
+        """The accepted run of a variant.
+
+        In update mode another's may be the one that this session accepts; of the candidate itself
+        it is the one that was accepted before, so that what is given up is seen.
+        """
+        if not self._lab.settings.update or name not in self._accepted:
+            return self._baseline(name).run
+        before = None
+        if name == candidate.name:
+            before = self._lab.accepted_before(name, self._task_set.name)
+        return self._record(name) if before is None else before.run
+
+    def _words(self, candidate: Candidate, name: str) -> str:
+        from pytest_modellab.baselines.accepted import OWN_BASELINE
+
+        return OWN_BASELINE if name == candidate.name else f"baseline of {name}"
+
+    @property
+    def _declared(self) -> TaskSetConfig:
+        return self._lab.config.task_sets[self._task_set.name]
+
+    def _allowed(self, asked: float | None) -> Allowed:
+        return self._declared.allowed(self._lab.settings.margin if asked is None else asked)
+
+    def _margin(self, asked: float | None, allowed: float, declared: float) -> tuple[Override, ...]:
+        return overrides.of_margin(
+            self._lab.settings, asked, allowed, declared, self._task_set.name
+        )
+
+    def _ask(
+        self,
+        assertion: str,
+        candidate: Candidate,
+        *,
+        run: RunRecord | Staged | None = None,
+        reference: RunRecord | None = None,
+        against: str,
+        metric: str | None = None,
+        excused: bool = False,
+        settings: Mapping[str, Any],
+        overridden: tuple[Override, ...] = (),
+    ) -> Comparison:
+        """Judge, tell what was judged, and raise where the test must not pass."""
+        __tracebackhide__ = True
+        from pytest_modellab.judging.comparison import Comparison
+        from pytest_modellab.judging.question import Question
+        from pytest_modellab.reports.text import table
+
+        asked = self._lab.extensions.assertions[assertion]
+        question = Question(
+            assertion=assertion,
+            test=self._test,
+            spec=candidate.spec,
+            task_set=self._task_set,
+            against=against,
+            budget=self._budget,
+            candidate=run,
+            reference=reference,
+            metric=metric,
+            words=asked.words,
+        )
+
+        def judge(question: Question) -> Comparison:
+            with question.refusing():
+                comparison = asked.judge(question, **settings)
+            if not isinstance(comparison, Comparison):
+                raise GateUsageError(
+                    f"{assertion!r}: its judge returned {comparison!r}; expected "
+                    "question.comparison(…)"
+                )
+            return comparison
+
+        if excused:
+            comparison = updating.judge(question, judge, lambda: self._record(candidate.name))
+        else:
+            comparison = judge(question)
+        overridden = (*overrides.of_session(self._lab.settings), *overridden)
+        comparison = dataclasses.replace(comparison, overrides=overridden)
+        # a latency is measured without a run, which nobody has asked for then
+        summarize = self._lab.stored_summary if run is None else self._lab.summary
+        self._judged(comparison, summarize(self._variant(candidate.name), self._task_set))
+        if comparison.outcome == "block":
+            raise asked.blocked(table.render_text(comparison))
+        fails = self._lab.settings.on_inconclusive == "fail" and not excused
+        if comparison.verdict == "inconclusive" and fails:
+            raise VerdictInconclusive(table.render_text(comparison))
+        return comparison

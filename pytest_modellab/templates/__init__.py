@@ -1,0 +1,1 @@
+"""Jinja templates of others, rendered within limits that no clock decides."""

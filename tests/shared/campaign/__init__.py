@@ -1,0 +1,1 @@
+"""The standing campaign: what attacks the package on purpose, within limits."""
