@@ -18,8 +18,8 @@ from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers.exact import normalize
 from pytest_modellab.scorers.interface import Scorer
-from pytest_modellab.scorers.json_schema import first_json
 from pytest_modellab.scorers.number import last_number
+from pytest_modellab.scorers.strict_json import first_json
 
 Make = Callable[..., Sample]
 
@@ -278,15 +278,19 @@ def test_json_schema(sample: Make, reply: str, right: float) -> None:
             "sample 's0': target is no JSON schema: "
             "'integr' is not valid under any of the given schemas",
         ),
-        ({"pattern": "("}, "sample 's0': target is no JSON schema: '(' is not a 'regex'"),
+        (
+            {"pattern": "("},
+            "sample 's0': target is no JSON schema: not a regular expression: "
+            "missing ), unterminated subpattern at position 0",
+        ),
         (
             {"$ref": "#/$defs/none"},
-            "sample 's0': target: PointerToNowhere: '/$defs/none' does not exist within "
-            "{'$ref': '#/$defs/none'}; a schema may refer to its own parts only",
+            "target: PointerToNowhere: '/$defs/none' does not exist within {…}; "
+            "a schema may refer to its own parts only",
         ),
         (
             {"$ref": "http://127.0.0.1:9/schema"},
-            "sample 's0': target: Unresolvable: http://127.0.0.1:9/schema; "
+            "target: Unresolvable: http://127.0.0.1:9/schema; "
             "a schema may refer to its own parts only",
         ),
     ],
