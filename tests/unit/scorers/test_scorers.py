@@ -211,11 +211,11 @@ def test_last_number_finds_a_decimal(value: Any) -> None:
 
 
 @given(
-    st.decimals(-1000, 1000, places=6),
+    st.decimals(-1000, 1000, places=3),
     st.sampled_from([0.0, 5e-10, -3e-10, 2e-9, -1e-6, 1.0]),
 )
 def test_numbers_are_as_close_as_floats_are(value: Any, apart: float) -> None:
-    said = f"{float(value) * (1 + apart):.9f}"
+    said = f"{float(value) * (1 + apart):.15f}"
     right = math.isclose(float(said), float(value), rel_tol=1e-9)
     target = Sample("a", "x", f"{value:f}", "number", "c", "easy", max_tokens=8)
     assert score(target, said) == right
