@@ -101,20 +101,8 @@ def build(kind: type[T], data: object, place: str = "") -> T:
     Raises:
         Unfit: a key is missing or unknown, or a value is not what the record holds.
     """
-    values = table(data, place)
-    record: Any = kind
-    hints, fields = _hints(record), dataclasses.fields(record)
-    for key in values:
-        if key not in hints:
-            raise Unfit(f"{within(place, key)}: unknown key")
-    found = {}
-    for field in fields:
-        if field.name in values:
-            at = within(place, field.name)
-            found[field.name] = checked(hints[field.name], values[field.name], at)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise Unfit(f"{within(place, field.name)}: missing")
-    return kind(**found)
+    built: T = checked(kind, data, place)
+    return built
 
 
 def table(data: object, place: str, *required: str) -> dict[str, Any]:
@@ -128,12 +116,11 @@ def table(data: object, place: str, *required: str) -> dict[str, Any]:
     Raises:
         Unfit: it is something else, or lacks a key.
     """
-    if not isinstance(data, dict):
-        raise Unfit(f"{place}: {shown(data)}: expected an object".removeprefix(": "))
+    found: dict[str, Any] = checked(dict, data, place)
     for key in required:
-        if key not in data:
+        if key not in found:
             raise Unfit(f"{within(place, key)}: missing")
-    return data
+    return found
 
 
 def checked(hint: Any, value: Any, place: str) -> Any:
@@ -147,30 +134,12 @@ def checked(hint: Any, value: Any, place: str) -> Any:
     Raises:
         Unfit: it has another type, or breaks a rule.
     """
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Annotated:
-        found = checked(inner[0], value, place)
-        for rule in inner[1:]:
-            if not rule.check(found):
-                raise Unfit(f"{place}: {shown(value)}: expected {rule.words}")
-        return found
-    if origin in (Union, types.UnionType):
-        return _any_of(inner, value, place)
-    if origin is Literal:
-        if not any(value == one and type(value) is type(one) for one in inner):
-            raise Unfit(f"{place}: {shown(value)}: expected {' or '.join(map(repr, inner))}")
-        return value
-    if origin is tuple:
-        return _row(inner, value, place)
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        items = table(value, place).items()
-        return {key: checked(inner[1], one, within(place, key)) for key, one in items}
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value, place)
-    if hint in (Any, object):
-        _check_any(value, place)
-        return value
-    return _plain(hint, value, place)
+    try:
+        return _check(hint)(value)
+    except _Wrong as wrong:
+        for step in reversed(wrong.path):
+            place = within(place, step) if isinstance(step, str) else f"{place}[{step}]"
+        raise Unfit(f"{place}: {wrong.said}".removeprefix(": ")) from None
 
 
 def within(place: str, key: str) -> str:
@@ -189,58 +158,181 @@ def shown(value: object) -> str:
     return text if len(text) <= LENGTH else f"{text[: LENGTH - 1]}…"
 
 
+class _Wrong(Exception):
+    """A value does not fit.
+
+    Attributes:
+        said: what is wrong with it.
+        path: keys and numbers that lead to it, the last first: who raises it further adds its own.
+            Places are put together only when there is something to say of them.
+    """
+
+    def __init__(self, said: str, *path: str | int) -> None:
+        super().__init__(said)
+        self.said = said
+        self.path = [*path]
+
+
 @functools.cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    names = {field.name for field in dataclasses.fields(kind)}
+def _check(hint: Any) -> Callable[[Any], Any]:
+    """Make what checks the values of a type, once."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return functools.partial(_ruled, _check(inner[0]), inner[1:])
+    if origin in (Union, types.UnionType):
+        some = [one for one in inner if one is not type(None)]
+        return functools.partial(_any_of, [*map(_check, some)], len(some) < len(inner))
+    if origin is Literal:
+        return functools.partial(_literal, inner)
+    if origin is tuple and inner[-1] is Ellipsis:
+        return functools.partial(_row, _check(inner[0]))
+    if origin is tuple:
+        return functools.partial(_pair, [*map(_check, inner)])
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return functools.partial(_mapping, _check(inner[1]))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return functools.partial(_record, hint)
+    if hint in (Any, object):
+        return _writable
+    known = {float: _float, int: _int, dict: _object}
+    return known.get(hint) or functools.partial(_plain, hint)
+
+
+def _record(kind: Any, value: Any) -> Any:
+    _object(value)
+    fields = _fields(kind)
+    for key in value:
+        if key not in fields:
+            raise _Wrong("unknown key", key)
+    found = {}
+    for name, (check, required) in fields.items():
+        if name in value:
+            try:
+                found[name] = check(value[name])
+            except _Wrong as wrong:
+                wrong.path.append(name)
+                raise
+        elif required:
+            raise _Wrong("missing", name)
+    return kind(**found)
+
+
+@functools.cache
+def _fields(kind: type[Any]) -> dict[str, tuple[Callable[[Any], Any], bool]]:
+    """What checks each field, and whether it must be there; made when a first value is read."""
     hints = typing.get_type_hints(kind, include_extras=True)
-    return {name: hint for name, hint in hints.items() if name in names}
+    none = dataclasses.MISSING
+    return {
+        field.name: (
+            _check(hints[field.name]),
+            field.default is none and field.default_factory is none,
+        )
+        for field in dataclasses.fields(kind)
+    }
 
 
-def _any_of(hints: tuple[Any, ...], value: Any, place: str) -> Any:
-    if value is None and type(None) in hints:
+def _ruled(check: Callable[[Any], Any], rules: tuple[Rule, ...], value: Any) -> Any:
+    found = check(value)
+    for rule in rules:
+        if not rule.check(found):
+            raise _Wrong(f"{shown(value)}: expected {rule.words}")
+    return found
+
+
+def _any_of(checks: list[Callable[[Any], Any]], none: bool, value: Any) -> Any:
+    if value is None and none:
         return None
-    *before, last = [hint for hint in hints if hint is not type(None)]
-    for hint in before:
+    for check in checks[:-1]:
         try:
-            return checked(hint, value, place)
-        except Unfit:
+            return check(value)
+        except _Wrong:
             continue
-    return checked(last, value, place)
+    return checks[-1](value)
 
 
-def _row(hints: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise Unfit(f"{place}: {shown(value)}: expected a list")
-    if hints[-1] is Ellipsis:
-        hints = hints[:1] * len(value)
-    if len(hints) != len(value):
-        raise Unfit(f"{place}: {shown(value)}: expected a list of {len(hints)}")
-    return tuple(
-        checked(hint, one, f"{place}[{k}]")
-        for k, (hint, one) in enumerate(zip(hints, value, strict=True))
-    )
-
-
-def _plain(hint: Any, value: Any, place: str) -> Any:
-    """A string, a number or a truth value; a truth value is no number."""
-    if hint is float:
-        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:  # NaN neither
-            raise Unfit(f"{place}: {shown(value)}: expected a finite number")
-    elif hint is int:
-        if type(value) is not int or not -(2**63) <= value < 2**63:
-            raise Unfit(f"{place}: {shown(value)}: expected a whole number")
-    elif type(value) is not hint:
-        name = {str: "a string", bool: "true or false"}.get(hint, str(hint))
-        raise Unfit(f"{place}: {shown(value)}: expected {name}")
+def _literal(choices: tuple[Any, ...], value: Any) -> Any:
+    if not any(value == one and type(value) is type(one) for one in choices):
+        raise _Wrong(f"{shown(value)}: expected {' or '.join(map(repr, choices))}")
     return value
 
 
-def _check_any(value: object, place: str, depth: int = 0) -> None:
-    """Refuse what cannot be written again."""
+def _row(check: Callable[[Any], Any], value: Any) -> tuple[Any, ...]:
+    """A list of any length."""
+    _list(value)
+    found: list[Any] = []
+    try:
+        found.extend(map(check, value))  # up to the one that does not fit
+    except _Wrong as wrong:
+        wrong.path.append(len(found))
+        raise
+    return tuple(found)
+
+
+def _pair(checks: list[Callable[[Any], Any]], value: Any) -> tuple[Any, ...]:
+    """A list of so many."""
+    if len(_list(value)) != len(checks):
+        raise _Wrong(f"{shown(value)}: expected a list of {len(checks)}")
+    found: list[Any] = []
+    try:
+        for check, one in zip(checks, value, strict=True):
+            found.append(check(one))
+    except _Wrong as wrong:
+        wrong.path.append(len(found))
+        raise
+    return tuple(found)
+
+
+def _mapping(check: Callable[[Any], Any], value: Any) -> dict[str, Any]:
+    found = {}
+    for key, one in _object(value).items():
+        try:
+            found[key] = check(one)
+        except _Wrong as wrong:
+            wrong.path.append(key)
+            raise
+    return found
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Wrong(f"{shown(value)}: expected an object")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _Wrong(f"{shown(value)}: expected a list")
+    return value
+
+
+def _float(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:  # NaN neither
+        raise _Wrong(f"{shown(value)}: expected a finite number")
+    number: float = value
+    return number
+
+
+def _int(value: Any) -> int:
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise _Wrong(f"{shown(value)}: expected a whole number")
+    return value
+
+
+def _plain(kind: type[Any], value: Any) -> Any:
+    """A string or a truth value."""
+    if type(value) is not kind:
+        name = {str: "a string", bool: "true or false"}.get(kind, str(kind))
+        raise _Wrong(f"{shown(value)}: expected {name}")
+    return value
+
+
+def _writable(value: Any, depth: int = 0) -> Any:
+    """A value of any form that can be written again."""
     if depth > DEPTH:
-        raise Unfit(f"{place}: nested deeper than {DEPTH}")
+        raise _Wrong(f"nested deeper than {DEPTH}")
     if type(value) in (int, float):
-        _plain(float, value, place)
+        _float(value)
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for one in inner:
-        _check_any(one, place, depth + 1)
+        _writable(one, depth + 1)
+    return value
