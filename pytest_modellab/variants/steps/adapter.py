@@ -60,7 +60,7 @@ def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge:
         raise ConfigError(f"adapter: {folder} holds no {WEIGHTS}{pickled}{build}")
     try:
         method = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["peft_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"adapter: {folder / CONFIG}: not what PEFT writes ({error}){build}"
         ) from error

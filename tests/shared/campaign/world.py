@@ -109,10 +109,10 @@ def judge(folder: Path, *variants: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with place(folder):
         lab = _lab(folder)
-        margin = lab.config.task_sets["words"].allowed().mean
         for name in variants or JUDGED:
             variant, task_set = lab.asked(name, "words")
             record = lab.record(variant, task_set)
+            margin = lab.config.task_sets["words"].allowed().mean
             baseline = lab.baseline(name, "words")
             question = Question(
                 assertion="no_regression",
