@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Literal
 
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
@@ -16,6 +17,9 @@ from pytest_modellab.records import reading
 from pytest_modellab.records.asked import Override
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.runs import Verdict
+
+Outcome = Verdict | Literal["accepted"]
+
 
 FLOOR = "floor"
 """What is compared with a least score and not with a run is compared with this."""
@@ -103,6 +107,9 @@ class Comparison:
         metric: what was judged instead of the samples' scores, for example ``recall@10``.
         words: what reports say of an added assertion; None for a built-in one.
         overrides: the rules that were set to something else than what the project declares.
+        accepted: where ``--modellab-update`` made the candidate's run its own baseline though it
+            fell: ``drop`` where the gate blocks it against the run accepted before, ``unjudged``
+            where the two cannot be compared; else None.
     """
 
     assertion: str
@@ -123,11 +130,17 @@ class Comparison:
     metric: str | None = None
     words: Words | None = None
     overrides: tuple[Override, ...] = ()
+    accepted: Literal["drop", "unjudged"] | None = None
 
     @property
     def timed(self) -> bool:
         """True where it rests on times, which differ from run to run, and not on answers."""
         return self.ratio is not None and self.ratio.name == "latency"
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict, unless update mode accepted the run against it or without one."""
+        return self.verdict if self.accepted is None else "accepted"
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -136,9 +149,9 @@ class Comparison:
         return (*self.notes, *(f"overridden: {one}" for one in self.overrides), *looked)
 
     def to_json(self) -> str:
-        """Return one line of JSON, keys sorted; without words or overrides where there are none."""
+        """Return one line of JSON, keys sorted; without what there is none of."""
         data = dataclasses.asdict(self)
-        for name in ("words", "overrides"):
+        for name in ("words", "overrides", "accepted"):
             if not data[name]:
                 del data[name]
         return canonical_json(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ class Accepted:
         self._config = config
         self._runs = runs
         self._read: dict[Path, tuple[tuple[int, int], Baseline | None]] = {}
+        self._before: dict[tuple[str, str], Baseline | None] = {}
         self._written: dict[tuple[str, str], tuple[Baseline | None, Baseline]] = {}
 
     def path(self, variant: str, task_set: str) -> Path:
@@ -119,6 +121,7 @@ class Accepted:
             )
         repeat = self._runs.repeat(variant, task_set)
         old = None if new_anchor else file.read(path)
+        self._before.setdefault(key, old)
         new = descend(old, record, repeat)
         if new != old:
             try:
@@ -128,10 +131,26 @@ class Accepted:
         self._written[key] = old, new
         return old, new
 
+    def remember(self, variant: str, task_set: str) -> Baseline | None:
+        """Return the run that was accepted when this was first asked, whatever replaces it."""
+        from pytest_modellab.baselines import file
+
+        key = (variant, task_set)
+        if key not in self._before:
+            self._before[key] = file.read(self.path(*key))
+        return self._before[key]
+
     def recorded(self, variant: str, task_set: str) -> Path | None:
         """Return the path of the baseline that this session wrote, or None."""
         old, new = self._written.get((variant, task_set), (None, None))
         return None if new == old else self.path(variant, task_set)
+
+    def replaced(self, variant: str, task_set: str) -> float | None:
+        """Return the mean score of the baseline that this session replaced, or None."""
+        old, new = self._written.get((variant, task_set), (None, None))
+        if old is None or old == new:
+            return None
+        return math.fsum(s.score or 0.0 for s in old.run.samples) / len(old.run.samples)
 
     def churn(self, variant: Resolved, task_set: TaskSet) -> ChurnFound:
         """Run a variant a second time and count the samples that flip."""

@@ -220,7 +220,10 @@ class Lab:
     def _summarized(self, variant: Resolved, task_set: TaskSet) -> RunSummary:
         summary = self._runs.summary(variant, task_set)
         path = self._accepted.recorded(variant.name, task_set.name)
-        summary = dataclasses.replace(summary, recorded=str(path) if path else None)
+        replaced = self._accepted.replaced(variant.name, task_set.name)
+        summary = dataclasses.replace(
+            summary, recorded=str(path) if path else None, replaced=replaced
+        )
         return pricing.priced(summary, variant.spec, self.config.prices)
 
     # --- accepted runs ---
@@ -274,6 +277,14 @@ class Lab:
             ModellabError: as :meth:`record`, or the file cannot be written.
         """
         return self._accepted.accept(variant, task_set, new_anchor=new_anchor)
+
+    def accepted_before(self, variant: str, task_set: str) -> Baseline | None:
+        """Return the run that was accepted when this was first asked, whatever replaces it.
+
+        Raises:
+            BaselineInvalid: the file is damaged.
+        """
+        return self._accepted.remember(variant, task_set)
 
     def churn(self, variant: Resolved, task_set: TaskSet) -> ChurnFound:
         """Run a variant a second time and count the samples that flip.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import shutil
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError, store_errors_as
+from pytest_modellab.models import archive, gguf_head
 from pytest_modellab.models.files import ModelFiles, named, says
 from pytest_modellab.models.locate import _ALONG, _TOKENIZER
 from pytest_modellab.records.hashing import digest
@@ -17,18 +16,6 @@ from pytest_modellab.store import folders
 
 CONVERTER = 1
 """Raised when the conversion from GGUF changes what it writes."""
-
-
-ZIP_ENTRIES = 10_000
-"""Files that a zipped model may hold."""
-
-
-ZIP_RATIO = 50
-"""How many times its size a zipped model may unpack to, beyond :data:`ZIP_SMALL`."""
-
-
-ZIP_SMALL = 1 << 28
-"""Bytes that any zipped model may unpack to."""
 
 
 def folder(files: ModelFiles, cache: Path) -> Path:
@@ -53,43 +40,10 @@ def folder(files: ModelFiles, cache: Path) -> Path:
         key = digest([files.weights, files.tokenizer])[:16]
         make = functools.partial(assemble, files, folder(files.tokenizer_files, cache))
     else:
-        make = functools.partial(unpack if files.path.suffix == ".zip" else convert, files)
+        make = functools.partial(archive.unpack if files.path.suffix == ".zip" else convert, files)
     target = cache / "models" / f"{key}-v{CONVERTER}"
     with store_errors_as(ModelError):
         return folders.folder(target, make, what=named(files.source))
-
-
-def unpack(files: ModelFiles, target: Path) -> None:
-    """Unpack a zipped folder to ``target``, if its contents keep to the limits of a model."""
-    try:
-        with zipfile.ZipFile(files.path) as archive:
-            if problem := _too_much(archive, files.path.stat().st_size):
-                raise ModelError(says(files.source, f"{files.path} is not unpacked: {problem}"))
-            # the directory's sizes are the truth: zipfile reads no byte beyond them
-            if shutil.disk_usage(target).free < 1.1 * _unpacked_size(archive):
-                raise folders.disk_full()
-            archive.extractall(target)  # which keeps every member under the target
-    except (zipfile.BadZipFile, EOFError, RuntimeError, zlib.error) as error:
-        raise ModelError(
-            says(files.source, f"{files.path} cannot be unpacked: {error}; fetch it again")
-        ) from error
-
-
-def _unpacked_size(archive: zipfile.ZipFile) -> int:
-    return sum(member.file_size for member in archive.infolist())
-
-
-def _too_much(archive: zipfile.ZipFile, packed: int) -> str | None:
-    """Say why an archive is no zipped model, or None."""
-    entries, size = len(archive.infolist()), _unpacked_size(archive)
-    if entries > ZIP_ENTRIES:
-        return f"it holds {entries:,} files, and a model has no more than {ZIP_ENTRIES:,}"
-    if size > max(ZIP_SMALL, ZIP_RATIO * packed):
-        return (
-            f"its {packed:,} bytes unpack to {size:,}, more than {ZIP_RATIO} times as many, and "
-            "weights do not; fetch it again, or unpack it yourself and name the folder"
-        )
-    return None
 
 
 def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
@@ -116,8 +70,9 @@ def convert(files: ModelFiles, target: Path) -> None:
         ) from error
 
     try:
+        gguf_head.check(files.path)
         tensors = gguf.GGUFReader(files.path).tensors
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, KeyError) as error:
         raise ModelError(says(files.source, f"{files.path} is not a GGUF file: {error}")) from error
     needed = sum(int(tensor.n_elements) for tensor in tensors) * 4
     if shutil.disk_usage(target).free < 1.1 * needed:

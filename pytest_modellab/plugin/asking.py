@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import ComparisonRefused, GateUsageError, VerdictInconclusive
 from pytest_modellab.lab.lab import Lab
-from pytest_modellab.plugin import overrides
+from pytest_modellab.plugin import overrides, updating
 from pytest_modellab.plugin.under_test import Candidate
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
@@ -91,11 +91,18 @@ class Asking:
     def _baseline(self, name: str) -> Baseline:
         return self._lab.baseline(name, self._task_set.name)
 
-    def _reference(self, name: str) -> RunRecord:
-        """The accepted run of a variant, which may be the one that this session accepts."""
-        if self._lab.settings.update and name in self._accepted:
-            return self._record(name)
-        return self._baseline(name).run
+    def _reference(self, candidate: Candidate, name: str) -> RunRecord:
+        """The accepted run of a variant.
+
+        In update mode another's may be the one that this session accepts; of the candidate itself
+        it is the one that was accepted before, so that what is given up is seen.
+        """
+        if not self._lab.settings.update or name not in self._accepted:
+            return self._baseline(name).run
+        before = None
+        if name == candidate.name:
+            before = self._lab.accepted_before(name, self._task_set.name)
+        return self._record(name) if before is None else before.run
 
     def _words(self, candidate: Candidate, name: str) -> str:
         from pytest_modellab.baselines.accepted import OWN_BASELINE
@@ -146,18 +153,27 @@ class Asking:
             metric=metric,
             words=asked.words,
         )
-        with question.refusing():
-            comparison = asked.judge(question, **settings)
-        if not isinstance(comparison, Comparison):
-            raise GateUsageError(
-                f"{assertion!r}: its judge returned {comparison!r}; expected question.comparison(…)"
-            )
+
+        def judge(question: Question) -> Comparison:
+            with question.refusing():
+                comparison = asked.judge(question, **settings)
+            if not isinstance(comparison, Comparison):
+                raise GateUsageError(
+                    f"{assertion!r}: its judge returned {comparison!r}; expected "
+                    "question.comparison(…)"
+                )
+            return comparison
+
+        if excused:
+            comparison = updating.judge(question, judge, lambda: self._record(candidate.name))
+        else:
+            comparison = judge(question)
         overridden = (*overrides.of_session(self._lab.settings), *overridden)
         comparison = dataclasses.replace(comparison, overrides=overridden)
         # a latency is measured without a run, which nobody has asked for then
         summarize = self._lab.stored_summary if run is None else self._lab.summary
         self._judged(comparison, summarize(self._variant(candidate.name), self._task_set))
-        if comparison.verdict == "block":
+        if comparison.outcome == "block":
             raise asked.blocked(table.render_text(comparison))
         fails = self._lab.settings.on_inconclusive == "fail" and not excused
         if comparison.verdict == "inconclusive" and fails:

@@ -59,7 +59,9 @@ class Gate(Asking):
         return self._ask(
             "no_regression",
             candidate,
-            reference=self._reference(name),  # before the run: where it is missing, nothing is run
+            reference=self._reference(
+                candidate, name
+            ),  # before the run: where it is missing, nothing is run
             run=self._run(candidate, metric),
             against=self._words(candidate, name),
             metric=metric,
@@ -294,7 +296,7 @@ class Gate(Asking):
         return self._ask(
             assertion,
             candidate,
-            reference=None if against is None else self._reference(name),
+            reference=None if against is None else self._reference(candidate, name),
             run=self._record(candidate.name),
             against="a fixed limit" if against is None else self._words(candidate, name),
             metric=metric,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modellab.plugin import updating
+from pytest_modellab.plugin.options import option
 from pytest_modellab.plugin.session import CONFIG, SOURCES, extensions_of, lab_of, required_config
 
 if TYPE_CHECKING:
@@ -132,6 +134,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             weights[assertion_of(item)] = weight_of(item)
     session.config.stash[WEIGHTS] = weights
     session.config.stash[CANDIDATES] = frozenset(candidates)
+    if candidates and option(session.config, "update"):
+        updating.remember(lab_of(session.config), sorted(candidates))
 
 
 def check_sources(config: pytest.Config) -> None:

@@ -100,6 +100,8 @@ def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:
         "capability": comparison.capability or "all",
         "verdict": comparison.verdict,
     }
+    if comparison.accepted is not None:
+        found["accepted"] = comparison.accepted
     for worst in comparison.figures[:1]:  # a verdict on latency has none
         found["bucket"] = worst.name
         found["drop"] = f"{worst.drop:.6g}"

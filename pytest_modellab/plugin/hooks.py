@@ -14,6 +14,7 @@ from pytest_modellab.plugin.fixtures import FINDINGS
 from pytest_modellab.plugin.notes import NOTES, StoreNotes
 from pytest_modellab.plugin.options import GITHUB, choice, path_option
 from pytest_modellab.plugin.session import CONFIG, declare_markers, lab_of, load_config, settings_of
+from pytest_modellab.plugin.updating import check_asked
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -43,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         declare_markers(config, KINDS.values())
     if worker is None:
+        check_asked(config)
         _register_controller(config)
 
 

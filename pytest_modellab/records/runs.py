@@ -166,6 +166,7 @@ class RunSummary:
         environment: as in the run record.
         cached: True where the run was read from the store instead of being run.
         recorded: the path of the baseline that this session wrote, or None.
+        replaced: the mean score of the baseline that this one took the place of, or None.
         churn: share of samples that flipped in a second run, or None where none was made.
         abnormal_churn: True where that is more than three times what the accepted run or the base
             flipped.
@@ -190,6 +191,7 @@ class RunSummary:
     environment: Mapping[str, Any]
     cached: bool = False
     recorded: str | None = None
+    replaced: float | None = None
     churn: float | None = None
     abnormal_churn: bool = False
     task_set_hash: str = ""

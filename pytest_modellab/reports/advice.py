@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from pytest_modellab.baselines.accepted import OWN_BASELINE
-from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.session import (
     SessionReport,
     _no_margin,
     deciding,
+    falls,
     of_variant,
     ratio_words,
     subject,
@@ -146,7 +146,7 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
     """
     lines = []
     for variant in report.variants:
-        blocked = [c for c in of_variant(report, variant) if c.verdict == "block"]
+        blocked = [c for c in of_variant(report, variant) if c.outcome == "block"]
         groups: dict[str, list[Comparison]] = {}
         for comparison in sorted(blocked, key=lambda c: urgency(words_of(c))):
             groups.setdefault(words_of(comparison).heading, []).append(comparison)
@@ -186,40 +186,13 @@ def after_block(variant: str, blocked: Sequence[Comparison]) -> str:
     """Say what to do after blocks of one heading, as the most urgent of them has it."""
     words = min(map(words_of, blocked), key=urgency)
     task_sets = tuple(dict.fromkeys(c.task_set for c in blocked))
-    falls = [fall for c in blocked for fall in _falls(c, several=len(task_sets) > 1)]
+    fell = [one for c in blocked for one in falls(c, several=len(task_sets) > 1)]
     return words.advise(
         variant=variant,
         against=listed(c.against for c in blocked),
-        what=listed(falls),
+        what=listed(fell),
         task_sets="".join(f" --task-set {name}" for name in task_sets),
     )
-
-
-def _falls(comparison: Comparison, *, several: bool) -> list[str]:
-    """What a blocked comparison rests on: ``typo 0.72 -> 0.28``, with one of several task sets."""
-    ratio, on = comparison.ratio, f" on {comparison.task_set}" if several else ""
-    if ratio is not None and comparison.timed:
-        times = f"x{ratio.ratio:.2f} of {comparison.against}'s time"
-        return [f"{times}, x{ratio.limit:.2f} is allowed"]
-    if ratio is not None:
-        times = f"{ratio.name}{on} x{ratio.ratio:.2f} of {comparison.against}"
-        return [f"{times}, x{ratio.limit:.2f} is allowed"]
-    worst = deciding(comparison)
-    if worst is None:
-        return [f"{subject(comparison)}{on}"]
-    if worst.floor is not None:
-        return [f"{_named(comparison, worst)}{on} {worst.candidate:.2f} < {worst.floor:.2f}"]
-    blocked = [f for f in comparison.figures if f.verdict == "block"]
-    return [
-        f"{_named(comparison, f)}{on} {f.baseline or 0.0:.2f} -> {f.candidate:.2f}"
-        for f in blocked or [worst]
-    ]
-
-
-def _named(comparison: Comparison, figure: Figures) -> str:
-    name = comparison.capability or figure.name
-    by = "" if comparison.metric is None else f" by {comparison.metric}"
-    return f"{'all samples' if name == 'all' else name}{by}"
 
 
 SEEN = 0.005

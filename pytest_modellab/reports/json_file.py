@@ -17,7 +17,7 @@ from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records import reading
 from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports.advice import next_step
-from pytest_modellab.reports.session import SessionReport, TestError, headline
+from pytest_modellab.reports.session import SessionReport, TestError, acceptances, headline
 from pytest_modellab.store import atomic
 
 SCHEMA = 1
@@ -44,6 +44,7 @@ def to_dict(report: SessionReport) -> dict[str, Any]:
         "alpha": report.alpha,
         "assertions": report.assertions,
         "on_inconclusive": report.on_inconclusive,
+        "accepted": list(acceptances(report)),
         "overrides": [str(one) for one in report.overrides],
         "complete": report.complete,
         "notes": list(report.notes),

@@ -18,7 +18,7 @@ from pytest_modellab.records.asked import Override
 from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports.words import listed, plural, words_of
 
-SessionVerdict = Literal["block", "error", "pass", "inconclusive"]
+SessionVerdict = Literal["block", "error", "accepted", "pass", "inconclusive"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ class SessionReport:
 
     @property
     def verdict(self) -> SessionVerdict:
-        """Block before error before the rest; an incomplete run never passes."""
+        """Block, error, a drop that was accepted, the rest; an incomplete run never passes."""
         found = _verdict(self.comparisons, self.errors)
         return "inconclusive" if found == "pass" and not self.complete else found
 
@@ -151,16 +151,63 @@ def subject(comparison: Comparison) -> str:
     return f"{named}{of}{by}"
 
 
+def falls(comparison: Comparison, *, several: bool) -> list[str]:
+    """What a blocked comparison rests on: ``typo 0.72 -> 0.28``, with one of several task sets."""
+    ratio, on = comparison.ratio, f" on {comparison.task_set}" if several else ""
+    if ratio is not None and comparison.timed:
+        times = f"x{ratio.ratio:.2f} of {comparison.against}'s time"
+        return [f"{times}, x{ratio.limit:.2f} is allowed"]
+    if ratio is not None:
+        times = f"{ratio.name}{on} x{ratio.ratio:.2f} of {comparison.against}"
+        return [f"{times}, x{ratio.limit:.2f} is allowed"]
+    worst = deciding(comparison)
+    if worst is None:
+        return [f"{subject(comparison)}{on}"]
+    if worst.floor is not None:
+        return [f"{_named(comparison, worst)}{on} {worst.candidate:.2f} < {worst.floor:.2f}"]
+    blocked = [f for f in comparison.figures if f.verdict == "block"]
+    return [
+        f"{_named(comparison, f)}{on} {f.baseline or 0.0:.2f} -> {f.candidate:.2f}"
+        for f in blocked or [worst]
+    ]
+
+
+def _named(comparison: Comparison, figure: Figures) -> str:
+    name = comparison.capability or figure.name
+    by = "" if comparison.metric is None else f" by {comparison.metric}"
+    return f"{'all samples' if name == 'all' else name}{by}"
+
+
 def headline(report: SessionReport) -> str:
-    """One sentence, the verdict first; the rules that were overridden last."""
-    overridden = listed(one.words for one in report.overrides)
-    return f"{_headline(report)}{f'; overridden: {overridden}' if overridden else ''}."
+    """One sentence: the verdict, the drops that were accepted, the rules that were overridden."""
+    parts = [_headline(report)]
+    if report.verdict != "accepted":  # whose own words name them
+        parts += acceptances(report)
+    if overridden := listed(one.words for one in report.overrides):
+        parts.append(f"overridden: {overridden}")
+    return f"{'; '.join(parts)}."
+
+
+def acceptances(report: SessionReport) -> tuple[str, ...]:
+    """``accepted a drop: int8 on words: all samples 1.00 -> 0.35``: what update mode gave up."""
+    drops: dict[tuple[str, str], list[str]] = {}
+    unjudged: dict[tuple[str, str], None] = {}
+    for comparison in report.comparisons:
+        key = (comparison.candidate, comparison.task_set)
+        if comparison.accepted == "drop":
+            drops.setdefault(key, []).extend(falls(comparison, several=False))
+        elif comparison.accepted == "unjudged":
+            unjudged[key] = None
+    return (
+        *(f"accepted a drop: {v} on {t}: {listed(fell)}" for (v, t), fell in drops.items()),
+        *(f"accepted unjudged: {v} on {t}" for v, t in unjudged),
+    )
 
 
 def _headline(report: SessionReport) -> str:
     total = len(report.comparisons)
     unfinished = "" if report.complete else "; the run did not complete"
-    blocked = [c for c in report.comparisons if c.verdict == "block"]
+    blocked = [c for c in report.comparisons if c.outcome == "block"]
     if blocked:
         what = listed(f"{c.candidate} ({subject(c)})" for c in blocked)
         return f"BLOCK: {len(blocked)} of {plural(total, 'comparison')}: {what}{unfinished}"
@@ -169,6 +216,8 @@ def _headline(report: SessionReport) -> str:
         where = f" ({variants})" if variants else ""
         count = len(report.errors)
         return f"ERROR: {plural(count, 'test')} reached no verdict{where}{unfinished}"
+    if report.verdict == "accepted":
+        return f"ACCEPTED: {'; '.join(acceptances(report))}{unfinished}"
     if not total:
         return f"INCONCLUSIVE: nothing was compared{unfinished}"
     if report.verdict == "pass":
@@ -216,11 +265,13 @@ def _no_margin(figure: Figures) -> bool:
 
 
 def _verdict(comparisons: Sequence[Comparison], errors: Sequence[TestError]) -> SessionVerdict:
-    verdicts = {c.verdict for c in comparisons}
+    verdicts = {c.outcome for c in comparisons}
     if "block" in verdicts:
         return "block"
     if errors:
         return "error"
+    if "accepted" in verdicts:
+        return "accepted"
     return "pass" if verdicts == {"pass"} else "inconclusive"
 
 
@@ -234,7 +285,9 @@ def _merged(runs: Iterable[RunSummary]) -> list[RunSummary]:
     for run in sorted(runs, key=order):
         first = kept.setdefault(_run_key(run), run)
         if first.recorded is None and run.recorded is not None:
-            kept[_run_key(run)] = dataclasses.replace(first, recorded=run.recorded)
+            kept[_run_key(run)] = dataclasses.replace(
+                first, recorded=run.recorded, replaced=run.replaced
+            )
     return list(kept.values())
 
 

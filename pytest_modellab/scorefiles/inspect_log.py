@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ScoreFileError
+from pytest_modellab.scorefiles import source
 from pytest_modellab.scorefiles.table import ScoreTable
 
 UNREAD = frozenset({"attachments", "events", "messages", "output", "store"})
@@ -50,6 +52,7 @@ def table(path: Path) -> ScoreTable:
         raise ScoreFileError(
             f"{path}: logs of inspect need inspect_ai: pip install 'pytest-modellab[inspect]'"
         ) from error
+    _check_size(path)
     try:
         header = read_eval_log(str(path), header_only=True)
         samples = list(
@@ -88,6 +91,25 @@ def table(path: Path) -> ScoreTable:
         repeats=(header.eval.config.epochs or 1) > 1,
         notes=tuple(notes),
     )
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a log, which is a zip file, that unpacks to what no log is.
+
+    Raises:
+        ScoreFileError: it does.
+    """
+    packed = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return  # in JSON, or damaged, which inspect_ai tells
+    if size > source.limit(packed):
+        raise ScoreFileError(
+            f"{path}: {packed:,} bytes of a log unpack to {size:,}, more than "
+            f"{source.limit(packed):,}; hand in its scores as CSV or JSONL"
+        )
 
 
 def _content(sample: Any) -> str:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
+from typing import Any
 
 from pytest_modellab.errors import ScoreFileError
+from pytest_modellab.scorefiles import source
 from pytest_modellab.scorefiles.table import HASHES, IDS, SCORES, ScoreTable
+
+VALUES = 5_000_000
+"""Values that are read of a table: each becomes an object of Python."""
+
+_ROWS = 1000
+"""Rows that are decoded at a time, at most."""
+
+_AT_ONCE = 1 << 28
+"""Bytes that are decoded at a time, at most."""
 
 
 def table(path: Path, content: bytes, named: Sequence[str]) -> ScoreTable:
@@ -21,7 +32,8 @@ def table(path: Path, content: bytes, named: Sequence[str]) -> ScoreTable:
         One record a row.
 
     Raises:
-        ScoreFileError: pyarrow is not installed, or the file is damaged.
+        ScoreFileError: pyarrow is not installed, the file is damaged, or larger than a table of
+            scores is.
     """
     try:
         import pyarrow as pa
@@ -34,11 +46,71 @@ def table(path: Path, content: bytes, named: Sequence[str]) -> ScoreTable:
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             columns = tuple(file.schema_arrow.names)
-            read = file.read([name for name in columns if name in wanted])
-            rows = read.to_pylist()
+            rows = _rows(path, file, _leaves(path, file, wanted), len(content))
     except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:
         raise ScoreFileError(f"{path}: malformed or truncated Parquet: {error}") from error
     if len(set(columns)) < len(columns):
         raise ScoreFileError(f"{path}: two columns have the same name; rename one")
     records = [(f"row {number}", row) for number, row in enumerate(rows, start=1)]
     return ScoreTable(kind="Parquet", columns=columns, records=records)
+
+
+def _leaves(path: Path, file: Any, wanted: Set[str]) -> list[str]:
+    """Return the columns to read; lists within a struct are left out, they are no scores.
+
+    Raises:
+        ScoreFileError: a column that is wanted holds lists.
+    """
+    leaves = []
+    for number in range(len(file.schema)):
+        column = file.schema.column(number)
+        name, _, inner = column.path.partition(".")
+        if name not in wanted:
+            continue
+        if column.max_repetition_level == 0:
+            leaves.append(column.path)
+        elif not str(file.schema_arrow.field(name).type).startswith("struct"):
+            raise ScoreFileError(
+                f"{path}: column {name!r} holds lists ({inner}), and a sample has one value; "
+                "write it into a column of its own"
+            )
+    return leaves
+
+
+def _rows(path: Path, file: Any, leaves: list[str], packed: int) -> list[dict[str, Any]]:
+    """Decode some rows at a time: a long text may stand in the file once and in every row.
+
+    Raises:
+        ScoreFileError: there are more than a table of scores has.
+    """
+    meta, most = file.metadata, max(source.limit(packed), _AT_ONCE)
+    groups = [meta.row_group(number) for number in range(meta.num_row_groups)]
+    chunks = [group.column(n) for group in groups for n in range(group.num_columns)]
+    read = [chunk for chunk in chunks if chunk.path_in_schema in leaves]
+    values = sum(max(0, chunk.num_values) for chunk in read)
+    size = sum(chunk.total_uncompressed_size for chunk in read)
+    if max(values, meta.num_rows) > VALUES or size > source.limit(packed):
+        raise _too_large(path, f"{max(values, meta.num_rows):,} values in {size:,} bytes", packed)
+    longest = max((chunk.total_uncompressed_size for chunk in read), default=1)
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for batch in file.iter_batches(min(_ROWS, 1 + _AT_ONCE // max(1, longest)), columns=leaves):
+        found = batch.to_pylist()
+        size += sum(map(_size, found))
+        rows += found
+        if size > most or len(rows) > VALUES:
+            raise _too_large(path, f"{size:,} bytes in {len(rows):,} rows", packed)
+    return rows
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
+    return len(value) if isinstance(value, str | bytes) else 8
+
+
+def _too_large(path: Path, found: str, packed: int) -> ScoreFileError:
+    return ScoreFileError(
+        f"{path}: {packed:,} bytes of Parquet hold {found}, which is no table of scores; write the "
+        "columns that matter into a file of their own"
+    )

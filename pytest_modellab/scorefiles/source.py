@@ -13,7 +13,7 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 UNPACKED = 1 << 30
-"""Bytes that a gzipped file may unpack to."""
+"""Bytes that a file may hold, and that a gzipped one may unpack to."""
 
 
 RATIO = 200
@@ -28,12 +28,18 @@ def read_bytes(path: Path) -> bytes:
     """The file's content.
 
     Raises:
-        ScoreFileError: it is missing, empty, or a Git LFS pointer.
+        ScoreFileError: it is missing, empty, too large, or a Git LFS pointer.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(UNPACKED + 1)
     except OSError as error:
         raise ScoreFileError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > UNPACKED:
+        raise ScoreFileError(
+            f"{path}: has more than {UNPACKED:,} bytes, which is no file of scores; leave out the "
+            "texts, or cut it into parts"
+        )
     if not content.strip():
         raise ScoreFileError(f"{path}: empty; hand in one score a sample")
     if content.startswith(_LFS_POINTER):
@@ -68,21 +74,25 @@ def text(path: Path, content: bytes) -> str:
     return decoded
 
 
+def limit(packed: int) -> int:
+    """Return how many bytes a file of a size may unpack to."""
+    return min(UNPACKED, max(SMALL, RATIO * packed))
+
+
 def _unpacked(path: Path, content: bytes) -> bytes:
     """Unpack gzip, a piece at a time, and never more than the limits.
 
     Raises:
         ScoreFileError: it is malformed, or unpacks to more.
     """
-    limit = min(UNPACKED, max(SMALL, RATIO * len(content)))
-    pieces, total = [], 0
+    most, pieces, total = limit(len(content)), [], 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
             while piece := file.read(1 << 20):
                 total += len(piece)
-                if total > limit:
+                if total > most:
                     raise ScoreFileError(
-                        f"{path}: {len(content):,} bytes of gzip unpack to more than {limit:,}, "
+                        f"{path}: {len(content):,} bytes of gzip unpack to more than {most:,}, "
                         "which is no file of scores; unpack it yourself and look what it holds"
                     )
                 pieces.append(piece)

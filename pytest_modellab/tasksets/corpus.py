@@ -227,7 +227,7 @@ def _load(folder: Path) -> tuple[str, NDArray[np.int64]] | None:
     def right(meta: dict[str, str]) -> tuple[str, NDArray[np.int64]] | None:
         if meta["index"] != _file_hash(folder / _INDEX):
             return None
-        return meta["hash"], np.load(folder / _INDEX, mmap_mode="r")
+        return meta["hash"], np.load(folder / _INDEX, mmap_mode="r", allow_pickle=False)
 
     return files.read(folder / _META, right, of="corpus")
 

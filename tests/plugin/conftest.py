@@ -79,7 +79,8 @@ def write_project(
     def write() -> pytest.Pytester:
         monkeypatch.setenv("MODELLAB_CACHE", str(pytester.path / "cache"))
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        monkeypatch.delenv("GITHUB_ACTIONS", raising=False)  # of the run that tests the package
+        for name in ("CI", "GITHUB_ACTIONS"):  # of the run that tests the package
+            monkeypatch.delenv(name, raising=False)
         samples = testing.choice_samples(["alpha", "beta"], 22)
         testing.write_task_set(pytester.path / "words", samples)
         (pytester.path / "modellab.toml").write_text(CONFIG)

@@ -20,6 +20,10 @@ from pytest_modellab.visible import message as shown
 _FIXTURES = frozenset({"lab", "candidate", "task_set", "capability", "gate"})
 
 
+_TOLD = {"inconclusive": "VerdictInconclusive: ", "accepted": ""}
+"""What a green test is told to be, and how that begins."""
+
+
 _PLAIN = frozenset({"name", "status", "start", "stop"})
 
 
@@ -29,9 +33,10 @@ def write_session(
     """Write what Allure shows of the whole session beside the results.
 
     Called once, by the process that controls the run, after the last result was written. Tests that
-    are green although their verdict is inconclusive get a status message, so that a category can
-    show them: allure-pytest writes none for a passed test. The files that it writes for each of our
-    fixtures go: they hold a name and two times, and are three of four files.
+    are green although their verdict is inconclusive, or though a drop was accepted, get a status
+    message, so that a category can show them: allure-pytest writes none for a passed test. The
+    files that it writes for each of our fixtures go: they hold a name and two times, and are three
+    of four files.
 
     Args:
         alluredir: the results folder.
@@ -45,10 +50,11 @@ def write_session(
         OSError: the folder cannot be written.
     """
     variants = dict.fromkeys(report.variants)
-    undecided: dict[str, list[str]] = {}
+    told: dict[str, list[str]] = {}
     for comparison in report.comparisons:
-        if comparison.verdict == "inconclusive":
-            undecided.setdefault(comparison.test, []).append(sentence(comparison))
+        if comparison.outcome in _TOLD:
+            words = f"{_TOLD[comparison.outcome]}{sentence(comparison)}"
+            told.setdefault(comparison.test, []).append(words)
     ours: set[str] = set()
     times: list[int] = []
     for path in sorted(alluredir.glob("*-result.json")):
@@ -60,7 +66,7 @@ def write_session(
         if tests:
             ours.add(str(result.get("uuid")))
             times += [time for k in ("start", "stop") if isinstance(time := result.get(k), int)]
-        messages = [message for test in tests for message in undecided.get(test, ())]
+        messages = [message for test in tests for message in told.get(test, ())]
         details = result.get("statusDetails") or {}
         once = [{"name": name, "value": value} for name in labels for value in labels[name]]
         green = result.get("status") == "passed" and not details.get("message")
@@ -68,7 +74,7 @@ def write_session(
             message = shown("\n".join(dict.fromkeys(messages)))
             result["statusDetails"] = {
                 **details,
-                "message": f"VerdictInconclusive: {message}",
+                "message": message,
             }
         if (green and messages) or len(once) < len(given):
             result["labels"] = once

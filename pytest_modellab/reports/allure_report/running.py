@@ -77,7 +77,7 @@ def label(comparison: Comparison) -> None:
     )
     if comparison.capability is None:
         allure.dynamic.story(visible(subject(comparison)))
-    allure.dynamic.label("verdict", comparison.verdict)
+    allure.dynamic.label("verdict", comparison.outcome)
     broad = comparison.capability is None
     allure.dynamic.severity(
         allure.severity_level.CRITICAL if broad else allure.severity_level.NORMAL

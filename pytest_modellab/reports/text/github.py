@@ -76,8 +76,10 @@ def annotate(report: SessionReport, places: Mapping[str, Place]) -> list[str]:
     if overridden := [str(one) for one in report.overrides if one.by != BY_TEST]:
         warnings[""] = ("rules overridden", "; ".join(overridden))
     for comparison in report.comparisons:
-        if comparison.verdict == "block":
+        if comparison.outcome == "block":
             errors.setdefault(comparison.test, _judged(comparison))
+        elif comparison.outcome == "accepted":
+            warnings.setdefault(comparison.test, _judged(comparison))
     for error in report.errors:
         errors.setdefault(error.test, _failed(error))
     if report.on_inconclusive != "pass":

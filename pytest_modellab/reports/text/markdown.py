@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.records.runs import RunSummary, Verdict
+from pytest_modellab.judging.comparison import Comparison, Outcome
+from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.advice import next_step, saved
 from pytest_modellab.reports.session import (
     SessionReport,
     SessionVerdict,
+    acceptances,
     deciding,
     headline,
     of_variant,
@@ -28,7 +29,12 @@ from pytest_modellab.reports.text.table import (
     signed,
     title,
 )
-from pytest_modellab.reports.text.terminal import alpha_line, measurements, timing_note
+from pytest_modellab.reports.text.terminal import (
+    alpha_line,
+    baseline_words,
+    measurements,
+    timing_note,
+)
 from pytest_modellab.reports.words import COLUMNS, words_of
 from pytest_modellab.store import atomic
 
@@ -51,7 +57,7 @@ _CUT = (
 )
 
 
-_ORDER: tuple[Verdict, ...] = ("block", "inconclusive", "pass")
+_ORDER: tuple[Outcome, ...] = ("block", "accepted", "inconclusive", "pass")
 
 
 def render(report: SessionReport, max_flips: int = 10, most: int = COMMENT_BYTES) -> str:
@@ -117,21 +123,23 @@ def _render(report: SessionReport, max_flips: int) -> str:
             if several
             else ["", f"### {escape(task_set)}", "", *lines]
         )
-    blocked = [c for c in report.comparisons if c.verdict == "block"]
-    if blocked:
-        parts += ["", "### Blocked"]
-    for comparison in blocked:
-        lines = [render_markdown(comparison, max_flips).rstrip("\n")]
-        parts += ["", *lines] if len(blocked) == 1 else _details(escape(title(comparison)), lines)
+    for head, outcome in (("Blocked", "block"), ("Accepted", "accepted")):
+        found = [c for c in report.comparisons if c.outcome == outcome]
+        if found:
+            parts += ["", f"### {head}"]
+        for comparison in found:
+            lines = [render_markdown(comparison, max_flips).rstrip("\n")]
+            parts += ["", *lines] if len(found) == 1 else _details(escape(title(comparison)), lines)
     if report.errors:
         parts += ["", "### Errors", ""]
         parts += [f"- {code(e.test)}: {escape(e.summary)}" for e in report.errors]
-    settled = [c for c in report.comparisons if c.verdict == "pass"]
-    undecided = [c for c in report.comparisons if c.verdict == "inconclusive"]
+    settled = [c for c in report.comparisons if c.outcome == "pass"]
+    undecided = [c for c in report.comparisons if c.outcome == "inconclusive"]
     parts += _details("what else to do", later) if later else []
     parts += _folded("inconclusive", undecided) + _folded("passed", settled)
     if report.assertions:
         parts += ["", f"<sub>{escape(alpha_line(report))}</sub>"]
+    parts += [f"\n<sub>{escape(text)}</sub>" for text in acceptances(report)]
     parts += [f"\n<sub>overridden: {escape(str(one))}</sub>" for one in report.overrides]
     parts += [f"\n<sub>note: {escape(note)}</sub>" for note in report.notes]
     return "\n".join(parts) + "\n"
@@ -177,7 +185,7 @@ def _overview(report: SessionReport) -> list[str]:
 
 
 def _emphasized(verdict: SessionVerdict) -> str:
-    return f"**{verdict.upper()}**" if verdict in ("block", "error") else verdict
+    return f"**{verdict.upper()}**" if verdict in ("block", "error", "accepted") else verdict
 
 
 def _variants(report: SessionReport, task_set: str) -> list[str]:
@@ -210,7 +218,7 @@ def _variants(report: SessionReport, task_set: str) -> list[str]:
                     for name in columns
                 ),
                 taken,
-                f"**{verdict.upper()}**" if verdict is not None else _unjudged(run),
+                _stands(verdict, run),
             ]
         )
     success = escape(measured.success_title((run, run.mean) for run in runs.values()))
@@ -219,8 +227,15 @@ def _variants(report: SessionReport, task_set: str) -> list[str]:
     return [*markdown_table(head, rows, right={1}), *found]
 
 
+def _stands(verdict: SessionVerdict | None, run: RunSummary | None) -> str:
+    if verdict is None:
+        return _unjudged(run)
+    was = "" if run is None or run.replaced is None else f", {baseline_words(run)}"
+    return f"**{verdict.upper()}**{was}"
+
+
 def _unjudged(run: RunSummary | None) -> str:
-    return "baseline recorded" if run is not None and run.recorded is not None else "not judged"
+    return baseline_words(run) if run is not None and run.recorded is not None else "not judged"
 
 
 def _columns(comparisons: Iterable[Comparison]) -> list[str]:
@@ -236,11 +251,11 @@ def _cell(comparisons: Sequence[Comparison]) -> str:
         (only,) = comparisons
         figure = deciding(only)
         if only.ratio is not None:
-            return f"{only.verdict}, x{only.ratio.ratio:.2f}"
+            return f"{only.outcome}, x{only.ratio.ratio:.2f}"
         if figure is None or figure.floor is not None:
-            return only.verdict
-        return f"{only.verdict}, drop {signed(figure.drop)}"
-    counts = Counter(c.verdict for c in comparisons)
+            return only.outcome
+        return f"{only.outcome}, drop {signed(figure.drop)}"
+    counts = Counter(c.outcome for c in comparisons)
     return ", ".join(f"{counts[v]} {v}" for v in _ORDER if counts[v])
 
 

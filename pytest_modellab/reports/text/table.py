@@ -20,7 +20,7 @@ ELLIPSIS = "…"
 _OUTPUT_IN_MARKDOWN = 160
 
 
-_LEADS = frozenset({"blocked", "passed", "undecided"})
+_LEADS = frozenset({"accepted", "blocked", "passed", "undecided"})
 
 
 # ASCII that may be markup where it stands. Kept: an underscore inside a word, a colon before a
@@ -99,6 +99,14 @@ def render_markdown(comparison: Comparison, max_flips: int = 10) -> str:
 
 def sentence(comparison: Comparison) -> str:
     """What happened, in one sentence: the explanation of the figures that decided."""
+    if comparison.accepted == "unjudged":
+        return f"accepted: {comparison.notes[-1]}"
+    if comparison.accepted == "drop":
+        return f"accepted: {_sentence(comparison).removeprefix('blocked: ')}"
+    return _sentence(comparison)
+
+
+def _sentence(comparison: Comparison) -> str:
     figure = deciding(comparison)
     if comparison.ratio is not None:
         return comparison.ratio.explain()
@@ -129,7 +137,7 @@ def title(comparison: Comparison) -> str:
     """Who was compared with what: ``nf4 against own baseline, assistant_core_v2, arithmetic``."""
     return (
         f"{comparison.candidate} against {comparison.against}, {comparison.task_set}, "
-        f"{subject(comparison)}: {comparison.verdict.upper()}"
+        f"{subject(comparison)}: {comparison.outcome.upper()}"
     )
 
 

@@ -11,6 +11,7 @@ from pytest_modellab.reports.session import (
     SessionReport,
     SessionVerdict,
     TestError,
+    acceptances,
     headline,
     of_variant,
     ratio_words,
@@ -29,6 +30,7 @@ MARKUP: dict[SessionVerdict | None, dict[str, bool]] = {
     "pass": {"green": True},
     "block": {"red": True, "bold": True},
     "error": {"red": True},
+    "accepted": {"yellow": True},
     "inconclusive": {"yellow": True},
     None: {},
 }
@@ -43,6 +45,7 @@ def lines(report: SessionReport) -> list[Line]:
         found += _variant(report, variant)
     found += _errors(error for error in report.errors if error.variant is None)
     found += [(f"note: {note}", {"yellow": True}) for note in report.notes]
+    found += [(text, {"yellow": True}) for text in acceptances(report)]
     found += [(f"overridden: {one}", {"yellow": True}) for one in report.overrides]
     if report.assertions:
         found.append((alpha_line(report), {}))
@@ -80,8 +83,15 @@ def run_line(report: SessionReport, run: RunSummary) -> str:
     verdict = variant_verdict(report, run.variant, run.task_set)
     end = verdict.upper() if verdict is not None else "not judged"
     if run.recorded is not None:
-        end = f"{end}, baseline recorded" if verdict is not None else "baseline recorded"
+        recorded = baseline_words(run)
+        end = f"{end}, {recorded}" if verdict is not None else recorded
     return f"{'  '.join(parts)}  -> {end}"
+
+
+def baseline_words(run: RunSummary) -> str:
+    """What became of the baseline: ``baseline recorded (success was 0.61)``."""
+    was = "" if run.replaced is None else f" (success was {run.replaced:.2f})"
+    return f"baseline recorded{was}"
 
 
 def _line_without_run(report: SessionReport, variant: str, task_set: str) -> str:
@@ -151,12 +161,12 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
         end = verdict.upper() if verdict is not None else "not judged"
         found.append((f"{variant}  -> {end}", MARKUP[verdict]))
     for comparison in comparisons:
-        if comparison.verdict == "block":
+        if comparison.outcome in ("block", "accepted"):
             what = f"{subject(comparison)} against {comparison.against}"
             if len(report.task_sets) > 1:
                 what = f"{what} on {comparison.task_set}"
-            text = f"  BLOCK {what}: {reason(comparison)}"
-            found.append((text, MARKUP["block"]))
+            text = f"  {comparison.outcome.upper()} {what}: {reason(comparison)}"
+            found.append((text, MARKUP[comparison.outcome]))
     open_ = undecided(comparisons)
     if open_ is not None and report.on_inconclusive != "pass":
         found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))

@@ -76,7 +76,8 @@ def of_session(
         tradeoffs: by task set, as far as there are any; cost, risk and latency come from them.
     """
     counts = {
-        verdict: sum(c.verdict == verdict for c in report.comparisons) for verdict in _VERDICTS
+        outcome: sum(c.outcome == outcome for c in report.comparisons)
+        for outcome in (*_VERDICTS, "accepted")
     }
     parent = _run(
         "pytest",

@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.store import atomic
-from pytest_modellab.tasksets import jsonl
+from pytest_modellab.tasksets import jsonl, lines
 
 
 def write(
@@ -43,10 +43,10 @@ def write(
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise TaskSetError(f"{folder}: exists and is not an empty folder; name a new one")
-        header = (source / jsonl.HEADER).read_text(encoding="utf-8")
+        header = lines.read_file(source / jsonl.HEADER, source)
         renamed = _renamed(header, source / jsonl.HEADER, len(ids))
-        lines = (source / jsonl.SAMPLES).read_text(encoding="utf-8").split("\n")
-        kept = [line for line in lines if line.strip() and json.loads(line)["id"] in ids]
+        samples = lines.read_file(source / jsonl.SAMPLES, source).split("\n")
+        kept = [line for line in samples if line.strip() and json.loads(line)["id"] in ids]
         atomic.write_text(folder / jsonl.SAMPLES, "\n".join(kept) + "\n")
         atomic.write_text(folder / jsonl.HEADER, renamed)
     except OSError as error:

@@ -524,16 +524,3 @@ def test_a_folder_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         f"{place} is missing from the package; install it again: "
         "pip install --no-deps some-model --force-reinstall"
     )
-
-
-def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import zipfile
-
-    from pytest_modellab.models import convert
-
-    monkeypatch.setattr(convert, "ZIP_SMALL", 1000)
-    with zipfile.ZipFile(tmp_path / "model.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("model.safetensors", bytes(1_000_000))
-    found = locate.locate(model("./model.zip"), tmp_path)
-    with pytest.raises(ModelError, match=r"unpack to 1,000,000, more than 50 times as many"):
-        convert.folder(found, tmp_path / "cache")

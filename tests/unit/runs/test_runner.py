@@ -13,7 +13,7 @@ import pytest
 from pytest_modellab import scorers
 from pytest_modellab.engines import interface as engines
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest, Source
-from pytest_modellab.errors import OutOfMemory, ScoringError, VariantLoadError
+from pytest_modellab.errors import ModelError, OutOfMemory, ScoringError, VariantLoadError
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import Output, RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
@@ -539,3 +539,12 @@ def test_a_library_that_is_missing(
     with pytest.raises(VariantLoadError) as caught:
         run(Engine())
     assert str(caught.value) == message
+
+
+def test_a_template_that_fails_names_the_sample(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def render(_: Engine, messages: Sequence[Mapping[str, str]]) -> str:
+        raise ModelError("tiny: chat template: does more than it may")
+
+    monkeypatch.setattr(Engine, "render", render)
+    with pytest.raises(ModelError, match=r"^sample \S+: tiny: chat template: does more"):
+        run(Engine())

@@ -19,6 +19,7 @@ from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.errors import ModellabError, ScoreFileError
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.scorefiles import source
 from pytest_modellab.scorefiles.rows import ScoreRow, Wanted
 
 DATA = Path(__file__).parents[2] / "data" / "scorefiles"
@@ -513,10 +514,6 @@ def test_errors_are_modellab_errors() -> None:
 
 
 def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:
-    import gzip
-
-    from pytest_modellab.scorefiles import source
-
     path = tmp_path / "b.csv.gz"
     packed = gzip.compress(b"\n" * (source.SMALL + 1))
     with pytest.raises(ScoreFileError) as caught:
@@ -524,4 +521,41 @@ def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{path}: {len(packed):,} bytes of gzip unpack to more than {source.SMALL:,}, "
         "which is no file of scores; unpack it yourself and look what it holds"
+    )
+
+
+@pytest.mark.parametrize("rows", [20, 5_000_001])
+def test_a_parquet_bomb_is_refused(tmp_path: Path, rows: int) -> None:
+    """A long text that stands in the file once, and millions of rows of one value."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    score = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["9" * 16_000_000])
+    if rows > 20:
+        score = pa.array([1] * rows, pa.int8())
+    path = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table({"score": score}), path, compression="zstd")
+    assert path.stat().st_size < 100_000
+    assert f"{path.stat().st_size:,} bytes of Parquet hold " in message(path)
+    assert message(path).endswith("write the columns that matter into a file of their own")
+
+
+def test_parquet_columns_of_lists(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    table = {"id": ["a"], "score": [1.0], "metadata": [{"level": "easy", "tags": ["x"]}]}
+    pq.write_table(pa.table(table), path)
+    assert scorefiles.read(path, Wanted(by=("metadata.level",))).rows[0].bucket == "easy"
+    pq.write_table(pa.table({"id": ["a"], "score": [[1.0]]}), path)
+    assert message(path) == (
+        "column 'score' holds lists (list.element), and a sample has one value; "
+        "write it into a column of its own"
+    )
+
+
+def test_a_file_without_an_end_is_read_to_a_limit(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "UNPACKED", 20)
+    assert message(write("a.csv", "id,score\na,1\nb,1\nc,1\n")) == (
+        "has more than 20 bytes, which is no file of scores; leave out the texts, "
+        "or cut it into parts"
     )
