@@ -20,7 +20,7 @@ class Hostile:
         return messages[-1]["content"]
 
     def generate(self, requests, *, budget, skip, done):
-        done({k: Output(request.context.removeprefix("say ")) for k, request in enumerate(requests)})
+        done({k: Output(r.context.removeprefix("say ")) for k, r in enumerate(requests)})
 
     def score_options(self, requests, *, budget, skip, done):
         lengths = [tuple(float(len(option)) for option in r.options) for r in requests]
