@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,13 +15,9 @@ from typing import Any, TypeVar
 
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.reading import Unfit
-from pytest_modellab.store import atomic
+from pytest_modellab.store import atomic, said
 
 T = TypeVar("T")
-
-LOG = logging.getLogger("pytest_modellab.store")
-"""Where the store says what it does not believe; a session's report repeats it as notes."""
-
 
 PIECE = 1 << 22
 """Bytes read at a time for a checksum."""
@@ -123,7 +118,7 @@ def read(
     except _DAMAGED as error:
         why = reason(error)
     if lost:
-        LOG.warning("%s: %s %s", lost, "/".join(path.parts[-3:]), why)
+        said.say(f"{lost}: {'/'.join(path.parts[-3:])} {why}")
     return None
 
 

@@ -16,7 +16,7 @@ from pytest_modellab.records import reading
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint, Output
 from pytest_modellab.records.tasks import EXCLUDE, TaskSet
-from pytest_modellab.store import atomic, files, folders
+from pytest_modellab.store import atomic, files, folders, said
 from pytest_modellab.store.place import entry
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class RunEntry:
                     break
             except (ValueError, LookupError) as error:
                 place = f"runs/{self.key}/{self._answers.name}, line {number},"
-                files.LOG.warning("samples are run again: %s %s", place, files.reason(error))
+                said.say(f"samples are run again: {place} {files.reason(error)}")
                 break
         atomic.write_text(self._answers, b"".join(good).decode())
         return answers
