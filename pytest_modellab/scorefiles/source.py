@@ -104,7 +104,7 @@ def _unpacked(path: Path, content: bytes) -> bytes:
 
 
 def _read(file: IO[bytes] | gzip.GzipFile, most: int) -> bytes:
-    """Read to the end, or somewhat beyond a limit; in pieces, for each takes up its memory first."""
+    """Read to the end, or somewhat beyond a limit; in pieces, as each takes up its memory first."""
     pieces, total = [], 0
     while total <= most and (piece := file.read(_PIECE)):
         pieces.append(piece)
