@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -90,7 +91,17 @@ def write(path: Path, content: Mapping[str, Any], *, of: str) -> None:
     Raises:
         OSError: as :func:`atomic.write_text`.
     """
+    if path.is_dir():
+        remove(path)
     atomic.write_text(path, seal(content, of).decode())
+
+
+def remove(path: Path) -> None:
+    """Remove a file of the store, and whatever else lies in its place; nothing need lie there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def read(

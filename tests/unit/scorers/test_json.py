@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab import scorers
+from pytest_modellab.errors import ScoringError
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.runs.scoring import score_sample
@@ -329,6 +330,48 @@ def test_valid_is_what_jsonschema_says(schema: dict[str, Any], value: Any, part:
     expected = jsonschema.Draft202012Validator(schema).is_valid(value)
     exact = first_json(json.dumps([value]))[0]
     assert schemas.valid(schema, exact) == expected
+
+
+ODD = [
+    "",
+    "#",
+    "#/$defs/a",
+    "http://[",
+    "http://127.0.0.1:9/x",
+    "a",
+    "(",
+    DRAFT,
+    "file:///etc/passwd",
+]
+
+KEYS = [
+    *("$schema", "$id", "$ref", "$dynamicRef", "$anchor", "$defs", "type", "enum", "const", "not"),
+    *("multipleOf", "maximum", "pattern", "items", "properties", "required", "uniqueItems", "if"),
+    *("additionalProperties", "patternProperties", "allOf", "dependencies", "minContains", "a"),
+]
+
+anything = st.recursive(
+    st.sampled_from([None, True, 0, -1, 0.5, 10**400, *ODD]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS), inner, min_size=1, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), anything, min_size=1, max_size=4), values)
+def test_any_schema_is_judged_or_named(schema: dict[str, Any], value: Any) -> None:
+    sample = Sample("s", "x", schema, "json_schema", "c", "easy", max_tokens=64)
+    if scorers.check(sample) is not None:
+        return
+    try:
+        score, said = judged(schema, json.dumps({"a": value}))
+    except ScoringError as error:
+        score, said = None, str(error)
+    named = ("sample 's': target is no JSON schema: ", "(target: ", "(the ")
+    assert score in (0.0, 1.0) or (score is None and said.startswith(named))
 
 
 @given(st.integers(-(10**40), 10**40), st.integers(-400, 400), st.integers(1, 10**6))

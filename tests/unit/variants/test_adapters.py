@@ -327,6 +327,10 @@ def test_no_adapter(own: Path, recipe: dict[str, str] | None) -> None:
         ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("{}", "'peft_type'"),
         ("[]", "list indices must be integers or slices, not str"),
+        (
+            "[" * 100_000,
+            "maximum recursion depth exceeded while decoding a JSON array from a unicode string",
+        ),
     ):
         config.write_text(broken)
         assert said("a") == f"adapter: {config}: not what PEFT writes ({problem}){build}"
