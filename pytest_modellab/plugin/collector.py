@@ -6,12 +6,13 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_modellab.plugin.nodeids import variant_of
 from pytest_modellab.plugin.notes import NOTES
+from pytest_modellab.plugin.swallowed import Swallowed
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
@@ -63,6 +64,7 @@ class Collector:
         self._complete = True
         self._notes: list[str] = []
         self._weighed: dict[str, TradeOff | str] | None = None
+        self._swallowed = Swallowed()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what a test's report carries; reports of xdist workers arrive here as well."""
@@ -77,6 +79,7 @@ class Collector:
             return
         found = json.loads(text)
         self._assertions = int(found.pop("assertions")[0])
+        self._swallowed.take(report, found.pop("must_fail", []))
         for kind, texts in found.items():
             self._findings[kind] += texts
 
@@ -107,6 +110,9 @@ class Collector:
         self._complete = len(self._reported) >= collected
         if not self._complete and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self._swallowed.lines and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._note(self._swallowed.lines)
         self._note(self._config.stash[NOTES].take())  # of what no test asked for
         self._write_files(session)
         if any(self._findings.values()) and (folder := self._allure_folder()):
@@ -238,7 +244,8 @@ class Collector:
         from pytest_modellab.records.runs import RunSummary
         from pytest_modellab.reports.session import SessionReport, TestError
 
-        found: dict[str, list[Any]] = self._findings
+        # one test's verdict may arrive with the report of each of its attempts
+        found = {kind: list(dict.fromkeys(texts)) for kind, texts in self._findings.items()}
         return SessionReport(
             runs=tuple(RunSummary.from_json(text) for text in found["runs"]),
             comparisons=tuple(Comparison.from_json(text) for text in found["comparisons"]),

@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 import pytest
 
+from pytest_modellab.plugin import swallowed
 from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
 from pytest_modellab.plugin.fixtures import FINDINGS
 from pytest_modellab.plugin.notes import NOTES, StoreNotes
@@ -100,16 +101,16 @@ def pytest_runtest_makereport(
     if said and "lab" in getattr(item, "fixturenames", ()):  # else a test of the store itself
         vars(report)["modellab_notes"] = said
     findings: dict[str, list[str]] = {}
-    if report.when == "call" and FINDINGS in item.stash:
-        judged: dict[str, list[str]] = item.stash[FINDINGS]
-        findings.update(judged)
+    judged: dict[str, list[str]] = item.stash.get(FINDINGS, {})
+    raised = False
     is_gated = "gate" in getattr(item, "fixturenames", ())
-    if report.failed and is_gated and call.excinfo is not None:
+    if is_gated and call.excinfo is not None:
         from pytest_modellab.errors import FloorViolated, RegressionDetected, VerdictInconclusive
 
-        settled = "comparisons" in item.stash.get(FINDINGS, {})
+        settled = "comparisons" in judged
         blocked = (FloorViolated, RegressionDetected, VerdictInconclusive)
-        if not (settled and call.excinfo.errisinstance(blocked)):
+        raised = settled and call.excinfo.errisinstance(blocked)
+        if report.failed and not raised:
             params = params_of(item)
             error = {
                 "test": item.nodeid,
@@ -119,6 +120,10 @@ def pytest_runtest_makereport(
                 "command": getattr(call.excinfo.value, "command", ""),
             }
             findings["errors"] = [json.dumps(error)]
+    # where a fixture asks the gate and the test never begins, its setup is all that reports
+    if report.when == "call" or (report.when == "setup" and not report.passed):
+        findings.update(judged)
+        findings.update(swallowed.sent(item, judged.get("comparisons", []), raised=raised))
     if findings:
         findings["assertions"] = [str(len(item.config.stash[WEIGHTS]))]
         vars(report)["modellab"] = json.dumps(findings)  # travels with the report
