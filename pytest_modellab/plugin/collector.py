@@ -34,6 +34,7 @@ class Collector:
         markdown_path: where to write it as Markdown, or None.
         github: whether a GitHub Actions run gets annotations and a step summary.
         mlflow: where the session is logged, or None.
+        unjudged: says of a report what nothing judged.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Collector:
         markdown_path: Path | None,
         github: bool = False,
         mlflow: MlflowConfig | None = None,
+        unjudged: Callable[[SessionReport], Iterable[str]] = lambda _: (),
     ) -> None:
         self._config = config
         self._variants = tuple(variants)
@@ -56,6 +58,7 @@ class Collector:
         self._markdown_path = markdown_path
         self._github = github and os.environ.get("GITHUB_ACTIONS") == "true"
         self._mlflow = mlflow
+        self._unjudged = unjudged
         self._assertions = 0
         self._findings: dict[str, list[str]] = {"comparisons": [], "runs": [], "errors": []}
         self._reported: set[str] = set()
@@ -113,6 +116,7 @@ class Collector:
         if self._swallowed.lines and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._note(self._swallowed.lines)
+        self._note(self._unjudged(self._report()))
         self._note(self._config.stash[NOTES].take())  # of what no test asked for
         self._write_files(session)
         if any(self._findings.values()) and (folder := self._allure_folder()):

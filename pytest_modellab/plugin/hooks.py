@@ -6,6 +6,7 @@ import functools
 import json
 import os
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,7 +16,11 @@ from pytest_modellab.plugin.fixtures import FINDINGS
 from pytest_modellab.plugin.notes import NOTES, StoreNotes
 from pytest_modellab.plugin.options import GITHUB, choice, path_option
 from pytest_modellab.plugin.session import CONFIG, declare_markers, lab_of, load_config, settings_of
+from pytest_modellab.plugin.unjudged import Unjudged
 from pytest_modellab.plugin.updating import check_asked
+
+if TYPE_CHECKING:
+    from pytest_modellab.config.lab_config import LabConfig
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -44,16 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_modellab.variants import KINDS
 
         declare_markers(config, KINDS.values())
-    if worker is None:
-        check_asked(config)
-        _register_controller(config)
-
-
-def _register_controller(config: pytest.Config) -> None:
-    """Collect what the tests found, and distribute them, where a configuration is."""
     found = config.stash[CONFIG]
-    if found is None:
-        return
+    if found is not None:
+        unjudged = Unjudged(config, found)
+        config.pluginmanager.register(unjudged, "modellab_unjudged")
+        if worker is None:
+            check_asked(config)
+            _register_controller(config, found, unjudged)
+
+
+def _register_controller(config: pytest.Config, found: LabConfig, unjudged: Unjudged) -> None:
+    """Collect what the tests found, and distribute them, where a configuration is."""
     from pytest_modellab.plugin.collector import Collector
 
     config.pluginmanager.register(
@@ -66,6 +72,7 @@ def _register_controller(config: pytest.Config) -> None:
             markdown_path=path_option(config, "markdown"),
             github=choice(config, "github", GITHUB) == "auto",
             mlflow=found.mlflow,
+            unjudged=unjudged.lines,
         ),
         "modellab_collector",
     )
