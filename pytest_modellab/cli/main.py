@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from pytest_modellab.cli import accept, build, card, compare, gate, history, plan, report, tasks
-from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_USAGE
+from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_USAGE, say
 from pytest_modellab.errors import BaselineMissing, ModellabError
+from pytest_modellab.store import said
 from pytest_modellab.version import __version__
 
 COMMANDS = (accept, build, card, compare, gate, history, plan, report, tasks)
@@ -33,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add(subparsers)
     options = parser.parse_args(arguments)
     try:
-        code: int = options.run(options)
+        with said.listening(lambda text: say(f"note: {text}", error=True)):
+            code: int = options.run(options)
     except (BaselineMissing, ModellabError) as error:
         print(f"modellab: {error}", file=sys.stderr)
         return EXIT_USAGE

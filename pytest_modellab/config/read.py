@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -166,7 +167,7 @@ def load(path: Path) -> LabConfig:
     section = functools.partial(_section, path, top)
     config = LabConfig(
         path=path.resolve(),
-        baselines=(root / top["baselines"]).resolve(),
+        baselines=Path(os.path.realpath(root / top["baselines"])),
         models=section("models", _model),
         task_sets=section("task_sets", functools.partial(_task_set, root)),
         variants=section("variants", _variant),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
@@ -63,7 +64,7 @@ def locate(source: ModelSource, root: Path) -> ModelFiles:
     if source.source.startswith("package:"):
         path = package_file(source)
     else:
-        path = (root / Path(source.source).expanduser()).resolve()
+        path = Path(os.path.realpath(root / Path(source.source).expanduser()))
         if not path.exists():
             if source.source.startswith((".", "/", "~")):
                 raise ModelError(says(source, f"no such file or folder: {path}"))

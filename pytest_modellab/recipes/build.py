@@ -334,6 +334,7 @@ def _order(
     steps = [dataclasses.replace(step, apply=step.bake or step.apply) for step in base.steps]
     plain = dataclasses.replace(base, device=device, steps=tuple(steps), thinking=None)
     engine: Any = loading.load(plain, files, cache)
+    engine.render(base.prompt.messages("probe"))  # TRL renders by itself, without limits
     if engine.tokenizer.pad_token is None:  # any will do: padding is masked
         engine.tokenizer.pad_token = engine.tokenizer.eos_token
     return Order(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from pytest_modellab.engines.language.chat import render
@@ -17,7 +18,7 @@ from pytest_modellab.recipes import data
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.recipe import Order
 from pytest_modellab.records.hashing import digest
-from pytest_modellab.store import atomic
+from pytest_modellab.store import folders
 
 _MARK = "\x02"
 """Stands where the user's words begin, to find that place in the rendered template."""
@@ -50,18 +51,18 @@ def write(order: Order) -> tuple[Data, tuple[str, ...]]:
     wanted = {
         key: order.settings[key] for key in ("generate", "seed", "temperature", "max_new_tokens")
     }
-    from filelock import FileLock
-
     base = [order.origin[key] for key in ("weights", "fingerprint")]  # who writes, for whomever
     key = digest([base, wanted, order.device])[:16]
-    path = order.work.parent / f"generated-{key}.jsonl"
-    with FileLock(f"{path}.lock"):  # another build may be writing the same
-        if not path.is_file():
-            rows = list(_rows(order))
-            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            atomic.write_text(path, text)
-    written = data.read(path.parent, path.name, ("input", "reply"))
-    note = f"{len(written.rows)} rows are the base's own words: {path.name} ({written.sha256})"
+    name = f"generated-{key}.jsonl"
+
+    def fill(folder: Path) -> None:
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(order))
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+    folder = order.work.parent / f"generated-{key}"
+    folder = folders.folder(folder, fill, what="the data that the base writes")
+    written = data.read(folder, name, ("input", "reply"))
+    note = f"{len(written.rows)} rows are the base's own words: {name} ({written.sha256})"
     return written, (note,)
 
 

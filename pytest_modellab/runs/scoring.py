@@ -120,7 +120,7 @@ def _together(
         dataclasses.replace(output, ranking=audit.ranking)
         for output, audit in zip(given, audits, strict=True)
     ]
-    exact = _as_many(asked, scorer.score_all(asked, best, ()))
+    exact = map(_checked, _as_many(asked, scorer.score_all(asked, best, ())))
     return [
         one
         if isinstance(one, Failure)

@@ -6,6 +6,7 @@ import gzip
 import io
 import zlib
 from pathlib import Path
+from typing import IO
 
 from pytest_modellab.errors import ScoreFileError
 
@@ -20,6 +21,9 @@ RATIO = 200
 """How many times its size a gzipped file may unpack to, beyond :data:`SMALL`; scores reach 50."""
 
 
+_PIECE = 1 << 20
+
+
 SMALL = 1 << 24
 """Bytes that any file may unpack to."""
 
@@ -32,7 +36,7 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(UNPACKED + 1)
+            content = _read(file, UNPACKED)
     except OSError as error:
         raise ScoreFileError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) > UNPACKED:
@@ -85,17 +89,24 @@ def _unpacked(path: Path, content: bytes) -> bytes:
     Raises:
         ScoreFileError: it is malformed, or unpacks to more.
     """
-    most, pieces, total = limit(len(content)), [], 0
+    most = limit(len(content))
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            while piece := file.read(1 << 20):
-                total += len(piece)
-                if total > most:
-                    raise ScoreFileError(
-                        f"{path}: {len(content):,} bytes of gzip unpack to more than {most:,}, "
-                        "which is no file of scores; unpack it yourself and look what it holds"
-                    )
-                pieces.append(piece)
+            unpacked = _read(file, most)
     except (OSError, EOFError, zlib.error) as error:
         raise ScoreFileError(f"{path}: malformed or truncated gzip: {error}") from error
+    if len(unpacked) > most:
+        raise ScoreFileError(
+            f"{path}: {len(content):,} bytes of gzip unpack to more than {most:,}, "
+            "which is no file of scores; unpack it yourself and look what it holds"
+        )
+    return unpacked
+
+
+def _read(file: IO[bytes] | gzip.GzipFile, most: int) -> bytes:
+    """Read to the end, or somewhat beyond a limit; in pieces, as each takes up its memory first."""
+    pieces, total = [], 0
+    while total <= most and (piece := file.read(_PIECE)):
+        pieces.append(piece)
+        total += len(piece)
     return b"".join(pieces)

@@ -96,11 +96,11 @@ def _write(
     head = _head(shape, dtype)
     width = shape[1] * np.dtype(dtype).itemsize
     plan = {"block": block, "shape": list(shape), "dtype": dtype}
-    meta.unlink(missing_ok=True)
+    files.remove(meta)
     done, crc, known = _taken_up(path, unfinished, plan, len(head), width)
     try:
         if not done:
-            path.unlink(missing_ok=True)  # others may still have the damaged one mapped
+            files.remove(path)  # others may still have the damaged one mapped
             crc, known = zlib.crc32(head), {}
             path.write_bytes(head)
         kept = len(head) + done * width
@@ -124,7 +124,7 @@ def _write(
         if error.errno == errno.ENOSPC:
             raise no_space(folder, shape[0] * width) from error
         raise
-    unfinished.unlink()
+    files.remove(unfinished)
     return known
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
+import shutil
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,13 +16,9 @@ from typing import Any, TypeVar
 
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.reading import Unfit
-from pytest_modellab.store import atomic
+from pytest_modellab.store import atomic, said
 
 T = TypeVar("T")
-
-LOG = logging.getLogger("pytest_modellab.store")
-"""Where the store says what it does not believe; a session's report repeats it as notes."""
-
 
 PIECE = 1 << 22
 """Bytes read at a time for a checksum."""
@@ -95,7 +91,17 @@ def write(path: Path, content: Mapping[str, Any], *, of: str) -> None:
     Raises:
         OSError: as :func:`atomic.write_text`.
     """
+    if path.is_dir():
+        remove(path)
     atomic.write_text(path, seal(content, of).decode())
+
+
+def remove(path: Path) -> None:
+    """Remove a file of the store, and whatever else lies in its place; nothing need lie there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def read(
@@ -123,7 +129,7 @@ def read(
     except _DAMAGED as error:
         why = reason(error)
     if lost:
-        LOG.warning("%s: %s %s", lost, "/".join(path.parts[-3:]), why)
+        said.say(f"{lost}: {'/'.join(path.parts[-3:])} {why}")
     return None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from pytest_modellab.errors import StoreError
-from pytest_modellab.store import files, manifest
+from pytest_modellab.store import manifest, said
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -62,7 +62,7 @@ def folder(
             if found is None:
                 if target.exists():
                     place = "/".join(target.parts[-2:])
-                    files.LOG.warning("%s is made anew: %s %s", what, place, fault or "is damaged")
+                    said.say(f"{what} is made anew: {place} {fault or 'is damaged'}")
                 _make(target, write, what)
                 found = read(target)
     if found is None:

@@ -16,7 +16,7 @@ from pytest_modellab.records import reading
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint, Output
 from pytest_modellab.records.tasks import EXCLUDE, TaskSet
-from pytest_modellab.store import atomic, files, folders
+from pytest_modellab.store import atomic, files, folders, said
 from pytest_modellab.store.place import entry
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class RunEntry:
             "environment": dict(run.environment),
         }
         files.write(self._run, data, of=self.key)
-        self._answers.unlink(missing_ok=True)
+        files.remove(self._answers)
 
     def start(self, budget: int, *, threads: int, resume: bool) -> dict[int, Output]:
         """Begin, or take up a run that was cut off.
@@ -116,8 +116,10 @@ class RunEntry:
                     break
             except (ValueError, LookupError) as error:
                 place = f"runs/{self.key}/{self._answers.name}, line {number},"
-                files.LOG.warning("samples are run again: %s %s", place, files.reason(error))
+                said.say(f"samples are run again: {place} {files.reason(error)}")
                 break
+        if self._answers.is_dir():
+            files.remove(self._answers)
         atomic.write_text(self._answers, b"".join(good).decode())
         return answers
 
@@ -152,4 +154,4 @@ class RunEntry:
 
     def abandon(self) -> None:
         """Drop the batches of a plan that ran out of memory."""
-        self._answers.unlink(missing_ok=True)
+        files.remove(self._answers)

@@ -129,7 +129,9 @@ def read(path: Path, cache: Path) -> FileCorpus:
     """
     stamp = _stamp(path)
     target = entry(cache, "corpora", [VERSION, str(path.resolve()), *stamp])
-    found = kept.folder(target, lambda folder: _write(path, folder), _load)
+    found = kept.folder(
+        target, lambda folder: _write(path, folder), _load, what="the index of a corpus"
+    )
     return FileCorpus(path, found[0], stamp, found[1])
 
 

@@ -12,14 +12,16 @@ from pytest_modellab.store import folders
 _T = TypeVar("_T")
 
 
-def folder(target: Path, write: Callable[[Path], None], read: Callable[[Path], _T | None]) -> _T:
+def folder(
+    target: Path, write: Callable[[Path], None], read: Callable[[Path], _T | None], *, what: str
+) -> _T:
     """Read a folder of the store as :func:`folders.folder` does, making it where needed.
 
     Raises:
         TaskSetError: the store cannot be written, or what ``write`` raises.
     """
     try:
-        return folders.folder(target, write, read, what="the index of a corpus")
+        return folders.folder(target, write, read, what=what)
     except (StoreError, OSError) as error:
         full = isinstance(error, StoreError)
         problem = "not enough disk space" if full else f"{error}"

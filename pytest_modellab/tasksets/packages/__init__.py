@@ -82,7 +82,10 @@ def folder(place: Path, table: object, layout: str, cache: Path) -> Path:
     files = _files(at, table, reader)
     target = cache / "tasksets" / f"{name}-{table['sha256'].lower()[:16]}-v{reader.version}"
     return kept.folder(
-        target, lambda made: reader.write(files, made), lambda made: made if made.is_dir() else None
+        target,
+        lambda made: reader.write(files, made),
+        lambda made: made if made.is_dir() else None,
+        what=f"the task set of package {name!r}",
     )
 
 

@@ -15,6 +15,7 @@ from pytest_modellab.models.files import ModelFiles, hash_files
 from pytest_modellab.records import reading
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.variants.plan import Plan, Step
+from pytest_modellab.variants.steps import adapter_config
 
 CONFIG, WEIGHTS, PROVENANCE = (
     "adapter_config.json",
@@ -60,7 +61,7 @@ def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge:
         raise ConfigError(f"adapter: {folder} holds no {WEIGHTS}{pickled}{build}")
     try:
         method = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["peft_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"adapter: {folder / CONFIG}: not what PEFT writes ({error}){build}"
         ) from error
@@ -124,12 +125,17 @@ def _named(steps: list[Any]) -> str:
 
 
 def _check_shapes(folder: Path, model: Any) -> None:
-    """Refuse an adapter whose matrices do not fit the model's."""
+    """Refuse an adapter whose matrices do not fit the model's, or whose configuration is odd."""
     from safetensors import safe_open
 
     modules = dict(model.named_modules())
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     with safe_open(folder / WEIGHTS, framework="pt") as tensors:
-        for key in sorted(tensors.keys()):
+        keys = sorted(tensors.keys())
+        sides = [side for key in keys for side in tensors.get_slice(key).get_shape()]
+        if said := adapter_config.problem(config, max(sides, default=0)):
+            raise VariantLoadError(f"{folder / CONFIG}: {said}")
+        for key in keys:
             name, lora, side = key.removeprefix("base_model.model.").partition(".lora_")
             if not lora:
                 continue

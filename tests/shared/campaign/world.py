@@ -4,16 +4,22 @@ a user would see, without times."""
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_modellab import testing
+from pytest_modellab.records.progress import Advance, Watch
+from pytest_modellab.records.runs import Fingerprint
+
+if TYPE_CHECKING:
+    from pytest_modellab.lab.lab import Lab
 
 CONFIG = """
 [models.tiny]
@@ -92,20 +98,21 @@ def accept(folder: Path) -> dict[str, Any]:
 
 
 def judge(folder: Path, *variants: str) -> dict[str, Any]:
-    """Run what is missing, and compare with the baselines."""
-    from pytest_modellab.config import read
+    """Run what is missing, and compare with the baselines.
+
+    ``asked`` is what a verdict answers for: where it is another, the verdict may be.
+    """
     from pytest_modellab.judging.drop import no_regression
     from pytest_modellab.judging.question import Question
-    from pytest_modellab.lab.lab import Lab
-    from pytest_modellab.lab.settings import Settings
     from pytest_modellab.records.asked import Budget
 
     found: dict[str, Any] = {}
     with place(folder):
-        lab = Lab(read.load(folder / "modellab.toml"), Settings(folder / "cache"))
+        lab = _lab(folder)
         for name in variants or JUDGED:
             variant, task_set = lab.asked(name, "words")
             record = lab.record(variant, task_set)
+            margin = lab.config.task_sets["words"].allowed().mean
             baseline = lab.baseline(name, "words")
             question = Question(
                 assertion="no_regression",
@@ -117,8 +124,9 @@ def judge(folder: Path, *variants: str) -> dict[str, Any]:
                 candidate=record,
                 reference=baseline.run,
             )
-            compared = no_regression(question, margin=0.1)
+            compared = no_regression(question, margin=margin)
             found[name] = {
+                "asked": [record.fingerprint.key, task_set.hash, task_set.version, margin],
                 "verdict": compared.verdict,
                 "figures": [figure.explain() for figure in compared.figures],
                 "churn": baseline.churn,
@@ -126,6 +134,123 @@ def judge(folder: Path, *variants: str) -> dict[str, Any]:
                 "samples": [(s.id, s.score, s.output) for s in record.samples],
             }
     return found
+
+
+def tuned(folder: Path) -> dict[str, Any]:
+    """Compare a model with its adapter with its baseline."""
+    return judge(folder, "tuned")
+
+
+def everything(folder: Path) -> None:
+    """Make every kind of file that is read back."""
+    from pytest_modellab.cli.main import main
+    from pytest_modellab.store import budgets
+
+    search(folder)
+    build(folder)
+    write_sets(folder)
+    with place(folder):
+        main(["accept", *JUDGED, "tuned"])
+    budgets.remember_budget(folder / "cache", FINGERPRINT, 7)
+    sets(folder)
+
+
+def whole(folder: Path) -> dict[str, Any]:
+    """Everything that is stored: ``modellab accept`` changes nothing."""
+    from pytest_modellab.cli.main import main
+
+    with place(folder), contextlib.redirect_stdout(io.StringIO()) as said:
+        main(["accept", *JUDGED])
+    return {"said": said.getvalue(), **judge(folder)}
+
+
+def cut_off(folder: Path) -> None:
+    """Leave a project beside this one whose run was cut off after some batches."""
+    copy = folder / "cut"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("runs"))
+    seen: list[int] = []
+
+    def stop(advance: Advance) -> None:
+        seen.append(advance.done)
+        if 0 < advance.done < advance.total:
+            raise KeyboardInterrupt
+
+    with place(copy), contextlib.suppress(KeyboardInterrupt):
+        _lab(copy, stop).record(*_lab(copy).asked("plain", "words"))
+    assert list(copy.glob("cache/runs/*/answers.jsonl")), seen
+
+
+def cut(folder: Path) -> dict[str, Any]:
+    """Take the run up."""
+    return judge(folder / "cut")
+
+
+def _lab(folder: Path, watch: Watch = lambda _: None) -> Lab:
+    from pytest_modellab.config import read
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.settings import Settings
+
+    return Lab(read.load(folder / "modellab.toml"), Settings(folder / "cache"), watch)
+
+
+FINGERPRINT = Fingerprint("w" * 64, "t" * 64, "p" * 16, {})
+
+
+def budget(folder: Path) -> int:
+    """Recall a batch's size; a lost one is the one that is asked for."""
+    from pytest_modellab.store import budgets
+
+    return budgets.recall_budget(folder / "cache", FINGERPRINT, 64)
+
+
+def write_sets(folder: Path) -> None:
+    """Write task sets of the other formats, and score files."""
+    documents = {f"d{k}": f"About {k} and {k % 3}." for k in range(9)}
+    queries: dict[str, tuple[str, dict[str, int]]] = {
+        f"q{k}": (f"What of {k}?", {f"d{k}": 1}) for k in range(5)
+    }
+    testing.write_retrieval_set(folder / "beir", documents, queries)
+    (folder / "sts").mkdir()
+    header = 'name = "sts"\nversion = "1"\nformat = "sts"\n'
+    (folder / "sts/task_set.toml").write_text(header, encoding="utf-8")
+    pairs = [{"id": f"p{k}", "a": f"a {k}", "b": f"b {k}", "similarity": k} for k in range(5)]
+    text = "".join(json.dumps(pair) + "\n" for pair in pairs)
+    (folder / "sts/pairs.jsonl").write_text(text, encoding="utf-8")
+    rows = [{"id": f"s{k:03}", "score": float(k % 4 > 0), "text": f"of {k}"} for k in range(60)]
+    (folder / "base.csv").write_text(_csv(rows), encoding="utf-8")
+    changed = [{**row, "score": 1 - row["score"]} if k < 4 else row for k, row in enumerate(rows)]  # type: ignore[operator]
+    lines = "".join(json.dumps(row) + "\n" for row in changed)
+    (folder / "new.csv").write_text(_csv(changed), encoding="utf-8")
+    (folder / "new.jsonl").write_text(lines, encoding="utf-8")
+    (folder / "new.csv.gz").write_bytes(gzip.compress(_csv(changed).encode(), mtime=0))
+    with contextlib.suppress(ImportError):
+        from pyarrow import Table, parquet
+
+        parquet.write_table(Table.from_pylist(changed), folder / "new.parquet")
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "id,score,text\n" + "".join(f"{r['id']},{r['score']},{r['text']}\n" for r in rows)
+
+
+def sets(folder: Path) -> dict[str, Any]:
+    """Read the task sets of other formats; what they ask is in their hash."""
+    from pytest_modellab import tasksets
+    from pytest_modellab.lab.registry import BUILT_IN
+
+    found = {}
+    for name in ("beir", "sts"):
+        read = tasksets.read(folder / name, BUILT_IN.check, folder / "cache")
+        asked = [read.hash, read.version, read.metrics, read.corpus and read.corpus.hash]
+        found[name] = {"asked": asked, "samples": [sample.id for sample in read.samples]}
+    return found
+
+
+def scores(folder: Path, name: str) -> dict[str, Any]:
+    """``modellab gate`` on two files; what it answers for are the scores in them."""
+    said = command(folder, "gate", "base.csv", name, "--json", "gate.json")
+    data = json.loads((folder / "gate.json").read_text(encoding="utf-8"))
+    return {"said": said.replace(name, "NAME"), "verdict": data["verdict"]}
 
 
 def session(folder: Path) -> dict[str, Any]:

@@ -157,6 +157,11 @@ def test_wrong_hash_of_a_folder(folder: Path) -> None:
     )
 
 
+def test_a_link_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").symlink_to("a.zip")
+    assert message(model("./a.zip"), tmp_path) == f"no such file or folder: {tmp_path / 'a.zip'}"
+
+
 # --- GGUF files and packages ---------------------------------------------------------------------
 
 

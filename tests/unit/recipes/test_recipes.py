@@ -20,6 +20,7 @@ from pytest_modellab.recipes.provenance import Provenance
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import REQUIRED, Setting, at_least, resolve, share
+from pytest_modellab.store import said
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.prompt import Prompt
 
@@ -372,13 +373,39 @@ def test_the_base_may_write_the_data(shop: Workshop, monkeypatch: pytest.MonkeyP
     assert asked[0] == ([opening] * 16, magpie.INPUT_TOKENS, 1.0)
     assert asked[1][0][0] == f"{opening}How?<|im_end|>\n<|im_start|>assistant\n"
     assert asked[1][1:] == (8, None)
-    (file,) = shop.cache.glob("recipes/generated-*.jsonl")
+    (file,) = shop.cache.glob("recipes/generated-*/generated-*.jsonl")
     inputs = [json.loads(line)["input"] for line in file.read_text().splitlines()]
     assert inputs == ["How?", "Why?", "When?", "Where?"]  # no blank one, none twice
     assert (made.data["name"], made.data["rows"]) == (file.name, 4)
     replayed = shop.build("sft", "replayed", replay=4, max_new_tokens=8, epochs=1)
     assert (made.data["sha256"] in replayed.notes[0], replayed.data["rows"]) == (True, 4)
     assert replayed.steps == 2  # 4 rows and the same 4 of the base: the turns are used up
+
+
+def test_data_of_the_base_that_was_edited_is_written_anew(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_modellab.recipes import magpie
+
+    def complete(
+        order: Any, texts: list[str], tokens: int, temperature: float | None = None
+    ) -> list[str]:
+        return [f"{k}?" if temperature else "Because." for k in range(len(texts))]
+
+    monkeypatch.setattr(magpie, "_complete", complete)
+    changes: dict[str, Any] = {"data": None, "generate": 3, "max_new_tokens": 8}
+    first = shop.build("distill", "first", **changes)
+    (file,) = shop.cache.glob(f"recipes/*/{first.data['name']}")
+    file.write_text(file.read_text().replace("Because", "Perhaps"))
+    notes: list[str] = []
+    with said.listening(notes.append):
+        again = shop.build("distill", "again", **changes)
+    assert again.data["sha256"] == first.data["sha256"]
+    assert "Because." in file.read_text()
+    assert notes == [
+        f"the data that the base writes is made anew: recipes/{file.stem} is damaged: {file.name} "
+        "was changed, its digest does not match"
+    ]
 
 
 def test_a_base_that_never_ends_its_turn_is_named(shop: Workshop) -> None:

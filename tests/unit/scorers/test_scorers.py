@@ -18,8 +18,8 @@ from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers.exact import normalize
 from pytest_modellab.scorers.interface import Scorer
-from pytest_modellab.scorers.json_schema import first_json
 from pytest_modellab.scorers.number import last_number
+from pytest_modellab.scorers.strict_json import first_json
 
 Make = Callable[..., Sample]
 
@@ -211,11 +211,11 @@ def test_last_number_finds_a_decimal(value: Any) -> None:
 
 
 @given(
-    st.decimals(-1000, 1000, places=6),
+    st.decimals(-1000, 1000, places=3),
     st.sampled_from([0.0, 5e-10, -3e-10, 2e-9, -1e-6, 1.0]),
 )
 def test_numbers_are_as_close_as_floats_are(value: Any, apart: float) -> None:
-    said = f"{float(value) * (1 + apart):.9f}"
+    said = f"{float(value) * (1 + apart):.15f}"
     right = math.isclose(float(said), float(value), rel_tol=1e-9)
     target = Sample("a", "x", f"{value:f}", "number", "c", "easy", max_tokens=8)
     assert score(target, said) == right
@@ -278,15 +278,19 @@ def test_json_schema(sample: Make, reply: str, right: float) -> None:
             "sample 's0': target is no JSON schema: "
             "'integr' is not valid under any of the given schemas",
         ),
-        ({"pattern": "("}, "sample 's0': target is no JSON schema: '(' is not a 'regex'"),
+        (
+            {"pattern": "("},
+            "sample 's0': target is no JSON schema: not a regular expression: "
+            "missing ), unterminated subpattern at position 0",
+        ),
         (
             {"$ref": "#/$defs/none"},
-            "sample 's0': target: PointerToNowhere: '/$defs/none' does not exist within "
-            "{'$ref': '#/$defs/none'}; a schema may refer to its own parts only",
+            "target: PointerToNowhere: '/$defs/none' does not exist within {…}; "
+            "a schema may refer to its own parts only",
         ),
         (
             {"$ref": "http://127.0.0.1:9/schema"},
-            "sample 's0': target: Unresolvable: http://127.0.0.1:9/schema; "
+            "target: Unresolvable: http://127.0.0.1:9/schema; "
             "a schema may refer to its own parts only",
         ),
     ],

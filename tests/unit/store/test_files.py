@@ -144,3 +144,17 @@ def test_entry(tmp_path: Path) -> None:
     made_of = [1, "a", {"b": 2.5, "a": None}]
     assert entry(tmp_path, "runs", made_of) == tmp_path / "runs" / digest(made_of)[:16]
     assert entry(tmp_path, "runs", made_of).name == "5a88f0f43c822ef5"
+
+
+def test_a_folder_in_the_place_of_a_file_goes(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    (path / "inner").mkdir(parents=True)
+    assert files.read(path, dict, of="x") is None
+    files.write(path, {"a": 1}, of="x")
+    assert files.read(path, dict, of="x") == {"a": 1}
+    files.remove(path)
+    files.remove(path)
+    (tmp_path / "kept").mkdir()
+    path.symlink_to("kept")
+    files.remove(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]

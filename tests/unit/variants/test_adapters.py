@@ -27,6 +27,7 @@ from pytest_modellab.variants import plan as planning
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.prompt import Prompt
 from pytest_modellab.variants.steps import adapter as adapters
+from pytest_modellab.variants.steps import adapter_config
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -326,6 +327,10 @@ def test_no_adapter(own: Path, recipe: dict[str, str] | None) -> None:
         ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("{}", "'peft_type'"),
         ("[]", "list indices must be integers or slices, not str"),
+        (
+            "[" * 100_000,
+            "maximum recursion depth exceeded while decoding a JSON array from a unicode string",
+        ),
     ):
         config.write_text(broken)
         assert said("a") == f"adapter: {config}: not what PEFT writes ({problem}){build}"
@@ -678,3 +683,33 @@ def test_a_method_that_cannot_be_merged(load: Load, model_folder: Path, tmp_path
     said = fails(load, declare("lora", BASE, tmp_path, adapter="a", merge=True))
     assert said.startswith(f"the adapter {folder} cannot be merged: ")
     assert said.endswith("; run it unmerged (merge = false)")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("target_modules", "(.|..)+x", "target_modules: '(.|..)+x' repeats a group"),
+        ("target_modules", r".*a.*b.*c.*d.*e", "is too long, or repeats more than 4 parts"),
+        ("exclude_modules", r"(?:a{1,9}){9}", "repeats a group, and may take for ever"),
+        ("modules_to_save", ["(a|aa)+$"], "modules_to_save: '(a|aa)+$' repeats a group"),
+        ("rank_pattern", {"(a|aa)+$": 4}, "rank_pattern: '(a|aa)+$' repeats a group"),
+        ("alpha_pattern", {"(a|aa)*": 4}, "alpha_pattern: '(a|aa)*' repeats a group"),
+        ("r", 10**9, "r: 1000000000 is larger than any matrix in the adapter's file"),
+        ("rank_pattern", {"q_proj": 10**9}, "rank_pattern: 1000000000 is larger than any matrix"),
+    ],
+)
+def test_a_configuration_that_would_take_for_ever(
+    own: Path, load: Load, key: str, value: Any, told: str
+) -> None:
+    file = own / "a" / adapters.CONFIG
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+    said = fails(load, declare("lora", BASE, own, adapter="a"))
+    assert f"{file}: " in said
+    assert told in said
+
+
+@pytest.mark.parametrize(
+    "text", [r".*\.(q_proj|k_proj)$", r"^(?!.*visual).*(?:q|k)_proj.*$", r"layers\.[0-9]+\.x", ""]
+)
+def test_usual_expressions_of_an_adapter(text: str) -> None:
+    assert adapter_config.problem({"target_modules": text, "r": 256}, 0) is None

@@ -1,0 +1,35 @@
+"""What the store says: what it does not believe, and what is made again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+from pytest_modellab.visible import line
+
+_LOG = logging.getLogger("pytest_modellab.store")
+_LOG.addHandler(logging.NullHandler())  # who listens shows it; else it is for who logs
+
+_LISTENERS: list[Callable[[str], None]] = []
+
+
+def say(text: str) -> None:
+    """Tell all who listen, and log it.
+
+    Listeners hear it whatever the user, or a library while a model loads, has made of logging.
+    """
+    text = line(text)
+    for listener in tuple(_LISTENERS):
+        listener(text)
+    _LOG.warning("%s", text)
+
+
+@contextlib.contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Call ``listener`` with each line that the store says meanwhile."""
+    _LISTENERS.append(listener)
+    try:
+        yield
+    finally:
+        _LISTENERS.remove(listener)
