@@ -73,7 +73,7 @@ class Unjudged:
                 without.setdefault(task_set, []).append(variant)
             elif pair in judged and not any(map(_with_its_own, judged[pair])):
                 apart.setdefault(task_set, []).append(variant)
-        known = {*judged, *references, *self._deselected}
+        known = {*judged, *references}
         variants = {*(pair[0] for pair in known), *failed, *_names(without)}
         task_sets = {*(pair[1] for pair in known), *without}
         found = [
@@ -84,7 +84,7 @@ class Unjudged:
             f"not compared with the accepted baseline: {', '.join(names)} on {task_set}"
             for task_set, names in apart.items()
         ]
-        if judged:
+        if judged and not self._deselected:  # of a part, what was only declared is of no interest
             found += self._never("", set(self._declared.variants) - variants)
             found += self._never("task set ", set(self._declared.task_sets) - task_sets)
         return found
