@@ -6,12 +6,13 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_modellab.plugin.nodeids import variant_of
 from pytest_modellab.plugin.notes import NOTES
+from pytest_modellab.plugin.swallowed import Swallowed
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
@@ -33,6 +34,7 @@ class Collector:
         markdown_path: where to write it as Markdown, or None.
         github: whether a GitHub Actions run gets annotations and a step summary.
         mlflow: where the session is logged, or None.
+        unjudged: says of a report what nothing judged.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Collector:
         markdown_path: Path | None,
         github: bool = False,
         mlflow: MlflowConfig | None = None,
+        unjudged: Callable[[SessionReport], Iterable[str]] = lambda _: (),
     ) -> None:
         self._config = config
         self._variants = tuple(variants)
@@ -55,6 +58,7 @@ class Collector:
         self._markdown_path = markdown_path
         self._github = github and os.environ.get("GITHUB_ACTIONS") == "true"
         self._mlflow = mlflow
+        self._unjudged = unjudged
         self._assertions = 0
         self._findings: dict[str, list[str]] = {"comparisons": [], "runs": [], "errors": []}
         self._reported: set[str] = set()
@@ -63,6 +67,7 @@ class Collector:
         self._complete = True
         self._notes: list[str] = []
         self._weighed: dict[str, TradeOff | str] | None = None
+        self._swallowed = Swallowed()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what a test's report carries; reports of xdist workers arrive here as well."""
@@ -77,6 +82,7 @@ class Collector:
             return
         found = json.loads(text)
         self._assertions = int(found.pop("assertions")[0])
+        self._swallowed.take(report, found.pop("must_fail", []))
         for kind, texts in found.items():
             self._findings[kind] += texts
 
@@ -107,6 +113,10 @@ class Collector:
         self._complete = len(self._reported) >= collected
         if not self._complete and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self._swallowed.lines and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._note(self._swallowed.lines)
+        self._note(self._unjudged(self._report()))
         self._note(self._config.stash[NOTES].take())  # of what no test asked for
         self._write_files(session)
         if any(self._findings.values()) and (folder := self._allure_folder()):
@@ -238,7 +248,8 @@ class Collector:
         from pytest_modellab.records.runs import RunSummary
         from pytest_modellab.reports.session import SessionReport, TestError
 
-        found: dict[str, list[Any]] = self._findings
+        # one test's verdict may arrive with the report of each of its attempts
+        found = {kind: list(dict.fromkeys(texts)) for kind, texts in self._findings.items()}
         return SessionReport(
             runs=tuple(RunSummary.from_json(text) for text in found["runs"]),
             comparisons=tuple(Comparison.from_json(text) for text in found["comparisons"]),

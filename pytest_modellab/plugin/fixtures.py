@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_modellab.plugin import swallowed
 from pytest_modellab.plugin.collection import CANDIDATES, WEIGHTS, assertion_of, params_of
 from pytest_modellab.plugin.session import lab_of
 from pytest_modellab.visible import CELL, line
@@ -72,6 +73,7 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
 
     def judged(comparison: Comparison, summary: RunSummary | None) -> None:
         findings.setdefault("comparisons", []).append(comparison.to_json())
+        swallowed.keep(item, comparison, lab.settings)
         if summary is not None:
             findings.setdefault("runs", []).append(summary.to_json())
         item.user_properties.extend(_junit_properties(comparison))

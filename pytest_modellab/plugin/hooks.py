@@ -6,15 +6,21 @@ import functools
 import json
 import os
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_modellab.plugin import swallowed
 from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
 from pytest_modellab.plugin.fixtures import FINDINGS
 from pytest_modellab.plugin.notes import NOTES, StoreNotes
 from pytest_modellab.plugin.options import GITHUB, choice, path_option
 from pytest_modellab.plugin.session import CONFIG, declare_markers, lab_of, load_config, settings_of
+from pytest_modellab.plugin.unjudged import Unjudged
 from pytest_modellab.plugin.updating import check_asked
+
+if TYPE_CHECKING:
+    from pytest_modellab.config.lab_config import LabConfig
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -43,16 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_modellab.variants import KINDS
 
         declare_markers(config, KINDS.values())
-    if worker is None:
-        check_asked(config)
-        _register_controller(config)
-
-
-def _register_controller(config: pytest.Config) -> None:
-    """Collect what the tests found, and distribute them, where a configuration is."""
     found = config.stash[CONFIG]
-    if found is None:
-        return
+    if found is not None:
+        unjudged = Unjudged(config, found)
+        config.pluginmanager.register(unjudged, "modellab_unjudged")
+        if worker is None:
+            check_asked(config)
+            _register_controller(config, found, unjudged)
+
+
+def _register_controller(config: pytest.Config, found: LabConfig, unjudged: Unjudged) -> None:
+    """Collect what the tests found, and distribute them, where a configuration is."""
     from pytest_modellab.plugin.collector import Collector
 
     config.pluginmanager.register(
@@ -65,6 +72,7 @@ def _register_controller(config: pytest.Config) -> None:
             markdown_path=path_option(config, "markdown"),
             github=choice(config, "github", GITHUB) == "auto",
             mlflow=found.mlflow,
+            unjudged=unjudged.lines,
         ),
         "modellab_collector",
     )
@@ -100,16 +108,16 @@ def pytest_runtest_makereport(
     if said and "lab" in getattr(item, "fixturenames", ()):  # else a test of the store itself
         vars(report)["modellab_notes"] = said
     findings: dict[str, list[str]] = {}
-    if report.when == "call" and FINDINGS in item.stash:
-        judged: dict[str, list[str]] = item.stash[FINDINGS]
-        findings.update(judged)
+    judged: dict[str, list[str]] = item.stash.get(FINDINGS, {})
+    raised = False
     is_gated = "gate" in getattr(item, "fixturenames", ())
-    if report.failed and is_gated and call.excinfo is not None:
+    if is_gated and call.excinfo is not None:
         from pytest_modellab.errors import FloorViolated, RegressionDetected, VerdictInconclusive
 
-        settled = "comparisons" in item.stash.get(FINDINGS, {})
+        settled = "comparisons" in judged
         blocked = (FloorViolated, RegressionDetected, VerdictInconclusive)
-        if not (settled and call.excinfo.errisinstance(blocked)):
+        raised = settled and call.excinfo.errisinstance(blocked)
+        if report.failed and not raised:
             params = params_of(item)
             error = {
                 "test": item.nodeid,
@@ -119,6 +127,10 @@ def pytest_runtest_makereport(
                 "command": getattr(call.excinfo.value, "command", ""),
             }
             findings["errors"] = [json.dumps(error)]
+    # where a fixture asks the gate and the test never begins, its setup is all that reports
+    if report.when == "call" or (report.when == "setup" and not report.passed):
+        findings.update(judged)
+        findings.update(swallowed.sent(item, judged.get("comparisons", []), raised=raised))
     if findings:
         findings["assertions"] = [str(len(item.config.stash[WEIGHTS]))]
         vars(report)["modellab"] = json.dumps(findings)  # travels with the report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import pkgutil
 import shutil
@@ -97,3 +98,19 @@ def project(write_project: Callable[[], pytest.Pytester], tiny_model: Path) -> p
     pytester = write_project()
     shutil.copytree(tiny_model, pytester.path / "model")
     return pytester
+
+
+@pytest.fixture
+def raise_baseline(project: pytest.Pytester) -> Callable[[str], None]:
+    """Rewrites a variant's recorded baseline as if every sample had been right."""
+    from pytest_modellab.baselines.file import read, write
+
+    def rewrite(variant: str) -> None:
+        path = project.path / "baselines" / "words" / f"{variant}.json"
+        baseline = read(path)
+        assert baseline is not None
+        samples = (dataclasses.replace(s, score=1.0, output="right") for s in baseline.run.samples)
+        run = dataclasses.replace(baseline.run, samples=tuple(samples))
+        write(path, dataclasses.replace(baseline, run=run))
+
+    return rewrite

@@ -138,13 +138,14 @@ def test_workers_note_a_damaged_run_once(project: pytest.Pytester) -> None:
     report = project.path / "report.json"
     result = project.runpytest_subprocess("-n2", f"--modellab-json={report}")
     result.assert_outcomes(passed=8)
-    notes = json.loads(report.read_text())["notes"]
+    unasked, *notes = json.loads(report.read_text())["notes"]
+    assert unasked == "not judged: unloadable, declared in modellab.toml"
     assert sorted(note.partition(":")[0] for note in notes) == [
         "the stored run of plain on words is run again",
         "the stored run of rounded on words is run again",
     ]
     assert [line for line in result.outlines if line.startswith("note: ")] == [
-        f"note: {note}" for note in notes
+        f"note: {note}" for note in (unasked, *notes)
     ]
 
 

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_modellab.baselines.file import read, write
-
 FELL = "all samples 1.00 -> 0.*"
-
-
-def raise_baseline(project: pytest.Pytester, variant: str) -> None:
-    """Rewrite a recorded baseline as if every sample had been right."""
-    path = baseline_of(project, variant)
-    baseline = read(path)
-    assert baseline is not None
-    samples = tuple(dataclasses.replace(s, score=1.0, output="right") for s in baseline.run.samples)
-    write(
-        path, dataclasses.replace(baseline, run=dataclasses.replace(baseline.run, samples=samples))
-    )
 
 
 def baseline_of(project: pytest.Pytester, variant: str) -> Path:
@@ -35,11 +22,11 @@ def report_of(project: pytest.Pytester) -> dict[str, Any]:
 
 
 @pytest.fixture
-def dropped(project: pytest.Pytester) -> pytest.Pytester:
+def dropped(project: pytest.Pytester, raise_baseline: Callable[[str], None]) -> pytest.Pytester:
     """The project after a drop of both variants."""
     project.runpytest_inprocess("--modellab-update").assert_outcomes(passed=8)
     for variant in ("plain", "rounded"):
-        raise_baseline(project, variant)
+        raise_baseline(variant)
     return project
 
 

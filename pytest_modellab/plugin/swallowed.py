@@ -1,0 +1,87 @@
+"""A block that a marker, a plugin or the test itself turned into a success."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_modellab.judging.comparison import Comparison
+    from pytest_modellab.lab.settings import Settings
+
+BLOCKS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+"""Of a test, what must fail it: the comparison as JSON → in words.
+
+Those of an earlier attempt stay: the same inputs give the same verdict, so that a later pass is no
+reason to forget them.
+"""
+
+
+def keep(item: pytest.Item, comparison: Comparison, settings: Settings) -> None:
+    """Keep what must fail its test: a block, and an inconclusive verdict where that fails."""
+    fails = settings.on_inconclusive == "fail" and not settings.update
+    if comparison.outcome == "block" or (comparison.outcome == "inconclusive" and fails):
+        from pytest_modellab.reports.session import falls
+        from pytest_modellab.reports.words import listed
+
+        verdict = "blocks" if comparison.outcome == "block" else "is inconclusive"
+        what = listed(falls(comparison, several=False))
+        words = f"{comparison.candidate} on {comparison.task_set} {verdict} ({what})"
+        item.stash.setdefault(BLOCKS, {})[comparison.to_json()] = words
+
+
+def sent(item: pytest.Item, judged: list[str], *, raised: bool) -> dict[str, list[str]]:
+    """What goes along with a test's report of what must fail it; empty where there is nothing.
+
+    Args:
+        item: the test.
+        judged: its comparisons, as JSON, in this attempt.
+        raised: whether the test ended with the verdict.
+    """
+    kept = item.stash.get(BLOCKS, {})
+    if not kept:
+        return {}
+    again = not any(text in kept for text in judged)
+    found = {"blocks": list(kept.values()), "raised": raised, "again": again}
+    return {
+        "comparisons": list(dict.fromkeys([*kept, *judged])),
+        "must_fail": [json.dumps(found)],
+    }
+
+
+class Swallowed:
+    """Finds the tests that did not fail though they had to; it runs where reports arrive."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, str] = {}
+
+    def take(self, report: pytest.TestReport, texts: list[str]) -> None:
+        """Look at a test's report; the one of its last attempt counts."""
+        from pytest_modellab.reports.words import listed
+
+        self._found.pop(report.nodeid, None)
+        if report.outcome == "failed":
+            return
+        for text in texts:
+            found = json.loads(text)
+            self._found[report.nodeid] = (
+                f"{report.nodeid}: {listed(found['blocks'])}, and {_how(report, found)} made that "
+                "a success; a verdict that must fail its test fails the session"
+            )
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One a test: which, what it found, and what made it a success."""
+        return tuple(self._found.values())
+
+
+def _how(report: pytest.TestReport, found: dict[str, Any]) -> str:
+    if hasattr(report, "wasxfail"):
+        return "xfail"
+    if found["again"] or str(report.outcome) == "rerun":
+        return "a rerun"
+    if report.outcome == "skipped":
+        return "a skip"
+    return "a plugin" if found["raised"] else "the test, which caught it,"

@@ -1,0 +1,185 @@
+"""A block that a marker, a rerun, a skip or the test itself makes a success fails the session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+HEAD = "import pytest\npytestmark = pytest.mark.variants('plain')\n"
+
+CAUGHT = f"""{HEAD}
+def test_overall(candidate, gate):
+    try:
+        gate.no_regression(candidate)
+    except AssertionError:
+        pass
+"""
+
+RAISES = f"""{HEAD}
+def test_overall(candidate, gate):
+    with pytest.raises(AssertionError):
+        gate.no_regression(candidate)
+"""
+
+SKIPPED = f"""{HEAD}
+def test_overall(candidate, gate):
+    try:
+        gate.no_regression(candidate)
+    except AssertionError:
+        pytest.skip("not today")
+"""
+
+FIXTURE = f"""{HEAD}
+@pytest.fixture
+def judged(candidate, gate):
+    try:
+        gate.no_regression(candidate)
+    except AssertionError:
+        pytest.skip("not today")
+def test_overall(judged):
+    pass
+"""
+
+XFAIL = f"""{HEAD}
+@pytest.mark.xfail
+def test_overall(candidate, gate):
+    gate.no_regression(candidate)
+"""
+
+STRICT = f"""{HEAD}
+from pytest_modellab.errors import RegressionDetected
+@pytest.mark.xfail(raises=RegressionDetected, strict=True)
+def test_overall(candidate, gate):
+    gate.no_regression(candidate)
+"""
+
+IMPERATIVE = f"""{HEAD}
+def test_overall(candidate, gate):
+    try:
+        gate.no_regression(candidate)
+    except AssertionError:
+        pytest.xfail("known")
+"""
+
+PLAIN = f"""{HEAD}
+def test_overall(candidate, gate):
+    gate.no_regression(candidate)
+"""
+
+ONCE = f"""{HEAD}
+tries = []
+def test_overall(candidate, gate):
+    tries.append(1)
+    if len(tries) == 1:
+        gate.no_regression(candidate)
+"""
+
+GREEN = """
+import pytest
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        report.outcome, report.longrepr = "passed", None
+    return report
+"""
+
+AGAIN = """
+from _pytest.runner import runtestprotocol
+def pytest_runtest_protocol(item, nextitem):
+    for log in {logged}:
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        last = log == 2 or not any(report.failed for report in reports)
+        for report in reports:
+            if not last and report.failed:
+                report.outcome = "rerun"
+            if last or log == 1:
+                item.ihook.pytest_runtest_logreport(report=report)
+        if last:
+            break
+    return True
+"""
+HIDDEN = AGAIN.format(logged="(0, 2)")
+LOGGED = AGAIN.format(logged="(1, 2)")
+
+
+@pytest.fixture
+def dropped(project: pytest.Pytester, raise_baseline: Callable[[str], None]) -> pytest.Pytester:
+    """The project after a drop of plain."""
+    project.runpytest_inprocess("--modellab-update", "-k", "overall and plain")
+    raise_baseline("plain")
+    return project
+
+
+@pytest.mark.parametrize(
+    ("suite", "conftest", "how"),
+    [
+        pytest.param(CAUGHT, "", "the test, which caught it,", id="caught"),
+        pytest.param(RAISES, "", "the test, which caught it,", id="raises"),
+        pytest.param(SKIPPED, "", "a skip", id="skip"),
+        pytest.param(FIXTURE, "", "a skip", id="fixture"),
+        pytest.param(XFAIL, "", "xfail", id="xfail"),
+        pytest.param(STRICT, "", "xfail", id="strict"),
+        pytest.param(IMPERATIVE, "", "xfail", id="imperative"),
+        pytest.param(PLAIN, GREEN, "a plugin", id="plugin"),
+        pytest.param(ONCE, HIDDEN, "a rerun", id="hidden-rerun"),
+        pytest.param(ONCE, LOGGED, "a rerun", id="logged-rerun"),
+    ],
+)
+def test_a_block_made_a_success_fails_the_session(
+    dropped: pytest.Pytester, suite: str, conftest: str, how: str
+) -> None:
+    (dropped.path / "test_suite.py").write_text(suite)
+    (dropped.path / "conftest.py").write_text(conftest)
+    result = dropped.runpytest_inprocess("--modellab-json=report.json")
+    assert result.parseoutcomes().get("failed", 0) == 0
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "note: test_suite.py::test_overall*plain*: plain on words blocks (all samples 1.00 -> "
+            f"0.*), and {how} made that a success; a verdict that must fail its test fails the "
+            "session",
+            "BLOCK: 1 of 1 comparison: plain (all samples).",
+        ]
+    )
+    report = json.loads((dropped.path / "report.json").read_text())
+    assert report["verdict"] == "block"
+    assert sum(f"{how} made that a success" in note for note in report["notes"]) == 1
+
+
+def test_workers_send_it(dropped: pytest.Pytester) -> None:
+    (dropped.path / "test_suite.py").write_text(XFAIL)
+    result = dropped.runpytest_subprocess("-n2")
+    result.assert_outcomes(xfailed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["note: test_suite.py::test_overall*, and xfail made that a *"])
+
+
+def test_a_test_that_fails_is_not_named(dropped: pytest.Pytester) -> None:
+    (dropped.path / "test_suite.py").write_text(PLAIN)
+    (dropped.path / "conftest.py").write_text(LOGGED)
+    result = dropped.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*made that a success*")
+    result.stdout.fnmatch_lines(["BLOCK: 1 of 1 comparison: plain (all samples)."])
+
+
+def test_inconclusive_is_no_success_where_it_fails(project: pytest.Pytester) -> None:
+    (project.path / "test_suite.py").write_text(XFAIL)
+    project.runpytest_inprocess("--modellab-update")
+    options = ("--modellab-margin=0", "--modellab-on-inconclusive=fail")
+    result = project.runpytest_inprocess(*options)
+    result.assert_outcomes(xfailed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["note: *: plain on words is inconclusive (all samples *"])
+    assert project.runpytest_inprocess("--modellab-margin=0").ret == pytest.ExitCode.OK
+
+
+def test_what_passes_may_be_marked(project: pytest.Pytester) -> None:
+    (project.path / "test_suite.py").write_text(XFAIL)
+    project.runpytest_inprocess("--modellab-update")
+    result = project.runpytest_inprocess()
+    result.assert_outcomes(xpassed=1)
+    assert result.ret == pytest.ExitCode.OK

@@ -1,0 +1,136 @@
+"""What was accepted or declared, and no test asked for, is said; what was left out is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+PLAIN = """
+import pytest
+pytestmark = pytest.mark.variants("plain")
+def test_overall(candidate, gate):
+    gate.no_regression(candidate)
+"""
+
+FLOORS = """
+import pytest
+pytestmark = pytest.mark.variants("plain", "rounded")
+def test_floor(candidate, gate):
+    gate.worst_bucket(candidate)
+"""
+
+NEVER = "note: not judged: unloadable, declared in modellab.toml"
+ROUNDED = "note: not judged: rounded on words, accepted before"
+
+
+@pytest.fixture
+def accepted(project: pytest.Pytester) -> pytest.Pytester:
+    """The project with both variants accepted."""
+    project.runpytest_inprocess("--modellab-update", "-k", "overall").assert_outcomes(
+        passed=2, deselected=6
+    )
+    return project
+
+
+def said(result: pytest.RunResult) -> list[str]:
+    return [line for line in result.outlines if line.startswith("note: not ")]
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_an_accepted_variant_without_a_test_is_said(
+    accepted: pytest.Pytester, workers: list[str]
+) -> None:
+    (accepted.path / "test_suite.py").write_text(PLAIN)
+    result = accepted.runpytest_subprocess(*workers, "--modellab-json=report.json")
+    assert result.ret == pytest.ExitCode.OK
+    assert said(result) == [ROUNDED, NEVER]
+    report = json.loads((accepted.path / "report.json").read_text())
+    assert report["notes"] == [text.removeprefix("note: ") for text in (ROUNDED, NEVER)]
+
+
+def test_a_whole_session_has_nothing_to_say_of_it(accepted: pytest.Pytester) -> None:
+    assert said(accepted.runpytest_inprocess()) == [NEVER]
+    assert said(accepted.runpytest_inprocess(str(accepted.path))) == [NEVER]
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+@pytest.mark.parametrize("chosen", [["-m", "prompted"], ["-k", "overall and plain"]])
+def test_what_was_deselected_is_not_said(
+    accepted: pytest.Pytester, workers: list[str], chosen: list[str]
+) -> None:
+    assert said(accepted.runpytest_subprocess(*workers, *chosen)) == []
+
+
+def test_a_selection_still_says_what_no_test_asks_for(accepted: pytest.Pytester) -> None:
+    (accepted.path / "test_suite.py").write_text(PLAIN)
+    assert said(accepted.runpytest_inprocess("-m", "prompted")) == [ROUNDED]
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ["test_suite.py"],
+        ["test_suite.py::test_overall"],
+        ["part"],
+        ["--ignore=other"],
+        ["-x", "--modellab-margin=0", "--modellab-on-inconclusive=fail"],
+    ],
+    ids=" ".join,
+)
+def test_of_some_files_or_a_cut_session_nothing_is_said(
+    accepted: pytest.Pytester, chosen: list[str]
+) -> None:
+    (accepted.path / "part").mkdir()
+    for name in ("test_suite.py", "part/test_part.py"):
+        (accepted.path / name).write_text(PLAIN)
+    assert said(accepted.runpytest_inprocess(*chosen)) == []
+
+
+def test_last_failed_collects_some_files_only(accepted: pytest.Pytester) -> None:
+    (accepted.path / "test_suite.py").write_text(PLAIN)
+    assert said(accepted.runpytest_inprocess("--lf")) == []
+
+
+def test_testpaths_are_the_whole(accepted: pytest.Pytester) -> None:
+    (accepted.path / "part").mkdir()
+    (accepted.path / "part" / "test_part.py").write_text(PLAIN)
+    accepted.makeini("[pytest]\ntestpaths = part\n")
+    assert said(accepted.runpytest_inprocess()) == [ROUNDED, NEVER]
+
+
+def test_a_skipped_test_judges_nothing(accepted: pytest.Pytester) -> None:
+    path = Path(accepted.path / "test_suite.py")
+    path.write_text(
+        PLAIN + "@pytest.mark.skip\n@pytest.mark.variants('rounded')\n" + "def test_b(c"
+        "andidate, gate):\n    gate.no_regression(candidate)\n"
+    )
+    assert said(accepted.runpytest_inprocess()) == [ROUNDED, NEVER]
+
+
+def test_a_baseline_that_nothing_is_compared_with_is_said(accepted: pytest.Pytester) -> None:
+    (accepted.path / "test_suite.py").write_text(FLOORS)
+    assert said(accepted.runpytest_inprocess()) == [
+        "note: not compared with the accepted baseline: plain, rounded on words",
+        NEVER,
+    ]
+
+
+def test_a_reference_is_not_called_unjudged(accepted: pytest.Pytester) -> None:
+    (accepted.path / "test_suite.py").write_text(
+        PLAIN.replace('"plain"', '"rounded"').replace(
+            "(candidate)\n",
+            "(candidate)\n"
+            "def test_cost(candidate, gate):\n"
+            "    gate.no_regression(candidate, against='base')\n",
+        )
+    )
+    assert said(accepted.runpytest_inprocess()) == [NEVER]
+
+
+def test_a_session_that_judges_nothing_says_what_was_accepted(accepted: pytest.Pytester) -> None:
+    (accepted.path / "test_suite.py").write_text("def test_other():\n    pass\n")
+    assert said(accepted.runpytest_inprocess()) == [
+        "note: not judged: plain, rounded on words, accepted before"
+    ]
