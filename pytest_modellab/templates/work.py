@@ -47,6 +47,15 @@ _SQUARE = frozenset("decode encode wordwrap".split())
 _PRODUCT = frozenset("lstrip rfind rindex rpartition rsplit rstrip strip trim".split())
 """What takes as long as both texts, multiplied, at worst."""
 
+_ONE_BY_ONE = frozenset(
+    "batch dictsort groupby list map max min reject rejectattr select selectattr slice sort sum "
+    "unique".split()
+)
+"""Filters that look at each element, which of a text is each character."""
+
+_SLOW = {"pprint": 60, "title": 10, "urlize": 60, "wordcount": 10, "xmlattr": 10}
+"""What takes that many times as long as reading a character."""
+
 _ATTRIBUTES = frozenset(
     "attr groupby join map max min rejectattr selectattr sort sum unique".split()
 )
@@ -175,6 +184,10 @@ class Work:
             self.format(str(subject), given)
         elif name == "sum" and any(isinstance(value, list | tuple) for value in given):
             self.spend(weight * weight // ELEMENT**2)
+        self.spend(_SLOW.get(name, 0) * weight)
+        if name in _ONE_BY_ONE and isinstance(subject, str | bytes | range):
+            self.room(ELEMENT * len(subject))
+            self.spend(ELEMENT * len(subject))
         if name in _SQUARE:
             self.spend(weight * weight // 1000)
         elif name in _PRODUCT:

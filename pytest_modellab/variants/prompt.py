@@ -104,7 +104,7 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
         try:
             data = json.loads(line)
             examples.append((str(data["input"]), str(data["reply"])))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ConfigError(
                 f'shots: {shots}:{number}: expected {{"input": …, "reply": …}}: {error}'
             ) from error

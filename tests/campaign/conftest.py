@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,10 +21,12 @@ HEAD = ("part", "tried", "survived", "seconds")
 SHOWN = 5
 """Failures that a test shows."""
 
+INDEXED, TRAINED = ("faiss", "bm25s"), ("peft", "trl", "datasets")
+
 MODULES = (
     *("torch", "transformers", "peft", "trl", "faiss", "bm25s", "pytest", "hypothesis"),
     *("pytest_modellab.lab.lab", "pytest_modellab.cli.main", "pytest_modellab.judging.drop"),
-    *("campaign.world",),
+    *("campaign.world", "campaign.fuzz"),
 )
 
 
@@ -74,6 +77,7 @@ def forks() -> Iterator[Forks]:
     """The process that forks for each trial."""
     need("torch", "transformers")
     with opened(MODULES) as found:
+        found.run(Trial("builtins:int"))  # imports are no part's time
         yield found
 
 
@@ -84,6 +88,18 @@ def project(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     ended = forks.run(Trial("campaign.world:write", (folder,), seconds=30))
     assert ended.how == "returned", ended.text
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made(forks: Forks, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with everything run, and in it a run that a kill has cut off."""
+    need(*INDEXED, *TRAINED)
+    folder = tmp_path_factory.mktemp("campaign") / "made"
+    shutil.copytree(project, folder)
+    for work in ("everything", "cut_off"):
+        ended = forks.run(Trial(f"campaign.world:{work}", (folder,), seconds=60))
+        assert ended.how == "returned", ended.text
     return folder
 
 

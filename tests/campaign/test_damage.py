@@ -78,19 +78,6 @@ KINDS = (
 )
 
 
-@pytest.fixture(scope="module")
-def made(forks: Forks, project: Path, needs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project with everything run, and beside it a run that a kill has cut off."""
-    needs(*INDEXED, *TRAINED)
-    folder = tmp_path_factory.mktemp("damage") / "made"
-    restored(folder, project)
-    ended = forks.run(Trial("campaign.world:everything", (folder,), seconds=60))
-    assert ended.how == "returned", ended.text
-    ended = forks.run(Trial("campaign.world:cut_off", (folder,), seconds=60))
-    assert ended.how == "returned", ended.text
-    return folder
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.what)
 def test_damage(
     kind: Kind,

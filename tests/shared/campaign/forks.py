@@ -51,6 +51,7 @@ class Trial:
         kill_at: which change to the files in ``watched`` kills the fork, from 1; or None.
         watched: the folder.
         seconds: of processor time.
+        patience: seconds on the clock.
     """
 
     work: str
@@ -59,6 +60,7 @@ class Trial:
     kill_at: int | None = None
     watched: Path | None = None
     seconds: int = SECONDS
+    patience: float = PATIENCE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,8 +178,7 @@ def _ended(trial: Trial) -> Ended:
 def _wait(trial: Trial, reader: int, child: int) -> tuple[bytes, Ended | None]:
     """Read what the child sends until it ends, or kill it; it is waited for later, so that its
     number is still its own."""
-    patience = PATIENCE * max(1, trial.seconds // SECONDS)
-    limit = patience if trial.kill_after is None else trial.kill_after
+    limit = trial.patience if trial.kill_after is None else trial.kill_after
     end, content = time.monotonic() + limit, b""
     with os.fdopen(reader, "rb", buffering=0) as pipe:
         while select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
@@ -187,7 +188,7 @@ def _wait(trial: Trial, reader: int, child: int) -> tuple[bytes, Ended | None]:
         os.kill(child, signal.SIGKILL)
     if trial.kill_after is not None:
         return b"", Ended("killed")
-    return b"", Ended("hang", text=f"more than {patience} s")
+    return b"", Ended("hang", text=f"more than {trial.patience:g} s")
 
 
 def _work(trial: Trial, writer: int, said: IO[bytes]) -> None:

@@ -4,6 +4,7 @@ a user would see, without times."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_modellab import testing
 from pytest_modellab.records.progress import Advance, Watch
-from pytest_modellab.records.runs import Fingerprint
+from pytest_modellab.records.runs import Fingerprint, Output
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
@@ -152,6 +153,7 @@ def everything(folder: Path) -> None:
     with place(folder):
         main(["accept", *JUDGED, "tuned"])
     budgets.remember_budget(folder / "cache", FINGERPRINT, 7)
+    _write_wholes(folder)
     sets(folder)
 
 
@@ -191,6 +193,21 @@ def _lab(folder: Path, watch: Watch = lambda _: None) -> Lab:
     from pytest_modellab.lab.settings import Settings
 
     return Lab(read.load(folder / "modellab.toml"), Settings(folder / "cache"), watch)
+
+
+def _write_wholes(folder: Path) -> None:
+    """Write what readers of the store are given: content without its seal."""
+    from pytest_modellab.store import files
+
+    with place(folder):
+        lab = _lab(folder)
+        record = lab.record(*lab.asked("plain", "words"))
+    few = dataclasses.replace(record, samples=record.samples[:2])
+    (folder / "record.json").write_text(json.dumps(dataclasses.asdict(few), default=dict))
+    outputs = [dataclasses.asdict(Output("", option_logprobs=(-1.5, -0.25), tokens_in=9))]
+    run = {"outputs": outputs, "probes": {"seconds": 1.0}, "environment": {"device": "cpu"}}
+    (folder / "run.json").write_text(json.dumps(run))
+    files.write(folder / "sealed.json", {"tokens": 7}, of="x")
 
 
 FINGERPRINT = Fingerprint("w" * 64, "t" * 64, "p" * 16, {})

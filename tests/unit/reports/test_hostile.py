@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import HOSTILE
+from hostile import check_inert as check
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,39 +24,9 @@ from pytest_modellab.reports.text.progress import RunProgress
 from pytest_modellab.reports.tracking import runs
 
 Make = Callable[..., Any]
-LONG = 100_000
-HOSTILE = st.sampled_from(
-    [
-        "x\n::error::pwned",
-        "::stop-commands::t",
-        "\r::error::x",
-        "\x1b]0;owned\x07\x1b[2J",
-        "\u202egnp.exe",
-        "\ud800",
-        "=HYPERLINK(1)",
-        "+1",
-        "@x",
-        "-1",
-        "##[error]x",
-        "|<b>\n# head",
-        "\u2028::error::x",
-        "x" * LONG,
-        "\x00" * LONG,
-    ]
-) | st.text(st.characters(codec=None), min_size=1, max_size=20)
-
 hostile = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-
-
-def check(text: str, most: int = 400_000) -> None:
-    for line in text.split("\n"):
-        assert line.replace("\t", "").isprintable(), line[:200]
-        assert not line.lstrip().startswith("::"), line[:200]
-        assert "##[" not in line
-    assert len(text) < most
-    text.encode("utf-8")
 
 
 @pytest.fixture

@@ -74,6 +74,9 @@ def rendered(source: str, **values: object) -> str:
         "{{ {}.fromkeys(range(9999), 'b' * 9999) }}": VALUE,
         "{{ range(99999)|map('center', 9999)|join }}": WORK,
         # what takes longer than it is long
+        "{{ ('a' * 9999999)|sort }}": VALUE,
+        "{{ ('a' * 9999999)|groupby('a') }}": VALUE,
+        "{{ ('a b<' * 2000000)|urlize }}": WORK,
         "{{ ('a' * 999999).rfind('ab' ~ 'a' * 99999) }}": WORK,
         "{{ ('a' * 999999).strip('b' * 99999 ~ 'a') }}": WORK,
         "{{ ('a' * 999999)|wordwrap(1) }}": WORK,

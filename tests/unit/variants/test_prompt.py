@@ -134,6 +134,10 @@ def test_template_that_fails(file: Path, text: str, said: str) -> None:
         ('{"input": "x"}', "'reply'"),
         ('["input", "reply"]', "list indices must be integers or slices, not str"),
         ("3", "'int' object is not subscriptable"),
+        (
+            "[" * 100_000,
+            "maximum recursion depth exceeded while decoding a JSON array from a unicode string",
+        ),
     ],
 )
 def test_malformed_shot(file: Path, line: str, why: str) -> None:
