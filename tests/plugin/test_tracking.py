@@ -123,7 +123,8 @@ def test_what_goes_wrong_is_a_note_in_every_report_and_no_verdict(
     note = "mlflow: not logged to http://***@host:5000: http://***@host:5000 is down"
     assert f"note: {note}" in result.outlines
     report = (project.path / "report.json").read_text()
-    assert json.loads(report)["notes"] == [note]
+    unasked = "not judged: unloadable, declared in modellab.toml"
+    assert json.loads(report)["notes"] == [note, unasked]
     texts = [report, (project.path / "report.md").read_text(), result.stdout.str()]
     assert "<sub>note: mlflow: not logged to http&#58;//" in texts[1]
     assert not any("secret" in text for text in [*texts, result.stderr.str()])
