@@ -17,7 +17,7 @@ from campaign.forks import Ended, Forks, Trial
 pytestmark = pytest.mark.campaign
 
 
-SHORT, LONG = 3, 36
+SHORT, LONG = 2, 36
 """Trials of a kind, at most; a file has about forty."""
 
 

@@ -15,7 +15,7 @@ from pytest_modellab.scorers import SCORERS
 
 pytestmark = pytest.mark.campaign
 
-LONG, SHORT = 300, 12
+LONG, SHORT = 60, 8
 """Pairs of replies for each scorer."""
 
 

@@ -50,6 +50,7 @@ def _shown(name: str, folder: Path, before: str, after: str, bucket: str) -> Non
 
     target, choices = ASKED[name]
     metadata = {"documents": ["d1"]} if name == "answer_f1" else {}
+    bucket = bucket.encode("utf-8", "replace").decode()  # readers of task files refuse the others
     samples = tuple(
         Sample(f"s{k}", "?", target, name, bucket, "easy", choices, metadata=metadata)
         for k in range(4)
@@ -87,7 +88,8 @@ def _record(tasks: TaskSet, reply: str) -> RunRecord:
     output = Output(
         reply, option_logprobs=(-1.0, -2.0)[: len(tasks.samples[0].choices)], passages=(reply,)
     )
-    output = dataclasses.replace(output, ranking=((reply, 1.0), ("d1", 0.5)))
+    found = reply.encode("utf-8", "replace").decode()  # as ids of documents are
+    output = dataclasses.replace(output, ranking=((found, 1.0), ("d1", 0.5)))
     name = tasks.samples[0].scorer
     scorers, outputs = {name: BUILT_IN.scorer(name)}, [output] * len(tasks.samples)
     together = scoring.score_sets(tasks, scorers, outputs)
