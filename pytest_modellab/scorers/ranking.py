@@ -108,7 +108,7 @@ class Ranking:
         # Queries go by number, and scores fall by one a rank, so that no tie is left to break.
         judged = {str(i): dict(sample.target["relevant"]) for i, sample in enumerate(samples)}
         ranked = {
-            str(i): {document: float(-rank) for rank, (document, _) in enumerate(output.ranking)}
+            str(i): {_encodable(id_): float(-rank) for rank, (id_, _) in enumerate(output.ranking)}
             for i, output in enumerate(outputs)
             if output.ranking
         }
@@ -121,6 +121,11 @@ class Ranking:
             figures = {name: values[str(i), str(measure)] for name, measure in measures.items()}
             scored.append(Scored(figures[self.name], _shown(sample, output), figures))
         return scored
+
+
+def _encodable(document: str) -> str:
+    """An id that C code can take; an engine of somebody's own may find half a surrogate pair."""
+    return document.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _measure(name: str) -> Any:

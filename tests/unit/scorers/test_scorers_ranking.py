@@ -255,3 +255,10 @@ def test_without_ir_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(caught.value) == (
         "the scorer 'map' needs ir_measures: pip install 'pytest-modellab[embedding]'"
     )
+
+
+def test_half_a_surrogate_pair_as_an_id_is_an_ordinary_miss() -> None:
+    scorer = scorers.find("ndcg@10")
+    assert isinstance(scorer, SetScorer)
+    (found,) = scorer.score_all([query({"d1": 1})], [ranked(["\ud800", "d1"])], ())
+    assert found.score == pytest.approx(1 / math.log2(3))
