@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,9 @@ def test_no_output_tells_a_secret(
         "malformed": "http//someone:planted-in-the-address@[::1/",
     }.get(tracking, "")
     if tracking != "none":
-        pytest.importorskip("mlflow")
-        pytest.importorskip("sqlalchemy")
+        # Not imported here: importlib_metadata replaces a finder, and pytester undoes half of it.
+        if not (find_spec("mlflow") and find_spec("sqlalchemy")):
+            pytest.skip("MLflow is not installed")
         config = secretive.path / "modellab.toml"
         declared = f'tracking_uri = "{address}"\n' if address and tracking != "unreachable" else ""
         config.write_text(f"{config.read_text()}[mlflow]\n{declared}")
