@@ -38,6 +38,7 @@ def test_a_session_is_a_parent_with_a_child_a_variant(
         "on_inconclusive": "warn",
     }
     assert found.parent.metrics == {
+        "comparisons/accepted": 0.0,
         "comparisons/block": 1.0,
         "comparisons/inconclusive": 0.0,
         "comparisons/pass": 1.0,
