@@ -394,12 +394,12 @@ def test_data_of_the_base_that_was_edited_is_written_anew(
 
     monkeypatch.setattr(magpie, "_complete", complete)
     changes: dict[str, Any] = {"data": None, "generate": 3, "max_new_tokens": 8}
-    first = shop.build("distill", "written", **changes)
+    first = shop.build("distill", "edited", **changes)
     (file,) = shop.cache.glob(f"recipes/*/{first.data['name']}")
     file.write_text(file.read_text().replace("Because", "Perhaps"))
     notes: list[str] = []
     with said.listening(notes.append):
-        again = shop.build("distill", "written_anew", **changes)
+        again = shop.build("distill", "edited_anew", **changes)
     assert again.data["sha256"] == first.data["sha256"]
     assert "Because." in file.read_text()
     assert notes == [
