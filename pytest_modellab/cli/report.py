@@ -217,5 +217,5 @@ def _start(text: str) -> int:
     try:
         data = json.loads(text)
         return max(int(one["start"]) for one in data.get("testResults", {"": data}).values())
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return 0  # half a file of a killed process; Allure says what is wrong with a history

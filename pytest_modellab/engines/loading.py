@@ -10,10 +10,12 @@ from pathlib import Path
 from pytest_modellab.errors import ModelError
 
 UNREADABLE: tuple[type[Exception], ...] = (
+    AttributeError,  # a file that holds something else, as null
     ImportError,  # accelerate, or what the model's own code needs
     KeyError,
     OSError,
-    RuntimeError,
+    RuntimeError,  # brackets too deep, too
+    TypeError,
     ValueError,
 )
 """What libraries raise of a folder that they cannot read."""

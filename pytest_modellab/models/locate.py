@@ -22,6 +22,7 @@ from pytest_modellab.models.files import (
     says,
 )
 from pytest_modellab.models.sources import hub_folder, package_file
+from pytest_modellab.records import reading
 from pytest_modellab.records.declared import ModelSource
 from pytest_modellab.records.hashing import digest
 
@@ -120,10 +121,9 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
         )
     for index in path.glob("*.safetensors.index.json"):
         try:
-            shards = sorted(
-                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            shards = sorted({reading.checked(str, shard, "weight_map") for shard in named})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(
                 says(
                     source,

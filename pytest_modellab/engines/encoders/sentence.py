@@ -89,13 +89,8 @@ def load(
                 "use_safetensors": None if allow_pickle else True,
             },
         }
-        more = (
-            AttributeError,  # a module's file that holds something else
-            SafetensorError,
-            TypeError,
-        )
         problem = "sentence-transformers cannot load it"
-        with putting_on(device, folder), reading(folder, problem, *more):
+        with putting_on(device, folder), reading(folder, problem, SafetensorError):
             if pooling is None:
                 model = SentenceTransformer(str(folder), device=device, **options)
             else:

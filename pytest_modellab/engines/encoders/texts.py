@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_modellab.engines.batching import plan
 from pytest_modellab.engines.interface import Role
 from pytest_modellab.errors import ModelError, OutOfMemory
+from pytest_modellab.records import reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +89,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(
             f"{path} is not JSON ({error}); copy or download the folder again"
         ) from error
@@ -164,10 +165,14 @@ def read_prompts(folder: Path, declared: Mapping[Role, str | None]) -> dict[Role
             ``config_sentence_transformers.json``.
 
     Raises:
-        ModelError: that file is not JSON.
+        ModelError: that file is not JSON, or holds no prompts.
     """
     path = folder / "config_sentence_transformers.json"
-    own = (read_json(path).get("prompts") if path.is_file() else None) or {}
+    try:
+        stored = reading.table(read_json(path) if path.is_file() else {}, "")
+        own = reading.checked(dict[str, str | None], stored.get("prompts") or {}, "prompts")
+    except reading.Unfit as error:
+        raise ModelError(f"{path}: {error}; copy or download the folder again") from error
     prompts: dict[Role, str] = {}
     for role, names in _OWN_PROMPTS.items():
         prompt = declared.get(role)

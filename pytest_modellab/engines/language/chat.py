@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import ModelError
+from pytest_modellab.records.reading import shown
 
 if TYPE_CHECKING:
     from pytest_modellab.templates.template import Template
@@ -53,12 +54,17 @@ def compiled(tokenizer: Any) -> Template:
     """Compile a tokenizer's chat template, once.
 
     Raises:
-        ModelError: it cannot be compiled, or is too long.
+        ModelError: it is no text, cannot be compiled, or is too long.
     """
     try:
         source = tokenizer.get_chat_template()
     except ValueError as error:
         raise ModelError(f"{tokenizer.name_or_path}: chat template: {error}") from error
+    if not isinstance(source, str):  # tokenizer_config.json may hold anything
+        raise ModelError(
+            f"{tokenizer.name_or_path}: chat template: {shown(source)} is no text; "
+            "add chat_template.jinja"
+        )
     return _compile(source, f"{tokenizer.name_or_path}: chat template")
 
 

@@ -63,7 +63,7 @@ def _method(spec: VariantSpec, model: ModelSource, root: Path) -> str:
         if not folder.is_dir():  # a hub id, or nothing
             folder = locate.locate(model, root).path
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"model: {folder / 'config.json'}: not JSON: {error}") from error
     except (ModelError, OSError) as error:
         build = f"; build it: modellab build {spec.name}" if spec.recipe is not None else ""

@@ -287,3 +287,8 @@ def test_with_the_real_allure(
     assert "Model gate: PASS" in page
     assert "googletagmanager" not in page
     assert page.index("allureReportDataReady") < page.index("allureReportOptions")
+
+
+def test_a_result_of_brackets_has_no_start() -> None:
+    assert report._start("[" * 100_000) == 0
+    assert report._start('{"start": 5}') == 5

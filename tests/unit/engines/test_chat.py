@@ -122,3 +122,17 @@ def test_a_template_that_cannot_be_compiled_fails_where_the_model_is_loaded(tmp_
     (folder / "chat_template.jinja").write_text("{% for x in %}")
     with pytest.raises(ModelError, match=r"chat template: TemplateSyntaxError: .*got 'end"):
         load_tokenizer(folder, trust_remote_code=False)
+
+
+@pytest.mark.parametrize(
+    ("template", "shown"),
+    [(7, "7"), (True, "True"), ({"default": {"b": 2}}, "{'b': 2}")],
+    ids=["a number", "a truth value", "an object"],
+)
+def test_a_template_that_is_no_text(tokenizer: Any, template: object, shown: str) -> None:
+    tokenizer.chat_template = template
+    with pytest.raises(ModelError) as caught:
+        chat.render(tokenizer, CHATS[0])
+    assert str(caught.value) == (
+        f"{tokenizer.name_or_path}: chat template: {shown} is no text; add chat_template.jinja"
+    )

@@ -64,14 +64,25 @@ def test_a_library_that_is_missing(
 
 
 def test_a_folder_that_cannot_be_read() -> None:
-    with pytest.raises(ModelError) as caught, loading.reading(NOWHERE, "it is odd", TypeError):
-        raise TypeError("no type")
-    assert str(caught.value) == "nowhere: it is odd: no type"
+    with pytest.raises(ModelError) as caught, loading.reading(NOWHERE, "it is odd", IndexError):
+        raise IndexError("no item")
+    assert str(caught.value) == "nowhere: it is odd: no item"
 
 
-def test_what_is_not_a_librarys_passes_through() -> None:
-    with pytest.raises(TypeError, match=r"^no type$"), loading.reading(NOWHERE, "it is odd"):
-        raise TypeError("no type")
+@pytest.mark.parametrize(
+    "kind", [AttributeError, ImportError, KeyError, OSError, RecursionError, TypeError, ValueError]
+)
+def test_what_libraries_raise_of_a_file_that_holds_something_else(kind: type[Exception]) -> None:
+    with pytest.raises(ModelError) as caught, loading.reading(NOWHERE, "it is odd"):
+        raise kind("why")
+    assert str(caught.value) == f"nowhere: it is odd: {kind('why')}"
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), VariantLoadError("needs x")])
+def test_what_is_not_of_the_folder_passes_through(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, loading.reading(NOWHERE, "it is odd"):
+        raise error
+    assert caught.value is error
 
 
 def test_a_device_that_is_not_there_is_no_verdict() -> None:

@@ -252,6 +252,23 @@ def test_names_of_own_prompts(tmp_path: Path, stored: object, expected: object) 
     assert encoders_texts.read_prompts(tmp_path, {"query": None}) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("null", "None: expected an object"),
+        ("[]", "[]: expected an object"),
+        ('{"prompts": [1]}', "prompts: [1]: expected an object"),
+        ('{"prompts": {"query": 5}}', "prompts.query: 5: expected a string"),
+    ],
+)
+def test_damaged_prompts(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "config_sentence_transformers.json"
+    path.write_text(text)
+    with pytest.raises(ModelError) as caught:
+        encoders_texts.read_prompts(tmp_path, {})
+    assert str(caught.value) == f"{path}: {why}; copy or download the folder again"
+
+
 def test_prompt_left_out_of_pooling(bare: Path, tmp_path: Path) -> None:
     folder = write_model(tmp_path / "st", bare, include_prompt=False)
     encoder = load(folder, prompts={"query": "query : ", "passage": "query : "})
@@ -358,8 +375,9 @@ def test_broken_modules(copy: Path) -> None:
     assert message(copy) == (
         f"{path} is not a list of modules with type and path; copy or download the folder again"
     )
-    path.write_text("[")
-    assert message(copy).startswith(f"{path} is not JSON (")
+    for text in ("[", "[" * 100_000):
+        path.write_text(text)
+        assert message(copy).startswith(f"{path} is not JSON (")
 
 
 def test_module_of_its_own_code(copy: Path) -> None:

@@ -119,7 +119,15 @@ def test_missing_shard(folder: Path) -> None:
     assert locate.locate(model(str(folder)), folder).path == folder
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"weight_map": 3}', '{"weight_map": [1]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "{}", "[" * 100_000),
+        *('{"weight_map": 3}', '{"weight_map": [1]}', '{"weight_map": {"a": 5}}'),
+        '{"weight_map": {"a": ["b"]}}',
+    ],
+    ids=lambda text: text[:30],
+)
 def test_damaged_index(folder: Path, text: str) -> None:
     index = folder / "model.safetensors.index.json"
     index.write_text(text)

@@ -316,8 +316,9 @@ def test_wrong_checkpoint(written: Callable[..., Path], tmp_path: Path) -> None:
     assert said(written(quantization_config={"quant_method": "fp8"}), base=None) == (
         "base: missing; name the variant that it is compared with"
     )
-    config.write_text("{")
-    assert said(tmp_path).startswith(f"model: {config}: not JSON: ")
+    for text in ("{", "[" * 100_000):
+        config.write_text(text)
+        assert said(tmp_path).startswith(f"model: {config}: not JSON: ")
 
 
 @pytest.mark.parametrize(
