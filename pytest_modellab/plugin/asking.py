@@ -33,6 +33,7 @@ class Asking:
         judged: called with the comparison before anything is raised.
         accepted: the variants whose runs on this task set ``--modellab-update`` accepts in this
             session; their runs are compared with, whichever test comes first.
+        overridden: the rules of its budget that the test set.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Asking:
         budget: Budget,
         judged: Callable[[Comparison, RunSummary | None], None],
         accepted: Set[str] = frozenset(),
+        overridden: tuple[Override, ...] = (),
     ) -> None:
         self._lab = lab
         self._accepted = accepted
@@ -50,6 +52,7 @@ class Asking:
         self._task_set = task_set
         self._budget = budget
         self._judged = judged
+        self._overridden = overridden
         self._spent = False
 
     def _begin(self, candidate: Candidate, against: str | None = None) -> str:
@@ -116,9 +119,11 @@ class Asking:
     def _allowed(self, asked: float | None) -> Allowed:
         return self._declared.allowed(self._lab.settings.margin if asked is None else asked)
 
-    def _margin(self, asked: float | None, allowed: float, declared: float) -> tuple[Override, ...]:
+    def _margin(
+        self, rule: str, asked: float | None, allowed: float, declared: float
+    ) -> tuple[Override, ...]:
         return overrides.of_margin(
-            self._lab.settings, asked, allowed, declared, self._task_set.name
+            self._lab.settings, rule, asked, allowed, declared, self._task_set.name
         )
 
     def _ask(
@@ -168,7 +173,8 @@ class Asking:
             comparison = updating.judge(question, judge, lambda: self._record(candidate.name))
         else:
             comparison = judge(question)
-        overridden = (*overrides.of_session(self._lab.settings), *overridden)
+        of_session = overrides.of_session(self._lab.settings)
+        overridden = (*of_session, *self._overridden, *overridden)
         comparison = dataclasses.replace(comparison, overrides=overridden)
         # a latency is measured without a run, which nobody has asked for then
         summarize = self._lab.stored_summary if run is None else self._lab.summary

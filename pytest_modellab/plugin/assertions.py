@@ -67,7 +67,12 @@ class Gate(Asking):
             metric=metric,
             excused=own and self._lab.settings.update,
             settings={"capability": capability, "margin": allowed},
-            overridden=self._margin(margin, allowed, self._declared.allowed().of(capability)),
+            overridden=self._margin(
+                "margin" if capability is None else "capability_margin",
+                margin,
+                allowed,
+                self._declared.allowed().of(capability),
+            ),
         )
 
     def no_drift(self, candidate: Candidate, *, margin: float | None = None) -> Comparison:
@@ -101,7 +106,7 @@ class Gate(Asking):
             against=baseline.anchor_words,
             excused=self._lab.settings.update and baseline.anchor is None,
             settings={"margin": allowed},
-            overridden=self._margin(margin, allowed, self._declared.allowed().mean),
+            overridden=self._margin("margin", margin, allowed, self._declared.allowed().mean),
         )
 
     def no_forgetting(
@@ -162,7 +167,9 @@ class Gate(Asking):
                 "targeted": {*targeted, *candidate.spec.targets},
                 "margin": allowed,
             },
-            overridden=self._margin(margin, allowed, self._declared.allowed().capability),
+            overridden=self._margin(
+                "capability_margin", margin, allowed, self._declared.allowed().capability
+            ),
         )
 
     def worst_bucket(

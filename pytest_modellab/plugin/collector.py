@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,14 @@ from pytest_modellab.plugin.notes import NOTES
 from pytest_modellab.plugin.swallowed import Swallowed
 
 if TYPE_CHECKING:
+    from pytest_modellab.judging.comparison import Comparison
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.settings import Settings
     from pytest_modellab.records.declared import MlflowConfig
-    from pytest_modellab.reports.session import SessionReport
+    from pytest_modellab.reports.session import SessionReport, TestError
     from pytest_modellab.tradeoff.figures import TradeOff
+
+    Found = tuple[Sequence[Comparison], Sequence[TestError]]
 
 
 class Collector:
@@ -34,7 +37,8 @@ class Collector:
         markdown_path: where to write it as Markdown, or None.
         github: whether a GitHub Actions run gets annotations and a step summary.
         mlflow: where the session is logged, or None.
-        unjudged: says of a report what nothing judged.
+        unjudged: says what nothing judged, from whether the session completed and from what it
+            found, which is asked for only where it is needed.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class Collector:
         markdown_path: Path | None,
         github: bool = False,
         mlflow: MlflowConfig | None = None,
-        unjudged: Callable[[SessionReport], Iterable[str]] = lambda _: (),
+        unjudged: Callable[[bool, Callable[[], Found]], Iterable[str]] = lambda *_: (),
     ) -> None:
         self._config = config
         self._variants = tuple(variants)
@@ -116,7 +120,7 @@ class Collector:
         if self._swallowed.lines and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._note(self._swallowed.lines)
-        self._note(self._unjudged(self._report()))
+        self._note(self._unjudged(self._complete, self._found))
         self._note(self._config.stash[NOTES].take())  # of what no test asked for
         self._write_files(session)
         if any(self._findings.values()) and (folder := self._allure_folder()):
@@ -242,6 +246,13 @@ class Collector:
         if not self._config.pluginmanager.hasplugin("allure_listener"):
             return None
         return Path(self._config.option.allure_report_dir)
+
+    def _found(self) -> Found:
+        """What was compared and what failed; nothing is imported where there is none."""
+        if not any(self._findings.values()):
+            return (), ()
+        report = self._report()
+        return report.comparisons, report.errors
 
     def _report(self) -> SessionReport:
         from pytest_modellab.judging.comparison import Comparison

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_modellab.plugin import swallowed
-from pytest_modellab.plugin.collection import CANDIDATES, WEIGHTS, assertion_of, params_of
+from pytest_modellab.plugin import overrides, swallowed
+from pytest_modellab.plugin.collection import (
+    CANDIDATES,
+    WEIGHTS,
+    assertion_of,
+    params_of,
+    weight_of,
+)
 from pytest_modellab.plugin.session import lab_of
 from pytest_modellab.visible import CELL, line
 
@@ -85,11 +91,13 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
             allure_report.describe(item, map(Comparison.from_json, findings["comparisons"]))
             allure_report.attach(comparison)
 
-    share = split_alpha(alpha, request.config.stash[WEIGHTS])[assertion_of(item)]
-    budget = Budget(share=share, alpha=alpha)
+    weights = request.config.stash[WEIGHTS]
+    budget = Budget(share=split_alpha(alpha, weights)[assertion_of(item)], alpha=alpha)
+    equal = Budget.shared(alpha, len(weights)).share
+    overridden = overrides.of_share(weight_of(item), budget.share, equal, task_set.name)
     candidates = request.config.stash[CANDIDATES]
     accepted = {variant for variant, name in candidates if name == task_set.name}
-    return Gate(lab, item.nodeid, task_set, budget, judged, accepted)
+    return Gate(lab, item.nodeid, task_set, budget, judged, accepted, overridden)
 
 
 def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pytest_modellab.records.asked import BY_TEST, Override
@@ -27,28 +28,46 @@ def of_session(settings: Settings) -> tuple[Override, ...]:
 
 
 def of_margin(
-    settings: Settings, asked: float | None, allowed: float, declared: float, task_set: str
+    settings: Settings,
+    rule: str,
+    asked: float | None,
+    allowed: float,
+    declared: float,
+    task_set: str,
 ) -> tuple[Override, ...]:
     """The margin, where it is not the task set's own.
 
     Args:
         settings: what was asked of the session.
+        rule: ``margin`` or ``capability_margin``, as modellab.toml has it.
         asked: the test's own margin, or None.
         allowed: what it is judged by.
         declared: what modellab.toml has.
         task_set: whose.
     """
     if asked is not None:
-        return by_test("margin", allowed, declared, task_set)
+        return by_test(rule, allowed, declared, task_set)
     if allowed == declared:
         return ()
-    return (
-        Override("margin", allowed, declared, settings.said.get("margin", BY_SESSION), task_set),
-    )
+    return (Override(rule, allowed, declared, settings.said.get("margin", BY_SESSION), task_set),)
+
+
+def of_share(weight: float, share: float, equal: float, task_set: str) -> tuple[Override, ...]:
+    """A test's share of alpha, where its own weight makes it less than its equal share.
+
+    Args:
+        weight: the test's; above 1 it makes others' shares smaller, which is no test's own doing.
+        share: what it may spend.
+        equal: what it might, if no assertion had a weight.
+        task_set: what it judges on.
+    """
+    if weight >= 1 or share >= equal or math.isclose(share, equal, rel_tol=1e-5):
+        return ()
+    return by_test("alpha share", f"{share:.6g}", f"{equal:.6g}", task_set)
 
 
 def by_test(
-    rule: str, used: float, declared: float | None, task_set: str = ""
+    rule: str, used: float | str, declared: float | str | None, task_set: str = ""
 ) -> tuple[Override, ...]:
     """A rule that a test set itself; none where it says what is declared, or nothing is."""
     if declared is None or used == declared:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modellab.plugin.collection import params_of
+from pytest_modellab.plugin.collection import CANDIDATES, params_of
 from pytest_modellab.plugin.options import path_option
 
 if TYPE_CHECKING:
     from pytest_modellab.config.lab_config import LabConfig
     from pytest_modellab.judging.comparison import Comparison
-    from pytest_modellab.reports.session import SessionReport
+    from pytest_modellab.reports.session import TestError
 
 Pair = tuple[str, str]
 """A variant and a task set."""
@@ -32,6 +32,7 @@ class Unjudged:
         self._config = config
         self._declared = declared
         self._deselected: set[Pair] = set()
+        self._gated = False
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """Keep what ``-m``, ``-k`` and the like leave out."""
@@ -41,28 +42,40 @@ class Unjudged:
                 self._deselected.add((str(params.get("candidate")), str(params.get("task_set"))))
 
     def pytest_sessionfinish(self) -> None:
-        """Send it from a worker."""
+        """Send it from a worker, with whether any test was for the gate."""
+        self._gated |= bool(self._deselected or self._config.stash.get(CANDIDATES, ()))
         output = getattr(self._config, "workeroutput", None)
         if output is not None:
             output["modellab_deselected"] = sorted(map(list, self._deselected))
+            output["modellab_gated"] = self._gated
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take it in the controller."""
-        sent = getattr(node, "workeroutput", {}).get("modellab_deselected", ())
+        output = getattr(node, "workeroutput", {})
+        sent = output.get("modellab_deselected", ())
         self._deselected.update((variant, task_set) for variant, task_set in sent)
+        self._gated |= output.get("modellab_gated", False)
 
-    def lines(self, report: SessionReport) -> list[str]:
-        """Say what nothing judged; empty where the session was of some files only, or was cut."""
-        if not report.complete or self._of_some_files():
+    def lines(
+        self,
+        complete: bool,
+        found: Callable[[], tuple[Sequence[Comparison], Sequence[TestError]]],
+    ) -> list[str]:
+        """Say what nothing judged; empty where the session was of some files only, or was cut.
+
+        Args:
+            complete: whether all tests reported.
+            found: gives what was compared and what failed.
+        """
+        if not complete or self._of_some_files():
             return []
-        failed = {error.variant for error in report.errors}
+        comparisons, errors = found()
+        failed = {error.variant for error in errors}
         judged: dict[Pair, list[Comparison]] = {}
-        for comparison in report.comparisons:
+        for comparison in comparisons:
             judged.setdefault((comparison.candidate, comparison.task_set), []).append(comparison)
-        references = {
-            (c.against.removeprefix("baseline of "), c.task_set) for c in report.comparisons
-        }
+        references = {(c.against.removeprefix("baseline of "), c.task_set) for c in comparisons}
         without: dict[str, list[str]] = {}
         apart: dict[str, list[str]] = {}
         for variant, task_set in self._accepted():
@@ -76,18 +89,18 @@ class Unjudged:
         known = {*judged, *references}
         variants = {*(pair[0] for pair in known), *failed, *_names(without)}
         task_sets = {*(pair[1] for pair in known), *without}
-        found = [
+        said = [
             f"not judged: {', '.join(names)} on {task_set}, accepted before"
             for task_set, names in without.items()
         ]
-        found += [
+        said += [
             f"not compared with the accepted baseline: {', '.join(names)} on {task_set}"
             for task_set, names in apart.items()
         ]
         if judged and not self._deselected:  # of a part, what was only declared is of no interest
-            found += self._never("", set(self._declared.variants) - variants)
-            found += self._never("task set ", set(self._declared.task_sets) - task_sets)
-        return found
+            said += self._never("", set(self._declared.variants) - variants)
+            said += self._never("task set ", set(self._declared.task_sets) - task_sets)
+        return said
 
     def _never(self, what: str, names: set[str]) -> list[str]:
         where = self._declared.path.name
@@ -102,15 +115,19 @@ class Unjudged:
                     yield variant, task_set
 
     def _of_some_files(self) -> bool:
-        """Whether the call names files, folders or tests, so that others were never collected."""
+        """Whether the call names files, folders or tests, so that others were never collected.
+
+        Test paths, and a configuration from elsewhere, may be for other tests altogether: such a
+        session is for the gate where it has a test of it.
+        """
         config, source = self._config, self._config.args_source
         for name in ("lf", "ignore", "ignore_glob"):
             if getattr(config.option, name, None):
                 return True
         if source is pytest.Config.ArgsSource.TESTPATHS:
-            return False
+            return not self._gated
         if path_option(config, "config") is not None:
-            return source is pytest.Config.ArgsSource.ARGS
+            return source is pytest.Config.ArgsSource.ARGS or not self._gated
         folders = [config.invocation_params.dir / arg for arg in config.args]
         root = self._declared.root.resolve()
         return not any(root.is_relative_to(folder.resolve()) for folder in map(Path, folders))

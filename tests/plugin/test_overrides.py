@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,75 @@ def test_what_a_test_sets_is_named_where_it_differs(project: pytest.Pytester) ->
     result = project.runpytest_inprocess("--modellab-update", "--modellab-json=report.json")
     assert result.ret == 0
     assert overrides(project) == [
+        "capability_margin 0.5 instead of 0.2 on words (asked by the test)",
         "floor 0.001 instead of 0.02 on words (asked by the test)",
         "margin 0.4 instead of 0.1 on words (asked by the test)",
-        "margin 0.5 instead of 0.2 on words (asked by the test)",
+    ]
+
+
+def test_one_option_for_both_margins_names_each(project: pytest.Pytester) -> None:
+    options = ("--modellab-update", "--modellab-margin=0.3", "--modellab-json=report.json")
+    result = project.runpytest_inprocess("-k", "plain", *options)
+    assert overrides(project) == [
+        "capability_margin 0.3 instead of 0.2 on words (--modellab-margin)",
+        "margin 0.3 instead of 0.1 on words (--modellab-margin)",
+    ]
+    result.stdout.fnmatch_lines(
+        [
+            "*; overridden: capability_margin 0.3 instead of 0.2 on words, margin 0.3 instead of "
+            "0.1 on words."
+        ]
+    )
+
+
+WEIGHED = """
+import pytest
+pytestmark = pytest.mark.variants('plain')
+@pytest.mark.alpha_weight({weight})
+def test_overall(candidate, gate):
+    gate.no_regression(candidate)
+@pytest.mark.alpha_weight({other})
+def test_floor(candidate, gate):
+    gate.worst_bucket(candidate)
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_a_block_that_its_weight_takes_away_is_named(
+    project: pytest.Pytester, raise_baseline: Callable[[str], None], workers: list[str]
+) -> None:
+    project.runpytest_inprocess("--modellab-update", "-k", "overall and plain")
+    raise_baseline("plain")
+    suite = project.path / "test_suite.py"
+    suite.write_text(WEIGHED.format(weight="1e-300", other=1))
+    result = project.runpytest_subprocess(*workers, "--modellab-json=report.json")
+    assert result.ret == pytest.ExitCode.OK
+    assert overrides(project) == [
+        "alpha share 5e-302 instead of 0.025 on words (asked by the test)"
+    ]
+    result.stdout.fnmatch_lines(
+        ["INCONCLUSIVE: *; overridden: alpha share 5e-302 instead of 0.025 on words."]
+    )
+    suite.write_text(WEIGHED.format(weight=1, other=1))
+    assert project.runpytest_inprocess().ret == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize(
+    ("weight", "other", "shares"),
+    [
+        (3, 1, []),  # as the README says: more for one
+        (0.1, 0.1, []),  # as much as without
+        (0.5, 0.1, ["0.00833333"]),
+        (0.9999, 1, ["0.0249987"]),
+    ],
+)
+def test_a_weight_is_named_where_the_share_is_less(
+    project: pytest.Pytester, weight: float, other: float, shares: list[str]
+) -> None:
+    (project.path / "test_suite.py").write_text(WEIGHED.format(weight=weight, other=other))
+    project.runpytest_inprocess("--modellab-update", "--modellab-json=report.json")
+    assert overrides(project) == [
+        f"alpha share {share} instead of 0.025 on words (asked by the test)" for share in shares
     ]
 
 

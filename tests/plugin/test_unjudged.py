@@ -101,6 +101,75 @@ def test_testpaths_are_the_whole(accepted: pytest.Pytester) -> None:
     assert said(accepted.runpytest_inprocess()) == [ROUNDED, NEVER]
 
 
+UNIT = """
+def test_plain():
+    pass
+def test_other():
+    pass
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+@pytest.mark.parametrize("chosen", [[], ["-k", "test_plain"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "ini", ["testpaths = tests", "modellab_config = lab/modellab.toml"], ids=str.split
+)
+def test_other_tests_than_the_gates_say_nothing(
+    accepted: pytest.Pytester, ini: str, chosen: list[str], workers: list[str]
+) -> None:
+    (accepted.path / "test_suite.py").unlink()
+    for folder in ("suites", "tests", "lab"):
+        (accepted.path / folder).mkdir()
+    (accepted.path / "tests" / "test_unit.py").write_text(UNIT)
+    if "testpaths" in ini:
+        (accepted.path / "suites" / "test_suite.py").write_text(PLAIN)
+    else:
+        for name in ("modellab.toml", "model", "words", "prompt.jinja", "baselines"):
+            (accepted.path / name).rename(accepted.path / "lab" / name)
+    accepted.makeini(f"[pytest]\n{ini}\n")
+    result = accepted.runpytest_subprocess(*workers, *chosen)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.no_fnmatch_line("*modellab =*")
+    result.stdout.no_fnmatch_line("*not judged*")
+    result.stdout.no_fnmatch_line("*INCONCLUSIVE*")
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_test_paths_of_gate_tests_that_all_skip_still_say_it(
+    accepted: pytest.Pytester, workers: list[str]
+) -> None:
+    (accepted.path / "part").mkdir()
+    skipped = PLAIN.replace("def test", "@pytest.mark.skip\ndef test")
+    (accepted.path / "part" / "test_part.py").write_text(skipped)
+    accepted.makeini("[pytest]\ntestpaths = part\n")
+    result = accepted.runpytest_subprocess(*workers)
+    assert said(result) == ["note: not judged: plain, rounded on words, accepted before"]
+
+
+IMPORTED = """
+import sys
+def pytest_unconfigure():
+    print("imported:", *sorted({"numpy", "scipy", "torch"} & sys.modules.keys()))
+"""
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [["test_unit.py"], ["-o", "testpaths=unit"], ["-k", "test_plain"]],
+    ids=["file", "testpaths", "deselected"],
+)
+def test_a_session_without_a_comparison_imports_nothing_heavy(
+    accepted: pytest.Pytester, chosen: list[str]
+) -> None:
+    (accepted.path / "unit").mkdir()
+    for name in ("test_unit.py", "unit/test_more.py"):
+        (accepted.path / name).write_text(UNIT)
+    (accepted.path / "conftest.py").write_text(IMPORTED)
+    result = accepted.runpytest_subprocess(*chosen)
+    assert result.ret == pytest.ExitCode.OK
+    assert result.outlines[-1].strip() == "imported:"
+
+
 def test_a_skipped_test_judges_nothing(accepted: pytest.Pytester) -> None:
     path = Path(accepted.path / "test_suite.py")
     path.write_text(
