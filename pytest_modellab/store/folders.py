@@ -5,6 +5,7 @@ Each holds a manifest of digests, and one that is not what was made is made anew
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from pytest_modellab.errors import StoreError
-from pytest_modellab.store import manifest, said
+from pytest_modellab.store import files, manifest, said
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -60,7 +61,7 @@ def folder(
             fault = manifest.fault(target)  # another process may have made it meanwhile
             found = read(target) if fault is None else None
             if found is None:
-                if target.exists():
+                if os.path.lexists(target):
                     place = "/".join(target.parts[-2:])
                     said.say(f"{what} is made anew: {place} {fault or 'is damaged'}")
                 _make(target, write, what)
@@ -71,7 +72,14 @@ def folder(
 
 
 def lock(grown: Path) -> BaseFileLock:
-    """Return the lock of a folder that is added to bit by bit, and make that folder."""
+    """Return the lock of a folder that is added to bit by bit, and make that folder.
+
+    A file in its place, or a link that leads nowhere, is removed, and that is said.
+    """
+    if not grown.is_dir():
+        with contextlib.suppress(OSError):  # nothing is there, or another has just made the folder
+            grown.unlink()
+            said.say(f"{'/'.join(grown.parts[-2:])} is no folder and is made anew")
     grown.mkdir(parents=True, exist_ok=True)
     return _lock(grown / "lock")
 
@@ -102,6 +110,8 @@ def _there(target: Path) -> Path:
 def _lock(file: Path) -> BaseFileLock:
     from filelock import FileLock
 
+    if file.is_dir() and not file.is_symlink():
+        shutil.rmtree(file, ignore_errors=True)
     return FileLock(file)
 
 
@@ -116,7 +126,7 @@ def _make(target: Path, write: Callable[[Path], None], what: str) -> None:
         temporary.mkdir()
         write(temporary)
         manifest.write(temporary, of=target.name)
-        shutil.rmtree(target, ignore_errors=True)  # damaged, else it would have been read
+        files.remove(target)  # damaged, else it would have been read
         os.replace(temporary, target)
     except OSError as error:
         if error.errno == errno.ENOSPC:

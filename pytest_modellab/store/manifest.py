@@ -44,7 +44,7 @@ def fault(folder: Path) -> str | None:
         folder: what :func:`write` noted, in its place.
     """
     if not folder.is_dir():
-        return "is missing"
+        return "is no folder" if os.path.lexists(folder) else "is missing"
     if not (folder / NAME).exists():
         return f"has no {NAME} of digests, as an older version made it"
     noted = files.read(folder / NAME, _noted, of=folder.name)

@@ -241,6 +241,68 @@ def test_a_lock_of_a_folder_that_grows(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "a").is_dir()
 
 
+def a_file(place: Path) -> None:
+    place.write_text("x")
+
+
+def a_link_to_itself(place: Path) -> None:
+    place.symlink_to(place)
+
+
+def a_link_to_a_folder(place: Path) -> None:
+    (place.parent / "other").mkdir()
+    place.symlink_to(place.parent / "other")
+
+
+@pytest.mark.parametrize("put", [a_file, a_link_to_itself])
+def test_what_is_no_folder_that_grows_is_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, put: Callable[[Path], None]
+) -> None:
+    place = tmp_path / "runs" / "a"
+    place.parent.mkdir()
+    put(place)
+    with folders.lock(place):
+        assert [path.name for path in place.iterdir()] == ["lock"]
+    with folders.lock(place):
+        assert caplog.messages == ["runs/a is no folder and is made anew"]
+
+
+def test_a_link_to_a_folder_that_grows_stays(tmp_path: Path) -> None:
+    a_link_to_a_folder(tmp_path / "a")
+    with folders.lock(tmp_path / "a"):
+        assert (tmp_path / "a").is_symlink()
+        assert (tmp_path / "other" / "lock").is_file()
+
+
+@pytest.mark.parametrize("put", [a_file, a_link_to_itself])
+def test_what_is_no_folder_is_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, put: Callable[[Path], None]
+) -> None:
+    place = tmp_path / "kind" / "key"
+    place.parent.mkdir()
+    put(place)
+    for _ in range(2):
+        assert folders.folder(place, writes("x"), content, what="a file") == "x"
+    assert caplog.messages == ["a file is made anew: kind/key is no folder"]
+
+
+def test_a_link_to_a_damaged_folder_is_replaced(tmp_path: Path) -> None:
+    """The link alone: what it led to stays."""
+    place = tmp_path / "key"
+    a_link_to_a_folder(place)
+    assert folders.folder(place, writes("x"), content, what="a file") == "x"
+    assert not place.is_symlink()
+    assert (tmp_path / "other").is_dir()
+
+
+def test_a_folder_in_place_of_a_lock_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "a" / "lock" / "inner").mkdir(parents=True)
+    with folders.lock(tmp_path / "runs" / "a"):
+        assert (tmp_path / "runs" / "a" / "lock").is_file()
+    (tmp_path / "key.lock").mkdir()
+    assert folders.folder(tmp_path / "key", writes("x"), content, what="a file") == "x"
+
+
 def test_no_space() -> None:
     assert folders.no_space(Path("/a"), "1.5 GB of vectors") == (
         "not enough disk space in /a for 1.5 GB of vectors. Free some, or choose another folder: "
