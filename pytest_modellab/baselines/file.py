@@ -14,7 +14,7 @@ from pytest_modellab.errors import BaselineInvalid
 from pytest_modellab.records import reading
 from pytest_modellab.records.hashing import canonical_json, digest
 from pytest_modellab.records.runs import RunRecord
-from pytest_modellab.store import atomic, links
+from pytest_modellab.store import atomic, links, regular
 
 SCHEMA = 2
 """Version of the file's layout; 2 has the second run and the anchor."""
@@ -81,7 +81,7 @@ def read(path: Path) -> Baseline | None:
     if out := links.leads_out(path, path.parent.parent):
         raise BaselineInvalid(f"{path}: {out}; put the file itself there, or {mend}")
     try:
-        content = path.read_bytes()
+        content = regular.read_bytes(path)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_modellab.cli.common import EXIT_FOUND, EXIT_INCONCLUSIVE, EXIT_OK, Subparsers
 from pytest_modellab.errors import ModellabError, ScoreFileError
+from pytest_modellab.records.reading import decimal
 from pytest_modellab.store import atomic
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def add(commands: Subparsers) -> None:
     read.add_argument(
         "--range",
         nargs=2,
-        type=float,
+        type=decimal,
         default=(0.0, 1.0),
         metavar=("LOW", "HIGH"),
         help="the metric's range (default: 0 1); margins and floor stay on the scale from 0 to 1",
@@ -87,25 +88,27 @@ def add(commands: Subparsers) -> None:
     read.add_argument("--lower-is-better", action="store_true", help="a high score is bad")
     rule = gate.add_argument_group("what is allowed")
     rule.add_argument(
-        "--margin", type=float, default=0.02, metavar="DROP", help="mean drop (default: 0.02)"
+        "--margin", type=decimal, default=0.02, metavar="DROP", help="mean drop (default: 0.02)"
     )
     rule.add_argument(
         "--bucket-margin",
-        type=float,
+        type=decimal,
         metavar="DROP",
         help="mean drop of a bucket (default: the margin)",
     )
-    rule.add_argument("--floor", type=float, metavar="SCORE", help="least mean score of any bucket")
+    rule.add_argument(
+        "--floor", type=decimal, metavar="SCORE", help="least mean score of any bucket"
+    )
     rule.add_argument(
         "--alpha",
-        type=float,
+        type=decimal,
         default=0.05,
         metavar="RISK",
         help="of any false block (default: 0.05)",
     )
     rule.add_argument(
         "--max-missing",
-        type=float,
+        type=decimal,
         default=0.02,
         metavar="SHARE",
         help="share of samples that may not match (default: 0.02)",

@@ -43,7 +43,7 @@ ASSERTIONS = 2
 """The mean and the family of buckets: the least that a suite with both has."""
 
 
-_TIME = re.compile(r"(\d+(?:\.\d*)?)\s*([smh]?)")
+_TIME = re.compile(r"([0-9]+(?:\.[0-9]*)?)\s*([smh]?)")
 
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -77,20 +77,23 @@ def add(commands: Subparsers) -> None:
     asked = plan.add_argument_group("what is asked")
     asked.add_argument(
         "--drop",
-        type=float,
+        type=decimal,
         help=f"drop worth catching (default: twice a bucket's margin, at least {LEAST_DROP})",
     )
     asked.add_argument(
-        "--power", type=float, default=0.8, help="chance of catching it (default: 0.8)"
+        "--power", type=decimal, default=0.8, help="chance of catching it (default: 0.8)"
     )
     asked.add_argument(
         "--churn",
-        type=float,
+        type=decimal,
         help=f"share of samples that flip anyway (default: as measured, else {ASSUMED_CHURN})",
     )
-    asked.add_argument("--margin", type=float, help="allowed drop of the mean and of a bucket")
+    asked.add_argument("--margin", type=decimal, help="allowed drop of the mean and of a bucket")
     asked.add_argument(
-        "--alpha", type=float, default=0.05, help="the run's risk of a false block (default: 0.05)"
+        "--alpha",
+        type=decimal,
+        default=0.05,
+        help="the run's risk of a false block (default: 0.05)",
     )
     asked.add_argument(
         "--assertions",

@@ -29,10 +29,27 @@ decides about the same expressions on every machine."""
 
 _PART = re.compile(
     r"\\N\{[^}]*\}|\\.|\(\?#[^)]*\)|(?P<verbose>\(\?[aiLmsu]*x)|\[\^?\]?(?:\\.|[^\]\\])*\]"
-    r"|\{(?P<least>[0-9]*)(?P<more>,[0-9]*)?\}|.",
+    r"|\{(?P<least>[0-9]*)(?P<more>,[0-9]*)?\}|\((?=\?(?P<flags>[aiLmsu]+)[-:)])|.",
     re.DOTALL,
 )
 """A part of an expression that ``re`` takes: an escape, a comment, a set, a repeat, a character."""
+
+
+_WORD, _BLANK = r"\p{L}\p{N}_", r"\s\x1c-\x1f"
+_IN_SETS = {r"\w": _WORD, r"\s": _BLANK}
+_ALONE = {
+    r"\w": f"[{_WORD}]",
+    r"\W": f"[^{_WORD}]",
+    r"\s": f"[{_BLANK}]",
+    r"\S": f"[^{_BLANK}]",
+    r"\b": f"(?:(?<=[{_WORD}])(?![{_WORD}])|(?<![{_WORD}])(?=[{_WORD}]))",
+    r"\B": f"(?:(?<=[{_WORD}])(?=[{_WORD}])|(?<![{_WORD}])(?![{_WORD}]))",
+    "{": r"\{",
+    "{}": r"\{\}",
+    "{,}": "*",
+}
+"""What ``re`` finds where ``regex`` finds another thing: ``²`` is a letter of a word to ``re``, and
+a mark that combines with a letter is none."""
 
 
 _BRACKET = re.compile(r"(\\.)|\[", re.DOTALL)
@@ -100,17 +117,24 @@ def _compiled(pattern: str) -> Any:
                 f"{shown(pattern)} has {size} parts with its repeats written out, more than "
                 f"{SIZE}; repeat less, or do not nest repeats"
             )
-        return regex.compile("".join(map(_as_re_reads, parts)))
+        ascii_only = any(part["flags"] and "a" in part["flags"] for part in parts)
+        return regex.compile("".join(_as_re_reads(part[0], ascii_only) for part in parts))
     except (re.error, regex.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from error
 
 
-def _as_re_reads(part: re.Match[str]) -> str:
-    """A part in the syntax of ``regex``, which finds more in braces and in sets than ``re``."""
-    text = part[0]
-    if text.startswith("[") and len(text) > 1:
-        return "[" + _BRACKET.sub(lambda inner: inner[1] or r"\[", text[1:])
-    return {"{": r"\{", "{}": r"\{\}", "{,}": "*"}.get(text, text)
+def _as_re_reads(part: str, ascii_only: bool) -> str:
+    """A part in the syntax of ``regex``, whose classes and braces are not all those of ``re``."""
+    if part.startswith("[") and len(part) > 1:
+
+        def inner(found: re.Match[str]) -> str:
+            escape: str | None = found[1]
+            if escape is None:
+                return r"\["
+            return escape if ascii_only else _IN_SETS.get(escape, escape)
+
+        return "[" + _BRACKET.sub(inner, part[1:])
+    return part if ascii_only and part.startswith("\\") else _ALONE.get(part, part)
 
 
 def _size(parts: Iterable[re.Match[str]]) -> int:

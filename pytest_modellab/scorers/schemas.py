@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import json
 import time
+import urllib.parse
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from decimal import Context, Decimal
 from typing import Any
@@ -40,6 +41,18 @@ _DATA = frozenset({"const", "default", "enum", "examples"})
 """Keywords that hold no schema."""
 
 
+_NAMES = frozenset(
+    {
+        *("$defs", "definitions", "properties", "patternProperties"),
+        *("dependencies", "dependentRequired", "dependentSchemas"),
+    }
+)
+"""Keywords under which names stand, and no keywords."""
+
+
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+
+
 Keyword = Callable[[Any, Any, Any, Any], Iterator[Any] | None]
 
 
@@ -49,26 +62,41 @@ def problem(schema: object) -> str | None:
     Args:
         schema: as a task file has it.
     """
-    seen, waiting = set[str](), [(schema, 1)]
+    seen, waiting = set[str](), [(schema, 1, False)]
     parts = 0
     while waiting:
-        value, depth = waiting.pop()
+        value, depth, names = waiting.pop()
         parts += 1
         if depth > DEPTH:
             return f"nested deeper than {DEPTH}"
         if parts > PARTS:
             return f"holds more than {PARTS} values"
         if isinstance(value, list):
-            waiting += [(one, depth + 1) for one in value]
+            waiting += [(one, depth + 1, False) for one in value]
+        elif isinstance(value, dict) and names:
+            waiting += [(one, depth + 1, False) for one in value.values()]
         elif isinstance(value, dict):
             seen.update(value)
-            waiting += [(one, depth + 1) for key, one in value.items() if key not in _DATA]
+            waiting += [(v, depth + 1, k in _NAMES) for k, v in value.items() if k not in _DATA]
+            for reference in map(value.get, _REFERENCES):
+                if isinstance(reference, str) and _astray(reference):
+                    return f"the reference {shown(reference)} leads to no schema"
             for pattern in _patterns(value):
                 if found := patterns.problem(pattern):
                     return found
     if {"unevaluatedProperties", "patternProperties"} <= seen:
         return "unevaluatedProperties and patternProperties are not taken together"
     return None
+
+
+def _astray(reference: str) -> bool:
+    """Whether a reference leads to what :func:`problem` does not take for a schema."""
+    names = False
+    for key in urllib.parse.unquote(reference.partition("#")[2]).split("/")[1:]:
+        if key in _DATA and not names:
+            return True
+        names = key in _NAMES and not names
+    return names
 
 
 def _patterns(schema: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.reading import Unfit
-from pytest_modellab.store import atomic, said
+from pytest_modellab.store import atomic, regular, said
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ def read(
         What ``make`` returns; None where the file is missing or damaged.
     """
     try:
-        if (made := make(unseal(path.read_bytes(), of))) is not None:
+        if (made := make(unseal(regular.read_bytes(path), of))) is not None:
             return made
         why = reason()
     except FileNotFoundError:
@@ -150,7 +150,11 @@ def checksum(path: Path, size: int | None = None) -> int:
     """Return the CRC-32 of a file's first ``size`` bytes, of all where None.
 
     It tells damage, not malice, at the speed of the disk.
+
+    Raises:
+        OSError: as :func:`regular.check`, or it cannot be read.
     """
+    regular.check(path)
     crc, left = 0, path.stat().st_size if size is None else size
     with path.open("rb") as file:
         while left and (piece := file.read(min(PIECE, left))):

@@ -16,7 +16,7 @@ from pytest_modellab.records import reading
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint, Output
 from pytest_modellab.records.tasks import EXCLUDE, TaskSet
-from pytest_modellab.store import atomic, files, folders, said
+from pytest_modellab.store import atomic, files, folders, regular, said
 from pytest_modellab.store.place import entry
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class RunEntry:
     def _lines(self) -> list[bytes]:
         """The batches that were kept, without one that a kill cut off."""
         with contextlib.suppress(OSError):
-            lines = self._answers.read_bytes().splitlines(keepends=True)
+            lines = regular.read_bytes(self._answers).splitlines(keepends=True)
             return [line for line in lines if line.endswith(b"\n")]
         return []
 

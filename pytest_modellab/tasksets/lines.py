@@ -11,7 +11,7 @@ from pytest_modellab.errors import TaskSetError, near_misses
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.reading import id_problem, shown
 from pytest_modellab.records.tasks import DIFFICULTIES
-from pytest_modellab.store import links
+from pytest_modellab.store import links, regular
 
 Types: TypeAlias = Mapping[str, type | tuple[type, ...]]
 
@@ -50,6 +50,7 @@ def objects(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
         TaskSetError: the file cannot be read, or a line as in :func:`parse`.
     """
     try:
+        regular.check(path)
         with path.open("rb") as file:
             start = 0
             for number, raw in enumerate(file, start=1):
@@ -135,6 +136,7 @@ def read_file(path: Path, folder: Path) -> str:
     """
     check_inside(path, folder)
     try:
+        regular.check(path)
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskSetError(f"{path}: cannot be read: {error}") from error

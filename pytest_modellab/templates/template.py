@@ -20,7 +20,7 @@ from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 from pytest_modellab.errors import ModellabError
-from pytest_modellab.templates.work import NODE, SOURCE, VALUE, TooMuch, Work
+from pytest_modellab.templates.work import CALL, NODE, SOURCE, VALUE, TooMuch, Work
 
 # Filters that no template can name, for it cannot write a space there.
 _WEIGH = " weigh"
@@ -103,6 +103,16 @@ class Environment(ImmutableSandboxedEnvironment):
         else:
             work.before(name if subject is not None else "", subject, args, kwargs)
         return work.weigh(super().call(__context, __obj, *args, **kwargs))
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Look up ``obj.attribute``, which is counted as a call."""
+        self.work.spend(CALL)
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Look up ``obj[argument]``, which is counted as a call."""
+        self.work.spend(CALL)
+        return super().getitem(obj, argument)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Compute within the limits."""

@@ -30,7 +30,7 @@ ATTRIBUTE = 100
 ELEMENT = 100
 CALL = 500
 SEEN = 50
-NODE = 5
+NODE = 15
 
 _CONTAINERS = (list, tuple, set, frozenset, KeysView, ValuesView, ItemsView)
 _ROWS = (*_CONTAINERS, dict, range, GeneratorType)
@@ -170,6 +170,9 @@ class Work:
             TooMuch: it would do or make too much.
         """
         given = (*values, *named.values())
+        if name in ("count", "length"):  # which read nothing
+            self.spend(CALL)
+            return
         weight = self.weight(subject)
         self.spend(CALL + weight + sum(self.weight(value) for value in given))
         texts = sum(len(value) for value in given if isinstance(value, str | bytes))

@@ -15,6 +15,11 @@ WriteProject = Callable[[], pytest.Pytester]
         (["--modellab-alpha=2"], "*--modellab-alpha: '2' is not a number in (0, 1)"),
         (["--modellab-alpha=0"], "*--modellab-alpha: '0' is not a number in (0, 1)"),
         (["--modellab-alpha=nan"], "*--modellab-alpha: 'nan' is not a number in (0, 1)"),
+        (["--modellab-alpha=0.0_5"], "*--modellab-alpha: '0.0_5' is not a number in (0, 1)"),
+        (
+            ["--modellab-margin=\u0660.\u0660\u0665"],
+            "*--modellab-margin: '\u0660.\u0660\u0665' is not a number in [[]0, 1)",
+        ),
         (["--modellab-margin=1"], "*--modellab-margin: '1' is not a number in [[]0, 1)"),
         (["--modellab-on-inconclusive=never"], "*invalid choice: 'never'*"),
         (["--modellab-config=none.toml"], "*none.toml: cannot be read: No such file*"),

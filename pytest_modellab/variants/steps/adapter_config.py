@@ -17,7 +17,8 @@ LENGTH = 2000
 """Characters of an expression."""
 
 REPEATS = 4
-"""``*``, ``+`` and ``{…}`` in an expression, at most; none may repeat a group."""
+"""``*``, ``+`` and ``{…}`` in an alternative of an expression, at most: as many as Unsloth writes.
+None may repeat a group."""
 
 _EXPRESSIONS = (
     "alpha_pattern exclude_modules feedforward_modules layers_pattern modules_to_save rank_pattern "
@@ -40,7 +41,8 @@ def problem(config: Mapping[str, Any], largest: int) -> str | None:
     for key in _EXPRESSIONS:
         for text in _texts(config.get(key)):
             plain = _QUOTED.sub("x", text)
-            if len(text) > LENGTH or len(re.findall(r"[*+{]", plain)) > REPEATS:
+            repeats = max(len(re.findall(r"[*+{]", one)) for one in _alternatives(plain))
+            if len(text) > LENGTH or repeats > REPEATS:
                 return (
                     f"{key}: {text[:60]!r} is too long, or repeats more than {REPEATS} parts, to "
                     "be searched in every module's name; write the names out"
@@ -58,6 +60,18 @@ def problem(config: Mapping[str, Any], largest: int) -> str | None:
         if isinstance(value, int | float) and value > max(RANK, largest):
             return f"{key}: {value} is larger than any matrix in the adapter's file"
     return None
+
+
+def _alternatives(plain: str) -> list[str]:
+    """The parts of an expression between the bars that stand in no bracket."""
+    found, depth = [""], 0
+    for character in plain:
+        depth += (character == "(") - (character == ")")
+        if character == "|" and not depth:
+            found.append("")
+        else:
+            found[-1] += character
+    return found
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -354,6 +354,12 @@ def test_unreadable(tmp_path: Path) -> None:
     assert message(tmp_path / "file" / "x.json") == ": cannot be read: Not a directory"
 
 
+def test_a_pipe_is_not_waited_for(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    assert message(path) == ": cannot be read: Is a pipe or a device, and no regular file"
+
+
 def _rename(id_: object, data: dict[str, Any]) -> None:
     data["samples"][1]["id"] = id_
 

@@ -275,6 +275,28 @@ def test_baselines_of_pytest_modellab(
 
 
 @pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--margin", ["0_0.05"]),
+        ("--margin", ["\u0660.\u0660\u0665"]),
+        ("--bucket-margin", ["0_1"]),
+        ("--floor", ["\u0660.1"]),
+        ("--alpha", ["0.0_5"]),
+        ("--max-missing", ["inf"]),
+        ("--range", ["0", "1_0"]),
+        ("--range", ["0", "nan"]),
+    ],
+)
+def test_numbers_have_ascii_digits(
+    capsys: pytest.CaptureFixture[str], option: str, values: list[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["gate", "a.csv", "b.csv", option, *values])
+    said = f"modellab gate: error: argument {option}: invalid decimal value: {values[-1]!r}\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["no.csv", "a.csv"], "no.csv: cannot be read: No such file or directory"),
@@ -283,7 +305,7 @@ def test_baselines_of_pytest_modellab(
             ".: a folder without samples_*.jsonl; name a file, or make lm-",
         ),
         (["a.csv", "a.csv", "--range", "1", "0"], "--range: 1 0 is no range; write the lowest"),
-        (["a.csv", "a.csv", "--range", "0", "nan"], "--range: 0 nan is no range; write the"),
+        (["a.csv", "a.csv", "--range", "0", "0"], "--range: 0 0 is no range; write the"),
         (["a.csv", "a.csv", "--margin", "2"], "margin is 2, but must be at least 0 and below 1"),
         (["a.csv", "a.csv", "--alpha", "0"], "alpha is 0, but must lie above 0 and below 1"),
         (

@@ -234,6 +234,12 @@ def test_what_cannot_be_planned(plan: Plan, arguments: list[str], message: str) 
         (["--assertions", "0"], "'0' is not a whole number above 0"),
         (["--time-budget", "soon"], "'soon' is not a time such as 30s, 5m or 1h"),
         (["--time-budget", "0s"], "'0s' is not a time such as 30s, 5m or 1h"),
+        (["--time-budget", "\u0665m"], "'\u0665m' is not a time such as 30s, 5m or 1h"),
+        (["--margin", "0_0.05"], "argument --margin: invalid decimal value: '0_0.05'"),
+        (
+            ["--drop", "\u0660.\u0660\u0665"],
+            "argument --drop: invalid decimal value: '\u0660.\u0660\u0665'",
+        ),
         (["--usd-per-hour", "-1"], "'-1' is not a number above 0"),
         (["--seconds-per-sample", "fast"], "'fast' is not a number above 0"),
     ],

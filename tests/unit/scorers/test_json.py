@@ -248,6 +248,15 @@ def test_no_keyword_is_slow(schema: dict[str, Any], value: Any) -> None:
             "target: the schema: unevaluatedProperties and patternProperties are not taken "
             "together",
         ),
+        (
+            {"properties": {"const": {"pattern": "("}}},
+            "target: the schema: not a regular expression: missing ), unterminated subpattern at "
+            "position 0",
+        ),
+        *(
+            ({"$ref": to}, f"target: the schema: the reference {to!r} leads to no schema")
+            for to in ("#/default", "#/enum/0", "#/properties", "x#/not/propertie%73", "#/$defs")
+        ),
     ],
 )
 def test_a_schema_that_is_too_large_is_an_error_of_the_task_file(
@@ -262,6 +271,29 @@ def test_data_in_a_schema_is_no_schema(sample: Make) -> None:
     made = sample(scorer="json_schema", target=schema, choices=(), max_tokens=64)
     assert scorers.check(made) is None
     assert judged(schema, '{"pattern": "("}')[0] == 1.0
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {
+            "properties": {
+                "unevaluatedProperties": {"type": "boolean"},
+                "patternProperties": {"type": "object"},
+            }
+        },
+        {
+            "$defs": {"unevaluatedProperties": {}, "default": {}},
+            "properties": {"a": {"$ref": "#/$defs/default"}},
+            "patternProperties": {"^b": {}},
+        },
+        {"properties": {"properties": {}, "a": {"$ref": "#/properties/properties"}}},
+    ],
+)
+def test_names_in_a_schema_are_no_keywords(sample: Make, schema: dict[str, Any]) -> None:
+    made = sample(scorer="json_schema", target=schema, choices=(), max_tokens=64)
+    assert scorers.check(made) is None
+    assert judged(schema, '{"a": 1, "patternProperties": {}}')[0] == 1.0
 
 
 # --- as jsonschema says ---------------------------------------------------------------------------

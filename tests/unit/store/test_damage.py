@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,26 @@ def test_other_types_are_no_run_though_the_digest_is_right(
     assert caplog.messages == [f"it is run again: {where} is not what this version reads{said}"]
 
 
+def test_a_pipe_in_place_of_a_run_is_not_waited_for(
+    entry: RunEntry, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = entry.folder / "run.json"
+    path.unlink()
+    os.mkfifo(path)
+    assert entry.read(lost="it is run again") is None
+    where = f"runs/{entry.key}/run.json"
+    why = "cannot be read (Is a pipe or a device, and no regular file)"
+    assert caplog.messages == [f"it is run again: {where} {why}"]
+    entry.write(RUN)
+    assert entry.read() == RUN
+
+
+def test_a_link_to_a_run_is_followed(entry: RunEntry, tmp_path: Path) -> None:
+    path = entry.folder / "run.json"
+    path.symlink_to(path.rename(tmp_path / "elsewhere.json"))
+    assert entry.read() == RUN
+
+
 # --- batches -------------------------------------------------------------------------------------
 
 
@@ -204,6 +225,17 @@ def test_changed_batches_are_answered_again(
         entry.append(batch)
     assert entry.start(64, threads=1, resume=True) == dict(enumerate(RUN.outputs))
     assert len(caplog.messages) == 1
+
+
+def test_a_pipe_in_place_of_batches_is_not_waited_for(make: Callable[[str], RunEntry]) -> None:
+    entry = make("a")
+    path = begun(entry)
+    path.unlink()
+    os.mkfifo(path)
+    assert entry.start(64, threads=1, resume=True) == {}
+    for batch in BATCHES:
+        entry.append(batch)
+    assert entry.start(64, threads=1, resume=True) == dict(enumerate(RUN.outputs))
 
 
 def test_batches_of_another_entry_are_not_taken_up(make: Callable[[str], RunEntry]) -> None:

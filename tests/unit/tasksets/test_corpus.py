@@ -156,6 +156,16 @@ def test_change_under_an_open_corpus(path: Path, tmp_path: Path) -> None:
         found[0]
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    os.mkfifo(path)
+    with pytest.raises(TaskSetError) as caught:
+        corpus.read(path, tmp_path / "cache")
+    assert str(caught.value) == (
+        f"{path}: cannot be read: [Errno 22] Is a pipe or a device, and no regular file: '{path}'"
+    )
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [

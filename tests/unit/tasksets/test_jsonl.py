@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,16 @@ def test_file_messages(write_samples: Write, tmp_path: Path) -> None:
     (folder / jsonl.SAMPLES).write_bytes(b'{"id": "caf\xe9"}\n')
     assert message(folder).startswith("samples.jsonl: cannot be read: 'utf-8' codec can't decode")
     assert message(write_samples(["", " "])) == "samples.jsonl: holds no sample"
+
+
+@pytest.mark.parametrize("name", ["task_set.toml", "samples.jsonl"])
+def test_a_pipe_is_not_waited_for(write_samples: Write, name: str) -> None:
+    folder = write_samples([GOOD])
+    path = folder / name
+    path.unlink()
+    os.mkfifo(path)
+    said = f"cannot be read: [Errno 22] Is a pipe or a device, and no regular file: '{path}'"
+    assert message(folder) == f"{name}: {said}"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ WORK = "x.jinja: does more than 200,000,000 units of work"
 NUMBER = "x.jinja: makes a whole number of more than 60 bits"
 DEEP = "x.jinja: is nested too deeply, or calls itself without an end"
 WIDTH = "x.jinja: takes a width from a value"
+LOOPS = "{{% for x in range(99999) %}}{{% for y in range(99999) %}}{}{{% endfor %}}{{% endfor %}}"
 TWICE = (
     "{% set n = namespace(x=X) %}{% for i in range(99) %}{% set n.x = MORE %}{% endfor %}{{ n.x }}"
 )
@@ -41,6 +42,14 @@ def rendered(source: str, **values: object) -> str:
         "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}"
         : WORK,
         "{% for x in range(9) recursive %}{{ loop(range(9)) }}{% endfor %}": DEEP,
+        # what looks cheap, in loops
+        "{% set n = namespace() %}{% set n.s = n %}"
+        + LOOPS.format("{% if n" + ".s" * 30 + " %}{% endif %}"): WORK,
+        LOOPS.format("{% if loop.first %}{% endif %}" * 50): WORK,
+        LOOPS.format("{% if values['a'] is defined %}{% endif %}" * 50): WORK,
+        "{% set n = namespace() %}" + LOOPS.format("{% set n.a = x %}" * 50): WORK,
+        LOOPS.format("{{ '' if x else '' }}" * 50): WORK,
+        LOOPS.format("{{ values|length }}"): WORK,
         # values that grow
         TWICE.replace("X", "'a'").replace("MORE", "n.x ~ n.x"): VALUE,
         TWICE.replace("X", "'a'").replace("MORE", "n.x + n.x"): VALUE,
@@ -157,6 +166,12 @@ def test_large_inputs_are_rendered() -> None:
     )
     text = "<think>\n</think>\n" + "word " * 200_000
     assert len(rendered(source, x=text)) > 1_900_000
+
+
+def test_many_long_messages_are_counted_and_not_read_every_round() -> None:
+    """As Qwen3's template asks in each round how many there are."""
+    source = "{% for m in messages %}{% if loop.index0 == messages|length - 1 %}{{ m }}{% endif %}"
+    assert rendered(source + "{% endfor %}", messages=["x" * 500] * 9_999) == "x" * 500
 
 
 def test_items_that_are_made_one_by_one_are_counted() -> None:

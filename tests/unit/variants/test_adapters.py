@@ -709,7 +709,15 @@ def test_a_configuration_that_would_take_for_ever(
 
 
 @pytest.mark.parametrize(
-    "text", [r".*\.(q_proj|k_proj)$", r"^(?!.*visual).*(?:q|k)_proj.*$", r"layers\.[0-9]+\.x", ""]
+    "text",
+    [
+        r".*\.(q_proj|k_proj)$",
+        r"^(?!.*visual).*(?:q|k)_proj.*$",
+        r"layers\.[0-9]+\.x",
+        "",
+        r"(?:.*?(?:language|text).*?(?:self_attn|mlp).*?(?:q_proj|k_proj).*?)"  # as Unsloth writes
+        r"|(?:\bmodel\.layers\.[\d]{1,}\.(?:self_attn|mlp)\.(?:(?:q_proj|k_proj)))",
+    ],
 )
 def test_usual_expressions_of_an_adapter(text: str) -> None:
     assert adapter_config.problem({"target_modules": text, "r": 256}, 0) is None
