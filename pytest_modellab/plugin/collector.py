@@ -87,8 +87,12 @@ class Collector:
         found = json.loads(text)
         self._assertions = int(found.pop("assertions")[0])
         self._swallowed.take(report, found.pop("must_fail", []))
+        superseded = found.pop("superseded", ())
         for kind, texts in found.items():
             self._findings[kind] += texts
+        for text in superseded:
+            if text in self._findings["comparisons"]:
+                self._findings["comparisons"].remove(text)
 
     def _note(self, said: Iterable[str]) -> None:
         """Keep what the store said, once."""

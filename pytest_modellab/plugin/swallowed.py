@@ -14,13 +14,21 @@ if TYPE_CHECKING:
 BLOCKS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 """Of a test, what must fail it: the comparison as JSON → in words.
 
-Those of an earlier attempt stay: the same inputs give the same verdict, so that a later pass is no
-reason to forget them.
+Those of an earlier attempt stay: the same answers give the same verdict, so that a later pass is no
+reason to forget them. Times are measured anew in each attempt: the last that were measured count.
 """
+
+TIMED: pytest.StashKey[list[str]] = pytest.StashKey()
+"""Of a test, the comparisons of times in all its attempts, as JSON."""
 
 
 def keep(item: pytest.Item, comparison: Comparison, settings: Settings) -> None:
     """Keep what must fail its test: a block, and an inconclusive verdict where that fails."""
+    if comparison.timed:
+        timed = item.stash.setdefault(TIMED, [])
+        for earlier in timed:
+            item.stash.get(BLOCKS, {}).pop(earlier, None)
+        timed.append(comparison.to_json())
     fails = settings.on_inconclusive == "fail" and not settings.update
     if comparison.outcome == "block" or (comparison.outcome == "inconclusive" and fails):
         from pytest_modellab.reports.session import falls
@@ -33,7 +41,9 @@ def keep(item: pytest.Item, comparison: Comparison, settings: Settings) -> None:
 
 
 def sent(item: pytest.Item, judged: list[str], *, raised: bool) -> dict[str, list[str]]:
-    """What goes along with a test's report of what must fail it; empty where there is nothing.
+    """What goes along with a test's report of what must fail it, and of what counts no longer.
+
+    Empty where there is nothing.
 
     Args:
         item: the test.
@@ -41,11 +51,14 @@ def sent(item: pytest.Item, judged: list[str], *, raised: bool) -> dict[str, lis
         raised: whether the test ended with the verdict.
     """
     kept = item.stash.get(BLOCKS, {})
+    superseded = item.stash.get(TIMED, [])[:-1]
+    sent = {"superseded": superseded} if superseded else {}
     if not kept:
-        return {}
+        return sent
     again = not any(text in kept for text in judged)
     found = {"blocks": list(kept.values()), "raised": raised, "again": again}
     return {
+        **sent,
         "comparisons": list(dict.fromkeys([*kept, *judged])),
         "must_fail": [json.dumps(found)],
     }

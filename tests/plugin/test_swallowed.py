@@ -149,6 +149,87 @@ def test_a_block_made_a_success_fails_the_session(
     assert sum(f"{how} made that a success" in note for note in report["notes"]) == 1
 
 
+TIMES = """
+import pytest
+pytestmark = pytest.mark.variants("rounded")
+tries = []
+def test_latency(candidate, gate):
+    tries.append(1)
+    if len(tries) == 1:
+        gate.no_slowdown(candidate, limit=0.01)
+"""
+
+PERFORMANCE = """
+[performance]
+requests = 2
+rounds = 5
+concurrency = 1
+max_tokens = 2
+"""
+
+FASTER = """
+    else:
+        gate.no_slowdown(candidate, limit=100)
+"""
+
+SLOW_AND_CAUGHT = """
+    else:
+        try:
+            gate.no_slowdown(candidate, limit=0.02)
+        except AssertionError:
+            pass
+"""
+
+
+@pytest.fixture
+def timed(project: pytest.Pytester) -> pytest.Pytester:
+    """The project with rounds that measure its times."""
+    path = project.path / "modellab.toml"
+    path.write_text(path.read_text() + PERFORMANCE)
+    return project
+
+
+@pytest.mark.parametrize("conftest", [HIDDEN, LOGGED], ids=["hidden", "logged"])
+def test_times_that_a_rerun_measured_anew_count(timed: pytest.Pytester, conftest: str) -> None:
+    (timed.path / "test_suite.py").write_text(TIMES + FASTER)
+    (timed.path / "conftest.py").write_text(conftest)
+    result = timed.runpytest_inprocess("--modellab-json=report.json")
+    assert result.parseoutcomes()["passed"] == 1
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.no_fnmatch_line("*made that a success*")
+    result.stdout.fnmatch_lines(
+        ["PASS: the comparison of 1 variant passed; overridden: limit 100 instead of 1.05."]
+    )
+    report = json.loads((timed.path / "report.json").read_text())
+    (latency,) = report["measured"]["latency"]
+    assert (latency["verdict"], latency["ratio"]["limit"]) == ("pass", 100)
+
+
+@pytest.mark.parametrize("conftest", [HIDDEN, LOGGED], ids=["hidden", "logged"])
+@pytest.mark.parametrize(
+    ("then", "limit", "how"),
+    [
+        pytest.param(SLOW_AND_CAUGHT, "0.02", "the test, which caught it,", id="caught"),
+        pytest.param("", "0.01", "a rerun", id="not-measured"),
+    ],
+)
+def test_the_last_times_that_were_measured_count(
+    timed: pytest.Pytester, conftest: str, then: str, limit: str, how: str
+) -> None:
+    (timed.path / "test_suite.py").write_text(TIMES + then)
+    (timed.path / "conftest.py").write_text(conftest)
+    result = timed.runpytest_inprocess("--modellab-json=report.json")
+    assert result.parseoutcomes()["passed"] == 1
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            f"note: test_suite.py::test_latency*: rounded on words blocks (*), and {how} made "
+            "that a success; a verdict that must fail its test fails the session",
+            f"BLOCK: 1 of 1 comparison: *; overridden: limit {limit} instead of 1.05.",
+        ]
+    )
+
+
 def test_workers_send_it(dropped: pytest.Pytester) -> None:
     (dropped.path / "test_suite.py").write_text(XFAIL)
     result = dropped.runpytest_subprocess("-n2")
