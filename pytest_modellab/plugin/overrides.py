@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pytest_modellab.lab.settings import Settings
 
 BY_SESSION = "asked of the session"
+BY_OTHERS = "left by the weights of other tests"
+
+STARVED = 0.1
+"""What part of its equal share a test may have without a word, whatever others weigh."""
 
 
 def of_session(settings: Settings) -> tuple[Override, ...]:
@@ -53,17 +57,20 @@ def of_margin(
 
 
 def of_share(weight: float, share: float, equal: float, task_set: str) -> tuple[Override, ...]:
-    """A test's share of alpha, where its own weight makes it less than its equal share.
+    """A test's share of alpha, where its own weight makes it less or other tests' next to nothing.
 
     Args:
-        weight: the test's; above 1 it makes others' shares smaller, which is no test's own doing.
+        weight: the test's.
         share: what it may spend.
         equal: what it might, if no assertion had a weight.
         task_set: what it judges on.
     """
-    if weight >= 1 or share >= equal or math.isclose(share, equal, rel_tol=1e-5):
-        return ()
-    return by_test("alpha share", f"{share:.6g}", f"{equal:.6g}", task_set)
+    used, declared = f"{share:.6g}", f"{equal:.6g}"
+    if weight < 1 and share < equal and not math.isclose(share, equal, rel_tol=1e-5):
+        return by_test("alpha share", used, declared, task_set)
+    if share < equal * STARVED:
+        return (Override("alpha share", used, declared, BY_OTHERS, task_set),)
+    return ()
 
 
 def by_test(

@@ -133,6 +133,14 @@ def test_a_weight_is_named_where_the_share_is_less(
     ]
 
 
+def test_a_weight_that_starves_other_tests_is_named(project: pytest.Pytester) -> None:
+    (project.path / "test_suite.py").write_text(WEIGHED.format(weight=1e12, other=1))
+    project.runpytest_inprocess("--modellab-update", "--modellab-json=report.json")
+    assert overrides(project) == [
+        "alpha share 5e-14 instead of 0.025 on words (left by the weights of other tests)"
+    ]
+
+
 def test_what_says_the_same_as_the_project_is_no_override(project: pytest.Pytester) -> None:
     options = ("--modellab-alpha=0.05", "--modellab-on-inconclusive=warn")
     project.runpytest_inprocess(
