@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_modellab.baselines import file
@@ -126,23 +126,22 @@ def _revision(
         version=run.task_set["version"],
         task_set=run.task_set["hash"],
         samples=len(run.samples),
-        mean=_mean([sample.score for sample in run.samples]),
-        anchor=_mean([sample.score for sample in baseline.anchor_run().samples]),
+        mean=run.mean,
+        anchor=baseline.anchor_run().mean,
         changes=baseline.anchor.accepted if baseline.anchor is not None else 0,
         churn=baseline.churn,
         worst=_worst(baseline, capabilities),
     )
 
 
-def _mean(scores: Sequence[float | None]) -> float:
-    return math.fsum(score or 0.0 for score in scores) / len(scores)
-
-
 def _worst(baseline: Baseline, capabilities: Mapping[str, str]) -> BucketScore | None:
-    groups: dict[str, list[float | None]] = {}
+    groups: dict[str, list[float]] = {}
     for sample in baseline.run.samples:
         if sample.hash not in capabilities:
             return None
-        groups.setdefault(capabilities[sample.hash], []).append(sample.score)
-    means = [BucketScore(name, len(scores), _mean(scores)) for name, scores in groups.items()]
+        groups.setdefault(capabilities[sample.hash], []).append(sample.score or 0.0)
+    means = [
+        BucketScore(name, len(scores), math.fsum(scores) / len(scores))
+        for name, scores in groups.items()
+    ]
     return min(means, key=lambda one: (one.mean, one.name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,7 +149,7 @@ class Accepted:
         old, new = self._written.get((variant, task_set), (None, None))
         if old is None or old == new:
             return None
-        return math.fsum(s.score or 0.0 for s in old.run.samples) / len(old.run.samples)
+        return old.run.mean
 
     def churn(self, variant: Resolved, task_set: TaskSet) -> ChurnFound:
         """Run a variant a second time and count the samples that flip."""

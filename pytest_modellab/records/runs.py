@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -133,6 +134,11 @@ class RunRecord:
     samples: tuple[SampleResult, ...]
     probes: Mapping[str, float]
     environment: Mapping[str, Any]
+
+    @property
+    def mean(self) -> float:
+        """The mean score, in [0, 1]; a sample without one counts as 0."""
+        return math.fsum(sample.score or 0.0 for sample in self.samples) / len(self.samples)
 
 
 @dataclasses.dataclass(frozen=True)

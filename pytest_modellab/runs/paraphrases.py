@@ -61,7 +61,7 @@ def averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
                 confidence=None,  # the score is a mean over prompts, which no one answer has
             )
         )
-    means = [statistics.fmean(r.score or 0.0 for r in record.samples) for record in records]
+    means = [record.mean for record in records]
     seconds_in_all = math.fsum(record.probes["seconds"] for record in records)
     tokens = math.fsum(record.probes["tokens"] for record in records)
     return dataclasses.replace(
