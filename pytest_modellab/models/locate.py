@@ -25,6 +25,7 @@ from pytest_modellab.models.sources import hub_folder, package_file
 from pytest_modellab.records import reading
 from pytest_modellab.records.declared import ModelSource
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.store import checkout
 
 _TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "chat_template")
 
@@ -80,6 +81,8 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
         raise ModelError(
             says(source, f"{path} is neither a folder nor a file of {', '.join(_FILES)}")
         )
+    if said := checkout.absent(path):
+        raise ModelError(says(source, f"{path}: {said}"))
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     check_hash(source, path, found)
@@ -121,8 +124,10 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
         )
     for index in path.glob("*.safetensors.index.json"):
         try:
-            named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            named = json.loads(checkout.read(index))["weight_map"].values()
             shards = sorted({reading.checked(str, shard, "weight_map") for shard in named})
+        except checkout.Unready as error:
+            raise ModelError(says(source, f"{index}: {error}")) from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(
                 says(
