@@ -10,7 +10,8 @@ from pathlib import Path
 from pytest_modellab.errors import ModelError, store_errors_as
 from pytest_modellab.models import archive, gguf_head
 from pytest_modellab.models.files import ModelFiles, named, says
-from pytest_modellab.models.locate import _ALONG, _TOKENIZER
+from pytest_modellab.models.locate import ALONG
+from pytest_modellab.models.reads import TOKENIZER
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.store import folders
 
@@ -50,7 +51,7 @@ def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
     """Put a bare ONNX file and the tokenizer of another folder into ``target``."""
     shutil.copyfile(files.path, target / files.path.name)
     for part in tokenizer.iterdir():
-        if part.name.startswith(_TOKENIZER) or part.name in _ALONG:
+        if part.name.startswith(TOKENIZER) or part.name in ALONG:
             shutil.copyfile(part, target / part.name)
 
 
