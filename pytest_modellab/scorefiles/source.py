@@ -13,6 +13,9 @@ from pytest_modellab.errors import ScoreFileError
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
+_CONFLICT = ("<<<<<<< ", ">>>>>>> ", "||||||| ", "=======")
+
+
 UNPACKED = 1 << 30
 """Bytes that a file may hold, and that a gzipped one may unpack to."""
 
@@ -76,6 +79,19 @@ def text(path: Path, content: bytes) -> str:
     if not decoded.strip():
         raise ScoreFileError(f"{path}: empty; hand in one score a sample")
     return decoded
+
+
+def check_conflict(path: Path, line: str, number: int) -> None:
+    """Refuse a line that git left of a merge that was not finished.
+
+    Raises:
+        ScoreFileError: it is one.
+    """
+    if line.startswith(_CONFLICT):
+        raise ScoreFileError(
+            f"{path}: line {number}: {line[:40]!r} is a conflict marker of git, so the file holds "
+            "two versions; finish the merge with one of them, or write the scores again"
+        )
 
 
 def limit(packed: int) -> int:
