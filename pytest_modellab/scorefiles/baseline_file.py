@@ -26,7 +26,7 @@ def table(path: Path, content: bytes) -> ScoreTable:
     Raises:
         BaselineInvalid: it was edited or truncated.
     """
-    run = file.parse(content, str(path), "restore it: git checkout").run
+    run = file.parse(content, path, "restore it: git checkout").run
     records = [
         (f"sample {s.id!r}", {"id": s.id, "score": s.score, "hash": s.hash}) for s in run.samples
     ]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ScoreFileError
-from pytest_modellab.scorefiles import source
 from pytest_modellab.scorefiles.table import ScoreTable, nested_columns
 
 Records = Sequence[tuple[str, Mapping[str, Any]]]
@@ -59,7 +58,6 @@ def document(path: Path, text: str, first: int = 1) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         line = first + error.lineno - 1
-        source.check_conflict(path, text.split("\n")[error.lineno - 1], line)
         raise ScoreFileError(
             f"{path}: line {line}, column {error.colno}: malformed JSON: {error.msg}"
         ) from error
