@@ -26,6 +26,7 @@ class ModelFiles:
         tokenizer: sha256 over tokenizer and chat template (a GGUF's or zip's own hash: it holds
             both).
         tokenizer_files: where the tokenizer of a bare ONNX file is, else None.
+        hashed: of a folder, all files that the two hashes are over.
     """
 
     source: ModelSource
@@ -33,6 +34,7 @@ class ModelFiles:
     weights: str
     tokenizer: str
     tokenizer_files: ModelFiles | None = None
+    hashed: frozenset[Path] = frozenset()
 
 
 NO_FILES = ModelFiles(NO_MODEL, Path(), "", "")
