@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records.declared import NO_MODEL, ModelSource
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.store import checkout
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 """Suffixes of weights whose reading can run any code."""
@@ -52,10 +53,17 @@ def says(source: ModelSource, problem: str) -> str:
 
 
 def hash_files(paths: Iterable[Path]) -> str:
-    """Return the sha256 over the files' names and contents, in the order of their names."""
+    """Return the sha256 over the files' names and contents, in the order of their names.
+
+    Raises:
+        ModelError: something else stands in the place of one.
+    """
     parts = []
     for path in sorted(paths, key=lambda p: p.name):
         with path.open("rb") as file:
+            if said := checkout.standing_in(file.read(checkout.HEAD), path):
+                raise ModelError(f"{path}: {said}")
+            file.seek(0)
             parts.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
     return digest(parts)
 

@@ -25,6 +25,7 @@ from pytest_modellab.models.files import (
 from pytest_modellab.models.sources import hub_folder, package_file
 from pytest_modellab.records.declared import ModelSource
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.store import checkout
 
 _FILES = (".gguf", ".onnx", ".zip")
 
@@ -73,6 +74,8 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
         raise ModelError(
             says(source, f"{path} is neither a folder nor a file of {', '.join(_FILES)}")
         )
+    if said := checkout.absent(path):
+        raise ModelError(says(source, f"{path}: {said}"))
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     check_hash(source, path, found)

@@ -14,6 +14,7 @@ from pytest_modellab.errors import ModelError
 from pytest_modellab.models.files import PICKLED, says
 from pytest_modellab.records import reading
 from pytest_modellab.records.declared import ModelSource
+from pytest_modellab.store import checkout
 
 TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "chat_template")
 """How the names of a tokenizer's files begin; those that end with ``.model`` are its, too."""
@@ -164,4 +165,13 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a file that lists others.
+
+    Raises:
+        ModelError: it is not, or not yet, the file itself.
+        ValueError: it is not JSON.
+    """
+    try:
+        return json.loads(checkout.read(path))
+    except checkout.Unready as error:
+        raise ModelError(f"{path}: {error}") from error

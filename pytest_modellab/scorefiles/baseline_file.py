@@ -29,7 +29,7 @@ def table(path: Path, content: bytes) -> ScoreTable:
             "scores of lm-evaluation-harness are in samples_*.jsonl (--log_samples), other "
             "tools' belong into JSON lines (.jsonl)"
         )
-    run = file.parse(content, str(path), "restore it: git checkout").run
+    run = file.parse(content, path, "restore it: git checkout").run
     records = [
         (f"sample {s.id!r}", {"id": s.id, "score": s.score, "hash": s.hash}) for s in run.samples
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import VariantLoadError
+from pytest_modellab.store import checkout
 from pytest_modellab.variants.steps import adapter_config
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -39,7 +40,7 @@ def load(folder: Path, model: Any) -> Any:
         VariantLoadError: it cannot be read, was made for another model, or PEFT would leave out a
             part of it, or draw one at random.
     """
-    from peft import PeftConfig, PeftModel
+    from peft import PeftModel
     from peft.auto import MODEL_TYPE_TO_PEFT_MODEL_MAPPING
     from safetensors import SafetensorError
 
@@ -47,10 +48,9 @@ def load(folder: Path, model: Any) -> Any:
     shapes: Shapes = {}
     try:
         shapes = _shapes(folder)
-        _check(folder, shapes)
         # what PEFT warns of is looked for here: keys that it does not know, tensors left out
         with warnings.catch_warnings(action="ignore"):
-            config = PeftConfig.from_pretrained(str(folder))
+            config = _config(folder, shapes)
             if config.is_prompt_learning:  # it stays behind when the model is taken out
                 raise VariantLoadError(
                     f"the adapter {folder} is of PEFT's method {config.peft_type.value}, which "
@@ -83,20 +83,27 @@ def _shapes(folder: Path) -> Shapes:
         return {key: tuple(tensors.get_slice(key).get_shape()) for key in sorted(tensors.keys())}
 
 
-def _check(folder: Path, shapes: Shapes) -> None:
-    """Refuse a configuration that PEFT would misread, or be lost in."""
+def _config(folder: Path, shapes: Shapes) -> Any:
+    """Read an adapter's configuration; refuse what PEFT would misread, or be lost in."""
     import peft
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config = json.loads(checkout.read(folder / CONFIG))
     largest = max((side for shape in shapes.values() for side in shape), default=0)
     if said := adapter_config.problem(config, largest):
         raise VariantLoadError(f"{folder / CONFIG}: {said}")
     if said := adapter_config.refusal(config):
         raise VariantLoadError(f"the adapter {folder} {said}")
-    known = PEFT_TYPE_TO_CONFIG_MAPPING[config["peft_type"]].__dataclass_fields__
-    if said := adapter_config.newer(config, known, peft.__version__):
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING.get(config["peft_type"])
+    if kind is None:
+        raise VariantLoadError(
+            f"the adapter {folder} is of the method {config['peft_type']!r}, which the installed "
+            f"PEFT {peft.__version__} does not know; pip install -U peft"
+        )
+    if said := adapter_config.newer(config, kind.__dataclass_fields__, peft.__version__):
         raise VariantLoadError(f"{folder / CONFIG}: {said}")
+    config.pop("runtime_config", None)  # of the process that saved it
+    return kind.from_peft_type(**kind.check_kwargs(**config))
 
 
 def _own(found: Any, *, embeddings: bool) -> dict[str, Any]:

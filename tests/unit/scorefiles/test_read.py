@@ -175,7 +175,7 @@ def test_what_is_no_file_of_scores(write: Write, tmp_path: Path) -> None:
         "folder of lm-eval's samples_*.jsonl"
     )
     assert message(write("a.csv", "id,score\na,1\né,1\n".encode("latin-1"))) == (
-        "line 3: not UTF-8 (invalid continuation byte, byte 13); save the file as UTF-8 text"
+        "line 3: not UTF-8 (invalid continuation byte); save it as UTF-8"
     )
     assert message(write("b.csv", "id,score\na\0,1\n")) == (
         "line 2: holds a zero byte, so this is no text file"

@@ -188,6 +188,12 @@ def test_a_configuration_of_the_first_releases(model_folder: Path, own: Path) ->
     assert torch.equal(logits(adapters._attach(own, load(model_folder))), wanted)
 
 
+def test_a_configuration_from_windows(model_folder: Path, own: Path) -> None:
+    file = own / adapter_loading.CONFIG
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    adapters._attach(own, load(model_folder))
+
+
 def test_names_with_the_adapter_s_own(model_folder: Path, own: Path) -> None:
     """As a trainer saves them that asks the model for its state instead of PEFT."""
     wanted = logits(adapters._attach(own, load(model_folder)))
@@ -276,6 +282,14 @@ def test_a_module_of_its_own_that_the_file_lacks(model_folder: Path, tmp_path: P
         f"the adapter {tmp_path} cannot be loaded: adapter_model.safetensors lacks "
         "'lm_head.weight', which adapter_config.json asks for: the file is damaged, or it was "
         "trained on another model"
+    )
+
+
+def test_a_method_that_the_installed_peft_lacks(model_folder: Path, own: Path) -> None:
+    edit(own, peft_type="NEXT")
+    assert refused(own, load(model_folder)) == (
+        f"the adapter {own} is of the method 'NEXT', which the installed PEFT {peft.__version__} "
+        "does not know; pip install -U peft"
     )
 
 
