@@ -121,21 +121,21 @@ def _write(options: argparse.Namespace, tradeoff: TradeOff) -> tuple[dict[str, s
     from pytest_modellab.tradeoff import figures
 
     pages = {"tradeoff.md": words.markdown(tradeoff)}
-    files: dict[str | None, str] = {}
+    files: dict[Path, str] = {}
     if options.json not in (None, STDOUT):
-        files[options.json] = figures.dumps(tradeoff)
+        files[Path(options.json)] = figures.dumps(tradeoff)
     if options.markdown not in (None, STDOUT):
-        files[options.markdown] = pages["tradeoff.md"]
+        files[Path(options.markdown)] = pages["tradeoff.md"]
     if options.html is not None:
         from pytest_modellab.reports import page
 
         files[options.html] = pages["tradeoff.html"] = page.render([tradeoff], interactive=True)
     unwritten = []
-    for name, text in files.items():
-        found = save({Path(name): text})
+    for path, text in files.items():
+        found = save({path: text})
         unwritten += found
         if not found:
-            say(f"wrote {name}", error=True)
+            say(f"wrote {path}", error=True)
     return pages, unwritten
 
 
