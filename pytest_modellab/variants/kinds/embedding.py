@@ -17,7 +17,7 @@ from pytest_modellab.engines.search.forms import Form, Precision
 from pytest_modellab.engines.search.retriever import VERSION, Retriever
 from pytest_modellab.engines.search.settings import Approximate, Embedding, Rerank, Search
 from pytest_modellab.errors import ConfigError
-from pytest_modellab.models import convert, locate
+from pytest_modellab.models import convert, locate, opened
 from pytest_modellab.records.declared import NO_MODEL, ModelSource, VariantSpec
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.setting import OPTIONAL, Setting, count, resolve
@@ -192,14 +192,15 @@ def _open(search: Search, plan: Plan, folder: Path, cache: Path) -> Engine:
         from pytest_modellab.engines.search import rerank
 
         folder = convert.folder(search.rerank.files, cache)
-        reranker = rerank.load(folder, device=plan.device, dtype=plan.dtype)
+        with opened.checked(search.rerank.files):
+            reranker = rerank.load(folder, device=plan.device, dtype=plan.dtype)
     return Retriever(search, encoder, reranker)
 
 
 def _encoder(embedding: Embedding, plan: Plan, folder: Path) -> Encoder:
     graph = _is_graph(plan.model)
     # by what the folder holds, so that a zip and a folder of the same model share their vectors
-    files = locate.locate(dataclasses.replace(plan.model, source=str(folder), sha256=None), folder)
+    files = locate.made(plan.model, folder)
     key = digest(
         [
             files.weights,
@@ -216,23 +217,24 @@ def _encoder(embedding: Embedding, plan: Plan, folder: Path) -> Encoder:
         "query": embedding.query_prompt,
         "passage": embedding.passage_prompt,
     }
-    if graph:
-        return onnx_graph.load(
+    with opened.checked(files):
+        if graph:
+            return onnx_graph.load(
+                folder,
+                key=key,
+                prompts=prompts,
+                max_tokens=embedding.max_tokens,
+                pooling=embedding.pooling,
+                output=embedding.output,
+            )
+        return sentence.load(
             folder,
             key=key,
             prompts=prompts,
             max_tokens=embedding.max_tokens,
             pooling=embedding.pooling,
-            output=embedding.output,
+            dtype=plan.dtype,
+            device=plan.device,
+            trust_remote_code=plan.model.trust_remote_code,
+            allow_pickle=plan.model.allow_pickle,
         )
-    return sentence.load(
-        folder,
-        key=key,
-        prompts=prompts,
-        max_tokens=embedding.max_tokens,
-        pooling=embedding.pooling,
-        dtype=plan.dtype,
-        device=plan.device,
-        trust_remote_code=plan.model.trust_remote_code,
-        allow_pickle=plan.model.allow_pickle,
-    )
