@@ -358,8 +358,8 @@ def test_what_is_declared_goes_before_what_the_model_says(tmp_path: Path) -> Non
             {"vectors": "int8"},
             {"similarity_fn_name": "euclidean"},
             f"{CONFIG} says similarity_fn_name = 'euclidean': int8 vectors can be searched by "
-            'inner products only; choose similarity = "cosine" or "dot", or exact search over float32 '
-            "vectors",
+            'inner products only; choose similarity = "cosine" or "dot", or exact search over '
+            "float32 vectors",
         ),
         (
             {"index": {}},

@@ -77,13 +77,11 @@ def test_without_normalization_the_file_itself_is_used(tmp_path: Path) -> None:
     assert index.bound == found.norms[1]
 
 
-@pytest.mark.parametrize("normalize", [True, False])
-def test_cut_off(tmp_path: Path, normalize: bool) -> None:
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_cut_off(tmp_path: Path, similarity: Similarity) -> None:
     data = unit(some(20, 8))
-    index = forms.index(
-        kept(data), Form(dimensions=3, similarity="cosine" if normalize else "dot"), tmp_path
-    )
-    expected = unit(data[:, :3]) if normalize else data[:, :3]
+    index = forms.index(kept(data), Form(dimensions=3, similarity=similarity), tmp_path)
+    expected = unit(data[:, :3]) if similarity == "cosine" else data[:, :3]
     np.testing.assert_allclose(index.data, expected, rtol=1e-6)
     assert (index.dimension, index.dimensions, index.bytes_per_document) == (8, 3, 12)
     np.testing.assert_allclose(index.query(data), expected, rtol=1e-6)
@@ -119,7 +117,7 @@ def test_every_form_and_every_set_of_vectors_has_its_own_key(tmp_path: Path) -> 
     documents=st.integers(1, 40),
     dimension=st.integers(1, 20),
     cut=st.none() | st.integers(1, 20),
-    normalize=st.booleans(),
+    similarity=st.sampled_from(SIMILARITIES),
     precision=st.sampled_from(PRECISIONS[1:]),
     constant=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
@@ -130,7 +128,7 @@ def test_quantized_as_sentence_transformers_does(
     documents: int,
     dimension: int,
     cut: int | None,
-    normalize: bool,
+    similarity: Similarity,
     precision: forms.Precision,
     constant: bool,
     seed: int,
@@ -138,12 +136,10 @@ def test_quantized_as_sentence_transformers_does(
     data = some(documents, dimension, seed)
     if constant:
         data[:, 0] = 0.25
-    form = Form(
-        None if cut is None else min(cut, dimension), precision, "cosine" if normalize else "dot"
-    )
+    form = Form(None if cut is None else min(cut, dimension), precision, similarity)
     index = forms.index(kept(data), form, tmp_path_factory.mktemp("cache"))
     rows = data[:, : form.dimensions]
-    rows = form.shorten(rows) if normalize else rows
+    rows = form.shorten(rows) if form.normalize else rows
     ranges = np.vstack([rows.min(axis=0), rows.max(axis=0)])
     np.testing.assert_array_equal(index.data, quantized(rows, precision, ranges=ranges))
     if precision in SCALAR:
