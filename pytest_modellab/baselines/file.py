@@ -14,7 +14,7 @@ from pytest_modellab.errors import BaselineInvalid
 from pytest_modellab.records import reading
 from pytest_modellab.records.hashing import canonical_json, digest
 from pytest_modellab.records.runs import RunRecord
-from pytest_modellab.store import atomic, links, regular
+from pytest_modellab.store import atomic, checkout, links, regular
 
 SCHEMA = 2
 """Version of the file's layout; 2 has the second run and the anchor."""
@@ -86,16 +86,17 @@ def read(path: Path) -> Baseline | None:
         return None
     except OSError as error:
         raise BaselineInvalid(f"{path}: cannot be read: {error.strerror}") from error
-    return parse(content, str(path), mend)
+    return parse(content, path, mend)
 
 
-def parse(content: bytes, where: str, mend: str) -> Baseline:
+def parse(content: bytes, path: Path, mend: str, where: str = "") -> Baseline:
     """Read an accepted run from a file's content.
 
     Args:
         content: what :func:`write` wrote.
-        where: the file, for messages.
+        path: the file, for messages.
         mend: what to do about a damaged one, for messages.
+        where: begins the messages in place of the path, for example a commit.
 
     Returns:
         The baseline.
@@ -103,8 +104,17 @@ def parse(content: bytes, where: str, mend: str) -> Baseline:
     Raises:
         BaselineInvalid: the content is truncated, was edited, or has another schema or layout.
     """
+    where = where or str(path)
+    if said := checkout.standing_in(content, path) or checkout.wide(content):
+        raise BaselineInvalid(f"{where}: {said}")
+    if said := checkout.conflict(content):
+        raise BaselineInvalid(
+            f"{where}: {said}: take one side whole (git checkout --ours -- {path}, or --theirs), "
+            "run the tests, and accept what they then find if it is wanted: "
+            f"modellab accept {path.stem} --task-set {path.parent.name}"
+        )
     try:
-        data = json.loads(content.decode("utf-8"))
+        data = json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise BaselineInvalid(
             f"{where}: truncated or malformed UTF-8 ({error.reason}); {mend}"

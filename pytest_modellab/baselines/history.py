@@ -65,10 +65,11 @@ def read(path: Path, capabilities: Mapping[str, str]) -> tuple[Revision, ...]:
     found = []
     last = b""
     for date, commit, subject, name in _log(path):
-        last = _git(path.parent, "show", f"{commit}:{name}")
-        found.append(_revision(last, capabilities, date, commit[:7], subject))
+        # with filters, as a checkout has it: what Git LFS keeps is a pointer without
+        last = _git(path.parent, "cat-file", "--filters", f"{commit}:{name}")
+        found.append(_revision(last, path, capabilities, date, commit[:7], subject))
     if path.is_file() and (now := path.read_bytes()) != last:
-        found.append(_revision(now, capabilities, "", UNCOMMITTED, ""))
+        found.append(_revision(now, path, capabilities, "", UNCOMMITTED, ""))
     return tuple(found)
 
 
@@ -112,10 +113,15 @@ def _git(folder: Path, *arguments: str) -> bytes:
 
 
 def _revision(
-    content: bytes, capabilities: Mapping[str, str], date: str, commit: str, subject: str
+    content: bytes,
+    path: Path,
+    capabilities: Mapping[str, str],
+    date: str,
+    commit: str,
+    subject: str,
 ) -> Revision:
     try:
-        baseline = file.parse(content, commit, "look at an older or newer commit")
+        baseline = file.parse(content, path, "look at an older or newer commit", commit)
     except BaselineInvalid as error:
         return Revision(date, commit, subject, problem=str(error))
     run = baseline.run

@@ -28,6 +28,7 @@ from pytest_modellab.records.declared import (
     VariantSpec,
 )
 from pytest_modellab.records.setting import NUMBER, OPTIONAL, Setting, count, resolve
+from pytest_modellab.store import checkout
 
 FILE_NAME = "modellab.toml"
 
@@ -155,11 +156,11 @@ def load(path: Path) -> LabConfig:
         ConfigError: unreadable file, malformed TOML, or a wrong key or value.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(checkout.read(path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text: {error.reason}") from error
+    except checkout.Unready as error:
+        raise ConfigError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:  # also a number too long, a table too deep
         raise ConfigError(f"{path}: malformed TOML: {error}") from error
     top = resolve(FILE, data, f"{path}: ")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
+from pytest_modellab.store import checkout
 
 UNREADABLE: tuple[type[Exception], ...] = (
     AttributeError,  # a file that holds something else, as null
@@ -40,6 +41,8 @@ def quiet() -> Iterator[None]:
 def reading(folder: Path, problem: str, *more: type[Exception]) -> Iterator[None]:
     """Turn what a library raises of a folder that it cannot read into one exception.
 
+    Where a file of the folder shows why, the message names that file.
+
     Args:
         folder: begins the message.
         problem: for example ``transformers cannot load it``; the library's own words follow.
@@ -51,7 +54,8 @@ def reading(folder: Path, problem: str, *more: type[Exception]) -> Iterator[None
     try:
         yield
     except UNREADABLE + more as error:
-        raise ModelError(f"{folder}: {problem}: {error}") from error
+        said = checkout.unready(folder) or f"{folder}: {problem}: {error}"
+        raise ModelError(said) from error
 
 
 @contextlib.contextmanager

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import archive, gguf_head
+from pytest_modellab.models import archive, gguf_head, weights
 from pytest_modellab.models.files import ModelFiles, named, says
-from pytest_modellab.models.locate import _ALONG, _TOKENIZER
+from pytest_modellab.models.locate import ALONG
+from pytest_modellab.models.reads import TOKENIZER
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.store import folders
 
@@ -50,7 +51,7 @@ def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
     """Put a bare ONNX file and the tokenizer of another folder into ``target``."""
     shutil.copyfile(files.path, target / files.path.name)
     for part in tokenizer.iterdir():
-        if part.name.startswith(_TOKENIZER) or part.name in _ALONG:
+        if part.name.startswith(TOKENIZER) or part.name in ALONG:
             shutil.copyfile(part, target / part.name)
 
 
@@ -81,11 +82,14 @@ def convert(files: ModelFiles, target: Path) -> None:
     place, name = str(files.path.parent), files.path.name
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=name)
-        model = AutoModelForCausalLM.from_pretrained(place, gguf_file=name, dtype=torch.float32)
+        model, info = AutoModelForCausalLM.from_pretrained(
+            place, gguf_file=name, dtype=torch.float32, **weights.ASKED
+        )
     except (ImportError, KeyError, RuntimeError, ValueError) as error:
         raise ModelError(
             says(files.source, f"transformers cannot convert {files.path}: {error}")
         ) from error
+    weights.check(named(files.source), weights.Fit.of(model, info))
     model.hf_quantizer = None  # the weights are plain float32 now
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

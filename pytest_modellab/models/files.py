@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records.declared import NO_MODEL, ModelSource
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.store import checkout
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 """Suffixes of weights whose reading can run any code."""
@@ -26,6 +27,7 @@ class ModelFiles:
         tokenizer: sha256 over tokenizer and chat template (a GGUF's or zip's own hash: it holds
             both).
         tokenizer_files: where the tokenizer of a bare ONNX file is, else None.
+        hashed: of a folder, all files that the two hashes are over.
     """
 
     source: ModelSource
@@ -33,6 +35,7 @@ class ModelFiles:
     weights: str
     tokenizer: str
     tokenizer_files: ModelFiles | None = None
+    hashed: frozenset[Path] = frozenset()
 
 
 NO_FILES = ModelFiles(NO_MODEL, Path(), "", "")
@@ -50,10 +53,17 @@ def says(source: ModelSource, problem: str) -> str:
 
 
 def hash_files(paths: Iterable[Path]) -> str:
-    """Return the sha256 over the files' names and contents, in the order of their names."""
+    """Return the sha256 over the files' names and contents, in the order of their names.
+
+    Raises:
+        ModelError: something else stands in the place of one.
+    """
     parts = []
     for path in sorted(paths, key=lambda p: p.name):
         with path.open("rb") as file:
+            if said := checkout.standing_in(file.read(checkout.HEAD), path):
+                raise ModelError(f"{path}: {said}")
+            file.seek(0)
             parts.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
     return digest(parts)
 

@@ -8,11 +8,12 @@ anything.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
+from pytest_modellab.models import reads
 from pytest_modellab.models.files import (
     PICKLED,
     ModelFiles,
@@ -22,12 +23,9 @@ from pytest_modellab.models.files import (
     says,
 )
 from pytest_modellab.models.sources import hub_folder, package_file
-from pytest_modellab.records import reading
 from pytest_modellab.records.declared import ModelSource
 from pytest_modellab.records.hashing import digest
-
-_TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "chat_template")
-
+from pytest_modellab.store import checkout
 
 _FILES = (".gguf", ".onnx", ".zip")
 
@@ -36,16 +34,12 @@ _LIMITS = "sentence_bert_config.json"
 """How many tokens a text may have, which belongs to an embedding model's tokenizer."""
 
 
-_ALONG = (_LIMITS, "config_sentence_transformers.json")
+ALONG = (_LIMITS, "config_sentence_transformers.json")
 """What a bare ONNX file takes from its tokenizer's folder beside the tokenizer: limits, prompts."""
 
 
-_PIPELINE = ("modules.json", *_ALONG)
-"""What makes a folder a sentence-transformers model, beside the folders of its modules."""
-
-
-_MODULES = "[0-9]*_*/*"
-"""The files of those."""
+_PARTS = (".json", ".safetensors", *PICKLED)
+"""What of a module's folder is hashed once more, with the folder's name."""
 
 
 def locate(source: ModelSource, root: Path) -> ModelFiles:
@@ -80,6 +74,8 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
         raise ModelError(
             says(source, f"{path} is neither a folder nor a file of {', '.join(_FILES)}")
         )
+    if said := checkout.absent(path):
+        raise ModelError(says(source, f"{path}: {said}"))
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     check_hash(source, path, found)
@@ -94,24 +90,68 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
             )
         )
     tokenizer = locate(ModelSource(f"{source.name}.tokenizer", source.tokenizer), root)
-    along = [tokenizer.path / name for name in _ALONG if (tokenizer.path / name).is_file()]
+    along = [tokenizer.path / name for name in ALONG if (tokenizer.path / name).is_file()]
     key = digest([tokenizer.tokenizer, hash_files(along)]) if along else tokenizer.tokenizer
     return ModelFiles(source, path, found, key, tokenizer_files=tokenizer)
 
 
 def _folder(source: ModelSource, path: Path) -> ModelFiles:
-    files = sorted(p for p in path.iterdir() if p.is_file())
-    piped = (path / "modules.json").is_file()  # whose parts may lie in folders of their own
-    if piped:
-        files += sorted(p for p in path.glob(_MODULES) if p.is_file())
+    piped = (path / reads.MODULES).is_file()  # whose parts may lie in folders of their own
+    modules = reads.of_modules(source, path) if piped else []
+    files = [*sorted(p for p in path.iterdir() if p.is_file()), *modules]
+    _refuse_adapter(source, files)
+    weights = _weights(source, path, files)
+    if not (piped or (path / "config.json").is_file() or ".onnx" in weights[0].suffixes):
+        raise ModelError(says(source, f"{path / 'config.json'} is missing"))
+    tokenizer = [p for p in files if p.name.startswith(reads.TOKENIZER) or p.suffix == ".model"]
+    if not tokenizer:
+        raise ModelError(
+            says(source, f"{path} holds no tokenizer; save it there with save_pretrained()")
+        )
+    config = [p for p in files if p.name in ("config.json", "generation_config.json")]
+    code = source.trust_remote_code
+    if code:
+        config += [p for p in files if p.suffix == ".py"]
+    hashed = {*weights, *config, *tokenizer}
+    others = {p for p in (*reads.of_folder(path, code=code), *modules) if p not in hashed}
+    others |= {p for p in modules if p.suffix in _PARTS}
+    found = hash_files([*weights, *config])
+    if others:
+        parts = [[p.relative_to(path).as_posix(), hash_files([p])] for p in sorted(others)]
+        found = digest([found, parts])
+    check_hash(source, path, found)
+    return ModelFiles(
+        source, path, found, tokenizer=hash_files(tokenizer), hashed=frozenset(hashed | others)
+    )
+
+
+def _refuse_adapter(source: ModelSource, files: Sequence[Path]) -> None:
+    """Refuse an adapter among a model's files: transformers puts it on where peft is installed."""
+    for path in files:
+        if path.name == "adapter_config.json":
+            raise ModelError(
+                says(
+                    source,
+                    f"{path}: an adapter lies where a model should, and whether it is put on, and "
+                    "on which base, depends on what is installed. Merge it and save the result "
+                    "(merge_and_unload(), then save_pretrained()); for a language model, you can "
+                    "also declare its base here and the adapter as a variant: "
+                    'kind = "lora", adapter = "FOLDER"',
+                )
+            )
+
+
+def _weights(source: ModelSource, path: Path, files: Sequence[Path]) -> list[Path]:
+    """Find the weights among a folder's files: safetensors, or else a graph, or else pickles."""
     weights = [p for p in files if p.suffix == ".safetensors"]
+    weights += [p for p in _shards(source, path, ".safetensors") if p not in weights]
     weights = weights or [p for p in files if ".onnx" in p.suffixes or p.suffix == ".onnx_data"]
+    if weights:
+        return weights
     pickled = [p for p in files if p.suffix in PICKLED]
-    if not weights and pickled:
-        if not source.allow_pickle:
-            raise pickle_refused(source, min(pickled))
-        weights = pickled
-    if not weights:
+    if pickled and not source.allow_pickle:
+        raise pickle_refused(source, min(pickled))
+    if not pickled:
         raise ModelError(
             says(
                 source,
@@ -119,45 +159,9 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
                 "save the model there with save_pretrained()",
             )
         )
-    for index in path.glob("*.safetensors.index.json"):
-        try:
-            named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            shards = sorted({reading.checked(str, shard, "weight_map") for shard in named})
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ModelError(
-                says(
-                    source,
-                    f"{index} names no shards (weight_map); copy or download the folder again",
-                )
-            ) from error
-        for shard in shards:
-            if not (path / shard).is_file():
-                raise ModelError(
-                    says(
-                        source,
-                        f"{path / shard} is missing, but {index.name} "
-                        "names it; copy or download the folder again",
-                    )
-                )
-    if not (piped or (path / "config.json").is_file() or ".onnx" in weights[0].suffixes):
-        raise ModelError(says(source, f"{path / 'config.json'} is missing"))
-    tokenizer = [p for p in files if p.name.startswith(_TOKENIZER) or p.suffix == ".model"]
-    if not tokenizer:
-        raise ModelError(
-            says(source, f"{path} holds no tokenizer; save it there with save_pretrained()")
-        )
-    config = [p for p in files if p.name in ("config.json", "generation_config.json")]
-    if source.trust_remote_code:
-        config += [p for p in files if p.suffix == ".py"]
-    found = hash_files([*weights, *config])
-    if pipeline := _pipeline(path):
-        found = digest([found, pipeline])
-    check_hash(source, path, found)
-    return ModelFiles(source, path, weights=found, tokenizer=hash_files(tokenizer))
+    return pickled + [p for p in _shards(source, path, ".bin") if p not in pickled]
 
 
-def _pipeline(path: Path) -> list[list[str]]:
-    """Name and hash of what a sentence-transformers model has beside its transformer's weights."""
-    parts = [path / name for name in _PIPELINE]
-    parts += [p for p in path.glob(_MODULES) if p.suffix in (".json", ".safetensors", *PICKLED)]
-    return [[p.relative_to(path).as_posix(), hash_files([p])] for p in sorted(parts) if p.is_file()]
+def _shards(source: ModelSource, path: Path, suffix: str) -> list[Path]:
+    indices = path.glob(f"*{suffix}.index.json")
+    return [shard for index in indices for shard in reads.of_index(source, index)]

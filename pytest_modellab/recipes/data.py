@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.store import checkout
 from pytest_modellab.variants.prompt import Prompt
 
 
@@ -19,7 +20,7 @@ class Data:
 
     Attributes:
         name: the file's path as declared.
-        sha256: of its bytes.
+        sha256: of its text, the same whatever its line ends.
         rows: in file order; the values are texts.
     """
 
@@ -45,13 +46,13 @@ def read(root: Path, name: str, keys: Sequence[str]) -> Data:
     path = root / name
     shape = "{" + ", ".join(f'"{key}": …' for key in keys) + "}"
     try:
-        content = path.read_bytes()
-        lines = content.decode("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"data: {path}: cannot be read: {reason}") from error
+        content = checkout.read(path)
+    except OSError as error:
+        raise ConfigError(f"data: {path}: cannot be read: {error.strerror}") from error
+    except checkout.Unready as error:
+        raise ConfigError(f"data: {path}: {error}") from error
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
         where = f"data: {path}:{number}"
@@ -66,7 +67,7 @@ def read(root: Path, name: str, keys: Sequence[str]) -> Data:
             raise ConfigError(f"{where}: 'chosen' and 'rejected' are equal: nothing to prefer")
     if not rows:
         raise ConfigError(f"data: {path}: holds no row; expected lines of {shape}")
-    return Data(name, hashlib.sha256(content).hexdigest(), tuple(rows))
+    return Data(name, hashlib.sha256(content.encode()).hexdigest(), tuple(rows))
 
 
 def _text(row: Mapping[str, Any], key: str, where: str, shape: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records import reading
-from pytest_modellab.store import atomic
+from pytest_modellab.store import atomic, checkout
 
 FILE_NAME = "provenance.json"
 
@@ -119,9 +119,11 @@ def read(folder: Path) -> Provenance | None:
     """
     path = folder / FILE_NAME
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(checkout.read(path))
     except FileNotFoundError:
         return None
+    except checkout.Unready as error:
+        raise ConfigError(f"{path}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}; build the artefact again") from error
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from pytest_modellab.errors import ScoreFileError
-
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-
+from pytest_modellab.store import checkout
 
 UNPACKED = 1 << 30
 """Bytes that a file may hold, and that a gzipped one may unpack to."""
@@ -46,11 +44,8 @@ def read_bytes(path: Path) -> bytes:
         )
     if not content.strip():
         raise ScoreFileError(f"{path}: empty; hand in one score a sample")
-    if content.startswith(_LFS_POINTER):
-        raise ScoreFileError(
-            f"{path}: a Git LFS pointer, not the file itself; fetch it: "
-            f"git lfs pull --include {path.name}"
-        )
+    if said := checkout.standing_in(content, path):
+        raise ScoreFileError(f"{path}: {said}")
     return content
 
 
@@ -58,18 +53,17 @@ def text(path: Path, content: bytes) -> str:
     """Content as text; a byte order mark is dropped, ``.gz`` is unpacked.
 
     Raises:
-        ScoreFileError: it is not gzip where its name says so, unpacks to too much, or is not UTF-8.
+        ScoreFileError: it is not gzip where its name says so, unpacks to too much, is not UTF-8,
+            or holds conflict markers.
     """
     if path.suffix.lower() == ".gz":
         content = _unpacked(path, content)
+    if said := checkout.conflict(content):
+        raise ScoreFileError(f"{path}: {said}")
     try:
-        decoded = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ScoreFileError(
-            f"{path}: line {line}: not UTF-8 ({error.reason}, byte {error.start}); "
-            "save the file as UTF-8 text"
-        ) from error
+        decoded = checkout.decoded(content)
+    except checkout.Unready as error:
+        raise ScoreFileError(f"{path}: {error}") from error
     if "\0" in decoded:
         line = decoded.count("\n", 0, decoded.index("\0")) + 1
         raise ScoreFileError(f"{path}: line {line}: holds a zero byte, so this is no text file")

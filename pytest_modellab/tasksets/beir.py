@@ -260,29 +260,26 @@ def _judgements_path(source: Path, split: str) -> Path:
         there = [p.stem for p in (source / JUDGEMENTS).glob("*.tsv")]
         hint = near_misses(split, there) if there else "there is no split at all"
         raise TaskSetError(f"{path}: missing; split: {hint}")
-    lines.check_inside(path, source)
     return path
 
 
 def _judgements(path: Path) -> _Judgements:
     found: _Judgements = {}
+    text = lines.read_file(path, path.parent.parent)
+    rows = csv.reader(io.StringIO(text, newline=""), "excel-tab", strict=True)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.reader(file, "excel-tab", strict=True)
-            for row in rows:
-                columns = row if len(row) > 1 else " ".join(row).split()
-                if not columns or (rows.line_num == 1 and columns[-1].lower() == COLUMNS[-1]):
-                    continue
-                query, document, grade = _judgement(f"{path}:{rows.line_num}", columns)
-                judged = found.setdefault(query, {})
-                before, number = judged.setdefault(document, (grade, rows.line_num))
-                if before != grade:
-                    raise TaskSetError(
-                        f"{path}:{rows.line_num}: query {query!r} and document {document!r} have "
-                        f"the grade {grade} here and {before} on line {number}; remove one"
-                    )
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskSetError(f"{path}: cannot be read: {error}") from error
+        for row in rows:
+            columns = row if len(row) > 1 else " ".join(row).split()
+            if not columns or (rows.line_num == 1 and columns[-1].lower() == COLUMNS[-1]):
+                continue
+            query, document, grade = _judgement(f"{path}:{rows.line_num}", columns)
+            judged = found.setdefault(query, {})
+            before, number = judged.setdefault(document, (grade, rows.line_num))
+            if before != grade:
+                raise TaskSetError(
+                    f"{path}:{rows.line_num}: query {query!r} and document {document!r} have "
+                    f"the grade {grade} here and {before} on line {number}; remove one"
+                )
     except csv.Error as error:
         raise TaskSetError(f"{path}:{rows.line_num}: malformed: {error}") from error
     if not found:

@@ -11,7 +11,7 @@ from pytest_modellab.errors import TaskSetError, near_misses
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.reading import id_problem, shown
 from pytest_modellab.records.tasks import DIFFICULTIES
-from pytest_modellab.store import links, regular
+from pytest_modellab.store import checkout, links, regular
 
 Types: TypeAlias = Mapping[str, type | tuple[type, ...]]
 
@@ -21,13 +21,13 @@ def parse(where: str, line: str) -> dict[str, Any]:
 
     Args:
         where: file and line, for messages.
-        line: JSON.
+        line: JSON; the byte order mark of a file that was appended to another is dropped.
 
     Raises:
         TaskSetError: the line is not JSON, or not an object.
     """
     try:
-        data = json.loads(line)
+        data = json.loads(line.removeprefix(checkout.BYTE_ORDER_MARK))
     except json.JSONDecodeError as error:
         raise TaskSetError(f"{where}: malformed JSON, column {error.colno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
@@ -47,7 +47,8 @@ def objects(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
         File and line for messages, the byte that the line starts at, and its object.
 
     Raises:
-        TaskSetError: the file cannot be read, or a line as in :func:`parse`.
+        TaskSetError: the file cannot be read, is not the file itself, or has a line as in
+            :func:`parse`.
     """
     try:
         regular.check(path)
@@ -56,14 +57,25 @@ def objects(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
             for number, raw in enumerate(file, start=1):
                 if raw.strip():
                     where = f"{path}:{number}"
-                    try:
-                        line = raw.decode("utf-8").rstrip("\r\n")
-                    except UnicodeDecodeError as error:
-                        raise TaskSetError(f"{where}: is not UTF-8: {error}") from error
-                    yield where, start, parse(where, line)
+                    yield where, start, parse(where, _line(path, number, raw))
                 start += len(raw)
     except OSError as error:
         raise TaskSetError(f"{path}: cannot be read: {error}") from error
+
+
+def _line(path: Path, number: int, raw: bytes) -> str:
+    """Return a line as text.
+
+    Raises:
+        TaskSetError: it shows that the file is not, or not yet, what its name says.
+    """
+    said = checkout.standing_in(raw, path) if number == 1 else None
+    if said := said or checkout.conflict(raw, number):
+        raise TaskSetError(f"{path}: {said}")
+    try:
+        return checkout.decoded(raw, number).rstrip("\r\n")
+    except checkout.Unready as error:
+        raise TaskSetError(f"{path}: {error}") from error
 
 
 def check_types(where: str, data: Mapping[str, Any], required: Types, optional: Types) -> None:
@@ -136,10 +148,11 @@ def read_file(path: Path, folder: Path) -> str:
     """
     check_inside(path, folder)
     try:
-        regular.check(path)
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return checkout.read(path)
+    except OSError as error:
         raise TaskSetError(f"{path}: cannot be read: {error}") from error
+    except checkout.Unready as error:
+        raise TaskSetError(f"{path}: {error}") from error
 
 
 def check_inside(path: Path, folder: Path) -> None:

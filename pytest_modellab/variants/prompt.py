@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.store import checkout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +85,11 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
         ConfigError: a file is missing or malformed; the message begins with the option's name.
     """
     try:
-        prompt = Prompt(path.read_text(encoding="utf-8"), name=f"prompt: {path}")
-    except (OSError, UnicodeDecodeError) as error:
+        prompt = Prompt(checkout.read(path), name=f"prompt: {path}")
+    except OSError as error:
         raise ConfigError(f"prompt: {path}: cannot be read: {error}") from error
+    except checkout.Unready as error:
+        raise ConfigError(f"prompt: {path}: {error}") from error
     if not prompt.messages("probe")[-1]["content"]:
         raise ConfigError(f"prompt: {path}: has no {{% block user %}}, or it is empty")
     if shots is None:
@@ -95,9 +98,11 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
         return prompt
     examples: list[tuple[str, str]] = []
     try:
-        lines = shots.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = checkout.read(shots).split("\n")
+    except OSError as error:
         raise ConfigError(f"shots: {shots}: cannot be read: {error}") from error
+    except checkout.Unready as error:
+        raise ConfigError(f"shots: {shots}: {error}") from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

@@ -13,6 +13,7 @@ from pytest_modellab.engines.batching import plan
 from pytest_modellab.engines.interface import Role
 from pytest_modellab.errors import ModelError, OutOfMemory
 from pytest_modellab.records import reading
+from pytest_modellab.store import checkout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,10 +86,12 @@ def read_json(path: Path) -> Any:
     """Read a file of a model.
 
     Raises:
-        ModelError: it is not JSON.
+        ModelError: it is not JSON, or not the file itself.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(checkout.read(path))
+    except checkout.Unready as error:
+        raise ModelError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(
             f"{path} is not JSON ({error}); copy or download the folder again"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records.reading import shown
+from pytest_modellab.store import checkout
 
 if TYPE_CHECKING:
     from pytest_modellab.templates.template import Template
@@ -65,7 +66,15 @@ def compiled(tokenizer: Any) -> Template:
             f"{tokenizer.name_or_path}: chat template: {shown(source)} is no text; "
             "add chat_template.jinja"
         )
-    return _compile(source, f"{tokenizer.name_or_path}: chat template")
+    name = f"{tokenizer.name_or_path}: chat template"
+    if source.startswith(checkout.BYTE_ORDER_MARK):
+        raise ModelError(
+            f"{name}: starts with a byte order mark, which transformers would put before every "
+            "prompt; save it without"
+        )
+    if said := checkout.conflict(source.encode("utf-8", "replace")):
+        raise ModelError(f"{name}: {said}")
+    return _compile(source, name)
 
 
 @functools.lru_cache(maxsize=16)

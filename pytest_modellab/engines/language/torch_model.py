@@ -18,6 +18,7 @@ from pytest_modellab.engines.language.packing import pack
 from pytest_modellab.engines.loading import putting_on, quiet, reading
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
+from pytest_modellab.models import weights
 from pytest_modellab.records.runs import Output
 
 VERSION = 1
@@ -51,7 +52,7 @@ def load(
         The engine, ready to answer.
 
     Raises:
-        ModelError: transformers cannot read the folder.
+        ModelError: transformers cannot read the folder, or its weights are not all there.
         VariantLoadError: a library is missing.
     """
     problem = "transformers cannot load it"
@@ -62,15 +63,17 @@ def load(
             from transformers import AutoModelForCausalLM
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code, problem=problem)
         with putting_on(device, folder), reading(folder, problem, SafetensorError):
-            model = AutoModelForCausalLM.from_pretrained(
+            model, info = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype),
                 device_map=device,
                 attn_implementation="sdpa",
                 use_safetensors=None if allow_pickle else True,
                 trust_remote_code=trust_remote_code,
+                **weights.ASKED,
                 **options,
             )
+        weights.check(folder, weights.Fit.of(model, info))
     return TransformersEngine(model.eval(), tokenizer, inference_mode=inference_mode, cache=cache)
 
 

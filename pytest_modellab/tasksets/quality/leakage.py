@@ -22,6 +22,7 @@ from typing import TypeAlias
 
 from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.store import checkout
 from pytest_modellab.tasksets.lines import parse
 from pytest_modellab.tasksets.quality.lint import Finding
 
@@ -61,9 +62,11 @@ def read(path: Path) -> tuple[str, ...]:
         TaskSetError: the file cannot be read or a line is malformed; names file, line and key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = checkout.read(path)
+    except OSError as error:
         raise TaskSetError(f"{path}: cannot be read: {error}") from error
+    except checkout.Unready as error:
+        raise TaskSetError(f"{path}: {error}") from error
     if not text.strip():
         raise TaskSetError(f"{path}: holds no training data")
     lines = text.removesuffix("\n").split("\n")

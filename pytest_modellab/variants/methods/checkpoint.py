@@ -11,6 +11,7 @@ from types import MappingProxyType
 from pytest_modellab.errors import ConfigError, ModelError, near_misses
 from pytest_modellab.models import locate
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.store import checkout
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.steps.weights import own_weights
 
@@ -62,7 +63,9 @@ def _method(spec: VariantSpec, model: ModelSource, root: Path) -> str:
     try:
         if not folder.is_dir():  # a hub id, or nothing
             folder = locate.locate(model, root).path
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(checkout.read(folder / "config.json"))
+    except checkout.Unready as error:
+        raise ConfigError(f"model: {folder / 'config.json'}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"model: {folder / 'config.json'}: not JSON: {error}") from error
     except (ModelError, OSError) as error:

@@ -14,6 +14,7 @@ from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.models.files import ModelFiles, hash_files
 from pytest_modellab.records import reading
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.store import checkout
 from pytest_modellab.variants.plan import Plan, Step
 from pytest_modellab.variants.steps import adapter_config
 
@@ -59,8 +60,12 @@ def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge:
     if not (folder / WEIGHTS).is_file():
         pickled = " (pickled weights are not read)" if any(folder.glob("*.bin")) else ""
         raise ConfigError(f"adapter: {folder} holds no {WEIGHTS}{pickled}{build}")
+    if said := checkout.absent(folder / WEIGHTS):
+        raise ConfigError(f"adapter: {folder / WEIGHTS}: {said}")
     try:
-        method = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["peft_type"]
+        method = json.loads(checkout.read(folder / CONFIG))["peft_type"]
+    except checkout.Unready as error:
+        raise ConfigError(f"adapter: {folder / CONFIG}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"adapter: {folder / CONFIG}: not what PEFT writes ({error}){build}"
@@ -94,7 +99,7 @@ def _check_base(folder: Path, expected: list[Any], files: ModelFiles) -> None:
     """
     path = folder / PROVENANCE
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(checkout.read(path))
         base = reading.table(reading.table(data, "", "base")["base"], "base", "weights")
         weights = reading.checked(str, base["weights"], "base.weights")
         found = base.get("steps", [])
@@ -129,7 +134,7 @@ def _check_shapes(folder: Path, model: Any) -> None:
     from safetensors import safe_open
 
     modules = dict(model.named_modules())
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config = json.loads(checkout.read(folder / CONFIG))
     with safe_open(folder / WEIGHTS, framework="pt") as tensors:
         keys = sorted(tensors.keys())
         sides = [side for key in keys for side in tensors.get_slice(key).get_shape()]

@@ -102,7 +102,7 @@ def _scores(path: Path) -> object:
 def _baseline(_: Path, content: bytes) -> object:
     from pytest_modellab.baselines import file
 
-    return file.parse(content, "FILE", "mend it")
+    return file.parse(content, Path("FILE"), "mend it")
 
 
 def _sealed_baseline(_: Path, content: bytes) -> object:
@@ -114,7 +114,7 @@ def _sealed_baseline(_: Path, content: bytes) -> object:
         data.pop("digest", None)
         with contextlib.suppress(ValueError, RecursionError):
             data["digest"] = digest(data)
-    return file.parse(json.dumps(data).encode(), "FILE", "mend it")
+    return file.parse(json.dumps(data).encode(), Path("FILE"), "mend it")
 
 
 def _record(_: Path, content: bytes) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import functools
 import json
@@ -295,7 +296,31 @@ def test_merge_conflict(path: Path, accepted: RunRecord) -> None:
     lines = path.read_text(encoding="utf-8").split("\n")
     lines.insert(2, "<<<<<<< HEAD")
     path.write_text("\n".join(lines), encoding="utf-8")
-    assert message(path).startswith(":3: truncated or malformed JSON (")
+    problem = ": conflict markers at line 3; resolve the merge"
+    with pytest.raises(BaselineInvalid) as caught:
+        file.read(path)
+    assert str(caught.value) == (
+        f"{path}{problem}: take one side whole (git checkout --ours -- {path}, or --theirs), run "
+        "the tests, and accept what they then find if it is wanted: modellab accept "
+        f"{path.stem} --task-set {path.parent.name}"
+    )
+
+
+def test_a_baseline_as_an_editor_or_git_lfs_leaves_it(path: Path, accepted: RunRecord) -> None:
+    file.write(path, Baseline(accepted))
+    content = path.read_bytes()
+    path.write_bytes(codecs.BOM_UTF8 + content.replace(b"\n", b"\r\n"))
+    assert file.read(path) == Baseline(accepted)
+    path.write_text(content.decode(), encoding="utf-16")
+    with pytest.raises(BaselineInvalid, match=r"json: saved as UTF-16; save it as UTF-8$"):
+        file.read(path)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:7\nsize 20480\n")
+    with pytest.raises(BaselineInvalid) as caught:
+        file.read(path)
+    assert str(caught.value) == (
+        f"{path}: a Git LFS pointer, not the file itself; fetch it: git lfs pull --include "
+        f"{path.name}"
+    )
 
 
 @pytest.mark.parametrize("schema", [0, file.SCHEMA + 1, -1])
@@ -339,7 +364,6 @@ def test_no_baseline_at_all(tmp_path: Path, text: str) -> None:
         pytest.param(
             "9" * 5000, ": malformed JSON (Exceeds the limit (4300 digits)", id="long number"
         ),
-        pytest.param("\ufeff{}", ":1: truncated or malformed JSON (Unexpected UTF-8 BOM", id="BOM"),
     ],
 )
 def test_json_beyond_pythons_limits(tmp_path: Path, text: str, said: str) -> None:

@@ -225,3 +225,13 @@ def test_the_plot_has_a_mark_for_every_run() -> None:
     runs = [dataclasses.replace(one, mean=mean) for mean in (0.5, 0.45, 0.4)]
     rows = [line.split("|", 1)[1] for line in plot(runs).splitlines() if line.startswith("     0.")]
     assert "".join(rows).count("o") == 3
+
+
+def test_what_git_keeps_in_another_form(project: Path, tiny: TaskSet, accept: Make) -> None:
+    git(project, "config", "filter.packed.clean", "gzip -cn")  # as Git LFS keeps a pointer
+    git(project, "config", "filter.packed.smudge", "gzip -dc")
+    (project / ".gitattributes").write_text("*.json filter=packed\n")
+    accept(1, 1, 1, 0)
+    path = project / "baselines" / "tiny" / "plain.json"
+    (one,) = history.read(path, {sample.content_hash: "a" for sample in tiny.samples})
+    assert (one.problem, one.mean) == ("", 0.75)

@@ -193,7 +193,10 @@ def test_not_utf8(file: Path) -> None:
     file.write_bytes(b"# caf\xe9\n")
     with pytest.raises(ConfigError) as caught:
         read.load(file)
-    assert str(caught.value) == f"{file}: is not UTF-8 text: invalid continuation byte"
+    assert (
+        str(caught.value)
+        == f"{file}: line 1: not UTF-8 (invalid continuation byte); save it as UTF-8"
+    )
 
 
 @pytest.mark.parametrize(

@@ -364,8 +364,14 @@ def test_no_disk_space_met_by_safetensors(tmp_path: Path, monkeypatch: pytest.Mo
         def save_pretrained(_: Path) -> None:
             raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
 
-    for auto in (transformers.AutoTokenizer, transformers.AutoModelForCausalLM):
-        monkeypatch.setattr(auto, "from_pretrained", lambda *_, **__: Fake())
+    fits: dict[str, set[str]] = {
+        f"{kind}_keys": set() for kind in ("missing", "unexpected", "mismatched")
+    }
+    for auto, made in (
+        (transformers.AutoTokenizer, Fake()),
+        (transformers.AutoModelForCausalLM, (Fake(), fits)),
+    ):
+        monkeypatch.setattr(auto, "from_pretrained", lambda *_, made=made, **__: made)
     files = gguf_file(tmp_path, small_gguf(tmp_path / "whole.gguf"))
     assert refused(files, tmp_path / "cache").startswith("not enough disk space in ")
     assert not hasattr(Fake.config, "quantization_config"), "the weights are plain by then"
@@ -413,11 +419,17 @@ def test_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 # --- embedding models ----------------------------------------------------------------------------
 
 
+def write_modules(folder: Path, *places: str) -> None:
+    modules = [{"idx": i, "path": place, "type": "T"} for i, place in enumerate(places)]
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
 @pytest.fixture
 def sentence_model(folder: Path) -> Path:
     """What sentence-transformers writes, as far as ``locate`` looks."""
-    for name in ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"):
+    for name in ("sentence_bert_config.json", "config_sentence_transformers.json"):
         (folder / name).write_text(f"{{}}  {name}")
+    write_modules(folder, "", "1_Pooling", "2_Dense")
     for part in ("1_Pooling", "2_Dense"):
         (folder / part).mkdir()
         (folder / part / "config.json").write_text("{}")
@@ -438,7 +450,8 @@ def sentence_model(folder: Path) -> Path:
 )
 def test_every_module_is_part_of_the_weights(sentence_model: Path, name: str) -> None:
     before = locate.locate(model(str(sentence_model)), sentence_model)
-    (sentence_model / name).write_text("changed")
+    with (sentence_model / name).open("a") as file:
+        file.write(" ")
     after = locate.locate(model(str(sentence_model)), sentence_model)
     assert after.weights != before.weights
     assert after.tokenizer == before.tokenizer
@@ -448,7 +461,7 @@ def test_parts_in_folders_of_their_own(tmp_path: Path) -> None:
     """Static embeddings have no transformer, old models have theirs in a folder."""
     place = tmp_path / "static"
     (place / "0_StaticEmbedding").mkdir(parents=True)
-    (place / "modules.json").write_text("[]")
+    write_modules(place, "0_StaticEmbedding")
     assert message(model("./static"), tmp_path).startswith(f"{place} holds no weights")
     (place / "0_StaticEmbedding" / "model.safetensors").write_text("weights")
     assert message(model("./static"), tmp_path).startswith(f"{place} holds no tokenizer")

@@ -246,7 +246,7 @@ def test_queries_without_a_relevant_document(
         ({"qrels": "\n"}, "qrels/test.tsv: holds no judgement"),
         (
             {"qrels": b"q1\td\xe9\t1\n"},
-            "qrels/test.tsv: cannot be read: 'utf-8' codec can't decode",
+            "qrels/test.tsv: line 1: not UTF-8 (invalid continuation byte); save it as UTF-8",
         ),
         (
             {"qrels": "q1\td1\t1\nq1\td3\n"},
@@ -289,7 +289,10 @@ def test_queries_without_a_relevant_document(
         # queries
         ({"queries": ["{"]}, "queries.jsonl:1: malformed JSON, column 2: Expecting property name"),
         ({"queries": ["", "3"]}, "queries.jsonl:2: holds int, expected a JSON object"),
-        ({"queries": b'{"_id": "\xe9"}'}, "queries.jsonl:1: is not UTF-8: 'utf-8' codec can't "),
+        (
+            {"queries": b'{"_id": "\xe9"}'},
+            "queries.jsonl: line 1: not UTF-8 (invalid continuation byte); save it as UTF-8",
+        ),
         ({"queries": [{"_id": "q1"}]}, "queries.jsonl:1: text: missing"),
         ({"queries": [{"_id": 1, "text": "?"}]}, "queries.jsonl:1: _id: 1 is int, expected str"),
         ({"queries": [{"_id": "q1", "text": " "}]}, "queries.jsonl:1: text: empty"),

@@ -171,7 +171,9 @@ def test_file_messages(write_samples: Write, tmp_path: Path) -> None:
     (folder / jsonl.SAMPLES).unlink()
     assert message(folder).startswith("samples.jsonl: cannot be read: [Errno 2] No such file")
     (folder / jsonl.SAMPLES).write_bytes(b'{"id": "caf\xe9"}\n')
-    assert message(folder).startswith("samples.jsonl: cannot be read: 'utf-8' codec can't decode")
+    assert message(folder) == (
+        "samples.jsonl: line 1: not UTF-8 (invalid continuation byte); save it as UTF-8"
+    )
     assert message(write_samples(["", " "])) == "samples.jsonl: holds no sample"
 
 

@@ -323,6 +323,14 @@ def test_no_adapter(own: Path, recipe: dict[str, str] | None) -> None:
 
     assert said("none") == f"adapter: no such folder: {own / 'none'}{build}"
     config, weights = (own / "a" / name for name in (adapters.CONFIG, adapters.WEIGHTS))
+    kept = {path: path.read_bytes() for path in (config, weights)}
+    for path, content in kept.items():
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:7\nsize 9\n")
+        assert said("a") == (
+            f"adapter: {path}: a Git LFS pointer, not the file itself; fetch it: "
+            f"git lfs pull --include {path.name}"
+        )
+        path.write_bytes(content)
     for broken, problem in (
         ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("{}", "'peft_type'"),

@@ -96,7 +96,9 @@ def test_missing_file(tmp_path: Path) -> None:
         f"prompt: {path}: cannot be read: [Errno 2] No such file or directory: '{path}'"
     )
     path.write_bytes(b"caf\xe9")
-    assert message(path).startswith(f"prompt: {path}: cannot be read: 'utf-8' codec can't decode")
+    assert message(path) == (
+        f"prompt: {path}: line 1: not UTF-8 (unexpected end of data); save it as UTF-8"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "Q: {{ input }}", SYSTEM, "{% block user %} {% endblock %}"])

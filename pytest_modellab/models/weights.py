@@ -1,0 +1,241 @@
+"""Whether a model's files hold the weights that its configuration asks for.
+
+transformers draws at random what it does not find and leaves alone what it does not know; it says
+so in a report that nobody reads. What may be absent or left over is known by its own lists: tied
+weights, and the model's ``_keys_to_ignore_on_load_missing`` and ``…_unexpected``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pytest_modellab.errors import ModelError
+
+SHOWN = 3
+"""Names of tensors that a message shows."""
+
+
+ASKED: Mapping[str, Any] = MappingProxyType(
+    {"output_loading_info": True, "ignore_mismatched_sizes": True}
+)
+"""Arguments of ``from_pretrained`` that let it hand on what it found, other shapes included: its
+own error of those names no tensor."""
+
+
+WRAPPERS: Mapping[str, str] = MappingProxyType(
+    {
+        "_orig_mod.": "torch.compile: save model._orig_mod",
+        "module.": "DistributedDataParallel or DataParallel: save model.module",
+        "_fsdp_wrapped_module.": "FullyShardedDataParallel: gather its full state dict and save "
+        "that",
+        "_forward_module.": "Lightning's Fabric: save the module that it wraps",
+        "base_model.model.": "a PEFT model: save model.merge_and_unload(), or declare the adapter",
+        "pretrained_model.": "TRL's model with a value head: save model.pretrained_model",
+    }
+)
+"""Beginning of names → what they were saved from."""
+
+
+_LAYER = re.compile(r"\.(\d+)\.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What transformers found of a model's tensors.
+
+    Attributes:
+        model: as it was loaded.
+        missing: names that no file holds; the tensors are drawn at random.
+        other: name → shape in the file and shape by the configuration; drawn, too.
+        left: names in the files that the model does not have.
+    """
+
+    model: Any
+    missing: tuple[str, ...]
+    other: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    left: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: Any, info: Mapping[str, Any]) -> Fit:
+        """Read what ``from_pretrained`` gives with :data:`ASKED`."""
+        other = {name: (tuple(file), tuple(own)) for name, file, own in info["mismatched_keys"]}
+        missing, left = set(info["missing_keys"]) - set(other), set(info["unexpected_keys"])
+        return cls(model, _ordered(missing), other, _ordered(left))
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Names of the tensors that hold random numbers."""
+        return _ordered({*self.missing, *self.other})
+
+
+def check(where: object, fit: Fit) -> None:
+    """Refuse a model of which one tensor is missing, left over or of another shape.
+
+    Args:
+        where: its folder or file, for the message.
+        fit: what was found.
+
+    Raises:
+        ModelError: the message names the tensors, and what is likely wrong.
+    """
+    if fit.drawn or fit.left:
+        raise problem(where, fit)
+
+
+def check_body(where: object, fit: Fit) -> None:
+    """Refuse an encoder of whose layers one is left over, and see to it that no random number runs.
+
+    An encoder is often saved with a head that it does not need, or without a pooler that nobody
+    asks. So what stands beside the layers may be left over, and what is drawn becomes NaN: whatever
+    depends on it is NaN as well, and :func:`unused` says so.
+
+    Args:
+        where: its folder, for the message.
+        fit: what was found; its drawn tensors are changed.
+
+    Raises:
+        ModelError: the message names the tensors, and what is likely wrong.
+    """
+    if any(_in_layers(fit.model, name) for name in fit.left):
+        raise problem(where, fit)
+    tensors = fit.model.state_dict()
+    for name in fit.drawn:
+        if not tensors[name].is_floating_point():  # no NaN to show where it goes
+            raise problem(where, fit)
+        tensors[name].fill_(float("nan"))
+
+
+def unused(where: object, fits: Iterable[Fit], answer: Callable[[], object]) -> None:
+    """Refuse a model whose answer depends on a tensor that was drawn.
+
+    Args:
+        where: its folder, for the message.
+        fits: after :func:`check_body`.
+        answer: raises :class:`~pytest_modellab.errors.ModelError` where a number is NaN.
+
+    Raises:
+        ModelError: the message names the tensors, and what is likely wrong.
+    """
+    if drawn := [fit for fit in fits if fit.drawn]:
+        try:
+            answer()
+        except ModelError as error:
+            raise problem(where, drawn[0]) from error
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[Fit]]:
+    """Collect what transformers finds of each model that is loaded meanwhile, by whatever library.
+
+    A library that calls ``from_pretrained`` itself hands its findings to nobody. So that public
+    method of all models is asked for them while the context lasts.
+    """
+    from transformers import PreTrainedModel
+
+    found: list[Fit] = []
+    plain = PreTrainedModel.__dict__["from_pretrained"]
+
+    def from_pretrained(cls: Any, *args: Any, **options: Any) -> Any:
+        told = options.pop("output_loading_info", False)
+        model, info = plain.__get__(None, cls)(*args, **{**options, **ASKED})
+        found.append(Fit.of(model, info))
+        return (model, info) if told else model
+
+    PreTrainedModel.from_pretrained = classmethod(from_pretrained)
+    try:
+        yield found
+    finally:
+        PreTrainedModel.from_pretrained = plain
+
+
+def problem(where: object, fit: Fit) -> ModelError:
+    """Say which tensors do not fit, and what is likely wrong."""
+    said = []
+    if fit.missing:
+        said.append(f"{_counted(fit.missing)} missing ({listed(fit.missing)})")
+    if fit.other:
+        shapes = [f"{name}: {file}, not {own}" for name, (file, own) in sorted(fit.other.items())]
+        said.append(f"{_counted(shapes)} of another shape ({listed(shapes)})")
+    if said:
+        said[-1] += ", to be drawn at random"
+    if fit.left:
+        said.append(f"{_counted(fit.left)} left over ({listed(fit.left)}), to be ignored")
+    return ModelError(
+        f"{where}: its weights do not fit the {type(fit.model).__name__} of its configuration: "
+        f"{'; '.join(said)}. {_mend(fit)}"
+    )
+
+
+def _in_layers(model: Any, name: str) -> bool:
+    """Whether a name lies below a part that the model has, and is no whole part that it lacks."""
+    module = model
+    for part in name.split("."):
+        child = dict(module.named_children()).get(part)
+        if child is None:
+            break
+        module = child
+    return module is not model and module is not model.base_model
+
+
+def listed(names: Iterable[str]) -> str:
+    """Put names in words: the first few."""
+    names = list(names)
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+
+
+def _counted(names: Iterable[str]) -> str:
+    number = len(list(names))
+    return "1 tensor is" if number == 1 else f"{number} tensors are"
+
+
+def _ordered(names: Iterable[str]) -> tuple[str, ...]:
+    """Sort names, layer 2 before layer 10."""
+    return tuple(sorted(names, key=lambda name: _LAYER.sub(lambda m: f".{m[1]:0>9}.", name)))
+
+
+def _mend(fit: Fit) -> str:
+    """Say what is likely wrong, and what to do."""
+    for prefix, wrapper in WRAPPERS.items():
+        if any(f".{prefix}" in f".{name}" for name in fit.left):
+            return f"Names with {prefix!r} come from {wrapper}"
+    config = fit.model.config.get_text_config()
+    layers = getattr(config, "num_hidden_layers", None)
+    if layers is not None and (held := _layers(fit, layers)) != layers:
+        return (
+            f"The configuration has num_hidden_layers = {layers}, the weights have {held} layers: "
+            "put the config.json beside them that they were saved with"
+        )
+    saved = ", ".join(getattr(fit.model.config, "architectures", None) or ())
+    if saved and saved != type(fit.model).__name__:
+        return (
+            f"The configuration names {saved}: it was saved as another kind of model; save it as "
+            f"{type(fit.model).__name__}, or declare one that was"
+        )
+    return (
+        "Copy or download the folder again, or save the model again with save_pretrained, its "
+        "config.json with it"
+    )
+
+
+def _layers(fit: Fit, layers: int) -> int:
+    """Return how many layers the weights have, as far as whole ones are missing or left over."""
+    asked = _by_layer(fit.model.state_dict())
+    missing, left = _by_layer(fit.missing), _by_layer(fit.left)
+    if beyond := [number for number in left if number >= layers]:
+        return max(beyond) + 1
+    whole = [number for number, count in missing.items() if count == asked.get(number)]
+    return min(whole) if sorted(whole) == list(range(min(whole, default=0), layers)) else layers
+
+
+def _by_layer(names: Iterable[str]) -> dict[int, int]:
+    """Count names by the first number in them, which is the layer's."""
+    counts: dict[int, int] = {}
+    for name in names:
+        if match := _LAYER.search(name):
+            counts[int(match[1])] = counts.get(int(match[1]), 0) + 1
+    return counts

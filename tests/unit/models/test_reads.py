@@ -1,0 +1,160 @@
+"""Which files of a folder belong to a model's fingerprint, whatever their folders are called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modellab.errors import ModelError
+from pytest_modellab.models import locate
+from pytest_modellab.models.files import ModelFiles
+from pytest_modellab.records.declared import ModelSource
+
+
+def found(folder: Path, **options: Any) -> ModelFiles:
+    return locate.locate(ModelSource("tiny", str(folder), **options), folder)
+
+
+def message(folder: Path, **options: Any) -> str:
+    """What ``locate`` says after the model's name and source."""
+    with pytest.raises(ModelError) as caught:
+        found(folder, **options)
+    return str(caught.value).removeprefix(f"model 'tiny' (source = {str(folder)!r}): ")
+
+
+def write(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    return write(tmp_path / "model", "model.safetensors", "config.json", "tokenizer.json")
+
+
+def write_modules(folder: Path, *places: str) -> None:
+    modules = [{"idx": i, "path": place, "type": "T"} for i, place in enumerate(places)]
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+def is_part(folder: Path, name: str, **options: Any) -> bool:
+    """Whether a change of a file, or of whether it is there, changes a fingerprint."""
+    before = found(folder, **options)
+    with (folder / name).open("a") as file:
+        file.write(" ")
+    after = found(folder, **options)
+    return (before.weights, before.tokenizer) != (after.weights, after.tokenizer)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2_Dense/model.safetensors",
+        "projection/model.safetensors",  # any name may be given in modules.json
+        "2_Dense/vocabulary.dat",
+        "1_Router/query_0_Dense/model.safetensors",
+        "1_Router/query_0_Dense/inner/pytorch_model.bin",
+    ],
+)
+def test_every_file_of_a_module_is_hashed(plain: Path, name: str) -> None:
+    write(plain, name)
+    write_modules(plain, "", name.partition("/")[0])
+    assert is_part(plain, name)
+
+
+@pytest.mark.parametrize("router", ["router_config.json", "config.json"])
+def test_the_folder_itself_may_be_a_router(plain: Path, router: str) -> None:
+    write_modules(plain, "")
+    (plain / router).write_text(json.dumps({"types": {"query_0_Dense": "T", "document": "T"}}))
+    for name in (router, "query_0_Dense/model.safetensors", "document/model.safetensors"):
+        assert is_part(write(plain, name) if "/" in name else plain, name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "additional_chat_templates/tools.jinja",
+        "audio_tokenizer_config.json",
+        "bpe.codes",
+        "chat_template.jinja",
+        "preprocessor_config.json",
+        "processor_config.json",
+        "quantize_config.json",
+        "sentence_xlnet_config.json",
+        "sentencepiece.bpe.model",
+        "tekken.json",
+        "video_preprocessor_config.json",
+        "vocab.txt",
+        "wordembedding_config.json",
+    ],
+)
+def test_what_is_read_beside_the_weights(plain: Path, name: str) -> None:
+    assert is_part(write(plain, name), name)
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "modeling.py", "onnx/model.onnx", "trainer_state.json", ".cache/a.json"]
+)
+def test_what_is_not_read(plain: Path, name: str) -> None:
+    assert not is_part(write(plain, name), name)
+
+
+def test_the_index_and_shards_in_folders(plain: Path) -> None:
+    (plain / "model.safetensors").rename(plain / "a.safetensors")
+    index = write(plain, "parts/b.safetensors") / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "a.safetensors", "b": "parts/b.safetensors"}}')
+    assert all(is_part(plain, name) for name in ("parts/b.safetensors", index.name))
+    index.write_text('{"weight_map": {"a": "../b.safetensors"}}')
+    assert message(plain) == (
+        f"{index} names '../b.safetensors', which is not below the model's own folder; copy what "
+        "is there into the folder, and name it by a relative path"
+    )
+
+
+def test_shards_of_pickles(plain: Path) -> None:
+    (plain / "model.safetensors").rename(plain / "a.bin")
+    (plain / "pytorch_model.bin.index.json").write_text('{"weight_map": {"a": "a.bin", "b": "b"}}')
+    assert message(plain, allow_pickle=True) == (
+        f"{plain / 'b'} is missing, but pytorch_model.bin.index.json names it; "
+        "copy or download the folder again"
+    )
+    assert is_part(write(plain, "b"), "b", allow_pickle=True)
+
+
+@pytest.mark.parametrize("name", ["modeling.py", "deep/inside.py", "tables/words.dat"])
+def test_trusted_code_may_read_anything(plain: Path, name: str) -> None:
+    assert is_part(write(plain, name), name, trust_remote_code=True)
+
+
+@pytest.mark.parametrize("place", ["../elsewhere", "/elsewhere", "a/../../b"])
+def test_a_module_outside(plain: Path, place: str) -> None:
+    write_modules(plain, "", place)
+    assert message(plain) == (
+        f"{plain / 'modules.json'} names {place!r}, which is not below the model's own folder; "
+        "copy what is there into the folder, and name it by a relative path"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{", "3", "null", '{"a": 1}', "[1]", '[{"type": "T"}]'])
+def test_damaged_modules(plain: Path, text: str) -> None:
+    (plain / "modules.json").write_text(text)
+    assert message(plain) == (
+        f"{plain / 'modules.json'} is not a list of modules with type and path; copy or download "
+        "the folder again"
+    )
+
+
+def test_an_adapter_in_a_models_folder(plain: Path) -> None:
+    """transformers puts it on where peft is installed, and leaves it where it is not."""
+    write(plain, "adapter_config.json", "adapter_model.safetensors")
+    assert message(plain) == (
+        f"{plain / 'adapter_config.json'}: an adapter lies where a model should, and whether it is "
+        "put on, and on which base, depends on what is installed. Merge it and save the result "
+        "(merge_and_unload(), then save_pretrained()); for a language model, you can also declare "
+        'its base here and the adapter as a variant: kind = "lora", adapter = "FOLDER"'
+    )

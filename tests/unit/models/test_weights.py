@@ -1,0 +1,175 @@
+"""Checkpoints whose tensors are not those that config.json asks for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modellab.engines.language import torch_model
+from pytest_modellab.errors import ModelError
+from pytest_modellab.models import weights
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+Change = Callable[[dict[str, Any]], Mapping[str, Any]]
+AGAIN = (
+    "Copy or download the folder again, or save the model again with save_pretrained, its "
+    "config.json with it"
+)
+KIND = "it was saved as another kind of model; save it as LlamaForCausalLM, or declare one that was"
+LAYERS = "put the config.json beside them that they were saved with"
+
+
+@pytest.fixture
+def folder(model_folder: Path, tmp_path: Path) -> Path:
+    """The model's folder, to be damaged."""
+    return shutil.copytree(model_folder, tmp_path / "copy")
+
+
+def change(folder: Path, made: Change) -> None:
+    """Write the folder's tensors anew."""
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model.safetensors"
+    save_file(dict(made(load_file(file))), file, metadata={"format": "pt"})
+
+
+def configure(folder: Path, **values: Any) -> None:
+    """Change the folder's config.json."""
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+def message(folder: Path) -> str:
+    """Return why the folder is refused, behind its name."""
+    with pytest.raises(ModelError) as caught:
+        torch_model.load(folder)
+    begin, _, rest = str(caught.value).partition(": ")
+    assert begin == str(folder)
+    return rest
+
+
+UNFIT = "its weights do not fit the LlamaForCausalLM of its configuration: "
+
+
+@pytest.mark.parametrize("prefix", weights.WRAPPERS)
+def test_names_of_a_wrapped_model(folder: Path, prefix: str) -> None:
+    change(folder, lambda tensors: {prefix + name: tensor for name, tensor in tensors.items()})
+    missing = [
+        "lm_head.weight",
+        "model.embed_tokens.weight",
+        "model.layers.0.input_layernorm.weight",
+    ]
+    assert message(folder) == (
+        f"{UNFIT}21 tensors are missing ({', '.join(missing)}, …), to be drawn at random; "
+        f"21 tensors are left over ({', '.join(prefix + name for name in missing)}, …), to be "
+        f"ignored. Names with '{prefix}' come from {weights.WRAPPERS[prefix]}"
+    )
+
+
+def test_a_part_of_the_model_that_was_compiled(folder: Path) -> None:
+    change(
+        folder,
+        lambda tensors: {
+            name.replace("layers.1.", "layers.1._orig_mod."): tensor
+            for name, tensor in tensors.items()
+        },
+    )
+    assert message(folder).endswith(
+        "Names with '_orig_mod.' come from torch.compile: save model._orig_mod"
+    )
+
+
+def test_a_tensor_that_is_missing(folder: Path) -> None:
+    name = "model.layers.1.self_attn.q_proj.weight"
+    change(folder, lambda tensors: {k: v for k, v in tensors.items() if k != name})
+    assert message(folder) == f"{UNFIT}1 tensor is missing ({name}), to be drawn at random. {AGAIN}"
+
+
+def test_a_tensor_that_is_left_over(folder: Path) -> None:
+    change(folder, lambda tensors: {**tensors, "v_head.weight": tensors["lm_head.weight"].clone()})
+    assert (
+        message(folder) == f"{UNFIT}1 tensor is left over (v_head.weight), to be ignored. {AGAIN}"
+    )
+
+
+def test_a_layer_more_or_less_than_the_configuration_says(folder: Path) -> None:
+    def some(layer: int) -> str:
+        begins = f"model.layers.{layer}."
+        return ", ".join(
+            begins + name
+            for name in ("input_layernorm.weight", "mlp.down_proj.weight", "mlp.gate_proj.weight")
+        )
+
+    configure(folder, num_hidden_layers=3)
+    assert message(folder) == (
+        f"{UNFIT}9 tensors are missing ({some(2)}, …), to be drawn at random. "
+        f"The configuration has num_hidden_layers = 3, the weights have 2 layers: {LAYERS}"
+    )
+    configure(folder, num_hidden_layers=1)
+    assert message(folder) == (
+        f"{UNFIT}9 tensors are left over ({some(1)}, …), to be ignored. "
+        f"The configuration has num_hidden_layers = 1, the weights have 2 layers: {LAYERS}"
+    )
+
+
+def test_tensors_of_another_shape(folder: Path) -> None:
+    configure(folder, intermediate_size=48)
+    said = message(folder)
+    assert said.startswith(
+        f"{UNFIT}6 tensors are of another shape (model.layers.0.mlp.down_proj.weight: (32, 64), "
+        "not (32, 48), model.layers.0.mlp.gate_proj.weight: (64, 32), not (48, 32), "
+    )
+    assert said.endswith(f", …), to be drawn at random. {AGAIN}")
+
+
+def test_a_base_model_without_its_head(folder: Path) -> None:
+    from transformers import LlamaModel
+
+    LlamaModel.from_pretrained(folder).save_pretrained(folder)
+    assert message(folder) == (
+        f"{UNFIT}1 tensor is missing (lm_head.weight), to be drawn at random. The configuration "
+        f"names LlamaModel: {KIND}"
+    )
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_classifier_is_no_language_model(folder: Path, tied: bool) -> None:
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    config = LlamaConfig.from_pretrained(folder, tie_word_embeddings=tied)
+    LlamaForSequenceClassification(config).save_pretrained(folder)
+    said = message(folder)
+    assert "1 tensor is left over (score.weight)" in said
+    assert said.endswith(f"The configuration names LlamaForSequenceClassification: {KIND}")
+
+
+def test_what_the_library_knows_to_be_absent_is_not_missed(folder: Path) -> None:
+    configure(folder, tie_word_embeddings=True)
+    change(
+        folder,
+        lambda tensors: {
+            **{name: tensor for name, tensor in tensors.items() if name != "lm_head.weight"},
+            "model.layers.0.self_attn.rotary_emb.inv_freq": tensors["model.norm.weight"].clone(),
+        },
+    )
+    model = torch_model.load(folder).model
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+def test_what_is_watched_ends_with_the_context(folder: Path) -> None:
+    from transformers import AutoModel, PreTrainedModel
+
+    plain = PreTrainedModel.__dict__["from_pretrained"]
+    with weights.watched() as found:
+        AutoModel.from_pretrained(folder)
+        _, info = AutoModel.from_pretrained(folder, output_loading_info=True)
+    assert [fit.left for fit in found] == [("lm_head.weight",)] * 2
+    assert info["unexpected_keys"] == {"lm_head.weight"}
+    assert PreTrainedModel.__dict__["from_pretrained"] is plain
