@@ -279,9 +279,7 @@ class LlamaCppEngine(ChatEngine):
 
             self._server = None  # its memory first
             self._room = (tokens // ROOM + 1) * ROOM
-            self._server = start(
-                self._header.path, self._room, self._key, torch.get_num_threads()
-            )
+            self._server = start(self._header.path, self._room, self._key, torch.get_num_threads())
 
 
 def _generated(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
