@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.errors import ModelError
+from pytest_modellab.models import quantization
 
 SHOWN = 3
 """Names of tensors that a message shows."""
@@ -303,6 +304,12 @@ def _mend(fit: Fit) -> str:
     for prefix, wrapper in WRAPPERS.items():
         if any(f".{prefix}" in f".{name}" for name in fit.left):
             return f"Names with {prefix!r} come from {wrapper}"
+    if packed := [name for name in fit.left if name.endswith(quantization.PACKED)]:
+        return (
+            f"{packed[0]} belongs to quantized weights, but nothing in the folder says how they "
+            "were quantized: put the config.json (or quantize_config.json) beside them that they "
+            'were saved with, and declare the model by kind = "quantized"'
+        )
     config = fit.model.config.get_text_config()
     layers = getattr(config, "num_hidden_layers", None)
     if layers is not None and (held := _layers(fit, layers)) != layers:
