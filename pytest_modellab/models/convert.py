@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import archive, gguf_head, weights
+from pytest_modellab.models import archive, gguf_head, reads, weights
 from pytest_modellab.models.files import ModelFiles, named, says
 from pytest_modellab.models.locate import ALONG
-from pytest_modellab.models.reads import TOKENIZER
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.store import folders
 
@@ -51,7 +50,7 @@ def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
     """Put a bare ONNX file and the tokenizer of another folder into ``target``."""
     shutil.copyfile(files.path, target / files.path.name)
     for part in tokenizer.iterdir():
-        if part.name.startswith(TOKENIZER) or part.name in ALONG:
+        if reads.of_tokenizer(part.name) or part.name in ALONG:
             shutil.copyfile(part, target / part.name)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -87,6 +87,47 @@ def check(where: object, fit: Fit) -> None:
         raise problem(where, fit)
 
 
+def check_body(where: object, fit: Fit) -> None:
+    """Refuse an encoder of whose layers one is left over, and see to it that no random number runs.
+
+    An encoder is often saved with a head that it does not need, or without a pooler that nobody
+    asks. So what stands beside the layers may be left over, and what is drawn becomes NaN: whatever
+    depends on it is NaN as well, and :func:`unused` says so.
+
+    Args:
+        where: its folder, for the message.
+        fit: what was found; its drawn tensors are changed.
+
+    Raises:
+        ModelError: the message names the tensors, and what is likely wrong.
+    """
+    if any(_in_layers(fit.model, name) for name in fit.left):
+        raise problem(where, fit)
+    tensors = fit.model.state_dict()
+    for name in fit.drawn:
+        if not tensors[name].is_floating_point():  # no NaN to show where it goes
+            raise problem(where, fit)
+        tensors[name].fill_(float("nan"))
+
+
+def unused(where: object, fits: Iterable[Fit], answer: Callable[[], object]) -> None:
+    """Refuse a model whose answer depends on a tensor that was drawn.
+
+    Args:
+        where: its folder, for the message.
+        fits: after :func:`check_body`.
+        answer: raises :class:`~pytest_modellab.errors.ModelError` where a number is NaN.
+
+    Raises:
+        ModelError: the message names the tensors, and what is likely wrong.
+    """
+    if drawn := [fit for fit in fits if fit.drawn]:
+        try:
+            answer()
+        except ModelError as error:
+            raise problem(where, drawn[0]) from error
+
+
 @contextlib.contextmanager
 def watched() -> Iterator[list[Fit]]:
     """Collect what transformers finds of each model that is loaded meanwhile, by whatever library.
@@ -128,6 +169,17 @@ def problem(where: object, fit: Fit) -> ModelError:
         f"{where}: its weights do not fit the {type(fit.model).__name__} of its configuration: "
         f"{'; '.join(said)}. {_mend(fit)}"
     )
+
+
+def _in_layers(model: Any, name: str) -> bool:
+    """Whether a name lies below a part that the model has, and is no whole part that it lacks."""
+    module = model
+    for part in name.split("."):
+        child = dict(module.named_children()).get(part)
+        if child is None:
+            break
+        module = child
+    return module is not model and module is not model.base_model
 
 
 def listed(names: Iterable[str]) -> str:

@@ -66,13 +66,31 @@ def _table(path: Path, content: bytes, wanted: Wanted) -> ScoreTable:
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix in (".csv", ".tsv"):
         return csv_file.table(path, source.text(path, content), "," if suffix == ".csv" else "\t")
-    if suffix in (".jsonl", ".ndjson"):
-        records = jsonl.records(path, source.text(path, content))
-        return lm_eval.table(path, records, wanted.filter) or jsonl.table(records)
     if suffix == ".parquet":
         return parquet.table(path, content, wanted.named)
     if suffix == ".eval" or (suffix == ".json" and inspect_log.is_json_log(content)):
         return inspect_log.table(path)
-    if suffix == ".json":
+    if suffix == ".json" and baseline_file.is_baseline(content):
         return baseline_file.table(path, content)
+    if suffix in (".jsonl", ".ndjson", ".json"):
+        return _json(path, source.text(path, content), wanted, lines=suffix != ".json")
     raise ScoreFileError(f"{path}: unknown kind of file {suffix!r}; known are {FORMATS}")
+
+
+def _json(path: Path, text: str, wanted: Wanted, *, lines: bool) -> ScoreTable:
+    """Objects one a line or in an array, or one document in the layout of a tool."""
+    first, _, more = text.strip().partition("\n")
+    if lines or first.startswith("[") or (more and first.rstrip().endswith("}")):
+        records = jsonl.records(path, text)
+        return lm_eval.table(path, records, wanted.filter) or jsonl.table(records)
+    document = jsonl.document(path, text)
+    if lm_eval.is_summary(document):
+        raise ScoreFileError(
+            f"{path}: holds the means that lm-evaluation-harness writes, and no sample; its "
+            "samples are in samples_*.jsonl: lm_eval run … --log_samples"
+        )
+    raise ScoreFileError(
+        f"{path}: neither a baseline of pytest-modellab nor a log of inspect; per-sample "
+        "scores of lm-evaluation-harness are in samples_*.jsonl (--log_samples), other "
+        "tools' belong into JSON lines (.jsonl)"
+    )

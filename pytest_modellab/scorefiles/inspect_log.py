@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import math
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ScoreFileError
+from pytest_modellab.reports.words import plural
 from pytest_modellab.scorefiles import source
 from pytest_modellab.scorefiles.table import ScoreTable
 
 UNREAD = frozenset({"attachments", "events", "messages", "output", "store"})
 """Parts of a sample that may be large and say nothing about its score."""
+
+
+OLDEST = (0, 3, 200)
+"""The first release of inspect_ai that is asked to read logs, as pyproject.toml says."""
 
 
 _GRADES = frozenset({"C", "I", "P", "N"})
@@ -43,26 +49,27 @@ def table(path: Path) -> ScoreTable:
         One record a sample and epoch; a sample that failed has no scores.
 
     Raises:
-        ScoreFileError: inspect_ai is not installed, or the log is damaged.
+        ScoreFileError: inspect_ai is not installed or too old, the log is damaged, or no sample
+            of it was scored.
     """
     try:
-        from inspect_ai.log import read_eval_log, read_eval_log_samples
+        import inspect_ai.log as logs
         from inspect_ai.scorer import value_to_float
     except ImportError as error:
         raise ScoreFileError(
             f"{path}: logs of inspect need inspect_ai: pip install 'pytest-modellab[inspect]'"
         ) from error
+    installed = _check_version(path)
     _check_size(path)
     try:
-        header = read_eval_log(str(path), header_only=True)
-        samples = list(
-            read_eval_log_samples(str(path), all_samples_required=False, exclude_fields=UNREAD)
-        )
+        header, samples = _read(logs, str(path))
     # a damaged log ends in whatever zip, JSON or pydantic raise
     except Exception as error:
         raise ScoreFileError(
-            f"{path}: not a log that inspect_ai can read: {type(error).__name__}: {error}"
+            f"{path}: not a log that inspect_ai {installed} can read: {type(error).__name__}: "
+            f"{error}; if a newer version wrote it: pip install -U inspect-ai"
         ) from error
+    _check_scored(path, header, samples)
     to_float = value_to_float()
     records = [
         (
@@ -81,7 +88,7 @@ def table(path: Path) -> ScoreTable:
     failed = sum(sample.error is not None for sample in samples)
     notes = [
         *([f"the log's status is {header.status!r}"] if header.status != "success" else []),
-        *([f"{failed} samples failed and have no score"] if failed else []),
+        *([f"{plural(failed, 'sample')} failed, without a score"] if failed else []),
     ]
     return ScoreTable(
         kind=f"log of inspect_ai, task {header.eval.task}",
@@ -91,6 +98,62 @@ def table(path: Path) -> ScoreTable:
         repeats=(header.eval.config.epochs or 1) > 1,
         notes=tuple(notes),
     )
+
+
+def _check_version(path: Path) -> str:
+    """Return the version of inspect_ai.
+
+    Raises:
+        ScoreFileError: it is older than what is supported.
+    """
+    installed = importlib.metadata.version("inspect-ai")
+    numbers = tuple(int(part) for part in installed.split(".")[:3] if part.isdecimal())
+    if numbers < OLDEST:
+        raise ScoreFileError(
+            f"{path}: logs of inspect need inspect_ai {'.'.join(map(str, OLDEST))} or newer, and "
+            f"{installed} is installed: pip install -U 'pytest-modellab[inspect]'"
+        )
+    return installed
+
+
+def _read(logs: Any, path: str) -> tuple[Any, Sequence[Any]]:
+    """Return a log's header and samples; they are read one by one where the log lists them."""
+    header = logs.read_eval_log(path, header_only=not path.endswith(".json"))
+    if header.eval.dataset.sample_ids is None and header.samples is None:
+        header = logs.read_eval_log(path)
+    if header.samples is not None:
+        return header, header.samples
+    found = logs.read_eval_log_samples(path, all_samples_required=False, exclude_fields=UNREAD)
+    return header, list(found)
+
+
+def _check_scored(path: Path, header: Any, samples: Sequence[Any]) -> None:
+    """Refuse a run that failed as a whole, and say of what.
+
+    Raises:
+        ScoreFileError: no sample has a score.
+    """
+    if not samples:
+        cause = f": {_reason(header.error)}" if header.error else ""
+        raise ScoreFileError(
+            f"{path}: holds no sample; the run's status is {header.status!r}{cause}; run it again"
+        )
+    failed = [sample.error for sample in samples if sample.error is not None]
+    if len(failed) == len(samples):
+        raise ScoreFileError(
+            f"{path}: all {plural(len(samples), 'sample')} failed, none has a score; the first: "
+            f"{_reason(failed[0])}; mend that, and run it again"
+        )
+    if not any(_scorers(sample) for sample in samples):
+        raise ScoreFileError(
+            f"{path}: none of {plural(len(samples), 'sample')} was scored (status "
+            f"{header.status!r}); score the log: inspect score {path.name}"
+        )
+
+
+def _reason(error: Any) -> str:
+    """Return the first line of an error."""
+    return str(error.message).strip().partition("\n")[0][:200]
 
 
 def _check_size(path: Path) -> None:
@@ -143,7 +206,8 @@ def _scores(path: Path, sample: Any, to_float: Callable[[Any], float]) -> Mappin
         if not _is_grade(value):  # to_float answers 0 to these, and unscored is not zero
             raise ScoreFileError(
                 f"{path}: sample {sample.id!r}, epoch {sample.epoch}: {scorer}: "
-                f"{str(value)[:80]!r} is no grade that inspect turns into a number"
+                f"{str(value)[:80]!r} is no grade that inspect turns into a number; choose another "
+                "scorer (--score NAME), or make this one return a number"
             )
         return to_float(value)
 

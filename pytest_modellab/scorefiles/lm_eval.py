@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ScoreFileError, near_misses
+from pytest_modellab.scorefiles import jsonl, source
 from pytest_modellab.scorefiles.jsonl import Records
 from pytest_modellab.scorefiles.table import ScoreTable, nested_columns
 
 KIND = "samples of lm-evaluation-harness"
 
 
-_NAME = re.compile(r"samples_(?P<task>.+?)(_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl(\.gz)?")
+_NAME = re.compile(r"samples_(?P<task>.+?)(_(?P<time>\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl?(\.gz)?")
+
+
+_FIELDS = frozenset(
+    {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"}
+    | {"doc_hash", "prompt_hash", "target_hash"}
+)
+"""What a record holds beside its metrics, which versions before 0.4.7 do not list."""
 
 
 def table(path: Path, records: Records, wanted_filter: str | None) -> ScoreTable | None:
-    """The lines as a table, one record a sample, or None where another tool wrote them.
+    """The records as a table, one a sample, or None where another tool wrote them.
 
-    A line stands for one sample under one filter (a way to extract the answer).
+    A record stands for one sample under one filter (a way to extract the answer).
 
     Args:
         path: for messages.
@@ -28,37 +37,84 @@ def table(path: Path, records: Records, wanted_filter: str | None) -> ScoreTable
         wanted_filter: the filter to take; needed where there are several.
 
     Raises:
-        ScoreFileError: there are several filters and none, or an unknown one, was named.
+        ScoreFileError: there are several filters and none, or an unknown one, was named; or no
+            metric is a number a sample.
     """
     if not records or not all("doc_id" in r and "resps" in r for _, r in records):
         return None
-    filters = sorted({str(r.get("filter", "none")) for _, r in records})
-    chosen = filters[0]
-    if len(filters) > 1:
-        if wanted_filter is None:
-            raise ScoreFileError(
-                f"{path}: scored under {len(filters)} filters; name one: --filter {filters[0]} "
-                f"(or {', '.join(filters[1:])})"
-            )
-        if wanted_filter not in filters:
-            raise ScoreFileError(
-                f"{path}: --filter: unknown filter {wanted_filter!r}; "
-                f"{near_misses(wanted_filter, filters)}"
-            )
-        chosen = wanted_filter
-    records = [(at, r) for at, r in records if str(r.get("filter", "none")) == chosen]
+    records, chosen = _one_filter(path, records, wanted_filter)
     return ScoreTable(
         kind=KIND,
         columns=nested_columns(records),
         records=records,
-        scores=tuple(dict.fromkeys(name for _, r in records for name in _metrics(r))),
+        scores=_scores(path, records),
         notes=(f"filter {chosen!r}",) if chosen != "none" else (),
     )
 
 
-def _metrics(record: Mapping[str, Any]) -> list[str]:
-    named = record.get("metrics")
-    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+def _one_filter(path: Path, records: Records, wanted: str | None) -> tuple[Records, str]:
+    """Return the records of one filter, and its name.
+
+    Raises:
+        ScoreFileError: there are several filters and none, or an unknown one, was named.
+    """
+    found = [str(r.get("filter", "none")) for _, r in records]
+    unnamed = not any("filter" in r for _, r in records)
+    if unnamed:
+        found = _numbered(records)
+    filters = sorted(set(found))
+    if len(filters) == 1:
+        return records, "none" if unnamed else filters[0]
+    if wanted is None:
+        raise ScoreFileError(
+            f"{path}: scored under {len(filters)} filters"
+            f"{_UNNAMED if unnamed else ''}; name one: --filter {filters[0]} "
+            f"(or {', '.join(filters[1:])})"
+        )
+    if wanted not in filters:
+        raise ScoreFileError(
+            f"{path}: --filter: unknown filter {wanted!r}"
+            f"{_UNNAMED if unnamed else ''}; {near_misses(wanted, filters)}"
+        )
+    return [one for one, name in zip(records, found, strict=True) if name == wanted], wanted
+
+
+_UNNAMED = ", numbered in the order of the task's filter_list (versions before 0.4.7 name none)"
+
+
+def _numbered(records: Records) -> list[str]:
+    """Number the filters where the file does not name them: they follow one after the other."""
+    seen: Counter[str] = Counter()
+    numbers = []
+    for _, record in records:
+        seen[str(record["doc_id"])] += 1
+        numbers.append(str(seen[str(record["doc_id"])]))
+    # unless every sample stands there as often, these are no filters, but ids given twice
+    return numbers if len(set(seen.values())) == 1 else ["none"] * len(numbers)
+
+
+def _scores(path: Path, records: Records) -> tuple[str, ...]:
+    """Return the metrics that have one number a sample.
+
+    Raises:
+        ScoreFileError: there is none.
+    """
+    metrics: dict[str, bool] = {}
+    for _, record in records:
+        named = record.get("metrics")
+        names = named if isinstance(named, list) else record.keys() - _FIELDS
+        for name in sorted(name for name in names if isinstance(name, str)):
+            metrics[name] = metrics.get(name, True) and not isinstance(record.get(name), list)
+    if "bypass" in metrics:
+        raise ScoreFileError(
+            f"{path}: made with --predict_only, so nothing was scored; run lm_eval without it"
+        )
+    if metrics and not any(metrics.values()):
+        raise ScoreFileError(
+            f"{path}: scored by {', '.join(metrics)}, which lm-evaluation-harness computes over "
+            "all samples together; score the task by acc or exact_match, which every sample has"
+        )
+    return tuple(name for name, single in metrics.items() if single)
 
 
 def newest(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
@@ -87,26 +143,64 @@ def newest(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
             f"{folder}: a folder without samples_*.jsonl; name a file, or make lm-evaluation-"
             "harness write samples: lm_eval run … --log_samples --output_path FOLDER"
         )
-    tasks: dict[str, list[Path]] = {}
-    for _, task, file in sorted(found):
-        tasks.setdefault(task, []).append(file)
-    return (
-        {task: tasks[task][-1] for task in sorted(tasks)},
-        tuple(
-            f"{task}: {files[-1].name} is the newest of {len(files)} files"
-            for task, files in sorted(tasks.items())
-            if len(files) > 1
-        ),
-    )
+    tasks: dict[str, list[tuple[str, Path]]] = {}
+    for time, task, file in sorted(found):
+        tasks.setdefault(task, []).append((time, file))
+    times = {task: files[-1][0] for task, files in tasks.items()}
+    notes = [
+        f"{task}: {files[-1][1].name} is the newest of {len(files)} files"
+        for task, files in sorted(tasks.items())
+        if len(files) > 1
+    ]
+    if len(set(times.values())) > 1:
+        notes.append(f"tasks of several runs, from {min(times.values())} to {max(times.values())}")
+    return {task: tasks[task][-1][1] for task in sorted(tasks)}, tuple(notes)
 
 
 def _files(folder: Path) -> list[tuple[str, str, Path]]:
     """Time, task and path of each file of samples."""
     try:
-        named = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+        paths = sorted(folder.iterdir())
     except OSError as error:
         raise ScoreFileError(f"{folder}: cannot be read: {error.strerror}") from error
-    return [(name["time"] or "", name["task"], path) for name, path in named if name]
+    named = [(_NAME.fullmatch(path.name), path) for path in paths]
+    found = [(name["time"] or "", name["task"], path) for name, path in named if name]
+    return found or _early_files(folder, [path for path in paths if path.suffix == ".jsonl"])
+
+
+def _early_files(folder: Path, paths: Sequence[Path]) -> list[tuple[str, str, Path]]:
+    """Find ``MODELARGS_TASK.jsonl``, as versions 0.4.0 to 0.4.2 name them beside results.json.
+
+    Raises:
+        ScoreFileError: two models wrote into the folder.
+    """
+    results = folder / "results.json"
+    if not paths or not results.is_file():
+        return []
+    summary = jsonl.document(results, source.text(results, source.read_bytes(results)))
+    tasks = summary.get("configs") if isinstance(summary, dict) else None
+    found: dict[str, Path] = {}
+    for path in paths:
+        for task in sorted(tasks if isinstance(tasks, dict) else (), key=len, reverse=True):
+            if not path.stem.endswith(f"_{task}"):
+                continue
+            if task in found:
+                raise ScoreFileError(
+                    f"{folder}: {found[task].name} and {path.name} are both of task {task}; name "
+                    "one of the files"
+                )
+            found[task] = path
+            break
+    return [("", task, path) for task, path in found.items()]
+
+
+def is_summary(document: Any) -> bool:
+    """Tell whether this is ``results_TIME.json``, which holds means and no sample."""
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("results"), dict)
+        and ("configs" in document or "versions" in document)
+    )
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_modellab.errors import ScoreFileError
-from pytest_modellab.scorefiles.rows import SHOWN, ScoreFile
+from pytest_modellab.scorefiles.rows import SHOWN, ScoreFile, ScoreRow
+from pytest_modellab.scorefiles.table import HASHES
 
 
 class SamplesDiffer(ScoreFileError):
@@ -41,6 +42,7 @@ class Matched:
         unscored_baseline: ids without a baseline score; they are not compared.
         unscored_candidate: ids of both files without a candidate score.
         content_checked: True where both files have content hashes.
+        advice: what to do where every content differs, which one column may be to blame for.
     """
 
     ids: tuple[str, ...]
@@ -54,6 +56,7 @@ class Matched:
     unscored_baseline: tuple[str, ...]
     unscored_candidate: tuple[str, ...]
     content_checked: bool
+    advice: str = ""
 
     @property
     def paired(self) -> int:
@@ -102,17 +105,10 @@ class Matched:
             listed = "; ".join(
                 f"{len(ids)} {words}: {some(ids)}" for words, ids in self.differences
             )
-            shared = len(self.ids) - len(self.only_baseline)
-            hint = (
-                " Every content differs: name a column that both tools fill alike, for example "
-                "--hash doc_hash."
-                if len(self.changed) == shared
-                else ""
-            )
             raise SamplesDiffer(
                 f"{bad} of {scored} samples do not match ({bad / scored:.1%}, allowed "
                 f"{max_missing:.1%}): {listed}. Run both on the same samples, or raise "
-                f"--max-missing; --json PATH lists all ids.{hint}",
+                f"--max-missing; --json PATH lists all ids.{self.advice}",
                 self,
             )
         if self.buckets is not None:
@@ -161,6 +157,29 @@ def match(baseline: ScoreFile, candidate: ScoreFile) -> Matched:
             id_ for id_, score in scores.items() if score is None and id_ not in dropped
         ),
         content_checked=checked,
+        advice=_advice(before, after, both) if both and len(changed) == len(both) else "",
+    )
+
+
+def _advice(
+    before: Mapping[str, ScoreRow], after: Mapping[str, ScoreRow], both: Sequence[str]
+) -> str:
+    """Name the columns that are the same in both files, where every sample's content differs."""
+    pairs = [(before[id_].contents, after[id_].contents) for id_ in both]
+    columns = [name for name in pairs[0][0] if all(name in one for pair in pairs for one in pair)]
+    alike = [name for name in columns if all(old[name] == new[name] for old, new in pairs)]
+    hashes = [name for name in alike if name in HASHES]
+    if hashes:
+        named = " ".join(f"--hash {name}" for name in hashes)
+        return f" Every content differs, but these are the same in both: {named}."
+    if alike:  # the column of the ids
+        return (
+            " Every content differs, in every column that may identify it; if these are the same "
+            f"samples nevertheless, --hash {alike[0]} pairs them by id alone."
+        )
+    return (
+        " Every content differs; if these are the same samples nevertheless, leave "
+        f"{' and '.join(columns) or 'the contents'} out of one file, which pairs them by id alone."
     )
 
 

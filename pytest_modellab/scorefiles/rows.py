@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ class ScoreRow:
         hash: of its content, or None.
         bucket: its bucket, or None where none was asked for.
         cluster: what it shares with others, or None.
+        contents: every column that may identify its content, taken or not, with its value.
     """
 
     id: str
@@ -80,6 +81,7 @@ class ScoreRow:
     hash: str | None = None
     bucket: str | None = None
     cluster: str | None = None
+    contents: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -132,11 +134,13 @@ def score_file(
             _column(path, table, option, (name,), ())
     if wanted.cluster is not None:
         _column(path, table, "cluster", (wanted.cluster,), ())
-    hashes = wanted.hash or tuple(name for name in HASHES if table.has(name))
+    known = tuple(name for name in HASHES if table.has(name))
+    hashes = wanted.hash or known
+    contents = tuple(dict.fromkeys((*hashes, *known, id_column)))
     rows = []
     for where, record in table.records:
         try:
-            rows.append(_row(where, record, id_column, score_column, hashes, wanted))
+            rows.append(_row(where, record, id_column, score_column, hashes, contents, wanted))
         except ValueError as error:
             raise ScoreFileError(f"{path}: {where}: {error}") from error
     taken = [f"id from {id_column!r}, score from {score_column!r}"]
@@ -217,6 +221,7 @@ def _row(
     id_column: str,
     score_column: str,
     hashes: Sequence[str],
+    contents: Sequence[str],
     wanted: Wanted,
 ) -> ScoreRow:
     id_ = _label(record, id_column)
@@ -235,14 +240,15 @@ def _row(
         if label is None:
             raise ValueError(f"sample {id_!r}: {name}: empty, so the sample has no bucket")
         parts.append(label)
-    contents = [_label(record, name) for name in hashes]
+    found = {name: label for name in contents if (label := _label(record, name))}
     return ScoreRow(
         id=id_,
         score=score,
         where=where,
-        hash=" ".join(c or "-" for c in contents) if any(contents) else None,
+        hash=" ".join(found.get(n, "-") for n in hashes) if found.keys() & set(hashes) else None,
         bucket="/".join(parts) or None,
         cluster=None if wanted.cluster is None else _label(record, wanted.cluster),
+        contents=found,
     )
 
 
@@ -294,15 +300,20 @@ def _averaged(path: Path, group: Sequence[ScoreRow]) -> ScoreRow:
                 f"{first.where}; repeats of a sample share them"
             )
     scores = [row.score for row in group if row.score is not None]
-    contents = sorted({row.hash or "" for row in group})
+    names = dict.fromkeys(name for row in group for name in row.contents)
     return ScoreRow(
         id=first.id,
         score=math.fsum(scores) / len(scores) if len(scores) == len(group) else None,
         where=first.where,
-        hash=" ".join(contents) or None,
+        hash=_joined(row.hash for row in group) or None,
         bucket=first.bucket,
         cluster=first.cluster,
+        contents={name: _joined(row.contents.get(name) for row in group) for name in names},
     )
+
+
+def _joined(contents: Iterable[str | None]) -> str:
+    return " ".join(sorted({content or "" for content in contents}))
 
 
 def _short(value: object) -> str:

@@ -13,7 +13,7 @@ from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import convert
+from pytest_modellab.models import convert, opened
 from pytest_modellab.models.files import ModelFiles, named
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
@@ -57,7 +57,7 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         "baked": [[step.name, dict(step.settings)] for step in plan.baked],
         "steps": [[step.name, dict(step.settings)] for step in plan.steps],
         "thinking": dataclasses.asdict(plan.thinking) if plan.thinking is not None else {},
-        "search": plan.search.identity() if plan.search is not None else {},
+        "search": plan.search.identity(files) if plan.search is not None else {},
     }
     prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
     return Fingerprint(
@@ -97,22 +97,23 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
     folder = convert.folder(files, cache)
     if plan.baked:
         folder = _bake(plan, files, folder, cache)
-    loaded = (plan.open or _transformers)(plan, folder, cache)
+    loaded = plan.open(plan, folder, cache) if plan.open else _transformers(plan, files, folder)
     return loaded if plan.thinking is None else Reasoning(loaded, plan.thinking)
 
 
-def _transformers(plan: Plan, folder: Path, cache: Path) -> engine.TransformersEngine:
+def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.TransformersEngine:
     with quiet():
         options = plan.load_options()
-    loaded = engine.load(
-        folder,
-        dtype=plan.dtype,
-        device=plan.device,
-        inference_mode=plan.inference_mode,
-        trust_remote_code=plan.model.trust_remote_code,
-        allow_pickle=plan.model.allow_pickle,
-        **options,
-    )
+    with opened.checked(files):
+        loaded = engine.load(
+            folder,
+            dtype=plan.dtype,
+            device=plan.device,
+            inference_mode=plan.inference_mode,
+            trust_remote_code=plan.model.trust_remote_code,
+            allow_pickle=plan.model.allow_pickle,
+            **options,
+        )
     _apply(loaded, [(step, step.apply) for step in plan.steps])
     return loaded
 
@@ -134,7 +135,7 @@ def _bake(plan: Plan, files: ModelFiles, folder: Path, cache: Path) -> Path:
 
     def write(target: Path) -> None:
         plain = dataclasses.replace(plan, steps=(), device="cpu", load_options=dict)
-        loaded = _transformers(plain, folder, cache)
+        loaded = _transformers(plain, files, folder)
         _apply(loaded, [(step, step.bake or step.apply) for step in plan.baked])
         loaded.model.save_pretrained(target)
         loaded.tokenizer.save_pretrained(target)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_modellab.engines.language import chat
 from pytest_modellab.errors import ModelError, VariantLoadError
-from pytest_modellab.models.reads import TOKENIZER
+from pytest_modellab.models import reads
 from pytest_modellab.records.reading import shown
 from pytest_modellab.store import checkout
 from pytest_modellab.variants.steps.adapter_config import MERGE
@@ -36,7 +36,7 @@ _CHATS: tuple[list[dict[str, str]], ...] = (
 
 def files(folder: Path) -> list[Path]:
     """Return a tokenizer's files that lie beside an adapter."""
-    return sorted(path for path in folder.iterdir() if path.name.startswith(TOKENIZER))
+    return sorted(path for path in folder.iterdir() if reads.of_tokenizer(path.name))
 
 
 def check(folder: Path, tokenizer: Any) -> None:

@@ -186,9 +186,10 @@ def test_changed_content_does_not_match(call: Call) -> None:
     assert code == 2
     assert "400 of 400 samples do not match (100.0%, allowed 2.0%): 400 with changed" in err
     assert err.endswith(
-        "Every content differs: name a column that both tools fill alike, for example "
-        "--hash doc_hash.\n"
+        "Every content differs, in every column that may identify it; if these are the same "
+        "samples nevertheless, --hash id pairs them by id alone.\n"
     )
+    assert call("a.csv", "b.csv", "--hash", "id")[0] == 0
     assert "matched by id and content" in call("a.csv", "a.csv", "--hash", "text")[1]
 
 

@@ -116,6 +116,22 @@ def test_contents_are_compared_only_where_both_have_them() -> None:
     assert match(file(row("a", hash="1"), row("b", hash="1")), mixed).changed == ("a",)
 
 
+def test_columns_that_pair_are_named() -> None:
+    def hashed(run: str) -> ScoreFile:
+        every = {"doc_hash": run, "target_hash": "t", "prompt_hash": "p", "doc_id": "a"}
+        return file(row("a", hash=run, contents=every))
+
+    assert refused(match(hashed("1"), hashed("2"))).endswith(
+        " Every content differs, but these are the same in both: --hash target_hash --hash "
+        "prompt_hash."
+    )
+    no_more = file(row("a", hash="3", contents={"hash": "3", "id": "a"}))
+    assert refused(match(hashed("1"), no_more)).endswith(
+        " Every content differs; if these are the same samples nevertheless, leave the contents "
+        "out of one file, which pairs them by id alone."
+    )
+
+
 def test_a_changed_sample_is_no_change_for_block_and_zero_for_pass() -> None:
     baseline = plain(300, hash="1")
     changed = [*plain(6, hash="2"), *baseline[6:]]

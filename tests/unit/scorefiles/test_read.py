@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from score_files import Write, message, scores
 
 from pytest_modellab import scorefiles
 from pytest_modellab.baselines import file as baseline_file
@@ -24,34 +25,6 @@ from pytest_modellab.scorefiles.rows import ScoreRow, Wanted
 
 DATA = Path(__file__).parents[2] / "data" / "scorefiles"
 COLORS = "samples_colors_2026-11-22T05-57-40.908561.jsonl"
-Write = Callable[[str, str | bytes], Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Write a file: ``write(name, content)``."""
-
-    def write(name: str, content: str | bytes) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return write
-
-
-def scores(path: Path, **wanted: Any) -> dict[str, float | None]:
-    """Id to score."""
-    return {row.id: row.score for row in scorefiles.read(path, Wanted(**wanted)).rows}
-
-
-def message(path: Path, **wanted: Any) -> str:
-    """The error's message after the path."""
-    with pytest.raises(ModellabError) as caught:
-        scorefiles.read(path, Wanted(**wanted))
-    text = str(caught.value)
-    assert text.startswith(f"{path}: ")
-    return text.removeprefix(f"{path}: ")
 
 
 # --- CSV -----------------------------------------------------------------------------------------
@@ -205,7 +178,13 @@ def test_json_lines(write: Write) -> None:
     ("content", "expected"),
     [
         ('{"id": 1,}', "line 1, column 10: malformed JSON: Illegal trailing comma"),
-        ("\n[1]", "line 2: holds list, expected a JSON object with the sample's id and score"),
+        ("\n[1]", "entry 1: holds int, expected a JSON object with the sample's id and score"),
+        ("{}\n[1]", "line 2: holds list, expected a JSON object with the sample's id and score"),
+        ("[\n{},\n{]", "line 3, column 2: malformed JSON: Expecting property name enclosed in"),
+        (
+            '{"id": 1}\n<<<<<<< HEAD\n{}',
+            "conflict markers at line 2; resolve the merge",
+        ),
         ('{"id": "a", "score": [1]}', "line 1: sample 'a': score: holds list, but one number"),
         ('{"id": ["a"], "score": 1}', "line 1: id: holds list, expected text or a number"),
         ('{"score": 1, "id": null}', "line 1: id: the sample has no id"),
@@ -227,79 +206,6 @@ def test_broken_gzip(write: Write) -> None:
     assert found.startswith("malformed or truncated gzip: ")
     assert message(write("b.jsonl.gz", b"x")).startswith("malformed or truncated gzip: ")
     assert message(write("c.csv.gz", gzip.compress(b""))) == "empty; hand in one score a sample"
-
-
-# --- lm-evaluation-harness -----------------------------------------------------------------------
-
-
-def test_samples_of_lm_eval() -> None:
-    path = DATA / "lm_eval_base" / "base" / COLORS
-    file = scorefiles.read(path, Wanted(by=("doc.subject",)))
-    assert file.kind == "samples of lm-evaluation-harness"
-    assert [row.id for row in file.rows] == [str(i) for i in range(8)]
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [row.score for row in file.rows] == [line["acc"] for line in lines]
-    assert [row.bucket for row in file.rows] == [line["doc"]["subject"] for line in lines]
-    assert file.rows[0].hash == " ".join(
-        lines[0][f"{what}_hash"] for what in ("doc", "prompt", "target")
-    )
-    assert file.notes == (
-        "id from 'doc_id', score from 'acc', content from 'doc_hash', 'prompt_hash', 'target_hash'",
-    )
-    norm = scores(path, score=("acc_norm",))
-    assert list(norm.values()) == [line["acc_norm"] for line in lines]
-    assert message(path, score=("acc_nrom",)) == (
-        "--score: no column 'acc_nrom'; did you mean 'acc_norm'? Known: acc, acc_norm"
-    )
-
-
-def test_folder_of_lm_eval() -> None:
-    file = scorefiles.read(DATA / "lm_eval_base", Wanted(filter="strict-match"))
-    assert file.kind == "samples of lm-evaluation-harness, 2 tasks"
-    assert [row.id for row in file.rows] == [
-        *(f"colors/{i}" for i in range(8)),
-        *(f"sums/{i}" for i in range(3)),
-    ]
-    assert [row.bucket for row in file.rows] == ["colors"] * 8 + ["sums"] * 3
-    assert len(file.sources) == 2
-    assert "sums: filter 'strict-match'" in file.notes
-
-
-def test_filters_must_be_named_where_there_are_several() -> None:
-    folder = DATA / "lm_eval_base"
-    path = next(folder.glob("*/samples_sums*"))
-    assert message(path) == (
-        "scored under 2 filters; name one: --filter flexible-extract (or strict-match)"
-    )
-    assert message(path, filter="strict") == (
-        "--filter: unknown filter 'strict'; did you mean 'strict-match'? Known: flexible-extract, "
-        "strict-match"
-    )
-
-
-def test_newest_file_of_a_task_is_taken(write: Write, tmp_path: Path) -> None:
-    text = (DATA / "lm_eval_base" / "base" / COLORS).read_text()
-    older, newer = text.replace('"acc": 0.0', '"acc": 1.0'), text
-    write("samples_colors_2026-01-09T00-00-00.5.jsonl", older)
-    write("samples_colors_2026-01-10T00-00-00.1.jsonl", newer)
-    file = scorefiles.read(tmp_path, Wanted())
-    assert file.notes[0] == (
-        "colors: samples_colors_2026-01-10T00-00-00.1.jsonl is the newest of 2 files"
-    )
-    assert [row.score for row in file.rows][:2] == [0.0, 0.0]
-    assert {row.bucket for row in file.rows} == {None}
-
-
-def test_folders_without_or_with_too_many_samples(write: Write, tmp_path: Path) -> None:
-    assert message(tmp_path) == (
-        "a folder without samples_*.jsonl; name a file, or make lm-evaluation-harness write "
-        "samples: lm_eval run … --log_samples --output_path FOLDER"
-    )
-    write("one/samples_a_2026-01-09T00-00-00.5.jsonl", "{}")
-    write("two/samples_a_2026-01-09T00-00-00.5.jsonl", "{}")
-    assert message(tmp_path) == (
-        f"holds results of 2 models; name one of them: {tmp_path}/one, {tmp_path}/two"
-    )
 
 
 # --- Parquet -------------------------------------------------------------------------------------
@@ -353,66 +259,6 @@ def test_damaged_parquet_is_a_message(write: Write, at: int, noise: bytes) -> No
     at %= len(content)
     content[at : at + len(noise)] = noise
     check_rows_or_message(write("a.parquet", bytes(content)))
-
-
-# --- inspect_ai ----------------------------------------------------------------------------------
-
-
-def test_log_of_inspect() -> None:
-    pytest.importorskip("inspect_ai")
-    file = scorefiles.read(
-        DATA / "inspect_base.eval", Wanted(score=("match",), by=("metadata.level",))
-    )
-    assert file.kind == "log of inspect_ai, task doubling"
-    assert [(row.id, row.score, row.bucket) for row in file.rows] == [
-        ("d0", 1.0, "easy"),
-        ("d1", 1.0, "easy"),
-        ("d2", 1.0, "hard"),
-        ("d3", 0.0, "hard"),
-    ]
-    assert file.notes == (
-        "id from 'id', score from 'match', content from 'content_hash'",
-        "8 rows averaged to 4 samples",
-    )
-    candidate = scorefiles.read(DATA / "inspect_candidate.eval", Wanted(score=("pair.right",)))
-    # d1 failed in both epochs, d2 was right in one of two
-    assert {row.id: row.score for row in candidate.rows} == {
-        "d0": 1.0,
-        "d1": None,
-        "d2": 0.5,
-        "d3": 0.0,
-    }
-    assert candidate.notes[0] == "2 samples failed and have no score"
-    assert [row.hash for row in candidate.rows] == [row.hash for row in file.rows]
-
-
-def test_log_of_inspect_in_json(tmp_path: Path) -> None:
-    logs = pytest.importorskip("inspect_ai.log")
-    path = DATA / "inspect_base.eval"
-    logs.write_eval_log(logs.read_eval_log(str(path)), str(tmp_path / "a.json"))
-    wanted = Wanted(score=("match",), by=("metadata.level",))
-    again = scorefiles.read(tmp_path / "a.json", wanted)
-    assert again.rows == scorefiles.read(path, wanted).rows
-
-
-def test_errors_of_inspect(write: Write) -> None:
-    pytest.importorskip("inspect_ai")
-    path = DATA / "inspect_base.eval"
-    assert message(path) == (
-        "which column holds the score? Name it: --score NAME. Known: match, pair.brief, pair.right"
-    )
-    assert message(path, score=("macth",)) == (
-        "--score: no column 'macth'; did you mean 'match'? Known: match, pair.brief, pair.right"
-    )
-    for content in (b"hello", path.read_bytes()[:4000]):
-        assert message(write("a.eval", content)).startswith("not a log that inspect_ai can read: ")
-
-
-def test_inspect_says_what_to_install(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "inspect_ai.log", None)
-    assert message(write("a.eval", b"x")) == (
-        "logs of inspect need inspect_ai: pip install 'pytest-modellab[inspect]'"
-    )
 
 
 # --- baselines -----------------------------------------------------------------------------------
