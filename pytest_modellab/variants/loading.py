@@ -18,7 +18,7 @@ from pytest_modellab.models.files import NO_FILES, ModelFiles, named, says
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
-from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants.plan import Plan, Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,13 +133,16 @@ def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.Transfo
             allow_pickle=plan.model.allow_pickle,
             **options,
         )
-    _apply(loaded, [step.apply for step in plan.steps])
+    _apply(loaded, [(step, step.apply) for step in plan.steps])
     return loaded
 
 
-def _apply(loaded: engine.TransformersEngine, changes: Sequence[Callable[[Any], Any]]) -> None:
+def _apply(
+    loaded: engine.TransformersEngine, changes: Sequence[tuple[Step, Callable[[Any], Any]]]
+) -> None:
     with quiet():
-        for change in changes:
+        for step, change in changes:
+            step.asked(loaded.tokenizer)
             loaded.model = change(loaded.model).eval()
 
 
@@ -152,7 +155,7 @@ def _bake(plan: Plan, files: ModelFiles, folder: Path, cache: Path) -> Path:
     def write(target: Path) -> None:
         plain = dataclasses.replace(plan, steps=(), device="cpu", load_options=dict)
         loaded = _transformers(plain, files, folder)
-        _apply(loaded, [step.bake or step.apply for step in plan.baked])
+        _apply(loaded, [(step, step.bake or step.apply) for step in plan.baked])
         loaded.model.save_pretrained(target)
         loaded.tokenizer.save_pretrained(target)
         loaded.close()
