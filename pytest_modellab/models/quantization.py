@@ -20,7 +20,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "aqlm": ("aqlm",),
         "auto-round": ("auto-round",),
-        "awq": ("gptqmodel",),
+        "awq": ("compressed-tensors",),
         "bitnet": (),
         "bitsandbytes": ("bitsandbytes",),
         "compressed-tensors": ("compressed-tensors",),
@@ -30,7 +30,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fp8": (),
         "fp_quant": ("fp_quant",),
         "gemma": (),
-        "gptq": ("gptqmodel", "optimum"),
+        "gptq": (),
         "higgs": ("flute-kernel",),
         "hqq": ("hqq",),
         "metal": ("kernels",),
@@ -121,7 +121,17 @@ def find(folder: Path) -> Quantized | None:
     Raises:
         ModelError: a file that says so cannot be read.
     """
-    return next(_said(folder), None) if folder.is_dir() else None
+    found = next(_said(folder), None) if folder.is_dir() else None
+    if found is None or found.problem or found.method not in MARKS:
+        return found
+    ends = MARKS[found.method]
+    if _marked(folder, ends):
+        return found
+    problem = (
+        f"says that {found.method} has quantized the weights, but they are plain (none is named "
+        f"…{ends[0]}): remove what says it, or save the quantized model again"
+    )
+    return dataclasses.replace(found, problem=problem)
 
 
 def _said(folder: Path) -> Iterator[Quantized]:
@@ -171,11 +181,6 @@ def _configured(folder: Path, settings: Mapping[str, Any], where: str) -> Quanti
     problem = _FOREIGN.get(method, "")
     if not problem and method not in PACKAGES:
         problem = f"unknown quant_method {method!r}; {near_misses(method, PACKAGES)}"
-    if method in MARKS and not _marked(folder, MARKS[method]):
-        problem = (
-            f"says that {method} has quantized the weights, but they are plain (none is named "
-            f"…{MARKS[method][0]}): remove the key, or save the quantized model again"
-        )
     return Quantized(method, where, settings, problem)
 
 
@@ -200,12 +205,7 @@ def _beside(method: str) -> str:
             "optimum-quanto wrote it by its own save_pretrained, and transformers passes over it: "
             'declare the plain model with method = "quanto-int8" or "quanto-int4"'
         )
-    if method in _FOREIGN:
-        return _FOREIGN[method]
-    return (
-        "transformers passes over this file and reads the key 'quantization_config' of config.json "
-        f'alone: put the file\'s settings there, with "quant_method": "{method}"'
-    )
+    return _FOREIGN.get(method, "")
 
 
 def _read(file: Path) -> Mapping[str, Any]:
