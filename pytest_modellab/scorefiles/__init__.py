@@ -64,8 +64,10 @@ def read(path: Path, wanted: Wanted) -> ScoreFile:
 
 def _table(path: Path, content: bytes, wanted: Wanted) -> ScoreTable:
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        return csv_file.table(path, source.text(path, content), "," if suffix == ".csv" else "\t")
+    if suffix in (".csv", ".tsv", ".txt"):
+        usual = "," if suffix == ".csv" else "\t"
+        sheet = csv_file.sheet(path, source.text(path, content), usual, wanted.named)
+        return csv_file.table(path, sheet, wanted.named)
     if suffix == ".parquet":
         return parquet.table(path, content, wanted.named)
     if suffix == ".eval" or (suffix == ".json" and inspect_log.is_json_log(content)):

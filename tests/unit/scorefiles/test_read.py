@@ -62,7 +62,8 @@ def test_usual_columns_are_found_and_named_ones_win(write: Write) -> None:
         ("id,score\n", "holds no sample; hand in one score a sample"),
         (
             "id,score\na,1,2\n",
-            "line 2: 3 cells, but the header names 2 columns; quote a cell that holds ','",
+            "line 2: 3 cells, but the header names 2 columns; quote a cell that holds ',' (a "
+            "decimal comma is one)",
         ),
         (
             "id,score\na\n",
