@@ -31,7 +31,7 @@ class Wanted:
         by: columns that name a sample's bucket, joined by ``/``.
         cluster: the column that says which samples belong together.
         hash: columns that identify a sample's content.
-        filter: the filter of lm-evaluation-harness to take.
+        filter: the filter of lm-evaluation-harness, or the provider of promptfoo, to take.
         low: the worst score (the best one where lower is better).
         high: the best score (the worst one where lower is better).
         lower_is_better: True turns the scale round.
@@ -124,6 +124,13 @@ def score_file(
     if len(table.scores) > 1 and usual == table.scores:
         usual = ()
     score_column = _column(path, table, "score", wanted.score, usual)
+    if table.lower.get(score_column, wanted.lower_is_better) != wanted.lower_is_better:
+        raise ScoreFileError(
+            f"{path}: a low {score_column!r} succeeds here; say --lower-is-better"
+            if table.lower[score_column]
+            else f"{path}: a high {score_column!r} succeeds here; leave --lower-is-better out, or "
+            "run both with one version, where a newer one has turned the metric round"
+        )
     for option, names in (("by", wanted.by), ("hash", wanted.hash)):
         for name in names:
             _column(path, table, option, (name,), ())
