@@ -57,7 +57,7 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         "baked": [[step.name, dict(step.settings)] for step in plan.baked],
         "steps": [[step.name, dict(step.settings)] for step in plan.steps],
         "thinking": dataclasses.asdict(plan.thinking) if plan.thinking is not None else {},
-        "search": plan.search.identity() if plan.search is not None else {},
+        "search": plan.search.identity(files) if plan.search is not None else {},
     }
     prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
     return Fingerprint(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pytest_modellab.engines.encoders import onnx_graph, sentence
-from pytest_modellab.engines.encoders.texts import POOLINGS
+from pytest_modellab.engines.encoders.texts import POOLINGS, Similarity
 from pytest_modellab.engines.interface import Encoder, Engine, Role
 from pytest_modellab.engines.packages import required
 from pytest_modellab.engines.search import approximate
@@ -59,7 +59,7 @@ OPTIONS = {
     **TEXT,
     "dimensions": count(),
     "vectors": Setting(str, OPTIONAL, choices=get_args(Precision)),
-    "similarity": Setting(str, OPTIONAL, choices=("cosine", "dot")),
+    "similarity": Setting(str, OPTIONAL, choices=get_args(Similarity)),
     "rescore": count(),
     "index": Setting(dict, OPTIONAL),
     "fusion": Setting(dict, OPTIONAL, fields={"k": _whole(FUSION)}),
@@ -111,6 +111,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     index = _index(options["index"]) if "index" in options else inherited.index
     if index is not None:
         approximate.check(index.kind, index.settings, form)
+    if problem := form.problem(indexed=index is not None):
+        raise ConfigError(f"similarity: {problem}")
     rescore = options.get("rescore", inherited.rescore)
     if rescore > 1 and form.precision == "float32":
         raise ConfigError(f'rescore: {rescore} needs quantized vectors: vectors = "int8"')
@@ -150,11 +152,10 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
 
 
 def _form(options: Mapping[str, Any], inherited: Form) -> Form:
-    similarity = options.get("similarity", "cosine" if inherited.normalize else "dot")
     return Form(
         dimensions=options.get("dimensions", inherited.dimensions),
         precision=options.get("vectors", inherited.precision),
-        normalize=similarity == "cosine",
+        similarity=options.get("similarity", inherited.similarity),
     )
 
 
@@ -185,6 +186,7 @@ def _runtime(model: ModelSource) -> tuple[str, ...]:
 def _open(search: Search, plan: Plan, folder: Path, cache: Path) -> Engine:
     """Load encoder and reranker; a corpus is opened later."""
     encoder = None if search.embedding is None else _encoder(search.embedding, plan, folder)
+    search = search.of(folder)
     reranker = None
     if search.rerank is not None:
         from pytest_modellab.engines.search import rerank
