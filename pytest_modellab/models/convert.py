@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import archive, external, gguf_head, reads, weights
+from pytest_modellab.models import archive, gguf_head, parts, reads, weights
 from pytest_modellab.models.files import ModelFiles, named, says
 from pytest_modellab.models.locate import ALONG
 from pytest_modellab.records.hashing import digest
@@ -49,7 +49,7 @@ def folder(files: ModelFiles, cache: Path) -> Path:
 
 def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
     """Put a bare ONNX file, its weights and the tokenizer of another folder into ``target``."""
-    for part in (files.path, *external.of_graph(files.source, files.path)):
+    for part in (files.path, *parts.of_file(files.source, files.path)):
         place = target / part.relative_to(files.path.parent)
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -63,6 +63,15 @@ def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
 
 def convert(files: ModelFiles, target: Path) -> None:
     """Write the GGUF file's weights as float32 safetensors, with its tokenizer, to ``target``."""
+    if parts.of_file(files.source, files.path):
+        raise ModelError(
+            says(
+                files.source,
+                f"{files.path} is the first of several files, and transformers reads one; join "
+                f"them with llama.cpp: llama-gguf-split --merge {files.path.name} WHOLE.gguf, and "
+                "name that",
+            )
+        )
     try:
         import gguf
         import torch

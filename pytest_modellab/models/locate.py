@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
-from pytest_modellab.models import external, reads
+from pytest_modellab.models import parts, reads
 from pytest_modellab.models.files import (
     PICKLED,
     ModelFiles,
@@ -88,7 +88,7 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
         raise ModelError(says(source, f"{path}: {said}"))
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    data = external.of_graph(source, path) if path.suffix == ".onnx" else []
+    data = parts.of_file(source, path)
     if data:
         found = digest([found, _parts(data, path.parent)])
     check_hash(source, path, found)
@@ -128,15 +128,15 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
     hashed = {*weights, *config, *tokenizer}
     others = {p for p in (*reads.of_folder(path, code=code), *modules) if p not in hashed}
     others |= {p for p in modules if p.suffix in _PARTS}
-    parts = _parts(sorted(others), path)
+    more = _parts(sorted(others), path)
     for repository in reads.repositories(files) if code else ():
         place = hub_code(source, repository)
         theirs = sorted(place.rglob("*.py"))
-        parts += [[repository, *part] for part in _parts(theirs, place)]
+        more += [[repository, *part] for part in _parts(theirs, place)]
         others.update(theirs)
     found = hash_files([*weights, *config])
-    if parts:
-        found = digest([found, parts])
+    if more:
+        found = digest([found, more])
     check_hash(source, path, found)
     return ModelFiles(
         source, path, found, tokenizer=hash_files(tokenizer), hashed=frozenset(hashed | others)
@@ -185,7 +185,7 @@ def _weights(source: ModelSource, path: Path, files: Sequence[Path]) -> list[Pat
     weights += [p for p in dict.fromkeys(named) if p not in weights]
     weights = weights or [p for p in files if ".onnx" in p.suffixes or p.suffix == ".onnx_data"]
     graphs = [p for p in weights if p.suffix == ".onnx"]
-    weights += [p for g in graphs for p in external.of_graph(source, g) if p not in weights]
+    weights += [p for g in graphs for p in parts.of_file(source, g) if p not in weights]
     if weights:
         return weights
     pickled = [p for p in files if p.suffix in PICKLED]

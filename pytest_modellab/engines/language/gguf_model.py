@@ -45,12 +45,15 @@ LEAST = math.log(2.0**-149)
 """llama.cpp computes a probability as a float32; this is the logarithm of the least above 0."""
 
 
-def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> LlamaCppEngine:
+def load(
+    path: Path, folder: Path, *, parts: Sequence[Path] = (), trust_remote_code: bool = False
+) -> LlamaCppEngine:
     """Load a GGUF file.
 
     Args:
         path: the file.
         folder: the base model's, for its tokenizer.
+        parts: of a split file the others, which llama.cpp finds by itself.
         trust_remote_code: whether the tokenizer's own Python code may run.
 
     Returns:
@@ -65,7 +68,7 @@ def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> LlamaC
             import transformers  # noqa: F401 -- asked for now, before any work is done
             import xllamacpp  # noqa: F401
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-    header = gguf_tokenizer.read(path)
+    header = gguf_tokenizer.read(path, parts)
     gguf_tokenizer.check(header, tokenizer)
     engine = LlamaCppEngine(header, tokenizer)
     gguf_tokenizer.check_probes(header, tokenizer, engine.tokenize)

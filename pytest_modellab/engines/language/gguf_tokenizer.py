@@ -57,8 +57,12 @@ class Header:
     parameter_bytes: int
 
 
-def read(path: Path) -> Header:
+def read(path: Path, parts: Sequence[Path] = ()) -> Header:
     """Read a GGUF file's vocabulary and sizes.
+
+    Args:
+        path: the file.
+        parts: of a split file the others.
 
     Raises:
         ModelError: it is not a GGUF file, or has no tokenizer.
@@ -66,7 +70,7 @@ def read(path: Path) -> Header:
     import gguf
 
     try:
-        reader = gguf.GGUFReader(path)
+        reader, *others = map(gguf.GGUFReader, (path, *parts))
     except (OSError, ValueError, IndexError) as error:
         raise ModelError(f"{path} is not a GGUF file: {error}") from error
     values = {
@@ -92,7 +96,7 @@ def read(path: Path) -> Header:
             },
         ),
         context_length=next(v for k, v in values.items() if k.endswith(".context_length")),
-        parameter_bytes=sum(int(tensor.n_bytes) for tensor in reader.tensors),
+        parameter_bytes=sum(int(t.n_bytes) for one in (reader, *others) for t in one.tensors),
     )
 
 

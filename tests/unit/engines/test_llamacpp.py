@@ -45,7 +45,10 @@ TENSORS = {
 
 
 def write_gguf(
-    folder: Path, path: Path, change: Callable[[dict[str, Any]], object] = lambda _: None
+    folder: Path,
+    path: Path,
+    change: Callable[[dict[str, Any]], object] = lambda _: None,
+    **options: Any,
 ) -> Path:
     """Write a random model of ``testing`` as GGUF, as llama.cpp's converter would.
 
@@ -53,6 +56,7 @@ def write_gguf(
         folder: the model's.
         path: the file.
         change: takes tokens, merges, bos and eos, and may damage them.
+        **options: of the writer, for example into how many parts.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -67,7 +71,7 @@ def write_gguf(
     }
     change(vocabulary)
     config = model.config
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, "llama", **options)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
@@ -211,6 +215,21 @@ def test_greedy_replies_are_those_of_transformers(exact: LlamaCppEngine, plain: 
     assert texts[0] == texts[1]
     assert all(texts[0])
     assert [ours[k].tokens_out for k in range(3)] == [theirs[k].tokens_out for k in range(3)]
+
+
+def test_a_split_file_is_the_whole_one(
+    engine: LlamaCppEngine, model_folder: Path, tmp_path: Path
+) -> None:
+    write_gguf(model_folder, tmp_path / "tiny.gguf", split_max_tensors=8)
+    first, *others = sorted(tmp_path.glob("tiny-*.gguf"))
+    assert len(others) == 2
+    split = gguf_model.load(first, model_folder, parts=others)
+    assert split.parameter_bytes() == engine.parameter_bytes()
+    requests = scoring(engine)
+    ours, theirs = (scored(one, requests) for one in (split, engine))
+    assert [ours[k].option_logprobs for k in range(3)] == [
+        theirs[k].option_logprobs for k in range(3)
+    ]
 
 
 @pytest.mark.parametrize("shared", [True, False])
