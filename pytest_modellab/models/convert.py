@@ -97,14 +97,14 @@ def convert(files: ModelFiles, target: Path) -> None:
     place, name = str(files.path.parent), files.path.name
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=name)
-        model, info = AutoModelForCausalLM.from_pretrained(
-            place, gguf_file=name, dtype=torch.float32, **weights.ASKED
-        )
+        with weights.watched() as fits:
+            model = AutoModelForCausalLM.from_pretrained(place, gguf_file=name, dtype=torch.float32)
     except (ImportError, KeyError, RuntimeError, ValueError) as error:
         raise ModelError(
             says(files.source, f"transformers cannot convert {files.path}: {error}")
         ) from error
-    weights.check(named(files.source), weights.Fit.of(model, info))
+    for fit in fits:
+        weights.check(named(files.source), fit)
     model.hf_quantizer = None  # the weights are plain float32 now
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

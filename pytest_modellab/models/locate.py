@@ -191,6 +191,15 @@ def _weights(source: ModelSource, path: Path, files: Sequence[Path]) -> list[Pat
     pickled = [p for p in files if p.suffix in PICKLED]
     if pickled and not source.allow_pickle:
         raise pickle_refused(source, min(pickled))
+    if not pickled and (gguf := [p.name for p in files if p.suffix == ".gguf"]):
+        raise ModelError(
+            says(
+                source,
+                f"{path} holds no weights but GGUF ({', '.join(gguf[:3])}): name the file, source "
+                f'= "{source.source}/{gguf[0]}"; or run it by llama.cpp, as a variant with kind = '
+                f'"quantized", method = "gguf" and file = "{source.source}/{gguf[0]}"',
+            )
+        )
     if not pickled:
         raise ModelError(
             says(

@@ -83,6 +83,7 @@ class Plan:
         engine: name and version of what runs it.
         open: loads another engine than transformers from a folder and the store's root, or None.
         weights: the file that holds the weights in place of the base model's files, or None.
+        plain: what to do where the model's files turn out to be quantized; empty where they may be.
     """
 
     model: ModelSource
@@ -102,6 +103,7 @@ class Plan:
     engine: str = f"transformers-{engine.VERSION}"
     open: Callable[[Plan, Path, Path], Engine] | None = None
     weights: Path | None = None
+    plain: str = ""
 
     def merged(self) -> Plan:
         """Return the plan with its changes merged into the weights, ready to be quantized."""

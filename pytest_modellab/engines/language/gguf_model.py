@@ -19,10 +19,11 @@ from pytest_modellab.engines.batching import common_prefix, due, plan
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import gguf_tokenizer
 from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_alone, load_tokenizer
+from pytest_modellab.engines.language.llamacpp_server import start
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
-from pytest_modellab.errors import ModelError, ScoringError
+from pytest_modellab.errors import ScoringError
 from pytest_modellab.records.runs import Output
 
 VERSION = 1
@@ -45,15 +46,12 @@ LEAST = math.log(2.0**-149)
 """llama.cpp computes a probability as a float32; this is the logarithm of the least above 0."""
 
 
-def load(
-    path: Path, folder: Path, *, parts: Sequence[Path] = (), trust_remote_code: bool = False
-) -> LlamaCppEngine:
+def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> LlamaCppEngine:
     """Load a GGUF file.
 
     Args:
         path: the file.
         folder: the base model's, for its tokenizer.
-        parts: of a split file the others, which llama.cpp finds by itself.
         trust_remote_code: whether the tokenizer's own Python code may run.
 
     Returns:
@@ -68,7 +66,7 @@ def load(
             import transformers  # noqa: F401 -- asked for now, before any work is done
             import xllamacpp  # noqa: F401
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-    header = gguf_tokenizer.read(path, parts)
+    header = gguf_tokenizer.read(path)
     gguf_tokenizer.check(header, tokenizer)
     engine = LlamaCppEngine(header, tokenizer)
     gguf_tokenizer.check_probes(header, tokenizer, engine.tokenize)
@@ -277,9 +275,11 @@ class LlamaCppEngine(ChatEngine):
                 f"{self._header.context_length} that {self._header.path} was trained for"
             )
         if tokens >= self._room:
+            import torch  # a run record notes its number of threads
+
             self._server = None  # its memory first
             self._room = (tokens // ROOM + 1) * ROOM
-            self._server = _open(self._header.path, self._room, self._key)
+            self._server = start(self._header.path, self._room, self._key, torch.get_num_threads())
 
 
 def _generated(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -290,27 +290,3 @@ def _generated(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _logprob(told: Mapping[str, Any]) -> float:
     value = told["logprob"]  # JSON has no NaN
     return math.nan if value is None else max(value, LEAST)
-
-
-def _open(path: Path, room: int, key: str) -> Any:
-    """Load a file into a server of one slot, on the CPU, that keeps no other prompt than the last.
-
-    As many threads as torch uses, which is what a run record notes.
-    """
-    import torch
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = str(path)
-    params.n_ctx = room
-    params.n_parallel = 1
-    params.n_gpu_layers = 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
-    params.cache_ram_mib = 0
-    params.fit_params = params.warmup = params.ui = False
-    params.verbosity = -1
-    params.api_keys = [key]
-    try:
-        return xllamacpp.Server(params)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: llama.cpp cannot load it: {error}") from error

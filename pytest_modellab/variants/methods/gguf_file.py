@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import gguf_model
 from pytest_modellab.errors import ConfigError, ModelError
-from pytest_modellab.models import locate, parts
+from pytest_modellab.models import locate
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import Setting, resolve
@@ -61,7 +61,7 @@ def plan(spec: VariantSpec, base: Plan | None, root: Path) -> Plan:
         quantization={"method": "gguf", "file": file.path.name, "sha256": file.weights},
         packages=(*base.packages, "gguf", "xllamacpp"),
         engine=f"llama.cpp-{gguf_model.VERSION}",
-        open=functools.partial(_open, file),
+        open=functools.partial(_open, file.path),
         weights=file.path,
     )
 
@@ -76,10 +76,5 @@ def _find(spec: VariantSpec, name: str, root: Path) -> ModelFiles:
         raise ConfigError(f"file: {error}") from error
 
 
-def _open(file: ModelFiles, plan: Plan, folder: Path, _cache: Path) -> Engine:
-    return gguf_model.load(
-        file.path,
-        folder,
-        parts=parts.of_file(file.source, file.path),
-        trust_remote_code=plan.model.trust_remote_code,
-    )
+def _open(file: Path, plan: Plan, folder: Path, _cache: Path) -> Engine:
+    return gguf_model.load(file, folder, trust_remote_code=plan.model.trust_remote_code)
