@@ -13,12 +13,12 @@ from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import convert, opened
-from pytest_modellab.models.files import ModelFiles, named
+from pytest_modellab.models import convert, opened, quantization
+from pytest_modellab.models.files import NO_FILES, ModelFiles, named, says
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
-from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants.plan import Plan, Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,7 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
     """
     for step in (*plan.baked, *plan.steps):
         step.check(files)
+    packages = (*plan.packages, *_quantized_by(plan, files))
     optional: dict[str, Any] = {
         "baked": [[step.name, dict(step.settings)] for step in plan.baked],
         "steps": [[step.name, dict(step.settings)] for step in plan.steps],
@@ -71,10 +72,28 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
             "dtype": plan.dtype,
             "engine": plan.engine,
             "quantization": dict(plan.quantization),
-            "versions": {name: required(name) for name in plan.packages},
+            "versions": {name: required(name) for name in packages},
             **{name: value for name, value in optional.items() if value},
         },
     )
+
+
+def _quantized_by(plan: Plan, files: ModelFiles) -> tuple[str, ...]:
+    """Return the distributions that a variant's model is read with where it is quantized.
+
+    Raises:
+        ModelError: it cannot be run, or must be plain.
+    """
+    own = plan.weights is None and files != NO_FILES
+    found = quantization.find(files.path) if own else None
+    if found is None:
+        return ()
+    if plan.plain:
+        how = found.method or "by an unknown method"
+        raise ModelError(says(files.source, f"is quantized: {found.where} ({how}); {plan.plain}"))
+    if found.problem:
+        raise ModelError(says(files.source, f"{found.where}: {found.problem}"))
+    return quantization.PACKAGES[found.method]
 
 
 def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
@@ -92,7 +111,7 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
         ModelError: the files cannot be read.
         VariantLoadError: a library is missing, or it refuses the model.
     """
-    for name in plan.packages:
+    for name in (*plan.packages, *_quantized_by(plan, files)):
         required(name)
     folder = convert.folder(files, cache)
     if plan.baked:
@@ -114,13 +133,16 @@ def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.Transfo
             allow_pickle=plan.model.allow_pickle,
             **options,
         )
-    _apply(loaded, [step.apply for step in plan.steps])
+    _apply(loaded, [(step, step.apply) for step in plan.steps])
     return loaded
 
 
-def _apply(loaded: engine.TransformersEngine, changes: Sequence[Callable[[Any], Any]]) -> None:
+def _apply(
+    loaded: engine.TransformersEngine, changes: Sequence[tuple[Step, Callable[[Any], Any]]]
+) -> None:
     with quiet():
-        for change in changes:
+        for step, change in changes:
+            step.asked(loaded.tokenizer)
             loaded.model = change(loaded.model).eval()
 
 
@@ -133,7 +155,7 @@ def _bake(plan: Plan, files: ModelFiles, folder: Path, cache: Path) -> Path:
     def write(target: Path) -> None:
         plain = dataclasses.replace(plan, steps=(), device="cpu", load_options=dict)
         loaded = _transformers(plain, files, folder)
-        _apply(loaded, [step.bake or step.apply for step in plan.baked])
+        _apply(loaded, [(step, step.bake or step.apply) for step in plan.baked])
         loaded.model.save_pretrained(target)
         loaded.tokenizer.save_pretrained(target)
         loaded.close()

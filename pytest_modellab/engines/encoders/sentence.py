@@ -95,8 +95,10 @@ def load(
         with (
             putting_on(device, folder),
             reading(folder, problem, SafetensorError),
-            weights.watched() as fits,
+            weights.watched(code=trust_remote_code) as fits,
         ):
+            for place in sorted({folder, *(module.folder for module in modules)}):
+                weights.check_files(place)
             if pooling is None:
                 model = SentenceTransformer(str(folder), device=device, **options)
             else:

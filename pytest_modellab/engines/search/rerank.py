@@ -58,8 +58,9 @@ def load(
         with (
             putting_on(device, folder),
             reading(folder, problem, SafetensorError),
-            weights.watched() as fits,
+            weights.watched(code=trust_remote_code) as fits,
         ):
+            weights.check_files(folder)
             model = CrossEncoder(
                 str(folder),
                 device=device,

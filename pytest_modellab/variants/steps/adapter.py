@@ -11,15 +11,16 @@ from typing import Any
 
 from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.models.files import ModelFiles, hash_files
-from pytest_modellab.records import reading
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.store import checkout
 from pytest_modellab.variants.plan import Plan, Step
-from pytest_modellab.variants.steps import adapter_config, adapter_loading
+from pytest_modellab.variants.steps import (
+    adapter_base,
+    adapter_config,
+    adapter_loading,
+    adapter_prompt,
+)
 from pytest_modellab.variants.steps.adapter_loading import CONFIG, WEIGHTS
-
-PROVENANCE = "provenance.json"
-
 
 PARITY = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 2e-1}
 """Largest difference of logits, as a part of the largest logit, that merging may make. Adding
@@ -63,70 +64,37 @@ def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge:
         raise ConfigError(
             f"adapter: {folder / CONFIG}: not what PEFT writes ({error}){build}"
         ) from error
+    words = adapter_prompt.files(folder)
     return Step(
         name="adapter",
         settings={
             "method": method,
             "hash": hash_files([folder / CONFIG, folder / WEIGHTS]),
             "merged": merge,
+            **({"tokenizer": hash_files(words)} if words else {}),
         },
         apply=functools.partial(_merge if merge else _attach, folder),
         bake=functools.partial(_merge, folder),
         packages=("peft",),
         check=functools.partial(_check, folder, config, changes(before)),
+        asked=functools.partial(adapter_prompt.check, folder),
     )
 
 
 def changes(steps: Sequence[Step]) -> list[Any]:
     """Return what identifies the model that an adapter is put on, beside the weights' hash."""
-    return [  # merged or apart, an adapter makes the same model
-        [step.name, {key: value for key, value in step.settings.items() if key != "merged"}]
+    same = ("merged", "tokenizer")  # merged or apart, an adapter makes the same model
+    return [
+        [step.name, {key: value for key, value in step.settings.items() if key not in same}]
         for step in steps
     ]
 
 
 def _check(folder: Path, config: Mapping[str, Any], expected: list[Any], files: ModelFiles) -> None:
-    """Refuse an adapter that no variant can run, or that was trained on another base."""
+    """Refuse an adapter that no variant can run, or that does not stand on its own base."""
     if said := adapter_config.refusal(config):
         raise VariantLoadError(f"the adapter {folder} {said}")
-    _check_base(folder, expected, files)
-
-
-def _check_base(folder: Path, expected: list[Any], files: ModelFiles) -> None:
-    """Refuse an adapter whose provenance names another base, or cannot be read.
-
-    One without provenance is checked by shapes alone.
-    """
-    path = folder / PROVENANCE
-    try:
-        data = json.loads(checkout.read(path))
-        base = reading.table(reading.table(data, "", "base")["base"], "base", "weights")
-        weights = reading.checked(str, base["weights"], "base.weights")
-        found = base.get("steps", [])
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, RecursionError) as error:
-        raise VariantLoadError(
-            f"{path}: cannot be read, so the base of the adapter is not known: {error}; restore "
-            "it, or build the adapter again"
-        ) from error
-    mend = "declare the base that it was trained on, or build it again"
-    if weights != files.weights:
-        raise VariantLoadError(
-            f"the adapter {folder} was trained on a base with weights {weights[:16]}…, but this "
-            f"variant's base is {files.source.source!r} with weights {files.weights[:16]}…; {mend}"
-        )
-    if found != expected:
-        raise VariantLoadError(
-            f"the adapter {folder} was trained on {_named(found)}, but this variant's base is "
-            f"{_named(expected)}; {mend}"
-        )
-
-
-def _named(steps: list[Any]) -> str:
-    if not steps:
-        return "the plain model"
-    return "the model with " + ", ".join(f"{name} {settings}" for name, settings in steps)
+    adapter_base.check(folder, config, expected, files)
 
 
 def _attach(folder: Path, model: Any) -> Any:

@@ -27,7 +27,7 @@ from pytest_modellab.variants import plan as planning
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.prompt import Prompt
 from pytest_modellab.variants.steps import adapter as adapters
-from pytest_modellab.variants.steps import adapter_config, adapter_loading
+from pytest_modellab.variants.steps import adapter_base, adapter_config, adapter_loading
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -510,7 +510,7 @@ def test_provenance(own: Path, files: ModelFiles) -> None:
     folder = own / "a"
 
     def found(made: Plan, **base: Any) -> str:
-        (folder / adapters.PROVENANCE).write_text(json.dumps({"base": base}))
+        (folder / adapter_base.PROVENANCE).write_text(json.dumps({"base": base}))
         with pytest.raises(VariantLoadError) as caught:
             loading.fingerprint(made, files)
         return str(caught.value)
@@ -535,7 +535,7 @@ def test_provenance(own: Path, files: ModelFiles) -> None:
 
 def test_fitting_provenance(own: Path, ready: Path, files: ModelFiles) -> None:
     def passes(made: Plan, text: str) -> None:
-        (own / "a" / adapters.PROVENANCE).write_text(text)
+        (own / "a" / adapter_base.PROVENANCE).write_text(text)
         loading.fingerprint(made, files)
 
     lora = declare("lora", BASE, own, adapter="a")
@@ -566,7 +566,7 @@ def test_fitting_provenance(own: Path, ready: Path, files: ModelFiles) -> None:
 def test_provenance_that_cannot_be_read_is_no_word_for_the_base(
     own: Path, files: ModelFiles, text: str, problem: str
 ) -> None:
-    path = own / "a" / adapters.PROVENANCE
+    path = own / "a" / adapter_base.PROVENANCE
     path.write_text(text)
     with pytest.raises(VariantLoadError) as caught:
         loading.fingerprint(declare("lora", BASE, own, adapter="a"), files)
@@ -758,3 +758,18 @@ def test_a_configuration_that_would_take_for_ever(
 )
 def test_usual_expressions_of_an_adapter(text: str) -> None:
     assert adapter_config.problem({"target_modules": text, "r": 256}, 0) is None
+
+
+@pytest.mark.parametrize("quantized", [False, True], ids=["loaded", "baked"])
+def test_an_adapter_of_other_prompts_is_refused_before_it_answers(
+    own: Path, load: Load, quantized: bool
+) -> None:
+    (own / "a" / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    made = declare("lora", BASE, own, adapter="a")
+    if quantized:
+        spec = Spec("q", "quantized", "quantization", base="v", options={"method": "rtn"})
+        kind = variants.KINDS["quantized"]
+        made = variants.make_plan(kind, spec, made, MODEL, own / "modellab.toml")
+    assert fails(load, made).startswith(
+        f"the adapter {own / 'a'} was trained with another chat template than its base's: "
+    )
