@@ -24,6 +24,15 @@ RATIO = 50
 SMALL = 1 << 28
 """Bytes that any zipped model may unpack to."""
 
+
+TEXT = 1 << 20
+"""Bytes of a file that is read without unpacking the others."""
+
+
+DAMAGED = (zipfile.BadZipFile, zlib.error)
+"""What zipfile raises of an archive beside the usual."""
+
+
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Other ways of packing take memory as an archive says."""
 
@@ -49,7 +58,7 @@ def unpack(files: ModelFiles, target: Path) -> None:
             if shutil.disk_usage(target).free < 1.1 * _size(archive.infolist()):
                 raise folders.disk_full()
             archive.extractall(target)
-    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, zlib.error) as error:
+    except (*DAMAGED, EOFError, RuntimeError, ValueError) as error:
         raise ModelError(
             says(files.source, f"{files.path} cannot be unpacked: {error}; fetch it again")
         ) from error
@@ -59,6 +68,20 @@ def unpack(files: ModelFiles, target: Path) -> None:
         raise ModelError(
             says(files.source, f"{files.path} cannot be unpacked: {error.strerror}; fetch it again")
         ) from error
+
+
+def member(path: Path, name: str) -> bytes | None:
+    """Return a small file of a zipped folder, or None where there is none that can be read.
+
+    Args:
+        path: of the archive; what is wrong with it is told when it is unpacked.
+        name: of the file, from the archive's root.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+            return file.read(TEXT)
+    except (KeyError, OSError, EOFError, RuntimeError, ValueError, *DAMAGED):
+        return None
 
 
 def _size(members: list[zipfile.ZipInfo]) -> int:

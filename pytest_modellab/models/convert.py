@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import archive, gguf_head, weights
+from pytest_modellab.models import archive, gguf_head, parts, reads, weights
 from pytest_modellab.models.files import ModelFiles, named, says
 from pytest_modellab.models.locate import ALONG
-from pytest_modellab.models.reads import TOKENIZER
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.store import folders
 
@@ -48,15 +48,30 @@ def folder(files: ModelFiles, cache: Path) -> Path:
 
 
 def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
-    """Put a bare ONNX file and the tokenizer of another folder into ``target``."""
-    shutil.copyfile(files.path, target / files.path.name)
+    """Put a bare ONNX file, its weights and the tokenizer of another folder into ``target``."""
+    for part in (files.path, *parts.of_file(files.source, files.path)):
+        place = target / part.relative_to(files.path.parent)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(part.resolve(), place)  # of gigabytes, where the cache is on the same disk
+        except OSError:
+            shutil.copyfile(part, place)
     for part in tokenizer.iterdir():
-        if part.name.startswith(TOKENIZER) or part.name in ALONG:
+        if reads.of_tokenizer(part.name) or part.name in ALONG:
             shutil.copyfile(part, target / part.name)
 
 
 def convert(files: ModelFiles, target: Path) -> None:
     """Write the GGUF file's weights as float32 safetensors, with its tokenizer, to ``target``."""
+    if parts.of_file(files.source, files.path):
+        raise ModelError(
+            says(
+                files.source,
+                f"{files.path} is the first of several files, and transformers reads one; join "
+                f"them with llama.cpp: llama-gguf-split --merge {files.path.name} WHOLE.gguf, and "
+                "name that",
+            )
+        )
     try:
         import gguf
         import torch
@@ -82,14 +97,14 @@ def convert(files: ModelFiles, target: Path) -> None:
     place, name = str(files.path.parent), files.path.name
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=name)
-        model, info = AutoModelForCausalLM.from_pretrained(
-            place, gguf_file=name, dtype=torch.float32, **weights.ASKED
-        )
+        with weights.watched() as fits:
+            model = AutoModelForCausalLM.from_pretrained(place, gguf_file=name, dtype=torch.float32)
     except (ImportError, KeyError, RuntimeError, ValueError) as error:
         raise ModelError(
             says(files.source, f"transformers cannot convert {files.path}: {error}")
         ) from error
-    weights.check(named(files.source), weights.Fit.of(model, info))
+    for fit in fits:
+        weights.check(named(files.source), fit)
     model.hf_quantizer = None  # the weights are plain float32 now
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

@@ -7,13 +7,14 @@ anything.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
-from pytest_modellab.models import reads
+from pytest_modellab.models import parts, reads
 from pytest_modellab.models.files import (
     PICKLED,
     ModelFiles,
@@ -22,7 +23,7 @@ from pytest_modellab.models.files import (
     pickle_refused,
     says,
 )
-from pytest_modellab.models.sources import hub_folder, package_file
+from pytest_modellab.models.sources import hub_code, hub_folder, package_file
 from pytest_modellab.records.declared import ModelSource
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.store import checkout
@@ -67,6 +68,15 @@ def locate(source: ModelSource, root: Path) -> ModelFiles:
     return _file(source, path, root) if path.is_file() else _folder(source, path)
 
 
+def made(source: ModelSource, folder: Path) -> ModelFiles:
+    """Find the files of the folder that a model was made to: unpacked, converted, or as it was.
+
+    A zip and a folder of the same model have equal hashes here, where those of :func:`locate`
+    differ.
+    """
+    return locate(dataclasses.replace(source, source=str(folder), sha256=None), folder)
+
+
 def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
     if path.suffix in PICKLED:
         raise pickle_refused(source, path)
@@ -78,6 +88,9 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
         raise ModelError(says(source, f"{path}: {said}"))
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
+    data = parts.of_file(source, path)
+    if data:
+        found = digest([found, _parts(data, path.parent)])
     check_hash(source, path, found)
     if path.suffix != ".onnx":
         return ModelFiles(source, path, weights=found, tokenizer=found)
@@ -99,11 +112,11 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
     piped = (path / reads.MODULES).is_file()  # whose parts may lie in folders of their own
     modules = reads.of_modules(source, path) if piped else []
     files = [*sorted(p for p in path.iterdir() if p.is_file()), *modules]
-    _refuse_adapter(source, files)
+    _refuse_elsewhere(source, files)
     weights = _weights(source, path, files)
     if not (piped or (path / "config.json").is_file() or ".onnx" in weights[0].suffixes):
         raise ModelError(says(source, f"{path / 'config.json'} is missing"))
-    tokenizer = [p for p in files if p.name.startswith(reads.TOKENIZER) or p.suffix == ".model"]
+    tokenizer = [p for p in files if reads.of_tokenizer(p.name)]
     if not tokenizer:
         raise ModelError(
             says(source, f"{path} holds no tokenizer; save it there with save_pretrained()")
@@ -115,18 +128,31 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
     hashed = {*weights, *config, *tokenizer}
     others = {p for p in (*reads.of_folder(path, code=code), *modules) if p not in hashed}
     others |= {p for p in modules if p.suffix in _PARTS}
+    more = _parts(sorted(others), path)
+    for repository in reads.repositories(files) if code else ():
+        place = hub_code(source, repository)
+        theirs = sorted(place.rglob("*.py"))
+        more += [[repository, *part] for part in _parts(theirs, place)]
+        others.update(theirs)
     found = hash_files([*weights, *config])
-    if others:
-        parts = [[p.relative_to(path).as_posix(), hash_files([p])] for p in sorted(others)]
-        found = digest([found, parts])
+    if more:
+        found = digest([found, more])
     check_hash(source, path, found)
     return ModelFiles(
         source, path, found, tokenizer=hash_files(tokenizer), hashed=frozenset(hashed | others)
     )
 
 
-def _refuse_adapter(source: ModelSource, files: Sequence[Path]) -> None:
-    """Refuse an adapter among a model's files: transformers puts it on where peft is installed."""
+def _parts(files: Sequence[Path], folder: Path) -> list[list[str]]:
+    """Return each file's name below a folder, and its hash."""
+    return [[path.relative_to(folder).as_posix(), hash_files([path])] for path in files]
+
+
+def _refuse_elsewhere(source: ModelSource, files: Sequence[Path]) -> None:
+    """Refuse a folder that is not the whole model: an adapter, or one with a tokenizer elsewhere.
+
+    transformers puts an adapter in a model's folder on where peft is installed.
+    """
     for path in files:
         if path.name == "adapter_config.json":
             raise ModelError(
@@ -139,18 +165,41 @@ def _refuse_adapter(source: ModelSource, files: Sequence[Path]) -> None:
                     'kind = "lora", adapter = "FOLDER"',
                 )
             )
+        if path.match("sentence_*_config.json") and (place := reads.tokenizer_elsewhere(path)):
+            raise ModelError(
+                says(
+                    source,
+                    f"{path}: takes the tokenizer from {place!r}, which is in no hash of this "
+                    "model; copy its files beside it, and leave out tokenizer_name_or_path",
+                )
+            )
 
 
 def _weights(source: ModelSource, path: Path, files: Sequence[Path]) -> list[Path]:
     """Find the weights among a folder's files: safetensors, or else a graph, or else pickles."""
     weights = [p for p in files if p.suffix == ".safetensors"]
-    weights += [p for p in _shards(source, path, ".safetensors") if p not in weights]
+    named = _shards(source, path, ".safetensors")
+    for config in files:
+        if config.name == "config.json":
+            named += reads.of_config(source, config)
+    weights += [p for p in dict.fromkeys(named) if p not in weights]
     weights = weights or [p for p in files if ".onnx" in p.suffixes or p.suffix == ".onnx_data"]
+    graphs = [p for p in weights if p.suffix == ".onnx"]
+    weights += [p for g in graphs for p in parts.of_file(source, g) if p not in weights]
     if weights:
         return weights
     pickled = [p for p in files if p.suffix in PICKLED]
     if pickled and not source.allow_pickle:
         raise pickle_refused(source, min(pickled))
+    if not pickled and (gguf := [p.name for p in files if p.suffix == ".gguf"]):
+        raise ModelError(
+            says(
+                source,
+                f"{path} holds no weights but GGUF ({', '.join(gguf[:3])}): name the file, source "
+                f'= "{source.source}/{gguf[0]}"; or run it by llama.cpp, as a variant with kind = '
+                f'"quantized", method = "gguf" and file = "{source.source}/{gguf[0]}"',
+            )
+        )
     if not pickled:
         raise ModelError(
             says(

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,8 +17,8 @@ from pytest_modellab.records import reading
 from pytest_modellab.records.declared import ModelSource
 from pytest_modellab.store import checkout
 
-TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "chat_template")
-"""How the names of a tokenizer's files begin; those that end with ``.model`` are its, too."""
+_TOKENIZER = ("vocab", "merges", "special_tokens", "added_tokens", "chat_template")
+"""How the names of a tokenizer's files begin, where they do not say tokenizer."""
 
 
 MODULES = "modules.json"
@@ -29,7 +30,8 @@ _TOP = (
     "*config*.json",  # of model, generation, processors, quantization, adapters, first modules
     "*.index.json",
     "*.model",
-    *(f"{prefix}*" for prefix in TOKENIZER),
+    "*tokenizer*",
+    *(f"{prefix}*" for prefix in _TOKENIZER),
     "additional_chat_templates/*",
     # what else tokenizers of transformers are made of
     "bpe.codes",
@@ -38,7 +40,6 @@ _TOP = (
     "emoji.json",
     "entity_vocab.json",
     "normalizer.json",
-    "prophetnet.tokenizer",
     "target_vocab.json",
     "tekken.json",
     "word_pronunciation.json",
@@ -51,8 +52,17 @@ _ROUTERS = ("router_config.json", "config.json")
 """Where a Router lists its own modules; the second is of the time when it was called Asym."""
 
 
+_CODE = re.compile(r'"([\w.-]+/[\w.-]+)--[\w.]+"')
+"""The place of code in ``auto_map`` of a configuration, or in ``modules.json``."""
+
+
 _OTHERS = (*PICKLED, ".gguf", ".h5", ".md", ".msgpack", ".onnx", ".onnx_data", ".ot", ".pyc")
 """Weights for other libraries, and texts for people: no code of a model needs them."""
+
+
+def of_tokenizer(name: str) -> bool:
+    """Whether a file of this name is hashed as the tokenizer's."""
+    return "tokenizer" in name or name.startswith(_TOKENIZER) or name.endswith(".model")
 
 
 def of_folder(folder: Path, *, code: bool) -> list[Path]:
@@ -82,7 +92,8 @@ def of_modules(source: ModelSource, folder: Path) -> list[Path]:
     try:
         places = [str(module["path"]) for module in _json(path)]
         if not all(map(_further, places)):  # the folder itself, which may be a Router of others
-            places += [place for name in _ROUTERS for place in _routes(folder / name)]
+            types = [_value(folder / name, "types") for name in _ROUTERS]
+            places += [str(place) for kinds in types for place in kinds or ()]
         further = [folder / place for place in places if _further(place)]
     except _Outside as error:
         raise _outside(source, path, error) from error
@@ -95,6 +106,24 @@ def of_modules(source: ModelSource, folder: Path) -> list[Path]:
             )
         ) from error
     return sorted({path for place in further for path in _below(place)})
+
+
+def of_config(source: ModelSource, config: Path) -> list[Path]:
+    """Return the weights that a ``config.json`` names in place of the usual ones, and their index.
+
+    Raises:
+        ModelError: they are missing, or not below its folder.
+    """
+    name = _value(config, "transformers_weights")
+    if not name:
+        return []
+    try:
+        _further(str(name))
+    except _Outside as error:
+        raise _outside(source, config, error) from error
+    path = config.parent / str(name)
+    _check_there(source, path, config)
+    return [path, *(of_index(source, path) if path.name.endswith(".index.json") else ())]
 
 
 def of_index(source: ModelSource, index: Path) -> list[Path]:
@@ -114,24 +143,40 @@ def of_index(source: ModelSource, index: Path) -> list[Path]:
             says(source, f"{index} names no shards (weight_map); copy or download the folder again")
         ) from error
     for shard in found:
-        if not shard.is_file():
-            raise ModelError(
-                says(
-                    source,
-                    f"{shard} is missing, but {index.name} names it; "
-                    "copy or download the folder again",
-                )
-            )
+        _check_there(source, shard, index)
     return found
 
 
-def _routes(path: Path) -> list[str]:
-    """Return the folders of a Router's modules; loading itself refuses a damaged file."""
+def tokenizer_elsewhere(config: Path) -> str | None:
+    """Return from where a module's configuration takes the tokenizer, or None for its folder."""
+    place = _value(config, "tokenizer_name_or_path")
+    return None if place is None else str(place)
+
+
+def repositories(files: Iterable[Path]) -> list[str]:
+    """Return the repositories of the hub that configurations take code from."""
+    named = (path for path in files if path.name == MODULES or path.match("*config*.json"))
+    texts = (path.read_text(encoding="utf-8", errors="replace") for path in named)
+    return sorted({name for text in texts for name in _CODE.findall(text)})
+
+
+def _check_there(source: ModelSource, path: Path, named_by: Path) -> None:
+    if not path.is_file():
+        raise ModelError(
+            says(
+                source,
+                f"{path} is missing, but {named_by.name} names it; "
+                "copy or download the folder again",
+            )
+        )
+
+
+def _value(path: Path, key: str) -> Any:
+    """Return a value of a configuration, or None; loading itself refuses a damaged file."""
     try:
-        types = _json(path)["types"]
-    except (KeyError, OSError, RecursionError, TypeError, ValueError):
-        return []
-    return list(types) if isinstance(types, dict) else []
+        return _json(path).get(key)
+    except (AttributeError, OSError, RecursionError, ValueError):
+        return None
 
 
 class _Outside(Exception):

@@ -9,6 +9,9 @@ from pytest_modellab.errors import ModelError
 from pytest_modellab.models.files import PICKLED, says
 from pytest_modellab.records.declared import ModelSource
 
+PLAIN = (".safetensors", ".json", ".jinja", ".model", ".txt", ".codes", ".tokenizer")
+"""Suffixes of what a model is made of, beside code and pickles."""
+
 
 def package_file(source: ModelSource) -> Path:
     """Find a file or folder of an installed package, without importing it."""
@@ -40,6 +43,19 @@ def package_file(source: ModelSource) -> Path:
 
 def hub_folder(source: ModelSource) -> Path:
     """Find a model of the hub in its cache, or download it."""
+    wanted = [f"*{suffix}" for suffix in PLAIN]
+    wanted += [f"*{suffix}" for suffix in PICKLED if source.allow_pickle]
+    wanted += ["*.py"] if source.trust_remote_code else []
+    return _snapshot(source, source.source, wanted, "no such folder, and the hub gave no model of")
+
+
+def hub_code(source: ModelSource, repository: str) -> Path:
+    """Find the code that a model's configuration takes from another repository of the hub."""
+    said = f"its configuration takes code from {repository}, and the hub gave none of"
+    return _snapshot(source, repository, ["*.py"], said)
+
+
+def _snapshot(source: ModelSource, repository: str, wanted: list[str], problem: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -50,16 +66,14 @@ def hub_folder(source: ModelSource) -> Path:
                 "no such folder, and a hub id needs: pip install 'pytest-modellab[transformers]'",
             )
         ) from error
-    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
-    wanted += [f"*{suffix}" for suffix in PICKLED if source.allow_pickle]
     try:
-        return Path(snapshot_download(source.source, allow_patterns=wanted))
+        return Path(snapshot_download(repository, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         raise ModelError(
             says(
                 source,
-                f"no such folder, and the hub gave no model of that id ({error}). "
+                f"{problem} that id ({error}). "
                 "Check the name; without a network, download it first and unset HF_HUB_OFFLINE: "
-                f"hf download {source.source}",
+                f"hf download {repository}",
             )
         ) from error

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.errors import ModelError
+from pytest_modellab.models import quantization
 
 SHOWN = 3
 """Names of tensors that a message shows."""
-
-
-ASKED: Mapping[str, Any] = MappingProxyType(
-    {"output_loading_info": True, "ignore_mismatched_sizes": True}
-)
-"""Arguments of ``from_pretrained`` that let it hand on what it found, other shapes included: its
-own error of those names no tensor."""
 
 
 WRAPPERS: Mapping[str, str] = MappingProxyType(
@@ -41,6 +37,10 @@ WRAPPERS: Mapping[str, str] = MappingProxyType(
 """Beginning of names → what they were saved from."""
 
 
+_WHOLE = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")
+"""Types in which no weight is stored that is not quantized, as safetensors calls them."""
+
+
 _LAYER = re.compile(r"\.(\d+)\.")
 
 
@@ -53,24 +53,61 @@ class Fit:
         missing: names that no file holds; the tensors are drawn at random.
         other: name → shape in the file and shape by the configuration; drawn, too.
         left: names in the files that the model does not have.
+        unset: buffers that are in no file and that nothing has written.
     """
 
     model: Any
     missing: tuple[str, ...]
     other: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
     left: tuple[str, ...]
+    unset: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, model: Any, info: Mapping[str, Any]) -> Fit:
-        """Read what ``from_pretrained`` gives with :data:`ASKED`."""
+    def of(cls, model: Any, info: Mapping[str, Any], *, marked: bool = False) -> Fit:
+        """Read what ``from_pretrained`` says; ``marked`` where unwritten memory holds NaN."""
         other = {name: (tuple(file), tuple(own)) for name, file, own in info["mismatched_keys"]}
         missing, left = set(info["missing_keys"]) - set(other), set(info["unexpected_keys"])
-        return cls(model, _ordered(missing), other, _ordered(left))
+        unset = [name for name, buffer in model.named_buffers() if marked and _is_marked(buffer)]
+        return cls(model, _ordered(missing), other, _ordered(left), tuple(unset))
 
     @property
     def drawn(self) -> tuple[str, ...]:
         """Names of the tensors that hold random numbers."""
         return _ordered({*self.missing, *self.other})
+
+
+def check_files(folder: Path) -> None:
+    """Refuse a folder of which transformers would choose by itself what the weights are.
+
+    Args:
+        folder: of a model.
+
+    Raises:
+        ModelError: a tensor stands in it twice, or whole numbers stand where weights should.
+        SafetensorError: a file is damaged.
+    """
+    from safetensors import safe_open
+
+    config = folder / "config.json"
+    settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    quantized = "quantization_config" in json.dumps(settings)  # a part of it may be
+    places: dict[str, str] = {}
+    for name in _files(folder, settings):
+        with safe_open(folder / name, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 - not a mapping
+                if key in places:
+                    raise ModelError(
+                        f"{folder}: {key} stands in {places[key]} and in {name}, of which one is "
+                        "likely left of an older model; save or download it into an empty folder"
+                    )
+                places[key] = name
+                dtype = tensors.get_slice(key).get_dtype()
+                if dtype in _WHOLE and key.endswith("weight") and not quantized:
+                    raise ModelError(
+                        f"{folder / name}: {key} holds whole numbers ({dtype}), as quantized "
+                        "weights are, but config.json has no quantization_config that says how "
+                        "they become weights; copy the config.json that belongs to them"
+                    )
 
 
 def check(where: object, fit: Fit) -> None:
@@ -83,16 +120,63 @@ def check(where: object, fit: Fit) -> None:
     Raises:
         ModelError: the message names the tensors, and what is likely wrong.
     """
-    if fit.drawn or fit.left:
+    if fit.drawn or fit.left or fit.unset:
         raise problem(where, fit)
 
 
+def check_body(where: object, fit: Fit) -> None:
+    """Refuse an encoder of whose layers one is left over, and see to it that no random number runs.
+
+    An encoder is often saved with a head that it does not need, or without a pooler that nobody
+    asks. So what stands beside the layers may be left over, and what is drawn becomes NaN: whatever
+    depends on it is NaN as well, and :func:`unused` says so.
+
+    Args:
+        where: its folder, for the message.
+        fit: what was found; its drawn tensors are changed.
+
+    Raises:
+        ModelError: the message names the tensors, and what is likely wrong.
+    """
+    if fit.unset or any(_in_layers(fit.model, name) for name in fit.left):
+        raise problem(where, fit)
+    tensors = fit.model.state_dict()
+    for name in fit.drawn:
+        if not tensors[name].is_floating_point():  # no NaN to show where it goes
+            raise problem(where, fit)
+        tensors[name].fill_(float("nan"))
+
+
+def unused(where: object, fits: Iterable[Fit], answer: Callable[[], object]) -> None:
+    """Refuse a model whose answer depends on a tensor that was drawn.
+
+    Args:
+        where: its folder, for the message.
+        fits: after :func:`check_body`.
+        answer: raises :class:`~pytest_modellab.errors.ModelError` where a number is NaN.
+
+    Raises:
+        ModelError: the message names the tensors, and what is likely wrong.
+    """
+    if drawn := [fit for fit in fits if fit.drawn]:
+        try:
+            answer()
+        except ModelError as error:
+            raise problem(where, drawn[0]) from error
+
+
 @contextlib.contextmanager
-def watched() -> Iterator[list[Fit]]:
+def watched(*, code: bool = False) -> Iterator[list[Fit]]:
     """Collect what transformers finds of each model that is loaded meanwhile, by whatever library.
 
     A library that calls ``from_pretrained`` itself hands its findings to nobody. So that public
-    method of all models is asked for them while the context lasts.
+    method of all models is asked for them while the context lasts, for other shapes, too: its own
+    error of those names no tensor.
+
+    Args:
+        code: whether a model's own code may run. Buffers that it makes and does not save are
+            unwritten memory once transformers has loaded it, where its ``_init_weights`` does not
+            make them again.
     """
     from transformers import PreTrainedModel
 
@@ -101,15 +185,46 @@ def watched() -> Iterator[list[Fit]]:
 
     def from_pretrained(cls: Any, *args: Any, **options: Any) -> Any:
         told = options.pop("output_loading_info", False)
-        model, info = plain.__get__(None, cls)(*args, **{**options, **ASKED})
-        found.append(Fit.of(model, info))
+        asked = {**options, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, info = plain.__get__(None, cls)(*args, **asked)
+        found.append(Fit.of(model, info, marked=code))
         return (model, info) if told else model
 
     PreTrainedModel.from_pretrained = classmethod(from_pretrained)
     try:
-        yield found
+        with _marking() if code else contextlib.nullcontext():
+            yield found
     finally:
         PreTrainedModel.from_pretrained = plain
+
+
+@contextlib.contextmanager
+def _marking() -> Iterator[None]:
+    """Let memory that nobody has written hold NaN, as torch does while it is deterministic."""
+    import torch
+
+    fills = torch.utils.deterministic
+    filled = fills.fill_uninitialized_memory
+    was = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    fills.fill_uninitialized_memory = True
+    try:
+        yield
+    finally:
+        fills.fill_uninitialized_memory = filled
+        torch.use_deterministic_algorithms(was, warn_only=warned)
+
+
+def _is_marked(buffer: Any) -> bool:
+    """Whether torch has marked a buffer's memory: with NaN, or with a type's largest number."""
+    import torch
+
+    if buffer.is_floating_point():
+        return bool(buffer.isnan().any())
+    if buffer.dtype == torch.bool or not buffer.numel():
+        return False
+    return bool((buffer == torch.iinfo(buffer.dtype).max).all())
 
 
 def problem(where: object, fit: Fit) -> ModelError:
@@ -124,10 +239,48 @@ def problem(where: object, fit: Fit) -> ModelError:
         said[-1] += ", to be drawn at random"
     if fit.left:
         said.append(f"{_counted(fit.left)} left over ({listed(fit.left)}), to be ignored")
+    if not said:
+        return ModelError(
+            f"{where}: {listed(fit.unset)} of {type(fit.model).__name__}: in no file, and not made "
+            "again by the model's own code once transformers has loaded the rest, so that it would "
+            "hold whatever was in memory. Let the code register it with persistent=True and save "
+            "the model again, or let _init_weights make it"
+        )
     return ModelError(
         f"{where}: its weights do not fit the {type(fit.model).__name__} of its configuration: "
         f"{'; '.join(said)}. {_mend(fit)}"
     )
+
+
+def _files(folder: Path, settings: Mapping[str, Any]) -> list[str]:
+    """Return the names of the safetensors files that transformers reads in a folder.
+
+    Raises:
+        ModelError: there are two sets of them.
+    """
+    single, index = "model.safetensors", "model.safetensors.index.json"
+    if named := settings.get("transformers_weights"):
+        single = index = named
+    elif (folder / single).is_file() and (folder / index).is_file():
+        raise ModelError(
+            f"{folder}: holds {single}, which transformers reads, and {index} with other files, "
+            "which it then does not; remove those that are not meant"
+        )
+    if index.endswith(".json") and (folder / index).is_file():
+        stored = json.loads((folder / index).read_text(encoding="utf-8"))
+        return sorted(set(stored["weight_map"].values()))
+    return [single] if single.endswith(".safetensors") and (folder / single).is_file() else []
+
+
+def _in_layers(model: Any, name: str) -> bool:
+    """Whether a name lies below a part that the model has, and is no whole part that it lacks."""
+    module = model
+    for part in name.split("."):
+        child = dict(module.named_children()).get(part)
+        if child is None:
+            break
+        module = child
+    return module is not model and module is not model.base_model
 
 
 def listed(names: Iterable[str]) -> str:
@@ -151,6 +304,12 @@ def _mend(fit: Fit) -> str:
     for prefix, wrapper in WRAPPERS.items():
         if any(f".{prefix}" in f".{name}" for name in fit.left):
             return f"Names with {prefix!r} come from {wrapper}"
+    if packed := [name for name in fit.left if name.endswith(quantization.PACKED)]:
+        return (
+            f"{packed[0]} belongs to quantized weights, but nothing in the folder says how they "
+            "were quantized: put the config.json (or quantize_config.json) beside them that they "
+            'were saved with, and declare the model by kind = "quantized"'
+        )
     config = fit.model.config.get_text_config()
     layers = getattr(config, "num_hidden_layers", None)
     if layers is not None and (held := _layers(fit, layers)) != layers:

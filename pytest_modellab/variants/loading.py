@@ -13,12 +13,12 @@ from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import convert
-from pytest_modellab.models.files import ModelFiles, named
+from pytest_modellab.models import convert, opened, quantization
+from pytest_modellab.models.files import NO_FILES, ModelFiles, named, says
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
-from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants.plan import Plan, Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +53,12 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
     """
     for step in (*plan.baked, *plan.steps):
         step.check(files)
+    packages = (*plan.packages, *_quantized_by(plan, files))
     optional: dict[str, Any] = {
         "baked": [[step.name, dict(step.settings)] for step in plan.baked],
         "steps": [[step.name, dict(step.settings)] for step in plan.steps],
         "thinking": dataclasses.asdict(plan.thinking) if plan.thinking is not None else {},
-        "search": plan.search.identity() if plan.search is not None else {},
+        "search": plan.search.identity(files) if plan.search is not None else {},
     }
     prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
     return Fingerprint(
@@ -71,10 +72,28 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
             "dtype": plan.dtype,
             "engine": plan.engine,
             "quantization": dict(plan.quantization),
-            "versions": {name: required(name) for name in plan.packages},
+            "versions": {name: required(name) for name in packages},
             **{name: value for name, value in optional.items() if value},
         },
     )
+
+
+def _quantized_by(plan: Plan, files: ModelFiles) -> tuple[str, ...]:
+    """Return the distributions that a variant's model is read with where it is quantized.
+
+    Raises:
+        ModelError: it cannot be run, or must be plain.
+    """
+    own = plan.weights is None and files != NO_FILES
+    found = quantization.find(files.path) if own else None
+    if found is None:
+        return ()
+    if plan.plain:
+        how = found.method or "by an unknown method"
+        raise ModelError(says(files.source, f"is quantized: {found.where} ({how}); {plan.plain}"))
+    if found.problem:
+        raise ModelError(says(files.source, f"{found.where}: {found.problem}"))
+    return quantization.PACKAGES[found.method]
 
 
 def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
@@ -92,34 +111,38 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
         ModelError: the files cannot be read.
         VariantLoadError: a library is missing, or it refuses the model.
     """
-    for name in plan.packages:
+    for name in (*plan.packages, *_quantized_by(plan, files)):
         required(name)
     folder = convert.folder(files, cache)
     if plan.baked:
         folder = _bake(plan, files, folder, cache)
-    loaded = (plan.open or _transformers)(plan, folder, cache)
+    loaded = plan.open(plan, folder, cache) if plan.open else _transformers(plan, files, folder)
     return loaded if plan.thinking is None else Reasoning(loaded, plan.thinking)
 
 
-def _transformers(plan: Plan, folder: Path, cache: Path) -> engine.TransformersEngine:
+def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.TransformersEngine:
     with quiet():
         options = plan.load_options()
-    loaded = engine.load(
-        folder,
-        dtype=plan.dtype,
-        device=plan.device,
-        inference_mode=plan.inference_mode,
-        trust_remote_code=plan.model.trust_remote_code,
-        allow_pickle=plan.model.allow_pickle,
-        **options,
-    )
-    _apply(loaded, [step.apply for step in plan.steps])
+    with opened.checked(files):
+        loaded = engine.load(
+            folder,
+            dtype=plan.dtype,
+            device=plan.device,
+            inference_mode=plan.inference_mode,
+            trust_remote_code=plan.model.trust_remote_code,
+            allow_pickle=plan.model.allow_pickle,
+            **options,
+        )
+    _apply(loaded, [(step, step.apply) for step in plan.steps])
     return loaded
 
 
-def _apply(loaded: engine.TransformersEngine, changes: Sequence[Callable[[Any], Any]]) -> None:
+def _apply(
+    loaded: engine.TransformersEngine, changes: Sequence[tuple[Step, Callable[[Any], Any]]]
+) -> None:
     with quiet():
-        for change in changes:
+        for step, change in changes:
+            step.asked(loaded.tokenizer)
             loaded.model = change(loaded.model).eval()
 
 
@@ -131,8 +154,8 @@ def _bake(plan: Plan, files: ModelFiles, folder: Path, cache: Path) -> Path:
 
     def write(target: Path) -> None:
         plain = dataclasses.replace(plan, steps=(), device="cpu", load_options=dict)
-        loaded = _transformers(plain, folder, cache)
-        _apply(loaded, [step.bake or step.apply for step in plan.baked])
+        loaded = _transformers(plain, files, folder)
+        _apply(loaded, [(step, step.bake or step.apply) for step in plan.baked])
         loaded.model.save_pretrained(target)
         loaded.tokenizer.save_pretrained(target)
         loaded.close()

@@ -20,7 +20,7 @@ from pytest_modellab.variants.prompt import Prompt
 DTYPE = Setting(str, OPTIONAL, choices=("bfloat16", "float16", "float32"))
 
 
-def fits_any(_files: ModelFiles) -> None:
+def fits_any(_base: Any) -> None:
     """Accept any base, as the check of a step that was made for none in particular."""
 
 
@@ -38,6 +38,8 @@ class Step:
         check: called with the base model's files before anything is loaded; raises where the step
             was made for another model.
         bake: as ``apply``, but leaves plain weights that can be saved; None where that does.
+        asked: called with the tokenizer that is loaded, before ``apply``; raises where the step
+            was made for other prompts than this one writes.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Step:
     packages: tuple[str, ...] = ()
     check: Callable[[ModelFiles], None] = fits_any
     bake: Callable[[Any], Any] | None = None
+    asked: Callable[[Any], None] = fits_any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Plan:
         engine: name and version of what runs it.
         open: loads another engine than transformers from a folder and the store's root, or None.
         weights: the file that holds the weights in place of the base model's files, or None.
+        plain: what to do where the model's files turn out to be quantized; empty where they may be.
     """
 
     model: ModelSource
@@ -102,6 +106,7 @@ class Plan:
     engine: str = f"transformers-{engine.VERSION}"
     open: Callable[[Plan, Path, Path], Engine] | None = None
     weights: Path | None = None
+    plain: str = ""
 
     def merged(self) -> Plan:
         """Return the plan with its changes merged into the weights, ready to be quantized."""

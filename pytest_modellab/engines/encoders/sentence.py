@@ -21,6 +21,7 @@ from pytest_modellab.engines.interface import Role
 from pytest_modellab.engines.loading import putting_on, quiet, reading
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.errors import ModelError
+from pytest_modellab.models import weights
 from pytest_modellab.models.files import PICKLED
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def load(
         The encoder, ready to embed.
 
     Raises:
-        ModelError: the folder cannot be read, or nothing says how the model pools.
+        ModelError: the folder cannot be read, its weights are not all there, or nothing says how
+            the model pools.
         VariantLoadError: a library is missing.
     """
     check_pooling(pooling)
@@ -90,16 +92,26 @@ def load(
             },
         }
         problem = "sentence-transformers cannot load it"
-        with putting_on(device, folder), reading(folder, problem, SafetensorError):
+        with (
+            putting_on(device, folder),
+            reading(folder, problem, SafetensorError),
+            weights.watched(code=trust_remote_code) as fits,
+        ):
+            for place in sorted({folder, *(module.folder for module in modules)}):
+                weights.check_files(place)
             if pooling is None:
                 model = SentenceTransformer(str(folder), device=device, **options)
             else:
                 parts = _parts(folder, modules, pooling, options)
                 model = SentenceTransformer(modules=parts, device=device)
+        for fit in fits:
+            weights.check_body(folder, fit)
         if max_tokens is not None:
             _limit(model, max_tokens, folder)
         own_prompts = read_prompts(folder, prompts)
-        return SentenceEncoder(model.eval(), key=key, prompts=own_prompts, name=str(folder))
+        encoder = SentenceEncoder(model.eval(), key=key, prompts=own_prompts, name=str(folder))
+        weights.unused(folder, fits, lambda: [encoder.encode(["a"], role) for role in _TASKS])
+        return encoder
 
 
 def _listed(folder: Path, pooling: str | None) -> tuple[Module, ...]:

@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pytest_modellab.engines.batching import plan
 from pytest_modellab.engines.interface import Role
 from pytest_modellab.errors import ModelError, OutOfMemory
+from pytest_modellab.models import archive
 from pytest_modellab.records import reading
 from pytest_modellab.store import checkout
 
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
+
+CONFIG = "config_sentence_transformers.json"
+"""Where a sentence-transformers model says how it is asked and compared."""
+
+
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
+"""How two vectors are compared, by sentence-transformers' names; the last two are distances."""
+
+
+_SIMILARITY = "similarity_fn_name"
+"""The key of it in that file."""
+
 
 POOLINGS = ("mean", "cls", "max", "lasttoken")
 """How token vectors may be declared to become one vector."""
@@ -159,6 +172,60 @@ def check_pooling(pooling: str | None) -> None:
         raise ModelError(f"pooling = {pooling!r} is not one of {', '.join(POOLINGS)}")
 
 
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """How a model's vectors are compared where nothing else is declared.
+
+    Attributes:
+        similarity: by sentence-transformers' name, or None where the model does not say.
+        dimensions: the first numbers of a vector that are kept, or None for all.
+    """
+
+    similarity: Similarity | None = None
+    dimensions: int | None = None
+
+
+def read_own(model: Path) -> Own:
+    """Read how a model says that its vectors are compared.
+
+    Args:
+        model: its folder, or that folder zipped.
+
+    Raises:
+        ModelError: the file is damaged, or the model gives no single vector a text.
+    """
+    place = model / CONFIG
+    stored = _config(model)
+    try:
+        kind = reading.checked(str | None, stored.get("model_type"), "model_type")
+        similarity = reading.checked(str | None, stored.get(_SIMILARITY), _SIMILARITY)
+        dimensions = reading.checked(int | None, stored.get("truncate_dim"), "truncate_dim")
+    except reading.Unfit as error:
+        raise ModelError(f"{place}: {error}; copy or download the folder again") from error
+    if kind not in (None, "SentenceTransformer"):
+        raise ModelError(
+            f"{place}: the model was saved as a {kind}, but an embedding model gives one vector a "
+            "text; name one that was saved as a SentenceTransformer"
+        )
+    known = get_args(Similarity)
+    if similarity not in (None, *known):
+        raise ModelError(
+            f"{place}: {_SIMILARITY} = {similarity!r} is none of {', '.join(known)}; correct it"
+        )
+    return Own(similarity, dimensions)
+
+
+def _config(model: Path) -> dict[str, Any]:
+    """Return what ``config_sentence_transformers.json`` holds, empty where there is none."""
+    place = model / CONFIG
+    try:
+        if model.is_dir():
+            return reading.table(read_json(place) if place.is_file() else {}, "")
+        return reading.table(json.loads(archive.member(model, CONFIG) or "{}"), "")
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{place}: {error}; copy or download the folder again") from error
+
+
 def read_prompts(folder: Path, declared: Mapping[Role, str | None]) -> dict[Role, str]:
     """Return what is put before a text of each role.
 
@@ -170,9 +237,9 @@ def read_prompts(folder: Path, declared: Mapping[Role, str | None]) -> dict[Role
     Raises:
         ModelError: that file is not JSON, or holds no prompts.
     """
-    path = folder / "config_sentence_transformers.json"
+    path = folder / CONFIG
+    stored = _config(folder)
     try:
-        stored = reading.table(read_json(path) if path.is_file() else {}, "")
         own = reading.checked(dict[str, str | None], stored.get("prompts") or {}, "prompts")
     except reading.Unfit as error:
         raise ModelError(f"{path}: {error}; copy or download the folder again") from error

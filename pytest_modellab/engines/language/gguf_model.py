@@ -19,10 +19,11 @@ from pytest_modellab.engines.batching import common_prefix, due, plan
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import gguf_tokenizer
 from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_alone, load_tokenizer
+from pytest_modellab.engines.language.llamacpp_server import start
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
-from pytest_modellab.errors import ModelError, ScoringError
+from pytest_modellab.errors import ScoringError
 from pytest_modellab.records.runs import Output
 
 VERSION = 1
@@ -274,9 +275,11 @@ class LlamaCppEngine(ChatEngine):
                 f"{self._header.context_length} that {self._header.path} was trained for"
             )
         if tokens >= self._room:
+            import torch  # a run record notes its number of threads
+
             self._server = None  # its memory first
             self._room = (tokens // ROOM + 1) * ROOM
-            self._server = _open(self._header.path, self._room, self._key)
+            self._server = start(self._header.path, self._room, self._key, torch.get_num_threads())
 
 
 def _generated(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -287,27 +290,3 @@ def _generated(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _logprob(told: Mapping[str, Any]) -> float:
     value = told["logprob"]  # JSON has no NaN
     return math.nan if value is None else max(value, LEAST)
-
-
-def _open(path: Path, room: int, key: str) -> Any:
-    """Load a file into a server of one slot, on the CPU, that keeps no other prompt than the last.
-
-    As many threads as torch uses, which is what a run record notes.
-    """
-    import torch
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = str(path)
-    params.n_ctx = room
-    params.n_parallel = 1
-    params.n_gpu_layers = 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
-    params.cache_ram_mib = 0
-    params.fit_params = params.warmup = params.ui = False
-    params.verbosity = -1
-    params.api_keys = [key]
-    try:
-        return xllamacpp.Server(params)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: llama.cpp cannot load it: {error}") from error

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_modellab.engines.language import llamacpp_server
 from pytest_modellab.errors import ModelError, VariantLoadError
+from pytest_modellab.models import gguf_head
 
 NAMED = 5
 """How many differing tokens a message names."""
@@ -60,22 +62,35 @@ class Header:
 def read(path: Path) -> Header:
     """Read a GGUF file's vocabulary and sizes.
 
+    Args:
+        path: the file, of a split one the first part.
+
     Raises:
-        ModelError: it is not a GGUF file, or has no tokenizer.
+        ModelError: it is no whole GGUF file of a model; the message says what is missing.
     """
     import gguf
 
-    try:
-        reader = gguf.GGUFReader(path)
-    except (OSError, ValueError, IndexError) as error:
-        raise ModelError(f"{path} is not a GGUF file: {error}") from error
+    reader = _reader(path)
     values = {
         name.removeprefix("tokenizer.ggml."): field.contents()
         for name, field in reader.fields.items()
-        if name.startswith("tokenizer.ggml.") or name.endswith(".context_length")
+        if name.startswith(("tokenizer.ggml.", "split.")) or name.endswith(".context_length")
     }
+    parts = [reader, *map(_reader, _rest(path, values))]
     if "tokens" not in values:
         raise ModelError(f"{path} holds no tokenizer (tokenizer.ggml.tokens)")
+    length = next((v for k, v in values.items() if k.endswith(".context_length")), None)
+    if length is None:
+        raise ModelError(
+            f"{path} does not say how many tokens its model was trained for (the key "
+            "ARCHITECTURE.context_length): convert it anew from the base"
+        )
+    size = sum(int(tensor.n_bytes) for part in parts for tensor in part.tensors)
+    if size == 0:
+        raise ModelError(
+            f"{path} holds no weights, only a head (a vocabulary or another's metadata): name the "
+            "file with the model"
+        )
     types = values.get("token_type", [gguf.TokenType.NORMAL] * len(values["tokens"]))
     return Header(
         path,
@@ -91,9 +106,44 @@ def read(path: Path) -> Header:
                 if f"{name}_token_id" in values
             },
         ),
-        context_length=next(v for k, v in values.items() if k.endswith(".context_length")),
-        parameter_bytes=sum(int(tensor.n_bytes) for tensor in reader.tensors),
+        context_length=length,
+        parameter_bytes=size,
     )
+
+
+def _reader(path: Path) -> Any:
+    import gguf
+
+    try:
+        gguf_head.check(path)
+        return gguf.GGUFReader(path)
+    except (OSError, ValueError, IndexError, KeyError) as error:
+        why = llamacpp_server.reason(path) or error
+        raise ModelError(f"{path} is not a GGUF file that can be read: {why}") from error
+
+
+def _rest(path: Path, values: Mapping[str, Any]) -> list[Path]:
+    """Return the other parts of a split file, which llama.cpp finds by their names."""
+    count = int(values.get("split.count", 0))
+    if count < 2:
+        return []
+    number = int(values.get("split.no", 0))
+    ends = [f"-{k + 1:05d}-of-{count:05d}.gguf" for k in range(count)]
+    if not path.name.endswith(ends[number]):
+        raise ModelError(
+            f"{path} is part {number + 1} of {count}, whose name ends in {ends[number]!r}: give "
+            "all parts the names they were made with, in one folder"
+        )
+    begin = path.name.removesuffix(ends[number])
+    if number:
+        raise ModelError(
+            f"{path} is part {number + 1} of {count}: name the first, {begin + ends[0]}"
+        )
+    rest = [path.with_name(begin + end) for end in ends[1:]]
+    for part in rest:
+        if not part.is_file():
+            raise ModelError(f"{part} is missing, of the {count} parts of {path}; copy it there")
+    return rest
 
 
 def vocabulary(tokenizer: Any) -> Vocabulary:

@@ -62,18 +62,23 @@ def load(
             from safetensors import SafetensorError
             from transformers import AutoModelForCausalLM
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code, problem=problem)
-        with putting_on(device, folder), reading(folder, problem, SafetensorError):
-            model, info = AutoModelForCausalLM.from_pretrained(
+        with (
+            putting_on(device, folder),
+            reading(folder, problem, SafetensorError),
+            weights.watched(code=trust_remote_code) as fits,
+        ):
+            weights.check_files(folder)
+            model = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype),
                 device_map=device,
                 attn_implementation="sdpa",
                 use_safetensors=None if allow_pickle else True,
                 trust_remote_code=trust_remote_code,
-                **weights.ASKED,
                 **options,
             )
-        weights.check(folder, weights.Fit.of(model, info))
+        for fit in fits:
+            weights.check(folder, fit)
     return TransformersEngine(model.eval(), tokenizer, inference_mode=inference_mode, cache=cache)
 
 

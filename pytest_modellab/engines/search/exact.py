@@ -53,7 +53,7 @@ def search(
     rescore: int = 1,
     rows: int = ROWS,
 ) -> list[Hits]:
-    """Find each query's best documents by inner product.
+    """Find each query's best documents by inner product, or by distance.
 
     The answer depends neither on ``rows``, nor on what other queries are asked, nor on threads.
     Memory does not grow with the documents.
@@ -69,8 +69,8 @@ def search(
         rows: documents compared at a time.
 
     Returns:
-        One for each query. A score is the inner product, or where codes or bits were multiplied,
-        the share of the largest product that there can be, in [-1, 1].
+        One for each query. A score is the inner product, or the distance below 0; where codes or
+        bits were multiplied, the share of the largest product that there can be, in [-1, 1].
 
     Raises:
         ModelError: as :meth:`IndexVectors.query`.
@@ -135,14 +135,17 @@ class _Asked:
     Attributes:
         whole: float64 of shape (queries, dimensions).
         shift: documents are multiplied by 2^shift before they are rounded.
-        largest: no product is greater.
+        largest: for each query, no product is greater.
         units: for each query the score of ``largest``.
+        scales: where distances are asked for, for each query what its numbers are multiplied with
+            to be as large as a document's; else None.
     """
 
     whole: NDArray[np.float64]
     shift: int
-    largest: float
+    largest: NDArray[np.float64]
     units: NDArray[np.float64]
+    scales: NDArray[np.float64] | None = None
 
     def documents(self, block: NDArray[np.float32]) -> NDArray[np.float64]:
         return _whole(block, self.shift)
@@ -154,7 +157,11 @@ class _Asked:
         import numpy as np
 
         keys = self.whole[some] @ block.T
-        keys *= 10**DECIMALS / self.largest
+        if self.scales is not None:
+            # q·d less d²/2 orders as the distance does; both are exact before they are joined
+            keys *= self.scales[some, None]
+            keys -= np.einsum("ij,ij->i", block, block) / 2
+        keys *= 10**DECIMALS / self.largest[some, None]
         np.rint(keys, out=keys)
         keys *= _PLACES
         keys += places
@@ -164,6 +171,10 @@ class _Asked:
         import numpy as np
 
         scores = np.floor(keys / _PLACES) / 10**DECIMALS * self.units[i]
+        if self.scales is not None:
+            length = self.whole[i] @ self.whole[i] * self.scales[i] ** 2
+            length *= self.units[i] / self.largest[i]
+            scores = -np.sqrt(np.maximum(length - 2 * scores, 0))
         return Hits(tuple(_rows(keys).tolist()), tuple(scores.tolist()))
 
 
@@ -178,12 +189,14 @@ def _full(index: IndexVectors, queries: NDArray[np.float32]) -> _Asked:
         exponents = np.frexp(lengths)[1]  # of the next power of two
     # Unit vectors are longer than 1 by a last bit at most, for which there is room.
     exponent = math.frexp(index.bound)[1] if index.bound != 1 else 0
-    return _Asked(
-        whole=_whole(full, FRACTION - exponents[:, None]),
-        shift=FRACTION - exponent,
-        largest=2.0 ** (2 * FRACTION),
-        units=np.ldexp(1.0, exponents + exponent),
-    )
+    whole = _whole(full, FRACTION - exponents[:, None])
+    largest = np.full(len(full), 2.0 ** (2 * FRACTION))
+    if not index.form.distance:
+        units = np.ldexp(1.0, exponents + exponent)
+        return _Asked(whole, FRACTION - exponent, largest, units)
+    scales = np.ldexp(1.0, exponents - exponent)
+    reach = scales + 0.5
+    return _Asked(whole, FRACTION - exponent, largest * reach, reach * 4.0**exponent, scales)
 
 
 def _coded(index: IndexVectors, queries: NDArray[np.float32]) -> _Asked:
@@ -192,7 +205,7 @@ def _coded(index: IndexVectors, queries: NDArray[np.float32]) -> _Asked:
 
     codes = index.query(queries).astype(np.float64)
     greatest = {"int8": 128, "uint8": 255}.get(index.form.precision, 1)
-    largest = float(index.dimensions * greatest**2)
+    largest = np.full(len(codes), float(index.dimensions * greatest**2))
     return _Asked(codes, shift=0, largest=largest, units=np.ones(len(codes)))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_modellab.engines.encoders.texts import Similarity
 from pytest_modellab.engines.packages import install_command
 from pytest_modellab.engines.search.vectors import Vectors
 from pytest_modellab.errors import ModelError, VariantLoadError, store_errors_as
@@ -43,16 +44,49 @@ class Form:
     Attributes:
         dimensions: the first numbers that are kept, for models trained to bear it (Kusupati et al.
             2022, "Matryoshka Representation Learning"); None keeps all.
-        normalize: whether the vector is then divided by its length, so that inner products are
-            cosines.
         precision: ``float32``; ``int8`` or ``uint8``, where 255 equal steps lie between each
             number's least and greatest value in the corpus; ``binary`` or ``ubinary``, where one
             bit says whether a number is above 0.
+        similarity: how it is compared; None takes the model's own, or else the cosine, as
+            sentence-transformers does.
     """
 
     dimensions: int | None = None
     precision: Precision = "float32"
-    normalize: bool = True
+    similarity: Similarity | None = None
+
+    @property
+    def normalize(self) -> bool:
+        """Whether a vector is divided by its length, so that inner products are cosines."""
+        return self.similarity in (None, "cosine")
+
+    @property
+    def distance(self) -> bool:
+        """Whether vectors are compared by how far they lie apart."""
+        return self.similarity in ("euclidean", "manhattan")
+
+    def problem(self, *, indexed: bool) -> str | None:
+        """Say why vectors of this form cannot be compared so, or None.
+
+        Args:
+            indexed: whether an approximate index finds them.
+        """
+        if not self.distance or not (self.quantized or indexed):
+            return None
+        where = f"{self.precision} vectors" if self.quantized else "an approximate index"
+        return (
+            f"{self.similarity!r}: {where} can be searched by inner products only; choose "
+            'similarity = "cosine" or "dot", or exact search over float32 vectors'
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a ranking depends on."""
+        found = {
+            "dimensions": self.dimensions,
+            "normalize": self.normalize,
+            "precision": self.precision,
+        }
+        return {**found, "similarity": self.similarity} if self.distance else found
 
     @property
     def quantized(self) -> bool:
@@ -209,11 +243,17 @@ def index(vectors: Vectors, form: Form, cache: Path) -> IndexVectors:
         cache: the store's root.
 
     Raises:
-        ModelError: ``dimensions`` is more than the model has, or there is no disk space.
+        ModelError: ``dimensions`` is more than the model has, nothing is searched by the
+            similarity, or there is no disk space.
         VariantLoadError: sentence-transformers is not installed, which quantizes.
     """
     import numpy as np
 
+    if form.similarity == "manhattan":
+        raise ModelError(
+            "similarity: 'manhattan' compares pairs of texts, but no corpus is searched by it; "
+            'choose "euclidean", "cosine" or "dot"'
+        )
     dimensions = kept_dimensions(form, vectors.dimension)
     made_of = [LAYOUT, vectors.key, dimensions, form.precision, form.normalize]
     folder = entry(cache, "forms", made_of)
@@ -276,14 +316,14 @@ def kept_dimensions(form: Form, dimension: int) -> int:
 
 
 def compared(vectors: NDArray[np.float32], form: Form) -> NDArray[np.float32]:
-    """Return texts' vectors as two texts are compared by, without a corpus.
+    """Return texts' vectors as two texts are compared by, without a corpus; see :func:`likeness`.
 
     Args:
         vectors: as the encoder gave them, of shape (texts, dimension).
         form: how they are kept; bits are scaled, so that a text's product with itself is 1.
 
     Returns:
-        Float32 of shape (texts, dimensions), whose inner products are the similarities.
+        Float32 of shape (texts, dimensions).
 
     Raises:
         ModelError: as :func:`index`, or int8 or uint8, whose ranges are a corpus'.
@@ -298,3 +338,24 @@ def compared(vectors: NDArray[np.float32], form: Form) -> NDArray[np.float32]:
         )
     kept = form.decode(form.quantize(form.shorten(vectors), None), dimensions)
     return kept / np.float32(math.sqrt(dimensions)) if form.quantized else kept
+
+
+def likeness(
+    one: NDArray[np.float32], others: NDArray[np.float32], form: Form
+) -> NDArray[np.float32]:
+    """Compare a text with others, greater for more alike.
+
+    Args:
+        one: a row of :func:`compared`.
+        others: rows of it.
+        form: as there.
+
+    Returns:
+        A number for each of the others: the inner product, or the distance below 0.
+    """
+    import numpy as np
+
+    if not form.distance:
+        return np.asarray(others @ one)
+    order = 1 if form.similarity == "manhattan" else 2
+    return np.asarray(-np.linalg.norm(others - one, ord=order, axis=1))

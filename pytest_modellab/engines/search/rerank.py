@@ -11,6 +11,7 @@ from pytest_modellab.engines import memory
 from pytest_modellab.engines.loading import putting_on, quiet, reading
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.errors import ModelError, OutOfMemory
+from pytest_modellab.models import weights
 
 DECIMALS = 6
 """To which scores are rounded; in float32 further digits are noise."""
@@ -44,7 +45,8 @@ def load(
         allow_pickle: whether pickled weights may be read.
 
     Raises:
-        ModelError: the folder cannot be read, or the model does not give one score.
+        ModelError: the folder cannot be read, its weights are not all there, or the model does not
+            give one score.
         VariantLoadError: sentence-transformers is missing.
     """
     with quiet():
@@ -53,7 +55,12 @@ def load(
             from safetensors import SafetensorError
             from sentence_transformers import CrossEncoder
         problem = "sentence-transformers cannot load it as a cross-encoder"
-        with putting_on(device, folder), reading(folder, problem, SafetensorError):
+        with (
+            putting_on(device, folder),
+            reading(folder, problem, SafetensorError),
+            weights.watched(code=trust_remote_code) as fits,
+        ):
+            weights.check_files(folder)
             model = CrossEncoder(
                 str(folder),
                 device=device,
@@ -67,19 +74,16 @@ def load(
                 # the bare logit: a sigmoid has the same order until it rounds to 0 or 1
                 activation_fn=torch.nn.Identity(),
             )
-    head = type(model.model).__name__
-    saved = model.model.config.architectures or ["a model of no named architecture"]
-    if head.endswith("ForSequenceClassification") and head not in saved:
-        raise ModelError(  # transformers would only log that it drew the head's weights
-            f"{folder}: holds {', '.join(saved)}, which has no head that scores a pair; its scores "
-            "would be random. Choose a cross-encoder, saved as …ForSequenceClassification"
-        )
+    for fit in fits:
+        weights.check_body(folder, fit)
     if model.num_labels != 1:
         raise ModelError(
             f"{folder}: a reranker gives one score, but this model gives {model.num_labels}; "
             "choose a cross-encoder with num_labels = 1"
         )
-    return Reranker(model.eval())
+    reranker = Reranker(model.eval())
+    weights.unused(folder, fits, lambda: reranker.rerank("a", ["a"]))
+    return reranker
 
 
 class Reranker:

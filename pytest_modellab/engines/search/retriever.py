@@ -221,9 +221,10 @@ class Retriever:
             size = 1 + len(request.options)
             rows, counts = kept[place : place + size], tokens[place : place + size]
             place += size
+            alike = forms.likeness(rows[0], rows[1:], self._search.form)
             answers[i] = Output(
                 text="",
-                option_logprobs=tuple(float(s) for s in rows[1:] @ rows[0]),
+                option_logprobs=tuple(map(float, alike)),
                 tokens_in=counts[0],
                 tokens_out=sum(counts[1:]),
                 seconds=seconds,

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_modellab.engines.encoders.texts import CONFIG, read_own
 from pytest_modellab.engines.search.forms import Form
+from pytest_modellab.errors import ModelError
 from pytest_modellab.models import locate
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource
@@ -91,15 +93,40 @@ class Search:
         """Whether BM25 takes part."""
         return self.embedding is None or self.fusion is not None
 
-    def identity(self) -> dict[str, Any]:
-        """Return all that a ranking depends on, beside the embedding model's files.
+    def of(self, model: Path) -> Search:
+        """Return the search with what the embedding model says of it where nothing is declared.
+
+        Args:
+            model: the folder or zip that holds its ``config_sentence_transformers.json``.
 
         Raises:
-            ModelError: the reranker's files are missing or damaged.
+            ModelError: that file is damaged, or asks for what cannot be done.
         """
+        if self.embedding is None:
+            return self
+        own = read_own(model)
+        form = dataclasses.replace(
+            self.form,
+            similarity=self.form.similarity or own.similarity,
+            dimensions=self.form.dimensions or own.dimensions,
+        )
+        if problem := form.problem(indexed=self.index is not None):
+            raise ModelError(f"{model}: {CONFIG} says similarity_fn_name = {problem}")
+        return dataclasses.replace(self, form=form)
+
+    def identity(self, files: ModelFiles) -> dict[str, Any]:
+        """Return all that a ranking depends on, beside the embedding model's files.
+
+        Args:
+            files: those, for what they say of the search.
+
+        Raises:
+            ModelError: as :meth:`of`, or the reranker's files are missing or damaged.
+        """
+        form = self.of((files.tokenizer_files or files).path).form
         found: dict[str, Any] = {
             "embedding": dataclasses.asdict(self.embedding) if self.embedding else None,
-            "form": dataclasses.asdict(self.form),
+            "form": form.identity(),
             "rescore": self.rescore,
             "index": dataclasses.asdict(self.index) if self.index else None,
             "fusion": self.fusion,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pytest_modellab.engines.encoders import onnx_graph, sentence
-from pytest_modellab.engines.encoders.texts import POOLINGS
+from pytest_modellab.engines.encoders.texts import POOLINGS, Similarity
 from pytest_modellab.engines.interface import Encoder, Engine, Role
 from pytest_modellab.engines.packages import required
 from pytest_modellab.engines.search import approximate
@@ -17,7 +17,7 @@ from pytest_modellab.engines.search.forms import Form, Precision
 from pytest_modellab.engines.search.retriever import VERSION, Retriever
 from pytest_modellab.engines.search.settings import Approximate, Embedding, Rerank, Search
 from pytest_modellab.errors import ConfigError
-from pytest_modellab.models import convert, locate
+from pytest_modellab.models import convert, locate, opened
 from pytest_modellab.records.declared import NO_MODEL, ModelSource, VariantSpec
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.setting import OPTIONAL, Setting, count, resolve
@@ -59,7 +59,7 @@ OPTIONS = {
     **TEXT,
     "dimensions": count(),
     "vectors": Setting(str, OPTIONAL, choices=get_args(Precision)),
-    "similarity": Setting(str, OPTIONAL, choices=("cosine", "dot")),
+    "similarity": Setting(str, OPTIONAL, choices=get_args(Similarity)),
     "rescore": count(),
     "index": Setting(dict, OPTIONAL),
     "fusion": Setting(dict, OPTIONAL, fields={"k": _whole(FUSION)}),
@@ -111,6 +111,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     index = _index(options["index"]) if "index" in options else inherited.index
     if index is not None:
         approximate.check(index.kind, index.settings, form)
+    if problem := form.problem(indexed=index is not None):
+        raise ConfigError(f"similarity: {problem}")
     rescore = options.get("rescore", inherited.rescore)
     if rescore > 1 and form.precision == "float32":
         raise ConfigError(f'rescore: {rescore} needs quantized vectors: vectors = "int8"')
@@ -150,11 +152,10 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
 
 
 def _form(options: Mapping[str, Any], inherited: Form) -> Form:
-    similarity = options.get("similarity", "cosine" if inherited.normalize else "dot")
     return Form(
         dimensions=options.get("dimensions", inherited.dimensions),
         precision=options.get("vectors", inherited.precision),
-        normalize=similarity == "cosine",
+        similarity=options.get("similarity", inherited.similarity),
     )
 
 
@@ -185,19 +186,21 @@ def _runtime(model: ModelSource) -> tuple[str, ...]:
 def _open(search: Search, plan: Plan, folder: Path, cache: Path) -> Engine:
     """Load encoder and reranker; a corpus is opened later."""
     encoder = None if search.embedding is None else _encoder(search.embedding, plan, folder)
+    search = search.of(folder)
     reranker = None
     if search.rerank is not None:
         from pytest_modellab.engines.search import rerank
 
         folder = convert.folder(search.rerank.files, cache)
-        reranker = rerank.load(folder, device=plan.device, dtype=plan.dtype)
+        with opened.checked(search.rerank.files):
+            reranker = rerank.load(folder, device=plan.device, dtype=plan.dtype)
     return Retriever(search, encoder, reranker)
 
 
 def _encoder(embedding: Embedding, plan: Plan, folder: Path) -> Encoder:
     graph = _is_graph(plan.model)
     # by what the folder holds, so that a zip and a folder of the same model share their vectors
-    files = locate.locate(dataclasses.replace(plan.model, source=str(folder), sha256=None), folder)
+    files = locate.made(plan.model, folder)
     key = digest(
         [
             files.weights,
@@ -214,23 +217,24 @@ def _encoder(embedding: Embedding, plan: Plan, folder: Path) -> Encoder:
         "query": embedding.query_prompt,
         "passage": embedding.passage_prompt,
     }
-    if graph:
-        return onnx_graph.load(
+    with opened.checked(files):
+        if graph:
+            return onnx_graph.load(
+                folder,
+                key=key,
+                prompts=prompts,
+                max_tokens=embedding.max_tokens,
+                pooling=embedding.pooling,
+                output=embedding.output,
+            )
+        return sentence.load(
             folder,
             key=key,
             prompts=prompts,
             max_tokens=embedding.max_tokens,
             pooling=embedding.pooling,
-            output=embedding.output,
+            dtype=plan.dtype,
+            device=plan.device,
+            trust_remote_code=plan.model.trust_remote_code,
+            allow_pickle=plan.model.allow_pickle,
         )
-    return sentence.load(
-        folder,
-        key=key,
-        prompts=prompts,
-        max_tokens=embedding.max_tokens,
-        pooling=embedding.pooling,
-        dtype=plan.dtype,
-        device=plan.device,
-        trust_remote_code=plan.model.trust_remote_code,
-        allow_pickle=plan.model.allow_pickle,
-    )

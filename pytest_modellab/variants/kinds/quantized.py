@@ -22,6 +22,9 @@ from pytest_modellab.variants.methods import (
 from pytest_modellab.variants.methods.rtn import plan_rtn
 from pytest_modellab.variants.plan import Plan
 
+PLAIN = "name a base with plain weights"
+"""What to do where the model of the base is quantized already."""
+
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
     """Plan a quantized variant.
@@ -49,6 +52,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     if base.quantization:
         raise ConfigError(f"base: {spec.base!r} is quantized already")
     name = resolve({"method": Setting(str, choices=KNOWN)}, options, others=True)["method"]
+    if name != "kv-cache":
+        base = dataclasses.replace(base, plain=PLAIN)
     if name in PLANNERS:
         return PLANNERS[name](base, options)
     method = METHODS[name]

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
-from pytest_modellab.errors import ConfigError, ModelError, near_misses
-from pytest_modellab.models import locate
+from pytest_modellab.errors import ConfigError, ModelError
+from pytest_modellab.models import locate, quantization
+from pytest_modellab.models.quantization import Quantized
 from pytest_modellab.records.declared import ModelSource, VariantSpec
-from pytest_modellab.store import checkout
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.steps.weights import own_weights
 
-PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "auto-round": ("auto-round",),
-        "awq": ("gptqmodel",),
-        "bitsandbytes": ("bitsandbytes",),
-        "compressed-tensors": ("compressed-tensors",),
-        "fp8": (),
-        "gptq": ("gptqmodel", "optimum"),
-        "hqq": ("hqq",),
-        "torchao": ("torchao",),
-    }
-)
-"""``quant_method`` of a config.json → the distributions that transformers reads it with."""
-
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
-    """Plan a quantized checkpoint; how it was quantized stands in its config.json.
+    """Plan a quantized checkpoint; how it was quantized stands in its folder.
 
     Args:
         spec: no options.
@@ -52,36 +35,42 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
             f"how {model.name!r} was quantized stands in its config.json"
         )
     made = own_weights(spec, base, model)
-    method = _method(spec, model, root)
-    packages = dict.fromkeys((*made.packages, *PACKAGES[method]))
-    return dataclasses.replace(made, quantization={"checkpoint": method}, packages=tuple(packages))
+    method = _read(spec, model, root).method
+    packages = dict.fromkeys((*made.packages, *quantization.PACKAGES[method]))
+    return dataclasses.replace(
+        made, quantization={"checkpoint": method}, packages=tuple(packages), plain=""
+    )
 
 
-def _method(spec: VariantSpec, model: ModelSource, root: Path) -> str:
+def _read(spec: VariantSpec, model: ModelSource, root: Path) -> Quantized:
     """Read how a checkpoint was quantized."""
     folder = root / Path(model.source).expanduser()
     try:
         if not folder.is_dir():  # a hub id, or nothing
             folder = locate.locate(model, root).path
-        config = json.loads(checkout.read(folder / "config.json"))
-    except checkout.Unready as error:
-        raise ConfigError(f"model: {folder / 'config.json'}: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"model: {folder / 'config.json'}: not JSON: {error}") from error
+        found = quantization.find(folder)
     except (ModelError, OSError) as error:
         build = f"; build it: modellab build {spec.name}" if spec.recipe is not None else ""
         raise ConfigError(f"model: {error}{build}") from error
-    settings = config.get("quantization_config") if isinstance(config, dict) else None
-    if not isinstance(settings, dict):
-        raise ConfigError(
-            f"model: {folder / 'config.json'} has no quantization_config: {model.name!r} is not "
-            "quantized. Name a 'method' instead of a 'model'; a plain checkpoint is of the kind "
-            "'finetuned'"
+    if found is None:
+        raise ConfigError(f"model: {_plain(model, folder)}")
+    if found.problem:
+        raise ConfigError(f"model: {found.where}: {found.problem}")
+    return found
+
+
+def _plain(model: ModelSource, folder: Path) -> str:
+    """Say that nothing in a folder tells that it is quantized, and what it may be."""
+    graphs = sorted(p.name for p in folder.glob("*") if p.suffix in (".gguf", ".onnx"))
+    if graphs and not any(folder.glob("*.safetensors")):
+        method = "gguf" if graphs[0].endswith(".gguf") else "onnxruntime-int8"
+        file = f' and file = "{folder.name}/{graphs[0]}"' if method == "gguf" else ""
+        return (
+            f"{folder} holds {', '.join(graphs[:3])} and no safetensors: declare the variant "
+            f'without a model, by method = "{method}"{file}'
         )
-    method = str(settings.get("quant_method"))
-    if method not in PACKAGES:
-        raise ConfigError(
-            f"model: {folder / 'config.json'}: unknown quant_method {method!r}; "
-            f"{near_misses(method, PACKAGES)}"
-        )
-    return method
+    return (
+        f"{folder}: neither config.json (quantization_config) nor a file beside it says that "
+        f"{model.name!r} is quantized. Name a 'method' instead of a 'model'; a plain checkpoint is "
+        "of the kind 'finetuned'"
+    )

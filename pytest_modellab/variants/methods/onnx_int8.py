@@ -13,7 +13,8 @@ from typing import Any
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import onnx_export, onnx_graph
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models.files import hash_files, named
+from pytest_modellab.models import locate, opened
+from pytest_modellab.models.files import named
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.setting import check_options
 from pytest_modellab.store import folders
@@ -63,9 +64,9 @@ def _overflows(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 def _open(reduce_range: bool, plan: Plan, folder: Path, cache: Path) -> Engine:
     """Export and quantize once, and keep the graph."""
-    files = [*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"]
+    files = locate.made(plan.model, folder)
     made_by = [importlib.metadata.version(name) for name in (*PACKAGES, "torch", "transformers")]
-    key = digest([hash_files(files), onnx_graph.VERSION, reduce_range, made_by])[:16]
+    key = digest([files.weights, onnx_graph.VERSION, reduce_range, made_by])[:16]
     trust = plan.model.trust_remote_code
 
     def write(target: Path) -> None:
@@ -77,6 +78,7 @@ def _open(reduce_range: bool, plan: Plan, folder: Path, cache: Path) -> Engine:
         for file in target.glob(f"{plain.name}*"):
             file.unlink()
 
-    with store_errors_as(ModelError):
-        kept = folders.folder(cache / "models" / f"{key}-onnx", write, what=named(plan.model))
-    return onnx_graph.load(kept / GRAPH, folder, trust_remote_code=trust)
+    with opened.checked(files):
+        with store_errors_as(ModelError):
+            kept = folders.folder(cache / "models" / f"{key}-onnx", write, what=named(plan.model))
+        return onnx_graph.load(kept / GRAPH, folder, trust_remote_code=trust)

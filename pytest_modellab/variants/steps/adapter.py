@@ -5,25 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.models.files import ModelFiles, hash_files
-from pytest_modellab.records import reading
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.store import checkout
 from pytest_modellab.variants.plan import Plan, Step
-from pytest_modellab.variants.steps import adapter_config
-
-CONFIG, WEIGHTS, PROVENANCE = (
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "provenance.json",
+from pytest_modellab.variants.steps import (
+    adapter_base,
+    adapter_config,
+    adapter_loading,
+    adapter_prompt,
 )
-
+from pytest_modellab.variants.steps.adapter_loading import CONFIG, WEIGHTS
 
 PARITY = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 2e-1}
 """Largest difference of logits, as a part of the largest logit, that merging may make. Adding
@@ -32,10 +29,6 @@ add up."""
 
 
 PROBE_TOKENS = 32
-
-
-SIDES = {"A.weight": (1, "in_features"), "B.weight": (0, "out_features")}
-"""Matrix of a LoRA → the axis that is as wide as the module, and how the module calls it."""
 
 
 def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge: bool) -> Step:
@@ -63,107 +56,50 @@ def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge:
     if said := checkout.absent(folder / WEIGHTS):
         raise ConfigError(f"adapter: {folder / WEIGHTS}: {said}")
     try:
-        method = json.loads(checkout.read(folder / CONFIG))["peft_type"]
+        config = json.loads(checkout.read(folder / CONFIG))
+        method = config["peft_type"]
     except checkout.Unready as error:
         raise ConfigError(f"adapter: {folder / CONFIG}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"adapter: {folder / CONFIG}: not what PEFT writes ({error}){build}"
         ) from error
+    words = adapter_prompt.files(folder)
     return Step(
         name="adapter",
         settings={
             "method": method,
             "hash": hash_files([folder / CONFIG, folder / WEIGHTS]),
             "merged": merge,
+            **({"tokenizer": hash_files(words)} if words else {}),
         },
         apply=functools.partial(_merge if merge else _attach, folder),
         bake=functools.partial(_merge, folder),
         packages=("peft",),
-        check=functools.partial(_check_base, folder, changes(before)),
+        check=functools.partial(_check, folder, config, changes(before)),
+        asked=functools.partial(adapter_prompt.check, folder),
     )
 
 
 def changes(steps: Sequence[Step]) -> list[Any]:
     """Return what identifies the model that an adapter is put on, beside the weights' hash."""
-    return [  # merged or apart, an adapter makes the same model
-        [step.name, {key: value for key, value in step.settings.items() if key != "merged"}]
+    same = ("merged", "tokenizer")  # merged or apart, an adapter makes the same model
+    return [
+        [step.name, {key: value for key, value in step.settings.items() if key not in same}]
         for step in steps
     ]
 
 
-def _check_base(folder: Path, expected: list[Any], files: ModelFiles) -> None:
-    """Refuse an adapter whose provenance names another base, or cannot be read.
-
-    One without provenance is checked by shapes alone.
-    """
-    path = folder / PROVENANCE
-    try:
-        data = json.loads(checkout.read(path))
-        base = reading.table(reading.table(data, "", "base")["base"], "base", "weights")
-        weights = reading.checked(str, base["weights"], "base.weights")
-        found = base.get("steps", [])
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, RecursionError) as error:
-        raise VariantLoadError(
-            f"{path}: cannot be read, so the base of the adapter is not known: {error}; restore "
-            "it, or build the adapter again"
-        ) from error
-    mend = "declare the base that it was trained on, or build it again"
-    if weights != files.weights:
-        raise VariantLoadError(
-            f"the adapter {folder} was trained on a base with weights {weights[:16]}…, but this "
-            f"variant's base is {files.source.source!r} with weights {files.weights[:16]}…; {mend}"
-        )
-    if found != expected:
-        raise VariantLoadError(
-            f"the adapter {folder} was trained on {_named(found)}, but this variant's base is "
-            f"{_named(expected)}; {mend}"
-        )
-
-
-def _named(steps: list[Any]) -> str:
-    if not steps:
-        return "the plain model"
-    return "the model with " + ", ".join(f"{name} {settings}" for name, settings in steps)
-
-
-def _check_shapes(folder: Path, model: Any) -> None:
-    """Refuse an adapter whose matrices do not fit the model's, or whose configuration is odd."""
-    from safetensors import safe_open
-
-    modules = dict(model.named_modules())
-    config = json.loads(checkout.read(folder / CONFIG))
-    with safe_open(folder / WEIGHTS, framework="pt") as tensors:
-        keys = sorted(tensors.keys())
-        sides = [side for key in keys for side in tensors.get_slice(key).get_shape()]
-        if said := adapter_config.problem(config, max(sides, default=0)):
-            raise VariantLoadError(f"{folder / CONFIG}: {said}")
-        for key in keys:
-            name, lora, side = key.removeprefix("base_model.model.").partition(".lora_")
-            if not lora:
-                continue
-            if name not in modules:
-                raise VariantLoadError(
-                    f"the adapter {folder} changes {name!r}, which this base does not have: it "
-                    "was trained on another model"
-                )
-            if side not in SIDES:  # ranks, magnitudes and embeddings: PEFT checks them
-                continue
-            axis, features = SIDES[side]
-            width = tensors.get_slice(key).get_shape()[axis]
-            expected = getattr(modules[name], features, None)
-            if expected is not None and width != expected:
-                raise VariantLoadError(
-                    f"the adapter {folder} was trained on another model: at {name!r} it has "
-                    f"{features} {width}, this base {expected}"
-                )
+def _check(folder: Path, config: Mapping[str, Any], expected: list[Any], files: ModelFiles) -> None:
+    """Refuse an adapter that no variant can run, or that does not stand on its own base."""
+    if said := adapter_config.refusal(config):
+        raise VariantLoadError(f"the adapter {folder} {said}")
+    adapter_base.check(folder, config, expected, files)
 
 
 def _attach(folder: Path, model: Any) -> Any:
     """Compute the adapter beside the weights."""
-    return _load(folder, model).get_base_model()
+    return adapter_loading.load(folder, model).get_base_model()
 
 
 def _merge(folder: Path, model: Any) -> Any:
@@ -174,7 +110,7 @@ def _merge(folder: Path, model: Any) -> Any:
     """
     import torch
 
-    adapted = _load(folder, model)
+    adapted = adapter_loading.load(folder, model)
     ids = torch.arange(PROBE_TOKENS, device=model.device).remainder(model.config.vocab_size)[None]
     with torch.no_grad():
         apart = adapted(input_ids=ids).logits.float()
@@ -193,36 +129,6 @@ def _merge(folder: Path, model: Any) -> Any:
             f"largest, more than {allowed:g}; run it unmerged (merge = false), or in float32"
         )
     return merged
-
-
-def _load(folder: Path, model: Any) -> Any:
-    from peft import PeftModel
-    from safetensors import SafetensorError
-
-    try:
-        _check_shapes(folder, model)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", "Found missing adapter keys")
-            # PEFT asks transformers for a name that is on its way out
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
-            found = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
-    except (
-        KeyError,
-        OSError,
-        RuntimeError,
-        SafetensorError,
-        TypeError,
-        UserWarning,
-        ValueError,
-    ) as error:
-        raise VariantLoadError(f"the adapter {folder} cannot be loaded: {error}") from error
-    if found.active_peft_config.is_prompt_learning:  # it stays behind when the model is taken out
-        method = found.active_peft_config.peft_type.value
-        raise VariantLoadError(
-            f"the adapter {folder} is of PEFT's method {method}, which adds tokens to the prompt; "
-            "only adapters that change the model's layers are run"
-        )
-    return found
 
 
 def adapted(plan: Plan, spec: VariantSpec, root: Path) -> Plan:

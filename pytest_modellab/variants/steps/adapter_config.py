@@ -1,13 +1,14 @@
 """An adapter's configuration, looked at before PEFT does what it says.
 
-PEFT matches its names as regular expressions on every module of the model, and makes matrices as
+It may ask for what no variant does, or what PEFT would do otherwise than where it was trained. PEFT
+matches its names as regular expressions on every module of the model, and makes matrices as
 large as it says before it reads those of the file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 RANK = 256
@@ -28,6 +29,30 @@ _SIZES = (
     "boft_block_size encoder_hidden_size encoder_num_layers init_r num_attention_heads num_layers "
     "num_virtual_tokens oft_block_size r target_r token_dim"
 ).split()
+MERGE = (
+    "merge it where it was trained (PEFT's merge_and_unload), save model and tokenizer, and "
+    "declare that checkpoint as kind 'finetuned'"
+)
+"""What to do with an adapter that cannot be put on its base."""
+
+_TASKS = {
+    "FEATURE_EXTRACTION": "an encoder",
+    "QUESTION_ANS": "a model that marks answers in a text",
+    "SEQ_2_SEQ_LM": "an encoder with a decoder",
+    "SEQ_CLS": "a classifier or reward model",
+    "TOKEN_CLS": "a model that labels words",
+}
+"""PEFT's task types that are no causal language model's."""
+_STARTS = {
+    "corda": "changes the base by data that are not in its folder",
+    "loftq": "rounds the base once more",
+    "lora_ga": "changed the base by gradients that are not in its folder",
+    "pissa_niter": "changes the base by numbers drawn at random",
+}
+"""How the value of ``init_lora_weights`` begins → what that does whenever the adapter is loaded.
+``pissa`` and ``olora`` do the same to the base as in training; all else leaves the base alone."""
+_OUTSIDE = ("POLY", "SHADOW", "XLORA")
+"""Methods of which a part stays behind when the model is taken out of PEFT's."""
 _QUOTED = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 
 
@@ -60,6 +85,59 @@ def problem(config: Mapping[str, Any], largest: int) -> str | None:
         if isinstance(value, int | float) and value > max(RANK, largest):
             return f"{key}: {value} is larger than any matrix in the adapter's file"
     return None
+
+
+def refusal(config: Mapping[str, Any]) -> str | None:
+    """Say why no variant can run an adapter, going on from its name; None where one can."""
+    task, start = config.get("task_type"), config.get("init_lora_weights")
+    if task in _TASKS:
+        return (
+            f"was trained on {_TASKS[task]} (task_type {task} in adapter_config.json): a language "
+            "model lacks its head, and no variant answers with it; declare an adapter of task_type "
+            "CAUSAL_LM"
+        )
+    if config.get("peft_type") in _OUTSIDE:
+        return (
+            f"is of PEFT's method {config['peft_type']}, a part of which works outside of the "
+            "model's layers; only adapters that change the model's layers are run"
+        )
+    if tokens := config.get("alora_invocation_tokens"):
+        return (
+            f"works from its alora_invocation_tokens {tokens} on, which PEFT looks for outside of "
+            "the model's layers; only adapters that change the model's layers are run"
+        )
+    for begins, does in _STARTS.items():
+        if isinstance(start, str) and start.startswith(begins):
+            return (
+                f"was saved with init_lora_weights {start!r}, which {does}: what is loaded is not "
+                "what was trained; save it with path_initial_model_for_weight_conversion, or "
+                f"{MERGE}"
+            )
+    return None
+
+
+def newer(config: Mapping[str, Any], known: Iterable[str], version: str) -> str | None:
+    """Say what a newer PEFT has written that the installed one would leave out; None if nothing.
+
+    Args:
+        config: of the adapter.
+        known: the keys that the installed PEFT knows for its method.
+        version: the installed PEFT's.
+    """
+    from packaging.version import InvalidVersion, Version
+
+    left = {key: value for key, value in config.items() if key not in known and value}
+    try:  # a development version has the commit behind an @
+        wrote = Version(str(left.pop("peft_version", config.get("peft_version"))).split("@")[0])
+    except InvalidVersion:  # older ones did not say
+        return None
+    if not left or wrote <= Version(version):  # then somebody else's keys
+        return None
+    key = min(left)
+    return (
+        f"{key}: {left[key]!r} was written by PEFT {wrote}; the installed {version} does not know "
+        f"it and would leave it out: pip install 'peft>={wrote}'"
+    )
 
 
 def _alternatives(plain: str) -> list[str]:

@@ -6,6 +6,9 @@ from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.variants.plan import Plan
 
+QUANTIZED = 'declare it by kind = "quantized", with this model, and the plain variant as base'
+"""What to do with a quantized checkpoint that is declared as a plain one."""
+
 
 def own_weights(spec: VariantSpec, base: Plan | None, model: ModelSource) -> Plan:
     """Replace a base's weights by a checkpoint, keeping prompt, dtype and device.
@@ -25,4 +28,5 @@ def own_weights(spec: VariantSpec, base: Plan | None, model: ModelSource) -> Pla
         device=base.device,
         thinking=base.thinking,
         grounding=base.grounding,
+        plain=QUANTIZED,
     )

@@ -116,6 +116,22 @@ def test_the_index_and_shards_in_folders(plain: Path) -> None:
     )
 
 
+def test_weights_that_the_configuration_names(plain: Path) -> None:
+    index = "half/all.safetensors.index.json"
+    write(plain, "half/a.safetensors", "half/b.safetensors")
+    (plain / "config.json").write_text('{"transformers_weights": "half/a.safetensors"}')
+    assert is_part(plain, "half/a.safetensors")
+    (plain / "config.json").write_text(json.dumps({"transformers_weights": index}))
+    assert message(plain) == (
+        f"{plain / index} is missing, but config.json names it; copy or download the folder again"
+    )
+    (plain / index).write_text('{"weight_map": {"b": "b.safetensors"}}')
+    assert is_part(plain, index)
+    assert is_part(plain, "half/b.safetensors")
+    (plain / "config.json").write_text('{"transformers_weights": "../a.safetensors"}')
+    assert message(plain).startswith(f"{plain / 'config.json'} names '../a.safetensors', which is")
+
+
 def test_shards_of_pickles(plain: Path) -> None:
     (plain / "model.safetensors").rename(plain / "a.bin")
     (plain / "pytorch_model.bin.index.json").write_text('{"weight_map": {"a": "a.bin", "b": "b"}}')
@@ -157,4 +173,52 @@ def test_an_adapter_in_a_models_folder(plain: Path) -> None:
         "put on, and on which base, depends on what is installed. Merge it and save the result "
         "(merge_and_unload(), then save_pretrained()); for a language model, you can also declare "
         'its base here and the adapter as a variant: kind = "lora", adapter = "FOLDER"'
+    )
+
+
+def test_a_tokenizer_elsewhere(plain: Path) -> None:
+    path = plain / "sentence_bert_config.json"
+    path.write_text('{"max_seq_length": 8, "tokenizer_name_or_path": null}')
+    found(plain)
+    path.write_text('{"max_seq_length": 8, "tokenizer_name_or_path": "someone/words"}')
+    assert message(plain) == (
+        f"{path}: takes the tokenizer from 'someone/words', which is in no hash of this model; "
+        "copy its files beside it, and leave out tokenizer_name_or_path"
+    )
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "modules.json"])
+def test_code_of_another_repository(
+    plain: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in models whose code several of them share; it runs where it is trusted."""
+    hub = pytest.importorskip("huggingface_hub")
+    code = write(tmp_path / "hub", "modeling.py", "inner/more.py")
+    asked: list[tuple[str, object]] = []
+
+    def snapshot(repository: str, *, allow_patterns: object) -> str:
+        asked.append((repository, allow_patterns))
+        return str(code)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot)
+    text = '[{"path": "", "type": "a-b/c.d--modeling.Model"}]'
+    if name != "modules.json":
+        text = '{"auto_map": {"AutoModel": "a-b/c.d--modeling.Model", "AutoConfig": "own.Config"}}'
+    (plain / name).write_text(text)
+    before = found(plain, trust_remote_code=True)
+    assert asked == [("a-b/c.d", ["*.py"])]
+    assert {code / "modeling.py", code / "inner" / "more.py"} < before.hashed
+    (code / "inner" / "more.py").write_text("changed")
+    assert found(plain, trust_remote_code=True).weights != before.weights
+    found(plain)
+    assert len(asked) == 2, "code that is not trusted is not asked for"
+
+    def offline(*_: object, **__: object) -> str:
+        raise OSError("offline")
+
+    monkeypatch.setattr(hub, "snapshot_download", offline)
+    assert message(plain, trust_remote_code=True) == (
+        "its configuration takes code from a-b/c.d, and the hub gave none of that id (offline). "
+        "Check the name; without a network, download it first and unset HF_HUB_OFFLINE: "
+        "hf download a-b/c.d"
     )

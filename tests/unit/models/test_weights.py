@@ -173,3 +173,121 @@ def test_what_is_watched_ends_with_the_context(folder: Path) -> None:
     assert [fit.left for fit in found] == [("lm_head.weight",)] * 2
     assert info["unexpected_keys"] == {"lm_head.weight"}
     assert PreTrainedModel.__dict__["from_pretrained"] is plain
+
+
+# --- files that say two things --------------------------------------------------------------------
+
+
+def shard(folder: Path, files: Mapping[str, Mapping[str, Any]], index: Mapping[str, str]) -> None:
+    """Write tensors into several files."""
+    from safetensors.torch import save_file
+
+    for name, tensors in files.items():
+        save_file(dict(tensors), folder / name, metadata={"format": "pt"})
+    stored = json.dumps({"metadata": {}, "weight_map": dict(index)})
+    (folder / "model.safetensors.index.json").write_text(stored)
+
+
+def halves(folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    """Return the folder's tensors in two parts, and the index of them in a and b."""
+    from safetensors.torch import load_file
+
+    tensors = sorted(load_file(folder / "model.safetensors").items())
+    first, second = dict(tensors[:10]), dict(tensors[10:])
+    index = {**dict.fromkeys(first, "a.safetensors"), **dict.fromkeys(second, "b.safetensors")}
+    return first, second, index
+
+
+def test_shards_and_what_their_index_says(folder: Path) -> None:
+    first, second, index = halves(folder)
+    (folder / "model.safetensors").unlink()
+    shard(folder, {"a.safetensors": first, "b.safetensors": second}, index)
+    torch_model.load(folder)
+    lost, name = dict(list(second.items())[1:]), next(iter(second))
+    shard(folder, {"b.safetensors": lost}, index)
+    assert message(folder) == f"{UNFIT}1 tensor is missing ({name}), to be drawn at random. {AGAIN}"
+    old = {name: tensor + 1 for name, tensor in first.items()}
+    shard(folder, {"b.safetensors": {**second, **old}}, index)
+    assert message(folder) == (
+        "lm_head.weight stands in a.safetensors and in b.safetensors, of which one is likely left "
+        "of an older model; save or download it into an empty folder"
+    )
+
+
+def test_two_sets_of_weights(folder: Path) -> None:
+    first, second, index = halves(folder)
+    shard(folder, {"a.safetensors": first, "b.safetensors": second}, index)
+    assert message(folder) == (
+        "holds model.safetensors, which transformers reads, and model.safetensors.index.json with "
+        "other files, which it then does not; remove those that are not meant"
+    )
+
+
+def test_whole_numbers_are_no_weights(folder: Path) -> None:
+    import torch
+
+    change(folder, lambda tensors: {name: t.to(torch.int8) for name, t in tensors.items()})
+    with pytest.raises(ModelError) as caught:
+        torch_model.load(folder)
+    assert str(caught.value) == (
+        f"{folder / 'model.safetensors'}: lm_head.weight holds whole numbers (I8), as quantized "
+        "weights are, but config.json has no quantization_config that says how they become "
+        "weights; copy the config.json that belongs to them"
+    )
+
+
+# --- a model's own code ---------------------------------------------------------------------------
+
+CODE = """
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+
+class OwnConfig(LlamaConfig):
+    model_type = "own"
+
+
+class OwnForCausalLM(LlamaForCausalLM):
+    config_class = OwnConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.register_buffer("slopes", torch.linspace(0.5, 1.5, 8), persistent=False)
+        self.register_buffer("order", torch.arange(8), persistent=False)
+"""
+AFTERWARDS = """
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if module is self:
+            torch.nn.init.ones_(self.slopes)
+            torch.nn.init.ones_(self.order)
+"""
+
+
+def test_buffers_that_the_models_own_code_makes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import torch
+    from transformers import dynamic_module_utils
+
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    configure(
+        folder,
+        model_type="own",
+        architectures=["OwnForCausalLM"],
+        auto_map={"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnForCausalLM"},
+    )
+    (folder / "own.py").write_text(CODE)
+    with pytest.raises(ModelError) as caught:
+        torch_model.load(folder, trust_remote_code=True)
+    assert str(caught.value) == (
+        f"{folder}: slopes, order of OwnForCausalLM: in no file, and not made again by the "
+        "model's own code once transformers has loaded the rest, so that it would hold whatever "
+        "was in memory. Let the code register it with persistent=True and save the model again, "
+        "or let _init_weights make it"
+    )
+    assert not torch.are_deterministic_algorithms_enabled()
+    (folder / "own.py").write_text(CODE + AFTERWARDS)
+    model = torch_model.load(folder, trust_remote_code=True).model
+    assert model.slopes.tolist() == model.order.tolist() == [1] * 8

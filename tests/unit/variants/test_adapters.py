@@ -27,7 +27,7 @@ from pytest_modellab.variants import plan as planning
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.prompt import Prompt
 from pytest_modellab.variants.steps import adapter as adapters
-from pytest_modellab.variants.steps import adapter_config
+from pytest_modellab.variants.steps import adapter_base, adapter_config, adapter_loading
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -107,7 +107,7 @@ def write_adapter(
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Change an adapter's tensors."""
-    file = folder / adapters.WEIGHTS
+    file = folder / adapter_loading.WEIGHTS
     safetensors.save_file(change(safetensors.load_file(file)), file)
 
 
@@ -181,7 +181,9 @@ def test_lora_changes_nothing_but_the_weights(ready: Path) -> None:
     assert step.name == "adapter"
     assert dict(step.settings) == {
         "method": "LORA",
-        "hash": hash_files([ready / "a" / name for name in (adapters.CONFIG, adapters.WEIGHTS)]),
+        "hash": hash_files(
+            [ready / "a" / name for name in (adapter_loading.CONFIG, adapter_loading.WEIGHTS)]
+        ),
         "merged": False,
     }
     (step,) = declare("lora", RICH, ready, adapter="a", merge=True).steps
@@ -322,7 +324,9 @@ def test_no_adapter(own: Path, recipe: dict[str, str] | None) -> None:
         return refusal("lora", BASE, own, adapter=name, recipe=recipe)
 
     assert said("none") == f"adapter: no such folder: {own / 'none'}{build}"
-    config, weights = (own / "a" / name for name in (adapters.CONFIG, adapters.WEIGHTS))
+    config, weights = (
+        own / "a" / name for name in (adapter_loading.CONFIG, adapter_loading.WEIGHTS)
+    )
     kept = {path: path.read_bytes() for path in (config, weights)}
     for path, content in kept.items():
         path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:7\nsize 9\n")
@@ -377,7 +381,7 @@ def test_fingerprint(own: Path, files: ModelFiles) -> None:
     edit(own / "a", lambda tensors: {k: v * 1.5 for k, v in tensors.items()})
     other = key(adapter="a")
     assert other != apart
-    config = own / "a" / adapters.CONFIG
+    config = own / "a" / adapter_loading.CONFIG
     config.write_text(config.read_text().replace('"lora_alpha": 8', '"lora_alpha": 9'))
     assert key(adapter="a") not in (apart, other)
 
@@ -408,7 +412,7 @@ def test_loading_warns_of_nothing(ready: Path, load: Load, merge: bool) -> None:
 def test_an_adapter_does_what_its_matrices_say(ready: Path, load: Load) -> None:
     """W + alpha / r B A, by hand."""
     base, merged = load(BASE), load(declare("lora", BASE, ready, adapter="a", merge=True))
-    tensors = safetensors.load_file(ready / "a" / adapters.WEIGHTS)
+    tensors = safetensors.load_file(ready / "a" / adapter_loading.WEIGHTS)
     for name, old in base.model.named_parameters():
         key = f"base_model.model.{name.removesuffix('.weight')}.lora_"
         new = merged.model.get_parameter(name)
@@ -462,7 +466,7 @@ def test_a_quantized_adapter_is_baked_once(
     def again(*_: object) -> None:
         raise AssertionError("baked a second time")
 
-    monkeypatch.setattr(adapters, "_load", again)
+    monkeypatch.setattr(adapter_loading, "load", again)
     assert likelihoods(load(made)) == found
     monkeypatch.undo()
     load(quantize(declare("lora", BASE, ready, adapter="b")))
@@ -498,7 +502,7 @@ def test_another_depth(ready: Path, load: Load) -> None:
     made = declare("distilled", BASE, ready, layers=[0], adapter="a")
     assert fails(load, made) == (
         f"the adapter {ready / 'a'} changes 'model.layers.1.mlp.down_proj', which this base does "
-        "not have: it was trained on another model"
+        "not have and 5 more: it was trained on another model"
     )
 
 
@@ -506,7 +510,7 @@ def test_provenance(own: Path, files: ModelFiles) -> None:
     folder = own / "a"
 
     def found(made: Plan, **base: Any) -> str:
-        (folder / adapters.PROVENANCE).write_text(json.dumps({"base": base}))
+        (folder / adapter_base.PROVENANCE).write_text(json.dumps({"base": base}))
         with pytest.raises(VariantLoadError) as caught:
             loading.fingerprint(made, files)
         return str(caught.value)
@@ -531,7 +535,7 @@ def test_provenance(own: Path, files: ModelFiles) -> None:
 
 def test_fitting_provenance(own: Path, ready: Path, files: ModelFiles) -> None:
     def passes(made: Plan, text: str) -> None:
-        (own / "a" / adapters.PROVENANCE).write_text(text)
+        (own / "a" / adapter_base.PROVENANCE).write_text(text)
         loading.fingerprint(made, files)
 
     lora = declare("lora", BASE, own, adapter="a")
@@ -562,7 +566,7 @@ def test_fitting_provenance(own: Path, ready: Path, files: ModelFiles) -> None:
 def test_provenance_that_cannot_be_read_is_no_word_for_the_base(
     own: Path, files: ModelFiles, text: str, problem: str
 ) -> None:
-    path = own / "a" / adapters.PROVENANCE
+    path = own / "a" / adapter_base.PROVENANCE
     path.write_text(text)
     with pytest.raises(VariantLoadError) as caught:
         loading.fingerprint(declare("lora", BASE, own, adapter="a"), files)
@@ -590,7 +594,7 @@ def test_merging_must_not_change_the_answers(
 def test_a_merge_that_goes_wrong(
     ready: Path, load: Load, monkeypatch: pytest.MonkeyPatch, factor: float
 ) -> None:
-    load_adapter = adapters._load
+    load_adapter = adapter_loading.load
 
     class Wrong:
         def __init__(self, model: Any) -> None:
@@ -605,7 +609,7 @@ def test_a_merge_that_goes_wrong(
                 merged.lm_head.weight.mul_(factor)
             return merged
 
-    monkeypatch.setattr(adapters, "_load", lambda folder, model: Wrong(load_adapter(folder, model)))
+    monkeypatch.setattr(adapter_loading, "load", lambda *args: Wrong(load_adapter(*args)))
     said = fails(load, declare("lora", BASE, ready, adapter="a", merge=True))
     wanted = "nan" if factor != factor else "0.01"
     assert f"logits change by {wanted} of the largest, more than 0.001; " in said
@@ -614,7 +618,7 @@ def test_a_merge_that_goes_wrong(
 @pytest.mark.parametrize("merge", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
 def test_truncated_adapter(own: Path, load: Load, share: float, merge: bool) -> None:
-    weights = own / "a" / adapters.WEIGHTS
+    weights = own / "a" / adapter_loading.WEIGHTS
     whole = weights.read_bytes()
     weights.write_bytes(whole[: int(share * len(whole))])
     said = fails(load, declare("lora", BASE, own, adapter="a", merge=merge))
@@ -622,32 +626,57 @@ def test_truncated_adapter(own: Path, load: Load, share: float, merge: bool) -> 
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "said"),
     [
-        lambda tensors: {k: v for k, v in tensors.items() if "layers.1" not in k},
-        lambda tensors: {k.removeprefix("base_model.model."): v for k, v in tensors.items()},
-        lambda _: {},
+        (
+            lambda tensors: {k: v for k, v in tensors.items() if "layers.1" not in k},
+            "cannot be loaded: adapter_model.safetensors lacks "
+            "'model.layers.1.self_attn.q_proj.lora_A.weight' and 5 more, which adapter_config.json "
+            "asks for: the file is damaged, or it was trained on another model",
+        ),
+        (
+            lambda _: {},
+            "cannot be loaded: adapter_model.safetensors lacks "
+            "'model.layers.0.self_attn.q_proj.lora_A.weight' and 11 more, which "
+            "adapter_config.json asks for: the file is damaged, or it was trained on another model",
+        ),
+        (
+            lambda tensors: {k.removeprefix("base_model.model."): v for k, v in tensors.items()},
+            "changes 'model.layers.0.mlp.down_proj', which this base does not have and 11 more: "
+            "PEFT's names begin with 'base_model.model.': save it with PEFT's save_pretrained",
+        ),
+        (
+            lambda tensors: {**tensors, next(iter(tensors)): torch.zeros(0)},
+            "cannot be loaded: 'model.layers.0.mlp.down_proj.lora_A.weight' is empty in "
+            "adapter_model.safetensors, as where DeepSpeed or FSDP saves a part of what it has "
+            "spread; gather it, and save it again",
+        ),
+        (
+            lambda tensors: {**tensors, "base_model.model.score.weight": torch.zeros(1, 32)},
+            "holds 'score.weight', which this base does not have: it was trained on another model, "
+            "or with a head that no variant answers with",
+        ),
     ],
-    ids=["a layer is missing", "other names", "nothing"],
+    ids=["a layer is missing", "nothing", "other names", "empty", "a head"],
 )
-def test_an_adapter_that_would_not_be_taken_up(
-    own: Path, load: Load, change: Callable[[dict[str, Any]], dict[str, Any]]
+def test_what_an_adapter_holds_is_taken_up_or_it_is_refused(
+    own: Path, load: Load, change: Callable[[dict[str, Any]], dict[str, Any]], said: str
 ) -> None:
-    """PEFT would leave what it does not find as it was initialized, and warn."""
+    """PEFT would leave what it does not find as it was initialized, and drop what is left over."""
     edit(own / "a", change)
-    said = fails(load, declare("lora", BASE, own, adapter="a"))
-    assert said.startswith(
-        f"the adapter {own / 'a'} cannot be loaded: Found missing adapter keys while loading the "
-        "checkpoint: ["
+    assert fails(load, declare("lora", BASE, own, adapter="a")) == (
+        f"the adapter {own / 'a'} {said}"
     )
 
 
 def test_an_adapter_of_other_rank(own: Path, load: Load) -> None:
-    config = own / "a" / adapters.CONFIG
+    config = own / "a" / adapter_loading.CONFIG
     config.write_text(config.read_text().replace('"r": 4', '"r": 8'))
-    said = fails(load, declare("lora", BASE, own, adapter="a"))
-    assert said.startswith(f"the adapter {own / 'a'} cannot be loaded: ")
-    assert "size mismatch" in said
+    assert fails(load, declare("lora", BASE, own, adapter="a")) == (
+        f"the adapter {own / 'a'} cannot be loaded: 'model.layers.0.mlp.down_proj.lora_A.weight' "
+        "is of shape [4, 64] in adapter_model.safetensors, and of [8, 64] by adapter_config.json "
+        "and this base: they do not belong together"
+    )
 
 
 # --- other methods of PEFT ------------------------------------------------------------------------
@@ -709,7 +738,7 @@ def test_a_method_that_cannot_be_merged(load: Load, model_folder: Path, tmp_path
 def test_a_configuration_that_would_take_for_ever(
     own: Path, load: Load, key: str, value: Any, told: str
 ) -> None:
-    file = own / "a" / adapters.CONFIG
+    file = own / "a" / adapter_loading.CONFIG
     file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
     said = fails(load, declare("lora", BASE, own, adapter="a"))
     assert f"{file}: " in said
@@ -729,3 +758,18 @@ def test_a_configuration_that_would_take_for_ever(
 )
 def test_usual_expressions_of_an_adapter(text: str) -> None:
     assert adapter_config.problem({"target_modules": text, "r": 256}, 0) is None
+
+
+@pytest.mark.parametrize("quantized", [False, True], ids=["loaded", "baked"])
+def test_an_adapter_of_other_prompts_is_refused_before_it_answers(
+    own: Path, load: Load, quantized: bool
+) -> None:
+    (own / "a" / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    made = declare("lora", BASE, own, adapter="a")
+    if quantized:
+        spec = Spec("q", "quantized", "quantization", base="v", options={"method": "rtn"})
+        kind = variants.KINDS["quantized"]
+        made = variants.make_plan(kind, spec, made, MODEL, own / "modellab.toml")
+    assert fails(load, made).startswith(
+        f"the adapter {own / 'a'} was trained with another chat template than its base's: "
+    )

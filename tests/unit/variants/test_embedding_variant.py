@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_modellab import variants
+from pytest_modellab.engines.encoders.texts import CONFIG
 from pytest_modellab.engines.packages import EXTRAS
 from pytest_modellab.engines.search.forms import Form
 from pytest_modellab.engines.search.retriever import VERSION
 from pytest_modellab.engines.search.settings import Approximate, Embedding, Search
-from pytest_modellab.errors import ConfigError
+from pytest_modellab.errors import ConfigError, ModelError
+from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import NO_MODEL, ModelSource, VariantSpec
 from pytest_modellab.variants.plan import Grounding, Plan
 from pytest_modellab.variants.prompt import Prompt
@@ -185,6 +189,8 @@ def test_all_that_a_ranking_depends_on_is_in_its_identity(tmp_path: Path) -> Non
         {"vectors": "int8"},
         {"vectors": "int8", "rescore": 2},
         {"similarity": "dot"},
+        {"similarity": "euclidean"},
+        {"similarity": "manhattan"},
         {"index": {}},
         {"index": {"efSearch": 9}},
         {"index": {"kind": "ivf"}},
@@ -195,7 +201,7 @@ def test_all_that_a_ranking_depends_on_is_in_its_identity(tmp_path: Path) -> Non
     for options in changes:
         search = declare("embedding", tmp_path, **options).search
         assert search is not None
-        found.append(search.identity())
+        found.append(search.identity(ModelFiles(MODEL, tmp_path, "", "")))
     assert all(one != other for i, one in enumerate(found) for other in found[:i])
 
 
@@ -288,3 +294,108 @@ def test_rag_bases(prompts: Path) -> None:
 def test_every_distribution_has_its_extra() -> None:
     for name in ("sentence-transformers", "bm25s", "faiss-cpu"):
         assert EXTRAS[name] == "embedding"
+
+
+# --- what the model says of its search --------------------------------------------------------
+
+
+def own(folder: Path, **said: Any) -> ModelFiles:
+    """A model whose ``config_sentence_transformers.json`` says something."""
+    (folder / CONFIG).write_text(json.dumps(said))
+    return ModelFiles(MODEL, folder, "", "")
+
+
+def form(plan: Plan, files: ModelFiles) -> dict[str, Any]:
+    assert plan.search is not None
+    found: dict[str, Any] = plan.search.identity(files)["form"]
+    return found
+
+
+COSINE = {"dimensions": None, "normalize": True, "precision": "float32"}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, COSINE),
+        ({"similarity_fn_name": None}, COSINE),
+        ({"similarity_fn_name": "cosine"}, COSINE),
+        ({"similarity_fn_name": "dot"}, {**COSINE, "normalize": False}),
+        (
+            {"similarity_fn_name": "euclidean"},
+            {**COSINE, "normalize": False, "similarity": "euclidean"},
+        ),
+        ({"truncate_dim": 4}, {**COSINE, "dimensions": 4}),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_model_says_how_its_vectors_are_compared(
+    tmp_path: Path, said: dict[str, Any], expected: dict[str, Any], zipped: bool
+) -> None:
+    files = own(tmp_path, **said)
+    if zipped:
+        packed = tmp_path / "model.zip"
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.write(tmp_path / CONFIG, CONFIG)
+        (tmp_path / CONFIG).unlink()
+        files = ModelFiles(MODEL, packed, "", "")
+    assert form(declare("embedding", tmp_path), files) == expected
+    graph = ModelFiles(GRAPH, tmp_path / "model.onnx", "", "", tokenizer_files=files)
+    assert form(declare("embedding", tmp_path, model=GRAPH), graph) == expected
+
+
+def test_what_is_declared_goes_before_what_the_model_says(tmp_path: Path) -> None:
+    files = own(tmp_path, similarity_fn_name="dot", truncate_dim=4)
+    base = declare("embedding", tmp_path, similarity="cosine", dimensions=8)
+    for plan in (base, declare("embedding", tmp_path, base, model=GRAPH)):
+        assert form(plan, files) == {**COSINE, "dimensions": 8}
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "problem"),
+    [
+        (
+            {"vectors": "int8"},
+            {"similarity_fn_name": "euclidean"},
+            f"{CONFIG} says similarity_fn_name = 'euclidean': int8 vectors can be searched by "
+            'inner products only; choose similarity = "cosine" or "dot", or exact search over '
+            "float32 vectors",
+        ),
+        (
+            {"index": {}},
+            {"similarity_fn_name": "manhattan"},
+            f"{CONFIG} says similarity_fn_name = 'manhattan': an approximate index can be searched "
+            'by inner products only; choose similarity = "cosine" or "dot", or exact search over '
+            "float32 vectors",
+        ),
+        (
+            {},
+            {"similarity_fn_name": "maxsim"},
+            f"{CONFIG}: similarity_fn_name = 'maxsim' is none of cosine, dot, euclidean, "
+            "manhattan; correct it",
+        ),
+        (
+            {},
+            {"model_type": "SparseEncoder", "similarity_fn_name": "dot"},
+            f"{CONFIG}: the model was saved as a SparseEncoder, but an embedding model gives one "
+            "vector a text; name one that was saved as a SentenceTransformer",
+        ),
+        (
+            {},
+            {"truncate_dim": "4"},
+            f"{CONFIG}: truncate_dim: '4': expected a whole number; copy or download the folder "
+            "again",
+        ),
+    ],
+)
+def test_what_a_model_asks_for_and_cannot_have(
+    tmp_path: Path, options: dict[str, Any], said: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        form(declare("embedding", tmp_path, **options), own(tmp_path, **said))
+    assert str(caught.value).replace(f"{tmp_path}/", "").replace(f"{tmp_path}: ", "") == problem
+    if "index" in options or "vectors" in options:
+        similarity = said["similarity_fn_name"]
+        assert refusal("embedding", tmp_path, similarity=similarity, **options) == (
+            f"similarity: {problem.partition(' = ')[2]}"
+        )

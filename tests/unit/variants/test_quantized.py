@@ -15,14 +15,14 @@ import pytest
 
 from pytest_modellab import testing, variants
 from pytest_modellab.engines.interface import Engine, GenerationRequest, ScoringRequest
-from pytest_modellab.errors import ConfigError, VariantLoadError
-from pytest_modellab.models import locate
-from pytest_modellab.models.files import ModelFiles
+from pytest_modellab.errors import ConfigError, ModelError, VariantLoadError
+from pytest_modellab.models import locate, quantization
+from pytest_modellab.models.files import NO_FILES, ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.runs import Output
 from pytest_modellab.variants import loading
-from pytest_modellab.variants.kinds import quantized
-from pytest_modellab.variants.methods import checkpoint, quanto_weights, rtn
+from pytest_modellab.variants.kinds import finetuned, quantized
+from pytest_modellab.variants.methods import quanto_weights, rtn
 from pytest_modellab.variants.plan import Plan, Step
 from pytest_modellab.variants.prompt import Prompt
 
@@ -287,7 +287,7 @@ def test_checkpoint(written: Callable[..., Path]) -> None:
 
 def test_wrong_checkpoint(written: Callable[..., Path], tmp_path: Path) -> None:
     config = tmp_path / "tiny" / "config.json"
-    known = ", ".join(sorted(checkpoint.PACKAGES))
+    known = ", ".join(sorted(quantization.PACKAGES))
 
     def said(root: Path, **changes: Any) -> str:
         with pytest.raises(ConfigError) as caught:
@@ -295,14 +295,17 @@ def test_wrong_checkpoint(written: Callable[..., Path], tmp_path: Path) -> None:
         return str(caught.value)
 
     assert said(written()) == (
-        f"model: {config} has no quantization_config: 'ready' is not quantized. Name a 'method' "
-        "instead of a 'model'; a plain checkpoint is of the kind 'finetuned'"
+        f"model: {config.parent}: neither config.json (quantization_config) nor a file beside it "
+        "says that 'ready' is quantized. Name a 'method' instead of a 'model'; a plain checkpoint "
+        "is of the kind 'finetuned'"
     )
     assert said(written(quantization_config={"quant_method": "gptk"})) == (
-        f"model: {config}: unknown quant_method 'gptk'; did you mean 'gptq'? Known: {known}"
+        f"model: {config}: quantization_config: unknown quant_method 'gptk'; did you mean 'gptq'? "
+        f"Known: {known}"
     )
     assert said(written(quantization_config={})) == (
-        f"model: {config}: unknown quant_method 'None'; Known: {known}"
+        f"model: {config}: quantization_config: no quant_method says how, so nothing can read the "
+        f"weights: add the one that the tool that wrote them goes by; known: {known}"
     )
     assert said(tmp_path, method="rtn") == (
         "method: belongs to a variant without a model of its own; how 'ready' was quantized "
@@ -319,6 +322,49 @@ def test_wrong_checkpoint(written: Callable[..., Path], tmp_path: Path) -> None:
     for text in ("{", "[" * 100_000):
         config.write_text(text)
         assert said(tmp_path).startswith(f"model: {config}: not JSON: ")
+    config.unlink()
+    (config.parent / "m.gguf").touch()
+    assert said(tmp_path) == (
+        f"model: {config.parent} holds m.gguf and no safetensors: declare the variant without a "
+        'model, by method = "gguf" and file = "tiny/m.gguf"'
+    )
+
+
+def test_a_plain_variant_of_quantized_weights(written: Callable[..., Path]) -> None:
+    root = written(quantization_config={"quant_method": "fp8"})
+    files = ModelFiles(MODEL, root / "tiny", weights="w", tokenizer="t")
+    spec = VariantSpec("v", "finetuned", "fine-tuning", base="plain", model="ready")
+    full = finetuned.plan(spec, BASE, MODEL, root)
+    where = f"{root / 'tiny' / 'config.json'}: quantization_config"
+    for made, mend in (
+        (
+            full,
+            'declare it by kind = "quantized", with this model, and the plain variant as base',
+        ),
+        (quantize(method="bitsandbytes-nf4"), "name a base with plain weights"),
+        (quantize(method="rtn"), "name a base with plain weights"),
+    ):
+        with pytest.raises(ModelError) as caught:
+            loading.fingerprint(made, files)
+        assert str(caught.value) == (
+            f"model 'tiny' (source = './tiny'): is quantized: {where} (fp8); {mend}"
+        )
+    assert loading.fingerprint(BASE, files).settings["quantization"] == {}
+    root = written(quantization_config={"quant_method": "exl2"})
+    with pytest.raises(ModelError) as caught:
+        loading.fingerprint(BASE, files)
+    assert str(caught.value) == (
+        f"model 'tiny' (source = './tiny'): {where}: ExLlamaV2's own format, which needs its own "
+        "engine: take the same model in plain weights, or as GPTQ, AWQ or GGUF"
+    )
+
+
+def test_no_model_is_not_the_working_folder(
+    written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = written(quantization_config={"quant_method": "exl2"})
+    monkeypatch.chdir(root / "tiny")
+    assert loading.fingerprint(BASE, NO_FILES).weights == ""
 
 
 @pytest.mark.parametrize(
@@ -328,7 +374,7 @@ def test_wrong_checkpoint(written: Callable[..., Path], tmp_path: Path) -> None:
 def test_missing_library_of_a_checkpoint(
     written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, method: str, wanted: str
 ) -> None:
-    package = checkpoint.PACKAGES[method][0]
+    package = quantization.PACKAGES[method][0]
 
     def version(name: str) -> str:
         if name == package:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pytest_modellab.engines.encoders.texts import Similarity
 from pytest_modellab.engines.search import exact, forms
 from pytest_modellab.engines.search.forms import Form, IndexVectors
 from pytest_modellab.engines.search.hits import Hits
@@ -34,12 +35,15 @@ def repeated(
 
 
 def indexed(
-    data: NDArray[np.float32], cache: Path, precision: forms.Precision = "float32", **options: bool
+    data: NDArray[np.float32],
+    cache: Path,
+    precision: forms.Precision = "float32",
+    similarity: Similarity = "cosine",
 ) -> IndexVectors:
     lengths = np.linalg.norm(data.astype(np.float64), axis=1)
     norms = (float(lengths.min()), float(lengths.max()))
     found = Vectors(data, "0123456789abcdef", len(data), data.shape[1], norms, 1.0, tokens=9)
-    return forms.index(found, Form(precision=precision, **options), cache)
+    return forms.index(found, Form(precision=precision, similarity=similarity), cache)
 
 
 def by_fractions(data: NDArray[np.float32], queries: NDArray[np.float32], depth: int) -> list[Hits]:
@@ -85,7 +89,7 @@ def test_search_by_fractions(
 
 @given(
     precision=st.sampled_from(PRECISIONS),
-    normalize=st.booleans(),
+    similarity=st.sampled_from(("cosine", "dot", "euclidean")),
     documents=st.integers(1, 80),
     distinct=st.integers(1, 20),
     dimension=st.integers(1, 40),
@@ -98,7 +102,7 @@ def test_search_by_fractions(
 def test_the_answer_does_not_depend_on_how_it_is_cut_up(
     tmp_path_factory: pytest.TempPathFactory,
     precision: forms.Precision,
-    normalize: bool,
+    similarity: Similarity,
     documents: int,
     distinct: int,
     dimension: int,
@@ -108,10 +112,12 @@ def test_the_answer_does_not_depend_on_how_it_is_cut_up(
     seed: int,
 ) -> None:
     data = repeated(documents, dimension, seed, distinct=distinct)
-    if not normalize:
+    if similarity == "euclidean":
+        precision = "float32"
+    if similarity != "cosine":
         data *= np.random.default_rng(seed).lognormal(0, 3, (documents, 1)).astype(np.float32)
     queries = np.concatenate([repeated(5, dimension, seed + 1), data[:5]])
-    index = indexed(data, tmp_path_factory.mktemp("cache"), precision, normalize=normalize)
+    index = indexed(data, tmp_path_factory.mktemp("cache"), precision, similarity)
     whole = exact.search(index, queries, depth, rescore=rescore)
     assert exact.search(index, queries, depth, rescore=rescore, rows=rows) == whole
     alone = [
@@ -131,10 +137,10 @@ def test_the_order_of_the_sums_does_not_matter(tmp_path: Path, precision: forms.
     shuffled = np.random.default_rng(3).permutation(384)
     for name, rescore in (("a", 1), ("b", 3)):
         one = exact.search(
-            indexed(data, tmp_path / name, precision, normalize=False), queries, 50, rescore=rescore
+            indexed(data, tmp_path / name, precision, "dot"), queries, 50, rescore=rescore
         )
         other = exact.search(
-            indexed(data[:, shuffled], tmp_path / f"{name}2", precision, normalize=False),
+            indexed(data[:, shuffled], tmp_path / f"{name}2", precision, "dot"),
             queries[:, shuffled],
             50,
             rescore=rescore,
@@ -156,12 +162,31 @@ def test_without_normalization_scores_are_inner_products(tmp_path: Path, scale: 
     data = repeated(200, 16, 1) * np.linspace(0.1, 1, 200, dtype=np.float32)[:, None]
     data *= np.float32(scale)
     queries = repeated(10, 16, 2) * np.geomspace(1e-9, 1e9, 10, dtype=np.float32)[:, None]
-    found = exact.search(indexed(data, tmp_path, normalize=False), queries, 200)
+    found = exact.search(indexed(data, tmp_path, similarity="dot"), queries, 200)
     products = queries.astype(np.float64) @ data.T.astype(np.float64)
     for i, hits in enumerate(found):
         largest = float(np.linalg.norm(queries[i].astype(np.float64))) * scale
         np.testing.assert_allclose(hits.scores, products[i, hits.rows], rtol=0, atol=4e-6 * largest)
         assert hits.rows[0] == products[i].argmax()
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_distances_order_as_sentence_transformers_does(tmp_path: Path, scale: float) -> None:
+    from sentence_transformers.util import euclidean_sim
+
+    data = repeated(200, 16, 1) * np.linspace(0.1, 1, 200, dtype=np.float32)[:, None]
+    queries = repeated(10, 16, 2) * np.geomspace(0.01, 9, 10, dtype=np.float32)[:, None]
+    theirs = euclidean_sim(queries, data).numpy()
+    found = exact.search(
+        indexed(data * np.float32(scale), tmp_path, similarity="euclidean"),
+        queries * np.float32(scale),
+        200,
+    )
+    for i, hits in enumerate(found):
+        np.testing.assert_allclose(
+            np.array(hits.scores) / scale, theirs[i, hits.rows], rtol=2e-4, atol=1e-3
+        )
+        assert hits.rows[0] == theirs[i].argmax()
 
 
 def test_last_bits_do_not_order(tmp_path: Path) -> None:
@@ -201,7 +226,7 @@ def test_uint8_as_sentence_transformers_searches(tmp_path: Path, rescore: int) -
     from sentence_transformers.util.quantization import semantic_search_faiss
 
     data, queries = repeated(200, 8, 1), repeated(20, 8, 2)
-    index = indexed(data, tmp_path, "uint8", normalize=False)
+    index = indexed(data, tmp_path, "uint8", "dot")
     theirs, _ = semantic_search_faiss(
         queries,
         corpus_embeddings=np.array(index.data),

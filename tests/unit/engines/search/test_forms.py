@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pytest_modellab.engines.encoders.texts import Similarity
 from pytest_modellab.engines.search import forms
 from pytest_modellab.engines.search.forms import Form
 from pytest_modellab.engines.search.vectors import Vectors
 from pytest_modellab.errors import ModelError, VariantLoadError
 
 PRECISIONS: tuple[forms.Precision, ...] = ("float32", "int8", "uint8", "binary", "ubinary")
+SIMILARITIES: tuple[Similarity, ...] = ("cosine", "dot")
 SCALAR: tuple[forms.Precision, ...] = ("int8", "uint8")
 BITS: tuple[forms.Precision, ...] = ("binary", "ubinary")
 
@@ -70,16 +72,16 @@ def test_other_vectors_are_normalized_once(tmp_path: Path) -> None:
 
 def test_without_normalization_the_file_itself_is_used(tmp_path: Path) -> None:
     found = kept(some(20, 8))
-    index = forms.index(found, Form(normalize=False), tmp_path)
+    index = forms.index(found, Form(similarity="dot"), tmp_path)
     assert index.data is found.data
     assert index.bound == found.norms[1]
 
 
-@pytest.mark.parametrize("normalize", [True, False])
-def test_cut_off(tmp_path: Path, normalize: bool) -> None:
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_cut_off(tmp_path: Path, similarity: Similarity) -> None:
     data = unit(some(20, 8))
-    index = forms.index(kept(data), Form(dimensions=3, normalize=normalize), tmp_path)
-    expected = unit(data[:, :3]) if normalize else data[:, :3]
+    index = forms.index(kept(data), Form(dimensions=3, similarity=similarity), tmp_path)
+    expected = unit(data[:, :3]) if similarity == "cosine" else data[:, :3]
     np.testing.assert_allclose(index.data, expected, rtol=1e-6)
     assert (index.dimension, index.dimensions, index.bytes_per_document) == (8, 3, 12)
     np.testing.assert_allclose(index.query(data), expected, rtol=1e-6)
@@ -99,11 +101,11 @@ def test_all_dimensions_by_number_are_the_same_index(tmp_path: Path) -> None:
 
 def test_every_form_and_every_set_of_vectors_has_its_own_key(tmp_path: Path) -> None:
     keys = [
-        forms.index(kept(unit(some(200, 8)), key), Form(d, p, n), tmp_path).key
+        forms.index(kept(unit(some(200, 8)), key), Form(d, p, s), tmp_path).key
         for key in ("0" * 16, "1" * 16)
         for d in (None, 4)
         for p in PRECISIONS
-        for n in (True, False)
+        for s in SIMILARITIES
     ]
     assert len({*keys}) == len(keys) == 40
 
@@ -115,7 +117,7 @@ def test_every_form_and_every_set_of_vectors_has_its_own_key(tmp_path: Path) -> 
     documents=st.integers(1, 40),
     dimension=st.integers(1, 20),
     cut=st.none() | st.integers(1, 20),
-    normalize=st.booleans(),
+    similarity=st.sampled_from(SIMILARITIES),
     precision=st.sampled_from(PRECISIONS[1:]),
     constant=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
@@ -126,7 +128,7 @@ def test_quantized_as_sentence_transformers_does(
     documents: int,
     dimension: int,
     cut: int | None,
-    normalize: bool,
+    similarity: Similarity,
     precision: forms.Precision,
     constant: bool,
     seed: int,
@@ -134,10 +136,10 @@ def test_quantized_as_sentence_transformers_does(
     data = some(documents, dimension, seed)
     if constant:
         data[:, 0] = 0.25
-    form = Form(None if cut is None else min(cut, dimension), precision, normalize)
+    form = Form(None if cut is None else min(cut, dimension), precision, similarity)
     index = forms.index(kept(data), form, tmp_path_factory.mktemp("cache"))
     rows = data[:, : form.dimensions]
-    rows = form.shorten(rows) if normalize else rows
+    rows = form.shorten(rows) if form.normalize else rows
     ranges = np.vstack([rows.min(axis=0), rows.max(axis=0)])
     np.testing.assert_array_equal(index.data, quantized(rows, precision, ranges=ranges))
     if precision in SCALAR:
@@ -177,7 +179,7 @@ def test_scalar_codes(tmp_path: Path, precision: forms.Precision) -> None:
     assert ((data - values) < step + 1e-6).all()
     outside = np.array([[9.0] * 4 + [-9.0] * 4], np.float32)
     least, greatest = (-128, 127) if precision == "int8" else (0, 255)
-    raw = forms.index(kept(data), Form(precision=precision, normalize=False), tmp_path)
+    raw = forms.index(kept(data), Form(precision=precision, similarity="dot"), tmp_path)
     np.testing.assert_array_equal(raw.query(outside), [[greatest] * 4 + [least] * 4])
     np.testing.assert_array_equal(raw.full_query(outside), outside)
 
@@ -203,11 +205,31 @@ def test_bits(tmp_path: Path, precision: forms.Precision, dimension: int) -> Non
 def test_compared() -> None:
     data = some(4, 8)
     np.testing.assert_allclose(forms.compared(data, Form()), unit(data), rtol=1e-6)
-    np.testing.assert_array_equal(forms.compared(data, Form(normalize=False)), data)
+    np.testing.assert_array_equal(forms.compared(data, Form(similarity="dot")), data)
     np.testing.assert_allclose(forms.compared(data, Form(dimensions=5)), unit(data[:, :5]), 1e-6)
     bits = forms.compared(data, Form(precision="binary", dimensions=5))
     same = (np.sign(data[:1, :5]) == np.sign(data[:, :5])).sum(axis=1)
     np.testing.assert_allclose(bits @ bits[0], (2 * same - 5) / 5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("similarity", get_args(Similarity))
+def test_pairs_are_as_alike_as_sentence_transformers_says(similarity: Similarity) -> None:
+    from sentence_transformers.util import SimilarityFunction
+
+    form = Form(dimensions=5, similarity=similarity)
+    one, *others = data = some(5, 8)
+    kept = forms.compared(data, form)
+    theirs = SimilarityFunction.to_similarity_fn(similarity)(one[:5], np.array(others)[:, :5])
+    np.testing.assert_allclose(forms.likeness(kept[0], kept[1:], form), theirs[0], rtol=1e-5)
+
+
+def test_a_corpus_is_not_searched_by_manhattan_distance(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        forms.index(kept(some(4, 8)), Form(similarity="manhattan"), tmp_path)
+    assert str(caught.value) == (
+        "similarity: 'manhattan' compares pairs of texts, but no corpus is searched by it; choose "
+        '"euclidean", "cosine" or "dot"'
+    )
 
 
 def test_compared_by_codes() -> None:

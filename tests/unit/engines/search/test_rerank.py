@@ -214,8 +214,10 @@ def test_an_embedding_model_is_no_reranker(write: Write) -> None:
     with pytest.raises(ModelError) as caught:
         rerank.load(folder)
     assert str(caught.value) == (
-        f"{folder}: holds BertModel, which has no head that scores a pair; its scores would be "
-        "random. Choose a cross-encoder, saved as …ForSequenceClassification"
+        f"{folder}: its weights do not fit the BertForSequenceClassification of its configuration: "
+        "2 tensors are missing (classifier.bias, classifier.weight), to be drawn at random. The "
+        "configuration names BertModel: it was saved as another kind of model; save it as "
+        "BertForSequenceClassification, or declare one that was"
     )
 
 

@@ -1,0 +1,218 @@
+"""How a folder says that its weights are quantized: a key of config.json, or a file beside it.
+
+What transformers does not read there it passes over, and the packed weights with it. So all ways in
+which tools have said it are known here, and what cannot be run is told with what to do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pytest_modellab.errors import ModelError, near_misses
+from pytest_modellab.store import checkout
+
+PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "aqlm": ("aqlm",),
+        "auto-round": ("auto-round",),
+        "awq": ("gptqmodel",),
+        "bitnet": (),
+        "bitsandbytes": ("bitsandbytes",),
+        "compressed-tensors": ("compressed-tensors",),
+        "eetq": ("kernels",),
+        "fbgemm_fp8": ("fbgemm-gpu",),
+        "fouroversix": ("fouroversix",),
+        "fp8": (),
+        "fp_quant": ("fp_quant",),
+        "gemma": (),
+        "gptq": ("gptqmodel", "optimum"),
+        "higgs": ("flute-kernel",),
+        "hqq": ("hqq",),
+        "metal": ("kernels",),
+        "mxfp4": (),
+        "mxfp8": (),
+        "nvfp4": (),
+        "quanto": ("optimum-quanto",),
+        "quark": ("amd-quark",),
+        "sinq": ("sinq",),
+        "spqr": ("spqr_quant",),
+        "torchao": ("torchao",),
+        "vptq": ("vptq",),
+    }
+)
+"""Method, as transformers calls it → the distributions that it is read with."""
+
+PACKED = (
+    ".absmax",
+    ".codebooks",
+    ".codes",
+    ".g_idx",
+    ".qweight",
+    ".qzeros",
+    ".SCB",
+    ".W_q",
+    ".weight_packed",
+    ".weight_scale",
+    ".weight_scale_inv",
+    "_blocks",
+)
+"""How the names of tensors end that only quantized weights have."""
+
+MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"awq": (".qweight",), "bitsandbytes": (".absmax", ".SCB"), "gptq": (".qweight",)}
+)
+"""Method → how names of tensors end of which it always has some."""
+
+_OTHER = "take the same model in plain weights, or as GPTQ, AWQ or GGUF"
+
+_FOREIGN: Mapping[str, str] = MappingProxyType(
+    {
+        "exl2": f"ExLlamaV2's own format, which needs its own engine: {_OTHER}",
+        "exl3": f"ExLlamaV3's own format, which needs its own engine: {_OTHER}",
+        "mlx": "MLX's own format, for Apple's processors: write plain weights with mlx_lm.convert "
+        "--dequantize",
+        "modelopt": "the format of NVIDIA's ModelOpt, which needs TensorRT-LLM or vLLM: take the "
+        "same model as compressed-tensors (compressed_tensors.entrypoints.convert has a converter "
+        "for NVFP4), or in plain weights",
+        "gguf": 'GGUF, which is declared with method = "gguf" and file = "FILE.gguf"',
+    }
+)
+"""Methods that transformers does not run from a folder → what they are, and what to do."""
+
+_BESIDE: Mapping[str, str] = MappingProxyType(
+    {
+        "quantize_config.json": "gptq",  # AutoGPTQ, before transformers knew it
+        "quant_config.json": "awq",  # AutoAWQ and llm-awq, likewise
+        "quanto_qmap.json": "quanto",
+        "hf_quant_config.json": "modelopt",
+    }
+)
+"""A file beside config.json → the method of the tool that writes it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """What a folder says of how its weights were quantized.
+
+    Attributes:
+        method: as transformers calls it; empty where nothing says it.
+        where: the file, and the key in it, for messages.
+        settings: what stands there.
+        problem: why it cannot be run as it lies, and what to do; empty where it can be.
+    """
+
+    method: str
+    where: str
+    settings: Mapping[str, Any]
+    problem: str = ""
+
+
+def find(folder: Path) -> Quantized | None:
+    """Find out whether a folder's weights are quantized.
+
+    Args:
+        folder: with a config.json.
+
+    Raises:
+        ModelError: a file that says so cannot be read.
+    """
+    return next(_said(folder), None) if folder.is_dir() else None
+
+
+def _said(folder: Path) -> Iterator[Quantized]:
+    file = folder / "config.json"
+    config = _read(file) if file.is_file() else {}
+    text = config.get("text_config")
+    for name, part in (("", config), ("text_config.", text if isinstance(text, dict) else {})):
+        settings = part.get("quantization_config")
+        if isinstance(settings, dict):
+            yield _configured(folder, settings, f"{file}: {name}quantization_config")
+        settings = part.get("compression_config")
+        if isinstance(settings, dict):
+            yield Quantized(
+                "compressed-tensors",
+                f"{file}: {name}compression_config",
+                settings,
+                "an older llm-compressor called the key so, and transformers passes over it: "
+                "rename it to 'quantization_config'",
+            )
+    settings = config.get("quantization")
+    if isinstance(settings, dict) and "bits" in settings:
+        yield Quantized("mlx", f"{file}: quantization", settings, _FOREIGN["mlx"])
+    for name, method in _BESIDE.items():
+        beside = folder / name
+        if beside.is_file():
+            yield Quantized(method, str(beside), _read(beside), _beside(method))
+
+
+def _configured(folder: Path, settings: Mapping[str, Any], where: str) -> Quantized:
+    """Tell the method as transformers does, which reads bitsandbytes' settings first."""
+    method = settings.get("quant_method")
+    if settings.get("load_in_4bit") or settings.get("load_in_8bit"):
+        method = "bitsandbytes"
+    elif method is None and "quant_algo" in settings:
+        method = "modelopt"
+    elif method is None and {"group_size", "bits"} <= {*settings} <= {"group_size", "bits", "mode"}:
+        method = "mlx"
+    if method is None:
+        beside = next((name for name in _BESIDE if (folder / name).is_file()), None)
+        more = f" ({beside} beside it may tell)" if beside else ""
+        problem = (
+            "no quant_method says how, so nothing can read the weights: add the one that "
+            f"the tool that wrote them goes by{more}; known: {', '.join(PACKAGES)}"
+        )
+        return Quantized("", where, settings, problem)
+    method = str(method)
+    problem = _FOREIGN.get(method, "")
+    if not problem and method not in PACKAGES:
+        problem = f"unknown quant_method {method!r}; {near_misses(method, PACKAGES)}"
+    if method in MARKS and not _marked(folder, MARKS[method]):
+        problem = (
+            f"says that {method} has quantized the weights, but they are plain (none is named "
+            f"…{MARKS[method][0]}): remove the key, or save the quantized model again"
+        )
+    return Quantized(method, where, settings, problem)
+
+
+def _marked(folder: Path, ends: tuple[str, ...]) -> bool:
+    """Whether a tensor's name ends so, as far as the files tell."""
+    from safetensors import SafetensorError, safe_open
+
+    files = list(folder.glob("*.safetensors"))
+    for file in files:
+        try:
+            with safe_open(file, framework="numpy") as opened:
+                if any(name.endswith(ends) for name in opened.keys()):  # noqa: SIM118
+                    return True
+        except (OSError, SafetensorError):  # loading says what is wrong with it
+            return True
+    return not files
+
+
+def _beside(method: str) -> str:
+    if method == "quanto":
+        return (
+            "optimum-quanto wrote it by its own save_pretrained, and transformers passes over it: "
+            'declare the plain model with method = "quanto-int8" or "quanto-int4"'
+        )
+    if method in _FOREIGN:
+        return _FOREIGN[method]
+    return (
+        "transformers passes over this file and reads the key 'quantization_config' of config.json "
+        f'alone: put the file\'s settings there, with "quant_method": "{method}"'
+    )
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(checkout.read(file))
+    except checkout.Unready as error:
+        raise ModelError(f"{file}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{file}: not JSON: {error}") from error
+    return found if isinstance(found, dict) else {}
