@@ -70,13 +70,8 @@ def table(path: Path, found: Sequence[Any], provider: str | None) -> ScoreTable 
         )
     prompts = [_prompt(one) for one in found]
     asked = _asked(found, prompts)
-    several = len(set(prompts)) > 1
-    ids = labels(
-        [
-            (None if several else _name(one), _text(one), content)
-            for one, content in zip(found, asked, strict=True)
-        ]
-    )
+    named = zip(found, asked, strict=True)
+    ids = labels([(None, _text(one), content) for one, content in named])
     records = [
         (f"result {number}", _record(one, id_, content, prompt))
         for number, (one, id_, content, prompt) in enumerate(
@@ -178,11 +173,6 @@ def _test(result: Mapping[str, Any]) -> Mapping[str, Any]:
     return test if isinstance(test, dict) else {}
 
 
-def _name(result: Mapping[str, Any]) -> str | None:
-    name = _test(result).get("description")
-    return name if isinstance(name, str) else None
-
-
 def _failed(result: Mapping[str, Any]) -> bool:
     """Tell whether a test could not be run; version 2 has an error in place of a grade."""
     if "failureReason" in result:
@@ -209,7 +199,8 @@ def _asked(found: Sequence[Mapping[str, Any]], prompts: Sequence[str | None]) ->
 
 def _text(result: Mapping[str, Any]) -> str:
     values = result["vars"]
-    return " ".join(map(str, values.values())) if isinstance(values, dict) else ""
+    text = " ".join(map(str, values.values())) if isinstance(values, dict) else ""
+    return text or str(_test(result).get("description") or "")
 
 
 def _record(
