@@ -15,10 +15,10 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
+    save,
     say,
 )
 from pytest_modellab.errors import CardError, ComparisonRefused
-from pytest_modellab.store import atomic
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
@@ -93,10 +93,8 @@ def run(options: argparse.Namespace) -> int:
     if text == old:
         say(f"{options.output} is unchanged")
         return EXIT_OK
-    try:
-        atomic.write_text(path, text)
-    except OSError as error:
-        raise CardError(f"{options.output}: cannot be written: {error.strerror}") from error
+    if unwritten := save({path: text}):
+        raise CardError(*unwritten)
     say(f"{'wrote' if old is None else 'updated'} {options.output}: {', '.join(names)}")
     return EXIT_OK
 

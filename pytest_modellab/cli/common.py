@@ -6,13 +6,14 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_modellab.config import read as configuration
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.store import atomic
 from pytest_modellab.visible import line
 
 if TYPE_CHECKING:
@@ -36,6 +37,24 @@ def say(*lines: str, error: bool = False) -> None:
     """
     for text in lines:
         print(line(text), file=sys.stderr if error else sys.stdout)
+
+
+def save(files: Mapping[Path, str]) -> list[str]:
+    """Write files, those that can be written; a command does so before it prints.
+
+    Args:
+        files: path → text.
+
+    Returns:
+        What could not be written and why; to be raised when the verdict has been printed.
+    """
+    problems = []
+    for path, text in files.items():
+        try:
+            atomic.write_text(path, text)
+        except OSError as error:
+            problems.append(f"{path}: cannot be written: {error.strerror}")
+    return problems
 
 
 def add_config(parser: argparse._ActionsContainer) -> None:

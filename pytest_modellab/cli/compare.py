@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,10 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
+    save,
     say,
 )
 from pytest_modellab.errors import ConfigError
-from pytest_modellab.store import atomic
 
 if TYPE_CHECKING:
     from pytest_modellab.tradeoff.figures import TradeOff
@@ -100,50 +101,58 @@ def run(options: argparse.Namespace) -> int:
         reference=options.reference,
         timed=not options.no_latency,
     )
-    pages = _write(options, tradeoff)
+    pages, unwritten = _write(options, tradeoff)
+    _print(options, tradeoff)
     if config.mlflow is not None:
         from pytest_modellab.reports.tracking import log
 
         if note := log.log_tradeoff(config.mlflow, tradeoff, pages):
             say(f"note: {note}", error=True)
+    if unwritten:
+        raise ConfigError("; ".join(unwritten))
     refused = {c.scenario.name for c in tradeoff.choices if c.verdict == "none"}
     left_out = set(variants) - {p.variant for p in tradeoff.profiles}
     return EXIT_FOUND if refused & set(scenarios) or left_out else EXIT_OK
 
 
-def _write(options: argparse.Namespace, tradeoff: TradeOff) -> dict[str, str]:
-    """Print and write what was asked for; returns the pages, name → text."""
+def _write(options: argparse.Namespace, tradeoff: TradeOff) -> tuple[dict[str, str], Sequence[str]]:
+    """Write what was asked for; returns the pages, name → text, and what cannot be written."""
     from pytest_modellab.reports.text import tradeoff as words
     from pytest_modellab.tradeoff import figures
 
-    printed = False
     pages = {"tradeoff.md": words.markdown(tradeoff)}
-    for name, render in (("json", figures.dumps), ("markdown", words.markdown)):
-        target = getattr(options, name)
-        if target == STDOUT:
-            print(render(tradeoff), end="")
-            printed = True
-        elif target is not None:
-            _save(Path(target), render(tradeoff), name)
+    files: dict[Path, str] = {}
+    if options.json not in (None, STDOUT):
+        files[Path(options.json)] = figures.dumps(tradeoff)
+    if options.markdown not in (None, STDOUT):
+        files[Path(options.markdown)] = pages["tradeoff.md"]
     if options.html is not None:
         from pytest_modellab.reports import page
 
-        pages["tradeoff.html"] = page.render([tradeoff], interactive=True)
-        _save(options.html, pages["tradeoff.html"], "html")
-    if not printed and sys.stdout.isatty():
+        files[options.html] = pages["tradeoff.html"] = page.render([tradeoff], interactive=True)
+    unwritten = []
+    for path, text in files.items():
+        found = save({path: text})
+        unwritten += found
+        if not found:
+            say(f"wrote {path}", error=True)
+    return pages, unwritten
+
+
+def _print(options: argparse.Namespace, tradeoff: TradeOff) -> None:
+    """Print the lines, or what was asked for in their place."""
+    from pytest_modellab.reports.text import tradeoff as words
+    from pytest_modellab.tradeoff import figures
+
+    if options.json == STDOUT:
+        print(figures.dumps(tradeoff), end="")
+    elif options.markdown == STDOUT:
+        print(words.markdown(tradeoff), end="")
+    elif sys.stdout.isatty():
         _print_table(tradeoff)
         print("\n".join(words.conclusions(tradeoff)))
-    elif not printed:
+    else:
         print("\n".join(words.lines(tradeoff)))
-    return pages
-
-
-def _save(path: Path, text: str, option: str) -> None:
-    try:
-        atomic.write_text(path, text)
-    except OSError as error:
-        raise ConfigError(f"--{option}: {path} cannot be written: {error.strerror}") from error
-    say(f"wrote {path}", error=True)
 
 
 def _print_table(tradeoff: TradeOff) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_modellab.cli.common import EXIT_FOUND, EXIT_INCONCLUSIVE, EXIT_OK, Subparsers
+from pytest_modellab.cli.common import EXIT_FOUND, EXIT_INCONCLUSIVE, EXIT_OK, Subparsers, save
 from pytest_modellab.errors import ModellabError, ScoreFileError
 from pytest_modellab.records.reading import decimal
-from pytest_modellab.store import atomic
 
 if TYPE_CHECKING:
     from pytest_modellab.scorefiles.rows import Wanted
@@ -129,7 +127,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code.
 
     Raises:
-        ModellabError: no verdict could be reached; reports that were asked for say so.
+        ModellabError: no verdict could be reached, which reports that were asked for say, or one
+            of them cannot be written.
     """
     from pytest_modellab import scorefiles
     from pytest_modellab.scorefiles import report
@@ -151,15 +150,17 @@ def run(options: argparse.Namespace) -> int:
         candidate = scorefiles.read(options.candidate, without)
         judged = judge(match(baseline, candidate), rules)
     except ModellabError as error:
-        with contextlib.suppress(ScoreFileError):  # what kept from a verdict matters more
-            _write(options, report.error_json(error), report.error_markdown(error))
+        # what keeps from writing them matters less than what kept from a verdict
+        _write(options, report.error_json(error), report.error_markdown(error))
         raise
-    report.show(baseline, candidate, judged)
-    _write(
+    unwritten = _write(
         options,
         report.to_json(baseline, candidate, judged, wanted),
         report.to_markdown(baseline, candidate, judged),
     )
+    report.show(baseline, candidate, judged)
+    if unwritten:
+        raise ScoreFileError("; ".join(unwritten))
     if judged.verdict == "block":
         return EXIT_FOUND
     if judged.verdict == "pass" or options.on_inconclusive == "pass":
@@ -192,11 +193,6 @@ def _wanted(options: argparse.Namespace) -> Wanted:
     )
 
 
-def _write(options: argparse.Namespace, data: str, markdown: str) -> None:
-    for path, text in ((options.json, data), (options.markdown, markdown)):
-        if path is None:
-            continue
-        try:
-            atomic.write_text(path, text)
-        except OSError as error:
-            raise ScoreFileError(f"{path}: cannot be written: {error.strerror}") from error
+def _write(options: argparse.Namespace, data: str, markdown: str) -> list[str]:
+    asked = {options.json: data, options.markdown: markdown}
+    return save({path: text for path, text in asked.items() if path is not None})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from pytest_modellab.cli import accept, build, card, compare, gate, history, plan, report, tasks
-from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_USAGE, say
+from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, say
 from pytest_modellab.errors import BaselineMissing, ModellabError
 from pytest_modellab.store import said
 from pytest_modellab.version import __version__
@@ -24,9 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 where all is well, 1 where something was found or is blocked, 2 where the call or a file
-        is wrong, 3 where a verdict is inconclusive and that was asked to count, 130 where it was
-        interrupted.
+        is wrong, a file or the output cannot be written, or modellab itself fails, 3 where a
+        verdict is inconclusive and that was asked to count, 130 where it was interrupted.
     """
+    from pytest_modellab.reports.text.output import guarded
+
+    with guarded() as out:
+        code = _run(arguments)
+    return EXIT_USAGE if code == EXIT_OK and out.lost is not None else code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="modellab", description="The gate for adapted models.")
     parser.add_argument("--version", action="version", version=f"modellab {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -42,7 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nmodellab: interrupted; answers so far are stored", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader, for example head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"modellab: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except Exception:  # noqa: BLE001 - Python's own exit code would be that of a block
+        traceback.print_exc()
+        print("modellab: stopped by an error of its own, see above; no verdict", file=sys.stderr)
         return EXIT_USAGE
     return code

@@ -18,12 +18,12 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
-    say,
+    save,
 )
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, GateUsageError
 from pytest_modellab.records.reading import decimal
-from pytest_modellab.store import atomic
+from pytest_modellab.visible import line
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
@@ -123,17 +123,18 @@ def run(options: argparse.Namespace) -> int:
 
     if options.write is not None and (options.time_budget is None or options.sizes is not None):
         raise ConfigError("--write: needs --time-budget and a declared task set")
-    report = {}
+    report, lines = {}, []
     try:
         for name, subject in _subjects(options).items():
-            report[name] = _show(options, subject)
+            report[name], shown = _planned(options, subject)
+            lines += shown
     except GateInputError as error:
         raise GateUsageError(str(error)) from error
-    if options.json is not None:
-        try:
-            atomic.write_text(options.json, json.dumps(report, indent=1) + "\n")
-        except OSError as error:
-            raise ConfigError(f"--json: {options.json} cannot be written: {error}") from error
+    text = json.dumps(report, indent=1) + "\n"
+    unwritten = save({options.json: text}) if options.json is not None else []
+    print(*lines, sep="\n")
+    if unwritten:
+        raise ConfigError("; ".join(unwritten))
     return EXIT_OK
 
 
@@ -317,17 +318,17 @@ def _times(
     return by_tokens, f"times by tokens, from the baseline of {variant!r} of {recorded}"
 
 
-def _show(options: argparse.Namespace, subject: _Subject) -> dict[str, Any]:
-    """Print a plan, and write what is to be kept; returns every figure."""
+def _planned(options: argparse.Namespace, subject: _Subject) -> tuple[dict[str, Any], list[str]]:
+    """Plan, and write what is to be kept; returns every figure, and the lines to print."""
     from pytest_modellab.reports.text import plan as report
     from pytest_modellab.tasksets.quality import planning
 
     before = planning.plan(subject.buckets, subject.whole, subject.question)
-    say(subject.title, *(f"  {note}" for note in subject.notes), "")
-    print(report.render(before, subject.word, options.usd_per_hour), end="\n\n")
+    lines = [line(text) for text in (subject.title, *(f"  {n}" for n in subject.notes))]
+    lines += ["", report.render(before, subject.word, options.usd_per_hour), ""]
     figures = before.to_data()
     if options.time_budget is None:
-        return figures
+        return figures, lines
     if before.seconds is None:
         raise GateUsageError(
             "--time-budget: the time of a sample is not known; accept a run (modellab accept) or "
@@ -335,18 +336,18 @@ def _show(options: argparse.Namespace, subject: _Subject) -> dict[str, Any]:
         )
     counts = planning.keep(subject.buckets, options.time_budget)
     after = planning.plan_kept(subject.buckets, counts, subject.question)
-    print(report.render_kept(before, after, subject.word, options.time_budget), end="\n\n")
+    lines += [report.render_kept(before, after, subject.word, options.time_budget), ""]
     ids = planning.kept_ids(subject.pieces, counts) if subject.task_set is not None else frozenset()
     if options.write is not None and subject.task_set is not None:
-        _write(options.write, subject.task_set, ids, subject.check)
-    return {**figures, "kept": {**after.to_data(), "samples": sorted(ids)}}
+        lines.append(_write(options.write, subject.task_set, ids, subject.check))
+    return {**figures, "kept": {**after.to_data(), "samples": sorted(ids)}}, lines
 
 
-def _write(folder: Path, task_set: TaskSet, ids: frozenset[str], check: Check) -> None:
+def _write(folder: Path, task_set: TaskSet, ids: frozenset[str], check: Check) -> str:
     from pytest_modellab.tasksets.quality import part
 
     written = part.write(task_set, ids, folder, check)
-    say(
+    return line(
         f"wrote {folder}: {written.name} {written.version}, {len(written.samples)} samples; "
         "declare it under [task_sets] in modellab.toml and accept its baselines: modellab accept"
     )

@@ -14,7 +14,7 @@ import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pytest_modellab.cli.common import EXIT_OK, Subparsers, say
+from pytest_modellab.cli.common import EXIT_OK, Subparsers, save, say
 from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.store import atomic
 
@@ -92,10 +92,8 @@ def run(options: argparse.Namespace) -> int:
         tempfile.TemporaryDirectory(prefix="modellab-report-") as folder,
     ):
         page = _generate(command, options.results, config, Path(folder))
-    try:
-        atomic.write_text(options.output, mend(page))
-    except OSError as error:
-        raise ModellabError(f"{options.output}: cannot be written: {error.strerror}") from error
+    if unwritten := save({options.output: mend(page)}):
+        raise ModellabError(*unwritten)
     size = options.output.stat().st_size / 1e6
     kept = f"; history: {os.path.relpath(history)}" if history.exists() else ""
     say(f"wrote {options.output} ({size:.1f} MB){kept}")

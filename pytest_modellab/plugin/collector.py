@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +70,7 @@ class Collector:
         self._candidates: dict[str, str | None] = {}
         self._complete = True
         self._notes: list[str] = []
+        self._unwritten: list[str] = []
         self._weighed: dict[str, TradeOff | str] | None = None
         self._swallowed = Swallowed()
 
@@ -111,11 +112,26 @@ class Collector:
 
             allure_report.crashed(folder, crashitem, message, variant=variant)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """Write the files when all others have, also where another plugin cannot finish."""
+        try:
+            yield
+        except pytest.exit.Exception:  # its exit code is what was asked for
+            raise
+        except Exception as error:  # noqa: BLE001 - Python's own exit code would be a block's
+            self._config.notify_exception(pytest.ExceptionInfo.from_current())
+            self._unwritten.append(
+                f"another plugin could not finish: {type(error).__name__}: {error}"
+            )
+        finally:
+            if not session.config.option.collectonly:
+                self._finish(session)
+        if self._unwritten and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR  # 1 is a block's
+
+    def _finish(self, session: pytest.Session) -> None:
         """Write the files; a run in which collected tests never reported fails."""
-        if session.config.option.collectonly:
-            return
         # node ids, since --keep-duplicates collects one twice; a controller of workers has no items
         collected = len({item.nodeid for item in session.items}) or session.testscollected
         self._complete = len(self._reported) >= collected
@@ -126,26 +142,27 @@ class Collector:
         self._note(self._swallowed.lines)
         self._note(self._unjudged(self._complete, self._found))
         self._note(self._config.stash[NOTES].take())  # of what no test asked for
-        self._write_files(session)
+        self._write_files()
         if any(self._findings.values()) and (folder := self._allure_folder()):
-            self._write_allure(session, folder)
-        if any(self._findings.values()) and (note := self._track()):
-            self._notes.append(note)
-            self._write_files(session)  # once more, with the note
+            self._write_allure(folder)
+        note = self._track() if any(self._findings.values()) else None
+        self._note([note] if note else ())
+        if note or self._unwritten:
+            self._write_files()  # once more, with the note
         if self._github and any(self._findings.values()):
             self._summarize()
 
-    def _write_files(self, session: pytest.Session) -> None:
+    def _write_files(self) -> None:
         """Write JSON and Markdown where asked for."""
         # also where nothing was judged: an older run's file must not pass for this run's
         if self._json_path is not None:
             from pytest_modellab.reports import json_file
 
-            self._write(session, "json", json_file.write, self._json_path)
+            self._write("json", json_file.write, self._json_path)
         if self._markdown_path is not None:
             from pytest_modellab.reports.text import markdown
 
-            self._write(session, "markdown", markdown.write, self._markdown_path)
+            self._write("markdown", markdown.write, self._markdown_path)
 
     def _track(self) -> str | None:
         """Log the session where the configuration says so; a note where that was not possible."""
@@ -172,7 +189,6 @@ class Collector:
 
     def _write(
         self,
-        session: pytest.Session,
         option: str,
         write: Callable[[SessionReport, Path], None],
         path: Path,
@@ -181,11 +197,10 @@ class Collector:
         try:
             write(self._report(), path)
         except OSError as error:
-            self._notes.append(f"--modellab-{option}: {str(path)!r}: not written: {error.strerror}")
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            why = f"--modellab-{option}: {str(path)!r}: not written: {error.strerror}"
+            self._unwritten.append(why)
 
-    def _write_allure(self, session: pytest.Session, folder: Path) -> None:
+    def _write_allure(self, folder: Path) -> None:
         """Complete Allure's results; where that fails, a note says so and the run fails."""
         from pytest_modellab.reports import allure_report
 
@@ -193,9 +208,8 @@ class Collector:
             tradeoffs = self._tradeoffs()
             self._notes += allure_report.write_session(folder, self._report(), tradeoffs)
         except OSError as error:
-            self._notes.append(f"--alluredir: {str(folder)!r}: not written: {error.strerror}")
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            why = f"--alluredir: {str(folder)!r}: not written: {error.strerror}"
+            self._unwritten.append(why)
 
     def _tradeoffs(self) -> dict[str, TradeOff | str]:
         """The trade-off on each task set that was judged, or why there is none; runs no model."""
@@ -222,7 +236,7 @@ class Collector:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the terminal section."""
-        if not any(self._findings.values()) and not self._notes:
+        if not any(self._findings.values()) and not self._notes and not self._unwritten:
             return
         from pytest_modellab.reports.text import terminal
 
@@ -273,5 +287,5 @@ class Collector:
             assertions=self._assertions,
             on_inconclusive=self._settings.on_inconclusive,
             complete=self._complete,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *self._unwritten),
         )

@@ -61,7 +61,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def _register_controller(config: pytest.Config, found: LabConfig, unjudged: Unjudged) -> None:
     """Collect what the tests found, and distribute them, where a configuration is."""
     from pytest_modellab.plugin.collector import Collector
+    from pytest_modellab.plugin.printing import Printing
 
+    config.pluginmanager.register(Printing(), "modellab_printing")
     config.pluginmanager.register(
         Collector(
             config,

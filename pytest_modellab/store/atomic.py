@@ -40,7 +40,9 @@ def _written(path: Path, text: str) -> bool:
             os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException as error:
-        if isinstance(error, FileNotFoundError) and path.parent.is_dir() and not part.exists():
+        # of the rename alone, whose error has a second name: not where no file can be made at all
+        renamed = isinstance(error, FileNotFoundError) and error.filename2 is not None
+        if renamed and path.parent.is_dir() and not part.exists():
             return False
         with contextlib.suppress(OSError):
             part.unlink()

@@ -152,7 +152,7 @@ def test_a_file_that_cannot_be_written_is_named(compare: Compare, tmp_path: Path
     target.write_text("")
     code, _, err = compare(["compare", *BOTH, "--no-latency", "--json", str(target / "x.json")])
     assert code == 2
-    assert "x.json cannot be written" in err
+    assert "x.json: cannot be written" in err
 
 
 def test_damaged_stored_timings_are_measured_anew(

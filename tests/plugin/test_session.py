@@ -341,7 +341,7 @@ def test_a_report_that_cannot_be_written_fails_the_run_with_a_note(
         "--modellab-update", "-k", "plain", "--modellab-json=words", "--modellab-markdown=words/a"
     )
     result.assert_outcomes(passed=4, deselected=4)
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR  # 1 is a block's
     result.stdout.fnmatch_lines(["note: --modellab-json: '*words': not written: Is a directory"])
     assert (project.path / "words" / "a").is_file()
 

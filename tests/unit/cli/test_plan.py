@@ -215,7 +215,7 @@ def test_a_longer_time_keeps_more_of_the_same(plan: Plan, accepted: RunRecord) -
         (["--alpha", "0"], "alpha is 0, but must lie above 0 and below 1"),
         (["--margin", "1"], "margin is 1, but must be at least 0 and below 1"),
         (["--config", "none.toml"], "none.toml: cannot be read"),
-        (["--json", "modellab.toml/x"], "--json: modellab.toml/x cannot be written"),
+        (["--json", "modellab.toml/x"], "modellab.toml/x: cannot be written: "),
         (
             ["--time-budget", "1s", "--seconds-per-sample", "1"],
             "1 s do not pay for two independent samples of each of 2 buckets; they take 4.0 s",

@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from pytest_modellab.store import atomic
 
 WRITER = """
@@ -65,3 +67,11 @@ def test_writers_that_clear_each_other_all_write(tmp_path: Path) -> None:
     assert failed == []
     assert names(tmp_path) == ["file"]
     assert (tmp_path / "file").read_text() in {f"{k}\n" * 99 for k in range(4)}
+
+
+def test_a_folder_that_takes_no_file_is_an_error() -> None:
+    """Where one can be listed and none can be made, a second try would never end."""
+    if not Path("/proc/self").exists():
+        pytest.skip("there is no /proc here")
+    with pytest.raises(FileNotFoundError):
+        atomic.write_text(Path("/proc/modellab.json"), "")
