@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
-from pytest_modellab.models import reads
+from pytest_modellab.models import parts, reads
 from pytest_modellab.models.files import (
     PICKLED,
     ModelFiles,
@@ -88,6 +88,9 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
         raise ModelError(says(source, f"{path}: {said}"))
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
+    data = parts.of_file(source, path)
+    if data:
+        found = digest([found, _parts(data, path.parent)])
     check_hash(source, path, found)
     if path.suffix != ".onnx":
         return ModelFiles(source, path, weights=found, tokenizer=found)
@@ -125,19 +128,24 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
     hashed = {*weights, *config, *tokenizer}
     others = {p for p in (*reads.of_folder(path, code=code), *modules) if p not in hashed}
     others |= {p for p in modules if p.suffix in _PARTS}
-    parts = [[p.relative_to(path).as_posix(), hash_files([p])] for p in sorted(others)]
+    more = _parts(sorted(others), path)
     for repository in reads.repositories(files) if code else ():
         place = hub_code(source, repository)
         theirs = sorted(place.rglob("*.py"))
-        parts += [[f"{repository}/{p.relative_to(place)}", hash_files([p])] for p in theirs]
+        more += [[repository, *part] for part in _parts(theirs, place)]
         others.update(theirs)
     found = hash_files([*weights, *config])
-    if parts:
-        found = digest([found, parts])
+    if more:
+        found = digest([found, more])
     check_hash(source, path, found)
     return ModelFiles(
         source, path, found, tokenizer=hash_files(tokenizer), hashed=frozenset(hashed | others)
     )
+
+
+def _parts(files: Sequence[Path], folder: Path) -> list[list[str]]:
+    """Return each file's name below a folder, and its hash."""
+    return [[path.relative_to(folder).as_posix(), hash_files([path])] for path in files]
 
 
 def _refuse_elsewhere(source: ModelSource, files: Sequence[Path]) -> None:
@@ -176,6 +184,8 @@ def _weights(source: ModelSource, path: Path, files: Sequence[Path]) -> list[Pat
             named += reads.of_config(source, config)
     weights += [p for p in dict.fromkeys(named) if p not in weights]
     weights = weights or [p for p in files if ".onnx" in p.suffixes or p.suffix == ".onnx_data"]
+    graphs = [p for p in weights if p.suffix == ".onnx"]
+    weights += [p for g in graphs for p in parts.of_file(source, g) if p not in weights]
     if weights:
         return weights
     pickled = [p for p in files if p.suffix in PICKLED]

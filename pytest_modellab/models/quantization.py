@@ -84,6 +84,8 @@ _FOREIGN: Mapping[str, str] = MappingProxyType(
 )
 """Methods that transformers does not run from a folder → what they are, and what to do."""
 
+_CONFIG = "config.json"
+
 _BESIDE: Mapping[str, str] = MappingProxyType(
     {
         "quantize_config.json": "gptq",  # AutoGPTQ, before transformers knew it
@@ -116,10 +118,7 @@ def find(folder: Path) -> Quantized | None:
     """Find out whether a folder's weights are quantized.
 
     Args:
-        folder: with a config.json.
-
-    Raises:
-        ModelError: a file that says so cannot be read.
+        folder: with a config.json; a damaged one says nothing, and loading it says what is wrong.
     """
     found = next(_said(folder), None) if folder.is_dir() else None
     if found is None or found.problem or found.method not in MARKS:
@@ -134,9 +133,20 @@ def find(folder: Path) -> Quantized | None:
     return dataclasses.replace(found, problem=problem)
 
 
+def check(folder: Path) -> None:
+    """Refuse a folder of which a file that may say how it was quantized cannot be read.
+
+    Raises:
+        ModelError: the message names the file.
+    """
+    for name in (_CONFIG, *_BESIDE):
+        if (folder / name).is_file():
+            _read(folder / name)
+
+
 def _said(folder: Path) -> Iterator[Quantized]:
-    file = folder / "config.json"
-    config = _read(file) if file.is_file() else {}
+    file = folder / _CONFIG
+    config = _read_or_nothing(file)
     text = config.get("text_config")
     for name, part in (("", config), ("text_config.", text if isinstance(text, dict) else {})):
         settings = part.get("quantization_config")
@@ -157,7 +167,7 @@ def _said(folder: Path) -> Iterator[Quantized]:
     for name, method in _BESIDE.items():
         beside = folder / name
         if beside.is_file():
-            yield Quantized(method, str(beside), _read(beside), _beside(method))
+            yield Quantized(method, str(beside), _read_or_nothing(beside), _beside(method))
 
 
 def _configured(folder: Path, settings: Mapping[str, Any], where: str) -> Quantized:
@@ -206,6 +216,13 @@ def _beside(method: str) -> str:
             'declare the plain model with method = "quanto-int8" or "quanto-int4"'
         )
     return _FOREIGN.get(method, "")
+
+
+def _read_or_nothing(file: Path) -> Mapping[str, Any]:
+    try:
+        return _read(file)
+    except (ModelError, OSError):
+        return {}
 
 
 def _read(file: Path) -> Mapping[str, Any]:

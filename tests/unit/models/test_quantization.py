@@ -164,10 +164,12 @@ def test_nothing_says_so(write: Write) -> None:
 
 def test_a_damaged_file(write: Write) -> None:
     folder = write({})
-    (folder / "quantize_config.json").write_text("{")
+    quantization.check(folder)
+    (folder / "config.json").write_text("no JSON")
+    assert quantization.find(folder) is None, "loading says what is wrong"
     with pytest.raises(ModelError) as caught:
-        quantization.find(folder)
-    assert str(caught.value).startswith(f"{folder / 'quantize_config.json'}: not JSON: ")
+        quantization.check(folder)
+    assert str(caught.value).startswith(f"{folder / 'config.json'}: not JSON: ")
 
 
 def test_a_folder_of_gguf(tmp_path: Path) -> None:
