@@ -17,7 +17,7 @@ import pytest
 
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models import convert as conversion
-from pytest_modellab.models import locate
+from pytest_modellab.models import gguf_tensors, locate
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource
 
@@ -378,6 +378,7 @@ def test_no_disk_space_met_by_safetensors(tmp_path: Path, monkeypatch: pytest.Mo
 
     for auto in (transformers.AutoTokenizer, transformers.AutoModelForCausalLM):
         monkeypatch.setattr(auto, "from_pretrained", lambda *_, **__: Fake())
+    monkeypatch.setattr(gguf_tensors, "check", lambda *_: None)
     files = gguf_file(tmp_path, small_gguf(tmp_path / "whole.gguf"))
     assert refused(files, tmp_path / "cache").startswith("not enough disk space in ")
     assert not hasattr(Fake.config, "quantization_config"), "the weights are plain by then"
