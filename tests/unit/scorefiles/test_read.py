@@ -285,11 +285,15 @@ def test_baseline(
 
 
 def test_other_json(write: Write) -> None:
-    assert message(write("results.json", '{"results": {}}')) == (
-        "no layout that is known: no baseline of pytest-modellab, no log of inspect_ai, no results "
-        "of promptfoo or DeepEval; per-sample scores of lm-evaluation-harness are in "
-        "samples_*.jsonl (--log_samples), other tools' belong into JSON lines (.jsonl)"
+    assert message(write("results.json", '{"results": {}, "id": 1}')) == (
+        "an object with 'results', 'id', which is no layout that is known: no baseline of "
+        "pytest-modellab, no log of inspect_ai, no results of promptfoo or DeepEval; write scores "
+        "of other tools as one object a sample, in an array or one a line"
     )
+    assert message(write("text.json", "7")) == (
+        "line 1: holds int, expected a JSON object with the sample's id and score"
+    )
+    assert scores(write("array.json", '[{"id": 1, "score": 0.5}]')) == {"1": 0.5}
 
 
 # --- any bytes -----------------------------------------------------------------------------------
