@@ -64,6 +64,7 @@ MODEL = {
     "trust_remote_code": Setting(bool, False),
     "tokenizer": Setting(str, None),
     "date": Setting(str, None, check=_is_day, wrong="{value!r} is no day; write it as 2026-11-29"),
+    "revision": Setting(str, None),
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import archive, gguf_head, parts, reads, weights
+from pytest_modellab.models import archive, gguf_head, gguf_tensors, parts, reads, weights
 from pytest_modellab.models.files import ModelFiles, named, says
 from pytest_modellab.models.locate import ALONG
 from pytest_modellab.records.hashing import digest
@@ -87,10 +87,12 @@ def convert(files: ModelFiles, target: Path) -> None:
 
     try:
         gguf_head.check(files.path)
-        tensors = gguf.GGUFReader(files.path).tensors
+        reader = gguf.GGUFReader(files.path)
+        architecture = str(reader.fields["general.architecture"].contents())
     except (ValueError, IndexError, KeyError) as error:
         raise ModelError(says(files.source, f"{files.path} is not a GGUF file: {error}")) from error
-    needed = sum(int(tensor.n_elements) for tensor in tensors) * 4
+    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    needed = sum(int(tensor.n_elements) for tensor in reader.tensors) * 4
     if shutil.disk_usage(target).free < 1.1 * needed:
         raise folders.disk_full()
 
@@ -105,6 +107,8 @@ def convert(files: ModelFiles, target: Path) -> None:
         ) from error
     for fit in fits:
         weights.check(named(files.source), fit)
+    gguf_tensors.take_frequencies(model, tensors)
+    gguf_tensors.check(named(files.source), model, tensors, architecture)
     model.hf_quantizer = None  # the weights are plain float32 now
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
