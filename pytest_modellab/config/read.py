@@ -55,6 +55,7 @@ MODEL = {
     "allow_pickle": Setting(bool, False),
     "trust_remote_code": Setting(bool, False),
     "tokenizer": Setting(str, None),
+    "revision": Setting(str, None),
 }
 
 

@@ -16,6 +16,7 @@ from pytest_modellab.errors import (
     near_misses,
 )
 from pytest_modellab.lab import pricing
+from pytest_modellab.models import parts
 from pytest_modellab.records.declared import NO_MODEL, Price, Scenario, VariantSpec
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
@@ -325,7 +326,10 @@ def _disk(lab: Lab, variant: Resolved) -> float | None:
     if variant.files.source is NO_MODEL:
         return None
     path = variant.plan.weights or variant.files.path
-    files = [path] if path.is_file() else list(path.glob("*.safetensors"))
+    if path.is_file():
+        files = [path, *parts.of_file(variant.files.source, path)]
+    else:
+        files = list(path.glob("*.safetensors"))
     for step in _chain(lab, variant.spec):
         if isinstance(adapter := step.options.get("adapter"), str):
             files += (lab.config.root / adapter).glob("*.safetensors")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import archive, gguf_head, reads, weights
+from pytest_modellab.models import archive, gguf_head, gguf_tensors, parts, reads, weights
 from pytest_modellab.models.files import ModelFiles, named, says
 from pytest_modellab.models.locate import ALONG
 from pytest_modellab.records.hashing import digest
@@ -47,8 +48,14 @@ def folder(files: ModelFiles, cache: Path) -> Path:
 
 
 def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
-    """Put a bare ONNX file and the tokenizer of another folder into ``target``."""
-    shutil.copyfile(files.path, target / files.path.name)
+    """Put a bare ONNX file, its weights and the tokenizer of another folder into ``target``."""
+    for part in (files.path, *parts.of_file(files.source, files.path)):
+        place = target / part.relative_to(files.path.parent)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(part.resolve(), place)  # of gigabytes, where the cache is on the same disk
+        except OSError:
+            shutil.copyfile(part, place)
     for part in tokenizer.iterdir():
         if reads.of_tokenizer(part.name) or part.name in ALONG:
             shutil.copyfile(part, target / part.name)
@@ -56,6 +63,15 @@ def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
 
 def convert(files: ModelFiles, target: Path) -> None:
     """Write the GGUF file's weights as float32 safetensors, with its tokenizer, to ``target``."""
+    if parts.of_file(files.source, files.path):
+        raise ModelError(
+            says(
+                files.source,
+                f"{files.path} is the first of several files, and transformers reads one; join "
+                f"them with llama.cpp: llama-gguf-split --merge {files.path.name} WHOLE.gguf, and "
+                "name that",
+            )
+        )
     try:
         import gguf
         import torch
@@ -71,10 +87,12 @@ def convert(files: ModelFiles, target: Path) -> None:
 
     try:
         gguf_head.check(files.path)
-        tensors = gguf.GGUFReader(files.path).tensors
+        reader = gguf.GGUFReader(files.path)
+        architecture = str(reader.fields["general.architecture"].contents())
     except (ValueError, IndexError, KeyError) as error:
         raise ModelError(says(files.source, f"{files.path} is not a GGUF file: {error}")) from error
-    needed = sum(int(tensor.n_elements) for tensor in tensors) * 4
+    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    needed = sum(int(tensor.n_elements) for tensor in reader.tensors) * 4
     if shutil.disk_usage(target).free < 1.1 * needed:
         raise folders.disk_full()
 
@@ -89,6 +107,8 @@ def convert(files: ModelFiles, target: Path) -> None:
         ) from error
     for fit in fits:
         weights.check(named(files.source), fit)
+    gguf_tensors.take_frequencies(model, tensors)
+    gguf_tensors.check(named(files.source), model, tensors, architecture)
     model.hf_quantizer = None  # the weights are plain float32 now
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

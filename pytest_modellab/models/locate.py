@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
-from pytest_modellab.models import reads
+from pytest_modellab.models import parts, reads
 from pytest_modellab.models.files import (
     PICKLED,
     ModelFiles,
@@ -64,7 +64,11 @@ def locate(source: ModelSource, root: Path) -> ModelFiles:
         if not path.exists():
             if source.source.startswith((".", "/", "~")):
                 raise ModelError(says(source, f"no such file or folder: {path}"))
-            path = hub_folder(source)
+            return _folder(source, hub_folder(source))
+    if source.revision is not None:
+        raise ModelError(
+            says(source, f"revision = {source.revision!r} is for a hub id; {path} has none")
+        )
     return _file(source, path, root) if path.is_file() else _folder(source, path)
 
 
@@ -74,7 +78,8 @@ def made(source: ModelSource, folder: Path) -> ModelFiles:
     A zip and a folder of the same model have equal hashes here, where those of :func:`locate`
     differ.
     """
-    return locate(dataclasses.replace(source, source=str(folder), sha256=None), folder)
+    plain = dataclasses.replace(source, source=str(folder), sha256=None, revision=None)
+    return locate(plain, folder)
 
 
 def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
@@ -88,6 +93,9 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
         raise ModelError(says(source, f"{path}: {said}"))
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
+    data = parts.of_file(source, path)
+    if data:
+        found = digest([found, _parts(data, path.parent)])
     check_hash(source, path, found)
     if path.suffix != ".onnx":
         return ModelFiles(source, path, weights=found, tokenizer=found)
@@ -125,19 +133,24 @@ def _folder(source: ModelSource, path: Path) -> ModelFiles:
     hashed = {*weights, *config, *tokenizer}
     others = {p for p in (*reads.of_folder(path, code=code), *modules) if p not in hashed}
     others |= {p for p in modules if p.suffix in _PARTS}
-    parts = [[p.relative_to(path).as_posix(), hash_files([p])] for p in sorted(others)]
+    more = _parts(sorted(others), path)
     for repository in reads.repositories(files) if code else ():
         place = hub_code(source, repository)
         theirs = sorted(place.rglob("*.py"))
-        parts += [[f"{repository}/{p.relative_to(place)}", hash_files([p])] for p in theirs]
+        more += [[repository, *part] for part in _parts(theirs, place)]
         others.update(theirs)
     found = hash_files([*weights, *config])
-    if parts:
-        found = digest([found, parts])
+    if more:
+        found = digest([found, more])
     check_hash(source, path, found)
     return ModelFiles(
         source, path, found, tokenizer=hash_files(tokenizer), hashed=frozenset(hashed | others)
     )
+
+
+def _parts(files: Sequence[Path], folder: Path) -> list[list[str]]:
+    """Return each file's name below a folder, and its hash."""
+    return [[path.relative_to(folder).as_posix(), hash_files([path])] for path in files]
 
 
 def _refuse_elsewhere(source: ModelSource, files: Sequence[Path]) -> None:
@@ -176,6 +189,8 @@ def _weights(source: ModelSource, path: Path, files: Sequence[Path]) -> list[Pat
             named += reads.of_config(source, config)
     weights += [p for p in dict.fromkeys(named) if p not in weights]
     weights = weights or [p for p in files if ".onnx" in p.suffixes or p.suffix == ".onnx_data"]
+    graphs = [p for p in weights if p.suffix == ".onnx"]
+    weights += [p for g in graphs for p in parts.of_file(source, g) if p not in weights]
     if weights:
         return weights
     pickled = [p for p in files if p.suffix in PICKLED]

@@ -4,11 +4,11 @@
 - ``queries.jsonl``: ``{"_id", "text", "metadata"?}`` a line; of ``metadata``, ``capability``,
   ``difficulty`` and ``cluster`` become those of the sample, ``exclude`` lists documents that the
   ranking of this query leaves out, and ``answers`` is what a reply is compared with;
-- ``qrels/<split>.tsv``: query id, document id and grade, tab-separated; the line of column names
-  may be missing, and TREC's four columns are read too.
+- ``qrels/<split>.tsv``: see :mod:`.qrels`.
 
-Grades are TREC's: whole numbers, relevant from 1 on. A negative grade, which TREC gives to spam, is
-read as 0, not relevant. A document without a judgement is not relevant either.
+A document without a judgement is not relevant. Published sets have holes, which are noted and read
+as trec_eval does: a judged document that the corpus lacks stays relevant, and is never found; a
+judged query that the set lacks is left out.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ import dataclasses
 import difflib
 import io
 import itertools
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sized
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from pytest_modellab.errors import TaskSetError, near_misses
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.setting import OPTIONAL, Setting
 from pytest_modellab.records.tasks import Document, Sample, TaskSet
 from pytest_modellab.store import atomic
-from pytest_modellab.tasksets import corpus, header, lines
+from pytest_modellab.tasksets import corpus, entries, header, lines, qrels
 
 CORPUS, QUERIES, JUDGEMENTS = "corpus.jsonl", "queries.jsonl", "qrels"
 
@@ -49,9 +48,6 @@ SEARCHED = 100_000
 """Documents that near misses of an id are looked for among."""
 
 
-COLUMNS = ("query-id", "corpus-id", "score")
-
-
 _REQUIRED: lines.Types = {"_id": str, "text": str}
 
 
@@ -59,13 +55,6 @@ _OPTIONAL: lines.Types = {"metadata": dict}
 
 
 _METADATA: lines.Types = {"capability": str, "difficulty": str, "cluster": str, "exclude": list}
-
-
-_GRADE = re.compile(r"[+-]?[0-9]{1,9}")
-
-
-_Judgements: TypeAlias = dict[str, dict[str, tuple[int, int]]]
-"""Grade and line by query and document."""
 
 
 SETTINGS = {
@@ -141,27 +130,31 @@ def read(
     settings = _settings(place, declared)
     documents = corpus.read(_file(source, CORPUS), cache)
     judgements_path = _judgements_path(source, settings.split)
-    judgements = _judgements(judgements_path)
-    queries = _queries(_file(source, QUERIES), judgements_path, judgements)
-
+    judgements = qrels.read(judgements_path)
+    queries_path = _file(source, QUERIES)
+    places, queries = _queries(queries_path, {*judgements, *map(qrels.whole, judgements)})
     excluded = {
         query: tuple(data.get("metadata", {}).get("exclude", ()))
         for query, (_, data) in queries.items()
     }
     named = {document for judged in judgements.values() for document in judged}
-    rows = documents.rows(named.union(*excluded.values()))
-    for judged in judgements.values():
-        for document, (_, number) in judged.items():
-            if document not in rows:
-                raise TaskSetError(
-                    f"{judgements_path}:{number}: document {document!r} is not in "
-                    f"{source / CORPUS}{_close(document, _ids(documents))}; remove the line, or "
-                    "add the document"
-                )
+    rows = documents.rows(named.union(map(qrels.whole, named), *excluded.values()))
+    judgements = qrels.matched(judgements_path, judgements, places, rows)
+    unasked = {
+        query: min(number for _, number in judged.values())
+        for query, judged in judgements.items()
+        if query not in places
+    }
+    numbers = {d: number for judged in judgements.values() for d, (_, number) in judged.items()}
+    lacking = {document: number for document, number in numbers.items() if document not in rows}
+    _check_holes(judgements_path, unasked, judgements, "query", queries_path, places)
+    _check_holes(judgements_path, lacking, numbers, "document", source / CORPUS, _ids(documents))
 
     samples: list[Sample] = []
     without: list[str] = []
     for query, (where, data) in queries.items():
+        if query not in judgements:  # its id is only another's, written otherwise
+            continue
         relevant = {d: grade for d, (grade, _) in judgements[query].items() if grade}
         for document in excluded[query]:
             if document not in rows:
@@ -193,7 +186,28 @@ def read(
         declared,
         samples,
         QUERIES,
-        note=_left_out(without),
+        note=_note(
+            (
+                len(without),
+                without,
+                "query without a relevant document is left out",
+                "queries without a relevant document are left out",
+            ),
+            (
+                len(unasked),
+                unasked,
+                f"judged query is not in {QUERIES} and left out",
+                f"judged queries are not in {QUERIES} and left out",
+            ),
+            (
+                len(lacking),
+                lacking,
+                f"judged document is not in {CORPUS}: it counts, as in trec_eval, and is not found",
+                f"judged documents are not in {CORPUS}: they count, as in trec_eval, and are not "
+                "found",
+            ),
+            (*documents.empty, "document is empty", "documents are empty"),
+        ),
         corpus=documents,
         metrics=tuple(name for name in settings.metrics if name != settings.scorer),
     )
@@ -222,7 +236,7 @@ def write(
     for name, objects in ((CORPUS, entries), (QUERIES, queries)):
         atomic.write_text(folder / name, "".join(f"{canonical_json(o)}\n" for o in objects))
     table = io.StringIO()
-    csv.writer(table, "excel-tab").writerows([COLUMNS, *judgements])
+    csv.writer(table, "excel-tab").writerows([qrels.COLUMNS, *judgements])
     atomic.write_text(folder / JUDGEMENTS / f"{split}.tsv", table.getvalue())
 
 
@@ -247,8 +261,11 @@ def _settings(place: Path, declared: Mapping[str, Any]) -> BeirSettings:
 def _file(source: Path, name: str) -> Path:
     path = source / name
     if not path.is_file():
+        others = sorted(p.name for p in source.glob(f"{path.stem}.*"))
+        hint = f"; {others[0]} is not read, write it as {name}" if others else ""
         raise TaskSetError(
             f"{path}: missing; BEIR's layout has {CORPUS}, {QUERIES} and {JUDGEMENTS}/<split>.tsv"
+            f"{hint}"
         )
     lines.check_inside(path, source)
     return path
@@ -258,58 +275,41 @@ def _judgements_path(source: Path, split: str) -> Path:
     path = source / JUDGEMENTS / f"{split}.tsv"
     if not path.is_file():
         there = [p.stem for p in (source / JUDGEMENTS).glob("*.tsv")]
+        others = sorted(p.name for p in (source / JUDGEMENTS).glob(f"{split}.*"))
         hint = near_misses(split, there) if there else "there is no split at all"
+        if others:
+            hint = f"{others[0]} is not read; write it as tab-separated {', '.join(qrels.COLUMNS)}"
         raise TaskSetError(f"{path}: missing; split: {hint}")
     return path
 
 
-def _judgements(path: Path) -> _Judgements:
-    found: _Judgements = {}
-    text = lines.read_file(path, path.parent.parent)
-    rows = csv.reader(io.StringIO(text, newline=""), "excel-tab", strict=True)
-    try:
-        for row in rows:
-            columns = row if len(row) > 1 else " ".join(row).split()
-            if not columns or (rows.line_num == 1 and columns[-1].lower() == COLUMNS[-1]):
-                continue
-            query, document, grade = _judgement(f"{path}:{rows.line_num}", columns)
-            judged = found.setdefault(query, {})
-            before, number = judged.setdefault(document, (grade, rows.line_num))
-            if before != grade:
-                raise TaskSetError(
-                    f"{path}:{rows.line_num}: query {query!r} and document {document!r} have "
-                    f"the grade {grade} here and {before} on line {number}; remove one"
-                )
-    except csv.Error as error:
-        raise TaskSetError(f"{path}:{rows.line_num}: malformed: {error}") from error
-    if not found:
-        raise TaskSetError(f"{path}: holds no judgement")
-    return found
-
-
-def _judgement(where: str, columns: Sequence[str]) -> tuple[str, str, int]:
-    if len(columns) == 4:  # TREC's second column, the iteration, is not used
-        columns = (columns[0], *columns[2:])
-    if len(columns) != 3:
-        raise TaskSetError(
-            f"{where}: holds {len(columns)} columns, expected {', '.join(COLUMNS)}, or TREC's four"
-        )
-    query, document, grade = columns
-    if not _GRADE.fullmatch(grade):
-        raise TaskSetError(
-            f"{where}: score: {grade!r} is not a whole number of at most 9 digits; TREC's grades "
-            "are: 0 for not relevant, 1 and more for relevant"
-        )
-    return query, document, max(int(grade), 0)
+def _check_holes(
+    judgements_path: Path,
+    holes: Mapping[str, int],
+    judged: Sized,
+    what: str,
+    path: Path,
+    known: Iterable[str],
+) -> None:
+    """Refuse judgements that are of another set: more than half of them fit nothing in this one."""
+    if 2 * len(holes) <= len(judged):
+        return
+    id, number = next(iter(holes.items()))
+    plural = "queries" if what == "query" else "documents"
+    raise TaskSetError(
+        f"{judgements_path}:{number}: {what} {id!r} is not in {path}{_close(id, known)}; "
+        f"{len(holes)} of {len(judged)} judged {plural} are not: take all three files from one set"
+    )
 
 
 def _queries(
-    path: Path, judgements_path: Path, judgements: _Judgements
-) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Place and line of the judged queries."""
+    path: Path, judged: Container[str]
+) -> tuple[dict[str, str], dict[str, tuple[str, dict[str, Any]]]]:
+    """Places of all queries, place and line of the judged ones."""
     places: dict[str, str] = {}
     found: dict[str, tuple[str, dict[str, Any]]] = {}
-    for where, _, data in lines.objects(path):
+    for where, _, raw in lines.objects(path):
+        data = entries.plain(where, raw, entries.QUERY)
         lines.check_types(where, data, _REQUIRED, _OPTIONAL)
         lines.check_filled(where, data, *_REQUIRED)
         lines.check_id(where, data, "_id")
@@ -321,27 +321,28 @@ def _queries(
                 f"{where}: _id: {query!r} stands on line {line} too; ids must be unique"
             )
         places[query] = where
-        if query in judgements:
-            _check_metadata(where, data.get("metadata", {}))
-            found[query] = where, data
-    for query, judged in judgements.items():
-        if query not in found:
-            number = min(number for _, number in judged.values())
+        if query in judged:
+            metadata = _metadata(where, data.get("metadata", {}))
+            found[query] = where, {**data, "metadata": metadata}
+    return places, found
+
+
+def _metadata(where: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a query's metadata, and leave out those that are null and mean something here."""
+    at = f"{where}: metadata"
+    known = (*_METADATA, "answers")
+    found = {k: v for k, v in metadata.items() if v is not None or k not in known}
+    lines.check_types(at, found, {}, _METADATA)
+    if "capability" in found:
+        lines.check_filled(at, found, "capability")
+    lines.check_difficulty(at, found.get("difficulty", DIFFICULTY))
+    if "exclude" in found:
+        found["exclude"] = [entries.text(document) for document in found["exclude"]]
+        if not all(isinstance(document, str) for document in found["exclude"]):
             raise TaskSetError(
-                f"{judgements_path}:{number}: query {query!r} is not in {path}"
-                f"{_close(query, places)}; remove the line, or add the query"
+                f"{at}.exclude: {metadata['exclude']!r} is not a list of document ids"
             )
     return found
-
-
-def _check_metadata(where: str, metadata: Mapping[str, Any]) -> None:
-    at = f"{where}: metadata"
-    lines.check_types(at, metadata, {}, _METADATA)
-    if "capability" in metadata:
-        lines.check_filled(at, metadata, "capability")
-    lines.check_difficulty(at, metadata.get("difficulty", DIFFICULTY))
-    if not all(isinstance(document, str) for document in metadata.get("exclude", ())):
-        raise TaskSetError(f"{at}.exclude: {metadata['exclude']!r} is not a list of document ids")
 
 
 def _sample(
@@ -386,14 +387,19 @@ def _check_metrics(
             raise TaskSetError(f"{place}: metrics: {problem}")
 
 
-def _left_out(queries: Sequence[str]) -> str:
-    if not queries:
-        return ""
-    shown = ", ".join(queries[:SHOWN])
-    more = f" and {len(queries) - SHOWN} more" if len(queries) > SHOWN else ""
-    what = "query" if len(queries) == 1 else "queries"
-    verb = "is" if len(queries) == 1 else "are"
-    return f"{len(queries)} {what} without a relevant document {verb} left out: {shown}{more}."
+def _note(*holes: tuple[int, Iterable[str], str, str]) -> str:
+    """Say what is left out, and which holes a set has.
+
+    Args:
+        *holes: how many there are, at least the first ids, and a sentence of one and of several.
+    """
+    found = []
+    for count, ids, one, several in holes:
+        if count:
+            shown = ", ".join(itertools.islice(ids, SHOWN))
+            more = f" and {count - SHOWN} more" if count > SHOWN else ""
+            found.append(f"{count} {one if count == 1 else several}: {shown}{more}.")
+    return " ".join(found)
 
 
 def _ids(documents: corpus.FileCorpus) -> Iterable[str]:

@@ -21,13 +21,13 @@ from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.tasks import Document
 from pytest_modellab.store import files
 from pytest_modellab.store.place import entry
-from pytest_modellab.tasksets import kept, lines
+from pytest_modellab.tasksets import entries, kept, lines
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 """Raised when the index or the hash changes what it holds."""
 
 
@@ -35,6 +35,10 @@ _REQUIRED: lines.Types = {"_id": str, "text": str}
 
 
 _OPTIONAL: lines.Types = {"title": str, "metadata": dict}
+
+
+SHOWN = 10
+"""Most documents without a title and a text that are named."""
 
 
 _INDEX, _META = "index.npy", "index.json"
@@ -49,6 +53,7 @@ class FileCorpus:
         hash: sha256 over ids, titles and texts in order, 16 hex digits; neither the file's place
             nor its formatting nor its other keys change it.
         stamp: size in bytes and time of the last change in ns, when the file was read.
+        empty: how many documents have neither title nor text, and the ids of the first.
         index: int64 of shape (3, documents), mapped: the byte that each document starts at, the
             keys of all ids ascending, and the row of each of these keys.
     """
@@ -56,6 +61,7 @@ class FileCorpus:
     path: Path
     hash: str
     stamp: tuple[int, int]
+    empty: tuple[int, tuple[str, ...]]
     index: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -77,7 +83,7 @@ class FileCorpus:
             block: list[Document] = []
             for raw in file:
                 if raw.strip():
-                    block.append(_document(json.loads(raw)))
+                    block.append(_document(str(self.path), json.loads(raw)))
                 if len(block) == size:
                     yield block
                     block = []
@@ -108,7 +114,7 @@ class FileCorpus:
 
     def _document(self, file: BinaryIO, row: int) -> Document:
         file.seek(int(self.index[0, row]))
-        return _document(json.loads(file.readline()))
+        return _document(str(self.path), json.loads(file.readline()))
 
 
 def read(path: Path, cache: Path) -> FileCorpus:
@@ -124,15 +130,15 @@ def read(path: Path, cache: Path) -> FileCorpus:
         The corpus in file order.
 
     Raises:
-        TaskSetError: the file cannot be read, holds no document, an empty one, two of one id, or a
-            malformed line; the message names the line.
+        TaskSetError: the file cannot be read, holds no document, only empty ones, two of one id, or
+            a malformed line; the message names the line.
     """
     stamp = _stamp(path)
     target = entry(cache, "corpora", [VERSION, str(path.resolve()), *stamp])
     found = kept.folder(
         target, lambda folder: _write(path, folder), _load, what="the index of a corpus"
     )
-    return FileCorpus(path, found[0], stamp, found[1])
+    return FileCorpus(path, found[0], stamp, found[1], found[2])
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -143,8 +149,15 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _document(data: dict[str, Any]) -> Document:
+def _document(where: str, data: dict[str, Any]) -> Document:
+    """Make a document of a line of a corpus that was read."""
+    data = _plain(where, data)
     return Document(data["_id"], data["text"], data.get("title", ""))
+
+
+def _plain(where: str, data: dict[str, Any]) -> dict[str, Any]:
+    found = entries.plain(where, data, entries.DOCUMENT)
+    return {"text": "", **found} if "text" in data else found  # null is an empty text
 
 
 def _key(id: str) -> int:
@@ -157,16 +170,15 @@ def _write(path: Path, folder: Path) -> None:
     import numpy as np
 
     starts, keys, content = array("q"), array("q"), hashlib.sha256()
-    for where, start, data in lines.objects(path):
+    empty: list[str] = []
+    for where, start, raw_data in lines.objects(path):
+        data = _plain(where, raw_data)
         lines.check_types(where, data, _REQUIRED, _OPTIONAL)
-        document = _document(data)
+        document = _document(where, data)
         lines.check_filled(where, data, "_id")
         lines.check_id(where, data, "_id")
         if not document.content:
-            raise TaskSetError(
-                f"{where}: document {document.id!r} has neither title nor text; remove the line, "
-                "and the judgements of it"
-            )
+            empty.append(document.id)
         try:
             for part in (document.id, document.title, document.text):
                 raw = part.encode()
@@ -179,6 +191,8 @@ def _write(path: Path, folder: Path) -> None:
         keys.append(_key(document.id))
     if not starts:
         raise TaskSetError(f"{path}: holds no document")
+    if len(empty) == len(starts):
+        raise TaskSetError(f"{path}: no document has a title or a text; name them title and text")
 
     index = np.lib.format.open_memmap(
         folder / _INDEX, mode="w+", dtype=np.int64, shape=(3, len(starts))
@@ -189,8 +203,12 @@ def _write(path: Path, folder: Path) -> None:
     np.take(found, index[2], out=index[1])
     _check_unique(path, index)
     index.flush()
-    hashes = {"hash": content.hexdigest()[:16], "index": _file_hash(folder / _INDEX)}
-    files.write(folder / _META, hashes, of="corpus")
+    meta = {
+        "hash": content.hexdigest()[:16],
+        "index": _file_hash(folder / _INDEX),
+        "empty": [len(empty), empty[:SHOWN]],
+    }
+    files.write(folder / _META, meta, of="corpus")
 
 
 def _check_unique(path: Path, index: NDArray[np.int64]) -> None:
@@ -200,12 +218,12 @@ def _check_unique(path: Path, index: NDArray[np.int64]) -> None:
         for place in same:
             row = int(index[2, place + 1])
             file.seek(int(index[0, row]))
-            id = json.loads(file.readline())["_id"]
+            id = _document(str(path), json.loads(file.readline())).id
             first = place
             while first >= 0 and index[1, first] == index[1, place]:
                 other = int(index[2, first])
                 file.seek(int(index[0, other]))
-                if json.loads(file.readline())["_id"] == id:
+                if _document(str(path), json.loads(file.readline())).id == id:
                     raise TaskSetError(
                         f"{path}:{_number(path, int(index[0, row]))}: _id: {id!r} stands on line "
                         f"{_number(path, int(index[0, other]))} too; ids must be unique"
@@ -220,14 +238,18 @@ def _number(path: Path, start: int) -> int:
         return 1 + sum(1 for _ in itertools.takewhile(lambda end: end <= start, ends))
 
 
-def _load(folder: Path) -> tuple[str, NDArray[np.int64]] | None:
-    """Hash and index of a corpus, or None where they are missing or damaged."""
+def _load(folder: Path) -> tuple[str, tuple[int, tuple[str, ...]], NDArray[np.int64]] | None:
+    """Hash, empty documents and index of a corpus, or None where they are missing or damaged."""
     import numpy as np
 
-    def right(meta: dict[str, str]) -> tuple[str, NDArray[np.int64]] | None:
+    def right(
+        meta: dict[str, Any],
+    ) -> tuple[str, tuple[int, tuple[str, ...]], NDArray[np.int64]] | None:
         if meta["index"] != _file_hash(folder / _INDEX):
             return None
-        return meta["hash"], np.load(folder / _INDEX, mmap_mode="r", allow_pickle=False)
+        count, first = meta["empty"]
+        index = np.load(folder / _INDEX, mmap_mode="r", allow_pickle=False)
+        return meta["hash"], (count, tuple(first)), index
 
     return files.read(folder / _META, right, of="corpus")
 

@@ -16,7 +16,7 @@ from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.store import atomic
-from pytest_modellab.tasksets import header, lines
+from pytest_modellab.tasksets import entries, header, lines
 
 PAIRS = "pairs.jsonl"
 
@@ -96,7 +96,10 @@ def write(folder: Path, pairs: Iterable[Mapping[str, Any]]) -> None:
     atomic.write_text(folder / PAIRS, "".join(f"{canonical_json(dict(p))}\n" for p in pairs))
 
 
-def _sample(where: str, data: dict[str, Any]) -> Sample:
+def _sample(where: str, raw: dict[str, Any]) -> Sample:
+    data = {k: v for k, v in raw.items() if k not in _OPTIONAL or not entries.missing(v)}
+    if "id" in data:
+        data["id"] = entries.text(data["id"])
     lines.check_known(where, data, _REQUIRED, _OPTIONAL)
     lines.check_types(where, data, _REQUIRED, _OPTIONAL)
     lines.check_filled(where, data, "id", "a", "b")

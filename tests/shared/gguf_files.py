@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.engines.language import gguf_tokenizer
@@ -28,6 +29,8 @@ def write_gguf(
     *,
     architecture: str = "llama",
     leave_out: Container[str] = (),
+    more: Mapping[str, Any] = MappingProxyType({}),
+    layers: int | None = None,
     **options: Any,
 ) -> Path:
     """Write a random model of ``testing`` as GGUF, as llama.cpp's converter would.
@@ -38,6 +41,8 @@ def write_gguf(
         change: takes tokens, merges, bos and eos, and may damage them.
         architecture: named in the head, for keys and tensors of the llama's.
         leave_out: names of tensors, and ``context_length`` or ``merges``.
+        more: tensors by name.
+        layers: how many the head says that there are, if not as many as there are.
         **options: of ``GGUFWriter``: parts, byte order.
     """
     import gguf
@@ -59,7 +64,7 @@ def write_gguf(
     if "context_length" not in leave_out:
         writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
+    writer.add_block_count(layers or config.num_hidden_layers)
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
@@ -96,7 +101,7 @@ def write_gguf(
                 halves = weight.reshape(heads, 2, config.head_dim // 2, -1)
                 weight = halves.swapaxes(1, 2).reshape(weight.shape)
             tensors[f"blk.{number}.{ours}.weight"] = weight.numpy().copy()
-    for name, tensor in tensors.items():
+    for name, tensor in {**tensors, **more}.items():
         if name not in leave_out:
             writer.add_tensor(name, tensor)
     writer.write_header_to_file()

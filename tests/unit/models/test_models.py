@@ -17,7 +17,7 @@ import pytest
 
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models import convert as conversion
-from pytest_modellab.models import locate
+from pytest_modellab.models import gguf_tensors, locate
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource
 
@@ -253,6 +253,18 @@ def test_hub_id_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "HF_HUB_OFFLINE: hf download someone/model"
     )
 
+    assert message(model("someone/model", revision="v1"), tmp_path) == (
+        "no such folder, and the hub gave no model of that id at v1 (offline, looking for "
+        "someone/model). Check the name; without a network, download it first and unset "
+        "HF_HUB_OFFLINE: hf download someone/model --revision v1"
+    )
+
+
+def test_a_revision_of_what_has_none(folder: Path) -> None:
+    assert message(model(str(folder), revision="v1"), folder) == (
+        f"revision = 'v1' is for a hub id; {folder} has none"
+    )
+
 
 def test_hub_id_that_is_none(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
@@ -366,6 +378,7 @@ def test_no_disk_space_met_by_safetensors(tmp_path: Path, monkeypatch: pytest.Mo
 
     for auto in (transformers.AutoTokenizer, transformers.AutoModelForCausalLM):
         monkeypatch.setattr(auto, "from_pretrained", lambda *_, **__: Fake())
+    monkeypatch.setattr(gguf_tensors, "check", lambda *_: None)
     files = gguf_file(tmp_path, small_gguf(tmp_path / "whole.gguf"))
     assert refused(files, tmp_path / "cache").startswith("not enough disk space in ")
     assert not hasattr(Fake.config, "quantization_config"), "the weights are plain by then"

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from pytest_modellab import scorers, tasksets
 from pytest_modellab.errors import TaskSetError
+from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Document, Sample, TaskSet
+from pytest_modellab.scorers.interface import SetScorer
 from pytest_modellab.tasksets import beir
 
 Write = Callable[..., Path]
@@ -148,12 +150,109 @@ def test_identical_ids_are_excluded_where_the_header_says_so(
         "q1  d1  +2\nq1 d3 1\nq2 d2 1\n",
         "q1\td1\t2\nq1\td3\t1\nq1\td1\t2\nq2\td2\t1\n",  # one twice, with the same grade
         "q1\td1\t2\nq1\td2\t-2\nq1\td3\t1\nq2\td2\t1\nq2\td1\t0\n",  # spam, not relevant
+        "q1\td1\t2.0\nq1\td3\t1.00\nq2\td2\t1.0\n",  # a column of pandas with a gap
+        # its index, and columns in another order
+        "\tquery-id\tcorpus-id\tscore\n0\tq1\td1\t2\n1\tq1\td3\t1\n2\tq2\td2\t1\n",
+        "corpus_id\tquery_id\trelevance\nd1\tq1\t2\nd3\tq1\t1\nd2\tq2\t1\n",
+        "qid iteration docno label\nq1 0 d1 2\nq1 0 d3 1\nq2 0 d2 1\n",
+        "frage\tantwort\tscore\nq1\td1\t2\nq1\td3\t1\nq2\td2\t1\n",
     ],
 )
 def test_forms_of_judgements(
     write_beir: Write, read: Callable[[Path], TaskSet], qrels: str
 ) -> None:
     assert read(write_beir(qrels=qrels)).hash == read(write_beir()).hash
+
+
+CORPUS: list[dict[str, Any]] = [
+    {"_id": "1", "text": "Tea grows on hills."},
+    {"_id": "2", "text": "Coffee is roasted."},
+    {"_id": "3", "text": "Rain"},
+]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({}, id="as it is"),
+        pytest.param({"title": None, "metadata": None, "more": float("nan")}, id="null"),
+        pytest.param({"title": float("nan")}, id="NaN"),
+        pytest.param({"_id": 2}, id="a number"),
+        pytest.param({"_id": 2.0}, id="a number beside a gap"),
+        pytest.param({"_id": None, "doc_id": "2"}, id="another name"),
+        pytest.param({"_id": None, "docid": 2, "id": "2"}, id="two names for one"),
+    ],
+)
+def test_a_document_as_pandas_writes_it(
+    write_beir: Write, read: Callable[[Path], TaskSet], change: dict[str, Any]
+) -> None:
+    one, two, three = CORPUS
+    judged = "1\t1\t2\n1\t2\t1\n2\t2\t1\n"
+    asked: list[dict[str, Any]] = [
+        {"_id": q, "text": "?", "metadata": {"capability": "c"}} for q in "12"
+    ]
+    expected = read(write_beir(corpus=CORPUS, queries=asked, qrels=judged))
+    asked = [
+        {"qid": 1, "text": "?", "metadata": {"capability": "c", "cluster": None}},
+        {"_id": 2.0, "text": "?", "metadata": {"capability": "c", "answers": float("nan")}},
+    ]
+    folder = write_beir(corpus=[one, {**two, **change}, three], queries=asked, qrels=judged)
+    found = read(folder)
+    assert found.hash == expected.hash
+    assert found.corpus is not None
+    assert [found.corpus[row].id for row in range(3)] == ["1", "2", "3"]
+    floats = "1.0\t1.0\t2.0\n1.0\t2.0\t1.0\n2.0\t2.0\t1.0\n"
+    assert read(write_beir(corpus=CORPUS, queries=asked, qrels=floats)).hash == expected.hash
+
+
+def test_the_id_of_a_number_beside_a_gap_may_be_the_id(
+    write_beir: Write, read: Callable[[Path], TaskSet]
+) -> None:
+    corpus = [{"_id": "1.0", "text": "release"}, {"_id": "1", "text": "one"}]
+    (sample,) = read(write_beir(corpus=corpus, queries=[Q1], qrels="q1\t1.0\t1\n")).samples
+    assert sample.target == {"relevant": {"1.0": 1}}
+
+
+def test_a_set_with_holes_is_judged_as_trec_eval_does(
+    write_beir: Write, read: Callable[[Path], TaskSet]
+) -> None:
+    import ir_measures
+
+    judged = "q1\td1\t1\nq1\tlost\t2\nq1\td3\t1\nq9\td2\t1\nq2\td2\t1\n"
+    corpus = [{**d, "_id": f"d{d['_id']}"} for d in CORPUS]
+    corpus.append({"_id": "d4", "title": None, "text": None})
+    found = read(write_beir(corpus=corpus, qrels=judged))
+    assert found.note == (
+        "1 judged query is not in queries.jsonl and left out: q9. 1 judged document is not in "
+        "corpus.jsonl: it counts, as in trec_eval, and is not found: lost. "
+        "1 document is empty: d4."
+    )
+    metrics = ("ndcg@10", "recall@10", "map@100")
+    ranking = (("d3", 3.0), ("d2", 2.0), ("d1", 1.0))
+    scorer = scorers.find("ndcg@10")
+    assert isinstance(scorer, SetScorer)
+    scored = scorer.score_all(found.samples[:1], [Output("", ranking=ranking)], metrics[1:])
+    measures = [ir_measures.parse_measure(m) for m in ("nDCG@10", "R@10", "AP@100")]
+    theirs = ir_measures.calc_aggregate(
+        measures,
+        {"q1": {"d1": 1, "lost": 2, "d3": 1}},
+        {"q1": dict(ranking)},
+    )
+    ours = [scored[0].metrics[name] for name in metrics]
+    assert ours == pytest.approx([theirs[m] for m in measures])
+    assert ours[0] < 1
+
+
+def test_files_in_another_form_are_named(write_beir: Write, message: Callable[[Path], str]) -> None:
+    folder = write_beir(corpus=None, qrels=None)
+    (folder / "corpus.parquet").touch()
+    assert message(folder).endswith("; corpus.parquet is not read, write it as corpus.jsonl")
+    folder = write_beir(qrels=None)
+    (folder / "qrels" / "test.jsonl").touch()
+    assert message(folder) == (
+        "qrels/test.tsv: missing; split: test.jsonl is not read; write it as tab-separated "
+        "query-id, corpus-id, score"
+    )
 
 
 @pytest.mark.parametrize(
@@ -269,18 +368,27 @@ def test_queries_without_a_relevant_document(
         ),
         ({"qrels": 'q1\t"d1\t1\n'}, "qrels/test.tsv:1: malformed: unexpected end of data"),
         (
-            {"qrels": "q1\td1\t1\nqq1\td2\t0\n"},
-            "qrels/test.tsv:2: query 'qq1' is not in queries.jsonl (did you mean 'q1'?); remove "
-            "the line, or add the query",
+            {"qrels": "q1\td1\t1\nqq1\td2\t0\nqq2\td2\t1\n"},
+            "qrels/test.tsv:2: query 'qq1' is not in queries.jsonl (did you mean 'q1'?); 2 of 3 "
+            "judged queries are not: take all three files from one set",
         ),
         (
-            {"qrels": "q1\td1\t1\nq2\tD2\t0\n"},
-            "qrels/test.tsv:2: document 'D2' is not in corpus.jsonl; remove the line, or add the "
-            "document",
+            {"qrels": "q1\tD1\t1\nq2\td2\t0\nq2\tD2\t0\n"},
+            "qrels/test.tsv:1: document 'D1' is not in corpus.jsonl; 2 of 3 judged documents are "
+            "not: take all three files from one set",
         ),
         (
-            {"qrels": "q1\td1\t1\nq2\td22\t1\n"},
-            "qrels/test.tsv:2: document 'd22' is not in corpus.jsonl (did you mean 'd2'?); remove ",
+            {"qrels": "q2\td22\t1\n"},
+            "qrels/test.tsv:1: document 'd22' is not in corpus.jsonl (did you mean 'd2'?); 1 of 1 ",
+        ),
+        (
+            {"qrels": "query-id\tcorpus\tgrade\nq1\td1\t1\n"},
+            "qrels/test.tsv:1: the columns are called 'query-id', 'corpus', 'grade'; call them "
+            "query-id, corpus-id, score",
+        ),
+        (
+            {"qrels": "q1\td1\tnan\n"},
+            "qrels/test.tsv:1: score: 'nan' is not a whole number of at most 9 digits; ",
         ),
         (
             {"qrels": "q1\td1\t0\n"},
@@ -294,14 +402,23 @@ def test_queries_without_a_relevant_document(
             "queries.jsonl: line 1: not UTF-8 (invalid continuation byte); save it as UTF-8",
         ),
         ({"queries": [{"_id": "q1"}]}, "queries.jsonl:1: text: missing"),
-        ({"queries": [{"_id": 1, "text": "?"}]}, "queries.jsonl:1: _id: 1 is int, expected str"),
+        (
+            {"queries": [{"_id": 1.5, "text": "?"}]},
+            "queries.jsonl:1: _id: 1.5 is float, expected str",
+        ),
+        ({"queries": [{"_id": "q1", "text": None}]}, "queries.jsonl:1: text: missing"),
+        (
+            {"queries": [{"id": "q1", "qid": "7", "text": "?"}]},
+            "queries.jsonl:1: _id: missing, and 'id' and 'qid' differ; name the one that the "
+            "judgements hold _id",
+        ),
         ({"queries": [{"_id": "q1", "text": " "}]}, "queries.jsonl:1: text: empty"),
         (
             {"queries": [Q1, Q1]},
             "queries.jsonl:2: _id: 'q1' stands on line 1 too; ids must be unique",
         ),
         (
-            {"queries": [{**Q1, "metadata": {"x": float("nan")}}]},
+            {"queries": [{**Q1, "metadata": {"x": float("inf")}}]},
             "queries.jsonl:1: holds what JSON and UTF-8 cannot say (NaN, Infinity, half a "
             "surrogate pair): Out of range float values",
         ),
@@ -322,8 +439,8 @@ def test_queries_without_a_relevant_document(
             "queries.jsonl:1: metadata: cluster: 1 is int, expected str",
         ),
         (
-            {"queries": [{**Q1, "metadata": {"exclude": [1]}}]},
-            "queries.jsonl:1: metadata.exclude: [1] is not a list of document ids",
+            {"queries": [{**Q1, "metadata": {"exclude": [["d1"]]}}]},
+            "queries.jsonl:1: metadata.exclude: [['d1']] is not a list of document ids",
         ),
         (
             {"queries": [{**Q1, "metadata": {"exclude": ["dd1"]}}], "qrels": "q1\td1\t1\n"},
