@@ -59,7 +59,7 @@ class Lab:
         self.settings = settings
         self._declared = Declared(self.config, self.extensions, settings)
         self._loaded = Loaded(settings.cache)
-        bench = InProcess(settings.cache, self._loaded.engine, progress)
+        bench = InProcess(settings.cache, self._loaded.engine, progress, again=self._loaded.again)
         self._runs = Runs(
             settings,
             self.extensions,
