@@ -80,6 +80,7 @@ def load(
         tokenizer = Tokenizer.from_file(str(stored))
     except Exception as error:  # tokenizers raises nothing more exact
         raise ModelError(f"{stored}: tokenizers cannot load it: {error}") from error
+    graph_folder.lower(folder, tokenizer)
     session = graphs.open_graph(path, threads=environment.threads())
     graph = onnx.load(path, load_external_data=False).graph
     inputs = {value.name: value for value in session.get_inputs()}

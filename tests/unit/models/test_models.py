@@ -54,6 +54,20 @@ def folder(tmp_path: Path) -> Path:
 # --- folders -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "name", ["a.gguf", "a.onnx", "a.zip", "model/model.safetensors", "model/tokenizer.json"]
+)
+def test_a_git_lfs_pointer(folder: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:7\nsize 9\n")
+    with pytest.raises(ModelError) as caught:
+        locate.locate(model(f"./{name.partition('/')[0]}", tokenizer="./model"), tmp_path)
+    assert str(caught.value).endswith(
+        f"{path}: a Git LFS pointer, not the file itself; fetch it: git lfs pull --include "
+        f"{path.name}"
+    )
+
+
 def test_folder(folder: Path, tmp_path: Path) -> None:
     found = locate.locate(model("./model"), tmp_path)
     assert found.path == folder
@@ -251,6 +265,18 @@ def test_hub_id_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "no such folder, and the hub gave no model of that id (offline, looking for "
         "someone/model). Check the name; without a network, download it first and unset "
         "HF_HUB_OFFLINE: hf download someone/model"
+    )
+
+    assert message(model("someone/model", revision="v1"), tmp_path) == (
+        "no such folder, and the hub gave no model of that id at v1 (offline, looking for "
+        "someone/model). Check the name; without a network, download it first and unset "
+        "HF_HUB_OFFLINE: hf download someone/model --revision v1"
+    )
+
+
+def test_a_revision_of_what_has_none(folder: Path) -> None:
+    assert message(model(str(folder), revision="v1"), folder) == (
+        f"revision = 'v1' is for a hub id; {folder} has none"
     )
 
 
