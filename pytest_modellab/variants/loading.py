@@ -137,7 +137,7 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
     for name in _packages(plan, _quantized(plan, files)):
         required(name)
     folder = convert.folder(files, cache)
-    if folder != files.path:
+    if files.path.is_file():
         _quantized(plan, files, folder)  # what was in a zip
     if plan.baked:
         folder = _bake(plan, files, folder, cache)
