@@ -116,7 +116,11 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
     folder = convert.folder(files, cache)
     if plan.baked:
         folder = _bake(plan, files, folder, cache)
-    loaded = plan.open(plan, folder, cache) if plan.open else _transformers(plan, files, folder)
+    if plan.open is None:
+        loaded: Engine = _transformers(plan, files, folder)
+    else:
+        with opened.checked(files):
+            loaded = plan.open(plan, folder, cache)
     return loaded if plan.thinking is None else Reasoning(loaded, plan.thinking)
 
 
