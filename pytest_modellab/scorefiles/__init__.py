@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 
 from pytest_modellab.errors import ScoreFileError
+from pytest_modellab.reports.words import listed
 from pytest_modellab.scorefiles import (
     baseline_file,
     csv_file,
@@ -88,7 +89,7 @@ def _table(path: Path, content: bytes, wanted: Wanted) -> ScoreTable:
 def _json(path: Path, text: str, wanted: Wanted, *, lines: bool) -> ScoreTable:
     """Objects one a line or in an array, or one document in the layout of a tool."""
     first, _, more = text.strip().partition("\n")
-    if lines or first.startswith("[") or (more and first.rstrip().endswith("}")):
+    if lines or not first.startswith("{") or (more and first.rstrip().endswith("}")):
         records = jsonl.records(path, text)
         return (
             lm_eval.table(path, records, wanted.filter)
@@ -105,7 +106,8 @@ def _json(path: Path, text: str, wanted: Wanted, *, lines: bool) -> ScoreTable:
             "samples are in samples_*.jsonl: lm_eval run … --log_samples"
         )
     raise ScoreFileError(
-        f"{path}: no layout that is known: no baseline of pytest-modellab, no log of inspect_ai, "
-        "no results of promptfoo or DeepEval; per-sample scores of lm-evaluation-harness are in "
-        "samples_*.jsonl (--log_samples), other tools' belong into JSON lines (.jsonl)"
+        f"{path}: an object with {listed(repr(key[:40]) for key in document)}, which is no layout "
+        "that is known: no baseline of pytest-modellab, no log of inspect_ai, no results of "
+        "promptfoo or DeepEval; write scores of other tools as one object a sample, in an array or "
+        "one a line"
     )

@@ -251,6 +251,7 @@ def test_parquet(write: Write, tmp_path: Path) -> None:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=4))
+@example(196, b"l")  # sizes of levels that do not fit: asked for them, pyarrow ends the process
 def test_damaged_parquet_is_a_message(write: Write, at: int, noise: bytes) -> None:
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
@@ -284,11 +285,15 @@ def test_baseline(
 
 
 def test_other_json(write: Write) -> None:
-    assert message(write("results.json", '{"results": {}}')) == (
-        "no layout that is known: no baseline of pytest-modellab, no log of inspect_ai, no results "
-        "of promptfoo or DeepEval; per-sample scores of lm-evaluation-harness are in "
-        "samples_*.jsonl (--log_samples), other tools' belong into JSON lines (.jsonl)"
+    assert message(write("results.json", '{"results": {}, "id": 1}')) == (
+        "an object with 'results', 'id', which is no layout that is known: no baseline of "
+        "pytest-modellab, no log of inspect_ai, no results of promptfoo or DeepEval; write scores "
+        "of other tools as one object a sample, in an array or one a line"
     )
+    assert message(write("text.json", "7")) == (
+        "line 1: holds int, expected a JSON object with the sample's id and score"
+    )
+    assert scores(write("array.json", '[{"id": 1, "score": 0.5}]')) == {"1": 0.5}
 
 
 # --- any bytes -----------------------------------------------------------------------------------
