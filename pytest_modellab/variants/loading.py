@@ -141,7 +141,11 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
         _quantized(plan, files, folder)  # what was in a zip
     if plan.baked:
         folder = _bake(plan, files, folder, cache)
-    loaded = plan.open(plan, folder, cache) if plan.open else _transformers(plan, files, folder)
+    if plan.open is None:
+        loaded: Engine = _transformers(plan, files, folder)
+    else:
+        with opened.checked(files):
+            loaded = plan.open(plan, folder, cache)
     if isinstance(loaded, ChatEngine):
         loaded.day = plan.day
         if not plan.day and chat.moves(loaded.tokenizer):
