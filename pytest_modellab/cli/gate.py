@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Compare a candidate's scores with a baseline's, sample by sample, and say block (exit code 1),
 pass (0) or inconclusive (0, or 3 with --on-inconclusive fail). Reads CSV, TSV, JSON lines, Parquet,
-samples of lm-evaluation-harness (a file, or the folder of --output_path), logs of inspect_ai and
-baselines of pytest-modellab; the two may differ in format."""
+samples of lm-evaluation-harness (a file, or the folder of --output_path), logs of inspect_ai,
+results of promptfoo and DeepEval, baselines of pytest-modellab; the two may differ in format."""
 
 
 def add(commands: Subparsers) -> None:
@@ -67,7 +67,11 @@ def add(commands: Subparsers) -> None:
         help="the sample's content, which must be equal on both sides (default: content_hash, "
         "hash, doc_hash, prompt_hash and target_hash, as far as they are there)",
     )
-    read.add_argument("--filter", metavar="NAME", help="the filter of lm-evaluation-harness")
+    read.add_argument(
+        "--filter",
+        metavar="NAME",
+        help="the filter of lm-evaluation-harness, or the provider of promptfoo",
+    )
     read.add_argument(
         "--repeats",
         choices=("error", "mean"),

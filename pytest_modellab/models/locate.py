@@ -64,7 +64,11 @@ def locate(source: ModelSource, root: Path) -> ModelFiles:
         if not path.exists():
             if source.source.startswith((".", "/", "~")):
                 raise ModelError(says(source, f"no such file or folder: {path}"))
-            path = hub_folder(source)
+            return _folder(source, hub_folder(source))
+    if source.revision is not None:
+        raise ModelError(
+            says(source, f"revision = {source.revision!r} is for a hub id; {path} has none")
+        )
     return _file(source, path, root) if path.is_file() else _folder(source, path)
 
 
@@ -74,7 +78,8 @@ def made(source: ModelSource, folder: Path) -> ModelFiles:
     A zip and a folder of the same model have equal hashes here, where those of :func:`locate`
     differ.
     """
-    return locate(dataclasses.replace(source, source=str(folder), sha256=None), folder)
+    plain = dataclasses.replace(source, source=str(folder), sha256=None, revision=None)
+    return locate(plain, folder)
 
 
 def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:

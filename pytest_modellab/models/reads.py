@@ -30,6 +30,7 @@ _TOP = (
     "*config*.json",  # of model, generation, processors, quantization, adapters, first modules
     "*.index.json",
     "*.model",
+    "*.spm",
     "*tokenizer*",
     *(f"{prefix}*" for prefix in _TOKENIZER),
     "additional_chat_templates/*",

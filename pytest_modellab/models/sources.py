@@ -9,7 +9,7 @@ from pytest_modellab.errors import ModelError
 from pytest_modellab.models.files import PICKLED, says
 from pytest_modellab.records.declared import ModelSource
 
-PLAIN = (".safetensors", ".json", ".jinja", ".model", ".txt", ".codes", ".tokenizer")
+PLAIN = (".safetensors", ".json", ".jinja", ".model", ".spm", ".txt", ".codes", ".tokenizer")
 """Suffixes of what a model is made of, beside code and pickles."""
 
 
@@ -46,16 +46,19 @@ def hub_folder(source: ModelSource) -> Path:
     wanted = [f"*{suffix}" for suffix in PLAIN]
     wanted += [f"*{suffix}" for suffix in PICKLED if source.allow_pickle]
     wanted += ["*.py"] if source.trust_remote_code else []
-    return _snapshot(source, source.source, wanted, "no such folder, and the hub gave no model of")
+    said = "no such folder, and the hub gave no model of"
+    return _snapshot(source, source.source, source.revision, wanted, said)
 
 
 def hub_code(source: ModelSource, repository: str) -> Path:
     """Find the code that a model's configuration takes from another repository of the hub."""
     said = f"its configuration takes code from {repository}, and the hub gave none of"
-    return _snapshot(source, repository, ["*.py"], said)
+    return _snapshot(source, repository, None, ["*.py"], said)
 
 
-def _snapshot(source: ModelSource, repository: str, wanted: list[str], problem: str) -> Path:
+def _snapshot(
+    source: ModelSource, repository: str, revision: str | None, wanted: list[str], problem: str
+) -> Path:
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -66,14 +69,15 @@ def _snapshot(source: ModelSource, repository: str, wanted: list[str], problem: 
                 "no such folder, and a hub id needs: pip install 'pytest-modellab[transformers]'",
             )
         ) from error
+    at = f" at {revision}" if revision else ""
     try:
-        return Path(snapshot_download(repository, allow_patterns=wanted))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         raise ModelError(
             says(
                 source,
-                f"{problem} that id ({error}). "
+                f"{problem} that id{at} ({error}). "
                 "Check the name; without a network, download it first and unset HF_HUB_OFFLINE: "
-                f"hf download {repository}",
+                f"hf download {repository}{f' --revision {revision}' if revision else ''}",
             )
         ) from error

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pytest_modellab.engines.interface import Engine, Source
 from pytest_modellab.errors import GateUsageError
-from pytest_modellab.records.progress import Watch
+from pytest_modellab.records.progress import Watch, Work
 from pytest_modellab.runs.answering import answer, importing
 from pytest_modellab.runs.corpus import depth_of
 from pytest_modellab.runs.job import Job
@@ -38,6 +38,8 @@ class InProcess:
         cache: the store's root.
         load: opens a variant's engine, or returns the one that is open, and closes it some time.
         watch: called as samples are answered and documents indexed.
+        again: as ``load``, for a second run: opens the engine anew and checks that it is the same
+            model; None to take the one that is open.
     """
 
     def __init__(
@@ -45,14 +47,17 @@ class InProcess:
         cache: Path,
         load: Callable[[Source], Engine],
         watch: Watch = lambda _: None,
+        *,
+        again: Callable[[Source], Engine] | None = None,
     ) -> None:
+        self.again = again or load
         self.cache = cache
         self.load = load
         self.watch = watch
 
     def obtain(self, job: Job) -> StoredRun:
         """Return a job's answers, from the store or made now; what it searches comes first."""
-        return self._obtain(job, self.load)
+        return self._obtain(job, self.again if job.work is Work.REPEAT else self.load)
 
     def recall(self, job: Job) -> StoredRun | None:
         """Return a finished run from the store, or None."""

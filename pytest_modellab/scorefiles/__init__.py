@@ -7,13 +7,16 @@ import hashlib
 from pathlib import Path
 
 from pytest_modellab.errors import ScoreFileError
+from pytest_modellab.reports.words import listed
 from pytest_modellab.scorefiles import (
     baseline_file,
     csv_file,
+    deepeval,
     inspect_log,
     jsonl,
     lm_eval,
     parquet,
+    promptfoo,
     source,
 )
 from pytest_modellab.scorefiles.rows import ScoreFile, Wanted, score_file
@@ -64,8 +67,10 @@ def read(path: Path, wanted: Wanted) -> ScoreFile:
 
 def _table(path: Path, content: bytes, wanted: Wanted) -> ScoreTable:
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        return csv_file.table(path, source.text(path, content), "," if suffix == ".csv" else "\t")
+    if suffix in (".csv", ".tsv", ".txt"):
+        usual = "," if suffix == ".csv" else "\t"
+        cells = csv_file.sheet(path, source.text(path, content), usual, wanted.named)
+        return promptfoo.sheet_table(path, cells) or csv_file.table(path, cells, wanted.named)
     if suffix == ".parquet":
         return parquet.table(path, content, wanted.named)
     if suffix == ".eval" or (suffix == ".json" and inspect_log.is_json_log(content)):
@@ -73,24 +78,36 @@ def _table(path: Path, content: bytes, wanted: Wanted) -> ScoreTable:
     if suffix == ".json" and baseline_file.is_baseline(content):
         return baseline_file.table(path, content)
     if suffix in (".jsonl", ".ndjson", ".json"):
-        return _json(path, source.text(path, content), wanted, lines=suffix != ".json")
-    raise ScoreFileError(f"{path}: unknown kind of file {suffix!r}; known are {FORMATS}")
+        try:
+            return _json(path, source.text(path, content), wanted, lines=suffix != ".json")
+        except RecursionError as error:
+            raise ScoreFileError(f"{path}: has too many brackets inside each other") from error
+    sheet = "; save the sheet as CSV" if suffix in (".xls", ".xlsx", ".ods") else ""
+    raise ScoreFileError(f"{path}: unknown kind of file {suffix!r}; known are {FORMATS}{sheet}")
 
 
 def _json(path: Path, text: str, wanted: Wanted, *, lines: bool) -> ScoreTable:
     """Objects one a line or in an array, or one document in the layout of a tool."""
     first, _, more = text.strip().partition("\n")
-    if lines or first.startswith("[") or (more and first.rstrip().endswith("}")):
+    if lines or not first.startswith("{") or (more and first.rstrip().endswith("}")):
         records = jsonl.records(path, text)
-        return lm_eval.table(path, records, wanted.filter) or jsonl.table(records)
+        return (
+            lm_eval.table(path, records, wanted.filter)
+            or promptfoo.table(path, [record for _, record in records], wanted.filter)
+            or jsonl.table(path, records)
+        )
     document = jsonl.document(path, text)
+    found = promptfoo.table(path, promptfoo.results(document), wanted.filter)
+    if found := found or deepeval.table(path, document):
+        return found
     if lm_eval.is_summary(document):
         raise ScoreFileError(
             f"{path}: holds the means that lm-evaluation-harness writes, and no sample; its "
             "samples are in samples_*.jsonl: lm_eval run … --log_samples"
         )
     raise ScoreFileError(
-        f"{path}: neither a baseline of pytest-modellab nor a log of inspect; per-sample "
-        "scores of lm-evaluation-harness are in samples_*.jsonl (--log_samples), other "
-        "tools' belong into JSON lines (.jsonl)"
+        f"{path}: an object with {listed(repr(key[:40]) for key in document)}, which is no layout "
+        "that is known: no baseline of pytest-modellab, no log of inspect_ai, no results of "
+        "promptfoo or DeepEval; write scores of other tools as one object a sample, in an array or "
+        "one a line"
     )

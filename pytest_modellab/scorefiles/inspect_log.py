@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 import math
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +12,7 @@ from typing import Any
 from pytest_modellab.errors import ScoreFileError
 from pytest_modellab.reports.words import plural
 from pytest_modellab.scorefiles import source
+from pytest_modellab.scorefiles.labels import digest, first_line
 from pytest_modellab.scorefiles.table import ScoreTable
 
 UNREAD = frozenset({"attachments", "events", "messages", "output", "store"})
@@ -134,7 +133,7 @@ def _check_scored(path: Path, header: Any, samples: Sequence[Any]) -> None:
         ScoreFileError: no sample has a score.
     """
     if not samples:
-        cause = f": {_reason(header.error)}" if header.error else ""
+        cause = f": {first_line(header.error.message)}" if header.error else ""
         raise ScoreFileError(
             f"{path}: holds no sample; the run's status is {header.status!r}{cause}; run it again"
         )
@@ -142,18 +141,13 @@ def _check_scored(path: Path, header: Any, samples: Sequence[Any]) -> None:
     if len(failed) == len(samples):
         raise ScoreFileError(
             f"{path}: all {plural(len(samples), 'sample')} failed, none has a score; the first: "
-            f"{_reason(failed[0])}; mend that, and run it again"
+            f"{first_line(failed[0].message)}; mend that, and run it again"
         )
     if not any(_scorers(sample) for sample in samples):
         raise ScoreFileError(
             f"{path}: none of {plural(len(samples), 'sample')} was scored (status "
             f"{header.status!r}); score the log: inspect score {path.name}"
         )
-
-
-def _reason(error: Any) -> str:
-    """Return the first line of an error."""
-    return str(error.message).strip().partition("\n")[0][:200]
 
 
 def _check_size(path: Path) -> None:
@@ -180,8 +174,7 @@ def _content(sample: Any) -> str:
     asked = sample.input
     if not isinstance(asked, str):
         asked = [message.model_dump(mode="json", exclude={"id"}) for message in asked]
-    text = json.dumps([asked, sample.target, sample.choices], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest([asked, sample.target, sample.choices])
 
 
 def _scorers(sample: Any) -> list[str]:

@@ -65,7 +65,13 @@ def document(path: Path, text: str, first: int = 1) -> Any:
         raise ScoreFileError(f"{path}: line {first}: malformed JSON: {error}") from error
 
 
-def table(found: Records) -> ScoreTable:
-    """The records as a table."""
+def table(path: Path, found: Records) -> ScoreTable:
+    """The records as a table.
+
+    Raises:
+        ScoreFileError: there is none.
+    """
+    if not found:
+        raise ScoreFileError(f"{path}: holds no sample; hand in one score a sample")
     kind = "JSON lines" if found[0][0].startswith("line") else "JSON array"
     return ScoreTable(kind=kind, columns=nested_columns(found), records=found)

@@ -139,9 +139,11 @@ def newest(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
             )
         found = next(iter(below.values()), [])
     if not found:
+        others = sorted(folder.glob("*.eval")) + sorted(folder.glob("*.json*"))
         raise ScoreFileError(
-            f"{folder}: a folder without samples_*.jsonl; name a file, or make lm-evaluation-"
-            "harness write samples: lm_eval run … --log_samples --output_path FOLDER"
+            f"{folder}: a folder without samples_*.jsonl; name a file"
+            f"{f' ({others[0]})' if others else ''}, or make lm-evaluation-harness write samples: "
+            "lm_eval run … --log_samples --output_path FOLDER"
         )
     tasks: dict[str, list[tuple[str, Path]]] = {}
     for time, task, file in sorted(found):

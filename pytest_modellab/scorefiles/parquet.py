@@ -84,14 +84,11 @@ def _rows(path: Path, file: Any, leaves: list[str], packed: int) -> list[dict[st
         ScoreFileError: there are more than a table of scores has.
     """
     meta, most = file.metadata, max(source.limit(packed), _AT_ONCE)
-    groups = [meta.row_group(number) for number in range(meta.num_row_groups)]
-    chunks = [group.column(n) for group in groups for n in range(group.num_columns)]
-    read = [chunk for chunk in chunks if chunk.path_in_schema in leaves]
-    values = sum(max(0, chunk.num_values) for chunk in read)
-    size = sum(chunk.total_uncompressed_size for chunk in read)
-    if max(values, meta.num_rows) > VALUES or size > source.limit(packed):
-        raise _too_large(path, f"{max(values, meta.num_rows):,} values in {size:,} bytes", packed)
-    longest = max((chunk.total_uncompressed_size for chunk in read), default=1)
+    # what a group's columns say of themselves is not asked for: damaged, it ends the process
+    sizes = [meta.row_group(number).total_byte_size for number in range(meta.num_row_groups)]
+    values, size, longest = meta.num_rows * max(1, len(leaves)), sum(sizes), max(sizes, default=1)
+    if values > VALUES or size > source.limit(packed):
+        raise _too_large(path, f"{values:,} values in {size:,} bytes", packed)
     rows: list[dict[str, Any]] = []
     size = 0
     for batch in file.iter_batches(min(_ROWS, 1 + _AT_ONCE // max(1, longest)), columns=leaves):

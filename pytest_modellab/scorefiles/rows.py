@@ -11,16 +11,11 @@ from typing import Any
 
 from pytest_modellab.errors import ScoreFileError, near_misses
 from pytest_modellab.records.reading import decimal, id_problem, shown
+from pytest_modellab.scorefiles.notation import MISSING, PLAIN, Notation, notation
 from pytest_modellab.scorefiles.table import ABSENT, HASHES, IDS, SCORES, ScoreTable, lookup
 
 SHOWN = 10
 """How many ids a message names."""
-
-
-_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
-
-
-_TRUTH = {"true": True, "false": False}
 
 
 _TOLERANCE = 1e-9
@@ -36,7 +31,7 @@ class Wanted:
         by: columns that name a sample's bucket, joined by ``/``.
         cluster: the column that says which samples belong together.
         hash: columns that identify a sample's content.
-        filter: the filter of lm-evaluation-harness to take.
+        filter: the filter of lm-evaluation-harness, or the provider of promptfoo, to take.
         low: the worst score (the best one where lower is better).
         high: the best score (the worst one where lower is better).
         lower_is_better: True turns the scale round.
@@ -129,6 +124,13 @@ def score_file(
     if len(table.scores) > 1 and usual == table.scores:
         usual = ()
     score_column = _column(path, table, "score", wanted.score, usual)
+    if table.lower.get(score_column, wanted.lower_is_better) != wanted.lower_is_better:
+        raise ScoreFileError(
+            f"{path}: a low {score_column!r} succeeds here; say --lower-is-better"
+            if table.lower[score_column]
+            else f"{path}: a high {score_column!r} succeeds here; leave --lower-is-better out, or "
+            "run both with one version, where a newer one has turned the metric round"
+        )
     for option, names in (("by", wanted.by), ("hash", wanted.hash)):
         for name in names:
             _column(path, table, option, (name,), ())
@@ -136,11 +138,17 @@ def score_file(
         _column(path, table, "cluster", (wanted.cluster,), ())
     known = tuple(name for name in HASHES if table.has(name))
     hashes = wanted.hash or known
-    contents = tuple(dict.fromkeys((*hashes, *known, id_column)))
+    columns = _Columns(
+        id=id_column,
+        score=score_column,
+        hashes=hashes,
+        contents=tuple(dict.fromkeys((*hashes, *known, id_column))),
+        written=notation(lookup(record, score_column) for _, record in table.records),
+    )
     rows = []
     for where, record in table.records:
         try:
-            rows.append(_row(where, record, id_column, score_column, hashes, contents, wanted))
+            rows.append(_row(where, record, columns, wanted))
         except ValueError as error:
             raise ScoreFileError(f"{path}: {where}: {error}") from error
     taken = [f"id from {id_column!r}, score from {score_column!r}"]
@@ -152,35 +160,28 @@ def score_file(
     return ScoreFile(str(path), table.kind, merged, sources, (*table.notes, *notes))
 
 
-def score_of(value: Any, wanted: Wanted) -> float | None:
+def score_of(value: Any, wanted: Wanted, written: Notation = PLAIN) -> float | None:
     """Map one value to [0, 1], higher is better; None where it is missing.
 
     Args:
-        value: a number, a truth value, text of either, or None.
+        value: a number, a truth value, text of either, a grade, or None.
         wanted: its scale.
+        written: how its column is written.
 
     Raises:
         ValueError: it is no score; the message says why and what to do.
     """
-    if isinstance(value, str):
-        word = value.strip().lower()
-        if word in _MISSING:
-            return None
-        value = _TRUTH.get(word, value)
+    if value is None or (isinstance(value, str) and value.strip().lower() in MISSING):
+        return None
     if isinstance(value, bool):
         number = wanted.high if value else wanted.low
-    elif isinstance(value, int | float | str | Decimal):
+    elif isinstance(value, str):
+        number = _number(value.strip(), wanted, written)
+    elif isinstance(value, int | float | Decimal):
         try:
-            number = decimal(value) if isinstance(value, str) else float(value)
-        except ValueError:
-            raise ValueError(
-                f"{_short(value)} is not a number; write 0.71, true or false, or leave it empty "
-                "where the score is missing"
-            ) from None
+            number = float(value)
         except OverflowError:
             number = math.inf
-    elif value is None:
-        return None
     else:
         raise ValueError(
             f"holds {type(value).__name__}, but one number a sample is needed; choose another "
@@ -199,6 +200,34 @@ def score_of(value: Any, wanted: Wanted) -> float | None:
     return 1.0 - share if wanted.lower_is_better else share
 
 
+def _number(text: str, wanted: Wanted, written: Notation) -> float:
+    """Return what a text says, on the scale that is wanted.
+
+    Raises:
+        ValueError: it says no number, or one of two.
+    """
+    grade = written.grade(text.lower())
+    if grade is not None:
+        return wanted.low + grade * (wanted.high - wanted.low)
+    digits = text.removesuffix("%").rstrip()
+    plain = written.plain(digits)
+    try:
+        number = decimal(plain)
+    except ValueError:
+        raise ValueError(
+            f"{_short(text)} is not a number; write 0.71, true or false, or leave it empty "
+            "where the score is missing"
+        ) from None
+    if digits == text or (wanted.low, wanted.high) == (0.0, 100.0):
+        return number
+    if (wanted.low, wanted.high) == (0.0, 1.0):
+        return number / 100
+    raise ValueError(
+        f"{_short(text)} is a share of a hundred, and the range is {wanted.low:g} to "
+        f"{wanted.high:g}; write both alike"
+    )
+
+
 def _column(
     path: Path, table: ScoreTable, what: str, named: Sequence[str], usual: Sequence[str]
 ) -> str:
@@ -215,37 +244,41 @@ def _column(
     )
 
 
-def _row(
-    where: str,
-    record: Mapping[str, Any],
-    id_column: str,
-    score_column: str,
-    hashes: Sequence[str],
-    contents: Sequence[str],
-    wanted: Wanted,
-) -> ScoreRow:
-    id_ = _label(record, id_column)
+@dataclass(frozen=True)
+class _Columns:
+    """The columns that were chosen, and how the scores are written."""
+
+    id: str
+    score: str
+    hashes: Sequence[str]
+    contents: Sequence[str]
+    written: Notation
+
+
+def _row(where: str, record: Mapping[str, Any], columns: _Columns, wanted: Wanted) -> ScoreRow:
+    id_ = _label(record, columns.id)
     if id_ is None:
-        raise ValueError(f"{id_column}: the sample has no id")
+        raise ValueError(f"{columns.id}: the sample has no id")
     if problem := id_problem(id_):
-        raise ValueError(f"{id_column}: {shown(id_)} {problem}; give the sample another id")
-    value = lookup(record, score_column)
+        raise ValueError(f"{columns.id}: {shown(id_)} {problem}; give the sample another id")
+    value = lookup(record, columns.score)
     try:
-        score = None if value is ABSENT else score_of(value, wanted)
+        score = None if value is ABSENT else score_of(value, wanted, columns.written)
     except ValueError as error:
-        raise ValueError(f"sample {id_!r}: {score_column}: {error}") from None
+        raise ValueError(f"sample {id_!r}: {columns.score}: {error}") from None
     parts = []
     for name in wanted.by:
         label = _label(record, name)
         if label is None:
             raise ValueError(f"sample {id_!r}: {name}: empty, so the sample has no bucket")
         parts.append(label)
-    found = {name: label for name in contents if (label := _label(record, name))}
+    found = {name: label for name in columns.contents if (label := _label(record, name))}
+    hashed = any(name in found for name in columns.hashes)
     return ScoreRow(
         id=id_,
         score=score,
         where=where,
-        hash=" ".join(found.get(n, "-") for n in hashes) if found.keys() & set(hashes) else None,
+        hash=" ".join(found.get(name, "-") for name in columns.hashes) if hashed else None,
         bucket="/".join(parts) or None,
         cluster=None if wanted.cluster is None else _label(record, wanted.cluster),
         contents=found,

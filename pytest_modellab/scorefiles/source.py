@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import zlib
@@ -61,7 +62,7 @@ def text(path: Path, content: bytes) -> str:
     if said := checkout.conflict(content):
         raise ScoreFileError(f"{path}: {said}")
     try:
-        decoded = checkout.decoded(content)
+        decoded = checkout.decoded(_narrow(content))
     except checkout.Unready as error:
         raise ScoreFileError(f"{path}: {error}") from error
     if "\0" in decoded:
@@ -70,6 +71,16 @@ def text(path: Path, content: bytes) -> str:
     if not decoded.strip():
         raise ScoreFileError(f"{path}: empty; hand in one score a sample")
     return decoded
+
+
+def _narrow(content: bytes) -> bytes:
+    """Return UTF-16, which Excel calls Unicode text, as UTF-8; what is malformed stays as it is."""
+    if not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content
+    try:
+        return content.decode("utf-16").encode()
+    except UnicodeError:
+        return content
 
 
 def limit(packed: int) -> int:

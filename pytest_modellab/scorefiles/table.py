@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 IDS = ("id", "sample_id", "doc_id", "question_id", "item_id", "task_id")
@@ -30,6 +30,7 @@ class ScoreTable:
         records: where a record stands, for messages, and its values.
         scores: the columns that hold scores where the format says so, else empty.
         repeats: True where the format declares that a sample was run several times.
+        lower: the scores of which is known whether a lower one is better.
         notes: what a reader must know.
     """
 
@@ -38,6 +39,7 @@ class ScoreTable:
     records: Sequence[tuple[str, Mapping[str, Any]]]
     scores: tuple[str, ...] = ()
     repeats: bool = False
+    lower: Mapping[str, bool] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def has(self, name: str) -> bool:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.engines.interface import Engine
+from pytest_modellab.engines.language import chat
 from pytest_modellab.engines.language import torch_model as engine
+from pytest_modellab.engines.language.base import ChatEngine
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
@@ -19,6 +21,11 @@ from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
 from pytest_modellab.variants.plan import Plan, Step
+
+_MOVES = (
+    "its chat template shows the date, and that was not found in its files, so that prompts would "
+    "change from day to day; write the template into chat_template.jinja beside the tokenizer"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +66,7 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         "steps": [[step.name, dict(step.settings)] for step in plan.steps],
         "thinking": dataclasses.asdict(plan.thinking) if plan.thinking is not None else {},
         "search": plan.search.identity(files) if plan.search is not None else {},
+        "date": plan.day,
     }
     prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
     return Fingerprint(
@@ -117,6 +125,10 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
     if plan.baked:
         folder = _bake(plan, files, folder, cache)
     loaded = plan.open(plan, folder, cache) if plan.open else _transformers(plan, files, folder)
+    if isinstance(loaded, ChatEngine):
+        loaded.day = plan.day
+        if not plan.day and chat.moves(loaded.tokenizer):
+            raise ModelError(says(files.source, _MOVES))
     return loaded if plan.thinking is None else Reasoning(loaded, plan.thinking)
 
 

@@ -27,3 +27,19 @@ def message(path: Path, **wanted: Any) -> str:
     text = str(caught.value)
     assert text.startswith(f"{path}: ")
     return text.removeprefix(f"{path}: ")
+
+
+def check_rows_or_message(path: Path) -> None:
+    """Any other exception fails the test that calls this."""
+    try:
+        file = scorefiles.read(path, Wanted())
+    except ModellabError as error:
+        refusal = str(error)
+    else:
+        refusal = ""
+    if refusal:
+        assert refusal.startswith(f"{path}: ")
+        return
+    assert file.rows
+    assert len({row.id for row in file.rows}) == len(file.rows)
+    assert all(row.score is None or 0.0 <= row.score <= 1.0 for row in file.rows)

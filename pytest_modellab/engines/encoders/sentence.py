@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import memory
+from pytest_modellab.engines import memory, state
 from pytest_modellab.engines.encoders.inputs import Library, Tokens, prepared_by
 from pytest_modellab.engines.encoders.texts import (
     Module,
@@ -236,6 +236,10 @@ class SentenceEncoder:
     def count_tokens(self, texts: Sequence[str], role: Role) -> Sequence[int]:
         """Tokens of each text as it is encoded: with the prompt, cut off at the model's limit."""
         return self._inputs[role].count(texts)
+
+    def state(self) -> state.State:
+        """What the model is: a hash of each of its tensors."""
+        return state.hashes(self.model)
 
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from pytest_modellab.engines import environment, interface
+from pytest_modellab.engines import environment, interface, state
 from pytest_modellab.engines.batching import due
 from pytest_modellab.engines.interface import (
     Ability,
@@ -74,6 +74,10 @@ class Reasoning:
     def environment(self) -> Mapping[str, Any]:
         """Versions of libraries, and threads."""
         return environment.of(self._engine)
+
+    def state(self) -> state.State:
+        """What the model that writes is."""
+        return state.of(self._engine)
 
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.engines import memory
+from pytest_modellab.engines import memory, state
 from pytest_modellab.engines.batching import common_prefix, due, plan, spread
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_together, load_tokenizer
@@ -113,6 +113,10 @@ class TransformersEngine(ChatEngine):
         import torch
 
         torch.manual_seed(seed)
+
+    def state(self) -> state.State:
+        """What the model is: a hash of each of its tensors."""
+        return state.hashes(self.model)
 
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.engines import memory
+from pytest_modellab.engines import memory, state
 from pytest_modellab.engines.loading import putting_on, quiet, reading
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.errors import ModelError, OutOfMemory
@@ -131,6 +131,10 @@ class Reranker:
             if batch == 1:
                 raise
         return self._predict(pairs, batch // 2)  # out here, where the error holds no memory
+
+    def state(self) -> state.State:
+        """What the model is: a hash of each of its tensors."""
+        return state.hashes(self.model)
 
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""

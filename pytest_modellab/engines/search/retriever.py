@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import environment
+from pytest_modellab.engines import environment, state
 from pytest_modellab.engines.interface import (
     Ability,
     Done,
@@ -237,6 +237,12 @@ class Retriever:
     def environment(self) -> Mapping[str, Any]:
         """Versions of libraries, and threads."""
         return environment.libraries()
+
+    def state(self) -> state.State:
+        """What the models are: a hash of each of their tensors."""
+        parts = {"": self._encoder, "reranker.": self._reranker}
+        told = {name: state.of(part) for name, part in parts.items() if part is not None}
+        return {f"{name}{key}": one for name, part in told.items() for key, one in part.items()}
 
     def parameter_bytes(self) -> int:
         """Bytes of the models' parameters; the index is measured apart."""

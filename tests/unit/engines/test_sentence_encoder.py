@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from pytest_modellab.engines.encoders import sentence
 from pytest_modellab.engines.encoders import texts as encoders_texts
 from pytest_modellab.engines.encoders.sentence import SentenceEncoder
-from pytest_modellab.engines.interface import Encoder, Role
+from pytest_modellab.engines.interface import Encoder, GenerationRequest, Role
 from pytest_modellab.engines.loading import quiet
+from pytest_modellab.engines.search.retriever import Retriever
+from pytest_modellab.engines.search.settings import Embedding, Search
 from pytest_modellab.errors import ModelError, OutOfMemory
+from pytest_modellab.tasksets import corpus
 
 np = pytest.importorskip("numpy")
 torch = pytest.importorskip("torch")
@@ -306,6 +309,38 @@ def test_static_embeddings(bare: Path, tmp_path: Path) -> None:
     assert message(tmp_path / "static", max_tokens=9) == (
         f"{tmp_path / 'static'}: max_tokens = 9, but the model has no limit to set; leave it out"
     )
+
+
+@pytest.mark.parametrize("similarity", ["dot", "euclidean"])
+def test_a_corpus_is_ranked_by_the_similarity_that_the_model_names(
+    bare: Path, tmp_path: Path, similarity: str
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(bare / "tokenizer.json"))
+    torch.manual_seed(0)
+    lengths = torch.arange(1.0, tokenizer.get_vocab_size() + 1)[:, None] ** 2
+    static = StaticEmbedding(tokenizer, torch.randn(len(lengths), 6) * lengths)
+    model = SentenceTransformer(
+        modules=[static], device="cpu", similarity_fn_name=similarity, truncate_dim=5
+    )
+    model.save(str(tmp_path / "static"), create_model_card=False)
+    documents = [f"{a} {b}" for a in WORDS for b in WORDS if a < b]
+    path = tmp_path / "corpus.jsonl"
+    path.write_text(
+        "".join(json.dumps({"_id": d, "text": d}) + "\n" for d in documents), encoding="utf-8"
+    )
+    search = Search(Embedding()).of(tmp_path / "static")
+    retriever = Retriever(search, load(tmp_path / "static"), None)
+    retriever.open_corpus(corpus.read(path, tmp_path), 10, tmp_path, lambda *_: None)
+    found: dict[int, Any] = {}
+    asked = [GenerationRequest(word, 0) for word in WORDS]
+    retriever.generate(asked, budget=64, skip=set(), done=found.update)
+    theirs = model.similarity(model.encode_query(WORDS), model.encode_document(documents))
+    for i, order in enumerate(theirs.argsort(descending=True)[:, :10].tolist()):
+        assert [id for id, _ in found[i].ranking] == [documents[row] for row in order]
 
 
 def test_half_precision_comes_back_as_float32(folder: Path, encoder: SentenceEncoder) -> None:

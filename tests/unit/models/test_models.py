@@ -253,6 +253,18 @@ def test_hub_id_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "HF_HUB_OFFLINE: hf download someone/model"
     )
 
+    assert message(model("someone/model", revision="v1"), tmp_path) == (
+        "no such folder, and the hub gave no model of that id at v1 (offline, looking for "
+        "someone/model). Check the name; without a network, download it first and unset "
+        "HF_HUB_OFFLINE: hf download someone/model --revision v1"
+    )
+
+
+def test_a_revision_of_what_has_none(folder: Path) -> None:
+    assert message(model(str(folder), revision="v1"), folder) == (
+        f"revision = 'v1' is for a hub id; {folder} has none"
+    )
+
 
 def test_hub_id_that_is_none(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")

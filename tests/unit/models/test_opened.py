@@ -18,7 +18,8 @@ from pytest_modellab.errors import ModelError
 from pytest_modellab.models import locate
 from pytest_modellab.models import opened as opening
 from pytest_modellab.models.files import ModelFiles
-from pytest_modellab.records.declared import ModelSource
+from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.variants.steps import adapter
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -185,6 +186,34 @@ def test_what_is_opened_is_hashed(kind: str, model_folder: Path, tmp_path: Path)
             assert name in ("modules.json", "router_config.json", "model.safetensors.index.json")
         else:
             assert (after.weights, after.tokenizer) != (before.weights, before.tokenizer), name
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # by PEFT
+def test_what_an_adapter_opens_is_hashed(model_folder: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    folder = tmp_path / "adapter"
+    model = transformers.AutoModelForCausalLM.from_pretrained(model_folder)
+    config = peft.LoraConfig(target_modules=["q_proj"], modules_to_save=["lm_head"], use_dora=True)
+    peft.get_peft_model(model, config).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(model_folder).save_pretrained(folder)
+    spec = VariantSpec("a", "lora", "lora", model="tiny")
+
+    def settings() -> dict[str, Any]:
+        return dict(adapter.step(folder, spec, merge=False).settings)
+
+    made = adapter.step(folder, spec, merge=False)
+    plain = transformers.AutoModelForCausalLM.from_pretrained(model_folder)
+    with opened(folder) as read:
+        made.check(located(model_folder))
+        made.apply(plain)
+    read.discard("README.md")
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= read
+    before = settings()
+    for name in sorted(read):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content + b" ")
+        assert settings() != before, name
         (folder / name).write_bytes(content)
 
 

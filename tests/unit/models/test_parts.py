@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,16 @@ def message(path: Path, **options: Any) -> str:
 
 
 def write_graph(path: Path, *, external: bool = True, **options: Any) -> None:
-    """Write a graph that looks tokens up in a table of 8 lines, and adds a number to each."""
+    """Write a graph that looks tokens up in a table of 8 lines, and adds numbers to each."""
     np, onnx = pytest.importorskip("numpy"), pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
 
     table = np.arange(32, dtype=np.float32).reshape(8, 4)
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["plain"]),
-        helper.make_node("Add", ["plain", "a" * 200], ["tokens"]),
+        helper.make_node("Add", ["plain", "a" * 200], ["more"]),
+        helper.make_node("Constant", [], ["b"], value=numpy_helper.from_array(table[:1], "b")),
+        helper.make_node("Add", ["more", "b"], ["tokens"]),
     ]
     graph = helper.make_graph(
         nodes,
@@ -71,10 +72,11 @@ def tokenizer(tmp_path: Path) -> Path:
     return folder
 
 
-FORMS: dict[str, tuple[dict[str, Any], Sequence[str]]] = {
-    "one file": ({"location": "model.onnx_data"}, ["model.onnx_data"]),
-    "a file each": ({"all_tensors_to_one_file": False}, ["a" * 200, "table"]),
-    "any name": ({"location": "weights"}, ["weights"]),
+FORMS: dict[str, dict[str, Any]] = {
+    "one file": {"location": "model.onnx_data"},
+    "a name that onnx makes up": {},
+    "a file a tensor": {"all_tensors_to_one_file": False},
+    "attributes, too": {"all_tensors_to_one_file": False, "convert_attribute": True},
 }
 
 
@@ -85,21 +87,22 @@ def test_external_data_is_hashed_and_taken_along(
     pytest.importorskip("onnxruntime")
     from onnx import external_data_helper, load
 
-    options, names = FORMS[form]
     path = tmp_path / "graph" / "model.onnx"
-    write_graph(path, **options)
-    tensors = load(path, load_external_data=False).graph.initializer
-    theirs = {external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors}
+    write_graph(path, **FORMS[form])
+    names = sorted(place.name for place in path.parent.iterdir() if place != path)
+    assert names
+    tensors = external_data_helper._get_all_tensors(load(path, load_external_data=False))
+    places = {external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors}
     before = located(path, tokenizer=str(tokenizer))
     assert parts.of_file(before.source, path) == [path.parent / name for name in names]
-    assert theirs == set(names)
+    assert places - {""} == set(names)
     folder = convert.folder(before, tmp_path / "cache")
     with opened(folder) as read:
         encoder = onnx_graph.load(folder, key="k", prompts={}, max_tokens=None, pooling="mean")
     assert {"model.onnx", *names} <= read
-    assert encoder.encode(["a"], "query").tolist() == [[5, 6, 7, 8]]
+    assert encoder.encode(["a"], "query").tolist() == [[5, 7, 9, 11]]
     made = locate.made(before.source, folder)
-    assert {folder / name for name in ("model.onnx", *names)} < made.hashed
+    assert read == {place.relative_to(folder).as_posix() for place in made.hashed}
     for name in names:
         content = (path.parent / name).read_bytes()
         (path.parent / name).unlink()

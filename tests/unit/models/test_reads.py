@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_modellab.errors import ModelError
-from pytest_modellab.models import locate
+from pytest_modellab.models import locate, sources
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource
 
@@ -67,6 +68,50 @@ def test_every_file_of_a_module_is_hashed(plain: Path, name: str) -> None:
     assert is_part(plain, name)
 
 
+def test_a_module_may_have_no_folder(plain: Path) -> None:
+    """Normalize has no settings, and git and the hub keep no empty folders."""
+    write(plain, "1_Pooling/config.json")
+    write_modules(plain, "", "1_Pooling", "2_Normalize")
+    assert plain / "1_Pooling" / "config.json" in found(plain).hashed
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_the_hub_is_asked_for_all_that_is_read(
+    plain: Path, trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    names = (
+        "2_Dense/model.safetensors",
+        "1_Router/query_0_Dense/config.json",
+        "additional_chat_templates/tools.jinja",
+        "0_Transformer/sentencepiece.bpe.model",
+        "source.spm",
+        *(("inner/modeling.py", "2_Dense/pytorch_model.bin") if trusted else ()),
+    )
+    write(plain, *names, "model.gguf", "tf_model.h5", "README.md")
+    write_modules(plain, "", "0_Transformer", "1_Router", "2_Dense")
+    asked: list[str] = []
+
+    def snapshot(repository: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        assert (repository, revision) == ("a/b", "v1")
+        asked.extend(allow_patterns)
+        return str(plain)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot)
+    source = ModelSource(
+        "tiny", "a/b", trust_remote_code=trusted, allow_pickle=trusted, revision="v1"
+    )
+    files = locate.locate(source, plain)
+    read = {path.relative_to(plain).as_posix() for path in files.hashed}
+    assert {*names} < read
+    assert locate.made(source, plain).weights == files.weights
+    assert set(hub.utils.filter_repo_objects(read, allow_patterns=asked)) == read
+    assert (
+        set(hub.utils.filter_repo_objects(["model.gguf", "tf_model.h5"], allow_patterns=asked))
+        == set()
+    )
+
+
 @pytest.mark.parametrize("router", ["router_config.json", "config.json"])
 def test_the_folder_itself_may_be_a_router(plain: Path, router: str) -> None:
     write_modules(plain, "")
@@ -95,6 +140,29 @@ def test_the_folder_itself_may_be_a_router(plain: Path, router: str) -> None:
 )
 def test_what_is_read_beside_the_weights(plain: Path, name: str) -> None:
     assert is_part(write(plain, name), name)
+
+
+def test_what_tokenizers_and_processors_of_transformers_are_made_of(plain: Path) -> None:
+    """By the library's own lists, read without importing its hundreds of modules."""
+    transformers = pytest.importorskip("transformers")
+    place = Path(transformers.__file__).parent
+    listed = re.compile(r"VOCAB_FILES_NAMES[^=]*= \{(.*?)\}", re.DOTALL)
+    names = {
+        name
+        for path in place.rglob("tokenization_*.py")
+        for found in listed.findall(path.read_text(encoding="utf-8"))
+        for name in re.findall(r':\s*"([^"]+)"', found)
+    }
+    assert {"spiece.model", "bpe.codes", "vocab.txt"} < names
+    constants = vars(transformers.utils)
+    names |= {v for k, v in constants.items() if k.endswith("_NAME") and str(v).endswith(".json")}
+    names -= {"modelcard.json", "adapter_config.json"}  # a text for people; refused
+    write(plain, *names)
+    for name in names:
+        if name.endswith(".index.json"):
+            (plain / name).write_text('{"weight_map": {}}')
+    assert names - {path.name for path in found(plain).hashed} == set()
+    assert [name for name in names if not name.endswith(sources.PLAIN)] == []
 
 
 @pytest.mark.parametrize(
@@ -196,7 +264,7 @@ def test_code_of_another_repository(
     code = write(tmp_path / "hub", "modeling.py", "inner/more.py")
     asked: list[tuple[str, object]] = []
 
-    def snapshot(repository: str, *, allow_patterns: object) -> str:
+    def snapshot(repository: str, *, revision: None, allow_patterns: object) -> str:
         asked.append((repository, allow_patterns))
         return str(code)
 

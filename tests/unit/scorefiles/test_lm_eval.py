@@ -78,6 +78,8 @@ def test_folders_without_or_with_too_many_samples(write: Write, tmp_path: Path) 
         "a folder without samples_*.jsonl; name a file, or make lm-evaluation-harness write "
         "samples: lm_eval run … --log_samples --output_path FOLDER"
     )
+    log = write("2026.eval", "")
+    assert f"samples_*.jsonl; name a file ({log}), or make" in message(tmp_path)
     write("one/samples_a_2026-01-09T00-00-00.5.jsonl", "{}")
     write("two/samples_a_2026-01-09T00-00-00.5.jsonl", "{}")
     assert message(tmp_path) == (
