@@ -59,7 +59,12 @@ def run(options: argparse.Namespace) -> int:
     config = required_config(options.config)
     variants = chosen("variant", options.variant, config.variants)
     named = chosen("task set", options.task_set or (), config.task_sets)
-    settings = Settings(cache=default_folder(), update=True, reuse=not options.no_cache)
+    settings = Settings(
+        cache=default_folder(),
+        update=True,
+        reuse=not options.no_cache,
+        new_anchor=options.new_anchor,
+    )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
     for variant in variants:
         before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]

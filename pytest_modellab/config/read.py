@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -9,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -38,6 +40,12 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
 dot in front, so that a baseline's path stays in its folder."""
 
 
+def _is_day(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return date.fromisoformat(text).isoformat() == text
+    return False
+
+
 def _share(default: Any, interval: str, check: Callable[[float], bool]) -> Setting:
     return Setting(NUMBER, default, check=check, wrong=f"{{value!r}} lies outside {interval}")
 
@@ -55,6 +63,7 @@ MODEL = {
     "allow_pickle": Setting(bool, False),
     "trust_remote_code": Setting(bool, False),
     "tokenizer": Setting(str, None),
+    "date": Setting(str, None, check=_is_day, wrong="{value!r} is no day; write it as 2026-11-29"),
     "revision": Setting(str, None),
 }
 

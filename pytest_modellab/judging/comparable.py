@@ -96,6 +96,9 @@ def differences(
             notes.append(change)
         else:
             differs.append(change)
+    days = [run.fingerprint.settings.get("date") for run in (candidate, reference)]
+    if None not in days and days[0] != days[1]:
+        differs.append(f"the chat template was told {days[0]}, the reference's {days[1]}")
     if candidate.fingerprint.tokenizer != reference.fingerprint.tokenizer:
         notes.append("the tokenizer or its chat template is not the reference's")
     now_versions = candidate.fingerprint.settings.get("versions", {})

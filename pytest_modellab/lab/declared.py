@@ -18,6 +18,7 @@ from pytest_modellab.errors import (
     near_misses,
 )
 from pytest_modellab.lab.registry import Extensions
+from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.tasks import TaskSet
 
@@ -42,17 +43,19 @@ class Declared:
     Args:
         config: the configuration, its kinds checked.
         extensions: the kinds and scorers that there are.
-        cache: the store's root.
+        settings: what the user asked for.
     """
 
-    def __init__(self, config: LabConfig, extensions: Extensions, cache: Path) -> None:
+    def __init__(self, config: LabConfig, extensions: Extensions, settings: Settings) -> None:
         self._config = config
         self._extensions = extensions
-        self._cache = cache
+        self._settings = settings
         self._task_sets: dict[str, TaskSet] = {}
         self._plans: dict[str, Plan] = {}
         self._files: dict[str, ModelFiles] = {}
         self._variants: dict[str, Resolved] = {}
+        self._clocks: dict[str, bool] = {}
+        self._noted: set[str] = set()
         self._failed: dict[str, tuple[type[ModellabError], str]] = {}
 
     def spec(self, name: str) -> VariantSpec:
@@ -80,7 +83,7 @@ class Declared:
                 hint = near_misses(name, self._config.task_sets)
                 raise GateUsageError(f"unknown task set {name!r} in {self._config.path}; {hint}")
             place = self._config.task_sets[name].path
-            task_set = tasksets.read(place, self._extensions.check, self._cache)
+            task_set = tasksets.read(place, self._extensions.check, self._settings.cache)
             # the configuration's name leads to its margins and baselines, whatever the header says
             self._task_sets[name] = dataclasses.replace(task_set, name=name)
         return self._task_sets[name]
@@ -126,7 +129,8 @@ class Declared:
         from pytest_modellab.lab.resolved import Resolved
         from pytest_modellab.variants import loading
 
-        source = loading.Loadable(self._plan(spec, {}), self._find(spec))
+        plan, files = self._plan(spec, {}), self._find(spec)
+        source = loading.Loadable(self._dated(spec, plan, files), files)
         found = loading.fingerprint(source.plan, source.files)
         grounding = source.plan.grounding
         if grounding is None:
@@ -135,6 +139,28 @@ class Declared:
         shown = {"retriever": search.fingerprint.key, "passages": grounding.passages}
         found = dataclasses.replace(found, settings={**found.settings, **shown})
         return Resolved(spec, source, found, search)
+
+    def _dated(self, spec: VariantSpec, plan: Plan, files: ModelFiles) -> Plan:
+        """Tell a chat template that asks for the date an unchanging one, and say so."""
+        from pytest_modellab.lab import day
+        from pytest_modellab.models import clock
+        from pytest_modellab.models.files import NO_FILES, says
+        from pytest_modellab.store import said
+
+        if files == NO_FILES or plan.search is not None:
+            return plan
+        if files.source.name not in self._clocks:
+            self._clocks[files.source.name] = clock.asked(files)
+        if not self._clocks[files.source.name]:
+            return plan
+        found, whose = files.source.date or "", "as declared"
+        if not found:
+            found, whose = day.pinned(self._config, self._settings, spec.name, files.tokenizer)
+        note = f"its chat template asks for the date ({clock.NAME}) and is told {found}, {whose}"
+        if note not in self._noted:
+            self._noted.add(note)
+            said.say(says(files.source, note))
+        return dataclasses.replace(plan, day=found)
 
     def _plan(self, spec: VariantSpec, trail: Mapping[str, str]) -> Plan:
         """Plan a variant, what it adapts and what it searches with first.

@@ -57,7 +57,7 @@ class Lab:
         self.extensions = extensions or BUILT_IN
         self.config = config.with_kinds(self.extensions.kinds)
         self.settings = settings
-        self._declared = Declared(self.config, self.extensions, settings.cache)
+        self._declared = Declared(self.config, self.extensions, settings)
         self._loaded = Loaded(settings.cache)
         bench = InProcess(settings.cache, self._loaded.engine, progress, again=self._loaded.again)
         self._runs = Runs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,8 @@ class Settings:
         update: record missing baselines and accept this run.
         reuse: False to run anew whatever the store has.
         sequential: ask no more samples than a verdict needs.
+        today: the day that an accepted run will be of, as ``2026-11-29``; one for all workers.
+        new_anchor: True where runs are accepted that begin a new chain.
         said: of what was asked for, how: option → ``--modellab-margin``, for example.
     """
 
@@ -42,4 +45,6 @@ class Settings:
     reuse: bool = True
     churn: bool = False
     sequential: bool = False
+    today: str = dataclasses.field(default_factory=lambda: date.today().isoformat())  # noqa: DTZ011
+    new_anchor: bool = False
     said: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -11,6 +11,7 @@ from xdist.scheduler.load import LoadScheduling
 
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.plugin.nodeids import variant_of
+from pytest_modellab.plugin.session import TODAY_SENT, today_of
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -25,6 +26,11 @@ class Distribution:
 
     def __init__(self, config: LabConfig) -> None:
         self._config = config
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """Tell a worker what day the session began on."""
+        node.workerinput[TODAY_SENT] = today_of(node.config)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:

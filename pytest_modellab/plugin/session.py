@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,6 +36,13 @@ SOURCES: pytest.StashKey[tuple[str, ...]] = pytest.StashKey()
 LAB: pytest.StashKey[Lab] = pytest.StashKey()
 
 
+TODAY: pytest.StashKey[str] = pytest.StashKey()
+
+
+TODAY_SENT = "modellab_today"
+"""Under which a worker is told."""
+
+
 def settings_of(config: pytest.Config) -> Settings:
     """Return what the user asked of this session."""
     from pytest_modellab.lab import settings
@@ -59,9 +67,18 @@ def settings_of(config: pytest.Config) -> Settings:
         margin=number(config, "margin", zero=True),
         on_inconclusive=on_inconclusive,
         reuse=not option(config, "no-cache"),
+        today=today_of(config),
         said={name: how for name in rules if (how := said(config, name)) is not None},
         **flags,
     )
+
+
+def today_of(config: pytest.Config) -> str:
+    """Return the day that the session began on; a worker's is the controller's."""
+    if TODAY not in config.stash:
+        sent = getattr(config, "workerinput", {}).get(TODAY_SENT)
+        config.stash[TODAY] = sent or date.today().isoformat()  # noqa: DTZ011 - of this place
+    return config.stash[TODAY]
 
 
 def load_config(config: pytest.Config) -> LabConfig | None:

@@ -302,7 +302,7 @@ def _origin(spec: VariantSpec, base: Plan, files: ModelFiles) -> dict[str, Any]:
     return {
         "variant": spec.base,
         "weights": files.weights,
-        "fingerprint": loading.fingerprint(base, files).key,
+        "fingerprint": loading.fingerprint(dataclasses.replace(base, day=""), files).key,
         "quantization": dict(base.quantization),
         "steps": changes((*base.baked, *base.steps, *cut)),
     }

@@ -52,7 +52,9 @@ def train(order: Order) -> Outcome:
     chats = data.conversations(rows, order.base.prompt)
     wanted = steps(settings, len(chats), order.max_steps)
     for number, chat in enumerate(random.Random(settings["seed"]).sample(chats, wanted), start=1):
-        text = render(order.tokenizer, chat["prompt"] + chat["completion"], reply=False)
+        text = render(
+            order.tokenizer, chat["prompt"] + chat["completion"], reply=False, day=order.base.day
+        )
         tokens = order.tokenizer(text, add_special_tokens=False).input_ids
         with torch.no_grad():  # one by one: padding would be measured as well
             ids = torch.tensor([tokens[: settings["max_length"]]], device=model.device)

@@ -73,7 +73,7 @@ def _rows(order: Order) -> Iterator[dict[str, str]]:
     number = settings["generate"]
     size = min(ROWS, _TRIES * number)
     messages = order.base.prompt.messages(_MARK)
-    opening = render(order.tokenizer, messages, reply=False).split(_MARK)[0]
+    opening = render(order.tokenizer, messages, reply=False, day=order.base.day).split(_MARK)[0]
     torch.manual_seed(settings["seed"])
     seen: set[str] = set()
     for _ in range(0, _TRIES * number, size):
@@ -81,7 +81,10 @@ def _rows(order: Order) -> Iterator[dict[str, str]]:
             order, [opening] * size, INPUT_TOKENS, temperature=settings["temperature"]
         )
         turns = [turn for turn in dict.fromkeys(filter(None, sampled)) if turn not in seen]
-        prompts = [render(order.tokenizer, order.base.prompt.messages(turn)) for turn in turns]
+        prompts = [
+            render(order.tokenizer, order.base.prompt.messages(turn), day=order.base.day)
+            for turn in turns
+        ]
         replies = _complete(order, prompts, settings["max_new_tokens"]) if prompts else []
         for turn, reply in zip(turns, replies, strict=True):
             if reply and len(seen) < number:

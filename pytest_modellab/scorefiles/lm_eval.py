@@ -60,8 +60,8 @@ def _one_filter(path: Path, records: Records, wanted: str | None) -> tuple[Recor
     """
     found = [str(r.get("filter", "none")) for _, r in records]
     unnamed = not any("filter" in r for _, r in records)
-    if unnamed:
-        found = _numbered(records)
+    if unnamed or (wanted not in found and (wanted or "").isdecimal()):
+        found = _numbered(records)  # which a number means where filters have names, too
     filters = sorted(set(found))
     if len(filters) == 1:
         return records, "none" if unnamed else filters[0]

@@ -50,7 +50,7 @@ class Environment(ImmutableSandboxedEnvironment):
         self.work = Work()
         # Constants are not computed while compiling, where nothing is counted.
         super().__init__(optimized=False, finalize=_with_context(self.work.weigh), **options)
-        self.filters.update(filters)
+        self.filters.update({"random": _random, **filters})
         tables: tuple[Any, ...] = (self.filters, self.tests)
         for table in tables:
             for name, function in table.items():
@@ -295,7 +295,7 @@ def chat(source: str, name: str, error: type[ModellabError]) -> Template:
         lstrip_blocks=True,
         extensions=[_Generation, loopcontrols],
     )
-    environment.globals.update(raise_exception=_raise, strftime_now=_now)
+    environment.globals.update(raise_exception=_raise, strftime_now=clock(""))
     return Template(source, name, error, environment)
 
 
@@ -329,8 +329,23 @@ def _to_json(
     )
 
 
-def _now(format_: str) -> str:
-    return datetime.now().strftime(format_)  # noqa: DTZ005 - of this place, as transformers does
+def clock(day: str) -> Callable[[str], str]:
+    """What a chat template asks for the time, ``strftime_now``.
+
+    Args:
+        day: as ``2026-11-29``, on which it is noon; empty for the time that it is.
+    """
+
+    def strftime_now(format_: str) -> str:
+        # without a time zone, as transformers has it
+        time = datetime.fromisoformat(f"{day}T12:00") if day else datetime.now()  # noqa: DTZ005
+        return time.strftime(format_)
+
+    return strftime_now
+
+
+def _random(_: Any) -> None:
+    raise TemplateError("'random' writes another text each time; take it out: prompts stay equal")
 
 
 def _raise(message: str) -> None:

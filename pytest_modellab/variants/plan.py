@@ -86,6 +86,7 @@ class Plan:
         engine: name and version of what runs it.
         open: loads another engine than transformers from a folder and the store's root, or None.
         weights: the file that holds the weights in place of the base model's files, or None.
+        day: what a chat template that asks for the date is told; empty where it asks for none.
         plain: what to do where the model's files turn out to be quantized; empty where they may be.
     """
 
@@ -106,6 +107,7 @@ class Plan:
     engine: str = f"transformers-{engine.VERSION}"
     open: Callable[[Plan, Path, Path], Engine] | None = None
     weights: Path | None = None
+    day: str = ""
     plain: str = ""
 
     def merged(self) -> Plan:

@@ -30,13 +30,15 @@ class ChatEngine:
     """
 
     abilities = WORDS
+    day = ""
+    """What a chat template is told that asks for the date; empty for today."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Put chat messages into the model's template, ready for its reply."""
-        return chat.render(self.tokenizer, messages)
+        return chat.render(self.tokenizer, messages, day=self.day)
 
     def seed(self, seed: int) -> None:
         """Nothing is drawn but by a request's own seed."""

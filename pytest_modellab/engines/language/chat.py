@@ -7,20 +7,27 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import ModelError
+from pytest_modellab.models.clock import NAME
 from pytest_modellab.records.reading import shown
 from pytest_modellab.store import checkout
 
 if TYPE_CHECKING:
     from pytest_modellab.templates.template import Template
 
+_DAYS = ("2001-02-03", "2001-02-04")
+"""Two days, one after the other."""
 
-def render(tokenizer: Any, messages: Sequence[Mapping[str, str]], *, reply: bool = True) -> str:
+
+def render(
+    tokenizer: Any, messages: Sequence[Mapping[str, str]], *, reply: bool = True, day: str = ""
+) -> str:
     """Put chat messages into a model's template, as transformers would.
 
     Args:
         tokenizer: of transformers, with a chat template.
         messages: of the chat.
         reply: whether the model is to speak next.
+        day: what a template is told that asks for the date (``2026-11-29``); empty for today.
 
     Returns:
         The text.
@@ -34,7 +41,10 @@ def render(tokenizer: Any, messages: Sequence[Mapping[str, str]], *, reply: bool
                 list(messages), tokenize=False, add_generation_prompt=reply
             )
         )
+    from pytest_modellab.templates.template import clock
+
     return compiled(tokenizer).render(
+        strftime_now=clock(day),
         messages=[dict(message) for message in messages],
         tools=None,
         documents=None,
@@ -49,6 +59,14 @@ def rendered(tokenizer: Any) -> bool:
 
     usual = PreTrainedTokenizerBase.apply_chat_template
     return getattr(type(tokenizer), "apply_chat_template", None) is usual
+
+
+def moves(tokenizer: Any) -> bool:
+    """Whether a tokenizer's chat template writes another text on another day."""
+    if not rendered(tokenizer) or NAME not in tokenizer.get_chat_template():
+        return False
+    chat = [{"role": "user", "content": "probe"}]
+    return render(tokenizer, chat, day=_DAYS[0]) != render(tokenizer, chat, day=_DAYS[1])
 
 
 def compiled(tokenizer: Any) -> Template:

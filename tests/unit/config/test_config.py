@@ -243,7 +243,8 @@ def test_not_utf8(file: Path) -> None:
         (
             '[models.a]\nsource = "x"\nsha265 = "x"',
             "models.a.sha265: unknown key; did you mean 'sha256'? "
-            "Known: allow_pickle, install, revision, sha256, source, tokenizer, trust_remote_code",
+            "Known: allow_pickle, date, install, revision, sha256, source, tokenizer, "
+            "trust_remote_code",
         ),
         (
             '[task_sets.a]\npath = "x"\nmargins = 0.1',

@@ -136,3 +136,23 @@ def test_a_template_that_is_no_text(tokenizer: Any, template: object, shown: str
     assert str(caught.value) == (
         f"{tokenizer.name_or_path}: chat template: {shown} is no text; add chat_template.jinja"
     )
+
+
+DATED = "{{ strftime_now('%d %b %Y %H:%M:%S') }} {{ messages[0].content }}"
+
+
+def test_a_day_that_is_told(tokenizer: Any) -> None:
+    tokenizer.chat_template = DATED
+    messages = [{"role": "user", "content": "x"}]
+    assert chat.render(tokenizer, messages, day="2026-11-29") == "29 Nov 2026 12:00:00 x"
+    assert chat.moves(tokenizer)
+    tokenizer.chat_template = f"{{% if tools %}}{DATED}{{% endif %}}same"
+    assert not chat.moves(tokenizer)
+    tokenizer.chat_template = LLAMA.replace("strftime_now", "other")
+    assert not chat.moves(tokenizer)
+
+
+def test_a_text_at_random_is_refused(tokenizer: Any) -> None:
+    tokenizer.chat_template = "{{ ['Hello', 'Hi'] | random }}"
+    with pytest.raises(ModelError, match="TemplateError: 'random' writes another text each time"):
+        chat.render(tokenizer, CHATS[0])

@@ -138,6 +138,9 @@ def test_filters_without_a_name_are_numbered(write: Write) -> None:
     assert message(path, filter="strict") == (
         f"--filter: unknown filter 'strict'{numbered}; Known: 1, 2"
     )
+    rows = [{**one, "filter": "xy"[n // 2]} for n, one in enumerate(both)]
+    named = write("c.jsonl", array(*rows))
+    assert scores(named, filter="2") == scores(named, filter="y") == {"0": 1.0, "1": 1.0}
     assert message(write("b.jsonl", array(*both[:3]))).startswith("1 ids stand on several lines")
 
 
