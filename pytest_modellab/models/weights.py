@@ -345,6 +345,12 @@ def _mend(fit: Fit) -> str:
             "were quantized: put the config.json (or quantize_config.json) beside them that they "
             'were saved with, and declare the model by kind = "quantized"'
         )
+    librarys = type(fit.model).__module__.startswith("transformers.")
+    if librarys and getattr(fit.model.config, "auto_map", None):
+        return (
+            "config.json names code of the model's own, which has not run: if you trust it, set "
+            "trust_remote_code = true in its [models.NAME]"
+        )
     config = fit.model.config.get_text_config()
     layers = getattr(config, "num_hidden_layers", None)
     if layers is not None and (held := _layers(fit, layers)) != layers:
