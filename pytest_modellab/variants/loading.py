@@ -141,7 +141,11 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
         _quantized(plan, files, folder)  # what was in a zip
     if plan.baked:
         folder = _bake(plan, files, folder, cache)
-    loaded = plan.open(plan, folder, cache) if plan.open else _transformers(plan, files, folder)
+    if plan.open is None:
+        loaded: Engine = _transformers(plan, files, folder)
+    else:
+        with opened.checked(files):
+            loaded = plan.open(plan, folder, cache)
     if isinstance(loaded, ChatEngine):
         loaded.day = plan.day
         if not plan.day and chat.moves(loaded.tokenizer):
@@ -171,7 +175,7 @@ def _apply(
 ) -> None:
     with quiet():
         for step, change in changes:
-            step.asked(loaded.tokenizer)
+            step.asked(loaded.tokenizer, loaded.model)
             loaded.model = change(loaded.model).eval()
 
 

@@ -313,6 +313,12 @@ def test_damaged_tokenizer(folder: Path) -> None:
     assert message(folder).startswith(f"{path}: tokenizers cannot load it: ")
 
 
+def test_a_tokenizer_with_conflict_markers(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    path.write_text("{\n<<<<<<< HEAD\n}")
+    assert message(folder) == f"{path}: conflict markers at line 2; resolve the merge"
+
+
 def test_damaged_graph(folder: Path) -> None:
     path = folder / "model.onnx"
     path.write_bytes(b"no graph")

@@ -359,6 +359,13 @@ def test_no_adapter(own: Path, recipe: dict[str, str] | None) -> None:
         f"adapter: {own / 'a'} holds no adapter_model.safetensors (pickled weights are not read)"
         f"{build}"
     )
+    for step in (200, 100):  # as a trainer leaves them
+        (own / "run" / f"checkpoint-{step}").mkdir(parents=True)
+        (own / "run" / f"checkpoint-{step}" / "adapter_model.safetensors").touch()
+    assert said("run") == (
+        f"adapter: {own / 'run'} holds no adapter_model.safetensors; name one of the folders in "
+        "it: checkpoint-100, checkpoint-200"
+    )
 
 
 # --- fingerprints ---------------------------------------------------------------------------------
@@ -603,6 +610,9 @@ def test_a_merge_that_goes_wrong(
 
         def __call__(self, **inputs: Any) -> Any:
             return self.model(**inputs)
+
+        def get_base_model(self) -> Any:
+            return self.model.get_base_model()
 
         def merge_and_unload(self) -> Any:
             merged = self.model.merge_and_unload()
