@@ -171,6 +171,18 @@ def test_what_deepeval_did_not_score(write: Write) -> None:
     )
 
 
+def test_results_of_early_versions(write: Write) -> None:
+    cases = json.loads((DATA / "deepeval_result.json").read_text())["test_results"]
+    alone = [{key: value for key, value in case.items() if key != "name"} for case in cases]
+    found = scores(write("list.json", json.dumps(alone)), score=("Length",))
+    assert list(found.values()) == [0.3, 0.4, 0.5, None]
+    assert list(found)[:3] == list(scores(RUN, score=("Length",)))[:3]
+    run = json.dumps(json.loads(RUN.read_text())["testRunData"])
+    assert scores(write("20241129_120502", run), score=("Length",)) == scores(
+        RUN, score=("Length",)
+    )
+
+
 def test_two_metrics_of_one_name_and_conversations(write: Write) -> None:
     metric = {"name": "G", "score": 1.0}
     talk = {"name": "test_case_0", "turns": [{"role": "user", "content": "hi"}, 3]}
