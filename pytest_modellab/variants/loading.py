@@ -175,7 +175,7 @@ def _apply(
 ) -> None:
     with quiet():
         for step, change in changes:
-            step.asked(loaded.tokenizer)
+            step.asked(loaded.tokenizer, loaded.model)
             loaded.model = change(loaded.model).eval()
 
 
