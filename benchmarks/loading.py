@@ -2,8 +2,9 @@
 
 The suites' base model is loaded in three ways, in turns: by transformers alone, by the engine, and
 by a lab from nothing (configuration read, files found and hashed, engine opened), each with its
-tokenizer. Printed are medians, and the median of the rounds' own ratios to the first, with their
-range. The same file run with another checkout of the package on PYTHONPATH measures that one:
+tokenizer. Printed are medians of processor time, which a busy machine changes little, and the
+median of the rounds' own ratios to the first, with their range. The same file run with another
+checkout of the package on PYTHONPATH measures that one:
 `PYTHONPATH=../before python benchmarks/loading.py`.
 """
 
@@ -54,11 +55,11 @@ def session(variant: str) -> Any:
 
 
 def seconds(load: Callable[[], Any]) -> float:
-    """Time one loading; what was loaded goes before the next."""
+    """Return the processor time of one loading; what was loaded goes before the next."""
     gc.collect()
-    start = time.perf_counter()
+    start = time.process_time()
     load()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def main() -> None:

@@ -78,8 +78,11 @@ def member(path: Path, name: str) -> bytes | None:
         name: of the file, from the archive's root.
     """
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
-            return file.read(TEXT)
+        with zipfile.ZipFile(path) as archive:
+            if _odd(archive.getinfo(name)):
+                return None
+            with archive.open(name) as file:
+                return file.read(TEXT)
     except (KeyError, OSError, EOFError, RuntimeError, ValueError, *DAMAGED):
         return None
 

@@ -9,7 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import archive, gguf_head, gguf_tensors, parts, reads, weights
+from pytest_modellab.models import (
+    archive,
+    gguf_head,
+    gguf_tensors,
+    packed,
+    parts,
+    quantization,
+    reads,
+    weights,
+)
 from pytest_modellab.models.files import ModelFiles, named, says
 from pytest_modellab.models.locate import ALONG
 from pytest_modellab.records.hashing import digest
@@ -23,7 +32,7 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     """Return a folder that an engine can load, converting or unpacking a file once.
 
     Args:
-        files: from :func:`locate`.
+        files: from :func:`locate`; of a folder only packed weights are converted.
         cache: where converted models are kept, one folder for each sha256 and converter version.
 
     Returns:
@@ -33,18 +42,34 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     Raises:
         ModelError: no space, or the file cannot be read.
     """
-    if files.path.is_dir():
-        return files.path
-    key = files.weights[:16]
     make: Callable[[Path], None]
-    if files.tokenizer_files is not None:
+    number, key = CONVERTER, files.weights[:16]
+    if files.path.is_dir():
+        found = quantization.find(files.path)
+        if found is None or found.method not in packed.METHODS:
+            return files.path
+        number, key = packed.VERSION, digest([files.weights, files.tokenizer])[:16]
+        make = functools.partial(packed.convert, files, found)
+    elif files.tokenizer_files is not None:
         key = digest([files.weights, files.tokenizer])[:16]
         make = functools.partial(assemble, files, folder(files.tokenizer_files, cache))
     else:
         make = functools.partial(archive.unpack if files.path.suffix == ".zip" else convert, files)
-    target = cache / "models" / f"{key}-v{CONVERTER}"
+    target = cache / "models" / f"{key}-v{number}"
     with store_errors_as(ModelError):
         return folders.folder(target, make, what=named(files.source))
+
+
+def version(files: ModelFiles, found: quantization.Quantized | None) -> int | None:
+    """Return the version of the conversion that a model goes through, or None without one.
+
+    Args:
+        files: from :func:`locate`.
+        found: how its weights are quantized, or None.
+    """
+    if files.path.is_file():
+        return CONVERTER
+    return packed.VERSION if found is not None and found.method in packed.METHODS else None
 
 
 def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:

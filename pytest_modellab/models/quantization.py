@@ -20,7 +20,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "aqlm": ("aqlm",),
         "auto-round": ("auto-round",),
-        "awq": ("gptqmodel",),
+        "awq": ("compressed-tensors",),
         "bitnet": (),
         "bitsandbytes": ("bitsandbytes",),
         "compressed-tensors": ("compressed-tensors",),
@@ -30,7 +30,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fp8": (),
         "fp_quant": ("fp_quant",),
         "gemma": (),
-        "gptq": ("gptqmodel", "optimum"),
+        "gptq": (),
         "higgs": ("flute-kernel",),
         "hqq": ("hqq",),
         "metal": ("kernels",),
@@ -84,6 +84,8 @@ _FOREIGN: Mapping[str, str] = MappingProxyType(
 )
 """Methods that transformers does not run from a folder → what they are, and what to do."""
 
+_CONFIG = "config.json"
+
 _BESIDE: Mapping[str, str] = MappingProxyType(
     {
         "quantize_config.json": "gptq",  # AutoGPTQ, before transformers knew it
@@ -116,17 +118,35 @@ def find(folder: Path) -> Quantized | None:
     """Find out whether a folder's weights are quantized.
 
     Args:
-        folder: with a config.json.
+        folder: with a config.json; a damaged one says nothing, and loading it says what is wrong.
+    """
+    found = next(_said(folder), None) if folder.is_dir() else None
+    if found is None or found.problem or found.method not in MARKS:
+        return found
+    ends = MARKS[found.method]
+    if _marked(folder, ends):
+        return found
+    problem = (
+        f"says that {found.method} has quantized the weights, but they are plain (none is named "
+        f"…{ends[0]}): remove what says it, or save the quantized model again"
+    )
+    return dataclasses.replace(found, problem=problem)
+
+
+def check(folder: Path) -> None:
+    """Refuse a folder of which a file that may say how it was quantized cannot be read.
 
     Raises:
-        ModelError: a file that says so cannot be read.
+        ModelError: the message names the file.
     """
-    return next(_said(folder), None) if folder.is_dir() else None
+    for name in (_CONFIG, *_BESIDE):
+        if (folder / name).is_file():
+            _read(folder / name)
 
 
 def _said(folder: Path) -> Iterator[Quantized]:
-    file = folder / "config.json"
-    config = _read(file) if file.is_file() else {}
+    file = folder / _CONFIG
+    config = _read_or_nothing(file)
     text = config.get("text_config")
     for name, part in (("", config), ("text_config.", text if isinstance(text, dict) else {})):
         settings = part.get("quantization_config")
@@ -147,7 +167,7 @@ def _said(folder: Path) -> Iterator[Quantized]:
     for name, method in _BESIDE.items():
         beside = folder / name
         if beside.is_file():
-            yield Quantized(method, str(beside), _read(beside), _beside(method))
+            yield Quantized(method, str(beside), _read_or_nothing(beside), _beside(method))
 
 
 def _configured(folder: Path, settings: Mapping[str, Any], where: str) -> Quantized:
@@ -171,11 +191,6 @@ def _configured(folder: Path, settings: Mapping[str, Any], where: str) -> Quanti
     problem = _FOREIGN.get(method, "")
     if not problem and method not in PACKAGES:
         problem = f"unknown quant_method {method!r}; {near_misses(method, PACKAGES)}"
-    if method in MARKS and not _marked(folder, MARKS[method]):
-        problem = (
-            f"says that {method} has quantized the weights, but they are plain (none is named "
-            f"…{MARKS[method][0]}): remove the key, or save the quantized model again"
-        )
     return Quantized(method, where, settings, problem)
 
 
@@ -200,12 +215,14 @@ def _beside(method: str) -> str:
             "optimum-quanto wrote it by its own save_pretrained, and transformers passes over it: "
             'declare the plain model with method = "quanto-int8" or "quanto-int4"'
         )
-    if method in _FOREIGN:
-        return _FOREIGN[method]
-    return (
-        "transformers passes over this file and reads the key 'quantization_config' of config.json "
-        f'alone: put the file\'s settings there, with "quant_method": "{method}"'
-    )
+    return _FOREIGN.get(method, "")
+
+
+def _read_or_nothing(file: Path) -> Mapping[str, Any]:
+    try:
+        return _read(file)
+    except (ModelError, OSError):
+        return {}
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -17,8 +17,12 @@ from pytest_modellab.records import reading
 from pytest_modellab.records.declared import ModelSource
 from pytest_modellab.store import checkout
 
-_TOKENIZER = ("vocab", "merges", "special_tokens", "added_tokens", "chat_template")
-"""How the names of a tokenizer's files begin, where they do not say tokenizer."""
+_TOKENIZER = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "chat_template")
+"""How the names of a tokenizer's files begin."""
+
+
+_ENDS = (".model", ".tokenizer", "tokenizer_config.json")
+"""How they end where they begin otherwise."""
 
 
 MODULES = "modules.json"
@@ -29,10 +33,9 @@ _TOP = (
     MODULES,
     "*config*.json",  # of model, generation, processors, quantization, adapters, first modules
     "*.index.json",
-    "*.model",
+    *(f"{start}*" for start in _TOKENIZER),
+    *(f"*{end}" for end in _ENDS),
     "*.spm",
-    "*tokenizer*",
-    *(f"{prefix}*" for prefix in _TOKENIZER),
     "additional_chat_templates/*",
     # what else tokenizers of transformers are made of
     "bpe.codes",
@@ -63,7 +66,7 @@ _OTHERS = (*PICKLED, ".gguf", ".h5", ".md", ".msgpack", ".onnx", ".onnx_data", "
 
 def of_tokenizer(name: str) -> bool:
     """Whether a file of this name is hashed as the tokenizer's."""
-    return "tokenizer" in name or name.startswith(_TOKENIZER) or name.endswith(".model")
+    return name.startswith(_TOKENIZER) or name.endswith(_ENDS)
 
 
 def of_folder(folder: Path, *, code: bool) -> list[Path]:

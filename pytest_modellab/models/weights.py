@@ -11,7 +11,8 @@ import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -41,6 +42,16 @@ _WHOLE = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")
 """Types in which no weight is stored that is not quantized, as safetensors calls them."""
 
 
+_AGAIN = (
+    "Copy or download the folder again, or save the model again with save_pretrained, its "
+    "config.json with it"
+)
+
+
+_KEPT_BEFORE = ".masked_bias"
+"""A constant that old releases of transformers saved with each layer of a GPT."""
+
+
 _LAYER = re.compile(r"\.(\d+)\.")
 
 
@@ -52,7 +63,7 @@ class Fit:
         model: as it was loaded.
         missing: names that no file holds; the tensors are drawn at random.
         other: name → shape in the file and shape by the configuration; drawn, too.
-        left: names in the files that the model does not have.
+        left: names in the files that the model does not have, but for buffers that it makes itself.
         unset: buffers that are in no file and that nothing has written.
     """
 
@@ -67,7 +78,9 @@ class Fit:
         """Read what ``from_pretrained`` says; ``marked`` where unwritten memory holds NaN."""
         other = {name: (tuple(file), tuple(own)) for name, file, own in info["mismatched_keys"]}
         missing, left = set(info["missing_keys"]) - set(other), set(info["unexpected_keys"])
-        unset = [name for name, buffer in model.named_buffers() if marked and _is_marked(buffer)]
+        buffers = dict(model.named_buffers())
+        left = {n for n in left if n not in buffers and not n.endswith(_KEPT_BEFORE)}
+        unset = [name for name, buffer in buffers.items() if marked and _is_marked(buffer)]
         return cls(model, _ordered(missing), other, _ordered(left), tuple(unset))
 
     @property
@@ -186,7 +199,12 @@ def watched(*, code: bool = False) -> Iterator[list[Fit]]:
     def from_pretrained(cls: Any, *args: Any, **options: Any) -> Any:
         told = options.pop("output_loading_info", False)
         asked = {**options, "output_loading_info": True, "ignore_mismatched_sizes": True}
-        model, info = plain.__get__(None, cls)(*args, **asked)
+        try:
+            model, info = plain.__get__(None, cls)(*args, **asked)
+        except RuntimeError as error:
+            if said := _unmerged(error, args):
+                raise said from error
+            raise
         found.append(Fit.of(model, info, marked=code))
         return (model, info) if told else model
 
@@ -196,6 +214,23 @@ def watched(*, code: bool = False) -> Iterator[list[Fit]]:
             yield found
     finally:
         PreTrainedModel.from_pretrained = plain
+
+
+def _unmerged(error: RuntimeError, args: Sequence[Any]) -> ModelError | None:
+    """Say which tensors transformers could not merge, as those of experts where one is missing.
+
+    Its own error refers to a report that is silenced.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        said = getattr(frame.f_locals.get("loading_info"), "conversion_errors", None)
+        if said:
+            name = _ordered(said)[0]
+            reason = said[name].rstrip().splitlines()[-2]
+            return ModelError(
+                f"{args[0] if args else 'the model'}: {_counted(said)} not to be put together from "
+                f"those in the files ({name}: {reason}). {_AGAIN}"
+            )
+    return None
 
 
 @contextlib.contextmanager
@@ -310,6 +345,12 @@ def _mend(fit: Fit) -> str:
             "were quantized: put the config.json (or quantize_config.json) beside them that they "
             'were saved with, and declare the model by kind = "quantized"'
         )
+    librarys = type(fit.model).__module__.startswith("transformers.")
+    if librarys and getattr(fit.model.config, "auto_map", None):
+        return (
+            "config.json names code of the model's own, which has not run: if you trust it, set "
+            "trust_remote_code = true in its [models.NAME]"
+        )
     config = fit.model.config.get_text_config()
     layers = getattr(config, "num_hidden_layers", None)
     if layers is not None and (held := _layers(fit, layers)) != layers:
@@ -323,10 +364,7 @@ def _mend(fit: Fit) -> str:
             f"The configuration names {saved}: it was saved as another kind of model; save it as "
             f"{type(fit.model).__name__}, or declare one that was"
         )
-    return (
-        "Copy or download the folder again, or save the model again with save_pretrained, its "
-        "config.json with it"
-    )
+    return _AGAIN
 
 
 def _layers(fit: Fit, layers: int) -> int:

@@ -8,6 +8,7 @@ its artefact is a LoRA adapter with the head. No variant answers with it: it is 
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -57,10 +58,22 @@ def shared(model: Any) -> Any:
 
 
 def load(model: Any, tokenizer: Any, folder: Path) -> Any:
-    """Return the reward model that an adapter makes of a language model, sharing its weights."""
+    """Return the reward model that an adapter makes of a language model, sharing its weights.
+
+    Raises:
+        ConfigError: the adapter is not whole; PEFT would draw the rest at random.
+    """
     from peft import PeftModel
 
-    adapted = PeftModel.from_pretrained(classifier(model, tokenizer), str(folder))
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Found missing adapter keys")
+            adapted = PeftModel.from_pretrained(classifier(model, tokenizer), str(folder))
+    except (KeyError, OSError, RuntimeError, UserWarning, ValueError) as error:
+        raise ConfigError(
+            f"recipe.reward.adapter: {folder} cannot be loaded: {error}; remove the folder, and it "
+            "is built again"
+        ) from error
     return adapted.get_base_model().eval()
 
 

@@ -77,9 +77,11 @@ def _table(path: Path, content: bytes, wanted: Wanted) -> ScoreTable:
         return inspect_log.table(path)
     if suffix == ".json" and baseline_file.is_baseline(content):
         return baseline_file.table(path, content)
-    if suffix in (".jsonl", ".ndjson", ".json"):
+    # early versions of DeepEval name their results by the time alone
+    lines = suffix in (".jsonl", ".ndjson")
+    if lines or suffix == ".json" or (not suffix and content[:1] in (b"{", b"[")):
         try:
-            return _json(path, source.text(path, content), wanted, lines=suffix != ".json")
+            return _json(path, source.text(path, content), wanted, lines=lines)
         except RecursionError as error:
             raise ScoreFileError(f"{path}: has too many brackets inside each other") from error
     sheet = "; save the sheet as CSV" if suffix in (".xls", ".xlsx", ".ods") else ""
@@ -91,9 +93,11 @@ def _json(path: Path, text: str, wanted: Wanted, *, lines: bool) -> ScoreTable:
     first, _, more = text.strip().partition("\n")
     if lines or not first.startswith("{") or (more and first.rstrip().endswith("}")):
         records = jsonl.records(path, text)
+        values = [record for _, record in records]
         return (
             lm_eval.table(path, records, wanted.filter)
-            or promptfoo.table(path, [record for _, record in records], wanted.filter)
+            or promptfoo.table(path, values, wanted.filter)
+            or deepeval.table(path, values)
             or jsonl.table(path, records)
         )
     document = jsonl.document(path, text)

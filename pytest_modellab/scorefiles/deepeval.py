@@ -16,12 +16,16 @@ _BY_PLACE = re.compile(r"(?:\w+_)?test_case_\d+")
 """Names that DeepEval gives by the order of the test cases alone."""
 
 
-def table(path: Path, document: Mapping[str, Any]) -> ScoreTable | None:
-    """Read a test run, or return None where another tool wrote the document.
+_METRICS = frozenset({"metricsData", "metrics_data", "metricsMetadata", "metrics_metadata"})
+"""Where a test case has its metrics, in files and in results of evaluate(), now and before."""
+
+
+def table(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> ScoreTable | None:
+    """Read a test run, or return None where another tool wrote it.
 
     Args:
         path: for messages.
-        document: the file's content.
+        content: what the file holds: a run, or results of test cases.
 
     Returns:
         One record a test case, with each metric's score under the metric's name.
@@ -29,12 +33,12 @@ def table(path: Path, document: Mapping[str, Any]) -> ScoreTable | None:
     Raises:
         ScoreFileError: it is DeepEval's cache, or no metric of any test case has a score.
     """
-    if "test_cases_lookup_map" in document:
+    if "test_cases_lookup_map" in content:
         raise ScoreFileError(
             f"{path}: DeepEval's cache, which does not say what the last run was; hand in "
             ".deepeval/.latest_test_run.json, or a file of DEEPEVAL_RESULTS_FOLDER"
         )
-    cases = _cases(document)
+    cases = _cases(content)
     if cases is None:
         return None
     if not cases:
@@ -75,8 +79,13 @@ def table(path: Path, document: Mapping[str, Any]) -> ScoreTable | None:
     )
 
 
-def _cases(document: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
-    run = document.get("testRunData", document)
+def _cases(content: Mapping[str, Any] | Sequence[Any]) -> list[Mapping[str, Any]] | None:
+    if not isinstance(content, Mapping):
+        bare: list[Mapping[str, Any]] = [
+            one for one in content if isinstance(one, dict) and not _METRICS.isdisjoint(one)
+        ]
+        return bare if bare and len(bare) == len(content) else None
+    run = content.get("testRunData", content)
     if not isinstance(run, dict):
         return None
     found = [run.get(key) for key in ("testCases", "conversationalTestCases", "test_results")]
@@ -112,7 +121,7 @@ def _content(case: Mapping[str, Any]) -> list[Any]:
 
 
 def _metrics(case: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = _first(case, "metricsData", "metrics_data", "metricsMetadata", "metrics_metadata")
+    found = _first(case, *sorted(_METRICS))
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 

@@ -84,10 +84,12 @@ def table(path: Path) -> ScoreTable:
     ]
     scorers = dict.fromkeys(name for sample in samples for name in _scorers(sample))
     metadata = dict.fromkeys(f"metadata.{key}" for sample in samples for key in sample.metadata)
-    failed = sum(sample.error is not None for sample in samples)
+    failed = sum(_failed(sample) for sample in samples)
+    scored = sum(sample.error is not None for sample in samples) - failed
     notes = [
         *([f"the log's status is {header.status!r}"] if header.status != "success" else []),
         *([f"{plural(failed, 'sample')} failed, without a score"] if failed else []),
+        *([f"{plural(scored, 'sample')} failed but scored"] if scored else []),
     ]
     return ScoreTable(
         kind=f"log of inspect_ai, task {header.eval.task}",
@@ -137,7 +139,7 @@ def _check_scored(path: Path, header: Any, samples: Sequence[Any]) -> None:
         raise ScoreFileError(
             f"{path}: holds no sample; the run's status is {header.status!r}{cause}; run it again"
         )
-    failed = [sample.error for sample in samples if sample.error is not None]
+    failed = [sample.error for sample in samples if _failed(sample)]
     if len(failed) == len(samples):
         raise ScoreFileError(
             f"{path}: all {plural(len(samples), 'sample')} failed, none has a score; the first: "
@@ -177,6 +179,11 @@ def _content(sample: Any) -> str:
     return digest([asked, sample.target, sample.choices])
 
 
+def _failed(sample: Any) -> bool:
+    """Tell whether a sample has an error and no score; one that has both counts for inspect."""
+    return sample.error is not None and not sample.scores
+
+
 def _scorers(sample: Any) -> list[str]:
     return [
         name
@@ -190,9 +197,6 @@ def _scorers(sample: Any) -> list[str]:
 
 
 def _scores(path: Path, sample: Any, to_float: Callable[[Any], float]) -> Mapping[str, Any]:
-    if sample.error is not None:
-        return {}
-
     def number(scorer: str, value: Any) -> float | None:
         if value is None:
             return None

@@ -48,6 +48,7 @@ def table(path: Path, records: Records, wanted_filter: str | None) -> ScoreTable
         columns=nested_columns(records),
         records=records,
         scores=_scores(path, records),
+        lower=_lower(path),
         notes=(f"filter {chosen!r}",) if chosen != "none" else (),
     )
 
@@ -60,8 +61,8 @@ def _one_filter(path: Path, records: Records, wanted: str | None) -> tuple[Recor
     """
     found = [str(r.get("filter", "none")) for _, r in records]
     unnamed = not any("filter" in r for _, r in records)
-    if unnamed:
-        found = _numbered(records)
+    if unnamed or (wanted not in found and (wanted or "").isdecimal()):
+        found = _numbered(records)  # which a number means where filters have names, too
     filters = sorted(set(found))
     if len(filters) == 1:
         return records, "none" if unnamed else filters[0]
@@ -115,6 +116,36 @@ def _scores(path: Path, records: Records) -> tuple[str, ...]:
             "all samples together; score the task by acc or exact_match, which every sample has"
         )
     return tuple(name for name, single in metrics.items() if single)
+
+
+def _lower(path: Path) -> dict[str, bool]:
+    """Tell of each metric whether a lower one is better, as the summary beside the samples says."""
+    name = _NAME.fullmatch(path.name)
+    beside = path.with_name(f"results_{name['time']}.json" if name else "results.json")
+    try:
+        summary = jsonl.document(beside, source.text(beside, source.read_bytes(beside)))
+    except ScoreFileError:
+        return {}
+    task = name["task"] if name else _task_of(path, _inner(summary, "configs"))
+    listed = _inner(_inner(_inner(summary, "configs"), task), "metric_list")
+    declared = [
+        (metric.get("metric"), metric.get("higher_is_better"))
+        for metric in (listed if isinstance(listed, list) else ())
+        if isinstance(metric, dict)
+    ]
+    newer = _inner(_inner(summary, "higher_is_better"), task)
+    declared += newer.items() if isinstance(newer, dict) else ()
+    return {str(metric): not high for metric, high in declared if isinstance(high, bool)}
+
+
+def _inner(values: Any, name: str | None) -> Any:
+    return values.get(name) if isinstance(values, dict) else None
+
+
+def _task_of(path: Path, tasks: Any) -> str | None:
+    """Return the task of a file ``MODELARGS_TASK.jsonl``: the longest name that fits."""
+    names = sorted(tasks, key=len, reverse=True) if isinstance(tasks, dict) else []
+    return next((name for name in names if path.stem.endswith(f"_{name}")), None)
 
 
 def newest(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
@@ -180,19 +211,16 @@ def _early_files(folder: Path, paths: Sequence[Path]) -> list[tuple[str, str, Pa
     if not paths or not results.is_file():
         return []
     summary = jsonl.document(results, source.text(results, source.read_bytes(results)))
-    tasks = summary.get("configs") if isinstance(summary, dict) else None
     found: dict[str, Path] = {}
     for path in paths:
-        for task in sorted(tasks if isinstance(tasks, dict) else (), key=len, reverse=True):
-            if not path.stem.endswith(f"_{task}"):
-                continue
-            if task in found:
-                raise ScoreFileError(
-                    f"{folder}: {found[task].name} and {path.name} are both of task {task}; name "
-                    "one of the files"
-                )
+        task = _task_of(path, _inner(summary, "configs"))
+        if task in found:
+            raise ScoreFileError(
+                f"{folder}: {found[task].name} and {path.name} are both of task {task}; name "
+                "one of the files"
+            )
+        if task is not None:
             found[task] = path
-            break
     return [("", task, path) for task, path in found.items()]
 
 

@@ -62,6 +62,11 @@ def table(path: Path, found: Sequence[Any], provider: str | None) -> ScoreTable 
     if not found or not all(isinstance(one, dict) and one.keys() >= _KEYS for one in found):
         return None
     found = _one_provider(path, found, provider)
+    if all(_ungraded(one) for one in found):
+        raise ScoreFileError(
+            f"{path}: none of {plural(len(found), 'test')} has an assertion, so nothing was "
+            "scored; give them assertions, and run them again"
+        )
     failed = [one for one in found if _failed(one)]
     if len(failed) == len(found):
         raise ScoreFileError(
@@ -84,7 +89,14 @@ def table(path: Path, found: Sequence[Any], provider: str | None) -> ScoreTable 
         columns=columns,
         records=records,
         scores=tuple(c for c in columns if c in _SCORES or c.startswith("namedScores.")),
-        notes=(f"{plural(len(failed), 'test')} failed, without a score",) if failed else (),
+        notes=tuple(
+            f"{plural(count, 'test')} {words}, without a score"
+            for count, words in (
+                (len(failed), "failed"),
+                (sum(map(_ungraded, found)), "had no assertion"),
+            )
+            if count
+        ),
     )
 
 
@@ -122,6 +134,7 @@ def sheet_table(path: Path, sheet: Sheet) -> ScoreTable | None:
         values = dict(zip(header[: outputs[0]], cells, strict=False))
         status, score = cells[outputs[0] + 1 : outputs[0] + 3]
         description = values.pop("Description", None)
+        after = dict(zip(header[outputs[0] :], cells[outputs[0] :], strict=True))
         found.append(
             {
                 "vars": values,
@@ -129,6 +142,7 @@ def sheet_table(path: Path, sheet: Sheet) -> ScoreTable | None:
                 "success": status == "PASS",
                 "score": score,
                 "failureReason": _ERROR if status == "ERROR" else 0,
+                "gradingResult": {"reason": after.get("Grader Reason")},
                 "error": cells[outputs[0]],
                 "prompt": {"label": header[outputs[0]]},
                 "provider": "",
@@ -180,6 +194,12 @@ def _failed(result: Mapping[str, Any]) -> bool:
     return bool(result.get("error")) and not result.get("gradingResult")
 
 
+def _ungraded(result: Mapping[str, Any]) -> bool:
+    """Tell whether a test has no assertion, which promptfoo calls passed, with a score of 1."""
+    grade = result.get("gradingResult")
+    return isinstance(grade, dict) and grade.get("reason") == "No assertions"
+
+
 def _asked(found: Sequence[Mapping[str, Any]], prompts: Sequence[str | None]) -> list[Any]:
     """Return what tells samples apart: variables; prompt or assertions where they alone do."""
     several = len(set(prompts)) > 1
@@ -208,7 +228,7 @@ def _record(
 ) -> dict[str, Any]:
     test, named = _test(result), result.get("namedScores")
     scores: dict[str, Any] = {}
-    if not _failed(result):
+    if not _failed(result) and not _ungraded(result):
         scores = {name: result[name] for name in _SCORES}
         if isinstance(named, dict):
             scores.update((f"namedScores.{name}", value) for name, value in named.items())

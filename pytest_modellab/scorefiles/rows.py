@@ -126,10 +126,11 @@ def score_file(
     score_column = _column(path, table, "score", wanted.score, usual)
     if table.lower.get(score_column, wanted.lower_is_better) != wanted.lower_is_better:
         raise ScoreFileError(
-            f"{path}: a low {score_column!r} succeeds here; say --lower-is-better"
+            f"{path}: a low {score_column!r} is better here; say --lower-is-better"
             if table.lower[score_column]
-            else f"{path}: a high {score_column!r} succeeds here; leave --lower-is-better out, or "
-            "run both with one version, where a newer one has turned the metric round"
+            else f"{path}: a high {score_column!r} is better here, so leave --lower-is-better out; "
+            "where the other file, or another task of the folder, has it the other way round, "
+            "compare each with its like"
         )
     for option, names in (("by", wanted.by), ("hash", wanted.hash)):
         for name in names:

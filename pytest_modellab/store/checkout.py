@@ -50,7 +50,8 @@ def read(path: Path) -> str:
         path: UTF-8, with a byte order mark or without, and with any line ends.
 
     Returns:
-        The text without the mark, its lines ending as on Unix.
+        The text without the mark, its lines ending as on Unix. A mark at the start of a further
+        line, which files leave that were put together, is dropped, too.
 
     Raises:
         OSError: it cannot be read, or is no regular file.
@@ -71,7 +72,8 @@ def text(content: bytes, path: Path) -> str:
     """
     if said := standing_in(content[:HEAD], path) or conflict(content):
         raise Unready(said)
-    return decoded(content).replace("\r\n", "\n").replace("\r", "\n")
+    plain = decoded(content).replace("\r\n", "\n").replace("\r", "\n")
+    return plain.replace(f"\n{BYTE_ORDER_MARK}", "\n")
 
 
 def decoded(content: bytes, first: int = 1) -> str:

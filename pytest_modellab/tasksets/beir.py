@@ -273,6 +273,8 @@ def _file(source: Path, name: str) -> Path:
 
 def _judgements_path(source: Path, split: str) -> Path:
     path = source / JUDGEMENTS / f"{split}.tsv"
+    if not path.is_file() and (objects := path.with_suffix(".jsonl")).is_file():
+        return objects
     if not path.is_file():
         there = [p.stem for p in (source / JUDGEMENTS).glob("*.tsv")]
         others = sorted(p.name for p in (source / JUDGEMENTS).glob(f"{split}.*"))

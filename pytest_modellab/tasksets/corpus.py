@@ -156,6 +156,11 @@ def _document(where: str, data: dict[str, Any]) -> Document:
 
 
 def _plain(where: str, data: dict[str, Any]) -> dict[str, Any]:
+    get = data.get
+    if type(get("_id")) is type(get("text")) is type(get("title", "")) is str and (
+        type(get("metadata", data)) is dict
+    ):
+        return data  # as BEIR has it, like nearly every line
     found = entries.plain(where, data, entries.DOCUMENT)
     return {"text": "", **found} if "text" in data else found  # null is an empty text
 

@@ -40,7 +40,7 @@ def plain(where: str, data: Mapping[str, Any], names: Sequence[str]) -> dict[str
     found = {key: value for key, value in data.items() if not missing(value)}
     if "_id" not in found:
         there = [name for name in names if name in found]
-        if len({text(found[name]) for name in there}) > 1:
+        if len({repr(text(found[name])) for name in there}) > 1:
             raise TaskSetError(
                 f"{where}: _id: missing, and {' and '.join(map(repr, there))} differ; name the one "
                 "that the judgements hold _id"

@@ -21,13 +21,13 @@ def parse(where: str, line: str) -> dict[str, Any]:
 
     Args:
         where: file and line, for messages.
-        line: JSON; the byte order mark of a file that was appended to another is dropped.
+        line: JSON.
 
     Raises:
         TaskSetError: the line is not JSON, or not an object.
     """
     try:
-        data = json.loads(line.removeprefix(checkout.BYTE_ORDER_MARK))
+        data = json.loads(line)
     except json.JSONDecodeError as error:
         raise TaskSetError(f"{where}: malformed JSON, column {error.colno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
@@ -70,7 +70,7 @@ def _line(path: Path, number: int, raw: bytes) -> str:
         TaskSetError: it shows that the file is not, or not yet, what its name says.
     """
     said = checkout.standing_in(raw, path) if number == 1 else None
-    if said := said or checkout.conflict(raw, number):
+    if said := said or (checkout.conflict(raw, number) if raw.startswith((b"<", b">")) else None):
         raise TaskSetError(f"{path}: {said}")
     try:
         return checkout.decoded(raw, number).rstrip("\r\n")

@@ -1,8 +1,9 @@
 """Judgements of a retrieval set: ``qrels/<split>.tsv`` of BEIR, TREC, pandas and ``datasets``.
 
 A line has query, document and grade; TREC's has a second column that is not used. A line of column
-names may be missing; where there is one, it says which column is which. Grades are TREC's: whole
-numbers, relevant from 1 on. A negative grade, which TREC gives to spam, is read as 0.
+names may be missing; where there is one, it says which column is which. In ``<split>.jsonl``, as
+MTEB has it, a line is an object with these names. Grades are TREC's: whole numbers, relevant from 1
+on. A negative grade, which TREC gives to spam, is read as 0.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from pytest_modellab.errors import TaskSetError
-from pytest_modellab.tasksets import lines
+from pytest_modellab.tasksets import entries, lines
 
 COLUMNS = ("query-id", "corpus-id", "score")
 
@@ -46,28 +47,9 @@ def read(path: Path) -> Judgements:
         TaskSetError: the file cannot be read or is malformed; the message names file and line.
     """
     found: Judgements = {}
-    text = lines.read_file(path, path.parent.parent)
-    rows = csv.reader(io.StringIO(text, newline=""), "excel-tab", strict=True)
-    order: Sequence[int] | None = None
-    try:
-        for row in rows:
-            columns = row if len(row) > 1 else " ".join(row).split()
-            if not any(columns):
-                continue
-            where = f"{path}:{rows.line_num}"
-            if not found and order is None and _named(columns):
-                order = _order(where, columns)
-                continue
-            query, document, grade = _judgement(where, columns, order)
-            judged = found.setdefault(query, {})
-            before, number = judged.setdefault(document, (grade, rows.line_num))
-            if before != grade:
-                raise TaskSetError(
-                    f"{where}: query {query!r} and document {document!r} have the grade {grade} "
-                    f"here and {before} on line {number}; remove one"
-                )
-    except csv.Error as error:
-        raise TaskSetError(f"{path}:{rows.line_num}: malformed: {error}") from error
+    for number, columns in _objects(path) if path.suffix == ".jsonl" else _table(path):
+        query, document, grade = _judgement(f"{path}:{number}", columns)
+        _keep(found.setdefault(query, {}), path, query, document, (grade, number))
     if not found:
         raise TaskSetError(f"{path}: holds no judgement")
     return found
@@ -90,13 +72,8 @@ def matched(
     found: Judgements = {}
     for query, judged in judgements.items():
         known = found.setdefault(_id(query, queries), {})
-        for document, (grade, number) in judged.items():
-            before, other = known.setdefault(_id(document, documents), (grade, number))
-            if before != grade:
-                raise TaskSetError(
-                    f"{path}:{number}: query {query!r} and document {document!r} have the grade "
-                    f"{grade} here and {before} on line {other}; remove one"
-                )
+        for document, grade in judged.items():
+            _keep(known, path, query, _id(document, documents), grade)
     return found
 
 
@@ -107,6 +84,49 @@ def whole(id: str) -> str:
 
 def _id(id: str, known: Container[str]) -> str:
     return whole(id) if id not in known and whole(id) in known else id
+
+
+def _keep(
+    known: dict[str, tuple[int, int]], path: Path, query: str, document: str, new: tuple[int, int]
+) -> None:
+    """Add grade and line of a document, and refuse another grade than it has already."""
+    (grade, number), (before, other) = new, known.setdefault(document, new)
+    if before != grade:
+        raise TaskSetError(
+            f"{path}:{number}: query {query!r} and document {document!r} have the grade {grade} "
+            f"here and {before} on line {other}; remove one"
+        )
+
+
+def _table(path: Path) -> Iterator[tuple[int, Sequence[str]]]:
+    """Yield each line's number and its columns, in the usual order where their names are given."""
+    text = lines.read_file(path, path.parent.parent)
+    rows = csv.reader(io.StringIO(text, newline=""), "excel-tab", strict=True)
+    first, order = True, None
+    try:
+        for row in rows:
+            columns = row if len(row) > 1 else " ".join(row).split()
+            if not any(columns):
+                continue
+            if first and _named(columns):
+                order = _order(f"{path}:{rows.line_num}", columns)
+            elif order is not None and max(order) < len(columns):
+                yield rows.line_num, [columns[place] for place in order]
+            elif len(columns) == 4:  # TREC's second column, the iteration, is not used
+                yield rows.line_num, [columns[0], *columns[2:]]
+            else:
+                yield rows.line_num, columns
+            first = False
+    except csv.Error as error:
+        raise TaskSetError(f"{path}:{rows.line_num}: malformed: {error}") from error
+
+
+def _objects(path: Path) -> Iterator[tuple[int, Sequence[str]]]:
+    """Yield each line's number and its columns, in the usual order."""
+    for where, _, data in lines.objects(path):
+        keys = list(data)
+        values = [str(entries.text(data[keys[place]])) for place in _order(where, keys)]
+        yield int(where.rpartition(":")[2]), values
 
 
 def _name(column: str) -> str:
@@ -131,13 +151,7 @@ def _order(where: str, columns: Sequence[str]) -> Sequence[int]:
     return [places[0] for places in found]
 
 
-def _judgement(
-    where: str, columns: Sequence[str], order: Sequence[int] | None
-) -> tuple[str, str, int]:
-    if order is not None and max(order) < len(columns):
-        columns = [columns[place] for place in order]
-    elif order is None and len(columns) == 4:
-        columns = (columns[0], *columns[2:])
+def _judgement(where: str, columns: Sequence[str]) -> tuple[str, str, int]:
     if len(columns) != 3:
         raise TaskSetError(
             f"{where}: holds {len(columns)} columns, expected {', '.join(COLUMNS)}, or TREC's four"

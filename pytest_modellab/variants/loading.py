@@ -15,7 +15,7 @@ from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import convert, opened, quantization
+from pytest_modellab.models import convert, opened, packed, quantization
 from pytest_modellab.models.files import NO_FILES, ModelFiles, named, says
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
@@ -60,7 +60,7 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
     """
     for step in (*plan.baked, *plan.steps):
         step.check(files)
-    packages = (*plan.packages, *_quantized_by(plan, files))
+    found = _quantized(plan, files)
     optional: dict[str, Any] = {
         "baked": [[step.name, dict(step.settings)] for step in plan.baked],
         "steps": [[step.name, dict(step.settings)] for step in plan.steps],
@@ -74,34 +74,49 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         tokenizer=files.tokenizer,
         prompt=prompts[0] if len(prompts) == 1 else digest(prompts)[:16],
         settings={
-            "converter": convert.CONVERTER if files.path.is_file() else None,
+            "converter": convert.version(files, found),
             "decoding": "greedy",
             "device": plan.device,
             "dtype": plan.dtype,
             "engine": plan.engine,
             "quantization": dict(plan.quantization),
-            "versions": {name: required(name) for name in packages},
+            "versions": {name: required(name) for name in _packages(plan, found)},
             **{name: value for name, value in optional.items() if value},
         },
     )
 
 
-def _quantized_by(plan: Plan, files: ModelFiles) -> tuple[str, ...]:
-    """Return the distributions that a variant's model is read with where it is quantized.
+def _quantized(
+    plan: Plan, files: ModelFiles, unpacked: Path | None = None
+) -> quantization.Quantized | None:
+    """Return how a variant's model is quantized, or None where it is plain.
+
+    Args:
+        plan: the variant.
+        files: its base model's files.
+        unpacked: the folder that they became, where it is looked at.
 
     Raises:
         ModelError: it cannot be run, or must be plain.
     """
     own = plan.weights is None and files != NO_FILES
-    found = quantization.find(files.path) if own else None
+    found = quantization.find(unpacked or files.path) if own else None
     if found is None:
-        return ()
+        return None
     if plan.plain:
         how = found.method or "by an unknown method"
         raise ModelError(says(files.source, f"is quantized: {found.where} ({how}); {plan.plain}"))
-    if found.problem:
-        raise ModelError(says(files.source, f"{found.where}: {found.problem}"))
-    return quantization.PACKAGES[found.method]
+    problem = found.problem
+    if unpacked is not None and found.method in packed.METHODS:
+        problem = problem or f"{found.method} in a zip: unpack it, and name the folder as source"
+    if problem:
+        raise ModelError(says(files.source, f"{found.where}: {problem}"))
+    return found
+
+
+def _packages(plan: Plan, found: quantization.Quantized | None) -> tuple[str, ...]:
+    """Return the distributions that a variant needs, with those that read its weights."""
+    return (*plan.packages, *(quantization.PACKAGES[found.method] if found is not None else ()))
 
 
 def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
@@ -119,12 +134,18 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
         ModelError: the files cannot be read.
         VariantLoadError: a library is missing, or it refuses the model.
     """
-    for name in (*plan.packages, *_quantized_by(plan, files)):
+    for name in _packages(plan, _quantized(plan, files)):
         required(name)
     folder = convert.folder(files, cache)
+    if folder != files.path:
+        _quantized(plan, files, folder)  # what was in a zip
     if plan.baked:
         folder = _bake(plan, files, folder, cache)
-    loaded = plan.open(plan, folder, cache) if plan.open else _transformers(plan, files, folder)
+    if plan.open is None:
+        loaded: Engine = _transformers(plan, files, folder)
+    else:
+        with opened.checked(files):
+            loaded = plan.open(plan, folder, cache)
     if isinstance(loaded, ChatEngine):
         loaded.day = plan.day
         if not plan.day and chat.moves(loaded.tokenizer):
@@ -154,7 +175,7 @@ def _apply(
 ) -> None:
     with quiet():
         for step, change in changes:
-            step.asked(loaded.tokenizer)
+            step.asked(loaded.tokenizer, loaded.model)
             loaded.model = change(loaded.model).eval()
 
 

@@ -20,7 +20,7 @@ from pytest_modellab.variants.prompt import Prompt
 DTYPE = Setting(str, OPTIONAL, choices=("bfloat16", "float16", "float32"))
 
 
-def fits_any(_base: Any) -> None:
+def fits_any(*_base: Any) -> None:
     """Accept any base, as the check of a step that was made for none in particular."""
 
 
@@ -38,8 +38,8 @@ class Step:
         check: called with the base model's files before anything is loaded; raises where the step
             was made for another model.
         bake: as ``apply``, but leaves plain weights that can be saved; None where that does.
-        asked: called with the tokenizer that is loaded, before ``apply``; raises where the step
-            was made for other prompts than this one writes.
+        asked: called with the tokenizer and the model that are loaded, before ``apply``; raises
+            where the step was made for other prompts or replies.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Step:
     packages: tuple[str, ...] = ()
     check: Callable[[ModelFiles], None] = fits_any
     bake: Callable[[Any], Any] | None = None
-    asked: Callable[[Any], None] = fits_any
+    asked: Callable[[Any, Any], None] = fits_any
 
 
 @dataclasses.dataclass(frozen=True)

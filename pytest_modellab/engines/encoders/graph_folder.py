@@ -24,6 +24,10 @@ MAX_TOKENS = 512
 """Where texts are cut off when neither the declaration nor the model's folder says it."""
 
 
+LIMITS = "sentence_bert_config.json"
+"""Where a sentence-transformers model says how long its texts may be, and whether in capitals."""
+
+
 SENTENCE = "sentence_embedding"
 """The output that is taken where there is one of this name, as sentence-transformers exports it."""
 
@@ -88,10 +92,23 @@ def choose_pooling(folder: Path, output: Any, declared: str | None) -> tuple[Poo
     return pooling, bool(after)
 
 
+def lower(folder: Path, tokenizer: Tokenizer) -> None:
+    """Let a tokenizer take capitals for small letters where the model's folder says so.
+
+    sentence-transformers reads it there, whatever the tokenizer's own file says.
+    """
+    path = folder / LIMITS
+    if path.is_file() and read_json(path).get("do_lower_case"):
+        from tokenizers import normalizers
+
+        own = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
+
+
 def read_limit(folder: Path, tokenizer: Tokenizer) -> int:
     """Return where texts are cut off, as sentence-transformers reads it."""
     for name, key in (
-        ("sentence_bert_config.json", "max_seq_length"),
+        (LIMITS, "max_seq_length"),
         ("tokenizer_config.json", "model_max_length"),
     ):
         path = folder / name

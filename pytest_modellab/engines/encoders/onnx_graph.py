@@ -20,6 +20,7 @@ from pytest_modellab.engines.encoders.texts import (
 from pytest_modellab.engines.interface import Role
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.errors import ModelError
+from pytest_modellab.store import checkout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +80,9 @@ def load(
     try:
         tokenizer = Tokenizer.from_file(str(stored))
     except Exception as error:  # tokenizers raises nothing more exact
-        raise ModelError(f"{stored}: tokenizers cannot load it: {error}") from error
+        said = checkout.unready(stored) or f"{stored}: tokenizers cannot load it: {error}"
+        raise ModelError(said) from error
+    graph_folder.lower(folder, tokenizer)
     session = graphs.open_graph(path, threads=environment.threads())
     graph = onnx.load(path, load_external_data=False).graph
     inputs = {value.name: value for value in session.get_inputs()}

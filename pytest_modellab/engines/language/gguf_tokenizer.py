@@ -127,23 +127,14 @@ def _rest(path: Path, values: Mapping[str, Any]) -> list[Path]:
     count = int(values.get("split.count", 0))
     if count < 2:
         return []
-    number = int(values.get("split.no", 0))
-    ends = [f"-{k + 1:05d}-of-{count:05d}.gguf" for k in range(count)]
-    if not path.name.endswith(ends[number]):
+    number = int(values.get("split.no", 0)) + 1
+    ends = [f"-{k:05d}-of-{count:05d}.gguf" for k in range(1, count + 1)]
+    if number != 1 or not path.name.endswith(ends[0]):
         raise ModelError(
-            f"{path} is part {number + 1} of {count}, whose name ends in {ends[number]!r}: give "
-            "all parts the names they were made with, in one folder"
+            f"{path} is part {number} of {count}, as its head says: name the first, and give all "
+            f"parts the names they were made with (…{ends[number - 1]}), in one folder"
         )
-    begin = path.name.removesuffix(ends[number])
-    if number:
-        raise ModelError(
-            f"{path} is part {number + 1} of {count}: name the first, {begin + ends[0]}"
-        )
-    rest = [path.with_name(begin + end) for end in ends[1:]]
-    for part in rest:
-        if not part.is_file():
-            raise ModelError(f"{part} is missing, of the {count} parts of {path}; copy it there")
-    return rest
+    return [path.with_name(path.name.removesuffix(ends[0]) + end) for end in ends[1:]]
 
 
 def vocabulary(tokenizer: Any) -> Vocabulary:

@@ -217,24 +217,23 @@ def _encoder(embedding: Embedding, plan: Plan, folder: Path) -> Encoder:
         "query": embedding.query_prompt,
         "passage": embedding.passage_prompt,
     }
-    with opened.checked(files):
-        if graph:
-            return onnx_graph.load(
-                folder,
-                key=key,
-                prompts=prompts,
-                max_tokens=embedding.max_tokens,
-                pooling=embedding.pooling,
-                output=embedding.output,
-            )
-        return sentence.load(
+    if graph:
+        return onnx_graph.load(
             folder,
             key=key,
             prompts=prompts,
             max_tokens=embedding.max_tokens,
             pooling=embedding.pooling,
-            dtype=plan.dtype,
-            device=plan.device,
-            trust_remote_code=plan.model.trust_remote_code,
-            allow_pickle=plan.model.allow_pickle,
+            output=embedding.output,
         )
+    return sentence.load(
+        folder,
+        key=key,
+        prompts=prompts,
+        max_tokens=embedding.max_tokens,
+        pooling=embedding.pooling,
+        dtype=plan.dtype,
+        device=plan.device,
+        trust_remote_code=plan.model.trust_remote_code,
+        allow_pickle=plan.model.allow_pickle,
+    )

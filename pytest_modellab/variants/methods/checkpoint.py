@@ -48,6 +48,7 @@ def _read(spec: VariantSpec, model: ModelSource, root: Path) -> Quantized:
     try:
         if not folder.is_dir():  # a hub id, or nothing
             folder = locate.locate(model, root).path
+        quantization.check(folder)
         found = quantization.find(folder)
     except (ModelError, OSError) as error:
         build = f"; build it: modellab build {spec.name}" if spec.recipe is not None else ""

@@ -13,7 +13,7 @@ from typing import Any
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import onnx_export, onnx_graph
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import locate, opened
+from pytest_modellab.models import locate
 from pytest_modellab.models.files import named
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.setting import check_options
@@ -64,9 +64,9 @@ def _overflows(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 def _open(reduce_range: bool, plan: Plan, folder: Path, cache: Path) -> Engine:
     """Export and quantize once, and keep the graph."""
-    files = locate.made(plan.model, folder)
+    weights = locate.made(plan.model, folder).weights
     made_by = [importlib.metadata.version(name) for name in (*PACKAGES, "torch", "transformers")]
-    key = digest([files.weights, onnx_graph.VERSION, reduce_range, made_by])[:16]
+    key = digest([weights, onnx_graph.VERSION, reduce_range, made_by])[:16]
     trust = plan.model.trust_remote_code
 
     def write(target: Path) -> None:
@@ -78,7 +78,6 @@ def _open(reduce_range: bool, plan: Plan, folder: Path, cache: Path) -> Engine:
         for file in target.glob(f"{plain.name}*"):
             file.unlink()
 
-    with opened.checked(files):
-        with store_errors_as(ModelError):
-            kept = folders.folder(cache / "models" / f"{key}-onnx", write, what=named(plan.model))
-        return onnx_graph.load(kept / GRAPH, folder, trust_remote_code=trust)
+    with store_errors_as(ModelError):
+        kept = folders.folder(cache / "models" / f"{key}-onnx", write, what=named(plan.model))
+    return onnx_graph.load(kept / GRAPH, folder, trust_remote_code=trust)

@@ -52,7 +52,9 @@ def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge:
         raise ConfigError(f"adapter: no such folder: {folder}{build}")
     if not (folder / WEIGHTS).is_file():
         pickled = " (pickled weights are not read)" if any(folder.glob("*.bin")) else ""
-        raise ConfigError(f"adapter: {folder} holds no {WEIGHTS}{pickled}{build}")
+        below = sorted(path.parent.name for path in folder.glob(f"*/{WEIGHTS}"))
+        named = f"; name one of the folders in it: {', '.join(below)}" if below else build
+        raise ConfigError(f"adapter: {folder} holds no {WEIGHTS}{pickled}{named}")
     if said := checkout.absent(folder / WEIGHTS):
         raise ConfigError(f"adapter: {folder / WEIGHTS}: {said}")
     try:
@@ -115,6 +117,7 @@ def _merge(folder: Path, model: Any) -> Any:
     with torch.no_grad():
         apart = adapted(input_ids=ids).logits.float()
         try:
+            _untie(adapted.get_base_model())
             merged = adapted.merge_and_unload()
         except (AttributeError, RuntimeError, TypeError, ValueError) as error:
             raise VariantLoadError(
@@ -128,7 +131,34 @@ def _merge(folder: Path, model: Any) -> Any:
             f"the adapter {folder} cannot be merged: logits change by {difference:.2g} of the "
             f"largest, more than {allowed:g}; run it unmerged (merge = false), or in float32"
         )
+    tables = _tables(merged)
+    if len(tables) == 2 and tables[0] is not tables[1]:  # what is saved must say so
+        merged.config.tie_word_embeddings = False
     return merged
+
+
+def _untie(model: Any) -> None:
+    """Give the head a matrix of its own where an adapter changes it or the embeddings.
+
+    Where the two share one, each change would be added to both.
+    """
+    import torch
+
+    shared = _tables(model)
+    layers = (model.get_input_embeddings(), model.get_output_embeddings())
+    if (
+        len(shared) == 2
+        and shared[0] is shared[1]
+        and any(hasattr(x, "base_layer") for x in layers)
+    ):
+        head = getattr(layers[1], "base_layer", layers[1])
+        head.weight = torch.nn.Parameter(shared[1].detach().clone(), requires_grad=False)
+
+
+def _tables(model: Any) -> list[Any]:
+    """The matrices of a model's embeddings and of its head, those that it has."""
+    layers = (model.get_input_embeddings(), model.get_output_embeddings())
+    return [getattr(layer, "base_layer", layer).weight for layer in layers if layer is not None]
 
 
 def adapted(plan: Plan, spec: VariantSpec, root: Path) -> Plan:

@@ -124,6 +124,11 @@ def _check_taken(folder: Path, shapes: Shapes, found: Any, taken: Any) -> None:
         name, adapts, _ = names[0].partition(f".{mark}")
         if not any(key.startswith(PREFIX) for key in shapes):
             why = f"PEFT's names begin with {PREFIX!r}: save it with PEFT's save_pretrained"
+        elif adapts and ".experts" in name:
+            why = (
+                "it was trained on another model, or PEFT cannot rename its experts' matrices for "
+                f"this transformers; {adapter_config.MERGE}"
+            )
         elif adapts:
             why = "it was trained on another model"
         else:

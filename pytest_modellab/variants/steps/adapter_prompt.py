@@ -39,21 +39,26 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if reads.of_tokenizer(path.name))
 
 
-def check(folder: Path, tokenizer: Any) -> None:
+def check(folder: Path, tokenizer: Any, model: Any) -> None:
     """Refuse an adapter that was trained with other prompts than its base is asked.
 
     Args:
         folder: the adapter's.
         tokenizer: the base's, as transformers has loaded it.
+        model: the base, whose generation configuration says where a reply ends.
 
     Raises:
-        VariantLoadError: the folder has another chat template, or tokens that the base lacks.
+        VariantLoadError: the folder has another chat template, tokens that the base lacks, or an
+            end of replies that the base does not end at.
     """
     found = [path.name for path in files(folder)]
     if not found:
         return
     try:
-        said = _differs(folder, tokenizer)
+        settings = _json(folder / _SETTINGS)
+        said = _other_tokens(folder, settings, tokenizer.get_vocab())
+        said = said or _other_end(settings, tokenizer, model)
+        said = said or _other_template(folder, settings, tokenizer)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise VariantLoadError(
             f"the adapter {folder} brings a tokenizer that cannot be read, so whether it was "
@@ -67,8 +72,9 @@ def check(folder: Path, tokenizer: Any) -> None:
         )
 
 
-def _differs(folder: Path, tokenizer: Any) -> str | None:
-    settings, known = _json(folder / _SETTINGS), tokenizer.get_vocab()
+def _other_tokens(
+    folder: Path, settings: Mapping[str, Any], known: Mapping[str, int]
+) -> str | None:
     for token, number in _tokens(folder, settings):
         own = known.get(token)
         if own != number and token != _text(settings.get("pad_token")):  # no prompt has a padding
@@ -77,6 +83,23 @@ def _differs(folder: Path, tokenizer: Any) -> str | None:
                 f"was trained with the token {shown(token)}, number {number} of the tokenizer in "
                 f"its folder, and its base has {has}"
             )
+    return None
+
+
+def _other_end(settings: Mapping[str, Any], tokenizer: Any, model: Any) -> str | None:
+    """Say that a reply would go on after what the adapter was trained to end it with."""
+    end, ends = _text(settings.get("eos_token")), model.generation_config.eos_token_id
+    ends = ends if isinstance(ends, list) else [ends]
+    if end is None or None in ends or tokenizer.convert_tokens_to_ids(end) in ends:
+        return None
+    return (
+        f"was trained to end a reply with {shown(end)}, by the tokenizer in its folder, and its "
+        f"base ends one with {shown(tokenizer.decode(ends))} alone (eos_token_id in "
+        "generation_config.json, where it can be added)"
+    )
+
+
+def _other_template(folder: Path, settings: Mapping[str, Any], tokenizer: Any) -> str | None:
     template = _template(folder, settings)
     if template is None or not chat.rendered(tokenizer):
         return None

@@ -231,6 +231,14 @@ def test_cut_off(tmp_path: Path, files: Any, declared: int | None, limit: int) -
     assert encoder.encode(["the man " * 30], "query")[0] == pytest.approx(expected, abs=1e-6)
 
 
+def test_capitals_are_small_letters_where_the_folder_says_so(tmp_path: Path) -> None:
+    files = {"sentence_bert_config.json": {"max_seq_length": 9, "do_lower_case": True}}
+    lowered = load(write_folder(tmp_path / "lowered", files=files))
+    as_it_is = load(write_folder(tmp_path / "as it is"))
+    assert np.array_equal(*lowered.encode(["The CAT", "the cat"], "query"))
+    assert not np.array_equal(*as_it_is.encode(["The CAT", "the cat"], "query"))
+
+
 def test_cut_off_at_the_tokenizers_limit(folder: Path) -> None:
     from tokenizers import Tokenizer
 
@@ -303,6 +311,12 @@ def test_damaged_tokenizer(folder: Path) -> None:
     path = folder / "tokenizer.json"
     path.write_text("{}")
     assert message(folder).startswith(f"{path}: tokenizers cannot load it: ")
+
+
+def test_a_tokenizer_with_conflict_markers(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    path.write_text("{\n<<<<<<< HEAD\n}")
+    assert message(folder) == f"{path}: conflict markers at line 2; resolve the merge"
 
 
 def test_damaged_graph(folder: Path) -> None:

@@ -88,6 +88,18 @@ def test_names_of_a_compiled_model(folder: Path) -> None:
     assert said.endswith("Names with '_orig_mod.' come from torch.compile: save model._orig_mod")
 
 
+def test_code_of_its_own_that_has_not_run(folder: Path) -> None:
+    configure(folder, auto_map={"AutoModel": "own.OwnModel"})
+    load(folder)  # the same tensors as without
+    change(folder, lambda tensors: {k.replace("query", "Wq"): v for k, v in tensors.items()})
+    said = message(load, folder)
+    assert "4 tensors are missing (encoder.layer.0.attention.self.query.bias, " in said
+    assert said.endswith(
+        "config.json names code of the model's own, which has not run: if you trust it, set "
+        "trust_remote_code = true in its [models.NAME]"
+    )
+
+
 @pytest.mark.parametrize(("layers", "are"), [(1, "left over"), (3, "missing")])
 def test_another_number_of_layers(folder: Path, layers: int, are: str) -> None:
     configure(folder, num_hidden_layers=layers)

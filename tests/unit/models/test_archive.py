@@ -158,3 +158,14 @@ def test_a_head_that_says_too_much(tmp_path: Path, content: bytes, told: str) ->
     path.write_bytes(content)
     with pytest.raises(ValueError, match=told):
         gguf_head.check(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_one_file_of_an_archive(tmp_path: Path, method: int) -> None:
+    path = packed(tmp_path / "m.zip", "a.json")
+    assert archive.member(path, "a.json") == b"x"
+    assert archive.member(path, "b.json") is None
+    # what is wrong is told when the archive is unpacked
+    assert archive.member(packed(path, "a.json", method=method), "a.json") is None
+    path.write_bytes(b"PK\x03\x04")
+    assert archive.member(path, "a.json") is None

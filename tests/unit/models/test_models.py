@@ -54,6 +54,20 @@ def folder(tmp_path: Path) -> Path:
 # --- folders -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "name", ["a.gguf", "a.onnx", "a.zip", "model/model.safetensors", "model/tokenizer.json"]
+)
+def test_a_git_lfs_pointer(folder: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:7\nsize 9\n")
+    with pytest.raises(ModelError) as caught:
+        locate.locate(model(f"./{name.partition('/')[0]}", tokenizer="./model"), tmp_path)
+    assert str(caught.value).endswith(
+        f"{path}: a Git LFS pointer, not the file itself; fetch it: git lfs pull --include "
+        f"{path.name}"
+    )
+
+
 def test_folder(folder: Path, tmp_path: Path) -> None:
     found = locate.locate(model("./model"), tmp_path)
     assert found.path == folder

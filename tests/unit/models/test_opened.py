@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -19,6 +20,9 @@ from pytest_modellab.models import locate
 from pytest_modellab.models import opened as opening
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.variants import loading
+from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants.prompt import Prompt
 from pytest_modellab.variants.steps import adapter
 
 torch = pytest.importorskip("torch")
@@ -244,6 +248,28 @@ def test_what_is_opened_but_not_hashed(model_folder: Path, tmp_path: Path) -> No
         (folder / "config.json").read_text()
         assert not (folder / "nothing.json").exists()
     extra.read_text()  # nobody loads
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_loading_a_variant_is_checked(
+    own: bool, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    (folder / "tables.dat").write_text("")
+
+    def load(*_: object, **__: object) -> Any:
+        return (folder / "tables.dat").read_text()
+
+    monkeypatch.setattr(torch_model, "load", load)
+    files = located(folder)
+    prompt = Prompt("{% block user %}{{ input }}{% endblock %}")
+    plan = Plan(model=files.source, prompt=prompt, packages=(), open=load if own else None)
+    with pytest.raises(ModelError, match=r"tables\.dat is opened when the model loads, but is in"):
+        loading.load(plan, files, tmp_path / "cache")
+    packed = Path(shutil.make_archive(str(tmp_path / "model"), "zip", folder))
+    anything: Any = loading.load(dataclasses.replace(plan, open=load), located(packed), tmp_path)
+    assert anything == ""
 
 
 def test_what_is_opened_of_another_model(

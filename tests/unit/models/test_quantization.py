@@ -64,12 +64,6 @@ def test_the_key_of_the_text_model(write: Write) -> None:
     assert found.where == f"{folder / 'config.json'}: text_config.quantization_config"
 
 
-PUT = (
-    "transformers passes over this file and reads the key 'quantization_config' of config.json "
-    'alone: put the file\'s settings there, with "quant_method": '
-)
-
-
 @pytest.mark.parametrize(
     ("config", "beside", "where", "problem"),
     [
@@ -80,8 +74,8 @@ PUT = (
             "an older llm-compressor called the key so, and transformers passes over it: rename it "
             "to 'quantization_config'",
         ),
-        ({}, {"quantize_config": {"bits": 4}}, "quantize_config.json", f'{PUT}"gptq"'),
-        ({}, {"quant_config": {"w_bit": 4}}, "quant_config.json", f'{PUT}"awq"'),
+        ({}, {"quantize_config": {"bits": 4}}, "quantize_config.json", ""),
+        ({}, {"quant_config": {"w_bit": 4}}, "quant_config.json", ""),
         (
             {},
             {"quanto_qmap": {}},
@@ -126,7 +120,7 @@ PUT = (
         ),
     ],
 )
-def test_what_cannot_be_run(
+def test_other_keys_and_files(
     write: Write, config: Any, beside: dict[str, Any], where: str, problem: str
 ) -> None:
     folder = write(config, **beside)
@@ -155,7 +149,7 @@ def test_plain_weights_that_call_themselves_quantized(write: Write) -> None:
     assert found is not None
     assert found.problem == (
         "says that bitsandbytes has quantized the weights, but they are plain (none is named "
-        "….absmax): remove the key, or save the quantized model again"
+        "….absmax): remove what says it, or save the quantized model again"
     )
     numpy.save_file({"a.weight.absmax": np.zeros(2)}, folder / "model.safetensors")
     found = quantization.find(folder)
@@ -170,10 +164,12 @@ def test_nothing_says_so(write: Write) -> None:
 
 def test_a_damaged_file(write: Write) -> None:
     folder = write({})
-    (folder / "quantize_config.json").write_text("{")
+    quantization.check(folder)
+    (folder / "config.json").write_text("no JSON")
+    assert quantization.find(folder) is None, "loading says what is wrong"
     with pytest.raises(ModelError) as caught:
-        quantization.find(folder)
-    assert str(caught.value).startswith(f"{folder / 'quantize_config.json'}: not JSON: ")
+        quantization.check(folder)
+    assert str(caught.value).startswith(f"{folder / 'config.json'}: not JSON: ")
 
 
 def test_a_folder_of_gguf(tmp_path: Path) -> None:

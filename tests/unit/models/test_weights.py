@@ -156,7 +156,14 @@ def test_what_the_library_knows_to_be_absent_is_not_missed(folder: Path) -> None
         folder,
         lambda tensors: {
             **{name: tensor for name, tensor in tensors.items() if name != "lm_head.weight"},
-            "model.layers.0.self_attn.rotary_emb.inv_freq": tensors["model.norm.weight"].clone(),
+            **{
+                name: tensors["model.norm.weight"].clone()
+                for name in (
+                    "model.layers.0.self_attn.rotary_emb.inv_freq",  # of older releases
+                    "model.layers.0.self_attn.masked_bias",
+                    "model.rotary_emb.original_inv_freq",  # a buffer that the model makes itself
+                )
+            },
         },
     )
     model = torch_model.load(folder).model
@@ -173,6 +180,30 @@ def test_what_is_watched_ends_with_the_context(folder: Path) -> None:
     assert [fit.left for fit in found] == [("lm_head.weight",)] * 2
     assert info["unexpected_keys"] == {"lm_head.weight"}
     assert PreTrainedModel.__dict__["from_pretrained"] is plain
+
+
+def test_experts_that_are_not_all_there(folder: Path) -> None:
+    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "moe_intermediate_size": 16}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "num_hidden_layers": 1}
+    config = Qwen3MoeConfig(vocab_size=265, **sizes, **heads, **experts)
+    Qwen3MoeForCausalLM(config).save_pretrained(folder)
+    torch_model.load(folder)
+    one = "model.layers.0.mlp.experts.1."
+    change(
+        folder, lambda tensors: {k: v for k, v in tensors.items() if k != f"{one}up_proj.weight"}
+    )
+    assert message(folder) == (
+        "1 tensor is not to be put together from those in the files "
+        "(model.layers.0.mlp.experts.gate_up_proj: Sizes of tensors must match except in dimension "
+        f"1. Expected size 4 but got size 3 for tensor number 1 in the list.). {AGAIN}"
+    )
+    change(folder, lambda tensors: {k: v for k, v in tensors.items() if one not in k})
+    assert "2 tensors are of another shape (model.layers.0.mlp.experts.down_proj: " in (
+        message(folder)
+    )
 
 
 # --- files that say two things --------------------------------------------------------------------

@@ -73,6 +73,22 @@ def test_tests_that_could_not_run(write: Write) -> None:
     assert list(scores(edited(write, ONE, failureReason=2)).values()) == [None, 0.5]
 
 
+def test_tests_without_an_assertion_are_not_passed(write: Write) -> None:
+    none = {"pass": True, "score": 1, "reason": "No assertions"}
+    one = edited(write, ONE, gradingResult=none)
+    assert list(scores(one).values()) == [None, 0.5]
+    assert read(one).notes[0] == "1 test had no assertion, without a score"
+    results = json.loads(ONE.read_text())["results"]["results"]
+    rows = [{**row, "gradingResult": none} for row in results]
+    assert message(write("a.jsonl", "\n".join(map(json.dumps, rows)))) == (
+        "none of 2 tests has an assertion, so nothing was scored; give them assertions, and run "
+        "them again"
+    )
+    table = (DATA / "promptfoo_one.csv").read_text()
+    bare = write("a.csv", table.replace("All assertions passed", "No assertions"))
+    assert list(scores(bare).values()) == [None, 0.5]
+
+
 def test_several_providers_and_prompts(write: Write) -> None:
     two = DATA / "promptfoo_two.json"
     assert message(two) == (
@@ -131,11 +147,11 @@ def test_a_test_run_of_deepeval(path: Path) -> None:
 def test_a_metric_that_was_turned_round(write: Write) -> None:
     low = {"name": "Bias", "score": 0.1, "threshold": 0.5, "success": True}
     bias = edited(write, RUN, metricsData=[low])
-    assert message(bias, score=("Bias",)) == ("a low 'Bias' succeeds here; say --lower-is-better")
+    assert message(bias, score=("Bias",)) == ("a low 'Bias' is better here; say --lower-is-better")
     assert next(iter(scores(bias, score=("Bias",), lower_is_better=True).values())) == 0.9
     assert message(RUN, score=("Length",), lower_is_better=True) == (
-        "a high 'Length' succeeds here; leave --lower-is-better out, or run both with one version, "
-        "where a newer one has turned the metric round"
+        "a high 'Length' is better here, so leave --lower-is-better out; where the other file, or "
+        "another task of the folder, has it the other way round, compare each with its like"
     )
 
 
@@ -152,6 +168,18 @@ def test_what_deepeval_did_not_score(write: Write) -> None:
     assert message(write("c.json", '{"test_cases_lookup_map": {}}')) == (
         "DeepEval's cache, which does not say what the last run was; hand in "
         ".deepeval/.latest_test_run.json, or a file of DEEPEVAL_RESULTS_FOLDER"
+    )
+
+
+def test_results_of_early_versions(write: Write) -> None:
+    cases = json.loads((DATA / "deepeval_result.json").read_text())["test_results"]
+    alone = [{key: value for key, value in case.items() if key != "name"} for case in cases]
+    found = scores(write("list.json", json.dumps(alone)), score=("Length",))
+    assert list(found.values()) == [0.3, 0.4, 0.5, None]
+    assert list(found)[:3] == list(scores(RUN, score=("Length",)))[:3]
+    run = json.dumps(json.loads(RUN.read_text())["testRunData"])
+    assert scores(write("20241129_120502", run), score=("Length",)) == scores(
+        RUN, score=("Length",)
     )
 
 

@@ -143,3 +143,13 @@ def test_an_old_inspect_is_told(monkeypatch: pytest.MonkeyPatch, write: Write) -
         "logs of inspect need inspect_ai 0.3.200 or newer, and 0.3.69 is installed: "
         "pip install -U 'pytest-modellab[inspect]'"
     )
+
+
+def test_a_sample_that_failed_but_was_scored_counts_as_it_does_for_inspect(tmp_path: Path) -> None:
+    def fail(log: Any) -> None:
+        log["samples"][0]["error"] = ERROR
+
+    path = DATA / "inspect_base.eval"
+    file = scorefiles.read(changed(path, tmp_path, fail), Wanted(score=("match",)))
+    assert file.rows == scorefiles.read(path, Wanted(score=("match",))).rows
+    assert file.notes[0] == "1 sample failed but scored"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from score_files import Write, message, scores
 
 from pytest_modellab import scorefiles
@@ -138,6 +139,9 @@ def test_filters_without_a_name_are_numbered(write: Write) -> None:
     assert message(path, filter="strict") == (
         f"--filter: unknown filter 'strict'{numbered}; Known: 1, 2"
     )
+    rows = [{**one, "filter": "xy"[n // 2]} for n, one in enumerate(both)]
+    named = write("c.jsonl", array(*rows))
+    assert scores(named, filter="2") == scores(named, filter="y") == {"0": 1.0, "1": 1.0}
     assert message(write("b.jsonl", array(*both[:3]))).startswith("1 ids stand on several lines")
 
 
@@ -167,3 +171,27 @@ def test_tasks_of_several_runs_are_told(write: Write, tmp_path: Path) -> None:
     assert scorefiles.read(tmp_path, Wanted()).notes[0] == (
         "tasks of several runs, from 2026-01-09T00-00-00.5 to 2026-01-10T00-00-00.5"
     )
+
+
+@pytest.mark.parametrize(
+    ("samples", "summary"),
+    [
+        (
+            "samples_crows_2026-01-09T00-00-00.5.jsonl",
+            {"higher_is_better": {"crows": {"pct": False, "other": None}}},
+        ),
+        (
+            "results/model__a_crows.jsonl",
+            {"configs": {"crows": {"metric_list": [{"metric": "pct", "higher_is_better": False}]}}},
+        ),
+    ],
+)
+def test_metrics_of_which_less_is_better(write: Write, samples: str, summary: Any) -> None:
+    path = write(samples, array(row(0, pct=1.0)))
+    assert scores(path) == {"0": 1.0}
+    name = "results.json" if "/" in samples else "results_2026-01-09T00-00-00.5.json"
+    beside = write(str(Path(samples).with_name(name)), json.dumps(summary))
+    assert message(path) == "a low 'pct' is better here; say --lower-is-better"
+    assert scores(path, lower_is_better=True) == {"0": 0.0}
+    beside.write_text("[")
+    assert scores(path) == {"0": 1.0}

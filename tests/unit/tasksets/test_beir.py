@@ -248,10 +248,28 @@ def test_files_in_another_form_are_named(write_beir: Write, message: Callable[[P
     (folder / "corpus.parquet").touch()
     assert message(folder).endswith("; corpus.parquet is not read, write it as corpus.jsonl")
     folder = write_beir(qrels=None)
-    (folder / "qrels" / "test.jsonl").touch()
+    (folder / "qrels" / "test.parquet").touch()
     assert message(folder) == (
-        "qrels/test.tsv: missing; split: test.jsonl is not read; write it as tab-separated "
+        "qrels/test.tsv: missing; split: test.parquet is not read; write it as tab-separated "
         "query-id, corpus-id, score"
+    )
+
+
+def test_judgements_as_json_lines(
+    write_beir: Write, read: Callable[[Path], TaskSet], message: Callable[[Path], str]
+) -> None:
+    expected = read(write_beir()).hash
+    path = write_beir(qrels=None) / "qrels" / "test.jsonl"
+    path.write_text(
+        '{"query-id": "q1", "corpus-id": "d1", "score": 2}\n'
+        '{"query-id": "q1", "corpus-id": "d3", "score": 1.0}\n'
+        '{"score": 1, "corpus_id": "d2", "query_id": "q2", "more": null}\n'
+    )
+    assert read(path.parent.parent).hash == expected
+    path.write_text('{"query-id": "q1", "score": 2}\n')
+    assert message(path.parent.parent) == (
+        "qrels/test.jsonl:1: the columns are called 'query-id', 'score'; call them query-id, "
+        "corpus-id, score"
     )
 
 

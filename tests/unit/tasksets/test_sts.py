@@ -125,6 +125,15 @@ def test_message(
     assert str(caught.value).startswith(f"{folder / 'pairs.jsonl'}{said}")
 
 
+def test_pairs_as_pandas_writes_them(write_pairs: Callable[..., Path], tmp_path: Path) -> None:
+    numbered = [{**pair, "id": str(k)} for k, pair in enumerate(PAIRS)]
+    expected = tasksets.read(write_pairs(numbered), scorers.check, tmp_path)
+    gaps = {"cluster": None, "metadata": float("nan"), "difficulty": None}
+    written = [{**gaps, **pair, "id": id} for id, pair in zip((0, 1.0, 2), numbered, strict=True)]
+    found = tasksets.read(write_pairs(written), scorers.check, tmp_path)
+    assert found.hash == expected.hash
+
+
 def test_other_messages(write_pairs: Callable[..., Path], tmp_path: Path) -> None:
     folder = write_pairs(PAIRS, "[capabilities.birds]\n")
     with pytest.raises(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,19 @@ def beside(model_folder: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def refused(folder: Path, tokenizer: Any) -> str:
+def model(*ends: int | None) -> Any:
+    """A model that ends its replies with these tokens."""
+    config = types.SimpleNamespace(eos_token_id=[*ends] if len(ends) > 1 else ends[0])
+    return types.SimpleNamespace(generation_config=config)
+
+
+def check(folder: Path, tokenizer: Any, *ends: int | None) -> None:
+    adapter_prompt.check(folder, tokenizer, model(*(ends or (tokenizer.eos_token_id,))))
+
+
+def refused(folder: Path, tokenizer: Any, *ends: int | None) -> str:
     with pytest.raises(VariantLoadError) as caught:
-        adapter_prompt.check(folder, tokenizer)
+        check(folder, tokenizer, *ends)
     return str(caught.value)
 
 
@@ -111,20 +122,20 @@ OTHER = "{% for m in messages %}### {{ m.role }}: {{ m.content }}\n{% endfor %}#
 
 
 def test_the_same_prompts(beside: Path, tokenizer: Any) -> None:
-    adapter_prompt.check(beside, tokenizer)
+    check(beside, tokenizer)
     template = beside / "chat_template.jinja"
     template.write_text("{# trained with #}" + template.read_text())
-    adapter_prompt.check(beside, tokenizer)
+    check(beside, tokenizer)
     tokenizer.add_special_tokens({"pad_token": "<pad>"})
     tokenizer.save_pretrained(beside)
-    adapter_prompt.check(beside, transformers.AutoTokenizer.from_pretrained(beside))
+    check(beside, transformers.AutoTokenizer.from_pretrained(beside))
 
 
 def test_an_added_padding_is_in_no_prompt(beside: Path, tokenizer: Any) -> None:
     padded = transformers.AutoTokenizer.from_pretrained(beside)
     padded.add_special_tokens({"pad_token": "<pad>"})
     padded.save_pretrained(beside)
-    adapter_prompt.check(beside, tokenizer)
+    check(beside, tokenizer)
 
 
 def _file(folder: Path) -> None:
@@ -185,6 +196,17 @@ def test_other_numbers(beside: Path, tokenizer: Any) -> None:
     own = tokenizer.get_vocab()["a"]
     assert f"number 3 of the tokenizer in its folder, and its base has the number {own} for " in (
         refused(beside, tokenizer)
+    )
+
+
+def test_another_end_of_replies(beside: Path, tokenizer: Any) -> None:
+    end, other = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|im_start|>"])
+    for ends in ((end,), (other, end), (None,)):
+        check(beside, tokenizer, *ends)
+    assert refused(beside, tokenizer, other).startswith(
+        f"the adapter {beside} was trained to end a reply with '<|im_end|>', by the tokenizer in "
+        "its folder, and its base ends one with '<|im_start|>' alone (eos_token_id in "
+        f"generation_config.json, where it can be added); {MERGE}. If it is meant to be asked as "
     )
 
 

@@ -20,7 +20,9 @@ safetensors = pytest.importorskip("safetensors.torch")
 pytestmark = [
     # PEFT asks transformers for a name that is on its way out
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated"),
-    pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`"),
+    # what it says of embeddings and head that share a matrix
+    pytest.mark.filterwarnings("ignore:Model (has|with) `tie_word_embeddings=True`"),
+    pytest.mark.filterwarnings("ignore:Input and output embeddings are no longer tied"),
     # what training says of the embeddings that it saves
     pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`"),
     pytest.mark.filterwarnings("ignore:Could not find a config file"),
@@ -175,6 +177,41 @@ def test_loaded_twice_an_adapter_is_what_was_trained(
     wanted = train(load(model_folder), lora(**settings), tmp_path)
     for _ in range(2):
         assert torch.equal(logits(adapters._attach(tmp_path, load(model_folder))), wanted)
+
+
+@pytest.fixture(scope="module")
+def tied(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small model with one matrix for embeddings and head."""
+    folder, model = tmp_path_factory.mktemp("tied"), load(model_folder)
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": ["q_proj"]},
+        {"target_modules": ["lm_head"]},
+        {"target_modules": ["embed_tokens"]},
+        {"target_modules": ["embed_tokens", "lm_head"]},
+        {"target_modules": ["embed_tokens"], "ensure_weight_tying": True},
+        {"modules_to_save": ["lm_head"]},
+        {"trainable_token_indices": [1, 5]},
+    ],
+    ids=str,
+)
+def test_merged_into_one_matrix_for_embeddings_and_head(
+    tied: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    wanted = train(load(tied), lora(**settings), tmp_path / "a")
+    merged = adapters._merge(tmp_path / "a", load(tied))
+    assert torch.allclose(logits(merged), wanted, atol=1e-4)
+    merged.save_pretrained(tmp_path / "merged")
+    assert torch.allclose(logits(load(tmp_path / "merged")), wanted, atol=1e-4)
+    alike = torch.equal(merged.lm_head.weight, merged.model.embed_tokens.weight)
+    assert alike or not merged.config.tie_word_embeddings
 
 
 def test_a_configuration_of_the_first_releases(model_folder: Path, own: Path) -> None:

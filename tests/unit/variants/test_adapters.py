@@ -210,6 +210,7 @@ def test_own_weights_keep_how_the_base_is_asked(kind: str, tmp_path: Path) -> No
         dtype="bfloat16",
         device="cuda",
         thinking=RICH.thinking,
+        plain='declare it by kind = "quantized", with this model, and the plain variant as base',
     )
 
 
@@ -357,6 +358,13 @@ def test_no_adapter(own: Path, recipe: dict[str, str] | None) -> None:
     assert said("a") == (
         f"adapter: {own / 'a'} holds no adapter_model.safetensors (pickled weights are not read)"
         f"{build}"
+    )
+    for step in (200, 100):  # as a trainer leaves them
+        (own / "run" / f"checkpoint-{step}").mkdir(parents=True)
+        (own / "run" / f"checkpoint-{step}" / "adapter_model.safetensors").touch()
+    assert said("run") == (
+        f"adapter: {own / 'run'} holds no adapter_model.safetensors; name one of the folders in "
+        "it: checkpoint-100, checkpoint-200"
     )
 
 
@@ -602,6 +610,9 @@ def test_a_merge_that_goes_wrong(
 
         def __call__(self, **inputs: Any) -> Any:
             return self.model(**inputs)
+
+        def get_base_model(self) -> Any:
+            return self.model.get_base_model()
 
         def merge_and_unload(self) -> Any:
             merged = self.model.merge_and_unload()

@@ -280,7 +280,7 @@ def test_checkpoint(written: Callable[..., Path]) -> None:
     root = written(quantization_config={"quant_method": "awq", "bits": 4})
     made = take(root, dataclasses.replace(BASE, dtype="bfloat16"))
     assert made.quantization == {"checkpoint": "awq"}
-    assert made.packages == (*BASE.packages, "gptqmodel")
+    assert made.packages == (*BASE.packages, "compressed-tensors")
     assert made.model.name == "ready"
     assert (made.prompt, made.dtype) == (BASE.prompt, "bfloat16")
 
@@ -369,7 +369,7 @@ def test_no_model_is_not_the_working_folder(
 
 @pytest.mark.parametrize(
     ("method", "wanted"),
-    [("gptq", "gptqmodel"), ("compressed-tensors", "'pytest-modellab[quantized]'")],
+    [("hqq", "hqq"), ("awq", "'pytest-modellab[quantized]'")],
 )
 def test_missing_library_of_a_checkpoint(
     written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, method: str, wanted: str
