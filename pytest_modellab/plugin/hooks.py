@@ -132,7 +132,7 @@ def pytest_runtest_makereport(
     # where a fixture asks the gate and the test never begins, its setup is all that reports
     if report.when == "call" or (report.when == "setup" and not report.passed):
         findings.update(judged)
-        findings.update(swallowed.sent(item, judged.get("comparisons", []), raised=raised))
+        findings.update(swallowed.sent(item, report, judged.get("comparisons", []), raised=raised))
     if findings:
         findings["assertions"] = [str(len(item.config.stash[WEIGHTS]))]
         vars(report)["modellab"] = json.dumps(findings)  # travels with the report

@@ -40,13 +40,17 @@ def keep(item: pytest.Item, comparison: Comparison, settings: Settings) -> None:
         item.stash.setdefault(BLOCKS, {})[comparison.to_json()] = words
 
 
-def sent(item: pytest.Item, judged: list[str], *, raised: bool) -> dict[str, list[str]]:
+def sent(
+    item: pytest.Item, report: pytest.TestReport, judged: list[str], *, raised: bool
+) -> dict[str, list[str]]:
     """What goes along with a test's report of what must fail it, and of what counts no longer.
 
-    Empty where there is nothing.
+    Empty where there is nothing. A report that had to fail and did not is made a failure, so that
+    pytest's counts, JUnit XML and Allure say what the exit code says.
 
     Args:
         item: the test.
+        report: its own, of this attempt.
         judged: its comparisons, as JSON, in this attempt.
         raised: whether the test ended with the verdict.
     """
@@ -56,7 +60,13 @@ def sent(item: pytest.Item, judged: list[str], *, raised: bool) -> dict[str, lis
     if not kept:
         return sent
     again = not any(text in kept for text in judged)
-    found = {"blocks": list(kept.values()), "raised": raised, "again": again}
+    found = {"blocks": list(kept.values()), "raised": raised, "again": again, "how": ""}
+    if not report.failed:
+        found["how"] = _how(report, found)
+        if not raised:  # else it says already what was found
+            report.longrepr = _words(found)
+        report.outcome = "failed"
+        vars(report).pop("wasxfail", None)
     return {
         **sent,
         "comparisons": list(dict.fromkeys([*kept, *judged])),
@@ -72,22 +82,27 @@ class Swallowed:
 
     def take(self, report: pytest.TestReport, texts: list[str]) -> None:
         """Look at a test's report; the one of its last attempt counts."""
-        from pytest_modellab.reports.words import listed
-
         self._found.pop(report.nodeid, None)
-        if report.outcome == "failed":
-            return
         for text in texts:
             found = json.loads(text)
-            self._found[report.nodeid] = (
-                f"{report.nodeid}: {listed(found['blocks'])}, and {_how(report, found)} made that "
-                "a success; a verdict that must fail its test fails the session"
-            )
+            if report.outcome != "failed":  # a plugin has changed it since
+                found["how"] = found["how"] or _how(report, found)
+            if found["how"]:
+                self._found[report.nodeid] = f"{report.nodeid}: {_words(found)}"
 
     @property
     def lines(self) -> tuple[str, ...]:
         """One a test: which, what it found, and what made it a success."""
         return tuple(self._found.values())
+
+
+def _words(found: dict[str, Any]) -> str:
+    from pytest_modellab.reports.words import listed
+
+    return (
+        f"{listed(found['blocks'])}, and {found['how']} made that a success; a verdict that must "
+        "fail its test fails the session"
+    )
 
 
 def _how(report: pytest.TestReport, found: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 
 import pytest
@@ -134,7 +135,10 @@ def test_a_block_made_a_success_fails_the_session(
     (dropped.path / "test_suite.py").write_text(suite)
     (dropped.path / "conftest.py").write_text(conftest)
     result = dropped.runpytest_inprocess("--modellab-json=report.json")
-    assert result.parseoutcomes().get("failed", 0) == 0
+    failed = {"errors": 1} if suite == FIXTURE else {"failed": 1}
+    outcomes = result.parseoutcomes()
+    wanted = {"passed": 1} if conftest == GREEN else failed
+    assert wanted.items() <= outcomes.items()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
         [
@@ -219,7 +223,7 @@ def test_the_last_times_that_were_measured_count(
     (timed.path / "test_suite.py").write_text(TIMES + then)
     (timed.path / "conftest.py").write_text(conftest)
     result = timed.runpytest_inprocess("--modellab-json=report.json")
-    assert result.parseoutcomes()["passed"] == 1
+    assert result.parseoutcomes()["failed"] == 1
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
         [
@@ -230,10 +234,34 @@ def test_the_last_times_that_were_measured_count(
     )
 
 
+@pytest.mark.parametrize(
+    ("suite", "said", "shown"),
+    [
+        (XFAIL, "pytest_modellab.errors.RegressionDetected: blocked: all fell from 1.00", "failed"),
+        (SKIPPED, "plain on words blocks (all samples 1.00 -> 0.", "broken"),
+    ],
+    ids=["xfail", "skip"],
+)
+def test_junit_xml_and_allure_say_what_the_exit_code_says(
+    dropped: pytest.Pytester, suite: str, said: str, shown: str
+) -> None:
+    pytest.importorskip("allure_pytest")
+    (dropped.path / "test_suite.py").write_text(suite)
+    assert dropped.runpytest_inprocess("--junitxml=j.xml", "--alluredir=allure").ret == 1
+    (found,) = ET.parse(dropped.path / "j.xml").getroot()  # noqa: S314 - pytest's
+    assert (found.get("tests"), found.get("failures"), found.get("skipped")) == ("1", "1", "0")
+    failure = found.find("testcase/failure")
+    assert failure is not None
+    assert failure.get("message", "").startswith(said)
+    results = (json.loads(p.read_text()) for p in (dropped.path / "allure").glob("*-result.json"))
+    (status,) = (one["status"] for one in results if one["name"].startswith("test_overall"))
+    assert status == shown
+
+
 def test_workers_send_it(dropped: pytest.Pytester) -> None:
     (dropped.path / "test_suite.py").write_text(XFAIL)
     result = dropped.runpytest_subprocess("-n2")
-    result.assert_outcomes(xfailed=1)
+    result.assert_outcomes(failed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["note: test_suite.py::test_overall*, and xfail made that a *"])
 
@@ -252,7 +280,7 @@ def test_inconclusive_is_no_success_where_it_fails(project: pytest.Pytester) -> 
     project.runpytest_inprocess("--modellab-update")
     options = ("--modellab-margin=0", "--modellab-on-inconclusive=fail")
     result = project.runpytest_inprocess(*options)
-    result.assert_outcomes(xfailed=1)
+    result.assert_outcomes(failed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["note: *: plain on words is inconclusive (all samples *"])
     assert project.runpytest_inprocess("--modellab-margin=0").ret == pytest.ExitCode.OK
