@@ -217,8 +217,10 @@ def _configured(folder: Path, settings: Mapping[str, Any], where: str) -> Quanti
 
 def _marked(folder: Path, ends: tuple[str, ...]) -> bool:
     """Whether a tensor's name ends so, as far as the files tell."""
-    from safetensors import SafetensorError, safe_open
-
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError:  # of the package alone; running the model asks for it
+        return True
     files = list(folder.glob("*.safetensors"))
     for file in files:
         try:

@@ -119,6 +119,24 @@ def _packages(plan: Plan, found: quantization.Quantized | None) -> tuple[str, ..
     return (*plan.packages, *(quantization.PACKAGES[found.method] if found is not None else ()))
 
 
+def _check_made(plan: Plan, files: ModelFiles, folder: Path) -> None:
+    """Refuse what a file held and only its folder shows: packed weights in a zip, no template.
+
+    Raises:
+        ModelError: it does.
+    """
+    _quantized(plan, files, folder)
+    if files.path.suffix == ".gguf" and not (folder / "chat_template.jinja").is_file():
+        raise ModelError(
+            says(
+                files.source,
+                f"{files.path} holds no chat template (tokenizer.chat_template); name the folder "
+                "that it was made from, or write a file that has one: gguf-new-metadata "
+                f"--chat-template-file chat_template.jinja {files.path.name} NEW.gguf",
+            )
+        )
+
+
 def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
     """Load a variant.
 
@@ -138,7 +156,7 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
         required(name)
     folder = convert.folder(files, cache)
     if files.path.is_file():
-        _quantized(plan, files, folder)  # what was in a zip
+        _check_made(plan, files, folder)
     if plan.baked:
         folder = _bake(plan, files, folder, cache)
     if plan.open is None:
