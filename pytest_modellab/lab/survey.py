@@ -329,7 +329,7 @@ def _disk(lab: Lab, variant: Resolved) -> float | None:
     if path.is_file():
         files = [path, *parts.of_file(variant.files.source, path)]
     else:
-        files = list(path.glob("*.safetensors"))
+        files = [file for file in variant.files.hashed if file.suffix == ".safetensors"]
     for step in _chain(lab, variant.spec):
         if isinstance(adapter := step.options.get("adapter"), str):
             files += (lab.config.root / adapter).glob("*.safetensors")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pytest_modellab.errors import ModelError, store_errors_as
 from pytest_modellab.models import (
@@ -23,6 +24,8 @@ from pytest_modellab.models.files import ModelFiles, named, says
 from pytest_modellab.models.locate import ALONG
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.store import folders
+
+_MERGES = "tokenizer.ggml.merges"
 
 CONVERTER = 1
 """Raised when the conversion from GGUF changes what it writes."""
@@ -46,7 +49,7 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     number, key = CONVERTER, files.weights[:16]
     if files.path.is_dir():
         found = quantization.find(files.path)
-        if found is None or found.method not in packed.METHODS:
+        if found is None or found.method not in quantization.CONVERTED:
             return files.path
         number, key = packed.VERSION, digest([files.weights, files.tokenizer])[:16]
         make = functools.partial(packed.convert, files, found)
@@ -69,7 +72,7 @@ def version(files: ModelFiles, found: quantization.Quantized | None) -> int | No
     """
     if files.path.is_file():
         return CONVERTER
-    return packed.VERSION if found is not None and found.method in packed.METHODS else None
+    return packed.VERSION if found is not None and found.method in quantization.CONVERTED else None
 
 
 def assemble(files: ModelFiles, tokenizer: Path, target: Path) -> None:
@@ -115,8 +118,16 @@ def convert(files: ModelFiles, target: Path) -> None:
         reader = gguf.GGUFReader(files.path)
         architecture = str(reader.fields["general.architecture"].contents())
     except (ValueError, IndexError, KeyError) as error:
-        raise ModelError(says(files.source, f"{files.path} is not a GGUF file: {error}")) from error
+        raise ModelError(
+            says(
+                files.source,
+                f"{files.path} is not a GGUF file: {error}; copy or download it again, or convert "
+                "it anew if it is of another version",
+            )
+        ) from error
     tensors = {tensor.name: tensor for tensor in reader.tensors}
+    if unfit := _unfit(reader, tensors):
+        raise ModelError(says(files.source, f"{files.path} {unfit}"))
     needed = sum(int(tensor.n_elements) for tensor in reader.tensors) * 4
     if shutil.disk_usage(target).free < 1.1 * needed:
         raise folders.disk_full()
@@ -127,8 +138,14 @@ def convert(files: ModelFiles, target: Path) -> None:
         with weights.watched() as fits:
             model = AutoModelForCausalLM.from_pretrained(place, gguf_file=name, dtype=torch.float32)
     except (ImportError, KeyError, RuntimeError, ValueError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise ModelError(
-            says(files.source, f"transformers cannot convert {files.path}: {error}")
+            says(
+                files.source,
+                f"transformers cannot convert {files.path}: {why}. Name the folder that it was "
+                "made from; llama.cpp may run the file as it is, as a variant with kind = "
+                '"quantized" and method = "gguf"',
+            )
         ) from error
     for fit in fits:
         weights.check(named(files.source), fit)
@@ -144,3 +161,18 @@ def convert(files: ModelFiles, target: Path) -> None:
             raise folders.disk_full() from error
         raise
     tokenizer.save_pretrained(target)
+
+
+def _unfit(reader: Any, tensors: Mapping[str, Any]) -> str:
+    """Say why a file that is whole cannot be converted, or nothing."""
+    if reader.byte_order == "S":
+        return (
+            "is made for processors of the other byte order: convert it anew, or with "
+            "gguf-convert-endian of the package gguf"
+        )
+    if not tensors:
+        return "holds no weights, only a head: name the file with the model"
+    kind = reader.fields.get("tokenizer.ggml.model")
+    if kind is not None and kind.contents() == "gpt2" and _MERGES not in reader.fields:
+        return f"has no merges of its tokenizer ({_MERGES}): convert it anew from its folder"
+    return ""

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ModelError
+from pytest_modellab.models import quantization
 from pytest_modellab.models.files import ModelFiles, says
 from pytest_modellab.models.quantization import Quantized
 from pytest_modellab.store import checkout, folders
-
-METHODS = ("awq", "gptq")
 
 VERSION = 1
 """Raised when the conversion changes what it writes."""
@@ -264,7 +263,7 @@ def _write(files: ModelFiles, layout: Layout, tensors: Tensors, target: Path) ->
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
     (target / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
-    for name in ("quantize_config.json", "quant_config.json"):
+    for name in quantization.BESIDE:
         (target / name).unlink(missing_ok=True)
 
 

@@ -70,6 +70,11 @@ MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 _OTHER = "take the same model in plain weights, or as GPTQ, AWQ or GGUF"
 
+_UNREAD = (
+    "transformers passes over this file: put what stands in it into config.json, as "
+    "'quantization_config'"
+)
+
 _FOREIGN: Mapping[str, str] = MappingProxyType(
     {
         "exl2": f"ExLlamaV2's own format, which needs its own engine: {_OTHER}",
@@ -86,15 +91,19 @@ _FOREIGN: Mapping[str, str] = MappingProxyType(
 
 _CONFIG = "config.json"
 
-_BESIDE: Mapping[str, str] = MappingProxyType(
+BESIDE: Mapping[str, str] = MappingProxyType(
     {
         "quantize_config.json": "gptq",  # AutoGPTQ, before transformers knew it
         "quant_config.json": "awq",  # AutoAWQ and llm-awq, likewise
         "quanto_qmap.json": "quanto",
         "hf_quant_config.json": "modelopt",
+        "quantization_config.json": "",  # AutoRound, which names the method in it
     }
 )
 """A file beside config.json → the method of the tool that writes it."""
+
+CONVERTED = ("awq", "gptq")
+"""Methods whose weights are written plain before they are run, wherever they are named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +148,7 @@ def check(folder: Path) -> None:
     Raises:
         ModelError: the message names the file.
     """
-    for name in (_CONFIG, *_BESIDE):
+    for name in (_CONFIG, *BESIDE):
         if (folder / name).is_file():
             _read(folder / name)
 
@@ -164,10 +173,17 @@ def _said(folder: Path) -> Iterator[Quantized]:
     settings = config.get("quantization")
     if isinstance(settings, dict) and "bits" in settings:
         yield Quantized("mlx", f"{file}: quantization", settings, _FOREIGN["mlx"])
-    for name, method in _BESIDE.items():
+    for name, method in BESIDE.items():
         beside = folder / name
-        if beside.is_file():
-            yield Quantized(method, str(beside), _read_or_nothing(beside), _beside(method))
+        if not beside.is_file():
+            continue
+        settings = _read_or_nothing(beside)
+        if method:
+            yield Quantized(method, str(beside), settings, _beside(method))
+        elif settings:
+            found = _configured(folder, settings, str(beside))
+            problem = found.problem or ("" if found.method in CONVERTED else _UNREAD)
+            yield dataclasses.replace(found, problem=problem)
 
 
 def _configured(folder: Path, settings: Mapping[str, Any], where: str) -> Quantized:
@@ -180,7 +196,7 @@ def _configured(folder: Path, settings: Mapping[str, Any], where: str) -> Quanti
     elif method is None and {"group_size", "bits"} <= {*settings} <= {"group_size", "bits", "mode"}:
         method = "mlx"
     if method is None:
-        beside = next((name for name in _BESIDE if (folder / name).is_file()), None)
+        beside = next((name for name in BESIDE if (folder / name).is_file()), None)
         more = f" ({beside} beside it may tell)" if beside else ""
         problem = (
             "no quant_method says how, so nothing can read the weights: add the one that "

@@ -339,6 +339,12 @@ def _mend(fit: Fit) -> str:
     for prefix, wrapper in WRAPPERS.items():
         if any(f".{prefix}" in f".{name}" for name in fit.left):
             return f"Names with {prefix!r} come from {wrapper}"
+    for name in fit.left[:1]:
+        if whole := next((own for own in fit.missing if name.endswith(f".{own}")), ""):
+            return (
+                f"Names begin with {name.removesuffix(whole)!r}, and the model's do not: save the "
+                "model without what it is wrapped in"
+            )
     if packed := [name for name in fit.left if name.endswith(quantization.PACKED)]:
         return (
             f"{packed[0]} belongs to quantized weights, but nothing in the folder says how they "
@@ -374,7 +380,8 @@ def _layers(fit: Fit, layers: int) -> int:
     if beyond := [number for number in left if number >= layers]:
         return max(beyond) + 1
     whole = [number for number, count in missing.items() if count == asked.get(number)]
-    return min(whole) if sorted(whole) == list(range(min(whole, default=0), layers)) else layers
+    first = min(whole, default=0)
+    return first if first and sorted(whole) == list(range(first, layers)) else layers
 
 
 def _by_layer(names: Iterable[str]) -> dict[int, int]:

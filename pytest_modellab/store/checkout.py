@@ -36,7 +36,14 @@ _TEXTS = (".json", ".jinja", ".txt")
 """Files of a model that are text."""
 
 
-_CONFLICT = re.compile(rb"^(?:<{7}|>{7}) ", re.MULTILINE)
+_CONFLICT = re.compile(
+    rb"^(?:<{7} (?!SEARCH\b|ORIGINAL\b)|>{7} (?!REPLACE\b|UPDATED\b))", re.MULTILINE
+)
+"""A line that git leaves, but for the words in which language models are asked to edit code."""
+
+
+LARGEST = 1 << 26
+"""Bytes of a model's text that is looked through when a library cannot read it."""
 
 
 class Unready(ValueError):
@@ -155,7 +162,7 @@ def unready(path: Path) -> str | None:
 
 
 def _unready(file: Path) -> str | None:
-    if file.suffix not in _TEXTS:
+    if file.suffix not in _TEXTS or file.stat().st_size > LARGEST:
         return absent(file)
     content = file.read_bytes()
     try:

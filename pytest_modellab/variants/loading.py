@@ -15,7 +15,7 @@ from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
 from pytest_modellab.errors import ModelError, store_errors_as
-from pytest_modellab.models import convert, opened, packed, quantization
+from pytest_modellab.models import convert, opened, quantization
 from pytest_modellab.models.files import NO_FILES, ModelFiles, named, says
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
@@ -107,7 +107,7 @@ def _quantized(
         how = found.method or "by an unknown method"
         raise ModelError(says(files.source, f"is quantized: {found.where} ({how}); {plan.plain}"))
     problem = found.problem
-    if unpacked is not None and found.method in packed.METHODS:
+    if unpacked is not None and found.method in quantization.CONVERTED:
         problem = problem or f"{found.method} in a zip: unpack it, and name the folder as source"
     if problem:
         raise ModelError(says(files.source, f"{found.where}: {problem}"))
@@ -137,7 +137,7 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
     for name in _packages(plan, _quantized(plan, files)):
         required(name)
     folder = convert.folder(files, cache)
-    if folder != files.path:
+    if files.path.is_file():
         _quantized(plan, files, folder)  # what was in a zip
     if plan.baked:
         folder = _bake(plan, files, folder, cache)

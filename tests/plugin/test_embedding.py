@@ -612,19 +612,19 @@ install = "pip install not-there==1.2"
 """
 
 WRONG: Mapping[str, tuple[str, str, Callable[[Path], object], str]] = {
-    "a judgement of an unknown document": (
+    "judgements of other documents": (
         "tiny",
         "search",
-        lambda folder: append(folder / "search/qrels/test.tsv", "q0\td100\t1"),
-        "{root}/search/qrels/test.tsv:50: document 'd100' is not in {root}/search/corpus.jsonl "
-        "(did you mean 'd10'?); remove the line, or add the document",
+        lambda folder: (folder / "search/qrels/test.tsv").write_text("q0\td100\t1\n"),
+        "{root}/search/qrels/test.tsv:1: document 'd100' is not in {root}/search/corpus.jsonl "
+        "(did you mean 'd10'?); 1 of 1 judged documents are not: take all three files from one set",
     ),
-    "a judgement of an unknown query": (
+    "judgements of other queries": (
         "tiny",
         "search",
-        lambda folder: append(folder / "search/qrels/test.tsv", "q99\td1\t1"),
-        "{root}/search/qrels/test.tsv:50: query 'q99' is not in {root}/search/queries.jsonl "
-        "(did you mean 'q9'?); remove the line, or add the query",
+        lambda folder: (folder / "search/qrels/test.tsv").write_text("q99\td1\t1\n"),
+        "{root}/search/qrels/test.tsv:1: query 'q99' is not in {root}/search/queries.jsonl "
+        "(did you mean 'q9'?); 1 of 1 judged queries are not: take all three files from one set",
     ),
     "two documents of one id": (
         "tiny",
@@ -632,12 +632,14 @@ WRONG: Mapping[str, tuple[str, str, Callable[[Path], object], str]] = {
         lambda folder: append(folder / "search/corpus.jsonl", '{"_id": "d1", "text": "x"}'),
         "{root}/search/corpus.jsonl:49: _id: 'd1' stands on line 2 too; ids must be unique",
     ),
-    "an empty document": (
+    "a corpus that git lfs has not fetched": (
         "tiny",
         "search",
-        lambda folder: append(folder / "search/corpus.jsonl", '{"_id": "d99", "text": ""}'),
-        "{root}/search/corpus.jsonl:49: document 'd99' has neither title nor text; remove the "
-        "line, and the judgements of it",
+        lambda folder: (folder / "search/corpus.jsonl").write_text(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:7\nsize 9\n"
+        ),
+        "{root}/search/corpus.jsonl: a Git LFS pointer, not the file itself; fetch it: git lfs "
+        "pull --include corpus.jsonl",
     ),
     "more dimensions than there are": (
         "short",

@@ -106,6 +106,11 @@ def refusal(config: Mapping[str, Any]) -> str | None:
             f"works from its alora_invocation_tokens {tokens} on, which PEFT looks for outside of "
             "the model's layers; only adapters that change the model's layers are run"
         )
+    if config.get("megatron_config"):  # PEFT would import the module that megatron_core names
+        return (
+            "changes layers of Megatron (megatron_config in adapter_config.json), which no variant "
+            f"has; {MERGE}"
+        )
     for begins, does in _STARTS.items():
         if isinstance(start, str) and start.startswith(begins):
             return (

@@ -23,6 +23,16 @@ PREFIX = "base_model.model."
 SIDES = {"A.weight": (1, "in_features"), "B.weight": (0, "out_features")}
 """Matrix of a LoRA → the axis that is as wide as the module, and how the module calls it."""
 
+_WRONG = (  # what PEFT raises where a value of a configuration is of another type
+    AttributeError,
+    ImportError,
+    IndexError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -68,7 +78,7 @@ def load(folder: Path, model: Any) -> Any:
             _check_taken(folder, shapes, found, taken)
     except KeyError as error:  # PEFT looks for what modules_to_save names
         raise VariantLoadError(_lacks(folder, [str(error.args[0])])) from error
-    except (OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+    except (*_WRONG, SafetensorError) as error:
         raise VariantLoadError(
             _misfit(folder, shapes, found) or f"the adapter {folder} cannot be loaded: {error}"
         ) from error

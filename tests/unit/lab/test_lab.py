@@ -32,6 +32,7 @@ from pytest_modellab.errors import (
     RegressionDetected,
     ScoringError,
     TaskSetError,
+    VariantLoadError,
     VerdictInconclusive,
 )
 from pytest_modellab.judging.assertions import ASSERTIONS, Assertion
@@ -481,6 +482,23 @@ def test_missing_baseline(make: Make, toml: Path, monkeypatch: pytest.MonkeyPatc
         "--config project/modellab.toml"
     )
     assert lab.baseline_path("plain", "core") == path
+
+
+def test_a_model_that_is_another_one_each_time_it_is_loaded_is_not_accepted(
+    make: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Engine, "state", lambda engine: {"head": str(len(engine.world.loaded))}, raising=False
+    )
+    lab = make(update=True)
+    with pytest.raises(VariantLoadError) as caught:
+        lab.accept(*lab.asked("plain", "core"))
+    assert str(caught.value).startswith(
+        "variant 'plain' on 'core': loaded twice, it is not the same model: 'head' of 1 tensors "
+    )
+    assert world.loaded == ["plain", "plain"]
+    assert not lab.baseline_path("plain", "core").exists()
+    lab.release()
 
 
 def test_accept(make: Make, world: World) -> None:

@@ -45,7 +45,10 @@ def test_bytes_on_disk(
     tiny, elsewhere = tmp_path / "tiny", tmp_path / "elsewhere"
     for folder in (tiny, elsewhere):
         folder.mkdir()
-        (folder / "model.safetensors").write_bytes(bytes(500))
+        (folder / "model.safetensors").write_bytes(bytes(300))
+    (tiny / "head").mkdir()
+    (tiny / "head" / "model.safetensors").write_bytes(bytes(200))
+    (tiny / "modules.json").write_text('[{"path": ""}, {"path": "head"}]')
     (tiny / "config.json").write_text("{}")
     (tiny / "tokenizer.json").write_text("{}")
     (tmp_path / "q4.gguf").write_bytes(bytes(120))

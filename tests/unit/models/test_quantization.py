@@ -91,6 +91,14 @@ def test_the_key_of_the_text_model(write: Write) -> None:
             "model as compressed-tensors (compressed_tensors.entrypoints.convert has a converter "
             "for NVFP4), or in plain weights",
         ),
+        ({}, {"quantization_config": {"quant_method": "gptq"}}, "quantization_config.json", ""),
+        (
+            {},
+            {"quantization_config": {"quant_method": "auto-round"}},
+            "quantization_config.json",
+            "transformers passes over this file: put what stands in it into config.json, as "
+            "'quantization_config'",
+        ),
         (
             {"quantization": {"group_size": 64, "bits": 4}},
             {},

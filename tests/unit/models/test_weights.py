@@ -73,6 +73,14 @@ def test_names_of_a_wrapped_model(folder: Path, prefix: str) -> None:
     )
 
 
+def test_names_of_something_else_that_holds_the_model(folder: Path) -> None:
+    change(folder, lambda tensors: {f"net.lm.{name}": t for name, t in tensors.items()})
+    assert message(folder).endswith(
+        "Names begin with 'net.lm.', and the model's do not: save the model without what it is "
+        "wrapped in"
+    )
+
+
 def test_a_part_of_the_model_that_was_compiled(folder: Path) -> None:
     change(
         folder,

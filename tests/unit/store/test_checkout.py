@@ -142,6 +142,16 @@ def test_files_one_after_the_other_have_a_mark_in_the_middle(root: Path) -> None
     assert (_task_set(root / "t"), _task_set(root / "r")) == before
 
 
+def test_blocks_of_edits_are_no_conflict(root: Path) -> None:
+    """Prompts and replies of coding models hold lines that look like git's."""
+    block = b"<<<<<<< SEARCH\nold\n=======\nnew\n>>>>>>> REPLACE\n"
+    assert checkout.conflict(block) is None
+    assert checkout.conflict(b"    <<<<<<< HEAD\n") is None
+    assert checkout.conflict(block + b"<<<<<<< HEAD\n") == (
+        "conflict markers at line 6; resolve the merge"
+    )
+
+
 def test_what_a_library_cannot_read_of_a_model_is_named(root: Path) -> None:
     folder = root / "model"
 

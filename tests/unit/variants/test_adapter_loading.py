@@ -273,12 +273,17 @@ def test_names_with_the_adapter_s_own(model_folder: Path, own: Path) -> None:
             "model's layers; only adapters that change the model's layers are run",
         ),
         (
+            {"megatron_config": {"a": 1}, "megatron_core": "antigravity"},
+            "changes layers of Megatron (megatron_config in adapter_config.json), which no variant "
+            f"has; {adapter_config.MERGE}",
+        ),
+        (
             {"peft_type": "POLY"},
             "is of PEFT's method POLY, a part of which works outside of the model's layers; only "
             "adapters that change the model's layers are run",
         ),
     ],
-    ids=lambda value: next(iter(value.values())) if isinstance(value, dict) else "",
+    ids=lambda value: str(next(iter(value.values()))) if isinstance(value, dict) else "",
 )
 def test_what_no_variant_runs(
     model_folder: Path, own: Path, settings: dict[str, Any], said: str
@@ -290,6 +295,23 @@ def test_what_no_variant_runs(
     with pytest.raises(VariantLoadError) as caught:  # nor is a stored run of it served
         adapters._check(own, config, [], None)  # type: ignore[arg-type]
     assert str(caught.value) == found
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rank_pattern": None},
+        {"bias": 3},
+        {"init_lora_weights": 3},
+        {"target_modules": [1]},
+        {"trainable_token_indices": 1.5},
+    ],
+    ids=str,
+)
+def test_a_value_of_another_type(model_folder: Path, own: Path, settings: dict[str, Any]) -> None:
+    edit(own, **settings)
+    found = refused(own, load(model_folder))
+    assert found.startswith(f"the adapter {own} cannot be loaded: ")
 
 
 def _resized(model: Any) -> Any:
