@@ -70,6 +70,9 @@ MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 _OTHER = "take the same model in plain weights, or as GPTQ, AWQ or GGUF"
 
+_AUTO_ROUND = {"packing_format": "auto_round:auto_gptq", "data_type": "int", "sym": True}
+"""What AutoRound says where its weights lie as those of GPTQ do."""
+
 _UNREAD = (
     "transformers passes over this file: put what stands in it into config.json, as "
     "'quantization_config'"
@@ -204,6 +207,8 @@ def _configured(folder: Path, settings: Mapping[str, Any], where: str) -> Quanti
         )
         return Quantized("", where, settings, problem)
     method = str(method)
+    if method == "auto-round" and _AUTO_ROUND.items() <= settings.items():
+        method = "gptq"
     problem = _FOREIGN.get(method, "")
     if not problem and method not in PACKAGES:
         problem = f"unknown quant_method {method!r}; {near_misses(method, PACKAGES)}"
