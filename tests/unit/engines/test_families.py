@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from pytest_modellab.engines.encoders import sentence
+from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import torch_model
+from pytest_modellab.engines.tokens import encode
 from pytest_modellab.models import reads
+from pytest_modellab.records.runs import Output
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -87,3 +90,49 @@ def test_an_index_of_one_file_as_mlx_writes_it(model_folder: Path, tmp_path: Pat
     index = {"weight_map": dict.fromkeys(plain.state_dict(), "model.safetensors")}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     assert torch_model.load(tmp_path).model.num_parameters() == plain.num_parameters()
+
+
+WINDOW = {"sliding_window": 8, "head_dim": 8}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "bloom": {**ENDS, "hidden_size": 16, "n_layer": 2, "n_head": 2},
+    "falcon": {**ENDS, "hidden_size": 16, "num_hidden_layers": 2, "alibi": True}
+    | {"num_attention_heads": 2},
+    "gemma3_text": {**LLAMA, **WINDOW, "layer_types": ["sliding_attention", "full_attention"]},
+    "lfm2": {**LLAMA, "layer_types": ["conv", "full_attention"]},
+    "llama": LLAMA,
+    "mamba": {**ENDS, "hidden_size": 16, "num_hidden_layers": 2, "state_size": 4},
+    "mistral": {**LLAMA, **WINDOW},
+}
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_answers_are_those_of_each_text_alone(
+    model_folder: Path, tmp_path: Path, kind: str
+) -> None:
+    plain = saved(tmp_path, model_folder, kind, FAMILIES[kind])
+    loaded = torch_model.load(tmp_path)
+    contexts = [f"one begins alike, {end}" for end in ("no", "and goes on", "but is not as long")]
+    asked = [ScoringRequest(context, ("yes", "not at all")) for context in contexts]
+    scored: dict[int, Output] = {}
+    loaded.score_options(asked, budget=512, skip=set(), done=scored.update)
+    said: dict[int, Output] = {}
+    wanted = [GenerationRequest(context, 4) for context in contexts]
+    loaded.generate(wanted, budget=512, skip=set(), done=said.update)
+    for number, request in enumerate(asked):
+        ids = encode(loaded.tokenizer, request.context)
+        options = [
+            loaded.tokenizer.encode(one, add_special_tokens=False) for one in request.options
+        ]
+        expected = [sum(logprobs(plain, ids, option)) for option in options]
+        assert scored[number].option_logprobs == pytest.approx(expected, abs=1e-3)
+        reply: list[int] = []
+        while len(reply) < 4 and 2 not in reply:
+            with torch.no_grad():
+                reply.append(int(plain(torch.tensor([ids + reply])).logits[0, -1].argmax()))
+        assert said[number].text == loaded.tokenizer.decode(reply, skip_special_tokens=True)
+
+
+def logprobs(model: Any, context: list[int], tokens: list[int]) -> list[float]:
+    with torch.no_grad():
+        logits = model(torch.tensor([context + tokens])).logits[0].log_softmax(dim=-1)
+    return [float(logits[len(context) + i - 1, token]) for i, token in enumerate(tokens)]
