@@ -406,7 +406,6 @@ def test_a_saved_model_says_what_it_said(method: str, wide_folder: Path, tmp_pat
 
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_compressed_tensors(model_folder: Path, tmp_path: Path, symmetric: bool) -> None:
-    """Four bits in groups of 16, packed by the library itself."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("compressed_tensors")
     from compressed_tensors.compressors import ModelCompressor
