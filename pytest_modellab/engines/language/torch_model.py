@@ -15,7 +15,7 @@ from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRe
 from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_together, load_tokenizer
 from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch
 from pytest_modellab.engines.language.packing import pack
-from pytest_modellab.engines.loading import putting_on, quiet, reading
+from pytest_modellab.engines.loading import putting_on, quiet, reading, with_attention
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.models import weights
@@ -68,14 +68,16 @@ def load(
             weights.watched(code=trust_remote_code) as fits,
         ):
             weights.check_files(folder)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=getattr(torch, dtype),
-                device_map=device,
-                attn_implementation="sdpa",
-                use_safetensors=None if allow_pickle else True,
-                trust_remote_code=trust_remote_code,
-                **options,
+            model = with_attention(
+                lambda attention: AutoModelForCausalLM.from_pretrained(
+                    folder,
+                    dtype=getattr(torch, dtype),
+                    device_map=device,
+                    attn_implementation=attention,
+                    use_safetensors=None if allow_pickle else True,
+                    trust_remote_code=trust_remote_code,
+                    **options,
+                )
             )
         for fit in fits:
             weights.check(folder, fit)
