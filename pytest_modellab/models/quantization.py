@@ -145,6 +145,22 @@ def find(folder: Path) -> Quantized | None:
     return dataclasses.replace(found, problem=problem)
 
 
+def is_uneven(found: Quantized) -> bool:
+    """Whether compressed-tensors holds packed weights with zeros of their own, and weights alone.
+
+    Args:
+        found: from :func:`find`.
+    """
+    groups = found.settings.get("config_groups")
+    if found.method != "compressed-tensors" or not isinstance(groups, dict):
+        return False
+    schemes = [scheme for scheme in groups.values() if isinstance(scheme, dict)]
+    formats = {scheme.get("format") or found.settings.get("format") for scheme in schemes}
+    alone = not any(scheme.get("input_activations") for scheme in schemes)
+    symmetric = all((scheme.get("weights") or {}).get("symmetric", True) for scheme in schemes)
+    return formats == {"pack-quantized"} and alone and not symmetric
+
+
 def check(folder: Path) -> None:
     """Refuse a folder of which a file that may say how it was quantized cannot be read.
 

@@ -173,7 +173,10 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
 
 def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.TransformersEngine:
     with quiet():
-        options = plan.load_options()
+        options = dict(plan.load_options())
+        found = quantization.find(folder)
+        if found is not None and quantization.is_uneven(found):
+            options["config"] = _unpacking(plan, folder)
     with opened.checked(files):
         loaded = engine.load(
             folder,
@@ -195,6 +198,20 @@ def _apply(
         for step, change in changes:
             step.asked(loaded.tokenizer, loaded.model)
             loaded.model = change(loaded.model).eval()
+
+
+def _unpacking(plan: Plan, folder: Path) -> Any:
+    """Return a configuration that has compressed-tensors unpack the weights while they are read.
+
+    transformers makes room for zeros that are not packed, and finds those in the files too small.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=plan.model.trust_remote_code)
+    for part in (config, config.get_text_config()):
+        if getattr(part, "quantization_config", None):
+            part.quantization_config["dequantize"] = True
+    return config
 
 
 def _bake(plan: Plan, files: ModelFiles, folder: Path, cache: Path) -> Path:
