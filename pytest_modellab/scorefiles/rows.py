@@ -12,7 +12,15 @@ from typing import Any
 from pytest_modellab.errors import ScoreFileError, near_misses
 from pytest_modellab.records.reading import decimal, id_problem, shown
 from pytest_modellab.scorefiles.notation import MISSING, PLAIN, Notation, notation
-from pytest_modellab.scorefiles.table import ABSENT, HASHES, IDS, SCORES, NoScore, ScoreTable, lookup
+from pytest_modellab.scorefiles.table import (
+    ABSENT,
+    HASHES,
+    IDS,
+    SCORES,
+    NoScore,
+    ScoreTable,
+    lookup,
+)
 
 SHOWN = 10
 """How many ids a message names."""
