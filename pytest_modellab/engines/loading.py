@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_modellab.errors import ModelError
 from pytest_modellab.store import checkout
+
+Model = TypeVar("Model")
 
 UNREADABLE: tuple[type[Exception], ...] = (
     AttributeError,  # a file that holds something else, as null
@@ -69,3 +72,20 @@ def putting_on(device: str, folder: Path) -> Iterator[None]:
         yield
     except AssertionError as error:
         raise ModelError(f"{folder}: cannot be put on {device!r}: {error}") from error
+
+
+def with_attention(load: Callable[[str], Model]) -> Model:
+    """Load a model with torch's own attention, or by plain matrices where it has none of that.
+
+    MPNet, Gemma 2, GPT-OSS and others refuse it. What transformers takes by itself may be what the
+    configuration names, as flash attention, which needs a GPU.
+
+    Args:
+        load: takes what transformers calls ``attn_implementation``.
+    """
+    try:
+        return load("sdpa")
+    except ValueError as error:
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+    return load("eager")

@@ -31,6 +31,11 @@ CONVERTER = 1
 """Raised when the conversion from GGUF changes what it writes."""
 
 
+CHECKS = 2
+"""Raised when a GGUF file is checked for more before it is converted: folders that were made with
+fewer checks are made anew, while fingerprints stay as they are."""
+
+
 def folder(files: ModelFiles, cache: Path) -> Path:
     """Return a folder that an engine can load, converting or unpacking a file once.
 
@@ -46,18 +51,20 @@ def folder(files: ModelFiles, cache: Path) -> Path:
         ModelError: no space, or the file cannot be read.
     """
     make: Callable[[Path], None]
-    number, key = CONVERTER, files.weights[:16]
+    number, key = str(CONVERTER), files.weights[:16]
     if files.path.is_dir():
         found = quantization.find(files.path)
         if found is None or found.method not in quantization.CONVERTED:
             return files.path
-        number, key = packed.VERSION, digest([files.weights, files.tokenizer])[:16]
+        number, key = str(packed.VERSION), digest([files.weights, files.tokenizer])[:16]
         make = functools.partial(packed.convert, files, found)
     elif files.tokenizer_files is not None:
         key = digest([files.weights, files.tokenizer])[:16]
         make = functools.partial(assemble, files, folder(files.tokenizer_files, cache))
+    elif files.path.suffix == ".zip":
+        make = functools.partial(archive.unpack, files)
     else:
-        make = functools.partial(archive.unpack if files.path.suffix == ".zip" else convert, files)
+        number, make = f"{CONVERTER}.{CHECKS}", functools.partial(convert, files)
     target = cache / "models" / f"{key}-v{number}"
     with store_errors_as(ModelError):
         return folders.folder(target, make, what=named(files.source))

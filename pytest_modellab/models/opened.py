@@ -39,7 +39,7 @@ def checked(files: ModelFiles) -> Iterator[None]:
     try:
         yield
     finally:
-        _recordings.remove(opened)
+        _recordings[:] = [one for one in _recordings if one is not opened]  # not one that is equal
     for path in sorted({Path(os.path.normpath(path)).absolute() for path in opened}):
         if path not in files.hashed and _is_data(path, files.path):
             raise ModelError(

@@ -83,7 +83,7 @@ class Layout:
             group_size,
             symmetric,
             kind == "gptq_v2",
-            bool(settings.get("dynamic")),
+            bool(settings.get("dynamic") or settings.get("extra_config")),
         )
 
 
@@ -203,10 +203,14 @@ def weight(layout: Layout, name: str, tensors: Tensors) -> Any:
             "quantize it anew, or say what it is (sym, zero_point)"
         )
     inputs = len(values)
+    size = layout.group_size if layout.group_size > 0 else inputs
+    fits = -(-inputs // size) == len(scales)
     if groups is None:
-        groups = torch.arange(inputs) // (layout.group_size if layout.group_size > 0 else inputs)
-    groups = groups.long()
-    if len(groups) != inputs or not bool(((groups >= 0) & (groups < len(scales))).all()):
+        groups = torch.arange(inputs) // size
+    else:
+        groups = groups.long()
+        fits = len(groups) == inputs and bool(((groups >= 0) & (groups < len(scales))).all())
+    if not fits:
         raise ValueError(
             f"{name} has {len(scales)} groups for {inputs} inputs in groups of "
             f"{layout.group_size}: config and weights are not of one checkpoint"

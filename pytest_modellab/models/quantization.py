@@ -70,6 +70,9 @@ MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 _OTHER = "take the same model in plain weights, or as GPTQ, AWQ or GGUF"
 
+_AUTO_ROUND = {"packing_format": "auto_round:auto_gptq", "data_type": "int", "sym": True}
+"""What AutoRound says where its weights lie as those of GPTQ do."""
+
 _UNREAD = (
     "transformers passes over this file: put what stands in it into config.json, as "
     "'quantization_config'"
@@ -142,6 +145,22 @@ def find(folder: Path) -> Quantized | None:
     return dataclasses.replace(found, problem=problem)
 
 
+def is_uneven(found: Quantized) -> bool:
+    """Whether compressed-tensors holds packed weights with zeros of their own, and weights alone.
+
+    Args:
+        found: from :func:`find`.
+    """
+    groups = found.settings.get("config_groups")
+    if found.method != "compressed-tensors" or not isinstance(groups, dict):
+        return False
+    schemes = [scheme for scheme in groups.values() if isinstance(scheme, dict)]
+    formats = {scheme.get("format") or found.settings.get("format") for scheme in schemes}
+    alone = not any(scheme.get("input_activations") for scheme in schemes)
+    symmetric = all((scheme.get("weights") or {}).get("symmetric", True) for scheme in schemes)
+    return formats == {"pack-quantized"} and alone and not symmetric
+
+
 def check(folder: Path) -> None:
     """Refuse a folder of which a file that may say how it was quantized cannot be read.
 
@@ -204,6 +223,8 @@ def _configured(folder: Path, settings: Mapping[str, Any], where: str) -> Quanti
         )
         return Quantized("", where, settings, problem)
     method = str(method)
+    if method == "auto-round" and _AUTO_ROUND.items() <= settings.items():
+        method = "gptq"
     problem = _FOREIGN.get(method, "")
     if not problem and method not in PACKAGES:
         problem = f"unknown quant_method {method!r}; {near_misses(method, PACKAGES)}"
@@ -212,8 +233,10 @@ def _configured(folder: Path, settings: Mapping[str, Any], where: str) -> Quanti
 
 def _marked(folder: Path, ends: tuple[str, ...]) -> bool:
     """Whether a tensor's name ends so, as far as the files tell."""
-    from safetensors import SafetensorError, safe_open
-
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError:  # of the package alone; running the model asks for it
+        return True
     files = list(folder.glob("*.safetensors"))
     for file in files:
         try:

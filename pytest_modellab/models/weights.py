@@ -48,8 +48,8 @@ _AGAIN = (
 )
 
 
-_KEPT_BEFORE = ".masked_bias"
-"""A constant that old releases of transformers saved with each layer of a GPT."""
+_KEPT_BEFORE = (".masked_bias", ".attn.bias", ".causal_mask")
+"""Constants that old releases of transformers saved with each layer of a GPT, GPT-J or CodeGen."""
 
 
 _LAYER = re.compile(r"\.(\d+)\.")
@@ -296,15 +296,18 @@ def _files(folder: Path, settings: Mapping[str, Any]) -> list[str]:
     single, index = "model.safetensors", "model.safetensors.index.json"
     if named := settings.get("transformers_weights"):
         single = index = named
-    elif (folder / single).is_file() and (folder / index).is_file():
+    shards: set[str] = set()
+    if index.endswith(".json") and (folder / index).is_file():
+        stored = json.loads((folder / index).read_text(encoding="utf-8"))
+        shards = set(stored["weight_map"].values())
+    if not single.endswith(".safetensors") or not (folder / single).is_file():
+        return sorted(shards)
+    if shards - {single}:  # MLX writes an index of one file, too
         raise ModelError(
             f"{folder}: holds {single}, which transformers reads, and {index} with other files, "
             "which it then does not; remove those that are not meant"
         )
-    if index.endswith(".json") and (folder / index).is_file():
-        stored = json.loads((folder / index).read_text(encoding="utf-8"))
-        return sorted(set(stored["weight_map"].values()))
-    return [single] if single.endswith(".safetensors") and (folder / single).is_file() else []
+    return [single]
 
 
 def _in_layers(model: Any, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the store says: what it does not believe, and what is made again."""
+"""What the store says: what it does not believe, what is made again; and a day that is pinned."""
 
 from __future__ import annotations
 

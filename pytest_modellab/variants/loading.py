@@ -119,6 +119,24 @@ def _packages(plan: Plan, found: quantization.Quantized | None) -> tuple[str, ..
     return (*plan.packages, *(quantization.PACKAGES[found.method] if found is not None else ()))
 
 
+def _check_made(plan: Plan, files: ModelFiles, folder: Path) -> None:
+    """Refuse what a file held and only its folder shows: packed weights in a zip, no template.
+
+    Raises:
+        ModelError: it does.
+    """
+    _quantized(plan, files, folder)
+    if files.path.suffix == ".gguf" and not (folder / "chat_template.jinja").is_file():
+        raise ModelError(
+            says(
+                files.source,
+                f"{files.path} holds no chat template (tokenizer.chat_template); name the folder "
+                "that it was made from, or write a file that has one: gguf-new-metadata "
+                f"--chat-template-file chat_template.jinja {files.path.name} NEW.gguf",
+            )
+        )
+
+
 def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
     """Load a variant.
 
@@ -138,7 +156,7 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
         required(name)
     folder = convert.folder(files, cache)
     if files.path.is_file():
-        _quantized(plan, files, folder)  # what was in a zip
+        _check_made(plan, files, folder)
     if plan.baked:
         folder = _bake(plan, files, folder, cache)
     if plan.open is None:
@@ -155,7 +173,10 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
 
 def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.TransformersEngine:
     with quiet():
-        options = plan.load_options()
+        options = dict(plan.load_options())
+        found = quantization.find(folder)
+        if found is not None and quantization.is_uneven(found):
+            options["config"] = _unpacking(plan, folder)
     with opened.checked(files):
         loaded = engine.load(
             folder,
@@ -177,6 +198,20 @@ def _apply(
         for step, change in changes:
             step.asked(loaded.tokenizer, loaded.model)
             loaded.model = change(loaded.model).eval()
+
+
+def _unpacking(plan: Plan, folder: Path) -> Any:
+    """Return a configuration that has compressed-tensors unpack the weights while they are read.
+
+    transformers makes room for zeros that are not packed, and finds those in the files too small.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=plan.model.trust_remote_code)
+    for part in (config, config.get_text_config()):
+        if getattr(part, "quantization_config", None):
+            part.quantization_config["dequantize"] = True
+    return config
 
 
 def _bake(plan: Plan, files: ModelFiles, folder: Path, cache: Path) -> Path:

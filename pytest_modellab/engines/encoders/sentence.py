@@ -18,7 +18,7 @@ from pytest_modellab.engines.encoders.texts import (
     read_prompts,
 )
 from pytest_modellab.engines.interface import Role
-from pytest_modellab.engines.loading import putting_on, quiet, reading
+from pytest_modellab.engines.loading import putting_on, quiet, reading, with_attention
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models import weights
@@ -82,15 +82,22 @@ def load(
             import torch
             from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
-        options: dict[str, Any] = {
-            "local_files_only": True,
-            "trust_remote_code": trust_remote_code,
-            "model_kwargs": {
-                "dtype": getattr(torch, dtype),
-                "attn_implementation": "sdpa",
-                "use_safetensors": None if allow_pickle else True,
-            },
-        }
+
+        def build(attention: str) -> Any:
+            options: dict[str, Any] = {
+                "local_files_only": True,
+                "trust_remote_code": trust_remote_code,
+                "model_kwargs": {
+                    "dtype": getattr(torch, dtype),
+                    "attn_implementation": attention,
+                    "use_safetensors": None if allow_pickle else True,
+                },
+            }
+            if pooling is None:
+                return SentenceTransformer(str(folder), device=device, **options)
+            parts = _parts(folder, modules, pooling, options)
+            return SentenceTransformer(modules=parts, device=device)
+
         problem = "sentence-transformers cannot load it"
         with (
             putting_on(device, folder),
@@ -99,11 +106,7 @@ def load(
         ):
             for place in sorted({folder, *(module.folder for module in modules)}):
                 weights.check_files(place)
-            if pooling is None:
-                model = SentenceTransformer(str(folder), device=device, **options)
-            else:
-                parts = _parts(folder, modules, pooling, options)
-                model = SentenceTransformer(modules=parts, device=device)
+            model = with_attention(build)
         for fit in fits:
             weights.check_body(folder, fit)
         if max_tokens is not None:

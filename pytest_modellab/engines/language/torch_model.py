@@ -15,7 +15,8 @@ from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRe
 from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_together, load_tokenizer
 from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch
 from pytest_modellab.engines.language.packing import pack
-from pytest_modellab.engines.loading import putting_on, quiet, reading
+from pytest_modellab.engines.language.reach import reach
+from pytest_modellab.engines.loading import putting_on, quiet, reading, with_attention
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.models import weights
@@ -68,14 +69,16 @@ def load(
             weights.watched(code=trust_remote_code) as fits,
         ):
             weights.check_files(folder)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=getattr(torch, dtype),
-                device_map=device,
-                attn_implementation="sdpa",
-                use_safetensors=None if allow_pickle else True,
-                trust_remote_code=trust_remote_code,
-                **options,
+            model = with_attention(
+                lambda attention: AutoModelForCausalLM.from_pretrained(
+                    folder,
+                    dtype=getattr(torch, dtype),
+                    device_map=device,
+                    attn_implementation=attention,
+                    use_safetensors=None if allow_pickle else True,
+                    trust_remote_code=trust_remote_code,
+                    **options,
+                )
             )
         for fit in fits:
             weights.check(folder, fit)
@@ -107,6 +110,7 @@ class TransformersEngine(ChatEngine):
         self.device: str = model.device.type
         self._inference_mode = inference_mode
         self._own_cache = cache
+        self._reach = reach(model.config)
 
     def seed(self, seed: int) -> None:
         """Seed torch."""
@@ -142,6 +146,7 @@ class TransformersEngine(ChatEngine):
         see itself and the shared prefix, and an option its own context and itself, as in tree
         attention (Miao et al. 2024, SpecInfer); so the prefix is computed once for all batches, a
         context once for all its options, and logits only where an option's token is predicted.
+        Where a text is longer than such a mask reaches, each option is computed alone.
 
         Args:
             requests: contexts in the chat template with their options.
@@ -154,7 +159,10 @@ class TransformersEngine(ChatEngine):
             ScoringError: an option has no token.
         """
         contexts, options = encode_requests(self.tokenizer, requests)
-        prefix = 0 if self._own_cache else common_prefix(contexts)
+        pairs = zip(contexts, options, strict=True)
+        longest = max((len(one) + max(map(len, row)) for one, row in pairs), default=0)
+        alone = longest > self._reach
+        prefix = 0 if self._own_cache or alone else common_prefix(contexts)
         lengths = [
             len(context) - prefix + sum(len(tokens) - 1 for tokens in row)
             for context, row in zip(contexts, options, strict=True)
@@ -163,6 +171,8 @@ class TransformersEngine(ChatEngine):
 
         def compute(batch: Sequence[int]) -> list[list[float]]:
             rows = [(contexts[i][prefix:], options[i]) for i in batch]
+            if alone:
+                return [[self._alone(one, tokens) for tokens in row] for one, row in rows]
             if self._own_cache:
                 return [self._through_cache(*row) for row in rows]
             return self._packed(rows, prefix, copy.deepcopy(shared()))
@@ -198,7 +208,10 @@ class TransformersEngine(ChatEngine):
             OutOfMemory: a batch did not fit.
         """
         contexts = [encode(self.tokenizer, request.context) for request in requests]
-        prefix = 0 if self._own_cache else common_prefix(contexts)
+        pairs = zip(contexts, requests, strict=True)
+        far = max((len(one) + request.max_tokens for one, request in pairs), default=0)
+        # padding would stand between the prefix and the rest, where a window counts it
+        prefix = 0 if self._own_cache or far > self._reach else common_prefix(contexts)
         lengths = [
             len(context) - prefix + request.max_tokens
             for context, request in zip(contexts, requests, strict=True)
@@ -206,7 +219,10 @@ class TransformersEngine(ChatEngine):
         shared = self._once(contexts, prefix)
 
         def compute(batch: Sequence[int]) -> list[tuple[list[int], bool]]:
-            return self._replies([(contexts[i], requests[i]) for i in batch], prefix, shared())
+            rows = [(contexts[i], requests[i]) for i in batch]
+            if not self._reach:  # a state would take up the padding
+                return [self._replies([row], 0, None)[0] for row in rows]
+            return self._replies(rows, prefix, shared())
 
         def output(i: int, reply: tuple[list[int], bool]) -> Output:
             tokens, nan = reply
@@ -254,6 +270,23 @@ class TransformersEngine(ChatEngine):
         past = len(context) - 1
         cache = self._prefix_cache(context[:past]) if past else None
         return self._packed([(context[past:], options)], past, cache)[0]
+
+    def _alone(self, context: list[int], tokens: list[int]) -> float:
+        """Return the log-likelihood of one option, by the model's own mask."""
+        import torch
+
+        past = len(context) - 1 if self._own_cache else 0
+        cache = self._prefix_cache(context[:past]) if past else None
+        ids = torch.tensor([(context + tokens[:-1])[past:]], device=self.model.device)
+        logits = self.model(
+            input_ids=ids,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=len(tokens),
+        ).logits[0]
+        logprobs = torch.log_softmax(logits.float(), dim=-1)
+        targets = torch.tensor(tokens, device=self.model.device)
+        return float(logprobs.gather(1, targets[:, None]).double().sum())
 
     def _packed(
         self, rows: Sequence[tuple[list[int], list[list[int]]]], prefix: int, cache: Any

@@ -10,6 +10,9 @@ from gguf_files import write_gguf
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models import convert, locate
 from pytest_modellab.records.declared import ModelSource
+from pytest_modellab.variants import loading
+from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants.prompt import Prompt
 
 gguf = pytest.importorskip("gguf")
 
@@ -49,3 +52,16 @@ def test_what_is_wrong(model_folder: Path, tmp_path: Path) -> None:
     writer.write_tensors_to_file()
     writer.close()
     assert said(path) == f"{path} holds no weights, only a head: name the file with the model"
+
+
+def test_no_chat_template(model_folder: Path, tmp_path: Path) -> None:
+    path = write_gguf(model_folder, tmp_path / "a.gguf")
+    source = ModelSource("m", str(path))
+    plan = Plan(model=source, prompt=Prompt("{% block user %}{{ input }}{% endblock %}"))
+    with pytest.raises(ModelError) as caught:
+        loading.load(plan, locate.locate(source, tmp_path), tmp_path / "cache")
+    assert str(caught.value) == (
+        f"model 'm' (source = '{path}'): {path} holds no chat template (tokenizer.chat_template); "
+        "name the folder that it was made from, or write a file that has one: gguf-new-metadata "
+        "--chat-template-file chat_template.jinja a.gguf NEW.gguf"
+    )

@@ -425,7 +425,7 @@ def test_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         (target / "model.safetensors").touch()
 
     monkeypatch.setattr(conversion, "convert", convert)
-    name = f"{files.weights[:16]}-v{conversion.CONVERTER}"
+    name = f"{files.weights[:16]}-v{conversion.CONVERTER}.{conversion.CHECKS}"
     leftover = cache / "models" / f".{name}.killed"
     leftover.mkdir(parents=True)
     first = conversion.folder(files, cache)

@@ -290,3 +290,18 @@ def test_an_error_of_loading_comes_first(model_folder: Path) -> None:
     with pytest.raises(OSError, match="damaged"), opening.checked(located(model_folder)):
         raise OSError("damaged")
     assert not opening._recordings
+
+
+def test_one_within_another_sees_what_is_opened_after_it(tmp_path: Path) -> None:
+    folder = bert(tmp_path / "model")
+    files = located(folder)
+    (folder / "more.txt").write_text("not hashed")
+
+    def load() -> None:
+        with opening.checked(files):
+            with opening.checked(files):
+                pass
+            (folder / "more.txt").read_text()
+
+    with pytest.raises(ModelError, match=r"more\.txt is opened when the model loads"):
+        load()

@@ -21,6 +21,11 @@ from pytest_modellab.variants.prompt import Prompt
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+AUTO_ROUND = {
+    "quant_method": "auto-round",
+    "packing_format": "auto_round:auto_gptq",
+    "data_type": "int",
+}
 PLAIN = "take the same model in plain weights, or as GGUF"
 
 
@@ -69,6 +74,7 @@ def meant(plain: Path, tensors: dict[str, Any]) -> Any:
             "gptq_v2",
             {"said": {"checkpoint_format": "gptq"}},
         ),  # says the first layout, holds the second
+        ("gptq", {"said": AUTO_ROUND}),
         ("gptq", {"only": ""}),  # the head, too
         ("awq", {"symmetric": False}),
         ("awq", {"symmetric": False, "group_size": -1}),
@@ -208,6 +214,11 @@ LAYER = "model.layers.0.mlp.down_proj"
             "awq",
             {"group_size": 8},
             f"{LAYER} has 8 groups for 128 inputs in groups of 8: {ONE_CHECKPOINT}",
+        ),
+        (
+            "awq",
+            {"group_size": 32},
+            f"{LAYER} has 8 groups for 128 inputs in groups of 32: {ONE_CHECKPOINT}",
         ),
         (
             "gptq",
