@@ -21,8 +21,12 @@ from pytest_modellab.scorefiles import (
 )
 from pytest_modellab.scorefiles.rows import ScoreFile, Wanted, score_file
 from pytest_modellab.scorefiles.table import ScoreTable
+from pytest_modellab.store import checkout
 
 FORMATS = ".csv, .tsv, .jsonl, .parquet, .eval, .json, or a folder of lm-eval's samples_*.jsonl"
+
+
+_BINARY = (".eval", ".gz", ".parquet")
 
 
 def read(path: Path, wanted: Wanted) -> ScoreFile:
@@ -42,8 +46,14 @@ def read(path: Path, wanted: Wanted) -> ScoreFile:
     """
     if not path.is_dir():
         content = source.read_bytes(path)
-        table = _table(path, content, wanted)
-        return score_file(path, table, wanted, ((str(path), hashlib.sha256(content).hexdigest()),))
+        digest = hashlib.sha256(content).hexdigest()
+        try:
+            return score_file(path, _table(path, content, wanted), wanted, ((str(path), digest),))
+        except ScoreFileError as error:
+            # told of what cannot be read alone: samples may hold such lines
+            if path.suffix in _BINARY or not (said := checkout.conflict(content)):
+                raise
+            raise ScoreFileError(f"{path}: {said}") from error
     tasks, notes = lm_eval.newest(path)
     parts = [(task, read(file, wanted)) for task, file in tasks.items()]
     kind = parts[0][1].kind

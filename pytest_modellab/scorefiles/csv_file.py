@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ _DELIMITERS = (",", ";", "\t", "|")
 
 
 _KINDS = {",": "CSV", "\t": "TSV"}
+
+
+_SPLIT = re.compile(r"\s*[+-]?\d+,\d+\s*%?\s*", re.ASCII)
+"""Two cells that may be one number with a decimal comma."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +128,12 @@ def _check_header(path: Path, found: Sheet, named: Sequence[str]) -> None:
             f"{path}: line {found.at}: {cells} are no names of columns; begin the file with a line "
             "that names them: id,score"
         )
+    first: dict[str, int] = {}
     for place, name in enumerate(header, start=1):
-        if name and name in header[: place - 1]:
+        if name and first.setdefault(name, place) != place:
             raise ScoreFileError(
-                f"{path}: line {found.at}: columns {header.index(name) + 1} and {place} are both "
-                f"named {name!r}; rename one"
+                f"{path}: line {found.at}: columns {first[name]} and {place} are both named "
+                f"{name!r}; rename one"
             )
 
 
@@ -142,7 +148,10 @@ def _is_number(cell: str) -> bool:
 def _cells(path: Path, number: int, cells: list[str], found: Sheet) -> list[str]:
     """Return as many cells as the header has; empty ones may be left over."""
     count = len(found.header)
-    if len(cells) > count and not any(cell.strip() for cell in cells[count:]):
+    more = len(cells) > count and not any(cell.strip() for cell in cells[count:])
+    if found.delimiter == "," and (more or (len(cells) == count and "" in found.header)):
+        _check_commas(path, number, cells, found.header)
+    if more:
         return cells[:count]
     if len(cells) != count:
         comma = " (a decimal comma is one)" if found.delimiter == "," and len(cells) > count else ""
@@ -151,3 +160,19 @@ def _cells(path: Path, number: int, cells: list[str], found: Sheet) -> list[str]
             f"quote a cell that holds {found.delimiter!r}{comma}"
         )
     return cells
+
+
+def _check_commas(path: Path, number: int, cells: list[str], header: Sequence[str]) -> None:
+    """Refuse two cells that a decimal comma may have parted, where a cell has no column's name.
+
+    Raises:
+        ScoreFileError: there are such.
+    """
+    names = [*header[1:], *[""] * len(cells)]
+    for one, other, name in zip(cells, cells[1:], names, strict=False):
+        both = f"{one},{other}"
+        if _SPLIT.fullmatch(both) and (not name or len(cells) > len(header)):
+            raise ScoreFileError(
+                f"{path}: line {number}: {both} may be one number or two; put quotes around it if "
+                "it is one, else name every column, and end lines without a comma"
+            )

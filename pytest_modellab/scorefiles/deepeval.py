@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -132,10 +133,12 @@ def _title(metric: Mapping[str, Any]) -> str:
 def _scores(case: Mapping[str, Any]) -> dict[str, Any]:
     """Return each metric's score; of two metrics of one name, the second is numbered."""
     found: dict[str, Any] = {}
+    more: Counter[str] = Counter()
     for metric in _metrics(case):
-        name, number = _title(metric), 2
+        name = title = _title(metric)
         while name in found:
-            name, number = f"{_title(metric)} ({number})", number + 1
+            more[title] += 1
+            name = f"{title} ({1 + more[title]})"
         found[name] = metric.get("score")
     return found
 

@@ -13,7 +13,7 @@ from pytest_modellab.errors import ScoreFileError
 from pytest_modellab.reports.words import plural
 from pytest_modellab.scorefiles import source
 from pytest_modellab.scorefiles.labels import digest, first_line
-from pytest_modellab.scorefiles.table import ScoreTable
+from pytest_modellab.scorefiles.table import NoScore, ScoreTable
 
 UNREAD = frozenset({"attachments", "events", "messages", "output", "store"})
 """Parts of a sample that may be large and say nothing about its score."""
@@ -74,7 +74,7 @@ def table(path: Path) -> ScoreTable:
         (
             f"sample {sample.id!r}, epoch {sample.epoch}",
             {
-                **_scores(path, sample, to_float),
+                **_scores(sample, to_float),
                 "id": sample.id,
                 "content_hash": _content(sample),
                 "metadata": sample.metadata,
@@ -196,22 +196,21 @@ def _scorers(sample: Any) -> list[str]:
     ]
 
 
-def _scores(path: Path, sample: Any, to_float: Callable[[Any], float]) -> Mapping[str, Any]:
-    def number(scorer: str, value: Any) -> float | None:
+def _scores(sample: Any, to_float: Callable[[Any], float]) -> Mapping[str, Any]:
+    def number(value: Any) -> float | NoScore | None:
         if value is None:
             return None
         if not _is_grade(value):  # to_float answers 0 to these, and unscored is not zero
-            raise ScoreFileError(
-                f"{path}: sample {sample.id!r}, epoch {sample.epoch}: {scorer}: "
+            return NoScore(
                 f"{str(value)[:80]!r} is no grade that inspect turns into a number; choose another "
                 "scorer (--score NAME), or make this one return a number"
             )
         return to_float(value)
 
     return {
-        scorer: {key: number(f"{scorer}.{key}", inner) for key, inner in score.value.items()}
+        scorer: {key: number(inner) for key, inner in score.value.items()}
         if isinstance(score.value, dict)
-        else number(scorer, score.value)
+        else number(score.value)
         for scorer, score in (sample.scores or {}).items()
     }
 

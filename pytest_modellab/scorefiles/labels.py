@@ -28,7 +28,7 @@ def labels(samples: Sequence[tuple[str | None, str, Any]]) -> list[str]:
     """
     names = Counter(name for name, _, _ in samples)
     return [
-        name if name and names[name] == 1 else f"{_start(text)} #{digest(content)[:8]}".strip()
+        name if name and names[name] == 1 else f"{_start(text)} #{digest(content)[:12]}".strip()
         for name, text, content in samples
     ]
 

@@ -12,7 +12,15 @@ from typing import Any
 from pytest_modellab.errors import ScoreFileError, near_misses
 from pytest_modellab.records.reading import decimal, id_problem, shown
 from pytest_modellab.scorefiles.notation import MISSING, PLAIN, Notation, notation
-from pytest_modellab.scorefiles.table import ABSENT, HASHES, IDS, SCORES, ScoreTable, lookup
+from pytest_modellab.scorefiles.table import (
+    ABSENT,
+    HASHES,
+    IDS,
+    SCORES,
+    NoScore,
+    ScoreTable,
+    lookup,
+)
 
 SHOWN = 10
 """How many ids a message names."""
@@ -183,6 +191,8 @@ def score_of(value: Any, wanted: Wanted, written: Notation = PLAIN) -> float | N
             number = float(value)
         except OverflowError:
             number = math.inf
+    elif isinstance(value, NoScore):
+        raise ValueError(value.why)
     else:
         raise ValueError(
             f"holds {type(value).__name__}, but one number a sample is needed; choose another "

@@ -51,18 +51,15 @@ def read_bytes(path: Path) -> bytes:
 
 
 def text(path: Path, content: bytes) -> str:
-    """Content as text; a byte order mark is dropped, ``.gz`` is unpacked.
+    """Content as text; byte order marks at the start of lines are dropped, ``.gz`` is unpacked.
 
     Raises:
-        ScoreFileError: it is not gzip where its name says so, unpacks to too much, is not UTF-8,
-            or holds conflict markers.
+        ScoreFileError: it is not gzip where its name says so, unpacks to too much, or is not UTF-8.
     """
     if path.suffix.lower() == ".gz":
         content = _unpacked(path, content)
-    if said := checkout.conflict(content):
-        raise ScoreFileError(f"{path}: {said}")
     try:
-        decoded = checkout.decoded(_narrow(content))
+        decoded = checkout.unmarked(checkout.decoded(_narrow(content)))
     except checkout.Unready as error:
         raise ScoreFileError(f"{path}: {error}") from error
     if "\0" in decoded:

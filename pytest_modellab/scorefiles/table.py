@@ -21,6 +21,17 @@ ABSENT: Final = object()
 
 
 @dataclass(frozen=True)
+class NoScore:
+    """A value that a format knows to be none, which matters where its column is chosen.
+
+    Attributes:
+        why: the rest of a sentence about it.
+    """
+
+    why: str
+
+
+@dataclass(frozen=True)
 class ScoreTable:
     """Records of one file.
 

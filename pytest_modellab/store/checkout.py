@@ -79,8 +79,12 @@ def text(content: bytes, path: Path) -> str:
     """
     if said := standing_in(content[:HEAD], path) or conflict(content):
         raise Unready(said)
-    plain = decoded(content).replace("\r\n", "\n").replace("\r", "\n")
-    return plain.replace(f"\n{BYTE_ORDER_MARK}", "\n")
+    return unmarked(decoded(content).replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def unmarked(text: str) -> str:
+    """Drop byte order marks at the start of further lines, which files have that were joined."""
+    return text.replace(f"\n{BYTE_ORDER_MARK}", "\n")
 
 
 def decoded(content: bytes, first: int = 1) -> str:
@@ -93,11 +97,12 @@ def decoded(content: bytes, first: int = 1) -> str:
     Raises:
         Unready: it is another encoding.
     """
-    if said := wide(content):
-        raise Unready(said)
+    content = content.removeprefix(codecs.BOM_UTF8)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode()
     except UnicodeDecodeError as error:
+        if said := wide(content):
+            raise Unready(said) from error
         line = content.count(b"\n", 0, error.start) + first
         raise Unready(f"line {line}: not UTF-8 ({error.reason}); save it as UTF-8") from error
 

@@ -151,7 +151,10 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _document(where: str, data: dict[str, Any]) -> Document:
     """Make a document of a line of a corpus that was read."""
-    data = _plain(where, data)
+    return _made(_plain(where, data))
+
+
+def _made(data: dict[str, Any]) -> Document:
     return Document(data["_id"], data["text"], data.get("title", ""))
 
 
@@ -179,7 +182,7 @@ def _write(path: Path, folder: Path) -> None:
     for where, start, raw_data in lines.objects(path):
         data = _plain(where, raw_data)
         lines.check_types(where, data, _REQUIRED, _OPTIONAL)
-        document = _document(where, data)
+        document = _made(data)
         lines.check_filled(where, data, "_id")
         lines.check_id(where, data, "_id")
         if not document.content:

@@ -69,9 +69,10 @@ def _line(path: Path, number: int, raw: bytes) -> str:
     Raises:
         TaskSetError: it shows that the file is not, or not yet, what its name says.
     """
-    said = checkout.standing_in(raw, path) if number == 1 else None
-    if said := said or (checkout.conflict(raw, number) if raw.startswith((b"<", b">")) else None):
-        raise TaskSetError(f"{path}: {said}")
+    if not raw.startswith(b"{"):
+        said = checkout.standing_in(raw, path) if number == 1 else None
+        if said := said or checkout.conflict(raw, number):
+            raise TaskSetError(f"{path}: {said}")
     try:
         return checkout.decoded(raw, number).rstrip("\r\n")
     except checkout.Unready as error:

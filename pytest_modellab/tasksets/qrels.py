@@ -29,6 +29,10 @@ _NAMES: tuple[frozenset[str], ...] = (
 """What the three columns are called, with ``_`` for ``-`` or not."""
 
 
+_ITERATIONS = ("0", "Q0")
+"""What TREC's second column holds, which is not used."""
+
+
 _GRADE = re.compile(r"([+-]?[0-9]{1,9})(\.0*)?")
 
 
@@ -102,18 +106,26 @@ def _table(path: Path) -> Iterator[tuple[int, Sequence[str]]]:
     """Yield each line's number and its columns, in the usual order where their names are given."""
     text = lines.read_file(path, path.parent.parent)
     rows = csv.reader(io.StringIO(text, newline=""), "excel-tab", strict=True)
-    first, order = True, None
+    first, order, count = True, None, 0
     try:
         for row in rows:
             columns = row if len(row) > 1 else " ".join(row).split()
-            if not any(columns):
+            while columns and not columns[-1].strip():
+                columns.pop()
+            if not columns:
                 continue
+            where = f"{path}:{rows.line_num}"
             if first and _named(columns):
-                order = _order(f"{path}:{rows.line_num}", columns)
-            elif order is not None and max(order) < len(columns):
+                order, count = _order(where, columns), len(columns)
+            elif order is not None and len(columns) == count:
                 yield rows.line_num, [columns[place] for place in order]
-            elif len(columns) == 4:  # TREC's second column, the iteration, is not used
+            elif len(columns) == 4 and (order is None or columns[1] in _ITERATIONS):
                 yield rows.line_num, [columns[0], *columns[2:]]
+            elif order is not None:
+                raise TaskSetError(
+                    f"{where}: holds {len(columns)} columns, but the first line names {count}; "
+                    "give both as many"
+                )
             else:
                 yield rows.line_num, columns
             first = False

@@ -38,7 +38,7 @@ def edited(write: Write, path: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize("name", ["one.json", "one.jsonl", "one.csv"])
 def test_results_of_promptfoo(name: str) -> None:
     path = DATA / f"promptfoo_{name}"
-    assert scores(path) == {"1 2 #0e09eeab": 1.0, "3 4 #1909f5d5": 0.5}
+    assert scores(path) == {"1 2 #0e09eeab5bde": 1.0, "3 4 #1909f5d5163e": 0.5}
     assert set(scores(path, score=("success",)).values()) == {1.0, 0.0}
     file = read(path)
     assert file.kind == "results of promptfoo"
@@ -113,7 +113,7 @@ def test_what_two_tests_share(write: Write) -> None:
     assert len(scores(other)) == 2
     same = edited(write, ONE, **json.loads(ONE.read_text())["results"]["results"][1])
     assert message(same).startswith(
-        "1 ids stand on several lines: '3 4 #1909f5d5' (result 1, result 2)"
+        "1 ids stand on several lines: '3 4 #1909f5d5163e' (result 1, result 2)"
     )
 
 
@@ -225,3 +225,10 @@ def test_a_changed_export_is_rows_or_a_message(
 def test_brackets_without_end(write: Write) -> None:
     deep = '{"results": {"results": ' + "[" * 100_000
     assert message(write("a.json", deep)).startswith("line 1: malformed JSON: maximum recursion")
+
+
+def test_metrics_of_one_name_are_numbered(write: Write) -> None:
+    metrics = [{"name": name, "score": 1} for name in ("a", "a (2)", "a", "a")]
+    case = {"name": "x", "input": "y", "metrics_data": metrics}
+    path = write("a.json", json.dumps({"test_results": [case]}))
+    assert message(path).endswith("Known: a, a (2), a (3), a (4)")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from score_files import Write, message
+from score_files import Write, message, scores
 
 from pytest_modellab import scorefiles
 from pytest_modellab.scorefiles.rows import Wanted
@@ -130,10 +130,12 @@ def test_a_grade_that_is_no_number(tmp_path: Path) -> None:
     def grade(log: Any) -> None:
         log["samples"][0]["scores"]["match"]["value"] = [1, 0]
 
-    assert message(changed(DATA / "inspect_base.eval", tmp_path, grade), score=("match",)) == (
-        "sample 'd0', epoch 1: match: '[1, 0]' is no grade that inspect turns into a number; "
-        "choose another scorer (--score NAME), or make this one return a number"
+    path = changed(DATA / "inspect_base.eval", tmp_path, grade)
+    assert message(path, score=("match",)) == (
+        "sample 'd0', epoch 1: sample 'd0': match: '[1, 0]' is no grade that inspect turns into a "
+        "number; choose another scorer (--score NAME), or make this one return a number"
     )
+    assert scores(path, score=("pair.right",))["d0"] == 1.0
 
 
 def test_an_old_inspect_is_told(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:

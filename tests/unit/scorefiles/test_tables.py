@@ -26,6 +26,9 @@ from pytest_modellab.scorefiles.rows import Wanted
         ("a.csv", "id,score\na,50%\nb,100 %\n"),
         ("a.csv", "id;score\na;50,0%\nb;1\n"),
         ("a.csv", "id,score\na,P\nb,C\nc,N\n"),
+        ("a.csv", 'id,reply,score\na,"x\n<<<<<<< HEAD\n=======",0.5\nb,,1\n'),
+        ("a.csv", "id,score\na,0.5\n\ufeffb,1\n"),
+        ("a.jsonl", '{"id": "a", "score": 0.5}\n\ufeff{"id": "b", "score": 1}\n'),
     ],
 )
 def test_read_as_meant(write: Write, name: str, content: str | bytes) -> None:
@@ -63,6 +66,12 @@ def test_numbers_of_other_ranges(write: Write) -> None:
     )
 
 
+COMMA = (
+    "line 2: 0,5 may be one number or two; put quotes around it if it is one, else name every "
+    "column, and end lines without a comma"
+)
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -86,6 +95,8 @@ def test_numbers_of_other_ranges(write: Write) -> None:
             "line 2: 3 cells, but the header names 2 columns; quote a cell that holds ',' (a "
             "decimal comma is one)",
         ),
+        ("id,score,note\na,0,5,\n", COMMA),
+        ("id,score,\na,0,5\n", COMMA),
         (
             "a,1\nb,0\n",
             "line 1: 'a', '1' are no names of columns; begin the file with a line that names "

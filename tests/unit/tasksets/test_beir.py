@@ -156,6 +156,9 @@ def test_identical_ids_are_excluded_where_the_header_says_so(
         "corpus_id\tquery_id\trelevance\nd1\tq1\t2\nd3\tq1\t1\nd2\tq2\t1\n",
         "qid iteration docno label\nq1 0 d1 2\nq1 0 d3 1\nq2 0 d2 1\n",
         "frage\tantwort\tscore\nq1\td1\t2\nq1\td3\t1\nq2\td2\t1\n",
+        # BEIR's names over TREC's columns, and tabs at the end
+        "query-id\tcorpus-id\tscore\nq1\t0\td1\t2\nq1\t0\td3\t1\nq2\t0\td2\t1\n",
+        "query-id\tcorpus-id\tscore\t\nq1\td1\t2\t\nq1\td3\t1\t\nq2\td2\t1\n",
     ],
 )
 def test_forms_of_judgements(
@@ -252,6 +255,15 @@ def test_files_in_another_form_are_named(write_beir: Write, message: Callable[[P
     assert message(folder) == (
         "qrels/test.tsv: missing; split: test.parquet is not read; write it as tab-separated "
         "query-id, corpus-id, score"
+    )
+
+
+def test_a_column_without_a_name_is_not_taken_for_another(
+    write_beir: Write, message: Callable[[Path], str]
+) -> None:
+    rows = "query-id\tcorpus-id\tscore\nq1\t4\td1\t2\n"  # R names rows, and not that column
+    assert message(write_beir(qrels=rows)) == (
+        "qrels/test.tsv:2: holds 4 columns, but the first line names 3; give both as many"
     )
 
 
