@@ -119,9 +119,9 @@ def _json(path: Path, text: str, wanted: Wanted, *, lines: bool) -> ScoreTable:
             f"{path}: holds the means that lm-evaluation-harness writes, and no sample; its "
             "samples are in samples_*.jsonl: lm_eval run … --log_samples"
         )
+    keys = listed(repr(key[:40]) for key in document) or "no key"
     raise ScoreFileError(
-        f"{path}: an object with {listed(repr(key[:40]) for key in document)}, which is no layout "
-        "that is known: no baseline of pytest-modellab, no log of inspect_ai, no results of "
-        "promptfoo or DeepEval; write scores of other tools as one object a sample, in an array or "
-        "one a line"
+        f"{path}: an object with {keys}, which is no layout that is known: no baseline of "
+        "pytest-modellab, no log of inspect_ai, no results of promptfoo or DeepEval; write scores "
+        "of other tools as one object a sample, in an array or one a line"
     )

@@ -139,7 +139,7 @@ def _scores(case: Mapping[str, Any]) -> dict[str, Any]:
         while name in found:
             more[title] += 1
             name = f"{title} ({1 + more[title]})"
-        found[name] = metric.get("score")
+        found[name] = None if metric.get("error") else metric.get("score")
     return found
 
 

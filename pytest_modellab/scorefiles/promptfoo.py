@@ -84,18 +84,22 @@ def table(path: Path, found: Sequence[Any], provider: str | None) -> ScoreTable 
         )
     ]
     columns = nested_columns(records)
+    chosen = _provider(found[0]) if found[0]["provider"] else None  # a sheet does not say it
     return ScoreTable(
         kind=KIND,
         columns=columns,
         records=records,
         scores=tuple(c for c in columns if c in _SCORES or c.startswith("namedScores.")),
-        notes=tuple(
-            f"{plural(count, 'test')} {words}, without a score"
-            for count, words in (
-                (len(failed), "failed"),
-                (sum(map(_ungraded, found)), "had no assertion"),
-            )
-            if count
+        notes=(
+            *(
+                f"{plural(count, 'test')} {words}, without a score"
+                for count, words in (
+                    (len(failed), "failed"),
+                    (sum(map(_ungraded, found)), "had no assertion"),
+                )
+                if count
+            ),
+            *([f"provider {chosen!r}"] if chosen else []),
         ),
     )
 

@@ -29,6 +29,10 @@ SHOWN = 10
 _TOLERANCE = 1e-9
 
 
+_UNNAMED = "'' (which has no name)"
+"""How a column is told to which pandas gave its index."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is asked of a score file; what stays empty is found by its usual names.
@@ -251,7 +255,7 @@ def _column(
         raise ScoreFileError(f"{path}: --{what}: no column {shown}; {near_misses(named[0], known)}")
     raise ScoreFileError(
         f"{path}: which column holds the {what}? Name it: --{what} NAME. "
-        f"Known: {', '.join(sorted(known))}"
+        f"Known: {', '.join(sorted(name or _UNNAMED for name in known))}"
     )
 
 

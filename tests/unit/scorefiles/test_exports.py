@@ -232,3 +232,16 @@ def test_metrics_of_one_name_are_numbered(write: Write) -> None:
     case = {"name": "x", "input": "y", "metrics_data": metrics}
     path = write("a.json", json.dumps({"test_results": [case]}))
     assert message(path).endswith("Known: a, a (2), a (3), a (4)")
+
+
+def test_a_metric_that_failed_is_not_zero(write: Write) -> None:
+    metrics = [{"name": "a", "score": 0, "error": "quota"}], [{"name": "a", "score": 1}]
+    cases = [{"name": n, "metrics_data": one} for n, one in zip("xy", metrics, strict=True)]
+    file = read(write("a.json", json.dumps({"test_results": cases})))
+    assert [(row.id, row.score) for row in file.rows] == [("x", None), ("y", 1.0)]
+    assert file.notes[0] == "1 metric failed, without a score"
+
+
+def test_the_provider_is_said(write: Write) -> None:
+    assert "provider 'two'" in read(DATA / "promptfoo_two.json", filter="two").notes
+    assert not any("provider" in note for note in read(DATA / "promptfoo_one.csv").notes)

@@ -95,6 +95,10 @@ COMMA = (
             "line 2: 3 cells, but the header names 2 columns; quote a cell that holds ',' (a "
             "decimal comma is one)",
         ),
+        (
+            ",score\na,1\n",
+            "which column holds the id? Name it: --id NAME. Known: '' (which has no name), score",
+        ),
         ("id,score,note\na,0,5,\n", COMMA),
         ("id,score,\na,0,5\n", COMMA),
         (
