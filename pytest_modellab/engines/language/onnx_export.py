@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import loading
 from pytest_modellab.engines.language import torch_model
+from pytest_modellab.engines.language.reach import reach
 from pytest_modellab.errors import VariantLoadError
 
 if TYPE_CHECKING:
@@ -41,10 +43,12 @@ def export(
         folder, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
     )
     kinds = {*(getattr(loaded.model.config, "layer_types", None) or ())} - {"full_attention"}
-    if kinds:
+    far = reach(loaded.model.config)
+    if kinds or far < math.inf:
+        own = f"a sliding window of {far} tokens" if far else "a state, or count tokens themselves"
         raise VariantLoadError(
-            f"{folder}: its layers have {', '.join(sorted(kinds))}, but the graph gives all layers "
-            "one mask; quantize it by another method"
+            f"{folder}: its layers have {', '.join(sorted(kinds)) or own}, but the graph gives all "
+            "layers one mask; quantize it by another method"
         )
     graph = _graph(loaded.model)
     tokens, past = 5, 3

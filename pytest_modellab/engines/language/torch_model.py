@@ -82,7 +82,10 @@ def load(
             )
         for fit in fits:
             weights.check(folder, fit)
-    return TransformersEngine(model.eval(), tokenizer, inference_mode=inference_mode, cache=cache)
+    with reading(folder, problem):  # its configuration may have windows, and no size of them
+        return TransformersEngine(
+            model.eval(), tokenizer, inference_mode=inference_mode, cache=cache
+        )
 
 
 class TransformersEngine(ChatEngine):

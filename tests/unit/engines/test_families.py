@@ -13,6 +13,7 @@ from pytest_modellab.engines.encoders import sentence
 from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import torch_model
 from pytest_modellab.engines.tokens import encode
+from pytest_modellab.errors import ModelError
 from pytest_modellab.models import reads
 from pytest_modellab.records.runs import Output
 
@@ -136,3 +137,12 @@ def logprobs(model: Any, context: list[int], tokens: list[int]) -> list[float]:
     with torch.no_grad():
         logits = model(torch.tensor([context + tokens])).logits[0].log_softmax(dim=-1)
     return [float(logits[len(context) + i - 1, token]) for i, token in enumerate(tokens)]
+
+
+def test_windows_without_a_size(model_folder: Path, tmp_path: Path) -> None:
+    saved(tmp_path, model_folder, "llama", LLAMA)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["layer_types"] = ["sliding_attention", "full_attention"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="transformers cannot load it: .*'sliding_window'"):
+        torch_model.load(tmp_path)

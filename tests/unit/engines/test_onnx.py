@@ -369,14 +369,26 @@ def test_a_model_that_torch_cannot_export(
     )
 
 
-def test_a_model_with_other_attention(needed: None, model_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "have"),
+    [
+        (
+            {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 8},
+            "sliding_attention",
+        ),
+        ({"sliding_window": 8, "model_type": "mistral"}, "a sliding window of 8 tokens"),
+    ],
+    ids=["by layer", "everywhere"],
+)
+def test_a_model_with_other_attention(
+    needed: None, model_folder: Path, tmp_path: Path, config: dict[str, Any], have: str
+) -> None:
     folder = shutil.copytree(model_folder, tmp_path / "copy")
-    config = json.loads((folder / "config.json").read_text())
-    config["layer_types"] = ["sliding_attention", "full_attention"]
-    (folder / "config.json").write_text(json.dumps(config))
+    stored = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**stored, **config}))
     with pytest.raises(VariantLoadError) as caught:
         onnx_export.export(folder, tmp_path / "x.onnx")
     assert str(caught.value) == (
-        f"{folder}: its layers have sliding_attention, but the graph gives all layers one mask; "
+        f"{folder}: its layers have {have}, but the graph gives all layers one mask; "
         "quantize it by another method"
     )
