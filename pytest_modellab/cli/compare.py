@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
     from pytest_modellab.lab.settings import Settings
     from pytest_modellab.lab.survey import survey
     from pytest_modellab.reports.text.progress import RunProgress
+    from pytest_modellab.store import said
     from pytest_modellab.store.place import default_folder
 
     if STDOUT == options.json == options.markdown:
@@ -93,14 +95,17 @@ def run(options: argparse.Namespace) -> int:
     chosen("variant", [options.reference] if options.reference else (), config.variants)
     settings = Settings(cache=default_folder(), reuse=not options.no_cache)
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
-    tradeoff = survey(
-        lab,
-        task_set,
-        variants=variants,
-        scenarios=scenarios,
-        reference=options.reference,
-        timed=not options.no_latency,
-    )
+    heard: list[str] = []  # who reads the report later has not seen this run
+    with said.listening(heard.append):
+        tradeoff = survey(
+            lab,
+            task_set,
+            variants=variants,
+            scenarios=scenarios,
+            reference=options.reference,
+            timed=not options.no_latency,
+        )
+    tradeoff = dataclasses.replace(tradeoff, notes=tuple(dict.fromkeys((*tradeoff.notes, *heard))))
     pages, unwritten = _write(options, tradeoff)
     _print(options, tradeoff)
     if config.mlflow is not None:

@@ -67,6 +67,19 @@ def test_one_line_a_variant_then_deltas_then_the_recommendation(compare: Compare
     assert "plain on words: 0/132" in err
 
 
+def test_the_report_holds_what_was_noted_of_the_models(compare: Compare) -> None:
+    Path("model/chat_template.jinja").write_text(
+        "{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}"
+    )
+    asked = ["compare", "--variant", "plain", "--no-latency", "--markdown", "t.md"]
+    for _ in range(2):  # the second time from the store
+        _, out, _ = compare([*asked, "--html", "t.html", "--json", "t.json"])
+        (note,) = (line for line in out.splitlines() if "strftime_now" in line)
+        assert note.startswith("note: model 'tiny' (source = 'model'): its chat template asks for")
+        for name in ("t.md", "t.html", "t.json"):
+            assert "(strftime_now)" in Path(name).read_text(), name
+
+
 def test_the_second_time_nothing_is_run(compare: Compare) -> None:
     compare(["compare", *BOTH])
     _, first, _ = compare(["compare", *BOTH, "--json"])
