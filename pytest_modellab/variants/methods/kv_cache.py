@@ -99,7 +99,8 @@ def new_cache(
     """
     from transformers import QuantizedCache
 
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    text = config.get_text_config()
+    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     if size % group_size:
         raise VariantLoadError(
             f"group_size: {group_size} does not divide the model's head size, {size}; "

@@ -113,7 +113,8 @@ def _merge(folder: Path, model: Any) -> Any:
     import torch
 
     adapted = adapter_loading.load(folder, model)
-    ids = torch.arange(PROBE_TOKENS, device=model.device).remainder(model.config.vocab_size)[None]
+    tokens = model.config.get_text_config().vocab_size
+    ids = torch.arange(PROBE_TOKENS, device=model.device).remainder(tokens)[None]
     with torch.no_grad():
         apart = adapted(input_ids=ids).logits.float()
         try:

@@ -52,7 +52,7 @@ def keep_layers(model: Any, layers: Sequence[int]) -> Any:
     """
     from torch.nn import ModuleList
 
-    decoder, config = model.get_decoder(), model.config
+    decoder, config = model.get_decoder(), model.config.get_text_config()  # of a part, of Gemma 3
     if not hasattr(decoder, "layers"):
         raise VariantLoadError(
             f"layers: {type(decoder).__name__} holds no list named 'layers'; use another base"

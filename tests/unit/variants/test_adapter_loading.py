@@ -10,7 +10,7 @@ import pytest
 
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.variants.steps import adapter as adapters
-from pytest_modellab.variants.steps import adapter_config, adapter_loading
+from pytest_modellab.variants.steps import adapter_config, adapter_loading, layers
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -212,6 +212,23 @@ def test_merged_into_one_matrix_for_embeddings_and_head(
     assert torch.allclose(logits(load(tmp_path / "merged")), wanted, atol=1e-4)
     alike = torch.equal(merged.lm_head.weight, merged.model.embed_tokens.weight)
     assert alike or not merged.config.tie_word_embeddings
+
+
+def test_the_language_model_of_one_that_also_sees(tmp_path: Path) -> None:
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
+    words = {"vocab_size": 64, "num_hidden_layers": 2, "num_key_value_heads": 1, "head_dim": 8}
+    eyes = {**small, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
+    config = transformers.Gemma3Config(
+        text_config={**small, **words}, vision_config=eyes, mm_tokens_per_image=4
+    )
+    base = tmp_path / "base"
+    transformers.Gemma3ForConditionalGeneration(config).save_pretrained(base)
+    targets = r".*language_model.*\.q_proj"
+    wanted = train(load(base), lora(target_modules=targets), tmp_path / "a")
+    assert torch.allclose(logits(adapters._merge(tmp_path / "a", load(base))), wanted, atol=1e-4)
+    cut = layers.keep_layers(load(base), [1])
+    assert cut.config.get_text_config().num_hidden_layers == 1
+    assert logits(cut).shape == wanted.shape
 
 
 def test_a_configuration_of_the_first_releases(model_folder: Path, own: Path) -> None:
