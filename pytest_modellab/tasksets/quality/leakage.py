@@ -62,7 +62,7 @@ def read(path: Path) -> tuple[str, ...]:
         TaskSetError: the file cannot be read or a line is malformed; names file, line and key.
     """
     try:
-        text = checkout.read(path)
+        text = checkout.text(path.read_bytes(), path)  # which a shell may unpack into a pipe
     except OSError as error:
         raise TaskSetError(f"{path}: cannot be read: {error}") from error
     except checkout.Unready as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,18 @@ def test_lines_are_read_with_their_replies(tmp_path: Path) -> None:
     ]
     path.write_text("\n\n".join(json.dumps(line) for line in lines) + "\n")
     assert leakage.read(path) == ("a\nb", "", "c\nd\ne", "", "f")
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="pipes have no path here")
+def test_training_data_may_come_through_a_pipe() -> None:
+    """As ``--train <(zcat train.jsonl.gz)`` gives it."""
+    end, start = os.pipe()
+    with os.fdopen(start, "w") as file:
+        file.write('{"input": "a", "reply": "b"}\n')
+    try:
+        assert leakage.read(Path(f"/dev/fd/{end}")) == ("a\nb",)
+    finally:
+        os.close(end)
 
 
 @pytest.mark.parametrize(
