@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-_OWN_MASKS = ("bloom", "gpt_neo", "mpt")
-"""Models that count a row's tokens by themselves, for ALiBi or for local attention."""
+_OWN_MASKS = ("bloom", "gpt_neo", "mpt", "rwkv")
+"""Models that count a row's tokens by themselves, or have a state that is in no cache."""
 
 
 def reach(config: Any) -> float:

@@ -144,5 +144,5 @@ def test_windows_without_a_size(model_folder: Path, tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     config["layer_types"] = ["sliding_attention", "full_attention"]
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="transformers cannot load it: .*'sliding_window'"):
+    with pytest.raises(ModelError, match=r"transformers cannot load it: .*'sliding_window'"):
         torch_model.load(tmp_path)
