@@ -98,8 +98,8 @@ class Tensors:
             raise ValueError("only weights in safetensors are converted; save them so")
         self._of: dict[str, Any] = {}
         for path in weights:
-            opened = safe_open(path, framework="pt")
-            names = opened.keys()  # type: ignore[no-untyped-call]
+            opened: Any = safe_open(path, framework="pt")
+            names = opened.keys()
             if twice := sorted(self._of.keys() & {*names}):
                 raise ValueError(
                     f"{twice[0]} is in {path.name} and in another file; leave one of them"
