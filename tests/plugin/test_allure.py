@@ -15,7 +15,7 @@ pytest.importorskip("matplotlib")  # of the page
 @pytest.fixture
 def accepted(project: pytest.Pytester) -> pytest.Pytester:
     """The project with its baselines."""
-    project.runpytest_subprocess("--modellab-update").assert_outcomes(passed=8)
+    project.runpytest_inprocess("--modellab-update").assert_outcomes(passed=8)
     return project
 
 
