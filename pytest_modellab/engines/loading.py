@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pytest_modellab.errors import ModelError
+from pytest_modellab.models import weights
 from pytest_modellab.store import checkout
 
 Model = TypeVar("Model")
@@ -59,6 +60,32 @@ def reading(folder: Path, problem: str, *more: type[Exception]) -> Iterator[None
     except UNREADABLE + more as error:
         said = checkout.unready(folder) or f"{folder}: {problem}: {error}"
         raise ModelError(said) from error
+
+
+@contextlib.contextmanager
+def loading(folder: Path, problem: str, *, device: str, code: bool) -> Iterator[list[weights.Fit]]:
+    """Have a library load a model of transformers, with one error for what goes wrong.
+
+    Args:
+        folder: the model's.
+        problem: see :func:`reading`.
+        device: where it is put.
+        code: whether the model's own code may run.
+
+    Yields:
+        What transformers finds of the tensors; see :func:`~pytest_modellab.models.weights.watched`.
+
+    Raises:
+        ModelError: in place of the library's.
+    """
+    from safetensors import SafetensorError
+
+    with (
+        putting_on(device, folder),
+        reading(folder, problem, SafetensorError),
+        weights.watched(code=code) as fits,
+    ):
+        yield fits
 
 
 @contextlib.contextmanager

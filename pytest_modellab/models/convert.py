@@ -164,7 +164,7 @@ def convert(files: ModelFiles, target: Path) -> None:
     try:
         model.save_pretrained(target)
     except SafetensorError as error:
-        if "os error 28" in str(error):  # ENOSPC, as safetensors puts it
+        if folders.is_full(error):
             raise folders.disk_full() from error
         raise
     tokenizer.save_pretrained(target)

@@ -144,7 +144,7 @@ def convert(files: ModelFiles, found: Quantized, target: Path) -> None:
             )
         ) from error
     except SafetensorError as error:
-        if "os error 28" in str(error):  # ENOSPC, as safetensors puts it
+        if folders.is_full(error):
             raise folders.disk_full() from error
         raise ModelError(says(files.source, f"{found.where}: {error}")) from error
     except (KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -7,14 +7,13 @@ which tools have said it are known here, and what cannot be run is told with wha
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.errors import ModelError, near_misses
-from pytest_modellab.store import checkout
+from pytest_modellab.models import reads
 
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -266,9 +265,7 @@ def _read_or_nothing(file: Path) -> Mapping[str, Any]:
 
 def _read(file: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(checkout.read(file))
-    except checkout.Unready as error:
-        raise ModelError(f"{file}: {error}") from error
+        found = reads.read_json(file)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{file}: not JSON: {error}") from error
     return found if isinstance(found, dict) else {}

@@ -94,7 +94,7 @@ def of_modules(source: ModelSource, folder: Path) -> list[Path]:
     """
     path = folder / MODULES
     try:
-        places = [str(module["path"]) for module in _json(path)]
+        places = [str(module["path"]) for module in read_json(path)]
         if not all(map(_further, places)):  # the folder itself, which may be a Router of others
             types = [_value(folder / name, "types") for name in _ROUTERS]
             places += [str(place) for kinds in types for place in kinds or ()]
@@ -137,7 +137,7 @@ def of_index(source: ModelSource, index: Path) -> list[Path]:
         ModelError: it is damaged, or one is missing.
     """
     try:
-        named = _json(index)["weight_map"].values()
+        named = read_json(index)["weight_map"].values()
         shards = sorted({reading.checked(str, shard, "weight_map") for shard in named})
         found = [index.parent / shard for shard in shards if _further(shard)]
     except _Outside as error:
@@ -178,7 +178,7 @@ def _check_there(source: ModelSource, path: Path, named_by: Path) -> None:
 def _value(path: Path, key: str) -> Any:
     """Return a value of a configuration, or None; loading itself refuses a damaged file."""
     try:
-        return _json(path).get(key)
+        return read_json(path).get(key)
     except (AttributeError, OSError, RecursionError, ValueError):
         return None
 
@@ -213,8 +213,8 @@ def _below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _json(path: Path) -> Any:
-    """Read a file that lists others.
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a model.
 
     Raises:
         ModelError: it is not, or not yet, the file itself.

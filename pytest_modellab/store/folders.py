@@ -103,6 +103,11 @@ def disk_full() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def is_full(error: Exception) -> bool:
+    """Whether safetensors puts a full disk (ENOSPC) in its words."""
+    return f"os error {errno.ENOSPC}" in str(error)
+
+
 def _there(target: Path) -> Path:
     return target
 

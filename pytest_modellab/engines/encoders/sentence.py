@@ -18,7 +18,7 @@ from pytest_modellab.engines.encoders.texts import (
     read_prompts,
 )
 from pytest_modellab.engines.interface import Role
-from pytest_modellab.engines.loading import putting_on, quiet, reading, with_attention
+from pytest_modellab.engines.loading import loading, quiet, with_attention
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models import weights
@@ -80,7 +80,6 @@ def load(
     with quiet():
         with needed("embedding texts", extra="embedding"):
             import torch
-            from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
 
         def build(attention: str) -> Any:
@@ -99,11 +98,7 @@ def load(
             return SentenceTransformer(modules=parts, device=device)
 
         problem = "sentence-transformers cannot load it"
-        with (
-            putting_on(device, folder),
-            reading(folder, problem, SafetensorError),
-            weights.watched(code=trust_remote_code) as fits,
-        ):
+        with loading(folder, problem, device=device, code=trust_remote_code) as fits:
             for place in sorted({folder, *(module.folder for module in modules)}):
                 weights.check_files(place)
             model = with_attention(build)

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pytest_modellab.engines.batching import plan
 from pytest_modellab.engines.interface import Role
 from pytest_modellab.errors import ModelError, OutOfMemory
-from pytest_modellab.models import archive
+from pytest_modellab.models import archive, reads
 from pytest_modellab.records import reading
-from pytest_modellab.store import checkout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,9 +101,7 @@ def read_json(path: Path) -> Any:
         ModelError: it is not JSON, or not the file itself.
     """
     try:
-        return json.loads(checkout.read(path))
-    except checkout.Unready as error:
-        raise ModelError(f"{path}: {error}") from error
+        return reads.read_json(path)
     except (ValueError, RecursionError) as error:
         raise ModelError(
             f"{path} is not JSON ({error}); copy or download the folder again"

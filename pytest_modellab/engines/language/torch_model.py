@@ -16,7 +16,7 @@ from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_togeth
 from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch
 from pytest_modellab.engines.language.packing import pack
 from pytest_modellab.engines.language.reach import reach
-from pytest_modellab.engines.loading import putting_on, quiet, reading, with_attention
+from pytest_modellab.engines.loading import loading, quiet, reading, with_attention
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.models import weights
@@ -60,14 +60,9 @@ def load(
     with quiet():
         with needed("running a model", extra="transformers"):
             import torch
-            from safetensors import SafetensorError
             from transformers import AutoModelForCausalLM
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code, problem=problem)
-        with (
-            putting_on(device, folder),
-            reading(folder, problem, SafetensorError),
-            weights.watched(code=trust_remote_code) as fits,
-        ):
+        with loading(folder, problem, device=device, code=trust_remote_code) as fits:
             weights.check_files(folder)
             model = with_attention(
                 lambda attention: AutoModelForCausalLM.from_pretrained(

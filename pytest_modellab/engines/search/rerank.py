@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.engines import memory, state
-from pytest_modellab.engines.loading import putting_on, quiet, reading
+from pytest_modellab.engines.loading import loading, quiet
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.errors import ModelError, OutOfMemory
 from pytest_modellab.models import weights
@@ -52,14 +52,9 @@ def load(
     with quiet():
         with needed("reranking", extra="embedding"):
             import torch
-            from safetensors import SafetensorError
             from sentence_transformers import CrossEncoder
         problem = "sentence-transformers cannot load it as a cross-encoder"
-        with (
-            putting_on(device, folder),
-            reading(folder, problem, SafetensorError),
-            weights.watched(code=trust_remote_code) as fits,
-        ):
+        with loading(folder, problem, device=device, code=trust_remote_code) as fits:
             weights.check_files(folder)
             model = CrossEncoder(
                 str(folder),
