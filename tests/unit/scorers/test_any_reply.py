@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+import hangs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,6 +84,5 @@ def test_any_reply(reply: str) -> None:
 )
 def test_a_long_reply_takes_no_time(piece: str) -> None:
     for reply in (piece * (90_000 // len(piece)), "x" + piece * (90_000 // len(piece)) + "!"):
-        begin = time.process_time()
-        check(reply)
-        assert time.process_time() - begin < 5
+        with hangs.ends():
+            check(reply)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import hangs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,9 +140,8 @@ def test_a_reply_that_is_too_long() -> None:
     ids=range(7),
 )
 def test_a_hostile_reply_takes_no_time(reply: str) -> None:
-    begin = time.process_time()
-    judged({"type": "object"}, reply)
-    assert time.process_time() - begin < 4
+    with hangs.ends():
+        judged({"type": "object"}, reply)
 
 
 # --- schemas without end --------------------------------------------------------------------------
@@ -186,9 +185,8 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 def test_a_schema_without_end_is_the_samples_failure(schema: dict[str, Any], said: str) -> None:
     sample = Sample("s", "x", schema, "json_schema", "c", "easy", max_tokens=64)
     assert scorers.check(sample) is None
-    begin = time.process_time()
-    assert judged(schema, '{"a": 1}') == (None, said)
-    assert time.process_time() - begin < 4
+    with hangs.ends():
+        assert judged(schema, '{"a": 1}') == (None, said)
 
 
 @pytest.mark.parametrize(
@@ -223,9 +221,8 @@ def test_an_expression_without_end_in_a_schema(
     ids=range(5),
 )
 def test_no_keyword_is_slow(schema: dict[str, Any], value: Any) -> None:
-    begin = time.process_time()
-    judged(schema, json.dumps(value))
-    assert time.process_time() - begin < 4
+    with hangs.ends():
+        judged(schema, json.dumps(value))
 
 
 @pytest.mark.parametrize(
