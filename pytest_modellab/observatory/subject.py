@@ -1,0 +1,29 @@
+"""A model that is examined, whatever it was loaded by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from pytest_modellab.records.diagnosis import Side
+from pytest_modellab.variants.plan import Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A loaded model with its tokenizer.
+
+    Attributes:
+        side: what reports call it.
+        model: a ``torch.nn.Module`` of transformers, in eval mode; whatever wraps its modules.
+        tokenizer: its tokenizer.
+        cache: makes its own kind of empty key-value cache for a config, or None for the usual one.
+        plan: how it was declared, or None for a plain model.
+    """
+
+    side: Side
+    model: Any
+    tokenizer: Any
+    cache: Callable[[Any], Any] | None = None
+    plan: Plan | None = None
