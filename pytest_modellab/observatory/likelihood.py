@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_modellab.observatory import rendering, tokenization
-from pytest_modellab.observatory.rendering import Messages
+from pytest_modellab.observatory.rendering import Messages, Written
 
 CHATS = 6
 """Chats that are asked, at most."""
@@ -35,14 +35,16 @@ def with_reply(messages: Sequence[Messages]) -> tuple[Messages, ...]:
     return tuple(found[:CHATS]) or REPLIES
 
 
-def per_byte(model: Any, tokenizer: Any, chats: Sequence[Messages], day: str) -> float | None:
+def per_byte(
+    model: Any, tokenizer: Any, chats: Sequence[Messages], day: str | None
+) -> float | None:
     """Return S(model, text side): the replies' log-likelihood, divided by their bytes.
 
     Args:
         model: of transformers.
         tokenizer: the text side: it renders the prompt and makes the ids.
         chats: each ends with the reply.
-        day: what a template is told that asks for the date.
+        day: what a template is told that asks for the date; None to ask without a template.
 
     Returns:
         Nats a byte, or None where a text side writes nothing, or ids that the model has not.
@@ -53,7 +55,7 @@ def per_byte(model: Any, tokenizer: Any, chats: Sequence[Messages], day: str) ->
     entries = model.get_input_embeddings().weight.shape[0]
     for messages in chats:
         reply = str(messages[-1]["content"])
-        written = rendering.write(tokenizer, messages[:-1], True, day)
+        written = _prompt(tokenizer, messages[:-1], day)
         if written.error or len(written.text) > rendering.MOST:
             return None
         ids = tokenization.encode(tokenizer, written.text)
@@ -72,3 +74,9 @@ def per_byte(model: Any, tokenizer: Any, chats: Sequence[Messages], day: str) ->
         total += float(chosen.gather(1, targets[:, None]).double().sum())
         size += len(reply[: tokenization.LENGTH].encode("utf-8", "surrogatepass"))
     return total / size if size and math.isfinite(total) else None
+
+
+def _prompt(tokenizer: Any, messages: Messages, day: str | None) -> Written:
+    if day is None:
+        return Written("".join(f"{one['content']}\n" for one in messages))
+    return rendering.write(tokenizer, messages, True, day)

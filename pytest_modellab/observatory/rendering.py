@@ -78,7 +78,7 @@ def compare(base: Any, candidate: Any, messages: Iterable[Messages], day: str = 
         messages: chats of the task set; a reply at the end is left out.
         day: what a template is told that asks for the date.
     """
-    if not _has(base) and not _has(candidate):
+    if not has(base) and not has(candidate):
         return Rendering(0, 0, (), (), ())
     cases = [*_cases(), *_of_set(messages)]
     rows: list[tuple[str, Written, Written]] = []
@@ -102,7 +102,7 @@ def compare(base: Any, candidate: Any, messages: Iterable[Messages], day: str = 
 
 def write(tokenizer: Any, messages: Messages, reply: bool, day: str = DAY) -> Written:
     """Put a chat into a template, by the sandbox in which the gate renders."""
-    if not _has(tokenizer):
+    if not has(tokenizer):
         return Written("", "there is no chat template")
     try:
         return Written(chat.render(tokenizer, messages, reply=reply, day=day))
@@ -110,7 +110,8 @@ def write(tokenizer: Any, messages: Messages, reply: bool, day: str = DAY) -> Wr
         return Written("", line(str(error).removeprefix(": "), 300))
 
 
-def _has(tokenizer: Any) -> bool:
+def has(tokenizer: Any) -> bool:
+    """Whether a tokenizer writes chats, by a template or by code of its own."""
     return bool(getattr(tokenizer, "chat_template", None)) or not chat.rendered(tokenizer)
 
 

@@ -44,7 +44,7 @@ class TextResult:
         """
         sites = {finding.site for finding in self.findings} - {"generation_config"}
         if not sites or self.model_costs is None:
-            return bool(sites) and self.text_costs is not None
+            return False
         return self.text_costs is None or self.text_costs > max(self.model_costs, 0.0)
 
 
@@ -75,7 +75,7 @@ def compare(
     tokens = tokenization.compare(base.tokenizer, candidate.tokenizer, (*texts, *rendered.texts))
     text_costs = model_costs = None
     if (rendered.differs or tokens.differs) and tokens.texts:
-        text_costs, model_costs = _costs(base, candidate, messages, day or rendering.DAY)
+        text_costs, model_costs = _costs(base, candidate, messages, day)
     found = _found(base, candidate, rendered, tokens, text_costs, model_costs)
     return TextResult(
         findings=(*found, *generated),
@@ -91,9 +91,10 @@ def _costs(
     base: Subject, candidate: Subject, messages: Sequence[Messages], day: str
 ) -> tuple[float | None, float | None]:
     chats = likelihood.with_reply(messages)
-    usual = likelihood.per_byte(base.model, base.tokenizer, chats, day)
-    text = likelihood.per_byte(base.model, candidate.tokenizer, chats, day)
-    model = likelihood.per_byte(candidate.model, base.tokenizer, chats, day)
+    told = (day or rendering.DAY) if rendering.has(base.tokenizer) else None
+    usual = likelihood.per_byte(base.model, base.tokenizer, chats, told)
+    text = likelihood.per_byte(base.model, candidate.tokenizer, chats, told)
+    model = likelihood.per_byte(candidate.model, base.tokenizer, chats, told)
 
     def costs(one: float | None) -> float | None:
         return None if usual is None or one is None else round(usual - one, 5)

@@ -124,22 +124,17 @@ def _decode(tokenizer: Any, ids: Ids) -> str | None:
 
 def _added(base: Any, candidate: Any) -> list[str]:
     """What is put around a text where special tokens are asked for."""
-    both = [encode(one, HARD[0], special=True) for one in (base, candidate)]
-    bare = [encode(one, HARD[0]) for one in (base, candidate)]
-    if any(isinstance(one, str) for one in (*both, *bare)):
-        return []
-    around = [
-        ([one for one in ids if one not in plain], len(ids) - len(plain))
-        for ids, plain in zip(both, bare, strict=True)
-    ]
+    around = []
+    for tokenizer in (base, candidate):
+        ids, plain = (encode(tokenizer, HARD[0], special=special) for special in (True, False))
+        if isinstance(ids, str) or isinstance(plain, str):
+            return []
+        more = [_token(tokenizer, one) for one in ids if one not in plain]
+        around.append((" ".join(more[:4]) or "nothing", len(ids) - len(plain)))
     if around[0] == around[1]:
         return []
-    named = [
-        " ".join(_token(tokenizer, one) for one in ids[:4]) or "nothing"
-        for tokenizer, (ids, _) in zip((base, candidate), around, strict=True)
-    ]
     return [
-        f"it puts {named[1]} around a text where special tokens are asked for, the base {named[0]}"
+        f"it puts {around[1][0]} around a text where special tokens are asked for, the base {around[0][0]}"
         " (the gate asks for none, training and other servers may)"
     ]
 
