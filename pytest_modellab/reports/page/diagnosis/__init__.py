@@ -27,6 +27,8 @@ def render(diagnosis: Diagnosis) -> str:
         larger, the largest pictures' tables and CSV go, then the pictures.
     """
     for room in Room:
+        if room < pictures.least(diagnosis):
+            continue
         text = _page(diagnosis, room)
         if len(text.encode()) <= BYTES:
             break
@@ -86,7 +88,7 @@ def _main(diagnosis: Diagnosis, room: Room) -> Content:
     parts = [("pictures", "What is seen"), *evidence.parts(diagnosis)]
     links = [el("li", el("a", name, href=f"#{ident}")) for ident, name in parts]
     return [
-        el("h2", diagnosis.headline),
+        el("h2", verdict.capital(diagnosis.headline)),
         el("p", verdict.lede(diagnosis), class_="lede"),
         verdict.layers(diagnosis),
         _cards(diagnosis),

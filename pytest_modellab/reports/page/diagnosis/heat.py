@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_modellab.records.diagnosed import finite
 from pytest_modellab.records.diagnosis import Heat
 from pytest_modellab.reports.page.charts import shortened
 from pytest_modellab.reports.page.diagnosis import svg
-from pytest_modellab.reports.page.diagnosis.scale import STEPS, Scale, rounded, scale, shown
+from pytest_modellab.reports.page.diagnosis.scale import (
+    STEPS,
+    Scale,
+    drawable,
+    rounded,
+    scale,
+    shown,
+)
 from pytest_modellab.reports.page.markup import Content, Html, el, scroll
 from pytest_modellab.reports.page.words import MISSING
 
@@ -84,7 +90,7 @@ def _table(panel: Heat, scale: Scale, title: str) -> Html:
 def _cell(value: float | None, scale: Scale, named: bool) -> Html:
     if value is None:
         return el("td", MISSING, class_="nothing framed" if named else "nothing")
-    known = finite(value)
+    known = drawable(value)
     style = colour(scale.step(value), scale) if known else "odd"
     text: Content = rounded(value, scale.high - scale.low) if known else "✕"
     if named:
@@ -187,7 +193,7 @@ def _runs(row: Sequence[float | None], scale: Scale) -> Iterator[tuple[str, int,
         if value is None:
             style = ""
         else:
-            style = colour(scale.step(value), scale) if finite(value) else "odd"
+            style = colour(scale.step(value), scale) if drawable(value) else "odd"
         if style != last:
             if last:
                 yield last, start, i
@@ -211,7 +217,7 @@ def _legend(panel: Heat, scale: Scale, pooled: str, *, hatched: bool) -> Html:
     more: list[Content] = []
     if any(v is None for v in values):
         more.append(f" {MISSING if not hatched else 'Empty'}: nothing to show.")
-    if any(v is not None and not finite(v) for v in values):
+    if any(v is not None and not drawable(v) for v in values):
         more.append(f" {'✕' if not hatched else '/ on grey'}: not finite.")
     if panel.framed:
         more.append(" ◆ and the frame: what is named.")
@@ -226,7 +232,7 @@ def _seen(panel: Heat) -> str:
         (abs(v - (panel.middle or 0.0)), v, r, c)
         for r, row in enumerate(panel.values)
         for c, v in enumerate(row)
-        if v is not None and finite(v)
+        if v is not None and drawable(v)
     ]
     if not known:
         return "No value is known."

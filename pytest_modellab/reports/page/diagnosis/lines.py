@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from pytest_modellab.records.diagnosed import finite
 from pytest_modellab.records.diagnosis import Lines, Series
 from pytest_modellab.reports.page.charts import GLYPHS, NARROW, SERIES, WIDE, shortened
 from pytest_modellab.reports.page.diagnosis import svg
-from pytest_modellab.reports.page.diagnosis.scale import decades, shown, ticks
+from pytest_modellab.reports.page.diagnosis.scale import decades, drawable, shown, ticks
 from pytest_modellab.reports.page.markup import Content, Html, el
 from pytest_modellab.reports.page.words import MISSING
 
@@ -45,7 +44,7 @@ def lines(panel: Lines, ident: str, title: str) -> Html:
     """
     every = max(1, -(-len(panel.x) // _MOST))
     panel = _thinned(panel, every)
-    known = [v for s in panel.series for v in s.values if v is not None and finite(v)]
+    known = [v for s in panel.series for v in s.values if v is not None and drawable(v)]
     if not known:
         return el("p", "There are no values.", class_="aside")
     if panel.bars and len(panel.x) * len(panel.series) <= LISTED:
@@ -76,7 +75,7 @@ def _thinned(panel: Lines, every: int) -> Lines:
 
 def _list(panel: Lines) -> Html:
     """Bars with their names and numbers, one below the other."""
-    values = [v for s in panel.series for v in s.values if v is not None and finite(v)]
+    values = [v for s in panel.series for v in s.values if v is not None and drawable(v)]
     low, high = min(0.0, *values), max(0.0, *values)
     span = high - low or 1.0
     rows = []
@@ -84,7 +83,7 @@ def _list(panel: Lines) -> Html:
         named = i in panel.framed
         for k, series in enumerate(panel.series):
             value = series.values[i] if i < len(series.values) else None
-            known = value is not None and finite(value)
+            known = value is not None and drawable(value)
             start = ((min(value or 0.0, 0.0) if known else 0.0) - low) / span
             width = abs(value or 0.0) / span if known else 0.0
             style = f"margin-left:{100 * start:.1f}%;width:{100 * width:.1f}%"
@@ -106,7 +105,7 @@ def _list(panel: Lines) -> Html:
 
 
 def _chart(panel: Lines, ident: str, title: str, width: int, style: str) -> Html:
-    known = [v for s in panel.series for v in s.values if v is not None and finite(v)]
+    known = [v for s in panel.series for v in s.values if v is not None and drawable(v)]
     positive = [v for v in known if v > 0]
     log = panel.log and bool(positive)
     if log:
@@ -118,7 +117,7 @@ def _chart(panel: Lines, ident: str, title: str, width: int, style: str) -> Html
         high = max(0.0, *known) if panel.bars else max(known)
         if min(known) > 0 and min(known) > 0.5 * high and not panel.bars:
             low = min(known)
-        if not high > low or not math.isfinite(high - low):
+        if not high > low:
             high = low + max(1.0, abs(low))
         marks = ticks(low, high)
     bottom, top = marks[0], marks[-1]
@@ -197,7 +196,7 @@ def _names(
 
 def _line(panel: Lines, k: int, x: Callable[[float], float], y: Callable[[float], float]) -> Html:
     points = [
-        (x(i), y(v)) for i, v in enumerate(panel.series[k].values) if v is not None and finite(v)
+        (x(i), y(v)) for i, v in enumerate(panel.series[k].values) if v is not None and drawable(v)
     ]
     path = "M" + "L".join(f"{svg.at(a)} {svg.at(b)}" for a, b in points) if points else ""
     every = max(1, -(-len(points) // _MARKED))
@@ -224,7 +223,7 @@ def _bars(
     width = max(1.0, 0.8 * place / count)
     parts = []
     for i, value in enumerate(panel.series[k].values):
-        if value is None or not finite(value):
+        if value is None or not drawable(value):
             continue
         left = x(i) - 0.4 * place + k * width
         parts.append(
@@ -279,7 +278,7 @@ def _seen(panel: Lines) -> str:
     """The range of each series, for who does not see them."""
     parts = []
     for series in panel.series[:SERIES]:
-        known = [v for v in series.values if v is not None and finite(v)]
+        known = [v for v in series.values if v is not None and drawable(v)]
         if known:
             name = shortened(series.name, 40)
             parts.append(f"{name} from {shown(min(known))} to {shown(max(known))}")

@@ -14,6 +14,9 @@ from pytest_modellab.reports.page.markup import Content, Html, details, el, sect
 _MANY = 1500  # values of a picture
 
 
+_TABLED, _SAVED = 30_000, 100_000  # values of all pictures
+
+
 _PICTURES, _PANELS = 24, 12
 
 
@@ -25,6 +28,12 @@ class Room(enum.IntEnum):
     DRAWINGS = 2  # nothing but drawings of those
     FEW = 3  # no picture with many values
     NONE = 4
+
+
+def least(diagnosis: Diagnosis) -> Room:
+    """Where to begin: what would be far too large is not made first."""
+    count = sum(map(values.count, diagnosis.pictures))
+    return Room.ALL if count < _TABLED else Room.CSV if count < _SAVED else Room.DRAWINGS
 
 
 def shown(diagnosis: Diagnosis, room: Room) -> Html | None:

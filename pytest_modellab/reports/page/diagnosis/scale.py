@@ -47,17 +47,22 @@ class Scale:
         return [(i, self.middle + i * width) for i in range(-STEPS, STEPS + 1)]
 
 
+def drawable(value: float) -> bool:
+    """Whether a value has a place on a scale: finite, and not so large that none has."""
+    return finite(value) and abs(value) < 1e300
+
+
 def scale(values: Iterable[float | None], middle: float | None) -> Scale:
     """The scale of a matrix; what is not finite does not count."""
-    known = [v for v in values if v is not None and finite(v)]
-    if middle is not None and finite(middle):
+    known = [v for v in values if v is not None and drawable(v)]
+    if middle is not None and drawable(middle):
         span = max((abs(v - middle) for v in known), default=0.0)
-        span = span if span > 0 and math.isfinite(span) else 1.0
+        span = span or 1.0
         return Scale(middle - span, middle + span, middle)
     low, high = min(known, default=0.0), max(known, default=0.0)
     if 0 <= low < 0.5 * high:
         low = 0.0
-    if not high > low or not math.isfinite(high - low):
+    if not high > low:
         high = low + max(1.0, abs(low))
     return Scale(low, high, None)
 
@@ -81,7 +86,7 @@ def decades(low: float, high: float) -> list[float]:
 
 def rounded(value: float, span: float) -> str:
     """A value to a thousandth of what its scale spans, so that a cell tells no noise."""
-    if not finite(value) or not span > 0 or not math.isfinite(span):
+    if not drawable(value) or not span > 0:
         return shown(value)
     digits = 2 - math.floor(math.log10(span))
     return shown(round(value, min(digits, 300)) + 0.0)

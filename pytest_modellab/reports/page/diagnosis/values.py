@@ -16,7 +16,7 @@ from pytest_modellab.visible import CELL, cell, shortened, visible
 
 def count(picture: Picture) -> int:
     """How many values a picture has."""
-    return sum(len(rows) * max(0, len(head) - 1) for head, rows in map(_grid, picture.panels))
+    return sum(map(_count, picture.panels))
 
 
 def tables(panel: Panel, caption: str) -> Html | None:
@@ -24,14 +24,7 @@ def tables(panel: Panel, caption: str) -> Html | None:
     if not isinstance(panel, Heat | Lines):
         return None
     head, rows = _grid(panel)
-    cells: list[list[Content]] = [
-        [
-            row[0],
-            *(v if isinstance(v, str) else MISSING if v is None else shown(v) for v in row[1:]),
-        ]
-        for row in rows
-    ]
-    return table(caption, head, cells, style="values")
+    return table(caption, head, [[_shown(v) for v in row] for row in rows], style="values")
 
 
 def to_csv(picture: Picture) -> str:
@@ -62,6 +55,14 @@ def link(picture: Picture) -> Html:
         href=Html(f"data:text/csv;charset=utf-8,{data}"),
         download=f"{shortened(name, 60) or 'values'}.csv",
     )
+
+
+def _count(panel: Panel) -> int:
+    if isinstance(panel, Heat):
+        return len(panel.rows) * len(panel.columns)
+    if isinstance(panel, Lines):
+        return len(panel.x) * len(panel.series)
+    return len(panel.base) + len(panel.candidate)
 
 
 def _grid(panel: Panel) -> tuple[list[str], list[list[float | str | None]]]:

@@ -8,13 +8,16 @@ import re
 from pytest_modellab.records.diagnosed import finite
 from pytest_modellab.records.diagnosis import Diagnosis, Remedy
 from pytest_modellab.reports import diagnosed
-from pytest_modellab.reports.page.markup import Content, Html, el, table
+from pytest_modellab.reports.page.markup import Content, Html, el
 from pytest_modellab.reports.text.diagnosis import pasted
-from pytest_modellab.reports.words import plural
 from pytest_modellab.visible import shortened
 
 NOTHING = 0.001
 """Nats a token below which two models count as equal."""
+
+
+TEXT = frozenset({"tokenizer", "chat_template", "generation_config"})
+"""Sites that are no part of a model."""
 
 
 _MOST_LAYERS = 200
@@ -56,12 +59,23 @@ def named_part(site: str) -> str:
     return site
 
 
+def capital(text: str) -> str:
+    """A text that begins with a word begins with a capital; what begins with a name stays."""
+    first = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text
+
+
 def lede(diagnosis: Diagnosis) -> str:
     """What it means, for somebody who reads of all this for the first time."""
     candidate, base = diagnosis.candidate.name, diagnosis.base.name
     if diagnosis.culprit is None:
         return _without_name(diagnosis)
     part = named_part(diagnosis.culprit)
+    if diagnosis.culprit in TEXT:
+        return (
+            f"{candidate} is not given the text that {base} is given: {part} differs. That is seen "
+            "before any model runs."
+        )
     text = f"{candidate} differs from {base}, and one part of it accounts for that: {part}."
     if diagnosis.restored is None:
         return f"{text} It cannot be exchanged alone, so it was not proved by exchange."
@@ -85,17 +99,19 @@ def proof(diagnosis: Diagnosis) -> Html | None:
     if diagnosis.remedy is not None:
         for kept in diagnosis.remedy.curve:
             left = max(0.0, 1.0 - kept.restored)
-            name = f"with {plural(kept.modules, 'module')} kept, {diagnosed.size(kept.bytes)} more"
-            bars.append(_bar(name, left * damage, left, "good"))
-    title = "Proof" if diagnosis.culprit is not None else "How much it is"
+            bars.append(_bar(diagnosed.curve_words(kept), left * damage, left, "good"))
+    proved = diagnosis.culprit is not None and diagnosis.restored is not None
     answers = diagnosed.answer_words(diagnosis)
-    return el(
-        "article",
-        el("h4", title),
+    told = [
         el("p", "How far apart the two are, in nats a token:", class_="aside"),
         el("ul", bars, class_="shares bars proof"),
+    ]
+    return el(
+        "article",
+        el("h4", "Proof" if proved else "How far apart they are"),
+        told if damage >= NOTHING else None,
         el("p", el("strong", answers), class_="sure") if answers else None,
-        el("p", _meaning(damage), class_="aside"),
+        el("p", _meaning(diagnosis, damage), class_="aside"),
         class_="card",
     )
 
@@ -171,11 +187,12 @@ def _without_name(diagnosis: Diagnosis) -> str:
     )
 
 
-def _meaning(damage: float) -> str:
+def _meaning(diagnosis: Diagnosis, damage: float) -> str:
     if not finite(damage):
         return "The candidate gives figures that are no numbers, so the distance has none either."
     if damage < NOTHING:
-        return f"Under {NOTHING} nats nothing is called damaged."
+        given = "Given the same tokens, the two are " if diagnosis.culprit in TEXT else ""
+        return f"{given or 'The two are '}under {NOTHING} nats a token apart: they count as equal."
     times = math.exp(-damage)
     return (
         f"{diagnosed.nats(damage)} nats: what the base would write next is {times:.2g} times as "
@@ -184,9 +201,8 @@ def _meaning(damage: float) -> str:
 
 
 def _sentence(text: str) -> str:
-    """A text that begins with a word begins with a capital; what begins with a name stays."""
-    first = text.split(" ", 1)[0]
-    whole = text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text
+    """A text with a stop at its end."""
+    whole = capital(text)
     return whole if whole.endswith((".", "!", "?")) else f"{whole}."
 
 
@@ -202,15 +218,10 @@ def _bar(name: str, nats: float, share: float, style: str) -> Html:
 
 def _remedy(remedy: Remedy, diagnosis: Diagnosis) -> Content:
     block = pasted(diagnosis)
-    rows = [
-        [str(k.modules), diagnosed.share(k.restored), diagnosed.size(k.bytes)] for k in remedy.curve
-    ]
-    head = ("modules kept as the base has them", "damage gone", "more bytes")
     return [
         el("p", _sentence(remedy.sentence)),
         el("p", "Into modellab.toml:", class_="aside") if block else None,
         el("pre", el("code", _joined(block)), tabindex="0") if block else None,
-        table("What each costs and brings, measured", head, rows, left=()) if rows else None,
     ]
 
 
