@@ -70,7 +70,9 @@ class Asked:
 
     def identity(self) -> list[object]:
         """All that the answers depend on beside the models, as built-in types."""
-        flips = [[f.sample.id, f.sample.content_hash, f.reply, f.before, f.after] for f in self.flips]
+        flips = [
+            [f.sample.id, f.sample.content_hash, f.reply, f.before, f.after] for f in self.flips
+        ]
         return [self.tokens, self.long, flips, list(self.texts)]
 
 
@@ -324,9 +326,7 @@ def _texts(engine: Any, prompt: Grounded | None, asked: Asked) -> tuple[str, ...
     return tuple(text + flip.reply for text, flip in zip(rendered, asked.flips, strict=True))
 
 
-def _probes(
-    base: Subject, prompt: Grounded | None, texts: Sequence[str], asked: Asked
-) -> Probes:
+def _probes(base: Subject, prompt: Grounded | None, texts: Sequence[str], asked: Asked) -> Probes:
     from pytest_modellab.observatory import probes
 
     tokens, long = asked.tokens, asked.long
