@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Literal
-
-from pytest_modellab.records import reading
-from pytest_modellab.records.hashing import canonical_json
 
 SCHEMA = 1
 """Raised when a field's meaning changes: stored diagnoses of another schema are made anew."""
@@ -297,19 +293,3 @@ class Diagnosis:
     probes: str = ""
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """Return one line of JSON, keys sorted; equal diagnoses, equal text."""
-        return canonical_json(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Diagnosis:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            ValueError: it is something else, or another version's.
-        """
-        found = reading.build(cls, json.loads(text))
-        if found.schema != SCHEMA:
-            raise reading.Unfit(f"schema: {found.schema}: expected {SCHEMA}")
-        return found
