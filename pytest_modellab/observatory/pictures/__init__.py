@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.pictures import (
     activations,
     answer,
@@ -12,6 +14,7 @@ from pytest_modellab.observatory.pictures import (
     gradients,
     lens,
     put_back,
+    view,
     what_changed,
     where_it_enters,
 )
@@ -34,34 +37,49 @@ PICTURES: dict[str, Callable[[View], Picture]] = {
 }
 
 
-def drawn(
-    view: View, seconds: float | None = None
-) -> tuple[tuple[Picture, ...], tuple[str, ...], dict[str, float]]:
-    """Draw all pictures; one that cannot be drawn is a note, and the others are drawn.
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """What was drawn.
+
+    Attributes:
+        pictures: in order.
+        notes: what is left out, and why.
+        seconds: picture → what it took.
+    """
+
+    pictures: tuple[Picture, ...]
+    notes: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+
+def draw(examination: Examination, seconds: float | None = None) -> Drawn:
+    """Draw the pictures of an examination; models are left as they were.
 
     Args:
-        view: what they look at.
-        seconds: those that have not been begun by then are left out; None for all.
-
-    Returns:
-        The pictures in order, the notes, and what each took in seconds.
+        examination: whose.
+        seconds: pictures that are not begun by then are left out; None for all.
     """
+    return drawn(view.of(examination), seconds)
+
+
+def drawn(seen: View, seconds: float | None = None) -> Drawn:
+    """Draw all pictures; where one cannot be drawn a note says why, and the others are drawn."""
     pictures: list[Picture] = []
     notes: list[str] = []
     took: dict[str, float] = {}
     begun = time.perf_counter()
-    for name, draw in PICTURES.items():
+    for name, picture in PICTURES.items():
         start = time.perf_counter()
         if seconds is not None and start - begun > seconds:
             notes.append(f"the picture {name} is left out: {seconds:.0f} seconds were spent")
             continue
         try:
-            pictures.append(draw(view))
+            pictures.append(picture(seen))
         except LeftOut as error:
             notes.append(f"the picture {name} is left out: {error}")
         except Exception as error:  # noqa: BLE001 - any model's code runs here
             notes.append(
                 f"the picture {name} is left out: {shortened(visible(repr(error)), MESSAGE)}"
             )
-        took[f"picture {name}"] = time.perf_counter() - start
-    return tuple(pictures), tuple(notes), took
+        took[name] = time.perf_counter() - start
+    return Drawn(tuple(pictures), tuple(notes), took)

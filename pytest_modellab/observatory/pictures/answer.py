@@ -9,7 +9,8 @@ from typing import Any
 
 from pytest_modellab.observatory.pictures import framing, streams
 from pytest_modellab.observatory.pictures.numbers import plain, row, short
-from pytest_modellab.observatory.pictures.view import LeftOut, Question, View
+from pytest_modellab.observatory.pictures.question import Question
+from pytest_modellab.observatory.pictures.view import View
 from pytest_modellab.records.diagnosis import Heat, Lines, Picture, Series
 
 CELLS = 8
@@ -18,10 +19,6 @@ CELLS = 8
 
 POSITIONS = 24
 """Positions that are shown, the last ones."""
-
-
-LONGEST = 160
-"""Tokens in front of the answer, at most: the cells are measured with as many at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +44,6 @@ def picture(view: View) -> Picture:
 
     where = view.layout
     asked = view.question if view.question is not None else hardest(view)
-    if len(asked.ids) > LONGEST:
-        raise LeftOut(f"the sample has {len(asked.ids)} tokens, more than {LONGEST}")
     ids = streams.tensor(view.candidate, (asked.ids,))
     with torch.no_grad():
         mine = streams.streams(view.candidate, where, ids)
@@ -68,8 +63,8 @@ def picture(view: View) -> Picture:
     cells = measured(view, where, asked, ours, lost, start, have)
     margins = {"candidate": have}
     if view.exchanged is not None and view.culprit is not None:
-        with view.exchanged(), torch.no_grad():
-            again = streams.logits(view.candidate, ids)
+        with view.exchanged() as mended, torch.no_grad():
+            again = streams.logits(mended, ids)
         margins[f"with the base's {view.culprit}"] = float(margin(again[0, -1], asked))
     margins["base"] = want
     names = streams.names(where)
@@ -180,16 +175,11 @@ def measured(
     start: int,
     have: float,
 ) -> tuple[Cell, ...]:
-    """The largest cells of the map, measured: all in one run, a row each."""
+    """The largest cells of the map, :func:`apart`, measured: all in one run, a row each."""
     import torch
 
     shown = torch.nan_to_num(estimates[:, start:])
-    largest = shown.abs().flatten().topk(min(CELLS, shown.numel())).indices.tolist()
-    places = [
-        (state, start + across)
-        for state, across in (divmod(at, shown.shape[1]) for at in largest)
-        if shown[state, across] != 0
-    ]
+    places = [(state, start + across) for state, across in apart(shown.tolist())]
     if not places:
         return ()
     ids = streams.tensor(view.candidate, (asked.ids,) * len(places))
@@ -204,6 +194,25 @@ def measured(
         )
         for at, (state, position) in enumerate(places)
     )
+
+
+def apart(estimates: list[list[float]]) -> list[tuple[int, int]]:
+    """The largest cells of a map, no two of one column next to each other.
+
+    The residual stream carries an error on, so the neighbours of a large cell are large as well.
+    """
+    reach = max(1, len(estimates) // 10)
+    ranked = sorted(
+        ((down, across) for down, row in enumerate(estimates) for across in range(len(row))),
+        key=lambda cell: (-abs(estimates[cell[0]][cell[1]]), cell),
+    )
+    chosen: list[tuple[int, int]] = []
+    for down, across in ranked:
+        if len(chosen) == CELLS or estimates[down][across] == 0:
+            break
+        if all(across != other or abs(down - at) >= reach for at, other in chosen):
+            chosen.append((down, across))
+    return chosen
 
 
 @contextmanager
@@ -249,7 +258,10 @@ def sentence(
 ) -> str:
     """What is to be seen in the margins and in the map."""
     have, want = margins["candidate"], margins["base"]
-    said = f"The right token's margin is {short(want)} nats in the base and {short(have)} in the candidate"
+    said = (
+        f"The right token's margin is {short(want)} nats in the base and {short(have)} in the "
+        f"candidate"
+    )
     mended = [(name, value) for name, value in margins.items() if name not in ("candidate", "base")]
     if mended:
         said += f", {short(mended[0][1])} {mended[0][0]}"

@@ -111,7 +111,7 @@ def sentence(names: Sequence[str], means: Sequence[float]) -> str:
             f"KL is {short(means[first])} at {names[first]} already and {ends}: "
             f"no row lights up by itself."
         )
-    at = max(jumps, key=lambda one: (grown[one], -one))
+    at = max(jumps, key=lambda one: (means[one] / max(*means[:one], _NOTHING), -one))
     before = max(finite(means[:at]))
     dark = f"below {short(_LIT)}" if before < _LIT else f"at most {short(before)}"
     if at == len(means) - 1:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.pictures import streams
+from pytest_modellab.observatory.pictures.question import Question, asked
 from pytest_modellab.observatory.sites import Leaf
 from pytest_modellab.records.diagnosis import Finding, NodeError, WeightChange
 from pytest_modellab.visible import shortened, visible
@@ -19,21 +21,6 @@ ROWS = 2
 
 class LeftOut(Exception):
     """A picture is not drawn; the text says why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Question:
-    """A place where one token is right.
-
-    Attributes:
-        ids: of the tokens in front of it.
-        right: the token that is right.
-        wrong: the tokens that are not.
-    """
-
-    ids: tuple[int, ...]
-    right: int
-    wrong: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +37,7 @@ class View:
         weights: what changed.
         findings: what was found.
         culprit: the site that is named, or None.
-        exchanged: the candidate with the culprit from the base in it, for a while; or None.
+        exchanged: gives a model to run, with the culprit from the base in it, for a while; or None.
         question: of a sample that flipped, or None.
     """
 
@@ -114,3 +101,44 @@ class View:
     def token(self, number: int) -> str:
         """A token's text, fit to be a label."""
         return shortened(visible(self.decode(number)), 24)
+
+
+def of(examination: Examination) -> View:
+    """What pictures look at in an examination."""
+    import torch
+
+    windows = [window for part in examination.run.parts for window in part]
+    nats = torch.cat([part.mean(-1).cpu() for part in examination.damage.positions])
+    worst = torch.nan_to_num(nats, nan=torch.inf).sort(descending=True, stable=True).indices
+    tokenizer = examination.base.tokenizer
+    sites = {leaf.path: leaf.site for leaf in examination.leaves}
+    group = examination.culprit
+    return View(
+        base=examination.base.model,
+        candidate=examination.candidate.model,
+        leaves=examination.leaves,
+        windows=tuple(windows[at] for at in worst.tolist()),
+        decode=_number if tokenizer is None else lambda token: str(tokenizer.decode([token])),
+        nodes=tuple(
+            NodeError(_site(node.part, sites.get(node.path, node.path)), node.relative, node.nats)
+            for node in examination.passes.nodes
+            if node.nats is not None
+        ),
+        weights=examination.weights,
+        findings=examination.findings,
+        culprit=None if group is None else group.site,
+        exchanged=None if group is None else examination.exchanged,
+        question=None if tokenizer is None else asked(examination.probes, tokenizer),
+    )
+
+
+def _site(part: str, leaf: str) -> str:
+    """What a node is called: the code in front of a leaf has a name of its own."""
+    if part == "leaf" or leaf == "logits":
+        return leaf
+    branch, _, kind = leaf.rpartition(".")
+    return f"{branch}.core" if kind in ("o_proj", "down_proj") else f"{leaf}.input"
+
+
+def _number(token: int) -> str:
+    return f"token {token}"
