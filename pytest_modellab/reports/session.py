@@ -8,13 +8,14 @@ everywhere.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.asked import Override
+from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports.words import listed, plural, words_of
 
@@ -67,6 +68,7 @@ class SessionReport:
         on_inconclusive: ``fail``, ``warn`` or ``pass``.
         complete: False where tests that were collected never reported.
         notes: what concerns the whole session.
+        diagnoses: of blocked variants, by variant.
     """
 
     runs: tuple[RunSummary, ...]
@@ -77,6 +79,7 @@ class SessionReport:
     on_inconclusive: str
     complete: bool
     notes: tuple[str, ...]
+    diagnoses: Mapping[str, Diagnosis] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value in (
@@ -86,6 +89,7 @@ class SessionReport:
             ("notes", sorted(set(self.notes))),
         ):
             object.__setattr__(self, name, tuple(value))
+        object.__setattr__(self, "diagnoses", dict(sorted(self.diagnoses.items())))
 
     @property
     def verdict(self) -> SessionVerdict:

@@ -1,0 +1,229 @@
+"""What a diagnosis says, in words: the same in every report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pytest_modellab.records.diagnosed import finite
+from pytest_modellab.records.diagnosis import Diagnosis, Finding, Kept
+from pytest_modellab.reports.words import listed, number, plural
+from pytest_modellab.visible import CELL, shortened, visible
+
+NOT_FINITE = "not finite"
+"""Said of a figure that is infinite or no number."""
+
+
+EQUAL = 1e-6
+"""Weights that differ by less are called equal."""
+
+
+_LEVELS: Mapping[str, str] = MappingProxyType(
+    {
+        "weights": "the weights and what comes out; the modules could not be looked into",
+        "outputs": "what comes out alone; neither modules nor weights could be compared",
+    }
+)
+
+
+_LAYERS = re.compile(r"layers?\.(\d+)")
+
+
+_TOLD = 300  # characters of a sentence inside of another
+
+
+def named(diagnosis: Diagnosis) -> str:
+    """``broken against prompting: layer.8.attention.head.3 is zeroed``."""
+    return f"{diagnosis.candidate.name} against {diagnosis.base.name}: {diagnosis.headline}"
+
+
+def one_line(diagnosis: Diagnosis) -> str:
+    """What a failing test's message ends with: the culprit, the proof, and what to do."""
+    text = f"diagnosis: {_open(diagnosis.headline)}"
+    if diagnosis.culprit is not None and diagnosis.restored is not None:
+        text += (
+            f" (with the base's part put back, {share(diagnosis.restored)} of the damage is gone)"
+        )
+    elif diagnosis.damage is not None:
+        text += f" ({nats(diagnosis.damage)} nats a token)"
+    advice = to_do(diagnosis)
+    return visible(shortened(f"{text}; {advice}" if advice else text, CELL))
+
+
+def to_do(diagnosis: Diagnosis) -> str:
+    """The likely cause and what to do about it; empty where there is nothing to say."""
+    found = named_finding(diagnosis)
+    if found is not None and found.likely:
+        return found.likely
+    return "" if diagnosis.remedy is None else diagnosis.remedy.sentence
+
+
+def facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    """What a reader wants to know, in that order: a word, and a sentence for it."""
+    found = named_finding(diagnosis)
+    rows = [("damage", damage_words(diagnosis))]
+    if (text := proof_words(diagnosis)) is not None:
+        rows.append(("proof", text))
+    if (text := entry_words(diagnosis)) is not None:
+        rows.append(("before it", text))
+    rows.append(("elsewhere", elsewhere_words(diagnosis)))
+    if found is not None and (text := _joined(found.detail, found.likely)):
+        rows.append(("likely", text))
+    if diagnosis.remedy is not None:
+        rows.append(("to do", diagnosis.remedy.sentence))
+    if diagnosis.level in _LEVELS:
+        rows.append(("looked at", _LEVELS[diagnosis.level]))
+    return rows
+
+
+def named_finding(diagnosis: Diagnosis) -> Finding | None:
+    """What was found at the culprit; None where nothing is named."""
+    return next((f for f in diagnosis.findings if f.site == diagnosis.culprit), None)
+
+
+def others(diagnosis: Diagnosis) -> tuple[Finding, ...]:
+    """What was found elsewhere than at the culprit."""
+    return tuple(f for f in diagnosis.findings if f is not named_finding(diagnosis))
+
+
+def damage_words(diagnosis: Diagnosis) -> str:
+    """``0.68 nats a token on 448 tokens; 31 samples that flipped were asked``."""
+    if diagnosis.damage is None:
+        text = "not measured in nats, since the two share no vocabulary"
+    else:
+        on = plural(diagnosis.tokens, "token")
+        text = f"{nats(diagnosis.damage)} nats a token on {on}"
+    if diagnosis.answers is not None:
+        text += f"; {plural(diagnosis.answers.flipped, 'flipped sample')} asked again"
+    return text
+
+
+def proof_words(diagnosis: Diagnosis) -> str | None:
+    """What is left of the damage with the base's part put back; None where nothing is named."""
+    if diagnosis.culprit is None:
+        return None
+    if diagnosis.restored is None:
+        return "not by exchange, since this cannot be put back alone"
+    if diagnosis.damage is None:
+        left = ""
+    else:
+        left = f"{nats(diagnosis.damage * (1 - diagnosis.restored))} nats are left, "
+    again = "" if diagnosis.answers is None else f", {answer_words(diagnosis)}"
+    return (
+        f"with the base's {diagnosis.culprit} put back: {left}restored "
+        f"{share(diagnosis.restored)}{again}"
+    )
+
+
+def answer_words(diagnosis: Diagnosis) -> str:
+    """``31 of 31 flipped samples right again``; empty without a task set."""
+    if diagnosis.answers is None:
+        return ""
+    flipped, right = diagnosis.answers.flipped, diagnosis.answers.right_again
+    return f"{right} of {plural(flipped, 'flipped sample')} right again"
+
+
+def entry_words(diagnosis: Diagnosis) -> str | None:
+    """Where the error enters, and what the layers before it add; None where it is not known."""
+    total = sum(abs(n.nats) for n in diagnosis.nodes if finite(n.nats))
+    layer = layer_of(diagnosis.culprit or "")
+    if diagnosis.culprit is None or not total:
+        return None
+    most = max(diagnosis.nodes, key=lambda n: abs(n.nats) if finite(n.nats) else 0.0)
+    of = "of what is accounted for"
+    enters = f"the error enters at {most.site} ({share(abs(most.nats) / total)} {of})"
+    if not layer:
+        return enters
+    before = sum(
+        abs(n.nats)
+        for n in diagnosis.nodes
+        if finite(n.nats) and (at := layer_of(n.site)) is not None and at < layer
+    )
+    span = "layer 0 adds" if layer == 1 else f"layers 0-{layer - 1} add"
+    return f"{span} {share(before / total)}; {enters}"
+
+
+def elsewhere_words(diagnosis: Diagnosis) -> str:
+    """What else stands out, and how many weights are equal."""
+    found = [
+        f"{f.site} {f.fault}" + ("" if f.restored is None else f", restored {share(f.restored)}")
+        for f in others(diagnosis)
+    ]
+    if not found:
+        text = "nothing else stands out" if diagnosis.culprit is not None else "nothing stands out"
+    elif len(diagnosis.culprits) > 1:
+        text = f"{plural(len(diagnosis.culprits), 'fault')}: also {listed(found, 3)}"
+    else:
+        text = listed(found, 3)
+    if not diagnosis.weights:
+        return text
+    equal = sum(w.relative < EQUAL for w in diagnosis.weights)
+    count = len(diagnosis.weights)
+    if equal == count:
+        return f"{text}; all weights are equal"
+    if equal:
+        return f"{text}; weights are equal in {equal} of {count} places"
+    middle = sorted(w.relative for w in diagnosis.weights)[count // 2]
+    return f"{text}; all weights differ, by {number_or_not(middle)} in the median"
+
+
+def curve_words(kept: Kept) -> str:
+    """One point of a remedy's curve: ``4 modules kept: restored 61 %, 12 MB more``."""
+    modules = plural(kept.modules, "module")
+    return f"{modules} kept: restored {share(kept.restored)}, {size(kept.bytes)} more"
+
+
+def seconds_words(diagnosis: Diagnosis) -> str:
+    """How long it took: ``45 s``."""
+    total = sum(diagnosis.seconds.values())
+    return f"{total:.0f} s" if total >= 10 else f"{total:.1f} s"
+
+
+def layer_of(site: str) -> int | None:
+    """The first layer that a site names, or None."""
+    found = _LAYERS.match(site)
+    return None if found is None else int(found[1][:9])
+
+
+def nats(value: float) -> str:
+    """Nats for a reader: ``0.68``, ``0.0042``, ``under 0.001``."""
+    if not finite(value):
+        return NOT_FINITE
+    if abs(value) < 0.001:
+        return "under 0.001"
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+
+
+def share(value: float) -> str:
+    """``99 %``; never 100 of what is less."""
+    if not finite(value):
+        return NOT_FINITE
+    whole = f"{100 * value:.0f}"
+    if whole == "100" and value < 0.9995:
+        whole = "99"
+    return f"{'0' if whole == '-0' else whole} %"
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units: ``3.54 MB``."""
+    if count < 1000:
+        return f"{count} bytes"
+    unit, of = next(
+        (unit, of) for unit, of in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if count >= of
+    )
+    return f"{number(count / of)} {unit}"
+
+
+def number_or_not(value: float) -> str:
+    """A figure with three significant digits, or that it is none."""
+    return number(value) if finite(value) else NOT_FINITE
+
+
+def _open(sentence: str) -> str:
+    """A sentence that is continued."""
+    return shortened(sentence.rstrip().removesuffix("."), _TOLD)
+
+
+def _joined(detail: str, likely: str) -> str:
+    return f"{_open(detail)}: {likely}" if detail and likely else detail or likely
