@@ -80,7 +80,7 @@ def nf4(draw: Draw) -> None:
 
 
 def lora(draw: Draw, relative: float = 0.06) -> None:
-    """A change of rank 8 in every projection, merged: a fine-tuned model of which nobody says so."""
+    """A change of rank 8 in every projection, merged: fine-tuned, and nobody says so."""
 
     def change(weight: torch.Tensor) -> torch.Tensor:
         return weight + delta(draw, weight, relative)

@@ -14,9 +14,9 @@ from benchmarks.faults.draw import Draw, Made
 from benchmarks.faults.models import Loaded, duplicate
 
 KINDS: dict[str, Callable[[Draw], Made]] = {**weights.KINDS, **running.KINDS, **declared.KINDS}
-PLAIN = ("overflow", "adapter_times", "adapter_layer_lost", *list(declared.KINDS)[:5])
+TEXT = ("token_ids", "merges_lost", "lower_case", "template", "generation")
+PLAIN = ("overflow", "kv_cache", "adapter_times", "adapter_layer_lost", *TEXT)
 """Kinds that are only asked without a background: it would be the fault, or is beside the point."""
-TEXT = frozenset(("token_ids", "merges_lost", "lower_case", "template", "generation"))
 EFFECT = 0.01
 
 
@@ -46,13 +46,16 @@ class Built:
         draw: the candidate, and the base that it is compared with.
         costs: nats a token that the background alone costs.
         damage: nats a token of the candidate.
+        tokenizer: the base's.
+        base_said: the base's log-probabilities.
     """
 
     made: Made | None
     draw: Draw
     costs: float
     damage: float
-    base_said: Any = dataclasses.field(repr=False, default=None)
+    tokenizer: Any
+    base_said: Any
 
     @property
     def effect(self) -> bool:
@@ -69,6 +72,7 @@ class Result:
 
     Attributes:
         expected: sites that count as exact.
+        damage: None where a logit is not finite.
         named: the culprit, or None.
         rank: place of the right site among the findings, from 1; None where it is not there.
         printed: restored, as the diagnosis says.
@@ -84,7 +88,7 @@ class Result:
     expected: tuple[str, ...]
     fault: str
     costs: float
-    damage: float
+    damage: float | None
     effect: bool
     named: str | None
     said: str
@@ -114,10 +118,10 @@ def cases(seeds: Sequence[int], kinds: Sequence[str], chosen: Sequence[str]) -> 
 
 def build(case: Case, loaded: Loaded) -> Built | None:
     """Make both models; None where the fault cannot be put on the background."""
-    windows = loaded.windows(case.seed)
+    windows, texts = loaded.probes(case.seed)
 
     def drawn(name: str, base: Any) -> Draw:
-        return Draw(duplicate(base), loaded.tokenizer, base, name, windows)
+        return Draw(duplicate(base), loaded.tokenizer, base, name, windows, texts)
 
     draw = drawn(f"{case.kind}/{case.seed}", loaded.model)
     spread = functools.partial(_spread, case.background, f"{case.background}/{case.seed}")
@@ -146,11 +150,11 @@ def build(case: Case, loaded: Loaded) -> Built | None:
         spread(alone)
         costs = measure.damage(said, measure.log_probabilities(alone.model, windows))
     found = measure.damage(said, measure.log_probabilities(draw.model, windows))
-    return Built(made, draw, costs, found, said)
+    return Built(made, draw, costs, found, loaded.tokenizer, said)
 
 
 def _spread(background: str, name: str, draw: Draw) -> None:
-    """Put the background on a candidate, by chance of its own: the same with and without a fault."""
+    """Put the background on a candidate by chance of its own: the same without the fault."""
     own = Draw(draw.model, draw.tokenizer, draw.base, name, draw.windows)
     backgrounds.BACKGROUNDS[background](own)
     draw.model = own.model
@@ -162,7 +166,7 @@ def ask(case: Case, built: Built, diagnose: Callable[[Built], Any]) -> Result:
     begun = time.perf_counter()
     try:
         found, error = diagnose(built), ""
-    except Exception as problem:  # a failing case is a row of the table
+    except Exception as problem:  # noqa: BLE001 - a case that fails is a row of the table
         found, error = None, f"{type(problem).__name__}: {problem}"[:300]
     seconds = time.perf_counter() - begun
     expected = made.sites if made else ()
@@ -175,13 +179,11 @@ def ask(case: Case, built: Built, diagnose: Callable[[Built], Any]) -> Result:
         with measure.put_back(draw.base, draw.model, made) as model:
             said = measure.log_probabilities(model, draw.windows)
         again = 1.0 - measure.damage(built.base_said, said) / max(built.damage, 1e-12)
-    silent = (None, False)
-    first = weight = silent
-    if made and math.isfinite(built.damage) and made.fault != "kv_cache":
-        name = measure.first_divergence(draw.base, draw.model, draw.windows)
-        first = (name, any(measure.inside(name, one) for one in expected))
-        name = measure.largest_weight_error(draw.base, draw.model)
-        weight = (name, any(measure.inside(name, one) for one in expected))
+    names: list[str | None] = [None, None]
+    if made and made.fault != "kv_cache":
+        names[0] = measure.first_divergence(draw.base, draw.model, draw.windows)
+        names[1] = measure.largest_weight_error(draw.base, draw.model)
+    first, weight = ((name, any(measure.inside(name, one) for one in expected)) for name in names)
     fault = found.fault if found else ""
     return Result(
         kind=case.kind,
@@ -191,7 +193,7 @@ def ask(case: Case, built: Built, diagnose: Callable[[Built], Any]) -> Result:
         expected=expected,
         fault=made.fault if made else "",
         costs=built.costs,
-        damage=built.damage,
+        damage=built.damage if math.isfinite(built.damage) else None,
         effect=built.effect,
         named=named,
         said=fault,

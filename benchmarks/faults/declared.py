@@ -1,4 +1,4 @@
-"""Faults of the text side, of declarations and of adapters: weights and code are as they should be."""
+"""Faults of the text side and of adapters: weights and code are as they should be."""
 
 from __future__ import annotations
 

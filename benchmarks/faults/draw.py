@@ -43,6 +43,9 @@ class Draw:
         model: the candidate to be.
         tokenizer: the candidate's.
         base: nobody changes it.
+        name: of the case: the seed.
+        windows: token ids that both models are asked.
+        texts: that they were cut from.
         cache: makes the candidate's key-value cache, or None.
     """
 
@@ -51,6 +54,7 @@ class Draw:
     base: Any
     name: str
     windows: tuple[tuple[int, ...], ...]
+    texts: tuple[str, ...] = ()
     cache: Callable[[Any], Any] | None = None
     rng: random.Random = field(init=False)
     gen: torch.Generator = field(init=False)

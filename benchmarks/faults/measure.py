@@ -120,7 +120,6 @@ def _called(model: Any) -> list[tuple[str, str]]:
 
 def _outputs(model: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {}
-    handles = []
 
     def keep(where: str) -> Any:
         def hook(_: Any, __: Any, given: Any) -> None:
@@ -129,8 +128,9 @@ def _outputs(model: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
 
         return hook
 
-    for where in leaf_sites(model):
-        handles.append(model.get_submodule(where).register_forward_hook(keep(where)))
+    handles = [
+        model.get_submodule(where).register_forward_hook(keep(where)) for where in leaf_sites(model)
+    ]
     with torch.no_grad():
         model(ids, use_cache=False)
     for handle in handles:
@@ -159,7 +159,7 @@ def largest_weight_error(base: Any, candidate: Any) -> str | None:
 
 def _effective(model: Any, where: str) -> torch.Tensor:
     module = model.get_submodule(where)
-    weight = getattr(module, "weight", None)
+    weight = module.weight
     if type(module).__module__.startswith("peft"):
         return (module.base_layer.weight + module.get_delta_weight("default")).detach().float()
     if type(module).__name__ == "Linear4bit":
@@ -168,8 +168,8 @@ def _effective(model: Any, where: str) -> torch.Tensor:
             found: torch.Tensor = module(columns).T.float()
         return found
     if hasattr(weight, "dequantize") and type(weight) is not torch.nn.Parameter:
-        return weight.dequantize().detach().float()  # type: ignore[union-attr,no-any-return]
-    return copy.copy(weight.detach().float())  # type: ignore[union-attr]
+        return torch.as_tensor(weight.dequantize().detach().float())
+    return torch.as_tensor(weight.detach().float())
 
 
 def inside(named: str | None, site: str) -> bool:

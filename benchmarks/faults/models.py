@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import json
 from dataclasses import dataclass
@@ -19,6 +20,15 @@ TEMPLATE = (
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 WINDOWS = (40,) * 8 + (128,)
+CHATS = (
+    ({"role": "user", "content": "What is 3 + 4?"},),
+    (
+        {"role": "system", "content": "Answer in one word."},
+        {"role": "user", "content": "Which season comes after winter?"},
+        {"role": "assistant", "content": "Spring."},
+        {"role": "user", "content": "And after that?"},
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -28,19 +38,24 @@ class Loaded:
     model: Any
     tokenizer: Any
 
-    def windows(self, seed: int) -> tuple[tuple[int, ...], ...]:
-        """Stretches of text at random places, as token ids."""
+    def probes(self, seed: int) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
+        """Stretches of text at random places: token ids, and the texts."""
         draw = torch.Generator().manual_seed(seed)
-        texts = pool()
-        found: list[tuple[int, ...]] = []
-        while len(found) < len(WINDOWS):
-            start = int(torch.randint(len(texts), (1,), generator=draw))
-            ids = self.tokenizer("\n".join(texts[start : start + 12])).input_ids
-            if len(ids) >= WINDOWS[len(found)]:
-                found.append(tuple(ids[: WINDOWS[len(found)]]))
-        return tuple(found)
+        lines = pool()
+        windows: list[tuple[int, ...]] = []
+        texts: list[str] = []
+        while len(windows) < len(WINDOWS):
+            width = WINDOWS[len(windows)]
+            start = int(torch.randint(len(lines), (1,), generator=draw))
+            text = "\n".join(lines[start : start + 12])
+            ids = self.tokenizer(text, add_special_tokens=False).input_ids
+            if len(ids) >= width:
+                windows.append(tuple(ids[:width]))
+                texts.append(text[:1000])
+        return tuple(windows), tuple(texts)
 
 
+@functools.cache
 def pool() -> list[str]:
     """Texts of this repository: questions of its tasks, and prose of its pages."""
     rows = (ROOT / "suites/tasks/assistant_core_v2/samples.jsonl").read_text(encoding="utf-8")
@@ -71,17 +86,19 @@ def tiny(seed: int, device: str = "cpu") -> Loaded:
     )
     model = transformers.LlamaForCausalLM(config).eval()
     draw = torch.Generator().manual_seed(seed)
-    gains = {"q_proj": 1.5, "k_proj": 1.5, "o_proj": 0.7, "down_proj": 1.0, "lm_head": 2.0}
+    gains = {"q_proj": 1.3, "k_proj": 1.3, "o_proj": 0.6, "down_proj": 0.8, "lm_head": 1.8}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=draw)
             if parameter.dim() == 1:
                 parameter.copy_(torch.exp(0.3 * noise))
             elif "embed_tokens" in name:
-                parameter.copy_(noise * (0.18 if config.tie_word_embeddings else 1.0))
+                parameter.copy_(noise * (0.6 if config.tie_word_embeddings else 1.0))
             else:
                 gain = gains.get(name.split(".")[-2], 1.0)
                 parameter.copy_(noise * gain / parameter.shape[1] ** 0.5)
+        if config.tie_word_embeddings:
+            model.model.norm.weight.mul_(0.27)
     return Loaded(model.to(device), tokenizer)
 
 
@@ -92,6 +109,17 @@ def real(folder: Path, device: str = "cpu") -> Loaded:
     return Loaded(model.eval().to(device), tokenizer)
 
 
+def cached_folder() -> Path:
+    """SmolLM2 as the suites' runs leave it in the cache folder."""
+    from pytest_modellab.store.place import default_folder
+
+    found = sorted((default_folder() / "models").glob("b179c9523d0e6a0f*/config.json"))
+    if not found:
+        raise SystemExit("no converted SmolLM2 is cached: run `pytest suites`, or --model-folder")
+    return found[-1].parent
+
+
+@functools.cache
 def tiny_tokenizer() -> Any:
     """Byte pairs of the pool's texts."""
     inner = tokenizers.Tokenizer(tokenizers.models.BPE())

@@ -68,7 +68,7 @@ def not_causal(draw: Draw) -> Made:
 # --- attention: rotations and scores --------------------------------------------------------------
 
 
-class Unrotated(llama.LlamaRotaryEmbedding):
+class Unrotated(llama.LlamaRotaryEmbedding):  # type: ignore[misc]
     """Tables of no rotation at all."""
 
     def forward(self, x: Any, position_ids: Any) -> Any:
@@ -160,7 +160,7 @@ def activation(draw: Draw) -> Made:
     return Made((name,), "activation", layers=tuple(chosen), code=True)
 
 
-class Exchanged(llama.LlamaMLP):
+class Exchanged(llama.LlamaMLP):  # type: ignore[misc]
     """Takes the gate for what is gated."""
 
     def forward(self, x: Any) -> Any:
@@ -174,7 +174,7 @@ def mlp_code(draw: Draw) -> Made:
     return Made((f"layer.{number}.mlp.core",), "code", layers=(number,), code=True)
 
 
-class RoundedInput(torch.nn.Linear):
+class RoundedInput(torch.nn.Linear):  # type: ignore[misc]
     """Rounds what comes in to few steps."""
 
     steps = 4.0
@@ -214,7 +214,7 @@ def _is_norm(module: Any) -> bool:
     return hasattr(module, "variance_epsilon")
 
 
-class ScaledResidual(llama.LlamaDecoderLayer):
+class ScaledResidual(llama.LlamaDecoderLayer):  # type: ignore[misc]
     """Adds a multiple of what its branches return, as Granite does."""
 
     multiplier = 1.0
@@ -235,7 +235,7 @@ def residual_scale(draw: Draw) -> Made:
     return Made(("residual_scale",), "residual_scale", code=True)
 
 
-class OtherLogits(llama.LlamaForCausalLM):
+class OtherLogits(llama.LlamaForCausalLM):  # type: ignore[misc]
     """Logits times a factor, or soft-capped."""
 
     factor = 1.0
@@ -259,7 +259,7 @@ def logit_scale(draw: Draw) -> Made:
     return Made(("logit_scale",), "logit_scale", code=True)
 
 
-class ScaledEmbedding(llama.LlamaModel):
+class ScaledEmbedding(llama.LlamaModel):  # type: ignore[misc]
     """Multiplies what the embedding returns, as Gemma does."""
 
     multiplier = 1.0
@@ -309,7 +309,7 @@ def overflow(draw: Draw) -> Made:
     return Made((site(number, kind),), "overflow", (where, other))
 
 
-class WrongCache(DynamicCache):
+class WrongCache(DynamicCache):  # type: ignore[misc]
     """Keeps keys and values that are not what it was given."""
 
     def __init__(self, fault: str, layers: Sequence[int], config: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
+from pytest_modellab.errors import DiagnosisError, OutOfMemory
 from pytest_modellab.lab.jobs import job_of, scorers_of
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.records.diagnosis import Answers, Diagnosis
