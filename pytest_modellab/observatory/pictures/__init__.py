@@ -47,9 +47,9 @@ class Drawn:
         seconds: picture → what it took.
     """
 
-    pictures: tuple[Picture, ...]
-    notes: tuple[str, ...]
-    seconds: Mapping[str, float]
+    pictures: tuple[Picture, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def draw(examination: Examination, seconds: float | None = None) -> Drawn:

