@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
 _NEIGHBOURS = 32
+_FEWEST = 8
 _SAMPLE = 64
 _SPIKES = 64
 _DIRECTIONS = 40
+_NO_GRID = 99
+_ON_GRID = 0.7
+_ONE_LEVEL = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +128,9 @@ def _scaled(base: Any, candidate: Any, usual: float) -> str:
 def _zeroed(base: Any, candidate: Any, change: Any, usual: float) -> str:
     for axis, name in ((1, "rows"), (0, "columns")):
         lengths = base.norm(dim=axis)
-        left = candidate.norm(dim=axis) <= min(3 * usual, 0.4) * lengths
-        share = float((left & (lengths > 0)).float().mean())
+        left = candidate.norm(dim=axis) <= min(max(3 * usual, 0.15), 0.4) * lengths
+        apart = (base * candidate).sum(dim=axis).abs() <= 0.05 * lengths**2
+        share = float((left & apart & (lengths > 0)).float().mean())
         if share > 0.02:
             return f"zeroed({_short(share)}, {name})"
     gone = (candidate == 0) & (base != 0)
@@ -153,13 +159,19 @@ def _copied(base: Any, candidate: Any, context: Context) -> str:
 
 
 def _rounded(base: Any, candidate: Any, context: Context) -> str:
-    count = _distinct(candidate)
-    if count > 0.7 * _distinct(base):
+    """Tell few values from many, and even levels also where a small change lies over them."""
+    count, bits = _distinct(candidate), _grid_bits(candidate)
+    fewer = 0 < count <= 0.7 * _distinct(base)
+    coarser = bits < _NO_GRID and bits < _grid_bits(base)
+    if not fewer and not coarser:
         return ""
-    peers = sorted(_distinct(peer) for peer in context.peers())
-    if peers and count > 0.7 * peers[len(peers) // 2]:
+    peers = list(context.peers())
+    if peers:
+        fewer = fewer and count <= 0.7 * statistics.median(_distinct(peer) for peer in peers)
+        coarser = coarser and bits < statistics.median(_grid_bits(peer) for peer in peers)
+    if not fewer and not coarser:
         return ""
-    return f"rounded({_bits(candidate)})"
+    return f"rounded({bits if bits < _NO_GRID else math.ceil(math.log2(max(2.0, count)))})"
 
 
 def _permuted(base: Any, candidate: Any, change: Any, usual: float) -> str:
@@ -220,28 +232,42 @@ def _singular(change: Any, directions: int) -> Any:
 
 def _distinct(weights: Any) -> float:
     """Give the median number of distinct values among neighbours of a row."""
-    windows = _windows(weights, _NEIGHBOURS)
-    if not len(windows):
+    width = min(_NEIGHBOURS, weights.shape[1])
+    windows = _windows(weights, width)
+    if width < _FEWEST or not len(windows):
         return 0.0
     steps = windows.sort(dim=1).values.diff(dim=1)
     return float(((steps != 0).sum(dim=1) + 1).float().median())
 
 
-def _bits(weights: Any) -> int:
-    """Give the bits of a rounding: by its levels where they are even, else by distinct values."""
-    for width in (weights.shape[1], 128, 64, _NEIGHBOURS):
-        windows = _windows(weights, width)
-        if not len(windows):
-            continue
-        levels = windows.sort(dim=1).values
-        steps = levels.diff(dim=1)
-        scale = levels.abs().amax(dim=1, keepdim=True)
-        step = steps.masked_fill(steps <= 0.004 * scale, math.inf).amin(dim=1, keepdim=True)
-        places = (levels - levels[:, :1]) / step
-        even = ((places - places.round()).abs() < 0.15).all(dim=1) & step.isfinite()[:, 0]
-        if float(even.float().mean()) > 0.8:
-            return math.ceil(math.log2(float(places[even].round().amax(dim=1).median()) + 1))
-    return max(1, math.ceil(math.log2(_distinct(weights))))
+def _grid_bits(weights: Any) -> int:
+    """Give the fewest bits whose even levels the neighbours of a row lie on.
+
+    Levels are between a window's least and largest value, or symmetric around zero. How close
+    values lie to them is the length of their mean direction, when a step is once around a circle.
+    """
+    import torch
+
+    for bits in (1, 2, 3, 4):
+        for width in (weights.shape[1], 128, 64, _NEIGHBOURS):
+            windows = _spread(_windows(weights, width))
+            if width < _FEWEST or not len(windows):
+                continue
+            least = windows.amin(dim=1, keepdim=True)
+            step = (windows.amax(dim=1, keepdim=True) - least) / (2**bits - 1)
+            grids = [(windows - least, step)]
+            if bits > 1:
+                largest = windows.abs().amax(dim=1, keepdim=True)
+                grids.append((windows, largest / (2 ** (bits - 1) - 1)))
+            for values, size in grids:
+                places = values / size.clamp(min=1e-30)
+                turns = 2 * math.pi * places
+                close = torch.hypot(turns.cos().mean(dim=1), turns.sin().mean(dim=1))
+                whole = places.round()
+                most = (whole == whole.mode(dim=1, keepdim=True).values).float().mean(dim=1)
+                if float(((close > _ON_GRID) & (most < _ONE_LEVEL)).float().mean()) > 0.5:
+                    return bits
+    return _NO_GRID
 
 
 def _windows(weights: Any, width: int) -> Any:
@@ -252,7 +278,7 @@ def _windows(weights: Any, width: int) -> Any:
 
 
 def _spread(rows: Any) -> Any:
-    return rows[_spread_of(len(rows), rows.device)]
+    return rows if len(rows) <= _SAMPLE else rows[_spread_of(len(rows), rows.device)]
 
 
 def _spread_of(count: int, device: Any) -> Any:

@@ -33,7 +33,7 @@ def fault(
     if change is None or isinstance(read, str) or not change.relative:
         return "none"
     mine, theirs = read
-    usual = change.usual.relative if change.usual is not None else 0.0
+    usual = _tolerance(weights, change)
     if mine.weight.dim() == 1:
         return classes.vector(mine.weight, theirs.weight, usual)
     base, candidate = (one.weight.reshape(len(one.weight), -1) for one in read)
@@ -50,6 +50,13 @@ def fault(
         peers=lambda: map(cut, _peers(candidate_model, base_model, weights, change)),
     )
     return classes.matrix(cut(base), cut(candidate), context)
+
+
+def _tolerance(weights: Weights, change: Change) -> float:
+    """What peers have; of all kinds together where the leaf's whole kind stands out with it."""
+    whole = change.leaf.kind in weights.kinds and not change.stands_out
+    figure = weights.linear if whole or change.usual is None else change.usual
+    return figure.relative
 
 
 def _others(
