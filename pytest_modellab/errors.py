@@ -51,6 +51,10 @@ class VariantLoadError(ModellabError):
     """A variant cannot be made from its base, for example because a library is missing."""
 
 
+class DiagnosisError(ModellabError):
+    """A candidate could not be examined: the message says what is in the way."""
+
+
 class ScoringError(ModellabError):
     """A variant's answers could not be scored."""
 
@@ -81,10 +85,6 @@ class ScoreFileError(ModellabError):
 
 class CardError(ModellabError):
     """A model card cannot be made or updated."""
-
-
-class DiagnosisError(ModellabError):
-    """Two models cannot be examined; the message says which, and why."""
 
 
 class GateUsageError(ModellabError):

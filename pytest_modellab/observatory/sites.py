@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+KINDS = {
+    **{
+        name: name
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    },
+    "input_layernorm": "input_norm",
+    "ln_1": "input_norm",
+    "post_attention_layernorm": "post_norm",
+    "ln_2": "post_norm",
+}
+"""The last part of a path in a layer → the kind."""
+
+
+ATTENTION = ("attn", "attention")
+MLP = ("mlp", "feed_forward", "ffn", "moe", "experts")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,7 +31,7 @@ class Leaf:
         path: in the base model, as ``get_submodule`` takes it.
         site: its name in reports; the path where no pattern fits.
         kind: what it has peers by: ``q_proj`` … ``down_proj``, ``input_norm``, ``post_norm``,
-            ``final_norm``, ``embedding``, ``lm_head``, ``rope``; else the path's last part.
+            ``final_norm``, ``embedding``, ``lm_head``, ``rope``; else the path in its layer.
         layer: its number, or None outside of the layers.
         branch: ``attention``, ``mlp``, or empty.
     """
@@ -23,3 +41,100 @@ class Leaf:
     kind: str
     layer: int | None
     branch: str = ""
+
+    @property
+    def norm(self) -> bool:
+        """Whether it is a norm, by its kind or its name."""
+        name = self.path.rpartition(".")[2].lower()
+        return self.kind.endswith("norm") or "norm" in name or name.startswith("ln_")
+
+
+def leaves(model: Any) -> tuple[Leaf, ...]:
+    """Name the leaves of a model.
+
+    Args:
+        model: of transformers, in whose modules adapters may be.
+
+    Returns:
+        In the order of its modules.
+    """
+    embedding = _get(model, "get_input_embeddings")
+    head = _get(model, "get_output_embeddings")
+    return tuple(_named(path, module, embedding, head) for path, module in _found(model, ""))
+
+
+def branches(leaves: Iterable[Leaf]) -> tuple[str, ...]:
+    """Paths of the attentions and MLPs that leaves lie in, in order."""
+    return tuple(dict.fromkeys(branch(leaf) for leaf in leaves if leaf.branch))
+
+
+def branch(leaf: Leaf) -> str:
+    """The path of the attention or MLP that a leaf lies in, or an empty one."""
+    parts = leaf.path.split(".")
+    start = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts)) + 1
+    for end in range(start + 1, len(parts)):
+        if _branch(parts[start:end]):
+            return ".".join(parts[:end])
+    return ""
+
+
+def _found(module: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Leaves at or below a module."""
+    if _holds(module) or "inv_freq" in dict(module.named_buffers(recurse=False)):
+        whole = hasattr(module, "base_layer")  # an adapter's layer is one leaf with what it wraps
+        if whole or not any(_parameters(child) for child in module.children()):
+            yield path, module
+            return
+    elif hasattr(module, "base_layer"):
+        yield path, module
+        return
+    for name, child in module.named_children():
+        yield from _found(child, f"{path}.{name}" if path else name)
+
+
+def _holds(module: Any) -> bool:
+    """Whether a module has parameters of its own."""
+    return next(module.parameters(recurse=False), None) is not None
+
+
+def _parameters(module: Any) -> bool:
+    """Whether a module has parameters, or one below it has."""
+    return next(module.parameters(), None) is not None
+
+
+def _get(model: Any, name: str) -> Any:
+    try:
+        return getattr(model, name)()
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def _named(path: str, module: Any, embedding: Any, head: Any) -> Leaf:
+    if module is embedding:
+        return Leaf(path, "embedding", "embedding", None)
+    if module is head:
+        return Leaf(path, "lm_head", "lm_head", None)
+    parts = path.split(".")
+    number = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+    if not _holds(module) and not _parameters(module):
+        return Leaf(path, "rope", "rope", None)
+    if number is None:
+        if parts[-1] in ("norm", "ln_f", "final_layer_norm", "final_layernorm", "final_norm"):
+            return Leaf(path, "final_norm", "final_norm", None)
+        return Leaf(path, path, parts[-1], None)
+    layer, rest = int(parts[number]), parts[number + 1 :]
+    branch = _branch(rest[:-1])
+    kind = KINDS.get(parts[-1])
+    if kind is None or (kind.endswith("_proj") and len(rest) != 2):
+        return Leaf(path, path, ".".join(rest), layer, branch)
+    site = f"layer.{layer}.{branch}.{kind}" if kind.endswith("_proj") else f"layer.{layer}.{kind}"
+    return Leaf(path, site if branch or kind.endswith("_norm") else path, kind, layer, branch)
+
+
+def _branch(parts: list[str]) -> str:
+    for part in parts:
+        if any(name in part.lower() for name in ATTENTION):
+            return "attention"
+        if any(name in part.lower() for name in MLP):
+            return "mlp"
+    return ""

@@ -27,3 +27,21 @@ class Subject:
     tokenizer: Any
     cache: Callable[[Any], Any] | None = None
     plan: Plan | None = None
+
+
+def plain(model: Any) -> Any:
+    """The model of transformers in what adapters, compilers or tracers wrap around it."""
+    for _ in range(4):
+        inner = None
+        if hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
+            inner = model.get_base_model()
+        for name in ("_orig_mod", "_module"):
+            inner = (
+                inner
+                if inner is not None
+                else vars(model).get(name) or getattr(model, "_modules", {}).get(name)
+            )
+        if inner is None or inner is model:
+            break
+        model = inner
+    return model

@@ -20,6 +20,7 @@ from pytest_modellab.models.files import NO_FILES, ModelFiles, named, says
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
+from pytest_modellab.variants.methods import skipping
 from pytest_modellab.variants.plan import Plan, Step
 
 _MOVES = (
@@ -178,6 +179,13 @@ def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.Transfo
         if found is not None and quantization.is_uneven(found):
             options["config"] = _unpacking(plan, folder)
     with opened.checked(files):
+        if plan.skipped and "quantization_config" in options:
+            skipping.leave_out(
+                options["quantization_config"],
+                plan.skipped,
+                folder,
+                trust_remote_code=plan.model.trust_remote_code,
+            )
         loaded = engine.load(
             folder,
             dtype=plan.dtype,

@@ -75,6 +75,7 @@ class Plan:
         dtype: torch dtype that weights and activations are held in.
         device: ``cpu``, ``cuda`` …
         quantization: settings, empty where the weights are as they came.
+        skipped: names of modules that the quantization leaves as they are.
         packages: distributions whose version may change a score.
         load_options: makes the extra arguments of ``from_pretrained``; called when loading.
         baked: steps that come before the quantization: applied once and kept as a folder.
@@ -96,6 +97,7 @@ class Plan:
     dtype: str = "float32"
     device: str = "cpu"
     quantization: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
     packages: tuple[str, ...] = ("torch", "transformers", "tokenizers")
     load_options: Callable[[], Mapping[str, Any]] = dict
     baked: tuple[Step, ...] = ()

@@ -59,6 +59,11 @@ class Reasoning:
         self._thinking = thinking
 
     @property
+    def engine(self) -> Engine:
+        """The engine that writes and answers."""
+        return self._engine
+
+    @property
     def abilities(self) -> frozenset[Ability]:
         """What the engine that writes may be asked for."""
         return interface.abilities(self._engine)

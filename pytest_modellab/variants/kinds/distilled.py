@@ -9,7 +9,7 @@ from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import check_options
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.steps import layers
-from pytest_modellab.variants.steps.adapter import adapted
+from pytest_modellab.variants.steps.adapter import SCALE, adapted
 from pytest_modellab.variants.steps.weights import own_weights
 
 
@@ -18,8 +18,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
 
     Args:
         spec: a model of its own, of any architecture, and no options; or option ``layers``, the
-            base's decoder layers that the student keeps, with ``adapter`` (a folder) and ``merge``
-            where an adapter heals the cut.
+            base's decoder layers that the student keeps, with ``adapter`` (a folder), ``merge``
+            and ``scale`` where an adapter heals the cut.
         base: the plan of the teacher.
         model: the student's checkpoint.
         root: the folder that relative paths start from.
@@ -30,7 +30,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     Raises:
         ConfigError: a wrong option, or no base; the message begins with the option's name.
     """
-    check_options(spec.options, {"layers": list, "adapter": str, "merge": bool})
+    check_options(spec.options, {"layers": list, "adapter": str, "merge": bool, "scale": SCALE})
     if spec.model is not None:
         for option in spec.options:
             raise ConfigError(f"{option}: belongs to a student without a model of its own")
@@ -41,7 +41,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         raise ConfigError(f"base: {spec.base!r} is quantized; quantize the student instead")
     if "layers" not in spec.options:
         raise ConfigError("layers: missing; name the base's layers to keep, or a 'model'")
-    if "merge" in spec.options and "adapter" not in spec.options:
-        raise ConfigError("merge: needs 'adapter', the folder of a PEFT adapter")
+    for option in ("merge", "scale"):
+        if option in spec.options and "adapter" not in spec.options:
+            raise ConfigError(f"{option}: needs 'adapter', the folder of a PEFT adapter")
     student = base.with_step(layers.step(spec.options["layers"]))
     return adapted(student, spec, root) if "adapter" in spec.options else student

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
-from pytest_modellab.records.setting import check_options
+from pytest_modellab.records.setting import Setting, check_options
 from pytest_modellab.variants.plan import Plan
-from pytest_modellab.variants.steps.adapter import adapted
+from pytest_modellab.variants.steps.adapter import SCALE, adapted
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
     """Plan a variant with an adapter (Hu et al. 2021, LoRA; Dettmers et al. 2023, QLoRA).
 
     Args:
-        spec: options ``adapter`` (a folder) and, for ``lora``, ``merge``.
+        spec: options ``adapter`` (a folder), ``scale`` and, for ``lora``, ``merge``.
         base: the plan of the variant that is adapted; for ``qlora`` a quantized one.
         model: not used.
         root: the folder that relative paths start from.
@@ -29,7 +29,9 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     if base is None:
         raise ConfigError("base: missing; name the variant that the adapter was trained on")
     check_base(spec, base)
-    known = {"adapter": str} if spec.kind == "qlora" else {"adapter": str, "merge": bool}
+    known: dict[str, type | Setting] = {"adapter": str, "scale": SCALE}
+    if spec.kind == "lora":
+        known["merge"] = bool
     check_options(spec.options, known)
     return adapted(base, spec, root)
 

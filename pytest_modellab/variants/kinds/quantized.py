@@ -18,6 +18,7 @@ from pytest_modellab.variants.methods import (
     kv_cache,
     onnx_int8,
     quanto_weights,
+    skipping,
 )
 from pytest_modellab.variants.methods.rtn import plan_rtn
 from pytest_modellab.variants.plan import Plan
@@ -31,7 +32,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
 
     Args:
         spec: a model of its own that is quantized already, and no options; or option ``method``,
-            and what that method takes: ``bits`` and ``group_size``.
+            and what that method takes: ``bits``, ``group_size`` and ``skip_modules``.
         base: the plan of the variant that is quantized; its adapters are merged first.
         model: the quantized checkpoint.
         root: the folder that relative paths start from.
@@ -46,6 +47,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         return checkpoint.plan(spec, base, model, root)
     options = spec.options
     if options.get("method") == "gguf":
+        skipping.names("gguf", options)
         return gguf_file.plan(spec, base, root)
     if base is None:
         raise ConfigError("base: missing; name the variant that is quantized")
@@ -54,16 +56,21 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     name = resolve({"method": Setting(str, choices=KNOWN)}, options, others=True)["method"]
     if name != "kv-cache":
         base = dataclasses.replace(base, plain=PLAIN)
+    skipped = skipping.names(name, options)
     if name in PLANNERS:
         return PLANNERS[name](base, options)
     method = METHODS[name]
-    check_options(options, {"method": str, "bits": int, "group_size": count()})
-    for option in sorted({*options} - {"method", *method.options}):
+    check_options(
+        options,
+        {"method": str, "bits": int, "group_size": count(), skipping.OPTION: skipping.SETTING},
+    )
+    for option in sorted({*options} - {"method", skipping.OPTION, *method.options}):
         raise ConfigError(f"{option}: the method {name!r} does not take it")
     settings = {option: options.get(option, value) for option, value in method.options.items()}
     return dataclasses.replace(
         base.merged(),
-        quantization={"method": name, **settings},
+        quantization={"method": name, **settings, **skipping.said(skipped)},
+        skipped=skipped,
         packages=(*base.packages, method.package),
         load_options=functools.partial(_load_options, method, base.dtype, settings),
         inference_mode=method.inference_mode,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.records.setting import Setting, count, resolve
+from pytest_modellab.variants.methods import skipping
 from pytest_modellab.variants.plan import Plan, Step
 
 if TYPE_CHECKING:
@@ -19,18 +20,27 @@ OPTIONS = {
         int, 4, check=lambda value: 2 <= value <= 8, wrong="{value} lies outside 2 to 8"
     ),
     "group_size": count(64),
+    skipping.OPTION: skipping.SETTING,
 }
 
 
 def plan_rtn(base: Plan, options: Mapping[str, Any]) -> Plan:
     """Plan a base whose linear weights are rounded to nearest."""
     found = resolve(OPTIONS, options)
+    kept = skipping.names("rtn", options)
     settings = {key: found[key] for key in ("bits", "group_size")}
-    rounding = Step("rtn", settings, functools.partial(_round_to_nearest, **settings))
-    return dataclasses.replace(base.merged(), quantization=found).with_step(rounding)
+    apply = functools.partial(_round_to_nearest, **settings, skipped=kept)
+    rounding = Step("rtn", {**settings, **skipping.said(kept)}, apply)
+    return dataclasses.replace(
+        base.merged(),
+        quantization={"method": "rtn", **rounding.settings},
+        skipped=kept,
+    ).with_step(rounding)
 
 
-def _round_to_nearest(model: Any, *, bits: int, group_size: int) -> Any:
+def _round_to_nearest(
+    model: Any, *, bits: int, group_size: int, skipped: Sequence[str] = ()
+) -> Any:
     """Round every linear weight to ``2**bits`` even steps between its group's least and largest.
 
     The plain baseline that quantization papers call RTN (for example Frantar et al. 2022, GPTQ);
@@ -40,9 +50,10 @@ def _round_to_nearest(model: Any, *, bits: int, group_size: int) -> Any:
     import torch
 
     head = model.get_output_embeddings()
+    kept = skipping.paths(model, skipped)
     with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, torch.nn.Linear) and module is not head:
+        for path, module in model.named_modules():
+            if isinstance(module, torch.nn.Linear) and module is not head and path not in kept:
                 module.weight.copy_(_rounded(module.weight, bits, group_size))
     return model
 

@@ -12,6 +12,7 @@ from typing import Any
 from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.models.files import ModelFiles, hash_files
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.setting import OPTIONAL, positive, resolve
 from pytest_modellab.store import checkout
 from pytest_modellab.variants.plan import Plan, Step
 from pytest_modellab.variants.steps import (
@@ -30,8 +31,18 @@ add up."""
 
 PROBE_TOKENS = 32
 
+SCALE = positive(float, OPTIONAL)
+"""Option ``scale``: so many times the adapter's effect, where it was trained at 1."""
 
-def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge: bool) -> Step:
+
+def step(
+    folder: Path,
+    spec: VariantSpec,
+    before: Sequence[Step] = (),
+    *,
+    merge: bool,
+    scale: float = 1.0,
+) -> Step:
     """Make the step that puts an adapter on the model.
 
     Args:
@@ -40,12 +51,14 @@ def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge:
         before: the changes to the model that come before, to compare with those that the adapter
             was trained on.
         merge: add the adapter to the weights, instead of computing it beside them.
+        scale: so many times its effect.
 
     Returns:
         The step.
 
     Raises:
-        ConfigError: there is no adapter, or it is pickled; the message begins with ``adapter``.
+        ConfigError: there is no adapter, or it is pickled, or it cannot be scaled; the message
+            begins with the option's name.
     """
     build = f"; build it: modellab build {spec.name}" if spec.recipe is not None else ""
     if not folder.is_dir():
@@ -66,6 +79,8 @@ def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge:
         raise ConfigError(
             f"adapter: {folder / CONFIG}: not what PEFT writes ({error}){build}"
         ) from error
+    if scale != 1 and (reason := adapter_config.unscalable(config)):
+        raise ConfigError(f"scale: the adapter {folder} {reason}; leave it at 1")
     words = adapter_prompt.files(folder)
     return Step(
         name="adapter",
@@ -74,9 +89,10 @@ def step(folder: Path, spec: VariantSpec, before: Sequence[Step] = (), *, merge:
             "hash": hash_files([folder / CONFIG, folder / WEIGHTS]),
             "merged": merge,
             **({"tokenizer": hash_files(words)} if words else {}),
+            **({"scale": scale} if scale != 1 else {}),
         },
-        apply=functools.partial(_merge if merge else _attach, folder),
-        bake=functools.partial(_merge, folder),
+        apply=functools.partial(_merge if merge else _attach, folder, scale=scale),
+        bake=functools.partial(_merge, folder, scale=scale),
         packages=("peft",),
         check=functools.partial(_check, folder, config, changes(before)),
         asked=functools.partial(adapter_prompt.check, folder),
@@ -99,12 +115,23 @@ def _check(folder: Path, config: Mapping[str, Any], expected: list[Any], files: 
     adapter_base.check(folder, config, expected, files)
 
 
-def _attach(folder: Path, model: Any) -> Any:
+def _attach(folder: Path, model: Any, *, scale: float = 1.0) -> Any:
     """Compute the adapter beside the weights."""
-    return adapter_loading.load(folder, model).get_base_model()
+    return _scaled(adapter_loading.load(folder, model), scale).get_base_model()
 
 
-def _merge(folder: Path, model: Any) -> Any:
+def _scaled(adapted: Any, scale: float) -> Any:
+    """Multiply what an adapter adds, in all of its layers."""
+    if scale != 1:
+        from peft.tuners.lora import LoraLayer
+
+        for module in adapted.modules():
+            if isinstance(module, LoraLayer):
+                module.scale_layer(scale)
+    return adapted
+
+
+def _merge(folder: Path, model: Any, *, scale: float = 1.0) -> Any:
     """Add the adapter to the weights, and check that the model still says the same.
 
     Raises:
@@ -112,7 +139,7 @@ def _merge(folder: Path, model: Any) -> Any:
     """
     import torch
 
-    adapted = adapter_loading.load(folder, model)
+    adapted = _scaled(adapter_loading.load(folder, model), scale)
     tokens = model.config.get_text_config().vocab_size
     ids = torch.arange(PROBE_TOKENS, device=model.device).remainder(tokens)[None]
     with torch.no_grad():
@@ -167,7 +194,7 @@ def adapted(plan: Plan, spec: VariantSpec, root: Path) -> Plan:
 
     Args:
         plan: what the adapter changes.
-        spec: options ``adapter`` (a folder) and ``merge``.
+        spec: options ``adapter`` (a folder), ``merge`` and ``scale``.
         root: the folder that a relative path starts from.
 
     Returns:
@@ -181,5 +208,8 @@ def adapted(plan: Plan, spec: VariantSpec, root: Path) -> Plan:
     # PEFT would put a second adapter beside the first one, which the first is not trained for
     below = tuple(dataclasses.replace(one, apply=one.bake or one.apply) for one in plan.steps)
     merge = bool(spec.options.get("merge", False))
-    own = step(root / spec.options["adapter"], spec, (*plan.baked, *below), merge=merge)
+    scale = resolve({"scale": SCALE}, spec.options, others=True).get("scale", 1.0)
+    own = step(
+        root / spec.options["adapter"], spec, (*plan.baked, *below), merge=merge, scale=scale
+    )
     return dataclasses.replace(plan, steps=below).with_step(own)

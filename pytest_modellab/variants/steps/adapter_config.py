@@ -121,6 +121,23 @@ def refusal(config: Mapping[str, Any]) -> str | None:
     return None
 
 
+def unscalable(config: Mapping[str, Any]) -> str | None:
+    """Say why what an adapter does cannot be multiplied, going on from its name; None if it can."""
+    if config.get("peft_type") != "LORA":
+        return f"is of PEFT's method {config.get('peft_type')}, and only a LoRA can be scaled"
+    if config.get("use_dora"):
+        return "is a DoRA, which changes the length of the base's rows, too"
+    for key in ("modules_to_save", "trainable_token_indices", "layer_replication"):
+        if config.get(key):
+            return f"replaces parts of the base ({key} in adapter_config.json)"
+    if config.get("bias", "none") != "none":
+        return "replaces the base's biases (bias in adapter_config.json)"
+    start = config.get("init_lora_weights")
+    if isinstance(start, str) and start.startswith(("pissa", "olora")):
+        return f"changes the base by its start (init_lora_weights {start!r}), too"
+    return None
+
+
 def newer(config: Mapping[str, Any], known: Iterable[str], version: str) -> str | None:
     """Say what a newer PEFT has written that the installed one would leave out; None if nothing.
 

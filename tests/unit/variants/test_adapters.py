@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -242,13 +243,21 @@ def test_distilled_and_aligned_from_the_base(ready: Path) -> None:
             "lora",
             BASE,
             {"adaptor": "a"},
-            "adaptor: unknown key; did you mean 'adapter'? Known: adapter, merge",
+            "adaptor: unknown key; did you mean 'adapter'? Known: adapter, merge, scale",
+        ),
+        ("lora", BASE, {"adapter": "a", "scale": 0}, "scale: 0.0 is not above 0"),
+        ("lora", BASE, {"adapter": "a", "scale": "half"}, "scale: 'half' is str, expected float"),
+        (
+            "lora",
+            BASE,
+            {"adapter": "a", "scale": math.inf},
+            "scale: inf is not a finite number",
         ),
         (
             "qlora",
             QUANTIZED,
             {"adapter": "a", "merge": True},
-            "merge: unknown key; Known: adapter",
+            "merge: unknown key; Known: adapter, scale",
         ),
         (
             "finetuned",
@@ -288,6 +297,12 @@ def test_distilled_and_aligned_from_the_base(ready: Path) -> None:
             BASE,
             {"layers": [0], "merge": True},
             "merge: needs 'adapter', the folder of a PEFT adapter",
+        ),
+        (
+            "distilled",
+            BASE,
+            {"layers": [0], "scale": 0.5},
+            "scale: needs 'adapter', the folder of a PEFT adapter",
         ),
         (
             "distilled",
@@ -429,6 +444,75 @@ def test_an_adapter_does_what_its_matrices_say(ready: Path, load: Load) -> None:
             assert torch.allclose(new, old, atol=1e-6), name
         else:
             assert torch.equal(new, old), name
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_a_scaled_adapter_adds_so_much_of_its_matrices(
+    merge: bool, ready: Path, load: Load
+) -> None:
+    base = load(BASE)
+    made = declare("lora", BASE, ready, adapter="a", merge=merge, scale=0.25)
+    assert made.steps[0].settings["scale"] == 0.25
+    tensors = safetensors.load_file(ready / "a" / adapter_loading.WEIGHTS)
+    by_hand = load(BASE)
+    with torch.no_grad():
+        for name, weight in by_hand.model.named_parameters():
+            key = f"base_model.model.{name.removesuffix('.weight')}.lora_"
+            if f"{key}A.weight" in tensors:
+                weight += 0.25 * 2.0 * tensors[f"{key}B.weight"] @ tensors[f"{key}A.weight"]
+    assert likelihoods(load(made)) == pytest.approx(likelihoods(by_hand), abs=1e-4)
+    assert likelihoods(by_hand) != pytest.approx(likelihoods(base), abs=1e-3)
+
+
+def test_a_scale_of_one_is_none(ready: Path) -> None:
+    (plain,) = declare("lora", BASE, ready, adapter="a").steps
+    for scale in (1, 1.0):
+        (made,) = declare("lora", BASE, ready, adapter="a", scale=scale).steps
+        assert made.settings == plain.settings
+
+
+def test_a_scaled_adapter_is_scaled_before_it_is_rounded(ready: Path, load: Load) -> None:
+    spec = Spec("q", "quantized", "quantization", base="v", options={"method": "rtn", "bits": 8})
+    kind = variants.KINDS["quantized"]
+    half = declare("lora", BASE, ready, adapter="a", scale=0.5)
+    made = variants.make_plan(kind, spec, half, MODEL, ready / "modellab.toml")
+    by_hand = load(dataclasses.replace(half, steps=()).with_step(_merged(half.steps[0])))
+    for step in made.steps:
+        by_hand.model = step.apply(by_hand.model)
+    assert likelihoods(load(made)) == likelihoods(by_hand)
+
+
+def _merged(step: planning.Step) -> planning.Step:
+    assert step.bake is not None
+    return dataclasses.replace(step, apply=step.bake)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"peft_type": "IA3"}, "is of PEFT's method IA3, and only a LoRA can be scaled"),
+        ({"use_dora": True}, "is a DoRA, which changes the length of the base's rows, too"),
+        (
+            {"modules_to_save": ["lm_head"]},
+            "replaces parts of the base (modules_to_save in adapter_config.json)",
+        ),
+        (
+            {"bias": "lora_only"},
+            "replaces the base's biases (bias in adapter_config.json)",
+        ),
+        (
+            {"init_lora_weights": "pissa"},
+            "changes the base by its start (init_lora_weights 'pissa'), too",
+        ),
+    ],
+)
+def test_what_cannot_be_scaled(change: dict[str, Any], said: str, own: Path) -> None:
+    file = own / "a" / adapter_loading.CONFIG
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    declare("lora", BASE, own, adapter="a", scale=1)
+    assert refusal("lora", BASE, own, adapter="a", scale=0.5) == (
+        f"scale: the adapter {own / 'a'} {said}; leave it at 1"
+    )
 
 
 def test_an_adapter_on_an_adapter_merges_the_first(

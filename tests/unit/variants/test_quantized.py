@@ -22,7 +22,7 @@ from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.runs import Output
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.kinds import finetuned, quantized
-from pytest_modellab.variants.methods import quanto_weights, rtn
+from pytest_modellab.variants.methods import quanto_weights, rtn, skipping
 from pytest_modellab.variants.plan import Plan, Step
 from pytest_modellab.variants.prompt import Prompt
 
@@ -91,7 +91,7 @@ def test_rtn() -> None:
         ({"method": ["rtn"]}, "method: ['rtn'] is list, expected str"),
         (
             {"method": "rtn", "bit": 3},
-            "bit: unknown key; did you mean 'bits'? Known: bits, group_size, method",
+            "bit: unknown key; did you mean 'bits'? Known: bits, group_size, method, skip_modules",
         ),
         ({"method": "rtn", "bits": 4.0}, "bits: 4.0 is float, expected int"),
         ({"method": "rtn", "bits": 1}, "bits: 1 lies outside 2 to 8"),
@@ -104,7 +104,31 @@ def test_rtn() -> None:
         ({"method": "torchao-int8", "bits": 4}, "bits: the method 'torchao-int8' does not take it"),
         (
             {"method": "rtn", "prompt": "p.jinja"},
-            "prompt: unknown key; Known: bits, group_size, method",
+            "prompt: unknown key; Known: bits, group_size, method, skip_modules",
+        ),
+        (
+            {"method": "rtn", "skip_modules": "lm_head"},
+            "skip_modules: 'lm_head' is str, expected list",
+        ),
+        (
+            {"method": "torchao-int8", "skip_modules": [3]},
+            "skip_modules: [3]: expected a list of strings",
+        ),
+        (
+            {"method": "kv-cache", "skip_modules": ["model.layers.0"]},
+            "skip_modules: the method 'kv-cache' does not take it: it leaves all weights as they "
+            "are",
+        ),
+        (
+            {"method": "onnxruntime-int8", "skip_modules": ["model.layers.0"]},
+            "skip_modules: the method 'onnxruntime-int8' does not take it: a graph's products have "
+            "no modules' names",
+        ),
+        (
+            {"method": "gguf", "file": "a.gguf", "skip_modules": ["model.layers.0"]},
+            "skip_modules: the method 'gguf' does not take it: the file holds the weights as "
+            "somebody has rounded them; llama.cpp's llama-quantize keeps tensors as they are by "
+            "--tensor-type",
         ),
     ],
 )
@@ -240,6 +264,85 @@ def test_rtn_rounds_all_linear_layers_but_the_head(model_folder: Path, tmp_path:
     assert changed == linear
     assert plain.parameter_bytes() == rounded.parameter_bytes()
     assert answers(plain)[0] != answers(rounded)[0]
+
+
+# --- what stays as it is --------------------------------------------------------------------------
+
+
+def test_names_are_part_of_a_fingerprint_where_they_are_given() -> None:
+    for method in ("rtn", "torchao-int8", "bitsandbytes-nf4"):
+        plain = quantize(method=method)
+        none = quantize(method=method, skip_modules=[])
+        assert none.quantization == plain.quantization
+        assert [dict(step.settings) for step in none.steps] == [
+            dict(step.settings) for step in plain.steps
+        ]
+        made = quantize(method=method, skip_modules=["b", "a", "b"])
+        assert made.quantization == {**plain.quantization, "skip_modules": ["a", "b"]}
+        assert made.skipped == ("a", "b")
+
+
+@pytest.mark.parametrize("method", [*quantized.METHODS, "rtn"])
+def test_named_modules_stay_as_they_are(method: str, wide_folder: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip(
+        {"bitsandbytes": "bitsandbytes", "torchao": "torchao", "rtn": "torch"}.get(
+            method.split("-", maxsplit=1)[0], "optimum.quanto"
+        )
+    )
+    plain, made = (
+        load(plan, wide_folder, tmp_path).model  # type: ignore[attr-defined]
+        for plan in (
+            BASE,
+            quantize(method=method, skip_modules=["model.layers.1.mlp", "0.self_attn.q_proj"]),
+        )
+    )
+    same = set()
+    for path, module in skipping.linear(made):
+        weight = module.weight
+        if type(module) is torch.nn.Linear and type(weight) is torch.nn.Parameter:
+            same |= {path} if torch.equal(weight, plain.get_submodule(path).weight) else set()
+    assert same == {
+        "model.layers.0.self_attn.q_proj",
+        *(f"model.layers.1.mlp.{name}_proj" for name in ("gate", "up", "down")),
+    }
+    assert type(made.lm_head) is torch.nn.Linear
+    assert torch.equal(made.lm_head.weight, plain.lm_head.weight), "left out by itself as before"
+
+
+@pytest.mark.parametrize("method", ["rtn", "torchao-int8-weight-only"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "model.layers.1.mlp.dwn_proj",
+            "skip_modules: 'model.layers.1.mlp.dwn_proj' is no module of this model; did you mean "
+            "'model.layers.1.mlp.down_proj' or 'model.layers.0.mlp.down_proj' or "
+            "'model.layers.1.mlp.up_proj'? A name is a path, such as 'lm_head'",
+        ),
+        (
+            "down_proj",
+            "skip_modules: 'down_proj' may be any of 2 modules (model.layers.0.mlp.down_proj, "
+            "model.layers.1.mlp.down_proj); write the whole path",
+        ),
+        (
+            "lm_head",
+            "skip_modules: 'lm_head' holds no weights that are quantized; leave it out of the list",
+        ),
+        (
+            "model.norm",
+            "skip_modules: 'model.norm' holds no weights that are quantized; leave it out of the "
+            "list",
+        ),
+    ],
+)
+def test_a_name_that_names_nothing(
+    method: str, name: str, said: str, wide_folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torchao")
+    with pytest.raises(VariantLoadError) as caught:
+        load(quantize(method=method, skip_modules=[name]), wide_folder, tmp_path)
+    assert str(caught.value) == said
 
 
 # --- checkpoints ----------------------------------------------------------------------------------
