@@ -51,10 +51,6 @@ class VariantLoadError(ModellabError):
     """A variant cannot be made from its base, for example because a library is missing."""
 
 
-class DiagnosisError(ModellabError):
-    """A candidate could not be examined: the message says what is in the way."""
-
-
 class ScoringError(ModellabError):
     """A variant's answers could not be scored."""
 
