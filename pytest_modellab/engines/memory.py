@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import OutOfMemory
@@ -46,6 +47,19 @@ def graph_running_out() -> Iterator[None]:
         if any(words in told for words in ("failed to allocate", "bad allocation", "bad_alloc")):
             raise OutOfMemory(str(error)) from error
         raise
+
+
+def available() -> int | None:
+    """Return the bytes that this process may still take, or None where the system does not tell."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        told = Path("/proc/meminfo").read_text(encoding="ascii").partition("MemAvailable:")[2]
+        found.append(int(told.split()[0]) * 1024)
+    with contextlib.suppress(OSError, ValueError):  # of a container, "max" without a limit
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text(encoding="ascii"))
+        found.append(limit - int((group / "memory.current").read_text(encoding="ascii")))
+    return min(found, default=None)
 
 
 def parameter_bytes(model: Any) -> int:

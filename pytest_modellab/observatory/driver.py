@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pytest_modellab.engines.language.reasoning import Reasoning
@@ -12,6 +13,7 @@ from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.observatory import forced, sites, transplant, verdict
 from pytest_modellab.observatory import probes as probing
 from pytest_modellab.observatory import run as running
+from pytest_modellab.observatory.added import Probe, Seen, look
 from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.groups import Group
 from pytest_modellab.observatory.probes import Probes
@@ -28,6 +30,9 @@ def diagnose(
     tokenizer: Any = None,
     long: int = 128,
     pictures: bool = True,
+    budget: float | None = None,
+    added: Sequence[Probe] = (),
+    examined: Callable[[Examination], None] = lambda _: None,
 ) -> Diagnosis:
     """Name the part of a candidate that is damaged, proved by putting the base's part back.
 
@@ -40,6 +45,10 @@ def diagnose(
         tokenizer: of both, where models come without one.
         long: width of the long window.
         pictures: whether pictures are drawn.
+        budget: seconds; what is not needed for a name is left out where they are up, and that is
+            noted.
+        added: probes of plugins.
+        examined: called at last, with the models still loaded and what was found.
 
     Returns:
         What was found out.
@@ -63,6 +72,16 @@ def diagnose(
     with clock("transplants"):
         findings = _proved(examination)
     said = verdict.decide(found.nats, findings, "unexplained")
+    examination = dataclasses.replace(examination, findings=tuple(findings))
+    notes: list[str] = []
+    seen = Seen()
+    if budget is not None and clock.total >= budget:
+        notes.append(f"the time was up after {clock.total:.0f} s: pictures and probes are left out")
+    else:
+        with clock("added probes"):
+            seen = look(examination, added)
+        with clock("answers"):
+            examined(examination)
     return Diagnosis(
         SCHEMA,
         one.side,
@@ -74,7 +93,9 @@ def diagnose(
         found.nats,
         asked.tokens,
         restored=findings[0].restored if said.culprit and findings else None,
-        findings=tuple(findings),
+        findings=(*findings, *seen.findings),
+        pictures=seen.pictures,
+        notes=(*notes, *seen.notes),
         nodes=tuple(
             NodeError(_site(examination, node), node.relative, node.nats or 0.0)
             for node in passes.nodes
@@ -109,6 +130,11 @@ class _Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+
+    @property
+    def total(self) -> float:
+        """Seconds of all steps so far."""
+        return sum(self.seconds.values())
 
     @contextlib.contextmanager
     def __call__(self, step: str) -> Iterator[None]:

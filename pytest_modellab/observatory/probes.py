@@ -139,6 +139,8 @@ def of_samples(
 ) -> Probes:
     """Make probes of a task set's samples, rendered with the base's replies.
 
+    Each is read from its end: replies are what flipped, and prompts begin alike.
+
     Args:
         samples: in order of their importance: those that flipped first.
         texts: a rendering each, with the base's reply at its end.
@@ -150,8 +152,16 @@ def of_samples(
     Returns:
         The probes.
     """
-    probes = of_texts([*texts, *TEXTS], tokenizer, tokens=tokens, long=long)
-    return dataclasses.replace(probes, messages=tuple(map(tuple, messages)), samples=tuple(samples))
+    rows = [_encode(tokenizer, text) for text in texts]
+    ends = [[token for piece in _from_end(row, WIDTH) for token in piece] for row in rows]
+    far = next((row[-long:] for row in rows if len(row) >= long > 0), None)
+    probes = of_ids(
+        [*ends, *(_encode(tokenizer, text) for text in TEXTS)], tokens=tokens, long=long
+    )
+    windows = probes.windows
+    if far is not None and len(windows[-1]) == long:
+        windows = (*windows[:-1], tuple(far))
+    return Probes(windows, tuple(texts), tuple(map(tuple, messages)), tuple(samples))
 
 
 def built_in(tokenizer: Any, *, tokens: int = 448, long: int = 128) -> Probes:
@@ -173,6 +183,11 @@ def _encode(tokenizer: Any, text: str) -> list[int]:
 
 def _cut(row: Sequence[int], width: int) -> list[tuple[int, ...]]:
     return [tuple(row[i : i + width]) for i in range(0, len(row) - width + 1, width)]
+
+
+def _from_end(row: Sequence[int], width: int) -> list[Sequence[int]]:
+    """Whole pieces of a row, the last first."""
+    return [row[end - width : end] for end in range(len(row), width - 1, -width)]
 
 
 def _round_robin(pieces: list[list[tuple[int, ...]]]) -> Iterator[tuple[int, ...]]:

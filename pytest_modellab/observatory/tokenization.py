@@ -133,8 +133,9 @@ def _added(base: Any, candidate: Any) -> list[str]:
         around.append((" ".join(more[:4]) or "nothing", len(ids) - len(plain)))
     if around[0] == around[1]:
         return []
+    ours, theirs = around[0][0], around[1][0]
     return [
-        f"it puts {around[1][0]} around a text where special tokens are asked for, the base {around[0][0]}"
+        f"it puts {theirs} around a text where special tokens are asked for, the base {ours}"
         " (the gate asks for none, training and other servers may)"
     ]
 

@@ -1,0 +1,347 @@
+"""A candidate is diagnosed against its base: both are loaded, asked, and let go again."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
+from pytest_modellab.lab.jobs import job_of, scorers_of
+from pytest_modellab.lab.registry import Extensions
+from pytest_modellab.records.diagnosis import Answers, Diagnosis
+from pytest_modellab.records.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from pytest_modellab.engines.interface import Engine
+    from pytest_modellab.lab.flipped import Flip
+    from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.observatory.examination import Examination
+    from pytest_modellab.observatory.probes import Probes
+    from pytest_modellab.observatory.subject import Subject
+    from pytest_modellab.runs.passages import Grounded
+    from pytest_modellab.store.diagnoses import DiagnosisEntry, Examined
+
+TOKENS, LONG = 448, 128
+"""Tokens in all probes, and in the long one, unless something else is asked for."""
+
+
+FORWARDS = 40
+"""Of the probes, that a diagnosis with its pictures takes, at most about."""
+
+
+OPERATIONS = 2e10
+"""Multiplications and additions a second of a slow core, where no time was measured."""
+
+
+SPARE = 2**30
+"""Bytes that are needed beside two models: kept activations, and a matrix or two."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """What is examined, and what it is compared with."""
+
+    base: Resolved
+    candidate: Resolved
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What both are asked.
+
+    Attributes:
+        task_set: what the samples are of, or None without.
+        flips: the samples; those that flipped for the worse first.
+        texts: as rendered before, in place of samples.
+        tokens: in all probes.
+        long: width of the long window.
+    """
+
+    task_set: TaskSet | None = None
+    flips: tuple[Flip, ...] = ()
+    texts: tuple[str, ...] = ()
+    tokens: int = TOKENS
+    long: int = LONG
+
+    def identity(self) -> list[object]:
+        """All that the answers depend on beside the models, as built-in types."""
+        flips = [
+            [f.sample.id, f.sample.content_hash, f.reply, f.before, f.after] for f in self.flips
+        ]
+        return [self.tokens, self.long, flips, list(self.texts)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What an examination may take.
+
+    Attributes:
+        seconds: of time; None without limit.
+        reuse: False to examine anew whatever the store has.
+    """
+
+    seconds: float | None = None
+    reuse: bool = True
+
+
+class Diagnosing:
+    """Examines candidates.
+
+    Args:
+        cache: the store's root.
+        extensions: the scorers and probes that there are.
+        release: frees the variant that the session holds, before two are loaded.
+    """
+
+    def __init__(self, cache: Path, extensions: Extensions, release: Callable[[], None]) -> None:
+        self._cache = cache
+        self._extensions = extensions
+        self._release = release
+
+    def stored(self, pair: Pair, asked: Asked) -> Examined | None:
+        """Return what the store has, or None."""
+        return self._entry(pair, asked).read()
+
+    def examine(self, pair: Pair, asked: Asked, limits: Limits) -> Examined:
+        """Return what was found out about a candidate, from the store or now.
+
+        Raises:
+            DiagnosisError: it cannot be examined, or not within the limits.
+            ModellabError: one of the two cannot be loaded.
+            OSError: the store cannot be written.
+        """
+        check(pair)
+        start = time.monotonic()
+        entry = self._entry(pair, asked)
+        if limits.reuse and (found := entry.read()) is not None:
+            return found  # without the lock: a filled store may be one that is only read
+        again = f"the diagnosis of {pair.candidate.name} is made again"
+        with _held(entry, limits.seconds):
+            if limits.reuse and (found := entry.read(lost=again)) is not None:
+                return found  # another process has made it meanwhile
+            if limits.seconds is not None:
+                left = limits.seconds - (time.monotonic() - start)
+                limits = dataclasses.replace(limits, seconds=left)
+            found = self._examined(pair, asked, limits)
+            entry.write(found)
+        return found
+
+    def _entry(self, pair: Pair, asked: Asked) -> DiagnosisEntry:
+        from pytest_modellab.store.diagnoses import DiagnosisEntry
+
+        added = [[probe.name, probe.version] for probe in self._extensions.probes.values()]
+        keys = pair.base.fingerprint.key, pair.candidate.fingerprint.key
+        names = [pair.base.name, pair.candidate.name]  # the diagnosis says them
+        return DiagnosisEntry(self._cache, *keys, [names, asked.identity(), added])
+
+    def _examined(self, pair: Pair, asked: Asked, limits: Limits) -> Examined:
+        from pytest_modellab.engines import memory
+        from pytest_modellab.engines.untouched import untouched
+        from pytest_modellab.observatory.driver import diagnose
+        from pytest_modellab.store.diagnoses import Examined
+
+        self._release()
+        end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
+        with untouched(), contextlib.ExitStack() as held, _memory(pair):
+            _check_room(pair, _bytes(pair.base), _bytes(pair.candidate))
+            engines = []
+            for one in (pair.base, pair.candidate):
+                engines.append(one.source.open(self._cache))
+                held.callback(engines[-1].close)
+                if len(engines) == 1:
+                    _check_room(pair, engines[0].parameter_bytes())
+            with memory.running_out():
+                base, candidate = (
+                    _subject(engine, one)
+                    for engine, one in zip(engines, (pair.base, pair.candidate), strict=True)
+                )
+                prompt = self._grounded(pair.base, asked)
+                texts = _texts(engines[0], prompt, asked)
+                probes = _probes(base, prompt, texts, asked)
+                left = None if end == math.inf else max(0.0, end - time.monotonic())
+                answers: list[Answers] = []
+
+                def examined(examination: Examination) -> None:
+                    found = self._again(examination, engines[1], pair, asked, end)
+                    answers.extend([found] if found is not None else [])
+
+                diagnosis = diagnose(
+                    base,
+                    candidate,
+                    probes,
+                    tokens=asked.tokens,
+                    long=asked.long,
+                    budget=left,
+                    added=tuple(self._extensions.probes.values()),
+                    examined=examined,
+                )
+        if answers:
+            diagnosis = dataclasses.replace(diagnosis, answers=answers[0])
+        return Examined(_noted(diagnosis, pair), texts)
+
+    def _grounded(self, base: Resolved, asked: Asked) -> Grounded | None:
+        """The base's prompt, with what its search finds."""
+        from pytest_modellab.runs.executor import InProcess
+
+        if asked.task_set is None or not asked.flips:
+            return None
+        job = job_of(base, asked.task_set, self._extensions, reuse=True)
+        return InProcess(self._cache, lambda source: source.open(self._cache)).grounded(job)
+
+    def _again(
+        self,
+        examination: Examination,
+        engine: Engine,
+        pair: Pair,
+        asked: Asked,
+        end: float,
+    ) -> Answers | None:
+        """Ask the candidate the flipped samples again, with the culprit exchanged."""
+        from pytest_modellab.runs import again
+        from pytest_modellab.runs.executor import InProcess
+
+        worse = [flip for flip in asked.flips if flip.worse]
+        if asked.task_set is None or not worse or examination.culprit is None:
+            return None
+        if time.monotonic() >= end:
+            return None
+        samples = tuple(flip.sample for flip in worse)
+        task_set = dataclasses.replace(asked.task_set, samples=samples)
+        job = job_of(pair.candidate, task_set, self._extensions, reuse=True)
+        opened = InProcess(self._cache, lambda source: source.open(self._cache))
+        scorers = scorers_of(task_set, self._extensions)
+        with examination.exchanged():
+            scores = again.scores(job, scorers, engine, opened.grounded(job))
+        right = [flip.right_again(one) for flip, one in zip(worse, scores, strict=True)]
+        return Answers(len(worse), sum(right))
+
+
+def check(pair: Pair) -> None:
+    """Refuse what transformers does not run.
+
+    Raises:
+        DiagnosisError: one of the two is a search, or another engine runs it.
+    """
+    for one in (pair.base, pair.candidate):
+        if one.plan.search is not None:
+            raise DiagnosisError(
+                f"{one.name} ranks documents: only models that transformers runs and that answer "
+                "in words can be examined"
+            )
+        if one.plan.open is not None:
+            raise DiagnosisError(
+                f"{one.name} is run by {one.plan.engine}, whose modules are out of reach: examine "
+                "the model that its weights were made from"
+            )
+
+
+def seconds(pair: Pair, asked: Asked, rates: Sequence[float]) -> float:
+    """Estimate how long an examination takes.
+
+    Args:
+        pair: what is examined.
+        asked: what both are asked.
+        rates: tokens a second of either, as far as they were measured.
+    """
+    known = [rate for rate in rates if rate > 0]
+    if known:
+        return FORWARDS * asked.tokens / min(known)
+    parameters = max(_bytes(pair.base), _bytes(pair.candidate)) / 4
+    return FORWARDS * asked.tokens * 2 * parameters / OPERATIONS
+
+
+def _bytes(variant: Resolved) -> int:
+    """Bytes of the files that hold a variant's weights."""
+    files = variant.files
+    paths = [files.path] if files.path.is_file() else [*files.hashed]
+    weights = [path for path in paths if path.suffix in (".safetensors", ".gguf", ".zip")]
+    return sum(path.stat().st_size for path in weights if path.is_file())
+
+
+def _check_room(pair: Pair, *models: int) -> None:
+    """Refuse what would not fit beside what is loaded already: the system kills, and says nothing.
+
+    Raises:
+        DiagnosisError: there is too little memory.
+    """
+    from pytest_modellab.engines import memory
+
+    room, needed = memory.available(), sum(models) + SPARE
+    if room is not None and room < needed:
+        raise DiagnosisError(
+            f"too little memory to examine {pair.candidate.name} beside {pair.base.name}: about "
+            f"{needed / 2**30:.1f} GB are needed and {room / 2**30:.1f} GB are free; close other "
+            "programs, or examine them on a machine with more"
+        )
+
+
+@contextlib.contextmanager
+def _memory(pair: Pair) -> Iterator[None]:
+    try:
+        yield
+    except OutOfMemory as error:
+        raise DiagnosisError(
+            f"memory ran out while {pair.candidate.name} was examined beside {pair.base.name}; ask "
+            "fewer tokens (--tokens 256), or examine them on a machine with more"
+        ) from error
+
+
+@contextlib.contextmanager
+def _held(entry: DiagnosisEntry, seconds: float | None) -> Iterator[None]:
+    """Hold an entry's lock.
+
+    Raises:
+        DiagnosisError: another process holds it for longer than there is time.
+    """
+    from filelock import Timeout
+
+    try:
+        lock = entry.lock().acquire(timeout=-1 if seconds is None else max(0.0, seconds))
+    except Timeout as error:
+        raise DiagnosisError(
+            "another process is at the same diagnosis, and there is no time to wait for it"
+        ) from error
+    with lock:
+        yield
+
+
+def _subject(engine: Engine, variant: Resolved) -> Subject:
+    from pytest_modellab.observatory.driver import subject
+
+    found = subject(engine, variant.name)
+    side = dataclasses.replace(found.side, fingerprint=variant.fingerprint.key)
+    return dataclasses.replace(found, side=side, plan=variant.plan)
+
+
+def _texts(engine: Any, prompt: Grounded | None, asked: Asked) -> tuple[str, ...]:
+    """What both read of each sample: its chat, and the base's reply."""
+    if prompt is None:
+        return asked.texts
+    rendered = [engine.render(prompt.messages(flip.sample.input)) for flip in asked.flips]
+    return tuple(text + flip.reply for text, flip in zip(rendered, asked.flips, strict=True))
+
+
+def _probes(base: Subject, prompt: Grounded | None, texts: Sequence[str], asked: Asked) -> Probes:
+    from pytest_modellab.observatory import probes
+
+    tokens, long = asked.tokens, asked.long
+    if not texts:
+        return probes.built_in(base.tokenizer, tokens=tokens, long=long)
+    chats = [] if prompt is None else [prompt.messages(flip.sample.input) for flip in asked.flips]
+    samples = [flip.sample for flip in asked.flips]
+    return probes.of_samples(
+        samples, texts, base.tokenizer, messages=chats, tokens=tokens, long=long
+    )
+
+
+def _noted(diagnosis: Diagnosis, pair: Pair) -> Diagnosis:
+    """Say what the models cannot tell: that their prompts differ."""
+    if pair.base.plan.prompt.hash == pair.candidate.plan.prompt.hash:
+        return diagnosis
+    note = f"the prompts differ; both models were asked {pair.base.name}'s"
+    return dataclasses.replace(diagnosis, notes=(*diagnosis.notes, note))

@@ -1,0 +1,72 @@
+"""Diagnoses in the store: one sealed file each, by all that it depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_modellab.records import reading
+from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis
+from pytest_modellab.store import files, folders
+from pytest_modellab.store.place import entry
+from pytest_modellab.version import __version__
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+
+@dataclasses.dataclass(frozen=True)
+class Examined:
+    """What an examination left behind.
+
+    Attributes:
+        diagnosis: what was found.
+        texts: what both models read, as rendered; of the samples first, in their order.
+    """
+
+    diagnosis: Diagnosis
+    texts: tuple[str, ...] = ()
+
+
+class DiagnosisEntry:
+    """One diagnosis' place.
+
+    Args:
+        cache: the store's root.
+        base: key of the base's fingerprint.
+        candidate: key of the candidate's.
+        asked: all else that it depends on, as built-in types.
+    """
+
+    def __init__(self, cache: Path, base: str, candidate: str, asked: object) -> None:
+        made_of = [SCHEMA, __version__, base, candidate, asked]
+        self.folder = entry(cache, "diagnoses", made_of)
+        self.key = self.folder.name
+        self._file = self.folder / "diagnosis.json"
+
+    def lock(self) -> BaseFileLock:
+        """Return the lock that whoever examines the two holds."""
+        return folders.lock(self.folder)
+
+    def read(self, *, lost: str = "") -> Examined | None:
+        """Return what is stored, or None; a file that is not to be believed counts as none.
+
+        Args:
+            lost: what a reader is told then (see :func:`files.read`).
+        """
+        return files.read(self._file, _built, of=self.key, lost=lost)
+
+    def write(self, found: Examined) -> None:
+        """Keep a diagnosis, whole.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        files.write(self._file, dataclasses.asdict(found), of=self.key)
+
+
+def _built(data: Mapping[str, Any]) -> Examined | None:
+    found = reading.build(Examined, dict(data))
+    return found if found.diagnosis.schema == SCHEMA else None
