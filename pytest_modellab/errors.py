@@ -83,10 +83,6 @@ class CardError(ModellabError):
     """A model card cannot be made or updated."""
 
 
-class DiagnosisError(ModellabError):
-    """Two models cannot be examined; the message says which, and why."""
-
-
 class GateUsageError(ModellabError):
     """A test asks the gate for something that it cannot answer for."""
 

@@ -16,9 +16,19 @@ from pytest_modellab.errors import (
 )
 from pytest_modellab.judging.assertions import Assertion
 from pytest_modellab.judging.words import Words
+from pytest_modellab.observatory.added import Probe, Seen
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.diagnosis import (
+    Finding,
+    Heat,
+    Lines,
+    Picture,
+    Piece,
+    Series,
+    Sides,
+)
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.setting import Setting, at_least, check_options, positive
 from pytest_modellab.records.tasks import Sample
@@ -31,16 +41,22 @@ __all__ = [
     "Data",
     "Done",
     "Engine",
+    "Finding",
     "FloorViolated",
     "GenerationRequest",
+    "Heat",
     "Kind",
+    "Lines",
     "ModelError",
     "ModelSource",
     "Order",
     "OutOfMemory",
     "Outcome",
     "Output",
+    "Picture",
+    "Piece",
     "Plan",
+    "Probe",
     "Recipe",
     "RegressionDetected",
     "Sample",
@@ -48,8 +64,11 @@ __all__ = [
     "Scorer",
     "ScoringError",
     "ScoringRequest",
+    "Seen",
+    "Series",
     "SetScorer",
     "Setting",
+    "Sides",
     "Step",
     "Unscorable",
     "VariantLoadError",

@@ -7,13 +7,24 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from pytest_modellab.cli import accept, build, card, compare, gate, history, plan, report, tasks
+from pytest_modellab.cli import (
+    accept,
+    build,
+    card,
+    compare,
+    diagnose,
+    gate,
+    history,
+    plan,
+    report,
+    tasks,
+)
 from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, say
 from pytest_modellab.errors import BaselineMissing, ModellabError
 from pytest_modellab.store import said
 from pytest_modellab.version import __version__
 
-COMMANDS = (accept, build, card, compare, gate, history, plan, report, tasks)
+COMMANDS = (accept, build, card, compare, diagnose, gate, history, plan, report, tasks)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
+from pytest_modellab.errors import DiagnosisError, OutOfMemory
 from pytest_modellab.lab.jobs import job_of, scorers_of
 from pytest_modellab.lab.registry import Extensions
+from pytest_modellab.records import diagnosed
 from pytest_modellab.records.diagnosis import Answers, Diagnosis
 from pytest_modellab.records.tasks import TaskSet
 
@@ -40,6 +41,9 @@ OPERATIONS = 2e10
 
 SPARE = 2**30
 """Bytes that are needed beside two models: kept activations, and a matrix or two."""
+
+
+_SAID = 300  # characters of a library's error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +151,7 @@ class Diagnosing:
 
         self._release()
         end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
-        with untouched(), contextlib.ExitStack() as held, _memory(pair):
+        with untouched(), contextlib.ExitStack() as held, _told(pair):
             _check_room(pair, _bytes(pair.base), _bytes(pair.candidate))
             engines = []
             for one in (pair.base, pair.candidate):
@@ -182,7 +186,8 @@ class Diagnosing:
                 )
         if answers:
             diagnosis = dataclasses.replace(diagnosis, answers=answers[0])
-        return Examined(_noted(diagnosis, pair), texts)
+        # as it is read back, so that who finds it in the store is told the same
+        return Examined(diagnosed.from_json(diagnosed.to_json(_noted(diagnosis, pair))), texts)
 
     def _grounded(self, base: Resolved, asked: Asked) -> Grounded | None:
         """The base's prompt, with what its search finds."""
@@ -281,13 +286,26 @@ def _check_room(pair: Pair, *models: int) -> None:
 
 
 @contextlib.contextmanager
-def _memory(pair: Pair) -> Iterator[None]:
+def _told(pair: Pair) -> Iterator[None]:
+    """Turn what libraries raise of two models into one exception.
+
+    Raises:
+        DiagnosisError: in place of theirs, and where memory ran out.
+    """
     try:
         yield
     except OutOfMemory as error:
         raise DiagnosisError(
             f"memory ran out while {pair.candidate.name} was examined beside {pair.base.name}; ask "
             "fewer tokens (--tokens 256), or examine them on a machine with more"
+        ) from error
+    except (ModellabError, OSError):
+        raise
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:_SAID]
+        raise DiagnosisError(
+            f"{pair.candidate.name} cannot be examined beside {pair.base.name}: {said}; compare "
+            "models of one architecture and size, and report it where they are"
         ) from error
 
 

@@ -12,6 +12,7 @@ from pytest_modellab.errors import BaselineMissing
 from pytest_modellab.lab import pricing
 from pytest_modellab.lab.accepted import Accepted, ChurnFound
 from pytest_modellab.lab.declared import Declared
+from pytest_modellab.lab.diagnosing import Diagnosing
 from pytest_modellab.lab.loaded import Loaded
 from pytest_modellab.lab.registry import BUILT_IN, Extensions
 from pytest_modellab.lab.runs import Runs
@@ -69,6 +70,7 @@ class Lab:
             self._loaded,
         )
         self._accepted = Accepted(self.config, self._runs)
+        self.diagnosing = Diagnosing(settings.cache, self.extensions, self._loaded.release)
 
     # --- what is declared ---
 
@@ -147,6 +149,13 @@ class Lab:
         """
         reuse = self.settings.reuse if reuse is None else reuse
         return self._runs.stored(variant, task_set, reuse=reuse)
+
+    def answered(self, variant: Resolved, task_set: TaskSet) -> RunRecord | None:
+        """Return what is known of a variant's run, in sequential mode the stages that were asked.
+
+        Whatever the settings say of the store, nothing is run; None where nothing is known.
+        """
+        return self._runs.answered(variant, task_set)
 
     def candidate(self, variant: Resolved, task_set: TaskSet) -> RunRecord | Staged:
         """Return what a variant is judged by: its run, or in sequential mode the run in stages.

@@ -1,4 +1,4 @@
-"""The kinds, scorers, recipes and assertions that there are: built in, and added by plugins."""
+"""The kinds, scorers, recipes, assertions and probes: built in, and added by plugins."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from pytest_modellab import recipes, scorers, variants
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.judging import assertions
 from pytest_modellab.judging.assertions import ASSERTIONS, Assertion
+from pytest_modellab.observatory.added import Probe
 from pytest_modellab.recipes.recipe import Recipe
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers.interface import Scorer, SetScorer
 from pytest_modellab.variants.plan import Kind
 
-T = TypeVar("T", Kind, Scorer | SetScorer, Recipe, Assertion)
+T = TypeVar("T", Kind, Scorer | SetScorer, Recipe, Assertion, Probe)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Extensions:
         scorers: by name.
         recipes: by the name of their method.
         assertions: by name; named by tests.
+        probes: by name; each has its look at every examination.
     """
 
     kinds: Mapping[str, Kind]
     scorers: Mapping[str, Scorer | SetScorer]
     recipes: Mapping[str, Recipe]
     assertions: Mapping[str, Assertion]
+    probes: Mapping[str, Probe] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
 
     def check(self, sample: Sample) -> str | None:
         """Say what is wrong with a sample in its scorer's eyes, or None."""
@@ -56,6 +59,7 @@ HOOKS = (
     "pytest_modellab_kinds",
     "pytest_modellab_scorers",
     "pytest_modellab_recipes",
+    "pytest_modellab_probes",
 )
 
 
@@ -81,6 +85,7 @@ def collect(hook: Any) -> Extensions:
         scorers=_merged(BUILT_IN.scorers, hook.pytest_modellab_scorers, Scorer, SetScorer),
         recipes=_merged(BUILT_IN.recipes, hook.pytest_modellab_recipes, Recipe),
         assertions=_merged(BUILT_IN.assertions, hook.pytest_modellab_assertions, Assertion),
+        probes=_merged(BUILT_IN.probes, hook.pytest_modellab_probes, Probe),
     )
 
 

@@ -92,6 +92,12 @@ class Runs:
                 self._records[key] = found, True
         return self._records[key][0] if key in self._records else None
 
+    def answered(self, variant: Resolved, task_set: TaskSet) -> RunRecord | None:
+        """Return what is known of a run: its first stages, or as :meth:`stored`."""
+        if answered := self._answered.get(_key(variant, task_set)):
+            return self.prefix(variant, task_set, len(answered))
+        return self.stored(variant, task_set, reuse=True)
+
     def repeat(self, variant: Resolved, task_set: TaskSet) -> Repeat:
         """Return a variant's second run, in another sample order and batches of half the size."""
         key = _key(variant, task_set)

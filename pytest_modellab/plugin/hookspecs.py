@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_modellab.judging.assertions import Assertion
+    from pytest_modellab.observatory.added import Probe
     from pytest_modellab.recipes.recipe import Recipe
     from pytest_modellab.scorers.interface import Scorer, SetScorer
     from pytest_modellab.variants.plan import Kind
@@ -149,4 +150,29 @@ def pytest_modellab_recipes() -> Iterable[Recipe]:  # type: ignore[empty-body]
                     artefact="model",
                 )
             ]
+    """
+
+
+def pytest_modellab_probes() -> Iterable[Probe]:  # type: ignore[empty-body]
+    """Return probes: each looks at two models that are being diagnosed, while they are loaded.
+
+    Example:
+        from pytest_modellab.extend import Finding, Probe, Seen
+
+        def examine_norms(examination):
+            base, candidate = examination.base.model, examination.candidate.model
+            findings = []
+            for leaf in examination.leaves:
+                if leaf.kind != "input_norm":
+                    continue
+                before = base.get_submodule(leaf.path).weight.detach().float()
+                after = candidate.get_submodule(leaf.path).weight.detach().float()
+                ratio = float(after.norm() / before.norm())
+                if abs(ratio - 1) > 0.1:
+                    detail = f"its weights are {ratio:.2f} times as long"
+                    findings.append(Finding(leaf.site, f"scaled({ratio:.3g})", detail))
+            return Seen(findings=tuple(findings))
+
+        def pytest_modellab_probes():
+            return [Probe("norms", examine=examine_norms)]
     """

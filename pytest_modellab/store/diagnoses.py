@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.records import reading
+from pytest_modellab.records import diagnosed, reading
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis
 from pytest_modellab.store import files, folders
 from pytest_modellab.store.place import entry
@@ -64,9 +64,10 @@ class DiagnosisEntry:
         Raises:
             OSError: the store cannot be written.
         """
-        files.write(self._file, dataclasses.asdict(found), of=self.key)
+        content = {"diagnosis": diagnosed.to_json(found.diagnosis), "texts": [*found.texts]}
+        files.write(self._file, content, of=self.key)
 
 
-def _built(data: Mapping[str, Any]) -> Examined | None:
-    found = reading.build(Examined, dict(data))
-    return found if found.diagnosis.schema == SCHEMA else None
+def _built(data: Mapping[str, Any]) -> Examined:
+    texts = reading.checked(tuple[str, ...], data["texts"], "texts")
+    return Examined(diagnosed.from_json(data["diagnosis"]), texts)

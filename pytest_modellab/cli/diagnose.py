@@ -1,0 +1,222 @@
+"""``modellab diagnose``: which part of a candidate is damaged, and the proof."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_modellab.cli.common import (
+    EXIT_FOUND,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    chosen,
+    discover,
+    find_config,
+    save,
+    say,
+)
+from pytest_modellab.errors import DiagnosisError, near_misses
+from pytest_modellab.records.reading import decimal
+
+if TYPE_CHECKING:
+    from pytest_modellab.config.lab_config import LabConfig
+    from pytest_modellab.lab.diagnosing import Asked, Diagnosing, Pair
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.store.diagnoses import Examined
+
+_DESCRIPTION = """\
+Compare a candidate with its base, part by part, name the part that is damaged and prove it by
+putting the base's part back. Names are variants of modellab.toml, or folders of models. Exits with
+0 where nothing is named, with 1 where a part is, with 2 where the two cannot be examined. How to
+read it: docs/observatory.md."""
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    diagnose = commands.add_parser(
+        "diagnose",
+        help="which part of a candidate is damaged, and the proof",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    diagnose.add_argument(
+        "base",
+        nargs="?",
+        metavar="BASE",
+        help="a variant or a folder (default: the variant that the candidate adapts)",
+    )
+    diagnose.add_argument("candidate", metavar="CANDIDATE", help="a variant or a folder")
+    asked = diagnose.add_argument_group("what is asked")
+    add_config(asked)
+    asked.add_argument(
+        "--task-set",
+        metavar="NAME",
+        help="ask the samples that flipped, running what is missing (default: the first task set "
+        "that both were run on, else built-in texts)",
+    )
+    asked.add_argument(
+        "--tokens", type=_count, default=448, metavar="N", help="in all (default: 448)"
+    )
+    asked.add_argument(
+        "--long",
+        type=_count,
+        default=128,
+        metavar="N",
+        help="width of the one long window (default: 128)",
+    )
+    asked.add_argument(
+        "--budget",
+        type=_seconds,
+        metavar="SECONDS",
+        help="what is not needed for a name is left out after so long",
+    )
+    asked.add_argument("--no-cache", action="store_true", help="examine anew whatever is stored")
+    out = diagnose.add_argument_group("reports")
+    for name, what in (
+        ("html", "write one page with the pictures"),
+        ("json", "write every figure as JSON"),
+        ("markdown", "write it for a pull request"),
+        ("bundle", "write what reproduces it elsewhere, for modellab replay; no weights"),
+    ):
+        out.add_argument(f"--{name}", type=Path, metavar="FILE", help=what)
+    diagnose.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code.
+
+    Raises:
+        ModellabError: the two cannot be examined, or a report cannot be written.
+    """
+    from pytest_modellab.lab.diagnosing import Limits
+
+    lab, pair = _pair(options)
+    asked = _asked(options, lab, pair)
+    limits = Limits(options.budget, reuse=not options.no_cache)
+    try:
+        found = _examining(lab).examine(pair, asked, limits)
+    except KeyboardInterrupt:
+        say("modellab: interrupted; nothing of the diagnosis is kept", error=True)
+        return EXIT_INTERRUPTED
+    unwritten = _write(options, found)
+    _print(options, found)
+    if unwritten:
+        raise DiagnosisError("; ".join(unwritten))
+    return EXIT_OK if found.diagnosis.culprit is None else EXIT_FOUND
+
+
+def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:
+    """Look up the two models: variants by their names, everything else as a folder."""
+    from pytest_modellab.lab import examining
+    from pytest_modellab.lab.diagnosing import Pair
+
+    config = find_config(options.config)
+    lab = None if config is None else _lab(config)
+    known = {} if config is None else config.variants
+    if options.base is None:
+        if lab is None or options.candidate not in known:
+            raise DiagnosisError(
+                f"{options.candidate!r} is no variant of a modellab.toml, so that its base is not "
+                f"known: name it too, modellab diagnose BASE {options.candidate}"
+            )
+        return lab, examining.pair(lab, options.candidate)
+    base = _resolved(options.base, lab, None)
+    return lab, Pair(base, _resolved(options.candidate, lab, base))
+
+
+def _lab(config: LabConfig) -> Lab:
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.reports.text.progress import RunProgress
+    from pytest_modellab.store.place import default_folder
+
+    settings = Settings(cache=default_folder())
+    return Lab(config, settings, RunProgress(sys.stderr), discover(config))
+
+
+def _resolved(named: str, lab: Lab | None, like: Resolved | None) -> Resolved:
+    from pytest_modellab.lab import folders
+
+    known = {} if lab is None else lab.config.variants
+    if lab is not None and named in known:
+        return lab.variant(named)
+    if not Path(named).expanduser().exists():
+        hint = f"; {near_misses(named, known)}" if known else ""
+        raise DiagnosisError(
+            f"{named!r} is neither a variant nor a folder of a model that is there{hint}"
+        )
+    return folders.resolve(named, like)
+
+
+def _examining(lab: Lab | None) -> Diagnosing:
+    if lab is not None:
+        return lab.diagnosing
+    from pytest_modellab.lab.diagnosing import Diagnosing
+    from pytest_modellab.lab.registry import BUILT_IN
+    from pytest_modellab.store.place import default_folder
+
+    return Diagnosing(default_folder(), BUILT_IN, lambda: None)
+
+
+def _asked(options: argparse.Namespace, lab: Lab | None, pair: Pair) -> Asked:
+    from pytest_modellab.lab import examining
+    from pytest_modellab.lab.diagnosing import Asked
+
+    if lab is None:
+        if options.task_set is not None:
+            raise DiagnosisError(
+                f"--task-set {options.task_set}: there is no modellab.toml here or in suites/ that "
+                "declares it; name one: --config PATH"
+            )
+        return Asked(tokens=options.tokens, long=options.long)
+    if options.task_set is not None:
+        chosen("task set", [options.task_set], lab.config.task_sets)
+    return examining.asked(
+        lab,
+        pair,
+        options.task_set,
+        run=options.task_set is not None,
+        tokens=options.tokens,
+        long=options.long,
+    )
+
+
+def _write(options: argparse.Namespace, found: Examined) -> list[str]:
+    """Write what was asked for; returns what could not be written."""
+    from pytest_modellab.records import diagnosed
+    from pytest_modellab.reports.text import diagnosis as words
+
+    files: dict[Path, str] = {}
+    if options.json is not None:
+        files[options.json] = diagnosed.to_json(found.diagnosis, most=None) + "\n"
+    if options.markdown is not None:
+        files[options.markdown] = words.markdown(found.diagnosis)
+    return save(files)
+
+
+def _print(options: argparse.Namespace, found: Examined) -> None:
+    from pytest_modellab.reports.text import diagnosis as words
+
+    report = next((str(path) for path in (options.html, options.markdown) if path is not None), "")
+    say(*words.text(found.diagnosis, report).splitlines())
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000000")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = decimal(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if found < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is less than 0 seconds")
+    return found

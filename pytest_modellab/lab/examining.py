@@ -1,0 +1,92 @@
+"""What a candidate is compared with, and what both are asked, from what the lab knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_modellab.errors import DiagnosisError
+from pytest_modellab.lab import flipped
+from pytest_modellab.lab.diagnosing import LONG, TOKENS, Asked, Pair
+from pytest_modellab.lab.folders import KIND
+from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.resolved import Resolved
+
+
+def pair(lab: Lab, candidate: str, base: str | None = None) -> Pair:
+    """Look up a variant and what it is compared with.
+
+    Args:
+        lab: the session.
+        candidate: the variant's name.
+        base: what the gate compared it with; None, or itself, for the variant that it adapts.
+
+    Raises:
+        DiagnosisError: it adapts none.
+        ModellabError: one of the two cannot be run.
+    """
+    spec = lab.spec(candidate)
+    named = spec.base if base is None or base == candidate else base
+    if named is None:
+        raise DiagnosisError(
+            f"{candidate} adapts no other variant, so that there is nothing to compare it with: "
+            f"name the base, modellab diagnose BASE {candidate}"
+        )
+    return Pair(lab.variant(named), lab.variant(candidate))
+
+
+def asked(
+    lab: Lab,
+    of: Pair,
+    task_set: str | None = None,
+    *,
+    run: bool = False,
+    tokens: int = TOKENS,
+    long: int = LONG,
+) -> Asked:
+    """Choose what both are asked: samples that flipped, else built-in texts.
+
+    Args:
+        lab: the session.
+        of: what is examined.
+        task_set: whose samples; None for the first that both are known to have answered.
+        run: whether runs that are missing are made.
+        tokens: in all probes.
+        long: width of the long window.
+
+    Raises:
+        ModellabError: the task set cannot be read, or a run cannot be made.
+    """
+    plain = Asked(tokens=tokens, long=long)
+    for name in _candidates(lab, of) if task_set is None else (task_set,):
+        found = lab.task_set(name)
+        before, after = (_run(lab, one, found, run=run) for one in (of.base, of.candidate))
+        if before is None or after is None:
+            continue
+        if flips := flipped.chosen(found, before, after):
+            return Asked(found, flips, tokens=tokens, long=long)
+    return plain
+
+
+def _candidates(lab: Lab, of: Pair) -> list[str]:
+    """Task sets on which one of the two was accepted; what else there is would have to be read."""
+    names = list(lab.config.task_sets)
+    if len(names) == 1:
+        return names
+    variants = [one.name for one in (of.base, of.candidate) if one.spec.kind != KIND]
+    return [n for n in names if any(lab.baseline_path(v, n).exists() for v in variants)]
+
+
+def _run(lab: Lab, variant: Resolved, task_set: TaskSet, *, run: bool) -> RunRecord | None:
+    """A variant's answers: of this session or the store, else the accepted ones, else run now."""
+    if (found := lab.answered(variant, task_set)) is not None:
+        return found
+    baseline = None
+    if variant.spec.kind != KIND:
+        baseline = lab.accepted(variant.name, task_set.name)
+    if baseline is not None:
+        return baseline.run
+    return lab.record(variant, task_set) if run else None
