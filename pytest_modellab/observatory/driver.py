@@ -11,6 +11,7 @@ from typing import Any
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.observatory import forced, sites, transplant, verdict
+from pytest_modellab.observatory import pictures as pictured
 from pytest_modellab.observatory import probes as probing
 from pytest_modellab.observatory import run as running
 from pytest_modellab.observatory.added import Probe, Seen, look
@@ -82,6 +83,11 @@ def diagnose(
             seen = look(examination, added)
         with clock("answers"):
             examined(examination)
+    drawn = pictured.Drawn()
+    if pictures and not (budget is not None and clock.total >= budget):
+        with clock("pictures"):
+            left = None if budget is None else budget - clock.total
+            drawn = pictured.draw(examination, left)
     return Diagnosis(
         SCHEMA,
         one.side,
@@ -94,8 +100,8 @@ def diagnose(
         asked.tokens,
         restored=findings[0].restored if said.culprit and findings else None,
         findings=(*findings, *seen.findings),
-        pictures=seen.pictures,
-        notes=(*notes, *seen.notes),
+        pictures=(*drawn.pictures, *seen.pictures),
+        notes=(*notes, *drawn.notes, *seen.notes),
         nodes=tuple(
             NodeError(_site(examination, node), node.relative, node.nats or 0.0)
             for node in passes.nodes

@@ -11,10 +11,10 @@ FLOOR = 1e-6
 """Relative changes below it count as unchanged."""
 
 STANDS_OUT = 4.0
-"""A ``z`` beyond it stands out: at least ``e`` times what is usual."""
+"""A ``z`` beyond it stands out: at least 1.8 times what is usual."""
 
 _GAP = math.log(3)
-_LEAST_SPREAD = 0.25
+_LEAST_SPREAD = 0.15
 _PEERS = 4
 _KIND = 5.0
 _ROW = 4.0
@@ -27,7 +27,7 @@ class Usual:
 
     Attributes:
         median: of the logarithms.
-        spread: of the logarithms: their scaled median deviation, at least a quarter.
+        spread: of the logarithms: their scaled median deviation, at least 0.15.
     """
 
     median: float
