@@ -51,6 +51,10 @@ class VariantLoadError(ModellabError):
     """A variant cannot be made from its base, for example because a library is missing."""
 
 
+class DiagnosisError(ModellabError):
+    """Two models cannot be examined; the message says which, and why."""
+
+
 class ScoringError(ModellabError):
     """A variant's answers could not be scored."""
 

@@ -18,7 +18,7 @@ Faults = Callable[[str, Block | None], str]
 
 
 _REWRITTEN = 0.02
-_PEERS = 3.0
+_USUAL = 3.0
 _LAYERS = 0.8
 
 
@@ -52,7 +52,7 @@ def rewritten(leaves: Sequence[Leaf], weights: Weights, passes: Passes) -> froze
         if found is None or not changed.intersection(paths):
             continue
         largest = max((errors.get(path, 0.0) for path in paths), default=0.0)
-        if found < _REWRITTEN * largest and peers.z(found) < _PEERS:
+        if found < _REWRITTEN * largest and peers.z(found) < _USUAL:
             struck.update(paths)
     return frozenset(struck)
 
@@ -180,20 +180,12 @@ class _Sorting:
         )
 
     def _one_head(self, paths: Sequence[str]) -> bool:
-        return all(self._heads(self._out[path]) for path in paths)
-
-    def _heads(self, change: Change) -> tuple[Block, ...]:
-        """The blocks that a leaf's change is in, where it is in few."""
-        out = change.blocks_out
-        others = [block.relative for block in change.blocks if block not in out]
-        if not out or len(out) > max(1, len(change.blocks) // 3) or not others:
-            return ()
-        return out if min(block.relative for block in out) > _PEERS * max(others) else ()
+        return all(self._out[path].blocks_apart for path in paths)
 
     def _single(self, change: Change) -> list[Group]:
         leaf = change.leaf
         paths = [leaf.path, *(path for path, other in self._tied.items() if other == leaf.path)]
-        heads = self._heads(change)
+        heads = change.blocks_apart
         del self._out[leaf.path]
         if not heads or change.rows:
             return [self._group(leaf.site, paths, self._fault(leaf.path, None))]

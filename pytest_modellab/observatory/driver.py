@@ -10,17 +10,17 @@ from typing import Any, TypeVar
 
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.observatory import cache, internals, outputs, proof, sites, verdict
+from pytest_modellab.observatory import cache, conclude, internals, outputs, proof, sites, verdict
 from pytest_modellab.observatory import pictures as pictured
 from pytest_modellab.observatory import probes as probing
 from pytest_modellab.observatory import text as texts
 from pytest_modellab.observatory.added import Probe, Seen, look
 from pytest_modellab.observatory.cache import CacheResult
+from pytest_modellab.observatory.conclude import AsDeclared, Concluded
 from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
-from pytest_modellab.observatory.whole import Whole
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, NodeError, Side
 from pytest_modellab.visible import shortened, visible
 
@@ -86,11 +86,10 @@ def diagnose(
         "cache", CacheResult(), lambda: cache.examine(one, other, asked.windows), seen.damage.finite
     )
     steps.notes += cached.notes
-    whole = steps.optional("whole", None, lambda: _whole(seen))
+    whole = steps.optional("whole", None, lambda: _whole(seen, steps))
     findings = _ranked(seen, cached, whole)
-    kind = "unexplained" if whole is None else whole.fault
     said = verdict.decide(
-        seen.damage.nats, findings, _class(seen, kind), _text_first(text, seen.damage.nats)
+        seen.damage.nats, findings, _class(seen, whole), _text_first(text, seen.damage.nats)
     )
     chain = seen.proof.chain
     named = chain[0] if chain and chain[0].site == said.culprit else None
@@ -124,6 +123,7 @@ def diagnose(
         nodes=_nodes(seen),
         pictures=(*drawn.pictures, *beside, *looked.pictures) if pictures else looked.pictures,
         notes=(*steps.notes, *drawn.notes, *looked.notes),
+        remedy=None if whole is None or said.culprit not in (None, "adapter") else whole.remedy,
         probes=asked.digest,
         seconds=steps.seconds,
         versions=_versions(),
@@ -196,22 +196,28 @@ class _Steps:
             self.seconds[step] = round(self.seconds.get(step, 0.0) + taken, 3)
 
 
-def _whole(seen: Examination) -> Whole | None:
+def _whole(seen: Examination, steps: _Steps) -> Concluded | None:
     """The change as a whole, where no place restores half of the damage."""
-    from pytest_modellab.observatory import whole
-
-    if seen.compared is None or seen.damage.nats < verdict.NOTHING:
+    if seen.compared is None or not seen.damage.nats >= verdict.NOTHING:
         return None
     if max((one.restored for one in seen.proof.tried), default=0.0) >= proof.HALF:
         return None
-    return whole.judge(seen.base.model, seen.candidate.model, seen.compared)
+    declared = steps.optional(
+        "as declared",
+        AsDeclared(),
+        lambda: conclude.as_declared(seen.run, seen.candidate, seen.damage),
+    )
+    steps.notes += declared.notes
+    return conclude.whole(
+        seen.run, seen.candidate, seen.damage, seen.passes, seen.compared, declared
+    )
 
 
-def _class(seen: Examination, whole: str) -> str:
+def _class(seen: Examination, whole: Concluded | None) -> str:
     """The class of the whole where nothing is named."""
     if seen.damage.nats < verdict.NOTHING:
         return "rewritten" if seen.struck else "none"
-    return whole
+    return "unexplained" if whole is None else whole.whole.fault
 
 
 def _text_first(text: TextResult, nats: float) -> Finding | None:
@@ -221,17 +227,14 @@ def _text_first(text: TextResult, nats: float) -> Finding | None:
     return text.findings[0] if nats < TEXT_FIRST or text.costs_more else None
 
 
-def _ranked(
-    seen: Examination, cached: CacheResult, whole: Whole | None
-) -> tuple[Finding, ...]:
+def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> tuple[Finding, ...]:
     """Places with what they restore, and the cache with its share; the largest first."""
     share = cached.weight(seen.damage.nats)
     caches = [dataclasses.replace(one, restored=round(share, 4)) for one in cached.findings]
-    if whole is not None and whole.fault == "adapter":
+    if whole is not None and whole.whole.fault == "adapter":
+        one = whole.whole
         caches.append(
-            Finding(
-                "adapter", "adapter", whole.sentence, likely=whole.likely, evidence=whole.evidence
-            )
+            Finding("adapter", "adapter", one.sentence, likely=one.likely, evidence=one.evidence)
         )
     found = [*seen.findings, *caches]
     return tuple(sorted(found, key=lambda one: -(one.restored or 0.0)))

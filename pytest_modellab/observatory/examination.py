@@ -55,7 +55,7 @@ class Examination:
     long: int = 128
     compared: Weights | None = None
     struck: frozenset[str] = frozenset()
-    proof: Proof = Proof()
+    proof: Proof = dataclasses.field(default_factory=Proof)
 
     @contextlib.contextmanager
     def exchanged(self, group: Group | None = None) -> Iterator[Any]:

@@ -38,6 +38,4 @@ class Group:
 
 def ordered(groups: list[Group]) -> tuple[Group, ...]:
     """Groups in the order of what enters there."""
-    return tuple(
-        sorted(groups, key=lambda one: (-max(one.nats or 0.0, 0.0), -one.size, one.site))
-    )
+    return tuple(sorted(groups, key=lambda one: (-max(one.nats or 0.0, 0.0), -one.size, one.site)))

@@ -102,9 +102,7 @@ def _groups(
     return ordered([*from_weights, *coded.groups(sources)])
 
 
-def _not_finite(
-    run: BaseRun, passes: Passes, from_weights: list[Group]
-) -> tuple[Group, ...]:
+def _not_finite(run: BaseRun, passes: Passes, from_weights: list[Group]) -> tuple[Group, ...]:
     """The first place in call order that is not finite, given finite inputs."""
     known = {leaf.path: leaf for leaf in run.leaves}
     for node in passes.nodes:

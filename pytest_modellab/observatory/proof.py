@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_modellab.observatory import transplant
 from pytest_modellab.observatory import run as running
+from pytest_modellab.observatory import transplant
 from pytest_modellab.observatory.groups import Group
 from pytest_modellab.observatory.run import BaseRun, Damage
 from pytest_modellab.observatory.verdict import NOTHING
