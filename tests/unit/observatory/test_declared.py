@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab import testing, variants
+from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.models import locate
 from pytest_modellab.observatory import conclude, expected, forced, remedy, rounding, sites, whole
 from pytest_modellab.observatory import probes as probing
@@ -133,8 +134,8 @@ def test_a_rounding_that_is_not_known() -> None:
 def test_what_is_kept_in_full_precision_is_not_rounded(
     root: Path, make: Make, base: Subject
 ) -> None:
-    options = {"method": "rtn", "bits": 3, "skip_modules": ["model.layers.0.mlp"]}
-    candidate = make(declare("quantized", root, **options))
+    kept = ["model.layers.0.mlp"]
+    candidate = make(declare("quantized", root, method="rtn", bits=3, skip_modules=kept))
     made = expected.expected(candidate, base)
     assert made is not None
     for path, module in made.model.named_parameters():
@@ -264,7 +265,7 @@ def test_an_adapter_that_does_not_fit_is_a_note(root: Path, base: Subject) -> No
     found = running.damage(run, base.model)
 
     def fail(_model: Any) -> Any:
-        raise conclude.VariantLoadError("the adapter was trained on another model")
+        raise VariantLoadError("the adapter was trained on another model")
 
     step = Step("adapter", dict(plan.steps[0].settings), fail)
     candidate = dataclasses.replace(base, plan=dataclasses.replace(BASE, steps=(step,)))
