@@ -89,7 +89,10 @@ def diagnose(
     whole = steps.optional("whole", None, lambda: _whole(seen, steps))
     findings = _ranked(seen, cached, whole)
     said = verdict.decide(
-        seen.damage.nats, findings, _class(seen, whole), _text_first(text, seen.damage.nats)
+        max(seen.damage.nats, cached.damage) if cached.findings else seen.damage.nats,
+        findings,
+        _class(seen, whole),
+        _text_first(text, seen.damage.nats),
     )
     chain = seen.proof.chain
     named = chain[0] if chain and chain[0].site == said.culprit else None

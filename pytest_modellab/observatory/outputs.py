@@ -96,7 +96,7 @@ def _damage(base: Subject, candidate: Subject, probes: Probes) -> float | None:
 
 
 def _of(model: Any, name: str) -> int | None:
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     value = getattr(config, name, None)
     return value if isinstance(value, int) else None
