@@ -230,7 +230,7 @@ def _judged(measured: Sequence[_Measured]) -> Weights:
     everything = peers.usual([value for values in linear.values() for value in values])
     norms = peers.usual([change.relative for change in compared if _is_norm(change.leaf)])
     figures = peers.by_kind(linear)
-    parts = {kind: peers.usual(values) for kind, values in blocks.items()}
+    parts = {kind: peers.usual(values, peers.BLOCK_SPREAD) for kind, values in blocks.items()}
     return Weights(
         tuple(
             item.change
