@@ -83,6 +83,8 @@ class Change:
     def blocks_apart(self) -> tuple[Block, ...]:
         """Blocks that stand out, at most a third, each by more than three times all others."""
         ordered = sorted(self.blocks, key=lambda block: -block.relative)
+        if not ordered:
+            return ()
         for count in range(max(1, len(ordered) // 3), 0, -1):
             rest = ordered[count:]
             least = ordered[count - 1]
