@@ -169,9 +169,9 @@ def elsewhere_words(diagnosis: Diagnosis) -> str:
 
 
 def curve_words(kept: Kept) -> str:
-    """One point of a remedy's curve: ``4 modules kept: restored 61 %, 12 MB more``."""
+    """One point of a remedy's curve: ``with 4 modules kept, 12 MB more: 61 % gone``."""
     modules = plural(kept.modules, "module")
-    return f"{modules} kept: restored {share(kept.restored)}, {size(kept.bytes)} more"
+    return f"with {modules} kept, {size(kept.bytes)} more: {share(kept.restored)} gone"
 
 
 def seconds_words(diagnosis: Diagnosis) -> str:

@@ -52,6 +52,15 @@ def names(method: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(set(found.get(OPTION, ()))))
 
 
+def taken(settings: Mapping[str, Any]) -> bool:
+    """Whether a variant may name modules.
+
+    Args:
+        settings: ``quantization`` of its plan.
+    """
+    return "method" in settings and settings["method"] not in _CANNOT
+
+
 def said(found: Sequence[str]) -> dict[str, list[str]]:
     """Return what a variant's settings say of it: nothing where no name is given."""
     return {OPTION: list(found)} if found else {}

@@ -1,0 +1,162 @@
+"""The last step: what was declared is told from what went wrong, and what to do is said."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from pytest_modellab.errors import VariantLoadError
+from pytest_modellab.observatory import expected as declaring
+from pytest_modellab.observatory import remedy as remedies
+from pytest_modellab.observatory import run as running
+from pytest_modellab.observatory import weights as weighing
+from pytest_modellab.observatory import whole as judging
+from pytest_modellab.observatory.expected import Declared
+from pytest_modellab.observatory.forced import Passes
+from pytest_modellab.observatory.run import BaseRun, Damage
+from pytest_modellab.observatory.subject import Subject
+from pytest_modellab.observatory.verdict import NOTHING
+from pytest_modellab.observatory.weights import Weights
+from pytest_modellab.observatory.whole import Whole
+from pytest_modellab.records.diagnosis import Remedy
+
+_SHARE = 0.05
+"""The part of the damage, up to which a candidate is as it was declared: kernels round, too."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AsDeclared:
+    """A candidate beside what its plan makes of the base.
+
+    Attributes:
+        declared: what the plan says.
+        expected: the base with that, or None where nothing is declared, or it cannot be made.
+        beyond: nats a token, ``mean KL(expected || candidate)``; None without the former.
+        weights: base and expected, compared; None without the former.
+        notes: why it could not be made.
+    """
+
+    declared: Declared = dataclasses.field(default_factory=Declared)
+    expected: Subject | None = None
+    beyond: float | None = None
+    weights: Weights | None = None
+    notes: tuple[str, ...] = ()
+
+    def differs(self, nats: float) -> bool:
+        """Whether the candidate is something else than what was declared.
+
+        Args:
+            nats: its damage against the base.
+        """
+        return self.beyond is not None and not self.beyond <= max(NOTHING, _SHARE * nats)
+
+    @property
+    def changes(self) -> Mapping[str, float]:
+        """Path of a leaf → what the plan changes of its weights, as a part of their size."""
+        if self.weights is None:
+            return {}
+        return {one.leaf.path: one.relative for one in self.weights.changes if not one.note}
+
+
+@dataclasses.dataclass(frozen=True)
+class Concluded:
+    """What is said where no place is named.
+
+    Attributes:
+        whole: the kind of change.
+        remedy: what to do, or None.
+    """
+
+    whole: Whole
+    remedy: Remedy | None = None
+
+
+def as_declared(run: BaseRun, candidate: Subject, found: Damage) -> AsDeclared:
+    """Make what the candidate's plan says of the base, and compare.
+
+    Where :meth:`AsDeclared.differs` says so, diagnosing ``expected`` → candidate names what is not
+    as declared: the background of the adapter or the rounding is gone there.
+
+    Args:
+        run: the base's.
+        candidate: what is examined.
+        found: its damage.
+
+    Returns:
+        Both compared; nothing where the plan declares nothing.
+    """
+    base = run.subject
+    said = declaring.declared(candidate.plan, base.plan)
+    if said.note:
+        return AsDeclared(said, notes=(f"not compared with what was declared: {said.note}",))
+    try:
+        made = declaring.expected(candidate, base)
+    except VariantLoadError as error:
+        return AsDeclared(said, notes=(f"not compared with what was declared: {error}",))
+    if made is None:
+        return AsDeclared(said)
+    kept = tuple(leaf for leaf in run.leaves if _has(made, leaf.path))
+    if len(kept) < len(run.leaves):  # fewer layers: other paths, other peers
+        return AsDeclared(said, made)
+    there = running.damage(run, made.model)
+    return AsDeclared(
+        said, made, _between(there, found), weighing.compare(base.model, made.model, kept)
+    )
+
+
+def whole(
+    run: BaseRun,
+    candidate: Subject,
+    found: Damage,
+    passes: Passes,
+    weights: Weights,
+    beside: AsDeclared,
+) -> Concluded:
+    """Say what kind of change it is where no place is to be named, and what to do about it.
+
+    Args:
+        run: the base's.
+        candidate: what is examined; left as it was.
+        found: its damage.
+        passes: the forced passes.
+        weights: base and candidate, compared.
+        beside: of :func:`as_declared`.
+
+    Returns:
+        An adapter, a rounding, or neither, with the remedy.
+    """
+    base, leaves = run.subject, run.leaves
+    seen = judging.judge(base.model, candidate.model, weights)
+    if beside.declared.rounds and beside.weights is not None:
+        seen = judging.against_rounding(seen, weights, beside.weights)
+    if beside.declared.adapters and beside.expected is not None:
+        made = beside.expected
+        if beside.declared.rounds:
+            made = declaring.expected(candidate, base, rounded=False) or made
+        seen = judging.against_adapter(seen, base.model, candidate.model, made.model, leaves)
+    if seen.fault == "adapter":
+        changed = [one.leaf.path for one in weights.changed]
+        scales = judging.line_search(run, candidate.model, changed)
+        pays = judging.layers_that_pay(passes, leaves)
+        return Concluded(seen, remedies.less(candidate, seen, found.nats, pays, scales))
+    if seen.fault == "uniform":
+        return Concluded(seen, remedies.keep(run, candidate, found, passes))
+    return Concluded(seen)
+
+
+def _has(subject: Subject, path: str) -> bool:
+    try:
+        subject.model.get_submodule(path)
+    except AttributeError:
+        return False
+    return True
+
+
+def _between(one: Damage, other: Damage) -> float:
+    """``mean KL`` a token of two models that were run on the same probes."""
+    total, count = 0.0, 0
+    for mine, theirs in zip(one.logprobs, other.logprobs, strict=True):
+        kl = (mine.exp() * (mine - theirs)).sum(-1)
+        total += kl.double().sum().item()
+        count += kl.numel()
+    return total / count

@@ -1,0 +1,86 @@
+"""What changed: how far each leaf's effective weights are from the base's."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from pytest_modellab.observatory.pictures.numbers import finite, percent
+from pytest_modellab.observatory.pictures.table import table
+from pytest_modellab.observatory.pictures.view import LeftOut, View
+from pytest_modellab.records.diagnosis import Picture, WeightChange
+
+
+def picture(view: View) -> Picture:
+    """Layers × leaves, decades of relative change; what was declared is the middle."""
+    known = [one for one in view.weights if finite([one.relative])]
+    if not known:
+        raise LeftOut("no leaf's weights could be compared")
+    changed = [one for one in known if one.relative > 0]
+    declared = bool(changed) and all(one.expected for one in changed)
+    decades = {
+        one.site: math.log10(
+            one.relative / one.expected if declared and one.expected else one.relative
+        )
+        for one in changed
+    }
+    middle = 0.0 if declared else _middle(list(decades.values()))
+    return Picture(
+        name="what_changed",
+        title="What changed",
+        sentence=sentence(known),
+        panels=(
+            table(
+                {one.site: decades.get(one.site, math.nan) for one in known},
+                middle=middle,
+                unit="decades of change against what the declared rounding gives"
+                if declared
+                else "decades of relative change; empty where equal",
+                culprit=view.culprit,
+            ),
+        ),
+    )
+
+
+def _middle(decades: Sequence[float]) -> float | None:
+    """The usual change is the middle, where many places changed and some more than others."""
+    return round(statistics.median(decades), 3) if len(decades) > 8 else None
+
+
+def sentence(weights: Sequence[WeightChange]) -> str:
+    """What is to be seen in the weights."""
+    changed = [one for one in weights if one.relative > 0]
+    if not changed:
+        return f"Nothing changed: the weights are equal in all {len(weights)} places."
+    most = max(changed, key=lambda one: (one.relative, one.site))
+    beyond = [one for one in changed if one.stands_out]
+    if len(changed) == 1:
+        return (
+            f"{len(weights) - 1} of {len(weights)} places are equal; {most.site} differs by "
+            f"{_relative(most)}{' and computes the same' if most.rewritten else ''}."
+        )
+    usual = statistics.median(one.relative for one in changed)
+    said = f"{len(changed)} of {len(weights)} places differ, usually by {percent_of(usual)}"
+    rewritten = sum(one.rewritten for one in changed)
+    if rewritten:
+        said += f", {rewritten} of them in branches that compute the same"
+    if not beyond:
+        return f"{said}; none stands out, the most changed is {most.site} ({_relative(most)})."
+    far = max(beyond, key=lambda one: (one.relative, one.site))
+    others = f" and {len(beyond) - 1} more stand out" if len(beyond) > 1 else " stands out"
+    return f"{said}; {far.site} ({_relative(far)}){others}."
+
+
+def _relative(one: WeightChange) -> str:
+    times = (
+        f", {one.relative / one.expected:.1f} times what was declared"
+        if one.expected and one.relative > 1.5 * one.expected
+        else ""
+    )
+    return percent_of(one.relative) + times
+
+
+def percent_of(relative: float) -> str:
+    """A relative change in per cent, however small."""
+    return percent(relative) if relative >= 0.01 else f"{100 * relative:.2g} %"
