@@ -119,6 +119,8 @@ class Diagnosing:
             ModellabError: one of the two cannot be loaded.
             OSError: the store cannot be written.
         """
+        from pytest_modellab.observatory.driver import TIME_UP
+
         check(pair)
         start = time.monotonic()
         entry = self._entry(pair, asked)
@@ -132,7 +134,8 @@ class Diagnosing:
                 left = limits.seconds - (time.monotonic() - start)
                 limits = dataclasses.replace(limits, seconds=left)
             found = self._examined(pair, asked, limits)
-            entry.write(found)
+            if not any(note.startswith(TIME_UP) for note in found.diagnosis.notes):
+                entry.write(found)
         return found
 
     def _entry(self, pair: Pair, asked: Asked) -> DiagnosisEntry:
@@ -337,7 +340,8 @@ def _subject(engine: Engine, variant: Resolved) -> Subject:
 
     found = subject(engine, variant.name)
     side = dataclasses.replace(found.side, fingerprint=variant.fingerprint.key)
-    return dataclasses.replace(found, side=side, plan=variant.plan)
+    own = getattr(getattr(engine, "engine", engine), "own_cache", None)
+    return dataclasses.replace(found, side=side, cache=own, plan=variant.plan)
 
 
 def _texts(engine: Any, prompt: Grounded | None, asked: Asked) -> tuple[str, ...]:
