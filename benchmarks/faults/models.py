@@ -33,10 +33,15 @@ CHATS = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model with its tokenizer; nobody changes either."""
+    """A model with its tokenizer; nobody changes either.
+
+    Attributes:
+        widths: of the windows that it is asked.
+    """
 
     model: Any
     tokenizer: Any
+    widths: tuple[int, ...] = WINDOWS
 
     def probes(self, seed: int) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
         """Stretches of text at random places: token ids, and the texts."""
@@ -44,8 +49,8 @@ class Loaded:
         lines = pool()
         windows: list[tuple[int, ...]] = []
         texts: list[str] = []
-        while len(windows) < len(WINDOWS):
-            width = WINDOWS[len(windows)]
+        while len(windows) < len(self.widths):
+            width = self.widths[len(windows)]
             start = int(torch.randint(len(lines), (1,), generator=draw))
             text = "\n".join(lines[start : start + 12])
             ids = self.tokenizer(text, add_special_tokens=False).input_ids
@@ -64,7 +69,7 @@ def pool() -> list[str]:
     return questions + [line for line in prose if len(line) > 80]
 
 
-def tiny(seed: int, device: str = "cpu") -> Loaded:
+def tiny(seed: int, device: str = "cpu", depth: int = 6) -> Loaded:
     """A random Llama whose weights are large enough that every part matters.
 
     Head and embedding are one tensor at odd seeds. Norms are no ones, so that one can be reset.
@@ -74,7 +79,7 @@ def tiny(seed: int, device: str = "cpu") -> Loaded:
         vocab_size=len(tokenizer),
         hidden_size=128,
         intermediate_size=256,
-        num_hidden_layers=6,
+        num_hidden_layers=depth,
         num_attention_heads=8,
         num_key_value_heads=4,
         head_dim=16,

@@ -119,10 +119,15 @@ def _rows_damaged(base: Any, change: Any) -> str:
 
 
 def _scaled(base: Any, candidate: Any, usual: float) -> str:
+    """Tell a multiple of the base: close to it, or nine tenths of the change explained by it."""
     factor = _factor(base, candidate)
-    rest = float((candidate - factor * base).norm() / candidate.norm())
-    close = max(0.02, min(2 * usual, 0.25))
-    return f"scaled({_short(factor)})" if rest < close and abs(factor - 1) > 0.02 else ""
+    if abs(factor - 1) <= 0.02 or not factor:
+        return ""
+    rest = float((candidate - factor * base).norm())
+    length, change = float(candidate.norm()), float((candidate - base).norm())
+    close = rest < max(0.02, min(1.5 * usual, 0.25)) * length
+    explained = rest < 0.35 * length and rest**2 < 0.1 * change**2
+    return f"scaled({_short(factor)})" if close or explained else ""
 
 
 def _zeroed(base: Any, candidate: Any, change: Any, usual: float) -> str:

@@ -11,10 +11,13 @@ FLOOR = 1e-6
 """Relative changes below it count as unchanged."""
 
 STANDS_OUT = 4.0
-"""A ``z`` beyond it stands out: at least 1.8 times what is usual."""
+"""A ``z`` beyond it stands out: at least 1.8 times what is usual, of a head 2.7 times."""
 
 _GAP = math.log(3)
-_LEAST_SPREAD = 0.15
+LEAST_SPREAD = 0.15
+BLOCK_SPREAD = 0.25
+"""Heads differ from each other more than projections do, in a sound model."""
+
 _PEERS = 4
 _KIND = 5.0
 _ROW = 4.0
@@ -49,23 +52,30 @@ class Usual:
         return self.z(relative) > STANDS_OUT
 
 
-def usual(relatives: Sequence[float]) -> Usual:
+def usual(relatives: Sequence[float], least: float = LEAST_SPREAD) -> Usual:
     """Find what is usual: below the lowest wide gap where the rest is unchanged, else of all.
 
     A majority may be damaged, so a plain median of all would call it usual: where the sorted values
     part by more than a factor of three, and at least two and a tenth of them are below, those are
     what is usual.
+
+    Args:
+        relatives: changes of peers.
+        least: the spread, if theirs is smaller.
+
+    Returns:
+        What is usual among them.
     """
     logs = sorted(_log(relative) for relative in relatives)
     if not logs:
-        return Usual(math.log(FLOOR), _LEAST_SPREAD)
+        return Usual(math.log(FLOOR), least)
     for below in range(max(2, math.ceil(len(logs) / 10)), len(logs)):
         if logs[below] - logs[below - 1] > _GAP:
             logs = logs[:below]
             break
     median = statistics.median(logs)
     deviation = statistics.median(abs(value - median) for value in logs)
-    return Usual(median, max(1.4826 * deviation, _LEAST_SPREAD))
+    return Usual(median, max(1.4826 * deviation, least))
 
 
 def by_kind(relatives: Mapping[str, Sequence[float]]) -> dict[str, Usual]:
@@ -79,7 +89,7 @@ def by_kind(relatives: Mapping[str, Sequence[float]]) -> dict[str, Usual]:
 
 def kinds_that_stand_out(relatives: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
     """Name the kinds whose median change is more than five times that of the usual kind."""
-    medians = {kind: statistics.median(values) for kind, values in relatives.items() if values}
+    medians = {kind: statistics.median_low(values) for kind, values in relatives.items() if values}
     if len(medians) < 2:
         return ()
     middle = usual(tuple(medians.values())).median

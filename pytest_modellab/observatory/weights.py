@@ -83,6 +83,8 @@ class Change:
     def blocks_apart(self) -> tuple[Block, ...]:
         """Blocks that stand out, at most a third, each by more than three times all others."""
         ordered = sorted(self.blocks, key=lambda block: -block.relative)
+        if not ordered:
+            return ()
         for count in range(max(1, len(ordered) // 3), 0, -1):
             rest = ordered[count:]
             least = ordered[count - 1]
@@ -228,7 +230,7 @@ def _judged(measured: Sequence[_Measured]) -> Weights:
     everything = peers.usual([value for values in linear.values() for value in values])
     norms = peers.usual([change.relative for change in compared if _is_norm(change.leaf)])
     figures = peers.by_kind(linear)
-    parts = {kind: peers.usual(values) for kind, values in blocks.items()}
+    parts = {kind: peers.usual(values, peers.BLOCK_SPREAD) for kind, values in blocks.items()}
     return Weights(
         tuple(
             item.change
