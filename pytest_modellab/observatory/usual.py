@@ -14,6 +14,8 @@ STANDS_OUT = 4.0
 """A ``z`` beyond it stands out: at least 1.8 times what is usual, of a head 2.7 times."""
 
 _GAP = math.log(3)
+_LEAST_GAP = math.log(1.8)
+_TIMES = 8.0
 LEAST_SPREAD = 0.15
 BLOCK_SPREAD = 0.25
 """Heads differ from each other more than projections do, in a sound model."""
@@ -57,7 +59,7 @@ def usual(relatives: Sequence[float], least: float = LEAST_SPREAD) -> Usual:
 
     A majority may be damaged, so a plain median of all would call it usual: where the sorted values
     part by more than a factor of three, and at least two and a tenth of them are below, those are
-    what is usual.
+    what is usual. A smaller gap does where a third of them are below, and very much alike.
 
     Args:
         relatives: changes of peers.
@@ -70,7 +72,9 @@ def usual(relatives: Sequence[float], least: float = LEAST_SPREAD) -> Usual:
     if not logs:
         return Usual(math.log(FLOOR), least)
     for below in range(max(2, math.ceil(len(logs) / 10)), len(logs)):
-        if logs[below] - logs[below - 1] > _GAP:
+        gap = logs[below] - logs[below - 1]
+        alike = below >= max(3, 0.3 * len(logs)) and gap > _TIMES * (logs[below - 1] - logs[0])
+        if gap > _GAP or (alike and gap > _LEAST_GAP):
             logs = logs[:below]
             break
     median = statistics.median(logs)

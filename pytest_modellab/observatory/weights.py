@@ -82,6 +82,8 @@ class Change:
     @property
     def blocks_apart(self) -> tuple[Block, ...]:
         """Blocks that stand out, at most a third, each by more than three times all others."""
+        if not self.finite:  # one value is no head's fault
+            return ()
         ordered = sorted(self.blocks, key=lambda block: -block.relative)
         if not ordered:
             return ()
