@@ -196,6 +196,10 @@ def _write(options: argparse.Namespace, found: Examined) -> list[str]:
         files[options.json] = diagnosed.to_json(found.diagnosis, most=None) + "\n"
     if options.markdown is not None:
         files[options.markdown] = words.markdown(found.diagnosis)
+    if options.html is not None:
+        from pytest_modellab.reports.page import diagnosis as page
+
+        files[options.html] = page.render(found.diagnosis)
     return save(files)
 
 

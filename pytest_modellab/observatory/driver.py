@@ -24,6 +24,10 @@ from pytest_modellab.observatory.text import TextResult
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, NodeError, Side
 from pytest_modellab.visible import shortened, visible
 
+TIME_UP = "the time was up"
+"""Begins the notes on what was left out; such a diagnosis is not stored."""
+
+
 MESSAGE = 300
 """Characters of a note on an error, at most about."""
 
@@ -170,7 +174,7 @@ class _Steps:
         """Whether there is time left; notes what is left out if not."""
         if self.left is None or self.left > 0:
             return True
-        self.notes.append(f"the time was up after {sum(self.seconds.values()):.0f} s: no {what}")
+        self.notes.append(f"{TIME_UP} after {sum(self.seconds.values()):.0f} s: no {what}")
         return False
 
     def optional(

@@ -93,7 +93,7 @@ def by_kind(relatives: Mapping[str, Sequence[float]]) -> dict[str, Usual]:
 
 def kinds_that_stand_out(relatives: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
     """Name the kinds whose median change is more than five times that of the usual kind."""
-    medians = {kind: statistics.median(values) for kind, values in relatives.items() if values}
+    medians = {kind: statistics.median_low(values) for kind, values in relatives.items() if values}
     if len(medians) < 2:
         return ()
     middle = usual(tuple(medians.values())).median
