@@ -52,7 +52,7 @@ class VariantLoadError(ModellabError):
 
 
 class DiagnosisError(ModellabError):
-    """A candidate could not be examined: the message says what is in the way."""
+    """Two models cannot be examined; the message says which, and why."""
 
 
 class ScoringError(ModellabError):

@@ -6,20 +6,37 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.observatory import forced, sites, transplant, verdict
+from pytest_modellab.observatory import cache, conclude, internals, nodes, outputs, proof, verdict
 from pytest_modellab.observatory import pictures as pictured
 from pytest_modellab.observatory import probes as probing
-from pytest_modellab.observatory import run as running
+from pytest_modellab.observatory import text as texts
 from pytest_modellab.observatory.added import Probe, Seen, look
+from pytest_modellab.observatory.cache import CacheResult
+from pytest_modellab.observatory.conclude import AsDeclared, Concluded
 from pytest_modellab.observatory.examination import Examination
-from pytest_modellab.observatory.groups import Group
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.subject import Subject, plain
-from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, NodeError, Side
+from pytest_modellab.observatory.text import TextResult
+from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side
+from pytest_modellab.visible import shortened, visible
+
+TIME_UP = "the time was up"
+"""Begins the notes on what was left out; such a diagnosis is not stored."""
+
+
+MESSAGE = 300
+"""Characters of a note on an error, at most about."""
+
+
+TEXT_FIRST = 0.05
+"""Nats a token of the model, below which a fault of the text side is named first."""
+
+
+Result = TypeVar("Result")
 
 
 def diagnose(
@@ -57,37 +74,43 @@ def diagnose(
     Raises:
         DiagnosisError: the models cannot be examined.
     """
-    clock = _Clock()
+    steps = _Steps(budget)
     one = subject(base, "base", tokenizer)
     other = subject(candidate, "candidate", tokenizer)
     asked = _probes(one, probes, tokens, long)
-    with clock("base run"):
-        base_run = running.base_run(one, asked, sites.leaves(one.model))
-    with clock("damage"):
-        found = running.damage(base_run, other.model)
-    with clock("leaf pass"):
-        passes = forced.leaf_pass(base_run, found, other.model)
-    examination = Examination(
-        one, other, asked, base_run.leaves, base_run, found, passes, (), long=long
+    text = steps.optional(
+        "text", TextResult(), lambda: texts.compare(one, other, asked.texts, asked.messages)
     )
-    with clock("transplants"):
-        findings = _proved(examination)
-    said = verdict.decide(found.nats, findings, "unexplained")
-    examination = dataclasses.replace(examination, findings=tuple(findings))
-    notes: list[str] = []
-    seen = Seen()
-    if budget is not None and clock.total >= budget:
-        notes.append(f"the time was up after {clock.total:.0f} s: pictures and probes are left out")
-    else:
-        with clock("added probes"):
-            seen = look(examination, added)
-        with clock("answers"):
-            examined(examination)
-    drawn = pictured.Drawn()
-    if pictures and not (budget is not None and clock.total >= budget):
-        with clock("pictures"):
-            left = None if budget is None else budget - clock.total
-            drawn = pictured.draw(examination, left)
+    steps.notes += text.notes
+    reason = outputs.incomparable(one.model, other.model)
+    if reason:
+        return outputs.diagnosis(one, other, asked, text, reason, steps.notes, steps.seconds)
+    seen = internals.examine(one, other, asked, steps)
+    cached = steps.optional(
+        "cache", CacheResult(), lambda: cache.examine(one, other, asked.windows), seen.damage.finite
+    )
+    steps.notes += cached.notes
+    whole = steps.optional("whole", None, lambda: _whole(seen, steps))
+    findings = _ranked(seen, cached, whole)
+    said = verdict.decide(
+        max(seen.damage.nats, cached.damage) if cached.findings else seen.damage.nats,
+        findings,
+        _class(seen, whole),
+        _text_first(text, seen.damage.nats),
+    )
+    chain = seen.proof.chain
+    named = chain[0] if chain and chain[0].site == said.culprit else None
+    seen = dataclasses.replace(seen, findings=findings, culprit=named, long=long)
+    looked, drawn = Seen(), pictured.Drawn()
+    if steps.in_time("added probes and samples"):
+        with steps("added probes"):
+            looked = look(seen, added)
+        with steps("answers"):
+            examined(seen)
+    if pictures and steps.in_time("pictures"):
+        with steps("pictures"):
+            drawn = pictured.draw(seen, steps.left)
+    beside = [found for found in (text.picture, cached.picture) if found is not None]
     return Diagnosis(
         SCHEMA,
         one.side,
@@ -96,18 +119,21 @@ def diagnose(
         said.culprit,
         said.fault,
         said.headline,
-        found.nats,
+        seen.damage.nats,
         asked.tokens,
-        restored=findings[0].restored if said.culprit and findings else None,
-        findings=(*findings, *seen.findings),
-        pictures=(*drawn.pictures, *seen.pictures),
-        notes=(*notes, *drawn.notes, *seen.notes),
-        nodes=tuple(
-            NodeError(_site(examination, node), node.relative, node.nats or 0.0)
-            for node in passes.nodes
-        ),
+        restored=said.restored,
+        culprits=_culprits(seen, said.culprit),
+        findings=(*text.findings, *findings, *looked.findings)
+        if said.culprit is None or said.culprit in {one.site for one in text.findings}
+        else (*findings, *text.findings, *looked.findings),
+        weights=seen.weights,
+        nodes=nodes.errors(seen),
+        pictures=(*drawn.pictures, *beside, *looked.pictures) if pictures else looked.pictures,
+        notes=(*steps.notes, *drawn.notes, *looked.notes),
+        remedy=None if whole is None or said.culprit not in (None, "adapter") else whole.remedy,
         probes=asked.digest,
-        seconds=clock.seconds,
+        seconds=steps.seconds,
+        versions=_versions(),
     )
 
 
@@ -131,16 +157,41 @@ def subject(given: Any, name: str, tokenizer: Any = None) -> Subject:
     return Subject(Side(name, parameters=parameters), model, tokenizer)
 
 
-class _Clock:
-    """Seconds of each step."""
+class _Steps:
+    """Seconds of each step, and notes of those that failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: float | None) -> None:
         self.seconds: dict[str, float] = {}
+        self.notes: list[str] = []
+        self._budget = budget
 
     @property
-    def total(self) -> float:
-        """Seconds of all steps so far."""
-        return sum(self.seconds.values())
+    def left(self) -> float | None:
+        """Seconds that are left, or None without a budget."""
+        return None if self._budget is None else self._budget - sum(self.seconds.values())
+
+    def in_time(self, what: str) -> bool:
+        """Whether there is time left; notes what is left out if not."""
+        if self.left is None or self.left > 0:
+            return True
+        self.notes.append(f"{TIME_UP} after {sum(self.seconds.values()):.0f} s: no {what}")
+        return False
+
+    def optional(
+        self, step: str, otherwise: Result, compute: Callable[[], Result], wanted: bool = True
+    ) -> Result:
+        """Take a step whose failure is a note."""
+        if not wanted:
+            return otherwise
+        try:
+            with self(step):
+                return compute()
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - code of any model runs here
+            said = shortened(visible(f"{type(error).__name__}: {error}"), MESSAGE)
+            self.notes.append(f"the step {step!r} failed and is left out: {said}")
+            return otherwise
 
     @contextlib.contextmanager
     def __call__(self, step: str) -> Iterator[None]:
@@ -150,6 +201,68 @@ class _Clock:
         finally:
             taken = time.perf_counter() - start
             self.seconds[step] = round(self.seconds.get(step, 0.0) + taken, 3)
+
+
+def _whole(seen: Examination, steps: _Steps) -> Concluded | None:
+    """The change as a whole, where no place restores half of the damage."""
+    if seen.compared is None or not seen.damage.nats >= verdict.NOTHING:
+        return None
+    if max((one.restored for one in seen.proof.tried), default=0.0) >= proof.HALF:
+        return None
+    declared = steps.optional(
+        "as declared",
+        AsDeclared(),
+        lambda: conclude.as_declared(seen.run, seen.candidate, seen.damage),
+    )
+    steps.notes += declared.notes
+    return conclude.whole(
+        seen.run, seen.candidate, seen.damage, seen.passes, seen.compared, declared
+    )
+
+
+def _class(seen: Examination, whole: Concluded | None) -> str:
+    """The class of the whole where nothing is named."""
+    if seen.damage.nats < verdict.NOTHING:
+        return "rewritten" if seen.struck else "none"
+    return "unexplained" if whole is None else whole.whole.fault
+
+
+def _text_first(text: TextResult, nats: float) -> Finding | None:
+    """A finding of the text side that goes before those of the model."""
+    if not text.findings:
+        return None
+    return text.findings[0] if nats < TEXT_FIRST or text.costs_more else None
+
+
+def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> tuple[Finding, ...]:
+    """Places with what they restore, and the cache with its share; the largest first."""
+    share = cached.weight(seen.damage.nats)
+    caches = [dataclasses.replace(one, restored=round(share, 4)) for one in cached.findings]
+    if whole is not None and whole.whole.fault == "adapter":
+        one = whole.whole
+        caches.append(
+            Finding("adapter", "adapter", one.sentence, likely=one.likely, evidence=one.evidence)
+        )
+    found = [*seen.findings, *caches]
+    return tuple(sorted(found, key=lambda one: -(one.restored or 0.0)))
+
+
+def _culprits(seen: Examination, named: str | None) -> tuple[str, ...]:
+    """What was named, and the places that restored more beside it."""
+    if named is None:
+        return ()
+    chain = [group.site for group in seen.proof.chain]
+    return tuple(chain) if named in chain else (named,)
+
+
+def _versions() -> dict[str, str]:
+    import importlib.metadata as installed
+
+    found = {}
+    for name in ("torch", "transformers", "pytest-modellab"):
+        with contextlib.suppress(installed.PackageNotFoundError):
+            found[name] = installed.version(name)
+    return found
 
 
 def _probes(base: Subject, given: Any, tokens: int, long: int) -> Probes:
@@ -163,32 +276,3 @@ def _probes(base: Subject, given: Any, tokens: int, long: int) -> Probes:
     if texts:
         return probing.of_texts(texts, base.tokenizer, tokens=tokens, long=long)
     return Probes(tuple(tuple(int(i) for i in row) for row in given))
-
-
-def _proved(examination: Examination) -> list[Finding]:
-    """Put the base's part back, one group after the other."""
-    leaves = {leaf.path: leaf for leaf in examination.leaves}
-    nodes = sorted(
-        (n for n in examination.passes.nodes if n.part == "leaf" and n.relative > 0),
-        key=lambda node: -(node.nats or 0.0),
-    )
-    findings: list[Finding] = []
-    for node in nodes[:3]:
-        group = Group(leaves[node.path].site, (node.path,), "unexplained", "", node.nats)
-        restored = _restored(examination, [group])
-        findings.append(Finding(group.site, group.fault, "", node.nats, restored))
-        if restored >= 0.9:
-            break
-    return sorted(findings, key=lambda one: -(one.restored or 0.0))
-
-
-def _restored(examination: Examination, groups: Sequence[Group]) -> float:
-    with transplant.applied(examination.run, examination.candidate.model, groups) as model:
-        left = running.damage(examination.run, model)
-    return 1.0 - left.nats / examination.damage.nats
-
-
-def _site(examination: Examination, node: forced.Node) -> str:
-    sites_ = {leaf.path: leaf.site for leaf in examination.leaves}
-    site = sites_.get(node.path, node.path)
-    return site if node.part == "leaf" else f"{site}.input"

@@ -11,9 +11,11 @@ from pytest_modellab.observatory import transplant
 from pytest_modellab.observatory.forced import Passes
 from pytest_modellab.observatory.groups import Group
 from pytest_modellab.observatory.probes import Probes
+from pytest_modellab.observatory.proof import Proof
 from pytest_modellab.observatory.run import BaseRun, Damage
 from pytest_modellab.observatory.sites import Leaf
 from pytest_modellab.observatory.subject import Subject
+from pytest_modellab.observatory.weights import Weights
 from pytest_modellab.records.diagnosis import Finding, WeightChange
 
 
@@ -34,6 +36,9 @@ class Examination:
         findings: the first named first.
         culprit: the group that is named, or None.
         long: width of the long window.
+        compared: the weights, with blocks and peers.
+        struck: paths of leaves that differ while their branch computes the same.
+        proof: what exchanging showed.
     """
 
     base: Subject
@@ -48,6 +53,9 @@ class Examination:
     findings: tuple[Finding, ...] = ()
     culprit: Group | None = None
     long: int = 128
+    compared: Weights | None = None
+    struck: frozenset[str] = frozenset()
+    proof: Proof = dataclasses.field(default_factory=Proof)
 
     @contextlib.contextmanager
     def exchanged(self, group: Group | None = None) -> Iterator[Any]:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pytest_modellab.observatory import shares, tensors
+from pytest_modellab.observatory import shares, sites, tensors
 from pytest_modellab.observatory.run import BaseRun, Damage, Trace, forward, frozen, hooked
 from pytest_modellab.observatory.sites import Leaf
 
@@ -15,25 +15,32 @@ END = "logits"
 """The path of the last node."""
 
 
+Part = Literal["leaf", "glue", "end"]
+Key = tuple[Part, str]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Node:
     """A place where an error can enter.
 
     Attributes:
-        part: a leaf's own output, or the code in front of it.
-        path: the leaf's, or :data:`END`.
+        part: ``leaf``, its own output; ``glue``, the code in front of a leaf, a layer or the end;
+            ``end``, the code behind the last leaf of an attention or an MLP.
+        path: the module's, or :data:`END`.
         relative: mean over positions of ``‖error‖ / ‖reference‖``.
         nats: a token, that enter here to first order; None where it was not shared out.
         positions: ``‖error‖ / ‖reference‖`` of every position, a tensor a part of the windows.
+        factor: the multiple of the reference that is closest to what was measured.
         finite: whether the error is.
         fits: whether what it is given is finite in the candidate's own dtype.
     """
 
-    part: Literal["leaf", "glue"]
+    part: Part
     path: str
     relative: float
     nats: float | None
     positions: tuple[Any, ...]
+    factor: float
     finite: bool
     fits: bool = True
 
@@ -65,12 +72,17 @@ class _Sum:
 
     positions: list[Any] = dataclasses.field(default_factory=list)
     nats: float = 0.0
+    along: float = 0.0
+    square: float = 0.0
     finite: bool = True
     fits: bool = True
 
 
 def leaf_pass(run: BaseRun, found: Damage, model: Any) -> Passes:
     """Give every leaf the base's input and the next one the base's output.
+
+    Layers are given the base's residual stream, and what attentions and MLPs return is replaced
+    too, so that an error of code stays where it enters.
 
     Args:
         run: the base's.
@@ -80,9 +92,10 @@ def leaf_pass(run: BaseRun, found: Damage, model: Any) -> Passes:
     Returns:
         The errors, and what they cost.
     """
-    sums: dict[tuple[str, str], _Sum] = {}
+    sums: dict[Key, _Sum] = {}
     masks: dict[str, bool] = {}
-    missing = _missing(model, [leaf.path for leaf in run.leaves])
+    gone = _missing(model, [leaf.path for leaf in run.leaves])
+    layers = {sites.layer(leaf) for leaf in run.leaves}
     for number in range(len(run.parts)):
         trace = run.trace(number)
         gradients = (
@@ -91,26 +104,29 @@ def leaf_pass(run: BaseRun, found: Damage, model: Any) -> Passes:
             else {}
         )
         hooks = _Forcing(trace, gradients, sums)
-        attentions = [path for path in trace.masks if path not in _missing(model, trace.masks)]
+        there = [path for path in trace.parts if path not in _missing(model, trace.parts)]
         with (
             frozen(model),
             hooked(
                 [
-                    *hooks.on(
-                        model, [leaf.path for leaf in run.leaves if leaf.path not in missing]
-                    ),
-                    *(_masks(model, path, trace, masks) for path in attentions),
+                    *(_masks(model, path, trace, masks) for path in there if path in trace.masks),
+                    *hooks.leaves(model, [one.path for one in run.leaves if one.path not in gone]),
+                    *hooks.parts(model, there, layers),
                 ]
             ),
         ):
             hooks.end(_forward(model, trace))
     order = {key: i for i, key in enumerate(_order(run))}
-    nodes = sorted(sums.items(), key=lambda item: order[item[0]])
-    uncalled = {path for part, path in order if part == "leaf"} - {path for _, path in sums}
+    nodes = [
+        _node(part, path, one, found.finite)
+        for (part, path), one in sorted(sums.items(), key=lambda item: order[item[0]])
+    ]
+    glue = run.trace(0).glue
+    called = {path for part, path in sums if part == "leaf"}
     return Passes(
-        tuple(_node(part, path, one, found.finite) for (part, path), one in nodes),
+        tuple(n for n in nodes if n.part == "leaf" or n.path in glue or n.relative or not n.finite),
         masks=masks,
-        missing=tuple(leaf.path for leaf in run.leaves if leaf.path in uncalled),
+        missing=tuple(leaf.path for leaf in run.leaves if leaf.path not in called),
     )
 
 
@@ -128,6 +144,7 @@ def branch_pass(run: BaseRun, passes: Passes, model: Any) -> Passes:
     import torch
 
     fronts = [path for path in fronting(run.leaves) if path not in passes.missing]
+    branches = list(dict.fromkeys(sites.branch(leaf) for leaf in run.leaves if leaf.branch))
     errors: dict[str, list[Any]] = {}
     for number in range(len(run.parts)):
         trace = run.trace(number)
@@ -144,15 +161,15 @@ def branch_pass(run: BaseRun, passes: Passes, model: Any) -> Passes:
 
         def measure(path: str, trace: Trace = trace) -> Any:
             def hook(_module: Any, _args: Any, output: Any) -> None:
-                reference = trace.branches[path][0].outputs
+                reference = trace.parts[path][0].outputs
                 errors.setdefault(path, []).append(
                     by_position(tensors.floats(output)[:1], reference)[0].flatten()
                 )
 
             return lambda: model.get_submodule(path).register_forward_hook(hook)
 
-        gone = _missing(model, trace.branches)
-        ends = [path for path in trace.branches if path not in gone]
+        gone = _missing(model, branches)
+        ends = [path for path in branches if path not in gone]
         with frozen(model), hooked([*map(give, fronts), *map(measure, ends)]):
             logits = _forward(model, trace)
         if logits.shape == trace.logits.shape:
@@ -192,71 +209,81 @@ def by_position(values: Any, references: Any) -> tuple[Any, Any]:
 
 
 class _Forcing:
-    """The hooks of one pass over one part."""
+    """The hooks of one pass over one part of the windows."""
 
-    def __init__(self, trace: Trace, gradients: Mapping[Any, Any], sums: dict[Any, _Sum]) -> None:
+    def __init__(self, trace: Trace, gradients: Mapping[int, Any], sums: dict[Key, _Sum]) -> None:
         self._trace = trace
         self._gradients = gradients
         self._sums = sums
         self._calls: dict[str, int] = {}
 
-    def on(self, model: Any, paths: list[str]) -> Iterator[Any]:
+    def leaves(self, model: Any, paths: list[str]) -> Iterator[Any]:
         for path in paths:
             module = model.get_submodule(path)
-            yield lambda m=module, p=path: m.register_forward_pre_hook(
-                self._arriving(p), with_kwargs=True
-            )
-            yield lambda m=module, p=path: m.register_forward_hook(self._leaving(p))
+            calls = self._trace.calls[path]
+            yield self._before(module, path, calls, count=False)
+            yield self._after(module, path, calls, "leaf")
+
+    def parts(self, model: Any, paths: list[str], layers: set[str]) -> Iterator[Any]:
+        for path in paths:
+            module, calls = model.get_submodule(path), self._trace.parts[path]
+            if path in layers:
+                yield self._before(module, path, calls, count=True)
+            else:
+                yield self._after(module, path, calls, "end")
 
     def end(self, logits: Any) -> None:
-        if self._trace.logits_glue and logits.shape == self._trace.logits.shape:
-            self._add(("glue", END), 0, [logits], [self._trace.logits])
+        if logits.shape == self._trace.logits.shape:
+            self._add(("glue", END), [logits], [self._trace.logits])
 
-    def _arriving(self, path: str) -> Any:
+    def _before(self, module: Any, path: str, calls: Any, *, count: bool) -> Any:
         def hook(_module: Any, args: Any, kwargs: Any) -> Any:
             number = self._calls.get(path, 0)
-            calls = self._trace.calls[path]
-            if number >= len(calls):
+            if count:
+                self._calls[path] = number + 1
+            given = tensors.first(args, kwargs)
+            if number >= len(calls) or given.shape != calls[number].input.shape:
                 return None
-            given, wanted = tensors.first(args, kwargs), calls[number].input
-            if given.shape != wanted.shape:
-                return None
+            wanted = calls[number].input
             right = tensors.like(wanted, given)
-            if path in self._trace.glue:
-                self._add(("glue", path), number, [given], [wanted])
-                if not bool(right.isfinite().all()):
-                    self._sums[("glue", path)].fits = False
+            if given.is_floating_point():
+                one = self._add(("glue", path), [given], [wanted], [right])
+                one.fits = one.fits and bool(right.isfinite().all())
             return tensors.put_first(args, kwargs, right.clone())
 
-        return hook
+        return lambda: module.register_forward_pre_hook(hook, with_kwargs=True)
 
-    def _leaving(self, path: str) -> Any:
+    def _after(self, module: Any, path: str, calls: Any, part: Part) -> Any:
         def hook(_module: Any, _args: Any, output: Any) -> Any:
             number = self._calls.get(path, 0)
             self._calls[path] = number + 1
-            calls = self._trace.calls[path]
             given = tensors.floats(output)
-            if number >= len(calls) or [one.shape for one in given] != [
-                one.shape for one in calls[number].outputs
-            ]:
+            if part == "end":
+                given = given[:1]
+            if number >= len(calls):
                 return None
             wanted = calls[number].outputs
-            self._add(("leaf", path), number, given, wanted)
-            right = [
-                tensors.like(one, other).clone() for one, other in zip(wanted, given, strict=True)
-            ]
-            return tensors.put_floats(output, right)
+            if [one.shape for one in given] != [one.shape for one in wanted]:
+                return None
+            right = [tensors.like(one, own) for one, own in zip(wanted, given, strict=True)]
+            self._add((part, path), given, wanted, None if part == "leaf" else right)
+            return tensors.put_floats(output, [one.clone() for one in right])
 
-        return hook
+        return lambda: module.register_forward_hook(hook)
 
-    def _add(self, key: tuple[str, str], number: int, given: Any, wanted: Any) -> None:
+    def _add(self, key: Key, given: Any, wanted: Any, right: Any = None) -> _Sum:
+        """Measure what was given against what is wanted, or that in the candidate's dtype."""
         one = self._sums.setdefault(key, _Sum())
-        relative, errors = by_position(given, wanted)
+        relative, errors = by_position(given, right or wanted)
         one.positions.append(relative)
         one.finite = one.finite and all(bool(error.isfinite().all()) for error in errors)
-        for error, gradient in zip(errors, self._gradients.get((*key, number), ()), strict=False):
+        for error, reference in zip(errors, wanted, strict=True):
+            one.along += (error * reference.detach()).double().sum().item()
+            one.square += reference.detach().double().square().sum().item()
+            gradient = self._gradients.get(id(reference))
             if gradient is not None:
                 one.nats += 0.5 * (error * gradient).double().sum().item()
+        return one
 
 
 def _forward(model: Any, trace: Trace) -> Any:
@@ -299,14 +326,25 @@ def _missing(model: Any, paths: Any) -> frozenset[str]:
     return frozenset(gone)
 
 
-def _order(run: BaseRun) -> Iterator[tuple[str, str]]:
-    for leaf in run.leaves:
+def _order(run: BaseRun) -> Iterator[Key]:
+    """All nodes in call order."""
+    ends: dict[str, int] = {}
+    for i, leaf in enumerate(run.leaves):
+        ends[sites.branch(leaf)] = i
+    started: set[str] = set()
+    for i, leaf in enumerate(run.leaves):
+        layer = sites.layer(leaf)
+        if layer and layer not in started:
+            started.add(layer)
+            yield "glue", layer
         yield "glue", leaf.path
         yield "leaf", leaf.path
+        if leaf.branch and ends[sites.branch(leaf)] == i:
+            yield "end", sites.branch(leaf)
     yield "glue", END
 
 
-def _node(part: Any, path: str, one: _Sum, shared: bool) -> Node:
+def _node(part: Part, path: str, one: _Sum, shared: bool) -> Node:
     import torch
 
     values = torch.cat([relative.flatten() for relative in one.positions]).double()
@@ -316,6 +354,7 @@ def _node(part: Any, path: str, one: _Sum, shared: bool) -> Node:
         values.mean().item(),
         one.nats if shared else None,
         tuple(one.positions),
+        1.0 + one.along / one.square if one.square else 1.0,
         one.finite,
         one.fits,
     )

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 Way = Literal["modules", "core", "hybrid"]
-"""How the base's part is put back: its modules, its attention's code, or all its code."""
+"""How the base's part is put back: its modules, its code around the candidate's projections in one
+layer, or its code everywhere."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +20,9 @@ class Group:
         paths: of the modules that are exchanged, in the base.
         fault: the class with its arguments.
         detail: one sentence: what was seen.
-        nats: a token, that enter here.
+        nats: a token, that enter here; None where it was not shared out.
         way: how the base's part is put back.
+        size: the largest relative error or change in it, which orders what nats do not.
         evidence: further figures.
     """
 
@@ -30,4 +32,10 @@ class Group:
     detail: str
     nats: float | None = None
     way: Way = "modules"
+    size: float = 0.0
     evidence: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
+
+
+def ordered(groups: list[Group]) -> tuple[Group, ...]:
+    """Groups in the order of what enters there."""
+    return tuple(sorted(groups, key=lambda one: (-max(one.nats or 0.0, 0.0), -one.size, one.site)))

@@ -41,8 +41,8 @@ class Trace:
     Attributes:
         windows: token ids, all of one width.
         calls: leaf's path → its calls; their tensors still have a graph.
-        branches: attention's or MLP's path → its calls.
-        masks: attention's path → the mask that it was given, or None.
+        parts: path of an attention, an MLP or a layer → its calls.
+        masks: path of an attention or a layer → the mask that it was given, or None.
         glue: paths of leaves whose input is no leaf's output.
         logits: float32, with their graph.
         logits_glue: whether the logits are something else than the last leaf's output.
@@ -50,11 +50,19 @@ class Trace:
 
     windows: Windows
     calls: Mapping[str, tuple[Call, ...]]
-    branches: Mapping[str, tuple[Call, ...]]
+    parts: Mapping[str, tuple[Call, ...]]
     masks: Mapping[str, Any]
     glue: frozenset[str]
     logits: Any
     logits_glue: bool
+
+    def tensors(self) -> Iterator[Any]:
+        """All tensors that an error can be measured against."""
+        for calls in (*self.calls.values(), *self.parts.values()):
+            for call in calls:
+                yield call.input
+                yield from call.outputs
+        yield self.logits
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -234,7 +242,7 @@ def _traced(subject: Subject, windows: Windows, leaves: Sequence[Leaf]) -> Trace
 
     model = subject.model
     calls: dict[str, list[Call]] = {}
-    branches: dict[str, list[Call]] = {}
+    parts: dict[str, list[Call]] = {}
     masks: dict[str, Any] = {}
     produced: dict[int, Any] = {}
     glue: set[str] = set()
@@ -253,11 +261,12 @@ def _traced(subject: Subject, windows: Windows, leaves: Sequence[Leaf]) -> Trace
 
         return hook
 
-    def branch(path: str) -> Any:
+    def part(path: str) -> Any:
         def hook(_module: Any, args: Any, kwargs: Any, output: Any) -> None:
             given = tensors.first(args, kwargs)
-            branches.setdefault(path, []).append(Call(given, tuple(tensors.floats(output)[:1])))
-            masks[path] = kwargs.get("attention_mask")
+            parts.setdefault(path, []).append(Call(given, tuple(tensors.floats(output)[:1])))
+            if "attention_mask" in kwargs:
+                masks[path] = kwargs["attention_mask"]
 
         return hook
 
@@ -266,7 +275,7 @@ def _traced(subject: Subject, windows: Windows, leaves: Sequence[Leaf]) -> Trace
 
     hooks = [
         *(on(one.path, leaf(one.path)) for one in leaves),
-        *(on(path, branch(path)) for path in sites.branches(leaves)),
+        *(on(path, part(path)) for path in sites.parts(leaves)),
     ]
     with frozen(model), hooked(hooks), torch.enable_grad():
         ids = torch.tensor(windows, dtype=torch.long, device=device(model))
@@ -274,7 +283,7 @@ def _traced(subject: Subject, windows: Windows, leaves: Sequence[Leaf]) -> Trace
     return Trace(
         windows,
         {path: tuple(rows) for path, rows in calls.items()},
-        {path: tuple(rows) for path, rows in branches.items()},
+        {path: tuple(rows) for path, rows in parts.items()},
         masks,
         frozenset(glue),
         logits.float(),

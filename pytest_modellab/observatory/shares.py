@@ -9,9 +9,7 @@ if TYPE_CHECKING:
     from pytest_modellab.observatory.run import Trace
 
 
-def gradients(
-    trace: Trace, base: Any, candidate: Any, tokens: int
-) -> Mapping[tuple[str, str, int], tuple[Any, ...]]:
+def gradients(trace: Trace, base: Any, candidate: Any, tokens: int) -> Mapping[int, Any]:
     """Differentiate ``mean (q - p) · logits`` of the base, with the difference held fixed.
 
     An error ``e`` at a node then costs ``e · gradient / 2`` nats a token to first order, and all
@@ -25,35 +23,16 @@ def gradients(
         tokens: positions in all parts.
 
     Returns:
-        (``leaf`` or ``glue``, path, number of the call) → a gradient a tensor, or None.
+        ``id`` of a tensor of the trace → its gradient, where there is one.
     """
     import torch
 
-    keys: list[tuple[str, str, int]] = []
-    nodes: list[Any] = []
-    sizes: list[int] = []
-    for path, calls in trace.calls.items():
-        for number, call in enumerate(calls):
-            if path in trace.glue:
-                keys.append(("glue", path, number))
-                nodes.append(call.input)
-                sizes.append(1)
-            keys.append(("leaf", path, number))
-            nodes.extend(call.outputs)
-            sizes.append(len(call.outputs))
-    if trace.logits_glue:
-        keys.append(("glue", "logits", 0))
-        nodes.append(trace.logits)
-        sizes.append(1)
+    nodes = {id(one): one for one in trace.tensors() if one.requires_grad}
     weights = (candidate.exp() - base.exp()) / tokens
-    asked = [i for i, node in enumerate(nodes) if node.requires_grad]
     metric = (weights.detach() * trace.logits).sum()
-    found: list[Any] = [None] * len(nodes)
-    answers = torch.autograd.grad(metric, [nodes[i] for i in asked], allow_unused=True)
-    for i, gradient in zip(asked, answers, strict=True):
-        found[i] = None if gradient is None else gradient.float()
-    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    found = torch.autograd.grad(metric, list(nodes.values()), allow_unused=True)
     return {
-        key: tuple(found[start : start + size])
-        for key, start, size in zip(keys, starts, sizes, strict=True)
+        name: gradient.float()
+        for name, gradient in zip(nodes, found, strict=True)
+        if gradient is not None
     }

@@ -63,9 +63,17 @@ def leaves(model: Any) -> tuple[Leaf, ...]:
     return tuple(_named(path, module, embedding, head) for path, module in _found(model, ""))
 
 
-def branches(leaves: Iterable[Leaf]) -> tuple[str, ...]:
-    """Paths of the attentions and MLPs that leaves lie in, in order."""
-    return tuple(dict.fromkeys(branch(leaf) for leaf in leaves if leaf.branch))
+def parts(leaves: Iterable[Leaf]) -> tuple[str, ...]:
+    """Paths of the layers, attentions and MLPs that leaves lie in, in order."""
+    paths = ((layer(leaf), branch(leaf)) for leaf in leaves)
+    return tuple(dict.fromkeys(path for pair in paths for path in pair if path))
+
+
+def layer(leaf: Leaf) -> str:
+    """The path of the layer that a leaf lies in, or an empty one."""
+    parts = leaf.path.split(".")
+    number = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+    return "" if number is None else ".".join(parts[: number + 1])
 
 
 def branch(leaf: Leaf) -> str:
