@@ -24,6 +24,10 @@ from pytest_modellab.observatory.text import TextResult
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side, WeightChange
 from pytest_modellab.visible import shortened, visible
 
+ADAPTER = "adapter"
+"""The site of a low-rank change of a whole kind of projections, or of all."""
+
+
 TIME_UP = "the time was up"
 """Begins the notes on what was left out; such a diagnosis is not stored."""
 
@@ -146,7 +150,7 @@ def diagnose(
         nodes=nodes.errors(seen),
         pictures=(*drawn.pictures, *beside, *looked.pictures) if pictures else looked.pictures,
         notes=(*steps.notes, *drawn.notes, *looked.notes),
-        remedy=None if whole is None or said.culprit not in (None, "adapter") else whole.remedy,
+        remedy=None if whole is None or said.culprit not in (None, ADAPTER) else whole.remedy,
         probes=asked.digest,
         seconds=steps.seconds,
         versions=_versions(),
@@ -245,7 +249,8 @@ def _whole(seen: Examination, declared: AsDeclared) -> Concluded | None:
     """The change as a whole, where no place restores half of the damage."""
     if seen.compared is None or not seen.damage.nats >= verdict.NOTHING:
         return None
-    if max((one.restored for one in seen.proof.tried), default=0.0) >= proof.HALF:
+    places = [one for one in seen.proof.tried if one.group.site != ADAPTER]
+    if max((one.restored for one in places), default=0.0) >= proof.HALF:
         return None
     return conclude.whole(
         seen.run, seen.candidate, seen.damage, seen.passes, seen.compared, declared
@@ -269,13 +274,20 @@ def _text_first(text: TextResult, nats: float) -> Finding | None:
 def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> tuple[Finding, ...]:
     """Places with what they restore, and the cache with its share; the largest first."""
     share = cached.weight(seen.damage.nats)
+    found = list(seen.findings)
     caches = [dataclasses.replace(one, restored=round(share, 4)) for one in cached.findings]
     if whole is not None and whole.whole.fault == "adapter":
         one = whole.whole
         caches.append(
-            Finding("adapter", "adapter", one.sentence, likely=one.likely, evidence=one.evidence)
+            Finding(ADAPTER, ADAPTER, one.sentence, likely=one.likely, evidence=one.evidence)
         )
-    found = [*seen.findings, *caches]
+        for other in found:
+            if other.site == ADAPTER:  # its kinds of projections, which were exchanged
+                caches[-1] = dataclasses.replace(
+                    caches[-1], nats=other.nats, restored=other.restored
+                )
+        found = [other for other in found if other.site != ADAPTER]
+    found += caches
     return tuple(sorted(found, key=lambda one: -(one.restored or 0.0)))
 
 

@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_modellab.observatory import classes, tensors, transplant
 from pytest_modellab.observatory import run as running
-from pytest_modellab.observatory import tensors, transplant
 from pytest_modellab.observatory import weights as weighing
 from pytest_modellab.observatory.forced import Passes
 from pytest_modellab.observatory.run import BaseRun
@@ -205,32 +205,8 @@ def rank_share(base: Any, candidate: Any, leaves: Sequence[Leaf]) -> float:
         read = weighing.pair(base, candidate, leaf)
         if not isinstance(read, str):
             change = read[1].weight - read[0].weight
-            found.append(share(change.reshape(len(change), -1)))
+            found.append(classes.low_rank_share(change.reshape(len(change), -1), DIRECTIONS))
     return statistics.median(found) if found else 0.0
-
-
-def share(change: Any, directions: int = DIRECTIONS) -> float:
-    """Say how much of a matrix lies in its first directions.
-
-    A randomized range finder with one power iteration (Halko et al. 2011), seeded.
-
-    Args:
-        change: a matrix, float32.
-        directions: so many, but a quarter of the shorter side at most: else all would be low-rank.
-
-    Returns:
-        The share of its squared size, a little less than it is.
-    """
-    import torch
-
-    count = min(directions, max(min(change.shape) // 4, 1))
-    size = float(change.double().square().sum())
-    if not 0 < size < float("inf"):
-        return 0.0
-    random = torch.randn(change.shape[1], count, generator=torch.Generator().manual_seed(0))
-    sketch = change @ random.to(change)
-    around, _ = torch.linalg.qr(change @ (change.T @ sketch))
-    return float((around.T @ change).double().square().sum()) / size
 
 
 def layers_that_pay(passes: Passes, leaves: Sequence[Leaf]) -> dict[int, float]:

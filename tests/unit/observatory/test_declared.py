@@ -347,29 +347,12 @@ def test_nothing_is_pasted_for_what_takes_no_names(plan: Plan | None) -> None:
     assert remedy.paste(subject(plan), ["x"]) == ""
 
 
-# --- low rank -------------------------------------------------------------------------------------
-
-
-def test_few_directions_hold_a_low_rank_change() -> None:
-    draw = torch.Generator().manual_seed(3)
-    left = torch.randn(300, 8, generator=draw)
-    right = torch.randn(8, 200, generator=draw)
-    noise = torch.randn(300, 200, generator=draw)
-    assert whole.share(left @ right) == pytest.approx(1, abs=1e-4)
-    assert whole.share(noise) < 0.5
-    assert whole.share(torch.zeros(300, 200)) == 0
-    assert whole.share(left @ right) == whole.share(left @ right), "seeded"
-    exact = torch.linalg.svdvals(left @ right + noise).square()
-    found = whole.share(left @ right + noise)
-    assert found <= float(exact[:40].sum() / exact.sum()) + 1e-6
-    assert found == pytest.approx(float(exact[:40].sum() / exact.sum()), rel=0.1)
-
-
 # --- the whole way --------------------------------------------------------------------------------
 
 
 def diagnosed(base: Subject, candidate: Subject) -> Diagnosis:
-    return diagnose(base, candidate, tokens=128, long=48, pictures=False)
+    found: Diagnosis = diagnose(base, candidate, tokens=128, long=48, pictures=False)
+    return found
 
 
 def test_a_damaged_projection_under_an_adapter_is_named_first(
