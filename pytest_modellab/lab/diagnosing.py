@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_modellab.observatory.probes import Probes
     from pytest_modellab.observatory.subject import Subject
     from pytest_modellab.runs.passages import Grounded
-    from pytest_modellab.store.diagnoses import DiagnosisEntry, Examined
+    from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
 
 TOKENS, LONG = 448, 128
 """Tokens in all probes, and in the long one, unless something else is asked for."""
@@ -62,6 +62,7 @@ class Asked:
         task_set: what the samples are of, or None without.
         flips: the samples; those that flipped for the worse first.
         texts: as rendered before, in place of samples.
+        chats: of each text the messages that it was rendered from.
         tokens: in all probes.
         long: width of the long window.
     """
@@ -69,15 +70,18 @@ class Asked:
     task_set: TaskSet | None = None
     flips: tuple[Flip, ...] = ()
     texts: tuple[str, ...] = ()
+    chats: tuple[Chat, ...] = ()
     tokens: int = TOKENS
     long: int = LONG
 
     def identity(self) -> list[object]:
         """All that the answers depend on beside the models, as built-in types."""
         flips = [
-            [f.sample.id, f.sample.content_hash, f.reply, f.before, f.after] for f in self.flips
+            [flip.sample.id, flip.sample.content_hash, flip.reply, flip.before, flip.after]
+            for flip in self.flips
         ]
-        return [self.tokens, self.long, flips, list(self.texts)]
+        chats = [[dict(one) for one in chat] for chat in self.chats]
+        return [self.tokens, self.long, flips, list(self.texts), chats]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,8 +172,8 @@ class Diagnosing:
                     for engine, one in zip(engines, (pair.base, pair.candidate), strict=True)
                 )
                 prompt = self._grounded(pair.base, asked)
-                texts = _texts(engines[0], prompt, asked)
-                probes = _probes(base, prompt, texts, asked)
+                texts, chats = _rendered(engines[0], prompt, asked)
+                probes = _probes(base, texts, chats, asked)
                 left = None if end == math.inf else max(0.0, end - time.monotonic())
                 answers: list[Answers] = []
                 notes: list[str] = []
@@ -196,7 +200,7 @@ class Diagnosing:
             notes=(*diagnosis.notes, *notes, *_prompts(pair)),
         )
         # as it is read back, so that who finds it in the store is told the same
-        return Examined(diagnosed.from_json(diagnosed.to_json(diagnosis)), texts)
+        return Examined(diagnosed.from_json(diagnosed.to_json(diagnosis)), texts, chats)
 
     def _grounded(self, variant: Resolved, asked: Asked) -> Grounded | None:
         """A variant's prompt, with what its search finds."""
@@ -344,21 +348,25 @@ def _subject(engine: Engine, variant: Resolved) -> Subject:
     return dataclasses.replace(found, side=side, cache=own, plan=variant.plan)
 
 
-def _texts(engine: Any, prompt: Grounded | None, asked: Asked) -> tuple[str, ...]:
-    """What both read of each sample: its chat, and the base's reply."""
+def _rendered(
+    engine: Any, prompt: Grounded | None, asked: Asked
+) -> tuple[tuple[str, ...], tuple[Chat, ...]]:
+    """What both read of each sample, its chat and the base's reply; and the chat alone."""
     if prompt is None:
-        return asked.texts
-    rendered = [engine.render(prompt.messages(flip.sample.input)) for flip in asked.flips]
-    return tuple(text + flip.reply for text, flip in zip(rendered, asked.flips, strict=True))
+        return asked.texts, asked.chats
+    chats = [tuple(prompt.messages(flip.sample.input)) for flip in asked.flips]
+    texts = [
+        engine.render(chat) + flip.reply for chat, flip in zip(chats, asked.flips, strict=True)
+    ]
+    return tuple(texts), tuple(chats)
 
 
-def _probes(base: Subject, prompt: Grounded | None, texts: Sequence[str], asked: Asked) -> Probes:
+def _probes(base: Subject, texts: Sequence[str], chats: Sequence[Chat], asked: Asked) -> Probes:
     from pytest_modellab.observatory import probes
 
     tokens, long = asked.tokens, asked.long
     if not texts:
         return probes.built_in(base.tokenizer, tokens=tokens, long=long)
-    chats = [] if prompt is None else [prompt.messages(flip.sample.input) for flip in asked.flips]
     samples = [flip.sample for flip in asked.flips]
     return probes.of_samples(
         samples, texts, base.tokenizer, messages=chats, tokens=tokens, long=long
