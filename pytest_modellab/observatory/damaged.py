@@ -199,7 +199,7 @@ class _Sorting:
         paths = [leaf.path, *(path for path, other in self._tied.items() if other == leaf.path)]
         heads = change.blocks_apart
         del self._out[leaf.path]
-        if not heads or change.rows:
+        if not heads or change.rows or not change.finite:
             return [self._group(leaf.site, paths, self._fault(leaf.path, None))]
         stem = leaf.site.rpartition(".")[0]
         return [
