@@ -38,14 +38,12 @@ SEED = 0
 """Of all that is drawn in an examination."""
 
 
-LIMITS: Mapping[str, int] = {
-    "README.txt": 1 << 14,
-    "bundle.json": 1 << 20,
-    "diagnosis.json": 1 << 24,
-    "prompts.jsonl": 1 << 24,
-    "samples.jsonl": 1 << 24,
-}
-"""What a bundle consists of, and how many bytes each file may have."""
+BYTES = 1 << 24
+"""Bytes of a file in a bundle that is read."""
+
+
+FILES = ("README.txt", "bundle.json", "diagnosis.json", "prompts.jsonl", "samples.jsonl")
+"""What a bundle consists of."""
 
 
 _SECRET = re.compile(r"token$|secret|password|credential|api_?key", re.IGNORECASE)
@@ -200,7 +198,7 @@ def read(path: Path) -> Bundle:
         DiagnosisError: it is none, is damaged, or is too large.
     """
     try:
-        files = archive.texts(path, LIMITS)
+        files = archive.texts(path, FILES, BYTES)
         data = reading.table(json.loads(files["bundle.json"]), "bundle.json", "layout")
         if data["layout"] != LAYOUT:
             raise Unfit(f"layout {reading.shown(data['layout'])}: this version reads {LAYOUT}")

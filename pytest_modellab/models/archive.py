@@ -7,7 +7,7 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from pytest_modellab.errors import ModelError
@@ -89,12 +89,13 @@ def member(path: Path, name: str) -> bytes | None:
         return None
 
 
-def texts(path: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
+def texts(path: Path, names: Collection[str], most: int) -> dict[str, bytes]:
     """Return the files of a small archive, none of which is unpacked to the disk.
 
     Args:
         path: of the archive.
-        limits: what it may hold: name → bytes, at most.
+        names: of the files that it must hold, and no other.
+        most: bytes of one of them.
 
     Raises:
         ValueError: it is damaged, holds something else or too much, or lacks a file.
@@ -104,21 +105,21 @@ def texts(path: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            if len(archive.infolist()) > len(limits):
-                raise ValueError(f"it holds more than {len(limits)} files")
+            if len(archive.infolist()) > len(names):
+                raise ValueError(f"it holds more than {len(names)} files")
             for one in archive.infolist():
                 name = one.orig_filename
-                if name not in limits or name in found:
+                if name not in names or name in found:
                     raise ValueError(f"it holds {shown(name)}, which does not belong into it")
                 if why := _odd(one):
                     raise ValueError(f"{name} in it {why}")
-                if one.file_size > limits[name]:
-                    raise ValueError(f"{name} in it has more than {limits[name]:,} bytes")
+                if one.file_size > most:
+                    raise ValueError(f"{name} in it has more than {most:,} bytes")
                 with archive.open(one) as file:
-                    found[name] = file.read(limits[name])
+                    found[name] = file.read(most)
     except (EOFError, RuntimeError, *DAMAGED) as error:
         raise ValueError(f"it is damaged: {error}") from error
-    if missing := sorted(limits.keys() - found.keys()):
+    if missing := [name for name in names if name not in found]:
         raise ValueError(f"{missing[0]} is missing in it")
     return found
 

@@ -86,9 +86,8 @@ def compare(base: Any, candidate: Any, texts: Iterable[str]) -> Tokenization:
     added = _added(base, candidate)
     reasons = [*_failures(other), *added, *inside]
     if lost:
-        reasons.insert(
-            0, f"{len(lost)} texts do not come back from their ids, the first {_q(lost[0])}"
-        )
+        many = "1 text does" if len(lost) == 1 else f"{len(lost)} texts do"
+        reasons.insert(0, f"{many} not come back from its ids, as {_q(lost[0])}")
     return Tokenization(
         differs=bool(other or lost or added),
         texts=len(rows),
@@ -186,7 +185,10 @@ def _special(base: Any) -> list[str]:
 
 def _inside(base: Any, candidate: Any) -> tuple[list[str], list[str]]:
     """What is different inside, in words, and texts in which it would show."""
-    reasons: list[str] = []
+    reasons = _special_differences(base, candidate)
+    parts = [_json(base), _json(candidate)]
+    if parts[0] and parts[0] == parts[1]:
+        return reasons, []
     ours, theirs = _vocabulary(base), _vocabulary(candidate)
     moved = sorted(
         (ours[one], one) for one in ours.keys() & theirs.keys() if ours[one] != theirs[one]
@@ -200,7 +202,6 @@ def _inside(base: Any, candidate: Any) -> tuple[list[str], list[str]]:
         if tokens:
             few = ", ".join(_q(one, 24) for _, one in tokens[:3])
             reasons.append(f"{_count(len(tokens), 'token')} {words} ({few})")
-    parts = [_json(base), _json(candidate)]
     merges = [_merges(one) for one in parts]
     gone = [one for one in merges[0] if one not in merges[1]]
     new = [one for one in merges[1] if one not in merges[0]]
@@ -210,12 +211,13 @@ def _inside(base: Any, candidate: Any) -> tuple[list[str], list[str]]:
             reasons.append(f"{_count(len(pairs), 'merge')} {words} ({few})")
     if not gone and not new and list(merges[0]) != list(merges[1]):
         reasons.append("the merges are in another order")
-    reasons += _special_differences(base, candidate)
     for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
         if parts[0].get(name) != parts[1].get(name):
-            kinds = [_kind(one.get(name)) for one in parts]
-            same = " with other settings" if kinds[0] == kinds[1] else ""
-            reasons.append(f"{name}: {kinds[1]}{same}, the base has {kinds[0]}")
+            both = [one.get(name) for one in parts]
+            kinds = [_kind(one) for one in both]
+            if kinds[0] == kinds[1]:
+                kinds[1] += f" with other settings{_settings(*both)}"
+            reasons.append(f"{name}: {kinds[1]}, the base has {kinds[0]}")
     joined = ["".join(pair) for pair in (*gone[:SUSPECTS], *new[:SUSPECTS])]
     named = [one for _, one in (*moved[:SUSPECTS], *lost[:SUSPECTS])] + joined
     shown = [_decode(base, (ours[one],)) for one in named if one in ours]
@@ -279,6 +281,17 @@ def _kind(part: Any) -> str:
         if isinstance(part.get(key), list):
             return line(f"{part.get('type')}({', '.join(map(_kind, part[key][:8]))})", 200)
     return line(str(part.get("type")), 60)
+
+
+def _settings(ours: Any, theirs: Any) -> str:
+    """The plain settings of a part that differ, in words."""
+    found = [
+        f"{key}: {json.dumps(theirs.get(key))}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+        and isinstance(theirs.get(key), bool | int | float | str | None)
+    ]
+    return f" ({line(', '.join(found[:4]), 200)})" if found else ""
 
 
 def _explodes(tokenizer: Any) -> str:

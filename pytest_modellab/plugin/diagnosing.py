@@ -105,7 +105,7 @@ class Diagnoser:
 
     def _skipped(self, pair: Pair, asked: Asked, needed: float) -> str:
         return (
-            f"{pair.candidate.name} was not diagnosed: it takes about {needed:.0f} s and "
+            f"{pair.candidate.name} was not diagnosed: it takes about {max(1.0, needed):.0f} s and "
             f"{max(0.0, self._left):.0f} s of --modellab-diagnose-budget are left; "
             f"{self._command(pair, asked)}"
         )
@@ -171,8 +171,6 @@ def explain(item: pytest.Item, call: pytest.CallInfo[None], texts: Sequence[str]
         # the block is still reported; then the session ends as one that was interrupted
         item.session.shouldstop = "interrupted while a blocked variant was diagnosed"
         return Outcome(notes=("a diagnosis was interrupted; nothing of it is kept",))
-    except pytest.UsageError as error:
-        return Outcome(notes=(f"nothing was diagnosed: {error}",))
     raised = call.excinfo
     verdicts = (FloorViolated, RegressionDetected)
     if found.lines and raised is not None and raised.errisinstance(verdicts) and raised.value.args:

@@ -54,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if found is not None:
         unjudged = Unjudged(config, found)
         config.pluginmanager.register(unjudged, "modellab_unjudged")
+        diagnosing.diagnoser_of(config)  # a wrong option is refused before any test
         if worker is None:
             check_asked(config)
             _register_controller(config, found, unjudged)
