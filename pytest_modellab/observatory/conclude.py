@@ -15,7 +15,7 @@ from pytest_modellab.observatory.expected import Declared
 from pytest_modellab.observatory.forced import Passes
 from pytest_modellab.observatory.run import BaseRun, Damage
 from pytest_modellab.observatory.subject import Subject
-from pytest_modellab.observatory.verdict import NOTHING
+from pytest_modellab.observatory.verdict import ADAPTED, NOTHING
 from pytest_modellab.observatory.weights import Weights
 from pytest_modellab.observatory.whole import Whole
 from pytest_modellab.records.diagnosis import Remedy
@@ -139,7 +139,7 @@ def whole(
         scales = judging.line_search(run, candidate.model, changed)
         pays = judging.layers_that_pay(passes, leaves)
         return Concluded(seen, remedies.less(candidate, seen, found.nats, pays, scales))
-    if seen.fault == "uniform":
+    if seen.fault == "uniform" and found.nats >= ADAPTED:
         return Concluded(seen, remedies.keep(run, candidate, found, passes))
     return Concluded(seen)
 

@@ -12,13 +12,22 @@ import pytest
 from pytest_modellab import testing, variants
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.models import locate
-from pytest_modellab.observatory import conclude, expected, forced, remedy, rounding, sites, whole
+from pytest_modellab.observatory import (
+    conclude,
+    diagnose,
+    expected,
+    forced,
+    remedy,
+    rounding,
+    sites,
+    whole,
+)
 from pytest_modellab.observatory import probes as probing
 from pytest_modellab.observatory import run as running
 from pytest_modellab.observatory import weights as weighing
 from pytest_modellab.observatory.subject import Subject
 from pytest_modellab.records.declared import ModelSource, VariantSpec
-from pytest_modellab.records.diagnosis import Kept, Side
+from pytest_modellab.records.diagnosis import Diagnosis, Kept, Side
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.kinds import quantized
 from pytest_modellab.variants.plan import Plan, Step
@@ -338,19 +347,38 @@ def test_nothing_is_pasted_for_what_takes_no_names(plan: Plan | None) -> None:
     assert remedy.paste(subject(plan), ["x"]) == ""
 
 
-# --- low rank -------------------------------------------------------------------------------------
+# --- the whole way --------------------------------------------------------------------------------
 
 
-def test_few_directions_hold_a_low_rank_change() -> None:
-    draw = torch.Generator().manual_seed(3)
-    left = torch.randn(300, 8, generator=draw)
-    right = torch.randn(8, 200, generator=draw)
-    noise = torch.randn(300, 200, generator=draw)
-    assert whole.share(left @ right) == pytest.approx(1, abs=1e-4)
-    assert whole.share(noise) < 0.5
-    assert whole.share(torch.zeros(300, 200)) == 0
-    assert whole.share(left @ right) == whole.share(left @ right), "seeded"
-    exact = torch.linalg.svdvals(left @ right + noise).square()
-    found = whole.share(left @ right + noise)
-    assert found <= float(exact[:40].sum() / exact.sum()) + 1e-6
-    assert found == pytest.approx(float(exact[:40].sum() / exact.sum()), rel=0.1)
+def diagnosed(base: Subject, candidate: Subject) -> Diagnosis:
+    found: Diagnosis = diagnose(base, candidate, tokens=128, long=48, pictures=False)
+    return found
+
+
+def test_a_damaged_projection_under_an_adapter_is_named_first(
+    root: Path, make: Make, base: Subject
+) -> None:
+    candidate = make(declare("lora", root, adapter="a", merge=True), "tuned")
+    with torch.no_grad():
+        candidate.model.get_submodule("model.layers.1.mlp.up_proj").weight.mul_(0.9)
+    said = diagnosed(base, candidate)
+    assert said.culprit == "layer.1.mlp.up_proj"
+    assert said.fault == "scaled(0.9)"
+    assert said.restored == pytest.approx(1, abs=1e-3)
+    (note,) = (note for note in said.notes if "beyond what was declared" in note)
+    assert note.endswith("by comparing with the base as the plan changes it")
+    assert said.remedy is None
+
+
+def test_what_is_as_declared_is_told_as_a_whole(root: Path, make: Make, base: Subject) -> None:
+    said = diagnosed(base, make(declare("quantized", root, method="rtn"), "four"))
+    assert (said.culprit, said.fault) == (None, "uniform")
+    assert said.remedy is not None
+    assert said.remedy.paste.startswith("[variants.four]\nskip_modules = [\n")
+    rounded = [one for one in said.weights if one.site.endswith("_proj")]
+    assert {one.site: one.expected for one in rounded} == pytest.approx(
+        {one.site: one.relative for one in rounded}, rel=1e-3
+    )
+    tuned = diagnosed(base, make(declare("lora", root, adapter="a"), "tuned"))
+    assert (tuned.culprit, tuned.fault) == ("adapter", "adapter")
+    assert tuned.notes == said.notes == ()
