@@ -155,9 +155,12 @@ def _sheet(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if "step" not in header:
             raise DiagnosisError(f"{path}: no column is called step, as its header says")
         for cells in reader:
+            where = f"{path}:{reader.line_num}"
+            if cells and len(cells) != len(header):
+                raise DiagnosisError(f"{where}: {len(cells)} cells under {len(header)} columns")
             if cells:
-                yield f"{path}:{reader.line_num}", dict(zip(header, cells, strict=True))
-    except (csv.Error, ValueError) as error:
+                yield where, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
         raise DiagnosisError(f"{path}:{reader.line_num}: {error}") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -153,9 +154,7 @@ def _spike(
 
 
 def _medians(values: Sequence[float]) -> list[float]:
-    return [
-        statistics.median(values[at : at + _FEWEST]) for at in range(len(values) - _FEWEST + 1)
-    ]
+    return [statistics.median(values[at : at + _FEWEST]) for at in range(len(values) - _FEWEST + 1)]
 
 
 def _cause(rows: Sequence[Row], start: int, starts: Sequence[int]) -> str:
@@ -178,9 +177,7 @@ def _cause(rows: Sequence[Row], start: int, starts: Sequence[int]) -> str:
         )
     peak = _peak(rows)
     if peak is not None and peak in near:
-        return (
-            "the learning rate is at its peak there: lower it, or warm it up for longer"
-        )
+        return "the learning rate is at its peak there: lower it, or warm it up for longer"
     norms = [
         float(row.grad_norm) if row.grad_norm is not None else math.nan
         for row in rows[max(0, start - WIDTH) : start + 1]
@@ -225,7 +222,7 @@ def overfits(rows: Sequence[Row]) -> list[Event]:
     ]
     for at in range(len(evaluated) - _RISES):
         some = evaluated[at : at + _RISES + 1]
-        if any(later[1] <= one[1] for one, later in zip(some, some[1:], strict=False)):
+        if any(later[1] <= one[1] for one, later in itertools.pairwise(some)):
             continue
         trained = [
             row.loss
@@ -255,6 +252,7 @@ def overfits(rows: Sequence[Row]) -> list[Event]:
 
 def plateaus(rows: Sequence[Row]) -> list[Event]:
     """Find out whether the last third still falls: Theil and Sen's slope, 95 %."""
+    import numpy as np
     from scipy.stats import theilslopes
 
     known = [row for row in rows if row.loss is not None and math.isfinite(row.loss)]
@@ -263,7 +261,8 @@ def plateaus(rows: Sequence[Row]) -> list[Event]:
     last = last[::every]
     if len(last) < _FEWEST or last[0].step == last[-1].step:
         return []
-    found = theilslopes([row.loss for row in last], [row.step for row in last], alpha=0.95)
+    with np.errstate(all="ignore"):  # losses of any size
+        found = theilslopes([row.loss for row in last], [row.step for row in last], alpha=0.95)
     if found.high_slope < 0:
         return []
     return [
@@ -282,9 +281,7 @@ def depths(rows: Sequence[Row]) -> list[Event]:
     """Find gradients that vanish or explode over the layers, where their norms are logged."""
     logged = [row.layers for row in rows if len(row.layers) > 1]
     layers = sorted({layer for each in logged for layer in each})
-    norms = [
-        statistics.median(each[layer] for each in logged if layer in each) for layer in layers
-    ]
+    norms = [statistics.median(each[layer] for each in logged if layer in each) for layer in layers]
     trend = slope(norms)
     if not math.isfinite(trend) or abs(trend) <= math.log(10) / len(layers):
         return []
