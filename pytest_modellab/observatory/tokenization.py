@@ -17,7 +17,7 @@ LENGTH = 4000
 SUSPECTS = 48
 """Tokens, or merges, that are tried because both tokenizers hold them differently."""
 
-_WRITTEN = 200
+WRITTEN = 200
 """Characters that a part of a tokenizer may put in for one: more is another text, and no memory."""
 
 HARD = (
@@ -168,7 +168,7 @@ def _panel(base: Any, candidate: Any, other: Sequence[tuple[str, Ids, Ids]]) -> 
 
 
 def _text(tokenizer: Any, token: int) -> str:
-    return (_decode(tokenizer, (token,)) or "")[:_WRITTEN] or _token(tokenizer, token)
+    return (_decode(tokenizer, (token,)) or "")[:WRITTEN] or _token(tokenizer, token)
 
 
 def _token(tokenizer: Any, token: int) -> str:
@@ -301,7 +301,7 @@ def _explodes(tokenizer: Any) -> str:
         part = pending.pop()
         if isinstance(part, dict):
             for key in ("content", "prepend", "replacement"):
-                if isinstance(part.get(key), str) and len(part[key]) > _WRITTEN:
+                if isinstance(part.get(key), str) and len(part[key]) > WRITTEN:
                     size = len(part[key])
                     return f"its {part.get('type')} writes {size:,} characters at once: not asked"
             pending += part.values()

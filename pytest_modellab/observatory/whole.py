@@ -28,6 +28,9 @@ _LOOKED_AT = 9
 AS_EXPECTED = 1.5
 """Times the change that the declared rounding makes, up to which it is as expected."""
 
+_OTHER_NORMS = 0.1
+"""Norms that differ more were rewritten: scales moved to projections are of few directions too."""
+
 _TOLERANCE = 0.05
 """How far from 1, or from 2, an adapter may seem to be applied."""
 
@@ -69,7 +72,8 @@ def judge(base: Any, candidate: Any, weights: Weights) -> Whole:
     if not changed:
         return Whole("unexplained", "no weights of a projection differ")
     low = rank_share(base, candidate, [one.leaf for one in changed])
-    if low > LOW_RANK:
+    norms = [one.relative for one in weights.changes if one.leaf.norm and not one.note]
+    if low > LOW_RANK and statistics.median(norms or [0.0]) < _OTHER_NORMS:
         return Whole(
             "adapter",
             f"{len(changed)} of {len(linear)} projections differ, each in few directions: "
