@@ -198,8 +198,8 @@ def less(
 def _scale(candidate: Subject, scale: float) -> str:
     plan = candidate.plan
     steps = () if plan is None else plan.steps
-    own = next((step.settings for step in steps if step.name == "adapter"), {"merged": None})
-    if type(own["merged"]) is not bool:  # no variant's, or merged by somebody else
+    own = next((step.settings for step in steps if step.name == "adapter"), None)
+    if own is None or type(own["merged"]) is not bool:  # merged by somebody else
         return ""
     scale *= float(own.get("scale", 1.0))
     return f"[variants.{candidate.side.name}]\nscale = {scale:.3g}\n"
