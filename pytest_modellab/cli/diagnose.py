@@ -70,6 +70,12 @@ def add(commands: Subparsers) -> None:
         "that both were run on, else built-in texts)",
     )
     asked.add_argument(
+        "--adapter",
+        type=Path,
+        metavar="FOLDER",
+        help="what was merged into BASE to make CANDIDATE, a folder: says whether it is in once",
+    )
+    asked.add_argument(
         "--tokens", type=_count, default=448, metavar="N", help="in all (default: 448)"
     )
     asked.add_argument(
@@ -163,7 +169,23 @@ def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:
             )
         return lab, examining.pair(lab, options.candidate)
     base = _resolved(options.base, lab, None)
-    return lab, Pair(base, _resolved(options.candidate, lab, base))
+    found = Pair(base, _resolved(options.candidate, lab, base))
+    return lab, found if options.adapter is None else _with_adapter(options, found)
+
+
+def _with_adapter(options: argparse.Namespace, found: Pair) -> Pair:
+    """Declare that the candidate is the base with an adapter in its weights."""
+    from pytest_modellab.lab import examining
+    from pytest_modellab.lab.folders import KIND
+
+    if found.candidate.spec.kind != KIND:
+        raise DiagnosisError(
+            f"--adapter {options.adapter}: {options.candidate} is a variant, whose own declaration "
+            "says what it is made of"
+        )
+    if options.bundle is not None:
+        raise DiagnosisError("--adapter: its weights are in no bundle; leave --bundle out")
+    return examining.with_adapter(found, options.adapter)
 
 
 def lab_of(config: LabConfig) -> Lab:
