@@ -20,11 +20,16 @@ DAY = "2026-01-01"
 """What a chat template is told that asks for the date."""
 
 
+ADAPTER = "adapter_config.json"
+"""What a folder holds that is an adapter."""
+
+
 def resolve(named: str, like: Resolved | None = None, day: str = "") -> Resolved:
     """Find and hash a model's files; nothing is loaded.
 
     Args:
-        named: a folder of transformers, a GGUF file or a zipped folder, as a user says it.
+        named: a folder of transformers, a GGUF file or a zipped folder, as a user says it; or an
+            adapter's folder, where ``like`` is what it is put on.
         like: the variant whose prompt is asked, or None for the input as it is.
         day: what a chat template is told that asks for the date; empty for :data:`DAY`.
 
@@ -39,10 +44,40 @@ def resolve(named: str, like: Resolved | None = None, day: str = "") -> Resolved
     from pytest_modellab.variants.plan import Plan
     from pytest_modellab.variants.prompt import Prompt
 
-    source = ModelSource(named, str(Path(named).expanduser().absolute()))
+    place = Path(named).expanduser().absolute()
+    if like is not None and (place / ADAPTER).is_file():
+        return _adapted(named, place, like)
+    source = ModelSource(named, str(place))
     files = locate.locate(source, Path.cwd())
     plan = Plan(model=source, prompt=Prompt(PROMPT) if like is None else like.plan.prompt)
     if clock.asked(files):
         plan = dataclasses.replace(plan, day=day or DAY)
     spec = VariantSpec(named, KIND, "folder", model=named)
     return Resolved(spec, loading.Loadable(plan, files), loading.fingerprint(plan, files))
+
+
+def weights_of(variant: Resolved) -> Resolved | None:
+    """The variant with its GGUF file run by transformers, or None where it has no such file.
+
+    Its name and fingerprint stay.
+    """
+    file = variant.plan.weights
+    if file is None or file.suffix != ".gguf":
+        return None
+    found = resolve(str(file), variant, variant.plan.day)
+    return dataclasses.replace(variant, source=found.source)
+
+
+def _adapted(named: str, place: Path, base: Resolved) -> Resolved:
+    """The base with an adapter."""
+    from pytest_modellab import variants
+    from pytest_modellab.variants import loading
+
+    kind = variants.KINDS["qlora" if base.plan.quantization else "lora"]
+    options = {"adapter": str(place)}
+    spec = VariantSpec(named, kind.name, kind.strategy, base=base.name, options=options)
+    plan = kind.plan(spec, base.plan, base.files.source, place.parent)
+    source = loading.Loadable(plan, base.files)
+    return Resolved(
+        dataclasses.replace(spec, kind=KIND), source, loading.fingerprint(plan, base.files)
+    )
