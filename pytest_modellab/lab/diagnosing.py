@@ -251,7 +251,7 @@ def _runnable(pair: Pair) -> Pair:
     from pytest_modellab.lab import folders
 
     base, candidate = (folders.weights_of(one) for one in (pair.base, pair.candidate))
-    runner = "" if candidate is None else pair.candidate.plan.engine
+    runner = "" if candidate is None else pair.candidate.plan.engine.rpartition("-")[0]
     return Pair(base or pair.base, candidate or pair.candidate, runner)
 
 

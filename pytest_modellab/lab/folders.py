@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from pathlib import Path
 
+from pytest_modellab.engines.interface import Engine
 from pytest_modellab.lab.resolved import Resolved
+from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.variants.loading import Loadable
 
 KIND = "folder"
 """The kind of such a variant, which no configuration can name."""
@@ -53,7 +57,7 @@ def resolve(named: str, like: Resolved | None = None, day: str = "") -> Resolved
     if clock.asked(files):
         plan = dataclasses.replace(plan, day=day or DAY)
     spec = VariantSpec(named, KIND, "folder", model=named)
-    return Resolved(spec, loading.Loadable(plan, files), loading.fingerprint(plan, files))
+    return Resolved(spec, Loadable(plan, files), loading.fingerprint(plan, files))
 
 
 def weights_of(variant: Resolved) -> Resolved | None:
@@ -64,8 +68,38 @@ def weights_of(variant: Resolved) -> Resolved | None:
     file = variant.plan.weights
     if file is None or file.suffix != ".gguf":
         return None
-    found = resolve(str(file), variant, variant.plan.day)
-    return dataclasses.replace(variant, source=found.source)
+    from pytest_modellab.models import locate
+
+    source = ModelSource(variant.name, str(file))
+    plan = dataclasses.replace(variant.plan, open=None, weights=None, quantization={}, steps=())
+    packed = _Packed(plan, locate.locate(source, Path.cwd()), variant.files)
+    return dataclasses.replace(variant, source=packed)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Packed(Loadable):
+    """A GGUF file's weights with the tokenizer of the model that it was made from."""
+
+    tokenizer: ModelFiles
+
+    def open(self, cache: Path) -> Engine:
+        """Load the weights, as transformers converts them, once."""
+        from pytest_modellab.engines.language import torch_model
+        from pytest_modellab.engines.loading import quiet
+        from pytest_modellab.models import convert, reads
+
+        with quiet():
+            weights = convert.folder(self.files, cache)
+            beside = convert.folder(self.tokenizer, cache)
+        with tempfile.TemporaryDirectory(prefix="modellab-") as folder:
+            for place, tokenizer in ((weights, False), (beside, True)):
+                for file in place.iterdir():
+                    if file.is_file() and reads.of_tokenizer(file.name) == tokenizer:
+                        (Path(folder) / file.name).symlink_to(file.resolve())
+            plan = self.plan
+            loaded = torch_model.load(Path(folder), dtype=plan.dtype, device=plan.device)
+        loaded.day = plan.day
+        return loaded
 
 
 def _adapted(named: str, place: Path, base: Resolved) -> Resolved:
@@ -77,7 +111,7 @@ def _adapted(named: str, place: Path, base: Resolved) -> Resolved:
     options = {"adapter": str(place)}
     spec = VariantSpec(named, kind.name, kind.strategy, base=base.name, options=options)
     plan = kind.plan(spec, base.plan, base.files.source, place.parent)
-    source = loading.Loadable(plan, base.files)
+    source = Loadable(plan, base.files)
     return Resolved(
         dataclasses.replace(spec, kind=KIND), source, loading.fingerprint(plan, base.files)
     )
