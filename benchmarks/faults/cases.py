@@ -132,8 +132,10 @@ def build(case: Case, loaded: Loaded) -> Built | None:
     spread = functools.partial(_spread, case.background, f"{case.background}/{case.seed}")
     made = None
     if case.harmless:
-        harmless.HARMLESS[case.kind](draw)
-        spread(draw)
+        # a change that is added comes first: in a rewritten model the same sum is another function
+        order = (harmless.HARMLESS[case.kind], spread)
+        for change in reversed(order) if case.background in backgrounds.ADDED else order:
+            change(draw)
     elif case.kind in running.KINDS:
         spread(draw)
         try:

@@ -192,7 +192,8 @@ def bypassed(draw: Draw) -> Made:
     paths = (path(number, "o_proj"), path(number, "down_proj"))
     for where in paths:
         put(draw.model, where, torch.zeros_like(get(draw.model, where)))
-    return Made((f"layer.{number}",), "zeroed", paths)
+    everything = tuple(path(number, kind) for kind in (*ATTENTION, *MLP))
+    return Made((f"layer.{number}",), "zeroed", everything)
 
 
 def swapped(draw: Draw) -> Made:

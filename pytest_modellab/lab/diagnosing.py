@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_modellab.observatory.subject import Subject
     from pytest_modellab.runs.passages import Grounded
     from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
+    from pytest_modellab.variants.plan import Plan
 
 TOKENS, LONG = 448, 128
 """Tokens in all probes, and in the long one, unless something else is asked for."""
@@ -53,11 +54,13 @@ class Pair:
         base: what is right.
         candidate: what is examined.
         runner: what runs the candidate otherwise, where transformers stands in; else empty.
+        declared: how the candidate was made of the base, where that is not its own plan's to say.
     """
 
     base: Resolved
     candidate: Resolved
     runner: str = ""
+    declared: Plan | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +157,9 @@ class Diagnosing:
 
         added = [[probe.name, probe.version] for probe in self._extensions.probes.values()]
         keys = pair.base.fingerprint.key, pair.candidate.fingerprint.key
-        names = [pair.base.name, pair.candidate.name]  # the diagnosis says them
+        names: list[object] = [pair.base.name, pair.candidate.name]  # the diagnosis says them
+        if pair.declared is not None:
+            names += [[step.name, dict(step.settings)] for step in pair.declared.steps]
         return DiagnosisEntry(self._cache, *keys, [names, asked.identity(), added])
 
     def _examined(self, pair: Pair, asked: Asked, limits: Limits) -> Examined:
@@ -178,6 +183,8 @@ class Diagnosing:
                     _subject(engine, one)
                     for engine, one in zip(engines, (pair.base, pair.candidate), strict=True)
                 )
+                if pair.declared is not None:
+                    candidate = dataclasses.replace(candidate, plan=pair.declared)
                 prompt = self._grounded(pair.base, asked)
                 texts, chats = _rendered(engines[0], prompt, asked)
                 probes = _probes(base, texts, chats, asked)
@@ -252,7 +259,9 @@ def _runnable(pair: Pair) -> Pair:
 
     base, candidate = (folders.weights_of(one) for one in (pair.base, pair.candidate))
     runner = "" if candidate is None else pair.candidate.plan.engine.rpartition("-")[0]
-    return Pair(base or pair.base, candidate or pair.candidate, runner)
+    return dataclasses.replace(
+        pair, base=base or pair.base, candidate=candidate or pair.candidate, runner=runner
+    )
 
 
 def seconds(pair: Pair, asked: Asked, rates: Sequence[float]) -> float:

@@ -21,8 +21,12 @@ from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
-from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side
+from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side, WeightChange
 from pytest_modellab.visible import shortened, visible
+
+ADAPTER = "adapter"
+"""The site of a low-rank change of a whole kind of projections, or of all."""
+
 
 TIME_UP = "the time was up"
 """Begins the notes on what was left out; such a diagnosis is not stored."""
@@ -85,19 +89,35 @@ def diagnose(
     reason = outputs.incomparable(one.model, other.model)
     if reason:
         return outputs.diagnosis(one, other, asked, text, reason, steps.notes, steps.seconds)
-    seen = internals.examine(one, other, asked, steps)
+    background = internals.examine(one, other, asked, steps)
+    nats = background.damage.nats
+    declared = steps.optional(
+        "as declared",
+        AsDeclared(),
+        lambda: conclude.as_declared(background.run, other, background.damage),
+        background.damage.finite,
+    )
+    steps.notes += declared.notes
+    seen = steps.optional("beyond", background, lambda: _beyond(background, declared, steps))
+    as_said = seen is background
     cached = steps.optional(
         "cache", CacheResult(), lambda: cache.examine(one, other, asked.windows), seen.damage.finite
     )
     steps.notes += cached.notes
-    whole = steps.optional("whole", None, lambda: _whole(seen, steps))
+    whole = steps.optional("whole", None, lambda: _whole(seen, declared), as_said)
     findings = _ranked(seen, cached, whole)
     said = verdict.decide(
         max(seen.damage.nats, cached.damage) if cached.findings else seen.damage.nats,
         findings,
         _class(seen, whole),
-        _text_first(text, seen.damage.nats),
+        _text_first(text, nats),
     )
+    if not as_said:
+        findings = (*findings, *background.findings)
+        steps.notes.append(
+            f"{seen.damage.nats:.2g} nats are beyond what was declared, all of it {nats:.2g}: what "
+            "is named was found by comparing with the base as the plan changes it"
+        )
     chain = seen.proof.chain
     named = chain[0] if chain and chain[0].site == said.culprit else None
     seen = dataclasses.replace(seen, findings=findings, culprit=named, long=long)
@@ -119,18 +139,18 @@ def diagnose(
         said.culprit,
         said.fault,
         said.headline,
-        seen.damage.nats,
+        nats,
         asked.tokens,
         restored=said.restored,
         culprits=_culprits(seen, said.culprit),
         findings=(*text.findings, *findings, *looked.findings)
         if said.culprit is None or said.culprit in {one.site for one in text.findings}
         else (*findings, *text.findings, *looked.findings),
-        weights=seen.weights,
+        weights=_with_expected(seen, declared) if as_said else seen.weights,
         nodes=nodes.errors(seen),
         pictures=(*drawn.pictures, *beside, *looked.pictures) if pictures else looked.pictures,
         notes=(*steps.notes, *drawn.notes, *looked.notes),
-        remedy=None if whole is None or said.culprit not in (None, "adapter") else whole.remedy,
+        remedy=None if whole is None or said.culprit not in (None, ADAPTER) else whole.remedy,
         probes=asked.digest,
         seconds=steps.seconds,
         versions=_versions(),
@@ -203,18 +223,37 @@ class _Steps:
             self.seconds[step] = round(self.seconds.get(step, 0.0) + taken, 3)
 
 
-def _whole(seen: Examination, steps: _Steps) -> Concluded | None:
+def _beyond(seen: Examination, declared: AsDeclared, steps: _Steps) -> Examination:
+    """The candidate against what was declared, where a part of it is something else."""
+    if declared.expected is None or not declared.differs(seen.damage.nats):
+        return seen
+    if not steps.in_time("comparison with what was declared"):
+        return seen
+    found = internals.examine(declared.expected, seen.candidate, seen.probes, steps)
+    chain = found.proof.chain
+    if chain and chain[0].site == ADAPTER:  # more or less of it: told as a whole
+        return seen
+    named = bool(chain) and (found.proof.of(chain[0]) or 0.0) >= verdict.NAMED
+    return found if named or not found.damage.finite else seen
+
+
+def _with_expected(seen: Examination, declared: AsDeclared) -> tuple[WeightChange, ...]:
+    """What each leaf's weights are changed by, beside what the plan changes of them."""
+    due = {
+        leaf.site: declared.changes[leaf.path]
+        for leaf in seen.leaves
+        if leaf.path in declared.changes
+    }
+    return tuple(dataclasses.replace(one, expected=due.get(one.site)) for one in seen.weights)
+
+
+def _whole(seen: Examination, declared: AsDeclared) -> Concluded | None:
     """The change as a whole, where no place restores half of the damage."""
     if seen.compared is None or not seen.damage.nats >= verdict.NOTHING:
         return None
-    if max((one.restored for one in seen.proof.tried), default=0.0) >= proof.HALF:
+    places = [one for one in seen.proof.tried if one.group.site != ADAPTER]
+    if max((one.restored for one in places), default=0.0) >= proof.HALF:
         return None
-    declared = steps.optional(
-        "as declared",
-        AsDeclared(),
-        lambda: conclude.as_declared(seen.run, seen.candidate, seen.damage),
-    )
-    steps.notes += declared.notes
     return conclude.whole(
         seen.run, seen.candidate, seen.damage, seen.passes, seen.compared, declared
     )
@@ -237,13 +276,20 @@ def _text_first(text: TextResult, nats: float) -> Finding | None:
 def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> tuple[Finding, ...]:
     """Places with what they restore, and the cache with its share; the largest first."""
     share = cached.weight(seen.damage.nats)
+    found = list(seen.findings)
     caches = [dataclasses.replace(one, restored=round(share, 4)) for one in cached.findings]
     if whole is not None and whole.whole.fault == "adapter":
         one = whole.whole
         caches.append(
-            Finding("adapter", "adapter", one.sentence, likely=one.likely, evidence=one.evidence)
+            Finding(ADAPTER, ADAPTER, one.sentence, likely=one.likely, evidence=one.evidence)
         )
-    found = [*seen.findings, *caches]
+        for other in found:
+            if other.site == ADAPTER:  # its kinds of projections, which were exchanged
+                caches[-1] = dataclasses.replace(
+                    caches[-1], nats=other.nats, restored=other.restored
+                )
+        found = [other for other in found if other.site != ADAPTER]
+    found += caches
     return tuple(sorted(found, key=lambda one: -(one.restored or 0.0)))
 
 

@@ -503,7 +503,7 @@ def test_an_examination_is_drawn(base: Any, other: Any) -> None:
     )
     heat = pictures["where_it_enters"].panels[0]
     assert isinstance(heat, Heat)
-    assert heat.framed == ((heat.rows.index("layer 2"), heat.columns.index("attention.o_proj")),)
+    assert heat.framed == ((heat.rows.index("layer 2"), heat.columns.index("o_proj")),)
     margins = pictures["answer"].panels[0]
     assert isinstance(margins, Lines)
     assert margins.series[0].values[1] == pytest.approx(margins.series[0].values[2], abs=1e-3)
