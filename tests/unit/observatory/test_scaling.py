@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import operator
 import random
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def test_intervals_hold_what_the_runs_were_made_of() -> None:
     found = scaling.fit(runs(noise=0.003), resamples=20)
 
     for figure in ("e", "alpha", "beta"):
-        low, high = found.interval(lambda law, figure=figure: float(getattr(law, figure)))
+        low, high = found.interval(operator.attrgetter(figure))
         assert low < getattr(CHINCHILLA, figure) < high
         assert low < getattr(found.law, figure) < high
 
