@@ -18,6 +18,7 @@ from pytest_modellab.observatory.added import Probe, Seen, look
 from pytest_modellab.observatory.cache import CacheResult
 from pytest_modellab.observatory.conclude import AsDeclared, Concluded
 from pytest_modellab.observatory.examination import Examination
+from pytest_modellab.observatory.likely import explained
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
@@ -290,7 +291,7 @@ def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> 
                 )
         found = [other for other in found if other.site != ADAPTER]
     found += caches
-    return tuple(sorted(found, key=lambda one: -(one.restored or 0.0)))
+    return tuple(sorted(map(explained, found), key=lambda one: -(one.restored or 0.0)))
 
 
 def _culprits(seen: Examination, named: str | None) -> tuple[str, ...]:
