@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.observatory import cache, conclude, internals, nodes, outputs, proof, verdict
+from pytest_modellab.observatory import (
+    cache,
+    conclude,
+    internals,
+    nodes,
+    outputs,
+    proof,
+    selfcheck,
+    verdict,
+)
 from pytest_modellab.observatory import pictures as pictured
 from pytest_modellab.observatory import probes as probing
 from pytest_modellab.observatory import text as texts
@@ -19,6 +28,7 @@ from pytest_modellab.observatory.cache import CacheResult
 from pytest_modellab.observatory.conclude import AsDeclared, Concluded
 from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.probes import Probes
+from pytest_modellab.observatory.selfcheck import Checks
 from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side, WeightChange
@@ -112,6 +122,14 @@ def diagnose(
         _class(seen, whole),
         _text_first(text, nats),
     )
+    if said.culprit is None and nats <= verdict.NOTHING:
+        # probes have no padding, and rows of one width: a batch of the gate is neither
+        alone = steps.optional(
+            "self-checks", Checks(()), lambda: selfcheck.against(one, other, asked.windows)
+        )
+        steps.notes += alone.notes
+        findings = (*alone.findings, *findings)
+        said = verdict.decide(nats, findings, said.fault, _alone(alone))
     if not as_said:
         findings = (*findings, *background.findings)
         steps.notes.append(
@@ -264,6 +282,12 @@ def _class(seen: Examination, whole: Concluded | None) -> str:
     if seen.damage.nats < verdict.NOTHING:
         return "rewritten" if seen.struck else "none"
     return "unexplained" if whole is None else whole.whole.fault
+
+
+def _alone(checks: Checks) -> Finding | None:
+    """What a model does otherwise than itself, where that has an effect."""
+    first = next(iter(checks.findings), None)
+    return first if first is not None and (first.nats or 0.0) > verdict.NOTHING else None
 
 
 def _text_first(text: TextResult, nats: float) -> Finding | None:
