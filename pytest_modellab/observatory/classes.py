@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 _NEIGHBOURS = 32
-_FEWEST = 8
+_FEWEST = 12
 _SAMPLE = 64
 _SPIKES = 64
 _DIRECTIONS = 40
@@ -184,7 +184,7 @@ def _permuted(base: Any, candidate: Any, change: Any, usual: float) -> str:
     for mine, theirs, moved in ((base, candidate, change), (base.t(), candidate.t(), change.t())):
         errors = moved.norm(dim=1) / mine.norm(dim=1).clamp(min=1e-30)
         rows = (errors > max(0.3, 3 * usual)).nonzero().flatten()
-        if len(rows) < 2:
+        if len(rows) < 2 or mine.shape[1] < _FEWEST:  # short vectors are alike by chance
             continue
         rows = _spread(rows)
         unit = mine / mine.norm(dim=1, keepdim=True).clamp(min=1e-30)
