@@ -196,7 +196,9 @@ def by_position(values: Any, references: Any) -> tuple[Any, Any]:
     """
     import torch
 
-    errors, squares, sizes = [], [], []
+    errors: list[Any] = []
+    squares: list[Any] = []
+    sizes: list[Any] = []
     for value, reference in zip(values, references, strict=True):
         wanted = reference.detach().float()
         error = value.detach().to(wanted.device).float() - wanted
