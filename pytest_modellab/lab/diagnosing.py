@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_modellab.observatory.subject import Subject
     from pytest_modellab.runs.passages import Grounded
     from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
+    from pytest_modellab.variants.plan import Plan
 
 TOKENS, LONG = 448, 128
 """Tokens in all probes, and in the long one, unless something else is asked for."""
@@ -48,10 +49,17 @@ _SAID = 300  # characters of a library's error
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """What is examined, and what it is compared with."""
+    """What is examined, and what it is compared with.
+
+    Attributes:
+        base: what is right.
+        candidate: what is examined.
+        declared: how the candidate was made of the base, where that is not its own plan's to say.
+    """
 
     base: Resolved
     candidate: Resolved
+    declared: Plan | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +155,9 @@ class Diagnosing:
 
         added = [[probe.name, probe.version] for probe in self._extensions.probes.values()]
         keys = pair.base.fingerprint.key, pair.candidate.fingerprint.key
-        names = [pair.base.name, pair.candidate.name]  # the diagnosis says them
+        names: list[object] = [pair.base.name, pair.candidate.name]  # the diagnosis says them
+        if pair.declared is not None:
+            names += [[step.name, dict(step.settings)] for step in pair.declared.steps]
         return DiagnosisEntry(self._cache, *keys, [names, asked.identity(), added])
 
     def _examined(self, pair: Pair, asked: Asked, limits: Limits) -> Examined:
@@ -171,6 +181,8 @@ class Diagnosing:
                     _subject(engine, one)
                     for engine, one in zip(engines, (pair.base, pair.candidate), strict=True)
                 )
+                if pair.declared is not None:
+                    candidate = dataclasses.replace(candidate, plan=pair.declared)
                 prompt = self._grounded(pair.base, asked)
                 texts, chats = _rendered(engines[0], prompt, asked)
                 probes = _probes(base, texts, chats, asked)

@@ -231,6 +231,8 @@ def _beyond(seen: Examination, declared: AsDeclared, steps: _Steps) -> Examinati
         return seen
     found = internals.examine(declared.expected, seen.candidate, seen.probes, steps)
     chain = found.proof.chain
+    if chain and chain[0].site == ADAPTER:  # more or less of it: told as a whole
+        return seen
     named = bool(chain) and (found.proof.of(chain[0]) or 0.0) >= verdict.NAMED
     return found if named or not found.damage.finite else seen
 

@@ -198,10 +198,11 @@ def less(
 def _scale(candidate: Subject, scale: float) -> str:
     plan = candidate.plan
     steps = () if plan is None else plan.steps
-    if not any(step.name == "adapter" for step in steps):
+    own = next((step.settings for step in steps if step.name == "adapter"), None)
+    if own is None or type(own["merged"]) is not bool:  # merged by somebody else
         return ""
-    own = float(steps[-1].settings.get("scale", 1.0))
-    return f"[variants.{candidate.side.name}]\nscale = {own * scale:.3g}\n"
+    scale *= float(own.get("scale", 1.0))
+    return f"[variants.{candidate.side.name}]\nscale = {scale:.3g}\n"
 
 
 def _more(base: Subject, candidate: Subject, leaf: Leaf) -> int:

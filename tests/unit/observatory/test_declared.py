@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_modellab import testing, variants
+from pytest_modellab import cli, testing, variants
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.models import locate
 from pytest_modellab.observatory import (
@@ -382,3 +383,33 @@ def test_what_is_as_declared_is_told_as_a_whole(root: Path, make: Make, base: Su
     tuned = diagnosed(base, make(declare("lora", root, adapter="a"), "tuned"))
     assert (tuned.culprit, tuned.fault) == ("adapter", "adapter")
     assert tuned.notes == said.notes == ()
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_an_adapter_that_was_merged_twice_elsewhere(
+    root: Path, make: Make, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """`modellab diagnose BASE FOLDER --adapter ADAPTER`."""
+    twice = make(declare("lora", root, adapter="a", merge=True, scale=2))
+    twice.model.save_pretrained(root / "twice")
+    twice.tokenizer.save_pretrained(root / "twice")
+    monkeypatch.setenv("MODELLAB_CACHE", str(root / "store"))
+    monkeypatch.chdir(root)
+    asked = ["diagnose", "tiny", "twice", "--tokens", "128", "--long", "48", "--adapter"]
+    assert cli.main([*asked, "a", "--json", "d.json"]) == 1
+    assert "twice against tiny: adapter " in capsys.readouterr().out
+    found = json.loads((root / "d.json").read_text(encoding="utf-8"))
+    assert found["remedy"]["sentence"] == (
+        "the adapter is applied twice: it was merged and then put on once more: merge it into the "
+        "plain base"
+    )
+    assert found["remedy"]["paste"] == "", "no variant has it"
+
+    assert cli.main([*asked, "none"]) == 2
+    assert capsys.readouterr().err == "modellab: --adapter: no such folder: none\n"
+    assert cli.main([*asked, "a", "--bundle", "d.zip"]) == 2
+    assert capsys.readouterr().err == (
+        "modellab: --adapter: its weights are in no bundle; leave --bundle out\n"
+    )
