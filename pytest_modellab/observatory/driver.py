@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.observatory import cache, conclude, internals, nodes, outputs, proof, verdict
+from pytest_modellab.observatory import (
+    cache,
+    conclude,
+    internals,
+    nodes,
+    outputs,
+    proof,
+    selfcheck,
+    verdict,
+)
 from pytest_modellab.observatory import pictures as pictured
 from pytest_modellab.observatory import probes as probing
 from pytest_modellab.observatory import text as texts
@@ -18,7 +27,9 @@ from pytest_modellab.observatory.added import Probe, Seen, look
 from pytest_modellab.observatory.cache import CacheResult
 from pytest_modellab.observatory.conclude import AsDeclared, Concluded
 from pytest_modellab.observatory.examination import Examination
+from pytest_modellab.observatory.likely import explained
 from pytest_modellab.observatory.probes import Probes
+from pytest_modellab.observatory.selfcheck import Checks
 from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side, WeightChange
@@ -34,10 +45,6 @@ TIME_UP = "the time was up"
 
 MESSAGE = 300
 """Characters of a note on an error, at most about."""
-
-
-TEXT_FIRST = 0.05
-"""Nats a token of the model, below which a fault of the text side is named first."""
 
 
 Result = TypeVar("Result")
@@ -88,7 +95,9 @@ def diagnose(
     steps.notes += text.notes
     reason = outputs.incomparable(one.model, other.model)
     if reason:
-        return outputs.diagnosis(one, other, asked, text, reason, steps.notes, steps.seconds)
+        return outputs.diagnosis(
+            one, other, asked, text, reason, steps.notes, steps.seconds, pictures=pictures
+        )
     background = internals.examine(one, other, asked, steps)
     nats = background.damage.nats
     declared = steps.optional(
@@ -112,6 +121,14 @@ def diagnose(
         _class(seen, whole),
         _text_first(text, nats),
     )
+    if said.culprit is None and nats <= verdict.NOTHING:
+        # probes have no padding, and rows of one width: a batch of the gate is neither
+        alone = steps.optional(
+            "self-checks", Checks(()), lambda: selfcheck.against(one, other, asked.windows)
+        )
+        steps.notes += alone.notes
+        findings = (*alone.findings, *findings)
+        said = verdict.decide(nats, findings, said.fault, _alone(alone))
     if not as_said:
         findings = (*findings, *background.findings)
         steps.notes.append(
@@ -266,11 +283,17 @@ def _class(seen: Examination, whole: Concluded | None) -> str:
     return "unexplained" if whole is None else whole.whole.fault
 
 
+def _alone(checks: Checks) -> Finding | None:
+    """What a model does otherwise than itself, where that has an effect."""
+    first = next(iter(checks.findings), None)
+    return first if first is not None and (first.nats or 0.0) > verdict.NOTHING else None
+
+
 def _text_first(text: TextResult, nats: float) -> Finding | None:
     """A finding of the text side that goes before those of the model."""
     if not text.findings:
         return None
-    return text.findings[0] if nats < TEXT_FIRST or text.costs_more else None
+    return text.findings[0] if nats < outputs.TEXT_FIRST or text.costs_more else None
 
 
 def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> tuple[Finding, ...]:
@@ -290,7 +313,7 @@ def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> 
                 )
         found = [other for other in found if other.site != ADAPTER]
     found += caches
-    return tuple(sorted(found, key=lambda one: -(one.restored or 0.0)))
+    return tuple(sorted(map(explained, found), key=lambda one: -(one.restored or 0.0)))
 
 
 def _culprits(seen: Examination, named: str | None) -> tuple[str, ...]:

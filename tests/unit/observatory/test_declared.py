@@ -269,6 +269,24 @@ def test_a_damaged_shard_of_a_rounded_model_stands_alone(
     assert [one.leaf.site for one in off.changed] == ["layer.1.mlp.down_proj"]
 
 
+def test_a_student_is_compared_with_the_layers_that_it_keeps(
+    root: Path, make: Make, base: Subject
+) -> None:
+    student = make(declare("distilled", root, layers=[1]))
+    run = run_of(base)
+    found = running.damage(run, student.model)
+    beside = conclude.as_declared(run, student, found)
+    assert beside.expected is not None
+    assert len(beside.expected.model.model.layers) == 1
+    assert beside.beyond == 0
+    assert beside.changes == {}
+    with torch.no_grad():
+        student.model.model.layers[0].mlp.up_proj.weight.mul_(0.5)
+    beside = conclude.as_declared(run, student, running.damage(run, student.model))
+    assert beside.differs(found.nats)
+    assert len(base.model.model.layers) == 2, "the base is left as it was"
+
+
 def test_an_adapter_that_does_not_fit_is_a_note(root: Path, base: Subject) -> None:
     plan = declare("lora", root, adapter="a")
     run = run_of(base)
