@@ -170,7 +170,7 @@ def test_a_probe_that_fails_is_a_note(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines([SAYS])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     notes = report["diagnoses"]["broken"]["notes"]
-    assert notes == ["the probe 'unlucky' failed: ValueError: no such luck"]
+    assert "the probe 'unlucky' failed: ValueError: no such luck" in notes
 
 
 def test_an_interrupted_diagnosis_ends_the_session_and_keeps_nothing(
