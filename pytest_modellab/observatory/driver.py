@@ -27,6 +27,7 @@ from pytest_modellab.observatory.added import Probe, Seen, look
 from pytest_modellab.observatory.cache import CacheResult
 from pytest_modellab.observatory.conclude import AsDeclared, Concluded
 from pytest_modellab.observatory.examination import Examination
+from pytest_modellab.observatory.likely import explained
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.selfcheck import Checks
 from pytest_modellab.observatory.subject import Subject, plain
@@ -44,10 +45,6 @@ TIME_UP = "the time was up"
 
 MESSAGE = 300
 """Characters of a note on an error, at most about."""
-
-
-TEXT_FIRST = 0.05
-"""Nats a token of the model, below which a fault of the text side is named first."""
 
 
 Result = TypeVar("Result")
@@ -98,7 +95,9 @@ def diagnose(
     steps.notes += text.notes
     reason = outputs.incomparable(one.model, other.model)
     if reason:
-        return outputs.diagnosis(one, other, asked, text, reason, steps.notes, steps.seconds)
+        return outputs.diagnosis(
+            one, other, asked, text, reason, steps.notes, steps.seconds, pictures=pictures
+        )
     background = internals.examine(one, other, asked, steps)
     nats = background.damage.nats
     declared = steps.optional(
@@ -294,7 +293,7 @@ def _text_first(text: TextResult, nats: float) -> Finding | None:
     """A finding of the text side that goes before those of the model."""
     if not text.findings:
         return None
-    return text.findings[0] if nats < TEXT_FIRST or text.costs_more else None
+    return text.findings[0] if nats < outputs.TEXT_FIRST or text.costs_more else None
 
 
 def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> tuple[Finding, ...]:
@@ -314,7 +313,7 @@ def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> 
                 )
         found = [other for other in found if other.site != ADAPTER]
     found += caches
-    return tuple(sorted(found, key=lambda one: -(one.restored or 0.0)))
+    return tuple(sorted(map(explained, found), key=lambda one: -(one.restored or 0.0)))
 
 
 def _culprits(seen: Examination, named: str | None) -> tuple[str, ...]:
