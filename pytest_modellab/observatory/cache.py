@@ -261,7 +261,7 @@ def _finding(found: Cached, layer: int | None, candidate: Subject) -> Finding:
     declared = candidate.plan.quantization if candidate.plan else {}
     if layer is not None:
         keys, values = found.keys[layer], found.values[layer]
-        what = f"layer {layer} gives its keys back {keys:.1%} off and its values {values:.1%}"
+        what = f"layer {layer} gives its keys back {keys:.1%} off and its values {values:.1%} off"
         likely = f"the cache of layer {layer} is written or read wrongly"
     elif largest > _OWN:
         what = f"every layer gives keys or values back up to {largest:.1%} off"

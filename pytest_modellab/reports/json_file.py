@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.records import reading
+from pytest_modellab.records import diagnosed, reading
+from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports.advice import next_step
 from pytest_modellab.reports.session import SessionReport, TestError, acceptances, headline
@@ -51,10 +52,12 @@ def to_dict(report: SessionReport) -> dict[str, Any]:
         "runs": [_fixed(run) for run in report.runs],
         "comparisons": [_comparison(c) for c in report.comparisons if not c.timed],
         "errors": [dataclasses.asdict(e) for e in report.errors],
+        "diagnoses": {name: _diagnosis(one) for name, one in report.diagnoses.items()},
         "measured": {
             "runs": [_measured(run) for run in report.runs],
             "notes": [list(c.notes) for c in report.comparisons if not c.timed],
             "latency": [_comparison(c) for c in report.comparisons if c.timed],
+            "diagnoses": {name: dict(one.seconds) for name, one in report.diagnoses.items()},
         },
     }
 
@@ -89,6 +92,11 @@ def read(path: Path) -> SessionReport:
         raise ValueError(
             f"{path}: schema is {schema!r}, this version of pytest-modellab reads {SCHEMA}"
         )
+    seconds = data["measured"].get("diagnoses", {})
+    diagnoses = {
+        name: diagnosed.from_json(json.dumps({**one, "seconds": seconds.get(name, {})}))
+        for name, one in data.get("diagnoses", {}).items()
+    }
     pairs = zip(data["runs"], data["measured"]["runs"], strict=True)
     judged = zip(data["comparisons"], data["measured"]["notes"], strict=True)
     return SessionReport(
@@ -103,7 +111,15 @@ def read(path: Path) -> SessionReport:
         on_inconclusive=data["on_inconclusive"],
         complete=data["complete"],
         notes=tuple(data["notes"]),
+        diagnoses=diagnoses,
     )
+
+
+def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Without its times, which are measured anew with every run."""
+    data: dict[str, Any] = json.loads(diagnosed.to_json(diagnosis))
+    del data["seconds"]
+    return data
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:

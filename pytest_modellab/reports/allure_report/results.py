@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.reports.allure_report import settings, weighed
+from pytest_modellab.reports.allure_report.markdown import adapted
+from pytest_modellab.reports.page import diagnosis
 from pytest_modellab.reports.session import SessionReport
+from pytest_modellab.reports.text.diagnosis import markdown
 from pytest_modellab.reports.text.table import sentence
 from pytest_modellab.store import atomic
 from pytest_modellab.tradeoff.figures import TradeOff
+from pytest_modellab.visible import CELL, shortened, visible
 from pytest_modellab.visible import message as shown
+
+_DIAGNOSIS = "Diagnosis: "
+"""Begins the name of the attached page."""
+
 
 _FIXTURES = frozenset({"lab", "candidate", "task_set", "capability", "gate"})
 
@@ -76,19 +84,49 @@ def write_session(
                 **details,
                 "message": message,
             }
-        if (green and messages) or len(once) < len(given):
+        explained = _explained(alluredir, result, labels, report)
+        if explained or (green and messages) or len(once) < len(given):
             result["labels"] = once
             _replace(path, result)
     _drop_fixtures(alluredir, ours)
     notes: tuple[str, ...] = ()
     if tradeoffs:
         start, stop = (min(times), max(times)) if times else (_now(), _now())
-        notes = weighed.write(alluredir, tradeoffs, start, stop)
+        notes = weighed.write(alluredir, tradeoffs, start, stop, report.diagnoses)
     atomic.write_text(alluredir / "environment.properties", settings.environment_properties(report))
     atomic.write_text(alluredir / "categories.json", settings.categories_json())
     config = settings.config(sorted(variants), report.verdict)
     atomic.write_text(alluredir / settings.CONFIG_NAME, config)
     return notes
+
+
+def _explained(
+    alluredir: Path,
+    result: dict[str, Any],
+    labels: Mapping[str, list[str]],
+    report: SessionReport,
+) -> bool:
+    """Put the diagnosis of a variant into the result of a test that blocks it; whether it was put.
+
+    The page is one file, whatever number of tests attach it.
+    """
+    if "block" not in labels.get("verdict", ()):
+        return False
+    named = {visible(name): one for name, one in report.diagnoses.items()}
+    found = next((named[v] for v in labels.get("variant", ()) if v in named), None)
+    attached = result.get("attachments") or []
+    if found is None or any(str(a.get("name", "")).startswith(_DIAGNOSIS) for a in attached):
+        return False
+    text = diagnosis.render(found)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    source = f"{uuid.UUID(digest[:32])}-attachment.html"
+    if not (alluredir / source).exists():
+        atomic.write_text(alluredir / source, text)
+    name = shortened(visible(f"{_DIAGNOSIS}{found.headline}"), CELL)
+    result["attachments"] = [*attached, {"name": name, "source": source, "type": "text/html"}]
+    described = [result.get("description") or "", adapted(markdown(found))]
+    result["description"] = "\n".join(described).strip()
+    return True
 
 
 def crashed(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ModellabError
+from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.allure_report.markdown import adapted
 from pytest_modellab.reports.allure_report.settings import RECOMMENDATION
@@ -38,7 +39,11 @@ _WHERE = f"With charts: *{_PAGE}* under *Global Attachments* (in Allure 2: *Run*
 
 
 def write(
-    alluredir: Path, tradeoffs: Mapping[str, TradeOff | str], start: int, stop: int
+    alluredir: Path,
+    tradeoffs: Mapping[str, TradeOff | str],
+    start: int,
+    stop: int,
+    diagnoses: Mapping[str, Diagnosis] | None = None,
 ) -> tuple[str, ...]:
     """Write the recommendations, the page and the metrics of a session.
 
@@ -49,6 +54,7 @@ def write(
         tradeoffs: of each task set that was judged, or why there is none.
         start: of the session's first test, in milliseconds since 1970.
         stop: of its last.
+        diagnoses: of variants that were blocked, by variant.
 
     Returns:
         Notes on what could not be made.
@@ -57,7 +63,7 @@ def write(
         OSError: the folder cannot be written.
     """
     found = {name: one for name, one in tradeoffs.items() if not isinstance(one, str)}
-    notes = _write_page(alluredir, tuple(found.values()), stop)
+    notes = _write_page(alluredir, tuple(found.values()), stop, diagnoses or {})
     for name, one in tradeoffs.items():
         result = recommendation(name, one, start)
         _write(alluredir / f"{result['uuid']}-result.json", result)
@@ -152,13 +158,15 @@ def _metrics(task_set: str, tradeoff: TradeOff, start: int, stop: int) -> Iterat
             }
 
 
-def _write_page(alluredir: Path, tradeoffs: tuple[TradeOff, ...], now: int) -> tuple[str, ...]:
+def _write_page(
+    alluredir: Path, tradeoffs: tuple[TradeOff, ...], now: int, diagnoses: Mapping[str, Diagnosis]
+) -> tuple[str, ...]:
     """Write the page and the file that attaches it to the whole report, as allure-pytest would."""
     unique = _uuid("page")
     attachment = alluredir / f"{unique}-attachment.html"
     given = alluredir / f"{unique}-globals.json"
     try:
-        text = _page(tradeoffs) if tradeoffs else None
+        text = _page(tradeoffs, diagnoses) if tradeoffs else None
         notes: tuple[str, ...] = ()
     except ModellabError as error:
         text, notes = None, (f"--alluredir: no trade-off page: {error}",)
@@ -172,10 +180,10 @@ def _write_page(alluredir: Path, tradeoffs: tuple[TradeOff, ...], now: int) -> t
     return notes
 
 
-def _page(tradeoffs: tuple[TradeOff, ...]) -> str:
+def _page(tradeoffs: tuple[TradeOff, ...], diagnoses: Mapping[str, Diagnosis]) -> str:
     from pytest_modellab.reports import page
 
-    return page.render(tradeoffs, interactive=False)
+    return page.render(tradeoffs, interactive=False, diagnoses=diagnoses)
 
 
 def _write(path: Path, data: Any) -> None:

@@ -7,12 +7,14 @@ adds what only a script can: sorting, free axes, and scenarios weighed anew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 
+from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.page import (
     capabilities,
+    diagnosis,
     embedded,
     evidence,
     heat,
@@ -22,12 +24,13 @@ from pytest_modellab.reports.page import (
     variants,
     verdict,
 )
-from pytest_modellab.reports.page.markup import Content, Html, el
+from pytest_modellab.reports.page.markup import Content, Html, el, section
 from pytest_modellab.reports.words import plural
 from pytest_modellab.tradeoff.figures import TradeOff
 
 _PARTS = (
     ("verdict", "recommendation"),
+    ("why", "why it is worse"),
     ("matrix", "strategies"),
     ("variants", "variants"),
     ("metrics", "metrics"),
@@ -44,12 +47,18 @@ _PARTS = (
 )
 
 
-def render(tradeoffs: Sequence[TradeOff], *, interactive: bool = False) -> str:
+def render(
+    tradeoffs: Sequence[TradeOff],
+    *,
+    interactive: bool = False,
+    diagnoses: Mapping[str, Diagnosis] | None = None,
+) -> str:
     """Render the page.
 
     Args:
         tradeoffs: one a task set.
         interactive: whether to add the script and the figures that it reads.
+        diagnoses: of variants that were blocked, by variant.
 
     Returns:
         HTML that refers to nothing outside of it.
@@ -59,7 +68,8 @@ def render(tradeoffs: Sequence[TradeOff], *, interactive: bool = False) -> str:
     """
     names = ", ".join(dict.fromkeys(t.task_set.get("name", "") for t in tradeoffs))
     body = [
-        _section(tradeoff, f"t{i}", interactive=interactive) for i, tradeoff in enumerate(tradeoffs)
+        _section(tradeoff, f"t{i}", diagnoses or {}, interactive=interactive)
+        for i, tradeoff in enumerate(tradeoffs)
     ]
     page = el(
         "html",
@@ -69,7 +79,7 @@ def render(tradeoffs: Sequence[TradeOff], *, interactive: bool = False) -> str:
             el("meta", name="viewport", content="width=device-width, initial-scale=1"),
             el("meta", name="color-scheme", content="light dark"),
             el("title", f"Which variant to ship: {names}" if names else "Which variant to ship"),
-            el("style", Html(_asset("page.css"))),
+            el("style", Html(_asset("page.css") + (diagnosis.css() if diagnoses else ""))),
         ),
         el(
             "body",
@@ -83,9 +93,12 @@ def render(tradeoffs: Sequence[TradeOff], *, interactive: bool = False) -> str:
     return f"<!DOCTYPE html>\n{page}\n"
 
 
-def _section(tradeoff: TradeOff, ident: str, *, interactive: bool) -> Html:
+def _section(
+    tradeoff: TradeOff, ident: str, diagnoses: Mapping[str, Diagnosis], *, interactive: bool
+) -> Html:
     parts: list[tuple[str, Html | None]] = [
         ("verdict", verdict.recommendation(tradeoff, ident)),
+        ("why", _why(tradeoff, ident, diagnoses)),
         ("matrix", verdict.matrix(tradeoff, ident)),
         ("variants", variants.overview(tradeoff, ident)),
         ("metrics", metrics.metrics(tradeoff, ident)),
@@ -118,6 +131,17 @@ def _section(tradeoff: TradeOff, ident: str, *, interactive: bool) -> Html:
         id=ident,
         aria_labelledby=f"{ident}-top",
     )
+
+
+def _why(tradeoff: TradeOff, ident: str, diagnoses: Mapping[str, Diagnosis]) -> Html | None:
+    """What is broken in the variants that were diagnosed."""
+    here = {profile.variant for profile in tradeoff.profiles}
+    found = [
+        diagnosis.section(one, f"{ident}-why-{i}")
+        for i, (name, one) in enumerate(diagnoses.items())
+        if name in here
+    ]
+    return section(f"{ident}-why", "Why it is worse", found) if found else None
 
 
 def _asked(tradeoff: TradeOff) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.asked import BY_TEST
+from pytest_modellab.reports import diagnosed
 from pytest_modellab.reports.session import SessionReport, TestError
 from pytest_modellab.reports.text.table import sentence, title
 from pytest_modellab.reports.words import plural
@@ -77,7 +78,11 @@ def annotate(report: SessionReport, places: Mapping[str, Place]) -> list[str]:
         warnings[""] = ("rules overridden", "; ".join(overridden))
     for comparison in report.comparisons:
         if comparison.outcome == "block":
-            errors.setdefault(comparison.test, _judged(comparison))
+            name, text = _judged(comparison)
+            why = report.diagnoses.get(comparison.candidate)
+            if why is not None:
+                text = f"{text}\n{diagnosed.one_line(why)}"
+            errors.setdefault(comparison.test, (name, text))
         elif comparison.outcome == "accepted":
             warnings.setdefault(comparison.test, _judged(comparison))
     for error in report.errors:

@@ -19,6 +19,7 @@ from pytest_modellab.reports.session import (
     of_variant,
     variant_verdict,
 )
+from pytest_modellab.reports.text import diagnosis as diagnoses
 from pytest_modellab.reports.text.table import (
     code,
     escape,
@@ -130,6 +131,7 @@ def _render(report: SessionReport, max_flips: int) -> str:
         for comparison in found:
             lines = [render_markdown(comparison, max_flips).rstrip("\n")]
             parts += ["", *lines] if len(found) == 1 else _details(escape(title(comparison)), lines)
+    parts += _diagnoses(report)
     if report.errors:
         parts += ["", "### Errors", ""]
         parts += [f"- {code(e.test)}: {escape(e.summary)}" for e in report.errors]
@@ -143,6 +145,22 @@ def _render(report: SessionReport, max_flips: int) -> str:
     parts += [f"\n<sub>overridden: {escape(str(one))}</sub>" for one in report.overrides]
     parts += [f"\n<sub>note: {escape(note)}</sub>" for note in report.notes]
     return "\n".join(parts) + "\n"
+
+
+def _diagnoses(report: SessionReport) -> list[str]:
+    """Why what was blocked is worse, each folded where there are several."""
+    found = [diagnoses.markdown(one).rstrip("\n") for one in report.diagnoses.values()]
+    if not found:
+        return []
+    if len(found) == 1:
+        return ["", "### Why", "", *found]
+    named = zip(report.diagnoses.values(), found, strict=True)
+    folded = [
+        line
+        for one, text in named
+        for line in _details(escape(f"{one.candidate.name}: {one.headline}"), [text])
+    ]
+    return ["", "### Why", *folded]
 
 
 def write(report: SessionReport, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pytest_modellab.records.runs import RunSummary
-from pytest_modellab.reports import measured
+from pytest_modellab.reports import diagnosed, measured
 from pytest_modellab.reports.advice import nearest, next_step, saved, undecided
 from pytest_modellab.reports.session import (
     SessionReport,
@@ -18,6 +18,7 @@ from pytest_modellab.reports.session import (
     subject,
     variant_verdict,
 )
+from pytest_modellab.reports.text.diagnosis import pasted
 from pytest_modellab.reports.text.table import reason
 from pytest_modellab.reports.words import number, plural
 from pytest_modellab.visible import line
@@ -167,6 +168,9 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
                 what = f"{what} on {comparison.task_set}"
             text = f"  {comparison.outcome.upper()} {what}: {reason(comparison)}"
             found.append((text, MARKUP[comparison.outcome]))
+    if (diagnosis := report.diagnoses.get(variant)) is not None:
+        found.append((f"  {diagnosed.one_line(diagnosis)}", {"bold": True}))
+        found += [(f"    {text}", {}) for text in pasted(diagnosis)]
     open_ = undecided(comparisons)
     if open_ is not None and report.on_inconclusive != "pass":
         found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))

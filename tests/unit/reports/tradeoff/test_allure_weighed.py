@@ -21,7 +21,8 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, bool]]:
     """Stands for the page, which takes long and needs matplotlib; keeps what it was given."""
     given: list[tuple[Any, bool]] = []
 
-    def render(tradeoffs: Any, *, interactive: bool = False) -> str:
+    def render(tradeoffs: Any, *, interactive: bool = False, diagnoses: Any = None) -> str:
+        assert diagnoses == {}
         given.append((tradeoffs, interactive))
         return "<!doctype html><p>the page"
 

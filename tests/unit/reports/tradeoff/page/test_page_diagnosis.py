@@ -24,6 +24,7 @@ from diagnoses import (
 from hypothesis import HealthCheck, given, settings
 
 from pytest_modellab.records.diagnosis import Diagnosis, Heat, Lines, Picture, Piece, Series, Sides
+from pytest_modellab.reports import page as trade_off
 from pytest_modellab.reports.page import diagnosis as page
 from pytest_modellab.reports.page.diagnosis import values, verdict
 from pytest_modellab.reports.page.diagnosis.scale import decades, rounded, scale, shown, ticks
@@ -288,3 +289,18 @@ def test_a_part_in_words(site: str, words: str) -> None:
 
 def test_values_are_counted() -> None:
     assert values.count(head_is_zeroed().pictures[0]) == 270
+
+
+def test_the_trade_off_says_why_a_variant_is_worse(tradeoff: Make, read_html: Make) -> None:
+    pytest.importorskip("matplotlib")
+    example = tradeoff(only=["prompting", "nf4"])
+    diagnoses = {"nf4": rounded_everywhere(), "elsewhere": head_is_zeroed()}
+    text = trade_off.render([example], diagnoses=diagnoses)
+    root = read_html(text)
+    assert root.by_id("t0-why-0").text.startswith("nf4: it is rounded everywhere as 4 bits are")
+    assert len(root.all("div", "diagnosis")) == 1
+    assert "why it is worse" in root.first("nav", "within").text
+    assert ".numbered" in text
+    plain = trade_off.render([example])
+    assert ".numbered" not in plain
+    assert "Why it is worse" not in plain
