@@ -50,7 +50,8 @@ def spikes(draw: Draw, weight: torch.Tensor) -> torch.Tensor:
     """A few elements far larger than any: flipped bits of exponents."""
     changed = weight.clone().reshape(-1)
     where = draw.some(draw.rng.randint(4, 24), changed.numel())
-    changed[where] = draw.log_uniform(10, 60) * weight.abs().max() * draw.normal(where.float())
+    size = draw.log_uniform(10, 60) * weight.abs().max()
+    changed[where] = size * draw.normal(where.to(weight))
     return changed.reshape(weight.shape)
 
 

@@ -21,6 +21,7 @@ from pytest_modellab.cli.common import (
 )
 from pytest_modellab.errors import DiagnosisError, near_misses
 from pytest_modellab.records.reading import decimal
+from pytest_modellab.store import atomic
 
 if TYPE_CHECKING:
     from pytest_modellab.config.lab_config import LabConfig
@@ -99,11 +100,13 @@ def run(options: argparse.Namespace) -> int:
     asked = _asked(options, lab, pair)
     limits = Limits(options.budget, reuse=not options.no_cache)
     try:
-        found = _examining(lab).examine(pair, asked, limits)
+        found = examining_of(lab).examine(pair, asked, limits)
     except KeyboardInterrupt:
         say("modellab: interrupted; nothing of the diagnosis is kept", error=True)
         return EXIT_INTERRUPTED
     unwritten = _write(options, found)
+    if options.bundle is not None:
+        unwritten += _bundle(options.bundle, found, pair, asked, lab)
     _print(options, found)
     if unwritten:
         raise DiagnosisError("; ".join(unwritten))
@@ -116,7 +119,7 @@ def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:
     from pytest_modellab.lab.diagnosing import Pair
 
     config = find_config(options.config)
-    lab = None if config is None else _lab(config)
+    lab = None if config is None else lab_of(config)
     known = {} if config is None else config.variants
     if options.base is None:
         if lab is None or options.candidate not in known:
@@ -129,7 +132,8 @@ def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:
     return lab, Pair(base, _resolved(options.candidate, lab, base))
 
 
-def _lab(config: LabConfig) -> Lab:
+def lab_of(config: LabConfig) -> Lab:
+    """Return the lab of a configuration, with what plugins add."""
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.settings import Settings
     from pytest_modellab.reports.text.progress import RunProgress
@@ -153,7 +157,8 @@ def _resolved(named: str, lab: Lab | None, like: Resolved | None) -> Resolved:
     return folders.resolve(named, like)
 
 
-def _examining(lab: Lab | None) -> Diagnosing:
+def examining_of(lab: Lab | None) -> Diagnosing:
+    """Return what examines, with a lab or without."""
     if lab is not None:
         return lab.diagnosing
     from pytest_modellab.lab.diagnosing import Diagnosing
@@ -196,7 +201,24 @@ def _write(options: argparse.Namespace, found: Examined) -> list[str]:
         files[options.json] = diagnosed.to_json(found.diagnosis, most=None) + "\n"
     if options.markdown is not None:
         files[options.markdown] = words.markdown(found.diagnosis)
+    if options.html is not None:
+        from pytest_modellab.reports.page import diagnosis as page
+
+        files[options.html] = page.render(found.diagnosis)
     return save(files)
+
+
+def _bundle(path: Path, found: Examined, pair: Pair, asked: Asked, lab: Lab | None) -> list[str]:
+    """Write what reproduces it elsewhere; returns what could not be written."""
+    from pytest_modellab.lab import bundle
+
+    places = () if lab is None else (lab.config.root, lab.settings.cache)
+    try:
+        atomic.write_bytes(path, bundle.write(found, pair, asked, places))
+    except OSError as error:
+        return [f"{path}: cannot be written: {error.strerror}"]
+    say(f"wrote {path}; elsewhere: modellab replay {path.name}", error=True)
+    return []
 
 
 def _print(options: argparse.Namespace, found: Examined) -> None:

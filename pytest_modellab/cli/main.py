@@ -16,6 +16,7 @@ from pytest_modellab.cli import (
     gate,
     history,
     plan,
+    replay,
     report,
     tasks,
 )
@@ -24,7 +25,7 @@ from pytest_modellab.errors import BaselineMissing, ModellabError
 from pytest_modellab.store import said
 from pytest_modellab.version import __version__
 
-COMMANDS = (accept, build, card, compare, diagnose, gate, history, plan, report, tasks)
+COMMANDS = (accept, build, card, compare, diagnose, gate, history, plan, replay, report, tasks)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

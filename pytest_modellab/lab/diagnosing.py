@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.errors import DiagnosisError, OutOfMemory
+from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
 from pytest_modellab.lab.jobs import job_of, scorers_of
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.records import diagnosed
-from pytest_modellab.records.diagnosis import Answers, Diagnosis
+from pytest_modellab.records.diagnosis import Answers
 from pytest_modellab.records.tasks import TaskSet
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_modellab.observatory.probes import Probes
     from pytest_modellab.observatory.subject import Subject
     from pytest_modellab.runs.passages import Grounded
-    from pytest_modellab.store.diagnoses import DiagnosisEntry, Examined
+    from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
 
 TOKENS, LONG = 448, 128
 """Tokens in all probes, and in the long one, unless something else is asked for."""
@@ -62,6 +62,7 @@ class Asked:
         task_set: what the samples are of, or None without.
         flips: the samples; those that flipped for the worse first.
         texts: as rendered before, in place of samples.
+        chats: of each text the messages that it was rendered from.
         tokens: in all probes.
         long: width of the long window.
     """
@@ -69,15 +70,18 @@ class Asked:
     task_set: TaskSet | None = None
     flips: tuple[Flip, ...] = ()
     texts: tuple[str, ...] = ()
+    chats: tuple[Chat, ...] = ()
     tokens: int = TOKENS
     long: int = LONG
 
     def identity(self) -> list[object]:
         """All that the answers depend on beside the models, as built-in types."""
         flips = [
-            [f.sample.id, f.sample.content_hash, f.reply, f.before, f.after] for f in self.flips
+            [flip.sample.id, flip.sample.content_hash, flip.reply, flip.before, flip.after]
+            for flip in self.flips
         ]
-        return [self.tokens, self.long, flips, list(self.texts)]
+        chats = [[dict(one) for one in chat] for chat in self.chats]
+        return [self.tokens, self.long, flips, list(self.texts), chats]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +123,8 @@ class Diagnosing:
             ModellabError: one of the two cannot be loaded.
             OSError: the store cannot be written.
         """
+        from pytest_modellab.observatory.driver import TIME_UP
+
         check(pair)
         start = time.monotonic()
         entry = self._entry(pair, asked)
@@ -132,7 +138,8 @@ class Diagnosing:
                 left = limits.seconds - (time.monotonic() - start)
                 limits = dataclasses.replace(limits, seconds=left)
             found = self._examined(pair, asked, limits)
-            entry.write(found)
+            if not any(note.startswith(TIME_UP) for note in found.diagnosis.notes):
+                entry.write(found)
         return found
 
     def _entry(self, pair: Pair, asked: Asked) -> DiagnosisEntry:
@@ -165,14 +172,17 @@ class Diagnosing:
                     for engine, one in zip(engines, (pair.base, pair.candidate), strict=True)
                 )
                 prompt = self._grounded(pair.base, asked)
-                texts = _texts(engines[0], prompt, asked)
-                probes = _probes(base, prompt, texts, asked)
+                texts, chats = _rendered(engines[0], prompt, asked)
+                probes = _probes(base, texts, chats, asked)
                 left = None if end == math.inf else max(0.0, end - time.monotonic())
                 answers: list[Answers] = []
+                notes: list[str] = []
 
                 def examined(examination: Examination) -> None:
-                    found = self._again(examination, engines[1], pair, asked, end)
-                    answers.extend([found] if found is not None else [])
+                    try:
+                        answers.extend(self._again(examination, engines[1], pair, asked, end))
+                    except Exception as error:  # noqa: BLE001 - scorers of other people run here
+                        notes.append(f"the flipped samples were not asked again: {_said(error)}")
 
                 diagnosis = diagnose(
                     base,
@@ -184,18 +194,21 @@ class Diagnosing:
                     added=tuple(self._extensions.probes.values()),
                     examined=examined,
                 )
-        if answers:
-            diagnosis = dataclasses.replace(diagnosis, answers=answers[0])
+        diagnosis = dataclasses.replace(
+            diagnosis,
+            answers=next(iter(answers), None),
+            notes=(*diagnosis.notes, *notes, *_prompts(pair)),
+        )
         # as it is read back, so that who finds it in the store is told the same
-        return Examined(diagnosed.from_json(diagnosed.to_json(_noted(diagnosis, pair))), texts)
+        return Examined(diagnosed.from_json(diagnosed.to_json(diagnosis)), texts, chats)
 
-    def _grounded(self, base: Resolved, asked: Asked) -> Grounded | None:
-        """The base's prompt, with what its search finds."""
+    def _grounded(self, variant: Resolved, asked: Asked) -> Grounded | None:
+        """A variant's prompt, with what its search finds."""
         from pytest_modellab.runs.executor import InProcess
 
         if asked.task_set is None or not asked.flips:
             return None
-        job = job_of(base, asked.task_set, self._extensions, reuse=True)
+        job = job_of(variant, asked.task_set, self._extensions, reuse=True)
         return InProcess(self._cache, lambda source: source.open(self._cache)).grounded(job)
 
     def _again(
@@ -205,25 +218,24 @@ class Diagnosing:
         pair: Pair,
         asked: Asked,
         end: float,
-    ) -> Answers | None:
+    ) -> Iterator[Answers]:
         """Ask the candidate the flipped samples again, with the culprit exchanged."""
         from pytest_modellab.runs import again
-        from pytest_modellab.runs.executor import InProcess
 
         worse = [flip for flip in asked.flips if flip.worse]
-        if asked.task_set is None or not worse or examination.culprit is None:
-            return None
+        prompt = self._grounded(pair.candidate, asked)
+        if prompt is None or asked.task_set is None or not worse or examination.culprit is None:
+            return
         if time.monotonic() >= end:
-            return None
+            raise DiagnosisError("the time was up")
         samples = tuple(flip.sample for flip in worse)
         task_set = dataclasses.replace(asked.task_set, samples=samples)
         job = job_of(pair.candidate, task_set, self._extensions, reuse=True)
-        opened = InProcess(self._cache, lambda source: source.open(self._cache))
         scorers = scorers_of(task_set, self._extensions)
-        with examination.exchanged():
-            scores = again.scores(job, scorers, engine, opened.grounded(job))
+        with examination.exchanged() as model, _asking(engine, model):
+            scores = again.scores(job, scorers, engine, prompt)
         right = [flip.right_again(one) for flip, one in zip(worse, scores, strict=True)]
-        return Answers(len(worse), sum(right))
+        yield Answers(len(worse), sum(right))
 
 
 def check(pair: Pair) -> None:
@@ -302,10 +314,9 @@ def _told(pair: Pair) -> Iterator[None]:
     except (ModellabError, OSError):
         raise
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:_SAID]
         raise DiagnosisError(
-            f"{pair.candidate.name} cannot be examined beside {pair.base.name}: {said}; compare "
-            "models of one architecture and size, and report it where they are"
+            f"{pair.candidate.name} cannot be examined beside {pair.base.name}: {_said(error)}; "
+            "compare models of one architecture and size, and report it where they are"
         ) from error
 
 
@@ -333,33 +344,56 @@ def _subject(engine: Engine, variant: Resolved) -> Subject:
 
     found = subject(engine, variant.name)
     side = dataclasses.replace(found.side, fingerprint=variant.fingerprint.key)
-    return dataclasses.replace(found, side=side, plan=variant.plan)
+    own = getattr(getattr(engine, "engine", engine), "own_cache", None)
+    return dataclasses.replace(found, side=side, cache=own, plan=variant.plan)
 
 
-def _texts(engine: Any, prompt: Grounded | None, asked: Asked) -> tuple[str, ...]:
-    """What both read of each sample: its chat, and the base's reply."""
+def _rendered(
+    engine: Any, prompt: Grounded | None, asked: Asked
+) -> tuple[tuple[str, ...], tuple[Chat, ...]]:
+    """What both read of each sample, its chat and the base's reply; and the chat alone."""
     if prompt is None:
-        return asked.texts
-    rendered = [engine.render(prompt.messages(flip.sample.input)) for flip in asked.flips]
-    return tuple(text + flip.reply for text, flip in zip(rendered, asked.flips, strict=True))
+        return asked.texts, asked.chats
+    chats = [tuple(prompt.messages(flip.sample.input)) for flip in asked.flips]
+    texts = [
+        engine.render(chat) + flip.reply for chat, flip in zip(chats, asked.flips, strict=True)
+    ]
+    return tuple(texts), tuple(chats)
 
 
-def _probes(base: Subject, prompt: Grounded | None, texts: Sequence[str], asked: Asked) -> Probes:
+def _probes(base: Subject, texts: Sequence[str], chats: Sequence[Chat], asked: Asked) -> Probes:
     from pytest_modellab.observatory import probes
 
     tokens, long = asked.tokens, asked.long
     if not texts:
         return probes.built_in(base.tokenizer, tokens=tokens, long=long)
-    chats = [] if prompt is None else [prompt.messages(flip.sample.input) for flip in asked.flips]
     samples = [flip.sample for flip in asked.flips]
     return probes.of_samples(
         samples, texts, base.tokenizer, messages=chats, tokens=tokens, long=long
     )
 
 
-def _noted(diagnosis: Diagnosis, pair: Pair) -> Diagnosis:
+def _prompts(pair: Pair) -> list[str]:
     """Say what the models cannot tell: that their prompts differ."""
     if pair.base.plan.prompt.hash == pair.candidate.plan.prompt.hash:
-        return diagnosis
-    note = f"the prompts differ; both models were asked {pair.base.name}'s"
-    return dataclasses.replace(diagnosis, notes=(*diagnosis.notes, note))
+        return []
+    return [f"the prompts differ; both models were asked {pair.base.name}'s"]
+
+
+@contextlib.contextmanager
+def _asking(engine: Any, model: Any) -> Iterator[None]:
+    """Let an engine ask another model while the block lasts, where that is not its own."""
+    from pytest_modellab.observatory.subject import plain
+
+    inner = getattr(engine, "engine", engine)  # of one that thinks before it answers
+    own = inner.model
+    if plain(own) is not model:
+        inner.model = model
+    try:
+        yield
+    finally:
+        inner.model = own
+
+
+def _said(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:_SAID]

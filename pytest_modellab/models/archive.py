@@ -7,11 +7,13 @@ import shutil
 import stat
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models.files import ModelFiles, says
-from pytest_modellab.store import folders
+from pytest_modellab.records.reading import shown
+from pytest_modellab.store import folders, regular
 
 ENTRIES = 10_000
 """Files that a zipped model may hold."""
@@ -85,6 +87,41 @@ def member(path: Path, name: str) -> bytes | None:
                 return file.read(TEXT)
     except (KeyError, OSError, EOFError, RuntimeError, ValueError, *DAMAGED):
         return None
+
+
+def texts(path: Path, names: Collection[str], most: int) -> dict[str, bytes]:
+    """Return the files of a small archive, none of which is unpacked to the disk.
+
+    Args:
+        path: of the archive.
+        names: of the files that it must hold, and no other.
+        most: bytes of one of them.
+
+    Raises:
+        ValueError: it is damaged, holds something else or too much, or lacks a file.
+        OSError: it cannot be read.
+    """
+    regular.check(path)
+    found: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if len(archive.infolist()) > len(names):
+                raise ValueError(f"it holds more than {len(names)} files")
+            for one in archive.infolist():
+                name = one.orig_filename
+                if name not in names or name in found:
+                    raise ValueError(f"it holds {shown(name)}, which does not belong into it")
+                if why := _odd(one):
+                    raise ValueError(f"{name} in it {why}")
+                if one.file_size > most:
+                    raise ValueError(f"{name} in it has more than {most:,} bytes")
+                with archive.open(one) as file:
+                    found[name] = file.read(most)
+    except (EOFError, RuntimeError, *DAMAGED) as error:
+        raise ValueError(f"it is damaged: {error}") from error
+    if missing := [name for name in names if name not in found]:
+        raise ValueError(f"{missing[0]} is missing in it")
+    return found
 
 
 def _size(members: list[zipfile.ZipInfo]) -> int:

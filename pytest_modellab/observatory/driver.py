@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.observatory import cache, conclude, internals, outputs, proof, sites, verdict
+from pytest_modellab.observatory import cache, conclude, internals, nodes, outputs, proof, verdict
 from pytest_modellab.observatory import pictures as pictured
 from pytest_modellab.observatory import probes as probing
 from pytest_modellab.observatory import text as texts
@@ -21,8 +21,12 @@ from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
-from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, NodeError, Side
+from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side
 from pytest_modellab.visible import shortened, visible
+
+TIME_UP = "the time was up"
+"""Begins the notes on what was left out; such a diagnosis is not stored."""
+
 
 MESSAGE = 300
 """Characters of a note on an error, at most about."""
@@ -123,7 +127,7 @@ def diagnose(
         if said.culprit is None or said.culprit in {one.site for one in text.findings}
         else (*findings, *text.findings, *looked.findings),
         weights=seen.weights,
-        nodes=_nodes(seen),
+        nodes=nodes.errors(seen),
         pictures=(*drawn.pictures, *beside, *looked.pictures) if pictures else looked.pictures,
         notes=(*steps.notes, *drawn.notes, *looked.notes),
         remedy=None if whole is None or said.culprit not in (None, "adapter") else whole.remedy,
@@ -170,7 +174,7 @@ class _Steps:
         """Whether there is time left; notes what is left out if not."""
         if self.left is None or self.left > 0:
             return True
-        self.notes.append(f"the time was up after {sum(self.seconds.values()):.0f} s: no {what}")
+        self.notes.append(f"{TIME_UP} after {sum(self.seconds.values()):.0f} s: no {what}")
         return False
 
     def optional(
@@ -249,25 +253,6 @@ def _culprits(seen: Examination, named: str | None) -> tuple[str, ...]:
         return ()
     chain = [group.site for group in seen.proof.chain]
     return tuple(chain) if named in chain else (named,)
-
-
-def _nodes(seen: Examination) -> tuple[NodeError, ...]:
-    """Each node by the name of its leaf, or of what lies in front of it."""
-    names = {leaf.path: leaf for leaf in seen.leaves}
-    layers = {sites.layer(leaf): f"layer.{leaf.layer}" for leaf in seen.leaves}
-    found = []
-    for node in seen.passes.nodes:
-        leaf = names.get(node.path)
-        if node.part == "leaf" and leaf is not None:
-            site = leaf.site
-        elif leaf is not None and leaf.branch and leaf.layer is not None:
-            site = f"layer.{leaf.layer}.{leaf.branch}.core"
-        elif leaf is not None:
-            site = f"{leaf.site}.input"
-        else:
-            site = layers.get(node.path, node.path)
-        found.append(NodeError(site, node.relative, node.nats or 0.0))
-    return tuple(found)
 
 
 def _versions() -> dict[str, str]:

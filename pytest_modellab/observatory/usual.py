@@ -13,10 +13,16 @@ FLOOR = 1e-6
 STANDS_OUT = 4.0
 """A ``z`` beyond it stands out: at least 1.8 times what is usual, of a head 2.7 times."""
 
-_GAP = math.log(3)
+_WIDE = 3.0
+_WIDE_OF_LAYERS = 2.0
+_LEAST_GAP = math.log(1.8)
+_TIMES = 8.0
 LEAST_SPREAD = 0.15
 BLOCK_SPREAD = 0.25
 """Heads differ from each other more than projections do, in a sound model."""
+
+TOGETHER = 1.5
+"""In a layer that stands out as a whole, what is so many times the usual belongs to it."""
 
 _PEERS = 4
 _KIND = 5.0
@@ -52,16 +58,17 @@ class Usual:
         return self.z(relative) > STANDS_OUT
 
 
-def usual(relatives: Sequence[float], least: float = LEAST_SPREAD) -> Usual:
+def usual(relatives: Sequence[float], least: float = LEAST_SPREAD, wide: float = _WIDE) -> Usual:
     """Find what is usual: below the lowest wide gap where the rest is unchanged, else of all.
 
     A majority may be damaged, so a plain median of all would call it usual: where the sorted values
     part by more than a factor of three, and at least two and a tenth of them are below, those are
-    what is usual.
+    what is usual. A smaller gap does where a third of them are below, and very much alike.
 
     Args:
         relatives: changes of peers.
         least: the spread, if theirs is smaller.
+        wide: the factor that parts the usual from the rest.
 
     Returns:
         What is usual among them.
@@ -70,7 +77,9 @@ def usual(relatives: Sequence[float], least: float = LEAST_SPREAD) -> Usual:
     if not logs:
         return Usual(math.log(FLOOR), least)
     for below in range(max(2, math.ceil(len(logs) / 10)), len(logs)):
-        if logs[below] - logs[below - 1] > _GAP:
+        gap = logs[below] - logs[below - 1]
+        alike = below >= max(3, 0.3 * len(logs)) and gap > _TIMES * (logs[below - 1] - logs[0])
+        if gap > math.log(wide) or (alike and gap > _LEAST_GAP):
             logs = logs[:below]
             break
     median = statistics.median(logs)
@@ -89,13 +98,31 @@ def by_kind(relatives: Mapping[str, Sequence[float]]) -> dict[str, Usual]:
 
 def kinds_that_stand_out(relatives: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
     """Name the kinds whose median change is more than five times that of the usual kind."""
-    medians = {kind: statistics.median(values) for kind, values in relatives.items() if values}
+    medians = {kind: statistics.median_low(values) for kind, values in relatives.items() if values}
     if len(medians) < 2:
         return ()
     middle = usual(tuple(medians.values())).median
     return tuple(
         kind for kind, median in medians.items() if _log(median) > middle + math.log(_KIND)
     )
+
+
+def layers_that_stand_out(ratios: Mapping[int, Sequence[float]]) -> frozenset[int]:
+    """Name the layers whose projections are beyond their kinds together, if not each by itself.
+
+    Args:
+        ratios: layer → of each projection, its change in multiples of what its kind has.
+
+    Returns:
+        The layers whose median ratio stands out among the layers'.
+    """
+    medians = {
+        layer: math.exp(statistics.median_low(map(_log, values)))
+        for layer, values in ratios.items()
+        if len(values) > 1
+    }
+    figure = usual(tuple(medians.values()), wide=_WIDE_OF_LAYERS)
+    return frozenset(layer for layer, median in medians.items() if figure.stands_out(median))
 
 
 def rows_beyond(median_row: float, usual_relative: float) -> float:

@@ -82,6 +82,8 @@ class Change:
     @property
     def blocks_apart(self) -> tuple[Block, ...]:
         """Blocks that stand out, at most a third, each by more than three times all others."""
+        if not self.finite:  # one value is no head's fault
+            return ()
         ordered = sorted(self.blocks, key=lambda block: -block.relative)
         if not ordered:
             return ()
@@ -231,22 +233,41 @@ def _judged(measured: Sequence[_Measured]) -> Weights:
     norms = peers.usual([change.relative for change in compared if _is_norm(change.leaf)])
     figures = peers.by_kind(linear)
     parts = {kind: peers.usual(values, peers.BLOCK_SPREAD) for kind, values in blocks.items()}
+    judged = [
+        item.change
+        if item.change.note
+        else _against(
+            item,
+            norms if _is_norm(item.change.leaf) else figures.get(item.change.leaf.kind, everything),
+            parts[item.change.leaf.kind],
+        )
+        for item in measured
+    ]
     return Weights(
-        tuple(
-            item.change
-            if item.change.note
-            else _against(
-                item,
-                norms
-                if _is_norm(item.change.leaf)
-                else figures.get(item.change.leaf.kind, everything),
-                parts[item.change.leaf.kind],
-            )
-            for item in measured
-        ),
+        tuple(_together(_together(judged, "attention"), "mlp")),
         peers.kinds_that_stand_out(linear),
         everything,
     )
+
+
+def _together(changes: Sequence[Change], branch: str) -> list[Change]:
+    """Mark the projections of a branch that are not far beyond their peers each, but together."""
+    ratios: dict[int, list[float]] = {}
+    times: dict[str, float] = {}
+    for change in changes:
+        leaf, figure = change.leaf, change.usual
+        if leaf.layer is None or leaf.branch != branch or figure is None or not change.finite:
+            continue
+        if not _is_norm(leaf):
+            times[leaf.path] = change.relative / max(figure.relative, peers.FLOOR)
+            ratios.setdefault(leaf.layer, []).append(times[leaf.path])
+    layers = peers.layers_that_stand_out(ratios)
+    return [
+        dataclasses.replace(change, stands_out=True)
+        if change.leaf.layer in layers and times.get(change.leaf.path, 0.0) > peers.TOGETHER
+        else change
+        for change in changes
+    ]
 
 
 def _against(item: _Measured, figure: Usual, part: Usual) -> Change:

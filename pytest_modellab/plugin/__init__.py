@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_modellab.plugin.collection import pytest_collection_finish, pytest_generate_tests
-from pytest_modellab.plugin.fixtures import candidate, gate, lab, task_set
+from pytest_modellab.plugin.fixtures import candidate, diagnosis, gate, lab, task_set
 from pytest_modellab.plugin.hooks import (
     pytest_addhooks,
     pytest_configure,
@@ -14,6 +14,7 @@ from pytest_modellab.plugin.options import pytest_addoption
 
 __all__ = [
     "candidate",
+    "diagnosis",
     "gate",
     "lab",
     "pytest_addhooks",

@@ -64,7 +64,9 @@ class Collector:
         self._mlflow = mlflow
         self._unjudged = unjudged
         self._assertions = 0
-        self._findings: dict[str, list[str]] = {"comparisons": [], "runs": [], "errors": []}
+        self._findings: dict[str, list[str]] = {
+            kind: [] for kind in ("comparisons", "runs", "errors", "diagnoses")
+        }
         self._reported: set[str] = set()
         self._locations: dict[str, tuple[str, int | None]] = {}
         self._candidates: dict[str, str | None] = {}
@@ -274,9 +276,11 @@ class Collector:
 
     def _report(self) -> SessionReport:
         from pytest_modellab.judging.comparison import Comparison
+        from pytest_modellab.records import diagnosed
         from pytest_modellab.records.runs import RunSummary
         from pytest_modellab.reports.session import SessionReport, TestError
 
+        diagnoses = [diagnosed.from_json(text) for text in self._findings["diagnoses"]]
         # one test's verdict may arrive with the report of each of its attempts
         found = {kind: list(dict.fromkeys(texts)) for kind, texts in self._findings.items()}
         return SessionReport(
@@ -288,4 +292,5 @@ class Collector:
             on_inconclusive=self._settings.on_inconclusive,
             complete=self._complete,
             notes=(*self._notes, *self._unwritten),
+            diagnoses={found.candidate.name: found for found in diagnoses},
         )

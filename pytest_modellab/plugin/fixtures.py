@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.plugin.assertions import Gate
     from pytest_modellab.plugin.under_test import Candidate
+    from pytest_modellab.records.diagnosis import Diagnosis
     from pytest_modellab.records.runs import RunSummary
     from pytest_modellab.records.tasks import TaskSet
 
@@ -50,6 +51,26 @@ def candidate(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Candidate]:
 def task_set(request: pytest.FixtureRequest, lab: Lab) -> TaskSet:
     """The task set that the test is marked with."""
     return lab.task_set(request.param)
+
+
+@pytest.fixture
+def diagnosis(request: pytest.FixtureRequest, lab: Lab) -> Callable[[Candidate], Diagnosis]:
+    """Examines a variant beside its base, as in ``assert diagnosis(candidate).culprit is None``.
+
+    It is asked the samples that flipped, of the test's task set or of the first that both were run
+    on, else built-in texts; from the store, where both were examined before.
+    """
+    from pytest_modellab.lab import diagnosing, examining
+
+    task_set = params_of(request.node).get("task_set")
+
+    def diagnose(candidate: Candidate) -> Diagnosis:
+        pair = examining.pair(lab, candidate.name)
+        asked = examining.asked(lab, pair, task_set if isinstance(task_set, str) else None)
+        limits = diagnosing.Limits(reuse=lab.settings.reuse)
+        return lab.diagnosing.examine(pair, asked, limits).diagnosis
+
+    return diagnose
 
 
 @pytest.fixture

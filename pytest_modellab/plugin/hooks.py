@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_modellab.plugin import swallowed
+from pytest_modellab.plugin import diagnosing, swallowed
 from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
+from pytest_modellab.plugin.diagnosing import Outcome
 from pytest_modellab.plugin.fixtures import FINDINGS
 from pytest_modellab.plugin.notes import NOTES, StoreNotes
 from pytest_modellab.plugin.options import GITHUB, choice, path_option
@@ -53,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if found is not None:
         unjudged = Unjudged(config, found)
         config.pluginmanager.register(unjudged, "modellab_unjudged")
+        diagnosing.diagnoser_of(config)  # a wrong option is refused before any test
         if worker is None:
             check_asked(config)
             _register_controller(config, found, unjudged)
@@ -102,15 +104,18 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Send what was judged along with the test's report, across xdist too: one JSON string."""
+    judged: dict[str, list[str]] = item.stash.get(FINDINGS, {})
+    explained = Outcome()
+    if call.when != "teardown" and "comparisons" in judged:
+        explained = diagnosing.explain(item, call, judged["comparisons"])
     report = yield
     if report.when == "setup":  # should the worker die in the test, no other report follows
         variant = params_of(item).get("candidate")
         vars(report)["modellab_variant"] = variant if isinstance(variant, str) else None
-    said = item.config.stash[NOTES].take()
+    said = [*explained.notes, *item.config.stash[NOTES].take()]
     if said and "lab" in getattr(item, "fixturenames", ()):  # else a test of the store itself
         vars(report)["modellab_notes"] = said
     findings: dict[str, list[str]] = {}
-    judged: dict[str, list[str]] = item.stash.get(FINDINGS, {})
     raised = False
     is_gated = "gate" in getattr(item, "fixturenames", ())
     if is_gated and call.excinfo is not None:
@@ -132,6 +137,7 @@ def pytest_runtest_makereport(
     # where a fixture asks the gate and the test never begins, its setup is all that reports
     if report.when == "call" or (report.when == "setup" and not report.passed):
         findings.update(judged)
+        findings.update(diagnosing.sent(explained))
         findings.update(swallowed.sent(item, report, judged.get("comparisons", []), raised=raised))
     if findings:
         findings["assertions"] = [str(len(item.config.stash[WEIGHTS]))]

@@ -15,6 +15,9 @@ ON_INCONCLUSIVE = ("fail", "warn", "pass")
 GITHUB = ("auto", "off")
 
 
+DIAGNOSE = ("auto", "off", "always")
+
+
 OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "config": ({"metavar": "PATH"}, "the modellab.toml (default: nearest to the tests)"),
     "update": (
@@ -40,6 +43,15 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "github": (
         {"choices": GITHUB},
         "annotations and a step summary in a GitHub Actions run (default: auto)",
+    ),
+    "diagnose": (
+        {"choices": DIAGNOSE},
+        "which part of a blocked variant is damaged: where there is time for it, never, or however "
+        "long it takes (default: auto)",
+    ),
+    "diagnose-budget": (
+        {"metavar": "SECONDS"},
+        "what all diagnoses of a session take together, at most (default: 120)",
     ),
     "no-cache": ({"action": "store_true"}, "run every selected variant anew"),
 }
@@ -106,4 +118,18 @@ def number(config: pytest.Config, name: str, *, zero: bool) -> float | None:
         value = -1.0
     if not 0 <= value < 1 or (value == 0 and not zero):
         raise pytest.UsageError(f"--modellab-{name}: {text!r} is not a number in {interval}")
+    return value
+
+
+def seconds(config: pytest.Config, name: str) -> float | None:
+    """Return an option as a number of seconds, or None where it was not given."""
+    text = option(config, name)
+    if text is None:
+        return None
+    try:
+        value = decimal(text)
+    except ValueError:
+        value = -1.0
+    if value < 0:
+        raise pytest.UsageError(f"--modellab-{name}: {text!r} is not a number of seconds, from 0")
     return value

@@ -24,18 +24,23 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: the folder cannot be written or the disk is full; the old file is untouched.
     """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file of bytes, as :func:`write_text`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear(path)
-    while not _written(path, text):
+    while not _written(path, content):
         pass  # another process that writes the same file has cleared this one's away
 
 
-def _written(path: Path, text: str) -> bool:
+def _written(path: Path, content: bytes) -> bool:
     """Write a file once; False where the temporary one was taken away meanwhile."""
     part = beside(path)
     try:
         with new_file(part) as file:
-            file.write(text)
+            file.buffer.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)

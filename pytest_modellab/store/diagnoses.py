@@ -17,17 +17,23 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 
+Chat = tuple[Mapping[str, str], ...]
+"""Messages with ``role`` and ``content``."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Examined:
     """What an examination left behind.
 
     Attributes:
         diagnosis: what was found.
-        texts: what both models read, as rendered; of the samples first, in their order.
+        texts: what both models read, as rendered; empty where they were the built-in ones.
+        chats: of each text the messages that it was rendered from.
     """
 
     diagnosis: Diagnosis
     texts: tuple[str, ...] = ()
+    chats: tuple[Chat, ...] = ()
 
 
 class DiagnosisEntry:
@@ -64,10 +70,15 @@ class DiagnosisEntry:
         Raises:
             OSError: the store cannot be written.
         """
-        content = {"diagnosis": diagnosed.to_json(found.diagnosis), "texts": [*found.texts]}
+        content = {
+            "diagnosis": diagnosed.to_json(found.diagnosis),
+            "texts": list(found.texts),
+            "chats": [[dict(one) for one in chat] for chat in found.chats],
+        }
         files.write(self._file, content, of=self.key)
 
 
 def _built(data: Mapping[str, Any]) -> Examined:
     texts = reading.checked(tuple[str, ...], data["texts"], "texts")
-    return Examined(diagnosed.from_json(data["diagnosis"]), texts)
+    chats = reading.checked(tuple[Chat, ...], data["chats"], "chats")
+    return Examined(diagnosed.from_json(data["diagnosis"]), texts, chats)

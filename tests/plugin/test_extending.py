@@ -20,14 +20,18 @@ from pytest_modellab.config import read
 from pytest_modellab.lab import registry
 from pytest_modellab.plugin import hookspecs
 from pytest_modellab.recipes import provenance
+from pytest_modellab.records import diagnosed
 from pytest_modellab.reports import json_file
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^`([\w./]+)`[^\n]*:\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TITLE = "## An assertion of your own"
 ASSERTION = TITLE + PAGE.partition(TITLE)[2].partition("\n## ")[0]
-FILES = dict(BLOCK.findall(PAGE.replace(ASSERTION, "")))
+PROBE_TITLE = "## A probe of your own"
+PROBE = PROBE_TITLE + PAGE.partition(PROBE_TITLE)[2].partition("\n## ")[0]
+FILES = dict(BLOCK.findall(PAGE.replace(ASSERTION, "").replace(PROBE, "")))
 OWN = dict(BLOCK.findall(ASSERTION))
+PROBES = dict(BLOCK.findall(PROBE))["conftest.py"]
 PYPROJECT, PACKAGE = FILES.pop("pyproject.toml"), FILES.pop("modellab_constant.py")
 ALWAYS_PARIS = PAGE.partition("somebody's `modellab.toml`:\n\n```toml\n")[2].partition("```")[0]
 DOCSTRINGS = [
@@ -96,7 +100,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "conftest", [f"{FILES['conftest.py']}\n\n{OWN['conftest.py']}", "\n\n".join(DOCSTRINGS)]
+    "conftest",
+    [
+        "\n\n".join([FILES["conftest.py"], OWN["conftest.py"], PROBES]),
+        "\n\n".join(DOCSTRINGS),
+    ],
 )
 def test_the_page_and_the_docstrings_do_what_they_say(
     datasets: None, page: pytest.Pytester, capsys: pytest.CaptureFixture[str], conftest: str
@@ -119,6 +127,13 @@ def test_the_page_and_the_docstrings_do_what_they_say(
     result = page.runpytest_inprocess("--strict-markers", "-m", "pruned", "--modellab-no-cache")
     result.assert_outcomes(passed=2, deselected=2)
     result.stdout.no_fnmatch_line("*plain on *")
+    cli.main(["diagnose", "half", "--json", "half.json"])
+    found = diagnosed.from_json((page.path / "half.json").read_text(encoding="utf-8"))
+    detail = "its weights are 0.00 times as long"
+    seen = [one.site for one in found.findings if one.detail == detail]
+    assert seen[:2] == ["layer.0.input_norm", "layer.1.input_norm"]
+    drawn = [one.sentence for one in found.pictures if one.name == "norms"]
+    assert drawn == (["2 of 2 norms have another length"] if PROBES in conftest else [])
 
 
 PICKLED = """

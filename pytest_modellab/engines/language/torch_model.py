@@ -110,6 +110,11 @@ class TransformersEngine(ChatEngine):
         self._own_cache = cache
         self._reach = reach(model.config)
 
+    @property
+    def own_cache(self) -> Callable[[Any], Any] | None:
+        """What makes an empty key-value cache, where it is not the usual one."""
+        return self._own_cache
+
     def seed(self, seed: int) -> None:
         """Seed torch."""
         import torch

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_modellab.observatory.pictures import framing, streams
 from pytest_modellab.observatory.pictures.numbers import row, short
+from pytest_modellab.observatory.pictures.unpacked import unpacked
 from pytest_modellab.observatory.pictures.view import View
 from pytest_modellab.records.diagnosis import Lines, Picture, Series
 
@@ -16,7 +17,8 @@ def picture(view: View) -> Picture:
     """Norm of the loss's gradient behind each layer, of both models."""
     where = view.layout
     base = norms(view.base, where, view.short)
-    candidate = norms(view.candidate, where, view.short)
+    with unpacked(view.candidate, view.base, view.leaves):
+        candidate = norms(view.candidate, where, view.short)
     return Picture(
         name="gradients",
         title="Gradients",

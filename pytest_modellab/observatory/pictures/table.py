@@ -12,12 +12,14 @@ _LAYER = re.compile(r"layer\.(\d+)(?:\.(.+))?")
 
 
 _ORDER = (
+    "input_norm.input",
     "input_norm",
     "attention.q_proj",
     "attention.k_proj",
     "attention.v_proj",
     "attention.core",
     "attention.o_proj",
+    "post_norm.input",
     "post_norm",
     "mlp.gate_proj",
     "mlp.up_proj",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from pytest_modellab.observatory import nodes
 from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.pictures import streams
 from pytest_modellab.observatory.pictures.question import Question, asked
@@ -111,7 +112,6 @@ def of(examination: Examination) -> View:
     nats = torch.cat([part.mean(-1).cpu() for part in examination.damage.positions])
     worst = torch.nan_to_num(nats, nan=torch.inf).sort(descending=True, stable=True).indices
     tokenizer = examination.base.tokenizer
-    sites = {leaf.path: leaf.site for leaf in examination.leaves}
     group = examination.culprit
     return View(
         base=examination.base.model,
@@ -119,25 +119,13 @@ def of(examination: Examination) -> View:
         leaves=examination.leaves,
         windows=tuple(windows[at] for at in worst.tolist()),
         decode=_number if tokenizer is None else lambda token: str(tokenizer.decode([token])),
-        nodes=tuple(
-            NodeError(_site(node.part, sites.get(node.path, node.path)), node.relative, node.nats)
-            for node in examination.passes.nodes
-            if node.nats is not None
-        ),
+        nodes=nodes.errors(examination) if examination.damage.finite else (),
         weights=examination.weights,
         findings=examination.findings,
         culprit=None if group is None else group.site,
         exchanged=None if group is None else examination.exchanged,
         question=None if tokenizer is None else asked(examination.probes, tokenizer),
     )
-
-
-def _site(part: str, leaf: str) -> str:
-    """What a node is called: the code in front of a leaf has a name of its own."""
-    if part == "leaf" or leaf == "logits":
-        return leaf
-    branch, _, kind = leaf.rpartition(".")
-    return f"{branch}.core" if kind in ("o_proj", "down_proj") else f"{leaf}.input"
 
 
 def _number(token: int) -> str:

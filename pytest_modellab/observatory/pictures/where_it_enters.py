@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_modellab.observatory.pictures.numbers import finite, percent, short
+import math
+
+from pytest_modellab.observatory.pictures.numbers import percent, short
 from pytest_modellab.observatory.pictures.table import table
 from pytest_modellab.observatory.pictures.view import LeftOut, View
 from pytest_modellab.records.diagnosis import Picture
@@ -17,7 +19,10 @@ _MUCH = 0.25
 
 def picture(view: View) -> Picture:
     """Layers × nodes, nats that enter at each to first order."""
-    nats = {node.site: node.nats for node in view.nodes if finite([node.nats])}
+    nats: dict[str, float] = {}
+    for node in view.nodes:
+        if math.isfinite(node.nats):
+            nats[node.site] = nats.get(node.site, 0.0) + node.nats
     if not nats:
         raise LeftOut("no node's share is known")
     return Picture(

@@ -24,6 +24,7 @@ from pytest_modellab.observatory.pictures import (
     lens,
     put_back,
     streams,
+    unpacked,
 )
 from pytest_modellab.observatory.pictures.view import LeftOut, View
 from pytest_modellab.records.diagnosis import Finding, Heat, Lines, Picture, WeightChange
@@ -292,6 +293,39 @@ def test_a_scaled_head_is_felt_everywhere(see: Any, other: Any) -> None:
 
     assert picture.sentence.startswith("The gradient differs most behind layer ")
     assert "the slope of its logarithm is " in picture.sentence
+
+
+def packed(module: Any) -> Any:
+    """A linear map in 8 bits, whose kernel lets a backward pass through and gives zeros."""
+    weight = module.weight.detach()
+    scale = weight.abs().max() / 127
+    codes = (weight / scale).round().to(torch.int8)
+    module.weight = torch.nn.Parameter(codes, requires_grad=False)
+
+    def forward(given: Any) -> Any:
+        return torch.nn.functional.linear(given.detach(), codes * scale) + 0 * given.sum()
+
+    module.forward = forward
+    return forward
+
+
+def test_packed_weights_have_the_gradients_of_what_they_apply(see: Any, other: Any) -> None:
+    kernels = [packed(layer.mlp.down_proj) for layer in other.model.layers]
+
+    picture = gradients.picture(see(other))
+
+    assert picture.sentence.startswith("The loss feels every layer as in the base, within 10 %")
+    assert [layer.mlp.down_proj.forward for layer in other.model.layers] == kernels
+
+
+def test_packed_weights_that_are_too_large_are_told(
+    see: Any, other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed(other.model.layers[1].mlp.down_proj)
+    monkeypatch.setattr(unpacked, "LARGEST", 100)
+
+    with pytest.raises(LeftOut, match="packed weights are too large to be unpacked"):
+        gradients.picture(see(other))
 
 
 def test_equal_models_have_nothing_to_be_seen(see: Any, other: Any) -> None:

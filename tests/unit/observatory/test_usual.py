@@ -14,6 +14,7 @@ from pytest_modellab.observatory.usual import (
     by_kind,
     enough_rows,
     kinds_that_stand_out,
+    layers_that_stand_out,
     rows_beyond,
     usual,
 )
@@ -88,3 +89,10 @@ def test_rows_stand_out_from_their_median_and_from_the_leaves() -> None:
     assert rows_beyond(0.0, 0.1) == pytest.approx(0.4)
     assert enough_rows(3)
     assert not enough_rows(2)
+
+
+def test_a_layer_is_beyond_the_others_where_each_of_its_projections_is_a_little() -> None:
+    calm = {layer: [0.8 + 0.05 * layer, 1.0, 1.1, 0.9] for layer in range(5)}
+    assert layers_that_stand_out(calm) == frozenset()
+    assert layers_that_stand_out({**calm, 5: [2.4, 2.2, 2.6, 1.0]}) == {5}
+    assert layers_that_stand_out({**calm, 5: [90.0, 1.0, 1.1, 0.9]}) == frozenset()

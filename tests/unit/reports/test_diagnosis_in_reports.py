@@ -42,7 +42,8 @@ def test_the_terminal_says_why_and_what_to_paste(blocked: SessionReport) -> None
     assert texts[at - 1].startswith("  BLOCK ")
     assert texts[at] == (
         "  diagnosis: it is rounded everywhere as 4 bits are; no single part is to blame (0.26 "
-        "nats a token); keep 4 modules in full precision: 41 % of the damage is gone for 10.2 MB more"
+        "nats a token); keep 4 modules in full precision: 41 % of the damage is gone for 10.2 MB "
+        "more"
     )
     assert texts[at + 1 : at + 3] == ["    [variants.nf4]", "    skip_modules = ["]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from pytest_modellab.records.diagnosis import Heat
@@ -18,7 +19,7 @@ from pytest_modellab.reports.page.diagnosis.scale import (
 from pytest_modellab.reports.page.markup import Content, Html, el, scroll
 from pytest_modellab.reports.page.words import MISSING
 
-NUMBERED = 12
+NUMBERED = 16
 """Of so many columns the cells hold their numbers."""
 
 
@@ -28,7 +29,7 @@ _MOST_CELLS = 8192
 _MOST_ROWS = 96
 
 
-_CELL, _HIGH = 15, 13  # of a drawing, in pixels
+_CELL, _HIGH = 12, 12  # of a drawing, in pixels
 
 
 _LABEL = 22  # characters
@@ -99,8 +100,13 @@ def _cell(value: float | None, scale: Scale, named: bool) -> Html:
 
 
 def _marked(name: str, named: bool) -> Content:
-    text = shortened(name, 2 * _LABEL)
+    text = _breakable(shortened(name, 2 * _LABEL))
     return [el("span", "◆ ", class_="alarm"), el("strong", text)] if named else text
+
+
+def _breakable(name: str) -> Content:
+    """A name that may be broken after a dot or an underscore."""
+    return [[part, Html("<wbr>")] for part in re.split(r"(?<=[._])(?=.)", name)]
 
 
 def _drawing(panel: Heat, scale: Scale, ident: str, title: str) -> Html:
@@ -117,7 +123,7 @@ def _drawing(panel: Heat, scale: Scale, ident: str, title: str) -> Html:
     for i, name in enumerate(heads):
         named = i in framed_columns
         if named or i % every == 0:
-            x, y = (i + 0.7) * _CELL, top - 5
+            x, y = (i + 0.8) * _CELL, top - 5
             ticks.append(
                 svg.text(
                     x, y, f"◆ {name}" if named else name, "tick on" if named else "tick",
@@ -171,9 +177,9 @@ def _paths(panel: Heat, scale: Scale) -> dict[str, str]:
             found.setdefault(style, []).append(f"M{x} {y}h{width}v{_HIGH}h{-width}z")
             if hatch := _hatch(style):
                 found.setdefault(f"z{hatch}", []).extend(
-                    f"M{k * _CELL + 3} {y + 3}l{_CELL - 6} {_HIGH - 6}"
+                    f"M{k * _CELL + 2} {y + 2}l{_CELL - 4} {_HIGH - 4}"
                     if hatch == "minus"
-                    else f"M{k * _CELL + 3} {y + _HIGH - 3}l{_CELL - 6} {6 - _HIGH}"
+                    else f"M{k * _CELL + 2} {y + _HIGH - 2}l{_CELL - 4} {4 - _HIGH}"
                     for k in range(start, stop)
                 )
     return {style: "".join(parts) for style, parts in found.items()}
@@ -202,6 +208,8 @@ def _runs(row: Sequence[float | None], scale: Scale) -> Iterator[tuple[str, int,
 
 def _legend(panel: Heat, scale: Scale, pooled: str, *, hatched: bool) -> Html:
     steps = scale.steps()
+    if not hatched:  # the cells hold their numbers
+        steps = [steps[0], steps[len(steps) // 2], steps[-1]] if scale.middle is not None else []
     keys: list[Content] = []
     for step, value in steps:
         style = colour(step, scale)
@@ -244,8 +252,11 @@ def _seen(panel: Heat) -> str:
 
 
 def _spaced(name: str) -> str:
-    """A token's blanks as a mark that is seen."""
-    return name.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
+    """A token's outer blanks as marks that are seen."""
+    inner = name.strip(" ")
+    before, after = len(name) - len(name.lstrip(" ")), len(name) - len(name.rstrip(" "))
+    text = f"{'␣' * before}{inner}{'␣' * after}" if inner else "␣" * len(name)
+    return text.replace("\n", "⏎").replace("\t", "⇥")
 
 
 def _pooled(panel: Heat) -> tuple[Heat, str]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from pytest_modellab.records.diagnosis import Lines, Series
+from pytest_modellab.reports.diagnosed import layer_of
 from pytest_modellab.reports.page.charts import GLYPHS, NARROW, SERIES, WIDE, shortened
 from pytest_modellab.reports.page.diagnosis import svg
 from pytest_modellab.reports.page.diagnosis.scale import decades, drawable, shown, ticks
@@ -121,16 +122,17 @@ def _chart(panel: Lines, ident: str, title: str, width: int, style: str) -> Html
             high = low + max(1.0, abs(low))
         marks = ticks(low, high)
     bottom, top = marks[0], marks[-1]
-    left = 12 + _CHARACTER * max(len(shown(m)) for m in marks)
-    longest = max(map(len, panel.x), default=0)
+    places = _ticks(panel.x)
+    longest = max((len(name) for _, name in places), default=0)
     slanted = longest > 4 and len(panel.x) > 1
+    left = max(12 + _CHARACTER * max(len(shown(m)) for m in marks), 64 if slanted else 0)
     foot = 38 + (min(longest, 16) * _CHARACTER * 0.72 if slanted else 0)
     height = _HEIGHT + foot
     plot = width - left - _RIGHT
-    places = max(1, len(panel.x))
+    count = max(1, len(panel.x))
 
     def x(i: float) -> float:
-        return left + (i + 0.5) * plot / places
+        return left + (i + 0.5) * plot / count
 
     def y(value: float) -> float:
         if log:
@@ -151,40 +153,59 @@ def _chart(panel: Lines, ident: str, title: str, width: int, style: str) -> Html
         bands.append(
             el(
                 "rect",
-                x=svg.at(x(i) - plot / places / 2),
+                x=svg.at(x(i) - plot / count / 2),
                 y=svg.at(_TOP),
-                width=svg.at(max(3.0, plot / places)),
+                width=svg.at(max(3.0, plot / count)),
                 height=svg.at(_HEIGHT - _TOP),
                 class_="band",
             )
         )
         bands.append(svg.text(x(i), _TOP - 7, "◆", "tick mid on"))
-    names = _names(panel, x, plot, slanted=slanted)
+    names = _names(panel, places, x, plot, slanted=slanted)
     base = y(0) if not log else y(bottom)
     drawn: list[Content] = [
-        _bars(panel, k, x, y, plot / places, base) if panel.bars else _line(panel, k, x, y)
+        _bars(panel, k, x, y, plot / count, base) if panel.bars else _line(panel, k, x, y)
         for k in range(len(panel.series))
     ]
-    what = svg.text(left + plot / 2, height - 6, shortened(panel.x_name, 40), "tick mid")
+    by_layer = len(places) < len(panel.x)
+    name = shortened(panel.x_name, 40) + (", by layer" if by_layer else "")
+    what = svg.text(left + plot / 2, height - 6, name, "tick mid")
     return svg.drawing(
         ident, title, _seen(panel), width, height, bands, grid, drawn, names, what, style=style
     )
 
 
+def _ticks(x: Sequence[str]) -> list[tuple[int, str]]:
+    """Places that may be named: of many parts of layers the first of each layer, as its number."""
+    layers = [layer_of(name) for name in x]
+    if len(x) <= _MARKED or sum(at is not None for at in layers) < 0.6 * len(x):
+        return list(enumerate(x))
+    found: dict[int, int] = {}
+    for i, at in enumerate(layers):
+        if at is not None:
+            found.setdefault(at, i)
+    return [(i, str(at)) for at, i in found.items()]
+
+
 def _names(
-    panel: Lines, x: Callable[[float], float], plot: float, *, slanted: bool
+    panel: Lines,
+    places: Sequence[tuple[int, str]],
+    x: Callable[[float], float],
+    plot: float,
+    *,
+    slanted: bool,
 ) -> list[Content]:
-    longest = max(map(len, panel.x), default=0)
-    needed = 15 if slanted else _CHARACTER * (longest + 2)
-    every = max(1, -(-len(panel.x) * needed // plot))
+    longest = max((len(name) for _, name in places), default=0)
+    needed = 18 if slanted else _CHARACTER * (longest + 2)
+    every = max(1, -(-len(places) * needed // plot))
+    framed = set(panel.framed)
+    named = [k for k, (i, _) in enumerate(places) if i in framed]
     found: list[Content] = []
-    for i, name in enumerate(panel.x):
-        named = i in panel.framed
-        near = any(abs(i - k) < every for k in panel.framed)
-        if not named and (i % every or near):
+    for k, (i, name) in enumerate(places):
+        if k not in named and (k % every or any(abs(k - n) < every for n in named)):
             continue
         at_x, at_y = x(i), _HEIGHT + 15
-        style = "tick on" if named else "tick"
+        style = "tick on" if k in named else "tick"
         text = shortened(name, 16)
         if slanted:
             turn = f"rotate(-45 {svg.at(at_x)} {svg.at(at_y)})"

@@ -85,11 +85,11 @@ def decades(low: float, high: float) -> list[float]:
 
 
 def rounded(value: float, span: float) -> str:
-    """A value to a thousandth of what its scale spans, so that a cell tells no noise."""
+    """A value to about a hundredth of what its scale spans, so that a cell tells no noise."""
     if not drawable(value) or not span > 0:
         return shown(value)
-    digits = 2 - math.floor(math.log10(span))
-    return shown(round(value, min(digits, 300)) + 0.0)
+    digits = 1 - math.floor(math.log10(0.6 * span))
+    return shown(round(value, max(0, min(digits, 300))) + 0.0)
 
 
 def shown(value: float) -> str:

@@ -121,7 +121,7 @@ def to_do(diagnosis: Diagnosis) -> Html | None:
     found = diagnosed.named_finding(diagnosis)
     likely = found.likely if found is not None else ""
     remedy = diagnosis.remedy
-    if found is None and remedy is None:
+    if remedy is None and not (found is not None and (likely or found.detail)):
         return None
     return el(
         "article",

@@ -118,7 +118,7 @@ def test_what_is_framed_is_marked_and_numbers_tell_no_noise(read_html: Make) -> 
     (cell,) = table.all("td", "framed")
     assert cell.text == "named: ◆ 0.66"
     assert {c.text for c in table.all("td") if "framed" not in c.attributes.get("class", "")} <= {
-        *("", "0", "0.001", "\N{MINUS SIGN}0.001", "\N{MINUS SIGN}0.002"),
+        *("", "0"),
     }
     assert [row[0] for row in table.rows() if row[0].startswith("◆")] == ["◆ layer 8"]
 
@@ -135,7 +135,7 @@ def test_a_wide_matrix_is_drawn_with_its_frame_and_its_hatching(read_html: Make)
     styles = {p.attributes["class"] for p in cells.all("path")}
     assert {"m5", "p5", "p0", "odd", "zplus", "zminus"} <= styles
     assert [r.attributes["class"] for r in cells.all("rect")] == ["frame"]
-    assert cells.all("text")[-1].text == "◆ t␣39"
+    assert cells.all("text")[-1].text == "◆ t 39"
     legend = root.first("p", "legend").text
     assert legend.startswith("nats: \\ \N{MINUS SIGN}0.5\\ \N{MINUS SIGN}0.4\N{MINUS SIGN}0.3")
     assert "Empty: nothing to show. / on grey: not finite." in legend
@@ -263,9 +263,9 @@ def test_numbers(value: float, text: str) -> None:
     assert shown(value) == text
 
 
-def test_what_is_under_a_thousandth_of_the_scale_is_nothing() -> None:
+def test_what_is_under_a_hundredth_of_the_scale_is_nothing() -> None:
     assert [rounded(v, 1.32) for v in (0.004, 0.006, 0.66, -0.004)] == ["0", "0.01", "0.66", "0"]
-    assert rounded(1234.5, 5000.0) == "1230"
+    assert rounded(1234.4, 5000.0) == "1234"
     assert rounded(0.004, 0.0) == "0.004"
 
 

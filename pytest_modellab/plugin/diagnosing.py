@@ -1,0 +1,202 @@
+"""A blocked variant is diagnosed once, while its first block is reported; no verdict depends on it.
+
+What it found goes into the failing test's message and the session's report; what went wrong, or
+was left out, is a note.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_modellab.plugin.options import DIAGNOSE, choice, seconds
+from pytest_modellab.plugin.session import lab_of
+
+if TYPE_CHECKING:
+    from pytest_modellab.judging.comparison import Comparison
+    from pytest_modellab.lab.diagnosing import Asked, Pair
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.records.diagnosis import Diagnosis
+
+DIAGNOSER: pytest.StashKey[Diagnoser] = pytest.StashKey()
+
+BUDGET = 120.0
+"""Seconds that all diagnoses of a session take together unless something else is asked for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one variant's diagnosis.
+
+    Attributes:
+        diagnosis: what was found, or None.
+        lines: what a failing test's message ends with.
+        notes: what is said of it in the report.
+    """
+
+    diagnosis: Diagnosis | None = None
+    lines: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Diagnoser:
+    """Diagnoses the blocked variants of this process.
+
+    Args:
+        mode: ``auto``, ``off`` or ``always``.
+        budget: seconds for all of them.
+        lab: returns the session's lab.
+        config: path of the ``modellab.toml``, where a command has to name it; else empty.
+    """
+
+    def __init__(self, mode: str, budget: float, lab: Callable[[], Lab], config: str = "") -> None:
+        self._mode = mode
+        self._left = budget
+        self._lab = lab
+        self._config = config
+        self._known: dict[str, Outcome] = {}
+
+    def of(self, blocked: Sequence[Comparison]) -> tuple[Outcome, bool]:
+        """Return what is known of a blocked variant, and whether it was found out just now.
+
+        Args:
+            blocked: what one test found.
+
+        Raises:
+            KeyboardInterrupt: the user has had enough; nothing is kept.
+        """
+        asked = [one for one in blocked if one.outcome == "block" and not one.timed]
+        if self._mode == "off" or not asked:
+            return Outcome(), False
+        variant = asked[0].candidate
+        if new := variant not in self._known:
+            start = time.monotonic()
+            try:
+                self._known[variant] = self._diagnosed(asked[0])
+            except Exception as error:  # noqa: BLE001 - whatever it is, the verdict stands
+                why = " ".join(str(error).split()) or type(error).__name__
+                self._known[variant] = Outcome(notes=(f"{variant} was not diagnosed: {why}",))
+            finally:
+                self._left -= time.monotonic() - start
+        return self._known[variant], new
+
+    def _diagnosed(self, blocked: Comparison) -> Outcome:
+        from pytest_modellab.lab import diagnosing, examining
+
+        lab = self._lab()
+        pair = examining.pair(lab, blocked.candidate, _reference(blocked, lab))
+        diagnosing.check(pair)
+        asked = examining.asked(lab, pair, blocked.task_set)
+        limits = diagnosing.Limits(self._left, reuse=lab.settings.reuse)
+        if self._mode == "always":
+            limits = dataclasses.replace(limits, seconds=None)
+        elif lab.settings.reuse is False or lab.diagnosing.stored(pair, asked) is None:
+            needed = diagnosing.seconds(pair, asked, _rates(lab, pair, asked))
+            if needed > self._left:
+                return Outcome(notes=(self._skipped(pair, asked, needed),))
+        found = lab.diagnosing.examine(pair, asked, limits).diagnosis
+        return Outcome(found, self._lines(found, pair, asked))
+
+    def _skipped(self, pair: Pair, asked: Asked, needed: float) -> str:
+        return (
+            f"{pair.candidate.name} was not diagnosed: it takes about {max(1.0, needed):.0f} s and "
+            f"{max(0.0, self._left):.0f} s of --modellab-diagnose-budget are left; "
+            f"{self._command(pair, asked)}"
+        )
+
+    def _lines(self, found: Diagnosis, pair: Pair, asked: Asked) -> tuple[str, ...]:
+        from pytest_modellab.reports import diagnosed
+
+        bundle = f" --bundle {pair.candidate.name}.zip"
+        return (
+            diagnosed.one_line(found),
+            f"more, and what reproduces it elsewhere: {self._command(pair, asked)}{bundle}",
+        )
+
+    def _command(self, pair: Pair, asked: Asked) -> str:
+        on = "" if asked.task_set is None else f" --task-set {asked.task_set.name}"
+        where = f" --config {self._config}" if self._config else ""
+        return f"modellab diagnose {pair.base.name} {pair.candidate.name}{on}{where}"
+
+
+def diagnoser_of(config: pytest.Config) -> Diagnoser:
+    """Return the session's diagnoser, made when it is first asked for."""
+    if DIAGNOSER not in config.stash:
+        budget = seconds(config, "diagnose-budget")
+        config.stash[DIAGNOSER] = Diagnoser(
+            choice(config, "diagnose", DIAGNOSE),
+            BUDGET if budget is None else budget,
+            lambda: lab_of(config),
+            _config_named(config),
+        )
+    return config.stash[DIAGNOSER]
+
+
+def _config_named(config: pytest.Config) -> str:
+    """The ``modellab.toml`` as a command has to name it; empty where it finds it by itself."""
+    from pytest_modellab.config import read
+    from pytest_modellab.plugin.session import CONFIG
+
+    found = config.stash[CONFIG]
+    if found is None or read.find([Path.cwd()], Path.cwd()) == found.path:
+        return ""
+    return os.path.relpath(found.path)
+
+
+def explain(item: pytest.Item, call: pytest.CallInfo[None], texts: Sequence[str]) -> Outcome:
+    """Diagnose what a test blocked, and let its error say so, before it is reported.
+
+    Args:
+        item: the test.
+        call: as it ended.
+        texts: its comparisons, as JSON.
+
+    Returns:
+        What the report is told: the diagnosis where it was made just now, and notes.
+    """
+    if not texts:
+        return Outcome()
+    from pytest_modellab.errors import FloorViolated, RegressionDetected
+    from pytest_modellab.judging.comparison import Comparison
+
+    try:
+        found, new = diagnoser_of(item.config).of([Comparison.from_json(text) for text in texts])
+    except KeyboardInterrupt:
+        # the block is still reported; then the session ends as one that was interrupted
+        item.session.shouldstop = "interrupted while a blocked variant was diagnosed"
+        return Outcome(notes=("a diagnosis was interrupted; nothing of it is kept",))
+    raised = call.excinfo
+    verdicts = (FloorViolated, RegressionDetected)
+    if found.lines and raised is not None and raised.errisinstance(verdicts) and raised.value.args:
+        message = "\n".join([str(raised.value.args[0]).rstrip("\n"), *found.lines])
+        raised.value.args = (message, *raised.value.args[1:])
+    return found if new else Outcome()
+
+
+def _reference(blocked: Comparison, lab: Lab) -> str | None:
+    """The variant whose accepted run was compared with, where it is another one."""
+    named = blocked.against.removeprefix("baseline of ")
+    return named if named in lab.config.variants else None
+
+
+def _rates(lab: Lab, pair: Pair, asked: Asked) -> list[float]:
+    """Tokens a second of both, as far as runs of this machine tell."""
+    if asked.task_set is None:
+        return []
+    runs = (lab.answered(one, asked.task_set) for one in (pair.base, pair.candidate))
+    return [run.probes.get("tokens_per_second", 0.0) for run in runs if run is not None]
+
+
+def sent(outcome: Outcome) -> dict[str, list[str]]:
+    """What travels with a test's report; empty where there is nothing."""
+    from pytest_modellab.records import diagnosed
+
+    if outcome.diagnosis is None:
+        return {}
+    return {"diagnoses": [diagnosed.to_json(outcome.diagnosis)]}
