@@ -55,10 +55,11 @@ def task_set(request: pytest.FixtureRequest, lab: Lab) -> TaskSet:
 
 @pytest.fixture
 def diagnosis(request: pytest.FixtureRequest, lab: Lab) -> Callable[[Candidate], Diagnosis]:
-    """Examines a variant beside its base, as in ``assert diagnosis(candidate).culprit is None``.
+    """What examines a variant beside its base.
 
-    It is asked the samples that flipped, of the test's task set or of the first that both were run
-    on, else built-in texts; from the store, where both were examined before.
+    ``assert diagnosis(candidate).culprit is None``: both are asked the samples that flipped, of the
+    test's task set or of the first that both were run on, else built-in texts; what was examined
+    before comes from the store.
     """
     from pytest_modellab.lab import diagnosing, examining
 
