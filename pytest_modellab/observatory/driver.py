@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.observatory import cache, conclude, internals, nodes, outputs, proof, verdict
+from pytest_modellab.observatory import (
+    cache,
+    conclude,
+    internals,
+    layouts,
+    nodes,
+    outputs,
+    proof,
+    verdict,
+)
 from pytest_modellab.observatory import pictures as pictured
 from pytest_modellab.observatory import probes as probing
 from pytest_modellab.observatory import text as texts
@@ -21,6 +30,7 @@ from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
+from pytest_modellab.observatory.verdict import Verdict
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side
 from pytest_modellab.visible import shortened, visible
 
@@ -81,36 +91,39 @@ def diagnose(
     text = steps.optional(
         "text", TextResult(), lambda: texts.compare(one, other, asked.texts, asked.messages)
     )
-    steps.notes += text.notes
     reason = outputs.incomparable(one.model, other.model)
     if reason:
-        return outputs.diagnosis(one, other, asked, text, reason, steps.notes, steps.seconds)
-    seen = internals.examine(one, other, asked, steps)
-    cached = steps.optional(
-        "cache", CacheResult(), lambda: cache.examine(one, other, asked.windows), seen.damage.finite
-    )
-    steps.notes += cached.notes
-    whole = steps.optional("whole", None, lambda: _whole(seen, steps))
-    findings = _ranked(seen, cached, whole)
-    said = verdict.decide(
-        max(seen.damage.nats, cached.damage) if cached.findings else seen.damage.nats,
-        findings,
-        _class(seen, whole),
-        _text_first(text, seen.damage.nats),
-    )
-    chain = seen.proof.chain
-    named = chain[0] if chain and chain[0].site == said.culprit else None
-    seen = dataclasses.replace(seen, findings=findings, culprit=named, long=long)
-    looked, drawn = Seen(), pictured.Drawn()
-    if steps.in_time("added probes and samples"):
-        with steps("added probes"):
-            looked = look(seen, added)
-        with steps("answers"):
-            examined(seen)
-    if pictures and steps.in_time("pictures"):
-        with steps("pictures"):
-            drawn = pictured.draw(seen, steps.left)
-    beside = [found for found in (text.picture, cached.picture) if found is not None]
+        notes = (*steps.notes, *text.notes)
+        return outputs.diagnosis(one, other, asked, text, reason, notes, steps.seconds)
+    with layouts.aligned(one.model, other.model) as aligned:
+        steps.notes += aligned
+        seen = dataclasses.replace(internals.examine(one, other, asked, steps), long=long)
+        cached = steps.optional(
+            "cache",
+            CacheResult(),
+            lambda: cache.examine(one, other, asked.windows),
+            seen.damage.finite and not aligned,
+        )
+        beside = _beside(seen, steps)
+        whole = steps.optional("whole", None, lambda: _whole(seen, beside))
+        first = _not_as_declared(seen, beside, steps)
+        said, named = _verdict(seen, first, cached, whole, text)
+        ranked = _ranked(seen, cached, whole)
+        findings = ranked if first is None else (*first.findings, *ranked)
+        seen = dataclasses.replace(named, findings=findings)
+        looked, drawn = Seen(), pictured.Drawn()
+        if steps.in_time("added probes and samples"):
+            with steps("added probes"):
+                looked = look(seen, added)
+            with steps("answers"):
+                examined(seen)
+        if pictures and steps.in_time("pictures"):
+            with steps("pictures"):
+                drawn = pictured.draw(seen, steps.left)
+    steps.notes += (*text.notes, *cached.notes, *drawn.notes, *looked.notes)
+    shown = [found for found in (text.picture, cached.picture) if found is not None]
+    before = said.culprit is None or said.culprit in {one.site for one in text.findings}
+    findings = (*text.findings, *findings) if before else (*findings, *text.findings)
     return Diagnosis(
         SCHEMA,
         one.side,
@@ -123,13 +136,11 @@ def diagnose(
         asked.tokens,
         restored=said.restored,
         culprits=_culprits(seen, said.culprit),
-        findings=(*text.findings, *findings, *looked.findings)
-        if said.culprit is None or said.culprit in {one.site for one in text.findings}
-        else (*findings, *text.findings, *looked.findings),
+        findings=(*findings, *looked.findings),
         weights=seen.weights,
         nodes=nodes.errors(seen),
-        pictures=(*drawn.pictures, *beside, *looked.pictures) if pictures else looked.pictures,
-        notes=(*steps.notes, *drawn.notes, *looked.notes),
+        pictures=(*drawn.pictures, *shown, *looked.pictures) if pictures else looked.pictures,
+        notes=tuple(steps.notes),
         remedy=None if whole is None or said.culprit not in (None, "adapter") else whole.remedy,
         probes=asked.digest,
         seconds=steps.seconds,
@@ -203,21 +214,65 @@ class _Steps:
             self.seconds[step] = round(self.seconds.get(step, 0.0) + taken, 3)
 
 
-def _whole(seen: Examination, steps: _Steps) -> Concluded | None:
+def _beside(seen: Examination, steps: _Steps) -> AsDeclared:
+    """What the candidate's plan makes of the base, where it says so."""
+    found = steps.optional(
+        "as declared",
+        AsDeclared(),
+        lambda: conclude.as_declared(seen.run, seen.candidate, seen.damage),
+        seen.candidate.plan is not None and seen.damage.finite,
+    )
+    steps.notes += found.notes
+    return found
+
+
+def _not_as_declared(seen: Examination, beside: AsDeclared, steps: _Steps) -> Examination | None:
+    """The candidate against what it was declared to be: there the background is gone."""
+    made = beside.expected
+    if made is None or not beside.differs(seen.damage.nats):
+        return None
+    found = steps.optional(
+        "not as declared",
+        None,
+        lambda: internals.examine(made, seen.candidate, seen.probes, steps),
+    )
+    if found is None:
+        return None
+    said = verdict.decide(found.damage.nats, found.findings, "unexplained")
+    return dataclasses.replace(found, long=seen.long) if said.culprit is not None else None
+
+
+def _verdict(
+    seen: Examination,
+    first: Examination | None,
+    cached: CacheResult,
+    whole: Concluded | None,
+    text: TextResult,
+) -> tuple[Verdict, Examination]:
+    """What is named, and the examination that it was found in."""
+    before = _text_first(text, seen.damage.nats)
+    if first is not None and before is None:
+        said = verdict.decide(first.damage.nats, first.findings, "unexplained")
+        return said, _with_culprit(first, said)
+    nats = max(seen.damage.nats, cached.damage) if cached.findings else seen.damage.nats
+    found = _ranked(seen, cached, whole)
+    said = verdict.decide(nats, found, _class(seen, whole), before)
+    return said, _with_culprit(seen, said)
+
+
+def _with_culprit(seen: Examination, said: Verdict) -> Examination:
+    chain = seen.proof.chain
+    named = chain[0] if chain and chain[0].site == said.culprit else None
+    return dataclasses.replace(seen, culprit=named)
+
+
+def _whole(seen: Examination, beside: AsDeclared) -> Concluded | None:
     """The change as a whole, where no place restores half of the damage."""
     if seen.compared is None or not seen.damage.nats >= verdict.NOTHING:
         return None
     if max((one.restored for one in seen.proof.tried), default=0.0) >= proof.HALF:
         return None
-    declared = steps.optional(
-        "as declared",
-        AsDeclared(),
-        lambda: conclude.as_declared(seen.run, seen.candidate, seen.damage),
-    )
-    steps.notes += declared.notes
-    return conclude.whole(
-        seen.run, seen.candidate, seen.damage, seen.passes, seen.compared, declared
-    )
+    return conclude.whole(seen.run, seen.candidate, seen.damage, seen.passes, seen.compared, beside)
 
 
 def _class(seen: Examination, whole: Concluded | None) -> str:

@@ -97,7 +97,15 @@ def _groups(
     if not found.finite:
         return _not_finite(run, passes, from_weights)
     sources = coded.Sources(
-        run, model, weights, passes, struck, _half(model), found.both_ways / 2, attention
+        run,
+        model,
+        weights,
+        passes,
+        struck,
+        _half(model),
+        found.both_ways / 2,
+        attention,
+        frozenset(path for group in from_weights for path in group.paths),
     )
     return ordered([*from_weights, *coded.groups(sources)])
 
