@@ -164,6 +164,8 @@ BACKGROUNDS: dict[str, Callable[[Draw], None]] = {
 }
 DECLARED = frozenset({"lora-declared"})
 """The diagnosis is given the base with the declared change in it, as an accepted variant has it."""
+ADDED = frozenset({"lora", "lora-declared", "peft"})
+"""Backgrounds that are added to the weights, and do not round them."""
 _NEEDS = {"peft": "peft", "bitsandbytes-nf4": "bitsandbytes", "torchao-int8": "torchao"}
 
 

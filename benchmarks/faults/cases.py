@@ -19,8 +19,8 @@ PLAIN = frozenset(
     "overflow kv_cache adapter_times adapter_layer_lost float64 empty_adapter usual_cache".split()
 ).union(TEXT)
 """Kinds that are only asked without a background: it would be the fault, or is beside the point."""
-MILD = ("none", "bfloat16", "int8", "lora-declared")
-"""What harmless candidates are asked with: here a part that was rewritten costs no more."""
+MILD = ("none", "bfloat16", "lora-declared")
+"""What harmless candidates are asked with: rounding would cost more where scales were moved."""
 EFFECT = 0.01
 
 
@@ -132,8 +132,10 @@ def build(case: Case, loaded: Loaded) -> Built | None:
     spread = functools.partial(_spread, case.background, f"{case.background}/{case.seed}")
     made = None
     if case.harmless:
-        harmless.HARMLESS[case.kind](draw)
-        spread(draw)
+        # a change that is added comes first: in a rewritten model the same sum is another function
+        order = (harmless.HARMLESS[case.kind], spread)
+        for change in reversed(order) if case.background in backgrounds.ADDED else order:
+            change(draw)
     elif case.kind in running.KINDS:
         spread(draw)
         try:

@@ -68,10 +68,12 @@ def template(draw: Draw) -> Made:
 def generation(draw: Draw) -> Made:
     """Other settings for what is generated."""
     settings = copy.deepcopy(draw.model.generation_config)
-    name, value = draw.rng.choice(
-        (("eos_token_id", 7), ("repetition_penalty", 1.6), ("temperature", 2.0))
+    changes: tuple[dict[str, Any], ...] = (
+        {"eos_token_id": 7},
+        {"repetition_penalty": 1.6},
+        {"temperature": 2.0, "do_sample": True},
     )
-    setattr(settings, name, value)
+    settings.update(**draw.rng.choice(changes))
     draw.model.generation_config = settings
     return Made(("generation_config",), "generation_config")
 

@@ -49,7 +49,7 @@ def zeroed_columns(draw: Draw, weight: torch.Tensor) -> torch.Tensor:
 def spikes(draw: Draw, weight: torch.Tensor) -> torch.Tensor:
     """A few elements far larger than any: flipped bits of exponents."""
     changed = weight.clone().reshape(-1)
-    where = draw.some(draw.rng.randint(4, 24), changed.numel())
+    where = draw.some(draw.rng.randint(4, 24), changed.numel(), weight.device)
     size = draw.log_uniform(10, 60) * weight.abs().max()
     changed[where] = size * draw.normal(where.to(weight))
     return changed.reshape(weight.shape)
@@ -192,7 +192,8 @@ def bypassed(draw: Draw) -> Made:
     paths = (path(number, "o_proj"), path(number, "down_proj"))
     for where in paths:
         put(draw.model, where, torch.zeros_like(get(draw.model, where)))
-    return Made((f"layer.{number}",), "zeroed", paths)
+    everything = tuple(path(number, kind) for kind in (*ATTENTION, *MLP))
+    return Made((f"layer.{number}",), "zeroed", everything)
 
 
 def swapped(draw: Draw) -> Made:

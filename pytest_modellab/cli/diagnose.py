@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +53,14 @@ def add(commands: Subparsers) -> None:
         metavar="BASE",
         help="a variant or a folder (default: the variant that the candidate adapts)",
     )
-    diagnose.add_argument("candidate", metavar="CANDIDATE", help="a variant or a folder")
+    diagnose.add_argument("candidate", nargs="?", metavar="CANDIDATE", help="a variant or a folder")
+    diagnose.add_argument(
+        "--training",
+        type=Path,
+        metavar="LOG",
+        help="examine a training run in place of models: a folder with trainer_state.json or with "
+        "checkpoints, CSV or JSON lines; exits with 1 where something went wrong",
+    )
     asked = diagnose.add_argument_group("what is asked")
     add_config(asked)
     asked.add_argument(
@@ -59,6 +68,12 @@ def add(commands: Subparsers) -> None:
         metavar="NAME",
         help="ask the samples that flipped, running what is missing (default: the first task set "
         "that both were run on, else built-in texts)",
+    )
+    asked.add_argument(
+        "--adapter",
+        type=Path,
+        metavar="FOLDER",
+        help="what was merged into BASE to make CANDIDATE, a folder: says whether it is in once",
     )
     asked.add_argument(
         "--tokens", type=_count, default=448, metavar="N", help="in all (default: 448)"
@@ -96,6 +111,12 @@ def run(options: argparse.Namespace) -> int:
     """
     from pytest_modellab.lab.diagnosing import Limits
 
+    if options.training is not None:
+        return _training(options)
+    if options.candidate is None:  # one name alone is the candidate's
+        options.base, options.candidate = None, options.base
+    if options.candidate is None:
+        raise DiagnosisError("name a candidate: modellab diagnose [BASE] CANDIDATE")
     lab, pair = _pair(options)
     asked = _asked(options, lab, pair)
     limits = Limits(options.budget, reuse=not options.no_cache)
@@ -111,6 +132,25 @@ def run(options: argparse.Namespace) -> int:
     if unwritten:
         raise DiagnosisError("; ".join(unwritten))
     return EXIT_OK if found.diagnosis.culprit is None else EXIT_FOUND
+
+
+def _training(options: argparse.Namespace) -> int:
+    """Examine the log of a training run."""
+    from pytest_modellab.observatory import curve, training
+    from pytest_modellab.reports.text import training as words
+
+    if options.base is not None or any(
+        getattr(options, name) is not None for name in ("html", "markdown", "bundle")
+    ):
+        raise DiagnosisError("--training LOG stands alone, or beside --json FILE")
+    found = training.examine(curve.read(options.training))
+    unwritten = []
+    if options.json is not None:
+        unwritten = save({options.json: json.dumps(dataclasses.asdict(found), indent=1) + "\n"})
+    say(*words.text(found, str(options.training)).splitlines())
+    if unwritten:
+        raise DiagnosisError("; ".join(unwritten))
+    return EXIT_FOUND if found.events else EXIT_OK
 
 
 def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:
@@ -129,7 +169,23 @@ def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:
             )
         return lab, examining.pair(lab, options.candidate)
     base = _resolved(options.base, lab, None)
-    return lab, Pair(base, _resolved(options.candidate, lab, base))
+    found = Pair(base, _resolved(options.candidate, lab, base))
+    return lab, found if options.adapter is None else _with_adapter(options, found)
+
+
+def _with_adapter(options: argparse.Namespace, found: Pair) -> Pair:
+    """Declare that the candidate is the base with an adapter in its weights."""
+    from pytest_modellab.lab import examining
+    from pytest_modellab.lab.folders import KIND
+
+    if found.candidate.spec.kind != KIND:
+        raise DiagnosisError(
+            f"--adapter {options.adapter}: {options.candidate} is a variant, whose own declaration "
+            "says what it is made of"
+        )
+    if options.bundle is not None:
+        raise DiagnosisError("--adapter: its weights are in no bundle; leave --bundle out")
+    return examining.with_adapter(found, options.adapter)
 
 
 def lab_of(config: LabConfig) -> Lab:

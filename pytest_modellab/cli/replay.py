@@ -61,16 +61,14 @@ def run(options: argparse.Namespace) -> int:
     found = bundle.read(options.bundle)
     config = find_config(options.config)
     lab = None if config is None else diagnose.lab_of(config)
-    sides = []
-    for side, noted in (("base", found.head.base), ("candidate", found.head.candidate)):
-        sides.append(_resolved(side, getattr(options, side), noted, lab))
-    notes = [note for one, noted in sides for note in bundle.versions(one, noted)]
-    asked = Asked(
-        texts=found.texts, chats=found.chats, tokens=found.head.tokens, long=found.head.long
-    )
-    pair = Pair(sides[0][0], sides[1][0])
+    head = found.head
+    base = _resolved("base", options.base, head.base, lab)
+    candidate = _resolved("candidate", options.candidate, head.candidate, lab, base)
+    notes = [*bundle.versions(base, head.base), *bundle.versions(candidate, head.candidate)]
+    asked = Asked(texts=found.texts, chats=found.chats, tokens=head.tokens, long=head.long)
+    examining, pair = diagnose.examining_of(lab), Pair(base, candidate)
     try:
-        again = diagnose.examining_of(lab).examine(pair, asked, Limits(reuse=False)).diagnosis
+        again = examining.examine(pair, asked, Limits(reuse=False)).diagnosis
     except KeyboardInterrupt:
         say("modellab: interrupted; nothing of the diagnosis is kept", error=True)
         return EXIT_INTERRUPTED
@@ -80,9 +78,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _resolved(
-    side: str, folder: str | None, noted: Declared, lab: Lab | None
-) -> tuple[Resolved, Declared]:
-    """Find the model that a bundle was made of.
+    side: str, folder: str | None, noted: Declared, lab: Lab | None, base: Resolved | None = None
+) -> Resolved:
+    """Find the model that a bundle was made of; an adapter is put on the base.
 
     Raises:
         DiagnosisError: it is not named, or is another one.
@@ -92,7 +90,7 @@ def _resolved(
     if folder is not None:
         if not Path(folder).expanduser().exists():
             raise DiagnosisError(f"--{side} {folder}: there is no such file or folder")
-        found = folders.resolve(folder)
+        found = folders.resolve(folder, base)
     elif lab is not None and noted.name in lab.config.variants:
         found = lab.variant(noted.name)
     else:
@@ -105,7 +103,7 @@ def _resolved(
             f"{found.name} is not the bundle's {side}, {noted.name!r}: its {', '.join(parts)} "
             "differ; take the files that the bundle was written with"
         )
-    return found, noted
+    return found
 
 
 def _same(before: Diagnosis, after: Diagnosis) -> bool:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
+import warnings
 from collections.abc import Iterator
 
 
 @contextlib.contextmanager
 def untouched() -> Iterator[None]:
-    """Put back, whatever happens, what other people's tests may draw from or compute with."""
+    """Put back, whatever happens, what other people's tests may draw from or compute with.
+
+    Warnings of libraries are not shown meanwhile: where a session makes them errors, one would end
+    work that nobody's test asked for.
+    """
     with contextlib.ExitStack() as restore:
+        restore.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
         restore.callback(random.setstate, random.getstate())
         numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
         if numpy is not None:

@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
-from pytest_modellab.lab.jobs import job_of, scorers_of
+from pytest_modellab.lab.again import Again, said
+from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.records import diagnosed
-from pytest_modellab.records.diagnosis import Answers
 from pytest_modellab.records.tasks import TaskSet
 
 if TYPE_CHECKING:
     from pytest_modellab.engines.interface import Engine
     from pytest_modellab.lab.flipped import Flip
     from pytest_modellab.lab.resolved import Resolved
-    from pytest_modellab.observatory.examination import Examination
     from pytest_modellab.observatory.probes import Probes
     from pytest_modellab.observatory.subject import Subject
     from pytest_modellab.runs.passages import Grounded
     from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
+    from pytest_modellab.variants.plan import Plan
 
 TOKENS, LONG = 448, 128
 """Tokens in all probes, and in the long one, unless something else is asked for."""
@@ -43,15 +43,24 @@ SPARE = 2**30
 """Bytes that are needed beside two models: kept activations, and a matrix or two."""
 
 
-_SAID = 300  # characters of a library's error
+_TEXT = ("tokenizer", "chat_template")  # sites that are exchanged with the tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """What is examined, and what it is compared with."""
+    """What is examined, and what it is compared with.
+
+    Attributes:
+        base: what is right.
+        candidate: what is examined.
+        runner: what runs the candidate otherwise, where transformers stands in; else empty.
+        declared: how the candidate was made of the base, where that is not its own plan's to say.
+    """
 
     base: Resolved
     candidate: Resolved
+    runner: str = ""
+    declared: Plan | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +135,7 @@ class Diagnosing:
         from pytest_modellab.observatory.driver import TIME_UP
 
         check(pair)
+        pair = _runnable(pair)
         start = time.monotonic()
         entry = self._entry(pair, asked)
         if limits.reuse and (found := entry.read()) is not None:
@@ -147,7 +157,9 @@ class Diagnosing:
 
         added = [[probe.name, probe.version] for probe in self._extensions.probes.values()]
         keys = pair.base.fingerprint.key, pair.candidate.fingerprint.key
-        names = [pair.base.name, pair.candidate.name]  # the diagnosis says them
+        names: list[object] = [pair.base.name, pair.candidate.name]  # the diagnosis says them
+        if pair.declared is not None:
+            names += [[step.name, dict(step.settings)] for step in pair.declared.steps]
         return DiagnosisEntry(self._cache, *keys, [names, asked.identity(), added])
 
     def _examined(self, pair: Pair, asked: Asked, limits: Limits) -> Examined:
@@ -171,19 +183,13 @@ class Diagnosing:
                     _subject(engine, one)
                     for engine, one in zip(engines, (pair.base, pair.candidate), strict=True)
                 )
+                if pair.declared is not None:
+                    candidate = dataclasses.replace(candidate, plan=pair.declared)
                 prompt = self._grounded(pair.base, asked)
                 texts, chats = _rendered(engines[0], prompt, asked)
                 probes = _probes(base, texts, chats, asked)
                 left = None if end == math.inf else max(0.0, end - time.monotonic())
-                answers: list[Answers] = []
-                notes: list[str] = []
-
-                def examined(examination: Examination) -> None:
-                    try:
-                        answers.extend(self._again(examination, engines[1], pair, asked, end))
-                    except Exception as error:  # noqa: BLE001 - scorers of other people run here
-                        notes.append(f"the flipped samples were not asked again: {_said(error)}")
-
+                again = self._again(pair.candidate, engines[1], asked, end)
                 diagnosis = diagnose(
                     base,
                     candidate,
@@ -192,13 +198,17 @@ class Diagnosing:
                     long=asked.long,
                     budget=left,
                     added=tuple(self._extensions.probes.values()),
-                    examined=examined,
+                    examined=(lambda _: None) if again is None else again.with_part,
                 )
-        diagnosis = dataclasses.replace(
-            diagnosis,
-            answers=next(iter(answers), None),
-            notes=(*diagnosis.notes, *notes, *_prompts(pair)),
-        )
+                notes = [*diagnosis.notes, *_noted(pair)]
+                if again is not None:
+                    if diagnosis.culprit in _TEXT:
+                        again.with_text(engines[0])
+                    if pair.runner:
+                        again.by_transformers(pair.runner)
+                    notes += again.notes
+                    diagnosis = dataclasses.replace(diagnosis, answers=again.answers)
+                diagnosis = dataclasses.replace(diagnosis, notes=tuple(notes))
         # as it is read back, so that who finds it in the store is told the same
         return Examined(diagnosed.from_json(diagnosed.to_json(diagnosis)), texts, chats)
 
@@ -211,31 +221,13 @@ class Diagnosing:
         job = job_of(variant, asked.task_set, self._extensions, reuse=True)
         return InProcess(self._cache, lambda source: source.open(self._cache)).grounded(job)
 
-    def _again(
-        self,
-        examination: Examination,
-        engine: Engine,
-        pair: Pair,
-        asked: Asked,
-        end: float,
-    ) -> Iterator[Answers]:
-        """Ask the candidate the flipped samples again, with the culprit exchanged."""
-        from pytest_modellab.runs import again
-
-        worse = [flip for flip in asked.flips if flip.worse]
-        prompt = self._grounded(pair.candidate, asked)
-        if prompt is None or asked.task_set is None or not worse or examination.culprit is None:
-            return
-        if time.monotonic() >= end:
-            raise DiagnosisError("the time was up")
-        samples = tuple(flip.sample for flip in worse)
-        task_set = dataclasses.replace(asked.task_set, samples=samples)
-        job = job_of(pair.candidate, task_set, self._extensions, reuse=True)
-        scorers = scorers_of(task_set, self._extensions)
-        with examination.exchanged() as model, _asking(engine, model):
-            scores = again.scores(job, scorers, engine, prompt)
-        right = [flip.right_again(one) for flip, one in zip(worse, scores, strict=True)]
-        yield Answers(len(worse), sum(right))
+    def _again(self, candidate: Resolved, engine: Engine, asked: Asked, end: float) -> Again | None:
+        """What asks the flipped samples again; None without samples."""
+        prompt = self._grounded(candidate, asked)
+        if prompt is None or asked.task_set is None:
+            return None
+        worse = tuple(flip for flip in asked.flips if flip.worse)
+        return Again(candidate, engine, asked.task_set, worse, prompt, self._extensions, end)
 
 
 def check(pair: Pair) -> None:
@@ -250,11 +242,26 @@ def check(pair: Pair) -> None:
                 f"{one.name} ranks documents: only models that transformers runs and that answer "
                 "in words can be examined"
             )
-        if one.plan.open is not None:
+        if one.plan.open is not None and not _is_gguf(one):
             raise DiagnosisError(
                 f"{one.name} is run by {one.plan.engine}, whose modules are out of reach: examine "
                 "the model that its weights were made from"
             )
+
+
+def _is_gguf(variant: Resolved) -> bool:
+    return variant.plan.weights is not None and variant.plan.weights.suffix == ".gguf"
+
+
+def _runnable(pair: Pair) -> Pair:
+    """Have transformers run the weights of a GGUF file."""
+    from pytest_modellab.lab import folders
+
+    base, candidate = (folders.weights_of(one) for one in (pair.base, pair.candidate))
+    runner = "" if candidate is None else pair.candidate.plan.engine.rpartition("-")[0]
+    return dataclasses.replace(
+        pair, base=base or pair.base, candidate=candidate or pair.candidate, runner=runner
+    )
 
 
 def seconds(pair: Pair, asked: Asked, rates: Sequence[float]) -> float:
@@ -315,7 +322,7 @@ def _told(pair: Pair) -> Iterator[None]:
         raise
     except Exception as error:
         raise DiagnosisError(
-            f"{pair.candidate.name} cannot be examined beside {pair.base.name}: {_said(error)}; "
+            f"{pair.candidate.name} cannot be examined beside {pair.base.name}: {said(error)}; "
             "compare models of one architecture and size, and report it where they are"
         ) from error
 
@@ -373,27 +380,14 @@ def _probes(base: Subject, texts: Sequence[str], chats: Sequence[Chat], asked: A
     )
 
 
-def _prompts(pair: Pair) -> list[str]:
-    """Say what the models cannot tell: that their prompts differ."""
-    if pair.base.plan.prompt.hash == pair.candidate.plan.prompt.hash:
-        return []
-    return [f"the prompts differ; both models were asked {pair.base.name}'s"]
-
-
-@contextlib.contextmanager
-def _asking(engine: Any, model: Any) -> Iterator[None]:
-    """Let an engine ask another model while the block lasts, where that is not its own."""
-    from pytest_modellab.observatory.subject import plain
-
-    inner = getattr(engine, "engine", engine)  # of one that thinks before it answers
-    own = inner.model
-    if plain(own) is not model:
-        inner.model = model
-    try:
-        yield
-    finally:
-        inner.model = own
-
-
-def _said(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:_SAID]
+def _noted(pair: Pair) -> list[str]:
+    """Say what the models cannot tell: that their prompts differ, or who ran them."""
+    notes = []
+    if pair.base.plan.prompt.hash != pair.candidate.plan.prompt.hash:
+        notes.append(f"the prompts differ; both models were asked {pair.base.name}'s")
+    if pair.runner:
+        notes.append(
+            f"{pair.candidate.name}'s weights were examined, run by transformers; {pair.runner}, "
+            "which runs them otherwise, was not"
+        )
+    return notes

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_modellab.errors import DiagnosisError
+from pytest_modellab.errors import ConfigError, DiagnosisError
 from pytest_modellab.lab import flipped
 from pytest_modellab.lab.diagnosing import LONG, TOKENS, Asked, Pair
 from pytest_modellab.lab.folders import KIND
@@ -36,6 +38,27 @@ def pair(lab: Lab, candidate: str, base: str | None = None) -> Pair:
             f"name the base, modellab diagnose BASE {candidate}"
         )
     return Pair(lab.variant(named), lab.variant(candidate))
+
+
+def with_adapter(of: Pair, folder: Path) -> Pair:
+    """Say that a candidate, a folder, is its base with an adapter in its weights.
+
+    Args:
+        of: both.
+        folder: of PEFT.
+
+    Raises:
+        DiagnosisError: there is no adapter.
+    """
+    from pytest_modellab.variants.steps import adapter
+
+    plan = of.base.plan
+    try:
+        step = adapter.step(folder, of.candidate.spec, (*plan.baked, *plan.steps), merge=True)
+    except ConfigError as error:
+        raise DiagnosisError(f"--adapter: {str(error).removeprefix('adapter: ')}") from error
+    elsewhere = dataclasses.replace(step, settings={**step.settings, "merged": "elsewhere"})
+    return dataclasses.replace(of, declared=plan.with_step(elsewhere))
 
 
 def asked(

@@ -15,12 +15,12 @@ from pytest_modellab.observatory.expected import Declared
 from pytest_modellab.observatory.forced import Passes
 from pytest_modellab.observatory.run import BaseRun, Damage
 from pytest_modellab.observatory.subject import Subject
-from pytest_modellab.observatory.verdict import NOTHING
+from pytest_modellab.observatory.verdict import ADAPTED, NOTHING
 from pytest_modellab.observatory.weights import Weights
 from pytest_modellab.observatory.whole import Whole
 from pytest_modellab.records.diagnosis import Remedy
 
-_SHARE = 0.05
+_SHARE = 0.01
 """The part of the damage, up to which a candidate is as it was declared: kernels round, too."""
 
 
@@ -95,13 +95,10 @@ def as_declared(run: BaseRun, candidate: Subject, found: Damage) -> AsDeclared:
         return AsDeclared(said, notes=(f"not compared with what was declared: {error}",))
     if made is None:
         return AsDeclared(said)
-    kept = tuple(leaf for leaf in run.leaves if _has(made, leaf.path))
-    if len(kept) < len(run.leaves):  # fewer layers: other paths, other peers
-        return AsDeclared(said, made)
-    there = running.damage(run, made.model)
-    return AsDeclared(
-        said, made, _between(there, found), weighing.compare(base.model, made.model, kept)
-    )
+    beyond = _between(running.damage(run, made.model), found)
+    if not all(_has(made, leaf.path) for leaf in run.leaves):  # fewer layers: other paths
+        return AsDeclared(said, made, beyond)
+    return AsDeclared(said, made, beyond, weighing.compare(base.model, made.model, run.leaves))
 
 
 def whole(
@@ -139,7 +136,7 @@ def whole(
         scales = judging.line_search(run, candidate.model, changed)
         pays = judging.layers_that_pay(passes, leaves)
         return Concluded(seen, remedies.less(candidate, seen, found.nats, pays, scales))
-    if seen.fault == "uniform":
+    if seen.fault == "uniform" and found.nats >= ADAPTED:
         return Concluded(seen, remedies.keep(run, candidate, found, passes))
     return Concluded(seen)
 

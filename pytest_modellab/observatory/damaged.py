@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pytest_modellab.observatory import usual
 from pytest_modellab.observatory.forced import END, Passes, fronting
 from pytest_modellab.observatory.groups import Group
-from pytest_modellab.observatory.sites import Leaf, branch
+from pytest_modellab.observatory.sites import ATTENTION, Leaf, branch
 from pytest_modellab.observatory.weights import Block, Change, Weights
 
 Faults = Callable[[str, Block | None], str]
@@ -18,6 +18,7 @@ Faults = Callable[[str, Block | None], str]
 
 
 _REWRITTEN = 0.02
+_ROUNDED = 0.06
 _USUAL = 3.0
 _LAYERS = 0.8
 
@@ -34,7 +35,10 @@ def rewritten(leaves: Sequence[Leaf], weights: Weights, passes: Passes) -> froze
         The paths.
     """
     errors = {node.path: node.relative for node in passes.nodes if node.part == "leaf"}
-    peers = usual.usual(list(passes.branches.values()))
+    peers = {
+        kind: usual.usual([e for name, e in passes.branches.items() if _mixes(name) == kind])
+        for kind in (True, False)
+    }
     fronts = set(fronting(tuple(leaves)))
     members: dict[str, list[str]] = {}
     waiting: list[str] = []
@@ -51,10 +55,18 @@ def rewritten(leaves: Sequence[Leaf], weights: Weights, passes: Passes) -> froze
         found = passes.branches.get(name)
         if found is None or not changed.intersection(paths):
             continue
-        largest = max((errors.get(path, 0.0) for path in paths), default=0.0)
-        if found < _REWRITTEN * largest and peers.z(found) < _USUAL:
+        sizes = sorted((errors.get(path, 0.0) for path in paths), reverse=True)
+        # What is moved from one matrix into another leaves both far from the base's: a rounding of
+        # theirs may then be larger than it would be without.
+        limit = max(_REWRITTEN * sizes[0], _ROUNDED * (sizes[1] if len(sizes) > 1 else 0.0))
+        if found < limit and peers[_mixes(name)].z(found) < _USUAL:
             struck.update(paths)
     return frozenset(struck)
+
+
+def _mixes(path: str) -> bool:
+    """Whether a branch is an attention."""
+    return any(name in path.lower() for name in ATTENTION)
 
 
 def groups(
@@ -187,8 +199,10 @@ class _Sorting:
         paths = [leaf.path, *(path for path, other in self._tied.items() if other == leaf.path)]
         heads = change.blocks_apart
         del self._out[leaf.path]
-        if not heads or change.rows:
-            return [self._group(leaf.site, paths, self._fault(leaf.path, None))]
+        fault = self._fault(leaf.path, None)
+        # single values may all lie in one head by chance: its block is not what was damaged
+        if not heads or change.rows or not change.finite or _name(fault) == "spikes":
+            return [self._group(leaf.site, paths, fault)]
         stem = leaf.site.rpartition(".")[0]
         return [
             self._group(f"{stem}.{block.name}", paths, self._fault(leaf.path, block), block)

@@ -14,10 +14,10 @@ from pytest_modellab.observatory import (
     cache,
     conclude,
     internals,
-    layouts,
     nodes,
     outputs,
     proof,
+    selfcheck,
     verdict,
 )
 from pytest_modellab.observatory import pictures as pictured
@@ -27,12 +27,17 @@ from pytest_modellab.observatory.added import Probe, Seen, look
 from pytest_modellab.observatory.cache import CacheResult
 from pytest_modellab.observatory.conclude import AsDeclared, Concluded
 from pytest_modellab.observatory.examination import Examination
+from pytest_modellab.observatory.likely import explained
 from pytest_modellab.observatory.probes import Probes
+from pytest_modellab.observatory.selfcheck import Checks
 from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
-from pytest_modellab.observatory.verdict import Verdict
-from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side
+from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side, WeightChange
 from pytest_modellab.visible import shortened, visible
+
+ADAPTER = "adapter"
+"""The site of a low-rank change of a whole kind of projections, or of all."""
+
 
 TIME_UP = "the time was up"
 """Begins the notes on what was left out; such a diagnosis is not stored."""
@@ -40,10 +45,6 @@ TIME_UP = "the time was up"
 
 MESSAGE = 300
 """Characters of a note on an error, at most about."""
-
-
-TEXT_FIRST = 0.05
-"""Nats a token of the model, below which a fault of the text side is named first."""
 
 
 Result = TypeVar("Result")
@@ -93,37 +94,59 @@ def diagnose(
     )
     reason = outputs.incomparable(one.model, other.model)
     if reason:
-        notes = (*steps.notes, *text.notes)
-        return outputs.diagnosis(one, other, asked, text, reason, notes, steps.seconds)
-    with layouts.aligned(one.model, other.model) as aligned:
-        steps.notes += aligned
-        seen = dataclasses.replace(internals.examine(one, other, asked, steps), long=long)
-        cached = steps.optional(
-            "cache",
-            CacheResult(),
-            lambda: cache.examine(one, other, asked.windows),
-            seen.damage.finite and not aligned,
+        return outputs.diagnosis(
+            one, other, asked, text, reason, steps.notes, steps.seconds, pictures=pictures
         )
-        beside = _beside(seen, steps)
-        whole = steps.optional("whole", None, lambda: _whole(seen, beside))
-        first = _not_as_declared(seen, beside, steps)
-        said, named = _verdict(seen, first, cached, whole, text)
-        ranked = _ranked(seen, cached, whole)
-        findings = ranked if first is None else (*first.findings, *ranked)
-        seen = dataclasses.replace(named, findings=findings)
-        looked, drawn = Seen(), pictured.Drawn()
-        if steps.in_time("added probes and samples"):
-            with steps("added probes"):
-                looked = look(seen, added)
-            with steps("answers"):
-                examined(seen)
-        if pictures and steps.in_time("pictures"):
-            with steps("pictures"):
-                drawn = pictured.draw(seen, steps.left)
-    steps.notes += (*text.notes, *cached.notes, *drawn.notes, *looked.notes)
-    shown = [found for found in (text.picture, cached.picture) if found is not None]
-    before = said.culprit is None or said.culprit in {one.site for one in text.findings}
-    findings = (*text.findings, *findings) if before else (*findings, *text.findings)
+    background = internals.examine(one, other, asked, steps)
+    nats = background.damage.nats
+    declared = steps.optional(
+        "as declared",
+        AsDeclared(),
+        lambda: conclude.as_declared(background.run, other, background.damage),
+        background.damage.finite,
+    )
+    steps.notes += declared.notes
+    seen = steps.optional("beyond", background, lambda: _beyond(background, declared, steps))
+    as_said = seen is background
+    cached = steps.optional(
+        "cache", CacheResult(), lambda: cache.examine(one, other, asked.windows), seen.damage.finite
+    )
+    steps.notes += cached.notes
+    whole = steps.optional("whole", None, lambda: _whole(seen, declared), as_said)
+    findings = _ranked(seen, cached, whole)
+    said = verdict.decide(
+        max(seen.damage.nats, cached.damage) if cached.findings else seen.damage.nats,
+        findings,
+        _class(seen, whole),
+        _text_first(text, nats),
+    )
+    if said.culprit is None and nats <= verdict.NOTHING:
+        # probes have no padding, and rows of one width: a batch of the gate is neither
+        alone = steps.optional(
+            "self-checks", Checks(()), lambda: selfcheck.against(one, other, asked.windows)
+        )
+        steps.notes += alone.notes
+        findings = (*alone.findings, *findings)
+        said = verdict.decide(nats, findings, said.fault, _alone(alone))
+    if not as_said:
+        findings = (*findings, *background.findings)
+        steps.notes.append(
+            f"{seen.damage.nats:.2g} nats are beyond what was declared, all of it {nats:.2g}: what "
+            "is named was found by comparing with the base as the plan changes it"
+        )
+    chain = seen.proof.chain
+    named = chain[0] if chain and chain[0].site == said.culprit else None
+    seen = dataclasses.replace(seen, findings=findings, culprit=named, long=long)
+    looked, drawn = Seen(), pictured.Drawn()
+    if steps.in_time("added probes and samples"):
+        with steps("added probes"):
+            looked = look(seen, added)
+        with steps("answers"):
+            examined(seen)
+    if pictures and steps.in_time("pictures"):
+        with steps("pictures"):
+            drawn = pictured.draw(seen, steps.left)
+    beside = [found for found in (text.picture, cached.picture) if found is not None]
     return Diagnosis(
         SCHEMA,
         one.side,
@@ -132,16 +155,18 @@ def diagnose(
         said.culprit,
         said.fault,
         said.headline,
-        seen.damage.nats,
+        nats,
         asked.tokens,
         restored=said.restored,
         culprits=_culprits(seen, said.culprit),
-        findings=(*findings, *looked.findings),
-        weights=seen.weights,
+        findings=(*text.findings, *findings, *looked.findings)
+        if said.culprit is None or said.culprit in {one.site for one in text.findings}
+        else (*findings, *text.findings, *looked.findings),
+        weights=_with_expected(seen, declared) if as_said else seen.weights,
         nodes=nodes.errors(seen),
-        pictures=(*drawn.pictures, *shown, *looked.pictures) if pictures else looked.pictures,
-        notes=tuple(steps.notes),
-        remedy=None if whole is None or said.culprit not in (None, "adapter") else whole.remedy,
+        pictures=(*drawn.pictures, *beside, *looked.pictures) if pictures else looked.pictures,
+        notes=(*steps.notes, *drawn.notes, *looked.notes),
+        remedy=None if whole is None or said.culprit not in (None, ADAPTER) else whole.remedy,
         probes=asked.digest,
         seconds=steps.seconds,
         versions=_versions(),
@@ -214,65 +239,40 @@ class _Steps:
             self.seconds[step] = round(self.seconds.get(step, 0.0) + taken, 3)
 
 
-def _beside(seen: Examination, steps: _Steps) -> AsDeclared:
-    """What the candidate's plan makes of the base, where it says so."""
-    found = steps.optional(
-        "as declared",
-        AsDeclared(),
-        lambda: conclude.as_declared(seen.run, seen.candidate, seen.damage),
-        seen.candidate.plan is not None and seen.damage.finite,
-    )
-    steps.notes += found.notes
-    return found
+def _beyond(seen: Examination, declared: AsDeclared, steps: _Steps) -> Examination:
+    """The candidate against what was declared, where a part of it is something else."""
+    if declared.expected is None or not declared.differs(seen.damage.nats):
+        return seen
+    if not steps.in_time("comparison with what was declared"):
+        return seen
+    found = internals.examine(declared.expected, seen.candidate, seen.probes, steps)
+    chain = found.proof.chain
+    if chain and chain[0].site == ADAPTER:  # more or less of it: told as a whole
+        return seen
+    named = bool(chain) and (found.proof.of(chain[0]) or 0.0) >= verdict.NAMED
+    return found if named or not found.damage.finite else seen
 
 
-def _not_as_declared(seen: Examination, beside: AsDeclared, steps: _Steps) -> Examination | None:
-    """The candidate against what it was declared to be: there the background is gone."""
-    made = beside.expected
-    if made is None or not beside.differs(seen.damage.nats):
-        return None
-    found = steps.optional(
-        "not as declared",
-        None,
-        lambda: internals.examine(made, seen.candidate, seen.probes, steps),
-    )
-    if found is None:
-        return None
-    said = verdict.decide(found.damage.nats, found.findings, "unexplained")
-    return dataclasses.replace(found, long=seen.long) if said.culprit is not None else None
+def _with_expected(seen: Examination, declared: AsDeclared) -> tuple[WeightChange, ...]:
+    """What each leaf's weights are changed by, beside what the plan changes of them."""
+    due = {
+        leaf.site: declared.changes[leaf.path]
+        for leaf in seen.leaves
+        if leaf.path in declared.changes
+    }
+    return tuple(dataclasses.replace(one, expected=due.get(one.site)) for one in seen.weights)
 
 
-def _verdict(
-    seen: Examination,
-    first: Examination | None,
-    cached: CacheResult,
-    whole: Concluded | None,
-    text: TextResult,
-) -> tuple[Verdict, Examination]:
-    """What is named, and the examination that it was found in."""
-    before = _text_first(text, seen.damage.nats)
-    if first is not None and before is None:
-        said = verdict.decide(first.damage.nats, first.findings, "unexplained")
-        return said, _with_culprit(first, said)
-    nats = max(seen.damage.nats, cached.damage) if cached.findings else seen.damage.nats
-    found = _ranked(seen, cached, whole)
-    said = verdict.decide(nats, found, _class(seen, whole), before)
-    return said, _with_culprit(seen, said)
-
-
-def _with_culprit(seen: Examination, said: Verdict) -> Examination:
-    chain = seen.proof.chain
-    named = chain[0] if chain and chain[0].site == said.culprit else None
-    return dataclasses.replace(seen, culprit=named)
-
-
-def _whole(seen: Examination, beside: AsDeclared) -> Concluded | None:
+def _whole(seen: Examination, declared: AsDeclared) -> Concluded | None:
     """The change as a whole, where no place restores half of the damage."""
     if seen.compared is None or not seen.damage.nats >= verdict.NOTHING:
         return None
-    if max((one.restored for one in seen.proof.tried), default=0.0) >= proof.HALF:
+    places = [one for one in seen.proof.tried if one.group.site != ADAPTER]
+    if max((one.restored for one in places), default=0.0) >= proof.HALF:
         return None
-    return conclude.whole(seen.run, seen.candidate, seen.damage, seen.passes, seen.compared, beside)
+    return conclude.whole(
+        seen.run, seen.candidate, seen.damage, seen.passes, seen.compared, declared
+    )
 
 
 def _class(seen: Examination, whole: Concluded | None) -> str:
@@ -282,24 +282,37 @@ def _class(seen: Examination, whole: Concluded | None) -> str:
     return "unexplained" if whole is None else whole.whole.fault
 
 
+def _alone(checks: Checks) -> Finding | None:
+    """What a model does otherwise than itself, where that has an effect."""
+    first = next(iter(checks.findings), None)
+    return first if first is not None and (first.nats or 0.0) > verdict.NOTHING else None
+
+
 def _text_first(text: TextResult, nats: float) -> Finding | None:
     """A finding of the text side that goes before those of the model."""
     if not text.findings:
         return None
-    return text.findings[0] if nats < TEXT_FIRST or text.costs_more else None
+    return text.findings[0] if nats < outputs.TEXT_FIRST or text.costs_more else None
 
 
 def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> tuple[Finding, ...]:
     """Places with what they restore, and the cache with its share; the largest first."""
     share = cached.weight(seen.damage.nats)
+    found = list(seen.findings)
     caches = [dataclasses.replace(one, restored=round(share, 4)) for one in cached.findings]
     if whole is not None and whole.whole.fault == "adapter":
         one = whole.whole
         caches.append(
-            Finding("adapter", "adapter", one.sentence, likely=one.likely, evidence=one.evidence)
+            Finding(ADAPTER, ADAPTER, one.sentence, likely=one.likely, evidence=one.evidence)
         )
-    found = [*seen.findings, *caches]
-    return tuple(sorted(found, key=lambda one: -(one.restored or 0.0)))
+        for other in found:
+            if other.site == ADAPTER:  # its kinds of projections, which were exchanged
+                caches[-1] = dataclasses.replace(
+                    caches[-1], nats=other.nats, restored=other.restored
+                )
+        found = [other for other in found if other.site != ADAPTER]
+    found += caches
+    return tuple(sorted(map(explained, found), key=lambda one: -(one.restored or 0.0)))
 
 
 def _culprits(seen: Examination, named: str | None) -> tuple[str, ...]:

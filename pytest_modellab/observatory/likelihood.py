@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from pytest_modellab.observatory import rendering, tokenization
 from pytest_modellab.observatory.rendering import Messages, Written
 
-CHATS = 6
+CHATS = 4
 """Chats that are asked, at most."""
 
 _LONG = 512
@@ -22,8 +23,7 @@ REPLIES: tuple[Messages, ...] = tuple(
     for first in ((), (_SYSTEM,))
     for question, answer in (
         ("What is the capital of France?", "The capital of France is Paris."),
-        ("What is 12 + 7?", "12 + 7 = 19"),
-        ("Name three colours.", "Red, green and blue."),
+        ("Name three colours, and 12 + 7.", "Red, green and blue. 12 + 7 = 19."),
     )
 )
 """Chats with a reply, for where none are given."""
@@ -35,45 +35,71 @@ def with_reply(messages: Sequence[Messages]) -> tuple[Messages, ...]:
     return tuple(found[:CHATS]) or REPLIES
 
 
-def per_byte(
-    model: Any, tokenizer: Any, chats: Sequence[Messages], day: str | None
-) -> float | None:
-    """Return S(model, text side): the replies' log-likelihood, divided by their bytes.
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Chats as a text side makes them.
+
+    Attributes:
+        rows: of each chat the ids of the prompt and of the reply.
+        size: bytes of all replies.
+    """
+
+    rows: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    size: int
+
+
+def asked(tokenizer: Any, chats: Sequence[Messages], day: str | None) -> Asked | None:
+    """Render and encode chats.
 
     Args:
-        model: of transformers.
-        tokenizer: the text side: it renders the prompt and makes the ids.
+        tokenizer: the text side.
         chats: each ends with the reply.
         day: what a template is told that asks for the date; None to ask without a template.
 
     Returns:
-        Nats a byte, or None where a text side writes nothing, or ids that the model has not.
+        The ids, or None where it writes nothing.
     """
-    import torch
-
-    total, size = 0.0, 0
-    entries = model.get_input_embeddings().weight.shape[0]
+    rows, size = [], 0
     for messages in chats:
-        reply = str(messages[-1]["content"])
+        reply = str(messages[-1]["content"])[: tokenization.LENGTH]
         written = _prompt(tokenizer, messages[:-1], day)
         if written.error or len(written.text) > rendering.MOST:
             return None
         ids = tokenization.encode(tokenizer, written.text)
-        tail = tokenization.encode(tokenizer, reply[: tokenization.LENGTH])
+        tail = tokenization.encode(tokenizer, reply)
         if isinstance(ids, str) or isinstance(tail, str) or not ids or not tail:
             return None
-        if max(*ids, *tail) >= entries:
-            return None
-        tail = tail[: _LONG // 2]
-        ids = ids[-(_LONG - len(tail)) :]
+        rows.append((ids, tail))
+        size += len(reply.encode("utf-8", "surrogatepass"))
+    return Asked(tuple(rows), size)
+
+
+def per_byte(model: Any, chats: Asked | None) -> float | None:
+    """Return S(model, text side): the replies' log-likelihood, divided by their bytes.
+
+    Args:
+        model: of transformers.
+        chats: as the text side makes them.
+
+    Returns:
+        Nats a byte, or None where there are none, or ids that the model has not.
+    """
+    import torch
+
+    entries = model.get_input_embeddings().weight.shape[0]
+    if chats is None or max(one for row in chats.rows for part in row for one in part) >= entries:
+        return None
+    total = 0.0
+    for prompt, reply in chats.rows:
+        tail = reply[: _LONG // 2]
+        ids = prompt[-(_LONG - len(tail)) :]
         with torch.no_grad():
             both = torch.tensor([[*ids, *tail]], device=model.device)
             logits = model(input_ids=both, use_cache=False).logits[0, len(ids) - 1 : -1]
         chosen = torch.log_softmax(logits.float(), dim=-1)
         targets = torch.tensor(tail, device=chosen.device)
         total += float(chosen.gather(1, targets[:, None]).double().sum())
-        size += len(reply[: tokenization.LENGTH].encode("utf-8", "surrogatepass"))
-    return total / size if size and math.isfinite(total) else None
+    return total / chats.size if chats.size and math.isfinite(total) else None
 
 
 def _prompt(tokenizer: Any, messages: Messages, day: str | None) -> Written:

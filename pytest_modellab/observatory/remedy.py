@@ -19,6 +19,9 @@ from pytest_modellab.variants.methods import skipping
 COUNTS = (1, 2, 4, 8, 16)
 """So many modules are tried."""
 
+MORE = (32, 64)
+"""And so many, where these restore less than half."""
+
 HELPS = 0.1
 """The share of the damage that a list must restore to be worth a paste."""
 
@@ -51,14 +54,16 @@ def keep(run: BaseRun, candidate: Subject, found: Damage, passes: Passes) -> Rem
         passes: the forced passes, with what enters where.
 
     Returns:
-        A list in the order of nats a byte, what its first 1, 2, 4, 8 and 16 modules restore, and
+        A list in the order of nats a byte, what its first 1, 2, 4, 8, 16 … modules restore, and
         the shortest that restores half; None where nothing is rounded.
     """
     ranked = ranking(run, candidate, passes)
     if not ranked or not found.nats > 0:
         return None
-    curve = []
-    for count in dict.fromkeys(min(count, len(ranked)) for count in COUNTS):
+    curve: list[Kept] = []
+    for count in dict.fromkeys(min(count, len(ranked)) for count in (*COUNTS, *MORE)):
+        if count > COUNTS[-1] and max(one.restored for one in curve) >= _ENOUGH:
+            break
         first = ranked[:count]
         with transplant.exchange(
             run.subject.model, candidate.model, [one.leaf.path for one in first]
@@ -67,7 +72,11 @@ def keep(run: BaseRun, candidate: Subject, found: Damage, passes: Passes) -> Rem
         restored = 1 - left.nats / found.nats
         curve.append(Kept(count, round(restored, 4), sum(one.bytes for one in first)))
     return advice(
-        candidate, found.nats, [one.leaf.path for one in ranked], curve, _all(run, candidate)
+        candidate,
+        found.nats,
+        [one.leaf.path for one in ranked[: curve[-1].modules]],
+        curve,
+        _all(run, candidate),
     )
 
 
@@ -80,7 +89,7 @@ def ranking(run: BaseRun, candidate: Subject, passes: Passes) -> list[Costly]:
         passes: the forced passes.
 
     Returns:
-        The first 16 that restore anything.
+        The first 64 that restore anything.
     """
     found = []
     for leaf in filter(_is_rounded, run.leaves):
@@ -90,7 +99,7 @@ def ranking(run: BaseRun, candidate: Subject, passes: Passes) -> list[Costly]:
         more = _more(run.subject, candidate, leaf)
         if more > 0 and node.relative > 0:
             found.append(Costly(leaf, node.nats, more))
-    return sorted(found, key=lambda one: (-one.nats / one.bytes, one.leaf.path))[: COUNTS[-1]]
+    return sorted(found, key=lambda one: (-one.nats / one.bytes, one.leaf.path))[: MORE[-1]]
 
 
 def advice(
@@ -189,10 +198,11 @@ def less(
 def _scale(candidate: Subject, scale: float) -> str:
     plan = candidate.plan
     steps = () if plan is None else plan.steps
-    if not any(step.name == "adapter" for step in steps):
+    own = next((step.settings for step in steps if step.name == "adapter"), None)
+    if own is None or type(own["merged"]) is not bool:  # merged by somebody else
         return ""
-    own = float(steps[-1].settings.get("scale", 1.0))
-    return f"[variants.{candidate.side.name}]\nscale = {own * scale:.3g}\n"
+    scale *= float(own.get("scale", 1.0))
+    return f"[variants.{candidate.side.name}]\nscale = {scale:.3g}\n"
 
 
 def _more(base: Subject, candidate: Subject, leaf: Leaf) -> int:

@@ -131,6 +131,24 @@ def check(subject: Subject, windows: Windows) -> Checks:
         )
 
 
+def against(base: Subject, candidate: Subject, windows: Windows) -> Checks:
+    """Check a candidate against itself, and leave out what its base fails as well.
+
+    Args:
+        base: asked only where the candidate fails.
+        candidate: what is examined.
+        windows: token ids; the first four of one width.
+
+    Returns:
+        The candidate's checks.
+    """
+    found = check(candidate, windows)
+    if not found.findings:
+        return found
+    usual = {one.name for one in check(base, windows).checks if one.failed}
+    return Checks(tuple(one for one in found.checks if not one.failed or one.name not in usual))
+
+
 def _cached(subject: Subject, windows: Windows, tolerance: float) -> Check:
     found = cache.through(subject, windows)
     said = found.error or "through the cache and without"

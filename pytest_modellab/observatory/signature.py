@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 _BEGINS = 0.01
 """The share of the largest error from which a position counts as wrong."""
 
-_EXPLAINED = 0.5
-"""The share of the squared error that a hypothesis may leave."""
+_EXPLAINED = 0.02
+"""The share of the squared error that a hypothesis may leave, rounding apart."""
+
+_OUTSIDE = 0.3
+"""How much of what a head gives may be no mixture of the values that it could have seen."""
 
 _AGREES = 1e-2
 """The relative error up to which the reference computes what the base's attention does."""
@@ -93,16 +96,42 @@ def of(inputs: Inputs, base: Array, candidate: Array, *, rounding: float = 1e-5)
     if not wrong.any():
         return Signature("code", "it is as the base's on this text", len(errors))
     begins = int(np.argmax(wrong))
-    total = float(np.square(candidate - base).sum())
-
-    def left(**changes: Any) -> float:
-        return float(np.square(candidate - computed(inputs, **changes)).sum()) / total
-
+    case = _Case(inputs, base, candidate, rounding)
     if begins == 0:
-        return _from_the_start(inputs, base, candidate, left)
+        return _from_the_start(case)
     if begins > 1:
-        return _from_a_distance(inputs, begins, left)
-    return _otherwise(begins, left)
+        return _from_a_distance(case, begins)
+    return _otherwise(case, begins)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Case:
+    """An attention that is wrong."""
+
+    inputs: Inputs
+    base: Array
+    candidate: Array
+    rounding: float
+
+    def left(self, **changes: Any) -> float:
+        """The share of the squared error that a hypothesis leaves."""
+        return self.share(computed(self.inputs, **changes))
+
+    def share(self, found: Array) -> float:
+        """The share of the squared error that is left where this is computed."""
+        import numpy as np
+
+        error = np.square(self.candidate - self.base).sum()
+        return float(np.square(self.candidate - found).sum() / error)
+
+    @property
+    def allowed(self) -> float:
+        """What a hypothesis may leave: rounding is left by a right one, too."""
+        import numpy as np
+
+        error = np.square(self.candidate - self.base).sum()
+        rounded = (self.rounding / 4) ** 2 * np.square(self.base).sum() / error
+        return min(_EXPLAINED + float(rounded), 0.5)
 
 
 def computed(
@@ -142,64 +171,62 @@ def computed(
     return reference.attention(q, k, inputs.v, inputs.scale * scale, mask)
 
 
-def _from_the_start(
-    inputs: Inputs, base: Array, candidate: Array, left: Callable[..., float]
-) -> Signature:
+def _from_the_start(case: _Case) -> Signature:
     import numpy as np
 
-    times = float((candidate * base).sum() / np.square(base).sum())
-    rest = float(np.square(candidate - times * base).sum() / np.square(candidate - base).sum())
-    if rest < 0.05:
+    times = float((case.candidate * case.base).sum() / np.square(case.base).sum())
+    rest = case.share(times * case.base)
+    if rest <= case.allowed:
         return Signature("code", f"what it gives is {times:.3g} times the base's", 0, rest)
-    future = left(causal=False)
-    first = inputs.v.repeat(inputs.q.shape[0] // inputs.v.shape[0], axis=0)
-    seen = first.swapaxes(0, 1).reshape(len(base), -1)
-    # what the first token may have seen: it gives a mixture of values, of no other directions
-    heads = inputs.q.shape[0]
-    outside = max(
-        _outside(part, rows)
-        for part, rows in zip(
-            np.split(candidate[0], heads), np.split(seen, heads, axis=-1), strict=True
-        )
-    )
-    if future > _EXPLAINED and outside > 0.3:
+    future = case.left(causal=False)
+    if future > case.allowed and _outside(case) > _OUTSIDE:
         return Signature("code", "the first token is wrong, and no mask makes it so", 0, future)
     detail = "the first token is wrong, so that it sees what comes later"
     return Signature("not_causal", detail, 0, future)
 
 
-def _outside(part: Array, rows: Array) -> float:
-    """How much of a vector is no combination of rows."""
+def _outside(case: _Case) -> float:
+    """How much of what the first token is given is no mixture of values, at its worst head."""
     import numpy as np
+    from scipy.optimize import nnls
 
-    solved = np.linalg.lstsq(rows.T, part, rcond=1e-3)[0]
-    rest = float(np.linalg.norm(part - rows.T @ solved))
-    return rest / max(float(np.linalg.norm(part)), 1e-12)
+    values = case.inputs.v
+    heads = np.split(case.candidate[0], case.inputs.q.shape[0])
+    shared = len(heads) // len(values)
+    worst = 0.0
+    for number, head in enumerate(heads):
+        rows = values[number // shared]
+        size = float(np.linalg.norm(rows)) / math.sqrt(len(rows))
+        ones = np.full((1, len(rows)), size)  # shares of a mixture add up to one
+        _, rest = nnls(np.concatenate([rows.T, ones]), np.append(head, size))
+        worst = max(worst, float(rest) / max(float(np.linalg.norm(head)), 1e-12))
+    return worst
 
 
-def _from_a_distance(inputs: Inputs, begins: int, left: Callable[..., float]) -> Signature:
-    rest = left(window=begins)
-    if inputs.window is not None and (free := left(window=None)) < min(rest, _EXPLAINED):
-        detail = f"the base sees {inputs.window} tokens, it sees all"
-        return Signature("window(none)", detail, begins, free)
-    detail = f"the first {begins} tokens are right, and those behind them see no more than that"
-    if rest <= _EXPLAINED:
+def _from_a_distance(case: _Case, begins: int) -> Signature:
+    rest = case.left(window=begins)
+    wide = case.inputs.window
+    if wide is not None and (free := case.left(window=None)) <= case.allowed:
+        return Signature("window(none)", f"the base sees {wide} tokens, it sees all", begins, free)
+    if rest <= case.allowed:
+        detail = f"the first {begins} tokens are right, and later ones see no more than {begins}"
         return Signature(f"window({begins})", detail, begins, rest)
-    return _otherwise(begins, left)
+    return _otherwise(case, begins)
 
 
-def _otherwise(begins: int, left: Callable[..., float]) -> Signature:
-    scaled, factor = _least(left, "scale", tuple(2.0 ** (i / 2) for i in range(-8, 9) if i))
-    turned, faster = _least(left, "faster", (0.125, 0.25, 0.5, 0.9, 1.1, 2.0, 4.0, 8.0))
+def _otherwise(case: _Case, begins: int) -> Signature:
+    scales = tuple(2.0 ** (i / 2) for i in range(-8, 9) if i)
+    scaled, factor = _least(case.left, "scale", scales)
+    turned, faster = _least(case.left, "faster", (0.125, 0.25, 0.5, 0.9, 1.1, 2.0, 4.0, 8.0))
     found = [
         (scaled, f"attention_scale({factor:.3g})", f"its products are {factor:.3g} times as large"),
-        (left(rotated=False), "rope", "queries and keys are not rotated"),
-        (left(faster=-1.0), "rope", "queries and keys are rotated backwards"),
+        (case.left(rotated=False), "rope", "queries and keys are not rotated"),
+        (case.left(faster=-1.0), "rope", "queries and keys are rotated backwards"),
         (turned, "rope", f"rotations are {faster:.3g} times the base's"),
-        (left(window=1), "window(1)", "each token sees itself alone"),
+        (case.left(window=1), "window(1)", "each token sees itself alone"),
     ]
     rest, fault, detail = min(found)
-    if rest > _EXPLAINED:
+    if rest > case.allowed:
         return Signature("code", "no hypothesis explains it", begins, rest)
     return Signature(fault, f"computed anew so that {detail}, it is the same", begins, rest)
 

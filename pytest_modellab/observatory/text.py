@@ -12,6 +12,12 @@ from pytest_modellab.observatory.tokenization import Tokenization
 from pytest_modellab.records.diagnosis import Finding, Picture
 from pytest_modellab.visible import line
 
+_DECLARED = ("quantization_config", "num_hidden_layers", "layer_types")
+"""Keys of ``config.json`` that a plan of ours changes on purpose."""
+
+_BETTER = 0.005
+"""Nats a byte, from which a model does better with one text side than with another."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TextResult:
@@ -24,7 +30,11 @@ class TextResult:
         explains: key of ``config.json`` → the base's value and the candidate's.
         text_costs: nats a byte of a reply that the candidate's text side costs the base's model;
             None where nothing differs, or it cannot be measured.
-        model_costs: nats a byte that the candidate's model costs, on the base's text side.
+        model_costs: nats a byte that the candidate's model costs, on the base's text side; None
+            where that was not asked, since no reply is touched.
+        own: nats a byte by which the candidate's model does better with its own text side than with
+            the base's; None where it was not asked, or cannot read the base's.
+        fits: whether it does better with its own, so that it was made for it.
         picture: ``text``, both renderings and both splits, or None where nothing differs.
         notes: what could not be said, and what differs without effect.
     """
@@ -33,6 +43,8 @@ class TextResult:
     explains: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     text_costs: float | None = None
     model_costs: float | None = None
+    own: float | None = None
+    fits: bool = False
     picture: Picture | None = None
     notes: tuple[str, ...] = ()
 
@@ -40,10 +52,11 @@ class TextResult:
     def costs_more(self) -> bool:
         """Whether a text side that differs costs more than the model does.
 
-        A text side that cannot be measured, since its ids are not the model's, costs most.
+        A text side that cannot be measured, since its ids are not the model's, costs most. One
+        that the candidate was made for is no fault.
         """
         sites = {finding.site for finding in self.findings} - {"generation_config"}
-        if not sites or self.model_costs is None:
+        if not sites or self.model_costs is None or self.fits:
             return False
         return self.text_costs is None or self.text_costs > max(self.model_costs, 0.0)
 
@@ -73,33 +86,59 @@ def compare(
     day = base.plan.day if base.plan else ""
     rendered = rendering.compare(base.tokenizer, candidate.tokenizer, messages, day)
     tokens = tokenization.compare(base.tokenizer, candidate.tokenizer, (*texts, *rendered.texts))
-    text_costs = model_costs = None
+    costs = _Costs()
     if (rendered.differs or tokens.differs) and tokens.texts:
-        text_costs, model_costs = _costs(base, candidate, messages, day)
-    found = _found(base, candidate, rendered, tokens, text_costs, model_costs)
+        costs = _costs(base, candidate, messages, day)
+    found = _found(base, candidate, rendered, tokens, costs)
     return TextResult(
         findings=(*found, *generated),
         explains=explains,
-        text_costs=text_costs,
-        model_costs=model_costs,
-        picture=_picture(rendered, tokens, text_costs),
-        notes=_notes(tokens),
+        text_costs=costs.text,
+        model_costs=costs.model,
+        own=costs.own,
+        fits=costs.fits,
+        picture=_picture(rendered, tokens, costs.text),
+        notes=(*_notes(tokens), *_explaining(explains)),
     )
 
 
-def _costs(
-    base: Subject, candidate: Subject, messages: Sequence[Messages], day: str
-) -> tuple[float | None, float | None]:
+@dataclasses.dataclass(frozen=True)
+class _Costs:
+    """Nats a byte; None where not asked, or not to be measured."""
+
+    text: float | None = None
+    model: float | None = None
+    own: float | None = None
+    foreign: bool = False
+
+    @property
+    def fits(self) -> bool:
+        """Whether the candidate was made for its own text side: by the base's it does worse."""
+        return self.foreign or (self.own is not None and self.own > _BETTER)
+
+    @property
+    def evidence(self) -> Mapping[str, float | str]:
+        """Figures for a finding."""
+        named = {"text_costs": self.text, "model_costs": self.model, "own_text_gains": self.own}
+        return {f"{name}_nats_a_byte": one for name, one in named.items() if one is not None}
+
+
+def _costs(base: Subject, candidate: Subject, messages: Sequence[Messages], day: str) -> _Costs:
     chats = likelihood.with_reply(messages)
     told = (day or rendering.DAY) if rendering.has(base.tokenizer) else None
-    usual = likelihood.per_byte(base.model, base.tokenizer, chats, told)
-    text = likelihood.per_byte(base.model, candidate.tokenizer, chats, told)
-    model = likelihood.per_byte(candidate.model, base.tokenizer, chats, told)
+    ours, theirs = (likelihood.asked(one.tokenizer, chats, told) for one in (base, candidate))
+    if ours is not None and ours == theirs:
+        return _Costs(text=0.0)  # no reply is touched
+    usual = likelihood.per_byte(base.model, ours)
+    text = likelihood.per_byte(base.model, theirs)
+    model = likelihood.per_byte(candidate.model, ours)
+    own = likelihood.per_byte(candidate.model, theirs)
 
-    def costs(one: float | None) -> float | None:
-        return None if usual is None or one is None else round(usual - one, 5)
+    def less(one: float | None, other: float | None) -> float | None:
+        return None if one is None or other is None else round(one - other, 5)
 
-    return costs(text), costs(model)
+    foreign = own is not None and model is None
+    return _Costs(less(usual, text), less(usual, model), less(own, model), foreign)
 
 
 def _found(
@@ -107,14 +146,11 @@ def _found(
     candidate: Subject,
     rendered: Rendering,
     tokens: Tokenization,
-    text_costs: float | None,
-    model_costs: float | None,
+    costs: _Costs,
 ) -> list[Finding]:
-    costs: dict[str, float | str] = {}
-    for name, value in (("text_costs", text_costs), ("model_costs", model_costs)):
-        if value is not None:
-            costs[f"{name}_nats_a_byte"] = value
     found = []
+    better = "reads only this" if costs.foreign else f"does {costs.own} nats a byte better with it"
+    own = f"the candidate {better}: it was made for it"
     if rendered.differs and not _same_source(base, candidate):
         found.append(
             Finding(
@@ -125,9 +161,11 @@ def _found(
                     + "; ".join(rendered.reasons[:4]),
                     900,
                 ),
-                likely="the template was not taken over from the base: copy the base's "
+                likely=own
+                if costs.fits
+                else "the template was not taken over from the base: copy the base's "
                 "chat_template.jinja (and tokenizer_config.json) into the candidate's folder",
-                evidence={"chats": rendered.chats, "other_chats": rendered.other, **costs},
+                evidence={"chats": rendered.chats, "other_chats": rendered.other, **costs.evidence},
             )
         )
     if tokens.differs or (rendered.differs and not found):
@@ -141,9 +179,11 @@ def _found(
                 f"{_ids(tokens)}: " + "; ".join(reasons),
                 1200,
             ),
-            likely="the tokenizer's files are not the base's: copy tokenizer.json and "
+            likely=own
+            if costs.fits
+            else "the tokenizer's files are not the base's: copy tokenizer.json and "
             "tokenizer_config.json of the base, or train again with this tokenizer",
-            evidence={**tokens.evidence, **costs},
+            evidence={**tokens.evidence, **costs.evidence},
         )
         found.append(finding)
     return found
@@ -194,6 +234,17 @@ def _notes(tokens: Tokenization) -> tuple[str, ...]:
     return (line(f"tokenizers differ without an effect on {tokens.texts} texts: {said}", 600),)
 
 
+def _explaining(explains: Mapping[str, tuple[str, str]]) -> tuple[str, ...]:
+    """What is different in ``config.json``, apart from what a plan declares."""
+    told = {key: both for key, both in explains.items() if not key.startswith(_DECLARED)}
+    if not told:
+        return ()
+    said = ", ".join(
+        f"{key} is {theirs}, the base's {ours}" for key, (ours, theirs) in told.items()
+    )
+    return (line(f"config.json differs, which may explain a finding: {said}", 900),)
+
+
 def _picture(rendered: Rendering, tokens: Tokenization, text_costs: float | None) -> Picture | None:
     panels = [*rendered.panels, *([tokens.panel] if tokens.panel else [])]
     if not panels:
@@ -204,6 +255,6 @@ def _picture(rendered: Rendering, tokens: Tokenization, text_costs: float | None
     if tokens.other:
         parts.append(f"{tokens.other} of {tokens.texts} texts become other tokens")
     sentence = " and ".join(parts)
-    if text_costs is not None:
+    if text_costs:
         sentence += f", which costs the base's model {text_costs:.2f} nats a byte of a reply"
     return Picture("text", "Text", f"{sentence}.", tuple(panels))

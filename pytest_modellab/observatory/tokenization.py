@@ -17,7 +17,7 @@ LENGTH = 4000
 SUSPECTS = 48
 """Tokens, or merges, that are tried because both tokenizers hold them differently."""
 
-_WRITTEN = 200
+WRITTEN = 200
 """Characters that a part of a tokenizer may put in for one: more is another text, and no memory."""
 
 HARD = (
@@ -86,9 +86,8 @@ def compare(base: Any, candidate: Any, texts: Iterable[str]) -> Tokenization:
     added = _added(base, candidate)
     reasons = [*_failures(other), *added, *inside]
     if lost:
-        reasons.insert(
-            0, f"{len(lost)} texts do not come back from their ids, the first {_q(lost[0])}"
-        )
+        many = "1 text does" if len(lost) == 1 else f"{len(lost)} texts do"
+        reasons.insert(0, f"{many} not come back from its ids, as {_q(lost[0])}")
     return Tokenization(
         differs=bool(other or lost or added),
         texts=len(rows),
@@ -169,7 +168,7 @@ def _panel(base: Any, candidate: Any, other: Sequence[tuple[str, Ids, Ids]]) -> 
 
 
 def _text(tokenizer: Any, token: int) -> str:
-    return (_decode(tokenizer, (token,)) or "")[:_WRITTEN] or _token(tokenizer, token)
+    return (_decode(tokenizer, (token,)) or "")[:WRITTEN] or _token(tokenizer, token)
 
 
 def _token(tokenizer: Any, token: int) -> str:
@@ -186,7 +185,10 @@ def _special(base: Any) -> list[str]:
 
 def _inside(base: Any, candidate: Any) -> tuple[list[str], list[str]]:
     """What is different inside, in words, and texts in which it would show."""
-    reasons: list[str] = []
+    reasons = _special_differences(base, candidate)
+    parts = [_json(base), _json(candidate)]
+    if parts[0] and parts[0] == parts[1]:
+        return reasons, []
     ours, theirs = _vocabulary(base), _vocabulary(candidate)
     moved = sorted(
         (ours[one], one) for one in ours.keys() & theirs.keys() if ours[one] != theirs[one]
@@ -200,7 +202,6 @@ def _inside(base: Any, candidate: Any) -> tuple[list[str], list[str]]:
         if tokens:
             few = ", ".join(_q(one, 24) for _, one in tokens[:3])
             reasons.append(f"{_count(len(tokens), 'token')} {words} ({few})")
-    parts = [_json(base), _json(candidate)]
     merges = [_merges(one) for one in parts]
     gone = [one for one in merges[0] if one not in merges[1]]
     new = [one for one in merges[1] if one not in merges[0]]
@@ -210,12 +211,13 @@ def _inside(base: Any, candidate: Any) -> tuple[list[str], list[str]]:
             reasons.append(f"{_count(len(pairs), 'merge')} {words} ({few})")
     if not gone and not new and list(merges[0]) != list(merges[1]):
         reasons.append("the merges are in another order")
-    reasons += _special_differences(base, candidate)
     for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
         if parts[0].get(name) != parts[1].get(name):
-            kinds = [_kind(one.get(name)) for one in parts]
-            same = " with other settings" if kinds[0] == kinds[1] else ""
-            reasons.append(f"{name}: {kinds[1]}{same}, the base has {kinds[0]}")
+            both = [one.get(name) for one in parts]
+            kinds = [_kind(one) for one in both]
+            if kinds[0] == kinds[1]:
+                kinds[1] += f" with other settings{_settings(*both)}"
+            reasons.append(f"{name}: {kinds[1]}, the base has {kinds[0]}")
     joined = ["".join(pair) for pair in (*gone[:SUSPECTS], *new[:SUSPECTS])]
     named = [one for _, one in (*moved[:SUSPECTS], *lost[:SUSPECTS])] + joined
     shown = [_decode(base, (ours[one],)) for one in named if one in ours]
@@ -281,6 +283,17 @@ def _kind(part: Any) -> str:
     return line(str(part.get("type")), 60)
 
 
+def _settings(ours: Any, theirs: Any) -> str:
+    """The plain settings of a part that differ, in words."""
+    found = [
+        f"{key}: {json.dumps(theirs.get(key))}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+        and isinstance(theirs.get(key), bool | int | float | str | None)
+    ]
+    return f" ({line(', '.join(found[:4]), 200)})" if found else ""
+
+
 def _explodes(tokenizer: Any) -> str:
     """Why a tokenizer is not asked at all: what it puts in for a character is no character."""
     pending: list[Any] = [_json(tokenizer).get(key) for key in ("normalizer", "pre_tokenizer")]
@@ -288,7 +301,7 @@ def _explodes(tokenizer: Any) -> str:
         part = pending.pop()
         if isinstance(part, dict):
             for key in ("content", "prepend", "replacement"):
-                if isinstance(part.get(key), str) and len(part[key]) > _WRITTEN:
+                if isinstance(part.get(key), str) and len(part[key]) > WRITTEN:
                     size = len(part[key])
                     return f"its {part.get('type')} writes {size:,} characters at once: not asked"
             pending += part.values()

@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_modellab.observatory import classes, tensors, transplant
 from pytest_modellab.observatory import run as running
-from pytest_modellab.observatory import tensors, transplant
 from pytest_modellab.observatory import weights as weighing
 from pytest_modellab.observatory.forced import Passes
 from pytest_modellab.observatory.run import BaseRun
@@ -23,10 +23,16 @@ LOW_RANK = 0.85
 """The share of a change in these directions, from which on it is an adapter's."""
 
 _LOOKED_AT = 9
-"""Leaves that are asked for their rank."""
+"""Leaves that are asked for their rank, or for how much of an adapter is in them."""
+
+_EVERY = 23
+"""Shares no factor with the seven projections of a layer."""
 
 AS_EXPECTED = 1.5
 """Times the change that the declared rounding makes, up to which it is as expected."""
+
+_OTHER_NORMS = 0.1
+"""Norms that differ more were rewritten: scales moved to projections are of few directions too."""
 
 _TOLERANCE = 0.05
 """How far from 1, or from 2, an adapter may seem to be applied."""
@@ -69,7 +75,8 @@ def judge(base: Any, candidate: Any, weights: Weights) -> Whole:
     if not changed:
         return Whole("unexplained", "no weights of a projection differ")
     low = rank_share(base, candidate, [one.leaf for one in changed])
-    if low > LOW_RANK:
+    norms = [one.relative for one in weights.changes if one.leaf.norm and not one.note]
+    if low > LOW_RANK and statistics.median(norms or [0.0]) < _OTHER_NORMS:
         return Whole(
             "adapter",
             f"{len(changed)} of {len(linear)} projections differ, each in few directions: "
@@ -174,16 +181,19 @@ def applied(base: Any, candidate: Any, expected: Any, leaves: Sequence[Leaf]) ->
         The median over leaves of ``<W_C - W_B, W_E - W_B> / ‖W_E - W_B‖²``; None where the adapter
         changes none of them.
     """
-    found = []
-    for leaf in filter(_is_linear, leaves):
+    linear = list(filter(_is_linear, leaves))
+    found: list[float] = []
+    for leaf in (*linear[::_EVERY], *linear):  # a part of them, spread over layers and kinds
+        if len(found) >= _LOOKED_AT:
+            break
         due, seen = weighing.pair(base, expected, leaf), weighing.pair(base, candidate, leaf)
         if isinstance(due, str) or isinstance(seen, str):
             continue
         wanted = due[1].weight - due[0].weight
-        size = float(wanted.double().square().sum())
+        size = float(wanted.square().sum())
         if size:
             there = seen[1].weight - seen[0].weight
-            found.append(float((wanted.double() * there.double()).sum()) / size)
+            found.append(float((wanted * there).sum()) / size)
     return statistics.median(found) if found else None
 
 
@@ -205,32 +215,8 @@ def rank_share(base: Any, candidate: Any, leaves: Sequence[Leaf]) -> float:
         read = weighing.pair(base, candidate, leaf)
         if not isinstance(read, str):
             change = read[1].weight - read[0].weight
-            found.append(share(change.reshape(len(change), -1)))
+            found.append(classes.low_rank_share(change.reshape(len(change), -1), DIRECTIONS))
     return statistics.median(found) if found else 0.0
-
-
-def share(change: Any, directions: int = DIRECTIONS) -> float:
-    """Say how much of a matrix lies in its first directions.
-
-    A randomized range finder with one power iteration (Halko et al. 2011), seeded.
-
-    Args:
-        change: a matrix, float32.
-        directions: so many, but a quarter of the shorter side at most: else all would be low-rank.
-
-    Returns:
-        The share of its squared size, a little less than it is.
-    """
-    import torch
-
-    count = min(directions, max(min(change.shape) // 4, 1))
-    size = float(change.double().square().sum())
-    if not 0 < size < float("inf"):
-        return 0.0
-    random = torch.randn(change.shape[1], count, generator=torch.Generator().manual_seed(0))
-    sketch = change @ random.to(change)
-    around, _ = torch.linalg.qr(change @ (change.T @ sketch))
-    return float((around.T @ change).double().square().sum()) / size
 
 
 def layers_that_pay(passes: Passes, leaves: Sequence[Leaf]) -> dict[int, float]:

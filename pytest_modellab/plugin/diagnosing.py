@@ -17,6 +17,7 @@ import pytest
 
 from pytest_modellab.plugin.options import DIAGNOSE, choice, seconds
 from pytest_modellab.plugin.session import lab_of
+from pytest_modellab.visible import CELL, line
 
 if TYPE_CHECKING:
     from pytest_modellab.judging.comparison import Comparison
@@ -171,6 +172,12 @@ def explain(item: pytest.Item, call: pytest.CallInfo[None], texts: Sequence[str]
         # the block is still reported; then the session ends as one that was interrupted
         item.session.shouldstop = "interrupted while a blocked variant was diagnosed"
         return Outcome(notes=("a diagnosis was interrupted; nothing of it is kept",))
+    if found.diagnosis is not None and found.diagnosis.culprit is not None:
+        item.user_properties.append(("modellab_culprit", line(found.diagnosis.culprit, CELL)))
+    if found.diagnosis is not None:
+        from pytest_modellab.reports import diagnosed
+
+        item.user_properties.extend(diagnosed.properties(found.diagnosis))
     raised = call.excinfo
     verdicts = (FloorViolated, RegressionDetected)
     if found.lines and raised is not None and raised.errisinstance(verdicts) and raised.value.args:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from pytest_modellab.records.diagnosed import finite
 from pytest_modellab.records.diagnosis import Diagnosis, Finding, Kept
 from pytest_modellab.reports.words import listed, number, plural
-from pytest_modellab.visible import CELL, shortened, visible
+from pytest_modellab.visible import CELL, line, shortened
 
 NOT_FINITE = "not finite"
 """Said of a figure that is infinite or no number."""
@@ -23,6 +23,43 @@ _LEVELS: Mapping[str, str] = MappingProxyType(
     {
         "weights": "the weights and what comes out; the modules could not be looked into",
         "outputs": "what comes out alone; neither modules nor weights could be compared",
+    }
+)
+
+
+_FAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "rounded": "it has far fewer different values than the base's: it was rounded to few bits",
+        "noise": "an error without a pattern lies on it",
+        "scaled": "it is the base's times a factor",
+        "zeroed": "a share of its rows or columns is zero",
+        "spikes": "a few of its elements are far larger than all others: bits were flipped",
+        "permuted": "it is the base's in another order",
+        "copied": "it is another layer's",
+        "swapped": "it and another one stand in each other's place",
+        "reset": "nothing of the base's is left in it",
+        "rows_damaged": "some rows of the vocabulary are damaged",
+        "low_rank": "an adapter's change is in it",
+        "nonfinite": "it holds values that are no numbers",
+        "overflow": "its results are beyond what the number format holds",
+        "window": "it looks back a limited number of tokens",
+        "not_causal": "it looks at tokens that come later",
+        "rope": "positions are encoded otherwise",
+        "attention_scale": "attention is scaled otherwise",
+        "activation": "another activation function is applied",
+        "norm_eps": "norms add another constant",
+        "residual_scale": "what layers add is scaled otherwise",
+        "logit_scale": "the logits are scaled otherwise",
+        "kv_cache": "with the cache it answers otherwise than without",
+        "code": "the weights are as usual, what is computed with them is not",
+        "tokenizer": "texts are cut into other tokens",
+        "template": "chats are written otherwise",
+        "generation_config": "answers are sampled or ended otherwise",
+        "uniform": "everything differs alike, as after rounding",
+        "adapter": "everything differs by a change of low rank, as after training an adapter",
+        "rewritten": "the weights are others, what they compute is the same",
+        "none": "nothing that differs costs anything",
+        "unexplained": "it differs, and no part of it explains that",
     }
 )
 
@@ -48,7 +85,21 @@ def one_line(diagnosis: Diagnosis) -> str:
     elif diagnosis.damage is not None:
         text += f" ({nats(diagnosis.damage)} nats a token)"
     advice = to_do(diagnosis)
-    return visible(shortened(f"{text}; {advice}" if advice else text, CELL))
+    return line(f"{text}; {advice}" if advice else text, CELL)
+
+
+def properties(diagnosis: Diagnosis) -> list[tuple[str, object]]:
+    """What JUnit XML keeps of it beside a test that blocks."""
+    return [
+        ("modellab_culprit", line(diagnosis.culprit or "", CELL)),
+        ("modellab_diagnosis", one_line(diagnosis)),
+    ]
+
+
+def fault_words(diagnosis: Diagnosis) -> str:
+    """The class with what it means: ``zeroed(0.11, columns): a share of its rows … is zero``."""
+    meaning = _FAULTS.get(diagnosis.fault.partition("(")[0])
+    return diagnosis.fault if meaning is None else f"{diagnosis.fault}: {meaning}"
 
 
 def to_do(diagnosis: Diagnosis) -> str:

@@ -67,7 +67,7 @@ def picture(view: View) -> Picture:
                 columns=tuple(view.token(token) for token in tokens),
                 values=tuple(row(_decades(value) for value in values.tolist()) for values in rows),
                 middle=None,
-                unit=f"decades of nats, {math.log10(_FLOOR):.0f} and below is equal",
+                unit=f"KL in nats, as a power of ten ({math.log10(_FLOOR):.0f}: equal)",
                 framed=tuple(
                     (down, across)
                     for down, name in enumerate(names)

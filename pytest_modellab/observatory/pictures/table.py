@@ -60,7 +60,7 @@ def table(
     columns = sorted(dict.fromkeys(column for _, column in cells), key=_rank)
     return Heat(
         rows=tuple(rows),
-        columns=tuple(columns),
+        columns=tuple(map(_label, columns)),
         values=tuple(
             tuple(
                 numbers.plain(cells[row, column]) if (row, column) in cells else None
@@ -77,6 +77,11 @@ def table(
             if (row, column) in framed
         ),
     )
+
+
+def _label(column: str) -> str:
+    """A projection's own name, which no other part has."""
+    return column.rpartition(".")[2] if column.endswith("_proj") else column
 
 
 def _depth(row: str) -> tuple[int, int]:

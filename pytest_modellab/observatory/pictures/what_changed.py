@@ -11,6 +11,9 @@ from pytest_modellab.observatory.pictures.table import table
 from pytest_modellab.observatory.pictures.view import LeftOut, View
 from pytest_modellab.records.diagnosis import Picture, WeightChange
 
+_EQUAL = 1e-6
+"""Relative change; what is less is shown as equal."""
+
 
 def picture(view: View) -> Picture:
     """Layers × leaves, decades of relative change; what was declared is the middle."""
@@ -19,33 +22,32 @@ def picture(view: View) -> Picture:
         raise LeftOut("no leaf's weights could be compared")
     changed = [one for one in known if one.relative > 0]
     declared = bool(changed) and all(one.expected for one in changed)
-    decades = {
-        one.site: math.log10(
-            one.relative / one.expected if declared and one.expected else one.relative
-        )
-        for one in changed
-    }
-    middle = 0.0 if declared else _middle(list(decades.values()))
+    if declared:
+        powers = {one.site: math.log10(one.relative / (one.expected or 1)) for one in changed}
+        unit = "change over what the declared rounding gives, as a power of ten (0: as declared)"
+        middle: float | None = 0.0
+    else:
+        powers = {one.site: math.log10(max(one.relative, _EQUAL)) for one in known}
+        unit = f"relative change, as a power of ten ({math.log10(_EQUAL):.0f}: equal)"
+        middle = _middle(list(powers.values())) if len(changed) == len(known) else None
     return Picture(
         name="what_changed",
         title="What changed",
         sentence=sentence(known),
         panels=(
             table(
-                {one.site: decades.get(one.site, math.nan) for one in known},
+                {one.site: powers.get(one.site, math.nan) for one in known},
                 middle=middle,
-                unit="decades of change against what the declared rounding gives"
-                if declared
-                else "decades of relative change; empty where equal",
+                unit=unit,
                 culprit=view.culprit,
             ),
         ),
     )
 
 
-def _middle(decades: Sequence[float]) -> float | None:
+def _middle(powers: Sequence[float]) -> float | None:
     """The usual change is the middle, where many places changed and some more than others."""
-    return round(statistics.median(decades), 3) if len(decades) > 8 else None
+    return round(statistics.median(powers), 3) if len(powers) > 8 else None
 
 
 def sentence(weights: Sequence[WeightChange]) -> str:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_modellab import testing, variants
+from pytest_modellab import cli, testing, variants
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.models import locate
-from pytest_modellab.observatory import conclude, expected, forced, remedy, rounding, sites, whole
+from pytest_modellab.observatory import (
+    conclude,
+    diagnose,
+    expected,
+    forced,
+    remedy,
+    rounding,
+    sites,
+    whole,
+)
 from pytest_modellab.observatory import probes as probing
 from pytest_modellab.observatory import run as running
 from pytest_modellab.observatory import weights as weighing
 from pytest_modellab.observatory.subject import Subject
 from pytest_modellab.records.declared import ModelSource, VariantSpec
-from pytest_modellab.records.diagnosis import Kept, Side
+from pytest_modellab.records.diagnosis import Diagnosis, Kept, Side
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.kinds import quantized
 from pytest_modellab.variants.plan import Plan, Step
@@ -259,6 +269,24 @@ def test_a_damaged_shard_of_a_rounded_model_stands_alone(
     assert [one.leaf.site for one in off.changed] == ["layer.1.mlp.down_proj"]
 
 
+def test_a_student_is_compared_with_the_layers_that_it_keeps(
+    root: Path, make: Make, base: Subject
+) -> None:
+    student = make(declare("distilled", root, layers=[1]))
+    run = run_of(base)
+    found = running.damage(run, student.model)
+    beside = conclude.as_declared(run, student, found)
+    assert beside.expected is not None
+    assert len(beside.expected.model.model.layers) == 1
+    assert beside.beyond == 0
+    assert beside.changes == {}
+    with torch.no_grad():
+        student.model.model.layers[0].mlp.up_proj.weight.mul_(0.5)
+    beside = conclude.as_declared(run, student, running.damage(run, student.model))
+    assert beside.differs(found.nats)
+    assert len(base.model.model.layers) == 2, "the base is left as it was"
+
+
 def test_an_adapter_that_does_not_fit_is_a_note(root: Path, base: Subject) -> None:
     plan = declare("lora", root, adapter="a")
     run = run_of(base)
@@ -338,19 +366,68 @@ def test_nothing_is_pasted_for_what_takes_no_names(plan: Plan | None) -> None:
     assert remedy.paste(subject(plan), ["x"]) == ""
 
 
-# --- low rank -------------------------------------------------------------------------------------
+# --- the whole way --------------------------------------------------------------------------------
 
 
-def test_few_directions_hold_a_low_rank_change() -> None:
-    draw = torch.Generator().manual_seed(3)
-    left = torch.randn(300, 8, generator=draw)
-    right = torch.randn(8, 200, generator=draw)
-    noise = torch.randn(300, 200, generator=draw)
-    assert whole.share(left @ right) == pytest.approx(1, abs=1e-4)
-    assert whole.share(noise) < 0.5
-    assert whole.share(torch.zeros(300, 200)) == 0
-    assert whole.share(left @ right) == whole.share(left @ right), "seeded"
-    exact = torch.linalg.svdvals(left @ right + noise).square()
-    found = whole.share(left @ right + noise)
-    assert found <= float(exact[:40].sum() / exact.sum()) + 1e-6
-    assert found == pytest.approx(float(exact[:40].sum() / exact.sum()), rel=0.1)
+def diagnosed(base: Subject, candidate: Subject) -> Diagnosis:
+    found: Diagnosis = diagnose(base, candidate, tokens=128, long=48, pictures=False)
+    return found
+
+
+def test_a_damaged_projection_under_an_adapter_is_named_first(
+    root: Path, make: Make, base: Subject
+) -> None:
+    candidate = make(declare("lora", root, adapter="a", merge=True), "tuned")
+    with torch.no_grad():
+        candidate.model.get_submodule("model.layers.1.mlp.up_proj").weight.mul_(0.9)
+    said = diagnosed(base, candidate)
+    assert said.culprit == "layer.1.mlp.up_proj"
+    assert said.fault == "scaled(0.9)"
+    assert said.restored == pytest.approx(1, abs=1e-3)
+    (note,) = (note for note in said.notes if "beyond what was declared" in note)
+    assert note.endswith("by comparing with the base as the plan changes it")
+    assert said.remedy is None
+
+
+def test_what_is_as_declared_is_told_as_a_whole(root: Path, make: Make, base: Subject) -> None:
+    said = diagnosed(base, make(declare("quantized", root, method="rtn"), "four"))
+    assert (said.culprit, said.fault) == (None, "uniform")
+    assert said.remedy is not None
+    assert said.remedy.paste.startswith("[variants.four]\nskip_modules = [\n")
+    rounded = [one for one in said.weights if one.site.endswith("_proj")]
+    assert {one.site: one.expected for one in rounded} == pytest.approx(
+        {one.site: one.relative for one in rounded}, rel=1e-3
+    )
+    tuned = diagnosed(base, make(declare("lora", root, adapter="a"), "tuned"))
+    assert (tuned.culprit, tuned.fault) == ("adapter", "adapter")
+    assert tuned.notes == said.notes == ()
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_an_adapter_that_was_merged_twice_elsewhere(
+    root: Path, make: Make, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """`modellab diagnose BASE FOLDER --adapter ADAPTER`."""
+    twice = make(declare("lora", root, adapter="a", merge=True, scale=2))
+    twice.model.save_pretrained(root / "twice")
+    twice.tokenizer.save_pretrained(root / "twice")
+    monkeypatch.setenv("MODELLAB_CACHE", str(root / "store"))
+    monkeypatch.chdir(root)
+    asked = ["diagnose", "tiny", "twice", "--tokens", "128", "--long", "48", "--adapter"]
+    assert cli.main([*asked, "a", "--json", "d.json"]) == 1
+    assert "twice against tiny: adapter " in capsys.readouterr().out
+    found = json.loads((root / "d.json").read_text(encoding="utf-8"))
+    assert found["remedy"]["sentence"] == (
+        "the adapter is applied twice: it was merged and then put on once more: merge it into the "
+        "plain base"
+    )
+    assert found["remedy"]["paste"] == "", "no variant has it"
+
+    assert cli.main([*asked, "none"]) == 2
+    assert capsys.readouterr().err == "modellab: --adapter: no such folder: none\n"
+    assert cli.main([*asked, "a", "--bundle", "d.zip"]) == 2
+    assert capsys.readouterr().err == (
+        "modellab: --adapter: its weights are in no bundle; leave --bundle out\n"
+    )

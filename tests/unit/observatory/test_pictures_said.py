@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -21,7 +22,8 @@ from pytest_modellab.observatory.pictures import (
     where_it_enters,
 )
 from pytest_modellab.observatory.pictures.question import Question, parted
-from pytest_modellab.records.diagnosis import WeightChange
+from pytest_modellab.observatory.pictures.view import View
+from pytest_modellab.records.diagnosis import Heat, WeightChange
 
 NAMES = ("embedding", *(f"layer {number}" for number in range(4)), "output")
 
@@ -69,9 +71,18 @@ def test_rows_of_the_lens(means: list[float], said: str) -> None:
             "nowhere else does more than half a per cent.",
         ),
         (
-            {f"layer.{number}.mlp.up_proj": 0.01 for number in range(10)},
+            {
+                f"layer.{number}.mlp.{kind}_proj": 0.01
+                for number in range(5)
+                for kind in ("gate", "up")
+            },
             "It enters all over: 5 of 10 places hold half of what enters, and the largest, "
-            "layer.0.mlp.up_proj, 10 % (0.01 nats).",
+            "layer.0.mlp.gate_proj, 10 % (0.01 nats).",
+        ),
+        (
+            {f"layer.{number}.attention.core": 0.01 for number in range(10)} | {"lm_head": 0.004},
+            "It enters in many layers, at the same place: attention.core holds 96 % of what "
+            "enters, the largest is layer.0.attention.core with 10 % (0.01 nats).",
         ),
         (
             {"embedding": 1e-6},
@@ -116,6 +127,23 @@ def test_more_than_was_declared_is_told() -> None:
         "2 of 2 places differ, usually by 15 %, 1 of them in branches that compute the same; "
         "a (30 %, 3.0 times what was declared) stands out."
     )
+
+
+def test_changes_are_shown_as_powers_of_ten() -> None:
+    known = (WeightChange("layer.0.mlp.up_proj", 0.1), WeightChange("layer.1.mlp.up_proj", 0.0))
+    declared = tuple(dataclasses.replace(one, expected=0.01) for one in known)
+
+    def shown(weights: tuple[WeightChange, ...]) -> Heat:
+        view = View(None, None, (), (), str, weights=weights, culprit="layer.0.mlp.up_proj")
+        (heat,) = what_changed.picture(view).panels
+        assert isinstance(heat, Heat)
+        assert heat.framed == ((0, 0),)
+        return heat
+
+    assert shown(known).values == ((-1.0,), (-6.0,))
+    assert shown(known).middle is None
+    assert shown(declared).values == ((1.0,), (None,))
+    assert shown(declared).middle == 0
 
 
 @given(
@@ -193,6 +221,9 @@ def test_options_part_at_the_first_other_token() -> None:
         ("layer.3.attention.k_proj", "all.q_proj+k_proj", True),
         ("lm_head", "lm_head", True),
         ("embedding", None, False),
+        ("layer.3.attention.core", "attention_scale", True),
+        ("layer.3.mlp.core", "attention_scale", False),
+        ("final_norm", "norm_eps", True),
     ],
 )
 def test_parts_of_the_culprit(site: str, culprit: str | None, inside: bool) -> None:
@@ -215,7 +246,7 @@ def test_sites_have_their_places_in_the_table() -> None:
     )
 
     assert heat.rows == ("embedding", "layer 2", "layer 10", "lm_head")
-    assert heat.columns == ("itself", "input_norm", "mlp.up_proj")
+    assert heat.columns == ("itself", "input_norm", "up_proj")
     assert heat.values == (
         (1.235, None, None),
         (None, 2.0, None),

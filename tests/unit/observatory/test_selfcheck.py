@@ -71,6 +71,24 @@ def test_padding_that_is_seen() -> None:
     assert finding.evidence["check"] == "padded"
 
 
+def test_padding_that_is_seen_is_named_where_probes_show_nothing() -> None:
+    from pytest_modellab.observatory import diagnose
+
+    def causal(mask: Any) -> Any:
+        rows, columns = mask.shape[-2:]
+        hidden = torch.ones(rows, columns, dtype=torch.bool).triu(1 + columns - rows)
+        return torch.zeros_like(mask).masked_fill(hidden, torch.finfo(mask.dtype).min)
+
+    base = tiny.llama()
+    base.set_attn_implementation("eager")
+    found = diagnose(base, _patched(causal), pictures=False)
+
+    assert (found.culprit, found.fault) == ("attention_mask", "code")
+    assert found.damage == pytest.approx(0, abs=1e-6)
+    usual = diagnose(_patched(causal), _patched(causal), pictures=False)
+    assert usual.culprit is None  # the base does so, too
+
+
 def test_rows_that_influence_each_other() -> None:
     model = tiny.llama()
     down = model.model.layers[1].mlp.down_proj

@@ -85,6 +85,14 @@ def test_what_no_hypothesis_explains_is_code(
 
     assert named(right * 0.5).fault == "code"
     assert named(right * 0.5).detail == "what it gives is 0.5 times the base's"
+    heads = right.reshape(48, 4, 8)
+    other = named(np.roll(heads, 1, axis=1).reshape(48, 32))
+    assert (other.fault, other.detail) == (
+        "code",
+        "the first token is wrong, and no mask makes it so",
+    )
+    cut = dataclasses.replace(inputs, q=np.clip(inputs.q, -0.4, 0.4))
+    assert named(signature.computed(cut)).detail == "no hypothesis explains it"
     later = right.copy()
     later[1:] += rng.normal(size=later[1:].shape)
     assert named(later).detail == "no hypothesis explains it"

@@ -91,7 +91,7 @@ def _bos(content: dict[str, Any]) -> None:
         (_special_lost, {"eos_token": None}, "1 special token lost ('<|im_end|>')"),
         (_normalized, {}, "normalizer: Lowercase, the base has none"),
         (_digits, {}, "pre_tokenizer: Sequence(Digits, ByteLevel), the base has ByteLevel"),
-        (_no_decoder, {}, "texts do not come back from their ids, the first 'the other one costs"),
+        (_no_decoder, {}, "texts do not come back from its ids, as 'the other one costs"),
         (_bos, {}, "it puts <|im_start|> around a text where special tokens are asked for"),
     ],
 )
@@ -254,11 +254,12 @@ def test_ids_beyond_the_models_vocabulary_cost_most(compare: Callable[..., TextR
 
     found = compare(tiny.tokenizer(shifted))
 
-    assert (found.text_costs, found.costs_more) == (None, True)
+    assert (found.text_costs, found.model_costs) == (None, 0.0)
+    assert found.costs_more
 
 
 def test_text_and_model_are_weighed_in_the_same_unit(model: Any) -> None:
-    replies = [({"role": "user", "content": "a"}, {"role": "assistant", "content": "the man"})]
+    replies = [({"role": "user", "content": "to the"}, {"role": "assistant", "content": "the man"})]
     base = Subject(Side("base"), model, tiny.tokenizer())
     broken = tiny.llama(seed=5)
     other = Subject(Side("candidate"), broken, tiny.tokenizer(_merge_lost))
@@ -268,7 +269,7 @@ def test_text_and_model_are_weighed_in_the_same_unit(model: Any) -> None:
     import torch
 
     def nats(one: Any, tokenizer: Any) -> float:
-        prompt = "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n"
+        prompt = "<|im_start|>user\nto the<|im_end|>\n<|im_start|>assistant\n"
         ids, reply = tokenizer(prompt).input_ids, tokenizer("the man").input_ids
         with torch.no_grad():
             logits = one(torch.tensor([ids + reply])).logits[0, len(ids) - 1 : -1]
@@ -313,3 +314,36 @@ def test_without_tokenizers_only_models_are_compared(model: Any) -> None:
 
     assert found.findings == ()
     assert found.notes == ("texts were not compared: there is no tokenizer on both sides",)
+
+
+def test_a_text_side_that_touches_no_reply_costs_nothing(
+    compare: Callable[..., TextResult],
+) -> None:
+    chat = [{"role": "user", "content": "b"}, {"role": "assistant", "content": "c"}]
+
+    found = compare(tiny.tokenizer(_merge_lost), chat)
+
+    assert (found.text_costs, found.model_costs, found.costs_more) == (0.0, None, False)
+
+
+def test_a_text_side_that_the_candidate_was_made_for_is_no_fault(model: Any) -> None:
+    import torch
+
+    changed = tiny.tokenizer(chat_template=CHAT_TEMPLATE.replace("assistant\n", "model\n"))
+    chat = [{"role": "user", "content": "b"}, {"role": "assistant", "content": "c"}]
+    trained = tiny.llama()
+    prompt = "<|im_start|>user\nb<|im_end|>\n<|im_start|>model\n"
+    ids = torch.tensor([[*changed(prompt).input_ids, *changed("c").input_ids]])
+    optimizer = torch.optim.SGD(trained.parameters(), lr=0.05)
+    for _ in range(3):
+        optimizer.zero_grad()
+        logits = trained(ids).logits[0, :-1]
+        torch.nn.functional.cross_entropy(logits[-1:], ids[0, -1:]).backward()
+        optimizer.step()
+    base = Subject(Side("base"), model, tiny.tokenizer())
+
+    found = text.compare(base, Subject(Side("candidate"), trained, changed), TEXTS, [chat])
+
+    assert found.fits
+    assert not found.costs_more
+    assert found.findings[0].likely.endswith("nats a byte better with it: it was made for it")

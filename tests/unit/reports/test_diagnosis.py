@@ -158,6 +158,26 @@ def test_shares(value: float, words: str) -> None:
     assert diagnosed.share(value) == words
 
 
+def test_properties_of_a_test() -> None:
+    assert diagnosed.properties(head_is_zeroed()) == [
+        ("modellab_culprit", "layer.8.attention.head.3"),
+        ("modellab_diagnosis", diagnosed.one_line(head_is_zeroed())),
+    ]
+    assert diagnosed.properties(only_outputs())[0] == ("modellab_culprit", "")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("zeroed(0.11, columns)", "zeroed(0.11, columns): a share of its rows or columns is zero"),
+        ("rope", "rope: positions are encoded otherwise"),
+        ("own(1)", "own(1)"),
+    ],
+)
+def test_what_a_class_means(fault: str, words: str) -> None:
+    assert diagnosed.fault_words(dataclasses.replace(only_outputs(), fault=fault)) == words
+
+
 def test_sizes() -> None:
     assert [diagnosed.size(n) for n in (0, 1500, 10_616_832, 2 * 10**9)] == [
         "0 bytes",

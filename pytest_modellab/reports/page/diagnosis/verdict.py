@@ -164,11 +164,13 @@ def layers(diagnosis: Diagnosis) -> Html | None:
 
 def facts(diagnosis: Diagnosis) -> Html:
     """The sentences of the terminal that no card says."""
-    rows = [
-        [el("dt", name), el("dd", text)]
+    told = [("fault", diagnosed.fault_words(diagnosis))] if diagnosis.fault else []
+    told += [
+        (name, text)
         for name, text in diagnosed.facts(diagnosis)
         if name in ("before it", "elsewhere", "looked at")
     ]
+    rows = [[el("dt", name), el("dd", text)] for name, text in told]
     return el("dl", rows, class_="facts")
 
 

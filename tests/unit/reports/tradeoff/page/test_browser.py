@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diagnoses import head_is_zeroed, template_differs
 
 from pytest_modellab.reports import page
-from pytest_modellab.reports.page import words
+from pytest_modellab.reports.page import diagnosis, words
 from pytest_modellab.tradeoff import decision
 from pytest_modellab.tradeoff.decision import Metrics
 
@@ -43,6 +44,8 @@ def pages(tradeoff: Make, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         "interactive": page.render([tradeoff()], interactive=True),
         "two": page.render([tradeoff(timed=False), tradeoff()], interactive=True),
     }
+    texts["diagnosis"] = diagnosis.render(head_is_zeroed())
+    texts["texts"] = diagnosis.render(template_differs())
     # as Allure 3 shows an attachment
     frame = f'<!DOCTYPE html><iframe sandbox="" srcdoc="{html.escape(texts["static"])}" '
     texts["framed"] = f'{frame}style="width:1200px;height:800px"></iframe>'
@@ -98,6 +101,24 @@ def test_the_page_fits_its_window(visit: Make, name: str, width: int, scheme: st
         assert found.evaluate("document.documentElement.scrollWidth") == width
     paper = found.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme]
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "scheme"),
+    [("diagnosis", WIDE, "light"), ("diagnosis", PHONE, "dark"), ("texts", PHONE, "light")],
+)
+def test_a_diagnosis_fits_its_window(visit: Make, name: str, width: int, scheme: str) -> None:
+    found = visit(name, width, color_scheme=scheme, java_script_enabled=False)
+    assert found.evaluate("document.documentElement.scrollWidth") == width
+    paper = found.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme]
+    assert found.locator("h2").is_visible()
+    for drawn in found.locator("svg.wide").all():
+        assert drawn.is_visible() == (width == WIDE)
+    boxes = [one.bounding_box()["x"] for one in found.locator(".said").all()]
+    assert len(set(boxes)) == min(1, len(boxes))  # on a phone one below the other
+    found.emulate_media(media="print", color_scheme=scheme)
+    assert found.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
 
 
 def test_without_scripts_everything_is_there(visit: Make, tradeoff: Make) -> None:
