@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_modellab.observatory import layouts, selfcheck, spoken, verdict
 from pytest_modellab.observatory import probes as probing
-from pytest_modellab.observatory import selfcheck, spoken, verdict
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.spoken import Spoken
 from pytest_modellab.observatory.subject import Subject
