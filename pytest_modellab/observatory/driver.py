@@ -47,10 +47,6 @@ MESSAGE = 300
 """Characters of a note on an error, at most about."""
 
 
-TEXT_FIRST = 0.05
-"""Nats a token of the model, below which a fault of the text side is named first."""
-
-
 Result = TypeVar("Result")
 
 
@@ -99,7 +95,9 @@ def diagnose(
     steps.notes += text.notes
     reason = outputs.incomparable(one.model, other.model)
     if reason:
-        return outputs.diagnosis(one, other, asked, text, reason, steps.notes, steps.seconds)
+        return outputs.diagnosis(
+            one, other, asked, text, reason, steps.notes, steps.seconds, pictures=pictures
+        )
     background = internals.examine(one, other, asked, steps)
     nats = background.damage.nats
     declared = steps.optional(
@@ -295,7 +293,7 @@ def _text_first(text: TextResult, nats: float) -> Finding | None:
     """A finding of the text side that goes before those of the model."""
     if not text.findings:
         return None
-    return text.findings[0] if nats < TEXT_FIRST or text.costs_more else None
+    return text.findings[0] if nats < outputs.TEXT_FIRST or text.costs_more else None
 
 
 def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> tuple[Finding, ...]:

@@ -196,13 +196,21 @@ def by_position(values: Any, references: Any) -> tuple[Any, Any]:
     """
     import torch
 
-    errors, squares, sizes = [], [], []
+    errors: list[Any] = []
+    squares: list[Any] = []
+    sizes: list[Any] = []
     for value, reference in zip(values, references, strict=True):
         wanted = reference.detach().float()
         error = value.detach().to(wanted.device).float() - wanted
         errors.append(error)
-        squares.append(error.square().flatten(2).sum(-1) if error.dim() > 2 else error.square())
-        sizes.append(wanted.square().flatten(2).sum(-1) if error.dim() > 2 else wanted.square())
+        last = 1 if len(values) > 1 else 2  # a router's scores and choices are (tokens, experts)
+        for one, found in ((error, squares), (wanted, sizes)):
+            square = one.square()
+            found.append(
+                square.flatten(min(2, max(last, one.dim() - 1))).sum(-1)
+                if one.dim() > last
+                else square
+            )
     size = sum(sizes)
     tiny = torch.finfo(torch.float32).tiny
     return (sum(squares) / torch.clamp(size, min=tiny)).sqrt(), errors

@@ -55,6 +55,14 @@ def sizes(model: Any, parts: tuple[str, ...]) -> tuple[int, ...]:
     return inner, inner
 
 
+def parts(model: Any, name: str) -> tuple[tuple[str, int], ...]:
+    """Give what a fused module holds, in order: (projection, rows); none where it is not known."""
+    for names, wholes in _FUSED.items():
+        if name in wholes:
+            return tuple(zip(names, sizes(model, names), strict=True))
+    return ()
+
+
 def attention(model: Any) -> tuple[int, int, int]:
     """Give the number of heads, of their key and value groups, and a head's width; 0 if unknown."""
     config = _text(model)

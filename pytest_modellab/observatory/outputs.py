@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_modellab.observatory import verdict
+from pytest_modellab.observatory import probes as probing
+from pytest_modellab.observatory import selfcheck, spoken, verdict
 from pytest_modellab.observatory.probes import Probes
+from pytest_modellab.observatory.spoken import Spoken
 from pytest_modellab.observatory.subject import Subject
 from pytest_modellab.observatory.text import TextResult
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis
+
+TEXT_FIRST = 0.05
+"""Nats a token, below which a fault of the text side goes before all of the model's."""
 
 
 def incomparable(base: Any, candidate: Any) -> str:
@@ -41,6 +46,8 @@ def diagnosis(
     reason: str,
     notes: Sequence[str],
     seconds: Mapping[str, float],
+    *,
+    pictures: bool = True,
 ) -> Diagnosis:
     """Say what can be said without looking into the modules.
 
@@ -52,13 +59,19 @@ def diagnosis(
         reason: why modules are not compared.
         notes: so far.
         seconds: so far.
+        pictures: whether they are drawn.
 
     Returns:
         The diagnosis, of the level ``outputs``.
     """
     damage = _damage(base, candidate, probes)
-    first = text.findings[0] if text.findings and (damage is None or text.costs_more) else None
+    alone = selfcheck.check(candidate, probes.windows if damage is not None else _own(candidate))
+    heard = spoken.compare(base, candidate, probes)
+    first = text.findings[0] if text.findings and _names(text, damage) else None
+    if first is None:
+        first = next((one for one in alone.findings if (one.nats or 0.0) > verdict.NOTHING), None)
     said = verdict.decide(damage, (), "unexplained", first)
+    drawn = [one for one in (text.picture, heard.picture) if one is not None]
     return Diagnosis(
         SCHEMA,
         base.side,
@@ -69,10 +82,39 @@ def diagnosis(
         said.headline if said.culprit else f"{said.headline}: {reason}",
         damage,
         probes.tokens,
-        findings=text.findings,
-        notes=(*notes, f"modules were not compared: {reason}"),
+        findings=(*alone.findings, *text.findings)
+        if first in alone.findings
+        else (*text.findings, *alone.findings),
+        pictures=tuple(drawn) if pictures else (),
+        notes=(
+            *notes,
+            *alone.notes,
+            *heard.notes,
+            f"modules were not compared: {reason}",
+            *_said(heard),
+        ),
         probes=probes.digest,
         seconds=seconds,
+    )
+
+
+def _names(text: TextResult, damage: float | None) -> bool:
+    """Whether a text side is named: not one that the candidate was made for."""
+    return not text.fits and (damage is None or damage < TEXT_FIRST or text.costs_more)
+
+
+def _own(candidate: Subject) -> tuple[tuple[int, ...], ...]:
+    """Windows of token ids that the candidate has, since it does not have the base's."""
+    entries = candidate.model.get_input_embeddings().weight.shape[0]
+    return probing.drawn(entries, tokens=160, long=0).windows
+
+
+def _said(heard: Spoken) -> tuple[str, ...]:
+    if heard.base is None or heard.candidate is None:
+        return ()
+    return (
+        f"the base gives the texts {heard.base:.3f} nats a byte, the candidate "
+        f"{heard.candidate:.3f}: what comes out is compared in bytes",
     )
 
 

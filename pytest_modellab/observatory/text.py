@@ -33,7 +33,8 @@ class TextResult:
         model_costs: nats a byte that the candidate's model costs, on the base's text side; None
             where that was not asked, since no reply is touched.
         own: nats a byte by which the candidate's model does better with its own text side than with
-            the base's; None where it was not asked. Above 0, it was made for it.
+            the base's; None where it was not asked, or cannot read the base's.
+        fits: whether it does better with its own, so that it was made for it.
         picture: ``text``, both renderings and both splits, or None where nothing differs.
         notes: what could not be said, and what differs without effect.
     """
@@ -43,6 +44,7 @@ class TextResult:
     text_costs: float | None = None
     model_costs: float | None = None
     own: float | None = None
+    fits: bool = False
     picture: Picture | None = None
     notes: tuple[str, ...] = ()
 
@@ -57,11 +59,6 @@ class TextResult:
         if not sites or self.model_costs is None or self.fits:
             return False
         return self.text_costs is None or self.text_costs > max(self.model_costs, 0.0)
-
-    @property
-    def fits(self) -> bool:
-        """Whether the candidate's model does better with its own text side than with the base's."""
-        return self.own is not None and self.own > _BETTER
 
 
 def compare(
@@ -99,6 +96,7 @@ def compare(
         text_costs=costs.text,
         model_costs=costs.model,
         own=costs.own,
+        fits=costs.fits,
         picture=_picture(rendered, tokens, costs.text),
         notes=(*_notes(tokens), *_explaining(explains)),
     )
@@ -111,6 +109,12 @@ class _Costs:
     text: float | None = None
     model: float | None = None
     own: float | None = None
+    foreign: bool = False
+
+    @property
+    def fits(self) -> bool:
+        """Whether the candidate was made for its own text side: by the base's it does worse."""
+        return self.foreign or (self.own is not None and self.own > _BETTER)
 
     @property
     def evidence(self) -> Mapping[str, float | str]:
@@ -133,7 +137,8 @@ def _costs(base: Subject, candidate: Subject, messages: Sequence[Messages], day:
     def less(one: float | None, other: float | None) -> float | None:
         return None if one is None or other is None else round(one - other, 5)
 
-    return _Costs(less(usual, text), less(usual, model), less(own, model))
+    foreign = own is not None and model is None
+    return _Costs(less(usual, text), less(usual, model), less(own, model), foreign)
 
 
 def _found(
@@ -144,8 +149,8 @@ def _found(
     costs: _Costs,
 ) -> list[Finding]:
     found = []
-    made_for = costs.own is not None and costs.own > _BETTER
-    own = f"the candidate does {costs.own} nats a byte better with it: it was made for it"
+    better = "reads only this" if costs.foreign else f"does {costs.own} nats a byte better with it"
+    own = f"the candidate {better}: it was made for it"
     if rendered.differs and not _same_source(base, candidate):
         found.append(
             Finding(
@@ -157,7 +162,7 @@ def _found(
                     900,
                 ),
                 likely=own
-                if made_for
+                if costs.fits
                 else "the template was not taken over from the base: copy the base's "
                 "chat_template.jinja (and tokenizer_config.json) into the candidate's folder",
                 evidence={"chats": rendered.chats, "other_chats": rendered.other, **costs.evidence},
@@ -175,7 +180,7 @@ def _found(
                 1200,
             ),
             likely=own
-            if made_for
+            if costs.fits
             else "the tokenizer's files are not the base's: copy tokenizer.json and "
             "tokenizer_config.json of the base, or train again with this tokenizer",
             evidence={**tokens.evidence, **costs.evidence},

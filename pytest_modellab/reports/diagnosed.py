@@ -88,6 +88,14 @@ def one_line(diagnosis: Diagnosis) -> str:
     return line(f"{text}; {advice}" if advice else text, CELL)
 
 
+def properties(diagnosis: Diagnosis) -> list[tuple[str, object]]:
+    """What JUnit XML keeps of it beside a test that blocks."""
+    return [
+        ("modellab_culprit", line(diagnosis.culprit or "", CELL)),
+        ("modellab_diagnosis", one_line(diagnosis)),
+    ]
+
+
 def fault_words(diagnosis: Diagnosis) -> str:
     """The class with what it means: ``zeroed(0.11, columns): a share of its rows … is zero``."""
     meaning = _FAULTS.get(diagnosis.fault.partition("(")[0])

@@ -219,7 +219,12 @@ def sentence(
         return (
             f"Given the base's inputs, every leaf gives what the base's gives: the largest error "
             f"is {short(forced[top].error)}, of {sites[top]}"
-            + (f"; run freely, {len(apart)} of {len(sites)} leaves differ." if apart else ".")
+            + (
+                f"; run freely, {len(apart)} of {len(sites)} differ, so what differs lies "
+                f"between them."
+                if apart
+                else "."
+            )
         )
     size = quotient(forced[top].rms, base[top].rms)
     said = f"{sites[top]} is off by {short(forced[top].error)} (size × {short(size)})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pytest_modellab.observatory.pictures.numbers import percent, short
-from pytest_modellab.observatory.pictures.table import table
+from pytest_modellab.observatory.pictures.table import place, table
 from pytest_modellab.observatory.pictures.view import LeftOut, View
 from pytest_modellab.records.diagnosis import Picture
 
@@ -15,6 +15,10 @@ _NOTHING = 1e-4
 
 _MUCH = 0.25
 """The share from which on one node is spoken of."""
+
+
+_ONE_PLACE = 0.8
+"""The share from which on one kind of place is spoken of."""
 
 
 def picture(view: View) -> Picture:
@@ -42,6 +46,17 @@ def sentence(nats: dict[str, float]) -> str:
     first = ranked[0]
     share = abs(nats[first]) / total
     if share < _MUCH:
+        columns: dict[str, float] = {}
+        for site, value in nats.items():
+            column = place(site)[1]
+            columns[column] = columns.get(column, 0.0) + abs(value)
+        column = max(columns, key=lambda one: columns[one])
+        if columns[column] >= _ONE_PLACE * total and column in first:
+            return (
+                f"It enters in many layers, at the same place: {column} holds "
+                f"{percent(columns[column] / total)} of what enters, the largest is {first} with "
+                f"{percent(share)} ({short(nats[first])} nats)."
+            )
         held, count = 0.0, 0
         while held < total / 2:
             held += abs(nats[ranked[count]])

@@ -161,6 +161,13 @@ def test_given_right_inputs_only_the_culprit_moves(see: Any, other: Any) -> None
     assert "given the base's inputs only layer.2.attention.o_proj is off by" in picture.sentence
 
 
+def test_a_fault_of_code_is_in_no_leaf(see: Any, other: Any) -> None:
+    for layer in other.model.layers:
+        layer.self_attn.scaling *= 4
+
+    assert "differ, so what differs lies between them." in activations.picture(see(other)).sentence
+
+
 def test_dead_channels_are_counted(see: Any, other: Any) -> None:
     with torch.no_grad():
         other.model.layers[1].mlp.up_proj.weight[:7] = 0

@@ -71,9 +71,18 @@ def test_rows_of_the_lens(means: list[float], said: str) -> None:
             "nowhere else does more than half a per cent.",
         ),
         (
-            {f"layer.{number}.mlp.up_proj": 0.01 for number in range(10)},
+            {
+                f"layer.{number}.mlp.{kind}_proj": 0.01
+                for number in range(5)
+                for kind in ("gate", "up")
+            },
             "It enters all over: 5 of 10 places hold half of what enters, and the largest, "
-            "layer.0.mlp.up_proj, 10 % (0.01 nats).",
+            "layer.0.mlp.gate_proj, 10 % (0.01 nats).",
+        ),
+        (
+            {f"layer.{number}.attention.core": 0.01 for number in range(10)} | {"lm_head": 0.004},
+            "It enters in many layers, at the same place: attention.core holds 96 % of what "
+            "enters, the largest is layer.0.attention.core with 10 % (0.01 nats).",
         ),
         (
             {"embedding": 1e-6},
@@ -212,6 +221,9 @@ def test_options_part_at_the_first_other_token() -> None:
         ("layer.3.attention.k_proj", "all.q_proj+k_proj", True),
         ("lm_head", "lm_head", True),
         ("embedding", None, False),
+        ("layer.3.attention.core", "attention_scale", True),
+        ("layer.3.mlp.core", "attention_scale", False),
+        ("final_norm", "norm_eps", True),
     ],
 )
 def test_parts_of_the_culprit(site: str, culprit: str | None, inside: bool) -> None:

@@ -158,6 +158,14 @@ def test_shares(value: float, words: str) -> None:
     assert diagnosed.share(value) == words
 
 
+def test_properties_of_a_test() -> None:
+    assert diagnosed.properties(head_is_zeroed()) == [
+        ("modellab_culprit", "layer.8.attention.head.3"),
+        ("modellab_diagnosis", diagnosed.one_line(head_is_zeroed())),
+    ]
+    assert diagnosed.properties(only_outputs())[0] == ("modellab_culprit", "")
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
