@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pytest_modellab.engines import memory
 from pytest_modellab.observatory import run as running
@@ -44,7 +44,13 @@ class Costly:
     bytes: int
 
 
-def keep(run: BaseRun, candidate: Subject, found: Damage, passes: Passes) -> Remedy | None:
+def keep(
+    run: BaseRun,
+    candidate: Subject,
+    found: Damage,
+    passes: Passes,
+    in_time: Callable[[], bool] = lambda: True,
+) -> Remedy | None:
     """Find out what of a quantized candidate is worth its bytes in full precision.
 
     Args:
@@ -52,6 +58,7 @@ def keep(run: BaseRun, candidate: Subject, found: Damage, passes: Passes) -> Rem
         candidate: which is left as it was.
         found: its damage.
         passes: the forced passes, with what enters where.
+        in_time: whether there is time to measure one more point.
 
     Returns:
         A list in the order of nats a byte, what its first 1, 2, 4, 8, 16 … modules restore, and
@@ -63,6 +70,8 @@ def keep(run: BaseRun, candidate: Subject, found: Damage, passes: Passes) -> Rem
     curve: list[Kept] = []
     for count in dict.fromkeys(min(count, len(ranked)) for count in (*COUNTS, *MORE)):
         if count > COUNTS[-1] and max(one.restored for one in curve) >= _ENOUGH:
+            break
+        if curve and not in_time():
             break
         first = ranked[:count]
         with transplant.exchange(
@@ -121,7 +130,7 @@ def advice(
     if most.restored < HELPS:
         return Remedy(
             f"no list helps: {most.modules} modules in full precision restore "
-            f"{max(most.restored, 0):.0%} of {nats:.2g} nats; the rounding costs a little "
+            f"{max(most.restored, 0):.0%} of {nats:.3g} nats; the rounding costs a little "
             "everywhere: take more bits, smaller groups, or another method",
             modules=tuple(paths),
             curve=tuple(curve),
@@ -130,7 +139,7 @@ def advice(
     chosen = next(one for one in curve if one.restored >= goal)
     sentence = (
         f"{chosen.modules} of {of} modules kept in full precision restore {chosen.restored:.0%} of "
-        f"{nats:.2g} nats, for {_size(chosen.bytes)} more"
+        f"{nats:.3g} nats, for {_size(chosen.bytes)} more"
     )
     return Remedy(
         sentence,
@@ -186,10 +195,10 @@ def less(
     held = sum(pays[layer] for layer in first) / total
     layers = ", ".join(map(str, sorted(first)))
     said = [f"layers {layers} pay {held:.0%} of it"] if first else []
-    said += [f"at scale {scale:g} it costs {cost:.2g} nats" for scale, cost in scales.items()]
+    said += [f"at scale {scale:g} it costs {cost:.3g} nats" for scale, cost in scales.items()]
     half = scales.get(0.5)
     helps = half is not None and half < (1 - HELPS) * nats
-    sentence = f"of {nats:.2g} nats, " + ", ".join(said)
+    sentence = f"of {nats:.3g} nats, " + ", ".join(said)
     if helps:
         sentence += "; what it was trained for is to be measured again"
     return Remedy(sentence, _scale(candidate, 0.5) if helps else "")

@@ -183,7 +183,9 @@ def entry_words(diagnosis: Diagnosis) -> str | None:
         return None
     most = max(diagnosis.nodes, key=lambda n: abs(n.nats) if finite(n.nats) else 0.0)
     of = "of what is accounted for"
-    enters = f"the error enters at {most.site} ({share(abs(most.nats) / total)} {of})"
+    held = abs(most.nats) / total
+    where = f"at {most.site}" if held >= 0.5 else f"at several places, most at {most.site}"
+    enters = f"the error enters {where} ({share(held)} {of})"
     if not layer:
         return enters
     before = sum(
