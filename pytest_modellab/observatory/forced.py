@@ -192,7 +192,8 @@ def fronting(leaves: tuple[Leaf, ...]) -> list[str]:
 def by_position(values: Any, references: Any) -> tuple[Any, Any]:
     """``‖error‖ / ‖reference‖`` of every position, and the errors.
 
-    A node of several tensors is measured in all of them together, over their last axes.
+    A node of several tensors is measured in all of them together, where they have the same
+    positions, and else one after the other.
     """
     import torch
 
@@ -213,7 +214,19 @@ def by_position(values: Any, references: Any) -> tuple[Any, Any]:
             )
     size = sum(sizes)
     tiny = torch.finfo(torch.float32).tiny
-    return (sum(squares) / torch.clamp(size, min=tiny)).sqrt(), errors
+    if len({one.shape for one in squares}) > 1:
+        square = torch.cat([one.flatten() for one in squares])
+        size = torch.cat([one.flatten() for one in sizes])
+    else:
+        square, size = sum(squares), sum(sizes)
+    return (square / torch.clamp(size, min=tiny)).sqrt(), errors
+
+
+def _lengths(tensor: Any) -> Any:
+    """Squared lengths: of all behind the first two axes, of rows, or of numbers."""
+    if tensor.dim() > 2:
+        return tensor.square().flatten(2).sum(-1)
+    return tensor.square().sum(-1) if tensor.dim() == 2 else tensor.square()
 
 
 class _Forcing:
