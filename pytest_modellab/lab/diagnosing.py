@@ -15,12 +15,14 @@ from pytest_modellab.lab.again import Again, said
 from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.records import diagnosed
+from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.records.tasks import TaskSet
 
 if TYPE_CHECKING:
     from pytest_modellab.engines.interface import Engine
     from pytest_modellab.lab.flipped import Flip
     from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.observatory.examination import Examination
     from pytest_modellab.observatory.probes import Probes
     from pytest_modellab.observatory.subject import Subject
     from pytest_modellab.runs.passages import Grounded
@@ -113,12 +115,20 @@ class Diagnosing:
         cache: the store's root.
         extensions: the scorers and probes that there are.
         release: frees the variant that the session holds, before two are loaded.
+        watch: is told how far an examination is.
     """
 
-    def __init__(self, cache: Path, extensions: Extensions, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        extensions: Extensions,
+        release: Callable[[], None] = lambda: None,
+        watch: Watch = lambda _: None,
+    ) -> None:
         self._cache = cache
         self._extensions = extensions
         self._release = release
+        self._watch = watch
 
     def stored(self, pair: Pair, asked: Asked) -> Examined | None:
         """Return what the store has, or None."""
@@ -168,7 +178,14 @@ class Diagnosing:
         from pytest_modellab.observatory.driver import diagnose
         from pytest_modellab.store.diagnoses import Examined
 
+        on = "built-in texts" if asked.task_set is None else asked.task_set.name
+
+        def step(done: int) -> None:
+            total = len(("loaded", "examined", "drawn"))
+            self._watch(Advance(Work.DIAGNOSIS, pair.candidate.name, on, done, total))
+
         self._release()
+        step(0)
         end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
         with untouched(), contextlib.ExitStack() as held, _told(pair):
             _check_room(pair, _bytes(pair.base), _bytes(pair.candidate))
@@ -178,6 +195,7 @@ class Diagnosing:
                 held.callback(engines[-1].close)
                 if len(engines) == 1:
                     _check_room(pair, engines[0].parameter_bytes())
+            step(1)
             with memory.running_out():
                 base, candidate = (
                     _subject(engine, one)
@@ -190,6 +208,12 @@ class Diagnosing:
                 probes = _probes(base, texts, chats, asked)
                 left = None if end == math.inf else max(0.0, end - time.monotonic())
                 again = self._again(pair.candidate, engines[1], asked, end)
+
+                def examined(examination: Examination) -> None:
+                    step(2)
+                    if again is not None:
+                        again.with_part(examination)
+
                 diagnosis = diagnose(
                     base,
                     candidate,
@@ -198,7 +222,7 @@ class Diagnosing:
                     long=asked.long,
                     budget=left,
                     added=tuple(self._extensions.probes.values()),
-                    examined=(lambda _: None) if again is None else again.with_part,
+                    examined=examined,
                 )
                 notes = [*diagnosis.notes, *_noted(pair)]
                 if again is not None:
@@ -209,6 +233,7 @@ class Diagnosing:
                     notes += again.notes
                     diagnosis = dataclasses.replace(diagnosis, answers=again.answers)
                 diagnosis = dataclasses.replace(diagnosis, notes=tuple(notes))
+                step(3)
         # as it is read back, so that who finds it in the store is told the same
         return Examined(diagnosed.from_json(diagnosed.to_json(diagnosis)), texts, chats)
 

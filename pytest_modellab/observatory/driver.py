@@ -14,6 +14,7 @@ from pytest_modellab.observatory import (
     cache,
     conclude,
     internals,
+    layouts,
     nodes,
     outputs,
     proof,
@@ -98,6 +99,40 @@ def diagnose(
         return outputs.diagnosis(
             one, other, asked, text, reason, steps.notes, steps.seconds, pictures=pictures
         )
+    with layouts.aligned(one.model, other.model) as aligned:
+        steps.notes += aligned
+        return _inside(
+            _Pair(one, other, asked, text, bool(aligned)),
+            steps,
+            long=long,
+            pictures=pictures,
+            added=added,
+            examined=examined,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pair:
+    """Two models of one layout, what both read, and what their text sides differ in."""
+
+    base: Subject
+    candidate: Subject
+    probes: Probes
+    text: TextResult
+    aligned: bool
+
+
+def _inside(
+    pair: _Pair,
+    steps: _Steps,
+    *,
+    long: int,
+    pictures: bool,
+    added: Sequence[Probe],
+    examined: Callable[[Examination], None],
+) -> Diagnosis:
+    """Look into the modules, and say what was found."""
+    one, other, asked, text = pair.base, pair.candidate, pair.probes, pair.text
     background = internals.examine(one, other, asked, steps)
     nats = background.damage.nats
     declared = steps.optional(
@@ -110,7 +145,10 @@ def diagnose(
     seen = steps.optional("beyond", background, lambda: _beyond(background, declared, steps))
     as_said = seen is background
     cached = steps.optional(
-        "cache", CacheResult(), lambda: cache.examine(one, other, asked.windows), seen.damage.finite
+        "cache",
+        CacheResult(),
+        lambda: cache.examine(one, other, asked.windows),
+        seen.damage.finite and not pair.aligned,
     )
     steps.notes += cached.notes
     whole = steps.optional("whole", None, lambda: _whole(seen, declared), as_said)

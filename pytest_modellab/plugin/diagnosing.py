@@ -174,6 +174,10 @@ def explain(item: pytest.Item, call: pytest.CallInfo[None], texts: Sequence[str]
         return Outcome(notes=("a diagnosis was interrupted; nothing of it is kept",))
     if found.diagnosis is not None and found.diagnosis.culprit is not None:
         item.user_properties.append(("modellab_culprit", line(found.diagnosis.culprit, CELL)))
+    if found.diagnosis is not None:
+        from pytest_modellab.reports import diagnosed
+
+        item.user_properties.extend(diagnosed.properties(found.diagnosis))
     raised = call.excinfo
     verdicts = (FloorViolated, RegressionDetected)
     if found.lines and raised is not None and raised.errisinstance(verdicts) and raised.value.args:

@@ -29,7 +29,8 @@ LARGEST = sys.float_info.max
 """Written for what is not a number or infinite: JSON has neither."""
 
 
-_READ = 64_000_000  # characters of a text that is read at all
+READ = 64_000_000
+"""Characters of a text that is read at all."""
 
 
 _DIGITS = 6
@@ -87,8 +88,8 @@ def from_json(text: str) -> Diagnosis:
         ValueError: it is something else, or a diagnosis of another schema; the message names the
             place.
     """
-    if len(text) > _READ:
-        raise ValueError(f"{len(text):,} characters are no diagnosis: at most {_READ:,} are read")
+    if len(text) > READ:
+        raise ValueError(f"{len(text):,} characters are no diagnosis: at most {READ:,} are read")
     try:
         data = reading.table(json.loads(text), "", "schema")
     except RecursionError:

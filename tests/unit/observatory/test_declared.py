@@ -366,6 +366,20 @@ def test_nothing_is_pasted_for_what_takes_no_names(plan: Plan | None) -> None:
     assert remedy.paste(subject(plan), ["x"]) == ""
 
 
+def test_an_adapter_on_a_quantized_base_keeps_its_adapter(
+    root: Path, make: Make, base: Subject
+) -> None:
+    four = declare("quantized", root, method="rtn", bits=3)
+    candidate = make(declare("qlora", root, four, adapter="a"), "tuned")
+    _, said, nats = concluded(base, candidate)
+    assert said.whole.fault == "uniform"
+    assert said.whole.evidence["times"] == pytest.approx(1, abs=0.05)
+    assert said.remedy is not None
+    assert said.remedy.paste == "", "its base is the one to be declared otherwise"
+    tuned = running.damage(run_of(base), make(declare("lora", root, adapter="a")).model).nats
+    assert said.remedy.curve[-1].restored < 1 - tuned / nats + 0.01, "the adapter stays"
+
+
 # --- the whole way --------------------------------------------------------------------------------
 
 
