@@ -23,6 +23,7 @@ from pytest_modellab.observatory.pictures import (
     gradients,
     lens,
     put_back,
+    shapes,
     streams,
     unpacked,
 )
@@ -188,7 +189,7 @@ def test_dead_channels_are_counted(see: Any, other: Any) -> None:
 def test_shapes_are_what_they_are_by_definition() -> None:
     values = torch.tensor([[[3.0, 0.0]], [[-3.0, 0.0]]])
 
-    shape = activations.shape(values, torch.tensor([[[3.0, 4.0]], [[-3.0, 4.0]]]))
+    shape = shapes.shape(values, torch.tensor([[[3.0, 4.0]], [[-3.0, 4.0]]]))
 
     assert shape.error == pytest.approx(4 / 5)
     assert shape.rms == pytest.approx(math.sqrt(18 / 4))
