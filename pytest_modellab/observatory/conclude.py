@@ -129,7 +129,7 @@ def whole(
     if beside.declared.rounds and beside.weights is not None:
         seen = judging.against_rounding(seen, weights, beside.weights)
     full = None
-    if beside.declared.adapters and beside.expected is not None:
+    if beside.declared.adapters and beside.expected is not None and beside.weights is not None:
         made = beside.expected
         if beside.declared.rounds:
             made = declaring.expected(candidate, base, rounded=False) or made
@@ -140,6 +140,8 @@ def whole(
         scales = judging.line_search(run, candidate.model, changed)
         pays = judging.layers_that_pay(passes, leaves)
         return Concluded(seen, remedies.less(candidate, seen, found.nats, pays, scales))
+    if seen.fault == "uniform" and seen.likely:
+        return Concluded(seen, Remedy(f"{seen.sentence.rpartition('; ')[2]}; {seen.likely}"))
     if seen.fault == "uniform" and found.nats >= ADAPTED:
         return Concluded(seen, remedies.keep(run, candidate, found, passes, in_time, full))
     return Concluded(seen)

@@ -403,9 +403,24 @@ def test_a_damaged_projection_under_an_adapter_is_named_first(
     assert said.remedy is None
 
 
+def test_a_coarser_rounding_than_declared(root: Path, make: Make, base: Subject) -> None:
+    candidate = make(declare("quantized", root, method="rtn", bits=3), "four")
+    said = diagnosed(
+        base, dataclasses.replace(candidate, plan=declare("quantized", root, method="rtn"))
+    )
+    assert said.culprit is None
+    assert said.headline == "it is a little different everywhere, and more than its rounding needs"
+    assert said.remedy is not None
+    assert said.remedy.sentence == (
+        "2.2 times what the declared rounding makes: worse than rounding needs; wrong scales, "
+        "another group size, or rounded twice: quantize the base again"
+    )
+
+
 def test_what_is_as_declared_is_told_as_a_whole(root: Path, make: Make, base: Subject) -> None:
     said = diagnosed(base, make(declare("quantized", root, method="rtn"), "four"))
     assert (said.culprit, said.fault) == (None, "uniform")
+    assert said.headline == "it is a little different everywhere, as its rounding makes it"
     assert said.remedy is not None
     assert said.remedy.paste.startswith("[variants.four]\nskip_modules = [\n")
     rounded = [one for one in said.weights if one.site.endswith("_proj")]
