@@ -33,6 +33,7 @@ from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.selfcheck import Checks
 from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
+from pytest_modellab.observatory.verdict import Verdict
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side, WeightChange
 from pytest_modellab.visible import shortened, visible
 
@@ -142,7 +143,9 @@ def _inside(
         background.damage.finite,
     )
     steps.notes += declared.notes
-    seen = steps.optional("beyond", background, lambda: _beyond(background, declared, steps))
+    seen = steps.optional(
+        "beyond", background, lambda: _beyond(background, declared, steps), not pair.aligned
+    )
     as_said = seen is background
     cached = steps.optional(
         "cache",
@@ -151,7 +154,7 @@ def _inside(
         seen.damage.finite and not pair.aligned,
     )
     steps.notes += cached.notes
-    whole = steps.optional("whole", None, lambda: _whole(seen, declared), as_said)
+    whole = steps.optional("whole", None, lambda: _whole(seen, declared, steps), as_said)
     findings = _ranked(seen, cached, whole)
     said = verdict.decide(
         max(seen.damage.nats, cached.damage) if cached.findings else seen.damage.nats,
@@ -193,7 +196,7 @@ def _inside(
         "internals",
         said.culprit,
         said.fault,
-        said.headline,
+        _headline(said, whole),
         nats,
         asked.tokens,
         restored=said.restored,
@@ -302,7 +305,14 @@ def _with_expected(seen: Examination, declared: AsDeclared) -> tuple[WeightChang
     return tuple(dataclasses.replace(one, expected=due.get(one.site)) for one in seen.weights)
 
 
-def _whole(seen: Examination, declared: AsDeclared) -> Concluded | None:
+def _headline(said: Verdict, whole: Concluded | None) -> str:
+    """The verdict's sentence, or what the whole says of itself."""
+    if whole is not None and said.culprit is None and said.fault == whole.whole.fault:
+        return whole.whole.headline or said.headline
+    return said.headline
+
+
+def _whole(seen: Examination, declared: AsDeclared, steps: _Steps) -> Concluded | None:
     """The change as a whole, where no place restores half of the damage."""
     if seen.compared is None or not seen.damage.nats >= verdict.NOTHING:
         return None
@@ -310,7 +320,13 @@ def _whole(seen: Examination, declared: AsDeclared) -> Concluded | None:
     if max((one.restored for one in places), default=0.0) >= proof.HALF:
         return None
     return conclude.whole(
-        seen.run, seen.candidate, seen.damage, seen.passes, seen.compared, declared
+        seen.run,
+        seen.candidate,
+        seen.damage,
+        seen.passes,
+        seen.compared,
+        declared,
+        lambda: steps.left is None or steps.left > 0,
     )
 
 

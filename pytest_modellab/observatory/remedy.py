@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from pytest_modellab.engines import memory
 from pytest_modellab.observatory import run as running
@@ -50,6 +51,7 @@ def keep(
     found: Damage,
     passes: Passes,
     in_time: Callable[[], bool] = lambda: True,
+    full: Any = None,
 ) -> Remedy | None:
     """Find out what of a quantized candidate is worth its bytes in full precision.
 
@@ -59,6 +61,7 @@ def keep(
         found: its damage.
         passes: the forced passes, with what enters where.
         in_time: whether there is time to measure one more point.
+        full: the model that the candidate would be without rounding; None for the base's.
 
     Returns:
         A list in the order of nats a byte, what its first 1, 2, 4, 8, 16 … modules restore, and
@@ -75,7 +78,7 @@ def keep(
             break
         first = ranked[:count]
         with transplant.exchange(
-            run.subject.model, candidate.model, [one.leaf.path for one in first]
+            full or run.subject.model, candidate.model, [one.leaf.path for one in first]
         ):
             left = running.damage(run, candidate.model)
         restored = 1 - left.nats / found.nats
@@ -161,6 +164,10 @@ def paste(candidate: Subject, paths: Sequence[str]) -> str:
     """
     plan = candidate.plan
     if plan is None or not skipping.taken(plan.quantization):
+        return ""
+    if any(
+        step.name == "adapter" for step in plan.steps
+    ):  # on a base that is quantized: that one's
         return ""
     names = "".join(f'    "{path}",\n' for path in (*plan.skipped, *paths))
     return f"[variants.{candidate.side.name}]\n{skipping.OPTION} = [\n{names}]\n"
