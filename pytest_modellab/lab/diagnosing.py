@@ -100,12 +100,14 @@ class Limits:
     """What an examination may take.
 
     Attributes:
-        seconds: of time; None without limit.
+        seconds: of time, after which what is not needed for a name is left out; None without limit.
         reuse: False to examine anew whatever the store has.
+        strict: whether even what is needed for a name is given up then.
     """
 
     seconds: float | None = None
     reuse: bool = True
+    strict: bool = False
 
 
 class Diagnosing:
@@ -142,11 +144,9 @@ class Diagnosing:
             ModellabError: one of the two cannot be loaded.
             OSError: the store cannot be written.
         """
-        from pytest_modellab.observatory.driver import TIME_UP
-
         check(pair)
         pair = _runnable(pair)
-        start = time.monotonic()
+        end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
         entry = self._entry(pair, asked)
         if limits.reuse and (found := entry.read()) is not None:
             return found  # without the lock: a filled store may be one that is only read
@@ -154,11 +154,8 @@ class Diagnosing:
         with _held(entry, limits.seconds):
             if limits.reuse and (found := entry.read(lost=again)) is not None:
                 return found  # another process has made it meanwhile
-            if limits.seconds is not None:
-                left = limits.seconds - (time.monotonic() - start)
-                limits = dataclasses.replace(limits, seconds=left)
-            found = self._examined(pair, asked, limits)
-            if not any(note.startswith(TIME_UP) for note in found.diagnosis.notes):
+            found = self._examined(pair, asked, end, strict=limits.strict)
+            if time.monotonic() < end:  # else something is left out
                 entry.write(found)
         return found
 
@@ -172,7 +169,7 @@ class Diagnosing:
             names += [[step.name, dict(step.settings)] for step in pair.declared.steps]
         return DiagnosisEntry(self._cache, *keys, [names, asked.identity(), added])
 
-    def _examined(self, pair: Pair, asked: Asked, limits: Limits) -> Examined:
+    def _examined(self, pair: Pair, asked: Asked, end: float, *, strict: bool) -> Examined:
         from pytest_modellab.engines import memory
         from pytest_modellab.engines.untouched import untouched
         from pytest_modellab.observatory.driver import diagnose
@@ -186,7 +183,6 @@ class Diagnosing:
 
         self._release()
         step(0)
-        end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
         with untouched(), contextlib.ExitStack() as held, _told(pair):
             _check_room(pair, _bytes(pair.base), _bytes(pair.candidate))
             engines = []
@@ -203,6 +199,8 @@ class Diagnosing:
                 )
                 if pair.declared is not None:
                     candidate = dataclasses.replace(candidate, plan=pair.declared)
+                if strict:
+                    held.enter_context(_until(end, base.model, candidate.model))
                 prompt = self._grounded(pair.base, asked)
                 texts, chats = _rendered(engines[0], prompt, asked)
                 probes = _probes(base, texts, chats, asked)
@@ -369,6 +367,22 @@ def _held(entry: DiagnosisEntry, seconds: float | None) -> Iterator[None]:
         ) from error
     with lock:
         yield
+
+
+@contextlib.contextmanager
+def _until(end: float, *models: Any) -> Iterator[None]:
+    """Let no model begin another pass when the time is up; the step that asks for it fails."""
+
+    def check(*_: object) -> None:
+        if time.monotonic() >= end:
+            raise DiagnosisError("the time was up; modellab diagnose takes as long as it needs")
+
+    hooks = [model.register_forward_pre_hook(check) for model in models]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _subject(engine: Engine, variant: Resolved) -> Subject:

@@ -41,10 +41,6 @@ ADAPTER = "adapter"
 """The site of a low-rank change of a whole kind of projections, or of all."""
 
 
-TIME_UP = "the time was up"
-"""Begins the notes on what was left out; such a diagnosis is not stored."""
-
-
 MESSAGE = 300
 """Characters of a note on an error, at most about."""
 
@@ -252,7 +248,7 @@ class _Steps:
         """Whether there is time left; notes what is left out if not."""
         if self.left is None or self.left > 0:
             return True
-        self.notes.append(f"{TIME_UP} after {sum(self.seconds.values()):.0f} s: no {what}")
+        self.notes.append(f"the time was up after {sum(self.seconds.values()):.0f} s: no {what}")
         return False
 
     def optional(

@@ -94,9 +94,9 @@ class Diagnoser:
         pair = examining.pair(lab, blocked.candidate, _reference(blocked, lab))
         diagnosing.check(pair)
         asked = examining.asked(lab, pair, blocked.task_set)
-        limits = diagnosing.Limits(self._left, reuse=lab.settings.reuse)
+        limits = diagnosing.Limits(self._left, reuse=lab.settings.reuse, strict=True)
         if self._mode == "always":
-            limits = dataclasses.replace(limits, seconds=None)
+            limits = dataclasses.replace(limits, seconds=None, strict=False)
         elif lab.settings.reuse is False or lab.diagnosing.stored(pair, asked) is None:
             needed = diagnosing.seconds(pair, asked, _rates(lab, pair, asked))
             if needed > self._left:

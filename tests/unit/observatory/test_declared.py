@@ -412,7 +412,7 @@ def test_a_coarser_rounding_than_declared(root: Path, make: Make, base: Subject)
     assert said.headline == "it is a little different everywhere, and more than its rounding needs"
     assert said.remedy is not None
     assert said.remedy.sentence == (
-        "2.2 times what the declared rounding makes: worse than rounding needs; wrong scales, "
+        "2.1 times what the declared rounding makes: worse than rounding needs; wrong scales, "
         "another group size, or rounded twice: quantize the base again"
     )
 
