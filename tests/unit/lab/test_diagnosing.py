@@ -19,9 +19,9 @@ from pytest_modellab.variants.loading import Loadable
 def test_no_pass_begins_when_the_time_is_up() -> None:
     torch = pytest.importorskip("torch")
     module, row = torch.nn.Linear(2, 2), torch.zeros(1, 2)
-    with diagnosing._until(time.monotonic() - 1, module):
-        with pytest.raises(DiagnosisError, match="the time was up; modellab diagnose takes"):
-            module(row)
+    said = "the time was up; modellab diagnose takes"
+    with diagnosing._until(time.monotonic() - 1, module), pytest.raises(DiagnosisError, match=said):
+        module(row)
     module(row)
     with diagnosing._until(math.inf, module):
         module(row)
@@ -48,6 +48,6 @@ def test_who_has_no_time_does_not_wait_for_another_process(
     one = folders.resolve(str(model_folder))
     pair, asked = Pair(one, one), Asked()
     examining = Diagnosing(tmp_path, BUILT_IN)
-    with examining._entry(pair, asked).lock():
-        with pytest.raises(DiagnosisError, match="another process is at the same diagnosis"):
-            examining.examine(pair, asked, Limits(seconds=0))
+    said = "another process is at the same diagnosis"
+    with examining._entry(pair, asked).lock(), pytest.raises(DiagnosisError, match=said):
+        examining.examine(pair, asked, Limits(seconds=0))
