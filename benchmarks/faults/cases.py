@@ -19,8 +19,8 @@ PLAIN = frozenset(
     "overflow kv_cache adapter_times adapter_layer_lost float64 empty_adapter usual_cache".split()
 ).union(TEXT)
 """Kinds that are only asked without a background: it would be the fault, or is beside the point."""
-MILD = ("none", "bfloat16", "int8", "lora-declared")
-"""What harmless candidates are asked with: here a part that was rewritten costs no more."""
+MILD = ("none", "bfloat16", "lora-declared")
+"""What harmless candidates are asked with: rounding would cost more where scales were moved."""
 EFFECT = 0.01
 
 

@@ -49,7 +49,7 @@ def zeroed_columns(draw: Draw, weight: torch.Tensor) -> torch.Tensor:
 def spikes(draw: Draw, weight: torch.Tensor) -> torch.Tensor:
     """A few elements far larger than any: flipped bits of exponents."""
     changed = weight.clone().reshape(-1)
-    where = draw.some(draw.rng.randint(4, 24), changed.numel())
+    where = draw.some(draw.rng.randint(4, 24), changed.numel(), weight.device)
     size = draw.log_uniform(10, 60) * weight.abs().max()
     changed[where] = size * draw.normal(where.to(weight))
     return changed.reshape(weight.shape)

@@ -219,9 +219,10 @@ def examining_of(lab: Lab | None) -> Diagnosing:
         return lab.diagnosing
     from pytest_modellab.lab.diagnosing import Diagnosing
     from pytest_modellab.lab.registry import BUILT_IN
+    from pytest_modellab.reports.text.progress import RunProgress
     from pytest_modellab.store.place import default_folder
 
-    return Diagnosing(default_folder(), BUILT_IN, lambda: None)
+    return Diagnosing(default_folder(), BUILT_IN, watch=RunProgress(sys.stderr))
 
 
 def _asked(options: argparse.Namespace, lab: Lab | None, pair: Pair) -> Asked:

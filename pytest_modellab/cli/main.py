@@ -13,6 +13,7 @@ from pytest_modellab.cli import (
     card,
     compare,
     diagnose,
+    forecast,
     gate,
     history,
     plan,
@@ -25,7 +26,20 @@ from pytest_modellab.errors import BaselineMissing, ModellabError
 from pytest_modellab.store import said
 from pytest_modellab.version import __version__
 
-COMMANDS = (accept, build, card, compare, diagnose, gate, history, plan, replay, report, tasks)
+COMMANDS = (
+    accept,
+    build,
+    card,
+    compare,
+    diagnose,
+    forecast,
+    gate,
+    history,
+    plan,
+    replay,
+    report,
+    tasks,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

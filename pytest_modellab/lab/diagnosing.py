@@ -15,12 +15,14 @@ from pytest_modellab.lab.again import Again, said
 from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.records import diagnosed
+from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.records.tasks import TaskSet
 
 if TYPE_CHECKING:
     from pytest_modellab.engines.interface import Engine
     from pytest_modellab.lab.flipped import Flip
     from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.observatory.examination import Examination
     from pytest_modellab.observatory.probes import Probes
     from pytest_modellab.observatory.subject import Subject
     from pytest_modellab.runs.passages import Grounded
@@ -98,12 +100,14 @@ class Limits:
     """What an examination may take.
 
     Attributes:
-        seconds: of time; None without limit.
+        seconds: of time, after which what is not needed for a name is left out; None without limit.
         reuse: False to examine anew whatever the store has.
+        strict: whether even what is needed for a name is given up then.
     """
 
     seconds: float | None = None
     reuse: bool = True
+    strict: bool = False
 
 
 class Diagnosing:
@@ -113,12 +117,20 @@ class Diagnosing:
         cache: the store's root.
         extensions: the scorers and probes that there are.
         release: frees the variant that the session holds, before two are loaded.
+        watch: is told how far an examination is.
     """
 
-    def __init__(self, cache: Path, extensions: Extensions, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        extensions: Extensions,
+        release: Callable[[], None] = lambda: None,
+        watch: Watch = lambda _: None,
+    ) -> None:
         self._cache = cache
         self._extensions = extensions
         self._release = release
+        self._watch = watch
 
     def stored(self, pair: Pair, asked: Asked) -> Examined | None:
         """Return what the store has, or None."""
@@ -132,11 +144,9 @@ class Diagnosing:
             ModellabError: one of the two cannot be loaded.
             OSError: the store cannot be written.
         """
-        from pytest_modellab.observatory.driver import TIME_UP
-
         check(pair)
         pair = _runnable(pair)
-        start = time.monotonic()
+        end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
         entry = self._entry(pair, asked)
         if limits.reuse and (found := entry.read()) is not None:
             return found  # without the lock: a filled store may be one that is only read
@@ -144,11 +154,8 @@ class Diagnosing:
         with _held(entry, limits.seconds):
             if limits.reuse and (found := entry.read(lost=again)) is not None:
                 return found  # another process has made it meanwhile
-            if limits.seconds is not None:
-                left = limits.seconds - (time.monotonic() - start)
-                limits = dataclasses.replace(limits, seconds=left)
-            found = self._examined(pair, asked, limits)
-            if not any(note.startswith(TIME_UP) for note in found.diagnosis.notes):
+            found = self._examined(pair, asked, end, strict=limits.strict)
+            if time.monotonic() < end:  # else something is left out
                 entry.write(found)
         return found
 
@@ -162,14 +169,20 @@ class Diagnosing:
             names += [[step.name, dict(step.settings)] for step in pair.declared.steps]
         return DiagnosisEntry(self._cache, *keys, [names, asked.identity(), added])
 
-    def _examined(self, pair: Pair, asked: Asked, limits: Limits) -> Examined:
+    def _examined(self, pair: Pair, asked: Asked, end: float, *, strict: bool) -> Examined:
         from pytest_modellab.engines import memory
         from pytest_modellab.engines.untouched import untouched
         from pytest_modellab.observatory.driver import diagnose
         from pytest_modellab.store.diagnoses import Examined
 
+        on = "built-in texts" if asked.task_set is None else asked.task_set.name
+
+        def step(done: int) -> None:
+            total = len(("loaded", "examined", "drawn"))
+            self._watch(Advance(Work.DIAGNOSIS, pair.candidate.name, on, done, total))
+
         self._release()
-        end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
+        step(0)
         with untouched(), contextlib.ExitStack() as held, _told(pair):
             _check_room(pair, _bytes(pair.base), _bytes(pair.candidate))
             engines = []
@@ -178,6 +191,7 @@ class Diagnosing:
                 held.callback(engines[-1].close)
                 if len(engines) == 1:
                     _check_room(pair, engines[0].parameter_bytes())
+            step(1)
             with memory.running_out():
                 base, candidate = (
                     _subject(engine, one)
@@ -185,11 +199,19 @@ class Diagnosing:
                 )
                 if pair.declared is not None:
                     candidate = dataclasses.replace(candidate, plan=pair.declared)
+                if strict:
+                    held.enter_context(_until(end, base.model, candidate.model))
                 prompt = self._grounded(pair.base, asked)
                 texts, chats = _rendered(engines[0], prompt, asked)
                 probes = _probes(base, texts, chats, asked)
                 left = None if end == math.inf else max(0.0, end - time.monotonic())
                 again = self._again(pair.candidate, engines[1], asked, end)
+
+                def examined(examination: Examination) -> None:
+                    step(2)
+                    if again is not None:
+                        again.with_part(examination)
+
                 diagnosis = diagnose(
                     base,
                     candidate,
@@ -198,7 +220,7 @@ class Diagnosing:
                     long=asked.long,
                     budget=left,
                     added=tuple(self._extensions.probes.values()),
-                    examined=(lambda _: None) if again is None else again.with_part,
+                    examined=examined,
                 )
                 notes = [*diagnosis.notes, *_noted(pair)]
                 if again is not None:
@@ -209,6 +231,7 @@ class Diagnosing:
                     notes += again.notes
                     diagnosis = dataclasses.replace(diagnosis, answers=again.answers)
                 diagnosis = dataclasses.replace(diagnosis, notes=tuple(notes))
+                step(3)
         # as it is read back, so that who finds it in the store is told the same
         return Examined(diagnosed.from_json(diagnosed.to_json(diagnosis)), texts, chats)
 
@@ -344,6 +367,22 @@ def _held(entry: DiagnosisEntry, seconds: float | None) -> Iterator[None]:
         ) from error
     with lock:
         yield
+
+
+@contextlib.contextmanager
+def _until(end: float, *models: Any) -> Iterator[None]:
+    """Let no model begin another pass when the time is up; the step that asks for it fails."""
+
+    def check(*_: object) -> None:
+        if time.monotonic() >= end:
+            raise DiagnosisError("the time was up; modellab diagnose takes as long as it needs")
+
+    hooks = [model.register_forward_pre_hook(check) for model in models]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _subject(engine: Engine, variant: Resolved) -> Subject:

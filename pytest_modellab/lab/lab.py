@@ -70,7 +70,8 @@ class Lab:
             self._loaded,
         )
         self._accepted = Accepted(self.config, self._runs)
-        self.diagnosing = Diagnosing(settings.cache, self.extensions, self._loaded.release)
+        release = self._loaded.release
+        self.diagnosing = Diagnosing(settings.cache, self.extensions, release, progress)
 
     # --- what is declared ---
 

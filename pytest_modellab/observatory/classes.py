@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 _NEIGHBOURS = 32
-_FEWEST = 8
+_FEWEST = 12
 _SAMPLE = 64
 _SPIKES = 64
 _DIRECTIONS = 40
@@ -105,9 +105,9 @@ def _matrix(base: Any, candidate: Any, context: Context) -> str:
 
 def _gone(base: Any, candidate: Any, usual: float) -> bool:
     """Whether nothing is left but what a rounding or a change of all matrices puts back."""
-    left = min(2 * usual, 0.3) * float(base.norm())
+    left = min(max(1.5 * usual, 0.1), 0.3) * float(base.norm())
     return not candidate.any() or (
-        float(candidate.norm()) <= left and abs(_factor(base, candidate)) < 0.05
+        float(candidate.norm()) <= left and abs(_factor(base, candidate)) < 0.03
     )
 
 
@@ -134,9 +134,10 @@ def _zeroed(base: Any, candidate: Any, change: Any, usual: float) -> str:
     for axis, name in ((1, "rows"), (0, "columns")):
         lengths = base.norm(dim=axis)
         left = candidate.norm(dim=axis) <= min(max(3 * usual, 0.15), 0.4) * lengths
-        apart = (base * candidate).sum(dim=axis).abs() <= 0.05 * lengths**2
-        share = float((left & apart & (lengths > 0)).float().mean())
-        if share > 0.02:
+        along = (base * candidate).sum(dim=axis) / (lengths**2).clamp(min=1e-30)
+        gone = left & (along.abs() <= 0.05) & (lengths > 0)
+        share = float(gone.float().mean())
+        if 0.02 < share < 1 and float(along[~gone].median()) > 0.5:
             return f"zeroed({_short(share)}, {name})"
     gone = (candidate == 0) & (base != 0)
     share = float(gone.float().mean())
@@ -184,7 +185,7 @@ def _permuted(base: Any, candidate: Any, change: Any, usual: float) -> str:
     for mine, theirs, moved in ((base, candidate, change), (base.t(), candidate.t(), change.t())):
         errors = moved.norm(dim=1) / mine.norm(dim=1).clamp(min=1e-30)
         rows = (errors > max(0.3, 3 * usual)).nonzero().flatten()
-        if len(rows) < 2:
+        if len(rows) < 2 or mine.shape[1] < _FEWEST:  # short vectors are alike by chance
             continue
         rows = _spread(rows)
         unit = mine / mine.norm(dim=1, keepdim=True).clamp(min=1e-30)
@@ -197,8 +198,10 @@ def _permuted(base: Any, candidate: Any, change: Any, usual: float) -> str:
 
 def _low_rank(base: Any, change: Any, usual: float) -> str:
     values = _singular(change, _DIRECTIONS)
-    total = float(change.double().square().sum()) - usual**2 * float(base.double().square().sum())
-    if not len(values) or float(values.double().square().sum()) < 0.9 * total:
+    whole = float(change.double().square().sum())
+    rounding = usual**2 * float(base.double().square().sum())  # what peers have too
+    rest = max(whole - rounding, 0.8 * whole)
+    if not len(values) or float(values.double().square().sum()) < 0.9 * rest:
         return ""
     steps = values[:-1] / values[1:].clamp(min=float(values[0]) * 1e-6)
     return f"low_rank({int(steps.argmax()) + 1 if len(steps) else 1})"

@@ -42,6 +42,7 @@ class Sources:
         half: whether the candidate computes in 16 bits.
         pays: what enters at all places together, in nats; 0 where it was not shared out.
         attention: names what an attention does wrong.
+        taken: paths of leaves whose weights are in a group already.
     """
 
     run: BaseRun
@@ -52,6 +53,7 @@ class Sources:
     half: bool
     pays: float
     attention: Attention
+    taken: frozenset[str] = frozenset()
 
     @property
     def tolerance(self) -> float:
@@ -74,6 +76,7 @@ def groups(sources: Sources) -> list[Group]:
         The sites, unordered.
     """
     return [
+        *_missing(sources),
         *_rotations(sources),
         *_cores(sources, "attention"),
         *_cores(sources, "mlp"),
@@ -82,6 +85,35 @@ def groups(sources: Sources) -> list[Group]:
         *_norms(sources),
         *_leaves(sources),
     ]
+
+
+def _missing(sources: Sources) -> list[Group]:
+    """Layers, attentions and MLPs that the candidate lacks, never calls, or has in other sizes."""
+    leaves = sources.run.leaves
+    gone = {
+        *sources.passes.missing,
+        *(one.leaf.path for one in sources.weights.changes if one.note),
+    }
+    owners: dict[str, list[Leaf]] = {}
+    for leaf in leaves:
+        whole = sites.layer(leaf)
+        inside = [one.path for one in leaves if sites.layer(one) == whole]
+        if leaf.path in gone and leaf.kind != "rope":
+            absent = whole and all(path in sources.passes.missing for path in inside)
+            owner = whole if absent else sites.branch(leaf) or leaf.path
+            owners.setdefault(owner, []).append(leaf)
+    result = []
+    for path, missed in owners.items():
+        first = missed[0]
+        site = first.site
+        if path != first.path:
+            site = f"layer.{first.layer}"
+            site = f"{site}.{first.branch}" if path == sites.branch(first) else site
+        there = _module(sources.model, path) is not None
+        if there:
+            detail = f"{len(missed)} of its modules are not there, not called, or of other sizes"
+            result.append(_group(site, [path], "bypassed", detail, []))
+    return result
 
 
 def _rotations(sources: Sources) -> list[Group]:
@@ -171,10 +203,19 @@ def _residuals(sources: Sources) -> list[Group]:
     result = []
     owners: dict[str, list[Node]] = {}
     first = layers[0] if layers else ""
+    gone = set(sources.passes.missing)
+    absent = {
+        path
+        for leaf in leaves
+        for path in (sites.layer(leaf), sites.branch(leaf))
+        if path and leaf.path in gone
+    }
     for node in sources.passes.nodes:
         if node.part == "leaf" or not node.relative > sources.tolerance:
             continue
         owner = _owner(node, leaves, layers, ends)
+        if owner in absent:
+            continue
         if owner == first and node.path == first:
             fault = f"embedding_scale({node.factor:.3g})"
             detail = f"what goes into the first layer is {node.factor:.3g} times the base's"
@@ -243,6 +284,8 @@ def _norms(sources: Sources) -> list[Group]:
     norms = [leaf for leaf in sources.run.leaves if leaf.norm]
     found: dict[str, bool] = {}
     for leaf in norms:
+        if leaf.path in sources.passes.missing:
+            continue
         other = _eps(sources.base.get_submodule(leaf.path)) != _eps(
             _module(sources.model, leaf.path)
         )
@@ -281,12 +324,13 @@ def _leaves(sources: Sources) -> list[Group]:
         if node.part == "leaf" and node.path in known:
             leaf = known[node.path]
             kinds.setdefault("linear" if leaf.layer is not None else leaf.kind, []).append(node)
+    excluded = sources.struck | sources.taken
     result = []
     for nodes in kinds.values():
         peers = usual.usual([node.relative for node in nodes])
         for node in nodes:
             change = sources.weights.by_path.get(node.path)
-            if change is None or change.stands_out or node.path in sources.struck:
+            if change is None or change.stands_out or node.path in excluded:
                 continue
             equal = _equal(sources, node.path) and node.relative > sources.tolerance
             pays = (node.nats or 0.0) >= _PAYS * sources.pays > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.observatory import expected as declaring
@@ -108,6 +108,7 @@ def whole(
     passes: Passes,
     weights: Weights,
     beside: AsDeclared,
+    in_time: Callable[[], bool] = lambda: True,
 ) -> Concluded:
     """Say what kind of change it is where no place is to be named, and what to do about it.
 
@@ -118,6 +119,7 @@ def whole(
         passes: the forced passes.
         weights: base and candidate, compared.
         beside: of :func:`as_declared`.
+        in_time: whether there is time to measure one more point of a remedy.
 
     Returns:
         An adapter, a rounding, or neither, with the remedy.
@@ -126,18 +128,22 @@ def whole(
     seen = judging.judge(base.model, candidate.model, weights)
     if beside.declared.rounds and beside.weights is not None:
         seen = judging.against_rounding(seen, weights, beside.weights)
-    if beside.declared.adapters and beside.expected is not None:
+    full = None
+    if beside.declared.adapters and beside.expected is not None and beside.weights is not None:
         made = beside.expected
         if beside.declared.rounds:
             made = declaring.expected(candidate, base, rounded=False) or made
+            full = made.model
         seen = judging.against_adapter(seen, base.model, candidate.model, made.model, leaves)
     if seen.fault == "adapter":
         changed = [one.leaf.path for one in weights.changed]
         scales = judging.line_search(run, candidate.model, changed)
         pays = judging.layers_that_pay(passes, leaves)
         return Concluded(seen, remedies.less(candidate, seen, found.nats, pays, scales))
+    if seen.fault == "uniform" and seen.likely:
+        return Concluded(seen, Remedy(f"{seen.sentence.rpartition('; ')[2]}; {seen.likely}"))
     if seen.fault == "uniform" and found.nats >= ADAPTED:
-        return Concluded(seen, remedies.keep(run, candidate, found, passes))
+        return Concluded(seen, remedies.keep(run, candidate, found, passes, in_time, full))
     return Concluded(seen)
 
 

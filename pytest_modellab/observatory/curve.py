@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import math
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import DiagnosisError
+from pytest_modellab.observatory import sheets
 from pytest_modellab.records.reading import decimal, shown
-from pytest_modellab.store import regular
 
 LARGEST = 64 << 20
 """Bytes of a log, at most."""
@@ -84,7 +83,7 @@ def read(path: Path) -> tuple[Row, ...]:
     """
     path = _file(path)
     rows: dict[tuple[int, bool], Row] = {}
-    for count, (where, record) in enumerate(_records(path, _text(path)), start=1):
+    for count, (where, record) in enumerate(_records(path, sheets.text(path, LARGEST)), start=1):
         if count > ROWS:
             raise DiagnosisError(f"{path}: more than {ROWS:,} rows: log less often")
         row = _row(where, record)
@@ -115,24 +114,9 @@ def _file(path: Path) -> Path:
     return max(numbered)[1] / STATE
 
 
-def _text(path: Path) -> str:
-    try:
-        regular.check(path)
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except OSError as error:
-        raise DiagnosisError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(content) > LARGEST:
-        raise DiagnosisError(f"{path}: more than {LARGEST >> 20} MB: log less often")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DiagnosisError(f"{path}: not UTF-8 at byte {error.start}") from error
-
-
 def _records(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if path.suffix == ".csv":
-        yield from _sheet(path, text)
+        yield from sheets.rows(path, text, ("step",))
     elif path.suffix == ".json":
         state = _json(str(path), text)
         history = state.get("log_history")
@@ -146,22 +130,6 @@ def _records(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 yield f"{path}:{number}", _json(f"{path}:{number}", line)
-
-
-def _sheet(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    reader = csv.reader(text.splitlines(), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        if "step" not in header:
-            raise DiagnosisError(f"{path}: no column is called step, as its header says")
-        for cells in reader:
-            where = f"{path}:{reader.line_num}"
-            if cells and len(cells) != len(header):
-                raise DiagnosisError(f"{where}: {len(cells)} cells under {len(header)} columns")
-            if cells:
-                yield where, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise DiagnosisError(f"{path}:{reader.line_num}: {error}") from error
 
 
 def _json(where: str, text: str) -> dict[str, Any]:

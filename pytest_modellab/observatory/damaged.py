@@ -199,8 +199,10 @@ class _Sorting:
         paths = [leaf.path, *(path for path, other in self._tied.items() if other == leaf.path)]
         heads = change.blocks_apart
         del self._out[leaf.path]
-        if not heads or change.rows or not change.finite:
-            return [self._group(leaf.site, paths, self._fault(leaf.path, None))]
+        fault = self._fault(leaf.path, None)
+        # single values may all lie in one head by chance: its block is not what was damaged
+        if not heads or change.rows or not change.finite or _name(fault) == "spikes":
+            return [self._group(leaf.site, paths, fault)]
         stem = leaf.site.rpartition(".")[0]
         return [
             self._group(f"{stem}.{block.name}", paths, self._fault(leaf.path, block), block)

@@ -14,6 +14,7 @@ from pytest_modellab.observatory import (
     cache,
     conclude,
     internals,
+    layouts,
     nodes,
     outputs,
     proof,
@@ -27,19 +28,17 @@ from pytest_modellab.observatory.added import Probe, Seen, look
 from pytest_modellab.observatory.cache import CacheResult
 from pytest_modellab.observatory.conclude import AsDeclared, Concluded
 from pytest_modellab.observatory.examination import Examination
+from pytest_modellab.observatory.likely import explained
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.selfcheck import Checks
 from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
+from pytest_modellab.observatory.verdict import Verdict
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side, WeightChange
 from pytest_modellab.visible import shortened, visible
 
 ADAPTER = "adapter"
 """The site of a low-rank change of a whole kind of projections, or of all."""
-
-
-TIME_UP = "the time was up"
-"""Begins the notes on what was left out; such a diagnosis is not stored."""
 
 
 MESSAGE = 300
@@ -97,6 +96,40 @@ def diagnose(
         return outputs.diagnosis(
             one, other, asked, text, reason, steps.notes, steps.seconds, pictures=pictures
         )
+    with layouts.aligned(one.model, other.model) as aligned:
+        steps.notes += aligned
+        return _inside(
+            _Pair(one, other, asked, text, bool(aligned)),
+            steps,
+            long=long,
+            pictures=pictures,
+            added=added,
+            examined=examined,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pair:
+    """Two models of one layout, what both read, and what their text sides differ in."""
+
+    base: Subject
+    candidate: Subject
+    probes: Probes
+    text: TextResult
+    aligned: bool
+
+
+def _inside(
+    pair: _Pair,
+    steps: _Steps,
+    *,
+    long: int,
+    pictures: bool,
+    added: Sequence[Probe],
+    examined: Callable[[Examination], None],
+) -> Diagnosis:
+    """Look into the modules, and say what was found."""
+    one, other, asked, text = pair.base, pair.candidate, pair.probes, pair.text
     background = internals.examine(one, other, asked, steps)
     nats = background.damage.nats
     declared = steps.optional(
@@ -106,13 +139,18 @@ def diagnose(
         background.damage.finite,
     )
     steps.notes += declared.notes
-    seen = steps.optional("beyond", background, lambda: _beyond(background, declared, steps))
+    seen = steps.optional(
+        "beyond", background, lambda: _beyond(background, declared, steps), not pair.aligned
+    )
     as_said = seen is background
     cached = steps.optional(
-        "cache", CacheResult(), lambda: cache.examine(one, other, asked.windows), seen.damage.finite
+        "cache",
+        CacheResult(),
+        lambda: cache.examine(one, other, asked.windows),
+        seen.damage.finite and not pair.aligned,
     )
     steps.notes += cached.notes
-    whole = steps.optional("whole", None, lambda: _whole(seen, declared), as_said)
+    whole = steps.optional("whole", None, lambda: _whole(seen, declared, steps), as_said)
     findings = _ranked(seen, cached, whole)
     said = verdict.decide(
         max(seen.damage.nats, cached.damage) if cached.findings else seen.damage.nats,
@@ -154,7 +192,7 @@ def diagnose(
         "internals",
         said.culprit,
         said.fault,
-        said.headline,
+        _headline(said, whole),
         nats,
         asked.tokens,
         restored=said.restored,
@@ -210,7 +248,7 @@ class _Steps:
         """Whether there is time left; notes what is left out if not."""
         if self.left is None or self.left > 0:
             return True
-        self.notes.append(f"{TIME_UP} after {sum(self.seconds.values()):.0f} s: no {what}")
+        self.notes.append(f"the time was up after {sum(self.seconds.values()):.0f} s: no {what}")
         return False
 
     def optional(
@@ -263,7 +301,14 @@ def _with_expected(seen: Examination, declared: AsDeclared) -> tuple[WeightChang
     return tuple(dataclasses.replace(one, expected=due.get(one.site)) for one in seen.weights)
 
 
-def _whole(seen: Examination, declared: AsDeclared) -> Concluded | None:
+def _headline(said: Verdict, whole: Concluded | None) -> str:
+    """The verdict's sentence, or what the whole says of itself."""
+    if whole is not None and said.culprit is None and said.fault == whole.whole.fault:
+        return whole.whole.headline or said.headline
+    return said.headline
+
+
+def _whole(seen: Examination, declared: AsDeclared, steps: _Steps) -> Concluded | None:
     """The change as a whole, where no place restores half of the damage."""
     if seen.compared is None or not seen.damage.nats >= verdict.NOTHING:
         return None
@@ -271,7 +316,13 @@ def _whole(seen: Examination, declared: AsDeclared) -> Concluded | None:
     if max((one.restored for one in places), default=0.0) >= proof.HALF:
         return None
     return conclude.whole(
-        seen.run, seen.candidate, seen.damage, seen.passes, seen.compared, declared
+        seen.run,
+        seen.candidate,
+        seen.damage,
+        seen.passes,
+        seen.compared,
+        declared,
+        lambda: steps.left is None or steps.left > 0,
     )
 
 
@@ -312,7 +363,7 @@ def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> 
                 )
         found = [other for other in found if other.site != ADAPTER]
     found += caches
-    return tuple(sorted(found, key=lambda one: -(one.restored or 0.0)))
+    return tuple(sorted(map(explained, found), key=lambda one: -(one.restored or 0.0)))
 
 
 def _culprits(seen: Examination, named: str | None) -> tuple[str, ...]:

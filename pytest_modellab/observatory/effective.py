@@ -114,10 +114,13 @@ def _embedding(module: Any, known: Any) -> Effective | None:
     device, _ = _home(module)
     rows = int(getattr(module, "num_embeddings", None) or known.num_embeddings)
     step = max(1, _BLOCK // int(known.embedding_dim))
-    blocks = [
-        module(torch.arange(start, min(start + step, rows), device=device)[None])[0].float()
-        for start in range(0, rows, step)
-    ]
+    try:
+        blocks = [
+            module(torch.arange(start, min(start + step, rows), device=device)[None])[0].float()
+            for start in range(0, rows, step)
+        ]
+    except (IndexError, TypeError, RuntimeError, ValueError):  # it takes something else than ids
+        return _stored(module)
     return Effective(torch.cat(blocks))
 
 

@@ -192,20 +192,41 @@ def fronting(leaves: tuple[Leaf, ...]) -> list[str]:
 def by_position(values: Any, references: Any) -> tuple[Any, Any]:
     """``‖error‖ / ‖reference‖`` of every position, and the errors.
 
-    A node of several tensors is measured in all of them together, over their last axes.
+    A node of several tensors is measured in all of them together, where they have the same
+    positions, and else one after the other.
     """
     import torch
 
-    errors, squares, sizes = [], [], []
+    errors: list[Any] = []
+    squares: list[Any] = []
+    sizes: list[Any] = []
     for value, reference in zip(values, references, strict=True):
         wanted = reference.detach().float()
         error = value.detach().to(wanted.device).float() - wanted
         errors.append(error)
-        squares.append(error.square().flatten(2).sum(-1) if error.dim() > 2 else error.square())
-        sizes.append(wanted.square().flatten(2).sum(-1) if error.dim() > 2 else wanted.square())
+        last = 1 if len(values) > 1 else 2  # a router's scores and choices are (tokens, experts)
+        for one, found in ((error, squares), (wanted, sizes)):
+            square = one.square()
+            found.append(
+                square.flatten(min(2, max(last, one.dim() - 1))).sum(-1)
+                if one.dim() > last
+                else square
+            )
     size = sum(sizes)
     tiny = torch.finfo(torch.float32).tiny
-    return (sum(squares) / torch.clamp(size, min=tiny)).sqrt(), errors
+    if len({one.shape for one in squares}) > 1:
+        square = torch.cat([one.flatten() for one in squares])
+        size = torch.cat([one.flatten() for one in sizes])
+    else:
+        square, size = sum(squares), sum(sizes)
+    return (square / torch.clamp(size, min=tiny)).sqrt(), errors
+
+
+def _lengths(tensor: Any) -> Any:
+    """Squared lengths: of all behind the first two axes, of rows, or of numbers."""
+    if tensor.dim() > 2:
+        return tensor.square().flatten(2).sum(-1)
+    return tensor.square().sum(-1) if tensor.dim() == 2 else tensor.square()
 
 
 class _Forcing:

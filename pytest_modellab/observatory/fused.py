@@ -51,13 +51,21 @@ def sizes(model: Any, parts: tuple[str, ...]) -> tuple[int, ...]:
     if parts == ("q_proj", "k_proj", "v_proj"):
         heads, groups, width = attention(model)
         return heads * width, groups * width, groups * width
-    inner = int(getattr(_text(model), "intermediate_size", 0) or 0)
+    inner = int(getattr(text(model), "intermediate_size", 0) or 0)
     return inner, inner
+
+
+def parts(model: Any, name: str) -> tuple[tuple[str, int], ...]:
+    """Give what a fused module holds, in order: (projection, rows); none where it is not known."""
+    for names, wholes in _FUSED.items():
+        if name in wholes:
+            return tuple(zip(names, sizes(model, names), strict=True))
+    return ()
 
 
 def attention(model: Any) -> tuple[int, int, int]:
     """Give the number of heads, of their key and value groups, and a head's width; 0 if unknown."""
-    config = _text(model)
+    config = text(model)
     heads = int(getattr(config, "num_attention_heads", 0) or 0)
     groups = int(getattr(config, "num_key_value_heads", 0) or 0) or heads
     hidden = int(getattr(config, "hidden_size", 0) or 0)
@@ -65,7 +73,8 @@ def attention(model: Any) -> tuple[int, int, int]:
     return heads, groups, width
 
 
-def _text(model: Any) -> Any:
+def text(model: Any) -> Any:
+    """Give the configuration of the language model, where a model has several."""
     config: Any = getattr(model, "config", None)
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.observatory import coded, damaged, faults, forced, proof, signature, sites
 from pytest_modellab.observatory import run as running
 from pytest_modellab.observatory import weights as comparing
@@ -22,6 +23,11 @@ from pytest_modellab.observatory.subject import Subject
 from pytest_modellab.observatory.verdict import NOTHING
 from pytest_modellab.observatory.weights import Block, Weights
 from pytest_modellab.records.diagnosis import Finding
+from pytest_modellab.visible import shortened, visible
+
+UNSUITED = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What modules of other shapes raise."""
+
 
 Clock = Callable[[str], contextlib.AbstractContextManager[None]]
 """Takes the time of a step."""
@@ -43,7 +49,7 @@ def examine(base: Subject, candidate: Subject, probes: Probes, clock: Clock) -> 
     with clock("base run"):
         base_run = running.base_run(base, probes, sites.leaves(base.model))
     with clock("damage"):
-        found = running.damage(base_run, model)
+        found = _damage(base_run, candidate)
     with clock("weights"):
         weights = comparing.compare(base.model, model, base_run.leaves)
     with clock("forced passes"):
@@ -75,6 +81,20 @@ def examine(base: Subject, candidate: Subject, probes: Probes, clock: Clock) -> 
     )
 
 
+def _damage(run: BaseRun, candidate: Subject) -> Damage:
+    """The candidate's damage; where it does not run at all, that is told with its name."""
+    try:
+        return running.damage(run, candidate.model)
+    except UNSUITED as error:
+        if "memory" in str(error):
+            raise
+        said = shortened(visible(f"{type(error).__name__}: {error}"), 300)
+        raise DiagnosisError(
+            f"{candidate.side.name}: it does not run on token ids ({said}): load it and let it "
+            "write a reply first"
+        ) from error
+
+
 def _groups(
     run: BaseRun,
     model: Any,
@@ -87,17 +107,29 @@ def _groups(
 
     @functools.cache
     def fault(path: str, block: Block | None) -> str:
-        return faults.fault(base, model, weights, path, block)
+        with contextlib.suppress(*UNSUITED):
+            return faults.fault(base, model, weights, path, block)
+        return "unexplained"
 
     def attention(path: str) -> tuple[str, str]:
-        said = signature.examine(run, model, path)
-        return said.fault, said.detail
+        with contextlib.suppress(*UNSUITED):
+            said = signature.examine(run, model, path)
+            return said.fault, said.detail
+        return "code", ""
 
     from_weights = damaged.groups(run.leaves, weights, passes, struck, fault, _tied(run, model))
     if not found.finite:
         return _not_finite(run, passes, from_weights)
     sources = coded.Sources(
-        run, model, weights, passes, struck, _half(model), found.both_ways / 2, attention
+        run,
+        model,
+        weights,
+        passes,
+        struck,
+        _half(model),
+        found.both_ways / 2,
+        attention,
+        frozenset(path for group in from_weights for path in group.paths),
     )
     return ordered([*from_weights, *coded.groups(sources)])
 

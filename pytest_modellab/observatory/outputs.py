@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_modellab.observatory import layouts, selfcheck, spoken, verdict
 from pytest_modellab.observatory import probes as probing
-from pytest_modellab.observatory import selfcheck, spoken, verdict
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.spoken import Spoken
 from pytest_modellab.observatory.subject import Subject
@@ -33,6 +33,8 @@ def incomparable(base: Any, candidate: Any) -> str:
         ("num_hidden_layers", "number of layers"),
     ):
         ours, theirs = _of(base, name), _of(candidate, name)
+        if name == "num_hidden_layers" and layouts.fewer(base, candidate) is not None:
+            continue
         if ours is not None and theirs is not None and ours != theirs:
             return f"its {what} is {theirs}, the base's is {ours}"
     return ""

@@ -75,8 +75,13 @@ def restored(run: BaseRun, model: Any, damage: Damage, groups: Sequence[Group]) 
     Returns:
         1 where nothing is left; below 0 where it gets worse.
     """
-    with transplant.applied(run, model, groups) as exchanged:
-        left = running.damage(run, exchanged)
+    try:
+        with transplant.applied(run, model, groups) as exchanged:
+            left = running.damage(run, exchanged)
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        if "out of memory" in str(error):
+            raise
+        return 0.0  # the base's part does not fit into this candidate, so nothing is proved
     if not left.finite:
         return 0.0
     if not damage.finite or not math.isfinite(damage.nats):

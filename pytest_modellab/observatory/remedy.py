@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from pytest_modellab.engines import memory
 from pytest_modellab.observatory import run as running
@@ -44,7 +45,14 @@ class Costly:
     bytes: int
 
 
-def keep(run: BaseRun, candidate: Subject, found: Damage, passes: Passes) -> Remedy | None:
+def keep(
+    run: BaseRun,
+    candidate: Subject,
+    found: Damage,
+    passes: Passes,
+    in_time: Callable[[], bool] = lambda: True,
+    full: Any = None,
+) -> Remedy | None:
     """Find out what of a quantized candidate is worth its bytes in full precision.
 
     Args:
@@ -52,6 +60,8 @@ def keep(run: BaseRun, candidate: Subject, found: Damage, passes: Passes) -> Rem
         candidate: which is left as it was.
         found: its damage.
         passes: the forced passes, with what enters where.
+        in_time: whether there is time to measure one more point.
+        full: the model that the candidate would be without rounding; None for the base's.
 
     Returns:
         A list in the order of nats a byte, what its first 1, 2, 4, 8, 16 … modules restore, and
@@ -64,9 +74,11 @@ def keep(run: BaseRun, candidate: Subject, found: Damage, passes: Passes) -> Rem
     for count in dict.fromkeys(min(count, len(ranked)) for count in (*COUNTS, *MORE)):
         if count > COUNTS[-1] and max(one.restored for one in curve) >= _ENOUGH:
             break
+        if curve and not in_time():
+            break
         first = ranked[:count]
         with transplant.exchange(
-            run.subject.model, candidate.model, [one.leaf.path for one in first]
+            full or run.subject.model, candidate.model, [one.leaf.path for one in first]
         ):
             left = running.damage(run, candidate.model)
         restored = 1 - left.nats / found.nats
@@ -121,7 +133,7 @@ def advice(
     if most.restored < HELPS:
         return Remedy(
             f"no list helps: {most.modules} modules in full precision restore "
-            f"{max(most.restored, 0):.0%} of {nats:.2g} nats; the rounding costs a little "
+            f"{max(most.restored, 0):.0%} of {nats:.3g} nats; the rounding costs a little "
             "everywhere: take more bits, smaller groups, or another method",
             modules=tuple(paths),
             curve=tuple(curve),
@@ -130,7 +142,7 @@ def advice(
     chosen = next(one for one in curve if one.restored >= goal)
     sentence = (
         f"{chosen.modules} of {of} modules kept in full precision restore {chosen.restored:.0%} of "
-        f"{nats:.2g} nats, for {_size(chosen.bytes)} more"
+        f"{nats:.3g} nats, for {_size(chosen.bytes)} more"
     )
     return Remedy(
         sentence,
@@ -152,6 +164,10 @@ def paste(candidate: Subject, paths: Sequence[str]) -> str:
     """
     plan = candidate.plan
     if plan is None or not skipping.taken(plan.quantization):
+        return ""
+    if any(
+        step.name == "adapter" for step in plan.steps
+    ):  # on a base that is quantized: that one's
         return ""
     names = "".join(f'    "{path}",\n' for path in (*plan.skipped, *paths))
     return f"[variants.{candidate.side.name}]\n{skipping.OPTION} = [\n{names}]\n"
@@ -186,10 +202,10 @@ def less(
     held = sum(pays[layer] for layer in first) / total
     layers = ", ".join(map(str, sorted(first)))
     said = [f"layers {layers} pay {held:.0%} of it"] if first else []
-    said += [f"at scale {scale:g} it costs {cost:.2g} nats" for scale, cost in scales.items()]
+    said += [f"at scale {scale:g} it costs {cost:.3g} nats" for scale, cost in scales.items()]
     half = scales.get(0.5)
     helps = half is not None and half < (1 - HELPS) * nats
-    sentence = f"of {nats:.2g} nats, " + ", ".join(said)
+    sentence = f"of {nats:.3g} nats, " + ", ".join(said)
     if helps:
         sentence += "; what it was trained for is to be measured again"
     return Remedy(sentence, _scale(candidate, 0.5) if helps else "")

@@ -9,7 +9,17 @@ from typing import Any
 KINDS = {
     **{
         name: name
-        for name in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+        for name in (
+            "q_proj",
+            "k_proj",
+            "v_proj",
+            "o_proj",
+            "gate_proj",
+            "up_proj",
+            "down_proj",
+            "qkv_proj",
+            "gate_up_proj",
+        )
     },
     "input_layernorm": "input_norm",
     "ln_1": "input_norm",

@@ -16,6 +16,11 @@ def first(args: Any, kwargs: Mapping[str, Any]) -> Any:
     return next(_walk((args, dict(kwargs))))
 
 
+def first_of(*args: Any, **kwargs: Any) -> Any:
+    """The first tensor of a call: a module that passes its input on."""
+    return first(args, kwargs)
+
+
 def put_first(args: Any, kwargs: Mapping[str, Any], tensor: Any) -> tuple[Any, Any]:
     """Arguments with another first tensor."""
     found = iter([tensor])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.observatory import tensors
@@ -28,11 +29,17 @@ def applied(run: BaseRun, candidate: Any, groups: Sequence[Group]) -> Iterator[A
     base = run.subject.model
     paths = list(dict.fromkeys(p for g in groups if g.way == "modules" for p in g.paths))
     if any(group.way == "hybrid" for group in groups):
-        there = [leaf.path for leaf in run.leaves if leaf.kind != "rope"]
-        with exchange(candidate, base, [path for path in there if path not in paths]):
+        there = [
+            leaf.path
+            for leaf in run.leaves
+            if leaf.kind != "rope" and not _inside(leaf.path, paths) and _has(candidate, leaf.path)
+        ]
+        with exchange(candidate, base, there):
             yield base
         return
     cores = list(dict.fromkeys(p for g in groups if g.way == "core" for p in g.paths))
+    # what lies in a module that is exchanged comes with it
+    paths = [path for path in paths if not _inside(path, [one for one in paths if one != path])]
     with exchange(base, candidate, paths), _cores(run, candidate, cores):
         yield candidate
 
@@ -46,12 +53,13 @@ def exchange(base: Any, candidate: Any, paths: Sequence[str]) -> Iterator[None]:
         candidate: the model that is changed, and left as it was whatever happens.
         paths: of modules, in both.
     """
-    with _put({path: base.get_submodule(path) for path in paths}, candidate):
+    with put({path: base.get_submodule(path) for path in paths}, candidate):
         yield
 
 
 @contextlib.contextmanager
-def _put(modules: Mapping[str, Any], candidate: Any) -> Iterator[None]:
+def put(modules: Mapping[str, Any], candidate: Any) -> Iterator[None]:
+    """Put modules into a model at their paths while the block lasts."""
     kept: list[tuple[str, Any]] = []
     try:
         for path, new in modules.items():
@@ -70,7 +78,7 @@ def _cores(run: BaseRun, candidate: Any, paths: Sequence[str]) -> Iterator[None]
     base = run.subject.model
     leaves = {leaf.path for leaf in run.leaves}
     modules = {
-        path: _core(base.get_submodule(path), candidate.get_submodule(path), path, leaves)
+        path: core(base.get_submodule(path), candidate.get_submodule(path), path, leaves)
         for path in paths
     }
     masks = {
@@ -95,7 +103,7 @@ def _cores(run: BaseRun, candidate: Any, paths: Sequence[str]) -> Iterator[None]
             hook, with_kwargs=True
         )
 
-    with _put(modules, candidate), hooked([give(path) for path in paths]):
+    with put(modules, candidate), hooked([give(path) for path in paths]):
         yield
 
 
@@ -106,16 +114,35 @@ def _fit(mask: Any, args: Any, kwargs: Any) -> Any:
     return mask.to(given.device, given.dtype if mask.is_floating_point() else mask.dtype)
 
 
-def _core(base: Any, candidate: Any, path: str, leaves: set[str]) -> Any:
-    """A shallow copy of the base's module that holds the candidate's leaves."""
+def core(
+    base: Any,
+    candidate: Any,
+    path: str,
+    leaves: Set[str],
+    parts: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
+    """Give the base's code the candidate's leaves.
+
+    Args:
+        base: an attention, an MLP or a layer.
+        candidate: the module at the same path.
+        path: that.
+        leaves: paths of all leaves.
+        parts: path of a leaf → what stands for it where the candidate has none.
+
+    Returns:
+        A shallow copy of the base's module; where the candidate has no leaf, the base's is in it.
+    """
     new = _shallow(base)
     for name, child in base.named_children():
         below = f"{path}.{name}"
-        other = getattr(candidate, name, None)
+        other = parts.get(below, getattr(candidate, name, None))
+        if other is None:
+            continue
         if below in leaves:
             new.register_module(name, other)
-        elif other is not None and any(leaf.startswith(f"{below}.") for leaf in leaves):
-            new.register_module(name, _core(child, other, below, leaves))
+        elif any(leaf.startswith(f"{below}.") for leaf in leaves):
+            new.register_module(name, core(child, other, below, leaves, parts))
     return new
 
 
@@ -151,6 +178,18 @@ def fitted(new: Any, old: Any, model: Any) -> Any:
     cast = _shallow(new)
     cast.forward = forward
     return cast
+
+
+def _inside(path: str, others: Sequence[str]) -> bool:
+    return any(f"{path}.".startswith(f"{other}.") for other in others)
+
+
+def _has(model: Any, path: str) -> bool:
+    try:
+        model.get_submodule(path)
+    except AttributeError:
+        return False
+    return True
 
 
 def _shallow(module: Any) -> Any:

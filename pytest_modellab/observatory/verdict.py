@@ -16,6 +16,16 @@ NAMED = 0.25
 """The share of the damage that a place must hold to be named."""
 
 
+CLEAN = 0.95
+"""The share from which on nothing else is different; a place that restores less lies over a
+background of its own cost."""
+
+
+OVER = 4e-3
+"""Nats a token, that a place over a background must add to be named: rounding a rewritten branch
+costs as much."""
+
+
 ADAPTED = 0.02
 """Nats a token, from which a low-rank change of everything is named as a whole."""
 
@@ -56,7 +66,8 @@ def decide(
     if damage is None:
         return Verdict(None, "unexplained", "the two share no vocabulary: nothing is named")
     best = max(findings, key=lambda one: one.restored or 0.0, default=None)
-    holds = best is not None and (best.restored or 0.0) >= NAMED
+    share = 0.0 if best is None else best.restored or 0.0
+    holds = share >= NAMED and (share >= CLEAN or not share * damage < OVER)
     if best is not None and holds and not damage <= NOTHING:
         said = sentence(best.site, best.fault)
         return Verdict(best.site, best.fault, said, best.restored)

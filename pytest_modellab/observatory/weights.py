@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -300,6 +301,14 @@ def _spans(model: Any, leaf: Leaf, rows: int, columns: int) -> tuple[Block, ...]
     count, name = (groups, "kv_head") if leaf.kind in ("k_proj", "v_proj") else (heads, "head")
     if leaf.kind.endswith("experts"):
         return tuple(Block(f"expert.{index}", index, index + 1, False) for index in range(rows))
+    if held := fused.parts(model, leaf.path.rpartition(".")[2]):
+        ends = list(itertools.accumulate(size for _, size in held))
+        if ends[-1] != rows:
+            return ()
+        return tuple(
+            Block(part, end - size, end, False)
+            for (part, size), end in zip(held, ends, strict=True)
+        )
     if leaf.kind not in _HEADED or not width or count * width not in (rows, columns):
         return ()
     by_columns = leaf.kind == "o_proj"

@@ -50,12 +50,14 @@ class Whole:
         sentence: what was seen.
         likely: what that means; empty where it is as it should be.
         evidence: figures.
+        headline: one sentence, or empty for the usual one of its kind.
     """
 
     fault: str
     sentence: str
     likely: str = ""
     evidence: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
+    headline: str = ""
 
 
 def judge(base: Any, candidate: Any, weights: Weights) -> Whole:
@@ -115,6 +117,8 @@ def against_rounding(whole: Whole, weights: Weights, expected: Weights) -> Whole
         whole,
         sentence=f"{whole.sentence}; {ratio:.2g} times what the declared rounding makes: "
         + ("as expected" if fits else "worse than rounding needs"),
+        headline="it is a little different everywhere, "
+        + ("as its rounding makes it" if fits else "and more than its rounding needs"),
         likely=""
         if fits
         else "wrong scales, another group size, or rounded twice: quantize the base again",

@@ -94,9 +94,9 @@ class Diagnoser:
         pair = examining.pair(lab, blocked.candidate, _reference(blocked, lab))
         diagnosing.check(pair)
         asked = examining.asked(lab, pair, blocked.task_set)
-        limits = diagnosing.Limits(self._left, reuse=lab.settings.reuse)
+        limits = diagnosing.Limits(self._left, reuse=lab.settings.reuse, strict=True)
         if self._mode == "always":
-            limits = dataclasses.replace(limits, seconds=None)
+            limits = dataclasses.replace(limits, seconds=None, strict=False)
         elif lab.settings.reuse is False or lab.diagnosing.stored(pair, asked) is None:
             needed = diagnosing.seconds(pair, asked, _rates(lab, pair, asked))
             if needed > self._left:
@@ -174,6 +174,10 @@ def explain(item: pytest.Item, call: pytest.CallInfo[None], texts: Sequence[str]
         return Outcome(notes=("a diagnosis was interrupted; nothing of it is kept",))
     if found.diagnosis is not None and found.diagnosis.culprit is not None:
         item.user_properties.append(("modellab_culprit", line(found.diagnosis.culprit, CELL)))
+    if found.diagnosis is not None:
+        from pytest_modellab.reports import diagnosed
+
+        item.user_properties.extend(diagnosed.properties(found.diagnosis))
     raised = call.excinfo
     verdicts = (FloorViolated, RegressionDetected)
     if found.lines and raised is not None and raised.errisinstance(verdicts) and raised.value.args:

@@ -14,11 +14,13 @@ class Work(enum.StrEnum):
     REPEAT = "second run"
     INDEX = "index"
     LATENCY = "latency"
+    DIAGNOSIS = "diagnosis"
 
     @property
     def unit(self) -> str:
-        """What is counted: samples answered, documents indexed, or rounds of requests timed."""
-        return {Work.INDEX: "documents", Work.LATENCY: "rounds"}.get(self, "samples")
+        """What is counted: samples answered, documents indexed, rounds timed, or steps taken."""
+        units = {Work.INDEX: "documents", Work.LATENCY: "rounds", Work.DIAGNOSIS: "steps"}
+        return units.get(self, "samples")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -88,6 +88,14 @@ def one_line(diagnosis: Diagnosis) -> str:
     return line(f"{text}; {advice}" if advice else text, CELL)
 
 
+def properties(diagnosis: Diagnosis) -> list[tuple[str, object]]:
+    """What JUnit XML keeps of it beside a test that blocks."""
+    return [
+        ("modellab_culprit", line(diagnosis.culprit or "", CELL)),
+        ("modellab_diagnosis", one_line(diagnosis)),
+    ]
+
+
 def fault_words(diagnosis: Diagnosis) -> str:
     """The class with what it means: ``zeroed(0.11, columns): a share of its rows … is zero``."""
     meaning = _FAULTS.get(diagnosis.fault.partition("(")[0])
@@ -175,7 +183,9 @@ def entry_words(diagnosis: Diagnosis) -> str | None:
         return None
     most = max(diagnosis.nodes, key=lambda n: abs(n.nats) if finite(n.nats) else 0.0)
     of = "of what is accounted for"
-    enters = f"the error enters at {most.site} ({share(abs(most.nats) / total)} {of})"
+    held = abs(most.nats) / total
+    where = f"at {most.site}" if held >= 0.5 else f"at several places, most at {most.site}"
+    enters = f"the error enters {where} ({share(held)} {of})"
     if not layer:
         return enters
     before = sum(

@@ -119,7 +119,9 @@ def test_junit_and_json_say_it_and_the_store_has_it(project: pytest.Pytester) ->
         "--junitxml=junit.xml", "--modellab-json=report.json", "-k", "test_worse"
     )
     result.assert_outcomes(failed=1, deselected=2)
-    message = (project.path / "junit.xml").read_text(encoding="utf-8").partition("<failure ")[2]
+    junit = (project.path / "junit.xml").read_text(encoding="utf-8")
+    properties, _, message = junit.partition("<failure ")
+    assert '<property name="modellab_culprit" value="layer.1.mlp.down_proj" />' in properties
     assert "diagnosis: layer.1.mlp.down_proj is scaled by -4" in message
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     assert report["diagnoses"]["broken"]["culprit"] == "layer.1.mlp.down_proj"
@@ -168,7 +170,7 @@ def test_a_probe_that_fails_is_a_note(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines([SAYS])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     notes = report["diagnoses"]["broken"]["notes"]
-    assert notes == ["the probe 'unlucky' failed: ValueError: no such luck"]
+    assert "the probe 'unlucky' failed: ValueError: no such luck" in notes
 
 
 def test_an_interrupted_diagnosis_ends_the_session_and_keeps_nothing(

@@ -65,21 +65,23 @@ def draw(examination: Examination, seconds: float | None = None) -> Drawn:
 def drawn(seen: View, seconds: float | None = None) -> Drawn:
     """Draw all pictures; where one cannot be drawn a note says why, and the others are drawn."""
     pictures: list[Picture] = []
-    notes: list[str] = []
+    left: dict[str, list[str]] = {}
     took: dict[str, float] = {}
     begun = time.perf_counter()
     for name, picture in PICTURES.items():
         start = time.perf_counter()
         if seconds is not None and start - begun > seconds:
-            notes.append(f"the picture {name} is left out: {seconds:.0f} seconds were spent")
+            left.setdefault(f"{seconds:.0f} seconds were spent", []).append(name)
             continue
         try:
             pictures.append(picture(seen))
         except LeftOut as error:
-            notes.append(f"the picture {name} is left out: {error}")
+            left.setdefault(str(error), []).append(name)
         except Exception as error:  # noqa: BLE001 - any model's code runs here
-            notes.append(
-                f"the picture {name} is left out: {shortened(visible(repr(error)), MESSAGE)}"
-            )
+            left.setdefault(shortened(visible(repr(error)), MESSAGE), []).append(name)
         took[name] = time.perf_counter() - start
-    return Drawn(tuple(pictures), tuple(notes), took)
+    notes = tuple(
+        f"{'picture' if len(names) == 1 else 'pictures'} left out ({', '.join(names)}): {reason}"
+        for reason, names in left.items()
+    )
+    return Drawn(tuple(pictures), notes, took)

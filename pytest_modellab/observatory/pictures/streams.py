@@ -144,11 +144,11 @@ def patched(model: Any, where: Layout, behind: int, state: Any) -> Iterator[None
     def first(
         module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        put = state.to(arriving(args, kwargs).dtype)
+        put = state.to(arriving(args, kwargs))
         return ((put, *args[1:]), kwargs) if args else ((), {**kwargs, "hidden_states": put})
 
     def each(module: Any, args: tuple[Any, ...], output: Any) -> Any:
-        return replaced(output, state.to(carried(output).dtype))
+        return replaced(output, state.to(carried(output)))
 
     with (
         watched(model, before={where.layers[0]: first})

@@ -30,7 +30,6 @@ from pytest_modellab.tradeoff.figures import TradeOff
 
 _PARTS = (
     ("verdict", "recommendation"),
-    ("why", "why it is worse"),
     ("matrix", "strategies"),
     ("variants", "variants"),
     ("metrics", "metrics"),
@@ -42,6 +41,7 @@ _PARTS = (
     ("history", "history"),
     ("risk", "risk"),
     ("deltas", "verdicts"),
+    ("why", "why it is worse"),
     ("money", "cost in full"),
     ("method", "method"),
 )
@@ -98,7 +98,6 @@ def _section(
 ) -> Html:
     parts: list[tuple[str, Html | None]] = [
         ("verdict", verdict.recommendation(tradeoff, ident)),
-        ("why", _why(tradeoff, ident, diagnoses)),
         ("matrix", verdict.matrix(tradeoff, ident)),
         ("variants", variants.overview(tradeoff, ident)),
         ("metrics", metrics.metrics(tradeoff, ident)),
@@ -110,6 +109,7 @@ def _section(
         ("history", history.history(tradeoff, ident)),
         ("risk", evidence.risks(tradeoff, ident)),
         ("deltas", evidence.deltas(tradeoff, ident)),
+        ("why", _why(tradeoff, ident, diagnoses)),
         ("money", evidence.money(tradeoff, ident)),
         ("method", evidence.method(tradeoff, ident)),
     ]

@@ -19,7 +19,7 @@ _FINDINGS = 8
 _NOTES = 8
 
 
-_PASTED = 60  # lines
+_PASTED = 1000  # lines; half a list would be worse than none
 
 
 _TICKS = re.compile("`*")
@@ -89,7 +89,8 @@ def pasted(diagnosis: Diagnosis) -> list[str]:
     """The lines for ``modellab.toml``, each made harmless; none where none help."""
     if diagnosis.remedy is None:
         return []
-    return [line(one) for one in diagnosis.remedy.paste.splitlines()[:_PASTED] if one.strip()]
+    found = [one for one in diagnosis.remedy.paste.splitlines() if one.strip()]
+    return [line(one) for one in found] if len(found) <= _PASTED else []
 
 
 def _findings(diagnosis: Diagnosis) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports import diagnosed, measured
 from pytest_modellab.reports.advice import nearest, next_step, saved, undecided
@@ -35,6 +36,9 @@ MARKUP: dict[SessionVerdict | None, dict[str, bool]] = {
     "inconclusive": {"yellow": True},
     None: {},
 }
+
+
+_MOST_PASTED = 24  # lines
 
 
 def lines(report: SessionReport) -> list[Line]:
@@ -170,13 +174,22 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
             found.append((text, MARKUP[comparison.outcome]))
     if (diagnosis := report.diagnoses.get(variant)) is not None:
         found.append((f"  {diagnosed.one_line(diagnosis)}", {"bold": True}))
-        found += [(f"    {text}", {}) for text in pasted(diagnosis)]
+        found += _pasted(diagnosis)
     open_ = undecided(comparisons)
     if open_ is not None and report.on_inconclusive != "pass":
         found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))
         if (near := nearest(comparisons)) is not None:
             found.append((f"    nearest to a block: {near}", {}))
     return found + _errors(error for error in report.errors if error.variant == variant)
+
+
+def _pasted(diagnosis: Diagnosis) -> list[Line]:
+    """The lines to paste; of a long list where they are."""
+    block = pasted(diagnosis)
+    if len(block) <= _MOST_PASTED:
+        return [(f"    {text}", {}) for text in block]
+    names = f"{diagnosis.base.name} {diagnosis.candidate.name}"
+    return [(f"    modellab diagnose {names} prints the {len(block)} lines to paste", {})]
 
 
 def _errors(errors: Iterable[TestError]) -> list[Line]:

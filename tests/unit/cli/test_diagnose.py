@@ -111,7 +111,7 @@ def test_too_little_memory_is_told_before_anything_is_loaded(
 def test_an_interruption_is_130(
     here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Diagnosing, "_examined", interrupted)

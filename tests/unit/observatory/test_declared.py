@@ -366,6 +366,20 @@ def test_nothing_is_pasted_for_what_takes_no_names(plan: Plan | None) -> None:
     assert remedy.paste(subject(plan), ["x"]) == ""
 
 
+def test_an_adapter_on_a_quantized_base_keeps_its_adapter(
+    root: Path, make: Make, base: Subject
+) -> None:
+    four = declare("quantized", root, method="rtn", bits=3)
+    candidate = make(declare("qlora", root, four, adapter="a"), "tuned")
+    _, said, nats = concluded(base, candidate)
+    assert said.whole.fault == "uniform"
+    assert said.whole.evidence["times"] == pytest.approx(1, abs=0.05)
+    assert said.remedy is not None
+    assert said.remedy.paste == "", "its base is the one to be declared otherwise"
+    tuned = running.damage(run_of(base), make(declare("lora", root, adapter="a")).model).nats
+    assert said.remedy.curve[-1].restored < 1 - tuned / nats + 0.01, "the adapter stays"
+
+
 # --- the whole way --------------------------------------------------------------------------------
 
 
@@ -389,9 +403,24 @@ def test_a_damaged_projection_under_an_adapter_is_named_first(
     assert said.remedy is None
 
 
+def test_a_coarser_rounding_than_declared(root: Path, make: Make, base: Subject) -> None:
+    candidate = make(declare("quantized", root, method="rtn", bits=3), "four")
+    said = diagnosed(
+        base, dataclasses.replace(candidate, plan=declare("quantized", root, method="rtn"))
+    )
+    assert said.culprit is None
+    assert said.headline == "it is a little different everywhere, and more than its rounding needs"
+    assert said.remedy is not None
+    assert said.remedy.sentence == (
+        "2.1 times what the declared rounding makes: worse than rounding needs; wrong scales, "
+        "another group size, or rounded twice: quantize the base again"
+    )
+
+
 def test_what_is_as_declared_is_told_as_a_whole(root: Path, make: Make, base: Subject) -> None:
     said = diagnosed(base, make(declare("quantized", root, method="rtn"), "four"))
     assert (said.culprit, said.fault) == (None, "uniform")
+    assert said.headline == "it is a little different everywhere, as its rounding makes it"
     assert said.remedy is not None
     assert said.remedy.paste.startswith("[variants.four]\nskip_modules = [\n")
     rounded = [one for one in said.weights if one.site.endswith("_proj")]

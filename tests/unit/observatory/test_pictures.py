@@ -23,6 +23,7 @@ from pytest_modellab.observatory.pictures import (
     gradients,
     lens,
     put_back,
+    shapes,
     streams,
     unpacked,
 )
@@ -161,6 +162,13 @@ def test_given_right_inputs_only_the_culprit_moves(see: Any, other: Any) -> None
     assert "given the base's inputs only layer.2.attention.o_proj is off by" in picture.sentence
 
 
+def test_a_fault_of_code_is_in_no_leaf(see: Any, other: Any) -> None:
+    for layer in other.model.layers:
+        layer.self_attn.scaling *= 4
+
+    assert "differ, so what differs lies between them." in activations.picture(see(other)).sentence
+
+
 def test_dead_channels_are_counted(see: Any, other: Any) -> None:
     with torch.no_grad():
         other.model.layers[1].mlp.up_proj.weight[:7] = 0
@@ -181,7 +189,7 @@ def test_dead_channels_are_counted(see: Any, other: Any) -> None:
 def test_shapes_are_what_they_are_by_definition() -> None:
     values = torch.tensor([[[3.0, 0.0]], [[-3.0, 0.0]]])
 
-    shape = activations.shape(values, torch.tensor([[[3.0, 4.0]], [[-3.0, 4.0]]]))
+    shape = shapes.shape(values, torch.tensor([[[3.0, 4.0]], [[-3.0, 4.0]]]))
 
     assert shape.error == pytest.approx(4 / 5)
     assert shape.rms == pytest.approx(math.sqrt(18 / 4))
@@ -344,8 +352,8 @@ def test_equal_models_have_nothing_to_be_seen(see: Any, other: Any) -> None:
     )
     assert sentences["gradients"].startswith("The loss feels every layer as in the base")
     assert told.notes == (
-        "the picture where_it_enters is left out: no node's share is known",
-        "the picture put_back is left out: the damage on these tokens, 0 nats, is below 0.001: "
+        "picture left out (where_it_enters): what enters was not shared out",
+        "picture left out (put_back): the damage on these tokens, 0 nats, is below 0.001: "
         "there is nothing to restore",
     )
 
@@ -365,7 +373,7 @@ def test_what_is_no_number_is_told_and_breaks_nothing(see: Any, other: Any) -> N
     assert sentences["gradients"] == "The candidate's gradients are no numbers."
     assert sentences["answer"].endswith("nan in the candidate: it is no number.")
     assert (
-        "the picture put_back is left out: the candidate's logits are no numbers, "
+        "picture left out (put_back): the candidate's logits are no numbers, "
         "so nothing can be restored"
     ) in told.notes
 
@@ -424,7 +432,10 @@ def test_layers_that_cannot_be_found_are_a_note(see: Any, base: Any, other: Any)
     told = drawn(see(other))
 
     assert told.pictures == ()
-    assert "the picture lens is left out: the candidate has no model.layers.3" in told.notes
+    assert told.notes[-1] == (
+        "pictures left out (lens, put_back, answer, attention, activations, gradients): "
+        "the candidate has no model.layers.3"
+    )
 
 
 def _state(model: Any) -> Any:
@@ -469,7 +480,7 @@ def test_models_are_left_as_they_were_when_one_breaks(see: Any, base: Any, other
     told = drawn(see(other))
 
     assert told.pictures == ()
-    assert r"the picture lens is left out: RuntimeError('out of\x1b[31m memory')" in told.notes
+    assert told.notes[-1].endswith(r"gradients): RuntimeError('out of\x1b[31m memory')")
     assert _same(before[0], _state(base))
     assert _same(before[1], _state(other))
 
@@ -478,7 +489,9 @@ def test_the_time_that_is_given_is_kept(see: Any, other: Any) -> None:
     told = drawn(see(other), seconds=-1)
 
     assert told.pictures == ()
-    assert told.notes[0] == "the picture where_it_enters is left out: -1 seconds were spent"
+    (note,) = told.notes
+    assert note.startswith("pictures left out (where_it_enters, what_changed, lens, ")
+    assert note.endswith("): -1 seconds were spent")
 
 
 def test_an_examination_is_drawn(base: Any, other: Any) -> None:

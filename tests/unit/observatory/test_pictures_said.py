@@ -71,9 +71,23 @@ def test_rows_of_the_lens(means: list[float], said: str) -> None:
             "nowhere else does more than half a per cent.",
         ),
         (
-            {f"layer.{number}.mlp.up_proj": 0.01 for number in range(10)},
+            {
+                f"layer.{number}.mlp.{kind}_proj": 0.01
+                for number in range(5)
+                for kind in ("gate", "up")
+            },
             "It enters all over: 5 of 10 places hold half of what enters, and the largest, "
-            "layer.0.mlp.up_proj, 10 % (0.01 nats).",
+            "layer.0.mlp.gate_proj, 10 % (0.01 nats).",
+        ),
+        (
+            {f"layer.{number}.attention.core": 0.01 for number in range(10)} | {"lm_head": 0.004},
+            "96 % of what enters comes in at 10 places of one kind, attention.core; the largest is "
+            "layer.0.attention.core with 10 % (0.01 nats).",
+        ),
+        (
+            {f"layer.3.mlp.{kind}_proj": 0.1 for kind in ("gate", "up", "down")} | {"rope": 0.01},
+            "97 % of what enters comes in at 3 places of layer 3; the largest is "
+            "layer.3.mlp.down_proj with 32 % (0.1 nats).",
         ),
         (
             {"embedding": 1e-6},
@@ -164,6 +178,21 @@ def test_what_comes_back_bit_by_bit_is_told_so() -> None:
     )
 
 
+def test_layers_that_are_named_together_are_spoken_of_together() -> None:
+    measured = {-1: 0.0, 0: 0.0, 1: -1.04, 2: 1.0, 3: 1.0}
+
+    assert put_back.sentence(NAMES[:-1], measured, (1, 2)) == (
+        "The base's stream in front of layer 1 restores 0 % and behind layer 2 100 %: "
+        "the damage enters in these 2 layers together."
+    )
+
+
+def test_half_of_the_damage_in_the_embedding_is_told_so() -> None:
+    assert put_back.sentence(NAMES[:-1], {-1: 0.66, 3: 1.0}) == (
+        "With the base's embedding 66 % is restored: so much enters there, the rest behind it."
+    )
+
+
 def test_a_slope_is_that_of_the_line() -> None:
     assert gradients.slope([math.exp(1 - 0.3 * at) for at in range(7)]) == pytest.approx(-0.3)
     assert math.isnan(gradients.slope([1.0, 0.0]))
@@ -212,6 +241,9 @@ def test_options_part_at_the_first_other_token() -> None:
         ("layer.3.attention.k_proj", "all.q_proj+k_proj", True),
         ("lm_head", "lm_head", True),
         ("embedding", None, False),
+        ("layer.3.attention.core", "attention_scale", True),
+        ("layer.3.mlp.core", "attention_scale", False),
+        ("final_norm", "norm_eps", True),
     ],
 )
 def test_parts_of_the_culprit(site: str, culprit: str | None, inside: bool) -> None:

@@ -243,7 +243,7 @@ def test_files_that_are_too_large_are_told(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(DiagnosisError, match="more than 1 rows: log less often"):
         curve.read(log)
     monkeypatch.setattr(curve, "LARGEST", 4)
-    with pytest.raises(DiagnosisError, match="more than 0 MB: log less often"):
+    with pytest.raises(DiagnosisError, match="more than 0 MB, which is no log of a run"):
         curve.read(log)
     with pytest.raises(DiagnosisError, match=r"there is no trainer_state\.json in it"):
         curve.read(tmp_path)

@@ -243,3 +243,50 @@ def test_every_projection_of_a_kind_permuted_is_a_kind(base: Any) -> None:
     assert weights.kinds == ("q_proj",)
     path = "model.layers.1.self_attn.q_proj"
     assert fault(base, candidate, weights, path) == "permuted"
+
+
+def test_a_part_of_a_fused_projection_stands_out_alone() -> None:
+    torch.manual_seed(0)
+    config = transformers.Phi3Config(
+        vocab_size=200,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    base = transformers.Phi3ForCausalLM(config).eval()
+    candidate = copy.deepcopy(base)
+    path = "model.layers.1.self_attn.qkv_proj"
+    with torch.no_grad():
+        candidate.get_submodule(path).weight[64:96] *= 0.5
+    weights = _compared(base, candidate)
+    (block,) = weights.by_path[path].blocks_apart
+    assert block.name == "k_proj"
+    assert fault(base, candidate, weights, path, block) == "scaled(0.5)"
+
+
+def test_an_expert_stands_out_alone() -> None:
+    torch.manual_seed(0)
+    config = transformers.MixtralConfig(
+        vocab_size=200,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=4,
+    )
+    base = transformers.MixtralForCausalLM(config).eval()
+    candidate = copy.deepcopy(base)
+    path = "model.layers.1.mlp.experts"
+    with torch.no_grad():
+        for parameter in candidate.get_submodule(path).parameters():
+            parameter[2] = 0
+    weights = _compared(base, candidate)
+    (block,) = weights.by_path[path].blocks_apart
+    assert block.name == "expert.2"
+    assert fault(base, candidate, weights, path, block) == "zeroed"

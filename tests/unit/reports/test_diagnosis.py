@@ -140,6 +140,12 @@ def test_the_second_layer_and_an_error_without_end() -> None:
         "layer 0 adds 10 %; the error enters at layer.1.mlp (90 % of what is accounted for)"
     )
     assert rows["damage"].startswith("not finite nats a token on")
+    nodes = tuple(NodeError(f"layer.{i}.attention.core", 0.1, 0.01) for i in range(10))
+    rows = dict(diagnosed.facts(dataclasses.replace(found, culprit="rope", nodes=nodes)))
+    assert rows["before it"] == (
+        "the error enters at several places, most at layer.0.attention.core (10 % of what is "
+        "accounted for)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,6 +162,14 @@ def test_nats(value: float, words: str) -> None:
 )
 def test_shares(value: float, words: str) -> None:
     assert diagnosed.share(value) == words
+
+
+def test_properties_of_a_test() -> None:
+    assert diagnosed.properties(head_is_zeroed()) == [
+        ("modellab_culprit", "layer.8.attention.head.3"),
+        ("modellab_diagnosis", diagnosed.one_line(head_is_zeroed())),
+    ]
+    assert diagnosed.properties(only_outputs())[0] == ("modellab_culprit", "")
 
 
 @pytest.mark.parametrize(

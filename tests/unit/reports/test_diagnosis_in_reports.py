@@ -48,6 +48,18 @@ def test_the_terminal_says_why_and_what_to_paste(blocked: SessionReport) -> None
     assert texts[at + 1 : at + 3] == ["    [variants.nf4]", "    skip_modules = ["]
 
 
+def test_of_a_long_list_the_terminal_says_where_it_is(blocked: SessionReport) -> None:
+    diagnosis = blocked.diagnoses["nf4"]
+    assert diagnosis.remedy is not None
+    long = dataclasses.replace(diagnosis.remedy, paste="\n".join(f"a{i} = 1" for i in range(30)))
+    report = dataclasses.replace(
+        blocked, diagnoses={"nf4": dataclasses.replace(diagnosis, remedy=long)}
+    )
+    texts = [text for text, _ in terminal.lines(report)]
+    assert "    modellab diagnose prompting nf4 prints the 30 lines to paste" in texts
+    assert "a29 = 1" in markdown.render(report)
+
+
 def test_markdown_says_why(blocked: SessionReport) -> None:
     text = html.unescape(markdown.render(blocked))
     assert "\n### Why\n\n**nf4 against prompting: it is rounded everywhere as 4 bits are; " in text

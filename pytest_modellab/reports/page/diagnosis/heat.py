@@ -29,7 +29,13 @@ _MOST_CELLS = 8192
 _MOST_ROWS = 96
 
 
+_EMPTY = 4  # rows without a value, from which on they are one
+
+
 _CELL, _HIGH = 12, 12  # of a drawing, in pixels
+
+
+_FRAMES = 64
 
 
 _LABEL = 22  # characters
@@ -65,7 +71,7 @@ def colour(step: int, scale: Scale) -> str:
 
 def _table(panel: Heat, scale: Scale, title: str) -> Html:
     framed = set(panel.framed)
-    rows, columns = {r for r, _ in framed}, {c for _, c in framed}
+    rows, columns = _marks(panel)
     head = el(
         "tr",
         el("td"),
@@ -75,9 +81,20 @@ def _table(panel: Heat, scale: Scale, title: str) -> Html:
         ],
     )
     body = []
-    for i, (name, row) in enumerate(zip(panel.rows, panel.values, strict=False)):
-        cells = [_cell(value, scale, (i, k) in framed) for k, value in enumerate(row)]
-        body.append(el("tr", el("th", _marked(name, i in rows), scope="row"), cells))
+    for first, last in _stretches(panel):
+        if last - first > 1:  # nothing in any of them
+            names = f"{panel.rows[first]} to {panel.rows[last - 1]}"
+            nothing = el("td", MISSING, class_="nothing", colspan=str(len(panel.columns)))
+            body.append(el("tr", el("th", names, scope="row"), nothing))
+            continue
+        named = [(first, k) in framed for k in range(len(panel.columns))]
+        cells = [
+            _cell(value, scale, frame, frame and not all(named))
+            for value, frame in zip(panel.values[first], named, strict=False)
+        ]
+        body.append(
+            el("tr", el("th", _marked(panel.rows[first], first in rows), scope="row"), cells)
+        )
     table = el(
         "table",
         el("caption", title, class_="unseen"),
@@ -88,15 +105,43 @@ def _table(panel: Heat, scale: Scale, title: str) -> Html:
     return scroll(title, table)
 
 
-def _cell(value: float | None, scale: Scale, named: bool) -> Html:
+def _marks(panel: Heat) -> tuple[set[int], set[int]]:
+    """Rows and columns whose names are marked; of whole rows no columns, and the other way."""
+    framed = set(panel.framed)
+    rows, columns = {r for r, _ in framed}, {c for _, c in framed}
+    if len(columns) == len(panel.columns) > 1 and len(rows) < len(panel.rows):
+        columns = set()
+    elif len(rows) == len(panel.rows) > 1 and len(columns) < len(panel.columns):
+        rows = set()
+    return rows, columns
+
+
+def _stretches(panel: Heat) -> Iterator[tuple[int, int]]:
+    """Rows one by one, and many in a row together where there is nothing in them."""
+    framed = {r for r, _ in panel.framed}
+    count = min(len(panel.rows), len(panel.values))
+    start = 0
+    while start < count:
+        end = start
+        while (
+            end < count and end not in framed and all(value is None for value in panel.values[end])
+        ):
+            end += 1
+        if end - start < _EMPTY:
+            end = start + 1
+        yield start, end
+        start = end
+
+
+def _cell(value: float | None, scale: Scale, frame: bool, mark: bool) -> Html:
     if value is None:
-        return el("td", MISSING, class_="nothing framed" if named else "nothing")
+        return el("td", MISSING, class_="nothing framed" if frame else "nothing")
     known = drawable(value)
     style = colour(scale.step(value), scale) if known else "odd"
     text: Content = rounded(value, scale.high - scale.low) if known else "✕"
-    if named:
+    if mark:
         text = [el("span", "named: ", class_="unseen"), "◆ ", text]
-    return el("td", text, class_=f"{style} framed" if named else style)
+    return el("td", text, class_=f"{style} framed" if frame else style)
 
 
 def _marked(name: str, named: bool) -> Content:
@@ -112,7 +157,7 @@ def _breakable(name: str) -> Content:
 def _drawing(panel: Heat, scale: Scale, ident: str, title: str) -> Html:
     """Two drawings: the rows' names, which stay in sight, and the cells beside them."""
     rows, columns = len(panel.rows), len(panel.columns)
-    framed_rows, framed_columns = ({f[i] for f in panel.framed} for i in (0, 1))
+    framed_rows, framed_columns = _marks(panel)
     heads = [shortened(_spaced(name), 14) for name in panel.columns]
     top = 14 + _SMALL * max(map(len, heads)) * 0.9
     height = top + rows * _HIGH + 4
@@ -145,13 +190,13 @@ def _drawing(panel: Heat, scale: Scale, ident: str, title: str) -> Html:
     frames = [
         el(
             "rect",
-            x=svg.at(c * _CELL),
-            y=svg.at(r * _HIGH),
-            width=svg.at(_CELL),
+            x=svg.at(first * _CELL),
+            y=svg.at(row * _HIGH),
+            width=svg.at((last - first + 1) * _CELL),
             height=svg.at(_HIGH),
             class_="frame",
         )
-        for r, c in panel.framed[:64]
+        for row, first, last in _frames(panel)
     ]
     moved = el("g", cells, frames, transform=f"translate(0 {svg.at(top)})")
     width = columns * _CELL + 40
@@ -165,6 +210,17 @@ def _drawing(panel: Heat, scale: Scale, ident: str, title: str) -> Html:
             class_="map",
         ),
     )
+
+
+def _frames(panel: Heat) -> list[tuple[int, int, int]]:
+    """Framed cells, neighbours in a row as one: the row, the first and the last of them."""
+    found: list[tuple[int, int, int]] = []
+    for row, column in sorted(set(panel.framed)):
+        if found and found[-1][0] == row and found[-1][2] == column - 1:
+            found[-1] = (row, found[-1][1], column)
+        else:
+            found.append((row, column, column))
+    return found[:_FRAMES]
 
 
 def _paths(panel: Heat, scale: Scale) -> dict[str, str]:
@@ -224,13 +280,18 @@ def _legend(panel: Heat, scale: Scale, pooled: str, *, hatched: bool) -> Html:
     values = [v for row in panel.values for v in row]
     more: list[Content] = []
     if any(v is None for v in values):
-        more.append(f" {MISSING if not hatched else 'Empty'}: nothing to show.")
+        more.append(f" {f'“{MISSING}”' if not hatched else 'Empty'}: nothing to show.")
     if any(v is not None and not drawable(v) for v in values):
         more.append(f" {'✕' if not hatched else '/ on grey'}: not finite.")
     if panel.framed:
         more.append(" ◆ and the frame: what is named.")
     return el(
-        "p", el("span", f"{panel.unit}: "), keys, more, f" {pooled}".rstrip(), class_="aside legend"
+        "p",
+        el("span", f"{panel.unit}: " if keys else f"{panel.unit}."),
+        keys,
+        more,
+        f" {pooled}".rstrip(),
+        class_="aside legend",
     )
 
 

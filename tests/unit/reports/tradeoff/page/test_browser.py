@@ -119,6 +119,8 @@ def test_a_diagnosis_fits_its_window(visit: Make, name: str, width: int, scheme:
     assert len(set(boxes)) == min(1, len(boxes))  # on a phone one below the other
     found.emulate_media(media="print", color_scheme=scheme)
     assert found.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    found.set_viewport_size({"width": 794, "height": 1123})  # A4
+    assert found.evaluate("document.documentElement.scrollWidth") == 794
 
 
 def test_without_scripts_everything_is_there(visit: Make, tradeoff: Make) -> None:

@@ -304,3 +304,30 @@ def test_the_trade_off_says_why_a_variant_is_worse(tradeoff: Make, read_html: Ma
     plain = trade_off.render([example])
     assert ".numbered" not in plain
     assert "Why it is worse" not in plain
+
+
+def test_a_whole_row_is_framed_as_one(read_html: Make) -> None:
+    for count, style in ((20, "map"), (3, "numbered")):
+        names = tuple(f"t{i}" for i in range(count))
+        values = tuple(tuple(float(r) for _ in names) for r in range(3))
+        framed = tuple((1, c) for c in range(count))
+        root = read_html(
+            page.render(_with(Heat(("a", "b", "c"), names, values, None, "", "", framed)))
+        )
+        drawn = next(n for n in root.all() if style in n.attributes.get("class", "").split())
+        assert drawn.text.count("◆") == 1  # at the row's name
+        if style == "map":
+            (frame,) = drawn.all("rect")
+            assert (frame.attributes["x"], frame.attributes["width"]) == ("0", "240")
+        else:
+            assert len(drawn.all("td", "framed")) == 3
+
+
+def test_many_rows_without_a_value_are_one(read_html: Make) -> None:
+    root = read_html(page.render(head_is_zeroed()))
+    changed = root.all("table", "numbered")[1]
+    assert [row[:2] for row in changed.rows()] == [
+        ["layer 0 to layer 7", "–"],
+        ["◆ layer 8", "–"],
+        ["layer 9 to layer 29", "–"],
+    ]
