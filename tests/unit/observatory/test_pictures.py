@@ -352,7 +352,7 @@ def test_equal_models_have_nothing_to_be_seen(see: Any, other: Any) -> None:
     )
     assert sentences["gradients"].startswith("The loss feels every layer as in the base")
     assert told.notes == (
-        "picture left out (where_it_enters): no node's share is known",
+        "picture left out (where_it_enters): what enters was not shared out",
         "picture left out (put_back): the damage on these tokens, 0 nats, is below 0.001: "
         "there is nothing to restore",
     )

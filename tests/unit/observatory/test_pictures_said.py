@@ -81,8 +81,13 @@ def test_rows_of_the_lens(means: list[float], said: str) -> None:
         ),
         (
             {f"layer.{number}.attention.core": 0.01 for number in range(10)} | {"lm_head": 0.004},
-            "It enters in many layers, at the same place: attention.core holds 96 % of what "
-            "enters, the largest is layer.0.attention.core with 10 % (0.01 nats).",
+            "96 % of what enters comes in at 10 places of one kind, attention.core; the largest is "
+            "layer.0.attention.core with 10 % (0.01 nats).",
+        ),
+        (
+            {f"layer.3.mlp.{kind}_proj": 0.1 for kind in ("gate", "up", "down")} | {"rope": 0.01},
+            "97 % of what enters comes in at 3 places of layer 3; the largest is "
+            "layer.3.mlp.down_proj with 32 % (0.1 nats).",
         ),
         (
             {"embedding": 1e-6},
@@ -170,6 +175,21 @@ def test_what_comes_back_bit_by_bit_is_told_so() -> None:
     )
     assert put_back.sentence(NAMES[:-1], {-1: 0.0, 1: 0.2, 2: 0.8, 3: 1.0}).endswith(
         "most of the damage enters in layer 2."
+    )
+
+
+def test_layers_that_are_named_together_are_spoken_of_together() -> None:
+    measured = {-1: 0.0, 0: 0.0, 1: -1.04, 2: 1.0, 3: 1.0}
+
+    assert put_back.sentence(NAMES[:-1], measured, (1, 2)) == (
+        "The base's stream in front of layer 1 restores 0 % and behind layer 2 100 %: "
+        "the damage enters in these 2 layers together."
+    )
+
+
+def test_half_of_the_damage_in_the_embedding_is_told_so() -> None:
+    assert put_back.sentence(NAMES[:-1], {-1: 0.66, 3: 1.0}) == (
+        "With the base's embedding 66 % is restored: so much enters there, the rest behind it."
     )
 
 
