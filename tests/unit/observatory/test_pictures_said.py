@@ -95,6 +95,10 @@ def test_rows_of_the_lens(means: list[float], said: str) -> None:
             "layer.3.mlp.down_proj with 32 % (0.1 nats).",
         ),
         (
+            {"layer.0": 0.5, "rope": 0.5},
+            "50 % of what enters comes in at layer.0 (0.5 nats); next is rope with 50 %.",
+        ),
+        (
             {"embedding": 1e-6},
             "Nothing enters anywhere: all nodes together add less than 1e-4 nats.",
         ),
