@@ -83,6 +83,8 @@ class Result:
         measured: restored, measured again.
         first_divergence: what that instrument names, and whether that is right.
         largest_weight_error: likewise.
+        seconds: of the whole call.
+        steps: seconds of each step, as the diagnosis says.
     """
 
     kind: str
@@ -104,6 +106,7 @@ class Result:
     first_divergence: tuple[str | None, bool]
     largest_weight_error: tuple[str | None, bool]
     seconds: float
+    steps: dict[str, float]
     error: str = ""
 
 
@@ -213,6 +216,7 @@ def ask(case: Case, built: Built, diagnose: Callable[[Built], Any]) -> Result:
         first_divergence=first,
         largest_weight_error=weight,
         seconds=seconds,
+        steps={name: round(one, 4) for name, one in found.seconds.items()} if found else {},
         error=error,
     )
 

@@ -109,7 +109,19 @@ def _totals(rows: Sequence[Row]) -> str:
     if seconds:
         said.append(f"seconds a case: median {statistics.median(seconds):.1f}, "
                     f"most {max(seconds):.1f}")  # fmt: skip
-    return "\n\n".join(said)
+    return "\n\n".join([*said, *_steps(rows)])
+
+
+def _steps(rows: Sequence[Row]) -> list[str]:
+    """Where the time goes: the median of each step over the cases that have it, most first."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        for name, seconds in row["steps"].items():
+            found.setdefault(name, []).append(seconds)
+    medians = {name: statistics.median(some) for name, some in found.items()}
+    ranked = sorted(medians.items(), key=lambda item: (-item[1], item[0]))
+    shown = [[name, f"{median:.2f}"] for name, median in ranked]
+    return [_table(shown, ["step", "median seconds"])] if shown else []
 
 
 def _failures(rows: Sequence[Row]) -> list[str]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from pytest_modellab.records import diagnosed
 from pytest_modellab.records.diagnosis import Finding, Picture
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def look(examination: Examination, probes: Sequence[Probe]) -> Seen:
             seen = probe.examine(examination)
             if not isinstance(seen, Seen):
                 raise TypeError(f"returned a {type(seen).__name__}, expected Seen(findings, …)")
+            seen = Seen(*diagnosed.as_read(seen.findings, seen.pictures, seen.notes))
         except Exception as error:  # noqa: BLE001 - any code of other people runs here
             notes.append(f"the probe {probe.name!r} failed: {type(error).__name__}: {error}")
             continue

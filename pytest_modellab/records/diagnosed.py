@@ -6,13 +6,14 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_modellab.records import reading
 from pytest_modellab.records.diagnosis import (
     SCHEMA,
     Diagnosis,
+    Finding,
     Heat,
     Lines,
     Panel,
@@ -103,6 +104,28 @@ def from_json(text: str) -> Diagnosis:
     pictures = tuple(_picture(one, f"pictures[{i}]") for i, one in enumerate(given))
     rest = {key: value for key, value in data.items() if key != "pictures"}
     return dataclasses.replace(reading.build(Diagnosis, rest), pictures=pictures)
+
+
+def as_read(
+    findings: Sequence[Finding], pictures: Sequence[Picture], notes: Sequence[str]
+) -> tuple[tuple[Finding, ...], tuple[Picture, ...], tuple[str, ...]]:
+    """Parts of a diagnosis, as they are when it was written and read.
+
+    Args:
+        findings: of anybody.
+        pictures: likewise.
+        notes: likewise.
+
+    Raises:
+        ValueError: one of them cannot be read back; the message names the place.
+        TypeError: one holds what JSON cannot say.
+    """
+    parts = {"findings": [*findings], "pictures": [*pictures], "notes": [*notes]}
+    data = json.loads(_written(parts))
+    found: tuple[Finding, ...] = reading.checked(tuple[Finding, ...], data["findings"], "findings")
+    said: tuple[str, ...] = reading.checked(tuple[str, ...], data["notes"], "notes")
+    drawn = tuple(_picture(one, f"pictures[{i}]") for i, one in enumerate(data["pictures"]))
+    return found, drawn, said
 
 
 def _written(diagnosis: object) -> str:

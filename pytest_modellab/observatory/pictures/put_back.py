@@ -14,7 +14,7 @@ SMALL = 1e-3
 """Nats a token; less damage than that cannot be restored measurably."""
 
 
-_HALF = 0.5
+_HALF, _ALL = 0.5, 0.9
 
 
 def picture(view: View) -> Picture:
@@ -28,9 +28,14 @@ def picture(view: View) -> Picture:
             f"the damage on these tokens, {short(damage)} nats, is below {short(SMALL)}: "
             f"there is nothing to restore"
         )
-    measured = bisected(len(view.layout.layers), _guess(view), lambda at: _restored(view, at))
-    names = streams.names(view.layout)
     guilty = framing.layers(view.culprit)
+    measured = bisected(
+        len(view.layout.layers),
+        guilty[-1] if guilty else None,
+        lambda at: _restored(view, at),
+        also=(guilty[0] - 1,) if len(guilty) > 1 else (),
+    )
+    names = streams.names(view.layout)
     panels = [
         Lines(
             x=tuple(names[at + 1] for at in measured),
@@ -60,14 +65,9 @@ def picture(view: View) -> Picture:
     return Picture(
         name="put_back",
         title="Put back",
-        sentence=sentence(names, measured),
+        sentence=sentence(names, measured, guilty),
         panels=tuple(panels),
     )
-
-
-def _guess(view: View) -> int | None:
-    layers = framing.layers(view.culprit)
-    return layers[-1] if layers else None
 
 
 def _restored(view: View, behind: int) -> float:
@@ -82,18 +82,24 @@ def _restored(view: View, behind: int) -> float:
     return 1 - left / float(view.divergence.mean())
 
 
-def bisected(count: int, guess: int | None, measure: Callable[[int], float]) -> dict[int, float]:
+def bisected(
+    count: int,
+    guess: int | None,
+    measure: Callable[[int], float],
+    also: tuple[int, ...] = (),
+) -> dict[int, float]:
     """Measure where a curve crosses a half, at as few places as possible.
 
     Args:
         count: places: -1, in front of all of them, to ``count - 1``.
         guess: where the step is expected, or None.
         measure: the curve; assumed to rise.
+        also: places that are measured in any case.
 
     Returns:
         Place → value, in order.
     """
-    measured = {at: measure(at) for at in (-1, count - 1)}
+    measured = {at: measure(at) for at in sorted({-1, count - 1, *also})}
     low, high = -1, count - 1
     if measured[low] >= _HALF or not measured[high] >= _HALF:
         return measured
@@ -110,24 +116,36 @@ def bisected(count: int, guess: int | None, measure: Callable[[int], float]) -> 
     return dict(sorted(measured.items()))
 
 
-def sentence(names: tuple[str, ...], measured: Mapping[int, float]) -> str:
+def sentence(
+    names: tuple[str, ...], measured: Mapping[int, float], guilty: tuple[int, ...] = ()
+) -> str:
     """What is to be seen in what the base's residual stream restores.
 
     Args:
         names: of the places, the embedding first.
         measured: as :func:`bisected` gives it.
+        guilty: layers that are named together.
     """
     places = list(measured)
     first, last = places[0], places[-1]
     if measured[first] >= _HALF:
-        return (
-            f"With the base's {names[0]} {percent(measured[first])} is restored: "
-            f"the damage enters there."
-        )
+        said = f"With the base's {names[0]} {percent(measured[first])} is restored: "
+        if measured[first] >= _ALL:
+            return f"{said}the damage enters there."
+        return f"{said}so much enters there, the rest behind it."
     if not measured[last] >= _HALF:
+        much = "most of the" if measured[last] > 1 - _ALL else "the"
         return (
             f"Even the base's stream behind {names[last + 1]} restores only "
-            f"{percent(measured[last])}: the damage enters behind the layers."
+            f"{percent(measured[last])}: {much} damage enters behind the layers."
+        )
+    if len(guilty) > 1 and {guilty[0] - 1, guilty[-1]} <= set(places):
+        before, behind = measured[guilty[0] - 1], measured[guilty[-1]]
+        return (
+            f"The base's stream in front of {names[guilty[0] + 1]} restores {percent(before)} and "
+            f"behind {names[guilty[-1] + 1]} {percent(behind)}: "
+            f"{'the' if behind - before >= _ALL else 'part of the'} damage enters in these "
+            f"{len(guilty)} layers together."
         )
     high = next(at for at in places if measured[at] >= _HALF)
     low = places[places.index(high) - 1]
@@ -137,6 +155,6 @@ def sentence(names: tuple[str, ...], measured: Mapping[int, float]) -> str:
         f"{names[high + 1]} {percent(measured[high])}"
     )
     if step >= _HALF:
-        much = "the" if step >= 0.9 else "most of the"
+        much = "the" if step >= _ALL else "most of the"
         return f"{said}: {much} damage enters in {names[high + 1]}."
     return f"{said}: it comes back bit by bit, no single layer holds it."

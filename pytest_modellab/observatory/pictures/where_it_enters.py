@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pytest_modellab.observatory.pictures.numbers import percent, short
-from pytest_modellab.observatory.pictures.table import place, table
+from pytest_modellab.observatory.pictures.table import ITSELF, place, table
 from pytest_modellab.observatory.pictures.view import LeftOut, View
 from pytest_modellab.records.diagnosis import Picture
 
@@ -28,7 +28,7 @@ def picture(view: View) -> Picture:
         if math.isfinite(node.nats):
             nats[node.site] = nats.get(node.site, 0.0) + node.nats
     if not nats:
-        raise LeftOut("no node's share is known")
+        raise LeftOut("what enters was not shared out")
     return Picture(
         name="where_it_enters",
         title="Where it enters",
@@ -45,18 +45,18 @@ def sentence(nats: dict[str, float]) -> str:
     ranked = sorted(nats, key=lambda site: (-abs(nats[site]), site))
     first = ranked[0]
     share = abs(nats[first]) / total
+    if share < _ONE_PLACE:
+        for kind, said in (
+            (0, "{} of what enters comes in at {} places of {}"),
+            (1, "{} of what enters comes in at {} places of one kind, {}"),
+        ):
+            name, held, count = _largest(nats, kind)
+            if held >= _ONE_PLACE * total and count > 1 and name != ITSELF:
+                return (
+                    f"{said.format(percent(held / total), count, name)}; the largest is {first} "
+                    f"with {percent(share)} ({short(nats[first])} nats)."
+                )
     if share < _MUCH:
-        columns: dict[str, float] = {}
-        for site, value in nats.items():
-            column = place(site)[1]
-            columns[column] = columns.get(column, 0.0) + abs(value)
-        column = max(columns, key=lambda one: columns[one])
-        if columns[column] >= _ONE_PLACE * total and column in first:
-            return (
-                f"It enters in many layers, at the same place: {column} holds "
-                f"{percent(columns[column] / total)} of what enters, the largest is {first} with "
-                f"{percent(share)} ({short(nats[first])} nats)."
-            )
         held, count = 0.0, 0
         while held < total / 2:
             held += abs(nats[ranked[count]])
@@ -73,3 +73,15 @@ def sentence(nats: dict[str, float]) -> str:
     return (
         f"{percent(share)} of what enters comes in at {first} ({short(nats[first])} nats){second}."
     )
+
+
+def _largest(nats: dict[str, float], kind: int) -> tuple[str, float, int]:
+    """The row, or the column, of the table that holds most: its name, nats and places."""
+    held: dict[str, float] = {}
+    count: dict[str, int] = {}
+    for site, value in nats.items():
+        name = place(site)[kind]
+        held[name] = held.get(name, 0.0) + abs(value)
+        count[name] = count.get(name, 0) + bool(value)
+    name = max(held, key=lambda one: held[one])
+    return name, held[name], count[name]

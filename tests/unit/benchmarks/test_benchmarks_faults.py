@@ -136,6 +136,7 @@ def _row(**changes: Any) -> dict[str, Any]:
         "expected": ["embedding"], "fault": "noise", "costs": 0.0, "damage": 0.5,
         "named": "embedding", "said": "noise(0.3)", "rank": 1, "exact": True,
         "right_class": True, "printed": 1.0, "measured": 1.0, "seconds": 1.0, "error": "",
+        "steps": {"base run": 0.25},
         "first_divergence": ["embedding", True], "largest_weight_error": ["lm_head", False],
     }  # fmt: skip
     return {**usual, **changes}
@@ -151,6 +152,7 @@ def test_targets_that_are_missed_are_said() -> None:
     ]
     named = _row(kind="equal", harmless=True, effect=False, exact=False)
     assert table.missed([named]) == ["1 harmless candidates got a name or could not be examined"]
+    assert "| base run | 0.25 |" in table.text([wrong])
     assert "WRONG noise/none/1: embedding noise -> None none, 0.5000 nats" in table.text([wrong])
 
 

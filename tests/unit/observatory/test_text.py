@@ -281,6 +281,9 @@ def test_text_and_model_are_weighed_in_the_same_unit(model: Any) -> None:
         usual - nats(model, tiny.tokenizer(_merge_lost)), abs=1e-4
     )
     assert found.model_costs == pytest.approx(usual - nats(broken, tiny.tokenizer()), abs=1e-4)
+    assert found.own == pytest.approx(
+        nats(broken, tiny.tokenizer(_merge_lost)) - nats(broken, tiny.tokenizer()), abs=1e-4
+    )
 
 
 def test_generation_and_configuration_are_compared(

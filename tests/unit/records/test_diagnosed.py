@@ -12,8 +12,8 @@ import pytest
 from diagnoses import DIAGNOSES, EXAMPLES, head_is_zeroed, large, template_differs
 from hypothesis import HealthCheck, given, settings
 
-from pytest_modellab.records.diagnosed import BYTES, LARGEST, finite, from_json, to_json
-from pytest_modellab.records.diagnosis import Diagnosis, Heat, NodeError, Sides
+from pytest_modellab.records.diagnosed import BYTES, LARGEST, as_read, finite, from_json, to_json
+from pytest_modellab.records.diagnosis import Diagnosis, Finding, Heat, NodeError, Picture, Sides
 
 any_diagnosis = settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -154,3 +154,20 @@ def test_texts_come_back_as_they_were() -> None:
     found = from_json(to_json(template_differs())).pictures[0].panels[0]
     assert isinstance(found, Sides)
     assert [p.text for p in found.candidate if p.differs] == ["\t", "\n"]
+
+
+def test_parts_of_others_are_as_they_are_read() -> None:
+    numpy = pytest.importorskip("numpy")
+    diagnosis = head_is_zeroed()
+    found, drawn, said = as_read(diagnosis.findings, diagnosis.pictures, ["one"])
+    assert (found, said) == (diagnosis.findings, ("one",))
+    assert drawn == from_json(to_json(diagnosis)).pictures
+    heat = Heat(("a",), ("b", "c"), ((numpy.float64(1.0),),), None, "nats")
+    with pytest.raises(
+        ValueError, match=r"^pictures\[0\]\.panels\[0\]\.values: expected 1 rows of 2"
+    ):
+        as_read((), [Picture("n", "t", "s", (heat,))], ())
+    with pytest.raises(TypeError, match="float32 is not JSON serializable"):
+        as_read([Finding("a", "b", "c", numpy.float32(1.0))], (), ())
+    with pytest.raises(ValueError, match=r"^notes\[0\]: 3: expected a string"):
+        as_read((), (), [3])  # type: ignore[list-item]
