@@ -318,6 +318,8 @@ def _check_room(pair: Pair, *models: int) -> None:
     """
     from pytest_modellab.engines import memory
 
+    if "cpu" not in (pair.base.plan.device, pair.candidate.plan.device):
+        return
     room, needed = memory.available(), sum(models) + SPARE
     if room is not None and room < needed:
         raise DiagnosisError(

@@ -224,9 +224,13 @@ def by_position(values: Any, references: Any) -> tuple[Any, Any]:
 
 def _lengths(tensor: Any) -> Any:
     """Squared lengths: of all behind the first two axes, of rows, or of numbers."""
+    import torch
+
     if tensor.dim() > 2:
-        return tensor.square().flatten(2).sum(-1)
-    return tensor.square().sum(-1) if tensor.dim() == 2 else tensor.square()
+        tensor = tensor.flatten(2)
+    if tensor.dim() > 1:
+        return torch.linalg.vector_norm(tensor, dim=-1).square()
+    return tensor.square()
 
 
 class _Forcing:
@@ -297,14 +301,21 @@ class _Forcing:
         one = self._sums.setdefault(key, _Sum())
         relative, errors = by_position(given, right or wanted)
         one.positions.append(relative)
-        one.finite = one.finite and all(bool(error.isfinite().all()) for error in errors)
+        if not bool(relative.isfinite().all()):
+            one.finite = one.finite and all(bool(error.isfinite().all()) for error in errors)
         for error, reference in zip(errors, wanted, strict=True):
-            one.along += (error * reference.detach()).double().sum().item()
-            one.square += reference.detach().double().square().sum().item()
+            one.along += _sum(error * reference.detach())
+            one.square += _sum(reference.detach().float().square())
             gradient = self._gradients.get(id(reference))
             if gradient is not None:
-                one.nats += 0.5 * (error * gradient).double().sum().item()
+                one.nats += 0.5 * _sum(error * gradient)
         return one
+
+
+def _sum(products: Any) -> float:
+    import torch
+
+    return float(products.sum(dtype=torch.float64))
 
 
 def _forward(model: Any, trace: Trace) -> Any:

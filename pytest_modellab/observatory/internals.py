@@ -54,7 +54,7 @@ def examine(base: Subject, candidate: Subject, probes: Probes, clock: Clock) -> 
         weights = comparing.compare(base.model, model, base_run.leaves)
     with clock("forced passes"):
         passes = forced.leaf_pass(base_run, found, model)
-        if found.finite and weights.changed:
+        if found.finite and _may_be_rewritten(base_run, weights):
             passes = forced.branch_pass(base_run, passes, model)
     with clock("groups"):
         struck = damaged.rewritten(base_run.leaves, weights, passes)
@@ -79,6 +79,17 @@ def examine(base: Subject, candidate: Subject, probes: Probes, clock: Clock) -> 
         struck=struck,
         proof=proved,
     )
+
+
+def _may_be_rewritten(run: BaseRun, weights: Weights) -> bool:
+    """Whether two leaves or more of one layer differ: one alone cannot be made up for."""
+    changed = {change.leaf.path for change in weights.changed}
+    count: dict[str, int] = {}
+    for leaf in run.leaves:
+        if leaf.path in changed:
+            name = sites.layer(leaf)
+            count[name] = count.get(name, 0) + 1
+    return any(number > 1 for number in count.values())
 
 
 def _damage(run: BaseRun, candidate: Subject) -> Damage:

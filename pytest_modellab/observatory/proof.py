@@ -77,16 +77,16 @@ def restored(run: BaseRun, model: Any, damage: Damage, groups: Sequence[Group]) 
     """
     try:
         with transplant.applied(run, model, groups) as exchanged:
-            left = running.damage(run, exchanged)
+            left = running.left(run, exchanged)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         if "out of memory" in str(error):
             raise
         return 0.0  # the base's part does not fit into this candidate, so nothing is proved
-    if not left.finite:
+    if not math.isfinite(left):
         return 0.0
     if not damage.finite or not math.isfinite(damage.nats):
         return 1.0
-    return 1.0 - left.nats / damage.nats
+    return 1.0 - left / damage.nats
 
 
 def prove(run: BaseRun, model: Any, damage: Damage, groups: Sequence[Group]) -> Proof:

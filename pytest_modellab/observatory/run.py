@@ -196,6 +196,18 @@ def damage(run: BaseRun, model: Any) -> Damage:
     )
 
 
+def left(run: BaseRun, model: Any) -> float:
+    """Measure ``mean KL(base || model)`` alone; NaN where a prediction is not finite."""
+    import torch
+
+    rows = []
+    with torch.no_grad():
+        for windows, base in zip(run.parts, run.logprobs, strict=True):
+            other = torch.log_softmax(forward(model, windows).to(base.device), dim=-1)
+            rows.append((base.exp() * (base - other)).sum(-1).flatten())
+    return float(torch.cat(rows).double().mean())
+
+
 def forward(model: Any, windows: Windows) -> Any:
     """Logits of a batch, in float32."""
     import torch

@@ -80,7 +80,7 @@ class Diagnoser:
             start = time.monotonic()
             try:
                 self._known[variant] = self._diagnosed(asked[0])
-            except Exception as error:  # noqa: BLE001 - whatever it is, the verdict stands
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the verdict stands
                 why = " ".join(str(error).split()) or type(error).__name__
                 self._known[variant] = Outcome(notes=(f"{variant} was not diagnosed: {why}",))
             finally:

@@ -122,4 +122,15 @@ def sentence(names: Sequence[str], means: Sequence[float]) -> str:
         if max(on) <= 3 * means[at]
         else f"{short(means[at])} at {names[at]}, from where it grows"
     )
-    return f"KL is {dark} up to {names[at - 1]} and {rises}; {ends}."
+    return f"KL is {dark} up to {names[at - 1]} and {rises}; {ends}{_step(names, means, at)}."
+
+
+def _step(names: Sequence[str], means: Sequence[float], lit: int) -> str:
+    """The largest step, where the first rows differ already and may be a background."""
+    at = max(range(1, len(means)), key=lambda one: means[one] - means[one - 1])
+    height = means[at] - means[at - 1]
+    if lit > 1 or at <= lit or height < 0.3 * max(means) or means[at] < 3 * means[at - 1]:
+        return ""
+    return (
+        f"; the largest step, from {short(means[at - 1])} to {short(means[at])}, is at {names[at]}"
+    )

@@ -29,7 +29,7 @@ def short(value: float) -> str:
 
 def percent(share: float) -> str:
     """The share in per cent: ``99 %``."""
-    return f"{100 * share:.0f} %"
+    return f"{round(100 * share) if math.isfinite(share) else share} %"
 
 
 def finite(values: Iterable[float | None]) -> list[float]:

@@ -134,9 +134,10 @@ def sentence(
             return f"{said}the damage enters there."
         return f"{said}so much enters there, the rest behind it."
     if not measured[last] >= _HALF:
+        much = "most of the" if measured[last] > 1 - _ALL else "the"
         return (
             f"Even the base's stream behind {names[last + 1]} restores only "
-            f"{percent(measured[last])}: the damage enters behind the layers."
+            f"{percent(measured[last])}: {much} damage enters behind the layers."
         )
     if len(guilty) > 1 and {guilty[0] - 1, guilty[-1]} <= set(places):
         before, behind = measured[guilty[0] - 1], measured[guilty[-1]]

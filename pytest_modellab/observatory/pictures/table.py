@@ -28,7 +28,8 @@ _ORDER = (
 )
 
 
-_ITSELF = "itself"
+ITSELF = "itself"
+"""The column of a site that is no part of a layer, or a whole one."""
 
 
 _FIRST = ("tokenizer", "embedding", "embedding_scale", "rope")
@@ -39,8 +40,8 @@ def place(site: str) -> tuple[str, str]:
     """The row and the column of a site."""
     found = _LAYER.fullmatch(site)
     if found is None:
-        return site, _ITSELF
-    return f"layer {found[1]}", found[2] or _ITSELF
+        return site, ITSELF
+    return f"layer {found[1]}", found[2] or ITSELF
 
 
 def table(
@@ -91,6 +92,6 @@ def _depth(row: str) -> tuple[int, int]:
 
 
 def _rank(column: str) -> int:
-    if column == _ITSELF:
+    if column == ITSELF:
         return -1
     return _ORDER.index(column) if column in _ORDER else len(_ORDER)

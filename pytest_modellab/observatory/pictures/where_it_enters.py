@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pytest_modellab.observatory.pictures.numbers import percent, short
-from pytest_modellab.observatory.pictures.table import place, table
+from pytest_modellab.observatory.pictures.table import ITSELF, place, table
 from pytest_modellab.observatory.pictures.view import LeftOut, View
 from pytest_modellab.records.diagnosis import Picture
 
@@ -51,7 +51,7 @@ def sentence(nats: dict[str, float]) -> str:
             (1, "{} of what enters comes in at {} places of one kind, {}"),
         ):
             name, held, count = _largest(nats, kind)
-            if held >= _ONE_PLACE * total and count > 1:
+            if held >= _ONE_PLACE * total and count > 1 and name != ITSELF:
                 return (
                     f"{said.format(percent(held / total), count, name)}; the largest is {first} "
                     f"with {percent(share)} ({short(nats[first])} nats)."

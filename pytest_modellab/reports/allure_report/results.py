@@ -12,7 +12,6 @@ from typing import Any
 
 from pytest_modellab.reports.allure_report import settings, weighed
 from pytest_modellab.reports.allure_report.markdown import adapted
-from pytest_modellab.reports.page import diagnosis
 from pytest_modellab.reports.session import SessionReport
 from pytest_modellab.reports.text.diagnosis import markdown
 from pytest_modellab.reports.text.table import sentence
@@ -117,6 +116,8 @@ def _explained(
     attached = result.get("attachments") or []
     if found is None or any(str(a.get("name", "")).startswith(_DIAGNOSIS) for a in attached):
         return False
+    from pytest_modellab.reports.page import diagnosis
+
     text = diagnosis.render(found)
     digest = hashlib.sha256(text.encode()).hexdigest()
     source = f"{uuid.UUID(digest[:32])}-attachment.html"

@@ -206,7 +206,7 @@ def test_an_interrupted_examination_leaves_the_models_as_they_were(
         calls.append(dict(broken.named_modules()) != there)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pytest_modellab.observatory.proof.running.damage", interrupted)
+    monkeypatch.setattr("pytest_modellab.observatory.proof.running.left", interrupted)
     with pytest.raises(KeyboardInterrupt):
         diagnose(base, broken, WINDOWS, pictures=False)
 

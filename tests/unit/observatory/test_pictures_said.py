@@ -44,6 +44,11 @@ NAMES = ("embedding", *(f"layer {number}" for number in range(4)), "output")
             [0, 0, 0, 0, 0, 0.2],
             "KL is below 1e-4 up to layer 3 and 0.2 at the output: it enters behind the layers.",
         ),
+        (
+            [0, 0.01, 0.06, 0.4, 0.45, 0.5],
+            "KL is below 1e-4 up to embedding and 0.01 at layer 0, from where it grows; 0.5 at the "
+            "output; the largest step, from 0.06 to 0.4, is at layer 2.",
+        ),
         ([1e-5] * 6, "No row lights up: KL is 1e-5 at most, which is called no damage."),
         ([1, 1, 1, 1, 1, 2], "KL is 1 at embedding, the first row, already; 2 at the output."),
         (
@@ -88,6 +93,10 @@ def test_rows_of_the_lens(means: list[float], said: str) -> None:
             {f"layer.3.mlp.{kind}_proj": 0.1 for kind in ("gate", "up", "down")} | {"rope": 0.01},
             "97 % of what enters comes in at 3 places of layer 3; the largest is "
             "layer.3.mlp.down_proj with 32 % (0.1 nats).",
+        ),
+        (
+            {"layer.0": 0.5, "rope": 0.5},
+            "50 % of what enters comes in at layer.0 (0.5 nats); next is rope with 50 %.",
         ),
         (
             {"embedding": 1e-6},
@@ -289,3 +298,9 @@ def test_sites_have_their_places_in_the_table() -> None:
 )
 def test_figures_in_sentences(value: float, said: str) -> None:
     assert numbers.short(value) == said
+
+
+def test_shares_are_whole_per_cents() -> None:
+    assert [numbers.percent(share) for share in (-1e-9, 0.994, 0.996, -1.04, math.nan)] == [
+        *("0 %", "99 %", "100 %", "-104 %", "nan %")
+    ]

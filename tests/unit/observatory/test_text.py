@@ -247,6 +247,26 @@ def test_a_normalizer_that_explodes_is_not_asked(compare: Callable[..., TextResu
     assert found.text_costs is None
 
 
+def test_a_tokenizer_with_a_part_of_python_code_is_compared_by_what_it_does(
+    compare: Callable[..., TextResult],
+) -> None:
+    from tokenizers import pre_tokenizers
+
+    class Halves:
+        def pre_tokenize(self, text: Any) -> None:
+            text.split(lambda _number, one: [one[:3], one[3:]] if len(str(one)) > 3 else [one])
+
+    custom = tiny.tokenizer()
+    custom.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.PreTokenizer.custom(Halves()), custom.backend_tokenizer.pre_tokenizer]
+    )
+
+    (finding,) = compare(custom).findings
+
+    assert finding.site == "tokenizer"
+    assert "texts become other ids" in finding.detail
+
+
 def test_ids_beyond_the_models_vocabulary_cost_most(compare: Callable[..., TextResult]) -> None:
     def shifted(content: dict[str, Any]) -> None:
         ids = content["model"]["vocab"]
@@ -281,6 +301,9 @@ def test_text_and_model_are_weighed_in_the_same_unit(model: Any) -> None:
         usual - nats(model, tiny.tokenizer(_merge_lost)), abs=1e-4
     )
     assert found.model_costs == pytest.approx(usual - nats(broken, tiny.tokenizer()), abs=1e-4)
+    assert found.own == pytest.approx(
+        nats(broken, tiny.tokenizer(_merge_lost)) - nats(broken, tiny.tokenizer()), abs=1e-4
+    )
 
 
 def test_generation_and_configuration_are_compared(
