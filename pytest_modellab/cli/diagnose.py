@@ -61,6 +61,13 @@ def add(commands: Subparsers) -> None:
         help="examine a training run in place of models: a folder with trainer_state.json or with "
         "checkpoints, CSV or JSON lines; exits with 1 where something went wrong",
     )
+    diagnose.add_argument(
+        "--tokenizer",
+        type=Path,
+        metavar="FOLDER",
+        help="measure a tokenizer in place of models, by language and, with --task-set, by "
+        "capability; BASE is a folder whose vocabulary is compared",
+    )
     asked = diagnose.add_argument_group("what is asked")
     add_config(asked)
     asked.add_argument(
@@ -113,6 +120,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.training is not None:
         return _training(options)
+    if options.tokenizer is not None:
+        return _tokenizer(options)
     if options.candidate is None:  # one name alone is the candidate's
         options.base, options.candidate = None, options.base
     if options.candidate is None:
@@ -151,6 +160,42 @@ def _training(options: argparse.Namespace) -> int:
     if unwritten:
         raise DiagnosisError("; ".join(unwritten))
     return EXIT_FOUND if found.events else EXIT_OK
+
+
+def _tokenizer(options: argparse.Namespace) -> int:
+    """Measure a tokenizer by itself."""
+    from pytest_modellab.engines.language.base import load_tokenizer
+    from pytest_modellab.observatory import tokens
+
+    if options.candidate is not None or any(
+        getattr(options, name) is not None for name in ("html", "markdown", "bundle")
+    ):
+        raise DiagnosisError(
+            "--tokenizer FOLDER stands alone, or beside one other FOLDER, --task-set NAME and "
+            "--json FILE"
+        )
+    groups: dict[str, list[str]] = {}
+    if options.task_set is not None:
+        config = find_config(options.config)
+        known = {} if config is None else config.task_sets
+        chosen("task set", [options.task_set], known)
+        if config is not None:
+            for sample in lab_of(config).task_set(options.task_set).samples:
+                groups.setdefault(sample.capability, []).append(sample.input)
+    folders = [options.tokenizer, *([] if options.base is None else [Path(options.base)])]
+    for folder in folders:
+        if not folder.is_dir():
+            raise DiagnosisError(f"--tokenizer: {folder} is no folder of a model")
+    loaded = [load_tokenizer(folder, trust_remote_code=False) for folder in folders]
+    found = tokens.measure(loaded[0], groups, *loaded[1:])
+    unwritten = []
+    if options.json is not None:
+        unwritten = save({options.json: json.dumps(dataclasses.asdict(found), indent=1) + "\n"})
+    rare = loaded[0].convert_ids_to_tokens(list(tokens.rare_rows(tokens.norms(folders[0]))))
+    say(*tokens.words(found, [str(one) for one in rare]))
+    if unwritten:
+        raise DiagnosisError("; ".join(unwritten))
+    return EXIT_OK
 
 
 def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:

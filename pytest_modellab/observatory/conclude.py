@@ -20,8 +20,8 @@ from pytest_modellab.observatory.weights import Weights
 from pytest_modellab.observatory.whole import Whole
 from pytest_modellab.records.diagnosis import Remedy
 
-_SHARE = 0.01
-"""The part of the damage, up to which a candidate is as it was declared: kernels round, too."""
+_SHARE = 0.005
+"""The part of the damage, up to which a candidate is as it was declared, whose kernels round."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,7 +48,8 @@ class AsDeclared:
         Args:
             nats: its damage against the base.
         """
-        return self.beyond is not None and not self.beyond <= max(NOTHING, _SHARE * nats)
+        kernels = 0.0 if self.declared.exact else _SHARE * nats
+        return self.beyond is not None and not self.beyond <= max(NOTHING, kernels)
 
     @property
     def changes(self) -> Mapping[str, float]:

@@ -21,6 +21,8 @@ _REWRITTEN = 0.02
 _ROUNDED = 0.06
 _USUAL = 3.0
 _LAYERS = 0.8
+_SAMPLE = 9
+"""So many of a whole kind's projections say what happened to it."""
 
 
 def rewritten(leaves: Sequence[Leaf], weights: Weights, passes: Passes) -> frozenset[str]:
@@ -143,7 +145,7 @@ class _Sorting:
         if not kinds or len(kinds) > len(members) / 2:
             return []
         paths = [leaf.path for kind in kinds for leaf in members[kind]]
-        classes = self._classes(paths)
+        classes = self._classes(paths[:: max(1, len(paths) // _SAMPLE)])
         group = self._group("all." + "+".join(kinds), paths, _most(classes))
         for path in paths:
             self._out.pop(path, None)

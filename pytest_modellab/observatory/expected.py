@@ -25,6 +25,9 @@ NAME = "the candidate as declared"
 _CACHE = "kv-cache"
 """A method that changes no weight."""
 
+_ROUGH = ("bitsandbytes-nf4", "bitsandbytes-fp4", "bitsandbytes-int8", "torchao-int8")
+"""Methods that compute in half precision, or round activations as well."""
+
 _STEP = "rtn"
 """A method that is a step of its own name."""
 
@@ -39,6 +42,7 @@ class Declared:
         skipped: names of modules that are not rounded.
         after: changes that come behind that.
         note: why the candidate cannot be made of this base; empty where it can.
+        exact: whether what is made computes as the candidate does.
     """
 
     before: tuple[Step, ...] = ()
@@ -46,6 +50,7 @@ class Declared:
     skipped: tuple[str, ...] = ()
     after: tuple[Step, ...] = ()
     note: str = ""
+    exact: bool = True
 
     @property
     def adapters(self) -> tuple[Step, ...]:
@@ -101,7 +106,8 @@ def declared(plan: Plan | None, base: Plan | None) -> Declared:
     if settings and rounding.of(settings) is None:
         return Declared(note=f"how {settings.get('method')!r} rounds is not known here")
     rest = tuple(step for step in after if step.name != _STEP)
-    return Declared(tuple(before), tuple(settings.items()), plan.skipped, rest)
+    exact = plan.dtype == "float32" and plan.quantization.get("method") not in _ROUGH
+    return Declared(tuple(before), tuple(settings.items()), plan.skipped, rest, exact=exact)
 
 
 def expected(subject: Subject, base: Subject, *, rounded: bool = True) -> Subject | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -49,16 +50,7 @@ def picture(view: View) -> Picture:
         mine = streams.streams(view.candidate, where, ids)
     have = float(margin(mine.logits[0, -1], asked))
     ours, slopes, want = felt(view.base, where, asked)
-    lost = (
-        torch.stack(
-            [
-                ((one - other.to(one)) * gradient)[0].sum(-1)
-                for one, other, gradient in zip(ours, mine.states, slopes, strict=True)
-            ]
-        )
-        .float()
-        .cpu()
-    )
+    lost = _estimates(ours, mine.states, slopes, abs(want - have))
     start = max(0, len(asked.ids) - POSITIONS)
     cells = measured(view, where, asked, ours, lost, start, have)
     margins = {"candidate": have}
@@ -87,7 +79,7 @@ def picture(view: View) -> Picture:
             columns=tokens,
             values=tuple(tuple(one) for one in values),
             middle=0.0,
-            unit="nats of margin that the base's state gives back here",
+            unit="nats of margin that the base's state gives back here, at most all of it",
             title="Where the base's state mends it",
             framed=tuple((down, across) for down in guilty for across in range(len(tokens))),
         ),
@@ -115,6 +107,22 @@ def picture(view: View) -> Picture:
         sentence=sentence(margins, cells, names, tokens, start),
         panels=tuple(panels),
     )
+
+
+def _estimates(base: Any, candidate: Any, slopes: Any, whole: float) -> Any:
+    """What the base's state gives back at each place, to first order, and no more than all of it.
+
+    Where a state is far away the gradient promises many times what there is.
+    """
+    import torch
+
+    given = torch.stack(
+        [
+            ((one - other.to(one)) * gradient)[0].float().sum(-1)
+            for one, other, gradient in zip(base, candidate, slopes, strict=True)
+        ]
+    )
+    return given.clamp(-whole, whole).cpu() if math.isfinite(whole) else given.cpu()
 
 
 def hardest(view: View) -> Question:

@@ -134,3 +134,21 @@ def test_a_wrong_option_is_named(capsys: Capture, option: str, value: str, messa
         cli.main(["diagnose", "a", "b", f"{option}={value}"])
     assert caught.value.code == 2
     assert f"argument {option}: {message}" in capsys.readouterr().err
+
+
+def test_a_tokenizer_is_measured_by_itself(here: Path, capsys: Capture) -> None:
+    assert cli.main(["diagnose", "--tokenizer", "sound", "broken", "--json", "t.json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        *("texts", "bytes/token", "tokens/word", "parity", "unknown", "bytes", "lost"),
+    ]
+    assert lines[1].split()[0] == "English"
+    assert "100.0% of its vocabulary stands in the other's, too" in lines
+    assert "hardly trained, by the norms of their embeddings: '" in lines[-1]
+    found = json.loads((here / "t.json").read_text(encoding="utf-8"))
+    assert found["rows"][0]["parity"] == 1
+
+    assert cli.main(["diagnose", "--tokenizer", "nowhere"]) == 2
+    assert "--tokenizer: nowhere is no folder of a model" in capsys.readouterr().err
+    assert cli.main(["diagnose", "--tokenizer", "sound", "--html", "t.html"]) == 2
+    assert "--tokenizer FOLDER stands alone" in capsys.readouterr().err

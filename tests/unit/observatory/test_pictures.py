@@ -212,6 +212,7 @@ def test_a_cell_in_front_of_the_head_gives_all_of_the_margin_back(see: Any, othe
     last = f"layer 3, 't{asked.ids[-1]}' ({len(asked.ids) - 1})"
     assert measured.series[1].values[measured.x.index(last)] == pytest.approx(want - have, rel=1e-3)
     assert isinstance(heat, Heat)
+    assert all(abs(value or 0) <= (want - have) * 1.001 for value in measured.series[0].values)
     assert {row for row, _ in heat.framed} == {3}
     assert "the first that gives half of it back is layer 2 at" in picture.sentence
 

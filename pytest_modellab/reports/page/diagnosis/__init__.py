@@ -49,7 +49,7 @@ def section(diagnosis: Diagnosis, ident: str) -> Html:
         _cards(diagnosis),
         verdict.layers(diagnosis),
         [pictures.figure(one, diagnosis, f"{ident}-{i}", Room.DRAWINGS)
-         for i, one in enumerate(diagnosis.pictures[:1])],
+         for i, one in enumerate(pictures.ordered(diagnosis)[:1])],
         class_="diagnosis",
     )  # fmt: skip
 

@@ -20,6 +20,14 @@ _TABLED, _SAVED = 30_000, 100_000  # values of all pictures
 _PICTURES, _PANELS = 24, 12
 
 
+_ABOUT = {
+    "tokenizer": "text",
+    "chat_template": "text",
+    "generation_config": "text",
+    "kv_cache": "kv_cache",
+}
+
+
 class Room(enum.IntEnum):
     """How much of the pictures a page has room for."""
 
@@ -36,11 +44,17 @@ def least(diagnosis: Diagnosis) -> Room:
     return Room.ALL if count < _TABLED else Room.CSV if count < _SAVED else Room.DRAWINGS
 
 
+def ordered(diagnosis: Diagnosis) -> list[Picture]:
+    """The pictures, the one that is about the culprit first."""
+    about = _ABOUT.get(diagnosis.culprit or "")
+    return sorted(diagnosis.pictures, key=lambda picture: picture.name != about)
+
+
 def shown(diagnosis: Diagnosis, room: Room) -> Html | None:
     """All pictures; None where there is none to be shown."""
     found = [
         figure(picture, diagnosis, f"p{i}", room)
-        for i, picture in enumerate(diagnosis.pictures[:_PICTURES])
+        for i, picture in enumerate(ordered(diagnosis)[:_PICTURES])
         if room < Room.NONE
     ]
     return section("pictures", "What is seen", found) if found else None

@@ -331,3 +331,10 @@ def test_many_rows_without_a_value_are_one(read_html: Make) -> None:
         ["◆ layer 8", "–"],
         ["layer 9 to layer 29", "–"],
     ]
+
+
+def test_the_picture_that_is_about_the_culprit_comes_first(read_html: Make) -> None:
+    text = template_differs()
+    both = dataclasses.replace(text, pictures=(*head_is_zeroed().pictures[:2], *text.pictures))
+    titles = [p.first("h4").text for p in read_html(page.render(both)).all("section", "picture")]
+    assert titles == ["Text", "Where it enters", "What changed"]
