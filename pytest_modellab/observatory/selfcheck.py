@@ -95,12 +95,13 @@ _LIKELY: Mapping[str, str] = MappingProxyType(
 )
 
 
-def check(subject: Subject, windows: Windows) -> Checks:
+def check(subject: Subject, windows: Windows, *, cached: bool = True) -> Checks:
     """Ask a model the same thing in two ways, four times.
 
     Args:
         subject: the model.
         windows: token ids; the first four of one width.
+        cached: whether its cache is looked at, too.
 
     Returns:
         The checks: through the cache as without, padded on the left as without, a changed last
@@ -119,7 +120,7 @@ def check(subject: Subject, windows: Windows) -> Checks:
         plain = model(input_ids=ids, use_cache=False).logits.float()
         return Checks(
             (
-                _cached(subject, windows, tolerance),
+                *([_cached(subject, windows, tolerance)] if cached else []),
                 _compared(
                     "padded", "attention_mask", "code", tolerance, _padded, model, ids, plain
                 ),
@@ -134,6 +135,8 @@ def check(subject: Subject, windows: Windows) -> Checks:
 def against(base: Subject, candidate: Subject, windows: Windows) -> Checks:
     """Check a candidate against itself, and leave out what its base fails as well.
 
+    Caches are left to :func:`.cache.examine`.
+
     Args:
         base: asked only where the candidate fails.
         candidate: what is examined.
@@ -142,10 +145,10 @@ def against(base: Subject, candidate: Subject, windows: Windows) -> Checks:
     Returns:
         The candidate's checks.
     """
-    found = check(candidate, windows)
+    found = check(candidate, windows, cached=False)
     if not found.findings:
         return found
-    usual = {one.name for one in check(base, windows).checks if one.failed}
+    usual = {one.name for one in check(base, windows, cached=False).checks if one.failed}
     return Checks(tuple(one for one in found.checks if not one.failed or one.name not in usual))
 
 

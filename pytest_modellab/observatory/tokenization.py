@@ -261,7 +261,10 @@ def _json(tokenizer: Any) -> dict[str, Any]:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return {}
-    found = json.loads(backend.to_str())
+    try:
+        found = json.loads(backend.to_str())
+    except Exception:  # noqa: BLE001 - parts that are written in Python are in no JSON
+        return {}
     return found if isinstance(found, dict) else {}
 
 

@@ -247,6 +247,26 @@ def test_a_normalizer_that_explodes_is_not_asked(compare: Callable[..., TextResu
     assert found.text_costs is None
 
 
+def test_a_tokenizer_with_a_part_of_python_code_is_compared_by_what_it_does(
+    compare: Callable[..., TextResult],
+) -> None:
+    from tokenizers import pre_tokenizers
+
+    class Halves:
+        def pre_tokenize(self, text: Any) -> None:
+            text.split(lambda _number, one: [one[:3], one[3:]] if len(str(one)) > 3 else [one])
+
+    custom = tiny.tokenizer()
+    custom.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.PreTokenizer.custom(Halves()), custom.backend_tokenizer.pre_tokenizer]
+    )
+
+    (finding,) = compare(custom).findings
+
+    assert finding.site == "tokenizer"
+    assert "texts become other ids" in finding.detail
+
+
 def test_ids_beyond_the_models_vocabulary_cost_most(compare: Callable[..., TextResult]) -> None:
     def shifted(content: dict[str, Any]) -> None:
         ids = content["model"]["vocab"]
