@@ -75,6 +75,15 @@ def vector(base: Any, candidate: Any, usual: float = 0.0) -> str:
         )
 
 
+def low_rank_share(change: Any, directions: int = _DIRECTIONS) -> float:
+    """Give the share of a change's squared length that its first directions hold.
+
+    At most a quarter of the directions that there are: any matrix has a small rank among all.
+    """
+    total = float(change.double().square().sum())
+    return float(_singular(change, directions).square().sum()) / total if total else 0.0
+
+
 def _matrix(base: Any, candidate: Any, context: Context) -> str:
     if not candidate.isfinite().all() and base.isfinite().all():
         return "nonfinite"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
+from pytest_modellab.observatory import classes  # noqa: E402
 from pytest_modellab.observatory.classes import Context, matrix, vector  # noqa: E402
 
 SHAPE = (96, 128)
@@ -148,3 +149,9 @@ def test_a_vector_has_fewer_classes(change: Any, expected: Any) -> None:
     weight = 1 + 0.3 * _normal(8, 128)
     assert vector(weight, change(weight)) == expected
     assert vector(weight, weight * (1 + 0.5 * _normal(9, 128))).startswith("noise(")
+
+
+def test_the_share_of_few_directions() -> None:
+    assert classes.low_rank_share(_low_rank(torch.eye(96, 128), 1, 4, 1e6)) > 0.999
+    assert classes.low_rank_share(_normal(10)) < 0.75
+    assert classes.low_rank_share(torch.zeros(SHAPE)) == 0.0
