@@ -113,7 +113,7 @@ _WORDS = {
     "tokenizer": "splits or numbers texts otherwise",
     "template": "renders chats otherwise",
     "generation_config": "asks for other generation settings",
-    "adapter": "changes everything, by a low-rank sum",
+    "adapter": "changes the model as a whole, no part of it much more than the others",
     "bypassed": "adds nothing to the residual stream",
 }
 
