@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import transformers
@@ -13,7 +12,7 @@ from transformers.cache_utils import DynamicCache
 from benchmarks.faults import backgrounds
 from benchmarks.faults.draw import ATTENTION, MLP, Draw, path
 from benchmarks.faults.models import rebuilt, saved_and_loaded
-from benchmarks.faults.weights import get, put
+from benchmarks.faults.weights import get, put, untie
 
 _READ = {"input_norm": ("q_proj", "k_proj", "v_proj"), "post_norm": ("gate_proj", "up_proj")}
 """The projections that read what a norm returns."""
@@ -40,14 +39,7 @@ def float64(draw: Draw) -> None:
 
 def untied(draw: Draw) -> None:
     """The head has its own copy of the embedding; an untied one stays."""
-    _untie(draw.model)
-
-
-def _untie(model: Any) -> None:
-    head = model.lm_head
-    if head.weight is model.model.embed_tokens.weight:
-        head.weight = torch.nn.Parameter(head.weight.detach().clone())
-        model.config.tie_word_embeddings = False
+    untie(draw.model)
 
 
 def usual_cache(draw: Draw) -> None:
@@ -140,7 +132,7 @@ def norms_folded(draw: Draw) -> None:
 
 def last_norm_folded(draw: Draw) -> None:
     """The last norm's weight is in the head."""
-    _untie(draw.model)
+    untie(draw.model)
     weight = get(draw.model, "model.norm").clone()
     put(draw.model, "lm_head", get(draw.model, "lm_head") * weight)
     put(draw.model, "model.norm", torch.ones_like(weight))
@@ -234,7 +226,7 @@ def rotated(draw: Draw) -> None:
 
 def unread_rows(draw: Draw) -> None:
     """Rows of tokens that no probe holds; the head keeps what it had."""
-    _untie(draw.model)
+    untie(draw.model)
     read = {token for window in draw.windows for token in window}
     weight = get(draw.model, "model.embed_tokens").clone()
     rows = [row for row in range(len(weight)) if row not in read]

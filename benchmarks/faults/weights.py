@@ -29,7 +29,7 @@ def noise(draw: Draw, weight: torch.Tensor) -> torch.Tensor:
 
 
 def scaled(draw: Draw, weight: torch.Tensor) -> torch.Tensor:
-    return weight * draw.rng.choice((0.25, 0.4, 0.6, 1.5, 2.0, 3.0))
+    return weight * draw.rng.choice((-1.0, 0.25, 0.4, 0.6, 1.5, 2.0, 3.0))
 
 
 def zeroed(draw: Draw, weight: torch.Tensor) -> torch.Tensor:
@@ -210,6 +210,16 @@ def swapped(draw: Draw) -> Made:
     return Made(tuple(sites), "swapped", tuple(paths))
 
 
+def copied_layer(draw: Draw) -> Made:
+    """A layer that is another one, norms included."""
+    number, other = draw.rng.sample(range(draw.depth), 2)
+    paths = []
+    for kind in (*ATTENTION, *MLP, *NORMS):
+        put(draw.model, path(number, kind), get(draw.base, path(other, kind)))
+        paths.append(path(number, kind))
+    return Made((f"layer.{number}",), "copied", tuple(paths))
+
+
 def gguf_order(draw: Draw) -> Made:
     """Rows of all q_proj and k_proj left in the order that GGUF files hold them in."""
     paths = []
@@ -282,13 +292,30 @@ def table(draw: Draw) -> Made:
     return Made(("embedding" if tied else name,), change, both if tied else (where,))
 
 
+def stale_head(draw: Draw) -> Made:
+    """The head has weights of its own, and they are not the base's."""
+    untie(draw.model)
+    weight = get(draw.model, "lm_head")
+    change = draw.rng.choice(("noise", "rounded"))
+    put(draw.model, "lm_head", CHANGES[change](draw, weight))
+    return Made(("lm_head",), change, ("lm_head",))
+
+
+def untie(model: Any) -> None:
+    """Give the head its own copy of the embedding; an untied one stays."""
+    head = model.lm_head
+    if head.weight is model.model.embed_tokens.weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+        model.config.tie_word_embeddings = False
+
+
 KINDS: dict[str, Callable[[Draw], Made]] = {
     **{change: functools.partial(matrix, change) for change in CHANGES},
     **{
         one.__name__: one
         for one in (
             copied, head, kv_head, attention, mlp, layer, neighbours, bypassed, swapped,
-            gguf_order, norm, embedding_rows, head_rows, table,
+            gguf_order, norm, embedding_rows, head_rows, table, copied_layer, stale_head,
         )
     },
 }  # fmt: skip

@@ -20,6 +20,7 @@ Attention = Callable[[str], tuple[str, str]]
 
 _TOLERANCE = 1e-3
 _HALF = 0.03
+_CORE = 0.01
 _PEERS = 4.0
 _CODE = 8.0
 _PAYS = 0.3
@@ -138,7 +139,7 @@ def _cores(sources: Sources, kind: str) -> list[Group]:
     found: dict[str, list[Node]] = {}
     for path, paths in members.items():
         nodes = _nodes(sources, "glue", paths)
-        if _worst(nodes) > sources.tolerance:
+        if _worst(nodes) > min(sources.tolerance, _CORE):  # its exchange rounds as it did
             found[path] = nodes
     found = {path: found[path] for path in _beyond(found, len(members))}
     if len(members) > 1 and len(found) >= _NEARLY_ALL * len(members):

@@ -212,7 +212,7 @@ class _Sorting:
         ]
 
     def _take(self, site: str, paths: Sequence[str], classes: Sequence[str]) -> Group:
-        group = self._group(site, paths, _most(classes))
+        group = self._group(site, paths, _as_large(_most(classes), site))
         for path in paths:
             self._out.pop(path, None)
         return group
@@ -286,6 +286,14 @@ def _most(classes: Sequence[str]) -> str:
     names = Counter(map(_name, classes))
     best = max(names, key=lambda name: names[name])
     return next(one for one in classes if _name(one) == best)
+
+
+def _as_large(fault: str, site: str) -> str:
+    """Name a part as large as the site that a copy is of: a layer's is a layer's."""
+    if _name(fault) != "copied":
+        return fault
+    parts = fault.removeprefix("copied(").removesuffix(")").split(".")
+    return f"copied({'.'.join(parts[: site.count('.') + 1])})"
 
 
 def _name(fault: str) -> str:

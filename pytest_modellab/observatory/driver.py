@@ -47,6 +47,9 @@ MESSAGE = 300
 """Characters of a note on an error, at most about."""
 
 
+_ATTENTION = ("attention_mask", "attention_scale", "rope")
+
+
 Result = TypeVar("Result")
 
 
@@ -154,6 +157,7 @@ def _inside(
         lambda: cache.examine(one, other, asked.windows),
         seen.damage.finite and not pair.aligned and not encodes,
     )
+    cached = _caches(cached, seen)
     steps.notes += cached.notes
     whole = steps.optional("whole", None, lambda: _whole(seen, declared, steps), as_said)
     if encodes and whole is not None:
@@ -165,7 +169,7 @@ def _inside(
         _class(seen, whole),
         _text_first(text, nats),
     )
-    if said.culprit is None and nats <= verdict.NOTHING:
+    if said.culprit is None and nats <= verdict.NOTHING and not _attention(seen):
         # probes have no padding, and rows of one width: a batch of the gate is neither
         alone = steps.optional(
             "self-checks",
@@ -241,7 +245,8 @@ def subject(given: Any, name: str, tokenizer: Any = None) -> Subject:
         )
     tokenizer = getattr(given, "tokenizer", None) or tokenizer
     model = plain(model)
-    return Subject(Side(name, parameters=_parameters(model)), model, tokenizer)
+    makes = getattr(given, "own_cache", None)
+    return Subject(Side(name, parameters=_parameters(model)), model, tokenizer, makes)
 
 
 def _parameters(model: Any) -> int:
@@ -361,6 +366,21 @@ def _text_first(text: TextResult, nats: float) -> Finding | None:
     if not text.findings:
         return None
     return text.findings[0] if nats < outputs.TEXT_FIRST or text.costs_more else None
+
+
+def _attention(seen: Examination) -> list[str]:
+    """Sites of attentions whose code is another."""
+    sites = [group.site for group in seen.groups]
+    return [one for one in sites if one in _ATTENTION or one.endswith("attention.core")]
+
+
+def _caches(cached: CacheResult, seen: Examination) -> CacheResult:
+    """What the usual cache gives back is no fault of its own where the attention's code is one."""
+    coded = _attention(seen)
+    if not cached.findings or not coded or seen.candidate.cache is not None:
+        return cached
+    note = f"answers through the cache differ, too: {coded[0]} is not made for it"
+    return dataclasses.replace(cached, findings=(), notes=(*cached.notes, note))
 
 
 def _ranked(seen: Examination, cached: CacheResult, whole: Concluded | None) -> tuple[Finding, ...]:

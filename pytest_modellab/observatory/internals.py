@@ -139,7 +139,10 @@ def _groups(
             return said.fault, said.detail
         return "code", ""
 
-    from_weights = damaged.groups(run.leaves, weights, passes, struck, fault, _tied(run, model))
+    from_weights = [
+        _as_code(group, run, model)
+        for group in damaged.groups(run.leaves, weights, passes, struck, fault, _tied(run, model))
+    ]
     if not found.finite:
         return _not_finite(run, passes, from_weights)
     sources = coded.Sources(
@@ -164,6 +167,21 @@ def _scaled(base: Any, candidate: Any, path: str) -> str:
             if other != module.scaling:
                 return f"attention_scale({other / module.scaling:.3g})"
     return "code"
+
+
+def _as_code(group: Group, run: BaseRun, model: Any) -> Group:
+    """A scaled embedding or head that holds the base's weights is scaled by code."""
+    site = {"embedding": "embedding_scale", "lm_head": "logit_scale"}.get(group.site)
+    name, _, factor = group.fault.partition("(")
+    if site is None or name != "scaled":
+        return group
+    pair = [_weight(one, group.paths[0]) for one in (run.subject.model, model)]
+    if any(one is None for one in pair) or pair[0].shape != pair[1].shape:
+        return group
+    if not bool((pair[0] == pair[1].to(pair[0].device)).all()):
+        return group
+    detail = "it holds the base's weights, and gives a multiple of what they are"
+    return dataclasses.replace(group, site=site, fault=f"{site}({factor}", detail=detail)
 
 
 def _not_finite(run: BaseRun, passes: Passes, from_weights: list[Group]) -> tuple[Group, ...]:
@@ -237,11 +255,15 @@ def _tied(run: BaseRun, model: Any) -> dict[str, str]:
 
 
 def _stored(model: Any, path: str) -> int:
-    try:
-        weight = getattr(model.get_submodule(path), "weight", None)
-    except AttributeError:
-        return 0
+    weight = _weight(model, path)
     return 0 if weight is None else int(weight.data_ptr())
+
+
+def _weight(model: Any, path: str) -> Any:
+    try:
+        return getattr(model.get_submodule(path), "weight", None)
+    except AttributeError:
+        return None
 
 
 def _half(model: Any) -> bool:

@@ -48,7 +48,8 @@ def fewer(base: Any, candidate: Any) -> tuple[int, ...] | None:
         The base's number of each of the candidate's layers, in order; None where they are as many,
         or no relatives.
     """
-    ours, theirs = _vectors(base), _vectors(candidate)
+    ours = _vectors(base)
+    theirs = _vectors(candidate)[: getattr(fused.text(candidate), "num_hidden_layers", None)]
     if not 0 < len(theirs) < len(ours) or len(ours[0]) != len(theirs[0]):
         return None
     if any(len(a) != len(b) for a, b in zip(ours[0], theirs[0], strict=True)):

@@ -209,6 +209,42 @@ def left(run: BaseRun, model: Any) -> float:
     return float(torch.cat(rows).double().mean())
 
 
+def worst(run: BaseRun, found: Damage) -> tuple[BaseRun, Damage]:
+    """The windows that hold most of the damage, a third of the tokens or little more.
+
+    Args:
+        run: the base's.
+        found: the damage, on all of them.
+
+    Returns:
+        Both, of these windows.
+    """
+    import torch
+
+    ranked = sorted(
+        (-float(row.sum()), part, at)
+        for part, rows in enumerate(found.positions)
+        for at, row in enumerate(rows)
+    )
+    chosen: dict[int, list[int]] = {}
+    tokens = 0
+    for _, part, at in ranked:
+        if 3 * tokens >= run.tokens:
+            break
+        chosen.setdefault(part, []).append(at)
+        tokens += len(run.parts[part][at])
+    rows = sorted((part, sorted(places)) for part, places in chosen.items())
+    positions = tuple(found.positions[part][places] for part, places in rows)
+    few = dataclasses.replace(
+        run,
+        parts=tuple(tuple(run.parts[part][at] for at in places) for part, places in rows),
+        traces=(None,) * len(rows),
+        logprobs=tuple(run.logprobs[part][places] for part, places in rows),
+    )
+    nats = torch.cat([one.flatten() for one in positions]).double().mean().item()
+    return few, dataclasses.replace(found, nats=nats, positions=positions, logprobs=())
+
+
 def forward(model: Any, windows: Windows) -> Any:
     """Logits of a batch, in float32."""
     import torch

@@ -151,9 +151,6 @@ def _found(
     found = []
     better = "reads only this" if costs.foreign else f"does {costs.own} nats a byte better with it"
     own = f"the candidate {better}: it was made for it"
-    proof = ""
-    if costs.own is not None and costs.own < -_BETTER:
-        proof = f"; with the base's, the candidate does {-costs.own:.3g} nats a byte better"
     if rendered.differs and not _same_source(base, candidate):
         found.append(
             Finding(
@@ -161,8 +158,7 @@ def _found(
                 fault="template",
                 detail=line(
                     f"{rendered.other} of {rendered.chats} chats are rendered differently: "
-                    + "; ".join(rendered.reasons[:4])
-                    + proof,
+                    + "; ".join(rendered.reasons[:4]),
                     900,
                 ),
                 likely=own
@@ -180,7 +176,7 @@ def _found(
             site="tokenizer",
             fault="tokenizer",
             detail=line(
-                f"{_ids(tokens)}: " + "; ".join(reasons) + proof,
+                f"{_ids(tokens)}: " + "; ".join(reasons),
                 1200,
             ),
             likely=own

@@ -155,7 +155,8 @@ def fitted(new: Any, old: Any, model: Any) -> Any:
         model: that it comes into.
 
     Returns:
-        The module itself, or wrapped where its dtype or device is another.
+        The module itself; a copy where the dtype or device is another, or, where it is packed, one
+        whose input and output are cast.
     """
 
     def where(module: Any) -> Any:
@@ -166,6 +167,9 @@ def fitted(new: Any, old: Any, model: Any) -> Any:
         return new
     device, dtype = next(new.parameters()).device, _floating(new, model)
     wanted = _floating(model, model)
+    if _plain(new):  # as it would be in the candidate: rounded to its dtype
+        home = next((one.device for one in old.parameters()), device)
+        return copy.deepcopy(new).to(home, _floating(old, model))
     inner = new.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -198,6 +202,15 @@ def _shallow(module: Any) -> Any:
     for name in ("_modules", "_forward_hooks", "_forward_pre_hooks"):
         vars(new)[name] = copy.copy(vars(module)[name])
     return new
+
+
+def _plain(module: Any) -> bool:
+    """Whether all of a module's parameters are floats as torch stores them."""
+    import torch
+
+    return all(
+        one.is_floating_point() and type(one.data) is torch.Tensor for one in module.parameters()
+    )
 
 
 def _cast(tensor: Any, device: Any, dtype: Any) -> Any:

@@ -155,7 +155,7 @@ def proof_words(diagnosis: Diagnosis) -> str | None:
     if diagnosis.culprit is None:
         return None
     if diagnosis.restored is None:
-        return "not by exchange, since this cannot be put back alone"
+        return _text_proof(diagnosis) or "not by exchange, since this cannot be put back alone"
     if diagnosis.damage is None:
         left = ""
     else:
@@ -166,6 +166,21 @@ def proof_words(diagnosis: Diagnosis) -> str | None:
         f"with the base's {diagnosis.culprit} put back: {left}restored "
         f"{share(diagnosis.restored)}{again}"
     )
+
+
+def _text_proof(diagnosis: Diagnosis) -> str:
+    """What the base's text side brings the candidate, measured; empty for other culprits."""
+    found = named_finding(diagnosis)
+    evidence = {} if found is None else found.evidence
+    gains = evidence.get("own_text_gains_nats_a_byte")
+    if isinstance(gains, float) and gains < 0:
+        return (
+            f"with the base's tokenizer and template, the candidate gives replies {-gains:.3g} "
+            "nats a byte more"
+        )
+    if evidence.get("text_costs_nats_a_byte") == 0.0:
+        return "by what it does to texts; no reply that was tried becomes other tokens"
+    return ""
 
 
 def answer_words(diagnosis: Diagnosis) -> str:

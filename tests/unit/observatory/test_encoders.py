@@ -81,7 +81,8 @@ def test_the_damaged_part_is_named(
     damage(candidate)
     found = diagnose(base, candidate, pictures=False)
     assert (found.culprit, found.fault, found.measure) == (site, fault, "cosine")
-    assert found.restored is not None and found.restored > 0.99
+    assert found.restored is not None
+    assert found.restored > 0.99
     assert not [one for one in found.notes if "failed" in one]
 
 

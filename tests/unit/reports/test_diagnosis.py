@@ -124,6 +124,22 @@ def test_what_cannot_be_put_back() -> None:
     assert rows["proof"] == "not by exchange, since this cannot be put back alone"
 
 
+def test_a_text_side_is_proved_by_replies() -> None:
+    def proof(evidence: dict[str, float | str]) -> str:
+        first = template_differs()
+        finding = Finding("chat_template", "template", "it differs", evidence=evidence)
+        found = dataclasses.replace(first, culprit="chat_template", findings=(finding,))
+        return dict(diagnosed.facts(found))["proof"]
+
+    assert proof({"own_text_gains_nats_a_byte": -0.04381}) == (
+        "with the base's tokenizer and template, the candidate gives replies 0.0438 nats a byte "
+        "more"
+    )
+    assert proof({"text_costs_nats_a_byte": 0.0}) == (
+        "by what it does to texts; no reply that was tried becomes other tokens"
+    )
+
+
 def test_the_second_layer_and_an_error_without_end() -> None:
     found = dataclasses.replace(
         head_is_zeroed(),
