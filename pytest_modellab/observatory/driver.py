@@ -233,7 +233,7 @@ def subject(given: Any, name: str, tokenizer: Any = None) -> Subject:
         given = given.engine
     if isinstance(given, tuple) and len(given) == 2:
         given, tokenizer = given
-    if hasattr(given, "encode"):
+    if hasattr(given, "encode") and hasattr(getattr(given, "model", given), "children"):
         made = encoding.model_of(given, name)
         own = getattr(getattr(given, "model", given), "tokenizer", None) or tokenizer
         return Subject(Side(name, parameters=_parameters(made)), made, own)

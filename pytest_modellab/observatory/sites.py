@@ -175,10 +175,10 @@ def _named(path: str, module: Any, embedding: Any, head: Any) -> Leaf:
             return Leaf(path, "final_norm", "final_norm", None)
         return Leaf(path, path, parts[-1], None)
     layer, rest = int(parts[number]), parts[number + 1 :]
-    if known := ENCODERS.get(".".join(rest)):
-        branch, kind = known
-        inside = f"{branch}.{kind}" if kind.endswith("_proj") else kind
-        return Leaf(path, f"layer.{layer}.{inside}", kind, layer, branch)
+    if encoders := ENCODERS.get(".".join(rest)):
+        branch, known = encoders
+        inside = f"{branch}.{known}" if known.endswith("_proj") else known
+        return Leaf(path, f"layer.{layer}.{inside}", known, layer, branch)
     branch = _branch(rest[:-1])
     kind = KINDS.get(parts[-1])
     if kind is None or (kind.endswith("_proj") and len(rest) != 2):

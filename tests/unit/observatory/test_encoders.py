@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from small_bert import sentence_encoder
 
 from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.observatory import diagnose, encoding
 from pytest_modellab.observatory.driver import subject
 from pytest_modellab.reports import diagnosed
-from tests.shared import encoders
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sentence_transformers")
@@ -21,7 +21,7 @@ pytest.importorskip("sentence_transformers")
 @pytest.fixture(scope="module")
 def base() -> Any:
     """A random BERT."""
-    return encoders.sentence_encoder()
+    return sentence_encoder()
 
 
 def _layer(model: Any, number: int) -> Any:
