@@ -177,12 +177,11 @@ def damage(run: BaseRun, model: Any) -> Damage:
     finite = True
     with torch.no_grad():
         for windows, base in zip(run.parts, run.logprobs, strict=True):
-            logits = forward(model, windows).to(base.device)
-            other = torch.log_softmax(logits, dim=-1)
-            finite = finite and bool(torch.isfinite(logits).all())
-            p, q = base.exp(), other.exp()
-            positions.append((p * (base - other)).sum(-1))
-            jeffreys.append(((p - q) * (base - other)).sum(-1).flatten())
+            other = torch.log_softmax(forward(model, windows).to(base.device), dim=-1)
+            finite = finite and bool(torch.isfinite(other).all())
+            one_way, both = zip(*map(_both_ways, base, other), strict=True)
+            positions.append(torch.stack(one_way))
+            jeffreys.append(torch.stack(both).flatten())
             logprobs.append(other)
     nats = torch.cat([part.flatten() for part in positions]).double().mean().item()
     both_ways = torch.cat(jeffreys).double().mean().item()
@@ -203,9 +202,21 @@ def left(run: BaseRun, model: Any) -> float:
     rows = []
     with torch.no_grad():
         for windows, base in zip(run.parts, run.logprobs, strict=True):
-            other = torch.log_softmax(forward(model, windows).to(base.device), dim=-1)
-            rows.append((base.exp() * (base - other)).sum(-1).flatten())
+            rows += map(_one_way, base, forward(model, windows).to(base.device))
     return float(torch.cat(rows).double().mean())
+
+
+def _one_way(base: Any, logits: Any) -> Any:
+    """``KL(base || model)`` of one window's positions; window by window is twice as fast."""
+    import torch
+
+    return (base.exp() * (base - torch.log_softmax(logits, dim=-1))).sum(-1)
+
+
+def _both_ways(base: Any, other: Any) -> tuple[Any, Any]:
+    """``KL(base || model)`` and both ways' sum, of one window's positions."""
+    p, apart = base.exp(), base - other
+    return (p * apart).sum(-1), ((p - other.exp()) * apart).sum(-1)
 
 
 def worst(run: BaseRun, found: Damage) -> tuple[BaseRun, Damage]:
