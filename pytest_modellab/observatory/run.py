@@ -199,7 +199,7 @@ def left(run: BaseRun, model: Any) -> float:
     """Measure ``mean KL(base || model)`` alone; NaN where a prediction is not finite."""
     import torch
 
-    rows = []
+    rows: list[Any] = []
     with torch.no_grad():
         for windows, base in zip(run.parts, run.logprobs, strict=True):
             rows += map(_one_way, base, forward(model, windows).to(base.device))
