@@ -21,8 +21,8 @@ class Outcome(Protocol):
     def apart(self, base: Any, other: Any) -> Any:
         """The distance of what was read of two models."""
 
-    def both_ways(self, base: Any, other: Any) -> Any:
-        """The distance there and back."""
+    def distances(self, base: Any, other: Any) -> tuple[Any, Any]:
+        """The distance, and there and back."""
 
     def towards(self, base: Any, other: Any, logits: Any) -> Any:
         """The base's outputs times the difference, whose gradient shares the distance out."""
@@ -44,9 +44,10 @@ class Predictions:
         """``KL(base || other)``."""
         return (base.exp() * (base - other)).sum(-1)
 
-    def both_ways(self, base: Any, other: Any) -> Any:
-        """``KL(base || other) + KL(other || base)``."""
-        return ((base.exp() - other.exp()) * (base - other)).sum(-1)
+    def distances(self, base: Any, other: Any) -> tuple[Any, Any]:
+        """``KL(base || other)``, and ``KL(base || other) + KL(other || base)``."""
+        p, apart = base.exp(), base - other
+        return (p * apart).sum(-1), ((p - other.exp()) * apart).sum(-1)
 
     def towards(self, base: Any, other: Any, logits: Any) -> Any:
         """``(q - p) · logits``: the KL's own gradient is zero at the base."""
@@ -75,9 +76,10 @@ class Vectors:
         """Half the squared distance."""
         return (other - base).square().sum(-1) / 2
 
-    def both_ways(self, base: Any, other: Any) -> Any:
-        """The squared distance."""
-        return (other - base).square().sum(-1)
+    def distances(self, base: Any, other: Any) -> tuple[Any, Any]:
+        """Half the squared distance, and the squared distance."""
+        apart = self.apart(base, other)
+        return apart, 2 * apart
 
     def towards(self, base: Any, other: Any, logits: Any) -> Any:
         """The difference times the base's vectors: 1 - cos has no gradient at the base."""

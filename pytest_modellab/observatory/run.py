@@ -178,11 +178,11 @@ def damage(run: BaseRun, model: Any) -> Damage:
     compared = outcome.of(run.subject.model)
     with torch.no_grad():
         for windows, base in zip(run.parts, run.logprobs, strict=True):
-            logits = forward(model, windows).to(base.device)
-            other = compared.read(logits)
-            finite = finite and bool(torch.isfinite(logits).all())
-            positions.append(compared.apart(base, other))
-            jeffreys.append(compared.both_ways(base, other).flatten())
+            other = compared.read(forward(model, windows).to(base.device))
+            finite = finite and bool(torch.isfinite(other).all())
+            one_way, both = zip(*map(compared.distances, base, other), strict=True)
+            positions.append(torch.stack(one_way))
+            jeffreys.append(torch.stack(both).flatten())
             logprobs.append(other)
     nats = torch.cat([part.flatten() for part in positions]).double().mean().item()
     both_ways = torch.cat(jeffreys).double().mean().item()
@@ -200,12 +200,12 @@ def left(run: BaseRun, model: Any) -> float:
     """Measure ``mean KL(base || model)`` alone; NaN where a prediction is not finite."""
     import torch
 
-    rows = []
+    rows: list[Any] = []
     compared = outcome.of(run.subject.model)
     with torch.no_grad():
         for windows, base in zip(run.parts, run.logprobs, strict=True):
-            other = compared.read(forward(model, windows).to(base.device))
-            rows.append(compared.apart(base, other).flatten())
+            for own, logits in zip(base, forward(model, windows).to(base.device), strict=True):
+                rows.append(compared.apart(own, compared.read(logits)))
     return float(torch.cat(rows).double().mean())
 
 
