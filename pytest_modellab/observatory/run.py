@@ -232,7 +232,7 @@ def worst(run: BaseRun, found: Damage) -> tuple[BaseRun, Damage]:
         if 3 * tokens >= run.tokens:
             break
         chosen.setdefault(part, []).append(at)
-        tokens += len(run.parts[part][at])
+        tokens += found.positions[part][at].numel()
     rows = sorted((part, sorted(places)) for part, places in chosen.items())
     positions = tuple(found.positions[part][places] for part, places in rows)
     few = dataclasses.replace(
