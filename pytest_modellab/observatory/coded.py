@@ -124,7 +124,7 @@ def _rotations(sources: Sources) -> list[Group]:
     nodes = [node for node in _nodes(sources, "leaf", paths) if node.relative > sources.tolerance]
     if not nodes:
         return []
-    detail = f"its tables are {_worst(nodes):.2g} of their size from the base's"
+    detail = f"its tables differ from the base's by {_worst(nodes):.0%} of their size"
     return [_group("rope", [node.path for node in nodes], "rope", detail, nodes)]
 
 

@@ -144,7 +144,8 @@ def damage_words(diagnosis: Diagnosis) -> str:
         text = "not measured in nats, since the two share no vocabulary"
     else:
         on = plural(diagnosis.tokens, "token" if diagnosis.measure == "nats" else "text")
-        text = f"{nats(diagnosis.damage)} {unit(diagnosis)} on {on}"
+        size = nats(diagnosis.damage)
+        text = f"{size} on {on}" if size == NOT_FINITE else f"{size} {unit(diagnosis)} on {on}"
     if diagnosis.answers is not None:
         text += f"; {plural(diagnosis.answers.flipped, 'flipped sample')} asked again"
     return text

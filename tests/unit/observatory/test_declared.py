@@ -184,7 +184,9 @@ def test_what_cannot_be_made_is_noted(root: Path) -> None:
         return said.note
 
     other = dataclasses.replace(BASE, model=ModelSource("other", "./other"))
-    assert note(other) == "it has weights of its own: no plan says how they follow from the base"
+    assert note(other) == (
+        "it has weights of its own, and no plan says how they follow from the base"
+    )
     graph = declare("quantized", root, method="onnxruntime-int8")
     assert note(graph) == "another engine runs it, so its weights cannot be made here"
     tuned = declare("lora", root, adapter="a")
@@ -410,7 +412,7 @@ def test_a_coarser_rounding_than_declared(root: Path, make: Make, base: Subject)
         base, dataclasses.replace(candidate, plan=declare("quantized", root, method="rtn"))
     )
     assert said.culprit is None
-    assert said.headline == "it is a little different everywhere, and more than its rounding needs"
+    assert said.headline == "it is different everywhere, and more than its rounding needs"
     assert said.remedy is not None
     assert said.remedy.sentence == (
         "2.1 times what the declared rounding makes: worse than rounding needs; wrong scales, "
@@ -421,7 +423,7 @@ def test_a_coarser_rounding_than_declared(root: Path, make: Make, base: Subject)
 def test_what_is_as_declared_is_told_as_a_whole(root: Path, make: Make, base: Subject) -> None:
     said = diagnosed(base, make(declare("quantized", root, method="rtn"), "four"))
     assert (said.culprit, said.fault) == (None, "uniform")
-    assert said.headline == "it is a little different everywhere, as its rounding makes it"
+    assert said.headline == "it is different everywhere, as its rounding makes it"
     assert said.remedy is not None
     assert said.remedy.paste.startswith("[variants.four]\nskip_modules = [\n")
     rounded = [one for one in said.weights if one.site.endswith("_proj")]

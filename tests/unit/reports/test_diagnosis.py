@@ -155,7 +155,7 @@ def test_the_second_layer_and_an_error_without_end() -> None:
     assert rows["before it"] == (
         "layer 0 adds 10 %; the error enters at layer.1.mlp (90 % of what is accounted for)"
     )
-    assert rows["damage"].startswith("not finite nats a token on")
+    assert rows["damage"].startswith("not finite on 448 tokens")
     nodes = tuple(NodeError(f"layer.{i}.attention.core", 0.1, 0.01) for i in range(10))
     rows = dict(diagnosed.facts(dataclasses.replace(found, culprit="rope", nodes=nodes)))
     assert rows["before it"] == (
