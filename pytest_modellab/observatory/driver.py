@@ -151,6 +151,8 @@ def _inside(
         "beyond", background, lambda: _beyond(background, declared, steps), not pair.aligned
     )
     as_said = seen is background
+    if as_said and declared.accounts(nats):  # what is kept in full precision is no peer
+        seen = dataclasses.replace(seen, findings=())
     cached = steps.optional(
         "cache",
         CacheResult(),
@@ -335,7 +337,8 @@ def _whole(seen: Examination, declared: AsDeclared, steps: _Steps) -> Concluded 
     if seen.compared is None or not seen.damage.nats >= verdict.NOTHING:
         return None
     places = [one for one in seen.proof.tried if one.group.site != ADAPTER]
-    if max((one.restored for one in places), default=0.0) >= proof.HALF:
+    most = max((one.restored for one in places), default=0.0)
+    if most >= proof.HALF and not declared.accounts(seen.damage.nats):
         return None
     return conclude.whole(
         seen.run,

@@ -430,6 +430,13 @@ def test_what_is_as_declared_is_told_as_a_whole(root: Path, make: Make, base: Su
     assert {one.site: one.expected for one in rounded} == pytest.approx(
         {one.site: one.relative for one in rounded}, rel=1e-3
     )
+    kept = [f"model.layers.{layer}.self_attn.{name}_proj" for layer in (0, 1) for name in "qko"]
+    plan = declare("quantized", root, method="rtn", bits=2, skip_modules=kept)
+    mended = diagnosed(base, make(plan, "two"))
+    assert (mended.culprit, mended.fault, mended.findings) == (None, "uniform", ())
+    assert mended.headline == "it is different everywhere, as its rounding makes it"
+    assert mended.remedy is not None
+    assert kept[0] in mended.remedy.paste
     tuned = diagnosed(base, make(declare("lora", root, adapter="a"), "tuned"))
     assert (tuned.culprit, tuned.fault) == ("adapter", "adapter")
     assert tuned.notes == said.notes == ()
