@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pytest_modellab.observatory import shares, sites, tensors
+from pytest_modellab.observatory import outcome, shares, sites, tensors
 from pytest_modellab.observatory.run import BaseRun, Damage, Trace, forward, frozen, hooked
 from pytest_modellab.observatory.sites import Leaf
 
@@ -96,10 +96,13 @@ def leaf_pass(run: BaseRun, found: Damage, model: Any) -> Passes:
     masks: dict[str, bool] = {}
     gone = _missing(model, [leaf.path for leaf in run.leaves])
     layers = {sites.layer(leaf) for leaf in run.leaves}
+    compared = outcome.of(run.subject.model)
     for number in range(len(run.parts)):
         trace = run.trace(number)
         gradients = (
-            shares.gradients(trace, run.logprobs[number], found.logprobs[number], run.tokens)
+            shares.gradients(
+                trace, run.logprobs[number], found.logprobs[number], run.tokens, compared
+            )
             if found.finite
             else {}
         )

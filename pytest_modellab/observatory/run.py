@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.observatory import sites, tensors
+from pytest_modellab.observatory import outcome, sites, tensors
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.sites import Leaf
 from pytest_modellab.observatory.subject import Subject
@@ -74,7 +74,7 @@ class BaseRun:
         leaves: those that were called, in call order.
         parts: the windows, in batches of one width.
         traces: a part each; None where they are made anew when asked for.
-        logprobs: a part each, float32, on the base's device.
+        logprobs: a part each, float32, on the base's device; of an encoder its vectors.
         seconds: of one forward over all parts.
     """
 
@@ -88,7 +88,7 @@ class BaseRun:
     @property
     def tokens(self) -> int:
         """Positions."""
-        return sum(len(windows) * len(windows[0]) for windows in self.parts)
+        return sum(part.shape[:-1].numel() for part in self.logprobs)
 
     def trace(self, number: int) -> Trace:
         """What happened in a part."""
@@ -149,7 +149,7 @@ def base_run(subject: Subject, probes: Probes, leaves: Sequence[Leaf]) -> BaseRu
         start = time.perf_counter()
         trace = _traced(subject, windows, called)
         seconds += time.perf_counter() - start
-        logprobs.append(torch.log_softmax(trace.logits.detach(), dim=-1))
+        logprobs.append(outcome.of(subject.model).read(trace.logits.detach()))
         kept += a_token * len(windows) * len(windows[0])
         traces.append(trace if kept <= KEPT else None)
     if not all(bool(torch.isfinite(part).all()) for part in logprobs):
@@ -175,11 +175,12 @@ def damage(run: BaseRun, model: Any) -> Damage:
     start = time.perf_counter()
     positions, logprobs, jeffreys = [], [], []
     finite = True
+    compared = outcome.of(run.subject.model)
     with torch.no_grad():
         for windows, base in zip(run.parts, run.logprobs, strict=True):
-            other = torch.log_softmax(forward(model, windows).to(base.device), dim=-1)
+            other = compared.read(forward(model, windows).to(base.device))
             finite = finite and bool(torch.isfinite(other).all())
-            one_way, both = zip(*map(_both_ways, base, other), strict=True)
+            one_way, both = zip(*map(compared.distances, base, other), strict=True)
             positions.append(torch.stack(one_way))
             jeffreys.append(torch.stack(both).flatten())
             logprobs.append(other)
@@ -200,23 +201,12 @@ def left(run: BaseRun, model: Any) -> float:
     import torch
 
     rows: list[Any] = []
+    compared = outcome.of(run.subject.model)
     with torch.no_grad():
         for windows, base in zip(run.parts, run.logprobs, strict=True):
-            rows += map(_one_way, base, forward(model, windows).to(base.device))
+            for own, logits in zip(base, forward(model, windows).to(base.device), strict=True):
+                rows.append(compared.apart(own, compared.read(logits)))
     return float(torch.cat(rows).double().mean())
-
-
-def _one_way(base: Any, logits: Any) -> Any:
-    """``KL(base || model)`` of one window's positions; window by window is twice as fast."""
-    import torch
-
-    return (base.exp() * (base - torch.log_softmax(logits, dim=-1))).sum(-1)
-
-
-def _both_ways(base: Any, other: Any) -> tuple[Any, Any]:
-    """``KL(base || model)`` and both ways' sum, of one window's positions."""
-    p, apart = base.exp(), base - other
-    return (p * apart).sum(-1), ((p - other.exp()) * apart).sum(-1)
 
 
 def worst(run: BaseRun, found: Damage) -> tuple[BaseRun, Damage]:
@@ -242,7 +232,7 @@ def worst(run: BaseRun, found: Damage) -> tuple[BaseRun, Damage]:
         if 3 * tokens >= run.tokens:
             break
         chosen.setdefault(part, []).append(at)
-        tokens += len(run.parts[part][at])
+        tokens += found.positions[part][at].numel()
     rows = sorted((part, sorted(places)) for part, places in chosen.items())
     positions = tuple(found.positions[part][places] for part, places in rows)
     few = dataclasses.replace(

@@ -112,6 +112,8 @@ _WORDS = {
     "code": "computes something else than the base's",
     "tokenizer": "splits or numbers texts otherwise",
     "template": "renders chats otherwise",
+    "pooling": "makes one vector of a text's otherwise: by {0}",
+    "normalization": "brings vectors to another length: {0}",
     "generation_config": "asks for other generation settings",
     "adapter": "changes everything, by a low-rank sum",
     "bypassed": "adds nothing to the residual stream",
