@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pytest_modellab.errors import ModellabError
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.observatory.examination import Examination
-    from pytest_modellab.observatory.runtime import Runtime
+    from pytest_modellab.observatory.runtime import Predicting, Runtime
     from pytest_modellab.records.diagnosis import Diagnosis
 
 
@@ -37,7 +37,8 @@ def asked(variant: Resolved, examination: Examination, cache: Path) -> Runtime |
         if not hasattr(engine, "predictions"):
             return f"{type(engine).__name__} does not tell what follows token ids"
         base, candidate = examination.base.model, examination.candidate.model
-        return runtime.measure(base, candidate, engine, examination.probes)
+        asked_of = cast("Predicting", engine)
+        return runtime.measure(base, candidate, asked_of, examination.probes)
     except ModellabError as error:
         return str(error).partition("\n")[0]
     finally:
