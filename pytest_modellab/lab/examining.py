@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pytest_modellab.errors import ConfigError, DiagnosisError
 from pytest_modellab.lab import flipped
-from pytest_modellab.lab.diagnosing import LONG, TOKENS, Asked, Pair
+from pytest_modellab.lab.diagnosing import Asked, Pair
 from pytest_modellab.lab.folders import KIND
+from pytest_modellab.records.diagnosis import LONG, TOKENS
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
 
