@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
+from pytest_modellab.lab import searches
 from pytest_modellab.lab.again import Again, said
 from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.registry import Extensions
@@ -237,7 +238,7 @@ class Diagnosing:
         """A variant's prompt, with what its search finds."""
         from pytest_modellab.runs.executor import InProcess
 
-        if asked.task_set is None or not asked.flips:
+        if asked.task_set is None or not asked.flips or variant.plan.search is not None:
             return None
         job = job_of(variant, asked.task_set, self._extensions, reuse=True)
         return InProcess(self._cache, lambda source: source.open(self._cache)).grounded(job)
@@ -255,14 +256,12 @@ def check(pair: Pair) -> None:
     """Refuse what transformers does not run.
 
     Raises:
-        DiagnosisError: one of the two is a search, or another engine runs it.
+        DiagnosisError: another engine runs one of the two, or a search has no encoder.
     """
+    if pair.base.plan.search is not None or pair.candidate.plan.search is not None:
+        searches.check(pair.base, pair.candidate)
+        return
     for one in (pair.base, pair.candidate):
-        if one.plan.search is not None:
-            raise DiagnosisError(
-                f"{one.name} ranks documents: only models that transformers runs and that answer "
-                "in words can be examined"
-            )
         if one.plan.open is not None and not _is_gguf(one):
             raise DiagnosisError(
                 f"{one.name} is run by {one.plan.engine}, whose modules are out of reach: examine "
@@ -388,7 +387,7 @@ def _until(end: float, *models: Any) -> Iterator[None]:
 def _subject(engine: Engine, variant: Resolved) -> Subject:
     from pytest_modellab.observatory.driver import subject
 
-    found = subject(engine, variant.name)
+    found = subject(getattr(engine, "encoder", engine), variant.name)
     side = dataclasses.replace(found.side, fingerprint=variant.fingerprint.key)
     own = getattr(getattr(engine, "engine", engine), "own_cache", None)
     return dataclasses.replace(found, side=side, cache=own, plan=variant.plan)
@@ -399,7 +398,7 @@ def _rendered(
 ) -> tuple[tuple[str, ...], tuple[Chat, ...]]:
     """What both read of each sample, its chat and the base's reply; and the chat alone."""
     if prompt is None:
-        return asked.texts, asked.chats
+        return asked.texts or tuple(flip.sample.input for flip in asked.flips), asked.chats
     chats = [tuple(prompt.messages(flip.sample.input)) for flip in asked.flips]
     texts = [
         engine.render(chat) + flip.reply for chat, flip in zip(chats, asked.flips, strict=True)
@@ -408,9 +407,11 @@ def _rendered(
 
 
 def _probes(base: Subject, texts: Sequence[str], chats: Sequence[Chat], asked: Asked) -> Probes:
-    from pytest_modellab.observatory import probes
+    from pytest_modellab.observatory import encoding, probes
 
     tokens, long = asked.tokens, asked.long
+    if encoding.encodes(base.model):
+        return encoding.probes(base, texts, tokens, long)
     if not texts:
         return probes.built_in(base.tokenizer, tokens=tokens, long=long)
     samples = [flip.sample for flip in asked.flips]
@@ -421,7 +422,7 @@ def _probes(base: Subject, texts: Sequence[str], chats: Sequence[Chat], asked: A
 
 def _noted(pair: Pair) -> list[str]:
     """Say what the models cannot tell: that their prompts differ, or who ran them."""
-    notes = []
+    notes = searches.notes(pair.base, pair.candidate)
     if pair.base.plan.prompt.hash != pair.candidate.plan.prompt.hash:
         notes.append(f"the prompts differ; both models were asked {pair.base.name}'s")
     if pair.runner:

@@ -13,6 +13,7 @@ from pytest_modellab.observatory import weights as weighing
 from pytest_modellab.observatory import whole as judging
 from pytest_modellab.observatory.expected import Declared
 from pytest_modellab.observatory.forced import Passes
+from pytest_modellab.observatory.outcome import PREDICTIONS
 from pytest_modellab.observatory.run import BaseRun, Damage
 from pytest_modellab.observatory.subject import Subject
 from pytest_modellab.observatory.verdict import ADAPTED, NOTHING
@@ -160,7 +161,7 @@ def _between(one: Damage, other: Damage) -> float:
     """``mean KL`` a token of two models that were run on the same probes."""
     total, count = 0.0, 0
     for mine, theirs in zip(one.logprobs, other.logprobs, strict=True):
-        kl = (mine.exp() * (mine - theirs)).sum(-1)
+        kl = PREDICTIONS.apart(mine, theirs)
         total += kl.double().sum().item()
         count += kl.numel()
     return total / count

@@ -10,7 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.observatory import coded, damaged, faults, forced, proof, signature, sites
+from pytest_modellab.observatory import (
+    coded,
+    damaged,
+    encoding,
+    faults,
+    forced,
+    proof,
+    signature,
+    sites,
+)
 from pytest_modellab.observatory import run as running
 from pytest_modellab.observatory import weights as comparing
 from pytest_modellab.observatory.examination import Examination
@@ -123,6 +132,8 @@ def _groups(
         return "unexplained"
 
     def attention(path: str) -> tuple[str, str]:
+        if encoding.encodes(base):
+            return _scaled(base, model, path), ""
         with contextlib.suppress(*UNSUITED):
             said = signature.examine(run, model, path)
             return said.fault, said.detail
@@ -146,6 +157,16 @@ def _groups(
         frozenset(path for group in from_weights for path in group.paths),
     )
     return ordered([*from_weights, *coded.groups(sources)])
+
+
+def _scaled(base: Any, candidate: Any, path: str) -> str:
+    """The class of an encoder's attention, by the scale that it says it has."""
+    for name, module in base.get_submodule(path).named_modules():
+        with contextlib.suppress(*UNSUITED):
+            other = candidate.get_submodule(f"{path}.{name}" if name else path).scaling
+            if other != module.scaling:
+                return f"attention_scale({other / module.scaling:.3g})"
+    return "code"
 
 
 def _as_code(group: Group, run: BaseRun, model: Any) -> Group:

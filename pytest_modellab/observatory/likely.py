@@ -44,6 +44,10 @@ CAUSES: Mapping[str, str] = MappingProxyType(
         "embedding_scale": f"a multiplier of the embedding differs: {_CODE}",
         "logit_scale": f"a multiplier of the logits differs: {_CODE}",
         "code": f"the same weights compute something else, as in another kernel: {_CODE}",
+        "pooling": "the module that pools was declared or saved otherwise: compare "
+        "1_Pooling/config.json, or the variant's pooling",
+        "normalization": "modules.json lists no Normalize, or one too many: compare it with the "
+        "base's",
         "bypassed": "the layer was left out: put it back, or train the student longer",
     }
 )

@@ -112,8 +112,10 @@ _WORDS = {
     "code": "computes something else than the base's",
     "tokenizer": "splits or numbers texts otherwise",
     "template": "renders chats otherwise",
+    "pooling": "makes one vector of a text's otherwise: by {0}",
+    "normalization": "brings vectors to another length: {0}",
     "generation_config": "asks for other generation settings",
-    "adapter": "changes everything, by a low-rank sum",
+    "adapter": "changes the model as a whole, no part of it much more than the others",
     "bypassed": "adds nothing to the residual stream",
 }
 
