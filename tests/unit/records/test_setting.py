@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab import scorers, tasksets, testing
@@ -211,9 +211,7 @@ FILES = st.fixed_dictionaries(
         "baselines": VALUES,
     },
 )
-QUICK = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK = settings(max_examples=150)
 
 
 @QUICK
