@@ -307,7 +307,7 @@ def _beyond(seen: Examination, declared: AsDeclared, steps: _Steps) -> Examinati
         return seen
     if not steps.in_time("comparison with what was declared"):
         return seen
-    found = internals.examine(declared.expected, seen.candidate, seen.probes, steps)
+    found = internals.examine(declared.expected, seen.candidate, seen.probes, steps, seen.damage)
     chain = found.proof.chain
     if chain and chain[0].site == ADAPTER:  # more or less of it: told as a whole
         return seen

@@ -42,7 +42,13 @@ Clock = Callable[[str], contextlib.AbstractContextManager[None]]
 """Takes the time of a step."""
 
 
-def examine(base: Subject, candidate: Subject, probes: Probes, clock: Clock) -> Examination:
+def examine(
+    base: Subject,
+    candidate: Subject,
+    probes: Probes,
+    clock: Clock,
+    known: Damage | None = None,
+) -> Examination:
     """Find the places that differ, and prove what they cost.
 
     Args:
@@ -50,6 +56,7 @@ def examine(base: Subject, candidate: Subject, probes: Probes, clock: Clock) -> 
         candidate: what is examined, with the same vocabulary.
         probes: what both read.
         clock: takes the time of a step.
+        known: the candidate's damage against another base, on the same probes.
 
     Returns:
         What was measured, with findings; the one that restores most first.
@@ -58,7 +65,7 @@ def examine(base: Subject, candidate: Subject, probes: Probes, clock: Clock) -> 
     with clock("base run"):
         base_run = running.base_run(base, probes, sites.leaves(base.model))
     with clock("damage"):
-        found = _damage(base_run, candidate)
+        found = _damage(base_run, candidate, known)
     with clock("weights"):
         weights = comparing.compare(base.model, model, base_run.leaves)
     with clock("forced passes"):
@@ -101,10 +108,10 @@ def _may_be_rewritten(run: BaseRun, weights: Weights) -> bool:
     return any(number > 1 for number in count.values())
 
 
-def _damage(run: BaseRun, candidate: Subject) -> Damage:
+def _damage(run: BaseRun, candidate: Subject, known: Damage | None) -> Damage:
     """The candidate's damage; where it does not run at all, that is told with its name."""
     try:
-        return running.damage(run, candidate.model)
+        return running.damage(run, candidate.model, known)
     except UNSUITED as error:
         if "memory" in str(error):
             raise

@@ -80,8 +80,8 @@ def keep(
         with transplant.exchange(
             full or run.subject.model, candidate.model, [one.leaf.path for one in first]
         ):
-            left = running.damage(run, candidate.model)
-        restored = 1 - left.nats / found.nats
+            left = running.left(run, candidate.model)
+        restored = 1 - left / found.nats
         curve.append(Kept(count, round(restored, 4), sum(one.bytes for one in first)))
     return advice(
         candidate,

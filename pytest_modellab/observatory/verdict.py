@@ -112,6 +112,7 @@ _WORDS = {
     "code": "computes something else than the base's",
     "tokenizer": "splits or numbers texts otherwise",
     "template": "renders chats otherwise",
+    "runtime": "computes something else of the same weights",
     "pooling": "makes one vector of a text's otherwise: by {0}",
     "normalization": "brings vectors to another length: {0}",
     "generation_config": "asks for other generation settings",

@@ -259,7 +259,7 @@ def line_search(
     found = {}
     for scale in scales:
         with _between(run.subject.model, candidate, paths, scale):
-            found[scale] = running.damage(run, run.subject.model).nats
+            found[scale] = running.left(run, run.subject.model)
     return found
 
 
