@@ -128,7 +128,8 @@ def sentence(site: str, fault: str) -> str:
     words = _WORDS.get(name)
     if words is None or ("{0}" in words and not arguments):
         return f"{site}: {fault}"
-    return f"{site} {words.format(*arguments)}"
+    subject = "the adapter" if site == "adapter" else site
+    return f"{subject} {words.format(*arguments)}"
 
 
 def finite(nats: float | None) -> bool:
