@@ -456,7 +456,7 @@ def test_an_adapter_that_was_merged_twice_elsewhere(
     monkeypatch.chdir(root)
     asked = ["diagnose", "tiny", "twice", "--tokens", "128", "--long", "48", "--adapter"]
     assert cli.main([*asked, "a", "--json", "d.json"]) == 1
-    assert "twice against tiny: adapter " in capsys.readouterr().out
+    assert "twice against tiny: the adapter changes the model as a whole" in capsys.readouterr().out
     found = json.loads((root / "d.json").read_text(encoding="utf-8"))
     assert found["remedy"]["sentence"] == (
         "the adapter is applied twice: it was merged and then put on once more: merge it into the "
