@@ -16,6 +16,7 @@ from pytest_modellab.lab.again import Again, said
 from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.records import diagnosed
+from pytest_modellab.records.diagnosis import LONG, TOKENS
 from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.records.tasks import TaskSet
 
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
     from pytest_modellab.runs.passages import Grounded
     from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
     from pytest_modellab.variants.plan import Plan
-
-TOKENS, LONG = 448, 128
-"""Tokens in all probes, and in the long one, unless something else is asked for."""
-
 
 FORWARDS = 40
 """Of the probes, that a diagnosis with its pictures takes, at most about."""
@@ -244,7 +241,8 @@ class Diagnosing:
                 diagnosis = dataclasses.replace(diagnosis, notes=tuple(notes))
                 step(3)
         # as it is read back, so that who finds it in the store is told the same
-        return Examined(diagnosed.from_json(diagnosed.to_json(diagnosis)), texts, chats)
+        read = diagnosed.from_json(diagnosed.to_json(diagnosis, most=None))
+        return Examined(read, texts, chats)
 
     def _outside(self, pair: Pair, asked: Asked) -> Examined:
         """Ask both where one shows no modules."""

@@ -16,7 +16,7 @@ from diagnoses import (
     template_differs,
 )
 from hostile import check_inert
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from pytest_modellab.records.diagnosis import Diagnosis, Finding, NodeError, Remedy
 from pytest_modellab.reports import diagnosed
@@ -225,7 +225,7 @@ def test_no_paste_ends_its_block() -> None:
     assert "\n`````toml\na = 1\n````\n# head\n`````\n" in text
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(DIAGNOSES)
 def test_every_text_is_inert(diagnosis: Diagnosis) -> None:
     check_inert(shown.text(diagnosis, "d.html"))
