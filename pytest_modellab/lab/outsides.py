@@ -49,7 +49,7 @@ def examined(
     try:
         engines.extend(one.source.open(cache) for one in (base, candidate))
         mine, theirs = engines
-        encoders = [getattr(one, "encoder", None) for one in engines]
+        encoders: list[Any] = [getattr(one, "encoder", None) for one in engines]
         if None not in encoders:
             asked = tuple(dict.fromkeys((*texts, *_pieces(TEXTS))))
             ours, its = encoders
@@ -71,11 +71,11 @@ def examined(
     finally:
         for engine in engines:
             engine.close()
-    sides = [Side(one.name, one.fingerprint.key) for one in (base, candidate)]
+    right, other = (Side(one.name, one.fingerprint.key) for one in (base, candidate))
     hidden = " and ".join(one.name for one in (base, candidate) if is_outside(one))
     why = f"those of {hidden} are out of reach"
     taken = round(time.monotonic() - start, 3)
-    said = outside.diagnosis(*sides, found, why, {"answers": taken})
+    said = outside.diagnosis(right, other, found, why, {"answers": taken})
     return dataclasses.replace(said, notes=(*said.notes, *searches.notes(base, candidate)))
 
 
