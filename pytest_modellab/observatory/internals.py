@@ -122,9 +122,10 @@ def _groups(
             return faults.fault(base, model, weights, path, block)
         return "unexplained"
 
-    def attention(path: str) -> tuple[str, str]:
+    def inside(kind: str, path: str) -> tuple[str, str]:
+        look = signature.examine if kind == "attention" else signature.gated
         with contextlib.suppress(*UNSUITED):
-            said = signature.examine(run, model, path)
+            said = look(run, model, path)
             return said.fault, said.detail
         return "code", ""
 
@@ -142,7 +143,7 @@ def _groups(
         struck,
         _half(model),
         found.both_ways / 2,
-        attention,
+        inside,
         frozenset(path for group in from_weights for path in group.paths),
     )
     return ordered([*from_weights, *coded.groups(sources)])
