@@ -300,7 +300,9 @@ def overflow(draw: Draw) -> Made:
         for one in draw.windows:
             draw.base(torch.tensor([one], device=device), use_cache=False)
         handle.remove()
-    factor = 4.0 * 65504.0 / max(largest)
+    factor = 1.5 * 65504.0 / max(largest)
+    if float(get(draw.base, where).abs().max()) * factor > 65000.0:
+        raise Unsuited("the weights would be beyond the format too")
     put(draw.model, where, get(draw.model, where) * factor)
     other = path(number, partner)
     put(draw.model, other, get(draw.model, other) / factor)

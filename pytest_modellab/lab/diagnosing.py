@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
+from pytest_modellab.lab import runtimes, searches
 from pytest_modellab.lab.again import Again, said
 from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.records import diagnosed
+from pytest_modellab.records.diagnosis import LONG, TOKENS
 from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.records.tasks import TaskSet
 
@@ -24,14 +26,11 @@ if TYPE_CHECKING:
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.observatory.examination import Examination
     from pytest_modellab.observatory.probes import Probes
+    from pytest_modellab.observatory.runtime import Runtime
     from pytest_modellab.observatory.subject import Subject
     from pytest_modellab.runs.passages import Grounded
     from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
     from pytest_modellab.variants.plan import Plan
-
-TOKENS, LONG = 448, 128
-"""Tokens in all probes, and in the long one, unless something else is asked for."""
-
 
 FORWARDS = 40
 """Of the probes, that a diagnosis with its pictures takes, at most about."""
@@ -57,12 +56,14 @@ class Pair:
         candidate: what is examined.
         runner: what runs the candidate otherwise, where transformers stands in; else empty.
         declared: how the candidate was made of the base, where that is not its own plan's to say.
+        otherwise: the candidate as ``runner`` runs it.
     """
 
     base: Resolved
     candidate: Resolved
     runner: str = ""
     declared: Plan | None = None
+    otherwise: Resolved | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,8 +208,12 @@ class Diagnosing:
                 left = None if end == math.inf else max(0.0, end - time.monotonic())
                 again = self._again(pair.candidate, engines[1], asked, end)
 
+                heard: list[Runtime | str] = []
+
                 def examined(examination: Examination) -> None:
                     step(2)
+                    if pair.otherwise is not None and time.monotonic() < end:
+                        heard.append(runtimes.asked(pair.otherwise, examination, self._cache))
                     if again is not None:
                         again.with_part(examination)
 
@@ -222,6 +227,7 @@ class Diagnosing:
                     added=tuple(self._extensions.probes.values()),
                     examined=examined,
                 )
+                diagnosis = runtimes.told(diagnosis, heard, pair.runner)
                 notes = [*diagnosis.notes, *_noted(pair)]
                 if again is not None:
                     if diagnosis.culprit in _TEXT:
@@ -233,13 +239,14 @@ class Diagnosing:
                 diagnosis = dataclasses.replace(diagnosis, notes=tuple(notes))
                 step(3)
         # as it is read back, so that who finds it in the store is told the same
-        return Examined(diagnosed.from_json(diagnosed.to_json(diagnosis)), texts, chats)
+        read = diagnosed.from_json(diagnosed.to_json(diagnosis, most=None))
+        return Examined(read, texts, chats)
 
     def _grounded(self, variant: Resolved, asked: Asked) -> Grounded | None:
         """A variant's prompt, with what its search finds."""
         from pytest_modellab.runs.executor import InProcess
 
-        if asked.task_set is None or not asked.flips:
+        if asked.task_set is None or not asked.flips or variant.plan.search is not None:
             return None
         job = job_of(variant, asked.task_set, self._extensions, reuse=True)
         return InProcess(self._cache, lambda source: source.open(self._cache)).grounded(job)
@@ -257,14 +264,12 @@ def check(pair: Pair) -> None:
     """Refuse what transformers does not run.
 
     Raises:
-        DiagnosisError: one of the two is a search, or another engine runs it.
+        DiagnosisError: another engine runs one of the two, or a search has no encoder.
     """
+    if pair.base.plan.search is not None or pair.candidate.plan.search is not None:
+        searches.check(pair.base, pair.candidate)
+        return
     for one in (pair.base, pair.candidate):
-        if one.plan.search is not None:
-            raise DiagnosisError(
-                f"{one.name} ranks documents: only models that transformers runs and that answer "
-                "in words can be examined"
-            )
         if one.plan.open is not None and not _is_gguf(one):
             raise DiagnosisError(
                 f"{one.name} is run by {one.plan.engine}, whose modules are out of reach: examine "
@@ -283,7 +288,11 @@ def _runnable(pair: Pair) -> Pair:
     base, candidate = (folders.weights_of(one) for one in (pair.base, pair.candidate))
     runner = "" if candidate is None else pair.candidate.plan.engine.rpartition("-")[0]
     return dataclasses.replace(
-        pair, base=base or pair.base, candidate=candidate or pair.candidate, runner=runner
+        pair,
+        base=base or pair.base,
+        candidate=candidate or pair.candidate,
+        runner=runner,
+        otherwise=None if candidate is None else pair.candidate,
     )
 
 
@@ -390,7 +399,7 @@ def _until(end: float, *models: Any) -> Iterator[None]:
 def _subject(engine: Engine, variant: Resolved) -> Subject:
     from pytest_modellab.observatory.driver import subject
 
-    found = subject(engine, variant.name)
+    found = subject(getattr(engine, "encoder", engine), variant.name)
     side = dataclasses.replace(found.side, fingerprint=variant.fingerprint.key)
     own = getattr(getattr(engine, "engine", engine), "own_cache", None)
     return dataclasses.replace(found, side=side, cache=own, plan=variant.plan)
@@ -401,7 +410,7 @@ def _rendered(
 ) -> tuple[tuple[str, ...], tuple[Chat, ...]]:
     """What both read of each sample, its chat and the base's reply; and the chat alone."""
     if prompt is None:
-        return asked.texts, asked.chats
+        return asked.texts or tuple(flip.sample.input for flip in asked.flips), asked.chats
     chats = [tuple(prompt.messages(flip.sample.input)) for flip in asked.flips]
     texts = [
         engine.render(chat) + flip.reply for chat, flip in zip(chats, asked.flips, strict=True)
@@ -410,9 +419,11 @@ def _rendered(
 
 
 def _probes(base: Subject, texts: Sequence[str], chats: Sequence[Chat], asked: Asked) -> Probes:
-    from pytest_modellab.observatory import probes
+    from pytest_modellab.observatory import encoding, probes
 
     tokens, long = asked.tokens, asked.long
+    if encoding.encodes(base.model):
+        return encoding.probes(base, texts, tokens, long)
     if not texts:
         return probes.built_in(base.tokenizer, tokens=tokens, long=long)
     samples = [flip.sample for flip in asked.flips]
@@ -423,12 +434,7 @@ def _probes(base: Subject, texts: Sequence[str], chats: Sequence[Chat], asked: A
 
 def _noted(pair: Pair) -> list[str]:
     """Say what the models cannot tell: that their prompts differ, or who ran them."""
-    notes = []
+    notes = searches.notes(pair.base, pair.candidate)
     if pair.base.plan.prompt.hash != pair.candidate.plan.prompt.hash:
         notes.append(f"the prompts differ; both models were asked {pair.base.name}'s")
-    if pair.runner:
-        notes.append(
-            f"{pair.candidate.name}'s weights were examined, run by transformers; {pair.runner}, "
-            "which runs them otherwise, was not"
-        )
     return notes

@@ -37,7 +37,8 @@ class Cached:
         keys: by layer, how far what the cache returned is from what it was given, relative.
         values: the same.
         moved: how far keys that were given to the first layer behind the half are from those
-            without a cache, relative: wrong positions, and nothing else, show there.
+            without a cache, relative: wrong positions, and nothing else, show there. Not asked,
+            and 0, where nothing is damaged.
         relative: largest relative difference of the logits at a position.
         error: why nothing came through the cache, or empty.
         missing: whether that is a library that is not installed, which is nobody's fault.
@@ -131,8 +132,6 @@ def through(subject: Subject, windows: Windows) -> Cached:
     with torch.no_grad():
         try:
             plain = subject.model(input_ids=ids, use_cache=False).logits[:, half:].float()
-            usual = _Recorder(_usual(subject.model.config))
-            subject.model(input_ids=ids, past_key_values=usual.cache, use_cache=True)
         except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
             return Cached(error=f"it cannot be asked without a cache: {line(str(error), 200)}")
         make = subject.cache or _usual
@@ -153,9 +152,22 @@ def through(subject: Subject, windows: Windows) -> Cached:
         by_position=tuple(float(one) for one in by_position),
         keys=keys,
         values=values,
-        moved=recorder.moved(usual, half),
+        moved=0.0 if damage <= FLOOR else _moved(subject.model, ids, half, recorder),
         relative=_bounded(float(relative.max())),
     )
+
+
+def _moved(model: Any, ids: Any, half: int, recorder: _Recorder) -> float:
+    """How far new keys of the first layer are off, where all are known that there should be."""
+    import torch
+
+    usual = _Recorder(_usual(model.config))
+    try:
+        with torch.no_grad():
+            model(input_ids=ids, past_key_values=usual.cache, use_cache=True)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        return 0.0
+    return recorder.moved(usual, half)
 
 
 def _usual(config: Any) -> Any:

@@ -258,8 +258,8 @@ def _grid_bits(weights: Any) -> int:
     """
     import torch
 
-    for bits in (1, 2, 3, 4):
-        for width in (weights.shape[1], 128, 64, _NEIGHBOURS):
+    for width in (weights.shape[1], 128, 64, _NEIGHBOURS):  # few neighbours miss rare levels
+        for bits in (1, 2, 3, 4):
             windows = _spread(_windows(weights, width))
             if width < _FEWEST or not len(windows):
                 continue

@@ -28,6 +28,7 @@ _NEARLY_ALL = 0.8
 _MOST = 0.5
 _MASKS = ("window", "not_causal")
 _ASKED = 3
+_BEHIND = ("pooling", "normalization")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,6 +86,7 @@ def groups(sources: Sources) -> list[Group]:
         *_logits(sources),
         *_norms(sources),
         *_leaves(sources),
+        *_behind(sources),
     ]
 
 
@@ -122,7 +124,7 @@ def _rotations(sources: Sources) -> list[Group]:
     nodes = [node for node in _nodes(sources, "leaf", paths) if node.relative > sources.tolerance]
     if not nodes:
         return []
-    detail = f"its tables are {_worst(nodes):.2g} of their size from the base's"
+    detail = f"its tables differ from the base's by {_worst(nodes):.0%} of their size"
     return [_group("rope", [node.path for node in nodes], "rope", detail, nodes)]
 
 
@@ -180,9 +182,9 @@ def _activation(base: Any, candidate: Any) -> str:
     import torch
 
     values = torch.linspace(-4, 4, 65)
-    for name, module in base.named_children():
-        other = getattr(candidate, name, None)
-        if any(True for _ in module.parameters()) or not callable(other):
+    for name, module in base.named_modules():
+        other = _module(candidate, name)
+        if any(True for _ in module.parameters()) or other is None or any(module.children()):
             continue
         try:
             with torch.no_grad():
@@ -343,6 +345,24 @@ def _leaves(sources: Sources) -> list[Group]:
                 fault = f"embedding_scale({node.factor:.3g})" if scaled else "code"
                 site = "embedding_scale" if scaled else leaf.site
                 result.append(_group(site, [node.path], fault, detail, [node]))
+    return result
+
+
+def _behind(sources: Sources) -> list[Group]:
+    """What makes one vector of an encoder's token vectors, and brings it to length one."""
+    result = []
+    for leaf in sources.run.leaves:
+        if leaf.kind not in _BEHIND:
+            continue
+        nodes = _nodes(sources, "leaf", [leaf.path])
+        if _worst(nodes) > sources.tolerance:
+            ours, theirs = (
+                getattr(_module(model, leaf.path), "does", "")
+                for model in (sources.base, sources.model)
+            )
+            fault = f"{leaf.kind}({theirs})" if ours != theirs else "code"
+            detail = f"the base's is {ours}, the candidate's {theirs}" if ours != theirs else ""
+            result.append(_group(leaf.site, [leaf.path], fault, detail or _off(nodes), nodes))
     return result
 
 

@@ -13,6 +13,7 @@ from pytest_modellab.observatory import weights as weighing
 from pytest_modellab.observatory import whole as judging
 from pytest_modellab.observatory.expected import Declared
 from pytest_modellab.observatory.forced import Passes
+from pytest_modellab.observatory.outcome import PREDICTIONS
 from pytest_modellab.observatory.run import BaseRun, Damage
 from pytest_modellab.observatory.subject import Subject
 from pytest_modellab.observatory.verdict import ADAPTED, NOTHING
@@ -50,6 +51,15 @@ class AsDeclared:
         """
         kernels = 0.0 if self.declared.exact else _SHARE * nats
         return self.beyond is not None and not self.beyond <= max(NOTHING, kernels)
+
+    def accounts(self, nats: float) -> bool:
+        """Whether the candidate is its base, rounded as declared, and nothing else.
+
+        Args:
+            nats: its damage against the base.
+        """
+        rounds = self.declared.rounds and not self.declared.adapters
+        return rounds and self.beyond is not None and not self.differs(nats)
 
     @property
     def changes(self) -> Mapping[str, float]:
@@ -126,9 +136,13 @@ def whole(
         An adapter, a rounding, or neither, with the remedy.
     """
     base, leaves = run.subject, run.leaves
+    if (gone := _left_out(run, candidate)) is not None:
+        return gone
     seen = judging.judge(base.model, candidate.model, weights)
     if beside.declared.rounds and beside.weights is not None:
         seen = judging.against_rounding(seen, weights, beside.weights)
+    if beside.accounts(found.nats):  # also where most is kept in full precision
+        seen = dataclasses.replace(seen, fault="uniform")
     full = None
     if beside.declared.adapters and beside.expected is not None and beside.weights is not None:
         made = beside.expected
@@ -148,6 +162,29 @@ def whole(
     return Concluded(seen)
 
 
+def _left_out(run: BaseRun, candidate: Subject) -> Concluded | None:
+    """A model with fewer layers: what is left of it is no change of the base as a whole."""
+    layers: dict[int, bool] = {}
+    for leaf in run.leaves:
+        if leaf.layer is not None:
+            layers[leaf.layer] = layers.get(leaf.layer, False) or _has(candidate, leaf.path)
+    gone = [str(number) for number, there in sorted(layers.items()) if not there]
+    if not gone:
+        return None
+    many = len(gone) > 1
+    said = f"{len(gone)} of the base's {len(layers)} layers {'are' if many else 'is'} left out"
+    return Concluded(
+        Whole(
+            "unexplained",
+            f"{said}: {', '.join(gone)}",
+            headline=f"{said}, and none of them alone, put back, restores half"
+            if many
+            else f"{said}, and put back it does not restore half",
+        ),
+        Remedy("keep more layers, or train what is left for longer"),
+    )
+
+
 def _has(subject: Subject, path: str) -> bool:
     try:
         subject.model.get_submodule(path)
@@ -160,7 +197,7 @@ def _between(one: Damage, other: Damage) -> float:
     """``mean KL`` a token of two models that were run on the same probes."""
     total, count = 0.0, 0
     for mine, theirs in zip(one.logprobs, other.logprobs, strict=True):
-        kl = (mine.exp() * (mine - theirs)).sum(-1)
+        kl = PREDICTIONS.apart(mine, theirs)
         total += kl.double().sum().item()
         count += kl.numel()
     return total / count

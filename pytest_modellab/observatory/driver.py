@@ -13,6 +13,7 @@ from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.observatory import (
     cache,
     conclude,
+    encoding,
     internals,
     layouts,
     nodes,
@@ -29,6 +30,7 @@ from pytest_modellab.observatory.cache import CacheResult
 from pytest_modellab.observatory.conclude import AsDeclared, Concluded
 from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.likely import explained
+from pytest_modellab.observatory.outcome import of as outcome_of
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.run import frozen
 from pytest_modellab.observatory.selfcheck import Checks
@@ -102,6 +104,8 @@ def diagnose(
             return outputs.diagnosis(
                 one, other, asked, text, reason, steps.notes, steps.seconds, pictures=pictures
             )
+        if encoding.encodes(one.model) != encoding.encodes(other.model):
+            raise DiagnosisError("one of the two is an encoder, the other writes words")
         with layouts.aligned(one.model, other.model) as aligned:
             steps.notes += aligned
             return _inside(
@@ -136,28 +140,33 @@ def _inside(
 ) -> Diagnosis:
     """Look into the modules, and say what was found."""
     one, other, asked, text = pair.base, pair.candidate, pair.probes, pair.text
+    encodes = encoding.encodes(one.model)
     background = internals.examine(one, other, asked, steps)
     nats = background.damage.nats
     declared = steps.optional(
         "as declared",
         AsDeclared(),
         lambda: conclude.as_declared(background.run, other, background.damage),
-        background.damage.finite,
+        background.damage.finite and not encodes,
     )
     steps.notes += declared.notes
     seen = steps.optional(
         "beyond", background, lambda: _beyond(background, declared, steps), not pair.aligned
     )
     as_said = seen is background
+    if as_said and declared.accounts(nats):  # what is kept in full precision is no peer
+        seen = dataclasses.replace(seen, findings=())
     cached = steps.optional(
         "cache",
         CacheResult(),
         lambda: cache.examine(one, other, asked.windows),
-        seen.damage.finite and not pair.aligned,
+        seen.damage.finite and not pair.aligned and not encodes,
     )
     cached = _caches(cached, seen)
     steps.notes += cached.notes
     whole = steps.optional("whole", None, lambda: _whole(seen, declared, steps), as_said)
+    if encodes and whole is not None:
+        steps.notes += encoding.paying(seen.passes, seen.leaves)
     findings = _ranked(seen, cached, whole)
     said = verdict.decide(
         max(seen.damage.nats, cached.damage) if cached.findings else seen.damage.nats,
@@ -168,7 +177,9 @@ def _inside(
     if said.culprit is None and nats <= verdict.NOTHING and not _attention(seen):
         # probes have no padding, and rows of one width: a batch of the gate is neither
         alone = steps.optional(
-            "self-checks", Checks(()), lambda: selfcheck.against(one, other, asked.windows)
+            "self-checks",
+            Checks(()),
+            lambda: (encoding if encodes else selfcheck).against(one, other, asked.windows),
         )
         steps.notes += alone.notes
         findings = (*alone.findings, *findings)
@@ -201,7 +212,7 @@ def _inside(
         said.fault,
         _headline(said, whole),
         nats,
-        asked.tokens,
+        background.run.tokens,
         restored=said.restored,
         culprits=_culprits(seen, said.culprit),
         findings=(*text.findings, *findings, *looked.findings)
@@ -215,6 +226,7 @@ def _inside(
         probes=asked.digest,
         seconds=steps.seconds,
         versions=_versions(),
+        measure=outcome_of(one.model).measure,
     )
 
 
@@ -226,6 +238,10 @@ def subject(given: Any, name: str, tokenizer: Any = None) -> Subject:
         given = given.engine
     if isinstance(given, tuple) and len(given) == 2:
         given, tokenizer = given
+    if hasattr(given, "encode") and hasattr(getattr(given, "model", given), "children"):
+        made = encoding.model_of(given, name)
+        own = getattr(getattr(given, "model", given), "tokenizer", None) or tokenizer
+        return Subject(Side(name, parameters=_parameters(made)), made, own)
     model = getattr(given, "model", given) if hasattr(given, "score_options") else given
     if not hasattr(model, "named_modules"):
         raise DiagnosisError(
@@ -234,9 +250,12 @@ def subject(given: Any, name: str, tokenizer: Any = None) -> Subject:
         )
     tokenizer = getattr(given, "tokenizer", None) or tokenizer
     model = plain(model)
-    parameters = sum(one.numel() for one in model.parameters())
     makes = getattr(given, "own_cache", None)
-    return Subject(Side(name, parameters=parameters), model, tokenizer, makes)
+    return Subject(Side(name, parameters=_parameters(model)), model, tokenizer, makes)
+
+
+def _parameters(model: Any) -> int:
+    return sum(one.numel() for one in model.parameters())
 
 
 class _Steps:
@@ -291,7 +310,7 @@ def _beyond(seen: Examination, declared: AsDeclared, steps: _Steps) -> Examinati
         return seen
     if not steps.in_time("comparison with what was declared"):
         return seen
-    found = internals.examine(declared.expected, seen.candidate, seen.probes, steps)
+    found = internals.examine(declared.expected, seen.candidate, seen.probes, steps, seen.damage)
     chain = found.proof.chain
     if chain and chain[0].site == ADAPTER:  # more or less of it: told as a whole
         return seen
@@ -321,7 +340,8 @@ def _whole(seen: Examination, declared: AsDeclared, steps: _Steps) -> Concluded 
     if seen.compared is None or not seen.damage.nats >= verdict.NOTHING:
         return None
     places = [one for one in seen.proof.tried if one.group.site != ADAPTER]
-    if max((one.restored for one in places), default=0.0) >= proof.HALF:
+    most = max((one.restored for one in places), default=0.0)
+    if most >= proof.HALF and not declared.accounts(seen.damage.nats):
         return None
     return conclude.whole(
         seen.run,
@@ -410,6 +430,8 @@ def _versions() -> dict[str, str]:
 def _probes(base: Subject, given: Any, tokens: int, long: int) -> Probes:
     if isinstance(given, Probes):
         return given
+    if encoding.encodes(base.model) and not any(isinstance(one, tuple) for one in given or ()):
+        return encoding.probes(base, tuple(given or ()), tokens, long)
     if given is None and base.tokenizer is None:
         return probing.drawn(base.model.config.vocab_size, tokens=tokens, long=long)
     if given is None:

@@ -10,7 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.observatory import coded, damaged, faults, forced, proof, signature, sites
+from pytest_modellab.observatory import (
+    coded,
+    damaged,
+    encoding,
+    faults,
+    forced,
+    proof,
+    signature,
+    sites,
+)
 from pytest_modellab.observatory import run as running
 from pytest_modellab.observatory import weights as comparing
 from pytest_modellab.observatory.examination import Examination
@@ -33,7 +42,13 @@ Clock = Callable[[str], contextlib.AbstractContextManager[None]]
 """Takes the time of a step."""
 
 
-def examine(base: Subject, candidate: Subject, probes: Probes, clock: Clock) -> Examination:
+def examine(
+    base: Subject,
+    candidate: Subject,
+    probes: Probes,
+    clock: Clock,
+    known: Damage | None = None,
+) -> Examination:
     """Find the places that differ, and prove what they cost.
 
     Args:
@@ -41,6 +56,7 @@ def examine(base: Subject, candidate: Subject, probes: Probes, clock: Clock) -> 
         candidate: what is examined, with the same vocabulary.
         probes: what both read.
         clock: takes the time of a step.
+        known: the candidate's damage against another base, on the same probes.
 
     Returns:
         What was measured, with findings; the one that restores most first.
@@ -49,7 +65,7 @@ def examine(base: Subject, candidate: Subject, probes: Probes, clock: Clock) -> 
     with clock("base run"):
         base_run = running.base_run(base, probes, sites.leaves(base.model))
     with clock("damage"):
-        found = _damage(base_run, candidate)
+        found = _damage(base_run, candidate, known)
     with clock("weights"):
         weights = comparing.compare(base.model, model, base_run.leaves)
     with clock("forced passes"):
@@ -92,10 +108,10 @@ def _may_be_rewritten(run: BaseRun, weights: Weights) -> bool:
     return any(number > 1 for number in count.values())
 
 
-def _damage(run: BaseRun, candidate: Subject) -> Damage:
+def _damage(run: BaseRun, candidate: Subject, known: Damage | None) -> Damage:
     """The candidate's damage; where it does not run at all, that is told with its name."""
     try:
-        return running.damage(run, candidate.model)
+        return running.damage(run, candidate.model, known)
     except UNSUITED as error:
         if "memory" in str(error):
             raise
@@ -124,6 +140,8 @@ def _groups(
 
     def inside(kind: str, path: str) -> tuple[str, str]:
         look = signature.examine if kind == "attention" else signature.gated
+        if kind == "attention" and encoding.encodes(base):
+            return _scaled(base, model, path), ""
         with contextlib.suppress(*UNSUITED):
             said = look(run, model, path)
             return said.fault, said.detail
@@ -147,6 +165,16 @@ def _groups(
         frozenset(path for group in from_weights for path in group.paths),
     )
     return ordered([*from_weights, *coded.groups(sources)])
+
+
+def _scaled(base: Any, candidate: Any, path: str) -> str:
+    """The class of an encoder's attention, by the scale that it says it has."""
+    for name, module in base.get_submodule(path).named_modules():
+        with contextlib.suppress(*UNSUITED):
+            other = candidate.get_submodule(f"{path}.{name}" if name else path).scaling
+            if other != module.scaling:
+                return f"attention_scale({other / module.scaling:.3g})"
+    return "code"
 
 
 def _as_code(group: Group, run: BaseRun, model: Any) -> Group:

@@ -15,8 +15,8 @@ _CODE = "compare config.json with the base's, and the versions of the libraries 
 CAUSES: Mapping[str, str] = MappingProxyType(
     {
         "zeroed": f"something was pruned, or a shard is damaged: {_SHARD}",
-        "rounded": "this place is rounded harder than the rest: keep it in full precision "
-        "(skip_modules), or take more bits",
+        "rounded": "this place is rounded harder than the rest: take the base's weights again, or, "
+        "where the variant rounds it, more bits or full precision (skip_modules)",
         "noise": "it was trained further, or merged with something else, or a shard is damaged: "
         f"{_SHARD}",
         "scaled": "a scale was applied twice or not at all, as of an adapter, a norm or a "
@@ -44,6 +44,10 @@ CAUSES: Mapping[str, str] = MappingProxyType(
         "embedding_scale": f"a multiplier of the embedding differs: {_CODE}",
         "logit_scale": f"a multiplier of the logits differs: {_CODE}",
         "code": f"the same weights compute something else, as in another kernel: {_CODE}",
+        "pooling": "the module that pools was declared or saved otherwise: compare "
+        "1_Pooling/config.json, or the variant's pooling",
+        "normalization": "modules.json lists no Normalize, or one too many: compare it with the "
+        "base's",
         "bypassed": "the layer was left out: put it back, or train the student longer",
     }
 )

@@ -16,6 +16,10 @@ WIDTH = 40
 """Tokens of a window."""
 
 
+SHORT = 16
+"""Tokens of a text that an encoder reads: about a query's."""
+
+
 TEXTS = (
     "<user> Could you tell me what to see in Lisbon in two days? <assistant> Of course! On the "
     "first day, walk through Alfama up to the castle and take the old tram 28 back down. On the "
@@ -167,6 +171,47 @@ def of_samples(
 def built_in(tokenizer: Any, *, tokens: int = 448, long: int = 128) -> Probes:
     """Make probes of the built-in texts."""
     return of_texts(TEXTS, tokenizer, tokens=tokens, long=long)
+
+
+def encoded_texts(
+    tokenizer: Any, texts: Sequence[str] = (), *, tokens: int = 448, long: int = 128
+) -> Probes:
+    """Make probes of an encoder: whole texts, then pieces of the built-in ones, and a long one.
+
+    Args:
+        tokenizer: the base's; what it puts around a text is in every window.
+        texts: as they are, as far as half the tokens go.
+        tokens: in all windows, about.
+        long: of the last window.
+
+    Returns:
+        The probes.
+    """
+    before, behind = _around(tokenizer)
+    rows = [_encode(tokenizer, text)[:long] for text in texts]
+    built_in_rows = [_encode(tokenizer, text) for text in TEXTS]
+    stream = list(itertools.chain.from_iterable(built_in_rows))
+    chosen: list[Sequence[int]] = []
+    for row in rows:
+        if row and sum(map(len, chosen)) + len(row) <= tokens // 2:
+            chosen.append(row)
+    far = stream[: min(long, max(tokens - WIDTH, 1))]
+    pieces = _round_robin([_cut(row, SHORT) for row in built_in_rows])
+    for piece in pieces:
+        if sum(map(len, chosen)) + len(far) + SHORT > tokens:
+            break
+        chosen.append(piece)
+    windows = [(*before, *row, *behind) for row in [*chosen, far]]
+    return Probes(tuple(dict.fromkeys(windows)), tuple(texts) or TEXTS)
+
+
+def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """What a tokenizer puts in front of a text, and behind it."""
+    plain, whole = _encode(tokenizer, "a"), [int(i) for i in tokenizer("a")["input_ids"]]
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return whole[:start], whole[start + len(plain) :]
+    return [], []
 
 
 def drawn(vocabulary: int, *, tokens: int = 448, long: int = 128) -> Probes:

@@ -80,8 +80,8 @@ def keep(
         with transplant.exchange(
             full or run.subject.model, candidate.model, [one.leaf.path for one in first]
         ):
-            left = running.damage(run, candidate.model)
-        restored = 1 - left.nats / found.nats
+            left = running.left(run, candidate.model)
+        restored = 1 - left / found.nats
         curve.append(Kept(count, round(restored, 4), sum(one.bytes for one in first)))
     return advice(
         candidate,
@@ -201,13 +201,15 @@ def less(
     first = [layer for layer, one in pays.items() if one > 0][:_NAMED]
     held = sum(pays[layer] for layer in first) / total
     layers = ", ".join(map(str, sorted(first)))
-    said = [f"layers {layers} pay {held:.0%} of it"] if first else []
-    said += [f"at scale {scale:g} it costs {cost:.3g} nats" for scale, cost in scales.items()]
+    said = [f"layers {layers} pay {held:.0%} of {nats:.3g} nats"] if first else []
+    tried = [f"scale = {scale:g} costs {cost:.3g} nats" for scale, cost in scales.items()]
+    if tried:
+        said.append(", ".join(tried))
     half = scales.get(0.5)
     helps = half is not None and half < (1 - HELPS) * nats
-    sentence = f"of {nats:.3g} nats, " + ", ".join(said)
     if helps:
-        sentence += "; what it was trained for is to be measured again"
+        said.append("measure again what it was trained for")
+    sentence = "; ".join(said)
     return Remedy(sentence, _scale(candidate, 0.5) if helps else "")
 
 

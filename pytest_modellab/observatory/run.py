@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.observatory import sites, tensors
+from pytest_modellab.observatory import outcome, sites, tensors
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.observatory.sites import Leaf
 from pytest_modellab.observatory.subject import Subject
@@ -74,7 +74,7 @@ class BaseRun:
         leaves: those that were called, in call order.
         parts: the windows, in batches of one width.
         traces: a part each; None where they are made anew when asked for.
-        logprobs: a part each, float32, on the base's device.
+        logprobs: a part each, float32, on the base's device; of an encoder its vectors.
         seconds: of one forward over all parts.
     """
 
@@ -88,7 +88,7 @@ class BaseRun:
     @property
     def tokens(self) -> int:
         """Positions."""
-        return sum(len(windows) * len(windows[0]) for windows in self.parts)
+        return sum(part.shape[:-1].numel() for part in self.logprobs)
 
     def trace(self, number: int) -> Trace:
         """What happened in a part."""
@@ -149,7 +149,7 @@ def base_run(subject: Subject, probes: Probes, leaves: Sequence[Leaf]) -> BaseRu
         start = time.perf_counter()
         trace = _traced(subject, windows, called)
         seconds += time.perf_counter() - start
-        logprobs.append(torch.log_softmax(trace.logits.detach(), dim=-1))
+        logprobs.append(outcome.of(subject.model).read(trace.logits.detach()))
         kept += a_token * len(windows) * len(windows[0])
         traces.append(trace if kept <= KEPT else None)
     if not all(bool(torch.isfinite(part).all()) for part in logprobs):
@@ -160,12 +160,14 @@ def base_run(subject: Subject, probes: Probes, leaves: Sequence[Leaf]) -> BaseRu
     return BaseRun(subject, called, tuple(rows), tuple(traces), tuple(logprobs), seconds)
 
 
-def damage(run: BaseRun, model: Any) -> Damage:
+def damage(run: BaseRun, model: Any, known: Damage | None = None) -> Damage:
     """Measure how far a model's predictions are from the base's.
 
     Args:
         run: the base's.
         model: with the same vocabulary.
+        known: what was measured of the model against another base on the same probes, whose
+            predictions are taken then.
 
     Returns:
         What the difference is.
@@ -175,14 +177,18 @@ def damage(run: BaseRun, model: Any) -> Damage:
     start = time.perf_counter()
     positions, logprobs, jeffreys = [], [], []
     finite = True
+    compared = outcome.of(run.subject.model)
     with torch.no_grad():
-        for windows, base in zip(run.parts, run.logprobs, strict=True):
-            logits = forward(model, windows).to(base.device)
-            other = torch.log_softmax(logits, dim=-1)
-            finite = finite and bool(torch.isfinite(logits).all())
-            p, q = base.exp(), other.exp()
-            positions.append((p * (base - other)).sum(-1))
-            jeffreys.append(((p - q) * (base - other)).sum(-1).flatten())
+        for number, (windows, base) in enumerate(zip(run.parts, run.logprobs, strict=True)):
+            other = (
+                known.logprobs[number].to(base.device)
+                if known is not None and _alike(known.logprobs, run.logprobs)
+                else compared.read(forward(model, windows).to(base.device))
+            )
+            finite = finite and bool(torch.isfinite(other).all())
+            one_way, both = zip(*map(compared.distances, base, other), strict=True)
+            positions.append(torch.stack(one_way))
+            jeffreys.append(torch.stack(both).flatten())
             logprobs.append(other)
     nats = torch.cat([part.flatten() for part in positions]).double().mean().item()
     both_ways = torch.cat(jeffreys).double().mean().item()
@@ -196,16 +202,58 @@ def damage(run: BaseRun, model: Any) -> Damage:
     )
 
 
+def _alike(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Whether tensors are of the same shapes, one by one: the same parts of the same windows."""
+    return [one.shape for one in some] == [one.shape for one in others]
+
+
 def left(run: BaseRun, model: Any) -> float:
     """Measure ``mean KL(base || model)`` alone; NaN where a prediction is not finite."""
     import torch
 
-    rows = []
+    rows: list[Any] = []
+    compared = outcome.of(run.subject.model)
     with torch.no_grad():
         for windows, base in zip(run.parts, run.logprobs, strict=True):
-            other = torch.log_softmax(forward(model, windows).to(base.device), dim=-1)
-            rows.append((base.exp() * (base - other)).sum(-1).flatten())
+            for own, logits in zip(base, forward(model, windows).to(base.device), strict=True):
+                rows.append(compared.apart(own, compared.read(logits)))
     return float(torch.cat(rows).double().mean())
+
+
+def worst(run: BaseRun, found: Damage) -> tuple[BaseRun, Damage]:
+    """The windows that hold most of the damage, a third of the tokens or little more.
+
+    Args:
+        run: the base's.
+        found: the damage, on all of them.
+
+    Returns:
+        Both, of these windows.
+    """
+    import torch
+
+    ranked = sorted(
+        (-float(row.sum()), part, at)
+        for part, rows in enumerate(found.positions)
+        for at, row in enumerate(rows)
+    )
+    chosen: dict[int, list[int]] = {}
+    tokens = 0
+    for _, part, at in ranked:
+        if 3 * tokens >= run.tokens:
+            break
+        chosen.setdefault(part, []).append(at)
+        tokens += found.positions[part][at].numel()
+    rows = sorted((part, sorted(places)) for part, places in chosen.items())
+    positions = tuple(found.positions[part][places] for part, places in rows)
+    few = dataclasses.replace(
+        run,
+        parts=tuple(tuple(run.parts[part][at] for at in places) for part, places in rows),
+        traces=(None,) * len(rows),
+        logprobs=tuple(run.logprobs[part][places] for part, places in rows),
+    )
+    nats = torch.cat([one.flatten() for one in positions]).double().mean().item()
+    return few, dataclasses.replace(found, nats=nats, positions=positions, logprobs=())
 
 
 def forward(model: Any, windows: Windows) -> Any:

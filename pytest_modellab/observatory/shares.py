@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_modellab.observatory.outcome import Outcome
     from pytest_modellab.observatory.run import Trace
 
 
-def gradients(trace: Trace, base: Any, candidate: Any, tokens: int) -> Mapping[int, Any]:
+def gradients(
+    trace: Trace, base: Any, candidate: Any, tokens: int, compared: Outcome
+) -> Mapping[int, Any]:
     """Differentiate ``mean (q - p) · logits`` of the base, with the difference held fixed.
 
     An error ``e`` at a node then costs ``e · gradient / 2`` nats a token to first order, and all
@@ -21,6 +24,7 @@ def gradients(trace: Trace, base: Any, candidate: Any, tokens: int) -> Mapping[i
         base: log-probabilities.
         candidate: log-probabilities.
         tokens: positions in all parts.
+        compared: how; of vectors, the difference of the vectors is the metric.
 
     Returns:
         ``id`` of a tensor of the trace → its gradient, where there is one.
@@ -28,8 +32,7 @@ def gradients(trace: Trace, base: Any, candidate: Any, tokens: int) -> Mapping[i
     import torch
 
     nodes = {id(one): one for one in trace.tensors() if one.requires_grad}
-    weights = (candidate.exp() - base.exp()) / tokens
-    metric = (weights.detach() * trace.logits).sum()
+    metric = compared.towards(base, candidate, trace.logits).sum() / tokens
     found = torch.autograd.grad(metric, list(nodes.values()), allow_unused=True)
     return {
         name: gradient.float()

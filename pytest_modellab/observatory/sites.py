@@ -29,8 +29,32 @@ KINDS = {
 """The last part of a path in a layer → the kind."""
 
 
+ENCODERS = {
+    **{
+        path: ("attention", kind)
+        for kind, paths in {
+            "q_proj": ("attention.self.query", "attention.attn.q", "attention.q_lin"),
+            "k_proj": ("attention.self.key", "attention.attn.k", "attention.k_lin"),
+            "v_proj": ("attention.self.value", "attention.attn.v", "attention.v_lin"),
+            "o_proj": ("attention.output.dense", "attention.attn.o", "attention.out_lin"),
+            "post_norm": ("attention.output.LayerNorm", "attention.LayerNorm"),
+        }.items()
+        for path in paths
+    },
+    "intermediate.dense": ("mlp", "up_proj"),
+    "output.dense": ("mlp", "down_proj"),
+    "ffn.lin1": ("mlp", "up_proj"),
+    "ffn.lin2": ("mlp", "down_proj"),
+}
+"""The path in a layer of BERT, MPNet and DistilBERT → branch and kind."""
+
+
 ATTENTION = ("attn", "attention")
 MLP = ("mlp", "feed_forward", "ffn", "moe", "experts")
+
+
+SITE = "observed_as"
+"""The attribute by which a module without parameters says what it is called."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,17 +111,23 @@ def layer(leaf: Leaf) -> str:
 
 
 def branch(leaf: Leaf) -> str:
-    """The path of the attention or MLP that a leaf lies in, or an empty one."""
+    """The path of the attention or MLP that a leaf lies in, or an empty one.
+
+    Of an MLP that is no module of its own it is the layer's.
+    """
     parts = leaf.path.split(".")
     start = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts)) + 1
     for end in range(start + 1, len(parts)):
         if _branch(parts[start:end]):
             return ".".join(parts[:end])
-    return ""
+    return layer(leaf) if leaf.branch else ""  # BERT's MLP is no module of its own
 
 
 def _found(module: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Leaves at or below a module."""
+    if vars(module).get(SITE):
+        yield path, module
+        return
     if _holds(module) or "inv_freq" in dict(module.named_buffers(recurse=False)):
         whole = hasattr(module, "base_layer")  # an adapter's layer is one leaf with what it wraps
         if whole or not any(_parameters(child) for child in module.children()):
@@ -107,6 +137,8 @@ def _found(module: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, module
         return
     for name, child in module.named_children():
+        if name == "pooler":  # of BERT, which encoders make nothing of
+            continue
         yield from _found(child, f"{path}.{name}" if path else name)
 
 
@@ -132,6 +164,8 @@ def _named(path: str, module: Any, embedding: Any, head: Any) -> Leaf:
         return Leaf(path, "embedding", "embedding", None)
     if module is head:
         return Leaf(path, "lm_head", "lm_head", None)
+    if own := vars(module).get(SITE):
+        return Leaf(path, own, own, None)
     parts = path.split(".")
     number = next((i for i, part in enumerate(parts) if part.isdigit()), None)
     if not _holds(module) and not _parameters(module):
@@ -141,6 +175,10 @@ def _named(path: str, module: Any, embedding: Any, head: Any) -> Leaf:
             return Leaf(path, "final_norm", "final_norm", None)
         return Leaf(path, path, parts[-1], None)
     layer, rest = int(parts[number]), parts[number + 1 :]
+    if encoders := ENCODERS.get(".".join(rest)):
+        branch, known = encoders
+        inside = f"{branch}.{known}" if known.endswith("_proj") else known
+        return Leaf(path, f"layer.{layer}.{inside}", known, layer, branch)
     branch = _branch(rest[:-1])
     kind = KINDS.get(parts[-1])
     if kind is None or (kind.endswith("_proj") and len(rest) != 2):

@@ -117,7 +117,7 @@ def against_rounding(whole: Whole, weights: Weights, expected: Weights) -> Whole
         whole,
         sentence=f"{whole.sentence}; {ratio:.2g} times what the declared rounding makes: "
         + ("as expected" if fits else "worse than rounding needs"),
-        headline="it is a little different everywhere, "
+        headline="it is different everywhere, "
         + ("as its rounding makes it" if fits else "and more than its rounding needs"),
         likely=""
         if fits
@@ -259,7 +259,7 @@ def line_search(
     found = {}
     for scale in scales:
         with _between(run.subject.model, candidate, paths, scale):
-            found[scale] = running.damage(run, run.subject.model).nats
+            found[scale] = running.left(run, run.subject.model)
     return found
 
 

@@ -10,8 +10,20 @@ SCHEMA = 1
 """Raised when a field's meaning changes: stored diagnoses of another schema are made anew."""
 
 
+TOKENS, LONG = 448, 128
+"""Tokens in all probes, and in the long one, unless something else is asked for."""
+
+
+MOST_TOKENS = 1_000_000
+"""Of all probes."""
+
+
 Level = Literal["internals", "weights", "outputs"]
 """How deep was looked: into the modules, at the weights alone, or at what comes out."""
+
+
+Measure = Literal["nats", "cosine"]
+"""What a damage is counted in: nats a token, or 1 - cosine of a text's vectors, as a mean."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +269,8 @@ class Diagnosis:
             ``adapter`` or ``unexplained``.
         headline: one sentence, without names of variants: ``layer.8.mlp is rounded to 2 bits``.
         damage: nats a token, ``mean KL(base || candidate)``; None where they share no vocabulary.
-        tokens: positions that it was measured on.
+            Of encoders the mean of half the squared distance of a text's vectors.
+        tokens: positions that it was measured on; of encoders, texts.
         restored: share of the damage that is gone with the culprit exchanged, measured.
         culprits: sites in the order in which they were found: more than one fault.
         findings: places that differ, the first named first.
@@ -270,6 +283,7 @@ class Diagnosis:
         probes: hash of what was asked.
         seconds: step → seconds.
         versions: distribution → version.
+        measure: what ``damage`` and all other nats are counted in.
     """
 
     schema: int
@@ -293,3 +307,4 @@ class Diagnosis:
     probes: str = ""
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    measure: Measure = "nats"

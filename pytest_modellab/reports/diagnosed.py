@@ -55,6 +55,9 @@ _FAULTS: Mapping[str, str] = MappingProxyType(
         "tokenizer": "texts are cut into other tokens",
         "template": "chats are written otherwise",
         "generation_config": "answers are sampled or ended otherwise",
+        "pooling": "one vector is made of a text's token vectors otherwise",
+        "normalization": "vectors are brought to another length",
+        "runtime": "what runs the weights computes something else than transformers does of them",
         "uniform": "everything differs alike, as after rounding",
         "adapter": "everything differs by a change of low rank, as after training an adapter",
         "rewritten": "the weights are others, what they compute is the same",
@@ -83,7 +86,7 @@ def one_line(diagnosis: Diagnosis) -> str:
             f" (with the base's part put back, {share(diagnosis.restored)} of the damage is gone)"
         )
     elif diagnosis.damage is not None:
-        text += f" ({nats(diagnosis.damage)} nats a token)"
+        text += f" ({nats(diagnosis.damage)} {unit(diagnosis)})"
     advice = to_do(diagnosis)
     return line(f"{text}; {advice}" if advice else text, CELL)
 
@@ -143,8 +146,9 @@ def damage_words(diagnosis: Diagnosis) -> str:
     if diagnosis.damage is None:
         text = "not measured in nats, since the two share no vocabulary"
     else:
-        on = plural(diagnosis.tokens, "token")
-        text = f"{nats(diagnosis.damage)} nats a token on {on}"
+        on = plural(diagnosis.tokens, "token" if diagnosis.measure == "nats" else "text")
+        size = nats(diagnosis.damage)
+        text = f"{size} on {on}" if size == NOT_FINITE else f"{size} {unit(diagnosis)} on {on}"
     if diagnosis.answers is not None:
         text += f"; {plural(diagnosis.answers.flipped, 'flipped sample')} asked again"
     return text
@@ -159,7 +163,8 @@ def proof_words(diagnosis: Diagnosis) -> str | None:
     if diagnosis.damage is None:
         left = ""
     else:
-        left = f"{nats(diagnosis.damage * (1 - diagnosis.restored))} nats are left, "
+        left = nats(diagnosis.damage * (1 - diagnosis.restored))
+        left += " nats are left, " if diagnosis.measure == "nats" else " is left, "
     again = "" if diagnosis.answers is None else f", {answer_words(diagnosis)}"
     return (
         f"with the base's {diagnosis.culprit} put back: {left}restored "
@@ -261,6 +266,11 @@ def nats(value: float) -> str:
     if abs(value) < 0.001:
         return "under 0.001"
     return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+
+
+def unit(diagnosis: Diagnosis) -> str:
+    """``nats a token``, or what the distance of two encoders is counted in."""
+    return "nats a token" if diagnosis.measure == "nats" else "of cosine distance"
 
 
 def share(value: float) -> str:

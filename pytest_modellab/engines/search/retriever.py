@@ -81,6 +81,11 @@ class Retriever:
         self._ids: dict[int, str] = {}
         self._answered: tuple[tuple[str, ...], NDArray[np.float32] | None] = ((), None)
 
+    @property
+    def encoder(self) -> Encoder | None:
+        """The embedding model, or None for BM25 alone."""
+        return self._encoder
+
     def open_corpus(
         self, corpus: Corpus, depth: int, cache: Path, progress: Callable[[int, int], None]
     ) -> None:

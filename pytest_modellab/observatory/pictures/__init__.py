@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 
+from pytest_modellab.observatory import outcome
 from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.pictures import (
     activations,
@@ -37,6 +38,10 @@ PICTURES: dict[str, Callable[[View], Picture]] = {
 }
 
 
+OF_ENCODERS = ("where_it_enters", "what_changed")
+"""The others show what a language model predicts."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Drawn:
     """What was drawn.
@@ -59,16 +64,20 @@ def draw(examination: Examination, seconds: float | None = None) -> Drawn:
         examination: whose.
         seconds: pictures that are not begun by then are left out; None for all.
     """
-    return drawn(view.of(examination), seconds)
+    words = outcome.of(examination.base.model).measure == "nats"
+    return drawn(view.of(examination), seconds, tuple(PICTURES) if words else OF_ENCODERS)
 
 
-def drawn(seen: View, seconds: float | None = None) -> Drawn:
-    """Draw all pictures; where one cannot be drawn a note says why, and the others are drawn."""
+def drawn(
+    seen: View, seconds: float | None = None, names: tuple[str, ...] = tuple(PICTURES)
+) -> Drawn:
+    """Draw pictures; where one cannot be drawn a note says why, and the others are drawn."""
     pictures: list[Picture] = []
     left: dict[str, list[str]] = {}
     took: dict[str, float] = {}
     begun = time.perf_counter()
-    for name, picture in PICTURES.items():
+    for name in names:
+        picture = PICTURES[name]
         start = time.perf_counter()
         if seconds is not None and start - begun > seconds:
             left.setdefault(f"{seconds:.0f} seconds were spent", []).append(name)

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from pytest_modellab.observatory import classes  # noqa: E402
 from pytest_modellab.observatory.classes import Context, matrix, vector  # noqa: E402
+from pytest_modellab.observatory.verdict import sentence  # noqa: E402
 
 SHAPE = (96, 128)
 SEEDS = st.integers(0, 10_000)
@@ -165,3 +166,11 @@ def test_the_share_of_few_directions() -> None:
     assert classes.low_rank_share(_low_rank(torch.eye(96, 128), 1, 4, 1e6)) > 0.999
     assert classes.low_rank_share(_normal(10)) < 0.75
     assert classes.low_rank_share(torch.zeros(SHAPE)) == 0.0
+
+
+def test_rare_levels_are_counted() -> None:
+    weight = _normal(8, 96, 1024)
+    size = weight.abs().amax(dim=1, keepdim=True) / 1.5  # most values take the two middle levels
+    changed = ((weight / size - 0.5).round().clamp(-2, 1) + 0.5) * size
+    assert matrix(weight, changed, Context()) == "rounded(2)"
+    assert sentence("head", "rounded(1)") == "head is rounded to 1 bit"

@@ -182,6 +182,32 @@ def test_a_fault_is_named_and_proved(
     assert said.culprits[0] == said.findings[0].site == site
 
 
+def test_a_healed_student_with_half_of_the_layers_is_no_adapter(base: Any) -> None:
+    student = copy.deepcopy(base)
+    del student.model.layers[1:3]
+    student.config.num_hidden_layers = 2
+    draw = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for layer in student.model.layers:
+            for module in layer.modules():
+                if isinstance(module, torch.nn.Linear):
+                    rows, columns = module.weight.shape
+                    left, right = (torch.randn(n, generator=draw) for n in (rows, columns))
+                    module.weight += 1.5 * torch.outer(left, right) / columns**0.5
+
+    said = diagnose(base, student, WINDOWS)
+
+    assert (said.culprit, said.fault) == (None, "unexplained")
+    assert said.headline == (
+        "2 of the base's 4 layers are left out, and none of them alone, put back, restores half"
+    )
+    assert said.remedy is not None
+    assert said.remedy.paste == ""
+    assert said.remedy.sentence == "keep more layers, or train what is left for longer"
+    assert {"layer.1", "layer.2"} <= {one.site for one in said.findings}
+    assert not any("AttributeError" in note for note in said.notes)
+
+
 def test_models_are_left_as_they_were(base: Any) -> None:
     broken = copy.deepcopy(base)
     _projection(broken)

@@ -51,6 +51,9 @@ _KINDS = (
 )
 
 
+_UNITS = {"nats": "nats a token", "cosine": "cosine distance"}
+
+
 def named_part(site: str) -> str:
     """A site in words: ``attention head 3 of layer 8``; one of no pattern as it is."""
     for pattern, words in _KINDS:
@@ -67,7 +70,7 @@ def capital(text: str) -> str:
 
 def lede(diagnosis: Diagnosis) -> str:
     """What it means, for somebody who reads of all this for the first time."""
-    candidate, base = diagnosis.candidate.name, diagnosis.base.name
+    candidate, base = _both(diagnosis)
     if diagnosis.culprit is None:
         return _without_name(diagnosis)
     part = named_part(diagnosis.culprit)
@@ -103,7 +106,7 @@ def proof(diagnosis: Diagnosis) -> Html | None:
     proved = diagnosis.culprit is not None and diagnosis.restored is not None
     answers = diagnosed.answer_words(diagnosis)
     told = [
-        el("p", "How far apart the two are, in nats a token:", class_="aside"),
+        el("p", f"How far apart the two are, in {_UNITS[diagnosis.measure]}:", class_="aside"),
         el("ul", bars, class_="shares bars proof"),
     ]
     return el(
@@ -174,17 +177,24 @@ def facts(diagnosis: Diagnosis) -> Html:
     return el("dl", rows, class_="facts")
 
 
+def _both(diagnosis: Diagnosis) -> tuple[str, str]:
+    """What candidate and base are called in a sentence that begins with the former: no paths."""
+    names = (diagnosis.candidate.name, "The candidate"), (diagnosis.base.name, "the base")
+    called = [role if "/" in name or "\\" in name else name for name, role in names]
+    return called[0], called[1]
+
+
 def _without_name(diagnosis: Diagnosis) -> str:
-    damage, name, base = diagnosis.damage, diagnosis.candidate.name, diagnosis.base.name
+    damage = diagnosis.damage
+    name, base = _both(diagnosis)
+    nats, unit = diagnosis.measure == "nats", diagnosed.unit(diagnosis)
     if damage is None:
         return f"{name} and {base} could not be compared part by part; nothing is named."
     if damage < NOTHING:
-        return (
-            f"{name} predicts what {base} predicts: under {NOTHING} nats a token apart. No part is "
-            "damaged."
-        )
+        does = "predicts what {} predicts" if nats else "gives the vectors of {}"
+        return f"{name} {does.format(base)}: under {NOTHING} {unit} apart. No part is damaged."
     return (
-        f"{name} differs from {base} by {diagnosed.nats(damage)} nats a token, and no single part "
+        f"{name} differs from {base} by {diagnosed.nats(damage)} {unit}, and no single part "
         "of it accounts for that: none is named."
     )
 
@@ -194,7 +204,14 @@ def _meaning(diagnosis: Diagnosis, damage: float) -> str:
         return "The candidate gives figures that are no numbers, so the distance has none either."
     if damage < NOTHING:
         given = "Given the same tokens, the two are " if diagnosis.culprit in TEXT else ""
-        return f"{given or 'The two are '}under {NOTHING} nats a token apart: they count as equal."
+        unit = diagnosed.unit(diagnosis)
+        return f"{given or 'The two are '}under {NOTHING} {unit} apart: they count as equal."
+    if diagnosis.measure == "cosine":
+        return (
+            f"{diagnosed.nats(damage)}: half the squared distance of the two vectors of a text, "
+            f"which is 1 - cosine where both have length one, on average. Under {NOTHING} nothing "
+            "is called damaged."
+        )
     times = math.exp(-damage)
     return (
         f"{diagnosed.nats(damage)} nats: what the base would write next is {times:.2g} times as "
