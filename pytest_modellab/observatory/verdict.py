@@ -128,13 +128,9 @@ def sentence(site: str, fault: str) -> str:
     words = _WORDS.get(name)
     if words is None or ("{0}" in words and not arguments):
         return f"{site}: {fault}"
-<<<<<<< HEAD
-    said = words.format(*arguments)
-    return f"{site} {said.removesuffix('s') if said.endswith(' 1 bits') else said}"
-=======
     subject = "the adapter" if site == "adapter" else site
-    return f"{subject} {words.format(*arguments)}"
->>>>>>> i16
+    said = words.format(*arguments)
+    return f"{subject} {said.removesuffix('s') if said.endswith(' 1 bits') else said}"
 
 
 def finite(nats: float | None) -> bool:
