@@ -23,6 +23,7 @@ from pytest_modellab.cli.common import (
 from pytest_modellab.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pytest_modellab.lab.lab import Lab
     from pytest_modellab.tradeoff.figures import TradeOff
 
 STDOUT = "-"
@@ -106,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
             timed=not options.no_latency,
         )
     tradeoff = dataclasses.replace(tradeoff, notes=tuple(dict.fromkeys((*tradeoff.notes, *heard))))
-    pages, unwritten = _write(options, tradeoff)
+    pages, unwritten = _write(options, tradeoff, lab)
     _print(options, tradeoff)
     if config.mlflow is not None:
         from pytest_modellab.reports.tracking import log
@@ -120,7 +121,9 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_FOUND if refused & set(scenarios) or left_out else EXIT_OK
 
 
-def _write(options: argparse.Namespace, tradeoff: TradeOff) -> tuple[dict[str, str], Sequence[str]]:
+def _write(
+    options: argparse.Namespace, tradeoff: TradeOff, lab: Lab
+) -> tuple[dict[str, str], Sequence[str]]:
     """Write what was asked for; returns the pages, name → text, and what cannot be written."""
     from pytest_modellab.reports.text import tradeoff as words
     from pytest_modellab.tradeoff import figures
@@ -132,9 +135,14 @@ def _write(options: argparse.Namespace, tradeoff: TradeOff) -> tuple[dict[str, s
     if options.markdown not in (None, STDOUT):
         files[Path(options.markdown)] = pages["tradeoff.md"]
     if options.html is not None:
+        from pytest_modellab.lab import examining
         from pytest_modellab.reports import page
 
-        files[options.html] = pages["tradeoff.html"] = page.render([tradeoff], interactive=True)
+        compared = [profile.variant for profile in tradeoff.profiles]
+        asked = lab, tradeoff.task_set["name"], compared, tradeoff.reference
+        why = {} if options.no_cache else examining.known(*asked)
+        pages["tradeoff.html"] = page.render([tradeoff], interactive=True, diagnoses=why)
+        files[options.html] = pages["tradeoff.html"]
     unwritten = []
     for path, text in files.items():
         found = save({path: text})

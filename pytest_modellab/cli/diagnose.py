@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from pytest_modellab.cli.common import (
     say,
 )
 from pytest_modellab.errors import DiagnosisError, near_misses
+from pytest_modellab.records.diagnosis import LONG, MOST_TOKENS, TOKENS
 from pytest_modellab.records.reading import decimal
 from pytest_modellab.store import atomic
 
@@ -83,14 +85,14 @@ def add(commands: Subparsers) -> None:
         help="what was merged into BASE to make CANDIDATE, a folder: says whether it is in once",
     )
     asked.add_argument(
-        "--tokens", type=_count, default=448, metavar="N", help="in all (default: 448)"
+        "--tokens", type=_count, default=TOKENS, metavar="N", help=f"in all (default: {TOKENS})"
     )
     asked.add_argument(
         "--long",
         type=_count,
-        default=128,
+        default=LONG,
         metavar="N",
-        help="width of the one long window (default: 128)",
+        help=f"width of the one long window (default: {LONG})",
     )
     asked.add_argument(
         "--budget",
@@ -210,7 +212,7 @@ def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:
         if lab is None or options.candidate not in known:
             raise DiagnosisError(
                 f"{options.candidate!r} is no variant of a modellab.toml, so that its base is not "
-                f"known: name it too, modellab diagnose BASE {options.candidate}"
+                f"known: name it too, modellab diagnose BASE {shlex.quote(options.candidate)}"
             )
         return lab, examining.pair(lab, options.candidate)
     base = _resolved(options.base, lab, None)
@@ -319,7 +321,7 @@ def _bundle(path: Path, found: Examined, pair: Pair, asked: Asked, lab: Lab | No
         atomic.write_bytes(path, bundle.write(found, pair, asked, places))
     except OSError as error:
         return [f"{path}: cannot be written: {error.strerror}"]
-    say(f"wrote {path}; elsewhere: modellab replay {path.name}", error=True)
+    say(f"wrote {path}; elsewhere: modellab replay {shlex.quote(path.name)}", error=True)
     return []
 
 
@@ -331,8 +333,8 @@ def _print(options: argparse.Namespace, found: Examined) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000000")
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MOST_TOKENS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {MOST_TOKENS}")
     return int(text)
 
 

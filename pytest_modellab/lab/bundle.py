@@ -13,15 +13,15 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.lab.folders import KIND
 from pytest_modellab.models import archive
 from pytest_modellab.records import diagnosed, reading
-from pytest_modellab.records.diagnosis import Diagnosis
+from pytest_modellab.records.diagnosis import MOST_TOKENS, Diagnosis
 from pytest_modellab.records.hashing import canonical_json
-from pytest_modellab.records.reading import Count, Unfit
+from pytest_modellab.records.reading import Rule, Unfit
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store.diagnoses import Chat, Examined
 from pytest_modellab.version import __version__
@@ -46,7 +46,12 @@ FILES = ("README.txt", "bundle.json", "diagnosis.json", "prompts.jsonl", "sample
 """What a bundle consists of."""
 
 
-_SECRET = re.compile(r"token$|secret|password|credential|api_?key", re.IGNORECASE)
+_SECRET = re.compile(r"token$|secret|passw|credential|(api|access|private)_?key", re.IGNORECASE)
+
+
+_Tokens = Annotated[
+    int, Rule(f"a whole number from 1 to {MOST_TOKENS}", lambda value: 1 <= value <= MOST_TOKENS)
+]
 
 
 _README = """\
@@ -108,8 +113,8 @@ class Head:
     base: Declared
     candidate: Declared
     task_set: TaskSetNamed | None
-    tokens: Count
-    long: Count
+    tokens: _Tokens
+    long: _Tokens
     seed: int
 
 
@@ -203,10 +208,11 @@ def read(path: Path) -> Bundle:
         if data["layout"] != LAYOUT:
             raise Unfit(f"layout {reading.shown(data['layout'])}: this version reads {LAYOUT}")
         head = reading.build(Head, data, "bundle.json")
-        lines = files["prompts.jsonl"].decode().splitlines()
+        lines = files["prompts.jsonl"].decode().split("\n")  # a text may hold other line ends
         prompts = [
             reading.build(_Prompt, json.loads(line), f"prompts.jsonl:{number}")
             for number, line in enumerate(lines, start=1)
+            if line
         ]
         diagnosis = diagnosed.from_json(files["diagnosis.json"].decode())
     except OSError as error:
@@ -278,9 +284,10 @@ def _placeless(text: str) -> str:
 
 def _without(text: str, places: tuple[Path, ...]) -> str:
     """JSON without the names of folders."""
+    separator = json.dumps(os.sep)[1:-1]
     names = {json.dumps(str(place))[1:-1] for place in places if len(place.parts) > 1}
     for name in sorted(names, key=len, reverse=True):
-        text = text.replace(name + os.sep, "").replace(name, "~")
+        text = text.replace(name + separator, "").replace(name, "~")
     return text
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
-from pytest_modellab.lab import searches
+from pytest_modellab.lab import outsides, runtimes, searches
 from pytest_modellab.lab.again import Again, said
 from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.records import diagnosed
+from pytest_modellab.records.diagnosis import LONG, TOKENS
 from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.records.tasks import TaskSet
 
@@ -25,14 +26,11 @@ if TYPE_CHECKING:
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.observatory.examination import Examination
     from pytest_modellab.observatory.probes import Probes
+    from pytest_modellab.observatory.runtime import Runtime
     from pytest_modellab.observatory.subject import Subject
     from pytest_modellab.runs.passages import Grounded
     from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
     from pytest_modellab.variants.plan import Plan
-
-TOKENS, LONG = 448, 128
-"""Tokens in all probes, and in the long one, unless something else is asked for."""
-
 
 FORWARDS = 40
 """Of the probes, that a diagnosis with its pictures takes, at most about."""
@@ -58,12 +56,14 @@ class Pair:
         candidate: what is examined.
         runner: what runs the candidate otherwise, where transformers stands in; else empty.
         declared: how the candidate was made of the base, where that is not its own plan's to say.
+        otherwise: the candidate as ``runner`` runs it.
     """
 
     base: Resolved
     candidate: Resolved
     runner: str = ""
     declared: Plan | None = None
+    otherwise: Resolved | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +184,8 @@ class Diagnosing:
 
         self._release()
         step(0)
+        if outsides.is_outside(pair.base) or outsides.is_outside(pair.candidate):
+            return self._outside(pair, asked)
         with untouched(), contextlib.ExitStack() as held, _told(pair):
             _check_room(pair, _bytes(pair.base), _bytes(pair.candidate))
             engines = []
@@ -208,8 +210,12 @@ class Diagnosing:
                 left = None if end == math.inf else max(0.0, end - time.monotonic())
                 again = self._again(pair.candidate, engines[1], asked, end)
 
+                heard: list[Runtime | str] = []
+
                 def examined(examination: Examination) -> None:
                     step(2)
+                    if pair.otherwise is not None and time.monotonic() < end:
+                        heard.append(runtimes.asked(pair.otherwise, examination, self._cache))
                     if again is not None:
                         again.with_part(examination)
 
@@ -223,6 +229,7 @@ class Diagnosing:
                     added=tuple(self._extensions.probes.values()),
                     examined=examined,
                 )
+                diagnosis = runtimes.told(diagnosis, heard, pair.runner)
                 notes = [*diagnosis.notes, *_noted(pair)]
                 if again is not None:
                     if diagnosis.culprit in _TEXT:
@@ -234,7 +241,19 @@ class Diagnosing:
                 diagnosis = dataclasses.replace(diagnosis, notes=tuple(notes))
                 step(3)
         # as it is read back, so that who finds it in the store is told the same
-        return Examined(diagnosed.from_json(diagnosed.to_json(diagnosis)), texts, chats)
+        read = diagnosed.from_json(diagnosed.to_json(diagnosis, most=None))
+        return Examined(read, texts, chats)
+
+    def _outside(self, pair: Pair, asked: Asked) -> Examined:
+        """Ask both where one shows no modules."""
+        from pytest_modellab.store.diagnoses import Examined
+
+        texts = asked.texts or tuple(flip.sample.input for flip in asked.flips)
+        with _told(pair):
+            found = outsides.examined(
+                pair.base, pair.candidate, texts, self._cache, asked.tokens, asked.long
+            )
+        return Examined(diagnosed.from_json(diagnosed.to_json(found)), texts, asked.chats)
 
     def _grounded(self, variant: Resolved, asked: Asked) -> Grounded | None:
         """A variant's prompt, with what its search finds."""
@@ -263,16 +282,11 @@ def check(pair: Pair) -> None:
     if pair.base.plan.search is not None or pair.candidate.plan.search is not None:
         searches.check(pair.base, pair.candidate)
         return
-    for one in (pair.base, pair.candidate):
-        if one.plan.open is not None and not _is_gguf(one):
-            raise DiagnosisError(
-                f"{one.name} is run by {one.plan.engine}, whose modules are out of reach: examine "
-                "the model that its weights were made from"
-            )
-
-
-def _is_gguf(variant: Resolved) -> bool:
-    return variant.plan.weights is not None and variant.plan.weights.suffix == ".gguf"
+    if outsides.is_outside(pair.base):
+        raise DiagnosisError(
+            f"{pair.base.name} is run by {pair.base.plan.engine}, whose modules are out of reach: "
+            "examine the model that its weights were made from"
+        )
 
 
 def _runnable(pair: Pair) -> Pair:
@@ -282,7 +296,11 @@ def _runnable(pair: Pair) -> Pair:
     base, candidate = (folders.weights_of(one) for one in (pair.base, pair.candidate))
     runner = "" if candidate is None else pair.candidate.plan.engine.rpartition("-")[0]
     return dataclasses.replace(
-        pair, base=base or pair.base, candidate=candidate or pair.candidate, runner=runner
+        pair,
+        base=base or pair.base,
+        candidate=candidate or pair.candidate,
+        runner=runner,
+        otherwise=None if candidate is None else pair.candidate,
     )
 
 
@@ -427,9 +445,4 @@ def _noted(pair: Pair) -> list[str]:
     notes = searches.notes(pair.base, pair.candidate)
     if pair.base.plan.prompt.hash != pair.candidate.plan.prompt.hash:
         notes.append(f"the prompts differ; both models were asked {pair.base.name}'s")
-    if pair.runner:
-        notes.append(
-            f"{pair.candidate.name}'s weights were examined, run by transformers; {pair.runner}, "
-            "which runs them otherwise, was not"
-        )
     return notes

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_modellab.errors import ConfigError, DiagnosisError
+from pytest_modellab.errors import ConfigError, DiagnosisError, ModellabError
 from pytest_modellab.lab import flipped
-from pytest_modellab.lab.diagnosing import LONG, TOKENS, Asked, Pair
+from pytest_modellab.lab.diagnosing import Asked, Pair
 from pytest_modellab.lab.folders import KIND
+from pytest_modellab.records.diagnosis import LONG, TOKENS, Diagnosis
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
 
@@ -92,6 +95,32 @@ def asked(
         if flips := flipped.chosen(found, before, after):
             return Asked(found, flips, tokens=tokens, long=long)
     return plain
+
+
+def known(lab: Lab, task_set: str, variants: Iterable[str], reference: str) -> dict[str, Diagnosis]:
+    """Look up what the store has of variants; nothing is examined.
+
+    Args:
+        lab: the session.
+        task_set: what they were run on.
+        variants: their names.
+        reference: what they are compared with, where not with the variant that they adapt.
+
+    Returns:
+        A diagnosis of each that has one.
+    """
+    found: dict[str, Diagnosis] = {}
+    for variant, base in itertools.product(variants, (None, reference)):
+        if variant in found or variant == reference:
+            continue
+        try:
+            of = pair(lab, variant, base)
+            for what in (asked(lab, of, task_set), Asked()):
+                if (stored := lab.diagnosing.stored(of, what)) is not None:
+                    found.setdefault(variant, stored.diagnosis)
+        except ModellabError:
+            continue  # what cannot be run has none
+    return found
 
 
 def _candidates(lab: Lab, of: Pair) -> list[str]:

@@ -52,6 +52,15 @@ class AsDeclared:
         kernels = 0.0 if self.declared.exact else _SHARE * nats
         return self.beyond is not None and not self.beyond <= max(NOTHING, kernels)
 
+    def accounts(self, nats: float) -> bool:
+        """Whether the candidate is its base, rounded as declared, and nothing else.
+
+        Args:
+            nats: its damage against the base.
+        """
+        rounds = self.declared.rounds and not self.declared.adapters
+        return rounds and self.beyond is not None and not self.differs(nats)
+
     @property
     def changes(self) -> Mapping[str, float]:
         """Path of a leaf → what the plan changes of its weights, as a part of their size."""
@@ -127,9 +136,13 @@ def whole(
         An adapter, a rounding, or neither, with the remedy.
     """
     base, leaves = run.subject, run.leaves
+    if (gone := _left_out(run, candidate)) is not None:
+        return gone
     seen = judging.judge(base.model, candidate.model, weights)
     if beside.declared.rounds and beside.weights is not None:
         seen = judging.against_rounding(seen, weights, beside.weights)
+    if beside.accounts(found.nats):  # also where most is kept in full precision
+        seen = dataclasses.replace(seen, fault="uniform")
     full = None
     if beside.declared.adapters and beside.expected is not None and beside.weights is not None:
         made = beside.expected
@@ -147,6 +160,29 @@ def whole(
     if seen.fault == "uniform" and found.nats >= ADAPTED:
         return Concluded(seen, remedies.keep(run, candidate, found, passes, in_time, full))
     return Concluded(seen)
+
+
+def _left_out(run: BaseRun, candidate: Subject) -> Concluded | None:
+    """A model with fewer layers: what is left of it is no change of the base as a whole."""
+    layers: dict[int, bool] = {}
+    for leaf in run.leaves:
+        if leaf.layer is not None:
+            layers[leaf.layer] = layers.get(leaf.layer, False) or _has(candidate, leaf.path)
+    gone = [str(number) for number, there in sorted(layers.items()) if not there]
+    if not gone:
+        return None
+    many = len(gone) > 1
+    said = f"{len(gone)} of the base's {len(layers)} layers {'are' if many else 'is'} left out"
+    return Concluded(
+        Whole(
+            "unexplained",
+            f"{said}: {', '.join(gone)}",
+            headline=f"{said}, and none of them alone, put back, restores half"
+            if many
+            else f"{said}, and put back it does not restore half",
+        ),
+        Remedy("keep more layers, or train what is left for longer"),
+    )
 
 
 def _has(subject: Subject, path: str) -> bool:

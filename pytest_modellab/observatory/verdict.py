@@ -79,7 +79,7 @@ def decide(
 _SILENT = {
     "none": "nothing is damaged",
     "rewritten": "it is the same function in other weights",
-    "uniform": "it is a little different everywhere, and no part is named",
+    "uniform": "it is different everywhere, and no part is named",
     "adapter": "a low-rank change of all of it, of little effect",
     "unexplained": "it is damaged, and no part that was exchanged restores it",
 }
@@ -112,6 +112,7 @@ _WORDS = {
     "code": "computes something else than the base's",
     "tokenizer": "splits or numbers texts otherwise",
     "template": "renders chats otherwise",
+    "runtime": "computes something else of the same weights",
     "pooling": "makes one vector of a text's otherwise: by {0}",
     "normalization": "brings vectors to another length: {0}",
     "generation_config": "asks for other generation settings",
@@ -127,7 +128,9 @@ def sentence(site: str, fault: str) -> str:
     words = _WORDS.get(name)
     if words is None or ("{0}" in words and not arguments):
         return f"{site}: {fault}"
-    return f"{site} {words.format(*arguments)}"
+    subject = "the adapter" if site == "adapter" else site
+    said = words.format(*arguments)
+    return f"{subject} {said.removesuffix('s') if said.endswith(' 1 bits') else said}"
 
 
 def finite(nats: float | None) -> bool:

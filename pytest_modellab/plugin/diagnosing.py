@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,6 @@ import pytest
 
 from pytest_modellab.plugin.options import DIAGNOSE, choice, seconds
 from pytest_modellab.plugin.session import lab_of
-from pytest_modellab.visible import CELL, line
 
 if TYPE_CHECKING:
     from pytest_modellab.judging.comparison import Comparison
@@ -29,6 +29,9 @@ DIAGNOSER: pytest.StashKey[Diagnoser] = pytest.StashKey()
 
 BUDGET = 120.0
 """Seconds that all diagnoses of a session take together unless something else is asked for."""
+
+
+_ERRORS = (Exception, SystemExit, pytest.fail.Exception, pytest.skip.Exception)  # none ends a test
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Diagnoser:
             start = time.monotonic()
             try:
                 self._known[variant] = self._diagnosed(asked[0])
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the verdict stands
+            except _ERRORS as error:  # the verdict stands
                 why = " ".join(str(error).split()) or type(error).__name__
                 self._known[variant] = Outcome(notes=(f"{variant} was not diagnosed: {why}",))
             finally:
@@ -114,15 +117,16 @@ class Diagnoser:
     def _lines(self, found: Diagnosis, pair: Pair, asked: Asked) -> tuple[str, ...]:
         from pytest_modellab.reports import diagnosed
 
-        bundle = f" --bundle {pair.candidate.name}.zip"
+        name = pair.candidate.name
+        files = f" --html {name}.html --bundle {name}.zip"
         return (
             diagnosed.one_line(found),
-            f"more, and what reproduces it elsewhere: {self._command(pair, asked)}{bundle}",
+            f"pictures, and what reproduces it elsewhere: {self._command(pair, asked)}{files}",
         )
 
     def _command(self, pair: Pair, asked: Asked) -> str:
         on = "" if asked.task_set is None else f" --task-set {asked.task_set.name}"
-        where = f" --config {self._config}" if self._config else ""
+        where = f" --config {shlex.quote(self._config)}" if self._config else ""
         return f"modellab diagnose {pair.base.name} {pair.candidate.name}{on}{where}"
 
 
@@ -172,12 +176,11 @@ def explain(item: pytest.Item, call: pytest.CallInfo[None], texts: Sequence[str]
         # the block is still reported; then the session ends as one that was interrupted
         item.session.shouldstop = "interrupted while a blocked variant was diagnosed"
         return Outcome(notes=("a diagnosis was interrupted; nothing of it is kept",))
-    if found.diagnosis is not None and found.diagnosis.culprit is not None:
-        item.user_properties.append(("modellab_culprit", line(found.diagnosis.culprit, CELL)))
     if found.diagnosis is not None:
         from pytest_modellab.reports import diagnosed
 
-        item.user_properties.extend(diagnosed.properties(found.diagnosis))
+        said = diagnosed.properties(found.diagnosis)  # already there when a test is run again
+        item.user_properties.extend(one for one in said if one not in item.user_properties)
     raised = call.excinfo
     verdicts = (FloorViolated, RegressionDetected)
     if found.lines and raised is not None and raised.errisinstance(verdicts) and raised.value.args:

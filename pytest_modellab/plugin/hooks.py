@@ -106,8 +106,9 @@ def pytest_runtest_makereport(
     """Send what was judged along with the test's report, across xdist too: one JSON string."""
     judged: dict[str, list[str]] = item.stash.get(FINDINGS, {})
     explained = Outcome()
-    if call.when != "teardown" and "comparisons" in judged:
-        explained = diagnosing.explain(item, call, judged["comparisons"])
+    # a set-up that passes is followed by the test, whose report says it
+    if call.when == "call" or (call.when == "setup" and call.excinfo is not None):
+        explained = diagnosing.explain(item, call, judged.get("comparisons", []))
     report = yield
     if report.when == "setup":  # should the worker die in the test, no other report follows
         variant = params_of(item).get("candidate")

@@ -10,6 +10,14 @@ SCHEMA = 1
 """Raised when a field's meaning changes: stored diagnoses of another schema are made anew."""
 
 
+TOKENS, LONG = 448, 128
+"""Tokens in all probes, and in the long one, unless something else is asked for."""
+
+
+MOST_TOKENS = 1_000_000
+"""Of all probes."""
+
+
 Level = Literal["internals", "weights", "outputs"]
 """How deep was looked: into the modules, at the weights alone, or at what comes out."""
 

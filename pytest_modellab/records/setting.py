@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.visible import visible
 
 REQUIRED: Any = object()
 """The default of a setting that has none."""
@@ -117,7 +118,7 @@ def resolve(
     """
     for key in given:
         if key not in known and not others:
-            raise ConfigError(f"{where}{key}: unknown key; {near_misses(key, known)}")
+            raise ConfigError(f"{where}{visible(key)}: unknown key; {near_misses(key, known)}")
     found = {}
     for key, setting in known.items():
         if key in given:
@@ -165,7 +166,7 @@ def _check_sayable(value: Any, where: str) -> None:
         raise ConfigError(f"{where}: {value:#x} does not fit into 64 bits")
     if isinstance(value, dict):
         for key, inner in value.items():
-            _check_sayable(inner, f"{where}.{key}")
+            _check_sayable(inner, f"{where}.{visible(key)}")
     elif isinstance(value, list):
         for inner in value:
             _check_sayable(inner, where)

@@ -55,6 +55,9 @@ _FAULTS: Mapping[str, str] = MappingProxyType(
         "tokenizer": "texts are cut into other tokens",
         "template": "chats are written otherwise",
         "generation_config": "answers are sampled or ended otherwise",
+        "pooling": "one vector is made of a text's token vectors otherwise",
+        "normalization": "vectors are brought to another length",
+        "runtime": "what runs the weights computes something else than transformers does of them",
         "uniform": "everything differs alike, as after rounding",
         "adapter": "everything differs by a change of low rank, as after training an adapter",
         "rewritten": "the weights are others, what they compute is the same",
@@ -144,7 +147,8 @@ def damage_words(diagnosis: Diagnosis) -> str:
         text = "not measured in nats, since the two share no vocabulary"
     else:
         on = plural(diagnosis.tokens, "token" if diagnosis.measure == "nats" else "text")
-        text = f"{nats(diagnosis.damage)} {unit(diagnosis)} on {on}"
+        size = nats(diagnosis.damage)
+        text = f"{size} on {on}" if size == NOT_FINITE else f"{size} {unit(diagnosis)} on {on}"
     if diagnosis.answers is not None:
         text += f"; {plural(diagnosis.answers.flipped, 'flipped sample')} asked again"
     return text

@@ -71,7 +71,7 @@ class DiagnosisEntry:
             OSError: the store cannot be written.
         """
         content = {
-            "diagnosis": diagnosed.to_json(found.diagnosis),
+            "diagnosis": diagnosed.to_json(found.diagnosis, most=None),
             "texts": list(found.texts),
             "chats": [[dict(one) for one in chat] for chat in found.chats],
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import testing
+from pytest_modellab import cli, testing
 
 CONFIG = """
 [models.sound]
@@ -62,7 +62,6 @@ def blocked(
     tiny_model: Path, damaged_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A project whose base answers everything right, accepted."""
-    from pytest_modellab import cli
     from pytest_modellab.baselines import file
 
     folder = tmp_path_factory.mktemp("blocked")
@@ -102,26 +101,22 @@ def project(
 SAYS = "*diagnosis: layer.1.mlp.down_proj is *"
 
 
-def test_the_message_ends_with_the_part(project: pytest.Pytester) -> None:
-    result = project.runpytest_inprocess()
+def test_message_junit_and_json_say_it_and_the_store_has_it(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = project.runpytest_inprocess("--junitxml=junit.xml", "--modellab-json=report.json")
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines(
         [
             SAYS,
-            "*more, and what reproduces it elsewhere: modellab diagnose plain broken "
-            "--task-set words --bundle broken.zip*",
+            "*pictures, and what reproduces it elsewhere: modellab diagnose plain broken "
+            "--task-set words --html broken.html --bundle broken.zip*",
         ]
     )
-
-
-def test_junit_and_json_say_it_and_the_store_has_it(project: pytest.Pytester) -> None:
-    result = project.runpytest_inprocess(
-        "--junitxml=junit.xml", "--modellab-json=report.json", "-k", "test_worse"
-    )
-    result.assert_outcomes(failed=1, deselected=2)
     junit = (project.path / "junit.xml").read_text(encoding="utf-8")
     properties, _, message = junit.partition("<failure ")
-    assert '<property name="modellab_culprit" value="layer.1.mlp.down_proj" />' in properties
+    named = '<property name="modellab_culprit" value="layer.1.mlp.down_proj" />'
+    assert properties.count(named) == 1
     assert "diagnosis: layer.1.mlp.down_proj is scaled by -4" in message
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     assert report["diagnoses"]["broken"]["culprit"] == "layer.1.mlp.down_proj"
@@ -131,6 +126,10 @@ def test_junit_and_json_say_it_and_the_store_has_it(project: pytest.Pytester) ->
     again = project.runpytest_inprocess("-k", "test_worse", "--modellab-diagnose-budget=0")
     again.stdout.fnmatch_lines([SAYS])  # read from the store, which takes no time
     assert stored.read_bytes() == before
+    monkeypatch.chdir(project.path)
+    compare = ["compare", "--variant=plain", "--variant=broken", "--no-latency", "--html=t.html"]
+    assert cli.main(compare) == 0
+    assert "broken: layer.1.mlp.down_proj is scaled by -4" in Path("t.html").read_text("utf-8")
 
 
 def test_what_is_left_out_is_a_note(project: pytest.Pytester) -> None:
@@ -238,6 +237,35 @@ pytestmark = [pytest.mark.task_set("words"), pytest.mark.variants("broken")]
 def test_sound(candidate, diagnosis):
     assert diagnosis(candidate).culprit is None
 """
+
+
+IN_A_FIXTURE = """
+import pytest
+pytestmark = [pytest.mark.task_set("words"), pytest.mark.variants("broken")]
+
+@pytest.fixture
+def judged(candidate, gate):
+    with pytest.raises(Exception):
+        gate.no_regression(candidate, against="base")
+
+def test_caught(judged):
+    pass
+"""
+
+
+def test_a_block_in_a_fixture_is_explained_and_no_outcome_of_pytest_gets_out(
+    project: pytest.Pytester,
+) -> None:
+    (project.path / "test_suite.py").write_text(IN_A_FIXTURE)
+    result = project.runpytest_inprocess("-p", "no:terminal", "--modellab-json=report.json")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
+    assert report["diagnoses"]["broken"]["culprit"] == "layer.1.mlp.down_proj"
+    fails = BREAKS.replace("raise {error}", "import pytest; pytest.fail")
+    (project.path / "conftest.py").write_text(fails)
+    again = project.runpytest_inprocess()
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["*note: broken was not diagnosed: no such luck*"])
 
 
 def test_a_suite_asks_for_it(project: pytest.Pytester) -> None:

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pytest_modellab import testing
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
+
+# how long an example takes says how busy the machine is; tests write anew what fixtures gave them
+unchecked = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("untimed", deadline=None, suppress_health_check=unchecked)
+settings.load_profile("untimed")
 
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("a", "n"), ("Ġ", "a"), ("e", "r"), ("o", "n")]
 

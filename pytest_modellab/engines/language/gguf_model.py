@@ -13,7 +13,7 @@ import secrets
 import urllib.parse
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines.batching import common_prefix, due, plan
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
@@ -25,6 +25,10 @@ from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.records.runs import Output
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 VERSION = 1
 """Raised when scores may change: stored runs of another engine version are run again."""
@@ -157,6 +161,32 @@ class LlamaCppEngine(ChatEngine):
             lambda i: self._reply(contexts[i], requests[i], prefix),
             done,
         )
+
+    def predictions(self, ids: Sequence[int], places: Sequence[int]) -> NDArray[np.float64]:
+        """Return the log-probabilities of the next token behind some places of a text.
+
+        Args:
+            ids: the text.
+            places: from 0, in order.
+
+        Returns:
+            A row a place, a column a token.
+
+        Raises:
+            ScoringError: the text is too long for the file.
+        """
+        import numpy as np
+
+        count = len(self._header.vocabulary.tokens)
+        self._reserve(len(ids) + 1)
+        rows = np.full((len(places), count), LEAST)
+        for row, place in zip(rows, places, strict=True):
+            forced = [[self._letter, BIAS]]
+            answer = self._ask(ids[: place + 1], 1, cached=False, logit_bias=forced, n_probs=count)
+            for generated in _generated(answer):
+                for told in (generated, *generated["top_logprobs"]):
+                    row[told["id"]] = _logprob(told)
+        return rows
 
     def tokenize(self, text: str) -> list[int]:
         """Cut a text into tokens as llama.cpp does; xllamacpp has this on its local port only."""

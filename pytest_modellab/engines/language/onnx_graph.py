@@ -148,6 +148,25 @@ class OnnxEngine(ChatEngine):
         batches = due(plan(lengths, budget, padded=True), skip)
         answer_alone(batches, lambda i: self._reply(contexts[i], requests[i]), done)
 
+    def predictions(self, ids: Sequence[int], places: Sequence[int]) -> NDArray[np.float64]:
+        """Return the log-probabilities of the next token behind some places of a text.
+
+        Args:
+            ids: the text.
+            places: from 0, in order.
+
+        Returns:
+            A row a place, a column a token.
+        """
+        import numpy as np
+
+        order = np.arange(len(ids))
+        start = np.zeros(self._empty, np.float32)
+        logits, _ = self._run(ids, order, order[:, None] >= order, places, start)
+        logprobs = logits.astype(np.float64)
+        logprobs -= logprobs.max(axis=1, keepdims=True)
+        return np.asarray(logprobs - np.log(np.exp(logprobs).sum(axis=1, keepdims=True)))
+
     def _scored(self, context: list[int], options: Sequence[list[int]]) -> Output:
         import numpy as np
 

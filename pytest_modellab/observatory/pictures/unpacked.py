@@ -33,7 +33,11 @@ def unpacked(model: Any, base: Any, leaves: Sequence[Leaf]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         elements = 0
         for leaf in leaves:
-            module, known = model.get_submodule(leaf.path), base.get_submodule(leaf.path)
+            try:
+                module = model.get_submodule(leaf.path)
+            except AttributeError:  # of a layer that was left out
+                continue
+            known = base.get_submodule(leaf.path)
             if not is_packed(module) or not hasattr(known, "in_features"):
                 continue
             elements += known.in_features * known.out_features

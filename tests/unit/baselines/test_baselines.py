@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.baselines import accepted as baselines_accepted
@@ -550,9 +550,7 @@ RECORD = st.builds(
     probes=st.dictionaries(TEXT, NUMBER),
     environment=st.dictionaries(TEXT, st.none() | TEXT | st.integers()),
 )
-ANY = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+ANY = settings(max_examples=100)
 
 
 @ANY

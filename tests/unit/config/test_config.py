@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab import variants
@@ -447,9 +447,7 @@ def test_find(tmp_path: Path) -> None:
     assert read.find([root / "tests", inner], root) == nearer
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200)
 @given(
     st.one_of(
         st.binary(max_size=200),

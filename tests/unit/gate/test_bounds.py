@@ -36,7 +36,7 @@ def test_score_bounds_are_clopper_pearson(n: int) -> None:
         assert (low, high) == pytest.approx((exact.low, exact.high), abs=1e-7)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SCORES, st.floats(0.6, 0.999))
 def test_score_bounds_hold_the_mean_and_mirror(scores: list[float], confidence: float) -> None:
     low, high = score_bounds(scores, confidence=confidence)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modellab.gate import (
@@ -26,7 +26,6 @@ from pytest_modellab.gate import (
 from pytest_modellab.gate.family import attainable, discrete_minp, holm
 
 
-@settings(deadline=None)  # the import takes seconds
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=12))
 def test_holm_is_statsmodels(p: list[float]) -> None:
     multitest = pytest.importorskip("statsmodels.stats.multitest")

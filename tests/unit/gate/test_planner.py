@@ -84,7 +84,7 @@ MARGINS = st.sampled_from([0.0, 0.02, 0.1])
 LEVELS = st.floats(1e-4, 0.2)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 80), DROPS, DROPS, CHURNS, MARGINS, LEVELS, LEVELS, st.booleans())
 def test_power_rises_with_drop_and_level(
     n: int,
@@ -103,7 +103,7 @@ def test_power_rises_with_drop_and_level(
     assert least <= power(n, drops[0], level=levels[1], **known) + 1e-12
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 120), st.floats(0.02, 0.4), CHURNS, LEVELS, st.booleans())
 def test_power_rises_with_n(n: int, lost: float, churn: float, level: float, family: bool) -> None:
     known: dict[str, Any] = {"churn": churn, "level": level, "in_family": family}
@@ -113,7 +113,7 @@ def test_power_rises_with_n(n: int, lost: float, churn: float, level: float, fam
     assert power(n, lost, **beyond) <= power(4 * n, lost, **beyond) + 1e-12
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(0.1, 0.4), CHURNS, st.sampled_from([0.0, 0.02]), LEVELS, st.floats(0.3, 0.95))
 def test_samples_for_is_where_the_power_is_reached(
     lost: float, churn: float, margin: float, level: float, asked: float

@@ -32,7 +32,7 @@ def runs(draw: st.DrawFn, most: int = 60) -> tuple[list[float], list[float]]:
     return before, after
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(runs(), st.data())
 def test_order_and_labels_do_not_matter(
     run: tuple[list[float], list[float]], data: st.DataObject
@@ -71,7 +71,7 @@ def test_order_and_labels_do_not_matter(
     assert compare(before, after, buckets, clusters, margin) == there
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(runs(), st.data())
 def test_the_verdict_alone_is_that_of_all_figures(
     run: tuple[list[float], list[float]], data: st.DataObject
@@ -100,7 +100,7 @@ def test_it_turns_at_the_same_alpha(seed: int, margin: float) -> None:
     assert decide(before, after, buckets, margin=margin, alpha=turn * (1.0 - 1e-9)) != "block"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(runs(), st.randoms(use_true_random=False))
 def test_nor_do_they_against_a_floor(
     run: tuple[list[float], list[float]], shuffler: random.Random
@@ -116,7 +116,7 @@ def test_nor_do_they_against_a_floor(
         assert dataclasses.replace(other, name=one.name) == one
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(runs(), st.data())
 def test_a_lower_score_never_improves_the_verdict(
     run: tuple[list[float], list[float]], data: st.DataObject
@@ -136,7 +136,6 @@ def test_a_lower_score_never_improves_the_verdict(
         assert second.p_block <= first.p_block * (1.0 + 1e-4)
 
 
-@settings(deadline=None)
 @given(runs(), st.data())
 def test_nor_with_buckets_and_a_margin(
     run: tuple[list[float], list[float]], data: st.DataObject
@@ -153,7 +152,6 @@ def test_nor_with_buckets_and_a_margin(
         assert ORDER[second] <= ORDER[first]
 
 
-@settings(deadline=None)
 @given(runs(), st.data())
 def test_nor_against_a_floor(run: tuple[list[float], list[float]], data: st.DataObject) -> None:
     _, scores = run
@@ -173,7 +171,7 @@ def test_nor_against_a_floor(run: tuple[list[float], list[float]], data: st.Data
     assert len(floor_family(scores, buckets, floor=floor)) == min(2, len(scores))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(runs())
 def test_swapping_roles_mirrors_the_drop(run: tuple[list[float], list[float]]) -> None:
     before, after = run
@@ -185,7 +183,7 @@ def test_swapping_roles_mirrors_the_drop(run: tuple[list[float], list[float]]) -
     assert not there.verdict == back.verdict == "block"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(runs())
 def test_p_values_are_probabilities_and_bounds_bracket_the_drop(
     run: tuple[list[float], list[float]],

@@ -98,7 +98,7 @@ def test_a_cluster_is_one_observation() -> None:
     assert found.ratio == pytest.approx(alone.ratio)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.floats(0.1, 9.0), st.floats(0.1, 9.0)), min_size=5, max_size=12),
     st.integers(0, 4),
@@ -120,7 +120,7 @@ def test_neither_order_nor_unit_matters(
         assert back.ratio == pytest.approx(there.ratio)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.floats(0.5, 2.0), st.floats(0.5, 2.0)), min_size=5, max_size=12),
     st.floats(1.0, 1.5),

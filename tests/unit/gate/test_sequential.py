@@ -83,7 +83,6 @@ STAGES = [3, 2, 0, 2, 0, 3, 3, 2, 1, 1, 0, 1]
 STRATA = st.lists(st.sampled_from("abc"), min_size=1, max_size=80)
 
 
-@settings(deadline=None)
 @given(STRATA, st.integers(1, 12), st.integers(0, 3))
 def test_stages_are_a_partition_even_in_each_stratum(
     strata: list[str], looks: int, seed: int
@@ -99,7 +98,7 @@ def test_stages_are_a_partition_even_in_each_stratum(
             assert counts.max() - counts.min() <= 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.permutations(range(40)), st.sampled_from([("a", "b"), ("z", "m")]))
 def test_stages_depend_on_keys_alone(order: list[int], names: tuple[str, str]) -> None:
     strata = [names[i % 2] for i in order]
@@ -162,7 +161,7 @@ def small(draw: st.DrawFn) -> tuple[list[float], list[float], float]:
     return before, after, draw(st.sampled_from([0.0, 0.2, 0.5]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(small(), st.integers(2, 4))
 def test_stopping_is_the_rule_and_what_is_certain_is(
     data: tuple[list[float], list[float], float], looks: int
@@ -184,7 +183,7 @@ def test_stopping_is_the_rule_and_what_is_certain_is(
         assert plain(before, other, stages, margin, 0.2)[0] == verdict
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(small(), st.data())
 def test_a_worse_candidate_never_gets_a_better_verdict(
     data: tuple[list[float], list[float], float], more: st.DataObject
@@ -196,7 +195,7 @@ def test_a_worse_candidate_never_gets_a_better_verdict(
     assert RANK[lost.verdict] <= RANK[kept.verdict]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(small())
 def test_one_look_is_the_fixed_size(data: tuple[list[float], list[float], float]) -> None:
     before, after, margin = data
@@ -284,7 +283,7 @@ def test_a_stage_without_samples_is_passed_over() -> None:
     assert (result.verdict, result.look, result.looks, result.used) == ("inconclusive", 3, 3, 30)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.permutations(range(30)))
 def test_the_order_of_the_samples_is_nothing(order: list[int]) -> None:
     before = [1.0] * 20 + [0.0] * 10

@@ -85,6 +85,17 @@ def test_it_is_read_back(written: tuple[bytes, Examined, Pair, Asked], tmp_path:
     assert content == bundle.write(found, pair, asked)
 
 
+def test_a_text_holds_whatever_ends_a_line_elsewhere(
+    written: tuple[bytes, Examined, Pair, Asked], tmp_path: Path
+) -> None:
+    _, found, pair, asked = written
+    texts = ("one\u2028two\x85three\x0bfour\r\nfive",)
+    (tmp_path / "b.zip").write_bytes(
+        bundle.write(dataclasses.replace(found, texts=texts), pair, asked)
+    )
+    assert bundle.read(tmp_path / "b.zip").texts == texts
+
+
 def test_it_holds_no_place_and_no_secret(written: tuple[bytes, Examined, Pair, Asked]) -> None:
     with zipfile.ZipFile(io.BytesIO(written[0])) as archive:
         texts = {name: archive.read(name).decode() for name in archive.namelist()}
@@ -148,6 +159,18 @@ def test_a_hostile_one_is_refused(
 ) -> None:
     (tmp_path / "b.zip").write_bytes(repacked(written[0], changes))
     with pytest.raises(DiagnosisError, match=f"b.zip is no bundle .*{re.escape(message)}"):
+        bundle.read(tmp_path / "b.zip")
+
+
+@pytest.mark.parametrize("tokens", [0, -1, 10**9])
+def test_more_tokens_than_a_command_may_ask_for_are_refused(
+    written: tuple[bytes, Examined, Pair, Asked], tmp_path: Path, tokens: int
+) -> None:
+    with zipfile.ZipFile(io.BytesIO(written[0])) as archive:
+        head = json.loads(archive.read("bundle.json"))
+    changed = json.dumps({**head, "tokens": tokens}).encode()
+    (tmp_path / "b.zip").write_bytes(repacked(written[0], {"bundle.json": changed}))
+    with pytest.raises(DiagnosisError, match=f"tokens: {tokens}: expected a whole number from 1"):
         bundle.read(tmp_path / "b.zip")
 
 

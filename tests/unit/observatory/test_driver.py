@@ -100,6 +100,13 @@ def _activation(model: Any) -> None:
         layer.mlp.act_fn = torch.nn.Tanh()
 
 
+def _gate(model: Any) -> None:
+    for layer in model.model.layers:
+        layer.mlp.forward = lambda x, mlp=layer.mlp: mlp.down_proj(
+            torch.relu(mlp.gate_proj(x)) * mlp.up_proj(x)
+        )
+
+
 def _mlp_code(model: Any) -> None:
     mlp = model.model.layers[1].mlp
     mlp.forward = lambda x: mlp.down_proj(mlp.gate_proj(x) * mlp.act_fn(mlp.up_proj(x)))
@@ -152,6 +159,7 @@ def _no_mlp(model: Any) -> None:
         (_window, "layer.2.attention.core", "window(4)"),
         (_rope, "rope", "rope"),
         (_activation, "activation", "activation"),
+        (_gate, "activation", "activation"),
         (_mlp_code, "layer.1.mlp.core", "code"),
         (_eps, "norm_eps", "norm_eps"),
         (_residual, "residual_scale", "residual_scale"),
@@ -172,6 +180,32 @@ def test_a_fault_is_named_and_proved(
     assert (said.culprit, said.restored) == (site, pytest.approx(1, abs=1e-3))
     assert said.fault.partition("(")[0] == fault.partition("(")[0]
     assert said.culprits[0] == said.findings[0].site == site
+
+
+def test_a_healed_student_with_half_of_the_layers_is_no_adapter(base: Any) -> None:
+    student = copy.deepcopy(base)
+    del student.model.layers[1:3]
+    student.config.num_hidden_layers = 2
+    draw = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for layer in student.model.layers:
+            for module in layer.modules():
+                if isinstance(module, torch.nn.Linear):
+                    rows, columns = module.weight.shape
+                    left, right = (torch.randn(n, generator=draw) for n in (rows, columns))
+                    module.weight += 1.5 * torch.outer(left, right) / columns**0.5
+
+    said = diagnose(base, student, WINDOWS)
+
+    assert (said.culprit, said.fault) == (None, "unexplained")
+    assert said.headline == (
+        "2 of the base's 4 layers are left out, and none of them alone, put back, restores half"
+    )
+    assert said.remedy is not None
+    assert said.remedy.paste == ""
+    assert said.remedy.sentence == "keep more layers, or train what is left for longer"
+    assert {"layer.1", "layer.2"} <= {one.site for one in said.findings}
+    assert not any("AttributeError" in note for note in said.notes)
 
 
 def test_models_are_left_as_they_were(base: Any) -> None:
@@ -246,8 +280,15 @@ def _half(model: Any) -> None:
     model.to(torch.bfloat16)
 
 
+def _in_training(model: Any) -> None:
+    """No dropout; but a checkpoint for gradients keeps no cache."""
+    getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+    model.train()
+
+
 @pytest.mark.parametrize(
-    ("change", "fault"), [(_equal, "none"), (_neurons, "rewritten"), (_half, "none")]
+    ("change", "fault"),
+    [(_equal, "none"), (_neurons, "rewritten"), (_half, "none"), (_in_training, "none")],
 )
 def test_what_is_no_fault_has_no_name(base: Any, change: Callable[[Any], None], fault: str) -> None:
     other = copy.deepcopy(base)

@@ -10,14 +10,12 @@ from typing import Any
 
 import pytest
 from diagnoses import DIAGNOSES, EXAMPLES, head_is_zeroed, large, template_differs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from pytest_modellab.records.diagnosed import BYTES, LARGEST, as_read, finite, from_json, to_json
 from pytest_modellab.records.diagnosis import Diagnosis, Finding, Heat, NodeError, Picture, Sides
 
-any_diagnosis = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+any_diagnosis = settings(max_examples=50)
 
 
 @any_diagnosis

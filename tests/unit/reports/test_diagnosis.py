@@ -16,7 +16,7 @@ from diagnoses import (
     template_differs,
 )
 from hostile import check_inert
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from pytest_modellab.records.diagnosis import Diagnosis, Finding, NodeError, Remedy
 from pytest_modellab.reports import diagnosed
@@ -155,7 +155,7 @@ def test_the_second_layer_and_an_error_without_end() -> None:
     assert rows["before it"] == (
         "layer 0 adds 10 %; the error enters at layer.1.mlp (90 % of what is accounted for)"
     )
-    assert rows["damage"].startswith("not finite nats a token on")
+    assert rows["damage"].startswith("not finite on 448 tokens")
     nodes = tuple(NodeError(f"layer.{i}.attention.core", 0.1, 0.01) for i in range(10))
     rows = dict(diagnosed.facts(dataclasses.replace(found, culprit="rope", nodes=nodes)))
     assert rows["before it"] == (
@@ -225,7 +225,7 @@ def test_no_paste_ends_its_block() -> None:
     assert "\n`````toml\na = 1\n````\n# head\n`````\n" in text
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(DIAGNOSES)
 def test_every_text_is_inert(diagnosis: Diagnosis) -> None:
     check_inert(shown.text(diagnosis, "d.html"))

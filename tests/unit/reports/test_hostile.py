@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hostile import HOSTILE
 from hostile import check_inert as check
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.cli import main
@@ -24,9 +24,7 @@ from pytest_modellab.reports.text.progress import RunProgress
 from pytest_modellab.reports.tracking import runs
 
 Make = Callable[..., Any]
-hostile = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+hostile = settings(max_examples=60)
 
 
 @pytest.fixture

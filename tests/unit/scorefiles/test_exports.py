@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from score_files import Write, check_rows_or_message, message, scores
 
@@ -203,9 +203,7 @@ VALUES: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(st.sampled_from([ONE, RUN, DATA / "deepeval_result.json"]), VALUES, st.data())
 def test_a_changed_export_is_rows_or_a_message(
     write: Write, path: Path, value: Any, data: st.DataObject

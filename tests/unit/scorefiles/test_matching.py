@@ -157,7 +157,7 @@ def test_rules_out_of_range() -> None:
 scored = st.none() | st.sampled_from([0.0, 0.5, 1.0])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(scored, scored, st.sampled_from("xyz")), min_size=1, max_size=40),
     st.integers(0, 99),

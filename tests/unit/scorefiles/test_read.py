@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from score_files import Write, check_rows_or_message, message, scores
 
@@ -247,9 +247,7 @@ def test_parquet(write: Write, tmp_path: Path) -> None:
     assert message(write("cut.parquet", content[:-20])).startswith("malformed or truncated Parquet")
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=4))
 @example(196, b"l")  # sizes of levels that do not fit: asked for them, pyarrow ends the process
 def test_damaged_parquet_is_a_message(write: Write, at: int, noise: bytes) -> None:
@@ -299,7 +297,6 @@ def test_other_json(write: Write) -> None:
 # --- any bytes -----------------------------------------------------------------------------------
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["a.csv", "a.tsv", "a.jsonl", "a.jsonl.gz", "a.json", "a.parquet"]),
     st.binary(max_size=200)
@@ -324,7 +321,6 @@ def test_any_bytes_are_rows_or_a_message(write: Write, name: str, content: bytes
     check_rows_or_message(write(name, content))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"]), min_size=1),

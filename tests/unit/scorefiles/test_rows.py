@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modellab.errors import ScoreFileError
@@ -57,7 +57,6 @@ def test_range_and_direction() -> None:
         score_of(2.5, wer)
 
 
-@settings(deadline=None)
 @given(st.floats(-5, 5), st.floats(0.1, 10), st.floats(0, 1))
 def test_mapping_keeps_order_and_ends(low: float, width: float, share: float) -> None:
     up = Wanted(low=low, high=low + width)

@@ -68,7 +68,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=50) | st.lists(PIECES, max_size=60).map("".join))
 def test_any_reply(reply: str) -> None:
     check(reply)

@@ -350,7 +350,7 @@ def drawn() -> st.SearchStrategy[Any]:
     return st.recursive(st.booleans() | st.just({}), keywords, max_leaves=6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(keywords(drawn()), values, keywords(st.booleans()).map(lambda a: {**a, "$ref": "#/$defs/b"}))
 def test_valid_is_what_jsonschema_says(schema: dict[str, Any], value: Any, part: Any) -> None:
     import jsonschema
@@ -389,7 +389,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from(KEYS), anything, min_size=1, max_size=4), values)
 def test_any_schema_is_judged_or_named(schema: dict[str, Any], value: Any) -> None:
     sample = Sample("s", "x", schema, "json_schema", "c", "easy", max_tokens=64)

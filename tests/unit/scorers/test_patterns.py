@@ -147,7 +147,7 @@ def test_classes_are_those_of_re(pattern: str) -> None:
     assert patterns.found(f"^{pattern}+$", inside)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(expressions, st.text(alphabet=TEXT, max_size=8))
 def test_searches_as_re_does(pattern: str, text: str) -> None:
     assume(text or r"\B" not in pattern)  # which finds nothing in no text before Python 3.14
@@ -162,7 +162,7 @@ def test_searches_as_re_does(pattern: str, text: str) -> None:
     assert patterns.found(pattern, text) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(expressions)
 def test_what_is_taken_compiles_at_once(pattern: str) -> None:
     with hangs.ends():

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modellab import scorers
@@ -323,7 +323,6 @@ def test_a_reply_that_json_cannot_take(reply: str) -> None:
     assert first_json(reply) is None
 
 
-@settings(deadline=None)
 @given(st.text(alphabet='{}[]",: 1a', max_size=30))
 def test_first_json_of_anything(text: str) -> None:
     found = first_json(text)

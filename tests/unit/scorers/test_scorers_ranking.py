@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modellab import scorers
@@ -75,7 +75,6 @@ rankings = st.lists(st.sampled_from(DOCUMENTS), unique=True)
 tied = st.lists(st.sampled_from([1.0, 2.0]), min_size=12, max_size=12)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(judged, rankings, tied), min_size=1, max_size=5))
 def test_every_metric_is_its_closed_form(
     queries: list[tuple[Judged, list[str], list[float]]],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
@@ -60,7 +60,6 @@ def pairs(draw: st.DrawFn, ties: bool) -> tuple[list[float], list[float]]:
     return left, right
 
 
-@settings(deadline=None)
 @given(pairs(ties=True) | pairs(ties=False))
 def test_the_mean_is_rho(values: tuple[list[float], list[float]]) -> None:
     found = contributions(*values)
@@ -68,7 +67,6 @@ def test_the_mean_is_rho(values: tuple[list[float], list[float]]) -> None:
     assert math.fsum(found) / len(found) == pytest.approx(rho, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(pairs(ties=False))
 def test_without_ties_it_is_the_textbook_formula(values: tuple[list[float], list[float]]) -> None:
     left, right = values
@@ -79,7 +77,6 @@ def test_without_ties_it_is_the_textbook_formula(values: tuple[list[float], list
         assert -5 < found <= 1
 
 
-@settings(deadline=None)
 @given(pairs(ties=True))
 def test_only_ranks_count(values: tuple[list[float], list[float]]) -> None:
     left, right = values
@@ -88,7 +85,6 @@ def test_only_ranks_count(values: tuple[list[float], list[float]]) -> None:
     assert contributions(left, [math.exp(value) for value in right]) == found
 
 
-@settings(deadline=None)
 @given(pairs(ties=True))
 def test_scores_lie_in_0_to_1(values: tuple[list[float], list[float]]) -> None:
     for scored in score(*values):

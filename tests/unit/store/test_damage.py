@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.records.runs import Audited, Output
@@ -34,9 +34,7 @@ RUN = StoredRun(
 MISMATCH = "is damaged: its digest does not match what it holds"
 
 any_byte = (st.integers(0, 10**6), st.integers(1, 255))
-same_folder = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200
-)
+same_folder = settings(max_examples=200)
 
 
 def change_a_byte(path: Path, place: int, change: int) -> None:

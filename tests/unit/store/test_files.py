@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modellab.records import reading
@@ -86,7 +86,6 @@ def test_another_entrys_file_is_not_believed(
     assert caplog.messages == [f"two is made again: kind/key/file.json {MISMATCH}"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**6), st.integers(1, 255))
 def test_no_changed_byte_is_believed(tmp_path: Path, place: int, change: int) -> None:
     files.write(tmp_path / "file", CONTENT, of="it")
@@ -111,7 +110,6 @@ def test_what_is_refused_counts_as_missing(
     assert caplog.messages == [f"a: {why}", f"b: {why}", f"c: {why}: whole: False: expected true"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
         st.binary(max_size=30),

@@ -205,7 +205,7 @@ def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
         folders.folder(tmp_path / "a" / "b", writes("x"), content, what="a file")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(["ask", "fail", "damage", "remove", "kill"]), max_size=8))
 def test_whatever_happens_before(tmp_path_factory: pytest.TempPathFactory, past: list[str]) -> None:
     """After any history the folder is whole, and only it and its lock are there."""

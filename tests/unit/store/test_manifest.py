@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.store import folders, manifest
@@ -139,9 +139,7 @@ def test_a_manifest_that_is_just_renewed_is_no_damage(made: Path) -> None:
     assert manifest.fault(made) is None
 
 
-@settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200
-)
+@settings(max_examples=200)
 @given(
     st.sampled_from(["manifest.json", "weights", "inner/template"]),
     st.integers(0),

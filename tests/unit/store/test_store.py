@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modellab.records.runs import Fingerprint, Output
@@ -302,7 +302,6 @@ def test_every_truncation_is_taken_up_or_run_again(entry: RunEntry) -> None:
         assert length <= header or answers.read_bytes().startswith(whole[: header + 1])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.one_of(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab import scorers, tasksets
@@ -515,7 +515,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip)
     queries=st.dictionaries(ids, texts, min_size=1, max_size=5),
     data=st.data(),
 )
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=50)
 def test_what_is_written_is_read(
     documents: list[Document], queries: dict[str, str], data: st.DataObject
 ) -> None:

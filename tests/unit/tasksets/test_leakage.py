@@ -133,7 +133,7 @@ def test_a_template_that_was_filled_in_often_is_a_leak() -> None:
 SENTENCES = st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=15).map(" ".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(SENTENCES.filter(str.strip), min_size=1, max_size=5, unique=True),
     st.lists(SENTENCES, max_size=15),
@@ -150,7 +150,7 @@ def test_a_copied_sample_is_always_found(
     assert rules[f"s{inputs.index(copied)}"] == "leak-copy"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.text("abc \n", min_size=1).filter(str.strip), min_size=1, max_size=5),
     st.lists(st.text("xyz \n"), max_size=15),

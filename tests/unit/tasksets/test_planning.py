@@ -138,7 +138,7 @@ def test_keep_says_what_the_least_takes() -> None:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.lists(st.integers(1, 4), min_size=2, max_size=30), st.floats(0.1, 3.0)),

@@ -75,7 +75,7 @@ def by_hand(kept: list[int]) -> Any:
         return model.lm_head(inner.norm(hidden))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(KEPT)
 def test_the_right_layers_are_kept(kept: list[int]) -> None:
     model = cut(kept)
@@ -113,7 +113,7 @@ def cached(model: Any, count: int) -> list[int]:
     return list(out[0, ids.shape[1] :].tolist())
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(KEPT)
 def test_generation_with_the_cache(kept: list[int]) -> None:
     model = cut(kept)

@@ -68,7 +68,7 @@ def by_fractions(data: NDArray[np.float32], queries: NDArray[np.float32], depth:
     depth=st.integers(1, 70),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_search_by_fractions(
     tmp_path_factory: pytest.TempPathFactory,
     documents: int,
@@ -98,7 +98,7 @@ def test_search_by_fractions(
     rows=st.integers(1, 90),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_answer_does_not_depend_on_how_it_is_cut_up(
     tmp_path_factory: pytest.TempPathFactory,
     precision: forms.Precision,

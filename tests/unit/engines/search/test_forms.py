@@ -122,7 +122,7 @@ def test_every_form_and_every_set_of_vectors_has_its_own_key(tmp_path: Path) -> 
     constant=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_quantized_as_sentence_transformers_does(
     tmp_path_factory: pytest.TempPathFactory,
     documents: int,

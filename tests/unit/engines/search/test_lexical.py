@@ -71,7 +71,7 @@ def bm25(query: Sequence[str], document: Sequence[str], corpus: Sequence[Sequenc
 words = st.lists(st.sampled_from(["oak", "elm", "ash", "fir"]), max_size=6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(words, min_size=1, max_size=12), words, st.integers(1, 12))
 def test_scores_are_the_formulas(corpus: list[list[str]], query: list[str], depth: int) -> None:
     if not any(corpus):

@@ -21,7 +21,7 @@ from diagnoses import (
     rounded_everywhere,
     template_differs,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from pytest_modellab.records.diagnosis import Diagnosis, Heat, Lines, Picture, Piece, Series, Sides
 from pytest_modellab.reports import page as trade_off
@@ -39,8 +39,6 @@ def _with(*panels: Any) -> Diagnosis:
 
 @settings(
     max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(DIAGNOSES)
 def test_any_diagnosis_is_a_page_that_does_nothing(read_html: Make, diagnosis: Diagnosis) -> None:
