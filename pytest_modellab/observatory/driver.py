@@ -32,6 +32,7 @@ from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.likely import explained
 from pytest_modellab.observatory.outcome import of as outcome_of
 from pytest_modellab.observatory.probes import Probes
+from pytest_modellab.observatory.run import frozen
 from pytest_modellab.observatory.selfcheck import Checks
 from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
@@ -92,27 +93,29 @@ def diagnose(
     one = subject(base, "base", tokenizer)
     other = subject(candidate, "candidate", tokenizer)
     asked = _probes(one, probes, tokens, long)
-    text = steps.optional(
-        "text", TextResult(), lambda: texts.compare(one, other, asked.texts, asked.messages)
-    )
-    steps.notes += text.notes
-    reason = outputs.incomparable(one.model, other.model)
-    if reason:
-        return outputs.diagnosis(
-            one, other, asked, text, reason, steps.notes, steps.seconds, pictures=pictures
+    # a model that trains drops values at random, or keeps no cache: both are looked at in use
+    with frozen(one.model), frozen(other.model):
+        text = steps.optional(
+            "text", TextResult(), lambda: texts.compare(one, other, asked.texts, asked.messages)
         )
-    if encoding.encodes(one.model) != encoding.encodes(other.model):
-        raise DiagnosisError("one of the two is an encoder, the other writes words")
-    with layouts.aligned(one.model, other.model) as aligned:
-        steps.notes += aligned
-        return _inside(
-            _Pair(one, other, asked, text, bool(aligned)),
-            steps,
-            long=long,
-            pictures=pictures,
-            added=added,
-            examined=examined,
-        )
+        steps.notes += text.notes
+        reason = outputs.incomparable(one.model, other.model)
+        if reason:
+            return outputs.diagnosis(
+                one, other, asked, text, reason, steps.notes, steps.seconds, pictures=pictures
+            )
+        if encoding.encodes(one.model) != encoding.encodes(other.model):
+            raise DiagnosisError("one of the two is an encoder, the other writes words")
+        with layouts.aligned(one.model, other.model) as aligned:
+            steps.notes += aligned
+            return _inside(
+                _Pair(one, other, asked, text, bool(aligned)),
+                steps,
+                long=long,
+                pictures=pictures,
+                added=added,
+                examined=examined,
+            )
 
 
 @dataclasses.dataclass(frozen=True)
