@@ -131,13 +131,15 @@ def _scaled(base: Any, candidate: Any, usual: float) -> str:
 
 
 def _zeroed(base: Any, candidate: Any, change: Any, usual: float) -> str:
+    little = min(max(3 * usual, 0.15), 0.4)  # what a change of all matrices may be of a row
     for axis, name in ((1, "rows"), (0, "columns")):
         lengths = base.norm(dim=axis)
-        left = candidate.norm(dim=axis) <= min(max(3 * usual, 0.15), 0.4) * lengths
+        left = candidate.norm(dim=axis) <= little * lengths
         along = (base * candidate).sum(dim=axis) / (lengths**2).clamp(min=1e-30)
         gone = left & (along.abs() <= 0.05) & (lengths > 0)
         share = float(gone.float().mean())
-        if 0.02 < share < 1 and float(along[~gone].median()) > 0.5:
+        kept = change.norm(dim=axis)[~gone] <= little * lengths[~gone]
+        if 0.02 < share < 1 and float(kept.float().mean()) > 0.5:  # rounding empties some as well
             return f"zeroed({_short(share)}, {name})"
     gone = (candidate == 0) & (base != 0)
     share = float(gone.float().mean())
@@ -256,8 +258,8 @@ def _grid_bits(weights: Any) -> int:
     """
     import torch
 
-    for bits in (1, 2, 3, 4):
-        for width in (weights.shape[1], 128, 64, _NEIGHBOURS):
+    for width in (weights.shape[1], 128, 64, _NEIGHBOURS):  # few neighbours miss rare levels
+        for bits in (1, 2, 3, 4):
             windows = _spread(_windows(weights, width))
             if width < _FEWEST or not len(windows):
                 continue

@@ -14,8 +14,8 @@ from pytest_modellab.observatory.run import BaseRun
 from pytest_modellab.observatory.sites import Leaf
 from pytest_modellab.observatory.weights import Weights
 
-Attention = Callable[[str], tuple[str, str]]
-"""An attention's path → class and detail of what it does wrong."""
+Inside = Callable[[str, str], tuple[str, str]]
+"""``attention`` or ``mlp``, and its path → class and detail of what it does wrong."""
 
 
 _TOLERANCE = 1e-3
@@ -43,7 +43,7 @@ class Sources:
         struck: paths of what is rewritten.
         half: whether the candidate computes in 16 bits.
         pays: what enters at all places together, in nats; 0 where it was not shared out.
-        attention: names what an attention does wrong.
+        inside: names what an attention or an MLP does wrong.
         taken: paths of leaves whose weights are in a group already.
     """
 
@@ -54,7 +54,7 @@ class Sources:
     struck: frozenset[str]
     half: bool
     pays: float
-    attention: Attention
+    inside: Inside
     taken: frozenset[str] = frozenset()
 
     @property
@@ -124,7 +124,7 @@ def _rotations(sources: Sources) -> list[Group]:
     nodes = [node for node in _nodes(sources, "leaf", paths) if node.relative > sources.tolerance]
     if not nodes:
         return []
-    detail = f"its tables are {_worst(nodes):.2g} of their size from the base's"
+    detail = f"its tables differ from the base's by {_worst(nodes):.0%} of their size"
     return [_group("rope", [node.path for node in nodes], "rope", detail, nodes)]
 
 
@@ -170,10 +170,11 @@ def _everywhere(sources: Sources, kind: str, paths: list[str]) -> tuple[str, str
 
 
 def _core_fault(sources: Sources, kind: str, path: str) -> tuple[str, str]:
-    if kind == "attention":
-        return sources.attention(path)
-    base, candidate = sources.base.get_submodule(path), _module(sources.model, path)
-    return _activation(base, candidate), ""
+    if kind == "mlp":
+        fault = _activation(sources.base.get_submodule(path), _module(sources.model, path))
+        if fault != "code":
+            return fault, ""
+    return sources.inside(kind, path)
 
 
 def _activation(base: Any, candidate: Any) -> str:

@@ -52,6 +52,15 @@ class AsDeclared:
         kernels = 0.0 if self.declared.exact else _SHARE * nats
         return self.beyond is not None and not self.beyond <= max(NOTHING, kernels)
 
+    def accounts(self, nats: float) -> bool:
+        """Whether the candidate is its base, rounded as declared, and nothing else.
+
+        Args:
+            nats: its damage against the base.
+        """
+        rounds = self.declared.rounds and not self.declared.adapters
+        return rounds and self.beyond is not None and not self.differs(nats)
+
     @property
     def changes(self) -> Mapping[str, float]:
         """Path of a leaf → what the plan changes of its weights, as a part of their size."""
@@ -132,6 +141,8 @@ def whole(
     seen = judging.judge(base.model, candidate.model, weights)
     if beside.declared.rounds and beside.weights is not None:
         seen = judging.against_rounding(seen, weights, beside.weights)
+    if beside.accounts(found.nats):  # also where most is kept in full precision
+        seen = dataclasses.replace(seen, fault="uniform")
     full = None
     if beside.declared.adapters and beside.expected is not None and beside.weights is not None:
         made = beside.expected

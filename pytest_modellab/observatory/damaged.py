@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -306,12 +307,20 @@ def _detail(paths: Sequence[str], changes: Mapping[str, Change], block: Block | 
     if largest is None:
         return ""
     relative = largest.relative if block is None else block.relative
-    what = "its weights are" if len(known) == 1 or block is not None else "weights are up to"
+    one = len(known) == 1 or block is not None
     peers = largest.usual.relative if largest.usual is not None else 0.0
-    beside = f"peers are {peers:.2g} from it" if peers else "its peers are unchanged"
+    beside = f"its peers do by {_percent(peers)}" if peers else "its peers are unchanged"
     rows = f", in {largest.rows} rows" if largest.rows else ""
-    return f"{what} {relative:.2g} of their size from the base's{rows}; {beside}"
+    if not math.isfinite(relative):
+        return f"no size can be given of how its weights differ from the base's; {beside}"
+    size = f"{'' if one else 'up to '}{_percent(relative)} of their size"
+    return f"its weights differ from the base's by {size}{rows}; {beside}"
 
 
 def _digits(value: float) -> float:
     return float(f"{min(value, 1e9):.4g}")
+
+
+def _percent(share: float) -> str:
+    """Two digits of a small share: ``0.31 %``, ``41 %``."""
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"

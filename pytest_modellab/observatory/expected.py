@@ -84,7 +84,7 @@ def declared(plan: Plan | None, base: Plan | None) -> Declared:
         return Declared(note="another engine runs it, so its weights cannot be made here")
     if plan.model != base.model or plan.weights != base.weights:
         return Declared(
-            note="it has weights of its own: no plan says how they follow from the base"
+            note="it has weights of its own, and no plan says how they follow from the base"
         )
     done = [_identity(step) for step in (*base.baked, *base.steps)]
     before, after = list(plan.baked), list(plan.steps)

@@ -138,11 +138,12 @@ def _groups(
             return faults.fault(base, model, weights, path, block)
         return "unexplained"
 
-    def attention(path: str) -> tuple[str, str]:
-        if encoding.encodes(base):
+    def inside(kind: str, path: str) -> tuple[str, str]:
+        look = signature.examine if kind == "attention" else signature.gated
+        if kind == "attention" and encoding.encodes(base):
             return _scaled(base, model, path), ""
         with contextlib.suppress(*UNSUITED):
-            said = signature.examine(run, model, path)
+            said = look(run, model, path)
             return said.fault, said.detail
         return "code", ""
 
@@ -160,7 +161,7 @@ def _groups(
         struck,
         _half(model),
         found.both_ways / 2,
-        attention,
+        inside,
         frozenset(path for group in from_weights for path in group.paths),
     )
     return ordered([*from_weights, *coded.groups(sources)])

@@ -15,8 +15,8 @@ _CODE = "compare config.json with the base's, and the versions of the libraries 
 CAUSES: Mapping[str, str] = MappingProxyType(
     {
         "zeroed": f"something was pruned, or a shard is damaged: {_SHARD}",
-        "rounded": "this place is rounded harder than the rest: keep it in full precision "
-        "(skip_modules), or take more bits",
+        "rounded": "this place is rounded harder than the rest: take the base's weights again, or, "
+        "where the variant rounds it, more bits or full precision (skip_modules)",
         "noise": "it was trained further, or merged with something else, or a shard is damaged: "
         f"{_SHARD}",
         "scaled": "a scale was applied twice or not at all, as of an adapter, a norm or a "

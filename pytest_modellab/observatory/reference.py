@@ -150,6 +150,22 @@ def rotate(x: Array, cos: Array, sin: Array) -> Array:
     return np.concatenate([turned * cos + other * sin, rest], axis=-1)
 
 
+def rotate_neighbours(x: Array, cos: Array, sin: Array) -> Array:
+    """Rotate heads as GPT-J does: dimension 2i against 2i + 1, where Llama turns halves.
+
+    Args:
+        x: (heads, positions, size).
+        cos: (positions, rotated), a column for each dimension.
+        sin: the same.
+    """
+    import numpy as np
+
+    width = cos.shape[-1]
+    turned, rest = x[..., :width], x[..., width:]
+    other = np.stack([-turned[..., 1::2], turned[..., ::2]], axis=-1).reshape(turned.shape)
+    return np.concatenate([turned * cos + other * sin, rest], axis=-1)
+
+
 def seen(queries: int, keys: int, window: int | None = None, *, causal: bool = True) -> Any:
     """Which keys a query sees: the queries are the last of the keys' positions.
 

@@ -209,7 +209,8 @@ def refuse(runs: Sequence[Trained]) -> None:
     """
     if len(runs) < FEWEST:
         raise DiagnosisError(
-            f"{len(runs)} different runs are too few for a forecast: it takes {FEWEST} or more"
+            f"{len(runs)} different {'run is' if len(runs) == 1 else 'runs are'} too few for a "
+            f"forecast: it takes {FEWEST} or more"
         )
     logs = []
     for name in ("parameters", "tokens"):

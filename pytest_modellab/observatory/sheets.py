@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.store import regular
+from pytest_modellab.visible import CELL, shortened, visible
 
 
 def text(path: Path, most: int) -> str:
@@ -50,10 +51,14 @@ def rows(path: Path, text: str, needed: Sequence[str]) -> Iterator[tuple[str, Ma
     """
     reader = csv.reader(text.splitlines(), strict=True)
     try:
-        header = [name.strip().lower() for name in next(reader, [])]
+        named = [name.strip() for name in next(reader, [])]
+        header = [name.lower() for name in named]
         for name in needed:
             if name not in header:
-                raise DiagnosisError(f"{path}: no column is called {name}, as its header says")
+                known = shortened(visible(", ".join(named)), CELL) or "nothing"
+                raise DiagnosisError(
+                    f"{path}: no column is called {name}; its header names {known}"
+                )
         for cells in reader:
             where = f"{path}:{reader.line_num}"
             if cells and len(cells) != len(header):

@@ -1,4 +1,4 @@
-"""What an attention does wrong, by where its error begins and by what would compute the same."""
+"""What an attention or an MLP does wrong, by where it begins and what would compute the same."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ _OUTSIDE = 0.3
 _AGREES = 1e-2
 """The relative error up to which the reference computes what the base's attention does."""
 
+_FUNCTION = 0.02
+"""What may be left of values that are a function of others, for they are rounded and not dense."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inputs:
@@ -52,10 +55,11 @@ class Inputs:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """The class of an attention's fault.
+    """The class of a fault in the code of an attention, or of an MLP.
 
     Attributes:
-        fault: ``not_causal``, ``window(16)``, ``attention_scale(0.5)``, ``rope`` or ``code``.
+        fault: ``not_causal``, ``window(16)``, ``attention_scale(0.5)``, ``rope``, ``activation`` or
+            ``code``.
         detail: what was seen, a part of a sentence.
         begins: the first position that is wrong.
         left: the share of the squared error that the hypothesis leaves; None without one.
@@ -142,6 +146,7 @@ def computed(
     causal: bool = True,
     rotated: bool = True,
     faster: float = 1.0,
+    rotate: Callable[[Array, Array, Array], Array] = reference.rotate,
 ) -> Array:
     """Compute an attention by the reference, under a hypothesis.
 
@@ -152,6 +157,7 @@ def computed(
         causal: whether nothing later is seen.
         rotated: whether queries and keys are.
         faster: how much larger each rotation is, as with positions that are stretched.
+        rotate: heads by tables.
 
     Returns:
         (positions, heads · size).
@@ -165,7 +171,7 @@ def computed(
             factor = np.hypot(cos, sin)
             angle = np.unwrap(np.arctan2(sin, cos), axis=0) * faster
             cos, sin = factor * np.cos(angle), factor * np.sin(angle)
-        q, k = reference.rotate(q, cos, sin), reference.rotate(k, cos, sin)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
     wide = inputs.window if window == 0 else window
     mask = reference.seen(q.shape[1], k.shape[1], wide, causal=causal)
     return reference.attention(q, k, inputs.v, inputs.scale * scale, mask)
@@ -218,17 +224,29 @@ def _otherwise(case: _Case, begins: int) -> Signature:
     scales = tuple(2.0 ** (i / 2) for i in range(-8, 9) if i)
     scaled, factor = _least(case.left, "scale", scales)
     turned, faster = _least(case.left, "faster", (0.125, 0.25, 0.5, 0.9, 1.1, 2.0, 4.0, 8.0))
+    neighbours = "each dimension is rotated against its neighbour, and not half against half"
     found = [
         (scaled, f"attention_scale({factor:.3g})", f"its products are {factor:.3g} times as large"),
         (case.left(rotated=False), "rope", "queries and keys are not rotated"),
         (case.left(faster=-1.0), "rope", "queries and keys are rotated backwards"),
         (turned, "rope", f"rotations are {faster:.3g} times the base's"),
+        (case.left(rotate=reference.rotate_neighbours), "rope", neighbours),
+        (case.left(rotate=_neighbours), "rope", neighbours),
         (case.left(window=1), "window(1)", "each token sees itself alone"),
     ]
     rest, fault, detail = min(found)
     if rest > case.allowed:
         return Signature("code", "no hypothesis explains it", begins, rest)
     return Signature(fault, f"computed anew so that {detail}, it is the same", begins, rest)
+
+
+def _neighbours(x: Array, cos: Array, sin: Array) -> Array:
+    """Rotate neighbours by one angle: of tables that are made for halves, each column twice."""
+    import numpy as np
+
+    half = cos.shape[-1] // 2
+    cos, sin = (np.repeat(one[..., :half], 2, axis=-1) for one in (cos, sin))
+    return reference.rotate_neighbours(x, cos, sin)
 
 
 def _least(left: Callable[..., float], name: str, tried: tuple[float, ...]) -> tuple[float, float]:
@@ -278,6 +296,50 @@ def examine(run: BaseRun, model: Any, path: str) -> Signature:
     if arrived is None:
         return Signature("code", "the candidate has no such attention", 0)
     return of(inputs, base, _array(arrived[0]), rounding=_rounding(arrived))
+
+
+def gated(run: BaseRun, model: Any, path: str) -> Signature:
+    """Name what a gated MLP of a candidate does wrong between its projections.
+
+    Args:
+        run: the base's.
+        model: the candidate's.
+        path: the MLP's, in the base.
+
+    Returns:
+        ``activation`` where what goes into ``down_proj``, divided by what ``up_proj`` gives, is a
+        function of what ``gate_proj`` gives, value by value; else ``code``.
+    """
+    trace = run.trace(max(range(len(run.parts)), key=lambda i: len(run.parts[i][0])))
+    down = f"{path}.down_proj"
+    calls = [trace.calls.get(f"{path}.{name}_proj") for name in ("gate", "up", "down")]
+    if not all(calls):
+        return Signature("code", "", 0)
+    gate, up = (_array(call[0].outputs[0][0]) for call in calls[:2] if call)
+    arrived = _arrived(run, trace, model, down)
+    if arrived is None or arrived[0].shape != gate.shape:
+        return Signature("code", "", 0)
+    rest = _unordered(gate, up, _array(arrived[0]))
+    if rest > _FUNCTION:
+        return Signature("code", "", 0, rest)
+    return Signature("activation", "what is done to the gate's values is another function", 0, rest)
+
+
+def _unordered(gate: Array, up: Array, product: Array) -> float:
+    """How little ``product / up`` is a function of ``gate``: 0 if it is one, 1 if it is none.
+
+    It is the quotient of von Neumann (1941): half the mean squared difference of values that are
+    neighbours in the order of the gate, by their variance.
+    """
+    import numpy as np
+
+    large = np.abs(up) > 0.3 * np.sqrt(np.mean(np.square(up)))  # what is divided by is no rounding
+    order = np.argsort(gate[large], kind="stable")
+    values = (product[large] / up[large])[order]
+    spread = float(np.var(values)) if len(values) > 1 else 0.0
+    if not spread or not math.isfinite(spread):
+        return 1.0
+    return float(np.mean(np.square(np.diff(values))) / 2) / spread
 
 
 def inputs_of(run: BaseRun, trace: Trace, path: str) -> Inputs | None:

@@ -79,7 +79,7 @@ def decide(
 _SILENT = {
     "none": "nothing is damaged",
     "rewritten": "it is the same function in other weights",
-    "uniform": "it is a little different everywhere, and no part is named",
+    "uniform": "it is different everywhere, and no part is named",
     "adapter": "a low-rank change of all of it, of little effect",
     "unexplained": "it is damaged, and no part that was exchanged restores it",
 }
@@ -128,7 +128,9 @@ def sentence(site: str, fault: str) -> str:
     words = _WORDS.get(name)
     if words is None or ("{0}" in words and not arguments):
         return f"{site}: {fault}"
-    return f"{site} {words.format(*arguments)}"
+    subject = "the adapter" if site == "adapter" else site
+    said = words.format(*arguments)
+    return f"{subject} {said.removesuffix('s') if said.endswith(' 1 bits') else said}"
 
 
 def finite(nats: float | None) -> bool:

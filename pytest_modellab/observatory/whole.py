@@ -117,7 +117,7 @@ def against_rounding(whole: Whole, weights: Weights, expected: Weights) -> Whole
         whole,
         sentence=f"{whole.sentence}; {ratio:.2g} times what the declared rounding makes: "
         + ("as expected" if fits else "worse than rounding needs"),
-        headline="it is a little different everywhere, "
+        headline="it is different everywhere, "
         + ("as its rounding makes it" if fits else "and more than its rounding needs"),
         likely=""
         if fits

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from pytest_modellab.observatory import classes  # noqa: E402
 from pytest_modellab.observatory.classes import Context, matrix, vector  # noqa: E402
+from pytest_modellab.observatory.verdict import sentence  # noqa: E402
 
 SHAPE = (96, 128)
 SEEDS = st.integers(0, 10_000)
@@ -73,7 +74,7 @@ def _context(seed: Any, usual: Any = 0.0) -> Any:
 
 
 @pytest.mark.parametrize("expected", PLANTED)
-@settings(max_examples=3)
+@settings(max_examples=3, deadline=None)
 @given(seed=SEEDS, unit=st.sampled_from((1e-3, 1.0, 300.0)))
 def test_a_planted_change_has_its_class_in_every_unit(expected: Any, seed: Any, unit: Any) -> None:
     weight = _normal(seed)
@@ -83,7 +84,7 @@ def test_a_planted_change_has_its_class_in_every_unit(expected: Any, seed: Any, 
 
 
 @pytest.mark.parametrize("expected", PLANTED)
-@settings(max_examples=2)
+@settings(max_examples=2, deadline=None)
 @given(seed=SEEDS)
 def test_a_rounding_over_it_keeps_the_class(expected: Any, seed: Any) -> None:
     weight = _normal(seed)
@@ -96,7 +97,17 @@ def test_a_rounding_over_it_keeps_the_class(expected: Any, seed: Any) -> None:
     assert matrix(weight, changed, context).partition("(")[0] == expected.partition("(")[0]
 
 
-@settings(max_examples=5)
+def test_a_rounding_that_empties_some_columns_is_no_pruning() -> None:
+    weight = _normal(5, 16, 96)
+    weight[:, ::30] /= 40  # below half a step everywhere
+
+    rounded = _rounded(weight, 2, 96)
+    rounded[:, ::30] = 0
+
+    assert matrix(weight, rounded) == "rounded(2)"
+
+
+@settings(max_examples=5, deadline=None)
 @given(seed=SEEDS, size=st.floats(0.1, 0.8))
 def test_noise_has_its_size(seed: Any, size: Any) -> None:
     weight = _normal(seed)
@@ -155,3 +166,11 @@ def test_the_share_of_few_directions() -> None:
     assert classes.low_rank_share(_low_rank(torch.eye(96, 128), 1, 4, 1e6)) > 0.999
     assert classes.low_rank_share(_normal(10)) < 0.75
     assert classes.low_rank_share(torch.zeros(SHAPE)) == 0.0
+
+
+def test_rare_levels_are_counted() -> None:
+    weight = _normal(8, 96, 1024)
+    size = weight.abs().amax(dim=1, keepdim=True) / 1.5  # most values take the two middle levels
+    changed = ((weight / size - 0.5).round().clamp(-2, 1) + 0.5) * size
+    assert matrix(weight, changed, Context()) == "rounded(2)"
+    assert sentence("head", "rounded(1)") == "head is rounded to 1 bit"

@@ -100,6 +100,13 @@ def _activation(model: Any) -> None:
         layer.mlp.act_fn = torch.nn.Tanh()
 
 
+def _gate(model: Any) -> None:
+    for layer in model.model.layers:
+        layer.mlp.forward = lambda x, mlp=layer.mlp: mlp.down_proj(
+            torch.relu(mlp.gate_proj(x)) * mlp.up_proj(x)
+        )
+
+
 def _mlp_code(model: Any) -> None:
     mlp = model.model.layers[1].mlp
     mlp.forward = lambda x: mlp.down_proj(mlp.gate_proj(x) * mlp.act_fn(mlp.up_proj(x)))
@@ -152,6 +159,7 @@ def _no_mlp(model: Any) -> None:
         (_window, "layer.2.attention.core", "window(4)"),
         (_rope, "rope", "rope"),
         (_activation, "activation", "activation"),
+        (_gate, "activation", "activation"),
         (_mlp_code, "layer.1.mlp.core", "code"),
         (_eps, "norm_eps", "norm_eps"),
         (_residual, "residual_scale", "residual_scale"),
@@ -272,8 +280,15 @@ def _half(model: Any) -> None:
     model.to(torch.bfloat16)
 
 
+def _in_training(model: Any) -> None:
+    """No dropout; but a checkpoint for gradients keeps no cache."""
+    getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+    model.train()
+
+
 @pytest.mark.parametrize(
-    ("change", "fault"), [(_equal, "none"), (_neurons, "rewritten"), (_half, "none")]
+    ("change", "fault"),
+    [(_equal, "none"), (_neurons, "rewritten"), (_half, "none"), (_in_training, "none")],
 )
 def test_what_is_no_fault_has_no_name(base: Any, change: Callable[[Any], None], fault: str) -> None:
     other = copy.deepcopy(base)
@@ -294,6 +309,10 @@ def test_other_widths_are_compared_by_what_comes_out(base: Any) -> None:
 
     assert (said.level, said.culprit) == ("outputs", None)
     assert "modules were not compared: its width is 48, the base's is 32" in said.notes
+    assert said.headline == (
+        "it differs, and no part of it could be exchanged for the base's: its width is 48, the "
+        "base's is 32"
+    )
 
 
 def test_what_cannot_be_examined_is_told(base: Any) -> None:

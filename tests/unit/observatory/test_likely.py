@@ -8,7 +8,7 @@ from pytest_modellab.observatory import verdict
 from pytest_modellab.observatory.likely import CAUSES, explained
 from pytest_modellab.records.diagnosis import Finding
 
-OF_ITS_OWN = {"kv_cache", "tokenizer", "template", "generation_config", "adapter"}
+OF_ITS_OWN = {"kv_cache", "tokenizer", "template", "generation_config", "adapter", "runtime"}
 
 
 def test_every_class_has_a_cause() -> None:

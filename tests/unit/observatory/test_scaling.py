@@ -80,7 +80,7 @@ def test_the_best_of_a_budget_is_the_best(
     ("some", "said"),
     [
         (runs()[:7], "7 different runs are too few for a forecast: it takes 8 or more"),
-        (runs()[:1] * 20, "1 different runs are too few"),
+        (runs()[:1] * 20, "1 different run is too few"),
         (
             [dataclasses.replace(run, parameters=1e9 + run.parameters) for run in runs()],
             r"parameters range from 1.01e\+09 to 2e\+09, less than a factor of 8: train some",
@@ -99,7 +99,7 @@ def test_what_cannot_be_forecast_is_refused(some: list[Trained], said: str) -> N
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("N,D\n1,2\n", "runs.csv: no column is called loss, as its header says"),
+        ("N,D\n1,2\n", "runs.csv: no column is called loss; its header names N, D"),
         ("N,D,loss\n1,2,x\n", "runs.csv:2: loss: 'x' is not a number"),
         ("N,D,loss\n-1,2,3\n", "runs.csv:2: n is -1, which no run has"),
         ("N,D,loss\n1,2,nan\n", "runs.csv:2: loss: 'nan' is not a number"),

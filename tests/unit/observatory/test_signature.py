@@ -46,6 +46,7 @@ def named(inputs: Inputs) -> Callable[..., Signature]:
         ({"rotated": False}, "rope", 1),
         ({"faster": -1.0}, "rope", 1),
         ({"faster": 0.25}, "rope", 1),
+        ({"rotate": reference.rotate_neighbours}, "rope", 1),
     ],
 )
 @pytest.mark.parametrize("noise", [0.0, 2e-3])

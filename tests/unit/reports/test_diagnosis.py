@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from pytest_modellab.records.diagnosis import Diagnosis, Finding, NodeError, Remedy
 from pytest_modellab.reports import diagnosed
 from pytest_modellab.reports.text import diagnosis as shown
+from pytest_modellab.reports.words import size
 
 
 def test_a_culprit_is_named_proved_and_explained() -> None:
@@ -155,7 +156,7 @@ def test_the_second_layer_and_an_error_without_end() -> None:
     assert rows["before it"] == (
         "layer 0 adds 10 %; the error enters at layer.1.mlp (90 % of what is accounted for)"
     )
-    assert rows["damage"].startswith("not finite nats a token on")
+    assert rows["damage"].startswith("not finite on 448 tokens")
     nodes = tuple(NodeError(f"layer.{i}.attention.core", 0.1, 0.01) for i in range(10))
     rows = dict(diagnosed.facts(dataclasses.replace(found, culprit="rope", nodes=nodes)))
     assert rows["before it"] == (
@@ -201,9 +202,10 @@ def test_what_a_class_means(fault: str, words: str) -> None:
 
 
 def test_sizes() -> None:
-    assert [diagnosed.size(n) for n in (0, 1500, 10_616_832, 2 * 10**9)] == [
+    assert [size(n) for n in (0, 1500, 999_900, 10_616_832, 2 * 10**9)] == [
         "0 bytes",
         "1.5 kB",
+        "1 MB",
         "10.6 MB",
         "2 GB",
     ]

@@ -70,7 +70,7 @@ def capital(text: str) -> str:
 
 def lede(diagnosis: Diagnosis) -> str:
     """What it means, for somebody who reads of all this for the first time."""
-    candidate, base = diagnosis.candidate.name, diagnosis.base.name
+    candidate, base = _both(diagnosis)
     if diagnosis.culprit is None:
         return _without_name(diagnosis)
     part = named_part(diagnosis.culprit)
@@ -177,8 +177,16 @@ def facts(diagnosis: Diagnosis) -> Html:
     return el("dl", rows, class_="facts")
 
 
+def _both(diagnosis: Diagnosis) -> tuple[str, str]:
+    """What candidate and base are called in a sentence that begins with the former: no paths."""
+    names = (diagnosis.candidate.name, "The candidate"), (diagnosis.base.name, "the base")
+    called = [role if "/" in name or "\\" in name else name for name, role in names]
+    return called[0], called[1]
+
+
 def _without_name(diagnosis: Diagnosis) -> str:
-    damage, name, base = diagnosis.damage, diagnosis.candidate.name, diagnosis.base.name
+    damage = diagnosis.damage
+    name, base = _both(diagnosis)
     nats, unit = diagnosis.measure == "nats", diagnosed.unit(diagnosis)
     if damage is None:
         return f"{name} and {base} could not be compared part by part; nothing is named."
@@ -231,7 +239,7 @@ def _remedy(remedy: Remedy, diagnosis: Diagnosis) -> Content:
     block = pasted(diagnosis)
     return [
         el("p", _sentence(remedy.sentence)),
-        el("p", "Into modellab.toml:", class_="aside") if block else None,
+        el("p", "In modellab.toml, where this section is:", class_="aside") if block else None,
         el("pre", el("code", _joined(block)), tabindex="0") if block else None,
     ]
 
