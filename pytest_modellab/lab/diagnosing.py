@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
-from pytest_modellab.lab import runtimes, searches
+from pytest_modellab.lab import outsides, runtimes, searches
 from pytest_modellab.lab.again import Again, said
 from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.registry import Extensions
@@ -184,6 +184,8 @@ class Diagnosing:
 
         self._release()
         step(0)
+        if outsides.is_outside(pair.base) or outsides.is_outside(pair.candidate):
+            return self._outside(pair, asked)
         with untouched(), contextlib.ExitStack() as held, _told(pair):
             _check_room(pair, _bytes(pair.base), _bytes(pair.candidate))
             engines = []
@@ -242,6 +244,17 @@ class Diagnosing:
         read = diagnosed.from_json(diagnosed.to_json(diagnosis, most=None))
         return Examined(read, texts, chats)
 
+    def _outside(self, pair: Pair, asked: Asked) -> Examined:
+        """Ask both where one shows no modules."""
+        from pytest_modellab.store.diagnoses import Examined
+
+        texts = asked.texts or tuple(flip.sample.input for flip in asked.flips)
+        with _told(pair):
+            found = outsides.examined(
+                pair.base, pair.candidate, texts, self._cache, asked.tokens, asked.long
+            )
+        return Examined(diagnosed.from_json(diagnosed.to_json(found)), texts, asked.chats)
+
     def _grounded(self, variant: Resolved, asked: Asked) -> Grounded | None:
         """A variant's prompt, with what its search finds."""
         from pytest_modellab.runs.executor import InProcess
@@ -269,16 +282,11 @@ def check(pair: Pair) -> None:
     if pair.base.plan.search is not None or pair.candidate.plan.search is not None:
         searches.check(pair.base, pair.candidate)
         return
-    for one in (pair.base, pair.candidate):
-        if one.plan.open is not None and not _is_gguf(one):
-            raise DiagnosisError(
-                f"{one.name} is run by {one.plan.engine}, whose modules are out of reach: examine "
-                "the model that its weights were made from"
-            )
-
-
-def _is_gguf(variant: Resolved) -> bool:
-    return variant.plan.weights is not None and variant.plan.weights.suffix == ".gguf"
+    if outsides.is_outside(pair.base):
+        raise DiagnosisError(
+            f"{pair.base.name} is run by {pair.base.plan.engine}, whose modules are out of reach: "
+            "examine the model that its weights were made from"
+        )
 
 
 def _runnable(pair: Pair) -> Pair:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check(base: Resolved, candidate: Resolved) -> None:
-    """Refuse searches without an encoder whose modules can be looked into.
+    """Refuse searches without an encoder.
 
     Raises:
         DiagnosisError: one of the two is none.
@@ -26,11 +26,6 @@ def check(base: Resolved, candidate: Resolved) -> None:
         if search.embedding is None:
             raise DiagnosisError(
                 f"{one.name} ranks documents by their words: there is no model to be examined"
-            )
-        if one.plan.model.source.endswith(".onnx"):
-            raise DiagnosisError(
-                f"{one.name} is a graph that ONNX Runtime runs, whose modules are out of reach: "
-                "examine the model that it was exported from"
             )
 
 

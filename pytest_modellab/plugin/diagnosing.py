@@ -117,10 +117,11 @@ class Diagnoser:
     def _lines(self, found: Diagnosis, pair: Pair, asked: Asked) -> tuple[str, ...]:
         from pytest_modellab.reports import diagnosed
 
-        bundle = f" --bundle {pair.candidate.name}.zip"
+        name = pair.candidate.name
+        files = f" --html {name}.html --bundle {name}.zip"
         return (
             diagnosed.one_line(found),
-            f"more, and what reproduces it elsewhere: {self._command(pair, asked)}{bundle}",
+            f"pictures, and what reproduces it elsewhere: {self._command(pair, asked)}{files}",
         )
 
     def _command(self, pair: Pair, asked: Asked) -> str:

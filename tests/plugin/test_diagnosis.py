@@ -109,8 +109,8 @@ def test_message_junit_and_json_say_it_and_the_store_has_it(
     result.stdout.fnmatch_lines(
         [
             SAYS,
-            "*more, and what reproduces it elsewhere: modellab diagnose plain broken "
-            "--task-set words --bundle broken.zip*",
+            "*pictures, and what reproduces it elsewhere: modellab diagnose plain broken "
+            "--task-set words --html broken.html --bundle broken.zip*",
         ]
     )
     junit = (project.path / "junit.xml").read_text(encoding="utf-8")

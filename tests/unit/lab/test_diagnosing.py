@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.lab import diagnosing, folders
 from pytest_modellab.lab.diagnosing import Asked, Diagnosing, Limits, Pair
 from pytest_modellab.lab.registry import BUILT_IN
+from pytest_modellab.lab.resolved import Resolved
 from pytest_modellab.variants.loading import Loadable
 
 
@@ -34,12 +36,48 @@ def test_the_estimate_goes_by_the_slower_of_both(model_folder: Path) -> None:
     assert 0 < diagnosing.seconds(pair, asked, []) < 1
 
 
-def test_another_engine_is_refused(model_folder: Path, tmp_path: Path) -> None:
+class Mute:
+    """An engine that tells neither vectors nor what follows token ids."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _run_by(engine: Any, name: str, one: Resolved) -> Resolved:
+    plan = dataclasses.replace(one.plan, engine=name, open=lambda *_: engine)
+    return dataclasses.replace(one, source=Loadable(plan, one.files))
+
+
+def test_an_engine_that_tells_nothing_is_refused(model_folder: Path, tmp_path: Path) -> None:
     one = folders.resolve(str(model_folder))
-    plan = dataclasses.replace(one.plan, engine="onnxruntime-1", open=lambda *_: None)  # type: ignore[arg-type]
-    other = dataclasses.replace(one, source=Loadable(plan, one.files))
-    with pytest.raises(DiagnosisError, match="is run by onnxruntime-1, whose modules are out of"):
-        Diagnosing(tmp_path, BUILT_IN).examine(Pair(one, other), Asked(), Limits())
+    other = _run_by(Mute(), "mute-1", one)
+    examining = Diagnosing(tmp_path, BUILT_IN)
+    with pytest.raises(DiagnosisError, match="is run by mute-1, whose modules are out of reach"):
+        examining.examine(Pair(other, one), Asked(), Limits())
+    with pytest.raises(DiagnosisError, match="is run by mute-1, which tells neither vectors nor"):
+        examining.examine(Pair(one, other), Asked(), Limits())
+
+
+def test_an_engine_that_tells_what_follows_is_compared_by_it(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    torch = pytest.importorskip("torch")
+    one = folders.resolve(str(model_folder))
+
+    class Telling(Mute):
+        def predictions(self, ids: Any, places: Any) -> Any:
+            model: Any = one.source.open(tmp_path)
+            with torch.no_grad():
+                logits = model.model(input_ids=torch.tensor([list(ids)])).logits[0, list(places)]
+            return torch.log_softmax(2 * logits.double(), dim=-1).numpy()
+
+    other = _run_by(Telling(), "told-1", one)
+    asked = Asked(tokens=80, long=0)
+    found = Diagnosing(tmp_path, BUILT_IN).examine(Pair(one, other), asked, Limits()).diagnosis
+    assert (found.level, found.culprit, found.fault) == ("outputs", None, "unexplained")
+    assert found.damage is not None
+    assert found.damage > 0.001
+    assert "modules were not compared: those of" in " ".join(found.notes)
 
 
 def test_who_has_no_time_does_not_wait_for_another_process(
