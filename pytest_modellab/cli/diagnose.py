@@ -7,6 +7,7 @@ import dataclasses
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from pytest_modellab.lab.diagnosing import Asked, Diagnosing, Pair
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.observatory.tokens import Tokens
+    from pytest_modellab.observatory.training import Training
     from pytest_modellab.store.diagnoses import Examined
 
 _DESCRIPTION = """\
@@ -150,17 +153,10 @@ def _training(options: argparse.Namespace) -> int:
     from pytest_modellab.observatory import curve, training
     from pytest_modellab.reports.text import training as words
 
-    if options.base is not None or any(
-        getattr(options, name) is not None for name in ("html", "markdown", "bundle")
-    ):
+    if _given(options, "base", "tokenizer", "task_set"):
         raise DiagnosisError("--training LOG stands alone, or beside --json FILE")
     found = training.examine(curve.read(options.training))
-    unwritten = []
-    if options.json is not None:
-        unwritten = save({options.json: json.dumps(dataclasses.asdict(found), indent=1) + "\n"})
-    say(*words.text(found, str(options.training)).splitlines())
-    if unwritten:
-        raise DiagnosisError("; ".join(unwritten))
+    _tell(options, found, words.text(found, str(options.training)).splitlines())
     return EXIT_FOUND if found.events else EXIT_OK
 
 
@@ -169,9 +165,7 @@ def _tokenizer(options: argparse.Namespace) -> int:
     from pytest_modellab.engines.language.base import load_tokenizer
     from pytest_modellab.observatory import tokens
 
-    if options.candidate is not None or any(
-        getattr(options, name) is not None for name in ("html", "markdown", "bundle")
-    ):
+    if _given(options, "candidate"):
         raise DiagnosisError(
             "--tokenizer FOLDER stands alone, or beside one other FOLDER, --task-set NAME and "
             "--json FILE"
@@ -190,14 +184,25 @@ def _tokenizer(options: argparse.Namespace) -> int:
             raise DiagnosisError(f"--tokenizer: {folder} is no folder of a model")
     loaded = [load_tokenizer(folder, trust_remote_code=False) for folder in folders]
     found = tokens.measure(loaded[0], groups, *loaded[1:])
+    rare = loaded[0].convert_ids_to_tokens(list(tokens.rare_rows(tokens.norms(folders[0]))))
+    _tell(options, found, tokens.words(found, [str(one) for one in rare]))
+    return EXIT_OK
+
+
+def _given(options: argparse.Namespace, *names: str) -> bool:
+    """Whether something was asked for that only two models have, or one of the names."""
+    others = ("adapter", "html", "markdown", "bundle", *names)
+    return any(getattr(options, name) is not None for name in others)
+
+
+def _tell(options: argparse.Namespace, found: Tokens | Training, lines: Sequence[str]) -> None:
+    """Write the figures where they were asked for, and print what they say."""
     unwritten = []
     if options.json is not None:
         unwritten = save({options.json: json.dumps(dataclasses.asdict(found), indent=1) + "\n"})
-    rare = loaded[0].convert_ids_to_tokens(list(tokens.rare_rows(tokens.norms(folders[0]))))
-    say(*tokens.words(found, [str(one) for one in rare]))
+    say(*lines)
     if unwritten:
         raise DiagnosisError("; ".join(unwritten))
-    return EXIT_OK
 
 
 def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:
@@ -214,9 +219,10 @@ def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:
                 f"{options.candidate!r} is no variant of a modellab.toml, so that its base is not "
                 f"known: name it too, modellab diagnose BASE {shlex.quote(options.candidate)}"
             )
-        return lab, examining.pair(lab, options.candidate)
-    base = _resolved(options.base, lab, None)
-    found = Pair(base, _resolved(options.candidate, lab, base))
+        found = examining.pair(lab, options.candidate)
+    else:
+        base = _resolved(options.base, lab, None)
+        found = Pair(base, _resolved(options.candidate, lab, base))
     return lab, found if options.adapter is None else _with_adapter(options, found)
 
 

@@ -72,7 +72,8 @@ def diagnosis(
     first = text.findings[0] if text.findings and _names(text, damage) else None
     if first is None:
         first = next((one for one in alone.findings if (one.nats or 0.0) > verdict.NOTHING), None)
-    said = verdict.decide(damage, (), "unexplained", first)
+    whole = "none" if damage is not None and damage <= verdict.NOTHING else "unexplained"
+    said = verdict.decide(damage, (), whole, first)
     drawn = [one for one in (text.picture, heard.picture) if one is not None]
     return Diagnosis(
         SCHEMA,
@@ -81,7 +82,7 @@ def diagnosis(
         "outputs",
         said.culprit,
         said.fault,
-        said.headline if said.culprit else f"{said.headline}: {reason}",
+        _headline(said, damage, reason),
         damage,
         probes.tokens,
         findings=(*alone.findings, *text.findings)
@@ -144,3 +145,14 @@ def _of(model: Any, name: str) -> int | None:
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     value = getattr(config, name, None)
     return value if isinstance(value, int) else None
+
+
+def _headline(said: verdict.Verdict, damage: float | None, reason: str) -> str:
+    """What is said of two models without parts in common, of which none could be exchanged."""
+    if said.culprit is not None:
+        return said.headline
+    if damage is None:
+        return f"{said.headline}: {reason}"
+    if said.fault == "none":
+        return f"nothing is damaged, as far as what comes out tells: {reason}"
+    return f"it differs, and no part of it could be exchanged for the base's: {reason}"

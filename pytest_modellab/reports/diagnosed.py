@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from pytest_modellab.records.diagnosed import finite
 from pytest_modellab.records.diagnosis import Diagnosis, Finding, Kept
-from pytest_modellab.reports.words import listed, number, plural
+from pytest_modellab.reports.words import listed, number, plural, size
 from pytest_modellab.visible import CELL, line, shortened
 
 NOT_FINITE = "not finite"
@@ -93,10 +93,9 @@ def one_line(diagnosis: Diagnosis) -> str:
 
 def properties(diagnosis: Diagnosis) -> list[tuple[str, object]]:
     """What JUnit XML keeps of it beside a test that blocks."""
-    return [
-        ("modellab_culprit", line(diagnosis.culprit or "", CELL)),
-        ("modellab_diagnosis", one_line(diagnosis)),
-    ]
+    culprit = diagnosis.culprit
+    named = [] if culprit is None else [("modellab_culprit", line(culprit, CELL))]
+    return [*named, ("modellab_diagnosis", one_line(diagnosis))]
 
 
 def fault_words(diagnosis: Diagnosis) -> str:
@@ -281,16 +280,6 @@ def share(value: float) -> str:
     if whole == "100" and value < 0.9995:
         whole = "99"
     return f"{'0' if whole == '-0' else whole} %"
-
-
-def size(count: int) -> str:
-    """Bytes in decimal units: ``3.54 MB``."""
-    if count < 1000:
-        return f"{count} bytes"
-    unit, of = next(
-        (unit, of) for unit, of in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if count >= of
-    )
-    return f"{number(count / of)} {unit}"
 
 
 def number_or_not(value: float) -> str:

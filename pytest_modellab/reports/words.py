@@ -113,6 +113,15 @@ def number(value: float) -> str:
     return "0" if text == "-0" else text
 
 
+def size(count: float) -> str:
+    """Bytes in decimal units: ``3.54 MB``."""
+    if count < 999.5:
+        return f"{number(count)} bytes"
+    units = (("kB", 1e3), ("MB", 1e6), ("GB", 1e9))
+    unit, of = next((one for one in units if count < 999.5 * one[1]), units[-1])
+    return f"{number(count / of)} {unit}"
+
+
 def plural(count: int, noun: str) -> str:
     """``1 sample``, ``2 samples``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

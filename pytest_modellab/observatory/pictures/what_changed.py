@@ -15,6 +15,10 @@ _EQUAL = 1e-6
 """Relative change; what is less is shown as equal."""
 
 
+_NO_NUMBER = 1e9
+"""Relative change; what holds values that are no numbers is kept as this."""
+
+
 def picture(view: View) -> Picture:
     """Layers × leaves, decades of relative change; what was declared is the middle."""
     known = [one for one in view.weights if finite([one.relative])]
@@ -84,5 +88,7 @@ def _relative(one: WeightChange) -> str:
 
 
 def percent_of(relative: float) -> str:
-    """A relative change in per cent, however small."""
+    """A relative change in per cent, however small; what is no number is kept as a huge one."""
+    if relative >= _NO_NUMBER:
+        return "an infinite share"
     return percent(relative) if relative >= 0.01 else f"{100 * relative:.2g} %"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pytest_modellab.reports import measured as further
 from pytest_modellab.reports.words import both, listed, number
+from pytest_modellab.reports.words import size as in_units
 from pytest_modellab.tradeoff import cost
 from pytest_modellab.tradeoff.decision import AT_LEAST, Choice, Miss
 from pytest_modellab.tradeoff.figures import Estimate, Profile, TradeOff
@@ -98,9 +99,7 @@ def seconds(value: float) -> str:
 
 def size(value: float) -> str:
     """Bytes in decimal units: ``538 MB``, ``1.08 GB``; ``none`` of what has none, as BM25."""
-    if value == 0:
-        return "none"
-    return f"{number(value / 1e6)} MB" if value < 999.5e6 else f"{number(value / 1e9)} GB"
+    return in_units(value) if value else "none"
 
 
 def requests(value: int) -> str:

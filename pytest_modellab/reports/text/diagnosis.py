@@ -8,6 +8,7 @@ from pytest_modellab.records.diagnosed import finite
 from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.reports import diagnosed
 from pytest_modellab.reports.text.table import escape, markdown_table
+from pytest_modellab.reports.words import size
 from pytest_modellab.visible import line
 
 _LABEL = 11
@@ -71,10 +72,7 @@ def markdown(diagnosis: Diagnosis) -> str:
         parts += ["", f"{fence}toml", *block, fence]
     remedy = diagnosis.remedy
     if remedy is not None and remedy.curve:
-        rows = [
-            [str(k.modules), diagnosed.share(k.restored), diagnosed.size(k.bytes)]
-            for k in remedy.curve
-        ]
+        rows = [[str(k.modules), diagnosed.share(k.restored), size(k.bytes)] for k in remedy.curve]
         head = ["modules kept", "restored", "more bytes"]
         parts += ["", *markdown_table(head, rows, right={0, 1, 2})]
     if diagnosis.findings:

@@ -88,6 +88,9 @@ def test_what_cannot_be_examined_is_one_sentence(here: Path, capsys: Capture) ->
         (["sound", "nowhere"], "'nowhere' is neither a variant nor a folder of a model"),
         (["sound", "empty"], "holds no weights (*.safetensors); save the model there"),
         (["broken"], "its base is not known: name it too, modellab diagnose BASE broken"),
+        (["a b"], "known: name it too, modellab diagnose BASE 'a b'"),
+        (["--training", "log.csv", "--adapter", "x"], "--training LOG stands alone, or beside"),
+        (["--tokenizer", "sound", "--adapter", "x"], "--tokenizer FOLDER stands alone, or beside"),
         (["sound", "broken", "--task-set", "x"], "--task-set x: there is no modellab.toml here"),
     ):
         assert cli.main(["diagnose", *arguments]) == 2

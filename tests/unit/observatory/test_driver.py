@@ -309,6 +309,10 @@ def test_other_widths_are_compared_by_what_comes_out(base: Any) -> None:
 
     assert (said.level, said.culprit) == ("outputs", None)
     assert "modules were not compared: its width is 48, the base's is 32" in said.notes
+    assert said.headline == (
+        "it differs, and no part of it could be exchanged for the base's: its width is 48, the "
+        "base's is 32"
+    )
 
 
 def test_what_cannot_be_examined_is_told(base: Any) -> None:

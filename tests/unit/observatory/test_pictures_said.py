@@ -123,6 +123,10 @@ def test_nats_that_enter(nats: dict[str, float], said: str) -> None:
             [("a", 0.8, True), ("b", 0.002, False), ("c", 0.002, False), ("d", 0.4, True)],
             "4 of 4 places differ, usually by 20 %; a (80 %) and 1 more stand out.",
         ),
+        (
+            [("layer.0.mlp.up_proj", 1e9, True), ("layer.1.mlp.up_proj", 0.0, False)],
+            "1 of 2 places are equal; layer.0.mlp.up_proj differs by an infinite share.",
+        ),
     ],
 )
 def test_weights_that_changed(weights: list[tuple[str, float, bool]], said: str) -> None:

@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from pytest_modellab.records.diagnosis import Diagnosis, Finding, NodeError, Remedy
 from pytest_modellab.reports import diagnosed
 from pytest_modellab.reports.text import diagnosis as shown
+from pytest_modellab.reports.words import size
 
 
 def test_a_culprit_is_named_proved_and_explained() -> None:
@@ -185,7 +186,7 @@ def test_properties_of_a_test() -> None:
         ("modellab_culprit", "layer.8.attention.head.3"),
         ("modellab_diagnosis", diagnosed.one_line(head_is_zeroed())),
     ]
-    assert diagnosed.properties(only_outputs())[0] == ("modellab_culprit", "")
+    assert [name for name, _ in diagnosed.properties(only_outputs())] == ["modellab_diagnosis"]
 
 
 @pytest.mark.parametrize(
@@ -201,9 +202,10 @@ def test_what_a_class_means(fault: str, words: str) -> None:
 
 
 def test_sizes() -> None:
-    assert [diagnosed.size(n) for n in (0, 1500, 10_616_832, 2 * 10**9)] == [
+    assert [size(n) for n in (0, 1500, 999_900, 10_616_832, 2 * 10**9)] == [
         "0 bytes",
         "1.5 kB",
+        "1 MB",
         "10.6 MB",
         "2 GB",
     ]

@@ -239,7 +239,7 @@ def _remedy(remedy: Remedy, diagnosis: Diagnosis) -> Content:
     block = pasted(diagnosis)
     return [
         el("p", _sentence(remedy.sentence)),
-        el("p", "Into modellab.toml:", class_="aside") if block else None,
+        el("p", "In modellab.toml, where this section is:", class_="aside") if block else None,
         el("pre", el("code", _joined(block)), tabindex="0") if block else None,
     ]
 
