@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
 from pytest_modellab.lab import outsides, runtimes, searches
-from pytest_modellab.lab.again import Again, said
+from pytest_modellab.lab.again import Again
 from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.records import diagnosed
 from pytest_modellab.records.diagnosis import LONG, TOKENS
 from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.visible import raised
 
 if TYPE_CHECKING:
     from pytest_modellab.engines.interface import Engine
@@ -185,7 +186,11 @@ class Diagnosing:
         self._release()
         step(0)
         if outsides.is_outside(pair.base) or outsides.is_outside(pair.candidate):
-            return self._outside(pair, asked)
+            with _told(pair):
+                inside = outsides.filled(pair.base, pair.candidate, self._cache)
+            if isinstance(inside, str):
+                return self._outside(pair, asked, inside)
+            pair = Pair(pair.base, inside, "ONNX Runtime", pair.declared, pair.candidate)
         with untouched(), contextlib.ExitStack() as held, _told(pair):
             _check_room(pair, _bytes(pair.base), _bytes(pair.candidate))
             engines = []
@@ -244,15 +249,14 @@ class Diagnosing:
         read = diagnosed.from_json(diagnosed.to_json(diagnosis, most=None))
         return Examined(read, texts, chats)
 
-    def _outside(self, pair: Pair, asked: Asked) -> Examined:
+    def _outside(self, pair: Pair, asked: Asked, why: str) -> Examined:
         """Ask both where one shows no modules."""
         from pytest_modellab.store.diagnoses import Examined
 
-        texts = asked.texts or tuple(flip.sample.input for flip in asked.flips)
+        texts = asked.texts or tuple(one.sample.input for one in asked.flips)
         with _told(pair):
-            found = outsides.examined(
-                pair.base, pair.candidate, texts, self._cache, asked.tokens, asked.long
-            )
+            both, sizes = (pair.base, pair.candidate), (asked.tokens, asked.long)
+            found = outsides.examined(*both, texts, self._cache, why, sizes)
         return Examined(diagnosed.from_json(diagnosed.to_json(found)), texts, asked.chats)
 
     def _grounded(self, variant: Resolved, asked: Asked) -> Grounded | None:
@@ -282,11 +286,7 @@ def check(pair: Pair) -> None:
     if pair.base.plan.search is not None or pair.candidate.plan.search is not None:
         searches.check(pair.base, pair.candidate)
         return
-    if outsides.is_outside(pair.base):
-        raise DiagnosisError(
-            f"{pair.base.name} is run by {pair.base.plan.engine}, whose modules are out of reach: "
-            "examine the model that its weights were made from"
-        )
+    outsides.check(pair.base)
 
 
 def _runnable(pair: Pair) -> Pair:
@@ -364,7 +364,7 @@ def _told(pair: Pair) -> Iterator[None]:
         raise
     except Exception as error:
         raise DiagnosisError(
-            f"{pair.candidate.name} cannot be examined beside {pair.base.name}: {said(error)}; "
+            f"{pair.candidate.name} cannot be examined beside {pair.base.name}: {raised(error)}; "
             "compare models of one architecture and size, and report it where they are"
         ) from error
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.lab import searches
 from pytest_modellab.records.diagnosis import Diagnosis, Side
+from pytest_modellab.variants.loading import Loadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,18 +26,82 @@ def is_outside(variant: Resolved) -> bool:
     return plan.open is not None and (plan.weights is None or plan.weights.suffix != ".gguf")
 
 
+def check(base: Resolved) -> None:
+    """Refuse a base that answers in words and shows no modules.
+
+    Raises:
+        DiagnosisError: it is one.
+    """
+    if is_outside(base):
+        raise DiagnosisError(
+            f"{base.name} is run by {base.plan.engine}, whose modules are out of reach: examine "
+            "the model that its weights were made from"
+        )
+
+
+def filled(base: Resolved, candidate: Resolved, cache: Path) -> Resolved | str:
+    """Put the weights of a candidate's graph into the base, so that modules can be looked into.
+
+    Args:
+        base: what is right.
+        candidate: the graph.
+        cache: the store's root.
+
+    Returns:
+        That as the candidate; or why it cannot be done.
+    """
+    from pytest_modellab.observatory import graph_weights
+
+    if is_outside(base):
+        return f"those of {base.name} are out of reach"
+    asked: Any = candidate.source.open(cache)
+    path = getattr(getattr(asked, "encoder", asked), "path", None)
+    asked.close()
+    if path is None:
+        return f"those of {candidate.name} are out of reach"
+    loaded: Any = base.source.open(cache)
+    model = getattr(getattr(loaded, "encoder", loaded), "model", None)
+    tensors = graph_weights.read(path)
+    missing = [] if model is None else graph_weights.fill(model, tensors)
+    missing = [name for name in missing if ".pooler." not in f".{name}"]
+    if model is None or missing:
+        loaded.close()
+        return (
+            f"{candidate.name}'s graph does not hold {len(missing)} of the base's parameters "
+            f"in a form that is known, the first is {missing[0] if missing else 'all of them'}"
+        )
+    source = _Filled(candidate.plan, candidate.files, loaded)
+    return dataclasses.replace(candidate, source=source)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Filled(Loadable):
+    """The base with a graph's weights, loaded."""
+
+    engine: Any
+
+    def open(self, _cache: Path) -> Any:
+        """Return it; it is opened once."""
+        return self.engine
+
+
 def examined(
-    base: Resolved, candidate: Resolved, texts: Sequence[str], cache: Path, tokens: int, long: int
+    base: Resolved,
+    candidate: Resolved,
+    texts: Sequence[str],
+    cache: Path,
+    why: str,
+    sizes: tuple[int, int],
 ) -> Diagnosis:
-    """Ask both, one after the other where vectors are asked.
+    """Ask both by what comes out.
 
     Args:
         base: what is right.
         candidate: what is examined.
         texts: what both are asked beside built-in texts.
         cache: the store's root.
-        tokens: in all probes, of language models.
-        long: of the longest, of language models.
+        why: why no modules are looked into.
+        sizes: tokens in all probes, and in the longest, of language models.
 
     Raises:
         DiagnosisError: one of the two answers nothing that can be compared.
@@ -61,7 +126,7 @@ def examined(
             )
         elif hasattr(mine, "model") and hasattr(theirs, "predictions"):
             read = tuple(texts) or TEXTS
-            windows = probes.of_texts(read, mine.tokenizer, tokens=tokens, long=long)
+            windows = probes.of_texts(read, mine.tokenizer, tokens=sizes[0], long=sizes[1])
             found = outside.predictions(mine.model, theirs, windows)
         else:
             raise DiagnosisError(
@@ -72,8 +137,6 @@ def examined(
         for engine in engines:
             engine.close()
     right, other = (Side(one.name, one.fingerprint.key) for one in (base, candidate))
-    hidden = " and ".join(one.name for one in (base, candidate) if is_outside(one))
-    why = f"those of {hidden} are out of reach"
     taken = round(time.monotonic() - start, 3)
     said = outside.diagnosis(right, other, found, why, {"answers": taken})
     return dataclasses.replace(said, notes=(*said.notes, *searches.notes(base, candidate)))

@@ -34,6 +34,10 @@ def asked(variant: Resolved, examination: Examination, cache: Path) -> Runtime |
     except ModellabError as error:
         return str(error).partition("\n")[0]
     try:
+        encoder = getattr(engine, "encoder", None)
+        if hasattr(encoder, "vectors_of"):
+            models = examination.base.model, examination.candidate.model
+            return runtime.measure_vectors(*models, encoder, examination.probes)
         if not hasattr(engine, "predictions"):
             return f"{type(engine).__name__} does not tell what follows token ids"
         base, candidate = examination.base.model, examination.candidate.model

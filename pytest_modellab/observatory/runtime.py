@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pytest_modellab.observatory import run as running
 from pytest_modellab.observatory import verdict
-from pytest_modellab.observatory.outcome import PREDICTIONS
+from pytest_modellab.observatory.outcome import PREDICTIONS, Vectors
 from pytest_modellab.observatory.probes import Probes
 from pytest_modellab.records.diagnosis import Diagnosis, Finding
 
@@ -88,6 +88,35 @@ def measure(base: Any, hybrid: Any, engine: Predicting, probes: Probes) -> Runti
         r = torch.as_tensor(engine.predictions(window, places)).to(p)
         figures = (PREDICTIONS.apart(*two).tolist() for two in ((p, h), (p, r), (h, r)))
         rows += zip((place + 1 for place in places), *figures, strict=True)
+    return _summed(rows)
+
+
+def measure_vectors(base: Any, hybrid: Any, engine: Any, probes: Probes) -> Runtime:
+    """As :func:`measure`, of an encoder: the directions of its vectors.
+
+    Args:
+        base: the base's model.
+        hybrid: the engine's weights in the base's code.
+        engine: gives ``vectors_of`` rows of token ids.
+        probes: token ids.
+    """
+    import torch
+
+    compared = Vectors()
+    rows: list[tuple[int, float, float, float]] = []
+    for window in probes.windows:
+        with torch.no_grad():
+            p, h = (
+                compared.read(running.forward(model, (window,)).cpu()[0])
+                for model in (base, hybrid)
+            )
+        r = compared.read(torch.as_tensor(engine.vectors_of([window])).to(p))
+        weights, whole, apart = (float(compared.apart(*two)) for two in ((p, h), (p, r), (h, r)))
+        rows.append((len(window), weights, whole, apart))
+    return _summed(rows)
+
+
+def _summed(rows: Sequence[tuple[int, float, float, float]]) -> Runtime:
     means = [math.fsum(column) / len(rows) for column in list(zip(*rows, strict=True))[1:]]
     by_width: dict[int, list[float]] = {}
     for width, *_, apart in rows:
@@ -107,11 +136,35 @@ def concluded(diagnosis: Diagnosis, found: Runtime, runner: str) -> Diagnosis:
     Returns:
         The diagnosis, of the level ``weights``; it names the runtime where that is to blame.
     """
+    words = diagnosis.measure == "nats"
+    unit, places = ("nats a token", "positions") if words else ("of cosine distance", "texts")
     said = (
-        f"{runner} is {found.apart:.2g} nats a token from transformers with the same weights, at "
-        f"{found.positions} positions"
+        f"{runner} is {found.apart:.2g} {unit} from transformers with the same weights, on "
+        f"{found.positions} {places}"
     )
-    shared = f"of {found.whole:.2g} nats there, {found.weights:.2g} are the weights'"
+    if found.apart >= NAMED and found.whole < HALF * found.weights:
+        why = "its weights do not give what it does: they were not read right, and are left out"
+        return dataclasses.replace(
+            diagnosis,
+            level="outputs",
+            culprit=None,
+            fault="unexplained" if found.whole >= verdict.NOTHING else "none",
+            headline="what comes out differs; no part could be named"
+            if found.whole >= verdict.NOTHING
+            else "nothing is damaged",
+            damage=found.whole,
+            tokens=found.positions,
+            restored=None,
+            culprits=(),
+            findings=(),
+            weights=(),
+            nodes=(),
+            remedy=None,
+            answers=None,
+            pictures=(),
+            notes=(*diagnosis.notes, f"{said}; {why}"),
+        )
+    shared = f"of {found.whole:.2g} there, {found.weights:.2g} are the weights'"
     if not found.named:
         notes = (*diagnosis.notes, f"{said}; {shared}")
         return dataclasses.replace(diagnosis, level="weights", notes=notes)

@@ -197,6 +197,17 @@ class OnnxEncoder:
             join=lambda parts: np.concatenate(parts, dtype=np.float32),
         )
 
+    @property
+    def path(self) -> Path:
+        """The graph's file."""
+        return Path(self._name)
+
+    def vectors_of(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Return the vectors of texts that are cut into tokens already, one by one."""
+        import numpy as np
+
+        return np.concatenate([self._run([row], 0) for row in rows], dtype=np.float32)
+
     def count_tokens(self, texts: Sequence[str], role: Role) -> Sequence[int]:
         """Tokens of each text as it is encoded: with the prompt, cut off at the model's limit."""
         return self._prepare(texts, role)[1]

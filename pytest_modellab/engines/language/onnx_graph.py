@@ -72,6 +72,7 @@ def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> OnnxEn
         tokenizer,
         ends if isinstance(ends, list) else [ends],
         parameter_bytes=graphs.parameter_bytes(graph),
+        path=path,
     )
 
 
@@ -83,9 +84,16 @@ class OnnxEngine(ChatEngine):
     """
 
     def __init__(
-        self, session: Any, tokenizer: Any, ends: Sequence[int], *, parameter_bytes: int
+        self,
+        session: Any,
+        tokenizer: Any,
+        ends: Sequence[int],
+        *,
+        parameter_bytes: int,
+        path: Path = Path(),
     ) -> None:
         super().__init__(tokenizer)
+        self.path = path
         self._session = session
         self._ends = ends
         self._parameter_bytes = parameter_bytes

@@ -77,6 +77,19 @@ def test_weights_that_are_rounded_are_not_the_runtimes_fault() -> None:
     )
 
 
+def test_weights_that_were_not_read_right_are_left_out() -> None:
+    """Where the engine is far nearer to the base than what was read of it."""
+    base = llama()
+    probes = drawn(272, tokens=120, long=48)
+    wrong = copy.deepcopy(base)
+    wrong.model.layers[1].mlp.down_proj.weight.data *= -1
+    found = runtime.measure(base, wrong, Engine(base), probes)
+    told = runtimes.told(diagnose(base, wrong, probes, pictures=False), [found], "ONNX Runtime")
+    assert (told.culprit, told.fault, told.level) == (None, "none", "outputs")
+    assert (told.findings, told.headline) == ((), "nothing is damaged")
+    assert "they were not read right, and are left out" in told.notes[-1]
+
+
 def test_llama_cpp_tells_what_comes_next(model_folder: Path, tmp_path: Path) -> None:
     """The distributions are those of transformers, to its rounding."""
     pytest.importorskip("xllamacpp")
