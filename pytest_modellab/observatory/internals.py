@@ -268,10 +268,7 @@ def _stored(model: Any, path: str) -> int:
 
 
 def _weight(model: Any, path: str) -> Any:
-    try:
-        return getattr(model.get_submodule(path), "weight", None)
-    except AttributeError:
-        return None
+    return getattr(sites.module(model, path), "weight", None)
 
 
 def _half(model: Any) -> bool:
