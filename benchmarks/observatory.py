@@ -58,13 +58,14 @@ def main() -> int:
     rows: dict[str, dict[str, list[float]]] = {}
     said = {}
     with tempfile.TemporaryDirectory() as folder:
-        broken.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        model = Path(folder) / "model"
+        broken.save_pretrained(model)
+        tokenizer.save_pretrained(model)
         for name in names * options.runs:
             row = rows.setdefault(name, {})
             forward = seconds(lambda: _logits(base))
             peer = seconds(lambda: first_divergence(base, broken))
-            took, said[name] = command(folder if name == FAULT else name, Path(folder))
+            took, said[name] = command(str(model) if name == FAULT else name, Path(folder))
             for step, value in {**took, "forward": forward, "peer": peer}.items():
                 row.setdefault(step, []).append(value)
     medians = {

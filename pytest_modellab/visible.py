@@ -20,6 +20,10 @@ MESSAGE = 20_000
 """Characters of an error's message, at most about."""
 
 
+ERROR = 300
+"""Characters of a library's error inside of another message, at most about."""
+
+
 VERDICT = 200_000
 """Characters of a verdict with its table, at most about."""
 
@@ -87,6 +91,16 @@ def message(text: str, most: int = MESSAGE) -> str:
     parts = shortened(text, most).replace("\r\n", "\n").split("\n")
     still = [_still(shortened(part, LINE)) for part in parts]
     return "\n".join("\t".join(map(visible, part.split("\t"))) for part in still)
+
+
+def raised(error: BaseException, most: int = ERROR) -> str:
+    """What code of other people raised, on one line with its kind: ``ValueError: no such key``.
+
+    Args:
+        error: any.
+        most: characters that are kept.
+    """
+    return line(" ".join(f"{type(error).__name__}: {error}".split()), most)
 
 
 def cell(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.lab.jobs import job_of, scorers_of
 from pytest_modellab.records.diagnosis import Answers
+from pytest_modellab.visible import raised
 
 if TYPE_CHECKING:
     from pytest_modellab.engines.interface import Engine
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from pytest_modellab.observatory.examination import Examination
     from pytest_modellab.records.tasks import TaskSet
     from pytest_modellab.runs.passages import Grounded
-
-SAID = 300
-"""Characters of a library's error in a message, at most."""
 
 
 class Again:
@@ -99,7 +97,7 @@ class Again:
                 raise DiagnosisError("the time was up")
             return ask()
         except Exception as error:  # noqa: BLE001 - scorers of other people run here
-            self.notes.append(f"the flipped samples were not asked again: {said(error)}")
+            self.notes.append(f"the flipped samples were not asked again: {raised(error)}")
             return None
 
     def _right(self) -> int:
@@ -113,11 +111,6 @@ class Again:
         scores = again.scores(job, scorers, self._engine, self._prompt)
         pairs = zip(self._flips, scores, strict=True)
         return sum(flip.right_again(score) for flip, score in pairs)
-
-
-def said(error: Exception) -> str:
-    """An error on one line, with its kind, and short."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:SAID]
 
 
 @contextlib.contextmanager

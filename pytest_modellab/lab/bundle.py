@@ -214,6 +214,8 @@ def read(path: Path) -> Bundle:
             for number, line in enumerate(lines, start=1)
             if line
         ]
+        # half a surrogate pair can be asked of no tokenizer, and be held by no store
+        canonical_json([[one.text, one.messages] for one in prompts]).encode()
         diagnosis = diagnosed.from_json(files["diagnosis.json"].decode())
     except OSError as error:
         raise DiagnosisError(f"{path}: cannot be read: {error.strerror}") from error

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
 from pytest_modellab.lab import outsides, runtimes, searches
-from pytest_modellab.lab.again import Again, said
+from pytest_modellab.lab.again import Again
 from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.records import diagnosed
 from pytest_modellab.records.diagnosis import LONG, TOKENS
 from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.visible import raised
 
 if TYPE_CHECKING:
     from pytest_modellab.engines.interface import Engine
@@ -363,7 +364,7 @@ def _told(pair: Pair) -> Iterator[None]:
         raise
     except Exception as error:
         raise DiagnosisError(
-            f"{pair.candidate.name} cannot be examined beside {pair.base.name}: {said(error)}; "
+            f"{pair.candidate.name} cannot be examined beside {pair.base.name}: {raised(error)}; "
             "compare models of one architecture and size, and report it where they are"
         ) from error
 

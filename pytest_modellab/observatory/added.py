@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_modellab.records import diagnosed
 from pytest_modellab.records.diagnosis import Finding, Picture
+from pytest_modellab.visible import raised
 
 if TYPE_CHECKING:
     from pytest_modellab.observatory.examination import Examination
@@ -60,7 +61,7 @@ def look(examination: Examination, probes: Sequence[Probe]) -> Seen:
                 raise TypeError(f"returned a {type(seen).__name__}, expected Seen(findings, …)")
             seen = Seen(*diagnosed.as_read(seen.findings, seen.pictures, seen.notes))
         except Exception as error:  # noqa: BLE001 - any code of other people runs here
-            notes.append(f"the probe {probe.name!r} failed: {type(error).__name__}: {error}")
+            notes.append(f"the probe {probe.name!r} failed: {raised(error)}")
             continue
         findings += seen.findings
         pictures += seen.pictures

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_modellab.observatory.subject import Subject
 from pytest_modellab.records.diagnosis import Finding, Lines, Picture, Series
-from pytest_modellab.visible import line
+from pytest_modellab.visible import line, raised
 
 FLOOR = 1e-3
 """Nats a token behind the cache below which nothing is said."""
@@ -139,8 +139,7 @@ def through(subject: Subject, windows: Windows) -> Cached:
             recorder = _Recorder(make(subject.model.config))
             cached = _cached_logits(subject.model, ids, half, recorder.cache).float()
         except Exception as error:  # noqa: BLE001 - a cache of others may raise anything
-            said = f"{type(error).__name__}: {line(str(error), 300)}"
-            return Cached(error=said, missing=isinstance(error, ImportError))
+            return Cached(error=raised(error), missing=isinstance(error, ImportError))
     p, q = torch.log_softmax(plain, dim=-1), torch.log_softmax(cached, dim=-1)
     by_position = (p.exp() * (p - q)).sum(-1).mean(0)
     damage = float(by_position.mean())

@@ -112,7 +112,7 @@ def _missing(sources: Sources) -> list[Group]:
         if path != first.path:
             site = f"layer.{first.layer}"
             site = f"{site}.{first.branch}" if path == sites.branch(first) else site
-        there = _module(sources.model, path) is not None
+        there = sites.module(sources.model, path) is not None
         if there:
             detail = f"{len(missed)} of its modules are not there, not called, or of other sizes"
             result.append(_group(site, [path], "bypassed", detail, []))
@@ -171,7 +171,7 @@ def _everywhere(sources: Sources, kind: str, paths: list[str]) -> tuple[str, str
 
 def _core_fault(sources: Sources, kind: str, path: str) -> tuple[str, str]:
     if kind == "mlp":
-        fault = _activation(sources.base.get_submodule(path), _module(sources.model, path))
+        fault = _activation(sources.base.get_submodule(path), sites.module(sources.model, path))
         if fault != "code":
             return fault, ""
     return sources.inside(kind, path)
@@ -183,7 +183,7 @@ def _activation(base: Any, candidate: Any) -> str:
 
     values = torch.linspace(-4, 4, 65)
     for name, module in base.named_modules():
-        other = _module(candidate, name)
+        other = sites.module(candidate, name)
         if any(True for _ in module.parameters()) or other is None or any(module.children()):
             continue
         try:
@@ -291,7 +291,7 @@ def _norms(sources: Sources) -> list[Group]:
         if leaf.path in sources.passes.missing:
             continue
         other = _eps(sources.base.get_submodule(leaf.path)) != _eps(
-            _module(sources.model, leaf.path)
+            sites.module(sources.model, leaf.path)
         )
         nodes = _nodes(sources, "leaf", [leaf.path])
         wrong = _worst(nodes) > sources.tolerance and _equal(sources, leaf.path)
@@ -357,7 +357,7 @@ def _behind(sources: Sources) -> list[Group]:
         nodes = _nodes(sources, "leaf", [leaf.path])
         if _worst(nodes) > sources.tolerance:
             ours, theirs = (
-                getattr(_module(model, leaf.path), "does", "")
+                getattr(sites.module(model, leaf.path), "does", "")
                 for model in (sources.base, sources.model)
             )
             fault = f"{leaf.kind}({theirs})" if ours != theirs else "code"
@@ -418,13 +418,6 @@ def _group(
 
 def _site(leaves: Sequence[Leaf], path: str) -> str:
     return next(leaf.site for leaf in leaves if leaf.path == path)
-
-
-def _module(model: Any, path: str) -> Any:
-    try:
-        return model.get_submodule(path)
-    except AttributeError:
-        return None
 
 
 def _eps(module: Any) -> Any:

@@ -9,6 +9,7 @@ from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.observatory import expected as declaring
 from pytest_modellab.observatory import remedy as remedies
 from pytest_modellab.observatory import run as running
+from pytest_modellab.observatory import sites
 from pytest_modellab.observatory import weights as weighing
 from pytest_modellab.observatory import whole as judging
 from pytest_modellab.observatory.expected import Declared
@@ -107,7 +108,9 @@ def as_declared(run: BaseRun, candidate: Subject, found: Damage) -> AsDeclared:
     if made is None:
         return AsDeclared(said)
     beyond = _between(running.damage(run, made.model), found)
-    if not all(_has(made, leaf.path) for leaf in run.leaves):  # fewer layers: other paths
+    if any(
+        sites.module(made.model, leaf.path) is None for leaf in run.leaves
+    ):  # fewer layers: other paths
         return AsDeclared(said, made, beyond)
     return AsDeclared(said, made, beyond, weighing.compare(base.model, made.model, run.leaves))
 
@@ -167,7 +170,10 @@ def _left_out(run: BaseRun, candidate: Subject) -> Concluded | None:
     layers: dict[int, bool] = {}
     for leaf in run.leaves:
         if leaf.layer is not None:
-            layers[leaf.layer] = layers.get(leaf.layer, False) or _has(candidate, leaf.path)
+            layers[leaf.layer] = (
+                layers.get(leaf.layer, False)
+                or sites.module(candidate.model, leaf.path) is not None
+            )
     gone = [str(number) for number, there in sorted(layers.items()) if not there]
     if not gone:
         return None
@@ -183,14 +189,6 @@ def _left_out(run: BaseRun, candidate: Subject) -> Concluded | None:
         ),
         Remedy("keep more layers, or train what is left for longer"),
     )
-
-
-def _has(subject: Subject, path: str) -> bool:
-    try:
-        subject.model.get_submodule(path)
-    except AttributeError:
-        return False
-    return True
 
 
 def _between(one: Damage, other: Damage) -> float:

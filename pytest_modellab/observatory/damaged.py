@@ -139,7 +139,11 @@ class _Sorting:
             for kind, all_ in members.items()
             if len(all_) > 1
             and (
-                (kind in self._kinds and not self._struck.intersection(one.path for one in all_))
+                # in a few layers little may depend on it, as if it were made up for
+                (
+                    kind in self._kinds
+                    and sum(one.path not in self._struck for one in all_) >= _LAYERS * len(all_)
+                )
                 or sum(one.path in self._out for one in all_) >= _LAYERS * len(all_)
             )
         ]

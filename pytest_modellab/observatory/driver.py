@@ -38,14 +38,10 @@ from pytest_modellab.observatory.subject import Subject, plain
 from pytest_modellab.observatory.text import TextResult
 from pytest_modellab.observatory.verdict import Verdict
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Finding, Side, WeightChange
-from pytest_modellab.visible import shortened, visible
+from pytest_modellab.visible import raised
 
 ADAPTER = "adapter"
 """The site of a low-rank change of a whole kind of projections, or of all."""
-
-
-MESSAGE = 300
-"""Characters of a note on an error, at most about."""
 
 
 _ATTENTION = ("attention_mask", "attention_scale", "rope")
@@ -290,7 +286,7 @@ class _Steps:
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - code of any model runs here
-            said = shortened(visible(f"{type(error).__name__}: {error}"), MESSAGE)
+            said = raised(error)
             self.notes.append(f"the step {step!r} failed and is left out: {said}")
             return otherwise
 

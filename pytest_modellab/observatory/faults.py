@@ -54,9 +54,14 @@ def fault(
 
 def _tolerance(weights: Weights, change: Change) -> float:
     """What peers have; of all kinds together where the leaf's whole kind stands out with it."""
-    whole = change.leaf.kind in weights.kinds and not change.stands_out
+    whole = _with_its_kind(weights, change)
     figure = weights.linear if whole or change.usual is None else change.usual
     return figure.relative
+
+
+def _with_its_kind(weights: Weights, change: Change) -> bool:
+    """Whether a leaf is like its kind, and the kind like no other: its kind is no yardstick."""
+    return change.leaf.kind in weights.kinds and not change.stands_out
 
 
 def _others(
@@ -93,11 +98,19 @@ def _others(
 
 
 def _peers(model: Any, base_model: Any, weights: Weights, change: Change) -> Iterator[Any]:
-    """A few of the candidate's matrices of the same kind that do not stand out."""
+    """A few of the candidate's matrices of the same kind, or of usual kinds, that are usual."""
+    other_kinds = _with_its_kind(weights, change)
     usual: list[Leaf] = [
         other.leaf
         for other in weights.changes
-        if other.leaf.kind == change.leaf.kind and not other.stands_out and not other.note
+        if not other.stands_out
+        and not other.note
+        and (
+            other.leaf.layer is not None and other.leaf.kind not in weights.kinds
+            if other_kinds
+            else other.leaf.kind == change.leaf.kind
+        )
+        and not other.leaf.norm
     ]
     step = max(1, len(usual) // _PEERS)
     for leaf in usual[::step][:_PEERS]:

@@ -373,13 +373,7 @@ def _hides(mask: Any) -> Any:
 
 
 def _missing(model: Any, paths: Any) -> frozenset[str]:
-    gone = []
-    for path in paths:
-        try:
-            model.get_submodule(path)
-        except AttributeError:
-            gone.append(path)
-    return frozenset(gone)
+    return frozenset(path for path in paths if sites.module(model, path) is None)
 
 
 def _order(run: BaseRun) -> Iterator[Key]:

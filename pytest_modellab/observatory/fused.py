@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_modellab.observatory import sites
 from pytest_modellab.observatory.effective import Effective, effective
 from pytest_modellab.observatory.sites import Leaf
 
@@ -29,18 +30,18 @@ def read(model: Any, leaf: Leaf, like: Any = None, dtype: Any = None) -> Effecti
     Returns:
         Its weights; None where the model has nothing that can be read.
     """
-    module = _module(model, leaf.path)
+    module = sites.module(model, leaf.path)
     if module is not None:
         return effective(module, dtype, like)
     parent, _, own = leaf.path.rpartition(".")
     for parts, names in _FUSED.items():
         if own in parts:
             for name in names:
-                whole = _module(model, f"{parent}.{name}")
+                whole = sites.module(model, f"{parent}.{name}")
                 if whole is not None:
                     return _part(effective(whole, dtype), sizes(model, parts), parts.index(own))
         if own in names:
-            split = [_module(model, f"{parent}.{part}") for part in parts]
+            split = [sites.module(model, f"{parent}.{part}") for part in parts]
             if all(piece is not None for piece in split):
                 return _joined([effective(piece, dtype) for piece in split])
     return None
@@ -77,13 +78,6 @@ def text(model: Any) -> Any:
     """Give the configuration of the language model, where a model has several."""
     config: Any = getattr(model, "config", None)
     return config.get_text_config() if hasattr(config, "get_text_config") else config
-
-
-def _module(model: Any, path: str) -> Any:
-    try:
-        return model.get_submodule(path)
-    except AttributeError:
-        return None
 
 
 def _part(whole: Effective | None, rows: tuple[int, ...], index: int) -> Effective | None:

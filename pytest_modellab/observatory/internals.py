@@ -32,7 +32,7 @@ from pytest_modellab.observatory.subject import Subject
 from pytest_modellab.observatory.verdict import NOTHING
 from pytest_modellab.observatory.weights import Block, Weights
 from pytest_modellab.records.diagnosis import Finding
-from pytest_modellab.visible import shortened, visible
+from pytest_modellab.visible import raised
 
 UNSUITED = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 """What modules of other shapes raise."""
@@ -115,7 +115,7 @@ def _damage(run: BaseRun, candidate: Subject, known: Damage | None) -> Damage:
     except UNSUITED as error:
         if "memory" in str(error):
             raise
-        said = shortened(visible(f"{type(error).__name__}: {error}"), 300)
+        said = raised(error)
         raise DiagnosisError(
             f"{candidate.side.name}: it does not run on token ids ({said}): load it and let it "
             "write a reply first"
@@ -268,10 +268,7 @@ def _stored(model: Any, path: str) -> int:
 
 
 def _weight(model: Any, path: str) -> Any:
-    try:
-        return getattr(model.get_submodule(path), "weight", None)
-    except AttributeError:
-        return None
+    return getattr(sites.module(model, path), "weight", None)
 
 
 def _half(model: Any) -> bool:

@@ -94,7 +94,8 @@ def _projections(base: Any, candidate: Any, leaves: Sequence[Leaf]) -> Iterator[
     made: dict[str, dict[str, Any]] = {}
     for leaf in leaves:
         path = sites.branch(leaf)
-        if not path or _there(candidate, leaf.path) or not _there(candidate, path):
+        there, found = (sites.module(candidate, one) for one in (leaf.path, path))
+        if not path or there is not None or found is None:
             continue
         weights = fused.read(candidate, leaf, base.get_submodule(leaf.path))
         wanted = fused.read(base, leaf)
@@ -136,14 +137,6 @@ def _linear(weights: Any, candidate: Any) -> Any:
         if weights.bias is not None:
             module.bias.copy_(weights.bias)
     return module.to(weights.weight.device, dtype).requires_grad_(False).eval()
-
-
-def _there(model: Any, path: str) -> bool:
-    try:
-        model.get_submodule(path)
-    except AttributeError:
-        return False
-    return True
 
 
 def _vectors(model: Any) -> list[list[Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_modellab.engines import memory
 from pytest_modellab.observatory import run as running
-from pytest_modellab.observatory import transplant
+from pytest_modellab.observatory import sites, transplant
 from pytest_modellab.observatory.forced import Passes
 from pytest_modellab.observatory.run import BaseRun, Damage
 from pytest_modellab.observatory.sites import Leaf
@@ -226,9 +226,8 @@ def _scale(candidate: Subject, scale: float) -> str:
 def _more(base: Subject, candidate: Subject, leaf: Leaf) -> int:
     """Bytes that a leaf takes more in full precision."""
     own = base.model.get_submodule(leaf.path)
-    try:
-        other = candidate.model.get_submodule(leaf.path)
-    except AttributeError:
+    other = sites.module(candidate.model, leaf.path)
+    if other is None:
         return 0
     width = next(own.parameters()).element_size()
     kept = getattr(candidate.model, "dtype", None)

@@ -12,7 +12,7 @@ from pytest_modellab.observatory import cache
 from pytest_modellab.observatory.cache import Windows
 from pytest_modellab.observatory.subject import Subject
 from pytest_modellab.records.diagnosis import Finding
-from pytest_modellab.visible import line
+from pytest_modellab.visible import raised
 
 TOLERANCE: Mapping[str, float] = MappingProxyType(
     {"float64": 1e-3, "float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}
@@ -179,8 +179,7 @@ def _compared(
     try:
         reference, found, said = ask(model, ids, plain)
     except Exception as error:  # noqa: BLE001 - code of others may raise anything
-        why = f"{type(error).__name__}: {line(str(error), 200)}"
-        return Check(name, site, fault, None, 0.0, tolerance, why)
+        return Check(name, site, fault, None, 0.0, tolerance, raised(error))
     relative, nats = _difference(reference, found)
     return Check(name, site, fault, relative, nats, tolerance, said)
 

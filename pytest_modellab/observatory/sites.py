@@ -97,6 +97,14 @@ def leaves(model: Any) -> tuple[Leaf, ...]:
     return tuple(_named(path, module, embedding, head) for path, module in _found(model, ""))
 
 
+def module(model: Any, path: str) -> Any:
+    """The module at a path, or None where a model has none there."""
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        return None
+
+
 def parts(leaves: Iterable[Leaf]) -> tuple[str, ...]:
     """Paths of the layers, attentions and MLPs that leaves lie in, in order."""
     paths = ((layer(leaf), branch(leaf)) for leaf in leaves)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_modellab.observatory import marked
 from pytest_modellab.records.diagnosis import Sides
-from pytest_modellab.visible import line
+from pytest_modellab.visible import line, raised
 
 LENGTH = 4000
 """Characters of a text that is encoded, at most."""
@@ -109,7 +109,7 @@ def encode(tokenizer: Any, text: str, *, special: bool = False) -> Ids:
     try:
         return tuple(int(one) for one in tokenizer(text, add_special_tokens=special).input_ids)
     except Exception as error:  # noqa: BLE001 - code of others raises anything
-        return f"{type(error).__name__}: {line(str(error), 200)}"
+        return raised(error)
 
 
 def _decode(tokenizer: Any, ids: Ids) -> str | None:

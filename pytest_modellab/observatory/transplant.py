@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 
-from pytest_modellab.observatory import tensors
+from pytest_modellab.observatory import sites, tensors
 from pytest_modellab.observatory.groups import Group
 from pytest_modellab.observatory.run import BaseRun, hooked
 
@@ -32,7 +32,9 @@ def applied(run: BaseRun, candidate: Any, groups: Sequence[Group]) -> Iterator[A
         there = [
             leaf.path
             for leaf in run.leaves
-            if leaf.kind != "rope" and not _inside(leaf.path, paths) and _has(candidate, leaf.path)
+            if leaf.kind != "rope"
+            and not _inside(leaf.path, paths)
+            and sites.module(candidate, leaf.path) is not None
         ]
         with exchange(candidate, base, there):
             yield base
@@ -186,14 +188,6 @@ def fitted(new: Any, old: Any, model: Any) -> Any:
 
 def _inside(path: str, others: Sequence[str]) -> bool:
     return any(f"{path}.".startswith(f"{other}.") for other in others)
-
-
-def _has(model: Any, path: str) -> bool:
-    try:
-        model.get_submodule(path)
-    except AttributeError:
-        return False
-    return True
 
 
 def _shallow(module: Any) -> Any:

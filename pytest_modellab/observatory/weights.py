@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_modellab.observatory import fused
+from pytest_modellab.observatory import fused, sites
 from pytest_modellab.observatory import usual as peers
 from pytest_modellab.observatory.effective import Effective
 from pytest_modellab.observatory.sites import Leaf
@@ -227,11 +227,11 @@ def _judged(measured: Sequence[_Measured]) -> Weights:
     linear: dict[str, list[float]] = {}
     blocks: dict[str, list[float]] = {}
     for change in compared:
-        if change.leaf.layer is not None and not _is_norm(change.leaf):
+        if change.leaf.layer is not None and not change.leaf.norm:
             linear.setdefault(change.leaf.kind, []).append(change.relative)
         blocks.setdefault(change.leaf.kind, []).extend(part.relative for part in change.blocks)
     everything = peers.usual([value for values in linear.values() for value in values])
-    norms = peers.usual([change.relative for change in compared if _is_norm(change.leaf)])
+    norms = peers.usual([change.relative for change in compared if change.leaf.norm])
     figures = peers.by_kind(linear)
     parts = {kind: peers.usual(values, peers.BLOCK_SPREAD) for kind, values in blocks.items()}
     judged = [
@@ -239,7 +239,7 @@ def _judged(measured: Sequence[_Measured]) -> Weights:
         if item.change.note
         else _against(
             item,
-            norms if _is_norm(item.change.leaf) else figures.get(item.change.leaf.kind, everything),
+            norms if item.change.leaf.norm else figures.get(item.change.leaf.kind, everything),
             parts[item.change.leaf.kind],
         )
         for item in measured
@@ -259,7 +259,7 @@ def _together(changes: Sequence[Change], branch: str) -> list[Change]:
         leaf, figure = change.leaf, change.usual
         if leaf.layer is None or leaf.branch != branch or figure is None or not change.finite:
             continue
-        if not _is_norm(leaf):
+        if not leaf.norm:
             times[leaf.path] = change.relative / max(figure.relative, peers.FLOOR)
             ratios.setdefault(leaf.layer, []).append(times[leaf.path])
     layers = peers.layers_that_stand_out(ratios)
@@ -289,10 +289,6 @@ def _against(item: _Measured, figure: Usual, part: Usual) -> Change:
         or any(block.stands_out for block in blocks)
         or peers.enough_rows(rows),
     )
-
-
-def _is_norm(leaf: Leaf) -> bool:
-    return leaf.kind.endswith("norm") or leaf.kind.rpartition(".")[2].startswith("ln_")
 
 
 def _spans(model: Any, leaf: Leaf, rows: int, columns: int) -> tuple[Block, ...]:
@@ -381,9 +377,8 @@ def _flat(weight: Any) -> Any:
 
 def _stored_at(model: Any, path: str) -> int:
     """Tell tied tensors by where they are; 0 where that cannot be said."""
-    try:
-        module = model.get_submodule(path)
-    except AttributeError:
+    module = sites.module(model, path)
+    if module is None:
         return 0
     weight = dict(module.named_parameters(recurse=False)).get("weight")
     return 0 if weight is None else int(weight.data_ptr())

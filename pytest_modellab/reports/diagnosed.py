@@ -93,10 +93,9 @@ def one_line(diagnosis: Diagnosis) -> str:
 
 def properties(diagnosis: Diagnosis) -> list[tuple[str, object]]:
     """What JUnit XML keeps of it beside a test that blocks."""
-    return [
-        ("modellab_culprit", line(diagnosis.culprit or "", CELL)),
-        ("modellab_diagnosis", one_line(diagnosis)),
-    ]
+    culprit = diagnosis.culprit
+    named = [] if culprit is None else [("modellab_culprit", line(culprit, CELL))]
+    return [*named, ("modellab_diagnosis", one_line(diagnosis))]
 
 
 def fault_words(diagnosis: Diagnosis) -> str:

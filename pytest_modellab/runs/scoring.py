@@ -22,6 +22,7 @@ from pytest_modellab.runs.corpus import searched
 from pytest_modellab.runs.job import Job
 from pytest_modellab.scorers.interface import Scored, Scorer, SetScorer
 from pytest_modellab.store.runs import StoredRun
+from pytest_modellab.visible import raised
 
 DECIMALS = 6
 """To which figures of samples that are scored together are rounded, so that a baseline's difference
@@ -193,8 +194,7 @@ def _attempt(name: str, work: Callable[..., T], *given: Any) -> T | Failure:
     except ScoringError:  # said on purpose: a library is missing, a target is wrong
         raise
     except Exception as error:  # noqa: BLE001 - any code of a scorer runs here
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return Failure(f"the scorer {name!r} failed: {said}")
+        return Failure(f"the scorer {name!r} failed: {raised(error)}")
 
 
 def _alone(scorer: Scorer | SetScorer, sample: Sample, output: Output) -> Scored:

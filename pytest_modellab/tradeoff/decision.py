@@ -193,12 +193,14 @@ def decide(metrics: Metrics, reference: str, scenario: Scenario) -> Choice:
         for weight, drawn_values in _hierarchy(value, draws, in_draws)
     ]
     shares = sum((weight * _shares(best) for weight, best in worlds), zero)
-    everyone = dict(zip(names, (float(s) for s in shares), strict=True))
+    # products of matrices differ in their last bit by where the memory lies
+    everyone = dict(zip(names, (round(float(s), _DIGITS) for s in shares), strict=True))
+    rest = max(0.0, round(1.0 - sum(everyone.values()), _DIGITS))
     choice = Choice(
         scenario=scenario,
         verdict="none",
         variants=(),
-        shares=MappingProxyType({**everyone, NONE: max(0.0, 1.0 - float(shares.sum()))}),
+        shares=MappingProxyType({**everyone, NONE: rest}),
         steps=MappingProxyType(
             {
                 name: MappingProxyType(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modellab.errors import ConfigError, FloorViolated
-from pytest_modellab.visible import CELL, LINE, cell, line, message, shortened, visible
+from pytest_modellab.visible import CELL, LINE, cell, line, message, raised, shortened, visible
 
 ANY = st.text(st.characters(codec=None)) | st.text(":#[=+-@\t\r\n\x1b\x85\u2028\u202e\ud800a ")
 
@@ -57,6 +57,12 @@ def test_errors_show_what_they_say() -> None:
     assert str(ConfigError("a\x1b[2J\n::error::b")) == "a\\x1b[2J\n\\x3a:error::b"
     assert len(str(ConfigError("x" * 10**6))) < LINE + 100
     assert len(str(FloorViolated("x\n" * 10**6))) < 250_000
+
+
+def test_what_others_raise_is_one_short_line() -> None:
+    assert raised(KeyError("a\n b")) == "KeyError: 'a\\n b'"
+    assert raised(ValueError(" a\n\n\x1b[31m b")) == "ValueError: a \\x1b[31m b"
+    assert len(raised(ValueError("x" * 10_000))) < 350
 
 
 @given(ANY)

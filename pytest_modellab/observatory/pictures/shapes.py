@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pytest_modellab.observatory import sites
 from pytest_modellab.observatory.pictures import streams
 from pytest_modellab.observatory.pictures.view import LeftOut, View
 from pytest_modellab.observatory.sites import Leaf
@@ -55,7 +56,11 @@ def shapes(view: View) -> Shapes:
     """Run the base once and the candidate twice."""
     import torch
 
-    paths = [leaf.path for leaf in view.leaves if leaf.kind != "rope" and _there(view, leaf.path)]
+    paths = [
+        leaf.path
+        for leaf in view.leaves
+        if leaf.kind != "rope" and sites.module(view.candidate, leaf.path) is not None
+    ]
     inputs: dict[str, Any] = {}
     outputs: dict[str, Any] = {}
 
@@ -86,14 +91,6 @@ def shapes(view: View) -> Shapes:
             )
         ),
     )
-
-
-def _there(view: View, path: str) -> bool:
-    try:
-        view.candidate.get_submodule(path)
-    except AttributeError:
-        return False
-    return True
 
 
 def run(

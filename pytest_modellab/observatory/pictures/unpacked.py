@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from pytest_modellab.observatory import sites
 from pytest_modellab.observatory.effective import effective
 from pytest_modellab.observatory.pictures.view import LeftOut
 from pytest_modellab.observatory.sites import Leaf
@@ -33,9 +34,8 @@ def unpacked(model: Any, base: Any, leaves: Sequence[Leaf]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         elements = 0
         for leaf in leaves:
-            try:
-                module = model.get_submodule(leaf.path)
-            except AttributeError:  # of a layer that was left out
+            module = sites.module(model, leaf.path)
+            if module is None:  # of a layer that was left out
                 continue
             known = base.get_submodule(leaf.path)
             if not is_packed(module) or not hasattr(known, "in_features"):

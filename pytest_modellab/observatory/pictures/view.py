@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from pytest_modellab.observatory import nodes, outcome
+from pytest_modellab.observatory import nodes, outcome, sites
 from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.pictures import streams
 from pytest_modellab.observatory.pictures.question import Question, asked
@@ -64,10 +64,8 @@ class View:
             raise LeftOut("the base is no stack of layers that could be found")
         for path in where.layers:
             for model in (self.base, self.candidate):
-                try:
-                    model.get_submodule(path)
-                except AttributeError:
-                    raise LeftOut(f"the candidate has no {path}") from None
+                if sites.module(model, path) is None:
+                    raise LeftOut(f"the candidate has no {path}")
         return where
 
     @functools.cached_property

@@ -145,6 +145,7 @@ def repacked(content: bytes, changes: Mapping[str, bytes | None]) -> bytes:
         ({"prompts.jsonl": b" " * (bundle.BYTES + 1)}, "has more than 16,777,216 bytes"),
         ({"prompts.jsonl": b'{"text": 3, "messages": []}\n'}, "prompts.jsonl:1.text: 3: expected"),
         ({"prompts.jsonl": b"\xff\n"}, "can't decode byte"),
+        ({"prompts.jsonl": b'{"text": "\\ud800", "messages": []}\n'}, "surrogates not allowed"),
         ({"bundle.json": b"[]"}, "bundle.json: []: expected an object"),
         ({"bundle.json": b'{"layout": 2}'}, "layout 2: this version reads 1"),
         ({"bundle.json": b"[" * 100_000}, "recursion"),
