@@ -122,10 +122,12 @@ def _print(found: Bundle, again: Diagnosis, *, same: bool, notes: list[str]) -> 
     verdict = "reproduced" if same else "NOT reproduced"
     say(f"[Replay] {head.candidate.name} against {head.base.name}: {verdict}")
     say(row("culprit", again.culprit or "none", before.culprit or "none"))
-    say(row("damage", *(_nats(one.damage) for one in (again, before))))
+    say(row("damage", *map(_damage, (again, before))))
     say(row("found", again.headline, before.headline))
     say(*(f"  note         {note}" for note in notes))
 
 
-def _nats(damage: float | None) -> str:
-    return "none in nats" if damage is None else f"{damage:.4g} nats a token"
+def _damage(one: Diagnosis) -> str:
+    from pytest_modellab.reports import diagnosed
+
+    return "none in nats" if one.damage is None else f"{one.damage:.4g} {diagnosed.unit(one)}"

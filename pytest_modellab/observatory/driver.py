@@ -206,7 +206,7 @@ def _inside(
         "internals",
         said.culprit,
         said.fault,
-        _headline(said, whole),
+        _headline(said, whole, far=encodes and nats >= verdict.ADAPTED),
         nats,
         background.run.tokens,
         restored=said.restored,
@@ -324,8 +324,10 @@ def _with_expected(seen: Examination, declared: AsDeclared) -> tuple[WeightChang
     return tuple(dataclasses.replace(one, expected=due.get(one.site)) for one in seen.weights)
 
 
-def _headline(said: Verdict, whole: Concluded | None) -> str:
+def _headline(said: Verdict, whole: Concluded | None, *, far: bool) -> str:
     """The verdict's sentence, or what the whole says of itself."""
+    if far and said.culprit is None and said.fault == "uniform":
+        return "it differs everywhere, and no part is named"
     if whole is not None and said.culprit is None and said.fault == whole.whole.fault:
         return whole.whole.headline or said.headline
     return said.headline

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from pytest_modellab.observatory import nodes, sites
+from pytest_modellab.observatory import nodes, outcome, sites
 from pytest_modellab.observatory.examination import Examination
 from pytest_modellab.observatory.pictures import streams
 from pytest_modellab.observatory.pictures.question import Question, asked
 from pytest_modellab.observatory.sites import Leaf
-from pytest_modellab.records.diagnosis import Finding, NodeError, WeightChange
+from pytest_modellab.records.diagnosis import Finding, Measure, NodeError, WeightChange
 from pytest_modellab.visible import shortened, visible
 
 ROWS = 2
@@ -40,6 +40,7 @@ class View:
         culprit: the site that is named, or None.
         exchanged: gives a model to run, with the culprit from the base in it, for a while; or None.
         question: of a sample that flipped, or None.
+        measure: what nats are counted in.
     """
 
     base: Any
@@ -53,6 +54,7 @@ class View:
     culprit: str | None = None
     exchanged: Callable[[], AbstractContextManager[Any]] | None = None
     question: Question | None = None
+    measure: Measure = "nats"
 
     @functools.cached_property
     def layout(self) -> streams.Layout:
@@ -123,6 +125,7 @@ def of(examination: Examination) -> View:
         culprit=None if group is None else group.site,
         exchanged=None if group is None else examination.exchanged,
         question=None if tokenizer is None else asked(examination.probes, tokenizer),
+        measure=outcome.of(examination.base.model).measure,
     )
 
 

@@ -29,19 +29,23 @@ def picture(view: View) -> Picture:
             nats[node.site] = nats.get(node.site, 0.0) + node.nats
     if not nats:
         raise LeftOut("what enters was not shared out")
+    words = view.measure == "nats"
+    unit = "nats a token" if words else "cosine distance"
     return Picture(
         name="where_it_enters",
         title="Where it enters",
-        sentence=sentence(nats),
-        panels=(table(nats, middle=0.0, unit="nats a token", culprit=view.culprit),),
+        sentence=sentence(nats, "nats" if words else "of cosine distance"),
+        panels=(table(nats, middle=0.0, unit=unit, culprit=view.culprit),),
     )
 
 
-def sentence(nats: dict[str, float]) -> str:
+def sentence(nats: dict[str, float], unit: str = "nats") -> str:
     """What is to be seen in the nats of the nodes, by site."""
     total = sum(abs(value) for value in nats.values())
     if total < _NOTHING:
-        return f"Nothing enters anywhere: all nodes together add less than {short(_NOTHING)} nats."
+        return (
+            f"Nothing enters anywhere: all nodes together add less than {short(_NOTHING)} {unit}."
+        )
     ranked = sorted(nats, key=lambda site: (-abs(nats[site]), site))
     first = ranked[0]
     share = abs(nats[first]) / total
@@ -54,7 +58,7 @@ def sentence(nats: dict[str, float]) -> str:
             if held >= _ONE_PLACE * total and count > 1 and name != ITSELF:
                 return (
                     f"{said.format(percent(held / total), count, name)}; the largest is {first} "
-                    f"with {percent(share)} ({short(nats[first])} nats)."
+                    f"with {percent(share)} ({short(nats[first])} {unit})."
                 )
     if share < _MUCH:
         held, count = 0.0, 0
@@ -63,16 +67,15 @@ def sentence(nats: dict[str, float]) -> str:
             count += 1
         return (
             f"It enters all over: {count} of {len(nats)} places hold half of what enters, and the "
-            f"largest, {first}, {percent(share)} ({short(nats[first])} nats)."
+            f"largest, {first}, {percent(share)} ({short(nats[first])} {unit})."
         )
     second = (
         f"; next is {ranked[1]} with {percent(abs(nats[ranked[1]]) / total)}"
         if len(ranked) > 1 and abs(nats[ranked[1]]) / total >= 0.005
         else "; nowhere else does more than half a per cent"
     )
-    return (
-        f"{percent(share)} of what enters comes in at {first} ({short(nats[first])} nats){second}."
-    )
+    held_here = f"{short(nats[first])} {unit}"
+    return f"{percent(share)} of what enters comes in at {first} ({held_here}){second}."
 
 
 def _largest(nats: dict[str, float], kind: int) -> tuple[str, float, int]:

@@ -98,6 +98,23 @@ def test_what_enters_adds_up_to_the_damage(base: Any) -> None:
     assert found.culprit is None
 
 
+def test_what_was_trained_further_everywhere_has_no_culprit(base: Any) -> None:
+    """It differs, and a note says in which layers most of it enters."""
+    candidate = copy.deepcopy(base)
+    draw = torch.Generator().manual_seed(2)
+    for name, one in candidate.named_parameters():
+        if one.dim() == 2 and "embeddings" not in name:
+            one.data += 0.3 * one.data.std() * torch.randn(one.shape, generator=draw)
+    found = diagnose(base, candidate)
+    assert (found.culprit, found.fault) == (None, "uniform")
+    assert found.headline == "it differs everywhere, and no part is named"
+    assert any(
+        one.startswith("of what enters in layers, most does in layer") for one in found.notes
+    )
+    pictures = {one.name: one for one in found.pictures}
+    assert "of cosine distance" in pictures["where_it_enters"].sentence
+
+
 def test_lengths_count_only_where_the_base_gives_vectors_of_length_one(base: Any) -> None:
     """Else it is the cosine, which a factor leaves alone."""
     one = copy.deepcopy(base)
