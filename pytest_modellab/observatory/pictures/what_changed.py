@@ -11,8 +11,8 @@ from pytest_modellab.observatory.pictures.table import table
 from pytest_modellab.observatory.pictures.view import LeftOut, View
 from pytest_modellab.records.diagnosis import Picture, WeightChange
 
-_EQUAL = 1e-6
-"""Relative change; what is less is shown as equal."""
+_MOST = 1000
+"""Per cent; a change of more is shown as this."""
 
 
 _NO_NUMBER = 1e9
@@ -20,38 +20,31 @@ _NO_NUMBER = 1e9
 
 
 def picture(view: View) -> Picture:
-    """Layers × leaves, decades of relative change; what was declared is the middle."""
+    """Layers × leaves, per cent that changed; or decades around what was declared."""
     known = [one for one in view.weights if finite([one.relative])]
     if not known:
         raise LeftOut("no leaf's weights could be compared")
     changed = [one for one in known if one.relative > 0]
     declared = bool(changed) and all(one.expected for one in changed)
     if declared:
-        powers = {one.site: math.log10(one.relative / (one.expected or 1)) for one in changed}
+        values = {one.site: math.log10(one.relative / (one.expected or 1)) for one in changed}
         unit = "change over what the declared rounding gives, as a power of ten (0: as declared)"
-        middle: float | None = 0.0
     else:
-        powers = {one.site: math.log10(max(one.relative, _EQUAL)) for one in known}
-        unit = f"relative change, as a power of ten ({math.log10(_EQUAL):.0f}: equal)"
-        middle = _middle(list(powers.values())) if len(changed) == len(known) else None
+        values = {one.site: min(100 * one.relative, _MOST) for one in known}
+        unit = f"per cent of the base's weights (0: equal; {_MOST}: that or more)"
     return Picture(
         name="what_changed",
         title="What changed",
         sentence=sentence(known),
         panels=(
             table(
-                {one.site: powers.get(one.site, math.nan) for one in known},
-                middle=middle,
+                {one.site: values.get(one.site, math.nan) for one in known},
+                middle=0.0 if declared else None,
                 unit=unit,
                 culprit=view.culprit,
             ),
         ),
     )
-
-
-def _middle(powers: Sequence[float]) -> float | None:
-    """The usual change is the middle, where many places changed and some more than others."""
-    return round(statistics.median(powers), 3) if len(powers) > 8 else None
 
 
 def sentence(weights: Sequence[WeightChange]) -> str:

@@ -147,7 +147,7 @@ def test_more_than_was_declared_is_told() -> None:
     )
 
 
-def test_changes_are_shown_as_powers_of_ten() -> None:
+def test_changes_are_shown_in_per_cent_or_against_what_was_declared() -> None:
     known = (WeightChange("layer.0.mlp.up_proj", 0.1), WeightChange("layer.1.mlp.up_proj", 0.0))
     declared = tuple(dataclasses.replace(one, expected=0.01) for one in known)
 
@@ -158,7 +158,7 @@ def test_changes_are_shown_as_powers_of_ten() -> None:
         assert heat.framed == ((0, 0),)
         return heat
 
-    assert shown(known).values == ((-1.0,), (-6.0,))
+    assert shown(known).values == ((10.0,), (0.0,))
     assert shown(known).middle is None
     assert shown(declared).values == ((1.0,), (None,))
     assert shown(declared).middle == 0
