@@ -96,12 +96,11 @@ def diagnose(
         )
         steps.notes += text.notes
         reason = outputs.incomparable(one.model, other.model)
+        encoding.comparable(one, other, reason)
         if reason:
             return outputs.diagnosis(
                 one, other, asked, text, reason, steps.notes, steps.seconds, pictures=pictures
             )
-        if encoding.encodes(one.model) != encoding.encodes(other.model):
-            raise DiagnosisError("one of the two is an encoder, the other writes words")
         with layouts.aligned(one.model, other.model) as aligned:
             steps.notes += aligned
             return _inside(

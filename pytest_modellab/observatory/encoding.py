@@ -33,6 +33,27 @@ def encodes(model: Any) -> bool:
     return isinstance(outcome_of(model), Vectors)
 
 
+def comparable(base: Subject, candidate: Subject, reason: str) -> None:
+    """Refuse an encoder beside what writes words, or beside one of other sizes.
+
+    Args:
+        base: what is right.
+        candidate: what is examined.
+        reason: why their modules cannot be compared, or empty.
+
+    Raises:
+        DiagnosisError: that is so.
+    """
+    kinds = {encodes(one.model) for one in (base, candidate)}
+    if len(kinds) > 1:
+        raise DiagnosisError("one of the two is an encoder, the other writes words")
+    if reason and True in kinds:
+        raise DiagnosisError(
+            f"{candidate.side.name} is an encoder of other sizes than {base.side.name} ({reason}): "
+            "their modules and vectors cannot be compared; compare what their searches find"
+        )
+
+
 def model_of(given: Any, name: str) -> Any:
     """Take the modules of a sentence-transformers model for a diagnosis; they stay shared.
 

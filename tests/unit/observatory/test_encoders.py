@@ -152,6 +152,14 @@ def test_what_is_no_pooled_transformer_is_refused(base: Any) -> None:
         diagnose(base, candidate)
 
 
+def test_encoders_of_other_sizes_are_refused(base: Any) -> None:
+    """The message says which size, and what to compare."""
+    candidate = copy.deepcopy(base)
+    candidate[0].auto_model.config.hidden_size = 48
+    with pytest.raises(DiagnosisError, match=r"of other sizes than base \(its width is 48, the"):
+        diagnose(base, candidate)
+
+
 def test_vectors_are_those_that_the_model_gives(base: Any) -> None:
     """The modules are taken as they are."""
     made = encoding.model_of(base, "base")
