@@ -55,6 +55,10 @@ class DiagnosisError(ModellabError):
     """Two models cannot be examined; the message says which, and why."""
 
 
+class OutOfTime(DiagnosisError):
+    """An examination is not done, and its time is up."""
+
+
 class ScoringError(ModellabError):
     """A variant's answers could not be scored."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.errors import DiagnosisError
+from pytest_modellab.errors import OutOfTime
 from pytest_modellab.lab.jobs import job_of, scorers_of
 from pytest_modellab.records.diagnosis import Answers
 from pytest_modellab.visible import raised
@@ -94,7 +94,7 @@ class Again:
     def _counted(self, ask: Callable[[], int]) -> int | None:
         try:
             if time.monotonic() >= self._end:
-                raise DiagnosisError("the time was up")
+                raise OutOfTime("the time was up")
             return ask()
         except Exception as error:  # noqa: BLE001 - scorers of other people run here
             self.notes.append(f"the flipped samples were not asked again: {raised(error)}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory
+from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory, OutOfTime
 from pytest_modellab.lab import outsides, runtimes, searches
 from pytest_modellab.lab.again import Again
 from pytest_modellab.lab.jobs import job_of
@@ -394,7 +394,7 @@ def _until(end: float, *models: Any) -> Iterator[None]:
 
     def check(*_: object) -> None:
         if time.monotonic() >= end:
-            raise DiagnosisError("the time was up; modellab diagnose takes as long as it needs")
+            raise OutOfTime("the time was up; modellab diagnose takes as long as it needs")
 
     hooks = [model.register_forward_pre_hook(check) for model in models]
     try:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pytest_modellab.errors import OutOfTime
 from pytest_modellab.observatory.subject import Subject
 from pytest_modellab.records.diagnosis import Finding, Lines, Picture, Series
 from pytest_modellab.visible import line, raised
@@ -138,6 +139,8 @@ def through(subject: Subject, windows: Windows) -> Cached:
         try:
             recorder = _Recorder(make(subject.model.config))
             cached = _cached_logits(subject.model, ids, half, recorder.cache).float()
+        except OutOfTime:
+            raise
         except Exception as error:  # noqa: BLE001 - a cache of others may raise anything
             return Cached(error=raised(error), missing=isinstance(error, ImportError))
     p, q = torch.log_softmax(plain, dim=-1), torch.log_softmax(cached, dim=-1)

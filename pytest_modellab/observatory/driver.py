@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from pytest_modellab.engines.language.reasoning import Reasoning
-from pytest_modellab.errors import DiagnosisError
+from pytest_modellab.errors import DiagnosisError, OutOfTime
 from pytest_modellab.observatory import (
     cache,
     conclude,
@@ -205,7 +205,7 @@ def _inside(
         "internals",
         said.culprit,
         said.fault,
-        _headline(said, whole, far=encodes and nats >= verdict.ADAPTED),
+        _headline(said, whole, far=encodes and nats >= verdict.ADAPTED, late=steps.late),
         nats,
         background.run.tokens,
         restored=said.restored,
@@ -254,11 +254,12 @@ def _parameters(model: Any) -> int:
 
 
 class _Steps:
-    """Seconds of each step, and notes of those that failed."""
+    """Seconds of each step, notes of those that failed, and whether the time was up in one."""
 
     def __init__(self, budget: float | None) -> None:
         self.seconds: dict[str, float] = {}
         self.notes: list[str] = []
+        self.late = False
         self._budget = budget
 
     @property
@@ -284,6 +285,10 @@ class _Steps:
                 return compute()
         except MemoryError:
             raise
+        except OutOfTime:
+            self.late = True
+            self.notes.append(f"the time was up: the step {step!r} is left out")
+            return otherwise
         except Exception as error:  # noqa: BLE001 - code of any model runs here
             said = raised(error)
             self.notes.append(f"the step {step!r} failed and is left out: {said}")
@@ -323,8 +328,10 @@ def _with_expected(seen: Examination, declared: AsDeclared) -> tuple[WeightChang
     return tuple(dataclasses.replace(one, expected=due.get(one.site)) for one in seen.weights)
 
 
-def _headline(said: Verdict, whole: Concluded | None, *, far: bool) -> str:
+def _headline(said: Verdict, whole: Concluded | None, *, far: bool, late: bool) -> str:
     """The verdict's sentence, or what the whole says of itself."""
+    if late and said.culprit is None and said.fault == "unexplained":
+        return "it is damaged, and the time was up before a part could be named"
     if far and said.culprit is None and said.fault == "uniform":
         return "it differs everywhere, and no part is named"
     if whole is not None and said.culprit is None and said.fault == whole.whole.fault:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from pytest_modellab.errors import OutOfTime
 from pytest_modellab.observatory import cache
 from pytest_modellab.observatory.cache import Windows
 from pytest_modellab.observatory.subject import Subject
@@ -178,6 +179,8 @@ def _compared(
 ) -> Check:
     try:
         reference, found, said = ask(model, ids, plain)
+    except OutOfTime:
+        raise
     except Exception as error:  # noqa: BLE001 - code of others may raise anything
         return Check(name, site, fault, None, 0.0, tolerance, raised(error))
     relative, nats = _difference(reference, found)

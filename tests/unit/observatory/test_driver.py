@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.observatory import diagnose
+from pytest_modellab.errors import DiagnosisError, OutOfTime
+from pytest_modellab.observatory import diagnose, driver
+from pytest_modellab.observatory.verdict import Verdict
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -324,3 +325,35 @@ def test_what_cannot_be_examined_is_told(base: Any) -> None:
     broken.model.layers[0].mlp.down_proj = torch.nn.Identity()
     with pytest.raises(DiagnosisError, match="candidate: it does not run on token ids"):
         diagnose(base, broken, WINDOWS)
+
+
+def test_time_that_is_up_is_no_answer(base: Any) -> None:
+    candidate = copy.deepcopy(base)
+    draw = torch.Generator().manual_seed(2)
+    for layer in candidate.model.layers:
+        for kind in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            weight = layer.self_attn.get_submodule(kind).weight.data
+            left, right = (torch.randn(one, 1, generator=draw) for one in weight.shape)
+            weight += 0.1 * left @ right.T
+    passes = []
+
+    def limited(*_: Any) -> None:
+        passes.append(0)
+        if len(passes) > most:
+            raise OutOfTime("the time was up")
+
+    most = 10**6
+    candidate.register_forward_pre_hook(limited)
+    assert diagnose(base, candidate, WINDOWS, pictures=False).fault == "adapter"
+    most = len(passes) - 1
+    passes.clear()
+    cut = diagnose(base, candidate, WINDOWS, pictures=False)
+    assert cut.culprit == "adapter"
+    assert "the time was up: the step 'cache' is left out" in cut.notes
+
+
+def test_what_was_not_asked_for_lack_of_time_is_said() -> None:
+    said = Verdict(None, "unexplained", "it is damaged, and nothing restores it")
+    late = "it is damaged, and the time was up before a part could be named"
+    assert driver._headline(said, None, far=False, late=True) == late
+    assert driver._headline(said, None, far=False, late=False) == said.headline
