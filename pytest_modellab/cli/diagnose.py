@@ -327,7 +327,8 @@ def _bundle(path: Path, found: Examined, pair: Pair, asked: Asked, lab: Lab | No
         atomic.write_bytes(path, bundle.write(found, pair, asked, places))
     except OSError as error:
         return [f"{path}: cannot be written: {error.strerror}"]
-    say(f"wrote {path}; elsewhere: modellab replay {shlex.quote(path.name)}", error=True)
+    models = "" if lab is not None else " --base FOLDER --candidate FOLDER"
+    say(f"wrote {path}; elsewhere: modellab replay {shlex.quote(path.name)}{models}", error=True)
     return []
 
 

@@ -49,7 +49,8 @@ def test_the_part_is_named_stored_and_replayed(here: Path, capsys: Capture) -> N
     assert said.out.splitlines()[0] == head
     assert "restored 100 %" in said.out
     assert said.out.splitlines()[-1].endswith("report: d.html")
-    assert "wrote d.zip; elsewhere: modellab replay d.zip" in said.err
+    replay = "modellab replay d.zip --base FOLDER --candidate FOLDER"
+    assert f"wrote d.zip; elsewhere: {replay}\n" in said.err
     found = json.loads((here / "d.json").read_text(encoding="utf-8"))
     assert found["culprit"] == "layer.1.mlp.down_proj"
     assert head.removeprefix("[Diagnosis] ") in (here / "d.md").read_text(encoding="utf-8")
