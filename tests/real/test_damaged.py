@@ -65,7 +65,8 @@ def test_damaged_model_is_blocked_and_the_lost_capabilities_are_named(
         declared = declared.replace(old, new)
     (pytester.path / "modellab.toml").write_text(declared + DAMAGED)
     pytester.makepyfile(test_damaged=SUITE)
-    result = pytester.runpytest_subprocess("--modellab-json", "report.json")
+    quick = ("--modellab-json", "report.json", "--modellab-diagnose", "off")
+    result = pytester.runpytest_subprocess(*quick)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     report = json.loads((pytester.path / "report.json").read_text())
     assert report["verdict"] == "block"
