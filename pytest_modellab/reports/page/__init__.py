@@ -24,7 +24,7 @@ from pytest_modellab.reports.page import (
     variants,
     verdict,
 )
-from pytest_modellab.reports.page.markup import Content, Html, el, section
+from pytest_modellab.reports.page.markup import Content, Html, document, el, section
 from pytest_modellab.reports.words import plural
 from pytest_modellab.tradeoff.figures import TradeOff
 
@@ -71,26 +71,14 @@ def render(
         _section(tradeoff, f"t{i}", diagnoses or {}, interactive=interactive)
         for i, tradeoff in enumerate(tradeoffs)
     ]
-    page = el(
-        "html",
-        el(
-            "head",
-            el("meta", charset="utf-8"),
-            el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            el("meta", name="color-scheme", content="light dark"),
-            el("title", f"Which variant to ship: {names}" if names else "Which variant to ship"),
-            el("style", Html(_asset("page.css") + (diagnosis.css() if diagnoses else ""))),
-        ),
-        el(
-            "body",
-            el("header", el("h1", "Which variant to ship"), _contents(tradeoffs), class_="top"),
-            el("main", body or el("p", "Nothing was compared.")),
-            embedded.data(tradeoffs) if interactive else None,
-            embedded.script() if interactive else None,
-        ),
-        lang="en",
+    return document(
+        f"Which variant to ship: {names}" if names else "Which variant to ship",
+        _asset("page.css") + (diagnosis.css() if diagnoses else ""),
+        el("header", el("h1", "Which variant to ship"), _contents(tradeoffs), class_="top"),
+        el("main", body or el("p", "Nothing was compared.")),
+        embedded.data(tradeoffs) if interactive else None,
+        embedded.script() if interactive else None,
     )
-    return f"<!DOCTYPE html>\n{page}\n"
 
 
 def _section(

@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from pytest_modellab.errors import ModellabError
-from pytest_modellab.reports.page.markup import Html, el, join
+from pytest_modellab.reports.page.markup import Html, drawing, el, join
 from pytest_modellab.visible import visible
 
 SERIES = 8
@@ -147,19 +147,7 @@ def _inline(
         for name in _REFERENCE.findall(value)
     }
     body = [_written(child, ident, used) for child in root if _local(child.tag) != "metadata"]
-    return el(
-        "svg",
-        el("title", title, id=f"{ident}-t"),
-        el("desc", description, id=f"{ident}-d"),
-        body,
-        viewBox=f"0 0 {width:g} {height:g}",
-        width=f"{width:g}",
-        height=f"{height:g}",
-        role="img",
-        aria_labelledby=f"{ident}-t",
-        aria_describedby=f"{ident}-d",
-        class_=f"chart {style}".strip(),
-    )
+    return drawing(ident, title, description, width, height, body, style=style)
 
 
 def _written(element: ET.Element, ident: str, used: set[str]) -> Html:

@@ -187,5 +187,64 @@ def section(ident: str, title: str, *content: Content, style: str = "part") -> H
     )
 
 
+def document(title: str, style: str, *body: Content) -> str:
+    """A page that refers to nothing outside of it.
+
+    Args:
+        title: of the window.
+        style: the rules.
+        body: what is shown.
+    """
+    page = el(
+        "html",
+        el(
+            "head",
+            el("meta", charset="utf-8"),
+            el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            el("meta", name="color-scheme", content="light dark"),
+            el("title", title),
+            el("style", Html(style)),
+        ),
+        el("body", *body),
+        lang="en",
+    )
+    return f"<!DOCTYPE html>\n{page}\n"
+
+
+def drawing(
+    ident: str,
+    title: str,
+    description: str,
+    width: float,
+    height: float,
+    *content: Content,
+    style: str = "",
+) -> Html:
+    """Inline SVG with its title and description for who does not see it.
+
+    Args:
+        ident: unique on the page.
+        title: what it is.
+        description: what is seen in it.
+        width: in pixels.
+        height: in pixels.
+        content: what is drawn.
+        style: further classes.
+    """
+    return el(
+        "svg",
+        el("title", title, id=f"{ident}-t"),
+        el("desc", description, id=f"{ident}-d"),
+        content,
+        viewBox=f"0 0 {width:g} {height:g}",
+        width=f"{width:g}",
+        height=f"{height:g}",
+        role="img",
+        aria_labelledby=f"{ident}-t",
+        aria_describedby=f"{ident}-d",
+        class_=f"chart {style}".strip(),
+    )
+
+
 def _name(key: str) -> str:
     return key.rstrip("_").replace("_", "-")

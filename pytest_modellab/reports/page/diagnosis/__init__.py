@@ -10,7 +10,7 @@ from importlib import resources
 from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.reports.page.diagnosis import evidence, pictures, verdict
 from pytest_modellab.reports.page.diagnosis.pictures import Room
-from pytest_modellab.reports.page.markup import Content, Html, el
+from pytest_modellab.reports.page.markup import Content, Html, document, el
 
 BYTES = 1_000_000
 """What a page takes, at most."""
@@ -63,24 +63,12 @@ def _page(diagnosis: Diagnosis, room: Room) -> str:
     common = resources.files("pytest_modellab.reports.page").joinpath("page.css")
     style = common.read_text(encoding="utf-8") + css()
     title = f"{diagnosis.candidate.name} against {diagnosis.base.name}"
-    page = el(
-        "html",
-        el(
-            "head",
-            el("meta", charset="utf-8"),
-            el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            el("meta", name="color-scheme", content="light dark"),
-            el("title", f"Diagnosis: {title}"),
-            el("style", Html(style)),
-        ),
-        el(
-            "body",
-            el("header", el("h1", "Diagnosis: ", title), class_="top"),
-            el("main", _main(diagnosis, room), class_="diagnosis"),
-        ),
-        lang="en",
+    return document(
+        f"Diagnosis: {title}",
+        style,
+        el("header", el("h1", "Diagnosis: ", title), class_="top"),
+        el("main", _main(diagnosis, room), class_="diagnosis"),
     )
-    return f"<!DOCTYPE html>\n{page}\n"
 
 
 def _main(diagnosis: Diagnosis, room: Room) -> Content:

@@ -16,7 +16,7 @@ from pytest_modellab.reports.page.diagnosis.scale import (
     scale,
     shown,
 )
-from pytest_modellab.reports.page.markup import Content, Html, el, scroll
+from pytest_modellab.reports.page.markup import Content, Html, drawing, el, scroll
 from pytest_modellab.reports.page.words import MISSING
 
 NUMBERED = 16
@@ -205,8 +205,8 @@ def _drawing(panel: Heat, scale: Scale, ident: str, title: str) -> Html:
         title,
         el(
             "div",
-            svg.drawing(f"{ident}-r", "Rows", "Their names.", left, height, labels, style="names"),
-            svg.drawing(ident, title, seen, width, height, ticks, moved),
+            drawing(f"{ident}-r", "Rows", "Their names.", left, height, labels, style="names"),
+            drawing(ident, title, seen, width, height, ticks, moved),
             class_="map",
         ),
     )

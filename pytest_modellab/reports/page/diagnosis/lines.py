@@ -10,7 +10,7 @@ from pytest_modellab.reports.diagnosed import layer_of
 from pytest_modellab.reports.page.charts import GLYPHS, NARROW, SERIES, WIDE, shortened
 from pytest_modellab.reports.page.diagnosis import svg
 from pytest_modellab.reports.page.diagnosis.scale import decades, drawable, shown, ticks
-from pytest_modellab.reports.page.markup import Content, Html, el
+from pytest_modellab.reports.page.markup import Content, Html, drawing, el
 from pytest_modellab.reports.page.words import MISSING
 
 LISTED = 24
@@ -170,7 +170,7 @@ def _chart(panel: Lines, ident: str, title: str, width: int, style: str) -> Html
     by_layer = len(places) < len(panel.x)
     name = shortened(panel.x_name, 40) + (", by layer" if by_layer else "")
     what = svg.text(left + plot / 2, height - 6, name, "tick mid")
-    return svg.drawing(
+    return drawing(
         ident, title, _seen(panel), width, height, bands, grid, drawn, names, what, style=style
     )
 
