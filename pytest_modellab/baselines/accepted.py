@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.records.reading import Count, Share
-from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 
 if TYPE_CHECKING:
     from pytest_modellab.gate.churn import Churn
@@ -18,10 +18,6 @@ OWN_BASELINE = "own baseline"
 
 OWN_ANCHOR = "anchor (the baseline itself)"
 """What drift is measured from while no change was accepted."""
-
-
-NOT_KEPT = "(not kept)"
-"""The outputs of an anchor or a second run, of which only the scores are kept."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pytest_modellab.errors import ComparisonRefused, GateUsageError, VerdictInc
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.plugin import overrides, updating
 from pytest_modellab.plugin.under_test import Candidate
+from pytest_modellab.records.graded import LIKELIHOOD
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
 
@@ -79,14 +80,37 @@ class Asking:
             )
         return candidate.spec.base
 
-    def _run(self, candidate: Candidate, metric: str | None = None) -> RunRecord | Staged:
-        """What a variant is judged by; a further figure only a whole run has."""
+    def _run(
+        self,
+        candidate: Candidate,
+        metric: str | None = None,
+        reference: RunRecord | None = None,
+    ) -> RunRecord | Staged:
+        """What a variant is judged by; a further figure only a whole run has.
+
+        Under ``likelihood`` the candidate reads the replies of the reference, which must have read
+        them itself; in update mode, where what cannot be compared is said, it need not.
+        """
         if metric is None:
             return self._lab.candidate(self._variant(candidate.name), self._task_set)
-        return self._record(candidate.name)
+        if metric == LIKELIHOOD and reference is not None and not self._lab.settings.update:
+            from pytest_modellab.judging.scores import check_read, judged_by
 
-    def _record(self, name: str) -> RunRecord:
-        return self._lab.record(self._variant(name), self._task_set)
+            check_read(reference, metric, judged_by(metric, self._task_set, reference))
+        return self._record(candidate.name, metric, reference)
+
+    def _record(
+        self, name: str, metric: str | None = None, reference: RunRecord | None = None
+    ) -> RunRecord:
+        """A variant's run, with what it reads under ``likelihood``."""
+        variant = self._variant(name)
+        if metric != LIKELIHOOD or reference is None:
+            return self._lab.record(variant, self._task_set)
+        return self._lab.read(variant, self._task_set, reference)
+
+    def _own(self, name: str, metric: str | None) -> RunRecord:
+        """A variant's run as it would be accepted: it reads what it said itself."""
+        return self._record(name, metric, self._record(name))
 
     def _variant(self, name: str) -> Resolved:
         return self._lab.variant(name, self._task_set)
@@ -94,7 +118,7 @@ class Asking:
     def _baseline(self, name: str) -> Baseline:
         return self._lab.baseline(name, self._task_set.name)
 
-    def _reference(self, candidate: Candidate, name: str) -> RunRecord:
+    def _reference(self, candidate: Candidate, name: str, metric: str | None = None) -> RunRecord:
         """The accepted run of a variant.
 
         In update mode another's may be the one that this session accepts; of the candidate itself
@@ -105,7 +129,7 @@ class Asking:
         before = None
         if name == candidate.name:
             before = self._lab.accepted_before(name, self._task_set.name)
-        return self._record(name) if before is None else before.run
+        return self._own(name, metric) if before is None else before.run
 
     def _words(self, candidate: Candidate, name: str) -> str:
         from pytest_modellab.baselines.accepted import OWN_BASELINE
@@ -170,7 +194,7 @@ class Asking:
             return comparison
 
         if excused:
-            comparison = updating.judge(question, judge, lambda: self._record(candidate.name))
+            comparison = updating.judge(question, judge, lambda: self._own(candidate.name, metric))
         else:
             comparison = judge(question)
         of_session = overrides.of_session(self._lab.settings)

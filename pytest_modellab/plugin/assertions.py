@@ -42,7 +42,9 @@ class Gate(Asking):
             margin: allowed drop in [0, 1); None takes ``--modellab-margin``, else the task set's
                 ``margin`` (``capability_margin`` where a capability is judged).
             metric: judge this figure of the samples instead of their scores: one that the task set
-                lists, for example ``"recall@10"``, or ``"index_recall@10"``.
+                lists, for example ``"recall@10"``, or ``"index_recall@10"``; or what the model
+                gives to what is right, ``"probability"`` of the right option or ``"likelihood"`` of
+                it and of the reference's replies.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -56,13 +58,13 @@ class Gate(Asking):
         __tracebackhide__ = True
         name = self._begin(candidate, against)
         own, allowed = name == candidate.name, self._allowed(margin).of(capability)
+        # before the run: where it is missing, nothing is run
+        reference = self._reference(candidate, name, metric)
         return self._ask(
             "no_regression",
             candidate,
-            reference=self._reference(
-                candidate, name
-            ),  # before the run: where it is missing, nothing is run
-            run=self._run(candidate, metric),
+            reference=reference,
+            run=self._run(candidate, metric, reference),
             against=self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,
@@ -75,7 +77,9 @@ class Gate(Asking):
             ),
         )
 
-    def no_drift(self, candidate: Candidate, *, margin: float | None = None) -> Comparison:
+    def no_drift(
+        self, candidate: Candidate, *, margin: float | None = None, metric: str | None = None
+    ) -> Comparison:
         """Assert that small accepted drops have not added up: compare with the anchor.
 
         The anchor is the accepted run that the candidate's baseline descends from. It stays when a
@@ -85,6 +89,8 @@ class Gate(Asking):
             candidate: from the fixture of that name.
             margin: drop of the mean over all samples that is allowed since the anchor, in [0, 1);
                 None takes ``--modellab-margin``, else the task set's ``margin``.
+            metric: a figure in place of the samples' scores, as :meth:`no_regression`; of
+                ``"likelihood"`` multiple choice alone, since an anchor's replies are not kept.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -98,12 +104,14 @@ class Gate(Asking):
         __tracebackhide__ = True
         baseline = self._baseline(self._begin(candidate))
         allowed = self._allowed(margin).mean
+        reference = baseline.anchor_run()
         return self._ask(
             "no_drift",
             candidate,
-            run=self._run(candidate),
-            reference=baseline.anchor_run(),
+            run=self._run(candidate, metric, reference),
+            reference=reference,
             against=baseline.anchor_words,
+            metric=metric,
             excused=self._lab.settings.update and baseline.anchor is None,
             settings={"margin": allowed},
             overridden=self._margin("margin", margin, allowed, self._declared.allowed().mean),
@@ -116,6 +124,7 @@ class Gate(Asking):
         targeted: Collection[str] = (),
         against: str = "base",
         margin: float | None = None,
+        metric: str | None = None,
     ) -> Comparison:
         """Assert that the adaptation lost no capability that the base has.
 
@@ -129,6 +138,8 @@ class Gate(Asking):
             against: ``"base"`` for the variant that the candidate adapts, or any variant's name.
             margin: drop of one capability that is allowed, in [0, 1); None takes
                 ``--modellab-margin``, else the task set's ``capability_margin``.
+            metric: a figure in place of the samples' scores, as :meth:`no_regression`; what the
+                base has is decided by its scores all the same.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -159,9 +170,10 @@ class Gate(Asking):
         return self._ask(
             "no_forgetting",
             candidate,
-            run=self._run(candidate),
+            run=self._run(candidate, metric, baseline.run),
             reference=baseline.run,
             against=f"baseline of {name}",
+            metric=metric,
             settings={
                 "second": second,
                 "targeted": {*targeted, *candidate.spec.targets},
@@ -188,7 +200,8 @@ class Gate(Asking):
             by: what makes a bucket: ``"bucket"`` (capability × difficulty), ``"capability"``,
                 ``"difficulty"``, or a key of the samples' metadata.
             metric: judge this figure of the samples instead of their scores, as
-                :meth:`no_regression`.
+                :meth:`no_regression`; of ``"likelihood"`` multiple choice alone, since a floor has
+                no accepted reply.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -300,11 +313,12 @@ class Gate(Asking):
             raise GateUsageError(f"unknown assertion {assertion!r}; {hint} ({more})")
         name = self._begin(candidate, against)
         own = against is not None and name == candidate.name
+        reference = None if against is None else self._reference(candidate, name, metric)
         return self._ask(
             assertion,
             candidate,
-            reference=None if against is None else self._reference(candidate, name),
-            run=self._record(candidate.name),
+            reference=reference,
+            run=self._record(candidate.name, metric, reference),
             against="a fixed limit" if against is None else self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,
