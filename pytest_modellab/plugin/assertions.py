@@ -41,10 +41,11 @@ class Gate(Asking):
                 variant that it adapts, or any variant's name.
             margin: allowed drop in [0, 1); None takes ``--modellab-margin``, else the task set's
                 ``margin`` (``capability_margin`` where a capability is judged).
-            metric: judge this figure of the samples instead of their scores: ``"probability"`` or
-                ``"likelihood"``, which show a drop with fewer samples; or one that the task set
-                lists, for example ``"recall@10"``, or ``"index_recall@10"``. Of the samples alone
-                that have it, and of whole runs: in sequential mode nothing is saved.
+            metric: judge this figure of the samples instead of their scores: ``"probability"`` of
+                the right option, or ``"likelihood"`` of it and of the reference's replies, which
+                show a drop with fewer samples; or one that the task set lists, for example
+                ``"recall@10"``, or ``"index_recall@10"``. Of the samples alone that have it, and of
+                whole runs: in sequential mode nothing is saved.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -58,12 +59,13 @@ class Gate(Asking):
         __tracebackhide__ = True
         name = self._begin(candidate, against)
         own, allowed = name == candidate.name, self._allowed(margin).of(capability)
+        # before the run: where it is missing, nothing is run
+        reference = self._reference(candidate, name, metric)
         return self._ask(
             "no_regression",
             candidate,
-            # before the run: where it is missing, nothing is run
-            reference=self._reference(candidate, name, metric),
-            run=self._run(candidate, metric),
+            reference=reference,
+            run=self._run(candidate, metric, reference),
             against=self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,
@@ -108,14 +110,14 @@ class Gate(Asking):
         __tracebackhide__ = True
         baseline = self._anchor(self._begin(candidate), metric)
         allowed = self._allowed(margin).mean
+        reference = baseline.anchor_run()
         return self._ask(
             "no_drift",
             candidate,
-            run=self._run(candidate, metric),
-            reference=baseline.anchor_run(),
+            run=self._run(candidate, metric, reference),
+            reference=reference,
             against=baseline.anchor_words,
             metric=metric,
-            replies=False,
             excused=self._lab.settings.update and baseline.anchor is None,
             settings={"margin": allowed},
             overridden=self._margin("margin", margin, allowed, self._declared.allowed().mean),
@@ -175,7 +177,7 @@ class Gate(Asking):
         return self._ask(
             "no_forgetting",
             candidate,
-            run=self._run(candidate, metric),
+            run=self._run(candidate, metric, baseline.run),
             reference=baseline.run,
             against=f"baseline of {name}",
             metric=metric,
@@ -205,7 +207,8 @@ class Gate(Asking):
             by: what makes a bucket: ``"bucket"`` (capability × difficulty), ``"capability"``,
                 ``"difficulty"``, or a key of the samples' metadata.
             metric: judge this figure of the samples instead of their scores, as
-                :meth:`no_regression`; the floor is then the figure's.
+                :meth:`no_regression`; the floor is then the figure's. Of ``"likelihood"`` multiple
+                choice alone, since a floor has no accepted reply.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -317,11 +320,12 @@ class Gate(Asking):
             raise GateUsageError(f"unknown assertion {assertion!r}; {hint} ({more})")
         name = self._begin(candidate, against)
         own = against is not None and name == candidate.name
+        reference = None if against is None else self._reference(candidate, name, metric)
         return self._ask(
             assertion,
             candidate,
-            reference=None if against is None else self._reference(candidate, name, metric),
-            run=self._record(candidate.name),
+            reference=reference,
+            run=self._record(candidate.name, metric, reference),
             against="a fixed limit" if against is None else self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,

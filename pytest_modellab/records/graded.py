@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.tasks import Sample
 
 PROBABILITY = "probability"
@@ -22,6 +23,10 @@ DECISION_MARGIN = "decision_margin"
 """The right option's log-likelihood less the best wrong one's, per byte; shown and never judged."""
 
 
+READ = 4096
+"""Characters of a reply that are read; what follows them is not, whoever reads."""
+
+
 GRADED = (PROBABILITY, LIKELIHOOD)
 """The graded metrics that can be judged. Other numerics move them a little: no margin of 0."""
 
@@ -31,13 +36,12 @@ def is_choice(sample: Sample) -> bool:
     return bool(sample.choices) and type(sample.target) is int
 
 
-def applies(metric: str | None, sample: Sample, *, replies: bool = True) -> bool:
+def applies(metric: str | None, sample: Sample) -> bool:
     """Whether a sample can have a metric at all, whoever answers it.
 
     Args:
         metric: a metric's name; None for the score.
         sample: the sample.
-        replies: False where the accepted replies are not known.
 
     Returns:
         Of ``probability`` and ``decision_margin`` whether an option is right; of ``likelihood``
@@ -47,18 +51,71 @@ def applies(metric: str | None, sample: Sample, *, replies: bool = True) -> bool
     if metric in (PROBABILITY, DECISION_MARGIN):
         return is_choice(sample)
     if metric == LIKELIHOOD:
-        return is_choice(sample) or (replies and sample.max_tokens > 0)
+        return is_choice(sample) or sample.max_tokens > 0
     return True
 
 
-def left_out(
-    metric: str, asked: Sequence[Sample], samples: Sequence[Sample], *, replies: bool = True
-) -> str:
+def is_reply(sample: Sample) -> bool:
+    """Whether a sample is answered by a reply, which another variant can read."""
+    return not is_choice(sample) and applies(LIKELIHOOD, sample)
+
+
+def replies(record: RunRecord | None, samples: Sequence[Sample]) -> dict[str, str]:
+    """Return the replies of a run that another variant can read, by the sample's id.
+
+    A reply is what a run keeps as its output: for most scorers all that was said, for others the
+    part that is judged, as the first line for ``answer_f1``.
+
+    Args:
+        record: the run; None has none.
+        samples: what was asked.
+
+    Returns:
+        The first :data:`READ` characters of each reply. An empty one, one that was not kept and one
+        that UTF-8 cannot say are left out.
+    """
+    asked = {sample.id for sample in samples if is_reply(sample)}
+    found = {}
+    for result in () if record is None else record.samples:
+        text = result.output[:READ]
+        if result.id in asked and result.output != NOT_KEPT and text.strip() and _utf8(text):
+            found[result.id] = text
+    return found
+
+
+def lacks(record: RunRecord, metric: str, samples: Sequence[Sample]) -> bool:
+    """Whether a run has a metric of no multiple choice, or of no reply, though such are judged.
+
+    Args:
+        record: the run.
+        metric: the metric.
+        samples: what is judged by it.
+    """
+    known = {result.id for result in record.samples if metric in result.metrics}
+    groups = [s.id for s in samples if is_reply(s)], [s.id for s in samples if not is_reply(s)]
+    return any(group and known.isdisjoint(group) for group in groups)
+
+
+def _utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    return True
+
+
+_UNREAD = "it is empty, was not kept, or no run is compared with"
+
+
+def left_out(metric: str, asked: Sequence[Sample], samples: Sequence[Sample]) -> str:
     """Say of how many samples a metric tells nothing, and why; empty where it tells of all."""
     if len(asked) == len(samples):
         return ""
-    missing = f"{len(samples) - len(asked)} have no option that is right"
-    nor = ""
-    if metric == LIKELIHOOD:
-        nor = " and no reply" if replies else ", and the texts of these replies are not kept"
-    return f"{metric} is judged on {len(asked)} of {len(samples)} samples: {missing}{nor}"
+    unlike = sum(not applies(metric, sample) for sample in samples)
+    unread = len(samples) - len(asked) - unlike
+    nor = " and no reply" if metric == LIKELIHOOD else ""
+    missing = [
+        *([f"{unlike} have no option that is right{nor}"] if unlike else []),
+        *([f"{unread} have no accepted reply to read ({_UNREAD})"] if unread else []),
+    ]
+    return f"{metric} is judged on {len(asked)} of {len(samples)} samples: {'; '.join(missing)}"
