@@ -38,14 +38,14 @@ def no_regression(
     return question.comparison(
         figures,
         capability=capability,
-        family=1 if capability is None else len(question.task_set.capabilities),
+        family=1 if capability is None else len(question.asked.capabilities),
         flips=question.flips(capability),
         notes=_index(question, capability),
     )
 
 
 def _figures(question: Question, capability: str | None, margin: float) -> tuple[gate.Figures, ...]:
-    before, answers, task_set = question.scores_before, question.answers, question.task_set
+    before, answers, task_set = question.scores_before, question.answers, question.asked
     if capability is not None and capability not in task_set.capabilities:
         hint = near_misses(capability, task_set.capabilities)
         raise ComparisonRefused(
