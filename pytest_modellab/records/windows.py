@@ -1,4 +1,4 @@
-"""How a document is read: in windows of so many tokens, after so many others."""
+"""Documents, and how they are read: in windows of so many tokens, after so many others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.setting import check_options, count
 from pytest_modellab.records.tasks import Sample
 
+SCORER = "perplexity"
+"""The scorer of a document, which asks how likely the input itself is."""
+
+
 KEYS = {"window": count(), "context": count()}
 """Most tokens that a model is given at once (as many as it sees, where it is not said), and how
 many it is given at least before one that it predicts (1)."""
+
+
+def is_document(sample: Sample) -> bool:
+    """Whether a sample is a document, which is read and not answered."""
+    return sample.scorer == SCORER
 
 
 def of(sample: Sample) -> dict[str, int]:

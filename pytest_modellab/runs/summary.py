@@ -9,6 +9,7 @@ from typing import Any
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import BucketScore, RunRecord, RunSummary
 from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.records.windows import is_document
 from pytest_modellab.scorers import perplexity
 
 
@@ -91,5 +92,5 @@ def _of_documents(record: RunRecord, task_set: TaskSet) -> dict[str, float]:
     return perplexity.corpus(
         (sample.input, result.metrics[perplexity.TOTAL], result.tokens_out)
         for sample, result in zip(task_set.samples, paired(record, task_set.samples), strict=True)
-        if sample.scorer == perplexity.NAME and perplexity.TOTAL in result.metrics
+        if is_document(sample) and perplexity.TOTAL in result.metrics
     )

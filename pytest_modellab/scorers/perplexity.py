@@ -8,15 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from pytest_modellab.records import windows
+from pytest_modellab.records.graded import LIKELIHOOD
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers.interface import Scored
 
-NAME = "perplexity"
-
-
-LIKELIHOOD, BITS, TOTAL = "likelihood", "bits_per_byte", "log_likelihood"
-"""Figures of one document."""
+BITS, TOTAL = "bits_per_byte", "log_likelihood"
+"""Figures of one document, beside :data:`LIKELIHOOD`."""
 
 
 Read: TypeAlias = tuple[str, float, int]
@@ -43,7 +41,7 @@ class Perplexity:
       (:func:`corpus`).
     """
 
-    name = NAME
+    name = windows.SCORER
     version = 1
     likelihood = True
     ranking = False

@@ -21,9 +21,6 @@ from pytest_modellab.tasksets import entries, header, lines
 FOLDER, LINES, SUFFIX = "documents", "documents.jsonl", ".txt"
 
 
-SCORER = "perplexity"
-
-
 CAPABILITY, DIFFICULTY = "text", "medium"
 """Of a document that does not say."""
 
@@ -165,7 +162,7 @@ def _sample(where: str, data: dict[str, Any], target: dict[str, int] | None) -> 
         id=data["id"],
         input=data["text"],
         target=target,
-        scorer=SCORER,
+        scorer=windows.SCORER,
         capability=data.get("capability", CAPABILITY),
         difficulty=data.get("difficulty", DIFFICULTY),
         cluster=data.get("cluster"),

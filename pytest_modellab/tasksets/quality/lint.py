@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pytest_modellab.records.tasks import Sample, TaskSet
-from pytest_modellab.tasksets import documents
+from pytest_modellab.records.windows import is_document
 
 LEAST_BUCKET = 20
 """Fewer samples than this in a bucket prove nothing but a collapse."""
@@ -65,8 +65,8 @@ def check(task_set: TaskSet, scores: Mapping[str, float] | None = None) -> tuple
     """
     rules = (
         _bucket_sizes(task_set.samples),
-        _duplicates(tuple(s for s in task_set.samples if not _read(s))),
-        _copies(filter(_read, task_set.samples)),
+        _duplicates(tuple(s for s in task_set.samples if not is_document(s))),
+        _copies(filter(is_document, task_set.samples)),
         _position_bias(task_set.samples),
         _calibration(task_set.samples, scores or {}),
     )
@@ -83,11 +83,6 @@ def chance(samples: Iterable[Sample]) -> float:
 def _chooses(sample: Sample) -> bool:
     """Whether one of the choices is right; a pair's other text is the only one, and is not."""
     return bool(sample.choices) and isinstance(sample.target, int)
-
-
-def _read(sample: Sample) -> bool:
-    """Whether it is a document, whose likelihood is no share of right answers."""
-    return sample.scorer == documents.SCORER
 
 
 def by_capability(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
@@ -181,8 +176,8 @@ def _tail(n: int, p: float, k: int) -> float:
 
 
 def _calibration(samples: Iterable[Sample], scores: Mapping[str, float]) -> Iterable[Finding]:
-    # what a pair adds to a rank correlation is no share of right answers
-    judged = [s for s in samples if not _read(s) and (_chooses(s) or not s.choices)]
+    # what a pair adds to a rank correlation is no share of right answers, nor is a likelihood
+    judged = [s for s in samples if not is_document(s) and (_chooses(s) or not s.choices)]
     for capability, group in by_capability(judged).items():
         known = [scores[s.id] for s in group if s.id in scores]
         if not known:
