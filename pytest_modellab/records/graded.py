@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.tasks import Sample
+from pytest_modellab.records.windows import is_document
 
 PROBABILITY = "probability"
 """What the model gives to the right option, of all that it gives to the options."""
@@ -45,19 +46,19 @@ def applies(metric: str | None, sample: Sample) -> bool:
 
     Returns:
         Of ``probability`` and ``decision_margin`` whether an option is right; of ``likelihood``
-        whether there is a text that the model can be asked for: the right option, or a reply; True
-        of every other metric.
+        whether there is a text that the model can be asked for: the right option, a document, or a
+        reply; True of every other metric.
     """
     if metric in (PROBABILITY, DECISION_MARGIN):
         return is_choice(sample)
     if metric == LIKELIHOOD:
-        return is_choice(sample) or sample.max_tokens > 0
+        return is_choice(sample) or is_document(sample) or is_reply(sample)
     return True
 
 
 def is_reply(sample: Sample) -> bool:
     """Whether a sample is answered by a reply, which another variant can read."""
-    return not is_choice(sample) and applies(LIKELIHOOD, sample)
+    return sample.max_tokens > 0 and not is_choice(sample) and not is_document(sample)
 
 
 def replies(record: RunRecord | None, samples: Sequence[Sample]) -> dict[str, str]:
