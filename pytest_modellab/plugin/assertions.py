@@ -41,17 +41,17 @@ class Gate(Asking):
                 variant that it adapts, or any variant's name.
             margin: allowed drop in [0, 1); None takes ``--modellab-margin``, else the task set's
                 ``margin`` (``capability_margin`` where a capability is judged).
-            metric: judge this figure of the samples instead of their scores: one that the task set
-                lists, for example ``"recall@10"``, or ``"index_recall@10"``; or what the model
-                gives to what is right, ``"probability"`` of the right option or ``"likelihood"`` of
-                it and of the reference's replies.
+            metric: judge this figure of the samples instead of their scores: ``"probability"`` or
+                ``"likelihood"``, which show a drop with fewer samples; or one that the task set
+                lists, for example ``"recall@10"``, or ``"index_recall@10"``. Of the samples alone
+                that have it, and of whole runs: in sequential mode nothing is saved.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
 
         Raises:
             RegressionDetected: the gate blocks.
-            BaselineMissing: there is nothing to compare with yet.
+            BaselineMissing: there is nothing to compare with yet, or it lacks the metric.
             VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
             ModellabError: no verdict could be reached.
         """
@@ -78,7 +78,11 @@ class Gate(Asking):
         )
 
     def no_drift(
-        self, candidate: Candidate, *, margin: float | None = None, metric: str | None = None
+        self,
+        candidate: Candidate,
+        *,
+        margin: float | None = None,
+        metric: str | None = None,
     ) -> Comparison:
         """Assert that small accepted drops have not added up: compare with the anchor.
 
@@ -89,20 +93,21 @@ class Gate(Asking):
             candidate: from the fixture of that name.
             margin: drop of the mean over all samples that is allowed since the anchor, in [0, 1);
                 None takes ``--modellab-margin``, else the task set's ``margin``.
-            metric: a figure in place of the samples' scores, as :meth:`no_regression`; of
-                ``"likelihood"`` multiple choice alone, since an anchor's replies are not kept.
+            metric: judge this figure of the samples instead of their scores, as
+                :meth:`no_regression`; ``"likelihood"`` of multiple choice alone, since the texts
+                of the anchor's replies are not kept.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
 
         Raises:
             RegressionDetected: the gate blocks.
-            BaselineMissing: nothing was accepted yet.
+            BaselineMissing: nothing was accepted yet, or the anchor lacks the metric.
             VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
             ModellabError: no verdict could be reached.
         """
         __tracebackhide__ = True
-        baseline = self._baseline(self._begin(candidate))
+        baseline = self._anchor(self._begin(candidate), metric)
         allowed = self._allowed(margin).mean
         reference = baseline.anchor_run()
         return self._ask(
@@ -138,15 +143,16 @@ class Gate(Asking):
             against: ``"base"`` for the variant that the candidate adapts, or any variant's name.
             margin: drop of one capability that is allowed, in [0, 1); None takes
                 ``--modellab-margin``, else the task set's ``capability_margin``.
-            metric: a figure in place of the samples' scores, as :meth:`no_regression`; what the
-                base has is decided by its scores all the same.
+            metric: judge this figure of the samples instead of their scores, as
+                :meth:`no_regression`. What the base has is decided by right or wrong all the same.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
 
         Raises:
             CapabilityForgotten: the gate blocks; the capabilities are named.
-            BaselineMissing: the base has no accepted run, or that has no second run.
+            BaselineMissing: the base has no accepted run, or that has no second run, or lacks the
+                metric.
             VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
             ModellabError: no verdict could be reached.
         """
@@ -162,7 +168,7 @@ class Gate(Asking):
                 )
         if self._lab.settings.update and name in self._accepted:
             self._lab.accept(self._variant(name), self._task_set)
-        baseline = self._baseline(name)
+        baseline = self._baseline(name, metric)
         second = baseline.second_run()
         if second is None:
             raise self._lab.missing_second_run(name, self._task_set.name)
@@ -200,8 +206,8 @@ class Gate(Asking):
             by: what makes a bucket: ``"bucket"`` (capability × difficulty), ``"capability"``,
                 ``"difficulty"``, or a key of the samples' metadata.
             metric: judge this figure of the samples instead of their scores, as
-                :meth:`no_regression`; of ``"likelihood"`` multiple choice alone, since a floor has
-                no accepted reply.
+                :meth:`no_regression`; the floor is then the figure's, and ``"likelihood"`` that of
+                multiple choice alone, since a floor has no accepted reply.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.

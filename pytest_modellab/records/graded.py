@@ -36,12 +36,13 @@ def is_choice(sample: Sample) -> bool:
     return bool(sample.choices) and type(sample.target) is int
 
 
-def applies(metric: str | None, sample: Sample) -> bool:
+def applies(metric: str | None, sample: Sample, *, replies: bool = True) -> bool:
     """Whether a sample can have a metric at all, whoever answers it.
 
     Args:
         metric: a metric's name; None for the score.
         sample: the sample.
+        replies: False where the accepted replies are not known.
 
     Returns:
         Of ``probability`` and ``decision_margin`` whether an option is right; of ``likelihood``
@@ -51,7 +52,7 @@ def applies(metric: str | None, sample: Sample) -> bool:
     if metric in (PROBABILITY, DECISION_MARGIN):
         return is_choice(sample)
     if metric == LIKELIHOOD:
-        return is_choice(sample) or sample.max_tokens > 0
+        return is_choice(sample) or (replies and sample.max_tokens > 0)
     return True
 
 
@@ -81,6 +82,18 @@ def replies(record: RunRecord | None, samples: Sequence[Sample]) -> dict[str, st
         if result.id in asked and result.output != NOT_KEPT and text.strip() and _utf8(text):
             found[result.id] = text
     return found
+
+
+def unread(record: RunRecord, samples: Sequence[Sample]) -> bool:
+    """Whether a run has replies, and tells of none of them how likely it is.
+
+    Args:
+        record: the run.
+        samples: what was asked.
+    """
+    texts = replies(record, samples)
+    told = (LIKELIHOOD in result.metrics for result in record.samples if result.id in texts)
+    return bool(texts) and not any(told)
 
 
 def _utf8(text: str) -> bool:
