@@ -46,15 +46,8 @@ def judged_by(metric: str | None, task_set: TaskSet, reference: RunRecord | None
             f"metric {metric!r}: it has no range, so it is shown and never judged; judge "
             f"{' or '.join(map(repr, GRADED))}"
         )
-    kept = task_set.samples
-    if metric is not None:
-        read = replies(reference, kept) if metric == LIKELIHOOD else None
-        kept = tuple(
-            sample
-            for sample in kept
-            if applies(metric, sample)
-            and (read is None or sample.id in read or not is_reply(sample))
-        )
+    read = replies(reference, task_set.samples) if metric == LIKELIHOOD else {}
+    kept = tuple(s for s in task_set.samples if applies(metric, s, replies=s.id in read))
     if len(kept) == len(task_set.samples):
         return task_set
     if not kept:
@@ -73,30 +66,10 @@ def narrowed(record: RunRecord, asked: TaskSet, task_set: TaskSet) -> RunRecord:
         record: the run.
         asked: what is judged, see :func:`judged_by`.
         task_set: all that was asked.
-        replies: False where the accepted replies are not known.
     """
     silent = {s.id for s in task_set.samples}.difference(s.id for s in asked.samples)
     kept = tuple(result for result in record.samples if result.id not in silent)
     return dataclasses.replace(record, samples=kept)
-
-
-def check_read(record: RunRecord, metric: str | None, asked: TaskSet) -> None:
-    """Check that a run tells how likely the replies are that are judged.
-
-    Args:
-        record: the run.
-        metric: the metric; all but ``likelihood`` need no reading.
-        asked: what is judged.
-
-    Raises:
-        ComparisonRefused: it tells it of none of them.
-    """
-    read = {sample.id for sample in asked.samples if metric == LIKELIHOOD and is_reply(sample)}
-    results = [result for result in record.samples if result.id in read]
-    if results and not any(LIKELIHOOD in result.metrics for result in results):
-        raise ComparisonRefused(
-            f"metric {metric!r}: {_where(record)} has it for none of its replies. {_accept(record)}"
-        )
 
 
 def under(
@@ -126,7 +99,12 @@ def under(
         raise ComparisonRefused(
             f"metric {metric!r}: {where} has none; {near_misses(metric, known)}. {mend}"
         )
-    check_read(record, metric, asked)
+    replied = {sample.id for sample in asked.samples if is_reply(sample)}
+    told = [metric in result.metrics for result in results if result.id in replied]
+    if metric == LIKELIHOOD and told and not any(told):
+        raise ComparisonRefused(
+            f"metric {metric!r}: {where} has it for none of its replies. {_accept(record)}"
+        )
     values = [result.metrics.get(metric) for result in results]
     for result, value in zip(results, values, strict=True):
         if value is not None and not 0 <= value <= 1:

@@ -10,7 +10,7 @@ from pytest_modellab.errors import ComparisonRefused, GateUsageError, VerdictInc
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.plugin import overrides, updating
 from pytest_modellab.plugin.under_test import Candidate
-from pytest_modellab.records.graded import GRADED, LIKELIHOOD, lacks
+from pytest_modellab.records.graded import GRADED, LIKELIHOOD, applies, unread
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
 
@@ -131,12 +131,14 @@ class Asking:
         self, name: str, run: RunRecord, metric: str | None, *, anchor: bool = False
     ) -> None:
         """Raise BaselineMissing where a graded metric was not kept, which every run has now."""
-        from pytest_modellab.judging.scores import judged_by
+        told = metric in GRADED and any(applies(metric, s) for s in self._task_set.samples)
+        if told and not any(metric in sample.metrics for sample in run.samples):
+            raise self._lab.missing_metric(name, self._task_set.name, str(metric), anchor=anchor)
+        if metric == LIKELIHOOD and unread(run, self._task_set.samples):
+            what = f"{metric} of its replies"
+            raise self._lab.missing_metric(name, self._task_set.name, what, anchor=anchor)
 
-        if metric in GRADED and lacks(run, metric, judged_by(metric, self._task_set, run).samples):
-            raise self._lab.missing_metric(name, self._task_set.name, metric, anchor=anchor)
-
-    def _reference(self, candidate: Candidate, name: str, metric: str | None = None) -> RunRecord:
+    def _reference(self, candidate: Candidate, name: str, metric: str | None) -> RunRecord:
         """The accepted run of a variant.
 
         In update mode another's may be the one that this session accepts; of the candidate itself

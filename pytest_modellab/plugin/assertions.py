@@ -41,11 +41,10 @@ class Gate(Asking):
                 variant that it adapts, or any variant's name.
             margin: allowed drop in [0, 1); None takes ``--modellab-margin``, else the task set's
                 ``margin`` (``capability_margin`` where a capability is judged).
-            metric: judge this figure of the samples instead of their scores: ``"probability"`` of
-                the right option, or ``"likelihood"`` of it and of the reference's replies, which
-                show a drop with fewer samples; or one that the task set lists, for example
-                ``"recall@10"``, or ``"index_recall@10"``. Of the samples alone that have it, and of
-                whole runs: in sequential mode nothing is saved.
+            metric: judge this figure of the samples instead of their scores: ``"probability"`` or
+                ``"likelihood"``, which show a drop with fewer samples; or one that the task set
+                lists, for example ``"recall@10"``, or ``"index_recall@10"``. Of the samples alone
+                that have it, and of whole runs: in sequential mode nothing is saved.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -207,8 +206,8 @@ class Gate(Asking):
             by: what makes a bucket: ``"bucket"`` (capability × difficulty), ``"capability"``,
                 ``"difficulty"``, or a key of the samples' metadata.
             metric: judge this figure of the samples instead of their scores, as
-                :meth:`no_regression`; the floor is then the figure's. Of ``"likelihood"`` multiple
-                choice alone, since a floor has no accepted reply.
+                :meth:`no_regression`; the floor is then the figure's, and ``"likelihood"`` that of
+                multiple choice alone, since a floor has no accepted reply.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.

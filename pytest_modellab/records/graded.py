@@ -84,17 +84,16 @@ def replies(record: RunRecord | None, samples: Sequence[Sample]) -> dict[str, st
     return found
 
 
-def lacks(record: RunRecord, metric: str, samples: Sequence[Sample]) -> bool:
-    """Whether a run has a metric of no multiple choice, or of no reply, though such are judged.
+def unread(record: RunRecord, samples: Sequence[Sample]) -> bool:
+    """Whether a run has replies, and tells of none of them how likely it is.
 
     Args:
         record: the run.
-        metric: the metric.
-        samples: what is judged by it.
+        samples: what was asked.
     """
-    known = {result.id for result in record.samples if metric in result.metrics}
-    groups = [s.id for s in samples if is_reply(s)], [s.id for s in samples if not is_reply(s)]
-    return any(group and known.isdisjoint(group) for group in groups)
+    texts = replies(record, samples)
+    told = (LIKELIHOOD in result.metrics for result in record.samples if result.id in texts)
+    return bool(texts) and not any(told)
 
 
 def _utf8(text: str) -> bool:
