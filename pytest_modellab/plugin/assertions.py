@@ -40,9 +40,11 @@ class Gate(Asking):
             against: None for the candidate's own baseline, ``"base"`` for the baseline of the
                 variant that it adapts, or any variant's name.
             margin: allowed drop in [0, 1); None takes ``--modellab-margin``, else the task set's
-                ``margin`` (``capability_margin`` where a capability is judged).
-            metric: judge this figure of the samples instead of their scores: one that the task set
-                lists, for example ``"recall@10"``, or ``"index_recall@10"``.
+                ``margin`` (``capability_margin`` where a capability is judged), of the metric
+                where that is declared.
+            metric: judge this figure of the samples instead of their scores: ``"probability"`` or
+                ``"likelihood"``, of the samples that have it and at a margin above 0, or one that
+                the task set lists, for example ``"recall@10"``, or ``"index_recall@10"``.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -55,7 +57,8 @@ class Gate(Asking):
         """
         __tracebackhide__ = True
         name = self._begin(candidate, against)
-        own, allowed = name == candidate.name, self._allowed(margin).of(capability)
+        own = name == candidate.name
+        allowed, overridden = self._margin(margin, capability is not None, metric)
         return self._ask(
             "no_regression",
             candidate,
@@ -67,12 +70,7 @@ class Gate(Asking):
             metric=metric,
             excused=own and self._lab.settings.update,
             settings={"capability": capability, "margin": allowed},
-            overridden=self._margin(
-                "margin" if capability is None else "capability_margin",
-                margin,
-                allowed,
-                self._declared.allowed().of(capability),
-            ),
+            overridden=overridden,
         )
 
     def no_drift(self, candidate: Candidate, *, margin: float | None = None) -> Comparison:
@@ -97,7 +95,7 @@ class Gate(Asking):
         """
         __tracebackhide__ = True
         baseline = self._baseline(self._begin(candidate))
-        allowed = self._allowed(margin).mean
+        allowed, overridden = self._margin(margin, capability=False)
         return self._ask(
             "no_drift",
             candidate,
@@ -106,7 +104,7 @@ class Gate(Asking):
             against=baseline.anchor_words,
             excused=self._lab.settings.update and baseline.anchor is None,
             settings={"margin": allowed},
-            overridden=self._margin("margin", margin, allowed, self._declared.allowed().mean),
+            overridden=overridden,
         )
 
     def no_forgetting(
@@ -155,7 +153,7 @@ class Gate(Asking):
         second = baseline.second_run()
         if second is None:
             raise self._lab.missing_second_run(name, self._task_set.name)
-        allowed = self._allowed(margin).capability
+        allowed, overridden = self._margin(margin, capability=True)
         return self._ask(
             "no_forgetting",
             candidate,
@@ -167,9 +165,7 @@ class Gate(Asking):
                 "targeted": {*targeted, *candidate.spec.targets},
                 "margin": allowed,
             },
-            overridden=self._margin(
-                "capability_margin", margin, allowed, self._declared.allowed().capability
-            ),
+            overridden=overridden,
         )
 
     def worst_bucket(
@@ -184,7 +180,8 @@ class Gate(Asking):
 
         Args:
             candidate: from the fixture of that name.
-            floor: least mean score in (0, 1); None takes the task set's ``floor``.
+            floor: least mean score in (0, 1); None takes the task set's ``floor``, of a graded
+                metric its own.
             by: what makes a bucket: ``"bucket"`` (capability × difficulty), ``"capability"``,
                 ``"difficulty"``, or a key of the samples' metadata.
             metric: judge this figure of the samples instead of their scores, as
@@ -203,13 +200,14 @@ class Gate(Asking):
         from pytest_modellab.judging.comparison import FLOOR
 
         self._begin(candidate)
-        task_set, declared = self._task_set, self._declared.floor
+        task_set, declared = self._task_set, self._declared.least(metric)
+        rule = self._declared.key("floor", metric)
         if floor is None:
             floor = declared
         if floor is None:
             raise GateUsageError(
-                f"no floor: set it in {self._lab.config.path}: task_sets.{task_set.name}.floor, or "
-                "call gate.worst_bucket(candidate, floor=…)"
+                f"no floor: set it in {self._lab.config.path}: task_sets.{task_set.name}.{rule}, "
+                "or call gate.worst_bucket(candidate, floor=…)"
             )
         return self._ask(
             "worst_bucket",
@@ -218,7 +216,7 @@ class Gate(Asking):
             against=FLOOR,
             metric=metric,
             settings={"floor": floor, "slice_": slice_by(task_set, by)},
-            overridden=overrides.by_test("floor", floor, declared, task_set.name),
+            overridden=overrides.by_test(rule, floor, declared, task_set.name),
         )
 
     def no_slowdown(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_modellab.errors import GateUsageError
 from pytest_modellab.records.tasks import Sample
 
 PROBABILITY = "probability"
@@ -24,6 +25,33 @@ DECISION_MARGIN = "decision_margin"
 
 GRADED = (PROBABILITY, LIKELIHOOD)
 """The graded metrics that can be judged. Other numerics move them a little: no margin of 0."""
+
+
+NUMERICS = (
+    "batch size, threads and dtype move every {metric} a little in one direction, which a margin "
+    "of 0 would block"
+)
+"""Why a graded metric needs a margin."""
+
+
+def check_margin(metric: str | None, margin: float, task_set: str, rule: str = "margin") -> None:
+    """Refuse to judge a graded metric at a margin of 0.
+
+    Args:
+        metric: what is judged; None for the score.
+        margin: the drop that is allowed.
+        task_set: the name of what is judged on.
+        rule: ``margin``, or ``capability_margin`` where one capability is judged.
+
+    Raises:
+        GateUsageError: the metric is graded and no drop is allowed.
+    """
+    if metric in GRADED and margin == 0:
+        raise GateUsageError(
+            f"metric {metric!r} at a margin of 0: {NUMERICS.format(metric=metric)}; set "
+            f"task_sets.{task_set}.metrics.{metric}.{rule} = 0.01 in modellab.toml, or what runs "
+            "of an unchanged variant show, or ask for a margin above 0"
+        )
 
 
 def is_choice(sample: Sample) -> bool:
