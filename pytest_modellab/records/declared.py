@@ -98,7 +98,7 @@ class TaskSetConfig:
             metric: what is judged; None for the score. A graded metric has its own floor or none:
                 a probability is no share of right answers.
         """
-        if metric in self.metrics:
+        if metric is not None and metric in self.metrics:
             return self.metrics[metric].floor
         return None if metric in GRADED else self.floor
 
