@@ -168,7 +168,7 @@ def test_a_graded_metric_is_not_judged_at_a_margin_of_0(
         "what runs of an unchanged variant show, or ask for a margin above 0"
     )
     assert graded.reference is not None
-    with pytest.raises(GateUsageError, match="likelihood[.]capability_margin"):
+    with pytest.raises(GateUsageError, match=r"likelihood\.capability_margin"):
         no_forgetting(graded, second=graded.reference, targeted=(), margin=0.0)
 
 
@@ -250,4 +250,32 @@ def test_a_graded_metric_that_a_run_lacks(
     assert str(caught.value) == (
         f"metric 'probability': {replies_only.name!r} has no sample with an option that is right; "
         "judge the score (leave metric= out), or another task set"
+    )
+
+
+def test_a_likelihood_where_replies_are_not_kept(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> None:
+    question = graded_question(spec, sample, make_tasks, record, fell=0.4)
+
+    def renamed(run: Any) -> Any:
+        samples = [
+            dataclasses.replace(one, metrics={"likelihood": one.metrics.get("probability", 0.5)})
+            for one in run.samples
+        ]
+        return dataclasses.replace(run, samples=tuple(samples))
+
+    question = dataclasses.replace(
+        question,
+        metric="likelihood",
+        candidate=renamed(question.candidate),
+        reference=renamed(question.reference),
+    )
+    found = no_regression(question, margin=0.02)
+    assert (found.figures[0].n, found.notes) == (40, ())
+    found = no_regression(dataclasses.replace(question, replies=False), margin=0.02)
+    assert found.figures[0].n == 30
+    assert found.notes == (
+        "likelihood is judged on 30 of 40 samples: 10 have no option that is right, and the texts "
+        "of these replies are not kept",
     )
