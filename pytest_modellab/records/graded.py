@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from pytest_modellab.errors import GateUsageError
 from pytest_modellab.records.tasks import Sample
+from pytest_modellab.records.windows import is_document
 
 PROBABILITY = "probability"
 """What the model gives to the right option, of all that it gives to the options."""
@@ -69,13 +70,13 @@ def applies(metric: str | None, sample: Sample, *, replies: bool = True) -> bool
 
     Returns:
         Of ``probability`` and ``decision_margin`` whether an option is right; of ``likelihood``
-        whether there is a text that the model can be asked for: the right option, or a reply; True
-        of every other metric.
+        whether there is a text that the model can be asked for: the right option, a document, or a
+        reply; True of every other metric.
     """
     if metric in (PROBABILITY, DECISION_MARGIN):
         return is_choice(sample)
     if metric == LIKELIHOOD:
-        return is_choice(sample) or (replies and sample.max_tokens > 0)
+        return is_choice(sample) or is_document(sample) or (replies and sample.max_tokens > 0)
     return True
 
 
