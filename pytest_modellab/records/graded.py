@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_modellab.errors import GateUsageError
 from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.records.windows import is_document
@@ -32,17 +33,45 @@ GRADED = (PROBABILITY, LIKELIHOOD)
 """The graded metrics that can be judged. Other numerics move them a little: no margin of 0."""
 
 
+NUMERICS = (
+    "batch size, threads and dtype move every {metric} a little in one direction, which a margin "
+    "of 0 would block"
+)
+"""Why a graded metric needs a margin."""
+
+
+def check_margin(metric: str | None, margin: float, task_set: str, rule: str = "margin") -> None:
+    """Refuse to judge a graded metric at a margin of 0.
+
+    Args:
+        metric: what is judged; None for the score.
+        margin: the drop that is allowed.
+        task_set: the name of what is judged on.
+        rule: ``margin``, or ``capability_margin`` where one capability is judged.
+
+    Raises:
+        GateUsageError: the metric is graded and no drop is allowed.
+    """
+    if metric in GRADED and margin == 0:
+        raise GateUsageError(
+            f"metric {metric!r} at a margin of 0: {NUMERICS.format(metric=metric)}; set "
+            f"task_sets.{task_set}.metrics.{metric}.{rule} = 0.01 in modellab.toml, or what runs "
+            "of an unchanged variant show, or ask for a margin above 0"
+        )
+
+
 def is_choice(sample: Sample) -> bool:
     """Whether one of a sample's options is the right one."""
     return bool(sample.choices) and type(sample.target) is int
 
 
-def applies(metric: str | None, sample: Sample) -> bool:
+def applies(metric: str | None, sample: Sample, *, replies: bool = True) -> bool:
     """Whether a sample can have a metric at all, whoever answers it.
 
     Args:
         metric: a metric's name; None for the score.
         sample: the sample.
+        replies: False where the accepted replies are not known.
 
     Returns:
         Of ``probability`` and ``decision_margin`` whether an option is right; of ``likelihood``
@@ -52,7 +81,7 @@ def applies(metric: str | None, sample: Sample) -> bool:
     if metric in (PROBABILITY, DECISION_MARGIN):
         return is_choice(sample)
     if metric == LIKELIHOOD:
-        return is_choice(sample) or is_document(sample) or is_reply(sample)
+        return is_choice(sample) or is_document(sample) or (replies and is_reply(sample))
     return True
 
 
