@@ -76,7 +76,7 @@ class Question:
         Raises:
             ComparisonRefused: there is none.
         """
-        return judged_by(self.metric, self.task_set)
+        return judged_by(self.metric, self.task_set, self.reference)
 
     @functools.cached_property
     def clusters(self) -> list[str] | None:
@@ -94,7 +94,7 @@ class Question:
         assert candidate is not None  # whoever judges answers gives them
         if self.metric is not None:
             assert isinstance(candidate, RunRecord)  # only whole runs have further figures
-            candidate = under(candidate, self.metric, self.task_set)
+            candidate = under(candidate, self.metric, self.asked, self.task_set)
         return Answers(candidate, self.asked)
 
     @property
@@ -184,11 +184,14 @@ class Question:
             raise GateUsageError(
                 f"{self.assertion} compares with another run; name its variant: against=…"
             )
-        after = self.after
         if self.metric is not None:
-            reference = under(reference, self.metric, self.task_set)
+            reference = under(reference, self.metric, self.asked, self.task_set)
         notes = check_comparable(
-            self.spec, after, reference, self.against, prompt_may_differ=self.prompt_may_differ
+            self.spec,
+            self.after,
+            reference,
+            self.against,
+            prompt_may_differ=self.prompt_may_differ,
         )
         return in_order(reference, self.samples), notes
 

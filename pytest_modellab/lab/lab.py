@@ -138,6 +138,26 @@ class Lab:
         """
         return self._runs.record(variant, task_set)
 
+    def read(self, variant: Resolved, task_set: TaskSet, reference: RunRecord) -> RunRecord:
+        """Return a variant's run with the likelihood of the replies that another run has.
+
+        The variant reads each reply after its own prompt, as if it were the only option. Of its own
+        run, it reads what it said itself.
+
+        Args:
+            variant: who reads.
+            task_set: what was asked.
+            reference: the run whose replies are read, with its outputs.
+
+        Returns:
+            The variant's run, made where it is missing, with ``likelihood`` among the metrics of
+            the samples whose reply could be read.
+
+        Raises:
+            ModellabError: as :meth:`record`.
+        """
+        return self._runs.read(variant, task_set, reference)
+
     def stored(
         self, variant: Resolved, task_set: TaskSet, *, reuse: bool | None = None
     ) -> RunRecord | None:
@@ -266,12 +286,19 @@ class Lab:
         """Say that a baseline was recorded without a second run, and how to add one."""
         return self._accepted.missing_second_run(variant, task_set)
 
+    def missing_metric(
+        self, variant: str, task_set: str, metric: str, *, anchor: bool = False
+    ) -> BaselineMissing:
+        """Say that a baseline, or its anchor, was recorded without a metric, and how to add it."""
+        return self._accepted.missing_metric(variant, task_set, metric, anchor=anchor)
+
     def accept(
         self, variant: Resolved, task_set: TaskSet, *, new_anchor: bool = False
     ) -> tuple[Baseline | None, Baseline]:
         """Make this session's complete run the baseline, with the churn of a second run.
 
-        Equal answers leave the file as it is, unless it lacks a second run or gets a new anchor.
+        Equal answers leave the file as it is, unless it lacks metrics or a second run, or gets a
+        new anchor.
 
         Args:
             variant: the variant.
