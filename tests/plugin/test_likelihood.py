@@ -105,8 +105,8 @@ def test_a_baseline_that_has_not_read_its_replies(talking: pytest.Pytester) -> N
     changed(talking, "plain", metrics=lambda s: {})
     result = talking.runpytest_inprocess("-k", "base")
     result.stdout.fnmatch_lines(
-        "*metric 'likelihood': the run of 'plain' on 'words' has it for none of its replies. It is "
-        "kept since baselines have schema 3: modellab accept plain --task-set words adds it*"
+        "*the baseline of 'plain' on 'words' has no likelihood of its replies, which was not kept "
+        "when it was recorded: *plain.json.*"
     )
     assert result.ret == 1
     talking.runpytest_inprocess("--modellab-update", "-k", "own").assert_outcomes(passed=2)
