@@ -31,6 +31,7 @@ from pytest_modellab.records.declared import (
 )
 from pytest_modellab.records.setting import NUMBER, OPTIONAL, Setting, count, resolve
 from pytest_modellab.store import checkout
+from pytest_modellab.visible import visible
 
 FILE_NAME = "modellab.toml"
 
@@ -128,6 +129,7 @@ FILE = {
     **dict.fromkeys(("models", "task_sets", "variants", "prices", "scenarios"), Setting(dict, {})),
     "performance": Setting(dict, resolve(PERFORMANCE, {}), fields=PERFORMANCE),
     "mlflow": Setting(dict, None, fields=MLFLOW),
+    "acknowledged": Setting(dict, {}),
 }
 
 
@@ -186,6 +188,7 @@ def load(path: Path) -> LabConfig:
         scenarios=MappingProxyType({**SCENARIOS, **section("scenarios", _scenario)}),
         performance=PerformanceConfig(**top["performance"]),
         mlflow=None if top["mlflow"] is None else MlflowConfig(root, **top["mlflow"]),
+        acknowledged=_acknowledged(path, top["acknowledged"]),
     )
     return dataclasses.replace(config, variants=_linked(config))
 
@@ -258,6 +261,17 @@ def _scenario(name: str, where: str, table: Mapping[str, Any]) -> Scenario:
     shares = {key: value / total for key, value in found["weights"].items()}
     limits = {key: float(value) for key, value in found["limits"].items()}
     return Scenario(name, found["title"], shares, limits, found["volume"])
+
+
+def _acknowledged(path: Path, table: Mapping[str, Any]) -> Mapping[str, str]:
+    """Check the reasons for what was made weaker on purpose: ``[acknowledged]``."""
+    for change, reason in table.items():
+        if not isinstance(reason, str) or not reason.strip():
+            raise ConfigError(
+                f"{path}: acknowledged: {visible(change)!r}: {reason!r} is no reason; say in a "
+                "text who agreed to it and why"
+            )
+    return MappingProxyType(dict(table))
 
 
 def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:

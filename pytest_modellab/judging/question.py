@@ -47,6 +47,7 @@ class Question:
         metric: a figure of the samples that stands in for their scores, for example
             ``recall@10`` or ``probability``; of whole runs only, and of the samples alone that it
             tells something of.
+        replies: False where the reference's replies are not known, so that none is read.
         prompt_may_differ: True where strategies are compared, not changes of one: a changed prompt
             is noted then, whatever the candidate's kind adapts.
         words: what reports say of an added assertion; None for a built-in one.
@@ -61,6 +62,7 @@ class Question:
     candidate: RunRecord | Staged | None = None
     reference: RunRecord | None = None
     metric: str | None = None
+    replies: bool = True
     prompt_may_differ: bool = False
     words: Words | None = None
 
@@ -76,7 +78,7 @@ class Question:
         Raises:
             ComparisonRefused: there is none.
         """
-        return judged_by(self.metric, self.task_set)
+        return judged_by(self.metric, self.task_set, replies=self.replies)
 
     @functools.cached_property
     def clusters(self) -> list[str] | None:
@@ -94,7 +96,7 @@ class Question:
         assert candidate is not None  # whoever judges answers gives them
         if self.metric is not None:
             assert isinstance(candidate, RunRecord)  # only whole runs have further figures
-            candidate = under(candidate, self.metric, self.task_set)
+            candidate = under(candidate, self.metric, self.task_set, replies=self.replies)
         return Answers(candidate, self.asked)
 
     @property
@@ -186,7 +188,7 @@ class Question:
             )
         after = self.after
         if self.metric is not None:
-            reference = under(reference, self.metric, self.task_set)
+            reference = under(reference, self.metric, self.task_set, replies=self.replies)
         notes = check_comparable(
             self.spec, after, reference, self.against, prompt_may_differ=self.prompt_may_differ
         )
@@ -197,5 +199,8 @@ class Question:
         if self.candidate is None:  # nothing is said of answers that are not judged
             return ()
         differs = () if self.reference is None else self._compared[1]
-        silent = left_out(self.metric, self.samples, self.task_set.samples) if self.metric else ""
+        silent = ""
+        if self.metric is not None:
+            of = self.task_set.samples
+            silent = left_out(self.metric, self.samples, of, replies=self.replies)
         return (*differs, *([silent] if silent else []), *task_set_notes(self.task_set))

@@ -10,6 +10,7 @@ from pytest_modellab.errors import ComparisonRefused, GateUsageError, VerdictInc
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.plugin import overrides, updating
 from pytest_modellab.plugin.under_test import Candidate
+from pytest_modellab.records.graded import GRADED, applies
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
 
@@ -91,17 +92,39 @@ class Asking:
     def _variant(self, name: str) -> Resolved:
         return self._lab.variant(name, self._task_set)
 
-    def _baseline(self, name: str) -> Baseline:
-        return self._lab.baseline(name, self._task_set.name)
+    def _baseline(self, name: str, metric: str | None = None) -> Baseline:
+        """A variant's accepted run.
 
-    def _reference(self, candidate: Candidate, name: str) -> RunRecord:
+        Raises:
+            BaselineMissing: there is none, or it was recorded without the metric.
+        """
+        baseline = self._lab.baseline(name, self._task_set.name)
+        self._check_kept(name, baseline.run, metric)
+        return baseline
+
+    def _anchor(self, name: str, metric: str | None) -> Baseline:
+        """A variant's accepted run, whose anchor has a metric, too; raises as :meth:`_baseline`."""
+        baseline = self._baseline(name, metric)
+        if baseline.anchor is not None:
+            self._check_kept(name, baseline.anchor_run(), metric, anchor=True)
+        return baseline
+
+    def _check_kept(
+        self, name: str, run: RunRecord, metric: str | None, *, anchor: bool = False
+    ) -> None:
+        """Raise BaselineMissing where a graded metric was not kept, which every run has now."""
+        told = metric in GRADED and any(applies(metric, s) for s in self._task_set.samples)
+        if told and not any(metric in sample.metrics for sample in run.samples):
+            raise self._lab.missing_metric(name, self._task_set.name, str(metric), anchor=anchor)
+
+    def _reference(self, candidate: Candidate, name: str, metric: str | None) -> RunRecord:
         """The accepted run of a variant.
 
         In update mode another's may be the one that this session accepts; of the candidate itself
         it is the one that was accepted before, so that what is given up is seen.
         """
         if not self._lab.settings.update or name not in self._accepted:
-            return self._baseline(name).run
+            return self._baseline(name, metric).run
         before = None
         if name == candidate.name:
             before = self._lab.accepted_before(name, self._task_set.name)
@@ -135,6 +158,7 @@ class Asking:
         reference: RunRecord | None = None,
         against: str,
         metric: str | None = None,
+        replies: bool = True,
         excused: bool = False,
         settings: Mapping[str, Any],
         overridden: tuple[Override, ...] = (),
@@ -156,6 +180,7 @@ class Asking:
             candidate=run,
             reference=reference,
             metric=metric,
+            replies=replies,
             words=asked.words,
         )
 

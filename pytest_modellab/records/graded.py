@@ -31,12 +31,13 @@ def is_choice(sample: Sample) -> bool:
     return bool(sample.choices) and type(sample.target) is int
 
 
-def applies(metric: str | None, sample: Sample) -> bool:
+def applies(metric: str | None, sample: Sample, *, replies: bool = True) -> bool:
     """Whether a sample can have a metric at all, whoever answers it.
 
     Args:
         metric: a metric's name; None for the score.
         sample: the sample.
+        replies: False where the accepted replies are not known.
 
     Returns:
         Of ``probability`` and ``decision_margin`` whether an option is right; of ``likelihood``
@@ -46,14 +47,18 @@ def applies(metric: str | None, sample: Sample) -> bool:
     if metric in (PROBABILITY, DECISION_MARGIN):
         return is_choice(sample)
     if metric == LIKELIHOOD:
-        return is_choice(sample) or sample.max_tokens > 0
+        return is_choice(sample) or (replies and sample.max_tokens > 0)
     return True
 
 
-def left_out(metric: str, asked: Sequence[Sample], samples: Sequence[Sample]) -> str:
+def left_out(
+    metric: str, asked: Sequence[Sample], samples: Sequence[Sample], *, replies: bool = True
+) -> str:
     """Say of how many samples a metric tells nothing, and why; empty where it tells of all."""
     if len(asked) == len(samples):
         return ""
     missing = f"{len(samples) - len(asked)} have no option that is right"
-    nor = " and no reply" if metric == LIKELIHOOD else ""
+    nor = ""
+    if metric == LIKELIHOOD:
+        nor = " and no reply" if replies else ", and the texts of these replies are not kept"
     return f"{metric} is judged on {len(asked)} of {len(samples)} samples: {missing}{nor}"

@@ -254,7 +254,8 @@ def test_not_utf8(file: Path) -> None:
         (
             '[variant.a]\nkind = "prompted"',
             "variant: unknown key; did you mean 'variants'? "
-            "Known: baselines, mlflow, models, performance, prices, scenarios, task_sets, variants",
+            "Known: acknowledged, baselines, mlflow, models, performance, prices, scenarios, "
+            "task_sets, variants",
         ),
         (
             '[mlflow]\nuri = "http://host"',

@@ -231,3 +231,31 @@ def test_a_graded_metric_that_a_run_lacks(
         f"metric 'probability': {replies_only.name!r} has no sample with an option that is right; "
         "judge the score (leave metric= out), or another task set"
     )
+
+
+def test_a_likelihood_where_replies_are_not_kept(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> None:
+    question = graded_question(spec, sample, make_tasks, record, fell=0.4)
+
+    def renamed(run: Any) -> Any:
+        samples = [
+            dataclasses.replace(one, metrics={"likelihood": one.metrics.get("probability", 0.5)})
+            for one in run.samples
+        ]
+        return dataclasses.replace(run, samples=tuple(samples))
+
+    question = dataclasses.replace(
+        question,
+        metric="likelihood",
+        candidate=renamed(question.candidate),
+        reference=renamed(question.reference),
+    )
+    found = no_regression(question, margin=0.02)
+    assert (found.figures[0].n, found.notes) == (40, ())
+    found = no_regression(dataclasses.replace(question, replies=False), margin=0.02)
+    assert found.figures[0].n == 30
+    assert found.notes == (
+        "likelihood is judged on 30 of 40 samples: 10 have no option that is right, and the texts "
+        "of these replies are not kept",
+    )

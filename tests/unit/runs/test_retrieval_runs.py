@@ -558,4 +558,4 @@ def test_baselines_keep_metrics(lab: Lab) -> None:
     assert again.repeat is not None
     second = again.second_run()
     assert isinstance(second, RunRecord)
-    assert not second.samples[0].metrics
+    assert second.samples[0].metrics == again.run.samples[0].metrics
