@@ -56,6 +56,17 @@ class Spread:
     sd: float
     rows: Rows = dataclasses.field(repr=False, compare=False)
 
+    @property
+    def binary(self) -> bool:
+        """Whether all differences are -1, 0 or 1."""
+        return bool(self.rows.binary[0])
+
+    @property
+    def churn(self) -> float:
+        """Twice the smaller of the mean squares of losses and gains: what flips beside the drop."""
+        losses, gains = self.rows.mean_square()
+        return 2.0 * float(min(losses[0], gains[0])) / self.n
+
     @classmethod
     def of(cls, differences: Iterable[float]) -> Spread:
         """Measure the spread of paired differences, candidate minus baseline.
