@@ -65,7 +65,7 @@ class Spread:
     def churn(self) -> float:
         """Twice the smaller of the mean squares of losses and gains: what flips beside the drop."""
         losses, gains = self.rows.mean_square()
-        return 2.0 * float(min(losses[0], gains[0])) / self.n
+        return 2.0 * float(min(losses[0], gains[0])) / float(self.rows.clusters[0])
 
     @classmethod
     def of(cls, differences: Iterable[float]) -> Spread:

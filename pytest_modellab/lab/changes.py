@@ -7,15 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pytest_modellab.errors import ModellabError
+from pytest_modellab.tasksets.quality.settling import SCORE
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.records.declared import VariantSpec
     from pytest_modellab.records.runs import RunRecord
     from pytest_modellab.records.tasks import TaskSet
-
-SCORE = "score"
-"""Names what is judged where no metric is asked for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +70,9 @@ def _pairs(
         own, base = (lab.accepted(name, task_set.name) for name in (spec.name, spec.base))
     except ModellabError:  # a damaged file is no evidence
         own = base = None
-    if own is not None and base is not None:
-        if {one.run.task_set["hash"] for one in (own, base)} == {task_set.hash}:
-            yield "accepted", own.run, base.run
+    pair = [one.run for one in (own, base) if one is not None]
+    if len(pair) == 2 and all(one.task_set["hash"] == task_set.hash for one in pair):
+        yield "accepted", pair[0], pair[1]
     try:
         runs = [lab.stored(lab.variant(name), task_set) for name in (spec.name, spec.base)]
     except (ModellabError, OSError):  # its model is not installed here

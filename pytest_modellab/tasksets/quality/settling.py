@@ -84,9 +84,7 @@ def settle(
     return tuple(dataclasses.replace(one, ratio=_ratio(one, known[0])) for one in known)
 
 
-def _evidence(
-    metric: str, values: list[float], margin: float
-) -> tuple[Evidence, gate.Spread]:
+def _evidence(metric: str, values: list[float], margin: float) -> tuple[Evidence, gate.Spread]:
     spread = gate.Spread.of(values)
     return Evidence(metric, len(values), spread.drop, spread.sd, margin, None, None), spread
 
