@@ -81,12 +81,30 @@ def render_settling(changes: Mapping[str, Sequence[Evidence]], question: Aim) ->
         changes: what was measured, change in words → what each metric shows of it.
         question: what is asked.
     """
-    header = ("change", "metric", "n", "drop", "spread", "z", "allowed", "settles", "share")
+    header = (
+        "change",
+        "metric",
+        "n",
+        "drop",
+        "spread",
+        "z",
+        "same z",
+        "allowed",
+        "settles",
+        "share",
+    )
     rows = [
         (
             words if place == 0 else "",
-            *(one.metric, str(one.n), f"{one.drop:.3f}", _drop(one.sd), f"{one.z:.1f}"),
-            *(f"{one.margin:g}", _settles(one), "–" if one.ratio is None else f"{one.ratio:.2f}"),
+            *(
+                one.metric,
+                str(one.n),
+                f"{one.drop:.3f}",
+                _drop(one.sd),
+                f"{one.z:.1f}",
+                _share(one.certainty),
+            ),
+            *(f"{one.margin:g}", _settles(one), _share(one.ratio)),
         )
         for words, evidence in changes.items()
         for place, one in enumerate(evidence)
@@ -97,11 +115,16 @@ def render_settling(changes: Mapping[str, Sequence[Evidence]], question: Aim) ->
         f"{question.power:g}:",
         *grid.lines(table),
         line(
-            "z: the drop in its standard errors; at equal z two metrics are equally sure. A drop "
-            "of one metric is no drop of another: compare z and the samples, not the drops"
+            "z: the drop in its standard errors, which says how sure it is; a drop of one metric is "
+            "no drop of another, so compare z and samples, not drops"
         ),
-        line("share: of the samples that the score takes for the same verdict"),
+        line("same z: the share of the score's samples that makes the metric as sure as the score"),
+        line("share: of the samples that the score takes to settle it by the same verdict"),
     ]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _settles(one: Evidence) -> str:

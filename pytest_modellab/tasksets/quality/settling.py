@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pytest_modellab import gate
+from pytest_modellab.records.graded import GRADED
 
 SCORE = "score"
 """The metric that all others are measured by."""
@@ -26,6 +27,8 @@ class Evidence:
         verdict: what settles it: ``block`` where the drop exceeds the margin, ``pass`` where it is
             less, None where no number of samples does.
         needed: samples that settle it with the power asked for, or None.
+        certainty: share of the samples that gives the metric the score's z: ``(z_score / z)²``, or
+            None where one of them is 0. No margin is in it.
         ratio: ``needed`` as a share of what the score needs, or None where either has none or they
             are settled by different verdicts.
     """
@@ -37,11 +40,12 @@ class Evidence:
     margin: float
     verdict: Literal["block", "pass"] | None
     needed: int | None
+    certainty: float | None = None
     ratio: float | None = None
 
     @property
     def z(self) -> float:
-        """The drop in its standard errors; samples for the same certainty go with 1 / z²."""
+        """The drop in its standard errors."""
         if self.sd == 0.0:
             return 0.0 if self.drop == 0.0 else math.copysign(math.inf, self.drop)
         return self.drop * math.sqrt(self.n) / self.sd
@@ -78,10 +82,19 @@ def settle(
         return ()
     found = [
         _evidence(metric, [values[id_] for id_ in values if id_ in shared], margins[metric])
-        for metric, values in sorted(differences.items(), key=lambda item: item[0] != SCORE)
+        for metric, values in sorted(differences.items(), key=_place)
     ]
     known = [_with_needed(one, spread, level, alpha, power) for one, spread in found]
-    return tuple(dataclasses.replace(one, ratio=_ratio(one, known[0])) for one in known)
+    return tuple(
+        dataclasses.replace(one, certainty=_certainty(one, known[0]), ratio=_ratio(one, known[0]))
+        for one in known
+    )
+
+
+def _place(item: tuple[str, object]) -> tuple[int, str]:
+    """The score first, then those that are usual, then others by name."""
+    usual = (SCORE, *GRADED)
+    return usual.index(item[0]) if item[0] in usual else len(usual), item[0]
 
 
 def _evidence(metric: str, values: list[float], margin: float) -> tuple[Evidence, gate.Spread]:
@@ -103,6 +116,12 @@ def _with_needed(
         return dataclasses.replace(one, verdict="block" if needed else None, needed=needed)
     needed = gate.graded_pass_size(spread, drop=drop, margin=margin, level=alpha, power=power)
     return dataclasses.replace(one, verdict="pass" if needed else None, needed=needed)
+
+
+def _certainty(one: Evidence, score: Evidence) -> float | None:
+    if not one.z or not score.z or math.isinf(one.z) or math.isinf(score.z):
+        return None
+    return (score.z / one.z) ** 2
 
 
 def _ratio(one: Evidence, score: Evidence) -> float | None:
