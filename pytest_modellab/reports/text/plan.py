@@ -115,8 +115,8 @@ def render_settling(changes: Mapping[str, Sequence[Evidence]], question: Aim) ->
         f"{question.power:g}:",
         *grid.lines(table),
         line(
-            "z: the drop in its standard errors, which says how sure it is; a drop of one metric is "
-            "no drop of another, so compare z and samples, not drops"
+            "z: the drop in its standard errors, which says how sure it is; a drop of one metric "
+            "is no drop of another, so compare z and samples, not drops"
         ),
         line("same z: the share of the score's samples that makes the metric as sure as the score"),
         line("share: of the samples that the score takes to settle it by the same verdict"),
