@@ -10,7 +10,7 @@ from pytest_modellab.errors import ComparisonRefused, GateUsageError, VerdictInc
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.plugin import overrides, updating
 from pytest_modellab.plugin.under_test import Candidate
-from pytest_modellab.records.graded import GRADED, applies
+from pytest_modellab.records.graded import GRADED, applies, check_margin
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.judging.comparison import Comparison
     from pytest_modellab.lab.resolved import Resolved
-    from pytest_modellab.records.asked import Allowed, Budget, Override
+    from pytest_modellab.records.asked import Budget, Override
     from pytest_modellab.records.declared import TaskSetConfig
     from pytest_modellab.runs.stages import Staged
 
@@ -139,14 +139,36 @@ class Asking:
     def _declared(self) -> TaskSetConfig:
         return self._lab.config.task_sets[self._task_set.name]
 
-    def _allowed(self, asked: float | None) -> Allowed:
-        return self._declared.allowed(self._lab.settings.margin if asked is None else asked)
-
     def _margin(
-        self, rule: str, asked: float | None, allowed: float, declared: float
-    ) -> tuple[Override, ...]:
-        return overrides.of_margin(
-            self._lab.settings, rule, asked, allowed, declared, self._task_set.name
+        self, asked: float | None, *, capability: bool, metric: str | None
+    ) -> tuple[float, tuple[Override, ...]]:
+        """What may be lost, and whether that is what the project declares.
+
+        Args:
+            asked: the test's own margin, or None.
+            capability: whether one capability's drop is judged, or the mean's.
+            metric: what is judged; None for the score.
+
+        Raises:
+            GateUsageError: a graded metric may lose nothing.
+        """
+        rule = "capability_margin" if capability else "margin"
+        session = self._lab.settings.margin if asked is None else asked
+        allowed, declared = (
+            one.capability if capability else one.mean
+            for one in (
+                self._declared.allowed(session, metric),
+                self._declared.allowed(metric=metric),
+            )
+        )
+        check_margin(metric, allowed, self._task_set.name, rule)
+        return allowed, overrides.of_margin(
+            self._lab.settings,
+            self._declared.key(rule, metric),
+            asked,
+            allowed,
+            declared,
+            self._task_set.name,
         )
 
     def _ask(

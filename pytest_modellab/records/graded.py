@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_modellab.errors import GateUsageError
 from pytest_modellab.records.tasks import Sample
+from pytest_modellab.records.windows import is_document
 
 PROBABILITY = "probability"
 """What the model gives to the right option, of all that it gives to the options."""
@@ -26,6 +28,33 @@ GRADED = (PROBABILITY, LIKELIHOOD)
 """The graded metrics that can be judged. Other numerics move them a little: no margin of 0."""
 
 
+NUMERICS = (
+    "batch size, threads and dtype move every {metric} a little in one direction, which a margin "
+    "of 0 would block"
+)
+"""Why a graded metric needs a margin."""
+
+
+def check_margin(metric: str | None, margin: float, task_set: str, rule: str = "margin") -> None:
+    """Refuse to judge a graded metric at a margin of 0.
+
+    Args:
+        metric: what is judged; None for the score.
+        margin: the drop that is allowed.
+        task_set: the name of what is judged on.
+        rule: ``margin``, or ``capability_margin`` where one capability is judged.
+
+    Raises:
+        GateUsageError: the metric is graded and no drop is allowed.
+    """
+    if metric in GRADED and margin == 0:
+        raise GateUsageError(
+            f"metric {metric!r} at a margin of 0: {NUMERICS.format(metric=metric)}; set "
+            f"task_sets.{task_set}.metrics.{metric}.{rule} = 0.01 in modellab.toml, or what runs "
+            "of an unchanged variant show, or ask for a margin above 0"
+        )
+
+
 def is_choice(sample: Sample) -> bool:
     """Whether one of a sample's options is the right one."""
     return bool(sample.choices) and type(sample.target) is int
@@ -41,13 +70,13 @@ def applies(metric: str | None, sample: Sample, *, replies: bool = True) -> bool
 
     Returns:
         Of ``probability`` and ``decision_margin`` whether an option is right; of ``likelihood``
-        whether there is a text that the model can be asked for: the right option, or a reply; True
-        of every other metric.
+        whether there is a text that the model can be asked for: the right option, a document, or a
+        reply; True of every other metric.
     """
     if metric in (PROBABILITY, DECISION_MARGIN):
         return is_choice(sample)
     if metric == LIKELIHOOD:
-        return is_choice(sample) or (replies and sample.max_tokens > 0)
+        return is_choice(sample) or is_document(sample) or (replies and sample.max_tokens > 0)
     return True
 
 

@@ -14,6 +14,7 @@ from pytest_modellab.errors import ComparisonRefused, GateUsageError
 from pytest_modellab.judging.assertions import ASSERTIONS
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.drop import no_regression
+from pytest_modellab.judging.forgetting import no_forgetting
 from pytest_modellab.judging.question import Question
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Allowed, Budget
@@ -150,6 +151,25 @@ def test_what_is_allowed_is_asked_or_declared() -> None:
     assert declared.allowed() == Allowed(0.02, 0.05)
     assert (declared.allowed().of(None), declared.allowed().of("sums")) == (0.02, 0.05)
     assert declared.allowed(0.0) == Allowed(0.0, 0.0)
+
+
+@pytest.mark.parametrize("capability", [None, "sums"])
+def test_a_graded_metric_is_not_judged_at_a_margin_of_0(
+    question: Question, capability: str | None
+) -> None:
+    graded = dataclasses.replace(question, metric="likelihood")
+    rule = "margin" if capability is None else "capability_margin"
+    with pytest.raises(GateUsageError) as caught:
+        no_regression(graded, capability=capability, margin=0.0)
+    assert str(caught.value) == (
+        "metric 'likelihood' at a margin of 0: batch size, threads and dtype move every likelihood "
+        "a little in one direction, which a margin of 0 would block; set "
+        f"task_sets.{question.task_set.name}.metrics.likelihood.{rule} = 0.01 in modellab.toml, or "
+        "what runs of an unchanged variant show, or ask for a margin above 0"
+    )
+    assert graded.reference is not None
+    with pytest.raises(GateUsageError, match=r"likelihood\.capability_margin"):
+        no_forgetting(graded, second=graded.reference, targeted=(), margin=0.0)
 
 
 def test_alpha_is_shared_equally() -> None:
