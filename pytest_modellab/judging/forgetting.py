@@ -73,11 +73,10 @@ def no_forgetting(
                     stages=[answers.stages[i] for i in kept],
                 )
             )
-    judged = {s.id for s in samples if s.capability in found.in_scope}
     return question.comparison(
         figures,
         family=len(found.in_scope),
-        flips=[flip for flip in question.flips() if flip.id in judged],
+        flips=question.flips(among=found.in_scope),
         notes=(
             *(f"{name} is not judged: {why}" for name, why in found.out_of_scope),
             *(

@@ -279,3 +279,36 @@ def test_a_likelihood_where_replies_are_not_kept(
         "likelihood is judged on 30 of 40 samples: 10 have no option that is right, and the texts "
         "of these replies are not kept",
     )
+
+
+def test_the_samples_that_moved_most_are_kept_under_a_graded_metric(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> None:
+    tasks = make_tasks([sample(k, capability="odd" if k % 2 else "even") for k in range(120)])
+
+    def run(values: list[float]) -> RunRecord:
+        found: RunRecord = record(tasks)
+        samples = [
+            dataclasses.replace(one, metrics={"probability": value})
+            for one, value in zip(found.samples, values, strict=True)
+        ]
+        return dataclasses.replace(found, samples=tuple(samples))
+
+    question = Question(
+        assertion="no_regression",
+        test="test_it",
+        spec=spec(name="nf4", kind="quantized"),
+        task_set=tasks,
+        against="baseline of plain",
+        budget=Budget(share=0.01, alpha=0.05),
+        candidate=run([0.5 - 0.004 * k * (1 if k % 3 else -1) for k in range(120)]),
+        reference=run([0.5] * 120),
+        metric="probability",
+    )
+    found = no_regression(question, margin=0.02)
+    sizes = [flip.distance for flip in found.flips]
+    assert sizes == sorted(sizes, reverse=True)
+    assert (len(sizes), sizes[0]) == (50, pytest.approx(0.476))
+    assert found.moved == (80, 39)
+    assert {flip.bucket.split("/")[0] for flip in question.flips("odd")} == {"odd"}
+    assert question.flips(among=["odd"]) == question.flips("odd")
