@@ -19,6 +19,7 @@ from pytest_modellab.judging.question import Question
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Allowed, Budget
 from pytest_modellab.records.declared import TaskSetConfig, VariantSpec
+from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
 
 Make = Callable[..., Any]
