@@ -24,7 +24,7 @@ from pytest_modellab.judging.scores import (
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import VariantSpec
-from pytest_modellab.records.graded import left_out
+from pytest_modellab.records.graded import GRADED, MOVED, left_out
 from pytest_modellab.records.pairing import in_order
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
@@ -118,8 +118,12 @@ class Question:
         return scores_of(self.before.samples)
 
     def flips(self, capability: str | None = None) -> tuple[Flip, ...]:
-        """Return the samples whose score changed, of one capability or of all."""
-        return flips_between(self.samples, self.answers.record, self.before, capability)
+        """Return the samples whose score changed, of one capability or of all.
+
+        A graded metric changes a little everywhere: only those that it changed by much.
+        """
+        least = MOVED if self.metric in GRADED else 0.0
+        return flips_between(self.samples, self.answers.record, self.before, capability, least)
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:

@@ -221,14 +221,16 @@ def flips_between(
     candidate: RunRecord,
     reference: RunRecord,
     capability: str | None,
+    least: float = 0.0,
 ) -> tuple[Flip, ...]:
-    """Return the samples whose score changed, the lost ones first.
+    """Return the samples whose score changed, those that lost most first.
 
     Args:
         samples: of the task set.
         candidate: its run, perhaps of some of them only; in any order.
         reference: the run that it is compared with, in any order.
         capability: the one that is asked for, or None for all.
+        least: what a score must have changed by to be told.
 
     Raises:
         ComparisonRefused: a run's samples are not the task set's.
@@ -247,6 +249,7 @@ def flips_between(
         if (new := after.get(sample.id)) is not None
         and old.score is not None
         and new.score != old.score
+        and (new.score is None or abs(new.score - old.score) >= least)
         and capability in (None, sample.capability)
     ]
-    return tuple(sorted(flips, key=lambda flip: (not flip.lost, flip.id)))
+    return tuple(sorted(flips, key=lambda f: (not f.lost, (f.after or 0.0) - f.before, f.id)))

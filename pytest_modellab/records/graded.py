@@ -33,6 +33,10 @@ GRADED = (PROBABILITY, LIKELIHOOD)
 """The graded metrics that can be judged. Other numerics move them a little: no margin of 0."""
 
 
+MOVED = 0.1
+"""A sample whose graded metric changed by less is not shown beside a verdict."""
+
+
 NUMERICS = (
     "batch size, threads and dtype move every {metric} a little in one direction, which a margin "
     "of 0 would block"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison, Flip
+from pytest_modellab.records.graded import GRADED, MOVED
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.measured import Measured
 from pytest_modellab.reports.session import deciding, subject
@@ -218,6 +219,9 @@ def flip_count(comparison: Comparison, shown: int) -> str:
     total = len(comparison.flips)
     lost = sum(flip.lost for flip in comparison.flips)
     text = f"{plural(total, 'flipped sample')}, {lost} worse and {total - lost} better"
+    if comparison.metric in GRADED:
+        moved = f"{plural(total, 'sample')} moved by {number(MOVED)} or more"
+        text = f"{moved}, {lost} down and {total - lost} up"
     return f"{text}, the first {shown}" if 0 < shown < total else text
 
 
