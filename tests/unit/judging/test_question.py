@@ -22,6 +22,7 @@ from pytest_modellab.records.asked import Allowed, Budget
 from pytest_modellab.records.declared import TaskSetConfig, VariantSpec
 from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.reports.text import table
 
 Make = Callable[..., Any]
 WORDS = Words("replies", "replies", "{variant} no longer replies: {what}")
@@ -172,6 +173,41 @@ def test_a_graded_metric_is_not_judged_at_a_margin_of_0(
     assert graded.reference is not None
     with pytest.raises(GateUsageError, match=r"likelihood\.capability_margin"):
         no_forgetting(graded, second=graded.reference, targeted=(), margin=0.0)
+
+
+def graded(question: Question, before: float, after: Callable[[int], float]) -> Question:
+    """A question whose samples are judged by probability: one figure before, another after."""
+    runs: dict[str, Any] = {}
+    for name, value in (("reference", lambda _: before), ("candidate", after)):
+        run: Any = getattr(question, name)
+        samples = [
+            dataclasses.replace(one, metrics={"probability": value(k)})
+            for k, one in enumerate(run.samples)
+        ]
+        runs[name] = dataclasses.replace(run, samples=tuple(samples))
+    return dataclasses.replace(question, metric="probability", words=None, **runs)
+
+
+def test_of_a_graded_metric_only_samples_that_moved_far_are_shown(question: Question) -> None:
+    asked = graded(question, 0.6, lambda k: {0: 0.3, 1: 0.1, 2: 0.75}.get(k, 0.59))
+    found = no_regression(asked, margin=0.01)
+    assert [(flip.id, flip.before, flip.after) for flip in found.flips] == [
+        ("s1", 0.6, 0.1),
+        ("s0", 0.6, 0.3),
+        ("s2", 0.6, 0.75),
+    ]
+    assert table.flip_count(found, 1) == (
+        "3 samples moved by 0.1 or more, 2 down and 1 up, the first 1"
+    )
+
+
+def test_a_graded_metric_says_what_the_same_samples_score(question: Question) -> None:
+    asked = graded(question, 0.6, lambda _: 0.6)
+    assert "the same samples score 1.00 -> 0.50" in no_regression(asked, margin=0.01).notes
+    one = no_regression(asked, capability="counting", margin=0.05)
+    assert "the same samples score 1.00 -> 1.00" in one.notes
+    plain = no_regression(dataclasses.replace(asked, metric=None), margin=0.01)
+    assert not any("the same samples score" in note for note in plain.notes)
 
 
 def test_alpha_is_shared_equally() -> None:
