@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Repeat
     from pytest_modellab.lab.loaded import Loaded
     from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.records.divergence import Divergence
     from pytest_modellab.records.timings import Performance
     from pytest_modellab.runs.executor import Executor, InProcess
     from pytest_modellab.runs.job import Job
@@ -64,7 +65,8 @@ class Runs:
         self._answered: dict[Key, list[tuple[RunRecord, bool]]] = {}
         self._repeats: dict[Key, Repeat] = {}
         self._performances: dict[tuple[Key, str], Performance] = {}
-        self._failed: dict[tuple[Key, bool], tuple[type[ModellabError], str]] = {}
+        self._divergences: dict[tuple[Key, str], Divergence] = {}
+        self._failed: dict[tuple[Key, str], tuple[type[ModellabError], str]] = {}
 
     def record(self, variant: Resolved, task_set: TaskSet) -> RunRecord:
         """Return a variant's run on a task set: from this session, from the store, or run now."""
@@ -184,8 +186,20 @@ class Runs:
                 self._loaded.keep(variant.source)  # another's memory is not to be counted as its
                 return performance.obtain(job, other, self._timing, self._bench)
 
-            self._performances[key] = self._attempt(variant, task_set, obtain, timing=True)
+            self._performances[key] = self._attempt(variant, task_set, obtain, what="latency")
         return self._performances[key]
+
+    def divergence(self, variant: Resolved, task_set: TaskSet, base: Resolved) -> Divergence:
+        """Return how far a variant has moved from its base: measured, or as stored."""
+        from pytest_modellab.runs import divergence
+
+        key = (_key(variant, task_set), base.name)
+        if key not in self._divergences:
+            jobs = self._job(variant, task_set), self._job(base, task_set)
+            obtain = functools.partial(divergence.obtain, *jobs, self._bench)
+            what = f"fidelity to {base.name}"
+            self._divergences[key] = self._attempt(variant, task_set, obtain, what=what)
+        return self._divergences[key]
 
     def stored_performance(
         self, variant: Resolved, task_set: TaskSet, reference: Resolved
@@ -209,14 +223,14 @@ class Runs:
         return job_of(variant, task_set, self._extensions, reuse=self._settings.reuse)
 
     def _attempt(
-        self, variant: Resolved, task_set: TaskSet, run: Callable[[], T], *, timing: bool = False
+        self, variant: Resolved, task_set: TaskSet, run: Callable[[], T], *, what: str = "run"
     ) -> T:
         """Do some work; what failed once fails again without a try.
 
-        A test may ask for it again, and the answer is the same; but a model that cannot be timed
-        may still answer.
+        A test may ask for it again, and the answer is the same; but a model that cannot be timed,
+        or has no base, may still answer.
         """
-        key = (_key(variant, task_set), timing)
+        key = (_key(variant, task_set), what)
         if key in self._failed:
             kind, message = self._failed[key]
             raise kind(message)

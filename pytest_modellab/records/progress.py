@@ -14,6 +14,7 @@ class Work(enum.StrEnum):
     REPEAT = "second run"
     INDEX = "index"
     LATENCY = "latency"
+    FIDELITY = "fidelity"
     DIAGNOSIS = "diagnosis"
 
     @property
