@@ -79,6 +79,10 @@ class HistoryUnavailable(ModellabError):
     """The history of a baseline cannot be read from git."""
 
 
+class ReviewUnavailable(ModellabError):
+    """What decides cannot be compared with that of a git ref; the message names the mend."""
+
+
 class ComparisonRefused(ModellabError):
     """Two runs may not be compared; the message names what differs."""
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from pytest_modellab.engines.interface import Done, Engine, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import (
+    Done,
+    Engine,
+    GenerationRequest,
+    ReadingRequest,
+    ScoringRequest,
+)
 from pytest_modellab.errors import (
     ConfigError,
     FloorViolated,
@@ -57,6 +63,7 @@ __all__ = [
     "Piece",
     "Plan",
     "Probe",
+    "ReadingRequest",
     "Recipe",
     "RegressionDetected",
     "Sample",

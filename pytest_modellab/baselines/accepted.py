@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_modellab.records.graded import DECISION_MARGIN
 from pytest_modellab.records.reading import Count, Share
 from pytest_modellab.records.runs import RunRecord
 
@@ -21,7 +22,11 @@ OWN_ANCHOR = "anchor (the baseline itself)"
 
 
 NOT_KEPT = "(not kept)"
-"""The outputs of an anchor or a second run, of which only the scores are kept."""
+"""The outputs of an anchor or a second run, of which only scores and metrics are kept."""
+
+
+Metrics = Mapping[str, tuple[float | None, ...]]
+"""Further figures by name, each in the order of the run's samples; None where one has none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +36,13 @@ class Repeat:
     Attributes:
         scores: in the order of the run's samples; None where the variant gave no answer.
         environment: where and in which batches it ran.
+        metrics: further figures of its samples; a reply's likelihood is none, since its text is
+            not kept.
     """
 
     scores: tuple[Share | None, ...]
     environment: Mapping[str, Any]
+    metrics: Metrics = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +54,17 @@ class Anchor:
         fingerprint: key of what was run.
         recorded: when it ran, ``YYYY-MM-DD``.
         accepted: how many changed runs were accepted since, the present one included.
+        metrics: further figures of its samples.
     """
 
     scores: tuple[Share | None, ...]
     fingerprint: str
     recorded: str
     accepted: Count
+    metrics: Metrics = dataclasses.field(default_factory=dict)
+
+
+_Kept = TypeVar("_Kept", Repeat, Anchor)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,14 +106,21 @@ class Baseline:
             places: which sample comes first, second, and so on.
         """
 
-        def scores(old: tuple[float | None, ...]) -> tuple[float | None, ...]:
-            return tuple(old[place] for place in places)
+        def arranged(kept: _Kept) -> _Kept:
+            return dataclasses.replace(
+                kept,
+                scores=tuple(kept.scores[place] for place in places),
+                metrics={
+                    name: tuple(values[place] for place in places)
+                    for name, values in kept.metrics.items()
+                },
+            )
 
         run, repeat, anchor = self.run, self.repeat, self.anchor
         return Baseline(
             dataclasses.replace(run, samples=tuple(run.samples[place] for place in places)),
-            repeat and dataclasses.replace(repeat, scores=scores(repeat.scores)),
-            anchor and dataclasses.replace(anchor, scores=scores(anchor.scores)),
+            repeat and arranged(repeat),
+            anchor and arranged(anchor),
         )
 
     def second_run(self) -> RunRecord | None:
@@ -108,12 +128,12 @@ class Baseline:
         if self.repeat is None:
             return None
         return dataclasses.replace(
-            with_scores(self.run, self.repeat.scores), environment=self.repeat.environment
+            without_outputs(self.run, self.repeat), environment=self.repeat.environment
         )
 
     def anchor_run(self) -> RunRecord:
         """Return the anchor as a record without outputs; the run itself where it is its own."""
-        return self.run if self.anchor is None else with_scores(self.run, self.anchor.scores)
+        return self.run if self.anchor is None else without_outputs(self.run, self.anchor)
 
 
 def flips(run: RunRecord, repeat: Repeat) -> Churn:
@@ -123,10 +143,28 @@ def flips(run: RunRecord, repeat: Repeat) -> Churn:
     return churn([sample.score for sample in run.samples], repeat.scores)
 
 
-def with_scores(run: RunRecord, scores: tuple[float | None, ...]) -> RunRecord:
-    """Return a run with other scores, and without the outputs that gave them."""
+def metrics_of(run: RunRecord) -> dict[str, tuple[float | None, ...]]:
+    """Return what is kept of the further figures of a run that is a second one or an anchor.
+
+    The decision margin is not: it is never judged.
+    """
+    names = {name for sample in run.samples for name in sample.metrics} - {DECISION_MARGIN}
+    return {name: tuple(s.metrics.get(name) for s in run.samples) for name in sorted(names)}
+
+
+def without_outputs(run: RunRecord, kept: Repeat | Anchor) -> RunRecord:
+    """Return a run with another one's scores and metrics, and without the outputs of either."""
     samples = tuple(
-        dataclasses.replace(sample, score=score, output=NOT_KEPT, metrics={})
-        for sample, score in zip(run.samples, scores, strict=True)
+        dataclasses.replace(
+            sample,
+            score=score,
+            output=NOT_KEPT,
+            metrics={
+                name: value
+                for name, values in kept.metrics.items()
+                if (value := values[i]) is not None
+            },
+        )
+        for i, (sample, score) in enumerate(zip(run.samples, kept.scores, strict=True))
     )
     return dataclasses.replace(run, samples=samples)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat
-from pytest_modellab.baselines.file import same_answers
+from pytest_modellab.baselines.accepted import (
+    Anchor,
+    Baseline,
+    Repeat,
+    metrics_of,
+    without_outputs,
+)
+from pytest_modellab.baselines.file import moved, same_answers
 from pytest_modellab.records import pairing
 from pytest_modellab.records.runs import RunRecord
 
@@ -21,8 +27,10 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
     Returns:
         The old baseline's chain continued: its anchor is kept as long as both runs were asked the
         same samples and judged by the same scorers. Where the answers are the old ones, so are
-        the run and, unless it had none, its second run. Where the old one's samples stand in
-        another order, they are brought into the run's.
+        the run and, unless it had none or lacks metrics, its second run. Where they are and only
+        metrics are new, the run takes the old one's place, and that is no accepted change: the
+        anchor stays, and has the metrics where it is that very run. Where the old one's samples
+        stand in another order, they are brought into the run's.
 
     Raises:
         ComparisonRefused: a sample stands in one of the runs twice.
@@ -33,17 +41,39 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
     if places is None:  # other samples under the hash of these
         return Baseline(run, repeat)
     old = old.arranged(places)
+    again = _fuller(old.repeat, repeat)
     if same_answers(old.run, run):
-        return dataclasses.replace(old, repeat=old.repeat or repeat)
-    if same_answers(without_metrics(old.run), without_metrics(run)):  # another figure is listed
-        return dataclasses.replace(old, run=run, repeat=old.repeat or repeat)
+        return dataclasses.replace(old, repeat=again)
+    unmoved = not moved(old.run, run)
+    if unmoved and same_answers(without_metrics(old.run), without_metrics(run)):
+        return Baseline(run, again, old.anchor and _measured(old.anchor, run))
     first = old.anchor or Anchor(
-        scores=tuple(sample.score for sample in old.run.samples),
+        scores=_scores(old.run),
         fingerprint=old.run.fingerprint.key,
         recorded=str(old.run.environment.get("recorded", "")),
         accepted=0,
+        metrics=metrics_of(old.run),
     )
     return Baseline(run, repeat, dataclasses.replace(first, accepted=first.accepted + 1))
+
+
+def _fuller(old: Repeat | None, new: Repeat | None) -> Repeat | None:
+    """The old second run, unless the new one has a metric that it lacks."""
+    if old is None or new is None:
+        return old or new
+    return old if new.metrics.keys() <= old.metrics.keys() else new
+
+
+def _measured(anchor: Anchor, run: RunRecord) -> Anchor:
+    """An anchor with a run's metrics where it is that run, whatever was accepted in between."""
+    same = (anchor.fingerprint, anchor.scores) == (run.fingerprint.key, _scores(run))
+    if not same or moved(without_outputs(run, anchor), run):
+        return anchor
+    return dataclasses.replace(anchor, metrics={**metrics_of(run), **anchor.metrics})
+
+
+def _scores(run: RunRecord) -> tuple[float | None, ...]:
+    return tuple(sample.score for sample in run.samples)
 
 
 def without_metrics(run: RunRecord) -> RunRecord:

@@ -12,16 +12,29 @@ from typing import Any, TypeVar
 from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat
 from pytest_modellab.errors import BaselineInvalid
 from pytest_modellab.records import reading
+from pytest_modellab.records.graded import DECISION_MARGIN, GRADED
 from pytest_modellab.records.hashing import canonical_json, digest
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.store import atomic, checkout, links, regular
 
-SCHEMA = 2
-"""Version of the file's layout; 2 has the second run and the anchor."""
+SCHEMA = 3
+"""Version of the file's layout; 2 has the second run and the anchor, 3 has their metrics."""
+
+
+def _scores_alone(data: dict[str, Any]) -> dict[str, Any]:
+    """Bring a file from schema 2 to 3: of other runs it has the scores and no metrics."""
+    found = {**data, "schema": 3}
+    for name in ("repeat", "anchor"):
+        if isinstance(data.get(name), dict):
+            found[name] = {**data[name], "metrics": []}
+    return found
 
 
 MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType(
-    {1: lambda data: {**data, "schema": 2, "anchor": None, "repeat": None}}
+    {
+        1: lambda data: {**data, "schema": 2, "anchor": None, "repeat": None},
+        2: _scores_alone,
+    }
 )
 """Old schema → the function that brings a file one schema further."""
 
@@ -153,17 +166,42 @@ def parse(content: bytes, path: Path, mend: str, where: str = "") -> Baseline:
         ) from error
 
 
+NOISE = 1e-3
+"""A graded metric that differs by more is another one; by less it does from machine to machine."""
+
+
 def same_answers(a: RunRecord, b: RunRecord) -> bool:
-    """Tell whether two runs differ in nothing but time and environment."""
-    return _answers(a) == _answers(b)
+    """Tell whether two runs differ in nothing but time, environment and last digits."""
+    return _answers(a) == _answers(b) and not moved(a, b)
+
+
+def moved(a: RunRecord, b: RunRecord) -> bool:
+    """Tell whether a graded metric that both runs have differs by more than :data:`NOISE`.
+
+    Args:
+        a: a run.
+        b: another one of the same samples, in the same order.
+    """
+    return any(
+        name in one.metrics
+        and name in other.metrics
+        and abs(one.metrics[name] - other.metrics[name]) > NOISE
+        for one, other in zip(a.samples, b.samples, strict=True)
+        for name in GRADED
+    )
 
 
 def _answers(record: RunRecord) -> dict[str, Any]:
     data = _to_data(Baseline(record))
     for measured in ("digest", "probes", "environment"):
         del data[measured]
-    for sample in data["samples"]:  # its last digits differ between machines
+    for sample in data["samples"]:  # what has last digits that differ between machines
         sample.pop("confidence", None)
+        if "metrics" in sample:
+            sample["metrics"] = {
+                name: None if name in (*GRADED, DECISION_MARGIN) else value
+                for name, value in sample["metrics"].items()
+            }
     return data
 
 
@@ -176,10 +214,20 @@ def _to_data(baseline: Baseline) -> dict[str, Any]:
         **dataclasses.asdict(run.fingerprint),
         "settings": dict(run.fingerprint.settings),
     }
-    data["repeat"] = None if repeat is None else {"environment": dict(repeat.environment)}
-    data["anchor"] = None
+    data["repeat"] = data["anchor"] = None
+    # what is one a sample goes into its line; the names of the metrics stand here once
+    if repeat is not None:
+        data["repeat"] = {
+            "environment": dict(repeat.environment),
+            "metrics": list(repeat.metrics),
+        }
     if anchor is not None:
-        data["anchor"] = {k: v for k, v in dataclasses.asdict(anchor).items() if k != "scores"}
+        data["anchor"] = {
+            "accepted": anchor.accepted,
+            "fingerprint": anchor.fingerprint,
+            "metrics": list(anchor.metrics),
+            "recorded": anchor.recorded,
+        }
     data["samples"] = []
     for i, sample in enumerate(run.samples):
         line = {k: v for k, v in dataclasses.asdict(sample).items() if k != "seconds"}
@@ -188,7 +236,8 @@ def _to_data(baseline: Baseline) -> dict[str, Any]:
                 del line[optional]
         for name, other in (("repeat", repeat), ("anchor", anchor)):
             if other is not None:
-                line[name] = other.scores[i]
+                score, further = other.scores[i], [values[i] for values in other.metrics.values()]
+                line[name] = [score, *further] if further else score
         data["samples"].append(line)
     return {**data, "digest": digest(data)}
 
@@ -221,6 +270,10 @@ def _from_data(data: dict[str, Any]) -> Baseline:
     for k, sample in enumerate(run.samples):
         if (other := places.setdefault(sample.id, k)) != k:
             raise reading.Unfit(f"samples[{k}].id: {sample.id!r} stands in samples[{other}] too")
+        for name in GRADED:
+            if name in sample.metrics:
+                where = reading.within(f"samples[{k}].metrics", name)
+                reading.checked(reading.Share, sample.metrics[name], where)
     probes = {name: value for name, value in run.probes.items() if name != PRICED}
     return Baseline(dataclasses.replace(run, probes=probes), again, first)
 
@@ -228,14 +281,34 @@ def _from_data(data: dict[str, Any]) -> Baseline:
 def _kept(
     kind: type[_Kept], name: str, header: object, lines: Sequence[dict[str, Any]]
 ) -> _Kept | None:
-    """Take another run's header, and its score out of each sample's line."""
+    """Take another run's header, and its score and metrics out of each sample's line.
+
+    A line has the score alone where the header names no metric, and else a list: the score, and
+    a figure for each of them.
+    """
     if header is None:
         return None
-    values, scores = reading.table(header, name), []
+    values = reading.table(header, name, "metrics")
     if "scores" in values:
         raise reading.Unfit(f"{name}.scores: unknown key")
+    names = reading.checked(tuple[str, ...], values["metrics"], f"{name}.metrics")
+    if len(set(names)) < len(names):
+        raise reading.Unfit(f"{name}.metrics: {reading.shown(names)}: one stands there twice")
+    hints: list[Any] = [reading.Share | None]
+    hints += [reading.Share | None if one in GRADED else float | None for one in names]
+    rows = []
     for k, line in enumerate(lines):
         reading.table(line, f"samples[{k}]", name)
-        reading.checked(reading.Share | None, line[name], f"samples[{k}].{name}")
-        scores.append(line.pop(name))
-    return reading.build(kind, {**values, "scores": scores}, name)
+        place, own = f"samples[{k}].{name}", line.pop(name)
+        if names:
+            row = reading.checked(tuple[Any, ...], own, place)
+            if len(row) != len(hints):
+                raise reading.Unfit(f"{place}: {reading.shown(own)}: expected {len(hints)} numbers")
+            for at, (hint, value) in enumerate(zip(hints, row, strict=True)):
+                reading.checked(hint, value, f"{place}[{at}]")
+        else:
+            row = (reading.checked(hints[0], own, place),)
+        rows.append(row)
+    scores, *columns = map(list, zip(*rows, strict=True))
+    metrics = dict(zip(names, columns, strict=True))
+    return reading.build(kind, {**values, "scores": scores, "metrics": metrics}, name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.errors import BaselineInvalid, HistoryUnavailable
 from pytest_modellab.records.runs import BucketScore
+from pytest_modellab.store import git
 
 UNCOMMITTED = "not committed"
 
@@ -93,23 +93,14 @@ def _log(path: Path) -> list[tuple[str, str, str, str]]:
 
 
 def _git(folder: Path, *arguments: str) -> bytes:
-    while not folder.is_dir():  # the last baseline of a task set may have been removed
-        folder = folder.parent
-    try:
-        done = subprocess.run(
-            ["git", "-c", "diff.relative=false", "-c", "log.showSignature=false", *arguments],  # noqa: S607
-            cwd=folder,
-            capture_output=True,
-            check=True,
-        )
-    except FileNotFoundError as error:
+    try:  # the last baseline of a task set may have been removed, and its folder
+        return git.ask(folder, *arguments)
+    except git.GitMissing as error:
         raise HistoryUnavailable("git is not installed, and the history is kept in git") from error
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode("utf-8", "replace").strip()
+    except git.GitError as error:
         raise HistoryUnavailable(
-            f"{folder}: git cannot read the history of the baselines: {said}"
+            f"{folder}: git cannot read the history of the baselines: {error}"
         ) from error
-    return done.stdout
 
 
 def _revision(

@@ -19,6 +19,7 @@ from pytest_modellab.cli import (
     plan,
     replay,
     report,
+    review,
     tasks,
 )
 from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, say
@@ -38,6 +39,7 @@ COMMANDS = (
     plan,
     replay,
     report,
+    review,
     tasks,
 )
 

@@ -88,6 +88,7 @@ class LabConfig:
         scenarios: what deployments ask for, by name: the built-in ones and the declared ones.
         performance: how latency is measured.
         mlflow: where sessions are logged, or None where they are not.
+        acknowledged: what was made weaker on purpose, as ``modellab review`` prints it → why.
     """
 
     path: Path
@@ -99,6 +100,9 @@ class LabConfig:
     scenarios: Mapping[str, Scenario] = dataclasses.field(default_factory=lambda: SCENARIOS)
     performance: PerformanceConfig = dataclasses.field(default_factory=PerformanceConfig)
     mlflow: MlflowConfig | None = None
+    acknowledged: Mapping[str, str] = dataclasses.field(
+        default_factory=lambda: MappingProxyType({})
+    )
 
     @property
     def root(self) -> Path:

@@ -21,6 +21,7 @@ from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records.declared import (
     LIMITS,
     METRICS,
+    MetricConfig,
     MlflowConfig,
     ModelSource,
     PerformanceConfig,
@@ -29,8 +30,10 @@ from pytest_modellab.records.declared import (
     TaskSetConfig,
     VariantSpec,
 )
+from pytest_modellab.records.graded import GRADED, NUMERICS
 from pytest_modellab.records.setting import NUMBER, OPTIONAL, Setting, count, resolve
 from pytest_modellab.store import checkout
+from pytest_modellab.visible import visible
 
 FILE_NAME = "modellab.toml"
 
@@ -68,11 +71,21 @@ MODEL = {
 }
 
 
+def _graded(metric: str) -> Setting:
+    """What may be declared of a graded metric."""
+    wrong = f"{{value!r}} lies outside (0, 1); {NUMERICS.format(metric=metric)}: 0.01, say"
+    margin = Setting(NUMBER, OPTIONAL, check=lambda value: 0 < value < 1, wrong=wrong)
+    floor = _share(None, "(0, 1)", lambda value: 0 < value < 1)
+    fields = {"margin": margin, "capability_margin": margin, "floor": floor}
+    return Setting(dict, OPTIONAL, fields=fields)
+
+
 TASK_SET = {
     "path": Setting(str),
     "margin": _share(0.0, "[0, 1)", lambda value: 0 <= value < 1),
     "capability_margin": _share(OPTIONAL, "[0, 1)", lambda value: 0 <= value < 1),
     "floor": _share(None, "(0, 1)", lambda value: 0 < value < 1),
+    "metrics": Setting(dict, {}, fields={metric: _graded(metric) for metric in GRADED}),
 }
 
 
@@ -128,6 +141,7 @@ FILE = {
     **dict.fromkeys(("models", "task_sets", "variants", "prices", "scenarios"), Setting(dict, {})),
     "performance": Setting(dict, resolve(PERFORMANCE, {}), fields=PERFORMANCE),
     "mlflow": Setting(dict, None, fields=MLFLOW),
+    "acknowledged": Setting(dict, {}),
 }
 
 
@@ -186,6 +200,7 @@ def load(path: Path) -> LabConfig:
         scenarios=MappingProxyType({**SCENARIOS, **section("scenarios", _scenario)}),
         performance=PerformanceConfig(**top["performance"]),
         mlflow=None if top["mlflow"] is None else MlflowConfig(root, **top["mlflow"]),
+        acknowledged=_acknowledged(path, top["acknowledged"]),
     )
     return dataclasses.replace(config, variants=_linked(config))
 
@@ -217,8 +232,19 @@ def _model(name: str, where: str, table: Mapping[str, Any]) -> ModelSource:
 
 def _task_set(root: Path, name: str, where: str, table: Mapping[str, Any]) -> TaskSetConfig:
     found = resolve(TASK_SET, table, f"{where}.")
-    path = root / found.pop("path")
-    return TaskSetConfig(name, path, **{"capability_margin": found["margin"], **found})
+    path, declared = root / found.pop("path"), found.pop("metrics")
+    found = {"capability_margin": found["margin"], **found}
+    drops = {key: found[key] for key in ("margin", "capability_margin")}
+    metrics = {
+        metric: MetricConfig(**{**drops, **_both(table)}) for metric, table in declared.items()
+    }
+    return TaskSetConfig(name, path, **found, metrics=metrics)
+
+
+def _both(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A metric's own margin is also its capabilities', where they have none."""
+    margin = {key: table["margin"] for key in ("margin", "capability_margin") if "margin" in table}
+    return {**margin, **table}
 
 
 def _variant(name: str, where: str, table: Mapping[str, Any]) -> VariantSpec:
@@ -258,6 +284,17 @@ def _scenario(name: str, where: str, table: Mapping[str, Any]) -> Scenario:
     shares = {key: value / total for key, value in found["weights"].items()}
     limits = {key: float(value) for key, value in found["limits"].items()}
     return Scenario(name, found["title"], shares, limits, found["volume"])
+
+
+def _acknowledged(path: Path, table: Mapping[str, Any]) -> Mapping[str, str]:
+    """Check the reasons for what was made weaker on purpose: ``[acknowledged]``."""
+    for change, reason in table.items():
+        if not isinstance(reason, str) or not reason.strip():
+            raise ConfigError(
+                f"{path}: acknowledged: {visible(change)!r}: {reason!r} is no reason; say in a "
+                "text who agreed to it and why"
+            )
+    return MappingProxyType(dict(table))
 
 
 def _linked(config: LabConfig) -> Mapping[str, VariantSpec]:

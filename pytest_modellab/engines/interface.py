@@ -14,17 +14,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Ability = Literal["score", "compare", "generate", "rank"]
+Ability = Literal["score", "compare", "generate", "rank", "read"]
 """What an engine may be asked for.
 
 ``score``: how likely each option is as a reply. ``compare``: how near each option is to the
 context, where only the order of samples counts. ``generate``: a reply. ``rank``: documents of a
-corpus.
+corpus. ``read``: how likely a document is, token after token.
 """
 
 
 WORDS: frozenset[Ability] = frozenset({"score", "compare", "generate"})
 """The abilities of a language model; an engine that does not say what it can is taken for one."""
+
+
+LITERATE: frozenset[Ability] = WORDS | {"read"}
+"""The abilities of a language model that reads documents, too."""
 
 
 Done = Callable[[Mapping[int, Output]], None]
@@ -77,6 +81,21 @@ class Texts:
         token behind them counts nowhere.
         """
         return tuple(len(text) - 1 - self.prefix for text in self.ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadingRequest:
+    """Tell how likely a document is, each of its tokens given those before it.
+
+    Attributes:
+        text: the document, plain text in no chat template.
+        window: most tokens that the model is given at once; None for as many as it sees.
+        context: least tokens before a predicted one in all windows but the first.
+    """
+
+    text: str
+    window: int | None = None
+    context: int = 1
 
 
 class Engine(Protocol):
@@ -248,6 +267,23 @@ class Searching(Protocol):
         """
 
 
+class Reading(Protocol):
+    """An :class:`Engine` that can ``read``."""
+
+    def read_documents(
+        self, requests: Sequence[ReadingRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Read every document; call ``done`` after each batch of about ``budget`` tokens.
+
+        An output's only ``option_logprobs`` is the natural-log likelihood of the whole document,
+        and its ``tokens_out`` are the tokens predicted: each of the document's, once.
+
+        Raises:
+            OutOfMemory: a batch did not fit; ask again with a smaller budget.
+            ScoringError: the model cannot see a window that is asked for.
+        """
+
+
 def abilities(engine: Engine) -> frozenset[Ability]:
     """Return what an engine may be asked for; one of somebody else's plugin may not say it."""
     found: frozenset[Ability] = getattr(engine, "abilities", WORDS)
@@ -262,3 +298,8 @@ def searching(engine: Engine) -> Searching | None:
 def predicting(engine: Engine) -> Predicting | None:
     """Return an engine as one that tells whole distributions, or None where it does not."""
     return cast("Predicting", engine) if hasattr(engine, "predict") else None
+
+
+def reading(engine: Engine) -> Reading:
+    """Return an engine that can ``read`` as one that does."""
+    return cast("Reading", engine)

@@ -10,6 +10,7 @@ from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.judging.comparable import MAX_MISSING
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.question import Question
+from pytest_modellab.records.graded import check_margin
 from pytest_modellab.records.runs import EXACT, INDEX_CUTOFF, INDEX_RECALL, RunRecord
 from pytest_modellab.records.tasks import Sample
 
@@ -32,20 +33,27 @@ def no_regression(
 
     Raises:
         ComparisonRefused: the runs are not comparable, or too many scores are missing.
+        GateUsageError: a graded metric at a margin of 0.
     """
+    check_margin(
+        question.metric,
+        margin,
+        question.task_set.name,
+        "margin" if capability is None else "capability_margin",
+    )
     with question.refusing():
         figures = _figures(question, capability, margin)
     return question.comparison(
         figures,
         capability=capability,
-        family=1 if capability is None else len(question.task_set.capabilities),
+        family=1 if capability is None else len(question.asked.capabilities),
         flips=question.flips(capability),
         notes=_index(question, capability),
     )
 
 
 def _figures(question: Question, capability: str | None, margin: float) -> tuple[gate.Figures, ...]:
-    before, answers, task_set = question.scores_before, question.answers, question.task_set
+    before, answers, task_set = question.scores_before, question.answers, question.asked
     if capability is not None and capability not in task_set.capabilities:
         hint = near_misses(capability, task_set.capabilities)
         raise ComparisonRefused(

@@ -8,7 +8,8 @@ from pytest_modellab import gate
 from pytest_modellab.judging.comparable import MAX_MISSING
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.question import Question
-from pytest_modellab.judging.scores import chance_of, clusters_of, scores_of
+from pytest_modellab.judging.scores import chance_of, clusters_of, narrowed, scores_of
+from pytest_modellab.records.graded import check_margin
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord
 
@@ -20,7 +21,8 @@ def no_forgetting(
 
     Args:
         question: what is asked; its reference is the base's run.
-        second: another run of the base, which decides what capabilities it has.
+        second: another run of the base, which decides what capabilities it has: by right or wrong,
+            whatever the metric is, since a likelihood has no chance level.
         targeted: capabilities that the adaptation is meant to change; others than the task set's
             are left aside.
         margin: the drop allowed in one capability, in [0, 1).
@@ -31,15 +33,22 @@ def no_forgetting(
     Raises:
         ComparisonRefused: the runs are not comparable, too many scores are missing, or the base
             has none of the capabilities.
+        GateUsageError: a graded metric at a margin of 0.
     """
+    check_margin(question.metric, margin, question.task_set.name, "capability_margin")
     before, answers, samples = question.scores_before, question.answers, question.samples
-    capabilities, budget = question.task_set.capabilities, question.budget
+    capabilities, budget = question.asked.capabilities, question.budget
     with question.refusing():
         found = gate.forgetting_family(
             before,
             before if answers.stages is not None else answers(1),  # the scope is the base's alone
             [s.capability for s in samples],
-            second_scores=scores_of(paired(second, samples)),
+            second_scores=scores_of(
+                paired(
+                    narrowed(second, question.metric, question.task_set, replies=question.replies),
+                    samples,
+                )
+            ),
             chance=[chance_of(s) for s in samples],
             targeted=[name for name in capabilities if name in targeted],
             margin=margin,

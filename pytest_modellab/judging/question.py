@@ -16,6 +16,7 @@ from pytest_modellab.judging.scores import (
     Answers,
     clusters_of,
     flips_between,
+    judged_by,
     scores_of,
     task_set_notes,
     under,
@@ -23,6 +24,7 @@ from pytest_modellab.judging.scores import (
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.graded import left_out
 from pytest_modellab.records.pairing import in_order
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
@@ -43,7 +45,9 @@ class Question:
         candidate: its run, or what makes it stage by stage; None where its answers are not judged.
         reference: the run that it is compared with, or None where there is none.
         metric: a figure of the samples that stands in for their scores, for example
-            ``recall@10``; of whole runs only.
+            ``recall@10`` or ``probability``; of whole runs only, and of the samples alone that it
+            tells something of.
+        replies: False where the reference's replies are not known, so that none is read.
         prompt_may_differ: True where strategies are compared, not changes of one: a changed prompt
             is noted then, whatever the candidate's kind adapts.
         words: what reports say of an added assertion; None for a built-in one.
@@ -58,13 +62,23 @@ class Question:
     candidate: RunRecord | Staged | None = None
     reference: RunRecord | None = None
     metric: str | None = None
+    replies: bool = True
     prompt_may_differ: bool = False
     words: Words | None = None
 
     @property
     def samples(self) -> Sequence[Sample]:
-        """The samples of the task set, in the order of every run's."""
-        return self.task_set.samples
+        """The samples that are judged, in the order of every run's."""
+        return self.asked.samples
+
+    @functools.cached_property
+    def asked(self) -> TaskSet:
+        """The task set with the samples alone that the metric tells something of.
+
+        Raises:
+            ComparisonRefused: there is none.
+        """
+        return judged_by(self.metric, self.task_set, replies=self.replies)
 
     @functools.cached_property
     def clusters(self) -> list[str] | None:
@@ -82,8 +96,8 @@ class Question:
         assert candidate is not None  # whoever judges answers gives them
         if self.metric is not None:
             assert isinstance(candidate, RunRecord)  # only whole runs have further figures
-            candidate = under(candidate, self.metric)
-        return Answers(candidate, self.task_set)
+            candidate = under(candidate, self.metric, self.task_set, replies=self.replies)
+        return Answers(candidate, self.asked)
 
     @property
     def after(self) -> RunRecord:
@@ -174,7 +188,7 @@ class Question:
             )
         after = self.after
         if self.metric is not None:
-            reference = under(reference, self.metric)
+            reference = under(reference, self.metric, self.task_set, replies=self.replies)
         notes = check_comparable(
             self.spec, after, reference, self.against, prompt_may_differ=self.prompt_may_differ
         )
@@ -185,4 +199,8 @@ class Question:
         if self.candidate is None:  # nothing is said of answers that are not judged
             return ()
         differs = () if self.reference is None else self._compared[1]
-        return (*differs, *task_set_notes(self.task_set))
+        silent = ""
+        if self.metric is not None:
+            of = self.task_set.samples
+            silent = left_out(self.metric, self.samples, of, replies=self.replies)
+        return (*differs, *([silent] if silent else []), *task_set_notes(self.task_set))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.judging.comparison import Flip, Looked
+from pytest_modellab.records.graded import DECISION_MARGIN, GRADED, applies
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
@@ -21,25 +22,77 @@ def task_set_notes(task_set: TaskSet) -> tuple[str, ...]:
     return (f"{task_set.name}: {task_set.note.removesuffix('.')}",) if task_set.note else ()
 
 
-def under(record: RunRecord, metric: str) -> RunRecord:
+def judged_by(metric: str | None, task_set: TaskSet, *, replies: bool = True) -> TaskSet:
+    """Return a task set with those of its samples alone that a metric tells something of.
+
+    Args:
+        metric: the metric; None for the score.
+        task_set: the samples.
+        replies: False where the accepted replies are not known.
+
+    Raises:
+        ComparisonRefused: it tells nothing of any of them, or is never judged.
+    """
+    if metric == DECISION_MARGIN:
+        raise ComparisonRefused(
+            f"metric {metric!r}: it has no range, so it is shown and never judged; judge "
+            f"{' or '.join(map(repr, GRADED))}"
+        )
+    kept = tuple(s for s in task_set.samples if applies(metric, s, replies=replies))
+    if len(kept) == len(task_set.samples):
+        return task_set
+    if not kept:
+        raise ComparisonRefused(
+            f"metric {metric!r}: {task_set.name!r} has no sample with an option that is right; "
+            "judge the score (leave metric= out), or another task set"
+        )
+    return dataclasses.replace(task_set, samples=kept)
+
+
+def narrowed(
+    record: RunRecord, metric: str | None, task_set: TaskSet, *, replies: bool = True
+) -> RunRecord:
+    """Return a run without the samples that a metric tells nothing of.
+
+    Args:
+        record: the run.
+        metric: the metric; None for the score.
+        task_set: all that was asked.
+        replies: False where the accepted replies are not known.
+    """
+    silent = {s.id for s in task_set.samples if not applies(metric, s, replies=replies)}
+    kept = tuple(result for result in record.samples if result.id not in silent)
+    return dataclasses.replace(record, samples=kept)
+
+
+def under(record: RunRecord, metric: str, task_set: TaskSet, *, replies: bool = True) -> RunRecord:
     """Return a run whose scores are another figure of its samples.
 
     Args:
         record: a run with further figures, see :class:`SampleResult`.
         metric: the figure's name.
+        task_set: all that was asked; samples that the metric tells nothing of are left out.
+        replies: False where the accepted replies are not known.
 
     Raises:
         ComparisonRefused: the run lacks it, or it lies outside [0, 1].
     """
-    known = sorted({name for result in record.samples for name in result.metrics})
+    results = narrowed(record, metric, task_set, replies=replies).samples
+    known = sorted({name for result in results for name in result.metrics})
     where = f"the run of {record.variant['name']!r} on {record.task_set['name']!r}"
     if metric not in known:
-        raise ComparisonRefused(
-            f"metric {metric!r}: {where} has none; {near_misses(metric, known)}. A metric of "
-            "rankings: name it in the task set's metrics, and accept accepted runs again"
+        mend = (
+            "It is kept since baselines have schema 3: modellab accept "
+            f"{record.variant['name']} --task-set {record.task_set['name']} adds it"
+            if metric in GRADED
+            else "A metric of rankings: name it in the task set's metrics, and accept accepted "
+            "runs again"
         )
-    values = [result.metrics.get(metric) for result in record.samples]
-    for result, value in zip(record.samples, values, strict=True):
+        raise ComparisonRefused(
+            f"metric {metric!r}: {where} has none; {near_misses(metric, known)}. {mend}"
+        )
+    values = [result.metrics.get(metric) for result in results]
+    for result, value in zip(results, values, strict=True):
         if value is not None and not 0 <= value <= 1:
             raise ComparisonRefused(
                 f"metric {metric!r}: {where} has {value} for {result.id!r}, outside [0, 1]; judge "
@@ -49,7 +102,7 @@ def under(record: RunRecord, metric: str) -> RunRecord:
         record,
         samples=tuple(
             dataclasses.replace(result, score=value)
-            for result, value in zip(record.samples, values, strict=True)
+            for result, value in zip(results, values, strict=True)
         ),
     )
 

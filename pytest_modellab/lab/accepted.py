@@ -81,6 +81,23 @@ class Accepted:
             command=self._command(variant, task_set),
         )
 
+    def missing_metric(
+        self, variant: str, task_set: str, metric: str, *, anchor: bool = False
+    ) -> BaselineMissing:
+        """Say that an accepted run, or the one that its chain began with, lacks a metric."""
+        command, where = self._command(variant, task_set), self.path(variant, task_set)
+        if anchor:
+            return BaselineMissing(
+                f"the anchor of {variant!r} on {task_set!r} has no {metric}: it was accepted "
+                f"before baselines kept it, so drift cannot be measured from there: {where}.",
+                command=f"{command} --new-anchor",
+            )
+        return BaselineMissing(
+            f"the baseline of {variant!r} on {task_set!r} has no {metric}, which was not kept "
+            f"when it was recorded: {where}.",
+            command=command,
+        )
+
     def _command(self, variant: str, task_set: str) -> str:
         from pytest_modellab.config import read
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.records.windows import is_document
 
 MOST = 24
 """Samples that are asked."""
@@ -63,6 +64,8 @@ def chosen(
     for sample in task_set.samples:
         first, second = mine.get(sample.id), theirs.get(sample.id)
         if first is None or second is None or first.score is None:
+            continue
+        if is_document(sample):  # a document has no reply
             continue
         if first.hash == second.hash == sample.content_hash:
             flips.append(Flip(sample, first.output, first.score, second.score or 0.0))

@@ -276,12 +276,19 @@ class Lab:
         """Say that a baseline was recorded without a second run, and how to add one."""
         return self._accepted.missing_second_run(variant, task_set)
 
+    def missing_metric(
+        self, variant: str, task_set: str, metric: str, *, anchor: bool = False
+    ) -> BaselineMissing:
+        """Say that a baseline, or its anchor, was recorded without a metric, and how to add it."""
+        return self._accepted.missing_metric(variant, task_set, metric, anchor=anchor)
+
     def accept(
         self, variant: Resolved, task_set: TaskSet, *, new_anchor: bool = False
     ) -> tuple[Baseline | None, Baseline]:
         """Make this session's complete run the baseline, with the churn of a second run.
 
-        Equal answers leave the file as it is, unless it lacks a second run or gets a new anchor.
+        Equal answers leave the file as it is, unless it lacks metrics or a second run, or gets a
+        new anchor.
 
         Args:
             variant: the variant.

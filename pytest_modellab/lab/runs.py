@@ -104,7 +104,7 @@ class Runs:
         """Return a variant's second run, in another sample order and batches of half the size."""
         key = _key(variant, task_set)
         if key not in self._repeats:
-            from pytest_modellab.baselines.accepted import Repeat
+            from pytest_modellab.baselines.accepted import Repeat, metrics_of
             from pytest_modellab.runs import runner
 
             first = self.record(variant, task_set)
@@ -113,7 +113,7 @@ class Runs:
             run = functools.partial(runner.repeat, job, scorers, self._executor, first=first)
             record = self._attempt(variant, task_set, run)
             scores = tuple(sample.score for sample in record.samples)
-            self._repeats[key] = Repeat(scores, record.environment)
+            self._repeats[key] = Repeat(scores, record.environment, metrics_of(record))
         return self._repeats[key]
 
     def repeated(self, variant: Resolved, task_set: TaskSet) -> bool:

@@ -10,6 +10,7 @@ from pytest_modellab.errors import ComparisonRefused, GateUsageError, VerdictInc
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.plugin import overrides, updating
 from pytest_modellab.plugin.under_test import Candidate
+from pytest_modellab.records.graded import GRADED, applies, check_margin
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.judging.comparison import Comparison
     from pytest_modellab.lab.resolved import Resolved
-    from pytest_modellab.records.asked import Allowed, Budget, Override
+    from pytest_modellab.records.asked import Budget, Override
     from pytest_modellab.records.declared import TaskSetConfig
     from pytest_modellab.runs.stages import Staged
 
@@ -91,17 +92,39 @@ class Asking:
     def _variant(self, name: str) -> Resolved:
         return self._lab.variant(name, self._task_set)
 
-    def _baseline(self, name: str) -> Baseline:
-        return self._lab.baseline(name, self._task_set.name)
+    def _baseline(self, name: str, metric: str | None = None) -> Baseline:
+        """A variant's accepted run.
 
-    def _reference(self, candidate: Candidate, name: str) -> RunRecord:
+        Raises:
+            BaselineMissing: there is none, or it was recorded without the metric.
+        """
+        baseline = self._lab.baseline(name, self._task_set.name)
+        self._check_kept(name, baseline.run, metric)
+        return baseline
+
+    def _anchor(self, name: str, metric: str | None) -> Baseline:
+        """A variant's accepted run, whose anchor has a metric, too; raises as :meth:`_baseline`."""
+        baseline = self._baseline(name, metric)
+        if baseline.anchor is not None:
+            self._check_kept(name, baseline.anchor_run(), metric, anchor=True)
+        return baseline
+
+    def _check_kept(
+        self, name: str, run: RunRecord, metric: str | None, *, anchor: bool = False
+    ) -> None:
+        """Raise BaselineMissing where a graded metric was not kept, which every run has now."""
+        told = metric in GRADED and any(applies(metric, s) for s in self._task_set.samples)
+        if told and not any(metric in sample.metrics for sample in run.samples):
+            raise self._lab.missing_metric(name, self._task_set.name, str(metric), anchor=anchor)
+
+    def _reference(self, candidate: Candidate, name: str, metric: str | None) -> RunRecord:
         """The accepted run of a variant.
 
         In update mode another's may be the one that this session accepts; of the candidate itself
         it is the one that was accepted before, so that what is given up is seen.
         """
         if not self._lab.settings.update or name not in self._accepted:
-            return self._baseline(name).run
+            return self._baseline(name, metric).run
         before = None
         if name == candidate.name:
             before = self._lab.accepted_before(name, self._task_set.name)
@@ -116,14 +139,36 @@ class Asking:
     def _declared(self) -> TaskSetConfig:
         return self._lab.config.task_sets[self._task_set.name]
 
-    def _allowed(self, asked: float | None) -> Allowed:
-        return self._declared.allowed(self._lab.settings.margin if asked is None else asked)
-
     def _margin(
-        self, rule: str, asked: float | None, allowed: float, declared: float
-    ) -> tuple[Override, ...]:
-        return overrides.of_margin(
-            self._lab.settings, rule, asked, allowed, declared, self._task_set.name
+        self, asked: float | None, *, capability: bool, metric: str | None
+    ) -> tuple[float, tuple[Override, ...]]:
+        """What may be lost, and whether that is what the project declares.
+
+        Args:
+            asked: the test's own margin, or None.
+            capability: whether one capability's drop is judged, or the mean's.
+            metric: what is judged; None for the score.
+
+        Raises:
+            GateUsageError: a graded metric may lose nothing.
+        """
+        rule = "capability_margin" if capability else "margin"
+        session = self._lab.settings.margin if asked is None else asked
+        allowed, declared = (
+            one.capability if capability else one.mean
+            for one in (
+                self._declared.allowed(session, metric),
+                self._declared.allowed(metric=metric),
+            )
+        )
+        check_margin(metric, allowed, self._task_set.name, rule)
+        return allowed, overrides.of_margin(
+            self._lab.settings,
+            self._declared.key(rule, metric),
+            asked,
+            allowed,
+            declared,
+            self._task_set.name,
         )
 
     def _ask(
@@ -135,6 +180,7 @@ class Asking:
         reference: RunRecord | None = None,
         against: str,
         metric: str | None = None,
+        replies: bool = True,
         excused: bool = False,
         settings: Mapping[str, Any],
         overridden: tuple[Override, ...] = (),
@@ -156,6 +202,7 @@ class Asking:
             candidate=run,
             reference=reference,
             metric=metric,
+            replies=replies,
             words=asked.words,
         )
 

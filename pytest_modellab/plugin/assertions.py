@@ -40,42 +40,47 @@ class Gate(Asking):
             against: None for the candidate's own baseline, ``"base"`` for the baseline of the
                 variant that it adapts, or any variant's name.
             margin: allowed drop in [0, 1); None takes ``--modellab-margin``, else the task set's
-                ``margin`` (``capability_margin`` where a capability is judged).
-            metric: judge this figure of the samples instead of their scores: one that the task set
-                lists, for example ``"recall@10"``, or ``"index_recall@10"``.
+                ``margin`` (``capability_margin`` where a capability is judged), of a graded metric
+                its own where that is declared.
+            metric: judge this figure of the samples instead of their scores: ``"probability"`` or
+                ``"likelihood"``, which show a drop with fewer samples and need a margin above 0; or
+                one that the task set lists, for example ``"recall@10"``, or ``"index_recall@10"``.
+                Of the samples alone that have it, and of whole runs: in sequential mode nothing is
+                saved.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
 
         Raises:
             RegressionDetected: the gate blocks.
-            BaselineMissing: there is nothing to compare with yet.
+            BaselineMissing: there is nothing to compare with yet, or it lacks the metric.
             VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
             ModellabError: no verdict could be reached.
         """
         __tracebackhide__ = True
         name = self._begin(candidate, against)
-        own, allowed = name == candidate.name, self._allowed(margin).of(capability)
+        own = name == candidate.name
+        allowed, overridden = self._margin(margin, capability=capability is not None, metric=metric)
         return self._ask(
             "no_regression",
             candidate,
-            reference=self._reference(
-                candidate, name
-            ),  # before the run: where it is missing, nothing is run
+            # before the run: where it is missing, nothing is run
+            reference=self._reference(candidate, name, metric),
             run=self._run(candidate, metric),
             against=self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,
             settings={"capability": capability, "margin": allowed},
-            overridden=self._margin(
-                "margin" if capability is None else "capability_margin",
-                margin,
-                allowed,
-                self._declared.allowed().of(capability),
-            ),
+            overridden=overridden,
         )
 
-    def no_drift(self, candidate: Candidate, *, margin: float | None = None) -> Comparison:
+    def no_drift(
+        self,
+        candidate: Candidate,
+        *,
+        margin: float | None = None,
+        metric: str | None = None,
+    ) -> Comparison:
         """Assert that small accepted drops have not added up: compare with the anchor.
 
         The anchor is the accepted run that the candidate's baseline descends from. It stays when a
@@ -85,28 +90,33 @@ class Gate(Asking):
             candidate: from the fixture of that name.
             margin: drop of the mean over all samples that is allowed since the anchor, in [0, 1);
                 None takes ``--modellab-margin``, else the task set's ``margin``.
+            metric: judge this figure of the samples instead of their scores, as
+                :meth:`no_regression`; ``"likelihood"`` of multiple choice alone, since the texts
+                of the anchor's replies are not kept.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
 
         Raises:
             RegressionDetected: the gate blocks.
-            BaselineMissing: nothing was accepted yet.
+            BaselineMissing: nothing was accepted yet, or the anchor lacks the metric.
             VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
             ModellabError: no verdict could be reached.
         """
         __tracebackhide__ = True
-        baseline = self._baseline(self._begin(candidate))
-        allowed = self._allowed(margin).mean
+        baseline = self._anchor(self._begin(candidate), metric)
+        allowed, overridden = self._margin(margin, capability=False, metric=metric)
         return self._ask(
             "no_drift",
             candidate,
-            run=self._run(candidate),
+            run=self._run(candidate, metric),
             reference=baseline.anchor_run(),
             against=baseline.anchor_words,
+            metric=metric,
+            replies=False,
             excused=self._lab.settings.update and baseline.anchor is None,
             settings={"margin": allowed},
-            overridden=self._margin("margin", margin, allowed, self._declared.allowed().mean),
+            overridden=overridden,
         )
 
     def no_forgetting(
@@ -116,6 +126,7 @@ class Gate(Asking):
         targeted: Collection[str] = (),
         against: str = "base",
         margin: float | None = None,
+        metric: str | None = None,
     ) -> Comparison:
         """Assert that the adaptation lost no capability that the base has.
 
@@ -129,13 +140,16 @@ class Gate(Asking):
             against: ``"base"`` for the variant that the candidate adapts, or any variant's name.
             margin: drop of one capability that is allowed, in [0, 1); None takes
                 ``--modellab-margin``, else the task set's ``capability_margin``.
+            metric: judge this figure of the samples instead of their scores, as
+                :meth:`no_regression`. What the base has is decided by right or wrong all the same.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
 
         Raises:
             CapabilityForgotten: the gate blocks; the capabilities are named.
-            BaselineMissing: the base has no accepted run, or that has no second run.
+            BaselineMissing: the base has no accepted run, or that has no second run, or lacks the
+                metric.
             VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
             ModellabError: no verdict could be reached.
         """
@@ -151,25 +165,24 @@ class Gate(Asking):
                 )
         if self._lab.settings.update and name in self._accepted:
             self._lab.accept(self._variant(name), self._task_set)
-        baseline = self._baseline(name)
+        baseline = self._baseline(name, metric)
         second = baseline.second_run()
         if second is None:
             raise self._lab.missing_second_run(name, self._task_set.name)
-        allowed = self._allowed(margin).capability
+        allowed, overridden = self._margin(margin, capability=True, metric=metric)
         return self._ask(
             "no_forgetting",
             candidate,
-            run=self._run(candidate),
+            run=self._run(candidate, metric),
             reference=baseline.run,
             against=f"baseline of {name}",
+            metric=metric,
             settings={
                 "second": second,
                 "targeted": {*targeted, *candidate.spec.targets},
                 "margin": allowed,
             },
-            overridden=self._margin(
-                "capability_margin", margin, allowed, self._declared.allowed().capability
-            ),
+            overridden=overridden,
         )
 
     def worst_bucket(
@@ -184,11 +197,12 @@ class Gate(Asking):
 
         Args:
             candidate: from the fixture of that name.
-            floor: least mean score in (0, 1); None takes the task set's ``floor``.
+            floor: least mean score in (0, 1); None takes the task set's ``floor``, of a graded
+                metric its own.
             by: what makes a bucket: ``"bucket"`` (capability × difficulty), ``"capability"``,
                 ``"difficulty"``, or a key of the samples' metadata.
             metric: judge this figure of the samples instead of their scores, as
-                :meth:`no_regression`.
+                :meth:`no_regression`; the floor is then the figure's.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -203,13 +217,14 @@ class Gate(Asking):
         from pytest_modellab.judging.comparison import FLOOR
 
         self._begin(candidate)
-        task_set, declared = self._task_set, self._declared.floor
+        task_set, declared = self._task_set, self._declared.least(metric)
+        rule = self._declared.key("floor", metric)
         if floor is None:
             floor = declared
         if floor is None:
             raise GateUsageError(
-                f"no floor: set it in {self._lab.config.path}: task_sets.{task_set.name}.floor, or "
-                "call gate.worst_bucket(candidate, floor=…)"
+                f"no floor: set it in {self._lab.config.path}: task_sets.{task_set.name}.{rule}, "
+                "or call gate.worst_bucket(candidate, floor=…)"
             )
         return self._ask(
             "worst_bucket",
@@ -218,7 +233,7 @@ class Gate(Asking):
             against=FLOOR,
             metric=metric,
             settings={"floor": floor, "slice_": slice_by(task_set, by)},
-            overridden=overrides.by_test("floor", floor, declared, task_set.name),
+            overridden=overrides.by_test(rule, floor, declared, task_set.name),
         )
 
     def no_slowdown(
@@ -303,7 +318,7 @@ class Gate(Asking):
         return self._ask(
             assertion,
             candidate,
-            reference=None if against is None else self._reference(candidate, name),
+            reference=None if against is None else self._reference(candidate, name, metric),
             run=self._record(candidate.name),
             against="a fixed limit" if against is None else self._words(candidate, name),
             metric=metric,

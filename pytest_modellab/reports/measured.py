@@ -33,8 +33,9 @@ MOST = 3
 _STEMS = ("ndcg", "recall", "precision", "mrr", "map")
 
 
-# of a ranking, the two that say least beside success, recall and mrr
-_IN_TABLES = frozenset({"precision", "map"})
+# of a ranking, the two that say least beside success, recall and mrr; of documents, the one that
+# depends on the tokenizer
+_IN_TABLES = frozenset({"precision", "map", "token_perplexity"})
 
 
 class Measured(Protocol):

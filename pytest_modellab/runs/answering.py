@@ -12,9 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_modellab.engines import environment
-from pytest_modellab.engines.interface import Engine, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import (
+    Engine,
+    GenerationRequest,
+    ReadingRequest,
+    ScoringRequest,
+    reading,
+)
 from pytest_modellab.engines.packages import install_command
 from pytest_modellab.errors import ConfigError, ModelError, OutOfMemory, VariantLoadError
+from pytest_modellab.records import windows
 from pytest_modellab.records.progress import Watch
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
@@ -67,7 +74,12 @@ def answer(
     environment.seed(engine, SEED)
     told = environment.of(engine)
     samples = job.task_set.samples
-    contexts = [_context(engine, prompt, sample) for sample in samples]
+    documents = [i for i, s in enumerate(samples) if job.need(s) == "read"]
+    plain = set(documents)  # a document is in no chat template
+    contexts = [
+        sample.input if i in plain else _context(engine, prompt, sample)
+        for i, sample in enumerate(samples)
+    ]
     scored = [i for i, s in enumerate(samples) if job.need(s) in ("score", "compare")]
     generated = [i for i, s in enumerate(samples) if job.need(s) in ("generate", "rank")]
     asked_for = [contexts[i] for i in generated]
@@ -105,6 +117,13 @@ def answer(
                 skip={k for k, i in enumerate(generated) if i in answers},
                 done=lambda batch: keep(generated, with_exact(engine, batch, asked_for)),
             )
+            if documents:
+                reading(engine).read_documents(
+                    [ReadingRequest(samples[i].input, **windows.of(samples[i])) for i in documents],
+                    budget=budget,
+                    skip={k for k, i in enumerate(documents) if i in answers},
+                    done=lambda batch: keep(documents, batch),
+                )
             break
         except OutOfMemory as error:
             # Begun anew with the smaller budget, so that this run's batches are the next run's.

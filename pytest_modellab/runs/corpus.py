@@ -18,6 +18,7 @@ _ASKS: Mapping[Ability, str] = {
     "compare": "a comparison",
     "generate": "a reply",
     "rank": "a ranking",
+    "read": "the likelihood of a document",
 }
 
 

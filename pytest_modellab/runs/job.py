@@ -95,6 +95,8 @@ class Job:
 
 def needed(scorer: Scorer | SetScorer) -> Ability:
     """Return the ability that an engine needs, so that a scorer can judge its answers."""
+    if getattr(scorer, "reads", False):  # may be left out, as in a scorer of somebody's plugin
+        return "read"
     if isinstance(scorer, SetScorer):
         if scorer.ranking:
             return "rank"

@@ -20,6 +20,7 @@ from pytest_modellab.records.runs import (
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs.corpus import searched
 from pytest_modellab.runs.job import Job
+from pytest_modellab.scorers.graded import graded
 from pytest_modellab.scorers.interface import Scored, Scorer, SetScorer
 from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.visible import raised
@@ -181,7 +182,7 @@ def score_sample(
         score=scored.score,
         output=scored.answer,
         confidence=_confidence(sample, output, scored.answer),
-        metrics=rounded(scored.metrics),
+        metrics=rounded({**graded(sample, output), **scored.metrics}),
     )
 
 

@@ -14,6 +14,7 @@ from pytest_modellab.scorers.exact import Exact
 from pytest_modellab.scorers.interface import Scorer, SetScorer
 from pytest_modellab.scorers.json_schema import JsonSchema
 from pytest_modellab.scorers.number import Number
+from pytest_modellab.scorers.perplexity import Perplexity
 from pytest_modellab.scorers.refusal import Refusal
 from pytest_modellab.scorers.regex import Regex
 from pytest_modellab.scorers.similarity import Similarity
@@ -24,6 +25,7 @@ _BUILT_IN: tuple[Scorer | SetScorer, ...] = (
     Exact(),
     JsonSchema(),
     Number(),
+    Perplexity(),
     Refusal(),
     Regex(),
     Similarity(),

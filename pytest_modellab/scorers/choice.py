@@ -27,6 +27,8 @@ class MultipleChoice:
             return "choices: the scorer 'choice' needs at least two"
         if len(set(sample.choices)) < len(sample.choices):
             return "choices: two are equal"
+        if not all(sample.choices):
+            return "choices: one is empty, and an option without a byte has no likelihood a byte"
         if not isinstance(sample.target, int) or not 0 <= sample.target < len(sample.choices):
             return (
                 f"target: {sample.target!r} is not the index of one of "

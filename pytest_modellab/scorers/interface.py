@@ -65,6 +65,7 @@ class SetScorer(Protocol):
     likelihood: bool
     ranking: bool
     """True where the outputs are rankings of a corpus, which only a search gives."""
+    # reads: bool, may be left out; True where the input is a document whose own likelihood counts
 
     def check(self, sample: Sample) -> str | None:
         """Say what is wrong with the sample's target or choices, or None."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,17 +50,23 @@ class RunEntry:
         task_set: what was asked.
         fingerprint: who answered.
         depth: documents in a ranking, where a corpus is searched.
+        read: how documents are read, where there are some.
     """
 
     def __init__(
-        self, cache: Path, task_set: TaskSet, fingerprint: Fingerprint, depth: int = 0
+        self,
+        cache: Path,
+        task_set: TaskSet,
+        fingerprint: Fingerprint,
+        depth: int = 0,
+        read: Sequence[Any] = (),
     ) -> None:
         asked = [[s.id, s.input, s.choices, s.max_tokens] for s in task_set.samples]
         searched = []
         if task_set.corpus is not None:
             excluded = [list(s.metadata.get(EXCLUDE, ())) for s in task_set.samples]
             searched = [task_set.corpus.hash, depth, excluded]
-        self.folder = entry(cache, "runs", [LAYOUT, asked, fingerprint.key, *searched])
+        self.folder = entry(cache, "runs", [LAYOUT, asked, fingerprint.key, *searched, *read])
         self.key = self.folder.name
         self._size = len(asked)
         self._run = self.folder / "run.json"

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.tasks import Sample, TaskSet
-from pytest_modellab.tasksets import beir, header, jsonl, lines, packages, sts
+from pytest_modellab.tasksets import beir, documents, header, jsonl, lines, packages, sts
 
 
 def read(folder: Path, check: Callable[[Sample], str | None], cache: Path) -> TaskSet:
@@ -38,6 +38,8 @@ def read(folder: Path, check: Callable[[Sample], str | None], cache: Path) -> Ta
         return beir.read(folder, source, declared, check, cache)
     if layout == "sts":
         return sts.read(folder, source, declared, check)
+    if layout == "documents":
+        return documents.read(folder, source, declared, check)
     return jsonl.read(folder, check)
 
 
@@ -47,7 +49,8 @@ def _source(folder: Path, declared: dict[str, Any], layout: str, cache: Path) ->
     given = [key for key in ("layout", "package") if key in declared]
     if layout == "jsonl" and given:
         raise TaskSetError(
-            f"{place}: {given[0]}: belongs to another format; set format = 'beir' or 'sts'"
+            f"{place}: {given[0]}: belongs to another format; set format = "
+            "'beir', 'sts' or 'documents'"
         )
     if len(given) > 1:
         raise TaskSetError(f"{place}: layout and package both say where the files are; keep one")

@@ -15,7 +15,7 @@ from pytest_modellab.tasksets import lines
 NAME = "task_set.toml"
 
 
-FORMATS = ("jsonl", "beir", "sts")
+FORMATS = ("jsonl", "beir", "sts", "documents")
 
 
 def _of(type_: type, wrong: str, default: Any = OPTIONAL) -> Setting:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_modellab.engines import environment
-from pytest_modellab.engines.interface import WORDS, Done
+from pytest_modellab.engines.interface import LITERATE, Done
 from pytest_modellab.engines.language import chat
 from pytest_modellab.engines.loading import reading
 from pytest_modellab.errors import ModelError
@@ -29,7 +29,7 @@ class ChatEngine:
         tokenizer: of transformers, with a chat template.
     """
 
-    abilities = WORDS
+    abilities = LITERATE
     day = ""
     """What a chat template is told that asks for the date; empty for today."""
 

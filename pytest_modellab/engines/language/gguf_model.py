@@ -16,8 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines.batching import common_prefix, due, plan
-from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
-from pytest_modellab.engines.language import gguf_tokenizer
+from pytest_modellab.engines.interface import (
+    Done,
+    GenerationRequest,
+    ReadingRequest,
+    ScoringRequest,
+)
+from pytest_modellab.engines.language import gguf_tokenizer, rolling
 from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_alone, load_tokenizer
 from pytest_modellab.engines.language.llamacpp_server import start
 from pytest_modellab.engines.loading import quiet
@@ -161,6 +166,36 @@ class LlamaCppEngine(ChatEngine):
             lambda i: self._reply(contexts[i], requests[i], prefix),
             done,
         )
+
+    def read_documents(
+        self, requests: Sequence[ReadingRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Read every document, as :mod:`.rolling` says; each token is a request of its own.
+
+        Args:
+            requests: documents.
+            budget: tokens in a batch, after which ``done`` is called; each is computed alone.
+            skip: indices that need no answer.
+            done: called after each batch.
+
+        Raises:
+            ScoringError: the file cannot see a window that is asked for.
+        """
+        rolling.answer(
+            self.tokenizer,
+            requests,
+            length=self._header.context_length,
+            known=True,
+            budget=budget,
+            skip=skip,
+            done=done,
+            score=lambda rows: [self._read(row) for row in rows],
+        )
+
+    def _read(self, window: rolling.Window) -> float:
+        """Return the log-likelihood of a window's targets."""
+        self._reserve(len(window))
+        return self._scored(window.context, [window.targets], 0).option_logprobs[0]
 
     def predictions(self, ids: Sequence[int], places: Sequence[int]) -> NDArray[np.float64]:
         """Return the log-probabilities of the next token behind some places of a text.

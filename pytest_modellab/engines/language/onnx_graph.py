@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import graphs, memory
 from pytest_modellab.engines.batching import due, plan
-from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest, Texts
+from pytest_modellab.engines.interface import (
+    Done,
+    GenerationRequest,
+    ReadingRequest,
+    ScoringRequest,
+    Texts,
+)
+from pytest_modellab.engines.language import rolling
 from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_alone, load_tokenizer
 from pytest_modellab.engines.language.onnx_export import INPUTS, quiet
 from pytest_modellab.engines.language.packing import pack
@@ -54,10 +61,11 @@ def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> OnnxEn
             from transformers import AutoConfig, GenerationConfig
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
         with reading(folder, "transformers cannot load its tokenizer"):
+            config = AutoConfig.from_pretrained(folder)
             if (folder / "generation_config.json").is_file():
                 ends = GenerationConfig.from_pretrained(folder).eos_token_id
             else:
-                ends = AutoConfig.from_pretrained(folder).eos_token_id
+                ends = config.eos_token_id
     anew = f"; delete {path.parent} and run again, which makes it anew"
     threads = torch.get_num_threads()  # what a run record notes
     session = graphs.open_graph(path, threads=threads, advice=anew)
@@ -73,6 +81,7 @@ def load(path: Path, folder: Path, *, trust_remote_code: bool = False) -> OnnxEn
         ends if isinstance(ends, list) else [ends],
         parameter_bytes=graphs.parameter_bytes(graph),
         path=path,
+        context_length=rolling.context_length(config, tokenizer),
     )
 
 
@@ -91,9 +100,11 @@ class OnnxEngine(ChatEngine):
         *,
         parameter_bytes: int,
         path: Path = Path(),
+        context_length: tuple[int, bool] = (rolling.DEFAULT_WINDOW, False),
     ) -> None:
         super().__init__(tokenizer)
         self.path = path
+        self._context_length = context_length
         self._session = session
         self._ends = ends
         self._parameter_bytes = parameter_bytes
@@ -155,6 +166,45 @@ class OnnxEngine(ChatEngine):
         ]
         batches = due(plan(lengths, budget, padded=True), skip)
         answer_alone(batches, lambda i: self._reply(contexts[i], requests[i]), done)
+
+    def read_documents(
+        self, requests: Sequence[ReadingRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Read every document, as :mod:`.rolling` says.
+
+        Args:
+            requests: documents.
+            budget: tokens in a batch, after which ``done`` is called; each window is computed
+                alone, and whole.
+            skip: indices that need no answer.
+            done: called after each batch.
+
+        Raises:
+            OutOfMemory: a window did not fit.
+            ScoringError: the model cannot see a window that is asked for.
+        """
+        length, known = self._context_length
+        rolling.answer(
+            self.tokenizer,
+            requests,
+            length=length,
+            known=known,
+            budget=budget,
+            skip=skip,
+            done=done,
+            score=lambda rows: [self._read(row) for row in rows],
+        )
+
+    def _read(self, window: rolling.Window) -> float:
+        """Return the log-likelihood of a window's targets."""
+        import numpy as np
+
+        order = np.arange(len(window))
+        start = np.zeros(self._empty, np.float32)
+        places = range(len(window.context) - 1, len(window))
+        logits, _ = self._run(window.tokens, order, order[:, None] >= order, places, start)
+        with np.errstate(invalid="ignore"):  # a NaN is the runner's to notice
+            return math.fsum(map(_logprob, logits, window.targets))
 
     def predictions(self, ids: Sequence[int], places: Sequence[int]) -> NDArray[np.float64]:
         """Return the log-probabilities of the next token behind some places of a text.
@@ -267,3 +317,12 @@ class OnnxEngine(ChatEngine):
         with memory.graph_running_out():
             logits, present = self._session.run(None, dict(zip(INPUTS, values, strict=True)))
         return logits[0], present
+
+
+def _logprob(logits: NDArray[np.float32], token: int) -> float:
+    """Return the log-probability of a token by a row of logits."""
+    import numpy as np
+
+    row = logits.astype(np.float64)
+    row -= row.max()
+    return float(row[token] - np.log(np.exp(row).sum()))

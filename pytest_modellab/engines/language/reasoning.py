@@ -15,6 +15,7 @@ from pytest_modellab.engines.interface import (
     Done,
     Engine,
     GenerationRequest,
+    ReadingRequest,
     ScoringRequest,
 )
 from pytest_modellab.records.hashing import digest
@@ -135,6 +136,14 @@ class Reasoning:
                     for answers in [self._of(number, replies)]
                 }
             )
+
+    def read_documents(
+        self, requests: Sequence[ReadingRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Read every document; there is nothing to think about."""
+        interface.reading(self._engine).read_documents(
+            requests, budget=budget, skip=skip, done=done
+        )
 
     def _batches(self, count: int, skip: Set[int]) -> list[range]:
         batches = [range(start, min(start + ROWS, count)) for start in range(0, count, ROWS)]

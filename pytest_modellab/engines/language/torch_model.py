@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import memory, state
 from pytest_modellab.engines.batching import common_prefix, due, plan, spread
-from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest, Texts
+from pytest_modellab.engines.interface import (
+    Done,
+    GenerationRequest,
+    ReadingRequest,
+    ScoringRequest,
+    Texts,
+)
+from pytest_modellab.engines.language import rolling
 from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_together, load_tokenizer
 from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch, logprobs
 from pytest_modellab.engines.language.packing import Packed, pack
@@ -289,6 +296,50 @@ class TransformersEngine(ChatEngine):
 
         ids = torch.tensor([text[:-1]], device=self.model.device)
         return self.model(input_ids=ids, use_cache=False, logits_to_keep=places).logits[0]
+
+    def read_documents(
+        self, requests: Sequence[ReadingRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Read every document, as :mod:`.rolling` says.
+
+        Windows that fit the budget together are computed together; a longer one alone, in pieces
+        through the cache, but for a model with a state, whose window is computed whole.
+
+        Args:
+            requests: documents.
+            budget: tokens in a batch.
+            skip: indices that need no answer.
+            done: called after each batch.
+
+        Raises:
+            OutOfMemory: a batch did not fit.
+            ScoringError: the model cannot see a window that is asked for.
+        """
+        from transformers import DynamicCache
+
+        length, known = rolling.context_length(self.model.config, self.tokenizer)
+        piece = rolling.PIECE if self._own_cache else budget if self._reach else None
+        cache = self._own_cache or (lambda config: DynamicCache(config=config))
+
+        def score(rows: Sequence[rolling.Window]) -> list[float]:
+            together = [[row] for row in rows] if self._own_cache else [rows]
+            return [
+                value
+                for one in together
+                for value in rolling.in_torch(self.model, one, piece, cache)
+            ]
+
+        with self._guarded():
+            rolling.answer(
+                self.tokenizer,
+                requests,
+                length=length,
+                known=known,
+                budget=budget,
+                skip=skip,
+                done=done,
+                score=score,
+            )
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.records.windows import is_document
 
 LEAST_BUCKET = 20
 """Fewer samples than this in a bucket prove nothing but a collapse."""
@@ -64,7 +65,8 @@ def check(task_set: TaskSet, scores: Mapping[str, float] | None = None) -> tuple
     """
     rules = (
         _bucket_sizes(task_set.samples),
-        _duplicates(task_set.samples),
+        _duplicates(tuple(s for s in task_set.samples if not is_document(s))),
+        _copies(filter(is_document, task_set.samples)),
         _position_bias(task_set.samples),
         _calibration(task_set.samples, scores or {}),
     )
@@ -127,6 +129,15 @@ def _duplicates(samples: tuple[Sample, ...]) -> Iterable[Finding]:
             )
 
 
+def _copies(read: Iterable[Sample]) -> Iterable[Finding]:
+    """Look for documents of the same text; longer texts are not compared by their wording."""
+    first: dict[str, str] = {}
+    for sample in read:
+        other = first.setdefault(sample.input, sample.id)
+        if other != sample.id:
+            yield Finding("error", "duplicate", f"{other} and {sample.id} are the same; remove one")
+
+
 def shingles(text: str) -> frozenset[tuple[str, ...]]:
     """Return the word trigrams of a text, by which its wording is compared."""
     words = _WORD.findall(text.casefold())
@@ -165,8 +176,8 @@ def _tail(n: int, p: float, k: int) -> float:
 
 
 def _calibration(samples: Iterable[Sample], scores: Mapping[str, float]) -> Iterable[Finding]:
-    # what a pair adds to a rank correlation is no share of right answers
-    judged = [s for s in samples if _chooses(s) or not s.choices]
+    # what a pair adds to a rank correlation is no share of right answers, nor is a likelihood
+    judged = [s for s in samples if not is_document(s) and (_chooses(s) or not s.choices)]
     for capability, group in by_capability(judged).items():
         known = [scores[s.id] for s in group if s.id in scores]
         if not known:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from pytest_modellab.baselines import accepted as baselines_accepted
 from pytest_modellab.baselines import file
-from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat
+from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat, metrics_of
 from pytest_modellab.baselines.chain import descend
 from pytest_modellab.errors import BaselineInvalid
 from pytest_modellab.records.hashing import digest
@@ -167,6 +167,107 @@ def test_schema_1_is_read(path: Path, accepted: RunRecord) -> None:
     data["schema"] = 1
     path.write_text(json.dumps({**data, "digest": digest(data)}), "utf-8")
     assert file.read(path) == Baseline(accepted)
+
+
+def test_schema_2_is_read(path: Path, accepted: RunRecord) -> None:
+    """It has the scores of the second run and the anchor, and none of their metrics."""
+    repeat = Repeat((1.0, 1.0, None, 0.5), {"token_budget": 32})
+    anchor = Anchor((1.0, 1.0, 1.0, 1.0), "f" * 16, "2026-01-31", accepted=2)
+    file.write(path, Baseline(accepted, repeat, anchor))
+    data = json.loads(path.read_text("utf-8"))
+    del data["digest"], data["repeat"]["metrics"], data["anchor"]["metrics"]
+    data["schema"] = 2
+    path.write_text(json.dumps({**data, "digest": digest(data)}), "utf-8")
+    assert file.read(path) == Baseline(accepted, repeat, anchor)
+
+
+# --- metrics --------------------------------------------------------------------------------------
+
+
+def measured(run: RunRecord, *values: float | None, name: str = "probability") -> RunRecord:
+    """A run with a metric; None where a sample has none."""
+    samples = [
+        sample
+        if value is None
+        else dataclasses.replace(sample, metrics={**sample.metrics, name: value})
+        for sample, value in zip(run.samples, values, strict=True)
+    ]
+    return dataclasses.replace(run, samples=tuple(samples))
+
+
+def test_metrics_of_all_runs_are_kept(path: Path, accepted: RunRecord) -> None:
+    run = measured(accepted, 0.9, 0.2, None, 0.5)
+    run = measured(run, -1.5, None, None, 0.5, name="decision_margin")
+    anchor = Anchor((1.0,) * 4, "f" * 16, "2026-01-31", 2, metrics_of(run))
+    repeat = Repeat((1.0, 1.0, None, 0.5), {}, {"mrr@10": (9.0, None, None, -1.0)})
+    baseline = Baseline(run, repeat, anchor)
+    assert anchor.metrics == {"probability": (0.9, 0.2, None, 0.5)}, "no decision margin"
+    file.write(path, baseline)
+    assert file.read(path) == baseline
+    line = next(line for line in path.read_text("utf-8").split("\n") if '"id":"s1"' in line)
+    assert '"anchor":[1.0,0.2]' in line
+    assert '"repeat":[1.0,null]' in line
+    second = baseline.second_run()
+    assert second is not None
+    assert [s.metrics for s in second.samples] == [{"mrr@10": 9.0}, {}, {}, {"mrr@10": -1.0}]
+    assert [s.metrics for s in baseline.anchor_run().samples][1:3] == [{"probability": 0.2}, {}]
+    turned = baseline.arranged((3, 1, 0, 2))
+    assert [s.metrics for s in turned.anchor_run().samples][:2] == [
+        {"probability": 0.5},
+        {"probability": 0.2},
+    ]
+
+
+def test_last_digits_of_graded_metrics_are_no_answers(accepted: RunRecord) -> None:
+    run = measured(accepted, 0.9, 0.2, None, 0.5)
+    near = measured(accepted, 0.9005, 0.1995, None, 0.5)
+    far = measured(accepted, 0.9, 0.202, None, 0.5)
+    assert file.same_answers(run, near)
+    assert not file.same_answers(run, far)
+    assert not file.same_answers(run, accepted), "one has none"
+    sure = measured(run, -9.0, 9.0, None, 0.5, name="decision_margin")
+    surer = measured(run, -8.0, 8.0, None, 0.5, name="decision_margin")
+    assert file.same_answers(sure, surer), "it is never judged"
+    one, other = (measured(accepted, 1.0, v, None, 0.5, name="mrr@10") for v in (0.5, 0.5001))
+    assert not file.same_answers(one, other)
+
+
+def test_new_metrics_are_no_accepted_change(accepted: RunRecord) -> None:
+    run = measured(accepted, 0.9, 0.2, None, 0.5)
+    repeat = Repeat((1.0, 1.0, None, 0.5), {})
+    again = dataclasses.replace(repeat, metrics=metrics_of(run))
+    assert descend(Baseline(accepted, repeat), run, again) == Baseline(run, again)
+    assert descend(Baseline(accepted, repeat), run, None) == Baseline(run, repeat)
+    fixed = Baseline(run, again)
+    assert descend(fixed, measured(run, 0.9001, 0.2, None, 0.5), repeat) is not None
+    assert descend(fixed, measured(run, 0.9001, 0.2, None, 0.5), repeat) == fixed, "noise"
+
+
+def test_new_metrics_and_an_anchor(accepted: RunRecord) -> None:
+    """It has them where it is the very run that is accepted again."""
+    changed = scored(accepted, 0.0, 0.0, None, 0.0)
+    old = descend(Baseline(accepted), changed, None)
+    assert old.anchor is not None
+    new = descend(old, measured(changed, 0.9, 0.2, None, 0.5), None)
+    assert new.anchor == old.anchor, "it stays as it was, its count too"
+    back = descend(old, accepted, None)
+    assert back.anchor is not None
+    assert (back.anchor.accepted, back.anchor.metrics) == (2, {})
+    run = measured(accepted, 0.9, 0.2, None, 0.5)
+    assert descend(back, run, None).anchor == dataclasses.replace(
+        back.anchor, metrics=metrics_of(run)
+    )
+
+
+def test_a_metric_that_moved_is_an_accepted_change(accepted: RunRecord) -> None:
+    """Or drift of it would begin anew with every run that is accepted."""
+    run, moved = (measured(accepted, v, 0.2, None, 0.5) for v in (0.9, 0.8))
+    new = descend(Baseline(run), moved, None)
+    assert new.anchor is not None
+    assert (new.anchor.accepted, new.anchor.metrics) == (1, metrics_of(run))
+    assert new.run == moved
+    further = measured(moved, 0.1, 0.1, None, 0.1, name="likelihood")
+    assert descend(new, further, None).anchor == new.anchor, "a new one beside it is none"
 
 
 def scored(run: RunRecord, *scores: float | None) -> RunRecord:
@@ -384,6 +485,12 @@ def test_a_pipe_is_not_waited_for(path: Path) -> None:
     assert message(path) == ": cannot be read: Is a pipe or a device, and no regular file"
 
 
+def _second(metrics: list[str], line: object, data: dict[str, Any]) -> None:
+    data["repeat"] = {"environment": {}, "metrics": metrics}
+    for sample in data["samples"]:
+        sample["repeat"] = line
+
+
 def _rename(id_: object, data: dict[str, Any]) -> None:
     data["samples"][1]["id"] = id_
 
@@ -398,7 +505,30 @@ def _rename(id_: object, data: dict[str, Any]) -> None:
         (lambda data: data.update(samples=[1, 2]), "samples[0]: 1: expected an object"),
         (lambda data: data.update(extra=1), "extra: unknown key"),
         (lambda data: data.update(repeat="x"), "repeat: 'x': expected an object"),
-        (lambda data: data.update(repeat={}), "samples[0].repeat: missing"),
+        (lambda data: data.update(repeat={}), "repeat.metrics: missing"),
+        (lambda data: data.update(repeat={"metrics": []}), "samples[0].repeat: missing"),
+        (
+            lambda data: data.update(repeat={"metrics": ["a", "a"]}),
+            "repeat.metrics: ('a', 'a'): one stands there twice",
+        ),
+        *(
+            (functools.partial(_second, metrics, line), said)
+            for metrics, line, said in (
+                ([], [1.0], "samples[0].repeat: [1.0]: expected a finite number"),
+                (["probability"], 1.0, "samples[0].repeat: 1.0: expected a list"),
+                (["probability"], [1.0], "samples[0].repeat: [1.0]: expected 2 numbers"),
+                (
+                    ["probability"],
+                    [1.0, 1.5],
+                    "samples[0].repeat[1]: 1.5: expected a number in [0, 1]",
+                ),
+                (["x"], [None, "1"], "samples[0].repeat[1]: '1': expected a finite number"),
+            )
+        ),
+        (
+            lambda data: data["samples"][1].update(metrics={"likelihood": -0.1}),
+            "samples[1].metrics.likelihood: -0.1: expected a number in [0, 1]",
+        ),
         (lambda data: data.update(variant="x"), "variant: 'x': expected an object"),
         (lambda data: data["variant"].update(name=None), "variant.name: None: expected a string"),
         (lambda data: data["variant"].update(more="x"), "variant.more: unknown key"),
@@ -649,9 +779,10 @@ def mutate(data: dict[str, Any], draw: Callable[[st.SearchStrategy[Any]], Any]) 
 def test_any_change_is_read_whole_or_refused(
     path: Path, accepted: RunRecord, data: st.DataObject
 ) -> None:
-    repeat = Repeat((1.0, 1.0, None, 0.5), {"token_budget": 32})
+    metrics = {"probability": (0.5, 1.0, None, 0.25), "mrr@10": (0.5, None, None, 2.0)}
+    repeat = Repeat((1.0, 1.0, None, 0.5), {"token_budget": 32}, metrics)
     anchor = Anchor((1.0, 1.0, 1.0, 1.0), "f" * 16, "2026-01-31", accepted=2)
-    file.write(path, Baseline(accepted, repeat, anchor))
+    file.write(path, Baseline(measured(accepted, 0.5, 1.0, None, 0.25), repeat, anchor))
     changed = json.loads(path.read_text("utf-8"))
     del changed["digest"]
     for _ in range(data.draw(st.integers(1, 3))):

@@ -15,7 +15,13 @@ import pytest
 from gguf_files import write_gguf
 
 from pytest_modellab import variants
-from pytest_modellab.engines.interface import Engine, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import (
+    Engine,
+    GenerationRequest,
+    ReadingRequest,
+    ScoringRequest,
+    reading,
+)
 from pytest_modellab.engines.language import gguf_model, gguf_tokenizer
 from pytest_modellab.engines.language import torch_model as engines
 from pytest_modellab.engines.language.gguf_model import LlamaCppEngine
@@ -121,6 +127,23 @@ def test_likelihoods_are_those_of_transformers(
             )
             assert ours[index].tokens_in == theirs[index].tokens_in
             assert ours[index].tokens_out == theirs[index].tokens_out
+
+
+def test_documents_are_read_as_by_transformers(exact: LlamaCppEngine, plain: Engine) -> None:
+    texts = ("the other one, é or 😀", "x", "an answer on the other hand")
+    requests = [ReadingRequest(text, window) for text in texts for window in (None, 8)]
+
+    def read(engine: Engine, requests: list[ReadingRequest]) -> list[Output]:
+        found: dict[int, Output] = {}
+        reading(engine).read_documents(requests, budget=16, skip=set(), done=found.update)
+        return [found[k] for k in range(len(requests))]
+
+    ours = read(exact, requests)
+    for one, other in zip(ours, read(plain, requests), strict=True):
+        assert one.option_logprobs == pytest.approx(other.option_logprobs, rel=1e-4)
+        assert (one.tokens_in, one.tokens_out) == (other.tokens_in, other.tokens_out)
+    backwards = read(exact, requests[::-1])[::-1]
+    assert [one.option_logprobs for one in backwards] == [one.option_logprobs for one in ours]
 
 
 def test_greedy_replies_are_those_of_transformers(exact: LlamaCppEngine, plain: Engine) -> None:

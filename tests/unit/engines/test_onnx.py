@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from pytest_modellab import variants
-from pytest_modellab.engines.interface import Engine, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import (
+    Engine,
+    GenerationRequest,
+    ReadingRequest,
+    ScoringRequest,
+    reading,
+)
 from pytest_modellab.engines.language import onnx_export, torch_model
 from pytest_modellab.engines.language import onnx_graph as engines
 from pytest_modellab.engines.language.onnx_graph import OnnxEngine
@@ -179,6 +185,19 @@ def test_the_graph_says_what_the_model_says(plain: Engine, exact: OnnxEngine) ->
             theirs.tokens_out,
             "",
         )
+
+
+def test_documents_are_read_as_by_the_model(plain: Engine, exact: OnnxEngine) -> None:
+    requests = [ReadingRequest(text, window) for text in TEXTS for window in (None, 8)]
+    ours, theirs = dict[int, Output](), dict[int, Output]()
+    for engine, found in ((exact, ours), (plain, theirs)):
+        reading(engine).read_documents(requests, budget=16, skip=set(), done=found.update)
+    assert sorted(ours) == list(range(6))
+    for k, output in ours.items():
+        assert output.option_logprobs == pytest.approx(theirs[k].option_logprobs, rel=1e-4)
+        assert (output.tokens_in, output.tokens_out) == (theirs[k].tokens_in, theirs[k].tokens_out)
+    with pytest.raises(ScoringError, match="window: 4096 tokens are more than the 2048"):
+        exact.read_documents([ReadingRequest("x", 4096)], budget=16, skip=set(), done=ours.update)
 
 
 def test_int8_says_nearly_that(plain: Engine, exact: OnnxEngine, rounded: OnnxEngine) -> None:

@@ -13,6 +13,8 @@ from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, GateUsageError
 from pytest_modellab.judging.assertions import ASSERTIONS
 from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.judging.drop import no_regression
+from pytest_modellab.judging.forgetting import no_forgetting
 from pytest_modellab.judging.question import Question
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Allowed, Budget
@@ -151,6 +153,25 @@ def test_what_is_allowed_is_asked_or_declared() -> None:
     assert declared.allowed(0.0) == Allowed(0.0, 0.0)
 
 
+@pytest.mark.parametrize("capability", [None, "sums"])
+def test_a_graded_metric_is_not_judged_at_a_margin_of_0(
+    question: Question, capability: str | None
+) -> None:
+    graded = dataclasses.replace(question, metric="likelihood")
+    rule = "margin" if capability is None else "capability_margin"
+    with pytest.raises(GateUsageError) as caught:
+        no_regression(graded, capability=capability, margin=0.0)
+    assert str(caught.value) == (
+        "metric 'likelihood' at a margin of 0: batch size, threads and dtype move every likelihood "
+        "a little in one direction, which a margin of 0 would block; set "
+        f"task_sets.{question.task_set.name}.metrics.likelihood.{rule} = 0.01 in modellab.toml, or "
+        "what runs of an unchanged variant show, or ask for a margin above 0"
+    )
+    assert graded.reference is not None
+    with pytest.raises(GateUsageError, match=r"likelihood\.capability_margin"):
+        no_forgetting(graded, second=graded.reference, targeted=(), margin=0.0)
+
+
 def test_alpha_is_shared_equally() -> None:
     assert Budget.shared(0.05, 5) == Budget(share=0.01, alpha=0.05)
     assert Budget.shared(0.05, 0) == Budget(share=0.05, alpha=0.05), "nothing is asked"
@@ -165,3 +186,96 @@ def test_the_built_in_assertions_are_as_any_other() -> None:
         "no_slowdown",
     ]
     assert all(name == assertion.name for name, assertion in ASSERTIONS.items())
+
+
+# --- graded metrics ------------------------------------------------------------------------------
+
+
+def graded_question(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make, fell: float
+) -> Question:
+    """30 samples of multiple choice, of which the candidate is less sure, and 10 replies."""
+    samples = [
+        *(sample(k, choices=("a", "b"), target=0) for k in range(30)),
+        *(sample(k, scorer="exact", target="4", choices=(), max_tokens=8) for k in range(30, 40)),
+    ]
+    tasks = make_tasks(samples)
+
+    def run(probability: float) -> Any:
+        whole = record(tasks)
+        return dataclasses.replace(
+            whole,
+            samples=tuple(
+                dataclasses.replace(one, metrics={"probability": probability} if k < 30 else {})
+                for k, one in enumerate(whole.samples)
+            ),
+        )
+
+    return Question(
+        assertion="no_regression",
+        test="test_it",
+        spec=spec(name="nf4", kind="quantized"),
+        task_set=tasks,
+        against="baseline of plain",
+        budget=Budget(share=0.05, alpha=0.05),
+        candidate=run(0.9 - fell),
+        reference=run(0.9),
+        metric="probability",
+    )
+
+
+def test_a_graded_metric_is_judged_on_the_samples_that_have_it(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> None:
+    question = graded_question(spec, sample, make_tasks, record, fell=0.4)
+    found = no_regression(question, margin=0.02)
+    assert found.verdict == "block"
+    assert found.figures[0].n == 30
+    assert "probability is judged on 30 of 40 samples: 10 have no option that is right" in (
+        found.notes
+    )
+
+
+def test_a_graded_metric_that_a_run_lacks(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> None:
+    question = graded_question(spec, sample, make_tasks, record, fell=0.4)
+    old = dataclasses.replace(question, reference=record(question.task_set))
+    with pytest.raises(ComparisonRefused, match=r"^metric 'probability': the run of .* has none"):
+        no_regression(old, margin=0.02)
+    replies_only = make_tasks([sample(k, choices=(), target="4", max_tokens=8) for k in range(4)])
+    none = dataclasses.replace(question, task_set=replies_only)
+    with pytest.raises(ComparisonRefused) as caught:
+        no_regression(none, margin=0.02)
+    assert str(caught.value) == (
+        f"metric 'probability': {replies_only.name!r} has no sample with an option that is right; "
+        "judge the score (leave metric= out), or another task set"
+    )
+
+
+def test_a_likelihood_where_replies_are_not_kept(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> None:
+    question = graded_question(spec, sample, make_tasks, record, fell=0.4)
+
+    def renamed(run: Any) -> Any:
+        samples = [
+            dataclasses.replace(one, metrics={"likelihood": one.metrics.get("probability", 0.5)})
+            for one in run.samples
+        ]
+        return dataclasses.replace(run, samples=tuple(samples))
+
+    question = dataclasses.replace(
+        question,
+        metric="likelihood",
+        candidate=renamed(question.candidate),
+        reference=renamed(question.reference),
+    )
+    found = no_regression(question, margin=0.02)
+    assert (found.figures[0].n, found.notes) == (40, ())
+    found = no_regression(dataclasses.replace(question, replies=False), margin=0.02)
+    assert found.figures[0].n == 30
+    assert found.notes == (
+        "likelihood is judged on 30 of 40 samples: 10 have no option that is right, and the texts "
+        "of these replies are not kept",
+    )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab import gate as statistics
-from pytest_modellab.baselines import file
+from pytest_modellab.baselines import chain, file
 from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.config import read
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
@@ -96,6 +96,7 @@ class World:
     def __init__(self) -> None:
         self.wrong: dict[str, range] = {}
         self.nan: dict[str, range] = {}
+        self.unsure: dict[str, range] = {}
         self.flaky: dict[str, range] = {}
         self.asked: Counter[tuple[str, int]] = Counter()
         self.error: Exception | None = None
@@ -131,7 +132,8 @@ class Engine:
             wrong = number in self.world.wrong.get(self.name, ())
             if number in self.world.flaky.get(self.name, ()):
                 wrong = self.world.asked[self.name, number] % 2 == 0
-            first = -3.0 if wrong else -1.0
+            unsure = number in self.world.unsure.get(self.name, ())
+            first = -3.0 if wrong else -1.9 if unsure else -1.0
             if number in self.world.nan.get(self.name, ()):
                 first = math.nan
             done({k: Output("", (first, -2.0), tokens_in=3, tokens_out=2, seconds=0.01)})
@@ -661,6 +663,78 @@ def test_a_margin_of_the_command_line_may_be_zero(make: Make) -> None:
     assert gate(lab).no_regression(candidate(lab)).figures[0].margin == 0.0
 
 
+NUMERICS = (
+    "batch size, threads and dtype move every probability a little in one direction, which a "
+    "margin of 0 would block; set task_sets.core.metrics.probability.{rule} = 0.01 in "
+    "modellab.toml, or what runs of an unchanged variant show, or ask for a margin above 0"
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "setting", "capability", "rule"),
+    [
+        (0.0, None, None, "margin"),
+        (0, 0.1, "sums", "capability_margin"),
+        (None, 0.0, None, "margin"),
+    ],
+)
+def test_a_graded_metric_needs_a_margin(
+    make: Make,
+    world: World,
+    asked: float | None,
+    setting: float | None,
+    capability: str | None,
+    rule: str,
+) -> None:
+    record(make, "plain")
+    lab = make(margin=setting)
+    with pytest.raises(GateUsageError) as caught:
+        gate(lab).no_regression(
+            candidate(lab), capability=capability, margin=asked, metric="probability"
+        )
+    assert str(caught.value) == (
+        f"metric 'probability' at a margin of 0: {NUMERICS.format(rule=rule)}"
+    )
+
+
+def test_a_graded_metric_has_its_own_margins(make: Make, toml: Path) -> None:
+    record(make, "plain")
+    declared = "\n[task_sets.core.metrics.probability]\nmargin = 0.01\ncapability_margin = 0.03\n"
+    toml.write_text(toml.read_text() + declared)
+
+    def found(capability: str | None = None, **asked: Any) -> tuple[float, list[str]]:
+        lab = make(**asked)
+        judged = gate(lab).no_regression(
+            candidate(lab), capability=capability, metric="probability"
+        )
+        return judged.figures[0].margin, [str(one) for one in judged.overrides]
+
+    assert found() == (0.01, [])
+    assert found("sums") == (0.03, [])
+    assert found("sums", margin=0.1) == (
+        0.1,
+        [
+            "metrics.probability.capability_margin 0.1 instead of 0.03 on core (asked of the "
+            "session)"
+        ],
+    )
+
+
+def test_a_graded_metric_has_its_own_floor(make: Make, toml: Path) -> None:
+    record(make, "plain")
+    lab = make()
+    with pytest.raises(GateUsageError) as caught:
+        gate(lab, name="strict").worst_bucket(candidate(lab), metric="probability")
+    assert str(caught.value) == (
+        f"no floor: set it in {toml}: task_sets.strict.metrics.probability.floor, or call "
+        "gate.worst_bucket(candidate, floor=…)"
+    )
+    toml.write_text(toml.read_text() + "\n[task_sets.strict.metrics.probability]\nfloor = 0.5\n")
+    lab = make()
+    found = gate(lab, name="strict").worst_bucket(candidate(lab), metric="probability")
+    assert (found.figures[0].floor, found.verdict) == (0.5, "pass")
+
+
 def test_against_the_base(make: Make, world: World) -> None:
     record(make, "plain")
     world.wrong["rtn"] = range(40)
@@ -695,6 +769,112 @@ def test_drift(make: Make, world: World) -> None:
     (made := make(update=True)).accept(*made.asked("plain", "core"), new_anchor=True)
     lab = make()
     assert gate(lab).no_drift(candidate(lab)).against == "anchor (the baseline itself)"
+
+
+def without_metrics(path: Path, *, anchor: bool = False) -> None:
+    """Make a baseline of one that was recorded when no metric was kept."""
+    kept = file.read(path)
+    assert kept is not None
+    run = kept.run if anchor else chain.without_metrics(kept.run)
+    first = kept.anchor and dataclasses.replace(kept.anchor, metrics={})
+    again = kept.repeat and dataclasses.replace(kept.repeat, metrics={})
+    file.write(path, Baseline(run, again, first))
+
+
+def test_graded_metrics_are_judged_by_every_assertion(make: Make, world: World) -> None:
+    """The candidate is right everywhere, and less sure of each: 0.73 becomes 0.52."""
+    record(make, "plain", "rtn")
+    world.unsure["rtn"] = range(60)
+    lab = make(reuse=False)
+    of = candidate(lab, "rtn")
+    assert gate(lab).no_regression(of, against="base", margin=0.05).verdict == "pass"
+    fell = r"^blocked: {} fell from 0.73 to 0.52 (?s:.)* by probability"
+    with pytest.raises(RegressionDetected, match=fell.format("all")):
+        gate(lab).no_regression(of, metric="probability", margin=0.05)
+    with pytest.raises(RegressionDetected, match=fell.format("sums")):
+        gate(lab).no_regression(of, metric="probability", margin=0.05, capability="sums")
+    with pytest.raises(RegressionDetected, match=fell.format("all")):
+        gate(lab).no_drift(of, metric="probability", margin=0.05)
+    with pytest.raises(CapabilityForgotten, match=fell.format("sums")):
+        gate(lab).no_forgetting(of, metric="probability", margin=0.05)
+    with pytest.raises(FloorViolated):
+        gate(lab).worst_bucket(of, metric="probability", floor=0.7)
+    assert gate(lab).worst_bucket(of, floor=0.7).verdict == "pass"
+    with pytest.raises(ComparisonRefused) as caught:
+        gate(lab).no_regression(of, metric="decision_margin")
+    assert str(caught.value) == (
+        "metric 'decision_margin': it has no range, so it is shown and never judged; judge "
+        "'probability' or 'likelihood'"
+    )
+
+
+def test_drift_of_a_metric(make: Make, world: World) -> None:
+    record(make, "plain")
+    world.unsure["plain"] = range(60)
+    (made := make(update=True, reuse=False)).accept(*made.asked("plain", "core"))
+    lab = make()
+    kept = lab.baseline("plain", "core").anchor
+    assert kept is not None
+    assert kept.accepted == 1, "no answer has changed, but how sure it is of them"
+    passed = gate(lab).no_drift(candidate(lab), margin=0.1)
+    assert passed.verdict == "pass", "nothing right or wrong has changed"
+    with pytest.raises(RegressionDetected, match=r"^blocked: all fell from 0.73 to 0.52 "):
+        gate(lab).no_drift(candidate(lab), metric="probability", margin=0.1)
+
+
+def test_a_baseline_without_the_metric_says_what_adds_it(
+    make: Make, world: World, toml: Path
+) -> None:
+    record(make, "plain", "rtn")
+    lab = make()
+    path = lab.baseline_path("plain", "core")
+    without_metrics(path)
+    world.asked.clear()
+    said = (
+        "the baseline of 'plain' on 'core' has no probability, which was not kept when it was "
+        f"recorded: {path}.\nRecord one and commit it: modellab accept plain --task-set core "
+        f"--config {os.path.relpath(toml)}"
+    )
+    lab = make(reuse=False)
+    asks: list[Callable[[], Comparison]] = [
+        lambda: gate(lab).no_regression(candidate(lab), metric="probability"),
+        lambda: gate(lab).no_drift(candidate(lab), metric="probability"),
+        lambda: gate(lab).no_forgetting(candidate(lab, "rtn"), metric="probability"),
+        lambda: gate(lab).no_regression(
+            candidate(lab, "rtn"), against="base", metric="probability"
+        ),
+    ]
+    for ask in asks:
+        with pytest.raises(BaselineMissing) as caught:
+            ask()
+        assert str(caught.value) == said
+    assert not world.asked, "nothing was run for it"
+    (made := make(update=True)).accept(*made.asked("plain", "core"))
+    kept = file.read(path)
+    assert kept is not None
+    assert kept.anchor is None, "that was no accepted change"
+    assert kept.repeat is not None
+    assert kept.repeat.metrics.keys() == {"likelihood", "probability"}
+    lab = make()
+    assert gate(lab).no_regression(candidate(lab), metric="probability").verdict == "pass"
+
+
+def test_an_anchor_without_the_metric_says_what_begins_anew(make: Make, world: World) -> None:
+    record(make, "plain")
+    world.wrong["plain"] = range(2)
+    (made := make(update=True, reuse=False)).accept(*made.asked("plain", "core"))
+    lab = make()
+    path = lab.baseline_path("plain", "core")
+    without_metrics(path, anchor=True)
+    with pytest.raises(BaselineMissing) as caught:
+        gate(lab).no_drift(candidate(lab), metric="probability")
+    assert str(caught.value).startswith(
+        "the anchor of 'plain' on 'core' has no probability: it was accepted before baselines "
+        f"kept it, so drift cannot be measured from there: {path}.\nRecord one and commit it: "
+        "modellab accept plain --task-set core --config "
+    )
+    assert str(caught.value).endswith(" --new-anchor")
+    assert gate(lab).no_regression(candidate(lab), metric="probability").verdict == "pass"
 
 
 def test_forgetting(make: Make, world: World, toml: Path) -> None:

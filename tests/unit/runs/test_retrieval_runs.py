@@ -446,11 +446,12 @@ def test_a_set_scorer_of_a_plugin(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_a_run_under_another_metric(lab: Lab) -> None:
-    record = lab.record(*lab.asked("bm25", "search"))
-    under = scores.under(record, "recall@1")
+    variant, asked = lab.asked("bm25", "search")
+    record = lab.record(variant, asked)
+    under = scores.under(record, "recall@1", asked)
     assert [r.score for r in under.samples] == [0.5, 1.0, 1.0]
     with pytest.raises(ComparisonRefused) as caught:
-        scores.under(record, "recall@2")
+        scores.under(record, "recall@2", asked)
     assert str(caught.value) == (
         "metric 'recall@2': the run of 'bm25' on 'search' has none; did you mean 'recall@1'? "
         "Known: mrr@10, ndcg@10, recall@1. A metric of rankings: name it in the task set's "
@@ -461,7 +462,7 @@ def test_a_run_under_another_metric(lab: Lab) -> None:
         samples=tuple(dataclasses.replace(r, metrics={"spearman": -2.0}) for r in record.samples),
     )
     with pytest.raises(ComparisonRefused) as caught:
-        scores.under(beyond, "spearman")
+        scores.under(beyond, "spearman", asked)
     assert str(caught.value) == (
         "metric 'spearman': the run of 'bm25' on 'search' has -2.0 for 'q1', outside [0, 1]; judge "
         "the score, which is the same figure mapped to that range"
@@ -557,4 +558,4 @@ def test_baselines_keep_metrics(lab: Lab) -> None:
     assert again.repeat is not None
     second = again.second_run()
     assert isinstance(second, RunRecord)
-    assert not second.samples[0].metrics
+    assert second.samples[0].metrics == again.run.samples[0].metrics

@@ -38,6 +38,7 @@ def test_every_scorer_is_listed_under_its_name() -> None:
         "exact",
         "json_schema",
         "number",
+        "perplexity",
         "refusal",
         "regex",
         "spearman",
@@ -45,7 +46,7 @@ def test_every_scorer_is_listed_under_its_name() -> None:
     for name, scorer in scorers.SCORERS.items():
         assert scorer.name == name
         assert scorer.version >= 1
-        assert scorer.likelihood == (name in ("choice", "spearman"))
+        assert scorer.likelihood == (name in ("choice", "perplexity", "spearman"))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_every_scorer_is_listed_under_its_name() -> None:
             {"scorer": "exakt"},
             "scorer: unknown 'exakt'; did you mean 'exact'? "
             "Known: answer_f1, choice, exact, json_schema, map@K, mrr@K, ndcg@K, number, "
-            "precision@K, recall@K, refusal, regex, spearman",
+            "perplexity, precision@K, recall@K, refusal, regex, spearman",
         ),
         ({"choices": ("one",)}, "choices: the scorer 'choice' needs at least two"),
         ({"choices": ("one", "one")}, "choices: two are equal"),

@@ -30,14 +30,17 @@ def test_json_lines_unless_said_otherwise(
     [
         (
             'format = "bier"',
-            "format: unknown 'bier'; did you mean 'beir'? Known: beir, jsonl, sts",
+            "format: unknown 'bier'; did you mean 'beir'? Known: beir, documents, jsonl, sts",
         ),
-        ("format = 3", "format: unknown 3; Known: beir, jsonl, sts"),
+        ("format = 3", "format: unknown 3; Known: beir, documents, jsonl, sts"),
         (
             'layout = "../other"',
-            "layout: belongs to another format; set format = 'beir' or 'sts'",
+            "layout: belongs to another format; set format = 'beir', 'sts' or 'documents'",
         ),
-        ("[package]", "package: belongs to another format; set format = 'beir' or 'sts'"),
+        (
+            "[package]",
+            "package: belongs to another format; set format = 'beir', 'sts' or 'documents'",
+        ),
         (
             'format = "sts"\nlayout = "x"\n[package]',
             "layout and package both say where the files are; keep one",

@@ -152,7 +152,7 @@ def test_hash_follows_content_and_order(write_samples: Write) -> None:
             {**GOOD, "id": "b", "scorer": "choise"},
             "sample 'b': scorer: unknown 'choise'; did you mean 'choice'? "
             "Known: answer_f1, choice, exact, json_schema, map@K, mrr@K, ndcg@K, number, "
-            "precision@K, recall@K, refusal, regex, spearman",
+            "perplexity, precision@K, recall@K, refusal, regex, spearman",
         ),
         (
             {**GOOD, "id": "b", "target": 2},

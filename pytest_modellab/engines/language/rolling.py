@@ -1,0 +1,234 @@
+"""How likely a document is, token after token: windows of its tokens, and their likelihood.
+
+Which definition: that of lm-evaluation-harness' ``loglikelihood_rolling`` (0.4.13). The document is
+plain text, in no chat template, and cut into tokens as a whole, without special ones. Every token
+is predicted exactly once. The first window begins with the prefix token (BOS, or EOS in a tokenizer
+without one), from which the document's first token is predicted, and predicts as many tokens as fit
+a window; each further one predicts the next ``window - context + 1`` after at least ``context``
+tokens of the document (``get_rolling_token_windows`` and ``make_disjoint_window`` of lm_eval.utils,
+whose rolling requests have ``context = 1`` and the model's own context length as ``window``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence, Set
+from typing import Any
+
+from pytest_modellab.engines.batching import due, plan
+from pytest_modellab.engines.interface import Done, ReadingRequest
+from pytest_modellab.engines.language.base import answer_together
+from pytest_modellab.engines.tokens import encode
+from pytest_modellab.errors import ScoringError
+from pytest_modellab.records.runs import Output
+
+VERSION = 1
+"""Raised when a document's likelihood may change: stored runs of documents are run again."""
+
+
+DEFAULT_WINDOW = 2048
+"""Tokens that a model sees at once that says nothing of it; lm-evaluation-harness' default."""
+
+
+NO_TOKEN = "the tokenizer makes no token of the document"
+"""Why a document failed."""
+
+
+PIECE = 32
+"""Tokens that are put at once into a cache of its own kind, so that what follows them is predicted
+from what the cache kept; small beside its ``residual_length``."""
+
+
+_ROWS = 256
+"""Places whose probabilities are computed at once."""
+
+
+_NAMES = ("n_positions", "max_position_embeddings", "n_ctx")
+"""What configurations call the length of a model's context, as lm-evaluation-harness looks."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Tokens that the model sees together, and those that it predicts.
+
+    Attributes:
+        context: what stands before the first predicted token; at least one token.
+        targets: the predicted tokens, at least one.
+    """
+
+    context: list[int]
+    targets: list[int]
+
+    @property
+    def tokens(self) -> list[int]:
+        """What the model is given: all but the last token, which is only predicted."""
+        return [*self.context, *self.targets[:-1]]
+
+    def __len__(self) -> int:
+        return len(self.context) + len(self.targets) - 1
+
+
+def windows(tokens: Sequence[int], prefix: int, window: int, context: int = 1) -> list[Window]:
+    """Cut a document into windows of which each token is predicted in exactly one.
+
+    Args:
+        tokens: the document's.
+        prefix: the token that its first one is predicted from.
+        window: most tokens that the model is given at once.
+        context: least tokens before a predicted one in all windows but the first, at most
+            ``window``.
+    """
+    found = [Window([prefix], list(tokens[:window]))] if tokens else []
+    done = min(window, len(tokens))
+    while done < len(tokens):
+        end = min(len(tokens), done + window - context + 1)
+        found.append(Window(list(tokens[end - 1 - window : done]), list(tokens[done:end])))
+        done = end
+    return found
+
+
+def context_length(config: Any, tokenizer: Any) -> tuple[int, bool]:
+    """Return how many tokens a model sees at once, and whether its configuration says so.
+
+    Args:
+        config: the model's, of transformers.
+        tokenizer: asked where the configuration says nothing.
+    """
+    text = config.get_text_config()
+    for name in _NAMES:
+        length = getattr(text, name, None)
+        if isinstance(length, int) and length > 0:
+            return length, True
+    length = getattr(tokenizer, "model_max_length", None)
+    if isinstance(length, int) and 0 < length < 1 << 40:  # a huge one stands for none
+        return length, False
+    return DEFAULT_WINDOW, False
+
+
+def prefix_of(tokenizer: Any) -> int:
+    """Return the token that a document's first one is predicted from: BOS, else EOS.
+
+    Raises:
+        ScoringError: the tokenizer has neither.
+    """
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    raise ScoringError(
+        "the tokenizer has neither a BOS nor an EOS token, from which the first token of a "
+        "document is predicted; name one of them in its tokenizer_config.json"
+    )
+
+
+def answer(
+    tokenizer: Any,
+    requests: Sequence[ReadingRequest],
+    *,
+    length: int,
+    known: bool,
+    budget: int,
+    skip: Set[int],
+    done: Done,
+    score: Callable[[Sequence[Window]], Sequence[float]],
+) -> None:
+    """Read documents batch by batch.
+
+    Args:
+        tokenizer: the model's.
+        requests: documents.
+        length: how many tokens the model sees at once.
+        known: whether it can see no more than that.
+        budget: tokens in a batch.
+        skip: indices that need no answer.
+        done: called after each batch.
+        score: returns the log-likelihood of the targets of each window of a batch, longest first.
+
+    Raises:
+        OutOfMemory: as ``score`` does.
+        ScoringError: a window is asked for that the model cannot see, or there is no prefix token.
+    """
+    if not requests:
+        return
+    for request in requests:
+        if known and request.window is not None and request.window > length:
+            raise ScoringError(
+                f"window: {request.window} tokens are more than the {length} that the model sees "
+                "at once; set a smaller one in task_set.toml"
+            )
+    prefix = prefix_of(tokenizer)
+    cut = [
+        windows(encode(tokenizer, request.text), prefix, request.window or length, request.context)
+        for request in requests
+    ]
+    lengths = [sum(map(len, row)) or 1 for row in cut]
+
+    def compute(batch: Sequence[int]) -> list[list[float]]:
+        rows = [(i, k) for i in batch for k in range(len(cut[i]))]
+        found: dict[tuple[int, int], float] = {}
+        for places in plan([len(cut[i][k]) for i, k in rows], budget, padded=True):
+            together = [rows[place] for place in places]
+            values = score([cut[i][k] for i, k in together])
+            found.update(zip(together, values, strict=True))
+        return [[found[i, k] for k in range(len(cut[i]))] for i in batch]
+
+    def output(i: int, values: list[float]) -> Output:
+        return Output(
+            text="",
+            option_logprobs=(sum(values),) if values else (),
+            tokens_in=sum(len(window.context) for window in cut[i]),
+            tokens_out=sum(len(window.targets) for window in cut[i]),
+            failed="" if values else NO_TOKEN,
+        )
+
+    answer_together(due(plan(lengths, budget, padded=True), skip), lengths, compute, output, done)
+
+
+def in_torch(
+    model: Any, rows: Sequence[Window], piece: int | None, cache: Callable[[Any], Any]
+) -> list[float]:
+    """Return the log-likelihood of the targets of each window, by a model of transformers.
+
+    Shorter windows are padded behind their end, where nothing looks at it.
+
+    Args:
+        model: a causal language model.
+        rows: windows, any of whose tokens may be computed together.
+        piece: most tokens of a window that are computed at once, the earlier ones being in a cache;
+            None where a window cannot be cut.
+        cache: makes an empty key-value cache for a model's config.
+    """
+    import torch
+
+    width, device = max(map(len, rows)), model.device
+    ids = torch.zeros(len(rows), width, dtype=torch.long, device=device)
+    for row, window in zip(ids, rows, strict=True):
+        row[: len(window)] = torch.tensor(window.tokens, device=device)
+    begins = [len(window.context) - 1 for window in rows]
+    first, step = min(begins), piece or width
+    past = cache(model.config) if step < width else None
+    sums = [0.0] * len(rows)
+    for start in range(0, width, step):
+        end = min(start + step, width)
+        keep = end - max(start, min(first, end - 1))  # the last place at least
+        logits = model(
+            input_ids=ids[:, start:end],
+            past_key_values=past,
+            use_cache=past is not None,
+            logits_to_keep=keep,
+        ).logits
+        offset = end - keep  # the place of the first row of logits
+        for number, (window, begin) in enumerate(zip(rows, begins, strict=True)):
+            for low in range(max(begin, start), min(len(window), end), _ROWS):
+                high = min(low + _ROWS, len(window), end)
+                targets = window.targets[low - begin : high - begin]
+                sums[number] += _likelihood(
+                    logits[number, low - offset : high - offset], torch.tensor(targets)
+                )
+    return sums
+
+
+def _likelihood(logits: Any, targets: Any) -> float:
+    """Return the summed log-probability of a token a row of logits."""
+    logits = logits.float()
+    picked = logits.gather(1, targets.to(logits.device)[:, None])[:, 0]
+    return float((picked.double() - logits.logsumexp(dim=-1).double()).sum())

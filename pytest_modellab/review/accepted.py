@@ -1,0 +1,148 @@
+"""Accepted runs that were removed or recorded anew: what the next run is compared with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from pytest_modellab.baselines import file
+from pytest_modellab.baselines.accepted import Baseline
+from pytest_modellab.errors import BaselineInvalid, ReviewUnavailable
+from pytest_modellab.records.runs import RunRecord, SampleResult
+from pytest_modellab.review.changes import Change, shown
+from pytest_modellab.review.side import Side
+
+Pairs = Sequence[tuple[SampleResult, SampleResult]]
+
+
+def compare(
+    old: Side,
+    new: Side,
+    differing: frozenset[str],
+    capabilities: Mapping[str, Mapping[str, str]],
+) -> list[Change]:
+    """Compare the accepted runs of what both sides declare.
+
+    Args:
+        old: the old side.
+        new: the new one.
+        differing: the files that are not the same, from the top.
+        capabilities: task set → sample content hash → capability, as far as they are known.
+
+    Raises:
+        ReviewUnavailable: a baseline cannot be read.
+    """
+    found = []
+    for task_set in old.config.task_sets:
+        for variant in old.config.variants:
+            if task_set not in new.config.task_sets or variant not in new.config.variants:
+                continue  # that is told already
+            was, now = (file.path_of(s.config.baselines, task_set, variant) for s in (old, new))
+            if old.shown(was) == new.shown(now) and new.shown(now) not in differing:
+                continue
+            before = _read(old, task_set, variant)
+            if before is None:
+                continue
+            after = _read(new, task_set, variant)
+            what, where = f"baselines.{task_set}.{variant}", new.shown(now)
+            if after is None:
+                note = "nothing is left to compare the variant with"
+                found.append(Change("weaker", what, "accepted", "removed", where, note))
+                continue
+            margin = new.config.task_sets[task_set].capability_margin
+            known = capabilities.get(task_set, {})
+            found += between(what, where, before, after, known, margin)
+    return found
+
+
+def _read(side: Side, task_set: str, variant: str) -> Baseline | None:
+    try:
+        return file.read(file.path_of(side.config.baselines, task_set, variant))
+    except BaselineInvalid as error:
+        raise ReviewUnavailable(f"{side.name}: {side.said(error)}") from error
+
+
+def between(
+    what: str,
+    where: str,
+    old: Baseline,
+    new: Baseline,
+    capabilities: Mapping[str, str],
+    margin: float,
+) -> list[Change]:
+    """Compare an accepted run with the one that took its place.
+
+    Args:
+        what: names it.
+        where: its file.
+        old: the one that was accepted before.
+        new: the one that is accepted now.
+        capabilities: sample content hash → capability.
+        margin: drop of one capability beyond which it is told apart from the mean.
+    """
+    found = _scorers(what, where, old.run, new.run)
+    pairs = _common(old.run, new.run)
+    if not pairs:
+        before, after = (f"version {run.task_set['version']}" for run in (old.run, new.run))
+        note = "no sample is in both accepted runs"
+        return [*found, Change("changed", what, before, after, where, note)]
+    among = "" if len(pairs) == len(old.run.samples) else f", on the {len(pairs)} samples of both"
+    was, now = _means(pairs)
+    note = f"{was - now:.4f} lower{among}"
+    if old.anchor is not None:
+        first, last = _means(_common(old.anchor_run(), new.run))
+        note += f"; {first - last:.4f} below the {old.anchor_words}"
+    found += _mean(f"{what}.mean", was, now, where, note)
+    found += _capabilities(what, where, pairs, capabilities, margin)
+    was, now = _means(_common(old.anchor_run(), new.anchor_run()))
+    note = f"{was - now:.4f} lower{among}"
+    if new.anchor is None:
+        note += "; a new anchor: no_drift forgets what was accepted before it"
+    return found + _mean(f"{what}.anchor", was, now, where, note)
+
+
+def _mean(what: str, was: float, now: float, where: str, note: str) -> list[Change]:
+    if now == was:
+        return []
+    values = f"{was:.6g}", f"{now:.6g}"
+    if now < was:
+        return [Change("weaker", what, *values, where, note)]
+    return [Change("stronger", what, *values, where)]
+
+
+def _scorers(what: str, where: str, old: RunRecord, new: RunRecord) -> list[Change]:
+    note = "judged by another version of the scorer: the scores do not compare"
+    return [
+        Change("unweighed", f"{what}.scorers.{name}", str(was), str(new.scorers[name]), where, note)
+        for name, was in sorted(old.scorers.items())
+        if new.scorers.get(name, was) != was
+    ]
+
+
+def _capabilities(
+    what: str, where: str, pairs: Pairs, capabilities: Mapping[str, str], margin: float
+) -> list[Change]:
+    groups: dict[str, list[tuple[SampleResult, SampleResult]]] = {}
+    for pair in pairs:
+        if pair[1].hash in capabilities:
+            groups.setdefault(capabilities[pair[1].hash], []).append(pair)
+    found = []
+    for name in sorted(groups):
+        was, now = _means(groups[name])
+        if was - now > margin + 1e-9:
+            note = f"{was - now:.4f} lower, where {shown(margin)} is allowed"
+            found += _mean(f"{what}.capabilities.{name}", was, now, where, note)
+    return found
+
+
+def _common(old: RunRecord, new: RunRecord) -> Pairs:
+    """The samples that are in both, by id and content."""
+    known = {(sample.id, sample.hash): sample for sample in old.samples}
+    found = ((known.get((sample.id, sample.hash)), sample) for sample in new.samples)
+    return [(one, other) for one, other in found if one is not None]
+
+
+def _means(pairs: Pairs) -> tuple[float, float]:
+    """The mean scores of both; one without an answer counts as 0."""
+    old = math.fsum(pair[0].score or 0.0 for pair in pairs) / len(pairs)
+    return old, math.fsum(pair[1].score or 0.0 for pair in pairs) / len(pairs)
