@@ -59,7 +59,7 @@ def divergences(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Compare the base's reduced distributions with the candidate's whole ones, place by place.
 
-    ``KL = Σ_k p_k (log p_k − log q_k) + P (log P − log Q)`` over the base's largest probabilities
+    ``KL = Σ_k p_k log(p_k / q_k) + P log(P / Q)`` over the base's largest probabilities
     p and the mass P of all others, in nats. It is at most the divergence of the whole
     distributions, by the log-sum inequality (Cover & Thomas 2006, theorem 2.7.1), and equal to it
     where the whole vocabulary is kept. On whole distributions it is what llama.cpp's

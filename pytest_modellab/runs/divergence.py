@@ -192,9 +192,7 @@ def _compared(
     )
 
 
-def _moved(
-    own: NDArray[np.float32], found: NDArray[np.float64], same: NDArray[np.bool_]
-) -> Moved:
+def _moved(own: NDArray[np.float32], found: NDArray[np.float64], same: NDArray[np.bool_]) -> Moved:
     import numpy as np
 
     total = math.fsum(found.tolist())
@@ -276,4 +274,3 @@ def _predictions(
                     f"{error}"
                 ) from error
             budget //= 2
-

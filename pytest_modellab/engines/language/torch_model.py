@@ -280,7 +280,9 @@ class TransformersEngine(ChatEngine):
             rows = [list(texts.ids[i]) for i in batch]
             with self._guarded():
                 if alone:
-                    found = [self._whole(row, places[i]) for i, row in zip(batch, rows, strict=True)]
+                    found = [
+                        self._whole(row, places[i]) for i, row in zip(batch, rows, strict=True)
+                    ]
                 else:
                     inner = [(row[texts.prefix : -1], ()) for row in rows]
                     packed = pack(inner, texts.prefix)
