@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_modellab.records.graded import DECISION_MARGIN
 from pytest_modellab.records.reading import Count, Share
-from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 
 if TYPE_CHECKING:
     from pytest_modellab.gate.churn import Churn
@@ -19,10 +19,6 @@ OWN_BASELINE = "own baseline"
 
 OWN_ANCHOR = "anchor (the baseline itself)"
 """What drift is measured from while no change was accepted."""
-
-
-NOT_KEPT = "(not kept)"
-"""The outputs of an anchor or a second run, of which only scores and metrics are kept."""
 
 
 Metrics = Mapping[str, tuple[float | None, ...]]

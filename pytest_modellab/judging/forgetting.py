@@ -44,10 +44,7 @@ def no_forgetting(
             before if answers.stages is not None else answers(1),  # the scope is the base's alone
             [s.capability for s in samples],
             second_scores=scores_of(
-                paired(
-                    narrowed(second, question.metric, question.task_set, replies=question.replies),
-                    samples,
-                )
+                paired(narrowed(second, question.asked, question.task_set), samples)
             ),
             chance=[chance_of(s) for s in samples],
             targeted=[name for name in capabilities if name in targeted],

@@ -61,12 +61,13 @@ class Gate(Asking):
         name = self._begin(candidate, against)
         own = name == candidate.name
         allowed, overridden = self._margin(margin, capability=capability is not None, metric=metric)
+        # before the run: where it is missing, nothing is run
+        reference = self._reference(candidate, name, metric)
         return self._ask(
             "no_regression",
             candidate,
-            # before the run: where it is missing, nothing is run
-            reference=self._reference(candidate, name, metric),
-            run=self._run(candidate, metric),
+            reference=reference,
+            run=self._run(candidate, metric, reference),
             against=self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,
@@ -105,15 +106,15 @@ class Gate(Asking):
         """
         __tracebackhide__ = True
         baseline = self._anchor(self._begin(candidate), metric)
+        reference = baseline.anchor_run()
         allowed, overridden = self._margin(margin, capability=False, metric=metric)
         return self._ask(
             "no_drift",
             candidate,
-            run=self._run(candidate, metric),
-            reference=baseline.anchor_run(),
+            run=self._run(candidate, metric, reference),
+            reference=reference,
             against=baseline.anchor_words,
             metric=metric,
-            replies=False,
             excused=self._lab.settings.update and baseline.anchor is None,
             settings={"margin": allowed},
             overridden=overridden,
@@ -173,7 +174,7 @@ class Gate(Asking):
         return self._ask(
             "no_forgetting",
             candidate,
-            run=self._run(candidate, metric),
+            run=self._run(candidate, metric, baseline.run),
             reference=baseline.run,
             against=f"baseline of {name}",
             metric=metric,
@@ -202,7 +203,8 @@ class Gate(Asking):
             by: what makes a bucket: ``"bucket"`` (capability × difficulty), ``"capability"``,
                 ``"difficulty"``, or a key of the samples' metadata.
             metric: judge this figure of the samples instead of their scores, as
-                :meth:`no_regression`; the floor is then the figure's.
+                :meth:`no_regression`; the floor is then the figure's, and ``"likelihood"`` that of
+                multiple choice alone, since a floor has no accepted reply.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -367,11 +369,12 @@ class Gate(Asking):
             raise GateUsageError(f"unknown assertion {assertion!r}; {hint} ({more})")
         name = self._begin(candidate, against)
         own = against is not None and name == candidate.name
+        reference = None if against is None else self._reference(candidate, name, metric)
         return self._ask(
             assertion,
             candidate,
-            reference=None if against is None else self._reference(candidate, name, metric),
-            run=self._record(candidate.name),
+            reference=reference,
+            run=self._record(candidate.name, metric, reference),
             against="a fixed limit" if against is None else self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,
