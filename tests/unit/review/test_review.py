@@ -12,6 +12,7 @@ import pytest
 from pull_requests import change, git
 
 from pytest_modellab import cli
+from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Anchor
 from pytest_modellab.errors import ReviewUnavailable
 from pytest_modellab.review.review import Review
@@ -192,7 +193,7 @@ def test_another_scorer_version(project: Path, reviewed: Reviewed, accept: Any) 
 
 
 def test_a_damaged_baseline(project: Path, capsys: Any) -> None:
-    change(project / "baselines/words/plain.json", '"schema": 2', '"schema": 99')
+    change(project / "baselines/words/plain.json", f'"schema": {file.SCHEMA}', '"schema": 99')
     assert cli.main(["review"]) == 2
     assert "the working tree: baselines/words/plain.json: schema 99" in capsys.readouterr().err
 
