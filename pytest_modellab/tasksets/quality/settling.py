@@ -14,6 +14,10 @@ SCORE = "score"
 """The metric that all others are measured by."""
 
 
+LEAST_Z = 2.0
+"""From which on a drop is more than chance."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Evidence:
     """What one metric shows of a change.
@@ -28,7 +32,7 @@ class Evidence:
             less, None where no number of samples does.
         needed: samples that settle it with the power asked for, or None.
         certainty: share of the samples that gives the metric the score's z: ``(z_score / z)²``, or
-            None where one of them is 0. No margin is in it.
+            None where one of them shows nothing, or they point apart. No margin is in it.
         ratio: ``needed`` as a share of what the score needs, or None where either has none or they
             are settled by different verdicts.
     """
@@ -119,7 +123,7 @@ def _with_needed(
 
 
 def _certainty(one: Evidence, score: Evidence) -> float | None:
-    if not one.z or not score.z or math.isinf(one.z) or math.isinf(score.z):
+    if min(abs(one.z), abs(score.z)) < LEAST_Z or one.z * score.z < 0 or math.isinf(one.z):
         return None
     return (score.z / one.z) ** 2
 
