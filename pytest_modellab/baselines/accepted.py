@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_modellab.records.graded import DECISION_MARGIN
+from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, PROBABILITY
 from pytest_modellab.records.reading import Count, Share
-from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 
 if TYPE_CHECKING:
     from pytest_modellab.gate.churn import Churn
@@ -19,10 +19,6 @@ OWN_BASELINE = "own baseline"
 
 OWN_ANCHOR = "anchor (the baseline itself)"
 """What drift is measured from while no change was accepted."""
-
-
-NOT_KEPT = "(not kept)"
-"""The outputs of an anchor or a second run, of which only scores and metrics are kept."""
 
 
 Metrics = Mapping[str, tuple[float | None, ...]]
@@ -168,3 +164,17 @@ def without_outputs(run: RunRecord, kept: Repeat | Anchor) -> RunRecord:
         for i, (sample, score) in enumerate(zip(run.samples, kept.scores, strict=True))
     )
     return dataclasses.replace(run, samples=samples)
+
+
+def by_metric(run: RunRecord, metric: str | None) -> RunRecord:
+    """Return a run with the samples alone that have a metric, which stands in for their scores.
+
+    The likelihood of replies is left out beside multiple choice: every run has read its own.
+    """
+    if metric is None:
+        return run
+    kept = [sample for sample in run.samples if metric in sample.metrics]
+    if metric == LIKELIHOOD:
+        kept = [sample for sample in kept if PROBABILITY in sample.metrics] or kept
+    scored = tuple(dataclasses.replace(one, score=one.metrics[metric]) for one in kept)
+    return dataclasses.replace(run, samples=scored)

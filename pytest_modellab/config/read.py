@@ -21,6 +21,7 @@ from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records.declared import (
     LIMITS,
     METRICS,
+    MetricConfig,
     MlflowConfig,
     ModelSource,
     PerformanceConfig,
@@ -29,6 +30,7 @@ from pytest_modellab.records.declared import (
     TaskSetConfig,
     VariantSpec,
 )
+from pytest_modellab.records.graded import GRADED, NUMERICS
 from pytest_modellab.records.setting import NUMBER, OPTIONAL, Setting, count, resolve
 from pytest_modellab.store import checkout
 from pytest_modellab.visible import visible
@@ -69,11 +71,21 @@ MODEL = {
 }
 
 
+def _graded(metric: str) -> Setting:
+    """What may be declared of a graded metric."""
+    wrong = f"{{value!r}} lies outside (0, 1); {NUMERICS.format(metric=metric)}: 0.01, say"
+    margin = Setting(NUMBER, OPTIONAL, check=lambda value: 0 < value < 1, wrong=wrong)
+    floor = _share(None, "(0, 1)", lambda value: 0 < value < 1)
+    fields = {"margin": margin, "capability_margin": margin, "floor": floor}
+    return Setting(dict, OPTIONAL, fields=fields)
+
+
 TASK_SET = {
     "path": Setting(str),
     "margin": _share(0.0, "[0, 1)", lambda value: 0 <= value < 1),
     "capability_margin": _share(OPTIONAL, "[0, 1)", lambda value: 0 <= value < 1),
     "floor": _share(None, "(0, 1)", lambda value: 0 < value < 1),
+    "metrics": Setting(dict, {}, fields={metric: _graded(metric) for metric in GRADED}),
 }
 
 
@@ -220,8 +232,19 @@ def _model(name: str, where: str, table: Mapping[str, Any]) -> ModelSource:
 
 def _task_set(root: Path, name: str, where: str, table: Mapping[str, Any]) -> TaskSetConfig:
     found = resolve(TASK_SET, table, f"{where}.")
-    path = root / found.pop("path")
-    return TaskSetConfig(name, path, **{"capability_margin": found["margin"], **found})
+    path, declared = root / found.pop("path"), found.pop("metrics")
+    found = {"capability_margin": found["margin"], **found}
+    drops = {key: found[key] for key in ("margin", "capability_margin")}
+    metrics = {
+        metric: MetricConfig(**{**drops, **_both(table)}) for metric, table in declared.items()
+    }
+    return TaskSetConfig(name, path, **found, metrics=metrics)
+
+
+def _both(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A metric's own margin is also its capabilities', where they have none."""
+    margin = {key: table["margin"] for key in ("margin", "capability_margin") if "margin" in table}
+    return {**margin, **table}
 
 
 def _variant(name: str, where: str, table: Mapping[str, Any]) -> VariantSpec:

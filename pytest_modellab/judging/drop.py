@@ -10,6 +10,7 @@ from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.judging.comparable import MAX_MISSING
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.question import Question
+from pytest_modellab.records.graded import check_margin
 from pytest_modellab.records.runs import EXACT, INDEX_CUTOFF, INDEX_RECALL, RunRecord
 from pytest_modellab.records.tasks import Sample
 
@@ -32,7 +33,14 @@ def no_regression(
 
     Raises:
         ComparisonRefused: the runs are not comparable, or too many scores are missing.
+        GateUsageError: a graded metric at a margin of 0.
     """
+    check_margin(
+        question.metric,
+        margin,
+        question.task_set.name,
+        "margin" if capability is None else "capability_margin",
+    )
     with question.refusing():
         figures = _figures(question, capability, margin)
     return question.comparison(

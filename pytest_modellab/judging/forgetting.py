@@ -9,6 +9,7 @@ from pytest_modellab.judging.comparable import MAX_MISSING
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.question import Question
 from pytest_modellab.judging.scores import chance_of, clusters_of, narrowed, scores_of
+from pytest_modellab.records.graded import check_margin
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord
 
@@ -32,7 +33,9 @@ def no_forgetting(
     Raises:
         ComparisonRefused: the runs are not comparable, too many scores are missing, or the base
             has none of the capabilities.
+        GateUsageError: a graded metric at a margin of 0.
     """
+    check_margin(question.metric, margin, question.task_set.name, "capability_margin")
     before, answers, samples = question.scores_before, question.answers, question.samples
     capabilities, budget = question.asked.capabilities, question.budget
     with question.refusing():
@@ -41,10 +44,7 @@ def no_forgetting(
             before if answers.stages is not None else answers(1),  # the scope is the base's alone
             [s.capability for s in samples],
             second_scores=scores_of(
-                paired(
-                    narrowed(second, question.metric, question.task_set, replies=question.replies),
-                    samples,
-                )
+                paired(narrowed(second, question.asked, question.task_set), samples)
             ),
             chance=[chance_of(s) for s in samples],
             targeted=[name for name in capabilities if name in targeted],

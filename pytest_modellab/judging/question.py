@@ -47,7 +47,6 @@ class Question:
         metric: a figure of the samples that stands in for their scores, for example
             ``recall@10`` or ``probability``; of whole runs only, and of the samples alone that it
             tells something of.
-        replies: False where the reference's replies are not known, so that none is read.
         prompt_may_differ: True where strategies are compared, not changes of one: a changed prompt
             is noted then, whatever the candidate's kind adapts.
         words: what reports say of an added assertion; None for a built-in one.
@@ -62,7 +61,6 @@ class Question:
     candidate: RunRecord | Staged | None = None
     reference: RunRecord | None = None
     metric: str | None = None
-    replies: bool = True
     prompt_may_differ: bool = False
     words: Words | None = None
 
@@ -78,7 +76,7 @@ class Question:
         Raises:
             ComparisonRefused: there is none.
         """
-        return judged_by(self.metric, self.task_set, replies=self.replies)
+        return judged_by(self.metric, self.task_set, self.reference)
 
     @functools.cached_property
     def clusters(self) -> list[str] | None:
@@ -96,7 +94,7 @@ class Question:
         assert candidate is not None  # whoever judges answers gives them
         if self.metric is not None:
             assert isinstance(candidate, RunRecord)  # only whole runs have further figures
-            candidate = under(candidate, self.metric, self.task_set, replies=self.replies)
+            candidate = under(candidate, self.metric, self.asked, self.task_set)
         return Answers(candidate, self.asked)
 
     @property
@@ -186,11 +184,14 @@ class Question:
             raise GateUsageError(
                 f"{self.assertion} compares with another run; name its variant: against=…"
             )
-        after = self.after
         if self.metric is not None:
-            reference = under(reference, self.metric, self.task_set, replies=self.replies)
+            reference = under(reference, self.metric, self.asked, self.task_set)
         notes = check_comparable(
-            self.spec, after, reference, self.against, prompt_may_differ=self.prompt_may_differ
+            self.spec,
+            self.after,
+            reference,
+            self.against,
+            prompt_may_differ=self.prompt_may_differ,
         )
         return in_order(reference, self.samples), notes
 
@@ -199,8 +200,5 @@ class Question:
         if self.candidate is None:  # nothing is said of answers that are not judged
             return ()
         differs = () if self.reference is None else self._compared[1]
-        silent = ""
-        if self.metric is not None:
-            of = self.task_set.samples
-            silent = left_out(self.metric, self.samples, of, replies=self.replies)
+        silent = left_out(self.metric, self.samples, self.task_set.samples) if self.metric else ""
         return (*differs, *([silent] if silent else []), *task_set_notes(self.task_set))

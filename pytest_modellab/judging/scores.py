@@ -9,7 +9,14 @@ from collections.abc import Callable, Sequence
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.judging.comparison import Flip, Looked
-from pytest_modellab.records.graded import DECISION_MARGIN, GRADED, applies
+from pytest_modellab.records.graded import (
+    DECISION_MARGIN,
+    GRADED,
+    LIKELIHOOD,
+    applies,
+    is_reply,
+    replies,
+)
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
@@ -22,13 +29,14 @@ def task_set_notes(task_set: TaskSet) -> tuple[str, ...]:
     return (f"{task_set.name}: {task_set.note.removesuffix('.')}",) if task_set.note else ()
 
 
-def judged_by(metric: str | None, task_set: TaskSet, *, replies: bool = True) -> TaskSet:
+def judged_by(metric: str | None, task_set: TaskSet, reference: RunRecord | None = None) -> TaskSet:
     """Return a task set with those of its samples alone that a metric tells something of.
 
     Args:
         metric: the metric; None for the score.
         task_set: the samples.
-        replies: False where the accepted replies are not known.
+        reference: the run that is compared with, whose replies are read under ``likelihood``; None
+            where there is none.
 
     Raises:
         ComparisonRefused: it tells nothing of any of them, or is never judged.
@@ -38,58 +46,64 @@ def judged_by(metric: str | None, task_set: TaskSet, *, replies: bool = True) ->
             f"metric {metric!r}: it has no range, so it is shown and never judged; judge "
             f"{' or '.join(map(repr, GRADED))}"
         )
-    kept = tuple(s for s in task_set.samples if applies(metric, s, replies=replies))
+    read = replies(reference, task_set.samples) if metric == LIKELIHOOD else {}
+    kept = tuple(s for s in task_set.samples if applies(metric, s, replies=s.id in read))
     if len(kept) == len(task_set.samples):
         return task_set
     if not kept:
+        nor = ", and no accepted reply that could be read" if metric == LIKELIHOOD else ""
         raise ComparisonRefused(
-            f"metric {metric!r}: {task_set.name!r} has no sample with an option that is right; "
-            "judge the score (leave metric= out), or another task set"
+            f"metric {metric!r}: {task_set.name!r} has no sample with an option that is "
+            f"right{nor}; judge the score (leave metric= out), or another task set"
         )
     return dataclasses.replace(task_set, samples=kept)
 
 
-def narrowed(
-    record: RunRecord, metric: str | None, task_set: TaskSet, *, replies: bool = True
-) -> RunRecord:
-    """Return a run without the samples that a metric tells nothing of.
+def narrowed(record: RunRecord, asked: TaskSet, task_set: TaskSet) -> RunRecord:
+    """Return a run without the samples that are not judged.
 
     Args:
         record: the run.
-        metric: the metric; None for the score.
+        asked: what is judged, see :func:`judged_by`.
         task_set: all that was asked.
-        replies: False where the accepted replies are not known.
     """
-    silent = {s.id for s in task_set.samples if not applies(metric, s, replies=replies)}
+    silent = {s.id for s in task_set.samples}.difference(s.id for s in asked.samples)
     kept = tuple(result for result in record.samples if result.id not in silent)
     return dataclasses.replace(record, samples=kept)
 
 
-def under(record: RunRecord, metric: str, task_set: TaskSet, *, replies: bool = True) -> RunRecord:
+def under(
+    record: RunRecord, metric: str, asked: TaskSet, task_set: TaskSet | None = None
+) -> RunRecord:
     """Return a run whose scores are another figure of its samples.
 
     Args:
         record: a run with further figures, see :class:`SampleResult`.
         metric: the figure's name.
-        task_set: all that was asked; samples that the metric tells nothing of are left out.
-        replies: False where the accepted replies are not known.
+        asked: what is judged, see :func:`judged_by`; the other samples are left out.
+        task_set: all that was asked, where that is more.
 
     Raises:
         ComparisonRefused: the run lacks it, or it lies outside [0, 1].
     """
-    results = narrowed(record, metric, task_set, replies=replies).samples
+    results = narrowed(record, asked, task_set or asked).samples
     known = sorted({name for result in results for name in result.metrics})
-    where = f"the run of {record.variant['name']!r} on {record.task_set['name']!r}"
+    where = _where(record)
     if metric not in known:
         mend = (
-            "It is kept since baselines have schema 3: modellab accept "
-            f"{record.variant['name']} --task-set {record.task_set['name']} adds it"
+            _accept(record)
             if metric in GRADED
             else "A metric of rankings: name it in the task set's metrics, and accept accepted "
             "runs again"
         )
         raise ComparisonRefused(
             f"metric {metric!r}: {where} has none; {near_misses(metric, known)}. {mend}"
+        )
+    replied = {sample.id for sample in asked.samples if is_reply(sample)}
+    told = [metric in result.metrics for result in results if result.id in replied]
+    if metric == LIKELIHOOD and told and not any(told):
+        raise ComparisonRefused(
+            f"metric {metric!r}: {where} has it for none of its replies. {_accept(record)}"
         )
     values = [result.metrics.get(metric) for result in results]
     for result, value in zip(results, values, strict=True):
@@ -104,6 +118,17 @@ def under(record: RunRecord, metric: str, task_set: TaskSet, *, replies: bool = 
             dataclasses.replace(result, score=value)
             for result, value in zip(results, values, strict=True)
         ),
+    )
+
+
+def _where(record: RunRecord) -> str:
+    return f"the run of {record.variant['name']!r} on {record.task_set['name']!r}"
+
+
+def _accept(record: RunRecord) -> str:
+    return (
+        "It is kept since baselines have schema 3: modellab accept "
+        f"{record.variant['name']} --task-set {record.task_set['name']} adds it"
     )
 
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import BaselineInvalid, BaselineMissing, ModellabError, ScoringError
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.store import said
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.lab.runs import Runs
+    from pytest_modellab.records.runs import RunRecord
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +137,7 @@ class Accepted:
             raise ScoringError(
                 f"{variant.name!r} on {task_set.name!r}: not accepted as a baseline: {problem}"
             )
+        record = self._reading(variant, task_set, record)
         repeat = self._runs.repeat(variant, task_set)
         old = None if new_anchor else file.read(path)
         self._before.setdefault(key, old)
@@ -146,6 +149,14 @@ class Accepted:
                 raise ModellabError(f"{path}: cannot be written: {error.strerror}") from error
         self._written[key] = old, new
         return old, new
+
+    def _reading(self, variant: Resolved, task_set: TaskSet, record: RunRecord) -> RunRecord:
+        """Let a variant read its own replies; one that cannot read is accepted all the same."""
+        try:
+            return self._runs.read(variant, task_set, record)
+        except ScoringError as error:
+            said.say(f"accepted without the likelihood of its replies: {error}")
+            return record
 
     def remember(self, variant: str, task_set: str) -> Baseline | None:
         """Return the run that was accepted when this was first asked, whatever replaces it."""

@@ -138,6 +138,26 @@ class Lab:
         """
         return self._runs.record(variant, task_set)
 
+    def read(self, variant: Resolved, task_set: TaskSet, reference: RunRecord) -> RunRecord:
+        """Return a variant's run with the likelihood of the replies that another run has.
+
+        The variant reads each reply after its own prompt, as if it were the only option. Of its own
+        run, it reads what it said itself.
+
+        Args:
+            variant: who reads.
+            task_set: what was asked.
+            reference: the run whose replies are read, with its outputs.
+
+        Returns:
+            The variant's run, made where it is missing, with ``likelihood`` among the metrics of
+            the samples whose reply could be read.
+
+        Raises:
+            ModellabError: as :meth:`record`.
+        """
+        return self._runs.read(variant, task_set, reference)
+
     def stored(
         self, variant: Resolved, task_set: TaskSet, *, reuse: bool | None = None
     ) -> RunRecord | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_modellab.errors import ModellabError
@@ -12,6 +12,8 @@ from pytest_modellab.lab.jobs import job_of, scorers_of
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.declared import PerformanceConfig
+from pytest_modellab.records.graded import replies
+from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.progress import Work
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
@@ -64,7 +66,8 @@ class Runs:
         self._answered: dict[Key, list[tuple[RunRecord, bool]]] = {}
         self._repeats: dict[Key, Repeat] = {}
         self._performances: dict[tuple[Key, str], Performance] = {}
-        self._failed: dict[tuple[Key, bool], tuple[type[ModellabError], str]] = {}
+        self._readings: dict[tuple[Key, str], Mapping[str, float]] = {}
+        self._failed: dict[tuple[Key, str], tuple[type[ModellabError], str]] = {}
 
     def record(self, variant: Resolved, task_set: TaskSet) -> RunRecord:
         """Return a variant's run on a task set: from this session, from the store, or run now."""
@@ -79,6 +82,21 @@ class Runs:
             run = functools.partial(runner.run, job, scorers, self._executor)
             self._records[key] = self._attempt(variant, task_set, run)
         return self._records[key]
+
+    def read(self, variant: Resolved, task_set: TaskSet, reference: RunRecord) -> RunRecord:
+        """Return a variant's run with the likelihood of the replies that another run has."""
+        from pytest_modellab.runs import reading
+
+        texts = replies(reference, task_set.samples)
+        record = self.record(variant, task_set)
+        if not texts:
+            return record
+        key = (_key(variant, task_set), digest(texts))
+        if key not in self._readings:
+            job = reading.reading_job(self._job(variant, task_set), texts)
+            read = functools.partial(reading.read, job, self._executor)
+            self._readings[key] = self._attempt(variant, task_set, read, of=key[1])
+        return reading.with_likelihoods(record, self._readings[key])
 
     def stored(self, variant: Resolved, task_set: TaskSet, *, reuse: bool) -> RunRecord | None:
         """Return a run of this session or, with ``reuse``, the store's; None without one."""
@@ -184,7 +202,7 @@ class Runs:
                 self._loaded.keep(variant.source)  # another's memory is not to be counted as its
                 return performance.obtain(job, other, self._timing, self._bench)
 
-            self._performances[key] = self._attempt(variant, task_set, obtain, timing=True)
+            self._performances[key] = self._attempt(variant, task_set, obtain, of="timing")
         return self._performances[key]
 
     def stored_performance(
@@ -209,14 +227,14 @@ class Runs:
         return job_of(variant, task_set, self._extensions, reuse=self._settings.reuse)
 
     def _attempt(
-        self, variant: Resolved, task_set: TaskSet, run: Callable[[], T], *, timing: bool = False
+        self, variant: Resolved, task_set: TaskSet, run: Callable[[], T], *, of: str = "run"
     ) -> T:
         """Do some work; what failed once fails again without a try.
 
-        A test may ask for it again, and the answer is the same; but a model that cannot be timed
-        may still answer.
+        A test may ask for it again, and the answer is the same; but a model that cannot be timed,
+        or cannot read a text, may still answer.
         """
-        key = (_key(variant, task_set), timing)
+        key = (_key(variant, task_set), of)
         if key in self._failed:
             kind, message = self._failed[key]
             raise kind(message)

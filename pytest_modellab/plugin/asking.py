@@ -10,7 +10,7 @@ from pytest_modellab.errors import ComparisonRefused, GateUsageError, VerdictInc
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.plugin import overrides, updating
 from pytest_modellab.plugin.under_test import Candidate
-from pytest_modellab.records.graded import GRADED, applies
+from pytest_modellab.records.graded import GRADED, LIKELIHOOD, applies, check_margin, unread
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.judging.comparison import Comparison
     from pytest_modellab.lab.resolved import Resolved
-    from pytest_modellab.records.asked import Allowed, Budget, Override
+    from pytest_modellab.records.asked import Budget, Override
     from pytest_modellab.records.declared import TaskSetConfig
     from pytest_modellab.runs.stages import Staged
 
@@ -80,14 +80,32 @@ class Asking:
             )
         return candidate.spec.base
 
-    def _run(self, candidate: Candidate, metric: str | None = None) -> RunRecord | Staged:
-        """What a variant is judged by; a further figure only a whole run has."""
+    def _run(
+        self,
+        candidate: Candidate,
+        metric: str | None = None,
+        reference: RunRecord | None = None,
+    ) -> RunRecord | Staged:
+        """What a variant is judged by; a further figure only a whole run has.
+
+        Under ``likelihood`` the candidate reads the replies of the reference.
+        """
         if metric is None:
             return self._lab.candidate(self._variant(candidate.name), self._task_set)
-        return self._record(candidate.name)
+        return self._record(candidate.name, metric, reference)
 
-    def _record(self, name: str) -> RunRecord:
-        return self._lab.record(self._variant(name), self._task_set)
+    def _record(
+        self, name: str, metric: str | None = None, reference: RunRecord | None = None
+    ) -> RunRecord:
+        """A variant's run, with what it reads under ``likelihood``."""
+        variant = self._variant(name)
+        if metric != LIKELIHOOD or reference is None:
+            return self._lab.record(variant, self._task_set)
+        return self._lab.read(variant, self._task_set, reference)
+
+    def _own(self, name: str, metric: str | None) -> RunRecord:
+        """A variant's run as it would be accepted: it reads what it said itself."""
+        return self._record(name, metric, self._record(name))
 
     def _variant(self, name: str) -> Resolved:
         return self._lab.variant(name, self._task_set)
@@ -116,6 +134,9 @@ class Asking:
         told = metric in GRADED and any(applies(metric, s) for s in self._task_set.samples)
         if told and not any(metric in sample.metrics for sample in run.samples):
             raise self._lab.missing_metric(name, self._task_set.name, str(metric), anchor=anchor)
+        if metric == LIKELIHOOD and unread(run, self._task_set.samples):
+            what = f"{metric} of its replies"
+            raise self._lab.missing_metric(name, self._task_set.name, what, anchor=anchor)
 
     def _reference(self, candidate: Candidate, name: str, metric: str | None) -> RunRecord:
         """The accepted run of a variant.
@@ -128,7 +149,7 @@ class Asking:
         before = None
         if name == candidate.name:
             before = self._lab.accepted_before(name, self._task_set.name)
-        return self._record(name) if before is None else before.run
+        return self._own(name, metric) if before is None else before.run
 
     def _words(self, candidate: Candidate, name: str) -> str:
         from pytest_modellab.baselines.accepted import OWN_BASELINE
@@ -139,14 +160,36 @@ class Asking:
     def _declared(self) -> TaskSetConfig:
         return self._lab.config.task_sets[self._task_set.name]
 
-    def _allowed(self, asked: float | None) -> Allowed:
-        return self._declared.allowed(self._lab.settings.margin if asked is None else asked)
-
     def _margin(
-        self, rule: str, asked: float | None, allowed: float, declared: float
-    ) -> tuple[Override, ...]:
-        return overrides.of_margin(
-            self._lab.settings, rule, asked, allowed, declared, self._task_set.name
+        self, asked: float | None, *, capability: bool, metric: str | None
+    ) -> tuple[float, tuple[Override, ...]]:
+        """What may be lost, and whether that is what the project declares.
+
+        Args:
+            asked: the test's own margin, or None.
+            capability: whether one capability's drop is judged, or the mean's.
+            metric: what is judged; None for the score.
+
+        Raises:
+            GateUsageError: a graded metric may lose nothing.
+        """
+        rule = "capability_margin" if capability else "margin"
+        session = self._lab.settings.margin if asked is None else asked
+        allowed, declared = (
+            one.capability if capability else one.mean
+            for one in (
+                self._declared.allowed(session, metric),
+                self._declared.allowed(metric=metric),
+            )
+        )
+        check_margin(metric, allowed, self._task_set.name, rule)
+        return allowed, overrides.of_margin(
+            self._lab.settings,
+            self._declared.key(rule, metric),
+            asked,
+            allowed,
+            declared,
+            self._task_set.name,
         )
 
     def _ask(
@@ -158,7 +201,6 @@ class Asking:
         reference: RunRecord | None = None,
         against: str,
         metric: str | None = None,
-        replies: bool = True,
         excused: bool = False,
         settings: Mapping[str, Any],
         overridden: tuple[Override, ...] = (),
@@ -180,7 +222,6 @@ class Asking:
             candidate=run,
             reference=reference,
             metric=metric,
-            replies=replies,
             words=asked.words,
         )
 
@@ -195,7 +236,7 @@ class Asking:
             return comparison
 
         if excused:
-            comparison = updating.judge(question, judge, lambda: self._record(candidate.name))
+            comparison = updating.judge(question, judge, lambda: self._own(candidate.name, metric))
         else:
             comparison = judge(question)
         of_session = overrides.of_session(self._lab.settings)

@@ -40,11 +40,13 @@ class Gate(Asking):
             against: None for the candidate's own baseline, ``"base"`` for the baseline of the
                 variant that it adapts, or any variant's name.
             margin: allowed drop in [0, 1); None takes ``--modellab-margin``, else the task set's
-                ``margin`` (``capability_margin`` where a capability is judged).
+                ``margin`` (``capability_margin`` where a capability is judged), of a graded metric
+                its own where that is declared.
             metric: judge this figure of the samples instead of their scores: ``"probability"`` or
-                ``"likelihood"``, which show a drop with fewer samples; or one that the task set
-                lists, for example ``"recall@10"``, or ``"index_recall@10"``. Of the samples alone
-                that have it, and of whole runs: in sequential mode nothing is saved.
+                ``"likelihood"``, which show a drop with fewer samples and need a margin above 0; or
+                one that the task set lists, for example ``"recall@10"``, or ``"index_recall@10"``.
+                Of the samples alone that have it, and of whole runs: in sequential mode nothing is
+                saved.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -57,23 +59,20 @@ class Gate(Asking):
         """
         __tracebackhide__ = True
         name = self._begin(candidate, against)
-        own, allowed = name == candidate.name, self._allowed(margin).of(capability)
+        own = name == candidate.name
+        allowed, overridden = self._margin(margin, capability=capability is not None, metric=metric)
+        # before the run: where it is missing, nothing is run
+        reference = self._reference(candidate, name, metric)
         return self._ask(
             "no_regression",
             candidate,
-            # before the run: where it is missing, nothing is run
-            reference=self._reference(candidate, name, metric),
-            run=self._run(candidate, metric),
+            reference=reference,
+            run=self._run(candidate, metric, reference),
             against=self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,
             settings={"capability": capability, "margin": allowed},
-            overridden=self._margin(
-                "margin" if capability is None else "capability_margin",
-                margin,
-                allowed,
-                self._declared.allowed().of(capability),
-            ),
+            overridden=overridden,
         )
 
     def no_drift(
@@ -107,18 +106,18 @@ class Gate(Asking):
         """
         __tracebackhide__ = True
         baseline = self._anchor(self._begin(candidate), metric)
-        allowed = self._allowed(margin).mean
+        reference = baseline.anchor_run()
+        allowed, overridden = self._margin(margin, capability=False, metric=metric)
         return self._ask(
             "no_drift",
             candidate,
-            run=self._run(candidate, metric),
-            reference=baseline.anchor_run(),
+            run=self._run(candidate, metric, reference),
+            reference=reference,
             against=baseline.anchor_words,
             metric=metric,
-            replies=False,
             excused=self._lab.settings.update and baseline.anchor is None,
             settings={"margin": allowed},
-            overridden=self._margin("margin", margin, allowed, self._declared.allowed().mean),
+            overridden=overridden,
         )
 
     def no_forgetting(
@@ -171,11 +170,11 @@ class Gate(Asking):
         second = baseline.second_run()
         if second is None:
             raise self._lab.missing_second_run(name, self._task_set.name)
-        allowed = self._allowed(margin).capability
+        allowed, overridden = self._margin(margin, capability=True, metric=metric)
         return self._ask(
             "no_forgetting",
             candidate,
-            run=self._run(candidate, metric),
+            run=self._run(candidate, metric, baseline.run),
             reference=baseline.run,
             against=f"baseline of {name}",
             metric=metric,
@@ -184,9 +183,7 @@ class Gate(Asking):
                 "targeted": {*targeted, *candidate.spec.targets},
                 "margin": allowed,
             },
-            overridden=self._margin(
-                "capability_margin", margin, allowed, self._declared.allowed().capability
-            ),
+            overridden=overridden,
         )
 
     def worst_bucket(
@@ -201,11 +198,13 @@ class Gate(Asking):
 
         Args:
             candidate: from the fixture of that name.
-            floor: least mean score in (0, 1); None takes the task set's ``floor``.
+            floor: least mean score in (0, 1); None takes the task set's ``floor``, of a graded
+                metric its own.
             by: what makes a bucket: ``"bucket"`` (capability × difficulty), ``"capability"``,
                 ``"difficulty"``, or a key of the samples' metadata.
             metric: judge this figure of the samples instead of their scores, as
-                :meth:`no_regression`; the floor is then the figure's.
+                :meth:`no_regression`; the floor is then the figure's, and ``"likelihood"`` that of
+                multiple choice alone, since a floor has no accepted reply.
 
         Returns:
             The comparison, where it passed or is inconclusive and may be.
@@ -220,13 +219,14 @@ class Gate(Asking):
         from pytest_modellab.judging.comparison import FLOOR
 
         self._begin(candidate)
-        task_set, declared = self._task_set, self._declared.floor
+        task_set, declared = self._task_set, self._declared.least(metric)
+        rule = self._declared.key("floor", metric)
         if floor is None:
             floor = declared
         if floor is None:
             raise GateUsageError(
-                f"no floor: set it in {self._lab.config.path}: task_sets.{task_set.name}.floor, or "
-                "call gate.worst_bucket(candidate, floor=…)"
+                f"no floor: set it in {self._lab.config.path}: task_sets.{task_set.name}.{rule}, "
+                "or call gate.worst_bucket(candidate, floor=…)"
             )
         return self._ask(
             "worst_bucket",
@@ -235,7 +235,7 @@ class Gate(Asking):
             against=FLOOR,
             metric=metric,
             settings={"floor": floor, "slice_": slice_by(task_set, by)},
-            overridden=overrides.by_test("floor", floor, declared, task_set.name),
+            overridden=overrides.by_test(rule, floor, declared, task_set.name),
         )
 
     def no_slowdown(
@@ -317,11 +317,12 @@ class Gate(Asking):
             raise GateUsageError(f"unknown assertion {assertion!r}; {hint} ({more})")
         name = self._begin(candidate, against)
         own = against is not None and name == candidate.name
+        reference = None if against is None else self._reference(candidate, name, metric)
         return self._ask(
             assertion,
             candidate,
-            reference=None if against is None else self._reference(candidate, name, metric),
-            run=self._record(candidate.name),
+            reference=reference,
+            run=self._record(candidate.name, metric, reference),
             against="a fixed limit" if against is None else self._words(candidate, name),
             metric=metric,
             excused=own and self._lab.settings.update,

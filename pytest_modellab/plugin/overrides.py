@@ -43,7 +43,7 @@ def of_margin(
 
     Args:
         settings: what was asked of the session.
-        rule: ``margin`` or ``capability_margin``, as modellab.toml has it.
+        rule: ``margin`` or ``metrics.probability.capability_margin``, as modellab.toml has it.
         asked: the test's own margin, or None.
         allowed: what it is judged by.
         declared: what modellab.toml has.

@@ -75,7 +75,10 @@ def judge(
     try:
         comparison = judged(question)
     except ComparisonRefused as error:
-        comparison = judged(dataclasses.replace(question, reference=own()))
+        run = own()
+        # under a metric the run is a whole one, and may have to read other replies
+        candidate = question.candidate if question.metric is None else run
+        comparison = judged(dataclasses.replace(question, candidate=candidate, reference=run))
         notes = (*comparison.notes, f"not judged against the run accepted before: {error}")
         return dataclasses.replace(comparison, accepted="unjudged", notes=notes)
     if comparison.verdict != "block":

@@ -31,7 +31,8 @@ class Override:
     """A rule that was set to something else than what the project declares, or the documentation.
 
     Attributes:
-        rule: ``margin``, ``capability_margin``, ``floor``, ``limit``, ``alpha``, ``alpha share`` or
+        rule: ``margin``, ``capability_margin``, ``floor``, or one of them of a metric,
+            ``metrics.probability.margin``; ``limit``, ``alpha``, ``alpha share`` or
             ``on-inconclusive``.
         used: what was judged by.
         declared: what would have been.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.records.asked import Allowed
+from pytest_modellab.records.graded import GRADED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,22 @@ NO_MODEL = ModelSource("none", "")
 
 
 @dataclasses.dataclass(frozen=True)
+class MetricConfig:
+    """How strictly one metric is gated: ``[task_sets.NAME.metrics.METRIC]``.
+
+    Attributes:
+        margin: allowed drop of its mean over all samples that have it, in [0, 1); 0, at which
+            nothing is judged, only where the task set allows none either.
+        capability_margin: allowed drop of its mean over one capability's, likewise.
+        floor: least mean of the worst bucket, in (0, 1), or None for no floor.
+    """
+
+    margin: float
+    capability_margin: float
+    floor: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class TaskSetConfig:
     """Where a task set lies and how strictly it is gated: ``[task_sets.NAME]``.
 
@@ -51,6 +68,7 @@ class TaskSetConfig:
         margin: allowed drop of the mean over all samples, in [0, 1).
         capability_margin: allowed drop of one capability's mean, in [0, 1).
         floor: least score of the worst bucket, in (0, 1), or None for no floor.
+        metrics: what is declared of graded metrics, by name.
     """
 
     name: str
@@ -58,12 +76,35 @@ class TaskSetConfig:
     margin: float = 0.0
     capability_margin: float = 0.0
     floor: float | None = None
+    metrics: Mapping[str, MetricConfig] = dataclasses.field(default_factory=dict)
 
-    def allowed(self, asked: float | None = None) -> Allowed:
-        """Return the drops that are allowed: the one asked for, else those declared."""
+    def allowed(self, asked: float | None = None, metric: str | None = None) -> Allowed:
+        """Return the drops that are allowed.
+
+        Args:
+            asked: what a test or the session asks for; None for what is declared.
+            metric: what is judged; None for the score. Where nothing is declared of it, it may
+                drop by as much as the score.
+        """
         if asked is not None:
             return Allowed(asked, asked)
-        return Allowed(self.margin, self.capability_margin)
+        declared = self.metrics.get(metric or "", self)
+        return Allowed(declared.margin, declared.capability_margin)
+
+    def least(self, metric: str | None = None) -> float | None:
+        """Return the floor of the worst bucket.
+
+        Args:
+            metric: what is judged; None for the score. A graded metric has its own floor or none:
+                a probability is no share of right answers.
+        """
+        if metric is not None and metric in self.metrics:
+            return self.metrics[metric].floor
+        return None if metric in GRADED else self.floor
+
+    def key(self, rule: str, metric: str | None = None) -> str:
+        """Return where a rule stands in the task set's table: ``metrics.probability.margin``."""
+        return f"metrics.{metric}.{rule}" if metric in GRADED else rule
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_modellab.errors import GateUsageError
+from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.records.windows import is_document
 
@@ -23,8 +25,39 @@ DECISION_MARGIN = "decision_margin"
 """The right option's log-likelihood less the best wrong one's, per byte; shown and never judged."""
 
 
+READ = 4096
+"""Characters of a reply that are read; what follows them is not, whoever reads."""
+
+
 GRADED = (PROBABILITY, LIKELIHOOD)
 """The graded metrics that can be judged. Other numerics move them a little: no margin of 0."""
+
+
+NUMERICS = (
+    "batch size, threads and dtype move every {metric} a little in one direction, which a margin "
+    "of 0 would block"
+)
+"""Why a graded metric needs a margin."""
+
+
+def check_margin(metric: str | None, margin: float, task_set: str, rule: str = "margin") -> None:
+    """Refuse to judge a graded metric at a margin of 0.
+
+    Args:
+        metric: what is judged; None for the score.
+        margin: the drop that is allowed.
+        task_set: the name of what is judged on.
+        rule: ``margin``, or ``capability_margin`` where one capability is judged.
+
+    Raises:
+        GateUsageError: the metric is graded and no drop is allowed.
+    """
+    if metric in GRADED and margin == 0:
+        raise GateUsageError(
+            f"metric {metric!r} at a margin of 0: {NUMERICS.format(metric=metric)}; set "
+            f"task_sets.{task_set}.metrics.{metric}.{rule} = 0.01 in modellab.toml, or what runs "
+            "of an unchanged variant show, or ask for a margin above 0"
+        )
 
 
 def is_choice(sample: Sample) -> bool:
@@ -48,18 +81,70 @@ def applies(metric: str | None, sample: Sample, *, replies: bool = True) -> bool
     if metric in (PROBABILITY, DECISION_MARGIN):
         return is_choice(sample)
     if metric == LIKELIHOOD:
-        return is_choice(sample) or is_document(sample) or (replies and sample.max_tokens > 0)
+        return is_choice(sample) or is_document(sample) or (replies and is_reply(sample))
     return True
 
 
-def left_out(
-    metric: str, asked: Sequence[Sample], samples: Sequence[Sample], *, replies: bool = True
-) -> str:
+def is_reply(sample: Sample) -> bool:
+    """Whether a sample is answered by a reply, which another variant can read."""
+    return sample.max_tokens > 0 and not is_choice(sample) and not is_document(sample)
+
+
+def replies(record: RunRecord | None, samples: Sequence[Sample]) -> dict[str, str]:
+    """Return the replies of a run that another variant can read, by the sample's id.
+
+    A reply is what a run keeps as its output: for most scorers all that was said, for others the
+    part that is judged, as the first line for ``answer_f1``.
+
+    Args:
+        record: the run; None has none.
+        samples: what was asked.
+
+    Returns:
+        The first :data:`READ` characters of each reply. An empty one, one that was not kept and one
+        that UTF-8 cannot say are left out.
+    """
+    asked = {sample.id for sample in samples if is_reply(sample)}
+    found = {}
+    for result in () if record is None else record.samples:
+        text = result.output[:READ]
+        if result.id in asked and result.output != NOT_KEPT and text.strip() and _utf8(text):
+            found[result.id] = text
+    return found
+
+
+def unread(record: RunRecord, samples: Sequence[Sample]) -> bool:
+    """Whether a run has replies, and tells of none of them how likely it is.
+
+    Args:
+        record: the run.
+        samples: what was asked.
+    """
+    texts = replies(record, samples)
+    told = (LIKELIHOOD in result.metrics for result in record.samples if result.id in texts)
+    return bool(texts) and not any(told)
+
+
+def _utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    return True
+
+
+_UNREAD = "it is empty, was not kept, or no run is compared with"
+
+
+def left_out(metric: str, asked: Sequence[Sample], samples: Sequence[Sample]) -> str:
     """Say of how many samples a metric tells nothing, and why; empty where it tells of all."""
     if len(asked) == len(samples):
         return ""
-    missing = f"{len(samples) - len(asked)} have no option that is right"
-    nor = ""
-    if metric == LIKELIHOOD:
-        nor = " and no reply" if replies else ", and the texts of these replies are not kept"
-    return f"{metric} is judged on {len(asked)} of {len(samples)} samples: {missing}{nor}"
+    unlike = sum(not applies(metric, sample) for sample in samples)
+    unread = len(samples) - len(asked) - unlike
+    nor = " and no reply" if metric == LIKELIHOOD else ""
+    missing = [
+        *([f"{unlike} have no option that is right{nor}"] if unlike else []),
+        *([f"{unread} have no accepted reply to read ({_UNREAD})"] if unread else []),
+    ]
+    return f"{metric} is judged on {len(asked)} of {len(samples)} samples: {'; '.join(missing)}"

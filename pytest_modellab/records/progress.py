@@ -12,6 +12,7 @@ class Work(enum.StrEnum):
 
     RUN = "run"
     REPEAT = "second run"
+    READING = "reading"
     INDEX = "index"
     LATENCY = "latency"
     DIAGNOSIS = "diagnosis"

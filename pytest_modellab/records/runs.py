@@ -59,6 +59,10 @@ class Output:
     passages: tuple[str, ...] = ()
 
 
+NOT_KEPT = "(not kept)"
+"""What stands for an output of an anchor or a second run, of which only figures are kept."""
+
+
 @dataclasses.dataclass(frozen=True)
 class SampleResult:
     """One sample's line in a run record.

@@ -88,12 +88,16 @@ def between(
         return [*found, Change("changed", what, before, after, where, note)]
     among = "" if len(pairs) == len(old.run.samples) else f", on the {len(pairs)} samples of both"
     was, now = _means(pairs)
+    fallen = _capabilities(what, where, pairs, capabilities, margin)
     note = f"{was - now:.4f} lower{among}"
+    if fallen:
+        named = (f"{one.what.rpartition('.')[2]} {one.old} -> {one.new}" for one in fallen)
+        note += f": {', '.join(named)}"
     if old.anchor is not None:
         first, last = _means(_common(old.anchor_run(), new.run))
         note += f"; {first - last:.4f} below the {old.anchor_words}"
     found += _mean(f"{what}.mean", was, now, where, note)
-    found += _capabilities(what, where, pairs, capabilities, margin)
+    found += fallen if now >= was else []  # else it is said with the mean
     was, now = _means(_common(old.anchor_run(), new.anchor_run()))
     note = f"{was - now:.4f} lower{among}"
     if new.anchor is None:

@@ -7,13 +7,18 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from pytest_modellab.config import read as configuration
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, ReviewUnavailable
-from pytest_modellab.review import accepted, settings
+from pytest_modellab.review import accepted, gating, hooks, ini, samples, settings
 from pytest_modellab.review.against import Against, choose
+from pytest_modellab.review.asked import asks
+from pytest_modellab.review.asked.modules import Modules
+from pytest_modellab.review.asked.suite import Suite
 from pytest_modellab.review.changes import Change
+from pytest_modellab.review.files import Files, above, joined
 from pytest_modellab.review.side import Side
 from pytest_modellab.review.tree import OldTree
 from pytest_modellab.store import git
@@ -83,6 +88,7 @@ def _compared(config: LabConfig, top: Path, against: Against, tree: OldTree) -> 
         note = f"{against.short} has no modellab.toml: nothing could be weakened"
         return Review(against, stale=tuple(config.acknowledged), notes=(note,))
     tree.put([path])
+    offline = tree.offline
     try:
         old = Side(tree.folder, against.short, configuration.load(tree.folder / path))
     except ConfigError as error:
@@ -90,10 +96,108 @@ def _compared(config: LabConfig, top: Path, against: Against, tree: OldTree) -> 
         raise ReviewUnavailable(
             f"{against.short}: {said}; name a ref whose modellab.toml this version reads: --against"
         ) from error
-    differing = git.differing(top, against.commit, _places(old, new))
+    places = _places(old, new)
+    files = (
+        _files(new, top, offline=offline),
+        Files(tree.folder, tree.entries, lambda path: tree.put([path])),
+    )
+    inis = {path for one in files for path in _inis(one.paths, old, new)}
+    differing = git.differing(top, against.commit, sorted({*places, *inis}), offline=offline)
+    if not differing and path == new.shown(config.path):
+        return _judged(against, (), config.acknowledged)
     tree.put(differing)
-    changes = [*settings.compare(old, new), *accepted.compare(old, new, differing, {})]
-    return _judged(against, changes, config.acknowledged)
+    of_samples, capabilities, notes = _of_samples(old, new, differing, tree)
+    changes = [
+        *settings.compare(old, new),
+        *of_samples,
+        *accepted.compare(old, new, differing, capabilities),
+        *_of_tests(old, new, files[1], files[0]),
+    ]
+    return dataclasses.replace(_judged(against, changes, config.acknowledged), notes=notes)
+
+
+def _of_samples(
+    old: Side, new: Side, differing: frozenset[str], tree: OldTree
+) -> tuple[list[Change], dict[str, Mapping[str, str]], tuple[str, ...]]:
+    """Compare the task sets; what is not in the repository is noted.
+
+    Returns:
+        The changes, the capability of each sample of the task sets that were looked at or whose
+        accepted runs were recorded anew, and the notes.
+    """
+    changes: list[Change] = []
+    capabilities: dict[str, Mapping[str, str]] = {}
+    notes = []
+    recorded = {path.split("/")[-2] for path in differing if path.count("/")}
+    for name in [one for one in old.config.task_sets if one in new.config.task_sets]:
+        places = [samples.folder(side, name) for side in (old, new)]
+        if not all(side.inside(side.config.task_sets[name].path) for side in (old, new)):
+            notes.append(f"task_sets.{name}: lies outside the repository: not compared")
+        elif places[0] != places[1] or any(_within(path, places) for path in differing):
+            samples.put(tree, old, name)
+            was, now = (samples.read(side, name) for side in (old, new))
+            where = f"{places[1]}/{samples.HEADER}"
+            changes += samples.compare(name, was, now, where)
+            capabilities[name] = samples.capabilities(was, now)
+        elif name in recorded:
+            capabilities[name] = samples.capabilities(samples.read(new, name))
+    return changes, capabilities, tuple(notes)
+
+
+def _within(path: str, folders: Iterable[str]) -> bool:
+    return any(path.startswith(f"{folder}/") for folder in folders)
+
+
+def _of_tests(old: Side, new: Side, was: Files, now: Files) -> list[Change]:
+    """Compare what the tests ask, and what the ini files and conftest.py decide of them."""
+    asked, inis, hooked = [], [], []
+    for side, files in ((old, was), (new, now)):
+        folder = side.shown(side.config.root)
+        folder = "" if folder == "." else folder
+        set_ = ini.read(files, folder)
+        suite = Suite(Modules(files), folder, set_.patterns)
+        found = asks.read(suite, with_strategies(side.config), set_.deselected)
+        if suite.modules.broken:
+            raise ReviewUnavailable(
+                f"{side.name}: {', '.join(suite.modules.broken)}: no Python that can be read; mend "
+                "it, or name a ref where it was right: --against"
+            )
+        asked.append(gating.Asked(side, found, set_.margin))
+        inis.append(set_)
+        hooked.append(hooks.read(suite))
+    return [
+        *ini.compare(inis[0], inis[1], old.config, new.config),
+        *hooks.compare(hooked[0], hooked[1]),
+        *gating.compare(asked[0], asked[1]),
+    ]
+
+
+def with_strategies(config: LabConfig) -> LabConfig:
+    """Return a configuration whose variants have the strategy of their kind, where it is known."""
+    from pytest_modellab.variants import KINDS
+
+    found = {
+        name: spec
+        if spec.strategy or spec.kind not in KINDS
+        else dataclasses.replace(spec, strategy=KINDS[spec.kind].strategy)
+        for name, spec in config.variants.items()
+    }
+    return dataclasses.replace(config, variants=MappingProxyType(found))
+
+
+def _files(side: Side, top: Path, *, offline: bool) -> Files:
+    listed = git.ask(
+        top, "ls-files", "-z", "--cached", "--others", "--exclude-standard", offline=offline
+    )
+    return Files(side.root, [os.fsdecode(name) for name in listed.split(b"\0") if name])
+
+
+def _inis(paths: Iterable[str], *sides: Side) -> Iterable[str]:
+    """Ini files and conftest.py above the configurations."""
+    folders = {one for side in sides for one in above(side.shown(side.config.root))}
+    names = (*ini.NAMES, "setup.cfg", "conftest.py")
+    wanted = {joined("" if folder == "." else folder, name) for folder in folders for name in names}
+    return wanted.intersection(paths)
 
 
 def _judged(against: Against, changes: Iterable[Change], acknowledged: Mapping[str, str]) -> Review:
@@ -123,6 +227,6 @@ def _places(old: Side, new: Side) -> list[str]:
     found = set()
     for side in (old, new):
         folders = [side.config.root, side.config.baselines]
-        folders += [Path(os.path.normpath(one.path)) for one in side.config.task_sets.values()]
+        folders += [one.path for one in side.config.task_sets.values()]
         found |= {side.shown(folder) for folder in folders if side.inside(folder)}
     return sorted(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -26,11 +27,11 @@ class Side:
 
     def inside(self, path: Path) -> bool:
         """Whether a path lies in the tree, so that git knows it."""
-        return path.is_relative_to(self.root)
+        return _plain(path).is_relative_to(self.root)
 
     def shown(self, path: Path) -> str:
         """A path from the top of the tree, with ``/``."""
-        return path.relative_to(self.root).as_posix() if self.inside(path) else str(path)
+        return _plain(path).relative_to(self.root).as_posix() if self.inside(path) else str(path)
 
     def said(self, error: object) -> str:
         """What a reader says, without the folder that the old files were put into."""
@@ -41,6 +42,11 @@ class Side:
         path = self.config.path
         number = line_of(checkout.read(path), keys) if path.is_file() else None
         return self.shown(path) + (f":{number}" if number else "")
+
+
+def _plain(path: Path) -> Path:
+    """A path without ``..``, links as they are."""
+    return Path(os.path.normpath(path))
 
 
 def line_of(text: str, keys: tuple[str, ...]) -> int | None:

@@ -34,7 +34,7 @@ class OldTree:
     def __init__(self, top: Path, commit: str, folder: Path, *, offline: bool = False) -> None:
         self._top = top
         self._commit = commit
-        self._offline = offline
+        self.offline = offline
         self._written: set[str] = set()
         self._size = 0
         self.folder = Path(os.path.realpath(folder))
@@ -67,13 +67,13 @@ class OldTree:
                 )
             self._written.add(path)
             wanted.append(entry)
-        read = git.contents(self._top, [one.blob for one in wanted], offline=self._offline)
+        read = git.contents(self._top, [one.blob for one in wanted], offline=self.offline)
         for entry, (_, content) in zip(wanted, read, strict=True):
             target = self.folder / entry.path
             target.parent.mkdir(parents=True, exist_ok=True)
             if checkout.standing_in(content[: checkout.HEAD], target):  # of Git LFS
                 name = f"{self._commit}:{entry.path}"
-                content = git.ask(self._top, "cat-file", "--filters", name, offline=self._offline)
+                content = git.ask(self._top, "cat-file", "--filters", name, offline=self.offline)
             target.write_bytes(content)
 
 

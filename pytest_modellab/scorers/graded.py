@@ -17,6 +17,21 @@ ROUNDING = 1e-6
 """How far above 0 rounding may lift a log-likelihood."""
 
 
+def a_byte(logprob: float, text: str) -> float | None:
+    """Return the likelihood of a byte of a text, exp(l / bytes), in [0, 1].
+
+    Args:
+        logprob: the text's log-likelihood, in nats.
+        text: the text.
+
+    Returns:
+        None where the text is empty, or the log-likelihood is NaN or above 0.
+    """
+    if not text or math.isnan(logprob) or logprob > ROUNDING:
+        return None
+    return min(1.0, math.exp(logprob / len(text.encode())))
+
+
 def graded(sample: Sample, output: Output) -> dict[str, float]:
     """Return the graded metrics of an answer to a multiple-choice sample.
 
@@ -52,8 +67,9 @@ def graded(sample: Sample, output: Output) -> dict[str, float]:
     ]
     own = per_byte[right]
     found = {PROBABILITY: math.exp(values[right] - top) / total}
-    if not math.isnan(own):
-        found[LIKELIHOOD] = min(1.0, math.exp(own))
+    likelihood = a_byte(values[right], sample.choices[right])
+    if likelihood is not None:
+        found[LIKELIHOOD] = likelihood
     margin = own - max((v for k, v in enumerate(per_byte) if k != right), default=math.nan)
     if math.isfinite(margin):
         found[DECISION_MARGIN] = margin

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 TOML = """\
 baselines = "../baselines"
@@ -75,6 +77,14 @@ LIMITS = "COST = 0.10  # what 4 bits may cost\n"
 
 HEADER = 'name = "words"\nversion = "1"\n'
 
+CONFIG = "suites/modellab.toml"
+
+TESTS = "suites/test_small.py"
+
+SAMPLES = "suites/tasks/words/samples.jsonl"
+
+HEADER_FILE = "suites/tasks/words/task_set.toml"
+
 INI = "[pytest]\naddopts = --strict-markers\npythonpath = suites\n"
 
 
@@ -97,3 +107,13 @@ def change(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert text.count(old) == 1, (old, text)
     path.write_text(text.replace(old, new))
+
+
+def lines(root: Path) -> list[dict[str, Any]]:
+    """Return the samples of the project."""
+    return [json.loads(line) for line in (root / SAMPLES).read_text().splitlines()]
+
+
+def save(root: Path, samples: list[dict[str, Any]]) -> None:
+    """Write the samples of the project."""
+    (root / SAMPLES).write_text("".join(json.dumps(one) + "\n" for one in samples))

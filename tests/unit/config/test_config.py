@@ -13,7 +13,8 @@ from pytest_modellab import variants
 from pytest_modellab.config import read
 from pytest_modellab.config.lab_config import SCENARIOS, LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
-from pytest_modellab.records.declared import MlflowConfig
+from pytest_modellab.records.asked import Allowed
+from pytest_modellab.records.declared import MetricConfig, MlflowConfig
 
 WHOLE = """
 baselines = "../accepted"
@@ -92,6 +93,39 @@ def test_whole_file(file: Path) -> None:
     assert found.variants["prompting"].strategy == "few-shot"
     assert (found.variants["prompting"].adapts_prompt, nf4.adapts_prompt) == (True, False)
     assert found.model_of(nf4) is found.models["smollm2"]
+
+
+def test_margins_of_graded_metrics(file: Path) -> None:
+    text = """
+[task_sets.a]
+path = "x"
+margin = 0.02
+capability_margin = 0.05
+floor = 0.3
+[task_sets.a.metrics.probability]
+margin = 0.01
+floor = 0.25
+[task_sets.a.metrics.likelihood]
+capability_margin = 0.03
+"""
+    found = load(file, text).task_sets["a"]
+    assert found.metrics["probability"] == MetricConfig(0.01, 0.01, 0.25)
+    assert found.metrics["likelihood"] == MetricConfig(0.02, 0.03, None)
+    assert found.allowed(metric="probability") == Allowed(0.01, 0.01)
+    assert found.allowed(metric="likelihood") == Allowed(0.02, 0.03)
+    assert found.allowed() == found.allowed(metric="recall@10") == Allowed(0.02, 0.05)
+    assert found.allowed(0.1, "probability") == Allowed(0.1, 0.1), "as asked"
+    floors = [found.least(name) for name in (None, "recall@10", "probability", "likelihood")]
+    assert floors == [0.3, 0.3, 0.25, None], "a graded metric's own, or none"
+    assert found.key("margin") == found.key("margin", "recall@10") == "margin"
+    assert found.key("floor", "probability") == "metrics.probability.floor"
+
+
+def test_a_graded_metric_may_drop_as_the_score_where_nothing_else_is_said(file: Path) -> None:
+    bare = load(file, '[task_sets.a]\npath = "x"\nmargin = 0.02').task_sets["a"]
+    assert bare.allowed(metric="probability") == Allowed(0.02, 0.02)
+    none = load(file, '[task_sets.a]\npath = "x"').task_sets["a"]
+    assert none.allowed(metric="probability") == Allowed(0.0, 0.0), "refused when it is judged"
 
 
 def test_slow_recipe_and_own_model(file: Path) -> None:
@@ -249,7 +283,7 @@ def test_not_utf8(file: Path) -> None:
         (
             '[task_sets.a]\npath = "x"\nmargins = 0.1',
             "task_sets.a.margins: unknown key; did you mean 'margin'? "
-            "Known: capability_margin, floor, margin, path",
+            "Known: capability_margin, floor, margin, metrics, path",
         ),
         (
             '[variant.a]\nkind = "prompted"',
@@ -273,6 +307,41 @@ def test_not_utf8(file: Path) -> None:
             "task_sets.a.capability_margin: inf lies outside [0, 1)",
         ),
         ('[task_sets.a]\npath = "x"\nfloor = 0', "task_sets.a.floor: 0 lies outside (0, 1)"),
+        # graded metrics
+        (
+            '[task_sets.a]\npath = "x"\n[task_sets.a.metrics.probabilty]\nmargin = 0.1',
+            "task_sets.a.metrics.probabilty: unknown key; did you mean 'probability'? "
+            "Known: likelihood, probability",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\n[task_sets.a.metrics.probability]\ndrop = 0.1',
+            "task_sets.a.metrics.probability.drop: unknown key; "
+            "Known: capability_margin, floor, margin",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\n[task_sets.a.metrics.probability]\nmargin = 0',
+            "task_sets.a.metrics.probability.margin: 0 lies outside (0, 1); batch size, threads "
+            "and dtype move every probability a little in one direction, which a margin of 0 "
+            "would block: 0.01, say",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\n[task_sets.a.metrics.likelihood]\ncapability_margin = 1.0',
+            "task_sets.a.metrics.likelihood.capability_margin: 1.0 lies outside (0, 1); batch "
+            "size, threads and dtype move every likelihood a little in one direction, which a "
+            "margin of 0 would block: 0.01, say",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\n[task_sets.a.metrics.likelihood]\nfloor = 1',
+            "task_sets.a.metrics.likelihood.floor: 1 lies outside (0, 1)",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\nmetrics = ["probability"]',
+            "task_sets.a.metrics: ['probability'] is list, expected dict",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\n[task_sets.a.metrics]\nprobability = 0.1',
+            "task_sets.a.metrics.probability: 0.1 is float, expected dict",
+        ),
         # names
         (
             '[task_sets.core-v2]\npath = "x"',

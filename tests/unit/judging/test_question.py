@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -14,10 +14,13 @@ from pytest_modellab.errors import ComparisonRefused, GateUsageError
 from pytest_modellab.judging.assertions import ASSERTIONS
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.drop import no_regression
+from pytest_modellab.judging.forgetting import no_forgetting
 from pytest_modellab.judging.question import Question
+from pytest_modellab.judging.scores import judged_by
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Allowed, Budget
 from pytest_modellab.records.declared import TaskSetConfig, VariantSpec
+from pytest_modellab.records.runs import NOT_KEPT
 from pytest_modellab.records.tasks import TaskSet
 
 Make = Callable[..., Any]
@@ -152,6 +155,25 @@ def test_what_is_allowed_is_asked_or_declared() -> None:
     assert declared.allowed(0.0) == Allowed(0.0, 0.0)
 
 
+@pytest.mark.parametrize("capability", [None, "sums"])
+def test_a_graded_metric_is_not_judged_at_a_margin_of_0(
+    question: Question, capability: str | None
+) -> None:
+    graded = dataclasses.replace(question, metric="likelihood")
+    rule = "margin" if capability is None else "capability_margin"
+    with pytest.raises(GateUsageError) as caught:
+        no_regression(graded, capability=capability, margin=0.0)
+    assert str(caught.value) == (
+        "metric 'likelihood' at a margin of 0: batch size, threads and dtype move every likelihood "
+        "a little in one direction, which a margin of 0 would block; set "
+        f"task_sets.{question.task_set.name}.metrics.likelihood.{rule} = 0.01 in modellab.toml, or "
+        "what runs of an unchanged variant show, or ask for a margin above 0"
+    )
+    assert graded.reference is not None
+    with pytest.raises(GateUsageError, match=r"likelihood\.capability_margin"):
+        no_forgetting(graded, second=graded.reference, targeted=(), margin=0.0)
+
+
 def test_alpha_is_shared_equally() -> None:
     assert Budget.shared(0.05, 5) == Budget(share=0.01, alpha=0.05)
     assert Budget.shared(0.05, 0) == Budget(share=0.05, alpha=0.05), "nothing is asked"
@@ -233,29 +255,77 @@ def test_a_graded_metric_that_a_run_lacks(
     )
 
 
-def test_a_likelihood_where_replies_are_not_kept(
-    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
-) -> None:
-    question = graded_question(spec, sample, make_tasks, record, fell=0.4)
+def read_question(
+    question: Question, record: Make, outputs: Sequence[str], before: float, after: float
+) -> Question:
+    """The same under the likelihood of ten replies, of which the reference said these."""
 
-    def renamed(run: Any) -> Any:
-        samples = [
-            dataclasses.replace(one, metrics={"likelihood": one.metrics.get("probability", 0.5)})
-            for one in run.samples
-        ]
-        return dataclasses.replace(run, samples=tuple(samples))
+    def run(value: float, said: Sequence[str]) -> Any:
+        whole = record(question.task_set)
+        return dataclasses.replace(
+            whole,
+            samples=tuple(
+                dataclasses.replace(
+                    one,
+                    output="one" if k < 30 else said[k - 30],
+                    metrics={"likelihood": value} if k < 30 or said[k - 30].strip() else {},
+                )
+                for k, one in enumerate(whole.samples)
+            ),
+        )
 
-    question = dataclasses.replace(
+    return dataclasses.replace(
         question,
         metric="likelihood",
-        candidate=renamed(question.candidate),
-        reference=renamed(question.reference),
+        candidate=run(after, ["what it says itself"] * 10),
+        reference=run(before, outputs),
     )
-    found = no_regression(question, margin=0.02)
-    assert (found.figures[0].n, found.notes) == (40, ())
-    found = no_regression(dataclasses.replace(question, replies=False), margin=0.02)
-    assert found.figures[0].n == 30
-    assert found.notes == (
-        "likelihood is judged on 30 of 40 samples: 10 have no option that is right, and the texts "
-        "of these replies are not kept",
+
+
+def test_the_likelihood_of_accepted_replies(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> None:
+    plain = graded_question(spec, sample, make_tasks, record, fell=0.4)
+    whole = read_question(plain, record, ["four"] * 10, 0.9, 0.5)
+    assert no_regression(whole, margin=0.02).figures[0].n == 40
+    assert not any("judged on" in note for note in no_regression(whole, margin=0.02).notes)
+    some = read_question(
+        plain, record, ["four"] * 4 + [NOT_KEPT] * 3 + ["", " \n", "\ud800"], 0.9, 0.5
+    )
+    found = no_regression(some, margin=0.02)
+    assert (found.figures[0].n, found.verdict) == (34, "block")
+    assert found.figures[0].dropped == found.figures[0].missing == ()
+    assert (
+        "likelihood is judged on 34 of 40 samples: 6 have no accepted reply to read (it is empty, "
+        "was not kept, or no run is compared with)"
+    ) in found.notes
+    floor = dataclasses.replace(some, reference=None)
+    assert len(floor.samples) == 30
+
+
+def test_replies_that_nobody_has_read(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> None:
+    plain = graded_question(spec, sample, make_tasks, record, fell=0.4)
+    question = read_question(plain, record, ["four"] * 10, 0.9, 0.9)
+    assert question.reference is not None
+    unread = dataclasses.replace(
+        question.reference,
+        samples=tuple(
+            dataclasses.replace(one, metrics={}) if one.output == "four" else one
+            for one in question.reference.samples
+        ),
+    )
+    with pytest.raises(ComparisonRefused) as caught:
+        no_regression(dataclasses.replace(question, reference=unread), margin=0.02)
+    assert str(caught.value) == (
+        "metric 'likelihood': the run of 'plain' on 'tiny' has it for none of its replies. It is "
+        "kept since baselines have schema 3: modellab accept plain --task-set tiny adds it"
+    )
+    silent = make_tasks([sample(k, choices=(), target="4", max_tokens=8) for k in range(4)])
+    with pytest.raises(ComparisonRefused) as caught:
+        judged_by("likelihood", silent)
+    assert str(caught.value) == (
+        "metric 'likelihood': 'tiny' has no sample with an option that is right, and no accepted "
+        "reply that could be read; judge the score (leave metric= out), or another task set"
     )

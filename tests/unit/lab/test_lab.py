@@ -663,6 +663,78 @@ def test_a_margin_of_the_command_line_may_be_zero(make: Make) -> None:
     assert gate(lab).no_regression(candidate(lab)).figures[0].margin == 0.0
 
 
+NUMERICS = (
+    "batch size, threads and dtype move every probability a little in one direction, which a "
+    "margin of 0 would block; set task_sets.core.metrics.probability.{rule} = 0.01 in "
+    "modellab.toml, or what runs of an unchanged variant show, or ask for a margin above 0"
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "setting", "capability", "rule"),
+    [
+        (0.0, None, None, "margin"),
+        (0, 0.1, "sums", "capability_margin"),
+        (None, 0.0, None, "margin"),
+    ],
+)
+def test_a_graded_metric_needs_a_margin(
+    make: Make,
+    world: World,
+    asked: float | None,
+    setting: float | None,
+    capability: str | None,
+    rule: str,
+) -> None:
+    record(make, "plain")
+    lab = make(margin=setting)
+    with pytest.raises(GateUsageError) as caught:
+        gate(lab).no_regression(
+            candidate(lab), capability=capability, margin=asked, metric="probability"
+        )
+    assert str(caught.value) == (
+        f"metric 'probability' at a margin of 0: {NUMERICS.format(rule=rule)}"
+    )
+
+
+def test_a_graded_metric_has_its_own_margins(make: Make, toml: Path) -> None:
+    record(make, "plain")
+    declared = "\n[task_sets.core.metrics.probability]\nmargin = 0.01\ncapability_margin = 0.03\n"
+    toml.write_text(toml.read_text() + declared)
+
+    def found(capability: str | None = None, **asked: Any) -> tuple[float, list[str]]:
+        lab = make(**asked)
+        judged = gate(lab).no_regression(
+            candidate(lab), capability=capability, metric="probability"
+        )
+        return judged.figures[0].margin, [str(one) for one in judged.overrides]
+
+    assert found() == (0.01, [])
+    assert found("sums") == (0.03, [])
+    assert found("sums", margin=0.1) == (
+        0.1,
+        [
+            "metrics.probability.capability_margin 0.1 instead of 0.03 on core (asked of the "
+            "session)"
+        ],
+    )
+
+
+def test_a_graded_metric_has_its_own_floor(make: Make, toml: Path) -> None:
+    record(make, "plain")
+    lab = make()
+    with pytest.raises(GateUsageError) as caught:
+        gate(lab, name="strict").worst_bucket(candidate(lab), metric="probability")
+    assert str(caught.value) == (
+        f"no floor: set it in {toml}: task_sets.strict.metrics.probability.floor, or call "
+        "gate.worst_bucket(candidate, floor=…)"
+    )
+    toml.write_text(toml.read_text() + "\n[task_sets.strict.metrics.probability]\nfloor = 0.5\n")
+    lab = make()
+    found = gate(lab, name="strict").worst_bucket(candidate(lab), metric="probability")
+    assert (found.figures[0].floor, found.verdict) == (0.5, "pass")
+
+
 def test_against_the_base(make: Make, world: World) -> None:
     record(make, "plain")
     world.wrong["rtn"] = range(40)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from pytest_modellab.baselines.accepted import Baseline, Repeat
 from pytest_modellab.config import read as configuration
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.review.against import TARGETS
 from pytest_modellab.review.review import Review, review
 from pytest_modellab.tasksets import jsonl
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def samples(sample: Callable[..., Any]) -> list[str]:
     """The lines of the project's samples: eight of two capabilities."""
     made = [
@@ -35,7 +37,7 @@ def samples(sample: Callable[..., Any]) -> list[str]:
     return lines
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def accept(record: Callable[..., RunRecord]) -> Callable[..., None]:
     """Accept a run: ``accept(root, variant, scores, anchor=…)`` as it would be written."""
 
@@ -54,14 +56,12 @@ def run_scores(run: RunRecord) -> tuple[float | None, ...]:
     return tuple(sample.score for sample in run.samples)
 
 
-@pytest.fixture
-def project(
-    tmp_path: Path, samples: list[str], accept: Callable[..., None], monkeypatch: Any
+@pytest.fixture(scope="session")
+def template(
+    tmp_path_factory: pytest.TempPathFactory, samples: list[str], accept: Callable[..., None]
 ) -> Path:
     """The project, committed on ``main``; the working tree is on a branch."""
-    for name in ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "CHANGE_TARGET"):
-        monkeypatch.delenv(name, raising=False)
-    root = tmp_path / "project"
+    root = tmp_path_factory.mktemp("template")
     write(
         root,
         {
@@ -80,6 +80,16 @@ def project(
     git(root, "add", ".")
     git(root, "commit", "-q", "-m", "a gate")
     git(root, "checkout", "-q", "-b", "pull-request")
+    return root
+
+
+@pytest.fixture
+def project(tmp_path: Path, template: Path, monkeypatch: Any) -> Path:
+    """The project in a folder of its own."""
+    for name in TARGETS:
+        monkeypatch.delenv(name, raising=False)
+    root = tmp_path / "project"
+    shutil.copytree(template, root)
     monkeypatch.chdir(root)
     return root
 

@@ -164,21 +164,23 @@ def test_accepted_runs(project: Path, reviewed: Reviewed, accept: Any) -> None:
     }
     lower = found["baselines.words.plain.mean"]
     assert (lower.kind, lower.old, lower.new) == ("weaker", "0.75", "0.5")
-    assert (lower.note, lower.where) == ("0.2500 lower", "baselines/words/plain.json")
+    assert lower.note == "0.2500 lower: meaning 0.75 -> 0.5, spelling 0.75 -> 0.5"
+    assert lower.where == "baselines/words/plain.json"
     anchor = found["baselines.words.plain.anchor"]
     assert anchor.note == "0.2500 lower; a new anchor: no_drift forgets what was accepted before it"
     assert found["baselines.words.small"].new == "removed"
     assert found["baselines.words.smaller.mean"].kind == "stronger"
 
 
-def test_a_drop_is_told_against_the_anchor(project: Path, reviewed: Reviewed, accept: Any) -> None:
+def test_the_drop_since_the_anchor(project: Path, reviewed: Reviewed, accept: Any) -> None:
     anchor = Anchor((1.0,) * 8, "f" * 64, "2026-03-01", 1)
     accept(project, "plain", [1.0] * 6 + [0.0] * 2, anchor=anchor)
     git(project, "commit", "-q", "-a", "-m", "a chain")
     accept(project, "plain", [1.0] * 5 + [0.0] * 3, anchor=anchor)
     (lower,) = reviewed("HEAD").changes
     assert lower.note == (
-        "0.1250 lower; 0.3750 below the anchor of 2026-03-01 (1 change accepted since)"
+        "0.1250 lower: meaning 0.75 -> 0.5; 0.3750 below the anchor of 2026-03-01 "
+        "(1 change accepted since)"
     )
 
 
@@ -193,3 +195,14 @@ def test_a_damaged_baseline(project: Path, capsys: Any) -> None:
     change(project / "baselines/words/plain.json", '"schema": 2', '"schema": 99')
     assert cli.main(["review"]) == 2
     assert "the working tree: baselines/words/plain.json: schema 99" in capsys.readouterr().err
+
+
+def test_a_capability_falls_while_the_mean_rises(
+    project: Path, reviewed: Reviewed, accept: Any
+) -> None:
+    accept(project, "plain", [1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0])
+    git(project, "commit", "-q", "-a", "-m", "as before")
+    accept(project, "plain", [1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    (found,) = reviewed("HEAD").weaker
+    assert found.key == "baselines.words.plain.capabilities.spelling 1 -> 0.75"
+    assert found.note == "0.2500 lower, where 0.05 is allowed"

@@ -1,0 +1,189 @@
+"""The tests of one side, as pytest would collect them, and the fixtures that they ask for."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import fnmatch
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_modellab.review.asked import marks
+from pytest_modellab.review.asked.modules import Function, Module, Modules, named
+from pytest_modellab.review.asked.reading import Local, Reader
+from pytest_modellab.review.files import above, joined
+
+CONFTEST = "conftest.py"
+
+
+OWN = ("gate", "candidate", "task_set", "capability", "lab")
+"""The fixtures of the plugin that decide."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Patterns:
+    """What pytest collects: the ini options of these names.
+
+    Attributes:
+        files: patterns of file names.
+        functions: prefixes or patterns.
+        classes: prefixes or patterns.
+    """
+
+    files: tuple[str, ...] = ("test_*.py", "*_test.py")
+    functions: tuple[str, ...] = ("test",)
+    classes: tuple[str, ...] = ("Test",)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Test:
+    """A test function.
+
+    Attributes:
+        name: ``suites/test_small.py::test_overall``.
+        node: its text.
+        reader: of its module; it knows ``self`` in a class.
+        marks: the nearest first.
+        fixtures: what it asks for by name.
+    """
+
+    name: str
+    node: Function
+    reader: Reader
+    marks: Sequence[marks.Mark]
+    fixtures: tuple[str, ...]
+
+
+class Suite:
+    """The tests of a folder.
+
+    Args:
+        modules: of the side.
+        folder: from the top, ``""`` for the top itself.
+        patterns: what is collected.
+    """
+
+    def __init__(self, modules: Modules, folder: str, patterns: Patterns) -> None:
+        self.modules = modules
+        self.folder = folder
+        self._patterns = patterns
+
+    def paths(self) -> list[str]:
+        """The files that pytest would collect, as far as they can ask the gate."""
+        start = f"{self.folder}/" if self.folder else ""
+        return sorted(
+            path
+            for path in self.modules.files.paths
+            if path.startswith(start)
+            and path.endswith(".py")
+            and any(fnmatch.fnmatch(posixpath.basename(path), one) for one in self._patterns.files)
+            and not any(part.startswith(".") for part in path.split("/"))
+        )
+
+    def conftests(self) -> list[Module]:
+        """Every ``conftest.py`` in the folder, and above it."""
+        start = f"{self.folder}/" if self.folder else ""
+        within = [p for p in self.modules.files.paths if posixpath.basename(p) == CONFTEST]
+        over = {joined(one, CONFTEST) for one in above(self.folder)}
+        found = (self.modules.at(p) for p in sorted(within) if p.startswith(start) or p in over)
+        return [module for module in found if module is not None]
+
+    def tests(self) -> Iterator[Test]:
+        """Give every test that may ask the gate."""
+        for path in self.paths():
+            text = self.modules.files.text(path)
+            if text is None or "gate" not in text:
+                continue
+            module = self.modules.at(path)
+            if module is None or not _collected(module.tree.body):
+                continue
+            reader = Reader(self.modules, module)
+            yield from self._functions(path, reader, module.names, (), ())
+
+    def _functions(
+        self,
+        name: str,
+        reader: Reader,
+        names: Mapping[str, Any],
+        classes: tuple[ast.ClassDef, ...],
+        places: tuple[Reader, ...],
+    ) -> Iterator[Test]:
+        for own, node in names.items():
+            where = f"{name}::{own}"
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                if self._matches(own, self._patterns.functions):
+                    yield self._test(where, node, reader, classes)
+            elif isinstance(node, ast.ClassDef) and self._matches(own, self._patterns.classes):
+                class_ = Local(node, reader.module)
+                readers, members = reader.members(class_)
+                if "__init__" in members or "__new__" in members or not _collected(node.body):
+                    continue
+                for member, place in members.items():
+                    within = readers[member].within({"self": class_})
+                    within.depth = 0
+                    one = {member: place}
+                    yield from self._functions(where, within, one, (*classes, node), places)
+
+    def _test(
+        self, name: str, node: Function, reader: Reader, classes: tuple[ast.ClassDef, ...]
+    ) -> Test:
+        found = marks.of_function(reader, node, classes)
+        asked = [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
+        asked += [one.arg for one in node.args.kwonlyargs]
+        for mark in found:
+            if mark.name == "usefixtures":
+                asked += [str(arg) for arg in mark.args]
+        return Test(name, node, reader, found, tuple(one for one in asked if one != "self"))
+
+    @staticmethod
+    def _matches(name: str, patterns: Sequence[str]) -> bool:
+        return any(name.startswith(one) or fnmatch.fnmatch(name, one) for one in patterns)
+
+    def fixture(self, name: str, test: Test) -> Local | None:
+        """Find the fixture that a test would get, None where it is no one's of the suites."""
+        path = test.name.split("::", 1)[0]
+        places = [path, *(joined(one, CONFTEST) for one in above(posixpath.dirname(path)))]
+        for place in places:
+            module = self.modules.at(place)
+            node = module.names.get(name) if module is not None else None
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or module is None:
+                continue
+            if fixture_of(node) is not None:
+                return Local(node, module)
+        return None
+
+    def automatic(self, test: Test) -> list[Local]:
+        """The fixtures that a test gets without asking."""
+        path = test.name.split("::", 1)[0]
+        places = [path, *(joined(one, CONFTEST) for one in above(posixpath.dirname(path)))]
+        found = []
+        for module in map(self.modules.at, places):
+            if module is None:
+                continue
+            bodies = [module.tree.body]
+            bodies += [one.body for one in module.tree.body if isinstance(one, ast.ClassDef)]
+            for node in (n for body in bodies for n in named(body).values()):
+                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    call = fixture_of(node)
+                    if isinstance(call, ast.Call) and any(
+                        k.arg == "autouse" for k in call.keywords
+                    ):
+                        found.append(Local(node, module))
+        return found
+
+
+def fixture_of(node: Function) -> ast.expr | None:
+    """Return the decorator that makes a function a fixture, or None."""
+    for decorator in node.decorator_list:
+        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        match target:
+            case ast.Attribute(attr="fixture") | ast.Name(id="fixture"):
+                return decorator
+    return None
+
+
+def _collected(body: Sequence[ast.stmt]) -> bool:
+    """Whether a module or class does not say ``__test__ = False``."""
+    found = named([*body]).get("__test__")
+    return not (isinstance(found, ast.Constant) and not found.value)

@@ -1,0 +1,162 @@
+"""Pull requests that touch what decides and weaken nothing: the review says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from pull_requests import CONFIG, HEADER_FILE, TESTS, change, git, lines, save, write
+
+from pytest_modellab.config import read as configuration
+from pytest_modellab.review.review import review
+
+PULLS: dict[str, Callable[[Path], None]] = {}
+
+
+def harmless(pull: Callable[[Path], None]) -> None:
+    """Register a pull request."""
+    PULLS[pull.__name__] = pull
+
+
+@harmless
+def a_constant_renamed(root: Path) -> None:
+    for path in (root / TESTS, root / "suites/limits.py"):
+        path.write_text(path.read_text().replace("COST", "WHAT_IT_MAY_COST"))
+
+
+@harmless
+def a_constant_written_out(root: Path) -> None:
+    change(root / TESTS, "margin=COST", "margin=0.1")
+    change(root / TESTS, "from limits import COST\n", "")
+
+
+@harmless
+def a_test_moved_and_renamed(root: Path) -> None:
+    change(root / TESTS, "def test_drift(candidate, gate):\n    gate.no_drift(candidate)\n", "")
+    text = """
+        import pytest
+
+        @pytest.mark.task_set("words")
+        @pytest.mark.variants("smaller", "small")
+        def test_slow_decline(gate, candidate):
+            '''Nothing has added up.'''
+            gate.no_drift(candidate)
+    """
+    write(root, {"suites/drift/test_drift.py": dedent(text)})
+
+
+@harmless
+def a_helper_for_several_tests(root: Path) -> None:
+    call = 'gate.no_regression(candidate, against="base", margin=COST)'
+    change(root / TESTS, call, "cost(gate, candidate, most=COST)")
+    helper = f"\n\ndef cost(door, model, *, most):\n    door.{call[5:]}\n"
+    helper = helper.replace("candidate", "model").replace("margin=COST", "margin=most")
+    with (root / TESTS).open("a") as file:
+        file.write(helper)
+
+
+@harmless
+def a_loop(root: Path) -> None:
+    call = 'gate.no_regression(candidate, against="base", margin=COST)'
+    loop = f"for margin in (COST, 2 * COST):\n        {call.replace('=COST', '=margin')}"
+    change(root / TESTS, call, loop)
+
+
+@harmless
+def samples_in_another_order(root: Path) -> None:
+    save(root, lines(root)[::-1])
+
+
+@harmless
+def samples_added_in_a_new_version(root: Path) -> None:
+    found = lines(root)
+    more = [{**found[0], "id": f"new{k}", "input": f"And {k}?"} for k in range(3)]
+    save(root, found + more)
+    change(root / HEADER_FILE, '"1"', '"2"')
+
+
+@harmless
+def samples_replaced_in_a_new_version(root: Path) -> None:
+    save(root, [*lines(root)[2:], {**lines(root)[0], "id": "n", "input": "Which?"}])
+    change(root / HEADER_FILE, '"1"', '"2"')
+
+
+@harmless
+def tables_in_another_order_and_comments(root: Path) -> None:
+    text = (root / CONFIG).read_text()
+    start, end = text.index("[task_sets.words]"), text.index("[variants.plain]")
+    moved = f"{text[:start]}{text[end:]}\n# --- what is asked\n{text[start:end]}"
+    (root / CONFIG).write_text(moved.replace("margin = 0.02", "margin   =   2e-2  # of all"))
+
+
+@harmless
+def stricter_limits(root: Path) -> None:
+    change(root / CONFIG, "\nmargin = 0.02", "\nmargin = 0.01")
+    change(root / CONFIG, "floor = 0.30", "floor = 0.40")
+    change(root / "suites/limits.py", "0.10", "0.05")
+    change(root / "pytest.ini", "[pytest]\n", "[pytest]\nmodellab_on_inconclusive = fail\n")
+
+
+@harmless
+def a_variant_more(root: Path) -> None:
+    with (root / CONFIG).open("a") as file:
+        file.write('\n[variants.smallest]\nkind = "quantized"\nbase = "plain"\nmethod = "rtn"\n')
+
+
+@harmless
+def a_test_more(root: Path) -> None:
+    with (root / TESTS).open("a") as file:
+        file.write("\n\ndef test_forgetting(candidate, gate):\n    gate.no_forgetting(candidate)\n")
+
+
+@harmless
+def words_and_formatting(root: Path) -> None:
+    change(root / TESTS, '"""May a quantized model ship?"""', '"""May it ship?"""  # or not')
+    change(
+        root / TESTS,
+        'gate.no_regression(candidate, against="base", margin=COST)',
+        "gate.no_regression(\n        candidate,\n        margin=COST, against='base',\n    )",
+    )
+    change(root / "README.md", "A gate.", "A gate, margin = 0.9.")
+
+
+@harmless
+def marks_in_a_variable(root: Path) -> None:
+    change(root / TESTS, '@pytest.mark.variants("plain", "small", "smaller")', "@every")
+    every = 'every = pytest.mark.variants(*("plain", "small"), "smaller")\n\n\nclass TestFloors'
+    change(root / TESTS, "class TestFloors", every)
+
+
+@harmless
+def a_unit_test_and_its_fixtures(root: Path) -> None:
+    text = "import pytest\n\n@pytest.mark.skip\ndef test_it(tmp_path):\n    assert tmp_path\n"
+    fixture = "import pytest\n\n\n@pytest.fixture(autouse=True)\ndef seed():\n    return 1\n"
+    write(root, {"tests/test_it.py": text, "suites/conftest.py": fixture})
+
+
+@harmless
+def another_prompt(root: Path) -> None:
+    write(root, {"suites/prompts/plain.jinja": "{{ input }}"})
+    change(root / CONFIG, 'kind = "prompted"', 'kind = "prompted"\nprompt = "prompts/plain.jinja"')
+
+
+@harmless
+def the_options_in_pyproject(root: Path) -> None:
+    options = '[tool.pytest.ini_options]\naddopts = ["--strict-markers"]\npythonpath = ["suites"]\n'
+    write(root, {"pyproject.toml": options})
+    (root / "pytest.ini").unlink()
+
+
+@harmless
+def the_suites_under_another_name(root: Path) -> None:
+    git(root, "mv", "suites", "gates")
+
+
+@pytest.mark.parametrize("name", PULLS)
+def test_not_told(name: str, project: Path) -> None:
+    PULLS[name](project)
+    (config,) = project.glob("*/modellab.toml")
+    found = review(configuration.load(config))
+    assert [one.key for one in found.weaker] == []
