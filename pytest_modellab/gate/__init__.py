@@ -20,6 +20,7 @@ from pytest_modellab.gate.errors import (
     SettingError,
 )
 from pytest_modellab.gate.family import split_alpha, weighted_holm
+from pytest_modellab.gate.fidelity import fidelity
 from pytest_modellab.gate.floor import floor_family
 from pytest_modellab.gate.forgetting import Forgetting, forgetting_family
 from pytest_modellab.gate.planner import (
@@ -69,6 +70,7 @@ __all__ = [
     "drop_bounds",
     "drop_family",
     "effective_size",
+    "fidelity",
     "floor_family",
     "forgetting_family",
     "latency_ratio",

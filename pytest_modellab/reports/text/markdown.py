@@ -36,7 +36,7 @@ from pytest_modellab.reports.text.terminal import (
     measurements,
     timing_note,
 )
-from pytest_modellab.reports.words import COLUMNS, words_of
+from pytest_modellab.reports.words import COLUMNS, number, words_of
 from pytest_modellab.store import atomic
 
 NOTHING = "–"
@@ -272,6 +272,8 @@ def _cell(comparisons: Sequence[Comparison]) -> str:
             return f"{only.outcome}, x{only.ratio.ratio:.2f}"
         if figure is None or figure.floor is not None:
             return only.outcome
+        if figure.distance:
+            return f"{only.outcome}, {figure.name} {number(figure.candidate)}"
         return f"{only.outcome}, drop {signed(figure.drop)}"
     counts = Counter(c.outcome for c in comparisons)
     return ", ".join(f"{counts[v]} {v}" for v in _ORDER if counts[v])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from pytest_modellab.gate.results import Figures
+from pytest_modellab.gate.results import UNBOUNDED, Figures
 from pytest_modellab.judging.comparison import Comparison, Flip
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.measured import Measured
@@ -121,7 +121,9 @@ def _sentence(comparison: Comparison) -> str:
 
 
 def _scores(figure: Figures) -> str:
-    """``typo 0.72 to 0.28``, against a floor ``typo 0.28``."""
+    """``typo 0.72 to 0.28``, against a floor ``typo 0.28``, of a distance ``KL 0.031``."""
+    if figure.distance:
+        return f"{figure.name} {number(figure.candidate)}"
     before = "" if figure.baseline is None else f"{figure.baseline:.2f} to "
     return f"{figure.name} {before}{figure.candidate:.2f}"
 
@@ -177,6 +179,8 @@ def _rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
 def figure_rows(figures: Iterable[Figures]) -> tuple[list[str], list[list[str]]]:
     """Column names and one row a bucket, the worst first, as unescaped text."""
     figures = sorted(figures, key=lambda f: (f.p_adjusted, f.name))
+    if any(f.distance for f in figures):
+        return _fidelity_rows(figures)
     if figures and all(f.floor is not None for f in figures):
         head = ["bucket", "n", "floor", "candidate", "bound", "adjusted p", "verdict"]
         return head, [
@@ -205,6 +209,29 @@ def figure_rows(figures: Iterable[Figures]) -> tuple[list[str], list[list[str]]]
         ]
         for f in figures
     ]
+
+
+def _fidelity_rows(figures: Iterable[Figures]) -> tuple[list[str], list[list[str]]]:
+    """Of a distance and what stands beside it: the limit is the most or the least allowed."""
+    head = ["measure", "n", "limit", "candidate", "bound", "adjusted p", "verdict"]
+    return head, [
+        [
+            f.name,
+            str(f.n),
+            number(f.margin if f.floor is None else f.floor),
+            number(f.candidate),
+            _distance_bound(f) if f.distance else _score_bound(f),
+            probability(f.p_adjusted),
+            f.verdict,
+        ]
+        for f in figures
+    ]
+
+
+def _distance_bound(figure: Figures) -> str:
+    if figure.verdict == "block":
+        return f">= {number(figure.drop_low)}"
+    return "-" if figure.drop_high >= UNBOUNDED else f"<= {number(figure.drop_high)}"
 
 
 def column_names(comparison: Comparison) -> tuple[str, str]:

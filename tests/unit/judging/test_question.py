@@ -218,6 +218,7 @@ def test_the_built_in_assertions_are_as_any_other() -> None:
         "no_forgetting",
         "worst_bucket",
         "no_slowdown",
+        "fidelity",
     ]
     assert all(name == assertion.name for name, assertion in ASSERTIONS.items())
 
