@@ -40,6 +40,7 @@ def no_regression(
         margin,
         question.task_set.name,
         "margin" if capability is None else "capability_margin",
+        samples=question.samples,
     )
     with question.refusing():
         figures = _figures(question, capability, margin)

@@ -35,7 +35,13 @@ def no_forgetting(
             has none of the capabilities.
         GateUsageError: a graded metric at a margin of 0.
     """
-    check_margin(question.metric, margin, question.task_set.name, "capability_margin")
+    check_margin(
+        question.metric,
+        margin,
+        question.task_set.name,
+        "capability_margin",
+        samples=question.samples,
+    )
     before, answers, samples = question.scores_before, question.answers, question.samples
     capabilities, budget = question.asked.capabilities, question.budget
     with question.refusing():

@@ -13,6 +13,7 @@ from pytest_modellab.records.graded import (
     DECISION_MARGIN,
     GRADED,
     LIKELIHOOD,
+    NOISE,
     applies,
     is_reply,
     replies,
@@ -20,6 +21,7 @@ from pytest_modellab.records.graded import (
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.records.windows import is_document
 from pytest_modellab.runs.stages import SEED, Staged
 from pytest_modellab.scorers import similarity
 
@@ -227,7 +229,10 @@ def flips_between(
     capabilities: Collection[str] | None,
     metric: str | None = None,
 ) -> tuple[Flip, ...]:
-    """Return the samples whose score changed, the lost ones first.
+    """Return the samples whose score changed, the lost ones first, and what changed most.
+
+    A document, whose score is a likelihood, has changed where it differs by more than
+    :data:`NOISE`.
 
     Args:
         samples: of the task set.
@@ -254,8 +259,9 @@ def flips_between(
         if (new := after.get(sample.id)) is not None
         and old.score is not None
         and new.score != old.score
+        and not (is_document(sample) and abs((new.score or 0.0) - old.score) <= NOISE)
         and (capabilities is None or sample.capability in capabilities)
     ]
     if metric in GRADED:
         return tuple(sorted(flips, key=lambda flip: (-flip.distance, flip.id))[:MOST_MOVED])
-    return tuple(sorted(flips, key=lambda flip: (not flip.lost, flip.id)))
+    return tuple(sorted(flips, key=lambda flip: (not flip.lost, -flip.distance, flip.id)))

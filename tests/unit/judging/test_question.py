@@ -16,7 +16,7 @@ from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.drop import no_regression
 from pytest_modellab.judging.forgetting import no_forgetting
 from pytest_modellab.judging.question import Question
-from pytest_modellab.judging.scores import judged_by
+from pytest_modellab.judging.scores import flips_between, judged_by
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Allowed, Budget
 from pytest_modellab.records.declared import TaskSetConfig, VariantSpec
@@ -206,6 +206,38 @@ def test_a_graded_metric_says_what_the_same_samples_score(question: Question) ->
     assert "the same samples score 1.00 -> 1.00" in one.notes
     plain = no_regression(dataclasses.replace(asked, metric=None), margin=0.01)
     assert not any("the same samples score" in note for note in plain.notes)
+
+
+def test_documents_are_not_judged_at_a_margin_of_0(question: Question) -> None:
+    samples = tuple(
+        dataclasses.replace(s, scorer="perplexity", target=None, choices=())
+        for s in question.task_set.samples
+    )
+    read = dataclasses.replace(
+        question, task_set=dataclasses.replace(question.task_set, samples=samples)
+    )
+    with pytest.raises(GateUsageError) as caught:
+        no_regression(read, margin=0.0)
+    assert str(caught.value) == (
+        "documents at a margin of 0: batch size, threads and dtype move every likelihood a little "
+        "in one direction, which a margin of 0 would block; set "
+        f"task_sets.{question.task_set.name}.margin = 0.01 in modellab.toml, or what runs of an "
+        "unchanged variant show, or ask for a margin above 0"
+    )
+    assert read.reference is not None
+    with pytest.raises(GateUsageError, match=r"tiny\.capability_margin = 0\.01"):
+        no_forgetting(read, second=read.reference, targeted=(), margin=0.0)
+
+
+def test_last_digits_of_a_document_are_no_change(
+    sample: Make, make_tasks: Make, record: Make
+) -> None:
+    texts = [sample(k, scorer="perplexity", target=None, choices=()) for k in range(5)]
+    tasks: TaskSet = make_tasks([*texts, sample(5)])
+    before = record(tasks, [0.5] * 6)
+    after = record(tasks, [0.5, 0.4995, 0.49, 0.3, 0.6, 0.4995])
+    found = flips_between(tasks.samples, after, before, None)
+    assert [flip.id for flip in found] == ["s3", "s2", "s5", "s4"]
 
 
 def test_alpha_is_shared_equally() -> None:
