@@ -238,6 +238,10 @@ def test_new_metrics_are_no_accepted_change(accepted: RunRecord) -> None:
     again = dataclasses.replace(repeat, metrics=metrics_of(run))
     assert descend(Baseline(accepted, repeat), run, again) == Baseline(run, again)
     assert descend(Baseline(accepted, repeat), run, None) == Baseline(run, repeat)
+    both = measured(run, 0.3, 0.3, None, 0.3, name="likelihood")
+    near = measured(both, 0.9005, 0.2, None, 0.5)
+    assert descend(Baseline(run), near, None) == Baseline(both), "what it had, it keeps"
+    assert descend(Baseline(both), run, None) == Baseline(both), "also what was not measured now"
     fixed = Baseline(run, again)
     assert descend(fixed, measured(run, 0.9001, 0.2, None, 0.5), repeat) is not None
     assert descend(fixed, measured(run, 0.9001, 0.2, None, 0.5), repeat) == fixed, "noise"
