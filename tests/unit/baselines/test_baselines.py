@@ -23,6 +23,7 @@ from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat, metrics_of
 from pytest_modellab.baselines.chain import descend
 from pytest_modellab.errors import BaselineInvalid
+from pytest_modellab.records.graded import GRADED
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
 from pytest_modellab.records.tasks import TaskSet
@@ -665,6 +666,8 @@ RESULT = st.builds(
     output=TEXT,
     tokens_in=st.integers(0, 10**6),
     tokens_out=st.integers(0, 10**6),
+    metrics=st.dictionaries(TEXT, NUMBER, max_size=2)
+    | st.fixed_dictionaries({}, optional=dict.fromkeys(GRADED, st.floats(0, 1))),
 )
 RECORD = st.builds(
     RunRecord,
@@ -690,8 +693,10 @@ ANY = settings(max_examples=100)
 @ANY
 @given(RECORD)
 def test_any_record_survives(path: Path, made: RunRecord) -> None:
-    file.write(path, Baseline(made))
-    assert file.read(path) == Baseline(made)
+    again = Repeat(tuple(s.score for s in made.samples), {}, metrics_of(made))
+    anchor = Anchor(again.scores, "f" * 16, "2026-01-31", 1, again.metrics)
+    file.write(path, Baseline(made, again, anchor))
+    assert file.read(path) == Baseline(made, again, anchor)
 
 
 JSON = st.recursive(
