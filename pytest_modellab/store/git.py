@@ -15,6 +15,10 @@ TIMEOUT = 120.0
 """Seconds that one call of git may take."""
 
 
+PASSING = 5.0
+"""Seconds that one may take which is asked in passing."""
+
+
 _STILL = (
     *("--no-pager", "--literal-pathspecs"),
     *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"),
@@ -61,7 +65,6 @@ def ask(
     *arguments: str,
     given: bytes | None = None,
     offline: bool = False,
-    timeout: float = TIMEOUT,
 ) -> bytes:
     """Run git and return what it prints.
 
@@ -69,8 +72,8 @@ def ask(
         folder: where it is run; the nearest one above where there is none.
         arguments: of git.
         given: its standard input, or None for none.
-        offline: whether a partial clone may not fetch what it lacks.
-        timeout: seconds that it may take.
+        offline: for what is asked in passing: a partial clone fetches nothing, and it takes
+            seconds at most.
 
     Raises:
         GitError: git is not installed, takes too long or fails.
@@ -79,6 +82,7 @@ def ask(
         folder = folder.parent
     environment = {key: value for key, value in os.environ.items() if key not in _OF_OTHERS}
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    timeout = PASSING if offline else TIMEOUT
     if offline:
         environment["GIT_NO_LAZY_FETCH"] = "1"
     try:
@@ -202,5 +206,7 @@ def differing(
     among = ("--", *paths)
     plain = ("--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=all")
     tracked = ask(folder, "diff", "--name-only", "-z", *plain, commit, *among, offline=offline)
-    others = ask(folder, "ls-files", "--others", "-z", *among, offline=offline)
-    return frozenset(os.fsdecode(name) for name in (tracked + others).split(b"\0") if name)
+    others = ("ls-files", "--others", "--exclude-standard", "-z")
+    untracked = ask(folder, *others, *among, offline=offline)
+    found = (tracked + untracked).split(b"\0")
+    return frozenset(os.fsdecode(name) for name in found if name and not name.endswith(b".pyc"))

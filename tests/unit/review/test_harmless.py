@@ -100,6 +100,15 @@ def stricter_limits(root: Path) -> None:
 
 
 @harmless
+def a_graded_metric_more(root: Path) -> None:
+    table = "[task_sets.words.metrics.probability]\nmargin = 0.03\n\n[variants.plain]"
+    change(root / CONFIG, "[variants.plain]", table)
+    call = "gate.no_drift(candidate)"
+    asked = 'gate.no_regression(candidate, metric="probability")'
+    change(root / TESTS, call, f"{call}\n    {asked}")
+
+
+@harmless
 def a_variant_more(root: Path) -> None:
     with (root / CONFIG).open("a") as file:
         file.write('\n[variants.smallest]\nkind = "quantized"\nbase = "plain"\nmethod = "rtn"\n')

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pull_requests import CONFIG, TESTS, change, lines, save, write
+from pull_requests import CONFIG, TESTS, change, git, lines, save, write
 
 from pytest_modellab.review.review import Review
 
@@ -35,6 +35,32 @@ def a_wider_margin_of_capabilities(root: Path) -> None:
 @weakens("task_sets.words.floor 0.3 -> none")
 def a_floor_taken_out(root: Path) -> None:
     change(root / CONFIG, "floor = 0.30\n", "")
+
+
+def graded(root: Path, margin: float) -> None:
+    table = f"[task_sets.words.metrics.probability]\nmargin = {margin}\n\n[variants.plain]"
+    change(root / CONFIG, "[variants.plain]", table)
+    call = "gate.no_drift(candidate)"
+    asked = "gate.no_regression(candidate, metric=PROBABILITY)"
+    change(root / TESTS, call, f"{call}\n    {asked}")
+    imported = "import pytest\n\nfrom pytest_modellab.records.graded import PROBABILITY\n"
+    change(root / TESTS, "import pytest\n", imported)
+
+
+@weakens("task_sets.words.metrics.probability.margin 0.01 -> 0.03")
+def a_wider_margin_of_a_metric(root: Path) -> None:
+    graded(root, 0.01)
+    git(root, "commit", "-q", "-a", "-m", "graded")
+    git(root, "branch", "-f", "main")
+    change(root / CONFIG, "margin = 0.01", "margin = 0.03")
+
+
+@weakens("margin of small, smaller on words 0.01 -> 0.02")
+def a_metric_without_a_margin_of_its_own(root: Path) -> None:
+    graded(root, 0.01)
+    git(root, "commit", "-q", "-a", "-m", "graded")
+    git(root, "branch", "-f", "main")
+    change(root / CONFIG, "[task_sets.words.metrics.probability]\nmargin = 0.01\n", "")
 
 
 @weakens("variants.small.targets spelling -> meaning, spelling")
