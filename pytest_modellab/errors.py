@@ -120,6 +120,10 @@ class SlowdownDetected(RegressionDetected):
     """The gate blocks: the candidate takes longer than allowed beyond chance."""
 
 
+class FidelityLost(RegressionDetected):
+    """The gate blocks: the candidate has moved further from its base than allowed beyond chance."""
+
+
 class CapabilityForgotten(RegressionDetected):
     """The gate blocks: a capability that the base has is lost beyond chance."""
 

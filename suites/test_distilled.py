@@ -6,7 +6,12 @@ from pytest_modellab import Candidate, Gate
 
 COST = 0.30  # what half the layers may cost of the mean over all samples
 
-pytestmark = [pytest.mark.task_set("assistant_core_v2"), pytest.mark.variants(kind="distilled")]
+pytestmark = [
+    pytest.mark.task_set("assistant_core_v2"),
+    pytest.mark.variants(kind="distilled"),
+    pytest.mark.alpha_weight(10),  # right or wrong; a metric beside it has one share
+]
+beside = pytest.mark.alpha_weight(1)
 
 
 def test_capability(candidate: Candidate, capability: str, gate: Gate) -> None:
@@ -22,3 +27,9 @@ def test_drift(candidate: Candidate, gate: Gate) -> None:
 def test_overall_cost(candidate: Candidate, gate: Gate) -> None:
     """Nor does the student lag behind its teacher by more than the budget."""
     gate.no_regression(candidate, against="base", margin=COST)
+
+
+@beside
+def test_overall_cost_probability(candidate: Candidate, gate: Gate) -> None:
+    """Nor is it so much less sure than its teacher."""
+    gate.no_regression(candidate, against="base", margin=COST, metric="probability")

@@ -4,7 +4,11 @@ import pytest
 
 from pytest_modellab import Candidate, Gate
 
-pytestmark = pytest.mark.task_set("assistant_core_v2")
+pytestmark = [
+    pytest.mark.task_set("assistant_core_v2"),
+    pytest.mark.alpha_weight(10),  # right or wrong; a metric beside it has one share
+]
+beside = pytest.mark.alpha_weight(1)
 accepted = pytest.mark.variants("prompting", "few_shot")
 tried = pytest.mark.variants("chain_of_thought", "self_consistency", "paraphrased")
 
@@ -19,6 +23,13 @@ def test_capability(candidate: Candidate, capability: str, gate: Gate) -> None:
 def test_overall(candidate: Candidate, gate: Gate) -> None:
     """Nor did the mean over all samples."""
     gate.no_regression(candidate)
+
+
+@accepted
+@beside
+def test_overall_probability(candidate: Candidate, gate: Gate) -> None:
+    """Nor is it less sure of what is right: that shows before answers flip."""
+    gate.no_regression(candidate, metric="probability")
 
 
 @accepted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -59,6 +59,28 @@ class GenerationRequest:
     max_tokens: int
     temperature: float = 0.0
     seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """Texts as tokens, whose every token but the shared ones is to be predicted.
+
+    Attributes:
+        ids: the tokens of each.
+        prefix: how many leading tokens all of them share.
+    """
+
+    ids: tuple[tuple[int, ...], ...]
+    prefix: int
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """How many tokens of each are predicted: all after the first that is its own.
+
+        What the shared tokens are followed by is the same question in every text, so the first
+        token behind them counts nowhere.
+        """
+        return tuple(len(text) - 1 - self.prefix for text in self.ids)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +205,31 @@ class Encoder(Protocol):
         """Give the memory back at once, whoever else still refers to the model."""
 
 
+class Predicting(Protocol):
+    """An :class:`Engine` that tells the whole distribution of every token of a text."""
+
+    tokenizer: Any
+
+    def predict(
+        self, texts: Texts, *, budget: int, skip: Set[int]
+    ) -> Iterator[tuple[int, NDArray[np.floating[Any]]]]:
+        """Yield, the longest text first, its index and the log-probabilities of what comes next.
+
+        Args:
+            texts: what is read.
+            budget: tokens in a batch.
+            skip: indices that are left out.
+
+        Yields:
+            An index, and a row a place (see :attr:`Texts.places`), a column a token; NaN where the
+            model gives none.
+
+        Raises:
+            OutOfMemory: a batch did not fit; ask again with a smaller budget.
+            ScoringError: this model's distributions cannot be told.
+        """
+
+
 class Searching(Protocol):
     """An :class:`Engine` that can ``rank``: a context is answered once it has opened a corpus."""
 
@@ -246,6 +293,11 @@ def abilities(engine: Engine) -> frozenset[Ability]:
 def searching(engine: Engine) -> Searching | None:
     """Return an engine as one that ranks a corpus, or None where it does not."""
     return cast("Searching", engine) if "rank" in abilities(engine) else None
+
+
+def predicting(engine: Engine) -> Predicting | None:
+    """Return an engine as one that tells whole distributions, or None where it does not."""
+    return cast("Predicting", engine) if hasattr(engine, "predict") else None
 
 
 def reading(engine: Engine) -> Reading:

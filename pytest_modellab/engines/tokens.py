@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_modellab.engines.interface import ScoringRequest
+from pytest_modellab.engines.batching import common_prefix
+from pytest_modellab.engines.interface import ScoringRequest, Texts
 from pytest_modellab.errors import ScoringError
 
 
@@ -29,3 +30,26 @@ def encode_requests(
             empty = request.options[row.index([])]
             raise ScoringError(f"the tokenizer makes no token of the option {empty!r}")
     return contexts, options
+
+
+def encode_texts(tokenizer: Any, requests: Sequence[ScoringRequest]) -> Texts:
+    """Return every request's context with its option behind it, as one text.
+
+    Args:
+        tokenizer: of transformers.
+        requests: each with one option, or with none.
+
+    Raises:
+        ScoringError: an option has no token, or a text has fewer than two.
+    """
+    contexts, options = encode_requests(tokenizer, requests)
+    ids = tuple(
+        tuple(context + [token for tokens in row for token in tokens])
+        for context, row in zip(contexts, options, strict=True)
+    )
+    for request, text in zip(requests, ids, strict=True):
+        if len(text) < 2:
+            raise ScoringError(f"of {request.context!r} there is no token that could be predicted")
+    # what all share is left out, but each keeps a token that is predicted
+    prefix = min([common_prefix(contexts), *(len(text) - 2 for text in ids)])
+    return Texts(ids, prefix)

@@ -20,8 +20,17 @@ from pytest_modellab.gate.errors import (
     SettingError,
 )
 from pytest_modellab.gate.family import split_alpha, weighted_holm
+from pytest_modellab.gate.fidelity import fidelity
 from pytest_modellab.gate.floor import floor_family
 from pytest_modellab.gate.forgetting import Forgetting, forgetting_family
+from pytest_modellab.gate.graded import (
+    Spread,
+    graded_drop,
+    graded_pass_power,
+    graded_pass_size,
+    graded_power,
+    graded_size,
+)
 from pytest_modellab.gate.planner import (
     any_power,
     detectable_drop,
@@ -55,6 +64,7 @@ __all__ = [
     "ScoreError",
     "SequentialResult",
     "SettingError",
+    "Spread",
     "Verdict",
     "abnormal",
     "any_power",
@@ -69,8 +79,14 @@ __all__ = [
     "drop_bounds",
     "drop_family",
     "effective_size",
+    "fidelity",
     "floor_family",
     "forgetting_family",
+    "graded_drop",
+    "graded_pass_power",
+    "graded_pass_size",
+    "graded_power",
+    "graded_size",
     "latency_ratio",
     "nominal_levels",
     "pass_size",

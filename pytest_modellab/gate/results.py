@@ -13,6 +13,10 @@ from pytest_modellab.gate.errors import EmptyError
 Verdict = Literal["block", "pass", "inconclusive"]
 
 
+UNBOUNDED = 1e300
+"""Stands for an upper bound of a divergence where there is none; built-in JSON has no infinity."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Figures:
     """One comparison of a candidate with its baseline, or with a floor.
@@ -21,7 +25,8 @@ class Figures:
         name: The bucket, or "all" for the comparison of all samples.
         n: Samples compared, those with a missing candidate score included.
         clusters: Clusters among them; n where no clusters are declared.
-        baseline: Mean baseline score; None against a floor.
+        baseline: Mean baseline score; None against a floor, and of a distance from the base, whose
+            `candidate` and `drop` are the distance and whose `margin` is its limit.
         candidate: Mean candidate score. A missing score counts as the
             baseline's; against a floor it is left out.
         drop: baseline - candidate; against a floor, floor - candidate.
@@ -81,9 +86,17 @@ class Figures:
     score_low: float | None = None
     score_high: float | None = None
 
+    @property
+    def distance(self) -> bool:
+        """True of a distance from the base: in nats, at least 0, lower is better."""
+        return self.floor is None and self.baseline is None
+
     def explain(self) -> str:
         """One or two sentences for someone who is no statistician."""
-        text = self._explain_floor() if self.floor is not None else self._explain_drop()
+        if self.distance:
+            text = self._explain_distance()
+        else:
+            text = self._explain_floor() if self.floor is not None else self._explain_drop()
         notes = []
         if self.missing:
             words = "score is" if len(self.missing) == 1 else "scores are"
@@ -95,7 +108,10 @@ class Figures:
 
     def brief(self) -> str:
         """The figures behind the verdict in a few words."""
-        if self.floor is None:
+        if self.distance:
+            seen = f"{self.name} {self.candidate:.3g}"
+            bound = f"at most {self.drop_high:.3g} (allowed {self.margin:.3g})"
+        elif self.floor is None:
             seen = f"{self.name} {self.baseline:.2f} -> {self.candidate:.2f}"
             bound = f"drop at most {max(self.drop_high, 0.0):.3f} (allowed {self.margin:.3g})"
         else:
@@ -141,11 +157,34 @@ class Figures:
             f"undecided: {seen}, the floor is {self.floor:.3g}; {self._limits('mean below it by')}"
         )
 
+    def _explain_distance(self) -> str:
+        seen = f"{self.name} is {self.candidate:.3g} nats a token ({self._size()})"
+        if self.verdict == "block":
+            return (
+                f"blocked: {seen}, and {self.margin:.3g} is allowed; a mean this high happens by "
+                f"chance in {chance_words(self.p_block)} of a model at the limit; the allowed risk "
+                f"here is {risk_words(self.level)}"
+            )
+        if self.verdict == "pass":
+            return (
+                f"passed: {seen}; with {confidence_words(self.pass_alpha)} confidence it is at "
+                f"most {self.drop_high:.3g}, and {self.margin:.3g} is allowed"
+            )
+        return f"undecided: {seen}, {self.margin:.3g} is allowed; {self._limits_of_distance()}"
+
     def _size(self) -> str:
         if self.clusters == self.n:
             return f"n = {self.n}"
         words = "cluster" if self.clusters == 1 else "clusters"
         return f"n = {self.n} in {self.clusters} {words}"
+
+    def _limits_of_distance(self) -> str:
+        if self.mde is None:
+            return "one sample or cluster alone shows nothing; add more"
+        found = f"with this many samples {self.mde:.2g} above it is noticed in 4 of 5 runs"
+        if self.samples_needed is not None:
+            return f"{found}; about {self.samples_needed} samples would settle it"
+        return f"{found}; what was seen lies so near the limit that more samples may not settle it"
 
     def _limits(self, what: str) -> str:
         if self.clusters < 2:

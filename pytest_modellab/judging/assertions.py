@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import (
     CapabilityForgotten,
+    FidelityLost,
     FloorViolated,
     RegressionDetected,
     SlowdownDetected,
@@ -67,6 +68,7 @@ ASSERTIONS: Mapping[str, Assertion] = MappingProxyType(
             ),
             Assertion("worst_bucket", _late("floor", "worst_bucket"), blocked=FloorViolated),
             Assertion("no_slowdown", _late("latency", "no_slowdown"), blocked=SlowdownDetected),
+            Assertion("fidelity", _late("fidelity", "fidelity"), blocked=FidelityLost),
         )
     }
 )

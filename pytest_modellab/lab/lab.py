@@ -26,6 +26,7 @@ from pytest_modellab.runs.executor import Executor, InProcess
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline, Repeat
     from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.records.divergence import Divergence
     from pytest_modellab.records.timings import Performance
     from pytest_modellab.runs.stages import Staged, Stages
 
@@ -227,6 +228,15 @@ class Lab:
     ) -> Performance | None:
         """Return what this machine's store has of :meth:`performance`, or None."""
         return self._runs.stored_performance(variant, task_set, reference)
+
+    def divergence(self, variant: Resolved, task_set: TaskSet, base: Resolved) -> Divergence:
+        """Return how far a variant's distributions lie from its base's: measured, or as stored.
+
+        Raises:
+            ModellabError: a model cannot be loaded, the two read other tokens, or an engine does
+                not tell whole distributions.
+        """
+        return self._runs.divergence(variant, task_set, base)
 
     # --- what reports show ---
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Repeat
     from pytest_modellab.lab.loaded import Loaded
     from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.records.divergence import Divergence
     from pytest_modellab.records.timings import Performance
     from pytest_modellab.runs.executor import Executor, InProcess
     from pytest_modellab.runs.job import Job
@@ -66,6 +67,7 @@ class Runs:
         self._answered: dict[Key, list[tuple[RunRecord, bool]]] = {}
         self._repeats: dict[Key, Repeat] = {}
         self._performances: dict[tuple[Key, str], Performance] = {}
+        self._divergences: dict[tuple[Key, str], Divergence] = {}
         self._readings: dict[tuple[Key, str], Mapping[str, float]] = {}
         self._failed: dict[tuple[Key, str], tuple[type[ModellabError], str]] = {}
 
@@ -204,6 +206,18 @@ class Runs:
 
             self._performances[key] = self._attempt(variant, task_set, obtain, of="timing")
         return self._performances[key]
+
+    def divergence(self, variant: Resolved, task_set: TaskSet, base: Resolved) -> Divergence:
+        """Return how far a variant has moved from its base: measured, or as stored."""
+        from pytest_modellab.runs import divergence
+
+        key = (_key(variant, task_set), base.name)
+        if key not in self._divergences:
+            jobs = self._job(variant, task_set), self._job(base, task_set)
+            obtain = functools.partial(divergence.obtain, *jobs, self._bench)
+            of = f"fidelity to {base.name}"
+            self._divergences[key] = self._attempt(variant, task_set, obtain, of=of)
+        return self._divergences[key]
 
     def stored_performance(
         self, variant: Resolved, task_set: TaskSet, reference: Resolved

@@ -276,6 +276,58 @@ class Gate(Asking):
             overridden=overrides.by_test("limit", limit, LIMIT),
         )
 
+    def fidelity(
+        self,
+        candidate: Candidate,
+        *,
+        kl: float | None = None,
+        agreement: float | None = None,
+        against: str = "base",
+    ) -> Comparison:
+        """Assert that the candidate has not moved far from its base, whatever the right answer is.
+
+        Both read the task set's own texts, the right option of a multiple choice as the reply, and
+        the distributions of every token behind the beginning that all share are compared.
+
+        Args:
+            candidate: from the fixture of that name.
+            kl: largest mean KL(base‖candidate) that is allowed, in nats a token, above 0; None to
+                judge the agreement alone.
+            agreement: least share of tokens with the same first choice, in (0, 1); None to judge
+                the divergence alone. Where both are given, both must hold.
+            against: ``"base"`` for the variant that the candidate adapts, or any variant's name.
+
+        Returns:
+            The comparison, where it passed or is inconclusive and may be.
+
+        Raises:
+            FidelityLost: the gate blocks.
+            ComparisonRefused: the two do not read the same tokens.
+            GateUsageError: no limit is given.
+            VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
+            ModellabError: no verdict could be reached.
+        """
+        __tracebackhide__ = True
+        if kl is None and agreement is None:
+            raise GateUsageError(
+                "gate.fidelity: no limit; say how far the candidate may move: kl=0.05 (nats a "
+                "token), agreement=0.95 (share of tokens with the same first choice), or both"
+            )
+        name = self._begin(candidate, against)
+        if name == candidate.name:
+            raise GateUsageError(
+                f"{name!r} cannot move away from itself; name another variant: against=…"
+            )
+        moved = self._lab.divergence(
+            self._variant(candidate.name), self._task_set, self._variant(name)
+        )
+        return self._ask(
+            "fidelity",
+            candidate,
+            against=name,
+            settings={"moved": moved, "kl": kl, "agreement": agreement},
+        )
+
     def judge(
         self,
         assertion: str,

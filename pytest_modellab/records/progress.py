@@ -15,6 +15,7 @@ class Work(enum.StrEnum):
     READING = "reading"
     INDEX = "index"
     LATENCY = "latency"
+    FIDELITY = "fidelity"
     DIAGNOSIS = "diagnosis"
 
     @property

@@ -106,7 +106,9 @@ def nearest(comparisons: Iterable[Comparison]) -> str | None:
     if not found:
         return None
     figures, comparison = min(found, key=lambda pair: (pair[0].p_adjusted, pair[1].test))
-    if figures.floor is not None:
+    if figures.distance:
+        seen = f"{figures.name} {number(figures.candidate)}, allowed {number(figures.margin)}"
+    elif figures.floor is not None:
         seen = f"{figures.name} {figures.candidate:.2f}, floor {number(figures.floor)}"
     else:
         one_of_several = comparison.capability is None and figures.name != "all"

@@ -167,6 +167,8 @@ def falls(comparison: Comparison, *, several: bool) -> list[str]:
     worst = deciding(comparison)
     if worst is None:
         return [f"{subject(comparison)}{on}"]
+    if worst.distance:
+        return [f"{worst.name}{on} {worst.candidate:.3g} nats a token, {worst.margin:.3g} allowed"]
     if worst.floor is not None:
         return [f"{_named(comparison, worst)}{on} {worst.candidate:.2f} < {worst.floor:.2f}"]
     blocked = [f for f in comparison.figures if f.verdict == "block"]

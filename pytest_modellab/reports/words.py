@@ -66,6 +66,14 @@ _SLOWDOWN = Words(
 )
 
 
+_FIDELITY = Words(
+    "fidelity",
+    "fidelity",
+    "{variant} moved away from {against}: {what}; look at the samples that moved most, keep the "
+    "modules that moved at a higher precision, or raise the limits if that is wanted",
+)
+
+
 _WORDS: Mapping[tuple[str, str | None], Words] = MappingProxyType(
     {
         ("no_regression", OWN_BASELINE): _OWN,
@@ -75,12 +83,13 @@ _WORDS: Mapping[tuple[str, str | None], Words] = MappingProxyType(
         ("no_forgetting", None): _FORGETTING,
         ("worst_bucket", None): _FLOOR,
         ("no_slowdown", None): _SLOWDOWN,
+        ("fidelity", None): _FIDELITY,
     }
 )
 """Assertion, and the reference of which the row speaks, None for any other: what is said."""
 
 
-COLUMNS = tuple(w.heading for w in (_OWN, _DRIFT, _BASE, _FORGETTING, _FLOOR, _SLOWDOWN))
+COLUMNS = tuple(w.heading for w in (_OWN, _DRIFT, _BASE, _FORGETTING, _FLOOR, _SLOWDOWN, _FIDELITY))
 """Headings in the order of a table's columns; those of added assertions follow."""
 
 

@@ -9,7 +9,9 @@ from pytest_modellab.engines.interface import GenerationRequest
 from pytest_modellab.records.hashing import digest
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 
 class NanWatch:
@@ -53,3 +55,9 @@ class GumbelNoise:
                 noise = -exponential.log().to(scores.device)
                 scores[row] = scores[row] / request.temperature + noise
         return scores
+
+
+def logprobs(logits: torch.Tensor) -> NDArray[np.float32]:
+    """Return the log-probabilities of logits, of any dtype and on any device, as float32."""
+    rows: NDArray[np.float32] = logits.float().log_softmax(dim=-1).cpu().numpy()
+    return rows

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from pytest_modellab.engines.interface import (
     GenerationRequest,
     ReadingRequest,
     ScoringRequest,
+    Texts,
 )
 from pytest_modellab.engines.language import rolling
 from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_alone, load_tokenizer
@@ -223,6 +224,25 @@ class OnnxEngine(ChatEngine):
         logprobs = logits.astype(np.float64)
         logprobs -= logprobs.max(axis=1, keepdims=True)
         return np.asarray(logprobs - np.log(np.exp(logprobs).sum(axis=1, keepdims=True)))
+
+    def predict(
+        self, texts: Texts, *, budget: int, skip: Set[int]
+    ) -> Iterator[tuple[int, NDArray[np.floating[Any]]]]:
+        """Yield, the longest text first, its index and the log-probabilities of what comes next.
+
+        Args:
+            texts: what is read; each is computed alone, its shared beginning with it.
+            budget: tokens in a batch.
+            skip: indices that are left out.
+
+        Raises:
+            OutOfMemory: a text did not fit.
+        """
+        for batch in plan(texts.places, budget, padded=False):
+            for i in batch:
+                if i not in skip:
+                    text = texts.ids[i]
+                    yield i, self.predictions(text[:-1], range(texts.prefix, len(text) - 1))
 
     def _scored(self, context: list[int], options: Sequence[list[int]]) -> Output:
         import numpy as np

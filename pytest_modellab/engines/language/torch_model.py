@@ -7,7 +7,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import memory, state
 from pytest_modellab.engines.batching import common_prefix, due, plan, spread
@@ -16,17 +16,23 @@ from pytest_modellab.engines.interface import (
     GenerationRequest,
     ReadingRequest,
     ScoringRequest,
+    Texts,
 )
 from pytest_modellab.engines.language import rolling
 from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_together, load_tokenizer
-from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch
-from pytest_modellab.engines.language.packing import pack
+from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch, logprobs
+from pytest_modellab.engines.language.packing import Packed, pack
 from pytest_modellab.engines.language.reach import reach
 from pytest_modellab.engines.loading import loading, quiet, reading, with_attention
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
+from pytest_modellab.errors import ScoringError
 from pytest_modellab.models import weights
 from pytest_modellab.records.runs import Output
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 VERSION = 1
 """Raised when scores may change: stored runs of another engine version are run again."""
@@ -246,6 +252,53 @@ class TransformersEngine(ChatEngine):
         with self._guarded():
             answer_together(batches, lengths, compute, output, done)
 
+    def predict(
+        self, texts: Texts, *, budget: int, skip: Set[int]
+    ) -> Iterator[tuple[int, NDArray[np.floating[Any]]]]:
+        """Yield, the longest text first, its index and the log-probabilities of what comes next.
+
+        Texts lie in one row without padding, as in :meth:`score_options`.
+
+        Args:
+            texts: what is read.
+            budget: tokens in a batch.
+            skip: indices that are left out.
+
+        Raises:
+            OutOfMemory: a batch did not fit.
+            ScoringError: the key-value cache is not the usual one.
+        """
+        if self._own_cache:
+            raise ScoringError(
+                "its key-value cache is what was changed, and a text that is read at once does not "
+                "go through it: judge what it answers"
+            )
+        places = texts.places
+        alone = max(map(len, texts.ids), default=0) > self._reach
+        shared = self._once([list(text) for text in texts.ids], 0 if alone else texts.prefix)
+        for batch in due(plan(places, budget, padded=False), skip):
+            rows = [list(texts.ids[i]) for i in batch]
+            with self._guarded():
+                if alone:
+                    found = [
+                        self._whole(row, places[i]) for i, row in zip(batch, rows, strict=True)
+                    ]
+                else:
+                    inner = [(row[texts.prefix : -1], ()) for row in rows]
+                    packed = pack(inner, texts.prefix)
+                    keep = len(packed.ids)
+                    logits = self._row(packed, texts.prefix, copy.deepcopy(shared()), keep)
+                    found = list(logits.split([places[i] for i in batch]))
+                told = [logprobs(one) for one in found]
+            yield from ((i, rows) for i, rows in zip(batch, told, strict=True) if i not in skip)
+
+    def _whole(self, text: list[int], places: int) -> Any:
+        """Return the logits behind the last places of a text but its end, by the model's mask."""
+        import torch
+
+        ids = torch.tensor([text[:-1]], device=self.model.device)
+        return self.model(input_ids=ids, use_cache=False, logits_to_keep=places).logits[0]
+
     def read_documents(
         self, requests: Sequence[ReadingRequest], *, budget: int, skip: Set[int], done: Done
     ) -> None:
@@ -351,6 +404,27 @@ class TransformersEngine(ChatEngine):
         import torch
 
         packed = pack(rows, prefix)
+        device = self.model.device
+        keep, inverse = torch.tensor(packed.predicts, device=device).unique(return_inverse=True)
+        logits = self._row(packed, prefix, cache, keep)
+        logprobs = torch.log_softmax(logits.float(), dim=-1)
+        picked = logprobs[inverse, torch.tensor(packed.targets, device=device)].double()
+        sums = torch.zeros(packed.options, dtype=torch.float64, device=device)
+        sums.index_add_(0, torch.tensor(packed.owner, device=device), picked)
+        values = iter(sums.tolist())
+        return [[next(values) for _ in choices] for _, choices in rows]
+
+    def _row(self, packed: Packed, prefix: int, cache: Any, keep: Any) -> Any:
+        """Return the logits of a row of texts, none of which sees another.
+
+        Args:
+            packed: the row.
+            prefix: tokens that the cache holds.
+            cache: of the shared prefix, which is used up.
+            keep: the places whose logits are wanted, or the number of the last ones.
+        """
+        import torch
+
         device, dtype = self.model.device, self.model.dtype
         sample = torch.tensor(packed.sample_of, device=device)
         option = torch.tensor(packed.option_of, device=device)
@@ -362,8 +436,7 @@ class TransformersEngine(ChatEngine):
         )
         mask = torch.zeros(len(order), prefix + len(order), dtype=dtype, device=device)
         mask[:, prefix:].masked_fill_(~sees, torch.finfo(dtype).min)
-        keep, inverse = torch.tensor(packed.predicts, device=device).unique(return_inverse=True)
-        logits = self.model(
+        return self.model(
             input_ids=torch.tensor([packed.ids], device=device),
             position_ids=torch.tensor([packed.positions], device=device),
             attention_mask=mask[None, None],
@@ -371,12 +444,6 @@ class TransformersEngine(ChatEngine):
             use_cache=cache is not None,
             logits_to_keep=keep,
         ).logits[0]
-        logprobs = torch.log_softmax(logits.float(), dim=-1)
-        picked = logprobs[inverse, torch.tensor(packed.targets, device=device)].double()
-        sums = torch.zeros(packed.options, dtype=torch.float64, device=device)
-        sums.index_add_(0, torch.tensor(packed.owner, device=device), picked)
-        values = iter(sums.tolist())
-        return [[next(values) for _ in choices] for _, choices in rows]
 
     def _replies(
         self, rows: Sequence[tuple[list[int], GenerationRequest]], prefix: int, cache: Any

@@ -1,0 +1,114 @@
+"""``gate.fidelity`` inside pytest, on a small random model and its rounded copy."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+SUITE = """
+import pytest
+pytestmark = [pytest.mark.task_set("words"), pytest.mark.variants({names})]
+
+def test_fidelity(candidate, gate):
+    gate.fidelity(candidate, {limits})
+"""
+
+
+def write(project: pytest.Pytester, limits: str, names: str = "'rounded'") -> None:
+    (project.path / "test_suite.py").write_text(SUITE.format(limits=limits, names=names))
+
+
+def test_moved_further_than_allowed_is_blocked(project: pytest.Pytester) -> None:
+    write(project, "kl=1e-6, agreement=0.5")
+    result = project.runpytest_inprocess(
+        "--modellab-json", "out.json", "--modellab-markdown", "out.md", "--junitxml", "out.xml"
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E*FidelityLost: blocked: KL is 0.00* nats a token (n = 132), and 1e-06 is allowed; *",
+            "E*measure * n *limit *candidate *bound *adjusted p *verdict",
+            "E*KL *132 *0.000001 *>= 0.00* *<0.0001 *block",
+            "E*agreement *132 *0.5 *0.9* *>= 0.9* *1.0000 *pass",
+            "E*note: 4* tokens: KL 0.00* nats a token, the same first choice in 9*%; *",
+            "E*note: worst capability: *, KL 0.00*",
+            "E*note: moved most: *-* (KL 0.0*), *",
+            "E*note: the divergence is a lower bound: the base's 128 largest probabilities *",
+            "*BLOCK fidelity against plain: KL is 0.00*",
+            "*rounded moved away from plain: KL 0.00* nats a token, 1e-06 allowed; look at the *",
+        ]
+    )
+    report = json.loads((project.path / "out.json").read_text())
+    (comparison,) = report["comparisons"]
+    divergence, agreement = comparison["figures"]
+    assert (comparison["verdict"], comparison["family"]) == ("block", 2)
+    assert (divergence["name"], divergence["verdict"]) == ("KL", "block")
+    assert divergence["drop"] == divergence["candidate"] > divergence["margin"] == 1e-6
+    assert (agreement["name"], agreement["verdict"]) == ("agreement", "pass")
+    assert agreement["floor"] == 0.5
+    assert "block, KL 0.00" in (project.path / "out.md").read_text()
+    assert "fidelity" in (project.path / "out.xml").read_text()
+
+
+def test_within_the_limits_passes_and_is_measured_once(project: pytest.Pytester) -> None:
+    write(project, "kl=0.01, agreement=0.9")
+    first = project.runpytest_inprocess("--modellab-json", "first.json")
+    first.assert_outcomes(passed=1)
+    first.stdout.fnmatch_lines(["*fidelity of plain on words: 132/132 samples*"])
+    first.stdout.fnmatch_lines(["PASS: the comparison of 1 variant passed."])
+    second = project.runpytest_inprocess("--modellab-json", "second.json")
+    second.assert_outcomes(passed=1)
+    second.stdout.no_fnmatch_line("*fidelity of*")
+    told = [(project.path / name).read_bytes() for name in ("first.json", "second.json")]
+    assert told[0] == told[1]
+
+
+def test_workers_find_what_one_process_finds(project: pytest.Pytester) -> None:
+    write(project, "kl=0.01")
+    project.runpytest_inprocess("--modellab-json", "alone.json").assert_outcomes(passed=1)
+    result = project.runpytest_subprocess(
+        "-n", "2", "--modellab-no-cache", "--modellab-json", "n2.json"
+    )
+    result.assert_outcomes(passed=1)
+    told = [json.loads((project.path / n).read_text()) for n in ("alone.json", "n2.json")]
+    means = [one["comparisons"][0]["figures"][0]["candidate"] for one in told]
+    assert means[0] == pytest.approx(means[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("limits", "names", "message"),
+    [
+        (
+            "",
+            "'rounded'",
+            "*GateUsageError: gate.fidelity: no limit; say how far the candidate may move: kl=0.05 "
+            "(nats a token), agreement=0.95 (share of tokens with the same first choice), or both",
+        ),
+        (
+            "kl=0",
+            "'rounded'",
+            "*ComparisonRefused: 'rounded' against plain: kl is 0, but must lie above 0: it is the "
+            "largest mean divergence from the base that is allowed, *",
+        ),
+        (
+            "agreement=1.0",
+            "'rounded'",
+            "*ComparisonRefused: 'rounded' against plain: agreement is 1, but must lie above 0 and "
+            "below 1: *",
+        ),
+        ("kl=0.1", "'plain'", "*ComparisonRefused: variant 'plain' has no base; name a variant: *"),
+        (
+            "kl=0.1, against='plain'",
+            "'plain'",
+            "*GateUsageError: 'plain' cannot move away from itself; name another variant: *",
+        ),
+    ],
+)
+def test_what_cannot_be_judged_says_what_to_do(
+    project: pytest.Pytester, limits: str, names: str, message: str
+) -> None:
+    write(project, limits, names)
+    result = project.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"E*{message.removeprefix('*')}"])
