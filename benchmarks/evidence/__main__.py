@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence import cost, figures, ladder, plot, pooling, readings, record, same, tables
-from benchmarks.evidence.figures import ACCURACY, KL, METRICS, PROBABILITY, SCORES, Figures
+from benchmarks.evidence.figures import ACCURACY, KL, SCORES, Figures
 from pytest_modellab.config import read as configuration
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
@@ -48,7 +48,7 @@ SETS = (CORE, "support_triage_v1", "alignment_probes_v1")
 LEVELS = (0.05, 0.05 / 14)
 """One comparison's risk: alone, and as one of the fourteen questions of README's main job."""
 
-SAME_MARGINS = (0.0, 0.005, 0.01, 0.02)
+SAME_MARGINS = (0.0, 0.01, 0.02)
 
 POOLED = ("nf4", "rtn5", "rtn4", "support", "overtrained", "dpo", "grpo", "student")
 
@@ -70,6 +70,13 @@ class Found:
 
     def __init__(self, path: Path, lab: Lab) -> None:
         self.task_sets: dict[str, TaskSet] = {name: lab.task_set(name) for name in SETS}
+        declared = lab.config.task_sets[CORE]
+        allowed = {
+            name: declared.allowed(metric=None if name == ACCURACY else name) for name in SCORES
+        }
+        self.margins = same.Margins(
+            {name: (one.mean, one.capability) for name, one in allowed.items()}
+        )
         self.runs: list[tuple[readings.Reading, Figures]] = []
         replies: dict[str, Mapping[str, str]] = {}
         for one in readings.read(path):
@@ -175,11 +182,13 @@ def ladders(found: Found, options: argparse.Namespace) -> Any:
 
 def sames(found: Found, options: argparse.Namespace) -> Any:
     runs = list(found.unchanged())
-    pairs = list(same.pairs(runs, SAME_MARGINS))
-    say("Unchanged models, each pair at a risk of 0.05", tables.same(pairs, SAME_MARGINS))
+    margins = {f"{margin:g}": same.one_for_all(margin) for margin in SAME_MARGINS}
+    margins["the suites'"] = found.margins
+    pairs = list(same.pairs(runs, margins))
+    say("Unchanged models, each pair at a risk of 0.05", tables.same(pairs, list(margins)))
     for pair in pairs:
-        if any(blocked for margin, blocked in pair.blocked.items() if margin > 0.0):
-            print(f"blocked: {pair}")
+        if any(pair.blocked.values()):
+            print(f"\nblocked: {pair}")
     rows = []
     nf4 = found.ladder()["nf4"]
     apart = [pair for pair in runs if "float16" in pair[1].setting]
@@ -216,9 +225,9 @@ def sures(found: Found, options: argparse.Namespace) -> Any:
         scores: dict[str, list[float]] = {name: [] for name in SCORES[1:]}
         for sample in base.samples:
             values = tuple(value / heat for value in said[sample.id].options)
-            found_here = graded(sample, Output(text="", option_logprobs=values))
-            for name in scores:
-                scores[name].append(found_here[name])
+            warmed = graded(sample, Output(text="", option_logprobs=values))
+            for name, kept in scores.items():
+                kept.append(warmed[name])
         warm = {name: np.array(values) for name, values in scores.items()}
         run = dataclasses.replace(base, scores={ACCURACY: base.scores[ACCURACY], **warm})
         cells = [f"{float(figures.difference(name, base, run).mean()):+.3f}" for name in SCORES]
@@ -244,20 +253,26 @@ def poolings(found: Found, options: argparse.Namespace) -> Any:
                     right, n, margin, 5 * options.draws, options.seed, f"{variant} {ACCURACY}"
                 )
                 drops = " / ".join(f"{-float(d.mean()):+.3f}" for d in right)
-                rows.append([variant, drops, f"{margin:g}", str(n), *_two(shares)])
-    header = ("variant", "drops of the sets", "margin", "samples a set", *pooling.WAYS)
-    say("Real task sets: share of blocks", tables.table(header, rows))
+                rows.append([variant, drops, f"{margin:g}", str(n), *_cells(shares)])
+    titles: tuple[str, ...] = (
+        "variant",
+        "drops of the sets",
+        "margin",
+        "samples a set",
+        *pooling.WAYS,
+    )
+    say("Real task sets: share of blocks", tables.table(titles, rows))
     worlds = []
-    for name, drops, sizes in WORLDS:
+    for world, falls, sizes in WORLDS:
         for margin in (0.0, 0.02):
-            shares = pooling.simulated(drops, sizes, 0.06, margin, 10 * options.draws, options.seed)
-            worlds.append([name, f"{margin:g}", *_two(shares)])
-    header = ("world", "margin", *pooling.WAYS)
-    say("Simulated task sets: share of blocks", tables.table(header, worlds))
+            shares = pooling.simulated(falls, sizes, 0.06, margin, 10 * options.draws, options.seed)
+            worlds.append([world, f"{margin:g}", *_cells(shares)])
+    titles = ("world", "margin", *pooling.WAYS)
+    say("Simulated task sets: share of blocks", tables.table(titles, worlds))
     return {"real": rows, "simulated": worlds}
 
 
-def _two(shares: Mapping[str, float]) -> Sequence[str]:
+def _cells(shares: Mapping[str, float]) -> Sequence[str]:
     return [f"{shares[way]:.3f}" for way in pooling.WAYS]
 
 

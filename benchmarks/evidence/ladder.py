@@ -1,4 +1,4 @@
-"""The ladder: what each metric sees of models that are known to be worse, and with how many samples.
+"""The ladder: what each metric sees of models that are known to be worse, from how many samples.
 
 Samples are drawn with replacement from a run's own, and each draw is judged alone.
 """

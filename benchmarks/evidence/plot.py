@@ -21,10 +21,10 @@ def draw(cells: Sequence[Cell], margin: float, names: Sequence[str], path: Path)
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
     rows = -(-len(names) // COLUMNS)
-    figure, axes = pyplot.subplots(
+    figure, axes = plt.subplots(
         rows, COLUMNS, figsize=(11, 2.5 * rows), sharex=True, sharey=True, squeeze=False
     )
     for place, axis in enumerate(axes.flat):
@@ -59,4 +59,4 @@ def draw(cells: Sequence[Cell], margin: float, names: Sequence[str], path: Path)
     figure.supylabel("share of draws that are blocked", fontsize=10)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.1 / rows))
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)

@@ -86,7 +86,7 @@ WAYS = {
         *(Setting(budget, dtype="float16") for budget in (512, 4096)),
     ),
 }
-"""How an unchanged model is run again, by device; the first is what the others are compared with."""
+"""How an unchanged model is run again, by device; the others are compared with the first."""
 
 STORED = ""
 """Beside what a stored run is measured: nothing."""

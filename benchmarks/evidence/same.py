@@ -1,4 +1,4 @@
-"""Models that are the same: how often they are blocked, by runs that were made, and by simulation."""
+"""Unchanged models: how often they are blocked, in runs that were made and in simulated ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Pair:
         drop: over all samples; of KL the divergence.
         worst: the largest drop of a capability.
         largest: the largest change of a sample, in either direction.
-        blocked: margin → whether all samples or any capability is blocked.
+        blocked: by the name of the margins, whether all samples or any capability is blocked.
     """
 
     label: str
@@ -32,59 +32,84 @@ class Pair:
     drop: float
     worst: float
     largest: float
-    blocked: Mapping[float, bool]
+    blocked: Mapping[str, bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class Margins:
+    """What is allowed under one name.
+
+    Attributes:
+        drops: metric → allowed drop of the mean, and of a capability.
+        limit: of the divergence, in nats a token; None where there is none.
+    """
+
+    drops: Mapping[str, tuple[float, float]]
+    limit: float | None = None
+
+
+def one_for_all(margin: float) -> Margins:
+    """The same margin for every metric."""
+    return Margins(dict.fromkeys(SCORES, (margin, margin)), margin or None)
 
 
 def pairs(
-    runs: Sequence[tuple[Figures, Figures]], margins: Sequence[float], alpha: float = ALPHA
+    runs: Sequence[tuple[Figures, Figures]], margins: Mapping[str, Margins], alpha: float = ALPHA
 ) -> Iterator[Pair]:
     """Judge each second run against its first, by every metric that both have, at every margin.
 
     Half of alpha goes to all samples and half to the capabilities, as :func:`gate.compare` has it.
     """
     for first, second in runs:
-        capabilities = [sample.capability for sample in first.samples]
-        clusters = [sample.cluster or sample.id for sample in first.samples]
         for metric in SCORES:
-            d = difference(metric, first, second)
-            names = np.array(capabilities)
-            results = {
-                margin: gate.compare(
-                    first.scores[metric],
-                    second.scores[metric],
-                    capabilities,
-                    clusters,
-                    margin=margin,
-                    alpha=alpha,
-                )
-                for margin in margins
-            }
-            yield Pair(
-                label=second.label,
-                metric=metric,
-                drop=-float(d.mean()),
-                worst=max(-float(d[names == name].mean()) for name in set(capabilities)),
-                largest=float(np.abs(d).max()),
-                blocked={margin: found.verdict == "block" for margin, found in results.items()},
-            )
+            yield _pair(first, second, metric, margins, alpha)
         if second.tokens.any() and not np.isnan(second.nats).any():
-            everyone = np.arange(len(second.samples))[None, :]
-            yield Pair(
-                label=second.label,
-                metric=KL,
-                drop=second.kl,
-                worst=float("nan"),
-                largest=float((second.nats / second.tokens).max()),
-                blocked={
-                    margin: bool(
-                        blocking.divergence_rule(second.nats, second.tokens, margin)(
-                            everyone, alpha
-                        )[0]
-                    )
-                    for margin in margins
-                    if margin > 0.0
-                },
-            )
+            yield _apart(second, margins, alpha)
+
+
+def _pair(
+    first: Figures, second: Figures, metric: str, margins: Mapping[str, Margins], alpha: float
+) -> Pair:
+    capabilities = np.array([sample.capability for sample in first.samples])
+    clusters = [sample.cluster or sample.id for sample in first.samples]
+    d = difference(metric, first, second)
+    verdicts = {
+        name: gate.compare(
+            first.scores[metric],
+            second.scores[metric],
+            capabilities.tolist(),
+            clusters,
+            margin=allowed.drops[metric][0],
+            bucket_margin=allowed.drops[metric][1],
+            alpha=alpha,
+        ).verdict
+        for name, allowed in margins.items()
+    }
+    return Pair(
+        label=second.label,
+        metric=metric,
+        drop=-float(d.mean()),
+        worst=max(-float(d[capabilities == name].mean()) for name in set(capabilities)),
+        largest=float(np.abs(d).max()),
+        blocked={name: verdict == "block" for name, verdict in verdicts.items()},
+    )
+
+
+def _apart(second: Figures, margins: Mapping[str, Margins], alpha: float) -> Pair:
+    everyone = np.arange(len(second.samples))[None, :]
+    rules = {
+        name: blocking.divergence_rule(second.nats, second.tokens, allowed.limit)
+        for name, allowed in margins.items()
+        if allowed.limit is not None
+    }
+    return Pair(
+        label=second.label,
+        metric=KL,
+        drop=second.kl,
+        worst=float("nan"),
+        largest=float((second.nats / second.tokens).max()),
+        blocked={name: bool(rule(everyone, alpha)[0]) for name, rule in rules.items()},
+    )
 
 
 def at_margin(d: Floats, margin: float) -> Floats:

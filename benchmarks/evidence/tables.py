@@ -82,7 +82,7 @@ def _size(found: Cell | None, accuracy: Cell | None) -> str:
     return f"{found.needed} ({found.needed / accuracy.needed:.2f})"
 
 
-def same(pairs: Sequence[Pair], margins: Sequence[float]) -> str:
+def same(pairs: Sequence[Pair], margins: Sequence[str]) -> str:
     """How often the same model was blocked, and how far its runs lie apart."""
     rows = []
     for metric in METRICS:
@@ -96,15 +96,15 @@ def same(pairs: Sequence[Pair], margins: Sequence[float]) -> str:
                 f"{max(abs(pair.drop) for pair in found):.4f}",
                 "–" if metric == KL else f"{max(pair.worst for pair in found):.4f}",
                 *(
-                    str(sum(pair.blocked[margin] for pair in found))
-                    if all(margin in pair.blocked for pair in found)
+                    str(sum(pair.blocked[name] for pair in found))
+                    if all(name in pair.blocked for pair in found)
                     else "–"
-                    for margin in margins
+                    for name in margins
                 ),
             ]
         )
     header = ("metric", "pairs", "largest change of the mean", "largest drop of a capability")
-    return table((*header, *(f"blocked at {margin:g}" for margin in margins)), rows)
+    return table((*header, *(f"blocked at {name}" for name in margins)), rows)
 
 
 def _percent(value: float) -> str:
