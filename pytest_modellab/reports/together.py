@@ -45,7 +45,7 @@ def together(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
         comparisons: of one session.
 
     Returns:
-        Of each question (candidate, task set, assertion, reference, capability) that was judged by
+        With the task set where there are several. Of each question (candidate, task set, assertion, reference, capability) that was judged by
         the score and by a graded metric what the one shows that the other does not; the
         questions where a graded metric blocks first. Nothing where they say the same.
     """
@@ -54,13 +54,15 @@ def together(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
         key = (one.candidate, one.task_set, one.assertion, one.against, one.capability or "")
         groups.setdefault(key, []).append(one)
     found = []
+    several = len({key[1] for key in groups}) > 1
     for group in groups.values():
         score = next((one for one in group if one.metric is None), None)
         graded = {m: one for m in GRADED for one in group if one.metric == m}
         if score is None or not graded or score.ratio is not None:
             continue
         blocks = any(one.verdict == "block" for one in graded.values())
-        what = f"{subject(score)} against {score.against}"
+        on = f" on {score.task_set}" if several else ""
+        what = f"{subject(score)} against {score.against}{on}"
         found += [(not blocks, f"{what}: {text}") for text in _question(score, graded)]
     return tuple(text for _, text in sorted(found, key=lambda pair: pair[0]))
 
