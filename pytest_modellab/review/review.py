@@ -12,7 +12,7 @@ from types import MappingProxyType
 from pytest_modellab.config import read as configuration
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, ReviewUnavailable
-from pytest_modellab.review import accepted, gating, hooks, ini, samples, settings
+from pytest_modellab.review import accepted, commands, gating, hooks, ini, samples, settings
 from pytest_modellab.review.against import Against, choose
 from pytest_modellab.review.asked import asks
 from pytest_modellab.review.asked.modules import Modules
@@ -150,13 +150,20 @@ def _within(path: str, folders: Iterable[str]) -> bool:
 
 def _of_tests(old: Side, new: Side, was: Files, now: Files) -> list[Change]:
     """Compare what the tests ask, and what the ini files and conftest.py decide of them."""
-    asked, inis, hooked = [], [], []
+    asked, inis, hooked, called = [], [], [], []
     for side, files in ((old, was), (new, now)):
         folder = side.shown(side.config.root)
         folder = "" if folder == "." else folder
         set_ = ini.read(files, folder)
         suite = Suite(Modules(files), folder, set_.patterns)
-        found = asks.read(suite, with_strategies(side.config), set_.deselected)
+        try:
+            found = asks.read(suite, with_strategies(side.config), set_.deselected)
+            hooked.append(hooks.read(suite))
+        except RecursionError as error:
+            raise ReviewUnavailable(
+                f"{side.name}: {folder or '.'}: a test is nested too deeply to be read; write it "
+                "flatter"
+            ) from error
         if suite.modules.broken:
             raise ReviewUnavailable(
                 f"{side.name}: {', '.join(suite.modules.broken)}: no Python that can be read; mend "
@@ -164,9 +171,10 @@ def _of_tests(old: Side, new: Side, was: Files, now: Files) -> list[Change]:
             )
         asked.append(gating.Asked(side, found, set_.margin))
         inis.append(set_)
-        hooked.append(hooks.read(suite))
+        called.append(commands.read(files, folder))
     return [
         *ini.compare(inis[0], inis[1], old.config, new.config),
+        *commands.compare(called[0], called[1], old.config, new.config),
         *hooks.compare(hooked[0], hooked[1]),
         *gating.compare(asked[0], asked[1]),
     ]
@@ -215,9 +223,10 @@ def _old_config(new: Side, tree: OldTree) -> str | None:
 
 
 def _places(*sides: Side) -> list[str]:
-    """The folders and files that decide, from the top: ini files and conftest.py above, too."""
-    found = set()
+    """The folders and files that decide, from the top: what calls the gate and sets its options."""
+    found: set[str] = set()
     names = (*ini.NAMES, "setup.cfg", "conftest.py")
+    found.update(place.split("*")[0].rstrip("/") for place in commands.PLACES)
     for side in sides:
         root = side.shown(side.config.root)
         folders = [side.config.root, side.config.baselines]

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from pull_requests import CONFIG, HEADER_FILE, TESTS, change, git, lines, save, write
+from pull_requests import CONFIG, HEADER_FILE, TESTS, WORKFLOW, change, git, lines, save, write
 
 from pytest_modellab.config import read as configuration
 from pytest_modellab.review.review import review
@@ -106,6 +106,15 @@ def a_graded_metric_more(root: Path) -> None:
     call = "gate.no_drift(candidate)"
     asked = 'gate.no_regression(candidate, metric="probability")'
     change(root / TESTS, call, f"{call}\n    {asked}")
+
+
+@harmless
+def a_workflow_more_and_its_words(root: Path) -> None:
+    old = root / WORKFLOW
+    text = old.read_text().replace("Gate", "The gate")
+    (root / ".github/workflows/all.yml").write_text(text)
+    (root / ".github/workflows/pages.yml").write_text("jobs: {}\n# || true\n")
+    old.unlink()
 
 
 @harmless
