@@ -13,6 +13,7 @@ from pytest_modellab.baselines.accepted import (
 )
 from pytest_modellab.baselines.file import moved, same_answers
 from pytest_modellab.records import pairing
+from pytest_modellab.records.graded import GRADED
 from pytest_modellab.records.runs import RunRecord
 
 
@@ -47,7 +48,13 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
     unmoved = not moved(old.run, run)
     if unmoved and same_answers(without_metrics(old.run), without_metrics(run)):
         added = tuple(
-            dataclasses.replace(before, metrics=now.metrics)
+            dataclasses.replace(
+                before,
+                metrics={
+                    **now.metrics,
+                    **{name: before.metrics[name] for name in GRADED if name in before.metrics},
+                },
+            )
             for before, now in zip(old.run.samples, run.samples, strict=True)
         )
         return Baseline(
@@ -71,7 +78,9 @@ def _fuller(old: Repeat | None, new: Repeat | None) -> Repeat | None:
         return old or new
     if new.metrics.keys() <= old.metrics.keys():
         return old
-    return dataclasses.replace(old, metrics=new.metrics) if old.scores == new.scores else new
+    if old.scores != new.scores:
+        return new
+    return dataclasses.replace(old, metrics={**new.metrics, **old.metrics})
 
 
 def _measured(anchor: Anchor, run: RunRecord) -> Anchor:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from pytest_modellab.config import read as configuration
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, ReviewUnavailable
-from pytest_modellab.review import accepted, gating, hooks, ini, samples, settings
+from pytest_modellab.review import accepted, commands, gating, hooks, ini, samples, settings
 from pytest_modellab.review.against import Against, choose
 from pytest_modellab.review.asked import asks
 from pytest_modellab.review.asked.modules import Modules
@@ -72,11 +72,13 @@ def review(config: LabConfig, ref: str | None = None, *, offline: bool = False) 
     against = choose(top, ref, offline=offline)
     try:
         new = Side(top, "the working tree", config)
-        if not git.differing(top, against.commit, _places(new), offline=offline):
+        differing = git.differing(top, against.commit, ["."], offline=offline)
+        places = _places(new)
+        if not any(path.endswith(".py") or _within(path, places) for path in differing):
             return _judged(against, (), config.acknowledged)
         with tempfile.TemporaryDirectory(prefix="modellab-review-") as folder:
             tree = OldTree(top, against.commit, Path(folder), offline=offline)
-            return _compared(new, against, tree)
+            return _compared(new, against, tree, differing)
     except git.GitError as error:
         raise ReviewUnavailable(
             f"{against.short}: git cannot read it: {error}; in a partial clone, fetch the rest: "
@@ -84,7 +86,7 @@ def review(config: LabConfig, ref: str | None = None, *, offline: bool = False) 
         ) from error
 
 
-def _compared(new: Side, against: Against, tree: OldTree) -> Review:
+def _compared(new: Side, against: Against, tree: OldTree, differing: frozenset[str]) -> Review:
     config, top = new.config, new.root
     path = _old_config(new, tree)
     if path is None:
@@ -104,8 +106,7 @@ def _compared(new: Side, against: Against, tree: OldTree) -> Review:
         _files(new, top, offline=offline),
         Files(tree.folder, tree.entries, lambda path: tree.put([path])),
     )
-    differing = git.differing(top, against.commit, places, offline=offline)
-    tree.put(differing)
+    tree.put(path for path in sorted(differing) if _within(path, places))
     of_samples, capabilities, notes = _of_samples(old, new, differing, tree)
     changes = [
         *settings.compare(old, new),
@@ -145,18 +146,27 @@ def _of_samples(
 
 
 def _within(path: str, folders: Iterable[str]) -> bool:
-    return any(path.startswith(f"{folder}/") for folder in folders)
+    return any(folder in (path, ".") or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _of_tests(old: Side, new: Side, was: Files, now: Files) -> list[Change]:
     """Compare what the tests ask, and what the ini files and conftest.py decide of them."""
-    asked, inis, hooked = [], [], []
+    asked, inis, hooked, called = [], [], [], []
     for side, files in ((old, was), (new, now)):
         folder = side.shown(side.config.root)
         folder = "" if folder == "." else folder
         set_ = ini.read(files, folder)
         suite = Suite(Modules(files), folder, set_.patterns)
-        found = asks.read(suite, with_strategies(side.config), set_.deselected)
+        if not any(suite.asking()):  # tests from elsewhere: --modellab-config
+            suite = Suite(suite.modules, "", set_.patterns)
+        try:
+            found = asks.read(suite, with_strategies(side.config), set_.deselected)
+            hooked.append(hooks.read(suite))
+        except RecursionError as error:
+            raise ReviewUnavailable(
+                f"{side.name}: {folder or '.'}: a test is nested too deeply to be read; write it "
+                "flatter"
+            ) from error
         if suite.modules.broken:
             raise ReviewUnavailable(
                 f"{side.name}: {', '.join(suite.modules.broken)}: no Python that can be read; mend "
@@ -164,9 +174,10 @@ def _of_tests(old: Side, new: Side, was: Files, now: Files) -> list[Change]:
             )
         asked.append(gating.Asked(side, found, set_.margin))
         inis.append(set_)
-        hooked.append(hooks.read(suite))
+        called.append(commands.read(files, folder))
     return [
         *ini.compare(inis[0], inis[1], old.config, new.config),
+        *commands.compare(called[0], called[1], old.config, new.config),
         *hooks.compare(hooked[0], hooked[1]),
         *gating.compare(asked[0], asked[1]),
     ]
@@ -215,9 +226,10 @@ def _old_config(new: Side, tree: OldTree) -> str | None:
 
 
 def _places(*sides: Side) -> list[str]:
-    """The folders and files that decide, from the top: ini files and conftest.py above, too."""
-    found = set()
+    """The folders and files that decide, from the top: what calls the gate and sets its options."""
+    found: set[str] = set()
     names = (*ini.NAMES, "setup.cfg", "conftest.py")
+    found.update(place.split("*")[0].rstrip("/") for place in commands.PLACES)
     for side in sides:
         root = side.shown(side.config.root)
         folders = [side.config.root, side.config.baselines]

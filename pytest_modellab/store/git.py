@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,10 @@ _STILL = (
 
 _OF_OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF")
 """Set in hooks, relative to another folder, or programs that git would run."""
+
+
+_SECRET = re.compile(r"://[^/@\s]+@")
+"""A user and a password in the address of a repository."""
 
 
 class GitError(Exception):
@@ -102,7 +107,8 @@ def ask(
     except subprocess.TimeoutExpired as error:
         raise GitError(f"git {arguments[0]} took longer than {timeout:.0f} s") from error
     except subprocess.CalledProcessError as error:
-        raise GitError(error.stderr.decode("utf-8", "replace").strip() or "git failed") from error
+        said = error.stderr.decode("utf-8", "replace").strip()
+        raise GitError(_SECRET.sub("://…@", said) or "git failed") from None
     return done.stdout
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pull_requests import CONFIG, TESTS, change, git, lines, save, write
+from pull_requests import CONFIG, TESTS, WORKFLOW, change, git, lines, save, write
 
 from pytest_modellab.review.review import Review
 
@@ -198,7 +198,7 @@ def fewer_variants(root: Path) -> None:
     change(root / TESTS, "@pytest.mark.alpha_weight(2)", mark)
 
 
-@weakens("alpha_weight of small, smaller on words 2 -> 0.001")
+@weakens("alpha_weight of suites/test_small.py::test_cost 2 -> 0.001")
 def a_small_share_of_alpha(root: Path) -> None:
     change(root / TESTS, "alpha_weight(2)", "alpha_weight(0.001)")
 
@@ -277,7 +277,7 @@ def a_conftest_that_deselects(root: Path) -> None:
     write(root, {"suites/conftest.py": hook})
 
 
-@weakens("no_drift asked of small, smaller on words always -> fixture that may end it")
+@weakens("no_drift asked of small, smaller on words always -> fixture that may end or change it")
 def a_fixture_that_skips(root: Path) -> None:
     fixture = "import pytest\n\n\n@pytest.fixture(autouse=True)\ndef fast():\n    pytest.skip()\n"
     write(root, {"suites/conftest.py": fixture})
@@ -287,6 +287,116 @@ def a_fixture_that_skips(root: Path) -> None:
 def another_gate(root: Path) -> None:
     fixture = "import pytest\n\n\n@pytest.fixture\ndef gate(gate):\n    return Lenient(gate)\n"
     write(root, {"suites/conftest.py": fixture})
+
+
+@weakens("no_drift asked of small, smaller on words always -> decorated <")
+def a_decorator(root: Path) -> None:
+    calm = "def calm(test):\n    return lambda candidate, gate: None\n\n\n@calm\ndef test_drift"
+    change(root / TESTS, "def test_drift", calm)
+
+
+@weakens("no_regression(against=plain) of small, smaller on words asked -> not asked")
+def an_argument_with_a_default(root: Path) -> None:
+    change(
+        root / TESTS, "def test_cost(candidate, gate)", "def test_cost(candidate, gate, do=False)"
+    )
+    call = 'gate.no_regression(candidate, against="base", margin=COST)'
+    change(root / TESTS, call, f"if do:\n        {call}")
+
+
+@weakens("no_drift of small, smaller on words asked -> not asked")
+def a_module_that_leaves(root: Path) -> None:
+    leave = 'pytest.skip("later", allow_module_level=True)\n\nSET ='
+    change(root / TESTS, "SET =", leave)
+
+
+@weakens("no_drift asked of small, smaller on words always -> unless os.environ.get('GATE')")
+def a_module_that_may_leave(root: Path) -> None:
+    leave = (
+        'import os\n\nif os.environ.get("GATE"):\n    pytest.skip(allow_module_level=True)\n\nSET ='
+    )
+    change(root / TESTS, "SET =", leave)
+
+
+@weakens("no_drift of small, smaller on words asked -> not asked")
+def a_folder_that_is_not_looked_into(root: Path) -> None:
+    (root / "suites/build").mkdir()
+    (root / TESTS).rename(root / "suites/build/test_small.py")
+
+
+@weakens("asked of small, smaller on words always -> variants of <")
+def variants_that_only_a_run_tells(root: Path) -> None:
+    mark = "pytest.mark.variants(*chosen())"
+    change(root / TESTS, 'pytest.mark.variants(kind="quantized")', mark)
+    chosen = "import os\n\n\ndef chosen():\n    return os.environ['CHOSEN'].split()\n\n\nSET ="
+    change(root / TESTS, "SET =", chosen)
+
+
+@weakens("margin of small, smaller on words 0.1 -> 0.4")
+def tests_from_elsewhere(root: Path) -> None:
+    (root / "gates").mkdir()
+    for name in ("test_small.py", "limits.py"):
+        (root / "suites" / name).rename(root / "gates" / name)
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "elsewhere")
+    git(root, "branch", "-f", "main")
+    change(root / "gates/limits.py", "0.10", "0.40")
+
+
+@weakens("ini addopts -p calm not given -> given")
+def another_plugin(root: Path) -> None:
+    change(root / "pytest.ini", "--strict-markers", "--strict-markers -p calm")
+
+
+@weakens("command -k not drift not given -> given")
+def a_workflow_that_selects(root: Path) -> None:
+    change(root / WORKFLOW, "pytest suites", 'pytest suites -k "not drift"')
+
+
+@weakens("command modellab_margin none -> 0.3")
+def a_workflow_with_a_margin(root: Path) -> None:
+    change(root / WORKFLOW, "gate.md", "gate.md\n          --modellab-margin 0.3")
+
+
+@weakens("command modellab_on_inconclusive fail -> warn")
+def a_workflow_that_lets_inconclusive_pass(root: Path) -> None:
+    change(root / WORKFLOW, "          --modellab-on-inconclusive=fail\n", "")
+
+
+@weakens('command pytest suites -m "not nightly" --modellab-markdown gate.md')
+def a_workflow_taken_out(root: Path) -> None:
+    (root / WORKFLOW).unlink()
+
+
+@weakens("commands continue-on-error: true 0 -> 1")
+def a_workflow_that_may_fail(root: Path) -> None:
+    change(root / WORKFLOW, "- name: Gate\n", "- name: Gate\n        continue-on-error: true\n")
+
+
+@weakens("command modellab_margin none -> 0.9")
+def a_variable_of_a_workflow(root: Path) -> None:
+    variable = 'env:\n  PYTEST_ADDOPTS: "--modellab-margin 0.9"\njobs:'
+    change(root / WORKFLOW, "jobs:", variable)
+
+
+@weakens("changed on import none -> Gate.no_drift = ")
+def a_gate_that_is_patched(root: Path) -> None:
+    patch = "from pytest_modellab import Gate\n\nGate.no_drift = lambda *_: None\n"
+    write(root, {"suites/conftest.py": patch})
+
+
+@weakens("no_drift asked of small, smaller on words always -> fixture that may end or change it")
+def a_fixture_that_patches(root: Path) -> None:
+    fixture = (
+        "import pytest\nfrom pytest_modellab import Gate\n\n\n@pytest.fixture(autouse=True)\n"
+        "def calm(monkeypatch):\n    monkeypatch.setattr(Gate, 'no_drift', print)\n"
+    )
+    write(root, {"suites/conftest.py": fixture})
+
+
+@weakens("command modellab review 1 -> not run")
+def the_review_taken_out(root: Path) -> None:
+    change(root / WORKFLOW, "      - run: modellab review\n", "")
 
 
 @pytest.mark.parametrize("name", PULLS)
