@@ -175,7 +175,7 @@ def _compared(
     mass = 0.0
     for i, rows in _predictions(job, engine, texts, set(), executor):
         own = np.asarray(kept[starts[i] : starts[i] + read.places[i]])
-        if own.shape[0] and int(own[:, KEPT : 2 * KEPT].max(initial=-1.0)) >= rows.shape[1]:
+        if (own[:, KEPT : 2 * KEPT] >= rows.shape[1]).any():
             raise ComparisonRefused(_another_vocabulary(job, base))
         found, same = divergences(own, rows)
         moved[i] = _moved(own, found, same)
