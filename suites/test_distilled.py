@@ -6,7 +6,13 @@ from pytest_modellab import Candidate, Gate
 
 COST = 0.30  # what half the layers may cost of the mean over all samples
 
-pytestmark = [pytest.mark.task_set("assistant_core_v2"), pytest.mark.variants(kind="distilled")]
+pytestmark = [
+    pytest.mark.task_set("assistant_core_v2"),
+    pytest.mark.variants(kind="distilled"),
+    pytest.mark.alpha_weight(10),  # right or wrong; a metric beside it has one share
+]
+PROBABILITY = pytest.param("probability", marks=pytest.mark.alpha_weight(1))
+right = pytest.mark.parametrize("metric", [pytest.param(None, id="score"), PROBABILITY])
 
 
 def test_capability(candidate: Candidate, capability: str, gate: Gate) -> None:
@@ -19,6 +25,7 @@ def test_drift(candidate: Candidate, gate: Gate) -> None:
     gate.no_drift(candidate)
 
 
-def test_overall_cost(candidate: Candidate, gate: Gate) -> None:
+@right
+def test_overall_cost(candidate: Candidate, metric: str | None, gate: Gate) -> None:
     """Nor does the student lag behind its teacher by more than the budget."""
-    gate.no_regression(candidate, against="base", margin=COST)
+    gate.no_regression(candidate, against="base", margin=COST, metric=metric)

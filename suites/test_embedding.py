@@ -17,7 +17,7 @@ CHANGED = (
     "sre",
 )
 
-pytestmark = pytest.mark.task_set(*CORPORA)
+pytestmark = [pytest.mark.task_set(*CORPORA), pytest.mark.alpha_weight(10)]
 
 
 @pytest.mark.variants(*SHIPPED)
@@ -34,7 +34,7 @@ def test_overall_cost(candidate: Candidate, gate: Gate) -> None:
 
 @pytest.mark.task_set("tau2_banking", "help_centre_v1")
 @pytest.mark.variants(*CHANGED)
-@pytest.mark.alpha_weight(2)  # one family of up to seven capabilities
+@pytest.mark.alpha_weight(20)  # one family of up to seven capabilities
 def test_forgetting(candidate: Candidate, gate: Gate) -> None:
     """Nor did it lose a capability that the base has.
 

@@ -6,7 +6,12 @@ from pytest_modellab import Candidate, Gate
 
 FORGETTING = 0.10  # what a fine-tune may cost of any capability that it was not made for
 
-pytestmark = pytest.mark.variants(strategy="fine-tuning")
+pytestmark = [
+    pytest.mark.variants(strategy="fine-tuning"),
+    pytest.mark.alpha_weight(10),  # right or wrong; a metric beside it has one share
+]
+PROBABILITY = pytest.param("probability", marks=pytest.mark.alpha_weight(1))
+right = pytest.mark.parametrize("metric", [pytest.param(None, id="score"), PROBABILITY])
 domain = pytest.mark.task_set("support_triage_v1")
 core = pytest.mark.task_set("assistant_core_v2")
 
@@ -24,9 +29,10 @@ def test_domain(candidate: Candidate, capability: str, gate: Gate) -> None:
 
 
 @core
-def test_forgetting(candidate: Candidate, gate: Gate) -> None:
-    """Nothing else was lost that the base can do."""
-    gate.no_forgetting(candidate, margin=FORGETTING)
+@right
+def test_forgetting(candidate: Candidate, metric: str | None, gate: Gate) -> None:
+    """Nothing else was lost that the base can do; of likelihood much is, as the style changed."""
+    gate.no_forgetting(candidate, margin=FORGETTING, metric=metric)
 
 
 @core

@@ -4,7 +4,12 @@ import pytest
 
 from pytest_modellab import Candidate, Gate
 
-pytestmark = pytest.mark.task_set("assistant_core_v2")
+pytestmark = [
+    pytest.mark.task_set("assistant_core_v2"),
+    pytest.mark.alpha_weight(10),  # right or wrong; a metric beside it has one share
+]
+PROBABILITY = pytest.param("probability", marks=pytest.mark.alpha_weight(1))
+right = pytest.mark.parametrize("metric", [pytest.param(None, id="score"), PROBABILITY])
 accepted = pytest.mark.variants("prompting", "few_shot")
 tried = pytest.mark.variants("chain_of_thought", "self_consistency", "paraphrased")
 
@@ -16,9 +21,10 @@ def test_capability(candidate: Candidate, capability: str, gate: Gate) -> None:
 
 
 @accepted
-def test_overall(candidate: Candidate, gate: Gate) -> None:
+@right
+def test_overall(candidate: Candidate, metric: str | None, gate: Gate) -> None:
     """Nor did the mean over all samples."""
-    gate.no_regression(candidate)
+    gate.no_regression(candidate, metric=metric)
 
 
 @accepted

@@ -4,7 +4,7 @@ import pytest
 
 from pytest_modellab import Candidate, Gate
 
-pytestmark = pytest.mark.task_set("help_centre_qa_v1")
+pytestmark = [pytest.mark.task_set("help_centre_qa_v1"), pytest.mark.alpha_weight(10)]
 
 
 @pytest.mark.variants("rag")

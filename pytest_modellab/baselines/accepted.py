@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_modellab.records.graded import DECISION_MARGIN
+from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, NOISE, PROBABILITY
 from pytest_modellab.records.reading import Count, Share
 from pytest_modellab.records.runs import NOT_KEPT, RunRecord
+from pytest_modellab.records.windows import TOTAL
 
 if TYPE_CHECKING:
     from pytest_modellab.gate.churn import Churn
@@ -133,10 +134,21 @@ class Baseline:
 
 
 def flips(run: RunRecord, repeat: Repeat) -> Churn:
-    """Count the samples whose score differs between a run and its second run."""
+    """Count the samples whose score differs between a run and its second run.
+
+    Of a document, whose score is a likelihood, by more than :data:`NOISE`.
+    """
     from pytest_modellab.gate.churn import churn
 
-    return churn([sample.score for sample in run.samples], repeat.scores)
+    second = [
+        sample.score if TOTAL in sample.metrics and _near(sample.score, score) else score
+        for sample, score in zip(run.samples, repeat.scores, strict=True)
+    ]
+    return churn([sample.score for sample in run.samples], second)
+
+
+def _near(a: float | None, b: float | None) -> bool:
+    return a is not None and b is not None and abs(a - b) <= NOISE
 
 
 def metrics_of(run: RunRecord) -> dict[str, tuple[float | None, ...]]:
@@ -164,3 +176,17 @@ def without_outputs(run: RunRecord, kept: Repeat | Anchor) -> RunRecord:
         for i, (sample, score) in enumerate(zip(run.samples, kept.scores, strict=True))
     )
     return dataclasses.replace(run, samples=samples)
+
+
+def by_metric(run: RunRecord, metric: str | None) -> RunRecord:
+    """Return a run with the samples alone that have a metric, which stands in for their scores.
+
+    The likelihood of replies is left out beside multiple choice: every run has read its own.
+    """
+    if metric is None:
+        return run
+    kept = [sample for sample in run.samples if metric in sample.metrics]
+    if metric == LIKELIHOOD:
+        kept = [sample for sample in kept if PROBABILITY in sample.metrics] or kept
+    scored = tuple(dataclasses.replace(one, score=one.metrics[metric]) for one in kept)
+    return dataclasses.replace(run, samples=scored)

@@ -13,6 +13,7 @@ from pytest_modellab.baselines.accepted import (
 )
 from pytest_modellab.baselines.file import moved, same_answers
 from pytest_modellab.records import pairing
+from pytest_modellab.records.graded import GRADED
 from pytest_modellab.records.runs import RunRecord
 
 
@@ -28,9 +29,9 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
         The old baseline's chain continued: its anchor is kept as long as both runs were asked the
         same samples and judged by the same scorers. Where the answers are the old ones, so are
         the run and, unless it had none or lacks metrics, its second run. Where they are and only
-        metrics are new, the run takes the old one's place, and that is no accepted change: the
-        anchor stays, and has the metrics where it is that very run. Where the old one's samples
-        stand in another order, they are brought into the run's.
+        metrics are new, the old run gets them, and that is no accepted change: the anchor stays,
+        and has the metrics where it is that very run. Where the old one's samples stand in another
+        order, they are brought into the run's.
 
     Raises:
         ComparisonRefused: a sample stands in one of the runs twice.
@@ -46,7 +47,21 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
         return dataclasses.replace(old, repeat=again)
     unmoved = not moved(old.run, run)
     if unmoved and same_answers(without_metrics(old.run), without_metrics(run)):
-        return Baseline(run, again, old.anchor and _measured(old.anchor, run))
+        added = tuple(
+            dataclasses.replace(
+                before,
+                metrics={
+                    **now.metrics,
+                    **{name: before.metrics[name] for name in GRADED if name in before.metrics},
+                },
+            )
+            for before, now in zip(old.run.samples, run.samples, strict=True)
+        )
+        return Baseline(
+            dataclasses.replace(old.run, samples=added),
+            again,
+            old.anchor and _measured(old.anchor, run),
+        )
     first = old.anchor or Anchor(
         scores=_scores(old.run),
         fingerprint=old.run.fingerprint.key,
@@ -58,10 +73,14 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
 
 
 def _fuller(old: Repeat | None, new: Repeat | None) -> Repeat | None:
-    """The old second run, unless the new one has a metric that it lacks."""
+    """The old second run, with the new one's metrics; the new one where its scores are others."""
     if old is None or new is None:
         return old or new
-    return old if new.metrics.keys() <= old.metrics.keys() else new
+    if new.metrics.keys() <= old.metrics.keys():
+        return old
+    if old.scores != new.scores:
+        return new
+    return dataclasses.replace(old, metrics={**new.metrics, **old.metrics})
 
 
 def _measured(anchor: Anchor, run: RunRecord) -> Anchor:

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat
 from pytest_modellab.errors import BaselineInvalid
 from pytest_modellab.records import reading
-from pytest_modellab.records.graded import DECISION_MARGIN, GRADED
+from pytest_modellab.records.graded import DECISION_MARGIN, GRADED, NOISE
 from pytest_modellab.records.hashing import canonical_json, digest
 from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.windows import BITS, TOTAL
 from pytest_modellab.store import atomic, checkout, links, regular
 
 SCHEMA = 3
@@ -166,10 +167,6 @@ def parse(content: bytes, path: Path, mend: str, where: str = "") -> Baseline:
         ) from error
 
 
-NOISE = 1e-3
-"""A graded metric that differs by more is another one; by less it does from machine to machine."""
-
-
 def same_answers(a: RunRecord, b: RunRecord) -> bool:
     """Tell whether two runs differ in nothing but time, environment and last digits."""
     return _answers(a) == _answers(b) and not moved(a, b)
@@ -197,6 +194,9 @@ def _answers(record: RunRecord) -> dict[str, Any]:
         del data[measured]
     for sample in data["samples"]:  # what has last digits that differ between machines
         sample.pop("confidence", None)
+        if TOTAL in sample.get("metrics", {}):  # a document, whose score is its likelihood
+            del sample["score"], sample["output"], sample["metrics"][TOTAL]
+            del sample["metrics"][BITS]
         if "metrics" in sample:
             sample["metrics"] = {
                 name: None if name in (*GRADED, DECISION_MARGIN) else value

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_modellab.baselines import file
-from pytest_modellab.baselines.accepted import Baseline
+from pytest_modellab.baselines.accepted import by_metric
 from pytest_modellab.errors import BaselineInvalid, HistoryUnavailable
-from pytest_modellab.records.runs import BucketScore
+from pytest_modellab.records.runs import BucketScore, RunRecord
 from pytest_modellab.store import git
 
 UNCOMMITTED = "not committed"
@@ -27,9 +27,10 @@ class Revision:
         problem: why the revision cannot be read, else empty; what follows is then empty too.
         version: the task set's version.
         task_set: hash of its samples; scores compare where it is the same.
-        samples: how many there are.
-        mean: mean score over all samples, in [0, 1]; one without an answer counts as 0.
-        anchor: mean score of the anchor, in [0, 1].
+        samples: how many there are; where a metric is asked for, how many have it.
+        mean: mean score over all samples, in [0, 1]; one without an answer counts as 0. Where a
+            metric is asked for, its mean over the samples that have it; NaN where none has.
+        anchor: the same of the anchor.
         changes: changed runs that were accepted since the anchor.
         churn: share of samples that flipped in the second run, or None.
         worst: the capability with the lowest mean, or None where the samples are not today's.
@@ -49,12 +50,15 @@ class Revision:
     worst: BucketScore | None = None
 
 
-def read(path: Path, capabilities: Mapping[str, str]) -> tuple[Revision, ...]:
+def read(
+    path: Path, capabilities: Mapping[str, str], metric: str | None = None
+) -> tuple[Revision, ...]:
     """Read every committed revision of a baseline, and the file itself where it differs.
 
     Args:
         path: the baseline file.
         capabilities: sample content hash → capability, of today's task set.
+        metric: show the means of this figure of the samples, and not of their scores.
 
     Returns:
         The revisions, oldest first.
@@ -67,9 +71,9 @@ def read(path: Path, capabilities: Mapping[str, str]) -> tuple[Revision, ...]:
     for date, commit, subject, name in _log(path):
         # with filters, as a checkout has it: what Git LFS keeps is a pointer without
         last = _git(path.parent, "cat-file", "--filters", f"{commit}:{name}")
-        found.append(_revision(last, path, capabilities, date, commit[:7], subject))
+        found.append(_revision(last, path, capabilities, date, commit[:7], subject, metric))
     if path.is_file() and (now := path.read_bytes()) != last:
-        found.append(_revision(now, path, capabilities, "", UNCOMMITTED, ""))
+        found.append(_revision(now, path, capabilities, "", UNCOMMITTED, "", metric))
     return tuple(found)
 
 
@@ -110,30 +114,32 @@ def _revision(
     date: str,
     commit: str,
     subject: str,
+    metric: str | None,
 ) -> Revision:
     try:
         baseline = file.parse(content, path, "look at an older or newer commit", commit)
     except BaselineInvalid as error:
         return Revision(date, commit, subject, problem=str(error))
     run = baseline.run
+    shown, first = (by_metric(one, metric) for one in (run, baseline.anchor_run()))
     return Revision(
         date=date or str(run.environment.get("recorded", "")),
         commit=commit,
         subject=subject,
         version=run.task_set["version"],
         task_set=run.task_set["hash"],
-        samples=len(run.samples),
-        mean=run.mean,
-        anchor=baseline.anchor_run().mean,
+        samples=len(shown.samples),
+        mean=shown.mean if shown.samples else math.nan,
+        anchor=first.mean if first.samples else math.nan,
         changes=baseline.anchor.accepted if baseline.anchor is not None else 0,
         churn=baseline.churn,
-        worst=_worst(baseline, capabilities),
+        worst=_worst(shown, capabilities),
     )
 
 
-def _worst(baseline: Baseline, capabilities: Mapping[str, str]) -> BucketScore | None:
+def _worst(run: RunRecord, capabilities: Mapping[str, str]) -> BucketScore | None:
     groups: dict[str, list[float]] = {}
-    for sample in baseline.run.samples:
+    for sample in run.samples:
         if sample.hash not in capabilities:
             return None
         groups.setdefault(capabilities[sample.hash], []).append(sample.score or 0.0)
@@ -141,4 +147,4 @@ def _worst(baseline: Baseline, capabilities: Mapping[str, str]) -> BucketScore |
         BucketScore(name, len(scores), math.fsum(scores) / len(scores))
         for name, scores in groups.items()
     ]
-    return min(means, key=lambda one: (one.mean, one.name))
+    return min(means, key=lambda one: (one.mean, one.name), default=None)

@@ -95,10 +95,29 @@ def _lines(
     elif old is not None and new.run != old.run:
         compared = _judged(lab, variant, task_set, new.run, old.run, "the last accepted run")
         lines.append(f"  against the last accepted run: {compared}")
+        lines += _metrics(old.run, new.run)
     if new.anchor is not None:
         compared = _judged(lab, variant, task_set, new.run, new.anchor_run(), "the anchor")
         lines.append(f"  against its {new.anchor_words}: {compared}")
     return lines
+
+
+def _metrics(old: RunRecord, new: RunRecord) -> list[str]:
+    """Say what became of the graded metrics, which are not judged here, and which are new."""
+    from pytest_modellab.baselines.accepted import by_metric
+    from pytest_modellab.records.graded import GRADED
+
+    moved, added = [], []
+    for metric in GRADED:
+        before, after = by_metric(old, metric), by_metric(new, metric)
+        if before.samples and after.samples:
+            change = after.mean - before.mean
+            if abs(change) >= 0.0005:  # what is shown is not 0
+                moved.append(f"{metric} {before.mean:.3f} -> {after.mean:.3f} ({change:+.3f})")
+        elif after.samples:
+            added.append(f"{metric} {after.mean:.3f}")
+    lines = [f"  {', '.join(moved)}"] if moved else []
+    return [*lines, f"  kept from now on: {', '.join(added)}"] if added else lines
 
 
 def _judged(

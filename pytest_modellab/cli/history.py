@@ -6,8 +6,8 @@ import argparse
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from pytest_modellab.cli.common import (
     EXIT_OK,
@@ -18,10 +18,15 @@ from pytest_modellab.cli.common import (
     required_config,
     say,
 )
-from pytest_modellab.errors import HistoryUnavailable
+from pytest_modellab.errors import HistoryUnavailable, near_misses
+from pytest_modellab.records.graded import GRADED
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.history import Revision
+    from pytest_modellab.config.lab_config import LabConfig
+
+SUCCESS = "success"
+"""What is shown unless a metric is asked for."""
 
 
 def add(commands: Subparsers) -> None:
@@ -34,6 +39,11 @@ def add(commands: Subparsers) -> None:
     history.add_argument("variant")
     history.add_argument("--task-set", action="append", help="names (default: all declared)")
     add_config(history)
+    history.add_argument(
+        "--metric",
+        help="show the means of probability, likelihood or another figure of the samples that "
+        "accepted runs keep (default: success)",
+    )
     history.add_argument("--json", action="store_true", help="print JSON instead")
     history.set_defaults(run=run)
 
@@ -55,7 +65,13 @@ def run(options: argparse.Namespace) -> int:
         place = config.task_sets[name].path
         samples = tasksets.read(place, extensions.check, default_folder()).samples
         capabilities = {sample.content_hash: sample.capability for sample in samples}
-        found[name] = history.read(path, capabilities)
+        found[name] = history.read(path, capabilities, options.metric)
+    if found and options.metric is not None:
+        found = {
+            name: revisions
+            for name, revisions in found.items()
+            if any(revision.samples for revision in revisions)
+        } or _unknown(config, variant, found, options.metric)
     if not found:
         raise HistoryUnavailable(
             f"nothing was accepted of {variant!r} yet: modellab accept {variant}"
@@ -65,40 +81,64 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(data, indent=1, allow_nan=False))
         return EXIT_OK
     for name, revisions in found.items():
-        _print_table(variant, name, revisions)
-        readable = [revision for revision in revisions if not revision.problem]
-        if len(readable) > 1:
-            print(plot(readable))
+        _print_table(variant, name, revisions, options.metric)
+        shown = [revision for revision in revisions if not math.isnan(revision.mean)]
+        if len(shown) > 1:
+            print(plot(shown, options.metric or SUCCESS))
     return EXIT_OK
+
+
+def _unknown(config: LabConfig, variant: str, task_sets: Collection[str], metric: str) -> NoReturn:
+    """Say that no accepted run has a metric, and which there are."""
+    from pytest_modellab.baselines import file
+
+    known: set[str] = set()
+    for name in task_sets:
+        if (baseline := file.read(file.path_of(config.baselines, name, variant))) is not None:
+            known.update(key for sample in baseline.run.samples for key in sample.metrics)
+    mend = (
+        f"modellab accept {variant} adds it"
+        if metric in GRADED
+        else near_misses(metric, sorted(known))
+    )
+    raise HistoryUnavailable(f"no accepted run of {variant!r} has the metric {metric!r}; {mend}")
 
 
 def _to_data(revision: Revision) -> dict[str, object]:
     data = dataclasses.asdict(revision)
-    if revision.problem:
-        data["mean"] = data["anchor"] = None
+    for name in ("mean", "anchor"):
+        if math.isnan(data[name]):
+            data[name] = None
     return data
 
 
-def plot(revisions: Sequence[Revision]) -> str:
+def plot(revisions: Sequence[Revision], metric: str = SUCCESS) -> str:
     """Draw success over the accepted runs, and the anchor's, as text.
 
     Args:
         revisions: at least one, oldest first, all readable.
+        metric: what is drawn. An anchor without it is left out.
     """
     import plotille
 
     means = [revision.mean for revision in revisions]
-    anchors = [revision.anchor for revision in revisions]
-    low, high = min(means + anchors), max(means + anchors)
+    anchors = [
+        (place, revision.anchor)
+        for place, revision in enumerate(revisions, 1)
+        if not math.isnan(revision.anchor)
+    ]
+    drawn = [*means, *(mean for _, mean in anchors)]
+    low, high = min(drawn), max(drawn)
     room = max(0.25 * (high - low), 0.01)
     places = list(range(1, len(revisions) + 1))
     figure = plotille.Figure()
     figure.width, figure.height = 60, 10  # a tick every 10 characters
     figure.set_x_limits(0, 6 * math.ceil((len(revisions) + 1) / 6))
-    figure.set_y_limits(max(0.0, low - room), min(1.0, high + room))
-    figure.x_label, figure.y_label = "accepted run", "success"
+    figure.set_y_limits(low - room if low < 0 else max(0.0, low - room), min(1.0, high + room))
+    figure.x_label, figure.y_label = "accepted run", metric
     figure.register_label_formatter(float, _label)
-    figure.plot(places, anchors, lc="cyan", label="anchor")
+    if anchors:
+        figure.plot(*zip(*anchors, strict=True), lc="cyan", label="anchor")
     figure.plot(places, means, lc="green", marker="o", label="accepted run")
     return str(figure.show(legend=True))
 
@@ -108,12 +148,20 @@ def _label(value: float, chars: int, delta: float, left: bool = False) -> str:
     return text.ljust(chars) if left else text.rjust(chars)
 
 
-def _print_table(variant: str, task_set: str, revisions: Sequence[Revision]) -> None:
+def _from_anchor(revision: Revision) -> str:
+    if not revision.changes:
+        return "itself"
+    return "" if math.isnan(revision.anchor) else f"{revision.mean - revision.anchor:+.3f}"
+
+
+def _print_table(
+    variant: str, task_set: str, revisions: Sequence[Revision], metric: str | None
+) -> None:
     from pytest_modellab.reports.text import grid
 
     versions = {revision.version for revision in revisions if not revision.problem}
     names = ["", "accepted", "commit", *(["task set"] if len(versions) > 1 else [])]
-    figures = ["success", "change", "anchor", "churn"]
+    figures = [metric or SUCCESS, "change", "anchor", "churn"]
     right = range(len(names), len(names) + len(figures))
     rows = []
     before: Revision | None = None
@@ -124,6 +172,9 @@ def _print_table(variant: str, task_set: str, revisions: Sequence[Revision]) -> 
         if revision.problem:
             rows.append([*start, *[""] * 4, f"cannot be read: {revision.problem}"])
             continue
+        if math.isnan(revision.mean):
+            rows.append([*start, *[""] * 4, f"has no {metric}"])
+            continue
         comparable = before is not None and before.task_set == revision.task_set
         worst = revision.worst
         rows.append(
@@ -131,7 +182,7 @@ def _print_table(variant: str, task_set: str, revisions: Sequence[Revision]) -> 
                 *start,
                 f"{revision.mean:.3f}",
                 f"{revision.mean - before.mean:+.3f}" if before and comparable else "",
-                f"{revision.mean - revision.anchor:+.3f}" if revision.changes else "itself",
+                _from_anchor(revision),
                 "" if revision.churn is None else f"{revision.churn:.1%}",
                 "" if worst is None else f"{worst.name} {worst.mean:.2f}",
             ]

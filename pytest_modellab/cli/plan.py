@@ -22,14 +22,19 @@ from pytest_modellab.cli.common import (
 )
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, GateUsageError
+from pytest_modellab.records.graded import GRADED
 from pytest_modellab.records.reading import decimal
 from pytest_modellab.visible import line
 
 if TYPE_CHECKING:
+    from pytest_modellab import gate
     from pytest_modellab.baselines.accepted import Baseline
+    from pytest_modellab.lab.changes import Change
+    from pytest_modellab.lab.registry import Extensions
     from pytest_modellab.records.asked import Allowed
     from pytest_modellab.records.tasks import Sample, TaskSet
     from pytest_modellab.tasksets.quality.planning import Aim, Bucket, Cut
+    from pytest_modellab.tasksets.quality.settling import Evidence
 
     Check = Callable[[Sample], str | None]
 
@@ -37,6 +42,18 @@ ASSUMED_CHURN = 0.10
 
 
 LEAST_DROP = 0.05
+
+
+LEAST_GRADED_DROP = 0.02
+
+
+ASSUMED_SD = 0.25
+"""Of a graded metric's differences where no change was measured: rounding to 4 bits moves the
+probability so much (SmolLM2-135M), and the likelihood a third of it."""
+
+
+LEAST_SPREAD = 20
+"""Samples of a bucket from which on its own differences tell how they scatter."""
 
 
 ASSERTIONS = 2
@@ -74,11 +91,24 @@ def add(commands: Subparsers) -> None:
         "--variant",
         help="whose measured churn and times count (default: the first without a base)",
     )
+    what.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="plan by a graded metric in place of the score: probability, likelihood …; its own "
+        "spread counts, as measured between a variant and its base",
+    )
+    what.add_argument(
+        "--change",
+        metavar="VARIANT",
+        help="whose measured change against its base gives the spread (default: the one whose drop "
+        "is nearest to the drop worth catching)",
+    )
     asked = plan.add_argument_group("what is asked")
     asked.add_argument(
         "--drop",
         type=decimal,
-        help=f"drop worth catching (default: twice a bucket's margin, at least {LEAST_DROP})",
+        help=f"drop worth catching (default: twice a bucket's margin, at least {LEAST_DROP}, of a "
+        f"graded metric {LEAST_GRADED_DROP})",
     )
     asked.add_argument(
         "--power", type=decimal, default=0.8, help="chance of catching it (default: 0.8)"
@@ -87,6 +117,11 @@ def add(commands: Subparsers) -> None:
         "--churn",
         type=decimal,
         help=f"share of samples that flip anyway (default: as measured, else {ASSUMED_CHURN})",
+    )
+    asked.add_argument(
+        "--sd",
+        type=_positive,
+        help="standard deviation of the metric's paired differences, in place of a measured one",
     )
     asked.add_argument("--margin", type=decimal, help="allowed drop of the mean and of a bucket")
     asked.add_argument(
@@ -123,6 +158,18 @@ def run(options: argparse.Namespace) -> int:
 
     if options.write is not None and (options.time_budget is None or options.sizes is not None):
         raise ConfigError("--write: needs --time-budget and a declared task set")
+    if options.metric is None and (options.change is not None or options.sd is not None):
+        raise ConfigError("--change and --sd: are about a metric; name it: --metric probability")
+    if options.metric is not None and options.write is not None:
+        raise ConfigError(
+            f"--write: a part planned by {options.metric} would lack the samples that it tells "
+            "nothing of; leave --metric out"
+        )
+    if options.metric is not None and options.churn is not None:
+        raise ConfigError(
+            "--churn: is of right-or-wrong scores; of a metric give the standard deviation of its "
+            "paired differences: --sd"
+        )
     report, lines = {}, []
     try:
         for name, subject in _subjects(options).items():
@@ -152,6 +199,8 @@ class _Subject:
         task_set: the samples, or None where only sizes were given.
         pieces: their ids, by bucket and cluster.
         check: judges a sample in its scorer's eyes.
+        changes: what has been measured of the task set, for the table of metrics.
+        margins: the drop of the mean that is allowed, by metric.
     """
 
     title: str
@@ -163,6 +212,8 @@ class _Subject:
     task_set: TaskSet | None = None
     pieces: Cut = dataclasses.field(default_factory=dict)
     check: Check = lambda _: None
+    changes: Sequence[Change] = ()
+    margins: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
@@ -172,8 +223,8 @@ def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
     names = chosen("task set", options.task_set or config.task_sets, config.task_sets)
     if options.write is not None and len(names) != 1:
         raise ConfigError(f"--write: {len(names)} task sets; choose one: --task-set NAME")
-    check = discover(config).check
-    return {name: _of_task_set(options, config, name, check) for name in names}
+    extensions = discover(config)
+    return {name: _of_task_set(options, config, name, extensions) for name in names}
 
 
 def _of_sizes(options: argparse.Namespace) -> _Subject:
@@ -182,56 +233,163 @@ def _of_sizes(options: argparse.Namespace) -> _Subject:
     from pytest_modellab.tasksets.quality.planning import Bucket
 
     seconds = options.seconds_per_sample
-    buckets = [Bucket(str(i), (1,) * n, seconds) for i, n in enumerate(options.sizes, 1)]
     margin = options.margin or 0.0
+    spread, spreads = _assumed(options) if options.metric else (None, ())
+    buckets = [Bucket(str(i), (1,) * n, seconds, spread) for i, n in enumerate(options.sizes, 1)]
     question, notes = _question(options, Allowed(margin, margin), None, "")
     return _Subject(
         title=f"{plural(sum(options.sizes), 'sample')} in {plural(len(buckets), 'bucket')}",
         word="bucket",
         question=question,
-        notes=notes,
+        notes=(*notes, *spreads),
         buckets=tuple(buckets),
-        whole=Bucket("all", (1,) * sum(options.sizes), seconds),
+        whole=Bucket("all", (1,) * sum(options.sizes), seconds, spread),
     )
 
 
 def _of_task_set(
-    options: argparse.Namespace, config: LabConfig, name: str, check: Check
+    options: argparse.Namespace, config: LabConfig, name: str, extensions: Extensions
 ) -> _Subject:
     from pytest_modellab import tasksets
+    from pytest_modellab.judging.scores import judged_by
+    from pytest_modellab.records.graded import check_margin, left_out
     from pytest_modellab.store.place import default_folder
     from pytest_modellab.tasksets.quality import planning
+    from pytest_modellab.tasksets.quality.settling import SCORE
     from pytest_modellab.tasksets.slices import slice_by
 
-    declared = config.task_sets[name]
-    task_set = tasksets.read(declared.path, check, default_folder())
-    task_set = dataclasses.replace(task_set, name=name)
+    declared, metric = config.task_sets[name], options.metric
+    everything = tasksets.read(declared.path, extensions.check, default_folder())
+    everything = dataclasses.replace(everything, name=name)
+    task_set = judged_by(metric, everything)
     name_of = slice_by(task_set, options.by)
     if options.time_budget is not None:
         planning.check_clusters(task_set.samples, name_of)
-    variant, baseline = _baseline(options.variant, config, task_set)
-    seconds, timed = _times(options.seconds_per_sample, task_set, variant, baseline)
-    allowed = declared.allowed(options.margin)
+    variant, baseline = _baseline(options.variant, config, everything)
+    seconds, timed = _times(options.seconds_per_sample, everything, variant, baseline)
+    allowed = declared.allowed(options.margin, metric)
+    check_margin(metric, allowed.mean, name)
+    check_margin(metric, allowed.capability, name, "capability_margin")
     question, notes = _question(options, allowed, baseline, variant)
+    changes: Sequence[Change] = ()
+    spread_in: Callable[[Sequence[str]], gate.Spread | None] = lambda _: None  # noqa: E731
+    if metric is not None:
+        changes = _changes(config, extensions, everything, metric)
+        spread_in, spreads = _spreads(options, changes, question.drop, baseline)
+        silent = left_out(metric, task_set.samples, everything.samples)
+        notes = (*([silent] if silent else []), *notes, *spreads)
 
     def bucket(named: str, clusters: Sequence[Sequence[str]]) -> Bucket:
-        known = [seconds[id_] for ids in clusters for id_ in ids if id_ in seconds]
+        ids = [id_ for cluster in clusters for id_ in cluster]
+        known = [seconds[id_] for id_ in ids if id_ in seconds]
         mean = math.fsum(known) / len(known) if known else None
-        return planning.Bucket(named, tuple(len(ids) for ids in clusters), mean)
+        sizes = tuple(len(cluster) for cluster in clusters)
+        return planning.Bucket(named, sizes, mean, spread_in(ids))
 
     pieces = planning.cut(task_set.samples, name_of)
-    (everything,) = planning.cut(task_set.samples, lambda _: "all").values()
+    (whole,) = planning.cut(task_set.samples, lambda _: "all").values()
+    of = f" by {metric}," if metric is not None else ""
     return _Subject(
-        title=f"{name} {task_set.version}: {len(task_set.samples)} samples, by {options.by}",
+        title=f"{name} {task_set.version}:{of} {len(task_set.samples)} samples, by {options.by}",
         word=options.by,
         question=question,
         notes=(*notes, timed),
         buckets=tuple(bucket(*piece) for piece in pieces.items()),
-        whole=bucket("all", everything),
+        whole=bucket("all", whole),
         task_set=task_set,
         pieces=pieces,
-        check=check,
+        check=extensions.check,
+        changes=changes,
+        margins={
+            known: declared.allowed(options.margin, known).mean
+            for known in {*GRADED, *([metric] if metric else [])}
+        }
+        | {SCORE: declared.allowed(options.margin).mean},
     )
+
+
+def _changes(
+    config: LabConfig, extensions: Extensions, task_set: TaskSet, metric: str
+) -> Sequence[Change]:
+    """What has been measured of variants and their bases; nothing is run."""
+    from pytest_modellab.lab import changes
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.store.place import default_folder
+
+    lab = Lab(config, Settings(cache=default_folder()), extensions=extensions)
+    return changes.measured(lab, task_set, {*GRADED, metric})
+
+
+def _spreads(
+    options: argparse.Namespace,
+    changes: Sequence[Change],
+    drop: float,
+    baseline: Baseline | None,
+) -> tuple[Callable[[Sequence[str]], gate.Spread | None], tuple[str, ...]]:
+    """How a metric's differences scatter in any samples, and where that comes from."""
+    from pytest_modellab import gate
+
+    metric = options.metric
+    noise = _noise(metric, baseline)
+    having = [one for one in changes if metric in one.differences]
+    if options.change is not None:
+        chosen("change", [options.change], [one.variant for one in having])
+        having = [one for one in having if one.variant == options.change]
+    if options.sd is not None or not having:
+        spread, notes = _assumed(options)
+        return lambda _: spread, (*notes, *noise)
+    known = {one.words: gate.Spread.of(one.differences[metric].values()) for one in having}
+    change = min(having, key=lambda one: (abs(known[one.words].drop - drop), one.words))
+    pooled, differences = known[change.words], change.differences[metric]
+
+    def spread_in(ids: Sequence[str]) -> gate.Spread:
+        own = [differences[id_] for id_ in ids if id_ in differences]
+        return gate.Spread.of(own) if len(own) >= LEAST_SPREAD else pooled
+
+    why = "as asked" if options.change else "the nearest to the drop that is asked about"
+    note = (
+        f"spread {pooled.sd:.3g}, the standard deviation of the paired differences, as measured "
+        f"({change.source} runs) of {change.words}, {_fell(pooled.drop)}, {why}"
+    )
+    others = ", ".join(f"{words} {one.sd:.3g}" for words, one in known.items() if one is not pooled)
+    return spread_in, (note, *([f"spread of others: {others}"] if others else []), *noise)
+
+
+def _assumed(options: argparse.Namespace) -> tuple[gate.Spread, tuple[str, ...]]:
+    from pytest_modellab import gate
+
+    sd = options.sd or ASSUMED_SD
+    source = (
+        "as given"
+        if options.sd
+        else ("assumed: no change was measured; accept a variant and its base, or give it: --sd")
+    )
+    return gate.Spread.normal(sd), (
+        f"spread {sd:.3g}, the standard deviation of the paired differences, {source}",
+    )
+
+
+def _noise(metric: str, baseline: Baseline | None) -> tuple[str, ...]:
+    """What numerics alone scatter, from the accepted run's second run."""
+    from pytest_modellab import gate
+
+    second = None if baseline is None else baseline.second_run()
+    if baseline is None or second is None:
+        return ()
+    pairs = [
+        (one.metrics.get(metric), other.metrics.get(metric))
+        for one, other in zip(baseline.run.samples, second.samples, strict=True)
+    ]
+    found = [new - old for old, new in pairs if old is not None and new is not None]
+    if len(found) < LEAST_SPREAD or not all(abs(value) <= 1 for value in found):
+        return ()
+    sd = gate.Spread.of(found).sd
+    return (f"numerics alone: {sd:.2g}, {baseline.run.variant['name']!r} run twice",)
+
+
+def _fell(drop: float) -> str:
+    return f"which {'fell' if drop >= 0 else 'rose'} by {abs(drop):.3g}"
 
 
 def _question(
@@ -243,6 +401,7 @@ def _question(
     """What is asked, and where its figures come from."""
     from pytest_modellab.tasksets.quality.planning import Aim
 
+    metric = options.metric
     measured = baseline.churn if baseline is not None else None
     if options.churn is not None:
         churn, source = options.churn, "as given"
@@ -252,7 +411,7 @@ def _question(
         churn, source = ASSUMED_CHURN, "assumed: none was measured (modellab accept does)"
     drop = options.drop
     if drop is None:
-        drop = max(LEAST_DROP, 2 * allowed.capability)
+        drop = max(LEAST_DROP if metric is None else LEAST_GRADED_DROP, 2 * allowed.capability)
     assertions = options.assertions or ASSERTIONS
     shared = f"alpha {options.alpha:g} shared by {assertions} assertions"
     if options.assertions is None:
@@ -267,12 +426,15 @@ def _question(
         allowed=allowed,
         alpha=options.alpha,
         assertions=assertions,
+        metric=metric,
     )
+    of = f" of {metric}" if metric is not None else ""
     asked = (
-        f"asked: a drop of {drop:g} noticed with power {options.power:g}; allowed: "
+        f"asked: a drop of {drop:g}{of} noticed with power {options.power:g}; allowed: "
         f"{allowed.mean:g} of the mean, {allowed.capability:g} of a bucket"
     )
-    return question, (asked, f"churn {churn:.3g}, {source}", shared)
+    flips = [f"churn {churn:.3g}, {source}"] if metric is None else []
+    return question, (asked, *flips, shared)
 
 
 def _baseline(
@@ -327,6 +489,13 @@ def _planned(options: argparse.Namespace, subject: _Subject) -> tuple[dict[str, 
     lines = [line(text) for text in (subject.title, *(f"  {n}" for n in subject.notes))]
     lines += ["", report.render(before, subject.word, options.usd_per_hour), ""]
     figures = before.to_data()
+    if options.metric is not None:
+        found = _settled(subject)
+        figures["changes"] = {
+            words: [dataclasses.asdict(one) for one in evidence]
+            for words, evidence in found.items()
+        }
+        lines += [*report.render_settling(found, subject.question), ""] if found else []
     if options.time_budget is None:
         return figures, lines
     if before.seconds is None:
@@ -335,12 +504,31 @@ def _planned(options: argparse.Namespace, subject: _Subject) -> tuple[dict[str, 
             "give it: --seconds-per-sample 0.1"
         )
     counts = planning.keep(subject.buckets, options.time_budget)
-    after = planning.plan_kept(subject.buckets, counts, subject.question)
+    after = planning.plan_kept(subject.buckets, counts, subject.question, subject.whole.spread)
     lines += [report.render_kept(before, after, subject.word, options.time_budget), ""]
     ids = planning.kept_ids(subject.pieces, counts) if subject.task_set is not None else frozenset()
     if options.write is not None and subject.task_set is not None:
         lines.append(_write(options.write, subject.task_set, ids, subject.check))
     return {**figures, "kept": {**after.to_data(), "samples": sorted(ids)}}, lines
+
+
+def _settled(subject: _Subject) -> dict[str, tuple[Evidence, ...]]:
+    """What each metric shows of the changes that were measured."""
+    from pytest_modellab.tasksets.quality import settling
+
+    question = subject.question
+    found = {
+        change.words: settling.settle(
+            change.differences,
+            subject.margins,
+            level=question.budget.share,
+            alpha=question.alpha,
+            power=question.power,
+        )
+        for change in subject.changes
+        if len(change.differences) > 1
+    }
+    return {words: evidence for words, evidence in found.items() if evidence}
 
 
 def _write(folder: Path, task_set: TaskSet, ids: frozenset[str], check: Check) -> str:

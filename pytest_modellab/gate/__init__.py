@@ -23,6 +23,14 @@ from pytest_modellab.gate.family import split_alpha, weighted_holm
 from pytest_modellab.gate.fidelity import fidelity
 from pytest_modellab.gate.floor import floor_family
 from pytest_modellab.gate.forgetting import Forgetting, forgetting_family
+from pytest_modellab.gate.graded import (
+    Spread,
+    graded_drop,
+    graded_pass_power,
+    graded_pass_size,
+    graded_power,
+    graded_size,
+)
 from pytest_modellab.gate.planner import (
     any_power,
     detectable_drop,
@@ -56,6 +64,7 @@ __all__ = [
     "ScoreError",
     "SequentialResult",
     "SettingError",
+    "Spread",
     "Verdict",
     "abnormal",
     "any_power",
@@ -73,6 +82,11 @@ __all__ = [
     "fidelity",
     "floor_family",
     "forgetting_family",
+    "graded_drop",
+    "graded_pass_power",
+    "graded_pass_size",
+    "graded_power",
+    "graded_size",
     "latency_ratio",
     "nominal_levels",
     "pass_size",

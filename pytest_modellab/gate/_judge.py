@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from pytest_modellab.gate._rows import Rows, bucket_sums, collapse
 from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints
 from pytest_modellab.gate.family import discrete_minp, holm
+from pytest_modellab.gate.graded import (
+    Spread,
+    graded_pass_power,
+    graded_power,
+    shows,
+    typical_move,
+)
 from pytest_modellab.gate.planner import (
     ENUMERATE_BUCKETS,
     ENUMERATE_UP_TO,
+    POWER,
+    confirm,
     detectable_drop,
     normal_drop,
     samples_needed,
@@ -134,6 +145,14 @@ def figures_of(data: Paired, judged: Judged) -> tuple[Figures, ...]:
     planned = judged.alpha / size
     exact = judged.by_bucket and judged.margin == 0.0
     few = size <= ENUMERATE_BUCKETS
+    margins = np.full(size, judged.margin)
+    least, move = np.zeros(size), typical_move(rows, judged.size)
+    if (graded := ~rows.binary & (rows.clusters > 1)).any():
+        part = rows.take(graded)
+        least[graded] = shows(
+            part, margins[graded], judged.size[graded], np.full(part.starts.size, planned)
+        )
+    unlucky = float(ndtri(POWER))
     figures = []
     for i, name in enumerate(names):
         n, binary, mean_drop = int(rows.samples[i]), bool(rows.binary[i]), -float(rows.mean[i])
@@ -150,12 +169,13 @@ def figures_of(data: Paired, judged: Judged) -> tuple[Figures, ...]:
             )
         else:
             mde = normal_drop(
-                float(clusters[i]),
-                float(churn[i]),
-                float(judged.size[i]),
-                judged.margin,
-                planned,
+                float(clusters[i]), float(churn[i]), float(move[i]), judged.margin, planned
             )
+            if mde is not None:  # of the two ways to fall the one that is harder to see
+                alike = float(least[i]) + unlucky * math.sqrt(
+                    float(variance[i]) / float(clusters[i])
+                )
+                mde = max(mde, round(alike, 4)) if alike <= 1.0 else None
         needed = None
         if verdicts[i] == "inconclusive":
             to_block = mean_drop > judged.margin
@@ -175,6 +195,9 @@ def figures_of(data: Paired, judged: Judged) -> tuple[Figures, ...]:
                 in_family=exact,
                 to_block=to_block,
             )
+            if needed is not None and few and not seen.binary[i]:
+                one = seen.take(np.arange(size) == i)
+                needed = _confirmed(needed, one, judged, planned, to_block=to_block)
         before = float(baseline[i])
         figures.append(
             Figures(
@@ -204,6 +227,19 @@ def figures_of(data: Paired, judged: Judged) -> tuple[Figures, ...]:
             )
         )
     return tuple(figures)
+
+
+def _confirmed(needed: int, row: Rows, judged: Judged, level: float, *, to_block: bool) -> int:
+    """Raise a number of samples until graded scores, scattering as they did, have the power."""
+    spread, margin = Spread.of_rows(row), judged.margin
+
+    def power(samples: int) -> float:
+        n = samples * spread.n / float(row.samples[0])
+        if to_block:
+            return graded_power(n, spread.drop, spread, margin=margin, level=level)
+        return graded_pass_power(n, spread.drop, spread, margin=margin, level=judged.pass_alpha)
+
+    return confirm(needed, power) or needed
 
 
 def _variance(rows: Rows) -> Floats:

@@ -17,7 +17,7 @@ from scipy.special import bdtr, bdtrc, gammaln, ndtr, ndtri
 
 from pytest_modellab.gate._saddlepoint import Bools, Floats, Ints, tail
 from pytest_modellab.gate.errors import SettingError
-from pytest_modellab.gate.settings import check_level, check_margin
+from pytest_modellab.gate.settings import check_level, check_margin, check_power
 from pytest_modellab.gate.single import mid_p
 
 POWER = 0.8
@@ -102,11 +102,11 @@ def samples_for(
         SettingError: A setting lies outside its range.
     """
     _check(drop, churn, margin, level)
-    asked = _check_power(power)
+    asked = check_power(power)
     if drop <= margin:
         return None
     start = normal_size(churn + drop - drop**2, drop - margin, level, asked)
-    return _least(start, lambda n: _power(n, drop, churn, margin, level, in_family) >= asked)
+    return least_size(start, lambda n: _power(n, drop, churn, margin, level, in_family) >= asked)
 
 
 def pass_size(
@@ -130,7 +130,7 @@ def pass_size(
         SettingError: A setting lies outside its range.
     """
     _check(0.0, churn, margin, level)
-    asked = _check_power(power)
+    asked = check_power(power)
     if margin == 0.0:
         return None
     start = max(math.log(level) / math.log1p(-margin), normal_size(churn, margin, level, asked))
@@ -140,7 +140,7 @@ def pass_size(
             return normal_power(n, churn, margin, level) >= asked
         return pass_power(n, 0.5 * churn, 0.5 * churn, margin, level) >= asked
 
-    return _least(start, passes)
+    return least_size(start, passes)
 
 
 def effective_size(sizes: Iterable[int]) -> float:
@@ -181,15 +181,6 @@ def _check(drop: float, churn: float, margin: float, level: float) -> None:
         )
 
 
-def _check_power(value: float) -> float:
-    if not 0.0 < value < 1.0:
-        raise SettingError(
-            f"power is {value:g}, but must lie above 0 and below 1: it is the chance that a drop "
-            "worth catching is caught; 0.8 is usual"
-        )
-    return value
-
-
 def _whole(n: int) -> int:
     if n != int(n) or n < 1:
         raise SettingError(f"n is {n:g}, but must be a whole number of samples, at least 1")
@@ -204,7 +195,7 @@ def _power(
     return block_power(n, 0.5 * churn + drop, 0.5 * churn, margin, level, in_family)
 
 
-def _least(start: float, reached: Callable[[int], bool]) -> int | None:
+def least_size(start: float, reached: Callable[[int], bool]) -> int | None:
     """Find n with reached(n) and not reached(n - 1), walking from `start` in growing steps."""
     if not start < _MOST:
         return None
@@ -248,7 +239,7 @@ def detectable_drop(
     Raises:
         SettingError: A setting lies outside its range.
     """
-    n, power = _whole(n), _check_power(power)
+    n, power = _whole(n), check_power(power)
     _check(0.0, churn, margin, level)
     if n > enumerate_up_to:
         return normal_drop(n, churn, 1.0, margin, level, power)

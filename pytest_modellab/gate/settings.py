@@ -45,6 +45,17 @@ def check_margin(name: str, value: float) -> float:
     return number
 
 
+def check_power(value: float) -> float:
+    """`value` as a float, or SettingError unless it lies in (0, 1)."""
+    number = check_number("power", value)
+    if not 0.0 < number < 1.0:
+        raise SettingError(
+            f"power is {number:g}, but must lie above 0 and below 1: it is the chance that a drop "
+            "worth catching is caught; 0.8 is usual"
+        )
+    return number
+
+
 def check_floor(value: float) -> float:
     """`value` as a float, or SettingError unless it lies in [0, 1)."""
     number = check_number("floor", value)

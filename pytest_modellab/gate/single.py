@@ -198,16 +198,16 @@ def pass_p(rows: Rows, margin: Floats, worst: Floats | None = None) -> Floats:
 
 def drop_low(rows: Rows, size: Floats, level: Floats) -> Floats:
     """Lower bounds on the drop: the margin at which p_block equals the level."""
-    return _invert(rows, level, 1.0, lambda part, m, keep: block_p_at(part, m, size[keep]))
+    return invert(rows, level, 1.0, lambda part, m, keep: block_p_at(part, m, size[keep]))
 
 
 def drop_high(rows: Rows, level: Floats, worst: Floats | None = None) -> Floats:
     """Upper bounds on the drop: the margin at which p_pass equals the level."""
     lowest = np.full(level.shape, -1.0) if worst is None else worst
-    return _invert(rows, level, -1.0, lambda part, m, keep: pass_p(part, m, lowest[keep]))
+    return invert(rows, level, -1.0, lambda part, m, keep: pass_p(part, m, lowest[keep]))
 
 
-def _invert(
+def invert(
     rows: Rows,
     level: Floats,
     direction: float,

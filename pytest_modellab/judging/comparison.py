@@ -15,6 +15,7 @@ from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records import reading
 from pytest_modellab.records.asked import Override
+from pytest_modellab.records.graded import GRADED
 from pytest_modellab.records.hashing import canonical_json
 from pytest_modellab.records.runs import Verdict
 
@@ -49,6 +50,11 @@ class Flip:
     def lost(self) -> bool:
         """True where the candidate did worse."""
         return self.after is None or self.after < self.before
+
+    @property
+    def distance(self) -> float:
+        """How far its score moved; as far as can be where the candidate gave none."""
+        return 1.0 if self.after is None else abs(self.after - self.before)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +106,8 @@ class Comparison:
         figures: the buckets that decided the verdict (one, unless all buckets were asked for).
         family: how many buckets the false-block budget was shared by.
         share: the part of the run's alpha that this assertion may spend.
-        flips: samples whose score changed, losses first, then by id.
+        flips: samples whose score changed, losses first, then by id. Under a graded metric, which
+            moves in every sample, those that moved most, the one that moved most first.
         notes: what a reader must know, for example that the environment differs.
         looked: how far it had to go in sequential mode, else None.
         ratio: what it rests on where it has no figures, as ``no_slowdown``; else None.
@@ -136,6 +143,14 @@ class Comparison:
     def timed(self) -> bool:
         """True where it rests on times, which differ from run to run, and not on answers."""
         return self.ratio is not None and self.ratio.name == "latency"
+
+    @property
+    def moved(self) -> tuple[int, int]:
+        """How many samples got worse and how many better, whether or not they are in ``flips``."""
+        if self.metric not in GRADED:
+            lost = sum(flip.lost for flip in self.flips)
+            return lost, len(self.flips) - lost
+        return sum(f.losses for f in self.figures), sum(f.gains for f in self.figures)
 
     @property
     def outcome(self) -> Outcome:

@@ -10,7 +10,7 @@ from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.judging.comparable import MAX_MISSING
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.question import Question
-from pytest_modellab.records.graded import check_margin
+from pytest_modellab.records.graded import GRADED, check_margin
 from pytest_modellab.records.runs import EXACT, INDEX_CUTOFF, INDEX_RECALL, RunRecord
 from pytest_modellab.records.tasks import Sample
 
@@ -40,6 +40,7 @@ def no_regression(
         margin,
         question.task_set.name,
         "margin" if capability is None else "capability_margin",
+        samples=question.samples,
     )
     with question.refusing():
         figures = _figures(question, capability, margin)
@@ -48,7 +49,7 @@ def no_regression(
         capability=capability,
         family=1 if capability is None else len(question.asked.capabilities),
         flips=question.flips(capability),
-        notes=_index(question, capability),
+        notes=(*_scored(question, capability), *_index(question, capability)),
     )
 
 
@@ -99,6 +100,21 @@ def _figures(question: Question, capability: str | None, margin: float) -> tuple
         max_missing=MAX_MISSING,
     )
     return tuple(row for row in rows if row.name == capability)
+
+
+def _scored(question: Question, capability: str | None) -> tuple[str, ...]:
+    """What the same samples score, where a graded metric is judged in place of that."""
+    runs = (question.reference, question.candidate)
+    if question.metric not in GRADED:
+        return ()
+    ids = {s.id for s in question.samples if capability in (None, s.capability)}
+    means = [
+        math.fsum(scores) / len(scores)
+        for run in runs
+        if isinstance(run, RunRecord)
+        and (scores := [r.score for r in run.samples if r.id in ids and r.score is not None])
+    ]
+    return (f"the same samples score {means[0]:.2f} -> {means[1]:.2f}",) if means[1:] else ()
 
 
 def _index(question: Question, capability: str | None) -> tuple[str, ...]:

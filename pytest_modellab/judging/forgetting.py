@@ -35,7 +35,13 @@ def no_forgetting(
             has none of the capabilities.
         GateUsageError: a graded metric at a margin of 0.
     """
-    check_margin(question.metric, margin, question.task_set.name, "capability_margin")
+    check_margin(
+        question.metric,
+        margin,
+        question.task_set.name,
+        "capability_margin",
+        samples=question.samples,
+    )
     before, answers, samples = question.scores_before, question.answers, question.samples
     capabilities, budget = question.asked.capabilities, question.budget
     with question.refusing():
@@ -70,11 +76,10 @@ def no_forgetting(
                     stages=[answers.stages[i] for i in kept],
                 )
             )
-    judged = {s.id for s in samples if s.capability in found.in_scope}
     return question.comparison(
         figures,
         family=len(found.in_scope),
-        flips=[flip for flip in question.flips() if flip.id in judged],
+        flips=question.flips(among=found.in_scope),
         notes=(
             *(f"{name} is not judged: {why}" for name, why in found.out_of_scope),
             *(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, GateUsageError
@@ -117,9 +117,19 @@ class Question:
         """The reference's scores, NaN where there is none; raises as :attr:`before`."""
         return scores_of(self.before.samples)
 
-    def flips(self, capability: str | None = None) -> tuple[Flip, ...]:
-        """Return the samples whose score changed, of one capability or of all."""
-        return flips_between(self.samples, self.answers.record, self.before, capability)
+    def flips(
+        self, capability: str | None = None, *, among: Collection[str] | None = None
+    ) -> tuple[Flip, ...]:
+        """Return the samples whose score changed; of a graded metric those that moved most.
+
+        Args:
+            capability: of this one alone; None for all.
+            among: of these capabilities alone.
+        """
+        asked = among if capability is None else (capability,)
+        return flips_between(
+            self.samples, self.answers.record, self.before, asked, metric=self.metric
+        )
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, near_misses
@@ -13,6 +13,7 @@ from pytest_modellab.records.graded import (
     DECISION_MARGIN,
     GRADED,
     LIKELIHOOD,
+    NOISE,
     applies,
     is_reply,
     replies,
@@ -20,6 +21,7 @@ from pytest_modellab.records.graded import (
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.records.windows import is_document
 from pytest_modellab.runs.stages import SEED, Staged
 from pytest_modellab.scorers import similarity
 
@@ -216,19 +218,29 @@ def clusters_of(samples: Sequence[Sample]) -> list[str] | None:
     return [f"cluster {s.cluster}" if s.cluster else f"sample {s.id}" for s in samples]
 
 
+MOST_MOVED = 50
+"""Samples that a comparison by a graded metric keeps: all of them move."""
+
+
 def flips_between(
     samples: Sequence[Sample],
     candidate: RunRecord,
     reference: RunRecord,
-    capability: str | None,
+    capabilities: Collection[str] | None,
+    metric: str | None = None,
 ) -> tuple[Flip, ...]:
-    """Return the samples whose score changed, the lost ones first.
+    """Return the samples whose score changed, the lost ones first, and what changed most.
+
+    A document, whose score is a likelihood, has changed where it differs by more than
+    :data:`NOISE`.
 
     Args:
         samples: of the task set.
         candidate: its run, perhaps of some of them only; in any order.
         reference: the run that it is compared with, in any order.
-        capability: the one that is asked for, or None for all.
+        capabilities: those that are asked for, or None for all.
+        metric: what stands in for the scores; of a graded metric, which moves in every sample,
+            the samples that moved most are returned, the one that moved most first.
 
     Raises:
         ComparisonRefused: a run's samples are not the task set's.
@@ -247,6 +259,9 @@ def flips_between(
         if (new := after.get(sample.id)) is not None
         and old.score is not None
         and new.score != old.score
-        and capability in (None, sample.capability)
+        and not (is_document(sample) and abs((new.score or 0.0) - old.score) <= NOISE)
+        and (capabilities is None or sample.capability in capabilities)
     ]
-    return tuple(sorted(flips, key=lambda flip: (not flip.lost, flip.id)))
+    if metric in GRADED:
+        return tuple(sorted(flips, key=lambda flip: (-flip.distance, flip.id))[:MOST_MOVED])
+    return tuple(sorted(flips, key=lambda flip: (not flip.lost, -flip.distance, flip.id)))

@@ -182,7 +182,7 @@ class Asking:
                 self._declared.allowed(metric=metric),
             )
         )
-        check_margin(metric, allowed, self._task_set.name, rule)
+        check_margin(metric, allowed, self._task_set.name, rule, samples=self._task_set.samples)
         return allowed, overrides.of_margin(
             self._lab.settings,
             self._declared.key(rule, metric),

@@ -37,6 +37,7 @@ class Collector:
         markdown_path: where to write it as Markdown, or None.
         github: whether a GitHub Actions run gets annotations and a step summary.
         mlflow: where the session is logged, or None.
+        bar: says what decides less strictly than it did; asked where something was judged.
         unjudged: says what nothing judged, from whether the session completed and from what it
             found, which is asked for only where it is needed.
     """
@@ -53,6 +54,7 @@ class Collector:
         github: bool = False,
         mlflow: MlflowConfig | None = None,
         unjudged: Callable[[bool, Callable[[], Found]], Iterable[str]] = lambda *_: (),
+        bar: Callable[[], Iterable[str]] = lambda: (),
     ) -> None:
         self._config = config
         self._variants = tuple(variants)
@@ -63,6 +65,7 @@ class Collector:
         self._github = github and os.environ.get("GITHUB_ACTIONS") == "true"
         self._mlflow = mlflow
         self._unjudged = unjudged
+        self._bar = bar
         self._assertions = 0
         self._findings: dict[str, list[str]] = {
             kind: [] for kind in ("comparisons", "runs", "errors", "diagnoses")
@@ -143,6 +146,7 @@ class Collector:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._note(self._swallowed.lines)
         self._note(self._unjudged(self._complete, self._found))
+        self._note(self._bar() if any(self._findings.values()) else ())
         self._note(self._config.stash[NOTES].take())  # of what no test asked for
         self._write_files()
         if any(self._findings.values()) and (folder := self._allure_folder()):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_modellab.plugin import diagnosing, swallowed
+from pytest_modellab.plugin import bar, diagnosing, swallowed
 from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
 from pytest_modellab.plugin.diagnosing import Outcome
 from pytest_modellab.plugin.fixtures import FINDINGS
@@ -77,6 +77,7 @@ def _register_controller(config: pytest.Config, found: LabConfig, unjudged: Unju
             github=choice(config, "github", GITHUB) == "auto",
             mlflow=found.mlflow,
             unjudged=unjudged.lines,
+            bar=functools.partial(bar.lines, found),
         ),
         "modellab_collector",
     )

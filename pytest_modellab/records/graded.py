@@ -33,6 +33,10 @@ GRADED = (PROBABILITY, LIKELIHOOD)
 """The graded metrics that can be judged. Other numerics move them a little: no margin of 0."""
 
 
+NOISE = 1e-3
+"""A graded metric that differs by more is another one; by less it does from machine to machine."""
+
+
 NUMERICS = (
     "batch size, threads and dtype move every {metric} a little in one direction, which a margin "
     "of 0 would block"
@@ -40,18 +44,32 @@ NUMERICS = (
 """Why a graded metric needs a margin."""
 
 
-def check_margin(metric: str | None, margin: float, task_set: str, rule: str = "margin") -> None:
-    """Refuse to judge a graded metric at a margin of 0.
+def check_margin(
+    metric: str | None,
+    margin: float,
+    task_set: str,
+    rule: str = "margin",
+    *,
+    samples: Sequence[Sample] = (),
+) -> None:
+    """Refuse to judge a graded metric at a margin of 0; the score of documents is one.
 
     Args:
         metric: what is judged; None for the score.
         margin: the drop that is allowed.
         task_set: the name of what is judged on.
         rule: ``margin``, or ``capability_margin`` where one capability is judged.
+        samples: what was asked.
 
     Raises:
         GateUsageError: the metric is graded and no drop is allowed.
     """
+    if metric is None and margin == 0 and any(map(is_document, samples)):
+        raise GateUsageError(
+            f"documents at a margin of 0: {NUMERICS.format(metric=LIKELIHOOD)}; set "
+            f"task_sets.{task_set}.{rule} = 0.01 in modellab.toml, or what runs of an unchanged "
+            "variant show, or ask for a margin above 0"
+        )
     if metric in GRADED and margin == 0:
         raise GateUsageError(
             f"metric {metric!r} at a margin of 0: {NUMERICS.format(metric=metric)}; set "

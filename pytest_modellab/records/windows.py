@@ -14,6 +14,10 @@ SCORER = "perplexity"
 """The scorer of a document, which asks how likely the input itself is."""
 
 
+BITS, TOTAL = "bits_per_byte", "log_likelihood"
+"""Metrics of a document beside its likelihood; only documents have them."""
+
+
 KEYS = {"window": count(), "context": count()}
 """Most tokens that a model is given at once (as many as it sees, where it is not said), and how
 many it is given at least before one that it predicts (1)."""

@@ -18,7 +18,14 @@ from pytest_modellab.records import diagnosed, reading
 from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports.advice import next_step
-from pytest_modellab.reports.session import SessionReport, TestError, acceptances, headline
+from pytest_modellab.reports.session import (
+    SessionReport,
+    TestError,
+    acceptances,
+    headline,
+    of_variant,
+)
+from pytest_modellab.reports.together import together
 from pytest_modellab.store import atomic
 
 SCHEMA = 1
@@ -42,6 +49,11 @@ def to_dict(report: SessionReport) -> dict[str, Any]:
         "verdict": report.verdict,
         "headline": headline(report),
         "next": list(next_step(report)),
+        "together": [
+            {"variant": variant, "text": text}
+            for variant in report.variants
+            for text in together(of_variant(report, variant))
+        ],
         "alpha": report.alpha,
         "assertions": report.assertions,
         "on_inconclusive": report.on_inconclusive,

@@ -33,6 +33,9 @@ MOST = 3
 _STEMS = ("ndcg", "recall", "precision", "mrr", "map")
 
 
+_LARGE = 1e6
+
+
 # of a ranking, the two that say least beside success, recall and mrr; of documents, the one that
 # depends on the tokenizer
 _IN_TABLES = frozenset({"precision", "map", "token_perplexity"})
@@ -194,7 +197,12 @@ def in_line(run: Measured, success: float) -> list[str]:
         if name != same:
             kinds.setdefault(_kind(name), name)
     shown = [name for kind, name in kinds.items() if kind not in _IN_TABLES] or kinds.values()
-    return [f"{name}={found[name]:.2f}" for name in list(shown)[:MOST]]
+    return [f"{name}={_number(found[name], 2)}" for name in list(shown)[:MOST]]
+
+
+def _number(value: float, digits: int) -> str:
+    """With so many digits behind the point; a broken model's perplexity as a power of ten."""
+    return f"{value:.{digits}f}" if abs(value) < _LARGE else f"{value:.1e}"
 
 
 def scored_by(run: Measured, success: float) -> str | None:
@@ -280,7 +288,7 @@ def facts(run: Measured) -> dict[str, str]:
     """Every metric and figure by what it is called: ``{"recall@10": "0.310", "index": …}``."""
     probes = run.probes
     return {
-        **{label(name): f"{value:.3f}" for name, value in ordered(run.metrics).items()},
+        **{label(name): _number(value, 3) for name, value in ordered(run.metrics).items()},
         **{name: f"{probes[k]:,.0f}" for k, name in COUNTS.items() if k in probes},
         **{figure.title: figure.words(value) for figure, value in known(run).items()},
     }

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.errors import BaselineInvalid, ReviewUnavailable
+from pytest_modellab.records.declared import TaskSetConfig
+from pytest_modellab.records.graded import GRADED
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.review.changes import Change, shown
 from pytest_modellab.review.side import Side
@@ -49,9 +51,8 @@ def compare(
                 note = "nothing is left to compare the variant with"
                 found.append(Change("weaker", what, "accepted", "removed", where, note))
                 continue
-            margin = new.config.task_sets[task_set].capability_margin
             known = capabilities.get(task_set, {})
-            found += between(what, where, before, after, known, margin)
+            found += between(what, where, before, after, known, new.config.task_sets[task_set])
     return found
 
 
@@ -68,7 +69,7 @@ def between(
     old: Baseline,
     new: Baseline,
     capabilities: Mapping[str, str],
-    margin: float,
+    rules: TaskSetConfig,
 ) -> list[Change]:
     """Compare an accepted run with the one that took its place.
 
@@ -78,7 +79,8 @@ def between(
         old: the one that was accepted before.
         new: the one that is accepted now.
         capabilities: sample content hash → capability.
-        margin: drop of one capability beyond which it is told apart from the mean.
+        rules: drops of one capability, and of a graded metric, that are no more than allowed are
+            not told apart from the mean.
     """
     found = _scorers(what, where, old.run, new.run)
     pairs = _common(old.run, new.run)
@@ -88,7 +90,7 @@ def between(
         return [*found, Change("changed", what, before, after, where, note)]
     among = "" if len(pairs) == len(old.run.samples) else f", on the {len(pairs)} samples of both"
     was, now = _means(pairs)
-    fallen = _capabilities(what, where, pairs, capabilities, margin)
+    fallen = _capabilities(what, where, pairs, capabilities, rules.capability_margin)
     note = f"{was - now:.4f} lower{among}"
     if fallen:
         named = (f"{one.what.rpartition('.')[2]} {one.old} -> {one.new}" for one in fallen)
@@ -98,6 +100,7 @@ def between(
         note += f"; {first - last:.4f} below the {old.anchor_words}"
     found += _mean(f"{what}.mean", was, now, where, note)
     found += fallen if now >= was else []  # else it is said with the mean
+    found += _metrics(what, where, pairs, rules)
     was, now = _means(_common(old.anchor_run(), new.anchor_run()))
     note = f"{was - now:.4f} lower{among}"
     if new.anchor is None:
@@ -136,6 +139,25 @@ def _capabilities(
         if was - now > margin + 1e-9:
             note = f"{was - now:.4f} lower, where {shown(margin)} is allowed"
             found += _mean(f"{what}.capabilities.{name}", was, now, where, note)
+    return found
+
+
+def _metrics(what: str, where: str, pairs: Pairs, rules: TaskSetConfig) -> list[Change]:
+    """Graded metrics that fell by more than is allowed; other numerics move them a little."""
+    found = []
+    for metric in GRADED:
+        both = [
+            (pair[0].metrics[metric], pair[1].metrics[metric])
+            for pair in pairs
+            if metric in pair[0].metrics and metric in pair[1].metrics
+        ]
+        if not both:
+            continue
+        was, now = (math.fsum(values) / len(both) for values in zip(*both, strict=True))
+        margin = rules.allowed(metric=metric).mean
+        if was - now > margin:
+            note = f"{was - now:.4f} lower, where {shown(margin)} is allowed"
+            found += _mean(f"{what}.metrics.{metric}", was, now, where, note)
     return found
 
 

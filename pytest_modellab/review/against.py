@@ -30,6 +30,9 @@ DEEPEN = (
 )
 
 
+NAME_ONE = "name what to compare with: modellab review --against REF"
+
+
 @dataclasses.dataclass(frozen=True)
 class Against:
     """What is compared with.
@@ -60,11 +63,11 @@ def choose(top: Path, ref: str | None, *, offline: bool = False) -> Against:
     Raises:
         ReviewUnavailable: there is none; the message says what to do.
     """
-    shallow = git.shallow(top, offline=offline)
     if ref is not None:
         found = git.commit(top, ref, offline=offline)
         if found is None:
-            mend = DEEPEN if shallow else "name a branch, a tag or a commit that git log shows"
+            other = "name a branch, a tag or a commit that git log shows"
+            mend = _mend(top, other, offline=offline)
             raise ReviewUnavailable(f"--against: {ref!r} is no commit of {top}; {mend}")
         return Against(found, ref)
     if git.commit(top, "HEAD", offline=offline) is None:
@@ -74,16 +77,20 @@ def choose(top: Path, ref: str | None, *, offline: bool = False) -> Against:
     for name in names:
         tip = git.commit(top, name, offline=offline)
         if tip is not None:
-            return _base(top, name, tip, shallow=shallow, offline=offline)
-    mend = DEEPEN if shallow else "name what to compare with: modellab review --against REF"
+            return _base(top, name, tip, offline=offline)
+    mend = _mend(top, NAME_ONE, offline=offline)
     raise ReviewUnavailable(f"{top}: none of {', '.join(names)} is there; {mend}")
 
 
-def _base(top: Path, name: str, tip: str, *, shallow: bool, offline: bool) -> Against:
+def _mend(top: Path, other: str, *, offline: bool) -> str:
+    return DEEPEN if git.shallow(top, offline=offline) else other
+
+
+def _base(top: Path, name: str, tip: str, *, offline: bool) -> Against:
     try:
         found = git.ask(top, "merge-base", tip, "HEAD", offline=offline).decode("ascii").strip()
     except git.GitError as error:
-        mend = DEEPEN if shallow else "name what to compare with: modellab review --against REF"
+        mend = _mend(top, NAME_ONE, offline=offline)
         raise ReviewUnavailable(
             f"{top}: HEAD and {name} have no commit in common; {mend}"
         ) from error

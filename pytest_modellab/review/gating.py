@@ -113,7 +113,10 @@ def _between(was: Ask, now: Ask, old: Asked, new: Asked) -> list[_Told]:
     def tell(kind: Kind, rule: str, old: str, new: str, note: str = "") -> None:
         found.append(_Told(kind, now.test, rule, old, new, now.where, note))
 
-    for name in sorted({*was.limits, *now.limits}):
+    limits = {*was.limits, *now.limits}
+    if _has_its_own(was, old) != _has_its_own(now, new):
+        limits.add("floor" if was.assertion == "worst_bucket" else "margin")
+    for name in sorted(limits):
         before, after = (_limit(name, *one) for one in ((was, old), (now, new)))
         if mark(before) == mark(after):
             continue
@@ -163,14 +166,20 @@ def _declared(name: str, ask: Ask, config: LabConfig, margin: float | None) -> A
         return LIMIT
     if task_set is None:
         return None
+    scope = dict(ask.scope)
     if name == "floor":
-        return task_set.floor
+        return task_set.least(scope.get("metric"))
     if name != "margin":
         return None
-    if margin is not None:
-        return margin
-    each = ask.assertion == "no_forgetting" or any(key == "capability" for key, _ in ask.scope)
-    return task_set.capability_margin if each else task_set.margin
+    allowed = task_set.allowed(margin, scope.get("metric"))
+    each = ask.assertion == "no_forgetting" or "capability" in scope
+    return allowed.capability if each else allowed.mean
+
+
+def _has_its_own(ask: Ask, one: Asked) -> bool:
+    """Whether the metric that is asked for has rules of its own."""
+    task_set = one.side.config.task_sets.get(ask.task_set)
+    return task_set is not None and dict(ask.scope).get("metric") in task_set.metrics
 
 
 def _starved(old: Sequence[Ask], new: Sequence[Ask]) -> list[Change]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from pytest_modellab.review.asked.modules import Module, statements
 from pytest_modellab.review.asked.reading import Local, Reader, digest_of
 from pytest_modellab.review.asked.suite import Suite
 from pytest_modellab.review.changes import Change
@@ -24,6 +25,10 @@ DECIDING = (
 """Hooks and variables of a conftest.py that decide what is judged, and what becomes of it."""
 
 
+PATCH = "changed on import"
+"""What a test's module or a conftest.py changes in another module."""
+
+
 def read(suite: Suite) -> Mapping[tuple[str, str], str]:
     """Return hook and what it does → where it stands."""
     found = {}
@@ -36,7 +41,23 @@ def read(suite: Suite) -> Mapping[tuple[str, str], str]:
                 found[name, digest_of(reader, Local(node, module))] = where
             elif isinstance(node, ast.expr):
                 found[name, reader.mark(node)] = where
+    for module in (*suite.conftests(), *suite.asking()):
+        reader = Reader(suite.modules, module)
+        for patch in _patches(module):
+            found[PATCH, reader.mark(patch)] = f"{module.path}:{patch.lineno}"
     return found
+
+
+def _patches(module: Module) -> Iterator[ast.stmt]:
+    """What a module changes in others when it is imported: ``Gate.no_drift = …``."""
+    for node in statements(module.tree.body):
+        match node:
+            case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
+                yield node
+            case ast.AugAssign(target=ast.Attribute() | ast.Subscript()):
+                yield node
+            case ast.Expr(value=ast.Call(func=ast.Name(id="setattr" | "exec" | "eval"))):
+                yield node
 
 
 def compare(old: Mapping[tuple[str, str], str], new: Mapping[tuple[str, str], str]) -> list[Change]:
@@ -44,13 +65,14 @@ def compare(old: Mapping[tuple[str, str], str], new: Mapping[tuple[str, str], st
     found = []
     note = "it decides what is judged and what becomes of it"
     for name in dict.fromkeys(name for name, _ in (*old, *new)):
+        rule = name if name == PATCH else f"conftest {name}"
         was = {what: where for (one, what), where in old.items() if one == name}
         now = {what: where for (one, what), where in new.items() if one == name}
         for what in [one for one in now if one not in was]:
             before = "another" if was else "none"
-            found.append(Change("unweighed", f"conftest {name}", before, what, now[what], note))
+            found.append(Change("unweighed", rule, before, what, now[what], note))
         if was and not now:
             where = next(iter(was.values()))
             gone = ", ".join(was)
-            found.append(Change("unweighed", f"conftest {name}", gone, "none", where, note))
+            found.append(Change("unweighed", rule, gone, "none", where, note))
     return found

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from pytest_modellab.config import read as configuration
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, ReviewUnavailable
-from pytest_modellab.review import accepted, gating, hooks, ini, samples, settings
+from pytest_modellab.review import accepted, commands, gating, hooks, ini, samples, settings
 from pytest_modellab.review.against import Against, choose
 from pytest_modellab.review.asked import asks
 from pytest_modellab.review.asked.modules import Modules
@@ -71,9 +71,12 @@ def review(config: LabConfig, ref: str | None = None, *, offline: bool = False) 
         ) from error
     against = choose(top, ref, offline=offline)
     try:
+        new = Side(top, "the working tree", config)
+        if not git.differing(top, against.commit, _places(new), offline=offline):
+            return _judged(against, (), config.acknowledged)
         with tempfile.TemporaryDirectory(prefix="modellab-review-") as folder:
             tree = OldTree(top, against.commit, Path(folder), offline=offline)
-            return _compared(config, top, against, tree)
+            return _compared(new, against, tree)
     except git.GitError as error:
         raise ReviewUnavailable(
             f"{against.short}: git cannot read it: {error}; in a partial clone, fetch the rest: "
@@ -81,8 +84,8 @@ def review(config: LabConfig, ref: str | None = None, *, offline: bool = False) 
         ) from error
 
 
-def _compared(config: LabConfig, top: Path, against: Against, tree: OldTree) -> Review:
-    new = Side(top, "the working tree", config)
+def _compared(new: Side, against: Against, tree: OldTree) -> Review:
+    config, top = new.config, new.root
     path = _old_config(new, tree)
     if path is None:
         note = f"{against.short} has no modellab.toml: nothing could be weakened"
@@ -101,10 +104,7 @@ def _compared(config: LabConfig, top: Path, against: Against, tree: OldTree) -> 
         _files(new, top, offline=offline),
         Files(tree.folder, tree.entries, lambda path: tree.put([path])),
     )
-    inis = {path for one in files for path in _inis(one.paths, old, new)}
-    differing = git.differing(top, against.commit, sorted({*places, *inis}), offline=offline)
-    if not differing and path == new.shown(config.path):
-        return _judged(against, (), config.acknowledged)
+    differing = git.differing(top, against.commit, places, offline=offline)
     tree.put(differing)
     of_samples, capabilities, notes = _of_samples(old, new, differing, tree)
     changes = [
@@ -150,13 +150,20 @@ def _within(path: str, folders: Iterable[str]) -> bool:
 
 def _of_tests(old: Side, new: Side, was: Files, now: Files) -> list[Change]:
     """Compare what the tests ask, and what the ini files and conftest.py decide of them."""
-    asked, inis, hooked = [], [], []
+    asked, inis, hooked, called = [], [], [], []
     for side, files in ((old, was), (new, now)):
         folder = side.shown(side.config.root)
         folder = "" if folder == "." else folder
         set_ = ini.read(files, folder)
         suite = Suite(Modules(files), folder, set_.patterns)
-        found = asks.read(suite, with_strategies(side.config), set_.deselected)
+        try:
+            found = asks.read(suite, with_strategies(side.config), set_.deselected)
+            hooked.append(hooks.read(suite))
+        except RecursionError as error:
+            raise ReviewUnavailable(
+                f"{side.name}: {folder or '.'}: a test is nested too deeply to be read; write it "
+                "flatter"
+            ) from error
         if suite.modules.broken:
             raise ReviewUnavailable(
                 f"{side.name}: {', '.join(suite.modules.broken)}: no Python that can be read; mend "
@@ -164,9 +171,10 @@ def _of_tests(old: Side, new: Side, was: Files, now: Files) -> list[Change]:
             )
         asked.append(gating.Asked(side, found, set_.margin))
         inis.append(set_)
-        hooked.append(hooks.read(suite))
+        called.append(commands.read(files, folder))
     return [
         *ini.compare(inis[0], inis[1], old.config, new.config),
+        *commands.compare(called[0], called[1], old.config, new.config),
         *hooks.compare(hooked[0], hooked[1]),
         *gating.compare(asked[0], asked[1]),
     ]
@@ -192,14 +200,6 @@ def _files(side: Side, top: Path, *, offline: bool) -> Files:
     return Files(side.root, [os.fsdecode(name) for name in listed.split(b"\0") if name])
 
 
-def _inis(paths: Iterable[str], *sides: Side) -> Iterable[str]:
-    """Ini files and conftest.py above the configurations."""
-    folders = {one for side in sides for one in above(side.shown(side.config.root))}
-    names = (*ini.NAMES, "setup.cfg", "conftest.py")
-    wanted = {joined("" if folder == "." else folder, name) for folder in folders for name in names}
-    return wanted.intersection(paths)
-
-
 def _judged(against: Against, changes: Iterable[Change], acknowledged: Mapping[str, str]) -> Review:
     order = ("weaker", "unweighed", "changed", "stronger")
     ordered = sorted(changes, key=lambda change: order.index(change.kind))
@@ -222,11 +222,15 @@ def _old_config(new: Side, tree: OldTree) -> str | None:
     return others[0] if len(others) == 1 else None
 
 
-def _places(old: Side, new: Side) -> list[str]:
-    """The folders and files of both sides that decide, from the top."""
-    found = set()
-    for side in (old, new):
+def _places(*sides: Side) -> list[str]:
+    """The folders and files that decide, from the top: what calls the gate and sets its options."""
+    found: set[str] = set()
+    names = (*ini.NAMES, "setup.cfg", "conftest.py")
+    found.update(place.split("*")[0].rstrip("/") for place in commands.PLACES)
+    for side in sides:
+        root = side.shown(side.config.root)
         folders = [side.config.root, side.config.baselines]
         folders += [one.path for one in side.config.task_sets.values()]
         found |= {side.shown(folder) for folder in folders if side.inside(folder)}
+        found |= {joined(one, name) for one in above("" if root == "." else root) for name in names}
     return sorted(found)

@@ -46,8 +46,8 @@ def _gone(
 
 
 def _task_set(old: TaskSetConfig, new: TaskSetConfig, side: Side) -> list[Change]:
-    def place(key: str) -> str:
-        return side.place("task_sets", new.name, key)
+    def place(*keys: str) -> str:
+        return side.place("task_sets", new.name, *keys)
 
     what = f"task_sets.{new.name}"
     found = lower(f"{what}.margin", old.margin, new.margin, place("margin"))
@@ -58,7 +58,19 @@ def _task_set(old: TaskSetConfig, new: TaskSetConfig, side: Side) -> list[Change
             new.capability_margin,
             place("capability_margin"),
         )
-    return found + higher(f"{what}.floor", old.floor, new.floor, place("floor"))
+    found += higher(f"{what}.floor", old.floor, new.floor, place("floor"))
+    for metric in _both(old.metrics, new.metrics):
+        was, now = old.metrics[metric], new.metrics[metric]
+        for rule in ("margin", "capability_margin"):
+            where = place("metrics", metric, rule)
+            key = f"{what}.metrics.{metric}.{rule}"
+            found += lower(key, getattr(was, rule), getattr(now, rule), where)
+        where = place("metrics", metric, "floor")
+        found += higher(f"{what}.metrics.{metric}.floor", was.floor, now.floor, where)
+    for metric in [one for one in old.metrics if one not in new.metrics]:
+        key, where = f"{what}.metrics.{metric}", place("metrics")
+        found.append(Change("unweighed", key, "declared", "not declared", where))
+    return found
 
 
 def _variant(old: VariantSpec, new: VariantSpec, side: Side) -> list[Change]:

@@ -11,6 +11,10 @@ from pytest_modellab.visible import visible
 MARKS = {"weaker": "WEAKER", "unweighed": "CANNOT BE WEIGHED", "changed": "changed"}
 
 
+SHOWN = 3
+"""How many changes a session's line names."""
+
+
 def lines(found: Review) -> Iterator[str]:
     """Say what a review found, weaker ones first, and what would acknowledge them."""
     yield f"against {found.against.short} ({found.against.how})"
@@ -45,3 +49,18 @@ def toml(text: str) -> str:
     """Quote a key as TOML has it."""
     escaped = visible(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def session(found: Review) -> Iterator[str]:
+    """Say in a session's report what became weaker, and what was agreed to."""
+    if found.weaker:
+        count = len(found.weaker)
+        rules = "1 rule is" if count == 1 else f"{count} rules are"
+        keys = [change.key for change in found.weaker[:SHOWN]]
+        more = [f"and {count - SHOWN} more"] if count > SHOWN else []
+        yield (
+            f"bar: {rules} weaker than at {found.against.short} ({found.against.how}): "
+            f"{'; '.join([*keys, *more])}; modellab review shows them"
+        )
+    for key, reason in found.acknowledged.items():
+        yield f"bar: acknowledged: {key}: {reason}"

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import BucketScore, RunRecord, RunSummary
 from pytest_modellab.records.tasks import Sample, TaskSet
-from pytest_modellab.records.windows import is_document
+from pytest_modellab.records.windows import TOTAL, is_document
 from pytest_modellab.scorers import perplexity
 
 
@@ -83,14 +83,14 @@ def mean_metrics(record: RunRecord) -> dict[str, float]:
     for result in record.samples:
         for name, value in result.metrics.items():
             found.setdefault(name, []).append(value)
-    found.pop(perplexity.TOTAL, None)  # a sum; what is made of it stands beside
+    found.pop(TOTAL, None)  # a sum; what is made of it stands beside
     return {name: math.fsum(values) / len(values) for name, values in sorted(found.items())}
 
 
 def _of_documents(record: RunRecord, task_set: TaskSet) -> dict[str, float]:
     """Return the perplexities of all documents together, as far as they could be read."""
     return perplexity.corpus(
-        (sample.input, result.metrics[perplexity.TOTAL], result.tokens_out)
+        (sample.input, result.metrics[TOTAL], result.tokens_out)
         for sample, result in zip(task_set.samples, paired(record, task_set.samples), strict=True)
-        if is_document(sample) and perplexity.TOTAL in result.metrics
+        if is_document(sample) and TOTAL in result.metrics
     )

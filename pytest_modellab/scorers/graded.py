@@ -58,9 +58,11 @@ def graded(sample: Sample, output: Output) -> dict[str, float]:
         return {}
     right = sample.target
     top = max(values)
-    if not -math.inf < top <= ROUNDING or any(math.isnan(value) for value in values):
+    if not -math.inf < top <= ROUNDING:
         return {}
     total = math.fsum([math.exp(value - top) for value in values])
+    if math.isnan(total):  # one of them was; the largest need not be
+        return {}
     per_byte = [
         value / len(text.encode()) if text else math.nan
         for value, text in zip(values, sample.choices, strict=True)
@@ -70,7 +72,7 @@ def graded(sample: Sample, output: Output) -> dict[str, float]:
     likelihood = a_byte(values[right], sample.choices[right])
     if likelihood is not None:
         found[LIKELIHOOD] = likelihood
-    margin = own - max((v for k, v in enumerate(per_byte) if k != right), default=math.nan)
+    margin = own - max([*per_byte[:right], *per_byte[right + 1 :]], default=math.nan)
     if math.isfinite(margin):
         found[DECISION_MARGIN] = margin
     return found

@@ -11,11 +11,8 @@ from pytest_modellab.records import windows
 from pytest_modellab.records.graded import LIKELIHOOD
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
+from pytest_modellab.records.windows import BITS, TOTAL
 from pytest_modellab.scorers.interface import Scored
-
-BITS, TOTAL = "bits_per_byte", "log_likelihood"
-"""Figures of one document, beside :data:`LIKELIHOOD`."""
-
 
 Read: TypeAlias = tuple[str, float, int]
 """A document, its natural-log likelihood, and the tokens that it has."""

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 TIMEOUT = 120.0
 """Seconds that one call of git may take."""
+
+
+PASSING = 5.0
+"""Seconds that one may take which is asked in passing."""
 
 
 _STILL = (
@@ -24,6 +29,10 @@ _STILL = (
 
 _OF_OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF")
 """Set in hooks, relative to another folder, or programs that git would run."""
+
+
+_SECRET = re.compile(r"://[^/@\s]+@")
+"""A user and a password in the address of a repository."""
 
 
 class GitError(Exception):
@@ -61,7 +70,6 @@ def ask(
     *arguments: str,
     given: bytes | None = None,
     offline: bool = False,
-    timeout: float = TIMEOUT,
 ) -> bytes:
     """Run git and return what it prints.
 
@@ -69,8 +77,8 @@ def ask(
         folder: where it is run; the nearest one above where there is none.
         arguments: of git.
         given: its standard input, or None for none.
-        offline: whether a partial clone may not fetch what it lacks.
-        timeout: seconds that it may take.
+        offline: for what is asked in passing: a partial clone fetches nothing, and it takes
+            seconds at most.
 
     Raises:
         GitError: git is not installed, takes too long or fails.
@@ -79,6 +87,7 @@ def ask(
         folder = folder.parent
     environment = {key: value for key, value in os.environ.items() if key not in _OF_OTHERS}
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    timeout = PASSING if offline else TIMEOUT
     if offline:
         environment["GIT_NO_LAZY_FETCH"] = "1"
     try:
@@ -98,7 +107,8 @@ def ask(
     except subprocess.TimeoutExpired as error:
         raise GitError(f"git {arguments[0]} took longer than {timeout:.0f} s") from error
     except subprocess.CalledProcessError as error:
-        raise GitError(error.stderr.decode("utf-8", "replace").strip() or "git failed") from error
+        said = error.stderr.decode("utf-8", "replace").strip()
+        raise GitError(_SECRET.sub("://…@", said) or "git failed") from None
     return done.stdout
 
 
@@ -202,5 +212,7 @@ def differing(
     among = ("--", *paths)
     plain = ("--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=all")
     tracked = ask(folder, "diff", "--name-only", "-z", *plain, commit, *among, offline=offline)
-    others = ask(folder, "ls-files", "--others", "-z", *among, offline=offline)
-    return frozenset(os.fsdecode(name) for name in (tracked + others).split(b"\0") if name)
+    others = ("ls-files", "--others", "--exclude-standard", "-z")
+    untracked = ask(folder, *others, *among, offline=offline)
+    found = (tracked + untracked).split(b"\0")
+    return frozenset(os.fsdecode(name) for name in found if name and not name.endswith(b".pyc"))

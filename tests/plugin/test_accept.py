@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +13,7 @@ import pytest
 
 from pytest_modellab import cli
 from pytest_modellab.baselines import file
+from pytest_modellab.baselines.chain import without_metrics
 
 Say = Callable[..., list[str]]
 
@@ -69,14 +72,32 @@ def test_a_change_is_judged_against_the_last_run_and_the_anchor(
 ) -> None:
     accept()
     replace(project, "prompt.jinja", "{{ input }}", "Well: {{ input }}")
-    _, _, last, anchor = accept()
+    _, _, last, moved, anchor = accept()
     assert last.startswith("  against the last accepted run: ")
+    figure = r"0\.\d{3} -> 0\.\d{3} \([+-]0\.\d{3}\)"
+    assert re.fullmatch(f"  probability {figure}(, likelihood {figure})?", moved)
     assert anchor.startswith("  against its anchor of 20")
     assert " (1 change accepted since): " in anchor
     assert len(accept("--new-anchor")) == 2
     kept = file.read(project.path / "baselines" / "words" / "plain.json")
     assert kept is not None
     assert kept.anchor is None
+
+
+def test_metrics_that_are_new_are_no_accepted_change(project: pytest.Pytester, accept: Say) -> None:
+    """As of a baseline of an older version, which kept none."""
+    accept()
+    path = project.path / "baselines" / "words" / "plain.json"
+    kept = file.read(path)
+    assert kept is not None
+    assert kept.repeat is not None
+    bare = dataclasses.replace(kept.repeat, metrics={})
+    file.write(path, dataclasses.replace(kept, run=without_metrics(kept.run), repeat=bare))
+    first, _, judged, added = accept()
+    assert first.endswith("; wrote baselines/words/plain.json")
+    assert judged.startswith("  against the last accepted run: ")
+    assert re.fullmatch(r"  kept from now on: probability 0\.\d{3}, likelihood 0\.\d{3}", added)
+    assert file.read(path) == kept
 
 
 def test_what_cannot_be_compared_is_said_without_asking_to_accept(

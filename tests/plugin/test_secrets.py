@@ -113,6 +113,7 @@ COMMANDS = {
     "compare --variant unloadable": 2,
     "card plain -o card.md": 0,
     "history plain": 2,  # there is no repository
+    "review": 2,  # likewise
     "build plain": 2,  # nor a recipe
 }
 

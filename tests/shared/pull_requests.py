@@ -85,6 +85,20 @@ SAMPLES = "suites/tasks/words/samples.jsonl"
 
 HEADER_FILE = "suites/tasks/words/task_set.toml"
 
+WORKFLOW = ".github/workflows/gate.yml"
+
+STEPS = """\
+jobs:
+  gate:
+    steps:
+      - name: Gate
+        run: >
+          pytest suites -m "not nightly"
+          --modellab-markdown gate.md
+          --modellab-on-inconclusive=fail
+      - run: modellab review
+"""
+
 INI = "[pytest]\naddopts = --strict-markers\npythonpath = suites\n"
 
 

@@ -17,6 +17,7 @@ from pytest_modellab.reports.text.table import (
     flip_count,
     flip_scores,
     render_markdown,
+    scored_by,
 )
 from pytest_modellab.visible import CELL, cell, shortened, visible
 
@@ -128,16 +129,21 @@ def attach(comparison: Comparison) -> None:
 
 
 def flips_csv(comparison: Comparison) -> str:
-    """The flipped samples with both outputs side by side; every one, long outputs cut."""
+    """The flipped samples with both outputs side by side, long outputs cut.
+
+    Every one; under a graded metric, which moves in every sample, those that moved most.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["sample", "bucket", "score", *map(_cell, column_names(comparison))])
+    writer.writerow(
+        ["sample", "bucket", scored_by(comparison), *map(_cell, column_names(comparison))]
+    )
     for flip in comparison.flips:
         writer.writerow(
             [
                 _cell(flip.id),
                 _cell(flip.bucket.removeprefix(f"{comparison.capability}/")),
-                flip_scores(flip),
+                flip_scores(comparison, flip),
                 _output(flip.before_output),
                 _output(flip.after_output),
             ]

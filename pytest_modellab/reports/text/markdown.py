@@ -36,6 +36,7 @@ from pytest_modellab.reports.text.terminal import (
     measurements,
     timing_note,
 )
+from pytest_modellab.reports.together import together
 from pytest_modellab.reports.words import COLUMNS, number, words_of
 from pytest_modellab.store import atomic
 
@@ -118,7 +119,8 @@ def _render(report: SessionReport, max_flips: int) -> str:
         lines = _variants(report, task_set)
         asked = [(v, saved(report, v, task_set)) for v in report.variants]
         saves = [f"- {escape(f'{v}: {text}')}" for v, text in asked if text is not None]
-        lines += ["", *saves] if saves else []
+        told = [f"- {escape(f'{v}: {text}')}" for v, text in _together(report, task_set)]
+        lines += ["", *saves, *told] if saves or told else []
         parts += (
             _details(escape(task_set), lines)
             if several
@@ -145,6 +147,15 @@ def _render(report: SessionReport, max_flips: int) -> str:
     parts += [f"\n<sub>overridden: {escape(str(one))}</sub>" for one in report.overrides]
     parts += [f"\n<sub>note: {escape(note)}</sub>" for note in report.notes]
     return "\n".join(parts) + "\n"
+
+
+def _together(report: SessionReport, task_set: str) -> list[tuple[str, str]]:
+    """What graded evidence says beside the score, with the variant."""
+    return [
+        (variant, text)
+        for variant in report.variants
+        for text in together(of_variant(report, variant, task_set))
+    ]
 
 
 def _diagnoses(report: SessionReport) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from pytest_modellab.reports.text import grid
-from pytest_modellab.tasksets.quality.planning import TaskSetPlan
+from pytest_modellab.tasksets.quality.planning import Aim, TaskSetPlan
+from pytest_modellab.tasksets.quality.settling import Evidence
 from pytest_modellab.visible import line
 
 
@@ -18,14 +19,22 @@ def render(plan: TaskSetPlan, word: str, usd_per_hour: float | None = None) -> s
         word: what its buckets are, in the singular: ``capability``.
         usd_per_hour: price of the machine, or None.
     """
+    graded = plan.pooled.sd is not None
     header = (
-        *(word, "n", "clusters", "risk", "notices", "power"),
+        *(word, "n", "clusters", *(["spread"] if graded else []), "risk", "notices", "power"),
         *("needs", "add", "add s", "to pass"),
     )
     rows = [
         (
-            *(row.name, str(row.samples), str(row.clusters), f"{row.level:.2g}"),
-            *(_drop(row.detectable), _chance(row.power), _number(row.needed), _number(row.add)),
+            *(row.name, str(row.samples), str(row.clusters)),
+            *([_drop(row.sd)] if graded else []),
+            *(
+                f"{row.level:.2g}",
+                _drop(row.detectable),
+                _chance(row.power),
+                _number(row.needed),
+                _number(row.add),
+            ),
             *(_number(row.add_seconds), _number(row.pass_needed)),
         )
         for row in (*plan.buckets, plan.pooled)
@@ -63,6 +72,63 @@ def render_kept(before: TaskSetPlan, after: TaskSetPlan, word: str, budget: floa
     if len({Fraction(new.samples, old.samples) for old, new in pairs}) > 1:
         lines.append(f"\nthe mean over all samples then weighs each {word} otherwise than now")
     return "\n".join(lines)
+
+
+def render_settling(changes: Mapping[str, Sequence[Evidence]], question: Aim) -> list[str]:
+    """Draw which metric settles a measured change with the fewest samples.
+
+    Args:
+        changes: what was measured, change in words → what each metric shows of it.
+        question: what is asked.
+    """
+    header = (
+        "change",
+        "metric",
+        "n",
+        "drop",
+        "spread",
+        "z",
+        "same z",
+        "allowed",
+        "settles",
+        "share",
+    )
+    rows = [
+        (
+            words if place == 0 else "",
+            *(
+                one.metric,
+                str(one.n),
+                f"{one.drop:.3f}",
+                _drop(one.sd),
+                f"{one.z:.1f}",
+                _share(one.certainty),
+            ),
+            *(f"{one.margin:g}", _settles(one), _share(one.ratio)),
+        )
+        for words, evidence in changes.items()
+        for place, one in enumerate(evidence)
+    ]
+    table = grid.grid(header, rows, right=range(2, len(header)), ruled=True)
+    return [
+        f"samples that settle a change as measured, the mean of all of them, with power "
+        f"{question.power:g}:",
+        *grid.lines(table),
+        line(
+            "z: the drop in its standard errors, which says how sure it is; a drop of one metric "
+            "is no drop of another, so compare z and samples, not drops"
+        ),
+        line("same z: the share of the score's samples that makes the metric as sure as the score"),
+        line("share: of the samples that the score takes to settle it by the same verdict"),
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _settles(one: Evidence) -> str:
+    return "nothing does" if one.needed is None else f"{one.needed} to {one.verdict}"
 
 
 def duration(seconds: float) -> str:

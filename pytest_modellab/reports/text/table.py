@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_modellab.gate.results import UNBOUNDED, Figures
 from pytest_modellab.judging.comparison import Comparison, Flip
+from pytest_modellab.records.graded import GRADED
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.measured import Measured
 from pytest_modellab.reports.session import deciding, subject
@@ -55,16 +56,19 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
     if comparison.flips:
         parts += ["", flip_count(comparison, len(shown)) + (":" if shown else "")]
     if shown:
-        rows = [[visible(shortened(flip.id, CELL)), flip_scores(flip)] for flip in shown]
+        rows = [
+            [visible(shortened(flip.id, CELL)), flip_scores(comparison, flip)] for flip in shown
+        ]
         before, after = column_names(comparison)
+        score = scored_by(comparison)
         fixed = max(len(row[0]) for row in rows) + max(len(row[1]) for row in rows)
-        room = max((width - 2 - max(fixed, len("sample" + "score")) - 3 * 2) // 2, 12)
+        room = max((width - 2 - max(fixed, len("sample" + score)) - 3 * 2) // 2, 12)
         rows = [
             [*row, clip(visible(flip.before_output), room), clip(visible(flip.after_output), room)]
             for row, flip in zip(rows, shown, strict=True)
         ]
         names = [clip(visible(before), room), clip(visible(after), room)]
-        parts += aligned(["sample", "score", *names], rows, right=set())
+        parts += aligned(["sample", score, *names], rows, right=set())
     parts += [line(f"note: {note}") for note in comparison.remarks]
     return "\n".join(parts)
 
@@ -241,17 +245,30 @@ def column_names(comparison: Comparison) -> tuple[str, str]:
 
 
 def flip_count(comparison: Comparison, shown: int) -> str:
-    """``12 flipped samples, 9 worse and 3 better, the first 10``."""
-    total = len(comparison.flips)
-    lost = sum(flip.lost for flip in comparison.flips)
-    text = f"{plural(total, 'flipped sample')}, {lost} worse and {total - lost} better"
+    """``12 flipped samples, 9 worse and 3 better, the first 10``.
+
+    Under a graded metric, which moves in every sample: ``606 samples moved, 421 down and 185 up,
+    the 10 that moved most``.
+    """
+    lost, gained = comparison.moved
+    total = lost + gained
+    if comparison.metric in GRADED:
+        text = f"{plural(total, 'sample')} moved, {lost} down and {gained} up"
+        return f"{text}, the {shown} that moved most" if 0 < shown < total else text
+    text = f"{plural(total, 'flipped sample')}, {lost} worse and {gained} better"
     return f"{text}, the first {shown}" if 0 < shown < total else text
 
 
-def flip_scores(flip: Flip) -> str:
-    """``1 -> 0``; ``none`` where the candidate gave no score."""
-    after = "none" if flip.after is None else number(flip.after)
-    return f"{number(flip.before)} -> {after}"
+def flip_scores(comparison: Comparison, flip: Flip) -> str:
+    """``1 -> 0``, of a graded metric ``0.812 -> 0.304``; ``none`` where there is no score."""
+    shown = "{:.3f}".format if comparison.metric in GRADED else number
+    after = "none" if flip.after is None else shown(flip.after)
+    return f"{shown(flip.before)} -> {after}"
+
+
+def scored_by(comparison: Comparison) -> str:
+    """What the column of a flipped sample's two figures is headed with."""
+    return "score" if comparison.metric is None else comparison.metric
 
 
 def signed(value: float) -> str:
@@ -318,8 +335,13 @@ def _markdown_flips(
     comparison: Comparison, shown: Sequence[Flip]
 ) -> tuple[list[str], list[list[str]]]:
     before, after = column_names(comparison)
-    return ["sample", "score", escape(before), escape(after)], [
-        [escape(f.id), escape(flip_scores(f)), code(f.before_output), code(f.after_output)]
+    return ["sample", escape(scored_by(comparison)), escape(before), escape(after)], [
+        [
+            escape(f.id),
+            escape(flip_scores(comparison, f)),
+            code(f.before_output),
+            code(f.after_output),
+        ]
         for f in shown
     ]
 

@@ -21,6 +21,7 @@ from pytest_modellab.reports.session import (
 )
 from pytest_modellab.reports.text.diagnosis import pasted
 from pytest_modellab.reports.text.table import reason
+from pytest_modellab.reports.together import together
 from pytest_modellab.reports.words import number, plural
 from pytest_modellab.visible import line
 
@@ -39,6 +40,7 @@ MARKUP: dict[SessionVerdict | None, dict[str, bool]] = {
 
 
 _MOST_PASTED = 24  # lines
+_MOST_TOLD = 6  # lines
 
 
 def lines(report: SessionReport) -> list[Line]:
@@ -180,6 +182,10 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
         found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))
         if (near := nearest(comparisons)) is not None:
             found.append((f"    nearest to a block: {near}", {}))
+    told = together(comparisons)
+    found += [(f"    {text}", {}) for text in told[:_MOST_TOLD]]
+    if len(told) > _MOST_TOLD:
+        found.append((f"    and {len(told) - _MOST_TOLD} more, in --modellab-json PATH", {}))
     return found + _errors(error for error in report.errors if error.variant == variant)
 
 

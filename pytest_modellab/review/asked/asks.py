@@ -280,15 +280,16 @@ def _leaving(suite: Suite, test: Test) -> Iterator[str]:
     asked = [suite.fixture(name, test) for name in test.fixtures if name not in OWN]
     for fixture in (*asked, *suite.automatic(test)):
         if fixture is not None and _may_leave(fixture):
-            yield f"fixture that may end it, {digest_of(test.reader, fixture)}"
+            yield f"fixture that may end or change it, {digest_of(test.reader, fixture)}"
 
 
 def _may_leave(fixture: Local) -> bool:
-    return any(
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in LEAVING
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == "pytest"
-        for node in ast.walk(fixture.node)
-    )
+    """Whether a fixture ends tests, or changes what they call."""
+    for node in ast.walk(fixture.node):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="pytest"), attr=name)):
+                if name in LEAVING:
+                    return True
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="monkeypatch"), attr="setattr")):
+                return True
+    return False

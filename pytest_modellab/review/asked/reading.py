@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import dataclasses
+import importlib
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -178,8 +180,7 @@ class Reader:
                     return self.elsewhere(module).standing(module.names[name])
                 if within is not None:
                     return Package(within), True
-                outside = f"{dotted}.{name}"
-                return Unknown(outside, outside), True
+                return _outside(dotted, name), True
         return None, False
 
     def _attribute(self, node: ast.Attribute) -> tuple[Any, bool]:
@@ -324,6 +325,17 @@ class Reader:
 def is_docstring(statement: ast.stmt) -> bool:
     """Whether a statement is a text by itself."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _outside(dotted: str, name: str) -> Any:
+    """What another package has under a name; the records of this one are constants."""
+    text = f"{dotted}.{name}"
+    if dotted.startswith("pytest_modellab.records."):
+        with contextlib.suppress(ImportError, AttributeError):
+            value = getattr(importlib.import_module(dotted), name)
+            if plain(value):
+                return value
+    return Unknown(text, text)
 
 
 def _is_local(value: Unknown) -> bool:

@@ -89,17 +89,19 @@ class Suite:
         found = (self.modules.at(p) for p in sorted(within) if p.startswith(start) or p in over)
         return [module for module in found if module is not None]
 
+    def asking(self) -> Iterator[Module]:
+        """Give every module of tests that may ask the gate."""
+        for path in self.paths():
+            if "gate" in (self.modules.files.text(path) or ""):
+                module = self.modules.at(path)
+                if module is not None and _collected(module.tree.body):
+                    yield module
+
     def tests(self) -> Iterator[Test]:
         """Give every test that may ask the gate."""
-        for path in self.paths():
-            text = self.modules.files.text(path)
-            if text is None or "gate" not in text:
-                continue
-            module = self.modules.at(path)
-            if module is None or not _collected(module.tree.body):
-                continue
+        for module in self.asking():
             reader = Reader(self.modules, module)
-            yield from self._functions(path, reader, module.names, (), ())
+            yield from self._functions(module.path, reader, module.names, ())
 
     def _functions(
         self,
@@ -107,7 +109,6 @@ class Suite:
         reader: Reader,
         names: Mapping[str, Any],
         classes: tuple[ast.ClassDef, ...],
-        places: tuple[Reader, ...],
     ) -> Iterator[Test]:
         for own, node in names.items():
             where = f"{name}::{own}"
@@ -123,7 +124,7 @@ class Suite:
                     within = readers[member].within({"self": class_})
                     within.depth = 0
                     one = {member: place}
-                    yield from self._functions(where, within, one, (*classes, node), places)
+                    yield from self._functions(where, within, one, (*classes, node))
 
     def _test(
         self, name: str, node: Function, reader: Reader, classes: tuple[ast.ClassDef, ...]

@@ -32,6 +32,7 @@ class Aim:
         allowed: the drops that are allowed, of the mean over all samples and of one bucket.
         alpha: risk of a false block of the whole run, in (0, 1).
         assertions: how many assertions share it equally.
+        metric: what is judged in place of the score, or None.
     """
 
     drop: float
@@ -40,6 +41,7 @@ class Aim:
     allowed: Allowed
     alpha: float
     assertions: int
+    metric: str | None = None
 
     @property
     def budget(self) -> Budget:
@@ -61,11 +63,14 @@ class Bucket:
         name: for the reader.
         sizes: samples in each cluster.
         seconds: what one sample takes on average, or None where it is not known.
+        spread: how the differences of a graded metric scatter in it; None for right-or-wrong
+            scores, whose differences the churn tells of.
     """
 
     name: str
     sizes: tuple[int, ...]
     seconds: float | None = None
+    spread: gate.Spread | None = None
 
     @property
     def samples(self) -> int:
@@ -93,6 +98,7 @@ class Row:
         add: how many of them are lacking.
         pass_needed: samples that pass with the power asked for if nothing changes, or None.
         seconds: what one sample takes, or None.
+        sd: standard deviation of a graded metric's differences; None for right-or-wrong scores.
     """
 
     name: str
@@ -105,6 +111,7 @@ class Row:
     add: int | None
     pass_needed: int | None
     seconds: float | None
+    sd: float | None = None
 
     @property
     def all_seconds(self) -> float | None:
@@ -189,9 +196,7 @@ def plan(buckets: Sequence[Bucket], whole: Bucket, question: Aim) -> TaskSetPlan
 
     def pooled_power(part: int) -> float:
         drop = question.drop * part / whole.samples
-        return gate.power(
-            whole.effective, drop, churn=question.churn, margin=allowed.mean, level=share
-        )
+        return _Rule(question, whole.spread, allowed.mean, share).power(whole.effective, drop)
 
     by_size = {size: pooled_power(size) for size in {row.samples for row in rows}}
     powers = [row.power for row in rows]
@@ -208,41 +213,97 @@ def plan(buckets: Sequence[Bucket], whole: Bucket, question: Aim) -> TaskSetPlan
 def _rows(
     buckets: Iterable[Bucket], question: Aim, margin: float, level: float, *, in_family: bool
 ) -> tuple[Row, ...]:
-    churn, drop, power = question.churn, question.drop, question.power
-    needed = gate.samples_for(
-        drop, churn=churn, margin=margin, level=level, power=power, in_family=in_family
-    )
-    passing = gate.pass_size(churn=churn, margin=margin, level=question.budget.alpha, power=power)
-
     def row(bucket: Bucket) -> Row:
         n, samples = bucket.effective, bucket.samples
+        rule = _Rule(question, bucket.spread, margin, level, in_family)
 
         def with_clusters(independent: int | None) -> int | None:
             return None if independent is None else math.ceil(independent * samples / n - 1e-9)
 
-        wanted = with_clusters(needed)
+        wanted = with_clusters(rule.needed)
         return Row(
             name=bucket.name,
             samples=samples,
             clusters=len(bucket.sizes),
             level=level,
-            detectable=gate.detectable_drop(
-                n,
-                churn=churn,
-                margin=margin,
-                level=level,
-                in_family=in_family,
-                power=power,
-                enumerate_up_to=PLAN_UP_TO,
-            ),
-            power=gate.power(n, drop, churn=churn, margin=margin, level=level, in_family=in_family),
+            detectable=rule.detectable(n),
+            power=rule.power(n, question.drop),
             needed=wanted,
             add=None if wanted is None else max(wanted - samples, 0),
-            pass_needed=with_clusters(passing),
+            pass_needed=with_clusters(rule.passing),
             seconds=bucket.seconds,
+            sd=None if bucket.spread is None else bucket.spread.sd,
         )
 
     return tuple(row(bucket) for bucket in buckets)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rule:
+    """How one comparison is planned: right or wrong by churn, graded by its own spread."""
+
+    question: Aim
+    spread: gate.Spread | None
+    margin: float
+    level: float
+    in_family: bool = False
+
+    def power(self, n: int, drop: float) -> float:
+        """Chance that the drop blocks on so many independent samples."""
+        if self.spread is not None:
+            return gate.graded_power(n, drop, self.spread, margin=self.margin, level=self.level)
+        return gate.power(n, drop, churn=self.question.churn, **self._settings)
+
+    def detectable(self, n: int) -> float | None:
+        """The smallest drop that so many independent samples notice."""
+        asked = self.question.power
+        if self.spread is not None:
+            return gate.graded_drop(
+                n, self.spread, margin=self.margin, level=self.level, power=asked
+            )
+        return gate.detectable_drop(
+            n,
+            churn=self.question.churn,
+            power=asked,
+            enumerate_up_to=PLAN_UP_TO,
+            **self._settings,
+        )
+
+    @property
+    def needed(self) -> int | None:
+        """Independent samples that notice the drop asked about."""
+        drop, asked = self.question.drop, self.question.power
+        if self.spread is None:
+            return _needed(drop, self.question.churn, asked, **self._settings)
+        return gate.graded_size(
+            drop, self.spread, margin=self.margin, level=self.level, power=asked
+        )
+
+    @property
+    def passing(self) -> int | None:
+        """Independent samples that pass if nothing changes."""
+        alpha, asked = self.question.budget.alpha, self.question.power
+        if self.spread is None:
+            return _passing(self.question.churn, self.margin, alpha, asked)
+        return gate.graded_pass_size(self.spread, margin=self.margin, level=alpha, power=asked)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"margin": self.margin, "level": self.level, "in_family": self.in_family}
+
+
+@functools.lru_cache(maxsize=64)  # the same of every bucket
+def _needed(
+    drop: float, churn: float, power: float, margin: float, level: float, in_family: bool
+) -> int | None:
+    return gate.samples_for(
+        drop, churn=churn, margin=margin, level=level, power=power, in_family=in_family
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _passing(churn: float, margin: float, level: float, power: float) -> int | None:
+    return gate.pass_size(churn=churn, margin=margin, level=level, power=power)
 
 
 # --- what to keep --------------------------------------------------------------------------------
@@ -349,13 +410,19 @@ def _clusters_for(bucket: Bucket, least: int) -> int:
     return len(bucket.sizes)
 
 
-def plan_kept(buckets: Sequence[Bucket], counts: Sequence[int], question: Aim) -> TaskSetPlan:
+def plan_kept(
+    buckets: Sequence[Bucket],
+    counts: Sequence[int],
+    question: Aim,
+    spread: gate.Spread | None = None,
+) -> TaskSetPlan:
     """Plan the first clusters of each bucket; no cluster may lie in two of them.
 
     Args:
         buckets: all of their samples.
         counts: clusters to keep, in the order of the buckets.
         question: what is asked.
+        spread: of all samples, see :class:`Bucket`.
 
     Raises:
         gate.GateInputError: a setting lies outside its range.
@@ -367,7 +434,7 @@ def plan_kept(buckets: Sequence[Bucket], counts: Sequence[int], question: Aim) -
     sizes = tuple(size for bucket in kept for size in bucket.sizes)
     seconds = _sum(None if b.seconds is None else b.samples * b.seconds for b in kept)
     each = None if seconds is None else seconds / sum(sizes)
-    return plan(kept, Bucket("all", sizes, each), question)
+    return plan(kept, Bucket("all", sizes, each, spread), question)
 
 
 def kept_ids(pieces: Cut, counts: Sequence[int]) -> frozenset[str]:

@@ -23,6 +23,7 @@ from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat, metrics_of
 from pytest_modellab.baselines.chain import descend
 from pytest_modellab.errors import BaselineInvalid
+from pytest_modellab.records.graded import GRADED
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
 from pytest_modellab.records.tasks import TaskSet
@@ -238,6 +239,10 @@ def test_new_metrics_are_no_accepted_change(accepted: RunRecord) -> None:
     again = dataclasses.replace(repeat, metrics=metrics_of(run))
     assert descend(Baseline(accepted, repeat), run, again) == Baseline(run, again)
     assert descend(Baseline(accepted, repeat), run, None) == Baseline(run, repeat)
+    both = measured(run, 0.3, 0.3, None, 0.3, name="likelihood")
+    near = measured(both, 0.9005, 0.2, None, 0.5)
+    assert descend(Baseline(run), near, None) == Baseline(both), "what it had, it keeps"
+    assert descend(Baseline(both), run, None) == Baseline(both), "also what was not measured now"
     fixed = Baseline(run, again)
     assert descend(fixed, measured(run, 0.9001, 0.2, None, 0.5), repeat) is not None
     assert descend(fixed, measured(run, 0.9001, 0.2, None, 0.5), repeat) == fixed, "noise"
@@ -661,6 +666,8 @@ RESULT = st.builds(
     output=TEXT,
     tokens_in=st.integers(0, 10**6),
     tokens_out=st.integers(0, 10**6),
+    metrics=st.dictionaries(TEXT, NUMBER, max_size=2)
+    | st.fixed_dictionaries({}, optional=dict.fromkeys(GRADED, st.floats(0, 1))),
 )
 RECORD = st.builds(
     RunRecord,
@@ -686,8 +693,10 @@ ANY = settings(max_examples=100)
 @ANY
 @given(RECORD)
 def test_any_record_survives(path: Path, made: RunRecord) -> None:
-    file.write(path, Baseline(made))
-    assert file.read(path) == Baseline(made)
+    again = Repeat(tuple(s.score for s in made.samples), {}, metrics_of(made))
+    anchor = Anchor(again.scores, "f" * 16, "2026-01-31", 1, again.metrics)
+    file.write(path, Baseline(made, again, anchor))
+    assert file.read(path) == Baseline(made, again, anchor)
 
 
 JSON = st.recursive(

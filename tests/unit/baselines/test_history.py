@@ -173,6 +173,52 @@ def test_scores_on_other_samples_are_no_change(
     assert lines[3].endswith(" not committed 0.750 itself"), "of the same version, all the same"
 
 
+def test_a_metric(
+    project: Path, tiny: TaskSet, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs that were accepted before it was kept are listed, and say so."""
+    path = project / "baselines" / "tiny" / "plain.json"
+    old = None
+    for number, value in enumerate((None, 0.5, 0.25)):
+        run = record(tiny, [1.0] * 4, environment={"recorded": "2026-03-01"})
+        if value is not None:
+            both = {"likelihood": value, "probability": value / 2}
+            samples = [dataclasses.replace(s, metrics=both) for s in run.samples[:3]]
+            reply = dataclasses.replace(run.samples[3], metrics={"likelihood": 1.0})
+            run = dataclasses.replace(run, samples=(*samples, reply))
+        old = descend(old, run, None)
+        file.write(path, old)
+        git(project, "add", ".")
+        git(project, "commit", "-q", "-m", str(number))
+    assert cli.main(["history", "plain", "--metric", "likelihood"]) == 0
+    out = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines[1].split()[2] == "likelihood"
+    assert lines[2].endswith(" has no likelihood")
+    assert lines[3].endswith(" 0.500 itself a 0.50"), "the reply is each run's own"
+    assert lines[4].endswith(" 0.250 -0.250 -0.250 a 0.25")
+    assert "(likelihood)" in out, "the plot"
+    assert cli.main(["history", "plain", "--metric", "likelihood", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["tiny"]
+    assert [(one["mean"], one["samples"]) for one in found] == [(None, 0), (0.5, 3), (0.25, 3)]
+    assert cli.main(["history", "plain", "--metric", "probabilty"]) == 2
+    assert capsys.readouterr().err == (
+        "modellab: no accepted run of 'plain' has the metric 'probabilty'; did you mean "
+        "'probability'? Known: likelihood, probability\n"
+    )
+
+
+def test_a_metric_that_no_accepted_run_has(
+    project: Path, accept: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accept(1, 1, 1, 1)
+    assert cli.main(["history", "plain", "--metric", "probability"]) == 2
+    assert capsys.readouterr().err == (
+        "modellab: no accepted run of 'plain' has the metric 'probability'; modellab accept plain "
+        "adds it\n"
+    )
+
+
 def test_one_run_has_no_plot(
     project: Path, accept: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:

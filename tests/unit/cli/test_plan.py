@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -260,3 +261,130 @@ def test_several_task_sets(plan: Plan, words: TaskSet) -> None:
     assert "--write: 2 task sets; choose one: --task-set NAME" in plan(
         "--time-budget", "9s", "--write", "x", code=2
     )
+
+
+# --- a graded metric -----------------------------------------------------------------------------
+
+GRADED = """
+[task_sets.words.metrics.probability]
+margin = 0.01
+capability_margin = 0.03
+[variants.terse]
+kind = "prompted"
+base = "plain"
+prompt = "prompt.jinja"
+"""
+
+
+@pytest.fixture
+def changed(words: TaskSet, record: Callable[..., RunRecord]) -> list[float]:
+    """Accepted runs of a variant and its base; how far the probability of each sample fell."""
+    with Path("modellab.toml").open("a") as file:
+        file.write(GRADED)
+    falls = [0.02 + 0.06 * ((7 * k) % 5) / 4 for k in range(90)]
+
+    def with_probability(run: RunRecord, values: list[float]) -> RunRecord:
+        samples = [
+            dataclasses.replace(one, metrics={"probability": value})
+            for one, value in zip(run.samples, values, strict=True)
+        ]
+        return dataclasses.replace(run, samples=tuple(samples))
+
+    plain = with_probability(record(words), [0.9] * 90)
+    second = Repeat(tuple([1.0] * 90), {}, {"probability": tuple([0.9001, 0.8999] * 45)})
+    terse = with_probability(
+        record(words, [0.0] * 9 + [1.0] * 81, variant={**plain.variant, "name": "terse"}),
+        [0.9 - fall for fall in falls],
+    )
+    write(path_of(Path("baselines"), "words", "plain"), Baseline(plain, second))
+    write(path_of(Path("baselines"), "words", "terse"), Baseline(terse))
+    return falls
+
+
+def test_a_metric_has_the_spread_that_was_measured(plan: Plan, changed: list[float]) -> None:
+    text = plan("--metric", "probability", "--drop", "0.06")
+    spread = gate.Spread.of([-fall for fall in changed])
+    for line in (
+        "words 1: by probability, 90 samples, by capability",
+        "  asked: a drop of 0.06 of probability noticed with power 0.8; allowed: 0.01 of the mean, "
+        "0.03 of a bucket",
+        f"  spread {spread.sd:.3g}, the standard deviation of the paired differences, as measured "
+        f"(accepted runs) of terse against plain, which fell by {spread.drop:.3g}, the nearest to "
+        "the drop that is asked about",
+        "  numerics alone: 0.0001, 'plain' run twice",
+        "samples that settle a change as measured, the mean of all of them, with power 0.8:",
+    ):
+        assert line in text.split("\n")
+    assert "churn" not in text
+    own = gate.Spread.of([-fall for fall in changed[60:]])
+    needed = gate.graded_size(0.06, own, margin=0.03, level=0.0125)
+    passing = gate.graded_pass_size(own, margin=0.03)
+    found = row(text, "beta")
+    assert found[3:5] == [f"{own.sd:.3f}", "0.013"]
+    assert (found[7], found[-1]) == (str(needed), str(passing))
+    whole = gate.graded_drop(90, spread, margin=0.01, level=0.025)
+    assert row(text, "all")[5] == f"{whole:.3f}"
+
+
+def test_which_metric_settles_a_change(plan: Plan, changed: list[float], tmp_path: Path) -> None:
+    text = plan("--metric", "probability", "--json", str(tmp_path / "plan.json"))
+    score, probability = json.loads((tmp_path / "plan.json").read_text())["words"]["changes"][
+        "terse against plain"
+    ]
+    assert (score["metric"], score["n"], score["verdict"]) == ("score", 90, "block")
+    assert score["needed"] == gate.samples_for(0.1, churn=0.0, margin=0.02, level=0.025)
+    spread = gate.Spread.of([-fall for fall in changed])
+    needed = gate.graded_size(spread.drop, spread, margin=0.01, level=0.025)
+    assert (probability["margin"], probability["needed"]) == (0.01, needed)
+    assert row(text, "terse")[2:5] == ["plain", "score", "90"]
+    assert f"{needed} to block" in row_of(text, "probability", "90")
+
+
+def row_of(text: str, *words: str) -> str:
+    (line,) = [line for line in text.split("\n") if line.split()[: len(words)] == list(words)]
+    return line
+
+
+def test_a_metric_that_nobody_measured(plan: Plan) -> None:
+    with Path("modellab.toml").open("a") as file:
+        file.write(GRADED)
+    text = plan("--metric", "probability")
+    assert (
+        "spread 0.25, the standard deviation of the paired differences, assumed: no change was "
+        "measured; accept a variant and its base, or give it: --sd"
+    ) in text
+    assert "a drop of 0.06 of probability noticed" in text  # twice the capability's margin
+    assert "settle a change" not in text
+    given = plan("--metric", "probability", "--sd", "0.1")
+    assert "spread 0.1, the standard deviation of the paired differences, as given" in given
+    assert row(given, "all")[3] == "0.10"
+    alone = plan("--metric", "likelihood", "--sd", "0.05", "--sizes", "60,60", "--margin", "0.01")
+    assert row(alone, "1")[3] == "0.050"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sd", "0.1"], "--change and --sd: are about a metric; name it: --metric probability"),
+        (
+            ["--metric", "probability", "--churn", "0.1"],
+            "--churn: is of right-or-wrong scores; of a metric give the standard deviation",
+        ),
+        (
+            ["--metric", "probability", "--time-budget", "9s", "--write", "part"],
+            "--write: a part planned by probability would lack the samples that it tells nothing",
+        ),
+        (["--metric", "probability", "--margin", "0"], "metric 'probability' at a margin of 0"),
+        (["--metric", "probability", "--sd", "0.9"], "sd is 0.9, but must lie between 0 and 0.5"),
+        (["--metric", "probability", "--change", "tersely"], "unknown change 'tersely'"),
+    ],
+)
+def test_what_a_metric_cannot_be_planned_with(
+    plan: Plan, changed: list[float], arguments: list[str], message: str
+) -> None:
+    assert message in plan(*arguments, code=2)
+
+
+def test_what_a_metric_keeps_within_a_time(plan: Plan, changed: list[float]) -> None:
+    text = plan("--metric", "probability", "--time-budget", "40s", "--seconds-per-sample", "1")
+    assert "to keep within 40 s for one variant: 40 of 90 samples" in text

@@ -16,12 +16,13 @@ from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.drop import no_regression
 from pytest_modellab.judging.forgetting import no_forgetting
 from pytest_modellab.judging.question import Question
-from pytest_modellab.judging.scores import judged_by
+from pytest_modellab.judging.scores import flips_between, judged_by
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Allowed, Budget
 from pytest_modellab.records.declared import TaskSetConfig, VariantSpec
-from pytest_modellab.records.runs import NOT_KEPT
+from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.reports.text import table
 
 Make = Callable[..., Any]
 WORDS = Words("replies", "replies", "{variant} no longer replies: {what}")
@@ -172,6 +173,71 @@ def test_a_graded_metric_is_not_judged_at_a_margin_of_0(
     assert graded.reference is not None
     with pytest.raises(GateUsageError, match=r"likelihood\.capability_margin"):
         no_forgetting(graded, second=graded.reference, targeted=(), margin=0.0)
+
+
+def graded(question: Question, before: float, after: Callable[[int], float]) -> Question:
+    """A question whose samples are judged by probability: one figure before, another after."""
+    runs: dict[str, Any] = {}
+    for name, value in (("reference", lambda _: before), ("candidate", after)):
+        run: Any = getattr(question, name)
+        samples = [
+            dataclasses.replace(one, metrics={"probability": value(k)})
+            for k, one in enumerate(run.samples)
+        ]
+        runs[name] = dataclasses.replace(run, samples=tuple(samples))
+    return dataclasses.replace(question, metric="probability", words=None, **runs)
+
+
+def test_under_a_graded_metric_the_samples_that_moved_most_come_first(question: Question) -> None:
+    asked = graded(question, 0.6, lambda k: {0: 0.3, 1: 0.1, 2: 0.75}.get(k, 0.6))
+    found = no_regression(asked, margin=0.01)
+    assert [(flip.id, flip.before, flip.after) for flip in found.flips] == [
+        ("s1", 0.6, 0.1),
+        ("s0", 0.6, 0.3),
+        ("s2", 0.6, 0.75),
+    ]
+    assert table.flip_count(found, 1) == ("3 samples moved, 2 down and 1 up, the 1 that moved most")
+
+
+def test_a_graded_metric_says_what_the_same_samples_score(question: Question) -> None:
+    asked = graded(question, 0.6, lambda _: 0.6)
+    assert "the same samples score 1.00 -> 0.50" in no_regression(asked, margin=0.01).notes
+    one = no_regression(asked, capability="counting", margin=0.05)
+    assert "the same samples score 1.00 -> 1.00" in one.notes
+    plain = no_regression(dataclasses.replace(asked, metric=None), margin=0.01)
+    assert not any("the same samples score" in note for note in plain.notes)
+
+
+def test_documents_are_not_judged_at_a_margin_of_0(question: Question) -> None:
+    samples = tuple(
+        dataclasses.replace(s, scorer="perplexity", target=None, choices=())
+        for s in question.task_set.samples
+    )
+    read = dataclasses.replace(
+        question, task_set=dataclasses.replace(question.task_set, samples=samples)
+    )
+    with pytest.raises(GateUsageError) as caught:
+        no_regression(read, margin=0.0)
+    assert str(caught.value) == (
+        "documents at a margin of 0: batch size, threads and dtype move every likelihood a little "
+        "in one direction, which a margin of 0 would block; set "
+        f"task_sets.{question.task_set.name}.margin = 0.01 in modellab.toml, or what runs of an "
+        "unchanged variant show, or ask for a margin above 0"
+    )
+    assert read.reference is not None
+    with pytest.raises(GateUsageError, match=r"tiny\.capability_margin = 0\.01"):
+        no_forgetting(read, second=read.reference, targeted=(), margin=0.0)
+
+
+def test_last_digits_of_a_document_are_no_change(
+    sample: Make, make_tasks: Make, record: Make
+) -> None:
+    texts = [sample(k, scorer="perplexity", target=None, choices=()) for k in range(5)]
+    tasks: TaskSet = make_tasks([*texts, sample(5)])
+    before = record(tasks, [0.5] * 6)
+    after = record(tasks, [0.5, 0.4995, 0.49, 0.3, 0.6, 0.4995])
+    found = flips_between(tasks.samples, after, before, None)
+    assert [flip.id for flip in found] == ["s3", "s2", "s5", "s4"]
 
 
 def test_alpha_is_shared_equally() -> None:
@@ -330,3 +396,37 @@ def test_replies_that_nobody_has_read(
         "metric 'likelihood': 'tiny' has no sample with an option that is right, and no accepted "
         "reply that could be read; judge the score (leave metric= out), or another task set"
     )
+
+
+def test_the_samples_that_moved_most_are_kept_under_a_graded_metric(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> None:
+    tasks = make_tasks([sample(k, capability="odd" if k % 2 else "even") for k in range(120)])
+
+    def run(values: list[float]) -> RunRecord:
+        found: RunRecord = record(tasks)
+        samples = [
+            dataclasses.replace(one, metrics={"probability": value})
+            for one, value in zip(found.samples, values, strict=True)
+        ]
+        return dataclasses.replace(found, samples=tuple(samples))
+
+    question = Question(
+        assertion="no_regression",
+        test="test_it",
+        spec=spec(name="nf4", kind="quantized"),
+        task_set=tasks,
+        against="baseline of plain",
+        budget=Budget(share=0.01, alpha=0.05),
+        candidate=run([0.5 - 0.004 * k * (1 if k % 3 else -1) for k in range(120)]),
+        reference=run([0.5] * 120),
+        metric="probability",
+    )
+    found = no_regression(question, margin=0.02)
+    sizes = [flip.distance for flip in found.flips]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(sizes) == 50
+    assert sizes[0] == pytest.approx(0.476)
+    assert found.moved == (80, 39)
+    assert {flip.bucket.split("/")[0] for flip in question.flips("odd")} == {"odd"}
+    assert question.flips(among=["odd"]) == question.flips("odd")

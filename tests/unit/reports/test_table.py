@@ -177,3 +177,19 @@ def test_clip() -> None:
     assert clip("longer", 5) == "long…"
     assert clip("two words", 5) == "two…"
     assert code("x" * 200) == f"<code>{'x' * 159}…</code>"
+
+
+def test_samples_that_moved_under_a_graded_metric(
+    comparison: Make, figures: Make, flip: Make
+) -> None:
+    flips = (flip(before=0.8124, after=0.1), flip(id="a-2", before=0.25, after=None))
+    found = comparison(
+        "block", metric="probability", flips=flips, figures=(figures(losses=421, gains=185),)
+    )
+    text = render_text(found, max_flips=2)
+    assert "606 samples moved, 421 down and 185 up, the 2 that moved most:" in text
+    assert "sample               probability" in text
+    assert "arithmetic-hard-003  0.812 -> 0.100" in text
+    assert "a-2                  0.250 -> none" in text
+    assert "| sample | probability |" in render_markdown(found)
+    assert render_text(found, max_flips=0).endswith("606 samples moved, 421 down and 185 up")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pull_requests import HEADER, INI, LIMITS, TEST, TOML, git, write
+from pull_requests import HEADER, INI, LIMITS, STEPS, TEST, TOML, WORKFLOW, git, write
 
 from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Baseline, Repeat
@@ -72,6 +72,7 @@ def template(
             "suites/tasks/words/samples.jsonl": "\n".join(samples) + "\n",
             "pytest.ini": INI,
             "README.md": "A gate.\n",
+            WORKFLOW: STEPS,
         },
     )
     for variant in ("plain", "small", "smaller"):

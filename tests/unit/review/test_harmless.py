@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from pull_requests import CONFIG, HEADER_FILE, TESTS, change, git, lines, save, write
+from pull_requests import CONFIG, HEADER_FILE, TESTS, WORKFLOW, change, git, lines, save, write
 
 from pytest_modellab.config import read as configuration
 from pytest_modellab.review.review import review
@@ -97,6 +97,24 @@ def stricter_limits(root: Path) -> None:
     change(root / CONFIG, "floor = 0.30", "floor = 0.40")
     change(root / "suites/limits.py", "0.10", "0.05")
     change(root / "pytest.ini", "[pytest]\n", "[pytest]\nmodellab_on_inconclusive = fail\n")
+
+
+@harmless
+def a_graded_metric_more(root: Path) -> None:
+    table = "[task_sets.words.metrics.probability]\nmargin = 0.03\n\n[variants.plain]"
+    change(root / CONFIG, "[variants.plain]", table)
+    call = "gate.no_drift(candidate)"
+    asked = 'gate.no_regression(candidate, metric="probability")'
+    change(root / TESTS, call, f"{call}\n    {asked}")
+
+
+@harmless
+def a_workflow_more_and_its_words(root: Path) -> None:
+    old = root / WORKFLOW
+    text = old.read_text().replace("Gate", "The gate")
+    (root / ".github/workflows/all.yml").write_text(text)
+    (root / ".github/workflows/pages.yml").write_text("jobs: {}\n# || true\n")
+    old.unlink()
 
 
 @harmless

@@ -13,7 +13,9 @@ from pull_requests import change, git
 
 from pytest_modellab import cli
 from pytest_modellab.baselines.accepted import Anchor
+from pytest_modellab.config import read as configuration
 from pytest_modellab.errors import ReviewUnavailable
+from pytest_modellab.plugin import bar
 from pytest_modellab.review.review import Review
 
 Reviewed = Callable[..., Review]
@@ -192,7 +194,7 @@ def test_another_scorer_version(project: Path, reviewed: Reviewed, accept: Any) 
 
 
 def test_a_damaged_baseline(project: Path, capsys: Any) -> None:
-    change(project / "baselines/words/plain.json", '"schema": 2', '"schema": 99')
+    change(project / "baselines/words/plain.json", '"schema": ', '"schema": 99')
     assert cli.main(["review"]) == 2
     assert "the working tree: baselines/words/plain.json: schema 99" in capsys.readouterr().err
 
@@ -206,3 +208,13 @@ def test_a_capability_falls_while_the_mean_rises(
     (found,) = reviewed("HEAD").weaker
     assert found.key == "baselines.words.plain.capabilities.spelling 1 -> 0.75"
     assert found.note == "0.2500 lower, where 0.05 is allowed"
+
+
+def test_a_session_says_nothing_where_it_cannot_be_told(project: Path) -> None:
+    config = project / "suites/modellab.toml"
+    assert bar.lines(configuration.load(config)) == []
+    change(config, "\nmargin = 0.02", "\nmargin = 0.05")
+    (said,) = bar.lines(configuration.load(config))
+    assert said.endswith("task_sets.words.margin 0.02 -> 0.05; modellab review shows them")
+    (project / ".git").rename(project / "gone")
+    assert bar.lines(configuration.load(config)) == []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pull_requests import CONFIG, TESTS, change, lines, save, write
+from pull_requests import CONFIG, TESTS, WORKFLOW, change, git, lines, save, write
 
 from pytest_modellab.review.review import Review
 
@@ -35,6 +35,32 @@ def a_wider_margin_of_capabilities(root: Path) -> None:
 @weakens("task_sets.words.floor 0.3 -> none")
 def a_floor_taken_out(root: Path) -> None:
     change(root / CONFIG, "floor = 0.30\n", "")
+
+
+def graded(root: Path, margin: float) -> None:
+    table = f"[task_sets.words.metrics.probability]\nmargin = {margin}\n\n[variants.plain]"
+    change(root / CONFIG, "[variants.plain]", table)
+    call = "gate.no_drift(candidate)"
+    asked = "gate.no_regression(candidate, metric=PROBABILITY)"
+    change(root / TESTS, call, f"{call}\n    {asked}")
+    imported = "import pytest\n\nfrom pytest_modellab.records.graded import PROBABILITY\n"
+    change(root / TESTS, "import pytest\n", imported)
+
+
+@weakens("task_sets.words.metrics.probability.margin 0.01 -> 0.03")
+def a_wider_margin_of_a_metric(root: Path) -> None:
+    graded(root, 0.01)
+    git(root, "commit", "-q", "-a", "-m", "graded")
+    git(root, "branch", "-f", "main")
+    change(root / CONFIG, "margin = 0.01", "margin = 0.03")
+
+
+@weakens("margin of small, smaller on words 0.01 -> 0.02")
+def a_metric_without_a_margin_of_its_own(root: Path) -> None:
+    graded(root, 0.01)
+    git(root, "commit", "-q", "-a", "-m", "graded")
+    git(root, "branch", "-f", "main")
+    change(root / CONFIG, "[task_sets.words.metrics.probability]\nmargin = 0.01\n", "")
 
 
 @weakens("variants.small.targets spelling -> meaning, spelling")
@@ -251,7 +277,7 @@ def a_conftest_that_deselects(root: Path) -> None:
     write(root, {"suites/conftest.py": hook})
 
 
-@weakens("no_drift asked of small, smaller on words always -> fixture that may end it")
+@weakens("no_drift asked of small, smaller on words always -> fixture that may end or change it")
 def a_fixture_that_skips(root: Path) -> None:
     fixture = "import pytest\n\n\n@pytest.fixture(autouse=True)\ndef fast():\n    pytest.skip()\n"
     write(root, {"suites/conftest.py": fixture})
@@ -261,6 +287,57 @@ def a_fixture_that_skips(root: Path) -> None:
 def another_gate(root: Path) -> None:
     fixture = "import pytest\n\n\n@pytest.fixture\ndef gate(gate):\n    return Lenient(gate)\n"
     write(root, {"suites/conftest.py": fixture})
+
+
+@weakens("command -k not drift not given -> given")
+def a_workflow_that_selects(root: Path) -> None:
+    change(root / WORKFLOW, "pytest suites", 'pytest suites -k "not drift"')
+
+
+@weakens("command modellab_margin none -> 0.3")
+def a_workflow_with_a_margin(root: Path) -> None:
+    change(root / WORKFLOW, "gate.md", "gate.md\n          --modellab-margin 0.3")
+
+
+@weakens("command modellab_on_inconclusive fail -> warn")
+def a_workflow_that_lets_inconclusive_pass(root: Path) -> None:
+    change(root / WORKFLOW, "          --modellab-on-inconclusive=fail\n", "")
+
+
+@weakens('command pytest suites -m "not nightly" --modellab-markdown gate.md')
+def a_workflow_taken_out(root: Path) -> None:
+    (root / WORKFLOW).unlink()
+
+
+@weakens("commands continue-on-error: true 0 -> 1")
+def a_workflow_that_may_fail(root: Path) -> None:
+    change(root / WORKFLOW, "- name: Gate\n", "- name: Gate\n        continue-on-error: true\n")
+
+
+@weakens("command modellab_margin none -> 0.9")
+def a_variable_of_a_workflow(root: Path) -> None:
+    variable = 'env:\n  PYTEST_ADDOPTS: "--modellab-margin 0.9"\njobs:'
+    change(root / WORKFLOW, "jobs:", variable)
+
+
+@weakens("changed on import none -> Gate.no_drift = ")
+def a_gate_that_is_patched(root: Path) -> None:
+    patch = "from pytest_modellab import Gate\n\nGate.no_drift = lambda *_: None\n"
+    write(root, {"suites/conftest.py": patch})
+
+
+@weakens("no_drift asked of small, smaller on words always -> fixture that may end or change it")
+def a_fixture_that_patches(root: Path) -> None:
+    fixture = (
+        "import pytest\nfrom pytest_modellab import Gate\n\n\n@pytest.fixture(autouse=True)\n"
+        "def calm(monkeypatch):\n    monkeypatch.setattr(Gate, 'no_drift', print)\n"
+    )
+    write(root, {"suites/conftest.py": fixture})
+
+
+@weakens("command modellab review 1 -> not run")
+def the_review_taken_out(root: Path) -> None:
+    change(root / WORKFLOW, "      - run: modellab review\n", "")
 
 
 @pytest.mark.parametrize("name", PULLS)

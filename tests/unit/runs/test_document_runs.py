@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from pytest_modellab import scorers
+from pytest_modellab.baselines.accepted import Repeat, flips
+from pytest_modellab.baselines.file import same_answers
 from pytest_modellab.engines import interface
 from pytest_modellab.engines.interface import Done, ReadingRequest, Source
 from pytest_modellab.errors import OutOfMemory, ScoringError
@@ -203,6 +205,33 @@ def test_a_corpus_figure_is_no_mean_of_ratios(run: Run, prose: TaskSet) -> None:
         "byte_perplexity=1.66",
         "word_perplexity=8.52",
     ]
+
+
+def test_last_digits_are_no_churn_and_no_other_answers(run: Run) -> None:
+    record, _ = run(Reader())
+
+    def moved(by: float) -> RunRecord:
+        samples = tuple(
+            dataclasses.replace(
+                result,
+                score=(result.score or 0.0) + by,
+                output=f"moved by {by}",
+                metrics={
+                    name: value + (by if name == "likelihood" else -3 * by)
+                    for name, value in result.metrics.items()
+                },
+            )
+            for result in record.samples
+        )
+        return dataclasses.replace(record, samples=samples)
+
+    def churned(by: float) -> int:
+        scores = tuple(result.score for result in moved(by).samples)
+        return flips(record, Repeat(scores, record.environment)).flips
+
+    assert (churned(0.0009), churned(0.002)) == (0, 3)
+    assert same_answers(record, moved(0.0009))
+    assert not same_answers(record, moved(0.002))
 
 
 def test_what_failed_has_no_part_in_the_figures(run: Run, prose: TaskSet) -> None:

@@ -1,0 +1,178 @@
+"""How CI, tox and make call the gate: the commands in their files, read as text."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from pytest_modellab.config.lab_config import LabConfig
+from pytest_modellab.review import ini
+from pytest_modellab.review.changes import Change
+from pytest_modellab.review.files import Files
+
+PLACES = (
+    *(".github/workflows/*.yml", ".github/workflows/*.yaml", ".gitlab-ci.yml", "Jenkinsfile"),
+    *(".circleci/config.yml", "azure-pipelines.yml", "bitbucket-pipelines.yml"),
+    *(".buildkite/*.yml", "tox.ini", "tox.toml", "noxfile.py", "Makefile", "justfile"),
+)
+"""Where commands are looked for, from the top."""
+
+
+_TOLERATED = {
+    "continue-on-error: true": r"continue-on-error:\s*true",
+    "allow_failure: true": r"allow_failure:\s*true",
+    "|| true": r"\|\|\s*(?:true|:)(?=\s|$|['\"])",
+    "set +e": r"\bset \+e\b",
+    "ignore_outcome": r"ignore_(?:outcome|errors)\s*=\s*true",
+    "if: false": r"\bif:\s*(?:false|\$\{\{\s*false\s*\}\})",
+}
+"""What keeps a failed command from failing what runs it."""
+
+
+_ADDED = re.compile(r"\bPYTEST_ADDOPTS\s*[:=]\s*(.*)")
+
+
+_QUOTES = "'\""
+
+
+_OURS = re.compile(r"\bmodellab (review|gate)\b")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A command that runs the gate.
+
+    Attributes:
+        words: the command as it stands.
+        options: what it sets of modellab.
+        selects: what it says of what is run.
+        where: file and line.
+    """
+
+    words: str
+    options: Mapping[str, str]
+    selects: frozenset[str]
+    where: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Commands:
+    """The commands of one side.
+
+    Attributes:
+        calls: of pytest, on the suites.
+        added: what PYTEST_ADDOPTS gives to every call.
+        ours: how often each command of modellab is called that decides.
+        tolerated: how often a failure is let pass, in files that call the gate.
+    """
+
+    calls: Sequence[Call]
+    added: Call
+    ours: Mapping[str, int]
+    tolerated: Mapping[str, int]
+
+
+def read(files: Files, folder: str) -> Commands:
+    """Read the commands of a side.
+
+    Args:
+        files: its files.
+        folder: of modellab.toml, from the top.
+    """
+    calls: list[Call] = []
+    added = where = ""
+    ours: Counter[str] = Counter()
+    tolerated: Counter[str] = Counter()
+    for path in sorted(files.paths):
+        if not any(fnmatch.fnmatchcase(path, place) for place in PLACES):
+            continue
+        text = _uncommented(files.text(path) or "")
+        for line, words in enumerate(text.split("\n"), 1):
+            if match := _ADDED.search(words):
+                added = f"{added} {match[1].strip().strip(_QUOTES)}".strip()
+                where = f"{path}:{line}"
+        found = [one for one in _calls(path, text) if _gates(one, folder)]
+        names = _OURS.findall(text)
+        if not found and not names:
+            continue
+        calls += found
+        ours.update(names)
+        tolerated.update({name: len(re.findall(one, text)) for name, one in _TOLERATED.items()})
+    return Commands(calls, _call(added, where), ours, tolerated)
+
+
+def _call(words: str, where: str) -> Call:
+    options, selects, _ = ini.parse(_split(words))
+    return Call(" ".join(f"pytest {words}".split()), options, frozenset(selects), where)
+
+
+def _uncommented(text: str) -> str:
+    lines = text.split("\n")
+    return "\n".join("" if line.lstrip().startswith(("#", "//")) else line for line in lines)
+
+
+def _calls(path: str, text: str) -> Iterator[Call]:
+    """Give each call of pytest: its line, and those below that go on with options."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        match = re.search(r"(?:^|[\s'\"/])(?:py\.?test)(?=\s|['\"]|$)(.*)", line)
+        if match is None:
+            continue
+        words = match[1].rstrip().rstrip("\\")
+        for below in lines[number + 1 :]:
+            more = below.strip()
+            if not line.rstrip().endswith("\\") and not re.match(r"--?\w", more):
+                break
+            words, line = f"{words} {more.rstrip(chr(92))}", below
+        words = re.sub(r"\{posargs:?|\}", " ", words)
+        yield _call(words, f"{path}:{number + 1}")
+
+
+def _split(words: str) -> list[str]:
+    try:
+        return shlex.split(words)
+    except ValueError:  # the quote that closes the command
+        try:
+            return shlex.split(words.rstrip("'\"], "))
+        except ValueError:
+            return words.split()
+
+
+def _gates(call: Call, folder: str) -> bool:
+    return not folder or bool(call.options) or folder in call.words
+
+
+def compare(old: Commands, new: Commands, was: LabConfig, now: LabConfig) -> list[Change]:
+    """Compare how the gate is called: each old call with the new one that is nearest to it."""
+    found = _between(old.added, new.added, was, now)
+    for call in old.calls:
+        nearest = min(
+            (_between(call, other, was, now) for other in new.calls),
+            key=lambda changes: (sum(one.weakens for one in changes), len(changes)),
+            default=[Change("weaker", f"command {call.words}", "run", "not run", call.where)],
+        )
+        found += [one for one in nearest if one not in found]
+    for name, count in old.ours.items():
+        if not new.ours.get(name):
+            found.append(Change("weaker", f"command modellab {name}", str(count), "not run"))
+    for name in _TOLERATED:
+        times = old.tolerated.get(name, 0), new.tolerated.get(name, 0)
+        if times[1] > times[0] and old.calls:
+            note = "in a file that calls the gate: a failure may be let pass"
+            what = f"commands {name}"
+            found.append(Change("unweighed", what, str(times[0]), str(times[1]), note=note))
+    return found
+
+
+def _between(old: Call, new: Call, was: LabConfig, now: LabConfig) -> list[Change]:
+    found = ini.weighed(old.options, new.options, was, now, new.where, "command ")
+    note = "what it leaves out is not judged"
+    for one in sorted(new.selects - old.selects):
+        found.append(Change("unweighed", f"command {one}", "not given", "given", new.where, note))
+    for one in sorted(old.selects - new.selects):
+        found.append(Change("stronger", f"command {one}", "given", "not given", new.where))
+    return found
