@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 
 from pytest_modellab.engines.interface import ScoringRequest, Texts, predicting
 from pytest_modellab.engines.language.torch_model import TransformersEngine
 from pytest_modellab.engines.tokens import encode_texts
-from tests.shared import tiny
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 
 from pytest_modellab.engines.interface import ScoringRequest
 from pytest_modellab.engines.language.torch_model import TransformersEngine
@@ -22,7 +23,6 @@ from pytest_modellab.runs import divergence
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
 from pytest_modellab.variants.prompt import Prompt
-from tests.shared import tiny
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -351,3 +351,14 @@ def test_a_single_text_keeps_a_token(sample: Callable[..., Sample]) -> None:
     assert texts.places == (1, 1)
     with pytest.raises(ScoringError, match=r"of 'x' there is no token that could be predicted"):
         encode_texts(tokenizer, [ScoringRequest("x", ())])
+
+
+def test_documents_are_refused(job: Any, executor: InProcess, sample: Any, make_tasks: Any) -> None:
+    documents = make_tasks([sample(0, choices=(), target=None, scorer="perplexity")])
+    other, base = (job(name, engine(), task_set=documents) for name in ("other", "base"))
+    with pytest.raises(ComparisonRefused) as caught:
+        divergence.obtain(other, base, executor)
+    assert str(caught.value) == (
+        "'tiny' is made of documents, and fidelity reads chats: compare how likely the documents "
+        "are: gate.no_regression"
+    )
