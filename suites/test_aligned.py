@@ -11,8 +11,7 @@ pytestmark = [
     pytest.mark.variants(kind="aligned"),
     pytest.mark.alpha_weight(10),  # right or wrong; a metric beside it has one share
 ]
-PROBABILITY = pytest.param("probability", marks=pytest.mark.alpha_weight(1))
-right = pytest.mark.parametrize("metric", [pytest.param(None, id="score"), PROBABILITY])
+beside = pytest.mark.alpha_weight(1)
 probes = pytest.mark.task_set("alignment_probes_v1")
 core = pytest.mark.task_set("assistant_core_v2")
 
@@ -30,10 +29,16 @@ def test_preferences(candidate: Candidate, gate: Gate) -> None:
 
 
 @core
-@right
-def test_forgetting(candidate: Candidate, metric: str | None, gate: Gate) -> None:
+def test_forgetting(candidate: Candidate, gate: Gate) -> None:
     """Alignment cost no capability that the base has."""
-    gate.no_forgetting(candidate, margin=FORGETTING, metric=metric)
+    gate.no_forgetting(candidate, margin=FORGETTING)
+
+
+@core
+@beside
+def test_forgetting_probability(candidate: Candidate, gate: Gate) -> None:
+    """Nor how sure the base is of what is right."""
+    gate.no_forgetting(candidate, margin=FORGETTING, metric="probability")
 
 
 @core

@@ -10,8 +10,7 @@ pytestmark = [
     pytest.mark.variants(strategy="fine-tuning"),
     pytest.mark.alpha_weight(10),  # right or wrong; a metric beside it has one share
 ]
-PROBABILITY = pytest.param("probability", marks=pytest.mark.alpha_weight(1))
-right = pytest.mark.parametrize("metric", [pytest.param(None, id="score"), PROBABILITY])
+beside = pytest.mark.alpha_weight(1)
 domain = pytest.mark.task_set("support_triage_v1")
 core = pytest.mark.task_set("assistant_core_v2")
 
@@ -29,10 +28,16 @@ def test_domain(candidate: Candidate, capability: str, gate: Gate) -> None:
 
 
 @core
-@right
-def test_forgetting(candidate: Candidate, metric: str | None, gate: Gate) -> None:
-    """Nothing else was lost that the base can do; of likelihood much is, as the style changed."""
-    gate.no_forgetting(candidate, margin=FORGETTING, metric=metric)
+def test_forgetting(candidate: Candidate, gate: Gate) -> None:
+    """Nothing else was lost that the base can do."""
+    gate.no_forgetting(candidate, margin=FORGETTING)
+
+
+@core
+@beside
+def test_forgetting_probability(candidate: Candidate, gate: Gate) -> None:
+    """Nor is it less sure of it. Its likelihood falls with the style that it was taught."""
+    gate.no_forgetting(candidate, margin=FORGETTING, metric="probability")
 
 
 @core

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 
 from pytest_modellab import gate
@@ -28,7 +29,9 @@ def no_forgetting(
         margin: the drop allowed in one capability, in [0, 1).
 
     Returns:
-        The comparison; its figures hold the capabilities in scope, its notes the others.
+        The comparison; its figures hold the capabilities in scope, its notes the others: what the
+        base does not have, what is targeted, and what fewer than half of the samples have the
+        metric of.
 
     Raises:
         ComparisonRefused: the runs are not comparable, too many scores are missing, or the base
@@ -44,6 +47,7 @@ def no_forgetting(
     )
     before, answers, samples = question.scores_before, question.answers, question.samples
     capabilities, budget = question.asked.capabilities, question.budget
+    few = _told_of_few(question)
     with question.refusing():
         found = gate.forgetting_family(
             before,
@@ -53,7 +57,7 @@ def no_forgetting(
                 paired(narrowed(second, question.asked, question.task_set), samples)
             ),
             chance=[chance_of(s) for s in samples],
-            targeted=[name for name in capabilities if name in targeted],
+            targeted=[name for name in capabilities if name in targeted or name in few],
             margin=margin,
             clusters=question.clusters,
             alpha=budget.share,
@@ -81,10 +85,23 @@ def no_forgetting(
         family=len(found.in_scope),
         flips=question.flips(among=found.in_scope),
         notes=(
-            *(f"{name} is not judged: {why}" for name, why in found.out_of_scope),
+            *(f"{name} is not judged: {few.get(name, why)}" for name, why in found.out_of_scope),
             *(
                 f"target {name!r} is no capability of {question.task_set.name!r}"
                 for name in sorted(set(targeted) - set(capabilities))
             ),
         ),
     )
+
+
+def _told_of_few(question: Question) -> dict[str, str]:
+    """The capabilities for which a metric does not stand, as few of their samples have it."""
+    every, told = (
+        Counter(sample.capability for sample in samples)
+        for samples in (question.task_set.samples, question.samples)
+    )
+    return {
+        name: f"{told[name]} of its {every[name]} samples have a {question.metric}"
+        for name in told
+        if 2 * told[name] < every[name]
+    }

@@ -8,7 +8,7 @@ from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.graded import GRADED, LIKELIHOOD, PROBABILITY
 from pytest_modellab.reports.session import subject
-from pytest_modellab.reports.words import both, listed, number, plural
+from pytest_modellab.reports.words import both, listed, number
 
 LESS_SURE = (
     "the model is less sure of what it still gets right: another calibration, or an early warning, "
@@ -80,7 +80,8 @@ def _question(score: Comparison, graded: Mapping[str, Comparison]) -> list[str]:
         beside = {m: f[name] for m, f in others.items() if name in f}
         if any(f.verdict == "block" for f in (figure, *beside.values())):
             found += [f"{name}: {text}" for text in _sentence(figure, beside)]
-    return found + _settled(own, others)
+    noun = "capabilities" if score.assertion == "no_forgetting" else "buckets"
+    return found + _settled(own, others, noun)
 
 
 def _sentence(score: Figures, graded: Mapping[str, Figures]) -> list[str]:
@@ -115,7 +116,9 @@ def _meaning(score: Figures, graded: Mapping[str, Figures], blocked: Sequence[st
     return ANOTHER_STYLE if LIKELIHOOD in blocked else ""
 
 
-def _settled(own: Mapping[str, Figures], others: Mapping[str, Mapping[str, Figures]]) -> list[str]:
+def _settled(
+    own: Mapping[str, Figures], others: Mapping[str, Mapping[str, Figures]], noun: str
+) -> list[str]:
     """How many of several buckets each of them settles; nothing where the score settles most."""
     by = {"the score": own, **others}
     counts = {
@@ -131,7 +134,7 @@ def _settled(own: Mapping[str, Figures], others: Mapping[str, Mapping[str, Figur
         if all(name not in f or f[name].verdict == "inconclusive" for f in by.values())
     ]
     rest = f"; {listed(open_)} {'stays' if len(open_) == 1 else 'stay'} open" if open_ else ""
-    return [f"of {plural(len(own), 'bucket')} {both(parts)}{rest}"]
+    return [f"of {len(own)} {noun} {both(parts)}{rest}"]
 
 
 def _moved(figure: Figures) -> str:

@@ -19,6 +19,7 @@ from pytest_modellab.records.declared import PerformanceConfig
 from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.records.timings import Performance, Timings
+from pytest_modellab.records.windows import is_document
 from pytest_modellab.runs import latency, memory
 from pytest_modellab.runs.answering import importing, workers
 from pytest_modellab.runs.corpus import open_corpus
@@ -167,10 +168,13 @@ def _place(cache: Path, job: Job, reference: Job | None, settings: PerformanceCo
 def _requests(
     engine: Engine, prompt: Grounded, samples: Sequence[Sample], settings: PerformanceConfig
 ) -> list[GenerationRequest]:
-    """The prompts as the variant is asked them; a choice is written out, as a user would see it."""
+    """The prompts as the variant is asked them; a choice is written out, as a user would see it.
+
+    A document is in no chat template; what is timed is what comes after it.
+    """
     return [
         GenerationRequest(
-            engine.render(prompt.messages(sample.input)),
+            sample.input if is_document(sample) else engine.render(prompt.messages(sample.input)),
             min(sample.max_tokens or settings.max_tokens, settings.max_tokens),
         )
         for sample in samples

@@ -71,6 +71,7 @@ KINDS = (
     Kind("task set", "words/*", kept=False),
     Kind("BEIR", "beir/**/*.*", "sets", kept=False),
     Kind("pairs", "sts/*", "sets", kept=False),
+    Kind("documents", "prose/**/*.*", "sets", kept=False),
     Kind("scores, CSV", "new.csv", "scores", ("new.csv",), kept=False),
     Kind("scores, JSON lines", "new.jsonl", "scores", ("new.jsonl",), kept=False),
     Kind("scores, gzip", "new.csv.gz", "scores", ("new.csv.gz",)),

@@ -37,7 +37,16 @@ class ChatEngine:
         self.tokenizer = tokenizer
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """Put chat messages into the model's template, ready for its reply."""
+        """Put chat messages into the model's template, ready for its reply.
+
+        Raises:
+            ModelError: there is no template, or it fails. A model that only reads needs none.
+        """
+        if not self.tokenizer.chat_template:
+            raise ModelError(
+                f"{self.tokenizer.name_or_path}: the tokenizer has no chat template; add "
+                "chat_template.jinja"
+            )
         return chat.render(self.tokenizer, messages, day=self.day)
 
     def seed(self, seed: int) -> None:
@@ -62,15 +71,13 @@ def load_tokenizer(
         problem: how the message begins where it cannot be read.
 
     Raises:
-        ModelError: transformers cannot read it, or its chat template is missing or wrong.
+        ModelError: transformers cannot read it, or its chat template is wrong.
     """
     from transformers import AutoTokenizer
 
     with reading(folder, problem):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    if not tokenizer.chat_template:
-        raise ModelError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja")
-    if chat.rendered(tokenizer):
+    if tokenizer.chat_template and chat.rendered(tokenizer):
         chat.compiled(tokenizer)
     return tokenizer
 

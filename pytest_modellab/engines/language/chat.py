@@ -63,7 +63,9 @@ def rendered(tokenizer: Any) -> bool:
 
 def moves(tokenizer: Any) -> bool:
     """Whether a tokenizer's chat template writes another text on another day."""
-    if not rendered(tokenizer) or NAME not in tokenizer.get_chat_template():
+    if not tokenizer.chat_template or not rendered(tokenizer):
+        return False
+    if NAME not in tokenizer.get_chat_template():
         return False
     chat = [{"role": "user", "content": "probe"}]
     return render(tokenizer, chat, day=_DAYS[0]) != render(tokenizer, chat, day=_DAYS[1])

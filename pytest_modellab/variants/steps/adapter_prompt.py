@@ -101,7 +101,7 @@ def _other_end(settings: Mapping[str, Any], tokenizer: Any, model: Any) -> str |
 
 def _other_template(folder: Path, settings: Mapping[str, Any], tokenizer: Any) -> str | None:
     template = _template(folder, settings)
-    if template is None or not chat.rendered(tokenizer):
+    if template is None or not tokenizer.chat_template or not chat.rendered(tokenizer):
         return None
     if template == tokenizer.get_chat_template():
         return None

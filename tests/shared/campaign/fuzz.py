@@ -191,6 +191,7 @@ READERS: Mapping[str, tuple[Reader, str, int]] = {
     "headers": (_file("task_set.toml", _header), "words/task_set.toml", 12),
     "samples": (_file("words/samples.jsonl", _task_set), "words/samples.jsonl", 8),
     "pairs": (_file("sts/pairs.jsonl", _task_set), "sts/pairs.jsonl", 8),
+    "documents": (_file("prose/documents.jsonl", _task_set), "prose/documents.jsonl", 8),
     "BEIR queries": (_file("beir/queries.jsonl", _task_set), "beir/queries.jsonl", 4),
     "BEIR judgements": (_file("beir/qrels/test.tsv", _task_set), "beir/qrels/test.tsv", 4),
     "baselines": (_baseline, "baselines/words/tuned.json", 8),
@@ -216,8 +217,8 @@ def read(name: str, project: Path, folder: Path, examples: int, seeded: int) -> 
     reader, whole, _ = READERS[name]
     content = (project / whole).read_bytes()
     short = b"\n".join(content.split(b"\n")[:12]) if b"json" in whole.encode() else content
-    for part in ("words", "sts", "beir"):
-        if name in ("samples", "pairs") or name.startswith("BEIR"):
+    for part in ("words", "sts", "prose", "beir"):
+        if name in ("samples", "pairs", "documents") or name.startswith("BEIR"):
             shutil.copytree(project / part, folder / part)
     return drive(
         lambda given: reader(folder, given), inputs([content, short]), folder, examples, seeded

@@ -28,6 +28,7 @@ ASKED: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "answer_f1": ({"answers": ["right"]}, ()),
     "ndcg@10": ({"relevant": {"d1": 1}}, ()),
     "spearman": ({"similarity": 1.0}, ("b",)),
+    "perplexity": (None, ()),
 }
 """A target and choices for each scorer."""
 
@@ -88,6 +89,8 @@ def _record(tasks: TaskSet, reply: str) -> RunRecord:
     output = Output(
         reply, option_logprobs=(-1.0, -2.0)[: len(tasks.samples[0].choices)], passages=(reply,)
     )
+    if tasks.samples[0].scorer == "perplexity":
+        output = dataclasses.replace(output, option_logprobs=(-float(len(reply)),))
     found = reply.encode("utf-8", "replace").decode()  # as ids of documents are
     output = dataclasses.replace(output, ranking=((found, 1.0), ("d1", 0.5)))
     name = tasks.samples[0].scorer

@@ -233,6 +233,15 @@ def write_sets(folder: Path) -> None:
     pairs = [{"id": f"p{k}", "a": f"a {k}", "b": f"b {k}", "similarity": k} for k in range(5)]
     text = "".join(json.dumps(pair) + "\n" for pair in pairs)
     (folder / "sts/pairs.jsonl").write_text(text, encoding="utf-8")
+    (folder / "prose/documents/law").mkdir(parents=True)
+    header = 'name = "prose"\nversion = "1"\nformat = "documents"\n'
+    (folder / "prose/task_set.toml").write_text(header, encoding="utf-8")
+    for name in ("a", "law/b"):
+        text = f"The text of {name}, café.\n"
+        (folder / f"prose/documents/{name}.txt").write_text(text, encoding="utf-8")
+    texts = [{"id": f"l{k}", "text": f"Line {k}."} for k in range(3)]
+    text = "".join(json.dumps(line) + "\n" for line in texts)
+    (folder / "prose/documents.jsonl").write_text(text, encoding="utf-8")
     rows = [{"id": f"s{k:03}", "score": float(k % 4 > 0), "text": f"of {k}"} for k in range(60)]
     (folder / "base.csv").write_text(_csv(rows), encoding="utf-8")
     changed = [{**row, "score": 1 - row["score"]} if k < 4 else row for k, row in enumerate(rows)]  # type: ignore[operator]
@@ -256,7 +265,7 @@ def sets(folder: Path) -> dict[str, Any]:
     from pytest_modellab.lab.registry import BUILT_IN
 
     found = {}
-    for name in ("beir", "sts"):
+    for name in ("beir", "sts", "prose"):
         read = tasksets.read(folder / name, BUILT_IN.check, folder / "cache")
         asked = [read.hash, read.version, read.metrics, read.corpus and read.corpus.hash]
         found[name] = {"asked": asked, "samples": [sample.id for sample in read.samples]}

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab.engines.batching import common_prefix
-from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import GenerationRequest, ReadingRequest, ScoringRequest
 from pytest_modellab.engines.language import torch_model as engines
 from pytest_modellab.engines.language.torch_model import TransformersEngine
 from pytest_modellab.engines.loading import quiet
@@ -393,7 +393,15 @@ def test_no_chat_template(copied: Path) -> None:
     data = json.loads(file.read_text())
     data.pop("chat_template", None)
     file.write_text(json.dumps(data))
-    assert message(copied) == "the tokenizer has no chat template; add chat_template.jinja"
+    bare = engines.load(copied)
+    with pytest.raises(ModelError) as caught:
+        bare.render([{"role": "user", "content": "x"}])
+    assert str(caught.value) == (
+        f"{copied}: the tokenizer has no chat template; add chat_template.jinja"
+    )
+    read: dict[int, Output] = {}
+    bare.read_documents([ReadingRequest("a text")], budget=9, skip=set(), done=read.update)
+    assert read[0].option_logprobs[0] < 0, "a model that only reads needs none"
 
 
 def test_pickled_weights_need_leave(copied: Path, engine: TransformersEngine) -> None:

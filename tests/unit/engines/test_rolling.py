@@ -173,6 +173,30 @@ def test_nothing_is_thought_about(engine: TransformersEngine) -> None:
     assert likelihoods(thinking, requests, 64) == likelihoods(engine, requests, 64)
 
 
+def test_a_cache_of_its_own_is_read_through(engine: TransformersEngine) -> None:
+    """What follows a piece of 32 tokens is predicted from what the cache kept."""
+    transformers = pytest.importorskip("transformers")
+    kept: list[int] = []
+
+    class Forgetful(transformers.DynamicCache):  # type: ignore[misc,name-defined]
+        def update(self, keys: Any, values: Any, layer: int, *more: Any) -> Any:
+            kept.append(keys.shape[-2])
+            found = super().update(keys, values, layer, *more)
+            return found if not self.forget else (found[0] * 0, found[1])
+
+    requests = [ReadingRequest(text) for text in TEXTS]
+    plain = likelihoods(engine, requests, 512)
+    for forget in (False, True):
+        Forgetful.forget = forget
+        own = TransformersEngine(
+            engine.model, engine.tokenizer, cache=lambda config: Forgetful(config=config)
+        )
+        found = likelihoods(own, requests, 512)
+        assert (found == pytest.approx(plain, rel=1e-5)) is not forget
+        assert found == likelihoods(own, requests, 5), "whatever the budget"
+    assert max(kept) == 32
+
+
 def test_a_nan_is_left_to_the_runner(model_folder: Path) -> None:
     own = torch_model.load(model_folder)
     with torch.no_grad():

@@ -240,6 +240,28 @@ def test_last_digits_of_a_document_are_no_change(
     assert [flip.id for flip in found] == ["s3", "s2", "s5", "s4"]
 
 
+def test_a_metric_does_not_stand_for_a_capability_that_it_tells_little_of(
+    question: Question, sample: Make, make_tasks: Make, record: Make
+) -> None:
+    spoken = {"scorer": "exact", "target": "4", "choices": (), "max_tokens": 8}
+    tasks: TaskSet = make_tasks(
+        [
+            sample(
+                k,
+                capability="naming" if k < 20 else "counting",
+                **(spoken if 20 <= k < 35 else {}),
+            )
+            for k in range(40)
+        ]
+    )
+    run = record(tasks)
+    told = dataclasses.replace(question, task_set=tasks, candidate=run, reference=run)
+    asked = graded(told, 0.6, lambda _: 0.6)
+    found = no_forgetting(asked, second=run, targeted=(), margin=0.1)
+    assert [figures.name for figures in found.figures] == ["naming"]
+    assert "counting is not judged: 5 of its 20 samples have a probability" in found.notes
+
+
 def test_alpha_is_shared_equally() -> None:
     assert Budget.shared(0.05, 5) == Budget(share=0.01, alpha=0.05)
     assert Budget.shared(0.05, 0) == Budget(share=0.05, alpha=0.05), "nothing is asked"

@@ -130,7 +130,7 @@ def test_a_family_is_counted() -> None:
         ]
     )
     assert found == (
-        "forgetting against baseline of prompting: of 3 buckets the score settles 1 and "
+        "forgetting against baseline of prompting: of 3 capabilities the score settles 1 and "
         "probability settles 2; bucket1 stays open",
     )
 
@@ -145,7 +145,7 @@ def test_a_blocked_bucket_of_a_family_is_named() -> None:
     assert found == (
         "forgetting against baseline of prompting: bucket1: the score cannot tell (0.67 -> 0.59, "
         f"p = 0.029), probability does: 0.65 -> 0.59, beyond the allowed 0.02; {TOO_FEW}",
-        "forgetting against baseline of prompting: of 2 buckets the score settles 0 and "
+        "forgetting against baseline of prompting: of 2 capabilities the score settles 0 and "
         "probability settles 1; bucket0 stays open",
     )
 
