@@ -22,10 +22,6 @@ from pytest_modellab.engines.tokens import encode
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.records.runs import Output
 
-VERSION = 1
-"""Raised when a document's likelihood may change: stored runs of documents are run again."""
-
-
 DEFAULT_WINDOW = 2048
 """Tokens that a model sees at once that says nothing of it; lm-evaluation-harness' default."""
 
