@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 
 from pytest_modellab.review.asked.modules import Module, statements
-from pytest_modellab.review.asked.reading import Local, Reader, digest_of
+from pytest_modellab.review.asked.reading import Local, Reader, digest_of, is_docstring
 from pytest_modellab.review.asked.suite import Suite
 from pytest_modellab.review.changes import Change
 
@@ -38,6 +38,8 @@ def read(suite: Suite) -> Mapping[tuple[str, str], str]:
             node = module.names.get(name)
             where = f"{module.path}:{getattr(node, 'lineno', 1)}"
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                if all(_declares(statement) for statement in node.body):
+                    continue
                 found[name, digest_of(reader, Local(node, module))] = where
             elif isinstance(node, ast.expr):
                 found[name, reader.mark(node)] = where
@@ -46,6 +48,14 @@ def read(suite: Suite) -> Mapping[tuple[str, str], str]:
         for patch in _patches(module):
             found[PATCH, reader.mark(patch)] = f"{module.path}:{patch.lineno}"
     return found
+
+
+def _declares(statement: ast.stmt) -> bool:
+    """Whether a statement does nothing to a test: a docstring, the declaration of a marker."""
+    match statement:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="addinivalue_line"))):
+            return True
+    return is_docstring(statement) or isinstance(statement, ast.Pass)
 
 
 def _patches(module: Module) -> Iterator[ast.stmt]:

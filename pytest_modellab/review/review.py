@@ -72,11 +72,13 @@ def review(config: LabConfig, ref: str | None = None, *, offline: bool = False) 
     against = choose(top, ref, offline=offline)
     try:
         new = Side(top, "the working tree", config)
-        if not git.differing(top, against.commit, _places(new), offline=offline):
+        differing = git.differing(top, against.commit, ["."], offline=offline)
+        places = _places(new)
+        if not any(path.endswith(".py") or _within(path, places) for path in differing):
             return _judged(against, (), config.acknowledged)
         with tempfile.TemporaryDirectory(prefix="modellab-review-") as folder:
             tree = OldTree(top, against.commit, Path(folder), offline=offline)
-            return _compared(new, against, tree)
+            return _compared(new, against, tree, differing)
     except git.GitError as error:
         raise ReviewUnavailable(
             f"{against.short}: git cannot read it: {error}; in a partial clone, fetch the rest: "
@@ -84,7 +86,7 @@ def review(config: LabConfig, ref: str | None = None, *, offline: bool = False) 
         ) from error
 
 
-def _compared(new: Side, against: Against, tree: OldTree) -> Review:
+def _compared(new: Side, against: Against, tree: OldTree, differing: frozenset[str]) -> Review:
     config, top = new.config, new.root
     path = _old_config(new, tree)
     if path is None:
@@ -104,8 +106,7 @@ def _compared(new: Side, against: Against, tree: OldTree) -> Review:
         _files(new, top, offline=offline),
         Files(tree.folder, tree.entries, lambda path: tree.put([path])),
     )
-    differing = git.differing(top, against.commit, places, offline=offline)
-    tree.put(differing)
+    tree.put(path for path in sorted(differing) if _within(path, places))
     of_samples, capabilities, notes = _of_samples(old, new, differing, tree)
     changes = [
         *settings.compare(old, new),
@@ -145,7 +146,7 @@ def _of_samples(
 
 
 def _within(path: str, folders: Iterable[str]) -> bool:
-    return any(path.startswith(f"{folder}/") for folder in folders)
+    return any(folder in (path, ".") or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _of_tests(old: Side, new: Side, was: Files, now: Files) -> list[Change]:
@@ -156,6 +157,8 @@ def _of_tests(old: Side, new: Side, was: Files, now: Files) -> list[Change]:
         folder = "" if folder == "." else folder
         set_ = ini.read(files, folder)
         suite = Suite(Modules(files), folder, set_.patterns)
+        if not any(suite.asking()):  # tests from elsewhere: --modellab-config
+            suite = Suite(suite.modules, "", set_.patterns)
         try:
             found = asks.read(suite, with_strategies(side.config), set_.deselected)
             hooked.append(hooks.read(suite))
