@@ -45,9 +45,10 @@ def together(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
         comparisons: of one session.
 
     Returns:
-        With the task set where there are several. Of each question (candidate, task set, assertion, reference, capability) that was judged by
-        the score and by a graded metric what the one shows that the other does not; the
-        questions where a graded metric blocks first. Nothing where they say the same.
+        Of each question (candidate, task set, assertion, reference, capability) that was judged by
+        the score and by a graded metric what the one shows that the other does not; the questions
+        where a graded metric blocks first, and with the task set where there are several. Nothing
+        where they say the same.
     """
     groups: dict[tuple[str, ...], list[Comparison]] = {}
     for one in comparisons:
