@@ -54,25 +54,20 @@ def line_of(text: str, keys: tuple[str, ...]) -> int | None:
 
     It serves messages only: a key in an inline table is found by the table's line.
     """
-    best = None
     table: tuple[str, ...] = ()
+    best: tuple[int, int | None] = (0, None)
     for number, line in enumerate(text.split("\n"), 1):
         if found := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-            table = _parts(found[1])
-            if table == keys[: len(table)]:
-                best = number
-            if table == keys:
-                return number
-        elif (found := re.match(r"\s*([\w.\"'-]+)\s*=", line)) and (
-            here := (*table, *_parts(found[1]))
-        ) == keys[: len(here)]:
-            best = number
-            if here == keys:
-                return number
-    return best
+            here = table = _parts(found[1])
+        elif found := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            here = (*table, *_parts(found[1]))
+        else:
+            continue
+        if here == keys[: len(here)] and len(here) > best[0]:
+            best = len(here), number
+    return best[1]
 
 
 def _parts(dotted: str) -> tuple[str, ...]:
-    return tuple(
-        part.strip().strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.]+", dotted)
-    )
+    found = re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", dotted)
+    return tuple(part.strip("\"'") for part in found)
