@@ -19,7 +19,7 @@ from pytest_modellab.review.asked.modules import Modules
 from pytest_modellab.review.asked.suite import Suite
 from pytest_modellab.review.changes import Change
 from pytest_modellab.review.files import Files, above, joined
-from pytest_modellab.review.side import Side
+from pytest_modellab.review.side import HERE, Side
 from pytest_modellab.review.tree import OldTree
 from pytest_modellab.store import git
 
@@ -71,7 +71,7 @@ def review(config: LabConfig, ref: str | None = None, *, offline: bool = False) 
         ) from error
     against = choose(top, ref, offline=offline)
     try:
-        new = Side(top, "the working tree", config)
+        new = Side(top, HERE, config)
         differing = git.differing(top, against.commit, ["."], offline=offline)
         places = _places(new)
         if not any(path.endswith(".py") or _within(path, places) for path in differing):

@@ -10,6 +10,8 @@ from pathlib import Path
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.store import checkout
 
+HERE = "the working tree"
+
 
 @dataclasses.dataclass(frozen=True)
 class Side:
@@ -17,7 +19,7 @@ class Side:
 
     Attributes:
         root: its top folder: the repository's, or the one that the old files were put into.
-        name: for messages: ``the working tree``, or the commit.
+        name: for messages: :data:`HERE`, or the commit.
         config: its configuration.
     """
 
@@ -34,8 +36,11 @@ class Side:
         return _plain(path).relative_to(self.root).as_posix() if self.inside(path) else str(path)
 
     def said(self, error: object) -> str:
-        """What a reader says, without the folder that the old files were put into."""
-        return str(error).replace(f"{self.root}/", "")
+        """What a reader says: whose file it is, and what to do about an old one."""
+        said = f"{self.name}: {str(error).replace(f'{self.root}/', '')}"
+        if self.name == HERE:
+            return said
+        return f"{said}; name a ref where it can be read: modellab review --against REF"
 
     def place(self, *keys: str) -> str:
         """File and line of a key of modellab.toml: ``suites/modellab.toml:31``."""
