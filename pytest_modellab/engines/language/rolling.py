@@ -15,16 +15,13 @@ import dataclasses
 from collections.abc import Callable, Sequence, Set
 from typing import Any
 
-from pytest_modellab.engines.batching import due, plan
+from pytest_modellab.engines.batching import due, plan, spread
 from pytest_modellab.engines.interface import Done, ReadingRequest
 from pytest_modellab.engines.language.base import answer_together
+from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.tokens import encode
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.records.runs import Output
-
-VERSION = 1
-"""Raised when a document's likelihood may change: stored runs of documents are run again."""
-
 
 DEFAULT_WINDOW = 2048
 """Tokens that a model sees at once that says nothing of it; lm-evaluation-harness' default."""
@@ -156,9 +153,11 @@ def answer(
                 "at once; set a smaller one in task_set.toml"
             )
     prefix = prefix_of(tokenizer)
+    with quiet():  # transformers warns of texts that are longer than the model's context
+        tokens = [encode(tokenizer, request.text) for request in requests]
     cut = [
-        windows(encode(tokenizer, request.text), prefix, request.window or length, request.context)
-        for request in requests
+        windows(own, prefix, request.window or length, request.context)
+        for own, request in zip(tokens, requests, strict=True)
     ]
     lengths = [sum(map(len, row)) or 1 for row in cut]
 
@@ -180,7 +179,9 @@ def answer(
             failed="" if values else NO_TOKEN,
         )
 
-    answer_together(due(plan(lengths, budget, padded=True), skip), lengths, compute, output, done)
+    answer_together(
+        due(spread(plan(lengths, budget, padded=True)), skip), lengths, compute, output, done
+    )
 
 
 def in_torch(
