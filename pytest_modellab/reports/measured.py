@@ -67,7 +67,7 @@ _MEANINGS = {
 _LOWER = frozenset({"bits_per_byte", "byte_perplexity", "token_perplexity", "word_perplexity"})
 
 
-_GRADED = (PROBABILITY, LIKELIHOOD, DECISION_MARGIN)
+GRADED_METRICS = (PROBABILITY, LIKELIHOOD, DECISION_MARGIN)
 """How sure a model is of what is right; tables have it, lines do not."""
 
 
@@ -238,7 +238,7 @@ def in_line(run: Measured, success: float) -> list[str]:
     same = scored_by(run, success)
     kinds: dict[str, str] = {}
     for name in found:
-        if name != same and name not in _GRADED:
+        if name != same and name not in GRADED_METRICS:
             kinds.setdefault(_kind(name), name)
     shown = [name for kind, name in kinds.items() if kind not in _IN_TABLES] or kinds.values()
     return [f"{name}={_number(found[name], 2)}" for name in list(shown)[:MOST]]
@@ -388,7 +388,7 @@ def _place(metric: str) -> tuple[int, int, str, int]:
     whose = 1 if metric.startswith(INDEX) else 2 if metric.startswith(EXACT) else 0
     name = metric.removeprefix(INDEX).removeprefix(EXACT)
     kind, cutoff = _kind(name), name.partition("@")[2]
-    known = (*_STEMS, *_GRADED)
+    known = (*_STEMS, *GRADED_METRICS)
     rank = known.index(kind) if kind in known else len(known)
     return whose, rank, kind, int(cutoff) if cutoff.isdecimal() else 0
 

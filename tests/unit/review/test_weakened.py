@@ -394,6 +394,17 @@ def a_fixture_that_patches(root: Path) -> None:
     write(root, {"suites/conftest.py": fixture})
 
 
+@weakens("command modellab_margin 0.02 -> 0.2")
+def a_wider_margin_for_scores(root: Path) -> None:
+    change(root / WORKFLOW, "--margin 0.02", "--margin 0.2")
+
+
+@weakens("command modellab gate scores/base.csv scores/new.csv --modellab-margin 0.02 run")
+def scores_that_are_not_gated(root: Path) -> None:
+    gate = "      - run: modellab gate scores/base.csv scores/new.csv --margin 0.02\n"
+    change(root / WORKFLOW, gate, "")
+
+
 @weakens("command modellab review 1 -> not run")
 def the_review_taken_out(root: Path) -> None:
     change(root / WORKFLOW, "      - run: modellab review\n", "")
