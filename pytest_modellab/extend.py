@@ -8,6 +8,7 @@ from pytest_modellab.engines.interface import (
     GenerationRequest,
     ReadingRequest,
     ScoringRequest,
+    Texts,
 )
 from pytest_modellab.errors import (
     ConfigError,
@@ -77,6 +78,7 @@ __all__ = [
     "Setting",
     "Sides",
     "Step",
+    "Texts",
     "Unscorable",
     "VariantLoadError",
     "VariantSpec",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from pytest_modellab.cli.common import (
     save,
     say,
 )
-from pytest_modellab.errors import CardError, ComparisonRefused
+from pytest_modellab.errors import CardError, ComparisonRefused, GateUsageError
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
@@ -50,6 +50,14 @@ def add(commands: Subparsers) -> None:
     card.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="the card to update or to make: README.md"
     )
+    card.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also say what the gate finds by probability, likelihood or another figure that the "
+        "accepted runs keep",
+    )
     add_config(card)
     card.set_defaults(run=run)
 
@@ -74,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
     if not names:
         raise CardError(f"nothing was accepted of {variant!r} yet: modellab accept {variant}")
     spec = lab.spec(variant)
-    measured = [_measured(lab, spec, name) for name in names]
+    metrics = tuple(dict.fromkeys(options.metric))
+    measured = [_measured(lab, spec, name, metrics) for name in names]
     section = card_section.section(spec, measured)
     try:
         results = card_section.results(measured)
@@ -110,7 +119,7 @@ def _read(path: Path) -> str | None:
         raise CardError(f"{path}: is not UTF-8 text: {error.reason}") from error
 
 
-def _measured(lab: Lab, spec: VariantSpec, name: str) -> CardMetric:
+def _measured(lab: Lab, spec: VariantSpec, name: str, metrics: Sequence[str]) -> CardMetric:
     from pytest_modellab.lab.pricing import priced
     from pytest_modellab.reports.card.section import CardMetric
     from pytest_modellab.runs.summary import summarize
@@ -125,7 +134,7 @@ def _measured(lab: Lab, spec: VariantSpec, name: str) -> CardMetric:
     if its is not None and base is not None:
         reference = priced(summarize(base.run, task_set), its, prices)
         reference = dataclasses.replace(reference, churn=base.churn)
-    comparisons, refused = _judged(lab, spec, task_set, baseline, base)
+    comparisons, refused = _judged(lab, spec, task_set, baseline, base, metrics)
     return CardMetric(
         summary=priced(summarize(baseline.run, task_set), spec, prices),
         task_set_hash=task_set.hash,
@@ -155,43 +164,66 @@ def _accepted(
 
 
 def _judged(
-    lab: Lab, spec: VariantSpec, task_set: TaskSet, baseline: Baseline, base: Baseline | None
+    lab: Lab,
+    spec: VariantSpec,
+    task_set: TaskSet,
+    baseline: Baseline,
+    base: Baseline | None,
+    metrics: Sequence[str],
 ) -> tuple[list[Comparison], list[str]]:
-    """What the gate says of the accepted run: verdicts, and why something has none."""
+    """What the gate says of the accepted run: verdicts, and why something has none.
+
+    By the score, and by each metric; an accepted run has read no other's replies, so that the
+    likelihood is of multiple choice and documents.
+    """
     from pytest_modellab.judging.assertions import ASSERTIONS
     from pytest_modellab.judging.question import Question
+    from pytest_modellab.judging.scores import judged_by, narrowed
     from pytest_modellab.records.asked import Budget
 
-    asked = list(_asked(lab, spec, task_set, baseline, base))
+    asked = [
+        (metric, *one)
+        for metric in (None, *metrics)
+        for one in _asked(lab, spec, task_set, baseline, base, metric)
+    ]
     budget = Budget.shared(lab.settings.alpha, len(asked))
     found, refused = [], []
-    for assertion, reference, against, settings in asked:
-        question = Question(
-            assertion=assertion,
-            test="modellab card",
-            spec=spec,
-            task_set=task_set,
-            against=against,
-            budget=budget,
-            candidate=baseline.run,
-            reference=reference,
-        )
+    for metric, assertion, reference, against, settings in asked:
         try:
+            told = judged_by(metric, task_set)
+            question = Question(
+                assertion=assertion,
+                test="modellab card",
+                spec=spec,
+                task_set=told,
+                against=against,
+                budget=budget,
+                candidate=narrowed(baseline.run, told, task_set),
+                reference=None if reference is None else narrowed(reference, told, task_set),
+                metric=metric,
+            )
+            if "second" in settings:
+                settings["second"] = narrowed(settings["second"], told, task_set)
             found.append(ASSERTIONS[assertion].judge(question, **settings))
-        except ComparisonRefused as error:
+        except (ComparisonRefused, GateUsageError) as error:  # the latter of a margin of 0
             refused.append(str(error).partition("\n")[0])
     return found, refused
 
 
 def _asked(
-    lab: Lab, spec: VariantSpec, task_set: TaskSet, baseline: Baseline, base: Baseline | None
+    lab: Lab,
+    spec: VariantSpec,
+    task_set: TaskSet,
+    baseline: Baseline,
+    base: Baseline | None,
+    metric: str | None,
 ) -> Iterator[tuple[str, RunRecord | None, str, dict[str, Any]]]:
     """Each assertion that can be judged, its reference, that in words, and its settings."""
     from pytest_modellab.judging.comparison import FLOOR
     from pytest_modellab.tasksets.slices import slice_by
 
     declared = lab.config.task_sets[task_set.name]
-    allowed = declared.allowed()
+    allowed, floor = declared.allowed(metric=metric), declared.least(metric)
     if base is not None:
         against = f"baseline of {spec.base}"
         yield "no_regression", base.run, against, {"margin": allowed.mean}
@@ -202,6 +234,6 @@ def _asked(
     if baseline.anchor is not None:
         anchor, against = baseline.anchor_run(), baseline.anchor_words
         yield "no_drift", anchor, against, {"margin": allowed.mean}
-    if declared.floor is not None:
+    if floor is not None:
         slice_ = slice_by(task_set, "bucket")
-        yield "worst_bucket", None, FLOOR, {"floor": declared.floor, "slice_": slice_}
+        yield "worst_bucket", None, FLOOR, {"floor": floor, "slice_": slice_}

@@ -58,6 +58,12 @@ def add(commands: Subparsers) -> None:
         help="what to recommend for (default: all; built in: prototype, smb_saas, "
         "regulated_enterprise)",
     )
+    compare.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="compare by probability, likelihood or another figure of the samples in place of the "
+        "score; samples that it tells nothing of are left out",
+    )
     add_config(compare)
     for name, what in (("json", "every figure as JSON"), ("markdown", "the report as Markdown")):
         compare.add_argument(
@@ -105,6 +111,7 @@ def run(options: argparse.Namespace) -> int:
             scenarios=scenarios,
             reference=options.reference,
             timed=not options.no_latency,
+            metric=options.metric,
         )
     tradeoff = dataclasses.replace(tradeoff, notes=tuple(dict.fromkeys((*tradeoff.notes, *heard))))
     pages, unwritten = _write(options, tradeoff, lab)

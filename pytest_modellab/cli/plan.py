@@ -261,11 +261,11 @@ def _of_task_set(
     declared, metric = config.task_sets[name], options.metric
     everything = tasksets.read(declared.path, extensions.check, default_folder())
     everything = dataclasses.replace(everything, name=name)
-    task_set = judged_by(metric, everything)
+    variant, baseline = _baseline(options.variant, config, everything)
+    task_set = judged_by(metric, everything, None if baseline is None else baseline.run)
     name_of = slice_by(task_set, options.by)
     if options.time_budget is not None:
         planning.check_clusters(task_set.samples, name_of)
-    variant, baseline = _baseline(options.variant, config, everything)
     seconds, timed = _times(options.seconds_per_sample, everything, variant, baseline)
     allowed = declared.allowed(options.margin, metric)
     check_margin(metric, allowed.mean, name)

@@ -85,6 +85,10 @@ TASK_SET = {
     "margin": _share(0.0, "[0, 1)", lambda value: 0 <= value < 1),
     "capability_margin": _share(OPTIONAL, "[0, 1)", lambda value: 0 <= value < 1),
     "floor": _share(None, "(0, 1)", lambda value: 0 < value < 1),
+    "kl": Setting(
+        NUMBER, None, check=lambda value: 0 < value < math.inf, wrong="{value!r} is not above 0"
+    ),
+    "agreement": _share(None, "(0, 1)", lambda value: 0 < value < 1),
     "metrics": Setting(dict, {}, fields={metric: _graded(metric) for metric in GRADED}),
 }
 

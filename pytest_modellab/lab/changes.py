@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pytest_modellab.errors import ModellabError
+from pytest_modellab.records.graded import applies
 from pytest_modellab.tasksets.quality.settling import SCORE
 
 if TYPE_CHECKING:
@@ -52,7 +53,12 @@ def measured(lab: Lab, task_set: TaskSet, metrics: Collection[str]) -> list[Chan
     found = []
     for spec in lab.config.variants.values():
         changes = [
-            Change(spec.name, base.variant["name"] or "", source, _differences(run, base, metrics))
+            Change(
+                spec.name,
+                base.variant["name"] or "",
+                source,
+                _differences(run, base, metrics, task_set),
+            )
             for source, run, base in _pairs(lab, spec, task_set)
         ]
         if changes:
@@ -83,15 +89,23 @@ def _pairs(
 
 
 def _differences(
-    run: RunRecord, base: RunRecord, metrics: Collection[str]
+    run: RunRecord, base: RunRecord, metrics: Collection[str], task_set: TaskSet
 ) -> dict[str, dict[str, float]]:
-    """The score's, and those of the metrics that both runs have, within [0, 1]."""
+    """The score's, and those of the metrics that both runs have, within [0, 1].
+
+    Not of the likelihood of replies: in an accepted run each variant has read what it said itself.
+    """
     before = {sample.id: sample for sample in base.samples}
+    asked = {sample.id: sample for sample in task_set.samples}
     found: dict[str, dict[str, float]] = {}
     for sample in run.samples:
         if (old := before.get(sample.id)) is None:
             continue
-        pairs = {name: (sample.metrics.get(name), old.metrics.get(name)) for name in metrics}
+        pairs = {
+            name: (sample.metrics.get(name), old.metrics.get(name))
+            for name in metrics
+            if sample.id in asked and applies(name, asked[sample.id], replies=False)
+        }
         for name, (new, was) in {SCORE: (sample.score, old.score), **pairs}.items():
             if new is not None and was is not None and 0 <= new <= 1 and 0 <= was <= 1:
                 found.setdefault(name, {})[sample.id] = new - was

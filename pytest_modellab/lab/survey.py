@@ -15,7 +15,9 @@ from pytest_modellab.errors import (
     ModellabError,
     near_misses,
 )
+from pytest_modellab.judging.scores import judged_by, narrowed, under
 from pytest_modellab.lab import pricing
+from pytest_modellab.lab.by_metric import by_metric
 from pytest_modellab.models import parts
 from pytest_modellab.records.declared import NO_MODEL, Price, Scenario, VariantSpec
 from pytest_modellab.records.runs import RunRecord
@@ -44,6 +46,7 @@ def survey(
     reference: str | None = None,
     timed: bool = True,
     stored: bool = False,
+    metric: str | None = None,
 ) -> TradeOff:
     """Gather the runs of several variants on one task set and weigh them against each other.
 
@@ -55,12 +58,14 @@ def survey(
         reference: what the others are compared with; None for the first variant without a base.
         timed: False leaves latency and cost out.
         stored: True to take what there is, whatever the settings say, and run nothing.
+        metric: what quality is in place of the score, on the samples that it tells of.
 
     Returns:
         The trade-off. A variant that cannot be run is left out and named in the notes.
 
     Raises:
         GateUsageError: a name is unknown, or nothing is left to compare.
+        ComparisonRefused: the metric tells of no sample, or the reference's run lacks it.
         ModellabError: the reference cannot be run.
     """
     from pytest_modellab.tradeoff import assemble
@@ -83,7 +88,9 @@ def survey(
     entries: list[Entry] = []
     for spec in specs:
         try:
-            entry = _entry(lab, spec, task_set, first, share, notes, timed=timed, stored=stored)
+            entry = _entry(
+                *(lab, spec, task_set, first, share, notes, metric), timed=timed, stored=stored
+            )
         except ModellabError as error:
             if spec.name == first:
                 raise
@@ -107,15 +114,20 @@ def survey(
             f"modellab accept {first} --task-set {task_set}"
         )
     notes += _remarks(entries, lab, first, timed=timed)
+    asked = lab.task_set(task_set)
+    if metric is not None:
+        entries, asked = by_metric(lab, entries, asked, first, metric, notes, stored=stored)
+        second = None if second is None else narrowed(second, asked, lab.task_set(task_set))
     return assemble.assemble(
         entries,
-        task_set=lab.task_set(task_set),
+        task_set=asked,
         settings=lab.config.task_sets[task_set],
         reference=first,
         second=second,
         scenarios=_scenarios(lab, scenarios),
         alpha=lab.settings.alpha,
         share=share,
+        metric=metric,
         notes=notes,
     )
 
@@ -150,6 +162,7 @@ def _entry(
     reference: str,
     share: float,
     notes: list[str],
+    metric: str | None,
     *,
     timed: bool,
     stored: bool,
@@ -180,9 +193,9 @@ def _entry(
         training_usd=_training(lab, spec),
         disk_bytes=_disk(lab, variant),
         churn=baseline.churn if baseline is not None and same else None,
-        baseline={} if baseline is None else _means(baseline.run, task_set),
-        history=() if baseline is None else _history(lab, spec.name, task_set),
-        elsewhere=tuple(_elsewhere(lab, spec, name, reference, share, notes)),
+        baseline={} if baseline is None else _means(baseline.run, task_set, metric),
+        history=() if baseline is None else _history(lab, spec.name, task_set, metric),
+        elsewhere=tuple(_elsewhere(lab, spec, name, reference, share, notes, metric)),
         dollars=pricing.dollars(record.probes, spec, _device(record), lab.config.prices),
     )
 
@@ -200,31 +213,51 @@ def _record(
     return None if stored else (lab.record(variant, task_set), "run")
 
 
-def _means(record: RunRecord, task_set: TaskSet) -> dict[str, float]:
+def _means(record: RunRecord, task_set: TaskSet, metric: str | None) -> dict[str, float]:
+    """An accepted run's mean by capability; empty where it is of other samples or lacks the metric.
+
+    Of a metric on the samples of multiple choice alone, as of all whose replies are not read.
+    """
     from pytest_modellab.runs.summary import summarize
 
     if record.task_set["hash"] != task_set.hash:
         return {}
+    if metric is not None:
+        try:
+            asked = judged_by(metric, task_set)
+            record, task_set = under(record, metric, asked, task_set), asked
+        except ComparisonRefused:
+            return {}
     return {found.name: found.mean for found in summarize(record, task_set).capabilities}
 
 
-def _history(lab: Lab, variant: str, task_set: TaskSet) -> tuple[tuple[str, float], ...]:
+def _history(
+    lab: Lab, variant: str, task_set: TaskSet, metric: str | None
+) -> tuple[tuple[str, float], ...]:
     """Days and means of the accepted runs of today's samples, from git; empty without it."""
     from pytest_modellab.baselines import history
 
     try:
-        found = history.read(lab.baseline_path(variant, task_set.name), {})
+        found = history.read(lab.baseline_path(variant, task_set.name), {}, metric)
     except HistoryUnavailable:
         return ()
     return tuple(
         (revision.date or revision.commit, revision.mean)
         for revision in found
-        if not revision.problem and revision.task_set == task_set.hash
+        if not revision.problem
+        and revision.task_set == task_set.hash
+        and not math.isnan(revision.mean)
     )
 
 
 def _elsewhere(
-    lab: Lab, spec: VariantSpec, task_set: str, reference: str, share: float, notes: list[str]
+    lab: Lab,
+    spec: VariantSpec,
+    task_set: str,
+    reference: str,
+    share: float,
+    notes: list[str],
+    metric: str | None,
 ) -> Iterator[Comparison]:
     """Forgetting on the other task sets that variant and reference were accepted on.
 
@@ -248,8 +281,12 @@ def _elsewhere(
                         f"the accepted run of {variant} on {name} is of another model or other "
                         f"samples; modellab accept {variant} --task-set {name}"
                     )
+            runs, asked = [own.run, base.run, second], lab.task_set(name)
+            if metric is not None:  # what the replies say is not read here
+                known = judged_by(metric, asked)
+                runs, asked = [narrowed(run, known, asked) for run in runs], known
             yield judge.forgetting(
-                spec, own.run, base.run, second, reference, lab.task_set(name), settings, budget
+                spec, runs[0], runs[1], runs[2], reference, asked, settings, budget, metric
             )
         except ModellabError as error:
             if not isinstance(error.__cause__, gate.EmptyError):  # nothing that could be lost

@@ -291,10 +291,10 @@ class Gate(Asking):
 
         Args:
             candidate: from the fixture of that name.
-            kl: largest mean KL(base‖candidate) that is allowed, in nats a token, above 0; None to
-                judge the agreement alone.
-            agreement: least share of tokens with the same first choice, in (0, 1); None to judge
-                the divergence alone. Where both are given, both must hold.
+            kl: largest mean KL(base‖candidate) that is allowed, in nats a token, above 0; None
+                takes the task set's ``kl``.
+            agreement: least share of tokens with the same first choice, in (0, 1); None takes the
+                task set's ``agreement``. Where both are set, both must hold.
             against: ``"base"`` for the variant that the candidate adapts, or any variant's name.
 
         Returns:
@@ -303,15 +303,19 @@ class Gate(Asking):
         Raises:
             FidelityLost: the gate blocks.
             ComparisonRefused: the two do not read the same tokens.
-            GateUsageError: no limit is given.
+            GateUsageError: no limit is set.
             VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
             ModellabError: no verdict could be reached.
         """
         __tracebackhide__ = True
-        if kl is None and agreement is None:
+        declared = self._declared
+        kl_used = declared.kl if kl is None else kl
+        agreement_used = declared.agreement if agreement is None else agreement
+        if kl_used is None and agreement_used is None:
             raise GateUsageError(
                 "gate.fidelity: no limit; say how far the candidate may move: kl=0.05 (nats a "
-                "token), agreement=0.95 (share of tokens with the same first choice), or both"
+                "token), agreement=0.95 (share of tokens with the same first choice), or both; or "
+                f"declare it in {self._lab.config.path}: task_sets.{self._task_set.name}.kl"
             )
         name = self._begin(candidate, against)
         if name == candidate.name:
@@ -325,7 +329,13 @@ class Gate(Asking):
             "fidelity",
             candidate,
             against=name,
-            settings={"moved": moved, "kl": kl, "agreement": agreement},
+            settings={"moved": moved, "kl": kl_used, "agreement": agreement_used},
+            overridden=(
+                *overrides.by_test("kl", kl_used, declared.kl, self._task_set.name),
+                *overrides.by_test(
+                    "agreement", agreement_used, declared.agreement, self._task_set.name
+                ),
+            ),
         )
 
     def judge(

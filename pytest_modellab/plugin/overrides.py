@@ -74,9 +74,9 @@ def of_share(weight: float, share: float, equal: float, task_set: str) -> tuple[
 
 
 def by_test(
-    rule: str, used: float | str, declared: float | str | None, task_set: str = ""
+    rule: str, used: float | str | None, declared: float | str | None, task_set: str = ""
 ) -> tuple[Override, ...]:
     """A rule that a test set itself; none where it says what is declared, or nothing is."""
-    if declared is None or used == declared:
+    if declared is None or used is None or used == declared:
         return ()
     return (Override(rule, used, declared, BY_TEST, task_set),)

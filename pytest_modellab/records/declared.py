@@ -69,6 +69,8 @@ class TaskSetConfig:
         capability_margin: allowed drop of one capability's mean, in [0, 1).
         floor: least score of the worst bucket, in (0, 1), or None for no floor.
         metrics: what is declared of graded metrics, by name.
+        kl: what ``gate.fidelity`` allows, in nats a token, or None.
+        agreement: the least share of tokens with the base's first choice, in (0, 1), or None.
     """
 
     name: str
@@ -77,6 +79,8 @@ class TaskSetConfig:
     capability_margin: float = 0.0
     floor: float | None = None
     metrics: Mapping[str, MetricConfig] = dataclasses.field(default_factory=dict)
+    kl: float | None = None
+    agreement: float | None = None
 
     def allowed(self, asked: float | None = None, metric: str | None = None) -> Allowed:
         """Return the drops that are allowed.

@@ -26,7 +26,7 @@ DECISION_MARGIN = "decision_margin"
 
 
 READ = 4096
-"""Characters of a reply that are read; what follows them is not, whoever reads."""
+"""Bytes of a reply that are read; what follows them is not, whoever reads."""
 
 
 GRADED = (PROBABILITY, LIKELIHOOD)
@@ -119,14 +119,14 @@ def replies(record: RunRecord | None, samples: Sequence[Sample]) -> dict[str, st
         samples: what was asked.
 
     Returns:
-        The first :data:`READ` characters of each reply. An empty one, one that was not kept and one
-        that UTF-8 cannot say are left out.
+        The first :data:`READ` bytes of each reply, in whole characters. An empty one, one that was
+        not kept and one that UTF-8 cannot say are left out.
     """
     asked = {sample.id for sample in samples if is_reply(sample)}
     found = {}
     for result in () if record is None else record.samples:
-        text = result.output[:READ]
-        if result.id in asked and result.output != NOT_KEPT and text.strip() and _utf8(text):
+        text = _readable(result.output)
+        if result.id in asked and result.output != NOT_KEPT and text.strip():
             found[result.id] = text
     return found
 
@@ -143,12 +143,12 @@ def unread(record: RunRecord, samples: Sequence[Sample]) -> bool:
     return bool(texts) and not any(told)
 
 
-def _utf8(text: str) -> bool:
+def _readable(text: str) -> str:
+    """What of a text is read; empty where it holds half a surrogate pair."""
     try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair
-        return False
-    return True
+        return text.encode()[:READ].decode(errors="ignore")
+    except UnicodeEncodeError:
+        return ""
 
 
 _UNREAD = "it is empty, was not kept, or no run is compared with"

@@ -18,6 +18,10 @@ BITS, TOTAL = "bits_per_byte", "log_likelihood"
 """Metrics of a document beside its likelihood; only documents have them."""
 
 
+VERSION = 1
+"""Raised when a document's likelihood may change: stored runs of documents are run again."""
+
+
 KEYS = {"window": count(), "context": count()}
 """Most tokens that a model is given at once (as many as it sees, where it is not said), and how
 many it is given at least before one that it predicts (1)."""
@@ -29,9 +33,9 @@ def is_document(sample: Sample) -> bool:
 
 
 def of(sample: Sample) -> dict[str, int]:
-    """Return how a document is read, as far as its target says."""
-    target = sample.target if isinstance(sample.target, dict) else {}
-    return {key: target[key] for key in KEYS if key in target}
+    """Return how a sample is read, as far as the target of a document says."""
+    target = sample.target if is_document(sample) else None
+    return {key: target[key] for key in KEYS if key in target} if target else {}
 
 
 def problem(given: Mapping[str, Any]) -> str | None:

@@ -1,8 +1,9 @@
 """What was measured of a run beside its score, in the same words in every report.
 
-Metrics are named as their scorer names them (``recall@10``). Two kinds tell of an approximate index
-and not of the model: what it found of exact search (``index_recall@10``), and what exact search
-over the same vectors would score (``exact:ndcg@10``).
+Metrics are named as their scorer names them (``recall@10``), some in words (``bits per byte``); of
+multiple choice stands how sure the model is of the right option (``probability``). Two kinds tell
+of an approximate index and not of the model: what it found of exact search (``index_recall@10``),
+and what exact search over the same vectors would score (``exact:ndcg@10``).
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
+from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, PROBABILITY
 from pytest_modellab.records.runs import EXACT
 
 INDEX = "index_"
@@ -39,6 +41,34 @@ _LARGE = 1e6
 # of a ranking, the two that say least beside success, recall and mrr; of documents, the one that
 # depends on the tokenizer
 _IN_TABLES = frozenset({"precision", "map", "token_perplexity"})
+
+
+_LABELS = {
+    DECISION_MARGIN: "decision margin (nats a byte)",
+    "bits_per_byte": "bits per byte",
+    "byte_perplexity": "byte perplexity",
+    "token_perplexity": "token perplexity",
+    "word_perplexity": "word perplexity",
+}
+"""What metrics are called beside others that are called by their names."""
+
+
+_MEANINGS = {
+    PROBABILITY: "Probability: what the model gives to the right option, of all that it gives to "
+    "the options.",
+    LIKELIHOOD: "Likelihood: what it gives to a byte of the right option, or of the accepted "
+    "reply or the document; style moves it, too.",
+    DECISION_MARGIN: "Decision margin: how far the right option is ahead of the best wrong one, "
+    "per byte; below 0 the answer is wrong.",
+    "bits_per_byte": "Bits per byte and perplexities are of running text: less is better.",
+}
+
+
+_LOWER = frozenset({"bits_per_byte", "byte_perplexity", "token_perplexity", "word_perplexity"})
+
+
+GRADED_METRICS = (PROBABILITY, LIKELIHOOD, DECISION_MARGIN)
+"""How sure a model is of what is right; tables have it, lines do not."""
 
 
 class Measured(Protocol):
@@ -153,13 +183,26 @@ def of_exact(metrics: Mapping[str, float]) -> dict[str, float]:
     return {k.removeprefix(EXACT): v for k, v in ordered(metrics).items() if k.startswith(EXACT)}
 
 
+def better(metric: str) -> Literal["lower", "higher"]:
+    """Which direction of a metric is better."""
+    return "lower" if metric in _LOWER else "higher"
+
+
 def label(metric: str) -> str:
     """A metric's name for a reader, which says where it is not the model's."""
+    if metric in _LABELS:
+        return _LABELS[metric]
     if metric.startswith(INDEX):
         return f"index {metric.removeprefix(INDEX)} ({OF_THE_INDEX})"
     if metric.startswith(EXACT):
         return f"{metric.removeprefix(EXACT)} of exact search"
     return metric
+
+
+def meanings(metrics: Iterable[str]) -> list[str]:
+    """What graded metrics and those of documents are, a sentence each, for who meets them first."""
+    found = set(metrics)
+    return [words for name, words in _MEANINGS.items() if name in found]
 
 
 def searched(run: Measured) -> bool:
@@ -185,7 +228,8 @@ def in_line(run: Measured, success: float) -> list[str]:
 
     Args:
         run: what was measured.
-        success: the run's mean score; the metric that it is the mean of is left out.
+        success: the run's mean score; the metric that it is the mean of is left out, as is how sure
+            the model is.
 
     Returns:
         At most :data:`MOST`, each kind at its smallest cutoff.
@@ -194,7 +238,7 @@ def in_line(run: Measured, success: float) -> list[str]:
     same = scored_by(run, success)
     kinds: dict[str, str] = {}
     for name in found:
-        if name != same:
+        if name != same and name not in GRADED_METRICS:
             kinds.setdefault(_kind(name), name)
     shown = [name for kind, name in kinds.items() if kind not in _IN_TABLES] or kinds.values()
     return [f"{name}={_number(found[name], 2)}" for name in list(shown)[:MOST]]
@@ -214,18 +258,30 @@ def scored_by(run: Measured, success: float) -> str | None:
     return next((k for k, v in found if math.isclose(v, success, abs_tol=1e-9)), None)
 
 
-def success_words(run: Measured, mean: float, stderr: float) -> str:
-    """``success=0.62 ±0.03``, of a ranking with what it is scored by: ``(ndcg@10)``."""
+def success_words(run: Measured, mean: float, stderr: float, by: str | None = None) -> str:
+    """``success=0.62 ±0.03``, of a ranking with what it is scored by: ``(ndcg@10)``.
+
+    Args:
+        run: what was measured.
+        mean: its mean score.
+        stderr: the mean's standard error.
+        by: the metric that stands in for the score; the words begin with it then.
+    """
+    if by is not None:
+        return f"{by}={mean:.2f} ±{stderr:.2f}"
     metric = scored_by(run, mean)
     return f"success={mean:.2f} ±{stderr:.2f}{f' ({metric})' if metric else ''}"
 
 
-def success_title(runs: Iterable[tuple[Measured, float]]) -> str:
+def success_title(runs: Iterable[tuple[Measured, float]], by: str | None = None) -> str:
     """What a column of mean scores is called: ``success``, of rankings ``success (ndcg@10)``.
 
     Args:
         runs: each with its mean score; their metric is named where all have the same.
+        by: the metric that stands in for the score.
     """
+    if by is not None:
+        return by
     metrics = {scored_by(run, mean) for run, mean in runs}
     (metric,) = metrics if len(metrics) == 1 else (None,)
     return f"success ({metric})" if metric else "success"
@@ -310,11 +366,11 @@ def tables(runs: Iterable[tuple[str, Measured]]) -> tuple[Table, Table]:
     """
     given = [(variant, run.metrics, facts(run)) for variant, run in runs]
     metrics = ordered({name: value for _, own, _ in given for name, value in own.items()})
-    model = list(of_model(metrics))
+    model = of_model(metrics)
     rest = [*(figure.title for figure in FIGURES), *COUNTS.values()]
     rest += [label(name) for name in metrics if name not in model]
     found = [(variant, known) for variant, _, known in given]
-    return _table(found, model), _table(found, rest)
+    return _table(found, map(label, model)), _table(found, rest)
 
 
 def _table(found: Iterable[tuple[str, Mapping[str, str]]], names: Iterable[str]) -> Table:
@@ -332,7 +388,8 @@ def _place(metric: str) -> tuple[int, int, str, int]:
     whose = 1 if metric.startswith(INDEX) else 2 if metric.startswith(EXACT) else 0
     name = metric.removeprefix(INDEX).removeprefix(EXACT)
     kind, cutoff = _kind(name), name.partition("@")[2]
-    rank = _STEMS.index(kind) if kind in _STEMS else len(_STEMS)
+    known = (*_STEMS, *GRADED_METRICS)
+    rank = known.index(kind) if kind in known else len(known)
     return whose, rank, kind, int(cutoff) if cutoff.isdecimal() else 0
 
 

@@ -46,21 +46,24 @@ def together(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
 
     Returns:
         Of each question (candidate, task set, assertion, reference, capability) that was judged by
-        the score and by a graded metric what the one shows that the other does not; the
-        questions where a graded metric blocks first. Nothing where they say the same.
+        the score and by a graded metric what the one shows that the other does not; the questions
+        where a graded metric blocks first, and with the task set where there are several. Nothing
+        where they say the same.
     """
     groups: dict[tuple[str, ...], list[Comparison]] = {}
     for one in comparisons:
         key = (one.candidate, one.task_set, one.assertion, one.against, one.capability or "")
         groups.setdefault(key, []).append(one)
     found = []
+    several = len({key[1] for key in groups}) > 1
     for group in groups.values():
         score = next((one for one in group if one.metric is None), None)
         graded = {m: one for m in GRADED for one in group if one.metric == m}
         if score is None or not graded or score.ratio is not None:
             continue
         blocks = any(one.verdict == "block" for one in graded.values())
-        what = f"{subject(score)} against {score.against}"
+        on = f" on {score.task_set}" if several else ""
+        what = f"{subject(score)} against {score.against}{on}"
         found += [(not blocks, f"{what}: {text}") for text in _question(score, graded)]
     return tuple(text for _, text in sorted(found, key=lambda pair: pair[0]))
 

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.review.asked.asks import Ask
 from pytest_modellab.review.asked.values import Unknown, mark, words
-from pytest_modellab.review.changes import Change, Kind, higher, lower
+from pytest_modellab.review.changes import Change, Kind, higher, lower, shown
 from pytest_modellab.review.side import Side
 
 LIMIT = 1.05
@@ -71,7 +71,7 @@ def compare(old: Asked, new: Asked) -> list[Change]:
             one = _Told("stronger", asks[0].test, asks[0].words, "not asked", "asked", "")
             if asks[0].task_set in old.side.config.task_sets:
                 told.setdefault(one, []).append(asks[0])
-    return [_change(one, asks) for one, asks in told.items()] + _starved(old.asks, new.asks)
+    return [_change(one, asks) for one, asks in told.items()] + _weights(old.asks, new.asks)
 
 
 def _names(one: Asked) -> Mapping[str, object]:
@@ -139,12 +139,9 @@ def _between(was: Ask, now: Ask, old: Asked, new: Asked) -> list[_Told]:
         tell("unweighed", f"{now.words} asked", "always", condition, note)
     for condition in sorted(was.conditions - now.conditions):
         tell("stronger", f"{now.words} asked", condition, "always")
-    if mark(was.weight) != mark(now.weight):
-        if isinstance(was.weight, (int, float)) and isinstance(now.weight, (int, float)):
-            for one in higher("alpha_weight", was.weight, now.weight):
-                tell(one.kind, "alpha_weight", one.old, one.new)
-        else:
-            tell("unweighed", "alpha_weight", words(was.weight), words(now.weight))
+    known = all(isinstance(one.weight, (int, float)) for one in (was, now))
+    if mark(was.weight) != mark(now.weight) and not known:
+        tell("unweighed", "alpha_weight", words(was.weight), words(now.weight))
     return found
 
 
@@ -182,25 +179,44 @@ def _has_its_own(ask: Ask, one: Asked) -> bool:
     return task_set is not None and dict(ask.scope).get("metric") in task_set.metrics
 
 
-def _starved(old: Sequence[Ask], new: Sequence[Ask]) -> list[Change]:
-    """Tests whose share of alpha the weights of others make next to nothing."""
-    was, now = _shares(old), _shares(new)
-    tests = sorted(test for test, share in now.items() if share < STARVED <= was.get(test, 0.0))
-    if not tests:
-        return []
-    before, after = (f"{min(shares[test] for test in tests):.3g}" for shares in (was, now))
-    note = "of an equal share; the weights of other tests take the rest"
-    what = f"share of alpha of {', '.join(tests)}"
-    return [Change("weaker", what, before, after, note=note)]
+def _weights(old: Sequence[Ask], new: Sequence[Ask]) -> list[Change]:
+    """Tests whose share of alpha is another, by their own weight or by those of others.
+
+    What counts is the share beside an equal one: all weights ten times as large change nothing,
+    and neither does a test more.
+    """
+    (was, before), (now, after) = _shares(old), _shares(new)
+    groups: dict[tuple[float, float, bool], list[str]] = {}
+    starved = []
+    for test in sorted(was.keys() & now.keys()):
+        lighter, heavier = before[test] > after[test], before[test] < after[test]
+        if (lighter and now[test] < was[test]) or (heavier and now[test] > was[test]):
+            groups.setdefault((before[test], after[test], lighter), []).append(test)
+        elif now[test] < STARVED <= was[test]:
+            starved.append(test)
+    found = []
+    for (one, other, lighter), tests in groups.items():
+        kind: Kind = "weaker" if lighter else "stronger"
+        found.append(Change(kind, f"alpha_weight of {', '.join(tests)}", shown(one), shown(other)))
+    if starved:
+        one, other = (min(shares[test] for test in starved) for shares in (was, now))
+        note = "of an equal share; the weights of other tests take the rest"
+        what = f"share of alpha of {', '.join(starved)}"
+        found.append(Change("weaker", what, f"{one:.3g}", f"{other:.3g}", note=note))
+    return found
 
 
-def _shares(asks: Sequence[Ask]) -> dict[str, float]:
-    units: dict[tuple[str, str, str], float] = {}
+def _shares(asks: Sequence[Ask]) -> tuple[dict[str, float], dict[str, float]]:
+    """Each test's share of alpha beside an equal one, and its weight; the largest of several."""
+    units: dict[tuple[str, str, str, float], float] = {}
     for ask in asks:
         weighs = ask.weight if isinstance(ask.weight, (int, float)) else 1.0
         if not ask.skipped:
-            units[ask.test, ask.variant, ask.task_set] = float(weighs)
+            units[ask.test, ask.variant, ask.task_set, float(weighs)] = float(weighs)
     total = sum(units.values())
-    if not total > 0:
-        return {}
-    return {test: weighs * len(units) / total for (test, _, _), weighs in units.items()}
+    shares: dict[str, float] = {}
+    weights: dict[str, float] = {}
+    for (test, *_), weighs in units.items():
+        weights[test] = max(weighs, weights.get(test, 0.0))
+        shares[test] = weights[test] * len(units) / total if total > 0 else 0.0
+    return shares, weights

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 
 from pytest_modellab.review.asked.modules import Module, statements
-from pytest_modellab.review.asked.reading import Local, Reader, digest_of
+from pytest_modellab.review.asked.reading import Local, Reader, digest_of, is_docstring
 from pytest_modellab.review.asked.suite import Suite
 from pytest_modellab.review.changes import Change
 
@@ -25,6 +25,10 @@ DECIDING = (
 """Hooks and variables of a conftest.py that decide what is judged, and what becomes of it."""
 
 
+PLAIN = ("pytester", ("pytester",))
+"""What ``pytest_plugins`` may be without a word."""
+
+
 PATCH = "changed on import"
 """What a test's module or a conftest.py changes in another module."""
 
@@ -38,14 +42,24 @@ def read(suite: Suite) -> Mapping[tuple[str, str], str]:
             node = module.names.get(name)
             where = f"{module.path}:{getattr(node, 'lineno', 1)}"
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                if all(_declares(statement) for statement in node.body):
+                    continue
                 found[name, digest_of(reader, Local(node, module))] = where
-            elif isinstance(node, ast.expr):
+            elif isinstance(node, ast.expr) and reader.value(node) not in PLAIN:
                 found[name, reader.mark(node)] = where
     for module in (*suite.conftests(), *suite.asking()):
         reader = Reader(suite.modules, module)
         for patch in _patches(module):
             found[PATCH, reader.mark(patch)] = f"{module.path}:{patch.lineno}"
     return found
+
+
+def _declares(statement: ast.stmt) -> bool:
+    """Whether a statement does nothing to a test: a docstring, the declaration of a marker."""
+    match statement:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="addinivalue_line"))):
+            return True
+    return is_docstring(statement) or isinstance(statement, ast.Pass)
 
 
 def _patches(module: Module) -> Iterator[ast.stmt]:

@@ -80,6 +80,8 @@ class Ini:
             for name in ("files", "functions", "classes")
             if f"python_{name}" in self.settings
         }
+        if "norecursedirs" in self.settings:
+            known["not_in"] = self.settings["norecursedirs"]
         return Patterns(**known)
 
     @property
@@ -152,7 +154,7 @@ def _ini(path: str, table: Mapping[str, Any]) -> Ini:
         for key in ("python_files", "python_functions", "python_classes")
         if key in table
     }
-    for key in ("testpaths", "norecursedirs", "usefixtures"):
+    for key in ("norecursedirs", "usefixtures"):
         if key in table:
             settings[key] = tuple(_words(table[key]))
     given, selects, overrides = parse(_words(table.get("addopts", "")))
@@ -201,11 +203,16 @@ def parse(
             value = value if equals or not waiting else waiting.pop(0)
             if _SELECT[name] == "-o":
                 overrides.append(value)
-            elif _SELECT[name] != "-p" or value.startswith("no:"):
+            elif _SELECT[name] != "-p" or _is_ours(value):
                 selects.append(f"{_SELECT[name]} {value}")
         elif name in _FLAGS:
             selects.append(name)
     return options, tuple(selects), tuple(overrides)
+
+
+def _is_ours(plugin: str) -> bool:
+    """Whether ``-p`` takes this plugin out, or puts another in, which may change it."""
+    return plugin.startswith("no:modellab") or not plugin.startswith("no:")
 
 
 def compare(old: Ini, new: Ini, was: LabConfig, now: LabConfig) -> list[Change]:
@@ -213,11 +220,10 @@ def compare(old: Ini, new: Ini, was: LabConfig, now: LabConfig) -> list[Change]:
     where = new.path or old.path
     found = weighed(old.options, new.options, was, now, where, "ini ")
     found += _selects(old.selects, new.selects, where)
-    for key in sorted({*old.settings, *new.settings} - {"testpaths"}):
-        before, after = old.settings.get(key, ()), new.settings.get(key, ())
-        if before != after and not key.startswith("python_"):  # tests that are gone are told
-            values = " ".join(before) or "none", " ".join(after) or "none"
-            found.append(Change("unweighed", f"ini {key}", *values, where=where))
+    before, after = (one.settings.get("usefixtures", ()) for one in (old, new))
+    if before != after:  # what the other settings leave out is told test by test
+        values = " ".join(before) or "none", " ".join(after) or "none"
+        found.append(Change("unweighed", "ini usefixtures", values[0], values[1], where))
     return found
 
 

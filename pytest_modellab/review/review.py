@@ -19,7 +19,7 @@ from pytest_modellab.review.asked.modules import Modules
 from pytest_modellab.review.asked.suite import Suite
 from pytest_modellab.review.changes import Change
 from pytest_modellab.review.files import Files, above, joined
-from pytest_modellab.review.side import Side
+from pytest_modellab.review.side import HERE, Side
 from pytest_modellab.review.tree import OldTree
 from pytest_modellab.store import git
 
@@ -71,12 +71,14 @@ def review(config: LabConfig, ref: str | None = None, *, offline: bool = False) 
         ) from error
     against = choose(top, ref, offline=offline)
     try:
-        new = Side(top, "the working tree", config)
-        if not git.differing(top, against.commit, _places(new), offline=offline):
+        new = Side(top, HERE, config)
+        differing = git.differing(top, against.commit, ["."], offline=offline)
+        places = _places(new)
+        if not any(path.endswith(".py") or _within(path, places) for path in differing):
             return _judged(against, (), config.acknowledged)
         with tempfile.TemporaryDirectory(prefix="modellab-review-") as folder:
             tree = OldTree(top, against.commit, Path(folder), offline=offline)
-            return _compared(new, against, tree)
+            return _compared(new, against, tree, differing)
     except git.GitError as error:
         raise ReviewUnavailable(
             f"{against.short}: git cannot read it: {error}; in a partial clone, fetch the rest: "
@@ -84,7 +86,7 @@ def review(config: LabConfig, ref: str | None = None, *, offline: bool = False) 
         ) from error
 
 
-def _compared(new: Side, against: Against, tree: OldTree) -> Review:
+def _compared(new: Side, against: Against, tree: OldTree, differing: frozenset[str]) -> Review:
     config, top = new.config, new.root
     path = _old_config(new, tree)
     if path is None:
@@ -104,8 +106,7 @@ def _compared(new: Side, against: Against, tree: OldTree) -> Review:
         _files(new, top, offline=offline),
         Files(tree.folder, tree.entries, lambda path: tree.put([path])),
     )
-    differing = git.differing(top, against.commit, places, offline=offline)
-    tree.put(differing)
+    tree.put(path for path in sorted(differing) if _within(path, places))
     of_samples, capabilities, notes = _of_samples(old, new, differing, tree)
     changes = [
         *settings.compare(old, new),
@@ -128,6 +129,8 @@ def _of_samples(
     changes: list[Change] = []
     capabilities: dict[str, Mapping[str, str]] = {}
     notes = []
+    if not new.inside(new.config.baselines):
+        notes.append("baselines: they lie outside the repository: not compared")
     recorded = {path.split("/")[-2] for path in differing if path.count("/")}
     for name in [one for one in old.config.task_sets if one in new.config.task_sets]:
         places = [samples.folder(side, name) for side in (old, new)]
@@ -145,7 +148,7 @@ def _of_samples(
 
 
 def _within(path: str, folders: Iterable[str]) -> bool:
-    return any(path.startswith(f"{folder}/") for folder in folders)
+    return any(folder in (path, ".") or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _of_tests(old: Side, new: Side, was: Files, now: Files) -> list[Change]:
@@ -156,6 +159,8 @@ def _of_tests(old: Side, new: Side, was: Files, now: Files) -> list[Change]:
         folder = "" if folder == "." else folder
         set_ = ini.read(files, folder)
         suite = Suite(Modules(files), folder, set_.patterns)
+        if not any(suite.asking()):  # tests from elsewhere: --modellab-config
+            suite = Suite(suite.modules, "", set_.patterns)
         try:
             found = asks.read(suite, with_strategies(side.config), set_.deselected)
             hooked.append(hooks.read(suite))
@@ -213,12 +218,13 @@ def _judged(against: Against, changes: Iterable[Change], acknowledged: Mapping[s
 
 
 def _old_config(new: Side, tree: OldTree) -> str | None:
-    """Where the configuration lay: in the same place, else wherever the only one did."""
+    """Where the configuration lay: in the same place, else where the only one did that is gone."""
     here = new.shown(new.config.path)
     if here in tree.entries and tree.entries[here].regular:
         return here
     name = configuration.FILE_NAME
-    others = [path for path in tree.entries if path.rpartition("/")[2] == name]
+    named = [path for path in tree.entries if path.rpartition("/")[2] == name]
+    others = [path for path in named if not (new.root / path).exists()]
     return others[0] if len(others) == 1 else None
 
 

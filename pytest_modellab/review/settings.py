@@ -59,6 +59,8 @@ def _task_set(old: TaskSetConfig, new: TaskSetConfig, side: Side) -> list[Change
             place("capability_margin"),
         )
     found += higher(f"{what}.floor", old.floor, new.floor, place("floor"))
+    found += lower(f"{what}.kl", old.kl, new.kl, place("kl"))
+    found += higher(f"{what}.agreement", old.agreement, new.agreement, place("agreement"))
     for metric in _both(old.metrics, new.metrics):
         was, now = old.metrics[metric], new.metrics[metric]
         for rule in ("margin", "capability_margin"):

@@ -17,10 +17,12 @@ from pytest_modellab.engines.tokens import encode_texts
 from pytest_modellab.errors import ComparisonRefused, OutOfMemory, ScoringError
 from pytest_modellab.records import reading
 from pytest_modellab.records.divergence import Divergence, Moved
+from pytest_modellab.records.graded import is_choice
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.reading import Count
 from pytest_modellab.records.tasks import Sample
+from pytest_modellab.records.windows import is_document
 from pytest_modellab.runs.answering import importing
 from pytest_modellab.runs.distributions import divergences, reduced, rest
 from pytest_modellab.runs.executor import InProcess
@@ -70,11 +72,16 @@ def obtain(job: Job, base: Job, executor: InProcess) -> Divergence:
         executor: loads one of them at a time.
 
     Raises:
-        ComparisonRefused: the two do not read the same tokens.
+        ComparisonRefused: the two do not read the same tokens, or the samples are documents.
         ScoringError: an engine does not tell whole distributions.
         ModellabError: a model cannot be loaded.
         OSError: the store cannot be written.
     """
+    if any(map(is_document, job.task_set.samples)):
+        raise ComparisonRefused(
+            f"{job.task_set.name!r} is made of documents, and fidelity reads chats: compare how "
+            "likely the documents are: gate.no_regression"
+        )
     folder = _folder(executor.cache, base)
     place = entry(executor.cache, "divergences", [LAYOUT, folder.name, job.fingerprint.key])
     path = place.with_suffix(".json")
@@ -111,9 +118,7 @@ def _folder(cache: Path, base: Job) -> Path:
 
 def _right(sample: Sample) -> tuple[str, ...]:
     """The reply that a sample itself has: the right option of a multiple choice."""
-    if sample.choices and isinstance(sample.target, int):
-        return (sample.choices[sample.target],)
-    return ()
+    return (sample.choices[sample.target],) if is_choice(sample) else ()
 
 
 def _distributions(
@@ -175,7 +180,7 @@ def _compared(
     mass = 0.0
     for i, rows in _predictions(job, engine, texts, set(), executor):
         own = np.asarray(kept[starts[i] : starts[i] + read.places[i]])
-        if own.shape[0] and int(own[:, KEPT : 2 * KEPT].max(initial=-1.0)) >= rows.shape[1]:
+        if (own[:, KEPT : 2 * KEPT] >= rows.shape[1]).any():
             raise ComparisonRefused(_another_vocabulary(job, base))
         found, same = divergences(own, rows)
         moved[i] = _moved(own, found, same)

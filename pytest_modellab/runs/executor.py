@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_modellab.engines.interface import Engine, Source
-from pytest_modellab.engines.language import rolling
 from pytest_modellab.errors import GateUsageError
-from pytest_modellab.records import windows
 from pytest_modellab.records.progress import Watch, Work
 from pytest_modellab.runs.answering import answer, importing
 from pytest_modellab.runs.corpus import depth_of
@@ -111,6 +109,4 @@ def _named(job: Job) -> str:
 
 
 def _entry(job: Job, cache: Path) -> RunEntry:
-    cut = [windows.of(sample) for sample in job.task_set.samples if job.need(sample) == "read"]
-    read = [rolling.VERSION, cut] if cut else []
-    return RunEntry(cache, job.task_set, job.fingerprint, depth_of(job.task_set), read)
+    return RunEntry(cache, job.task_set, job.fingerprint, depth_of(job.task_set))

@@ -137,7 +137,7 @@ def details(baseline: ScoreFile, candidate: ScoreFile, judged: FileVerdicts) -> 
         )
     lines += [f"{len(ids)} {words}: {some(ids)}" for words, ids in matched.differences]
     lines += [f"{f.path}: {f.kind}; {'; '.join(f.notes)}" for f in (baseline, candidate)]
-    return lines + _next(judged)
+    return lines + _graded(judged) + _next(judged)
 
 
 def _alpha_line(judged: FileVerdicts) -> str:
@@ -147,6 +147,19 @@ def _alpha_line(judged: FileVerdicts) -> str:
             share = number(figures[0].alpha)
             parts.append(f"{share} on the {what} in {plural(len(figures), 'bucket')}")
     return f"alpha {number(judged.rules.alpha)}: {', '.join(parts)}"
+
+
+def _graded(judged: FileVerdicts) -> list[str]:
+    """Warn of a margin of 0 where most samples moved: what does is no right or wrong."""
+    pooled = judged.drop.pooled
+    moved = pooled.losses + pooled.gains
+    if pooled.margin > 0 or 2 * moved <= pooled.n:
+        return []
+    return [
+        f"{moved} of {plural(pooled.n, 'sample')} moved at an allowed drop of 0: a score that "
+        "batch size, threads or dtype move a little can block an unchanged model; allow what such "
+        "runs show: --margin 0.01"
+    ]
 
 
 def _next(judged: FileVerdicts) -> list[str]:

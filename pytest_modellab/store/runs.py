@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.records import reading
+from pytest_modellab.records import reading, windows
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint, Output
 from pytest_modellab.records.tasks import EXCLUDE, TaskSet
@@ -50,22 +50,18 @@ class RunEntry:
         task_set: what was asked.
         fingerprint: who answered.
         depth: documents in a ranking, where a corpus is searched.
-        read: how documents are read, where there are some.
     """
 
     def __init__(
-        self,
-        cache: Path,
-        task_set: TaskSet,
-        fingerprint: Fingerprint,
-        depth: int = 0,
-        read: Sequence[Any] = (),
+        self, cache: Path, task_set: TaskSet, fingerprint: Fingerprint, depth: int = 0
     ) -> None:
         asked = [[s.id, s.input, s.choices, s.max_tokens] for s in task_set.samples]
         searched = []
         if task_set.corpus is not None:
             excluded = [list(s.metadata.get(EXCLUDE, ())) for s in task_set.samples]
             searched = [task_set.corpus.hash, depth, excluded]
+        cut = [windows.of(s) for s in task_set.samples if windows.is_document(s)]
+        read = [windows.VERSION, cut] if cut else []
         self.folder = entry(cache, "runs", [LAYOUT, asked, fingerprint.key, *searched, *read])
         self.key = self.folder.name
         self._size = len(asked)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pytest_modellab.judging.scores import under
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import METRICS, Scenario, TaskSetConfig
 from pytest_modellab.records.pairing import in_order
@@ -45,6 +46,7 @@ def assemble(
     scenarios: Sequence[Scenario],
     alpha: float = 0.05,
     share: float | None = None,
+    metric: str | None = None,
     notes: Sequence[str] = (),
     resamples: int = resample.RESAMPLES,
     seed: int = resample.SEED,
@@ -53,7 +55,7 @@ def assemble(
 
     Args:
         entries: the variants, the reference among them.
-        task_set: what all of them were asked.
+        task_set: what all of them were asked; with a metric, only the samples that it tells of.
         settings: the task set's margins and floor.
         reference: the variant that the others are compared with.
         second: a second run of the reference, which decides what capabilities it has; None
@@ -61,6 +63,7 @@ def assemble(
         scenarios: what to decide for.
         alpha: risk of any false block among the deltas.
         share: the part of it that each verdict may spend; None for equal parts.
+        metric: a figure of the samples that quality is in place of their scores; None for these.
         notes: what a reader must know.
         resamples: how many draws.
         seed: of the draws.
@@ -69,7 +72,7 @@ def assemble(
         The trade-off.
 
     Raises:
-        ComparisonRefused: a run is not one of these samples.
+        ComparisonRefused: a run is not one of these samples, or lacks the metric.
     """
     import numpy as np
 
@@ -79,13 +82,16 @@ def assemble(
     ]
     at = [entry.spec.name for entry in entries].index(reference)
     base = entries[at]
-    scores = np.array([[s.score or 0.0 for s in e.record.samples] for e in entries]).T
+    weighed = [e.record if metric is None else under(e.record, metric, task_set) for e in entries]
+    scores = np.array([[s.score or 0.0 for s in record.samples] for record in weighed]).T
     quality, worst, by_capability = _score_draws(scores, task_set, resamples, seed)
     others = [entry for entry in entries if entry is not base]
     if share is None:  # success, forgetting and latency of each
         share = alpha / max(1, 3 * len(others))
     compared = {
-        e.spec.name: judge.compare(e, base, second, task_set, settings, Budget(share, alpha))
+        e.spec.name: judge.compare(
+            e, base, second, task_set, settings, Budget(share, alpha), metric
+        )
         for e in others
     }
     worst_low = np.quantile(worst, ONE_SIDED, axis=0)
@@ -94,7 +100,7 @@ def assemble(
     serving = [
         speed.draw_serving(e.price, paces[i], i, resamples, seed) for i, e in enumerate(entries)
     ]
-    summaries = [summarize(e.record, task_set) for e in entries]
+    summaries = [summarize(record, task_set) for record in weighed]
     fits = [risks.calibration(e) for e in entries]
     components = risk.weigh(
         risks.components(
@@ -179,7 +185,7 @@ def assemble(
     return TradeOff(
         task_set={"name": task_set.name, "version": task_set.version, "hash": task_set.hash},
         reference=reference,
-        floor=settings.floor,
+        floor=settings.least(metric),
         profiles=tuple(profiles),
         deltas=tuple(d for e in others for d in compared[e.spec.name].deltas),
         choices=choices,
@@ -190,6 +196,7 @@ def assemble(
         alpha=alpha,
         notes=tuple(dict.fromkeys(notes)),
         recorded=time.strftime("%Y-%m-%d", time.gmtime()),
+        metric=metric,
     )
 
 

@@ -13,6 +13,10 @@ from pytest_modellab.records.runs import BucketScore, Verdict
 from pytest_modellab.tradeoff.decision import Choice, Miss, Turn
 from pytest_modellab.tradeoff.risk import Calibration, Component, Level
 
+SUCCESS = "success"
+"""What quality is called where no metric is asked for."""
+
+
 SCHEMA = 1
 """Version of the JSON; raised when a key changes its meaning."""
 
@@ -154,7 +158,7 @@ class Profile:
         base: what it adapts, or None.
         source: where its answers come from: ``run``, ``stored`` or ``accepted``.
         n: samples.
-        success: mean score.
+        success: mean score, or mean of the metric that stands in for it.
         stderr: standard error of the mean over clusters.
         worst: the bucket with the lowest mean.
         worst_low: a bound that the worst bucket lies above with 95 % confidence.
@@ -209,13 +213,13 @@ class Delta:
 
     Attributes:
         variant: its name.
-        what: success, forgetting, latency, or cost.
+        what: ``success`` or the metric that stands in for it, ``forgetting``, ``latency``.
         verdict: block, pass, inconclusive; None where it could not be judged.
         words: one sentence.
     """
 
     variant: str
-    what: Literal["success", "forgetting", "latency"]
+    what: str
     verdict: Verdict | None
     words: str
 
@@ -255,6 +259,8 @@ class TradeOff:
         alpha: risk of any false block among the deltas.
         notes: what a reader must know.
         recorded: the day, ``YYYY-MM-DD``.
+        metric: what quality is in place of the samples' scores, for example ``probability``; None
+            for success.
     """
 
     task_set: Mapping[str, str]
@@ -270,6 +276,12 @@ class TradeOff:
     alpha: float
     notes: tuple[str, ...]
     recorded: str
+    metric: str | None = None
+
+    @property
+    def quality(self) -> str:
+        """What quality is called: ``success``, or the metric that stands in for it."""
+        return self.metric or SUCCESS
 
     def profile(self, variant: str) -> Profile:
         """Return a variant's profile.
@@ -289,7 +301,7 @@ class TradeOff:
         return not known or any(latency.first_token is not None for latency in known)
 
     def unsettled(self, variant: str) -> tuple[str, ...]:
-        """What the gate could not decide of a variant: ``success``, ``forgetting``, ``latency``."""
+        """What the gate could not decide of a variant, as in :attr:`Delta.what`."""
         found = [d for d in self.deltas if (d.variant, d.verdict) == (variant, "inconclusive")]
         return tuple(dict.fromkeys(delta.what for delta in found))
 

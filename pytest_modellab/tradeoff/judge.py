@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pytest_modellab import gate
-from pytest_modellab.errors import ComparisonRefused
+from pytest_modellab.errors import ComparisonRefused, GateUsageError
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.drop import no_regression
 from pytest_modellab.judging.forgetting import no_forgetting
@@ -16,7 +16,7 @@ from pytest_modellab.records.declared import TaskSetConfig, VariantSpec
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tradeoff.entry import Entry
-from pytest_modellab.tradeoff.figures import Delta
+from pytest_modellab.tradeoff.figures import SUCCESS, Delta
 
 TEST = "modellab compare"
 """Stands for a test's node id in the comparisons made here."""
@@ -67,6 +67,7 @@ def compare(
     task_set: TaskSet,
     settings: TaskSetConfig,
     budget: Budget,
+    metric: str | None = None,
 ) -> VariantVerdicts:
     """Judge a variant against the reference.
 
@@ -77,27 +78,32 @@ def compare(
         task_set: what both were asked.
         settings: the margins.
         budget: the risk that each verdict may spend.
+        metric: what is judged in place of the score.
 
     Returns:
         Success, forgetting and latency, as far as they can be judged.
     """
     name, against = entry.spec.name, base.spec.name
+    what = metric or SUCCESS
     found: list[Delta] = []
     here: Comparison | None = None
     try:
         question = _question("no_regression", entry.spec, task_set, against, budget)
-        question = dataclasses.replace(question, candidate=entry.record, reference=base.record)
-        success = no_regression(question, margin=settings.allowed().mean)
-        found.append(Delta(name, "success", success.verdict, success.figures[0].explain()))
-    except ComparisonRefused as error:
-        found.append(Delta(name, "success", None, str(error)))
+        question = dataclasses.replace(
+            question, candidate=entry.record, reference=base.record, metric=metric
+        )
+        success = no_regression(question, margin=settings.allowed(metric=metric).mean)
+        found.append(Delta(name, what, success.verdict, success.figures[0].explain()))
+    except (ComparisonRefused, GateUsageError) as error:  # the latter of a margin of 0
+        found.append(Delta(name, what, None, str(error)))
     if second is not None:
         try:
             here = forgetting(
-                entry.spec, entry.record, base.record, second, against, task_set, settings, budget
+                *(entry.spec, entry.record, base.record, second, against),
+                *(task_set, settings, budget, metric),
             )
             found.append(_forgetting(here))
-        except ComparisonRefused as error:
+        except (ComparisonRefused, GateUsageError) as error:
             words = str(error)
             if isinstance(error.__cause__, gate.EmptyError):
                 words = f"{against} shows none of these capabilities, so none can be forgotten"
@@ -120,6 +126,7 @@ def forgetting(
     task_set: TaskSet,
     settings: TaskSetConfig,
     budget: Budget,
+    metric: str | None = None,
 ) -> Comparison:
     """Judge what a variant forgot of the reference's capabilities, on one task set.
 
@@ -132,16 +139,17 @@ def forgetting(
         task_set: what both were asked.
         settings: the margins.
         budget: the risk that the verdict may spend.
+        metric: what is judged in place of the score.
 
     Raises:
         ComparisonRefused: the runs are not comparable, or there is nothing to be forgotten.
     """
     question = _question("no_forgetting", spec, task_set, against, budget)
     return no_forgetting(
-        dataclasses.replace(question, candidate=candidate, reference=reference),
+        dataclasses.replace(question, candidate=candidate, reference=reference, metric=metric),
         second=second,
         targeted=set(spec.targets),
-        margin=settings.allowed().capability,
+        margin=settings.allowed(metric=metric).capability,
     )
 
 

@@ -76,6 +76,25 @@ def test_workers_find_what_one_process_finds(project: pytest.Pytester) -> None:
     assert means[0] == pytest.approx(means[1], rel=1e-3)
 
 
+def test_declared_limits_are_taken_and_others_are_told(project: pytest.Pytester) -> None:
+    path = project.path / "modellab.toml"
+    path.write_text(
+        path.read_text().replace("floor = 0.02", "floor = 0.02\nkl = 0.01\nagreement = 0.9")
+    )
+    write(project, "")
+    result = project.runpytest_inprocess("--modellab-json", "out.json")
+    result.assert_outcomes(passed=1)
+    (comparison,) = json.loads((project.path / "out.json").read_text())["comparisons"]
+    assert [(f["name"], f["verdict"]) for f in comparison["figures"]] == [
+        ("KL", "pass"),
+        ("agreement", "pass"),
+    ]
+    write(project, "kl=0.02")
+    result = project.runpytest_inprocess()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*overridden: kl 0.02 instead of 0.01 on words."])
+
+
 @pytest.mark.parametrize(
     ("limits", "names", "message"),
     [
@@ -83,7 +102,8 @@ def test_workers_find_what_one_process_finds(project: pytest.Pytester) -> None:
             "",
             "'rounded'",
             "*GateUsageError: gate.fidelity: no limit; say how far the candidate may move: kl=0.05 "
-            "(nats a token), agreement=0.95 (share of tokens with the same first choice), or both",
+            "(nats a token), agreement=0.95 (share of tokens with the same first choice), or both; "
+            "or declare it in *modellab.toml: task_sets.words.kl",
         ),
         (
             "kl=0",

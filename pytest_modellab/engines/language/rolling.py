@@ -7,6 +7,9 @@ without one), from which the document's first token is predicted, and predicts a
 a window; each further one predicts the next ``window - context + 1`` after at least ``context``
 tokens of the document (``get_rolling_token_windows`` and ``make_disjoint_window`` of lm_eval.utils,
 whose rolling requests have ``context = 1`` and the model's own context length as ``window``).
+
+The harness cuts the document into tokens as its tokenizer does by default, some with a second BOS;
+this is its figure with ``add_bos_token=False``, which most tokenizers do not need.
 """
 
 from __future__ import annotations
@@ -15,16 +18,13 @@ import dataclasses
 from collections.abc import Callable, Sequence, Set
 from typing import Any
 
-from pytest_modellab.engines.batching import due, plan
+from pytest_modellab.engines.batching import due, plan, spread
 from pytest_modellab.engines.interface import Done, ReadingRequest
 from pytest_modellab.engines.language.base import answer_together
+from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.tokens import encode
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.records.runs import Output
-
-VERSION = 1
-"""Raised when a document's likelihood may change: stored runs of documents are run again."""
-
 
 DEFAULT_WINDOW = 2048
 """Tokens that a model sees at once that says nothing of it; lm-evaluation-harness' default."""
@@ -156,9 +156,11 @@ def answer(
                 "at once; set a smaller one in task_set.toml"
             )
     prefix = prefix_of(tokenizer)
+    with quiet():  # transformers warns of texts that are longer than the model's context
+        tokens = [encode(tokenizer, request.text) for request in requests]
     cut = [
-        windows(encode(tokenizer, request.text), prefix, request.window or length, request.context)
-        for request in requests
+        windows(own, prefix, request.window or length, request.context)
+        for own, request in zip(tokens, requests, strict=True)
     ]
     lengths = [sum(map(len, row)) or 1 for row in cut]
 
@@ -180,7 +182,9 @@ def answer(
             failed="" if values else NO_TOKEN,
         )
 
-    answer_together(due(plan(lengths, budget, padded=True), skip), lengths, compute, output, done)
+    answer_together(
+        due(spread(plan(lengths, budget, padded=True)), skip), lengths, compute, output, done
+    )
 
 
 def in_torch(

@@ -142,7 +142,9 @@ def _metrics(task_set: str, tradeoff: TradeOff, start: int, stop: int) -> Iterat
     """What Allure 3 draws over the runs; the task set is in the key, since others have others."""
     for profile in tradeoff.profiles:
         for name, value in metrics(profile).items():
-            title, unit, better = METRICS.get(name, (measured.label(name), "", "higher"))
+            title, unit, better = METRICS.get(
+                name, (measured.label(name), "", measured.better(name))
+            )
             key = f"{task_set}.{profile.variant}.{name}"
             yield {
                 "id": _uuid(key),

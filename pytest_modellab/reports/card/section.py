@@ -172,10 +172,11 @@ def _task_set(one: CardMetric) -> list[str]:
         )
     facts_of_base = {} if base is None else further.facts(base)
     metrics = {further.label(name) for name in run.metrics}
+    graded = {further.label(name) for name in further.GRADED_METRICS}  # not of every sample
     rows += [
         [
             escape(name),
-            str(run.n) if name in metrics else further.MISSING,
+            str(run.n) if name in metrics - graded else further.MISSING,
             escape(value),
             *([escape(facts_of_base.get(name, further.MISSING))] if base else []),
         ]

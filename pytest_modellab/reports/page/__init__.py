@@ -26,14 +26,14 @@ from pytest_modellab.reports.page import (
 )
 from pytest_modellab.reports.page.markup import Content, Html, document, el, section
 from pytest_modellab.reports.words import plural
-from pytest_modellab.tradeoff.figures import TradeOff
+from pytest_modellab.tradeoff.figures import SUCCESS, TradeOff
 
 _PARTS = (
     ("verdict", "recommendation"),
     ("matrix", "strategies"),
     ("variants", "variants"),
     ("metrics", "metrics"),
-    ("scatter", "success and cost"),
+    ("scatter", f"{SUCCESS} and cost"),
     ("explore", "weigh it yourself"),
     ("heat", "heat map"),
     ("bars", "capabilities"),
@@ -103,7 +103,9 @@ def _section(
     ]
     there = {name for name, part in parts if part is not None}
     links = [
-        el("li", el("a", label, href=f"#{ident}-{name}")) for name, label in _PARTS if name in there
+        el("li", el("a", label.replace(SUCCESS, tradeoff.quality), href=f"#{ident}-{name}"))
+        for name, label in _PARTS
+        if name in there
     ]
     # the verdict first, the way to the rest after it
     first, *rest = [part for _, part in parts if part is not None]
@@ -137,9 +139,10 @@ def _asked(tradeoff: TradeOff) -> str:
     count = len(tradeoff.profiles)
     ranked = all(measured.ranks(profile) for profile in tradeoff.profiles)
     did, what = ("ranked documents for", "queries") if ranked else ("answered", "samples")
+    told = f", compared by {tradeoff.metric}" if tradeoff.metric else ""
     return (
         f"{plural(count, 'variant')} {did} the same {samples:,} {what} of version "
-        f"{tradeoff.task_set.get('version', '')} of this task set. Reference: "
+        f"{tradeoff.task_set.get('version', '')} of this task set{told}. Reference: "
         f"{tradeoff.reference}. Recorded on {tradeoff.recorded}."
     )
 

@@ -53,7 +53,7 @@ def bars(tradeoff: TradeOff, ident: str) -> Html:
                 profile,
                 _bars(profile.capabilities),
                 ident=f"{ident}-bars{i}",
-                title=f"{profile.variant}: success by capability",
+                title=f"{profile.variant}: {tradeoff.quality} by capability",
                 description=_told(profile),
                 note=f"beside {'its own accepted run' if own else tradeoff.reference}",
             )
@@ -63,9 +63,9 @@ def bars(tradeoff: TradeOff, ident: str) -> Html:
         "Capabilities against the baseline",
         el(
             "p",
-            "Bars: success in this run, with its 95% interval. The upright line: the variant's own "
-            "accepted run, or the reference where it has none. In brackets the difference; ▼ and "
-            "red where the whole interval is below the line. ",
+            f"Bars: {tradeoff.quality} in this run, with its 95% interval. The upright line: the "
+            "variant's own accepted run, or the reference where it has none. In brackets the "
+            "difference; ▼ and red where the whole interval is below the line. ",
             _bounded(tradeoff, profiles),
             class_="aside",
         ),
@@ -355,7 +355,7 @@ def _numbers(tradeoff: TradeOff) -> Html:
         "variant",
         "capability",
         "n",
-        "success",
+        tradeoff.quality,
         "95% interval",
         "own accepted run",
         tradeoff.reference,
@@ -364,7 +364,8 @@ def _numbers(tradeoff: TradeOff) -> Html:
         "forgetting",
     ]
     return table(
-        f"Success by variant and capability, beside the accepted run and {tradeoff.reference}",
+        f"{tradeoff.quality.capitalize()} by variant and capability, beside the accepted run and "
+        f"{tradeoff.reference}",
         head,
         rows,
         left={0, 1, 9},

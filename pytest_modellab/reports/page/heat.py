@@ -29,7 +29,7 @@ def heat(tradeoff: TradeOff, ident: str) -> Html:
     buckets = {p.variant: {b.name: b.mean for b in p.buckets} for p in tradeoff.profiles}
     floor = tradeoff.floor
     legend: list[Content] = [
-        "Mean score: ",
+        f"Mean {tradeoff.metric or 'score'}: ",
         [el("span", f"{i / CLASSES:.1f}", class_=f"key h{i}") for i in range(CLASSES)],
     ]
     if floor is not None:

@@ -55,8 +55,8 @@ def history(tradeoff: TradeOff, ident: str) -> Html | None:
         details(
             "The numbers: accepted runs",
             table(
-                "Mean score of each accepted run",
-                ["variant", "accepted", "success"],
+                f"Mean {tradeoff.metric or 'score'} of each accepted run",
+                ["variant", "accepted", tradeoff.quality],
                 rows,
                 left={0, 1},
                 style="sortable",
@@ -110,7 +110,7 @@ def _drawing(tradeoff: TradeOff, drawn: Sequence[Profile], width: int) -> Any:
         axes.text(
             0,
             1.03,
-            "success (↑ more is better)",
+            f"{tradeoff.quality} (↑ more is better)",
             transform=axes.transAxes,
             va="bottom",
             color=charts.colour("soft"),

@@ -26,10 +26,12 @@ def metrics(tradeoff: TradeOff, ident: str) -> Html | None:
     lines = [
         el("li", el("strong", name), f": {words}") for name, words in told if words is not None
     ]
+    said = measured.meanings(name for p in tradeoff.profiles for name in p.metrics)
     return section(
         f"{ident}-metrics",
         "Metrics and search",
         shown,
+        el("p", " ".join(said), class_="aside") if said else None,
         [
             el("p", "Of an approximate index, not of the model that it is built with:"),
             el("ul", lines),

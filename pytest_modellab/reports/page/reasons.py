@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pytest_modellab.reports.page.words import (
     FEW,
-    LIMIT_NAMES,
-    METRIC_NAMES,
     limit_value,
+    limited,
     measured,
     metric_value,
     miss,
+    named,
     share,
     short_by,
     signed,
@@ -17,7 +17,7 @@ from pytest_modellab.reports.page.words import (
 )
 from pytest_modellab.reports.words import both, number
 from pytest_modellab.tradeoff.decision import NONE, Choice, Turn
-from pytest_modellab.tradeoff.figures import TradeOff
+from pytest_modellab.tradeoff.figures import SUCCESS, TradeOff
 
 OTHERS = 3
 """How many other variants' shares a sentence names."""
@@ -91,7 +91,7 @@ def explained(choice: Choice, reference: str) -> str | None:
 def reason(tradeoff: TradeOff, choice: Choice) -> str:
     """What the choice gains and loses against the reference, in one or two sentences."""
     if choice.verdict == "none":
-        return nearest_miss(choice)
+        return nearest_miss(choice, tradeoff.quality)
     reference = tradeoff.reference
     name = explained(choice, reference)
     if name is None:
@@ -137,48 +137,48 @@ def _moved(tradeoff: TradeOff, choice: Choice, name: str, metric: str) -> str:
         metric_value(metric, measured(tradeoff.profile(n), metric, volume))
         for n in (tradeoff.reference, name)
     )
-    return f"{METRIC_NAMES[metric]} ({before} → {after})"
+    return f"{named(metric, tradeoff.quality)} ({before} → {after})"
 
 
-def nearest_miss(choice: Choice) -> str:
+def nearest_miss(choice: Choice, quality: str = SUCCESS) -> str:
     """Which variant comes nearest to the limits, and what it misses."""
     name = choice.variants[0]
     missed = choice.misses.get(name, ())
-    said = "; ".join(f"{miss(m)}: missed {short_by(m)}" for m in missed)
+    said = "; ".join(f"{miss(m, quality)}: missed {short_by(m)}" for m in missed)
     return f"The nearest miss is {name}: {said}." if said else f"The nearest is {name}."
 
 
-def sensitivity(choice: Choice) -> tuple[str, ...]:
+def sensitivity(choice: Choice, quality: str = SUCCESS) -> tuple[str, ...]:
     """What would change the choice."""
     if choice.verdict != "choose":
         return ()
     if not choice.turns:
         return ("No change of a single weight or limit would change the choice.",)
-    return tuple(_turn(turn) for turn in choice.turns)
+    return tuple(_turn(turn, quality) for turn in choice.turns)
 
 
-def _turn(turn: Turn) -> str:
+def _turn(turn: Turn, quality: str) -> str:
     if turn.what == "weight":
         more = "at least" if turn.then > turn.now else "at most"
         return (
-            f"It turns to {turn.variant} where {METRIC_NAMES[turn.name]} weighs {more} "
+            f"It turns to {turn.variant} where {named(turn.name, quality)} weighs {more} "
             f"{turn.then:.2f} instead of {turn.now:.2f}."
         )
     return (
-        f"It turns to {turn.variant} where the limit of {LIMIT_NAMES[turn.name]} is "
+        f"It turns to {turn.variant} where the limit of {limited(turn.name, quality)} is "
         f"{limit_value(turn.name, turn.then)} instead of {limit_value(turn.name, turn.now)}."
     )
 
 
-def unapplied(choice: Choice) -> str | None:
+def unapplied(choice: Choice, quality: str = SUCCESS) -> str | None:
     """What could not be weighed or limited."""
     if not choice.unmeasured:
         return None
-    names = [LIMIT_NAMES.get(k, k) for k in choice.unmeasured]
+    names = [limited(k, quality) for k in choice.unmeasured]
     return f"Not applied, since not every variant was measured: {both(list(dict.fromkeys(names)))}."
 
 
-def weights(choice: Choice) -> str:
+def weights(choice: Choice, quality: str = SUCCESS) -> str:
     """``success 0.50, latency 0.40, cost 0.10``, the heaviest first."""
     found = sorted(choice.scenario.weights.items(), key=lambda pair: -pair[1])
-    return ", ".join(f"{METRIC_NAMES[k]} {number(w)}" for k, w in found if w > 0)
+    return ", ".join(f"{named(k, quality)} {number(w)}" for k, w in found if w > 0)

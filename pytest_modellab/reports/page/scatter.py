@@ -57,14 +57,15 @@ def scatter(tradeoff: TradeOff, ident: str) -> Html | None:
     for metric in AXES:
         found = points(tradeoff, metric)
         if found:
-            panels.append((f"success and {metric}", _panel(tradeoff, metric, found, ident)))
+            label = f"{tradeoff.quality} and {metric}"
+            panels.append((label, _panel(tradeoff, metric, found, ident)))
     if not panels:
         return None
     missing = [m for m in AXES if not points(tradeoff, m)]
     return section(
         f"{ident}-scatter",
-        "What success costs",
-        tabs(f"{ident}-scatter-by", "Success against", panels),
+        f"What {tradeoff.quality} costs",
+        tabs(f"{ident}-scatter-by", f"{tradeoff.quality.capitalize()} against", panels),
         el("p", f"Not measured: {', '.join(missing)}.", class_="aside") if missing else None,
     )
 
@@ -104,7 +105,7 @@ def _panel(tradeoff: TradeOff, metric: str, found: Sequence[Point], ident: str) 
         charts.svg(
             _drawing(tradeoff, metric, found, width),
             ident=f"{ident}-{metric}-{style}",
-            title=f"Success against {metric}",
+            title=f"{tradeoff.quality.capitalize()} against {metric}",
             description=said,
             width=width,
             height=height,
@@ -126,11 +127,14 @@ def _panel(tradeoff: TradeOff, metric: str, found: Sequence[Point], ident: str) 
     caption = el("figcaption", el("p", legend), [el("p", note) for note in notes])
     return [
         el("figure", el("div", drawings), caption, class_="beside"),
-        details(f"The numbers: success and {metric}", _numbers(metric, found)),
+        details(
+            f"The numbers: {tradeoff.quality} and {metric}",
+            _numbers(metric, found, tradeoff.quality),
+        ),
     ]
 
 
-def _numbers(metric: str, found: Sequence[Point]) -> Html:
+def _numbers(metric: str, found: Sequence[Point], quality: str) -> Html:
     rows: list[list[Cell | Content]] = []
     for point in found:
         raw = _estimate(point.profile, metric)
@@ -149,14 +153,15 @@ def _numbers(metric: str, found: Sequence[Point]) -> Html:
         )
     head: list[Content] = [
         "variant",
-        "success",
+        quality,
         "95% interval",
         metric,
         "95% interval",
         "on this front",
         "on the front of all metrics",
     ]
-    return table(f"Success and {metric} of each variant", head, rows, style="sortable")
+    caption = f"{quality.capitalize()} and {metric} of each variant"
+    return table(caption, head, rows, style="sortable")
 
 
 def _drawing(tradeoff: TradeOff, metric: str, found: Sequence[Point], width: int) -> Any:
@@ -202,7 +207,7 @@ def _drawing(tradeoff: TradeOff, metric: str, found: Sequence[Point], width: int
         axes.text(
             0,
             1,
-            "success (↑ more is better)",
+            f"{tradeoff.quality} (↑ more is better)",
             transform=axes.transAxes,
             va="bottom",
             ha="left",

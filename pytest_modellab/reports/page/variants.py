@@ -26,7 +26,7 @@ def overview(tradeoff: TradeOff, ident: str) -> Html:
     chosen = recommended(tradeoff)
     head: list[Content] = [
         "variant",
-        measured.success_title((p, p.success.value) for p in tradeoff.profiles),
+        measured.success_title(((p, p.success.value) for p in tradeoff.profiles), tradeoff.metric),
         "cost of 1,000 requests",
         "latency p50 (p95)",
         "memory",

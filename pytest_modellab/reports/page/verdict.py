@@ -8,12 +8,12 @@ from pytest_modellab.reports.page import reasons
 from pytest_modellab.reports.page.markup import Cell, Content, Html, details, el, scroll, section
 from pytest_modellab.reports.page.markup import table as table_of
 from pytest_modellab.reports.page.words import (
-    METRIC_NAMES,
     blocked,
     limit_rule,
     measured,
     metric_value,
     miss,
+    named,
     requests,
     share,
     signed,
@@ -50,9 +50,9 @@ def recommendation(tradeoff: TradeOff, ident: str) -> Html:
         _warnings(tradeoff),
         el(
             "p",
-            "A step is what ten points of success or risk are worth, or a factor of two in cost, "
-            "latency or memory. A scenario weighs the steps over the reference; its limits come "
-            "first.",
+            f"A step is what ten points of {tradeoff.quality} or risk are worth, or a factor of "
+            "two in cost, latency or memory. A scenario weighs the steps over the reference; its "
+            "limits come first.",
             class_="aside",
         )
         if cards
@@ -101,9 +101,11 @@ def _card(tradeoff: TradeOff, choice: Choice, ident: str) -> Html:
         el("p", f"? {line}", class_="open") if (line := unsettled(tradeoff, choice)) else None,
         el("p", reasons.reason(tradeoff, choice)),
         _parts(tradeoff, choice),
-        [el("p", line) for line in reasons.sensitivity(choice)],
-        el("p", f"? {line}", class_="open") if (line := reasons.unapplied(choice)) else None,
-        _asked(choice),
+        [el("p", line) for line in reasons.sensitivity(choice, tradeoff.quality)],
+        el("p", f"? {line}", class_="open")
+        if (line := reasons.unapplied(choice, tradeoff.quality))
+        else None,
+        _asked(choice, tradeoff.quality),
         class_=f"card {choice.verdict}",
         aria_labelledby=ident,
     )
@@ -149,7 +151,7 @@ def _parts(tradeoff: TradeOff, choice: Choice) -> Html | None:
             metric_value(metric, measured(tradeoff.profile(n), metric, choice.scenario.volume))
             for n in (tradeoff.reference, name)
         )
-        rows.append([METRIC_NAMES[metric], before, after, _step(value)])
+        rows.append([named(metric, tradeoff.quality), before, after, _step(value)])
     if not rows:
         return None
     rows.append([el("strong", "together"), "", "", _step(parts["total"])])
@@ -166,17 +168,17 @@ def _step(value: float) -> Cell:
     return Cell(signed(value), sort=value, style=style)
 
 
-def _asked(choice: Choice) -> Html:
+def _asked(choice: Choice, quality: str) -> Html:
     scenario = choice.scenario
-    limits = [limit_rule(k, v) for k, v in scenario.limits.items()]
+    limits = [limit_rule(k, v, quality) for k, v in scenario.limits.items()]
     kept_out = [
-        el("li", f"{name}: {'; '.join(miss(m) for m in missed)} ({_sure_miss(missed)})")
+        el("li", f"{name}: {'; '.join(miss(m, quality) for m in missed)} ({_sure_miss(missed)})")
         for name, missed in choice.misses.items()
         if missed
     ]
     return details(
         "What this scenario asks",
-        el("p", f"Weights: {reasons.weights(choice)}."),
+        el("p", f"Weights: {reasons.weights(choice, quality)}."),
         el("p", f"Limits: {'; '.join(limits)}." if limits else "Limits: none."),
         el("p", f"Training is paid by {requests(scenario.volume)} requests."),
         [el("p", "Kept out by the limits:"), el("ul", kept_out)] if kept_out else None,
@@ -202,7 +204,7 @@ def matrix(tradeoff: TradeOff, ident: str) -> Html | None:
     rows = []
     for strategy in tradeoff.strategies:
         members = [p.variant for p in tradeoff.profiles if p.strategy == strategy]
-        cells = [_cell(choice, members) for choice in tradeoff.choices]
+        cells = [_cell(choice, members, tradeoff.quality) for choice in tradeoff.choices]
         rows.append(el("tr", el("th", strategy, scope="row"), cells))
     caption = "Each strategy's best variant in each scenario, and how often it is the best of all"
     return section(
@@ -234,12 +236,12 @@ def best_of(choice: Choice, members: list[str]) -> str:
     )
 
 
-def _cell(choice: Choice, members: list[str]) -> Html:
+def _cell(choice: Choice, members: list[str], quality: str) -> Html:
     name = best_of(choice, members)
     missed = choice.misses.get(name, ())
     total = signed(choice.steps[name].get("total", 0.0))
     if missed:
-        said = "; ".join(miss(m) for m in missed)
+        said = "; ".join(miss(m, quality) for m in missed)
         nearest = "nearest miss, " if name in choice.variants else ""
         return el(
             "td",

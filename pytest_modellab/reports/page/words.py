@@ -9,7 +9,7 @@ from pytest_modellab.reports.words import both, listed, number
 from pytest_modellab.reports.words import size as in_units
 from pytest_modellab.tradeoff import cost
 from pytest_modellab.tradeoff.decision import AT_LEAST, Choice, Miss
-from pytest_modellab.tradeoff.figures import Estimate, Profile, TradeOff
+from pytest_modellab.tradeoff.figures import SUCCESS, Estimate, Profile, TradeOff
 
 MISSING = further.MISSING
 """Stands for a figure that was not measured."""
@@ -23,7 +23,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 METRIC_NAMES = {
-    "quality": "success",
+    "quality": SUCCESS,
     "cost": "cost",
     "latency": "latency",
     "memory": "memory",
@@ -52,6 +52,18 @@ COMPONENT_NAMES = {
 
 MARKS = {"block": "✕", "pass": "✓", "inconclusive": "?"}
 """Said beside the word, so that a verdict is not a colour alone."""
+
+
+def named(what: str, quality: str = SUCCESS) -> str:
+    """One of ``METRICS`` or ``LIMITS`` for a reader; quality by what it is the mean of."""
+    if what == "quality":
+        return quality
+    return METRIC_NAMES.get(what, what)
+
+
+def limited(what: str, quality: str = SUCCESS) -> str:
+    """The same as the name of a limit."""
+    return quality if what == "quality" else LIMIT_NAMES.get(what, what)
 
 
 def score(value: float) -> str:
@@ -154,23 +166,23 @@ def limit_value(limit: str, value: float) -> str:
     return number(value)
 
 
-def limit_rule(limit: str, allowed: float) -> str:
+def limit_rule(limit: str, allowed: float, quality: str = SUCCESS) -> str:
     """What a limit asks: ``churn at most 2.0%``."""
     side = "at least" if limit in AT_LEAST else "at most"
-    return f"{LIMIT_NAMES[limit]} {side} {limit_value(limit, allowed)}"
+    return f"{limited(limit, quality)} {side} {limit_value(limit, allowed)}"
 
 
-def miss(found: Miss) -> str:
+def miss(found: Miss, quality: str = SUCCESS) -> str:
     """How a limit is missed: ``churn 3.1%, at most 2.0% allowed``."""
     if found.value is None:
-        return f"{LIMIT_NAMES[found.limit]} not measured, though limited"
+        return f"{limited(found.limit, quality)} not measured, though limited"
     side = "at least" if found.limit in AT_LEAST else "at most"
     value = limit_value(found.limit, found.value)
     allowed = limit_value(found.limit, found.allowed)
     if value == allowed:  # apart by less than the digits shown
         value = f"{found.value:.6g}"
     verb = "asked" if found.limit in AT_LEAST else "allowed"
-    return f"{LIMIT_NAMES[found.limit]} {value}, {side} {allowed} {verb}"
+    return f"{limited(found.limit, quality)} {value}, {side} {allowed} {verb}"
 
 
 def short_by(found: Miss) -> str:

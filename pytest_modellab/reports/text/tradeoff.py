@@ -8,11 +8,11 @@ from pytest_modellab.reports import measured
 from pytest_modellab.reports.text.table import escape, markdown_table, measured_markdown
 from pytest_modellab.reports.words import both, listed, number, plural
 from pytest_modellab.tradeoff.decision import Choice, Miss, Turn
-from pytest_modellab.tradeoff.figures import BreakEven, Delta, Profile, TradeOff
+from pytest_modellab.tradeoff.figures import SUCCESS, BreakEven, Delta, Profile, TradeOff
 from pytest_modellab.visible import line
 
 LEGEND = (
-    "success: mean score ± one standard error; cost: dollars for 1,000 requests; latency: median "
+    "{2}: mean {3} ± one standard error; cost: dollars for 1,000 requests; latency: median "
     "and 95th percentile {0}, one request at a time; memory: weights as held{1}; worst: "
     "lowest bucket; risk: docs/compare.md"
 )
@@ -29,7 +29,7 @@ _SEVERITY = {None: 0, "pass": 1, "inconclusive": 2, "block": 3}
 
 
 _LIMIT_WORDS = {
-    "quality": "success {0}",
+    "quality": "{1} {0}",
     "worst_bucket": "worst bucket {0}",
     "forgetting": "capabilities lost: {0}",
     "churn": "churn {0}",
@@ -51,7 +51,7 @@ def lines(tradeoff: TradeOff) -> list[str]:
     """
     found = []
     for profile in tradeoff.profiles:
-        found.append(line(variant_line(profile)))
+        found.append(line(variant_line(profile, tradeoff.metric)))
         if (words := measured.search_words(profile, IN_THE_RUN)) is not None:
             found.append(f"  {words}")
         if (words := measured.index_words(profile)) is not None:
@@ -93,13 +93,15 @@ def legend(tradeoff: TradeOff) -> str:
     return LEGEND.format(
         "to the last token" if tradeoff.generates else "of a query",
         ", the index beside it" if index else "",
+        tradeoff.quality,
+        "of the samples" if tradeoff.metric else "score",
     )
 
 
-def variant_line(profile: Profile) -> str:
+def variant_line(profile: Profile, metric: str | None = None) -> str:
     """``[Prompted] prompting success=0.81 ±0.03 cost=$0.014 latency=1.1s (p95 1.9s) …``."""
     parts = [f"[{profile.kind.capitalize()}] {profile.variant}"]
-    parts.append(measured.success_words(profile, profile.success.value, profile.stderr))
+    parts.append(measured.success_words(profile, profile.success.value, profile.stderr, metric))
     parts += measured.in_line(profile, profile.success.value)
     if profile.cost is not None:
         parts.append(f"cost={dollars(profile.cost.serving.value)}")
@@ -160,7 +162,7 @@ def reason(tradeoff: TradeOff, choice: Choice) -> str:
     if choice.unmeasured:
         unmeasured = f" (without {listed(choice.unmeasured)}, which not every variant has)"
     if choice.verdict == "none":
-        misses = "; ".join(miss_words(miss) for miss in choice.misses[first])
+        misses = "; ".join(miss_words(m, tradeoff.quality) for m in choice.misses[first])
         return f"no variant meets the limits; {first} comes nearest: {misses}{unmeasured}"
     gains = gain_words(tradeoff, first)
     blocked = [
@@ -186,7 +188,7 @@ def reason(tradeoff: TradeOff, choice: Choice) -> str:
 def gain_words(tradeoff: TradeOff, variant: str) -> str:
     """``success +0.46, cost x1.1, latency x0.8, memory x0.3, risk -0.05``."""
     own, base = tradeoff.profile(variant), tradeoff.profile(tradeoff.reference)
-    parts = [f"success {_change(own.success.value - base.success.value)}"]
+    parts = [f"{tradeoff.quality} {_change(own.success.value - base.success.value)}"]
     if own.cost is not None and base.cost is not None and base.cost.serving.value > 0:
         parts.append(f"cost {_times(own.cost.serving.value / base.cost.serving.value)}")
     if own.latency is not None and base.latency is not None:
@@ -209,11 +211,11 @@ def _times(ratio: float) -> str:
     return f"x{ratio:.2f}" if ratio >= 0.1 else f"x{measured.short(ratio)}"
 
 
-def miss_words(miss: Miss) -> str:
+def miss_words(miss: Miss, quality: str = SUCCESS) -> str:
     """``worst bucket 0.32, at least 0.50 is asked``."""
     if miss.value is None:
         return f"{miss.limit.replace('_', ' ')} not measured, though limited"
-    words = _LIMIT_WORDS[miss.limit].format(number(miss.value))
+    words = _LIMIT_WORDS[miss.limit].format(number(miss.value), quality)
     bound = "at least" if miss.limit in ("quality", "worst_bucket") else "at most"
     return f"{words}, {bound} {number(miss.allowed)} is allowed"
 
@@ -248,7 +250,8 @@ def matrix(tradeoff: TradeOff) -> tuple[list[str], list[list[str]]]:
     rows = []
     for strategy in tradeoff.strategies:
         names = [p.variant for p in tradeoff.profiles if p.strategy == strategy]
-        rows.append([strategy, *(_cell(choice, names) for choice in tradeoff.choices)])
+        cells = [_cell(choice, names, tradeoff.quality) for choice in tradeoff.choices]
+        rows.append([strategy, *cells])
     return ["strategy", *(choice.scenario.name for choice in tradeoff.choices)], rows
 
 
@@ -286,12 +289,14 @@ def markdown(tradeoff: TradeOff) -> str:
 
 def table(tradeoff: TradeOff) -> tuple[list[str], list[list[str]]]:
     """Column names, and one row a variant, as unescaped text."""
-    success = measured.success_title((p, p.success.value) for p in tradeoff.profiles)
+    success = measured.success_title(
+        ((p, p.success.value) for p in tradeoff.profiles), tradeoff.metric
+    )
     head = ["variant", success, "cost", "latency (p95)", "memory", "worst bucket", "risk"]
     verdicts: dict[tuple[str, str], str | None] = {}
     for delta in sorted(tradeoff.deltas, key=lambda d: _SEVERITY[d.verdict]):
         verdicts[delta.variant, delta.what] = delta.verdict
-    judged = [what for what in ("success", "forgetting", "latency") if _any(tradeoff, what)]
+    judged = [w for w in (tradeoff.quality, "forgetting", "latency") if _any(tradeoff, w)]
     rows = []
     for profile in tradeoff.profiles:
         own = [
@@ -353,11 +358,11 @@ def _escaped(rows: Iterable[Sequence[str]]) -> list[list[str]]:
     return [[escape(cell) for cell in row] for row in rows]
 
 
-def _cell(choice: Choice, names: Sequence[str]) -> str:
+def _cell(choice: Choice, names: Sequence[str], quality: str) -> str:
     able = [name for name in names if not choice.misses[name]]
     if not able:
         nearest = max(names, key=lambda n: (choice.shares[n], choice.steps[n]["total"], n))
-        return f"out: {nearest} {miss_words(choice.misses[nearest][0])}"
+        return f"out: {nearest} {miss_words(choice.misses[nearest][0], quality)}"
     best = max(able, key=lambda n: (choice.shares[n], choice.steps[n]["total"], n))
     share = sum(choice.shares[name] for name in able)
     mark = ""

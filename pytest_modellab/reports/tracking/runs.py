@@ -19,7 +19,7 @@ from pytest_modellab.reports import json_file, measured
 from pytest_modellab.reports.session import SessionReport, headline, of_variant, variant_verdict
 from pytest_modellab.reports.text import markdown
 from pytest_modellab.tradeoff import figures
-from pytest_modellab.tradeoff.figures import Profile, TradeOff
+from pytest_modellab.tradeoff.figures import SUCCESS, Profile, TradeOff
 from pytest_modellab.visible import visible
 
 _NAME = 200  # MLflow takes 250 characters
@@ -130,6 +130,7 @@ def of_tradeoff(tradeoff: TradeOff, pages: Mapping[str, str]) -> Family:
             "seed": tradeoff.seed,
             "resamples": tradeoff.resamples,
             "alpha": tradeoff.alpha,
+            "metric": tradeoff.metric,
         },
         metrics=[],
         tags={
@@ -150,7 +151,7 @@ def of_tradeoff(tradeoff: TradeOff, pages: Mapping[str, str]) -> Family:
                     **_of_task_set(tradeoff.task_set),
                     "seed": profile.environment.get("seed"),
                 },
-                metrics=_of_profile(profile),
+                metrics=_of_profile(profile, tradeoff.metric),
                 tags={
                     "verdict": verdict or "not judged",
                     **{f"verdict.{what}": found for what, found in judged.items()},
@@ -189,6 +190,7 @@ def _of_summary(report: SessionReport, run: RunSummary, profile: Profile | None)
         ("churn", run.churn),
         ("stability", run.probes.get("prompt_stability")),
         *_ratios(of_variant(report, run.variant, run.task_set)),
+        *_distances(of_variant(report, run.variant, run.task_set)),
         *_measured(run),
     ]
     weighed = {} if profile is None else dict(_of_profile(profile))
@@ -223,7 +225,7 @@ def _of_latency(report: SessionReport, variant: str, task_set: str, profile: Pro
     return _run(
         f"{variant} on {task_set}" if several else variant,
         params={"variant": variant, "kind": comparisons[0].kind, "task_set": task_set},
-        metrics=[*weighed.items(), *_ratios(comparisons)],
+        metrics=[*weighed.items(), *_ratios(comparisons), *_distances(comparisons)],
         tags={"verdict": variant_verdict(report, variant, task_set), "source": "not run"},
     )
 
@@ -234,6 +236,16 @@ def _ratios(comparisons: Iterable[Comparison]) -> list[tuple[str | tuple[str, ..
         ("latency/ratio" if c.timed else ("ratio", c.ratio.name), c.ratio.ratio)
         for c in comparisons
         if c.ratio is not None
+    ]
+
+
+def _distances(comparisons: Iterable[Comparison]) -> list[tuple[tuple[str, ...], float]]:
+    """Distances from the base, and what was judged with them: ``fidelity/KL``."""
+    return [
+        (("fidelity", figure.name), figure.candidate)
+        for c in comparisons
+        if any(one.distance for one in c.figures)
+        for figure in c.figures
     ]
 
 
@@ -269,17 +281,26 @@ def _measured(found: RunSummary | Profile) -> list[tuple[tuple[str, ...], float 
     ]
 
 
-def _of_profile(profile: Profile) -> list[tuple[str | tuple[str, ...], float | None]]:
+def _of_profile(
+    profile: Profile, metric: str | None = None
+) -> list[tuple[str | tuple[str, ...], float | None]]:
+    """What a profile tells; what is judged by a metric is named by it, not to be mixed up."""
+    by = "" if metric is None else f"_{metric}"
     found: list[tuple[str | tuple[str, ...], float | None]] = [
-        ("success", profile.success.value),
-        ("success_low", profile.success.low),
-        ("success_high", profile.success.high),
-        ("success_stderr", profile.stderr),
+        *(
+            (f"{metric or SUCCESS}{end}", value)
+            for end, value in (
+                ("", profile.success.value),
+                ("_low", profile.success.low),
+                ("_high", profile.success.high),
+                ("_stderr", profile.stderr),
+            )
+        ),
         ("samples", profile.n),
-        *((("capability", c.name), c.mean.value) for c in profile.capabilities),
+        *(((f"capability{by}", c.name), c.mean.value) for c in profile.capabilities),
         ("capabilities_forgotten", sum(c.forgotten for c in profile.capabilities)),
-        ("worst_bucket", profile.worst.mean),
-        ("worst_bucket_low", profile.worst_low),
+        (f"worst_bucket{by}", profile.worst.mean),
+        (f"worst_bucket{by}_low", profile.worst_low),
         ("risk", profile.risk.value.value),
         ("risk_low", profile.risk.value.low),
         ("risk_high", profile.risk.value.high),

@@ -11,8 +11,8 @@ from typing import Any
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.review.asked import marks
-from pytest_modellab.review.asked.calls import LEAVING, Call, Walk
-from pytest_modellab.review.asked.reading import Local, Reader, digest_of
+from pytest_modellab.review.asked.calls import LEAVING, Call, Ended, Walk
+from pytest_modellab.review.asked.reading import Local, Param, Reader, digest_of
 from pytest_modellab.review.asked.suite import OWN, Suite, Test
 from pytest_modellab.review.asked.values import (
     EACH,
@@ -36,6 +36,10 @@ SCOPE = ("capability", "against", "metric", "by")
 
 LIMITS = ("margin", "floor", "limit", "kl", "agreement", "targeted")
 """Arguments that make it a stricter or weaker one; all others are settings."""
+
+
+BY_BASE = ("no_forgetting", "no_slowdown", "fidelity")
+"""Assertions that compare with the base where a test names no other."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,14 +99,19 @@ def _asked(
     suite: Suite, test: Test, config: LabConfig, deselected: frozenset[str]
 ) -> Iterator[Ask]:
     skipped, conditions = marks.conditions(test.marks, deselected)
-    conditions += tuple(_leaving(suite, test))
-    weight = marks.closest(test.marks, "alpha_weight")
-    weighs = 1.0 if weight is None or len(weight.args) != 1 else weight.args[0]
-    for given, off, more in itertools.islice(_parameters(test, deselected), MOST):
+    before = of_module(test.reader)
+    if before is None:
+        return
+    conditions += (*_leaving(suite, test), *before)
+    for given, own in itertools.islice(_parameters(test), MOST):
+        off, more = marks.conditions(own, deselected)
+        ordered = [*test.marks[: test.own], *own, *test.marks[test.own :]]
+        weight = marks.closest(ordered, "alpha_weight")
+        weighs = 1.0 if weight is None or len(weight.args) != 1 else weight.args[0]
         fixtures = _fixtures(suite, test, given)
         for task_set in _task_sets(test, config, given):
             for spec in _variants(test, config, given):
-                local = {**fixtures, "gate": GATE, "capability": EACH, **given}
+                local = {**_defaults(test), **fixtures, "gate": GATE, "capability": EACH, **given}
                 if spec is not None:
                     local["candidate"] = Candidate(spec)
                 local["task_set"] = Tasks(str(task_set))
@@ -121,6 +130,30 @@ def _asked(
                     )
 
 
+def of_module(reader: Reader) -> tuple[str, ...] | None:
+    """The conditions on which a module is collected to its end; None where it leaves before."""
+    known = reader.modules.known
+    if reader.module not in known:
+        top = Reader(reader.modules, reader.module)
+        leaving = (ast.If, ast.Try, ast.Expr)
+        body = [one for one in reader.module.tree.body if isinstance(one, leaving)]
+        try:
+            known[reader.module] = Walk().body(top, body, (), 0)
+        except Ended:
+            known[reader.module] = None
+    found: tuple[str, ...] | None = known[reader.module]
+    return found
+
+
+def _defaults(test: Test) -> dict[str, Any]:
+    """Arguments that are no fixtures, since they have a default."""
+    spec = test.node.args
+    names = [one.arg for one in (*spec.posonlyargs, *spec.args)]
+    with_default = names[len(names) - len(spec.defaults) :]
+    values = map(test.reader.value, spec.defaults)
+    return dict(zip(with_default, values, strict=True))
+
+
 def _variant(call: Call, spec: VariantSpec | None) -> str:
     given = call.settings.get("candidate")
     if isinstance(given, Candidate):
@@ -133,9 +166,7 @@ def _ask(
 ) -> Ask:
     scope = {k: call.settings[k] for k in SCOPE if call.settings.get(k) is not None}
     spec = config.variants.get(variant)
-    if scope.get("against") == "base" or (
-        call.assertion in ("no_forgetting", "no_slowdown") and "against" not in scope
-    ):
+    if scope.get("against") == "base" or (call.assertion in BY_BASE and "against" not in scope):
         base = spec.base if spec is not None else None
         scope["against"] = base or "base"
     settings = {k: v for k, v in call.settings.items() if k not in (*SCOPE, *LIMITS, "candidate")}
@@ -143,7 +174,7 @@ def _ask(
         call.assertion,
         variant,
         task_set,
-        tuple((name, _said(value)) for name, value in scope.items()),
+        tuple((name, _said(scope[name])) for name in SCOPE if name in scope),
         {k: call.settings[k] for k in LIMITS if call.settings.get(k) is not None},
         settings,
         test=test.name,
@@ -186,74 +217,51 @@ def _task_sets(test: Test, config: LabConfig, given: Mapping[str, Any]) -> list[
     return list(config.task_sets) if marked is None else list(marked.args)
 
 
-def _parameters(
-    test: Test, deselected: frozenset[str]
-) -> Iterator[tuple[dict[str, Any], bool, tuple[str, ...]]]:
-    """Give each set of a test's own parameters, with what their marks say."""
-    several = [_parametrized(one, deselected) for one in test.marks if one.name == "parametrize"]
+def _parameters(test: Test) -> Iterator[tuple[dict[str, Any], list[marks.Mark]]]:
+    """Give each set of a test's own parameters, with its marks."""
+    several = [_parametrized(one) for one in test.marks if one.name == "parametrize"]
     for chosen in itertools.product(*several):
         values: dict[str, Any] = {}
-        off = False
-        conditions: tuple[str, ...] = ()
-        for given, skipped, more in chosen:
+        for given, _ in chosen:
             values.update(given)
-            off, conditions = off or skipped, (*conditions, *more)
-        yield values, off, conditions
+        yield values, [mark for _, own in chosen for mark in own]
 
 
-def _parametrized(
-    found: marks.Mark, deselected: frozenset[str]
-) -> list[tuple[dict[str, Any], bool, tuple[str, ...]]]:
+def _parametrized(found: marks.Mark) -> list[tuple[dict[str, Any], list[marks.Mark]]]:
     call = found.node
     arguments = list(call.args) if isinstance(call, ast.Call) else []
     if isinstance(call, ast.Call):
         by_name = {keyword.arg: keyword.value for keyword in call.keywords}
         arguments += [by_name[key] for key in ("argnames", "argvalues") if key in by_name]
     if len(arguments) < 2:
-        return [({}, False, ())]
+        return [({}, [])]
     names = found.reader.value(arguments[0])
     if isinstance(names, str):
         names = tuple(name.strip() for name in names.split(","))
     if not isinstance(names, tuple):
-        return [({}, False, ())]
+        return [({}, [])]
     sets = _sets(found.reader, arguments[1])
     if sets is None:
         text = found.reader.unknown(arguments[1])
-        return [({name: Unknown(f"{name} of {text.text}", text.mark) for name in names}, False, ())]
+        return [({name: Unknown(f"{name} of {text.text}", text.mark) for name in names}, [])]
     result = []
-    for value, more in sets:
-        skipped, conditions = marks.conditions(more, deselected)
-        if len(names) == 1:
-            values = {names[0]: value}
-        elif isinstance(value, tuple) and len(value) == len(names):
+    for value, own in sets:
+        values = {names[0]: value} if len(names) == 1 else {}
+        if isinstance(value, tuple) and len(value) == len(names) > 1:
             values = dict(zip(names, value, strict=True))
-        else:
-            values = {}
-        result.append((values, skipped, conditions))
+        result.append((values, own))
     return result
 
 
 def _sets(reader: Reader, node: ast.expr) -> list[tuple[Any, list[marks.Mark]]] | None:
     """The values that a test is parametrized with, each with its own marks."""
-    if not isinstance(node, (ast.List, ast.Tuple)):
-        value = reader.value(node)
-        return [(one, []) for one in value] if isinstance(value, (tuple, frozenset)) else None
-    found: list[tuple[Any, list[marks.Mark]]] = []
-    for item in node.elts:
-        match item:
-            case ast.Call(func=ast.Attribute(attr="param"), args=args, keywords=keywords):
-                values = tuple(reader.value(one) for one in args)
-                own = [k.value for k in keywords if k.arg == "marks"]
-                value = values[0] if len(values) == 1 else values
-                found.append((value, list(marks.of(reader, own))))
-            case ast.Starred(value=several):
-                more = reader.value(several)
-                if not isinstance(more, (tuple, frozenset)):
-                    return None
-                found += [(one, []) for one in more]
-            case _:
-                found.append((reader.value(item), []))
-    return found
+    values = reader.value(node)
+    if not isinstance(values, (tuple, frozenset)):
+        return None
+    return [
+        (one.value, list(marks.of(one.reader, one.marks))) if isinstance(one, Param) else (one, [])
+        for one in values
+    ]
 
 
 def _fixtures(suite: Suite, test: Test, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from pytest_modellab.review.asked.modules import Function, Imported, Named
 from pytest_modellab.review.asked.reading import Reader
 from pytest_modellab.review.asked.values import Unknown, plain
 
+HARMLESS = ("allure.", "staticmethod")
+"""How decorators begin that do nothing to a test."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mark:
@@ -67,13 +70,14 @@ def _marks(reader: Reader, node: ast.expr, depth: int) -> Iterator[Mark]:
             yield from _marks(where, found, depth + 1)
             return
         name = _name(found)  # probes = pytest.mark.task_set; @probes("words")
-        if name is not None:
-            yield _made(reader, name, call, node)
+        yield _made(reader, name or "", call, node)
     elif isinstance(found, (ast.FunctionDef, ast.AsyncFunctionDef)) and call is not None:
         returned = [s.value for s in found.body if isinstance(s, ast.Return) and s.value]
         local = where.bound(found, call)
-        for one in returned[:1]:
-            yield from _marks(where.within(local), one, depth + 1)
+        made = [*_marks(where.within(local), returned[0], depth + 1)] if returned else []
+        yield from made or [_made(reader, "", call, node)]
+    else:
+        yield _made(reader, "", call, node)
 
 
 def _follow(reader: Reader, node: ast.expr) -> tuple[Named | None, Reader]:
@@ -168,10 +172,18 @@ def conditions(marks: Sequence[Mark], deselected: frozenset[str]) -> tuple[bool,
                     found.append(f"skipif {state if isinstance(state, str) else state.mark}")
                 elif plain(state) and state:
                     skipped = True
+            case "":
+                text = mark.reader.mark(mark.node)
+                if not text.startswith(HARMLESS):
+                    found.append(f"decorated {text}")
             case "xfail":
                 state = mark.args[0] if mark.args else mark.kwargs.get("condition", True)
                 if not plain(state) or state:
                     found.append("xfail")
+            case "variants" | "task_set":
+                named = (*mark.args, *mark.kwargs.values())
+                unknown = (one.mark for one in named if isinstance(one, Unknown))
+                found += [f"{mark.name} of {text}" for text in unknown]
             case name if name in deselected:
                 found.append(f"mark {name}")
     return skipped, tuple(found)

@@ -116,6 +116,7 @@ class Modules:
     def __init__(self, files: Files) -> None:
         self.files = files
         self._found: dict[str, Module | None] = {}
+        self._imported: dict[tuple[str, str], Module | None] = {}
         self.broken: list[str] = []
         self.known: dict[object, Any] = {}
         """What names and functions were found to be; each is looked at once."""
@@ -135,6 +136,11 @@ class Modules:
     def imported(self, dotted: str, importer: str) -> Module | None:
         """Find a module of the same repository by the name that another imports it by."""
         folder = posixpath.dirname(importer)
+        if (folder, dotted) not in self._imported:
+            self._imported[folder, dotted] = self._find(dotted, folder)
+        return self._imported[folder, dotted]
+
+    def _find(self, dotted: str, folder: str) -> Module | None:
         level = len(dotted) - len(dotted.lstrip("."))
         if level:
             for _ in range(level - 1):

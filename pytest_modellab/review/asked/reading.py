@@ -32,6 +32,21 @@ class Local:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Param:
+    """One set of parameters of a test: ``pytest.param("probability", marks=…)``.
+
+    Attributes:
+        value: its values; the value itself where it is one.
+        marks: expressions of its marks.
+        reader: of where they stand.
+    """
+
+    value: Any
+    marks: tuple[ast.expr, ...]
+    reader: Reader
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Package:
     """A module under a name."""
 
@@ -274,6 +289,10 @@ class Reader:
         ):
             return self.returned(function, node)
         match node:
+            case ast.Call(func=ast.Attribute(attr="param"), args=args, keywords=keywords):
+                values = tuple(self.value(one) for one in args)
+                own = tuple(one.value for one in keywords if one.arg == "marks")
+                return Param(values[0] if len(values) == 1 else values, own, self), True
             case ast.Call(func=ast.Name(id=name), args=[one], keywords=[]):
                 value = self.value(one)
                 if name in ("tuple", "list", "sorted") and isinstance(value, (tuple, frozenset)):
@@ -282,6 +301,9 @@ class Reader:
                     return frozenset(value), True
                 if name == "float" and plain(value):
                     return float(value), True
+            case ast.Call(func=ast.Attribute(attr="getfixturevalue"), args=[one]):
+                name = self.value(one)
+                return self.local.get(name), name in self.local
         return None, False
 
     def returned(self, function: Local, call: ast.Call | None) -> tuple[Any, bool]:
@@ -320,6 +342,23 @@ class Reader:
             elif isinstance(value, dict):
                 found.update(value)
         return found
+
+
+def _renamed(node: ast.AST) -> None:
+    """Give the variables of a function names by their order, and take its annotations out."""
+    bound = [
+        one.id
+        for one in ast.walk(node)
+        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+    ]
+    names = {name: f"_{k}" for k, name in enumerate(dict.fromkeys(bound))}
+    for one in ast.walk(node):
+        if isinstance(one, ast.Name):
+            one.id = names.get(one.id, one.id)
+        elif isinstance(one, ast.arg):
+            one.annotation = None
+        elif isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            one.returns = None
 
 
 def is_docstring(statement: ast.stmt) -> bool:
@@ -385,5 +424,6 @@ def digest_of(reader: Reader, function: Local) -> str:
     node = copy.deepcopy(function.node)
     node.name = "_"
     node.body = [s for s in node.body if not is_docstring(s)] or [ast.Pass()]
+    _renamed(node)
     known[function.node] = found = digest(within.mark(node))[:12]
     return found

@@ -29,11 +29,13 @@ class Patterns:
         files: patterns of file names.
         functions: prefixes or patterns.
         classes: prefixes or patterns.
+        not_in: patterns of folders that are not looked into.
     """
 
     files: tuple[str, ...] = ("test_*.py", "*_test.py")
     functions: tuple[str, ...] = ("test",)
     classes: tuple[str, ...] = ("Test",)
+    not_in: tuple[str, ...] = (".*", "build", "dist", "node_modules", "venv", "*.egg", "_darcs")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +47,7 @@ class Test:
         node: its text.
         reader: of its module; it knows ``self`` in a class.
         marks: the nearest first.
+        own: how many of them are the function's.
         fixtures: what it asks for by name.
     """
 
@@ -52,6 +55,7 @@ class Test:
     node: Function
     reader: Reader
     marks: Sequence[marks.Mark]
+    own: int
     fixtures: tuple[str, ...]
 
 
@@ -78,7 +82,11 @@ class Suite:
             if path.startswith(start)
             and path.endswith(".py")
             and any(fnmatch.fnmatch(posixpath.basename(path), one) for one in self._patterns.files)
-            and not any(part.startswith(".") for part in path.split("/"))
+            and not any(
+                fnmatch.fnmatch(part, one)
+                for part in path[len(start) :].split("/")[:-1]
+                for one in self._patterns.not_in
+            )
         )
 
     def conftests(self) -> list[Module]:
@@ -130,12 +138,14 @@ class Suite:
         self, name: str, node: Function, reader: Reader, classes: tuple[ast.ClassDef, ...]
     ) -> Test:
         found = marks.of_function(reader, node, classes)
-        asked = [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
+        given = [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
+        asked = [*given[: len(given) - len(node.args.defaults)]]
         asked += [one.arg for one in node.args.kwonlyargs]
         for mark in found:
             if mark.name == "usefixtures":
                 asked += [str(arg) for arg in mark.args]
-        return Test(name, node, reader, found, tuple(one for one in asked if one != "self"))
+        own = len([*marks.of(reader, node.decorator_list)])
+        return Test(name, node, reader, found, own, tuple(one for one in asked if one != "self"))
 
     @staticmethod
     def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -183,3 +183,45 @@ def test_without_the_hubs_library(
         "modellab: a model card needs huggingface_hub: pip install 'pytest-modellab[transformers]'"
         "\n"
     )
+
+
+GRADED = """
+[task_sets.words.metrics.probability]
+margin = 0.01
+capability_margin = 0.02
+floor = 0.5
+"""
+
+
+def test_it_says_what_a_metric_shows(
+    card: Call, accept: Callable[..., None], record: Callable[..., RunRecord]
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    with Path("modellab.toml").open("a") as config:
+        config.write(GRADED)
+    for name, value in (("plain", 0.8), ("rounded", 0.7)):
+        accept(name, 6)
+        path = file.path_of(Path("baselines"), "words", name)
+        found = file.read(path)
+        assert found is not None
+        samples = tuple(
+            dataclasses.replace(one, metrics={"probability": value - 0.02 * (k % 2)})
+            for k, one in enumerate(found.run.samples)
+        )
+        file.write(
+            path,
+            dataclasses.replace(found, run=dataclasses.replace(found.run, samples=samples)),
+        )
+    code, out, err = card("rounded", "--metric", "probability")
+    assert (code, err) == (0, "")
+    assert "| probability | – | 0.690 | 0.790 |" in out
+    assert (
+        "- **BLOCK** against baseline of plain, all samples by probability: all fell from 0.79 to "
+        "0.69 (n = 120)"
+    ) in out
+    assert "against floor, worst bucket by probability: " in out
+    assert "all samples: all" in out, "the score stays first"
+    plain, _, _ = card("rounded")[1].partition("### Limits")
+    assert "by probability" not in plain
+    _, out, _ = card("rounded", "--metric", "likelihood")
+    assert "- not judged: metric 'likelihood': the run of 'plain' on 'words' has none; " in out

@@ -341,3 +341,19 @@ def test_odd_names_reach_every_report(call: Call) -> None:
     assert "1 only in the baseline: '\\u202e0'" in out
     assert "  a\\x1b\\nb " in out
     assert json.loads(Path("r.json").read_text())["matching"]["only_baseline"] == ["\u202e0"]
+
+
+def test_a_margin_of_0_where_everything_moved_is_said(call: Call) -> None:
+    write("a.csv", [0.5 + 0.001 * (i % 7) for i in range(200)])
+    write("b.csv", [0.5 + 0.001 * (i % 7) - 0.005 for i in range(200)])
+    code, out, _ = call("a.csv", "b.csv", "--margin", "0")
+    assert code == 1
+    said = (
+        "200 of 200 samples moved at an allowed drop of 0: a score that batch size, threads or "
+        "dtype move a little can block an unchanged model; allow what such runs show: --margin "
+        "0.01"
+    )
+    assert said in out.split("\n")
+    code, out, _ = call("a.csv", "b.csv", "--margin", "0.05")
+    assert code == 0
+    assert "moved at an allowed drop" not in out

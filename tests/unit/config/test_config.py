@@ -250,6 +250,14 @@ def test_not_utf8(file: Path) -> None:
             "task_sets.a.margin: True is bool, expected int or float",
         ),
         (
+            '[task_sets.a]\npath = "x"\nkl = 0',
+            "task_sets.a.kl: 0 is not above 0",
+        ),
+        (
+            '[task_sets.a]\npath = "x"\nagreement = 1.0',
+            "task_sets.a.agreement: 1.0 lies outside (0, 1)",
+        ),
+        (
             '[task_sets.a]\npath = "x"\nfloor = "0.3"',
             "task_sets.a.floor: '0.3' is str, expected int or float",
         ),
@@ -283,7 +291,7 @@ def test_not_utf8(file: Path) -> None:
         (
             '[task_sets.a]\npath = "x"\nmargins = 0.1',
             "task_sets.a.margins: unknown key; did you mean 'margin'? "
-            "Known: capability_margin, floor, margin, metrics, path",
+            "Known: agreement, capability_margin, floor, kl, margin, metrics, path",
         ),
         (
             '[variant.a]\nkind = "prompted"',

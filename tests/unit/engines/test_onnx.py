@@ -17,11 +17,13 @@ from pytest_modellab.engines.interface import (
     GenerationRequest,
     ReadingRequest,
     ScoringRequest,
+    predicting,
     reading,
 )
 from pytest_modellab.engines.language import onnx_export, torch_model
 from pytest_modellab.engines.language import onnx_graph as engines
 from pytest_modellab.engines.language.onnx_graph import OnnxEngine
+from pytest_modellab.engines.tokens import encode_texts
 from pytest_modellab.errors import (
     ConfigError,
     ModelError,
@@ -185,6 +187,22 @@ def test_the_graph_says_what_the_model_says(plain: Engine, exact: OnnxEngine) ->
             theirs.tokens_out,
             "",
         )
+
+
+def test_distributions_are_those_of_the_model(plain: Engine, exact: OnnxEngine) -> None:
+    requests = [
+        ScoringRequest(exact.render([{"role": "user", "content": text}]), options[:1])
+        for text, options in zip(TEXTS, OPTIONS, strict=True)
+    ]
+    texts = encode_texts(exact.tokenizer, requests)
+    ours, theirs = (
+        dict(able.predict(texts, budget=64, skip={1}))
+        for able in map(predicting, (exact, plain))
+        if able is not None
+    )
+    assert sorted(ours) == sorted(theirs) == [0, 2]
+    for i in ours:
+        assert ours[i] == pytest.approx(theirs[i], abs=1e-3)
 
 
 def test_documents_are_read_as_by_the_model(plain: Engine, exact: OnnxEngine) -> None:

@@ -126,6 +126,19 @@ def test_batches_that_are_answered_are_left_out(engine: TransformersEngine) -> N
     assert read(engine, []) == {}
 
 
+def test_a_long_document_is_no_warning(
+    model_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    own = torch_model.load(model_folder)
+    own.tokenizer.model_max_length = 8
+    transformers.logging.enable_propagation()
+    found = read(own, [ReadingRequest("x " * 30)])
+    transformers.logging.disable_propagation()
+    assert found[0].tokens_out == 60
+    assert caplog.records == []
+
+
 def test_a_window_that_the_model_does_not_see(engine: TransformersEngine) -> None:
     with pytest.raises(ScoringError) as caught:
         read(engine, [ReadingRequest("text", 4096)])

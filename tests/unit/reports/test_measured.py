@@ -176,3 +176,37 @@ def test_a_short_number_is_near_and_has_no_exponent(value: float) -> None:
 )
 def test_short_numbers(value: float, text: str) -> None:
     assert measured.short(value) == text
+
+
+GRADED = {"decision_margin": -0.0123, "likelihood": 0.41, "probability": 0.62}
+
+
+def test_how_sure_a_model_is_stands_in_tables_and_in_no_line(run: Make) -> None:
+    one = run(metrics=GRADED)
+    assert measured.in_line(one, 0.7) == []
+    (head, rows), _ = measured.tables([("chat", one)])
+    assert head == ["variant", "probability", "likelihood", "decision margin (nats a byte)"]
+    assert rows == [["chat", "0.620", "0.410", "-0.012"]]
+    said = measured.meanings(one.metrics)
+    assert [text.partition(":")[0] for text in said] == [
+        "Probability",
+        "Likelihood",
+        "Decision margin",
+    ]
+    assert measured.meanings(["recall@10"]) == []
+
+
+def test_metrics_of_documents_are_better_where_they_are_lower(run: Make) -> None:
+    metrics = {"bits_per_byte": 1.2, "byte_perplexity": 2.3, "likelihood": 0.43}
+    one = run(metrics=metrics)
+    assert measured.in_line(one, 0.43) == ["bits_per_byte=1.20", "byte_perplexity=2.30"]
+    (head, _), _ = measured.tables([("text", one)])
+    assert head == ["variant", "likelihood", "bits per byte", "byte perplexity"]
+    assert measured.better("bits_per_byte") == measured.better("word_perplexity") == "lower"
+    assert measured.better("probability") == measured.better("recall@10") == "higher"
+
+
+def test_success_is_named_by_what_stands_in_for_it(run: Make) -> None:
+    one = run(metrics=GRADED)
+    assert measured.success_words(one, 0.62, 0.01, "probability") == "probability=0.62 ±0.01"
+    assert measured.success_title([(one, 0.62)], "probability") == "probability"

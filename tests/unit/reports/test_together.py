@@ -165,6 +165,13 @@ def test_blocks_come_first() -> None:
     ]
 
 
+def test_task_sets_are_named_where_there_are_several() -> None:
+    pair = [judged(None, "inconclusive"), judged("likelihood", "pass")]
+    other = judged(None, "pass", task_set="support_triage_v1")
+    (found,) = together([*pair, other])
+    assert found.startswith(f"{AGAINST} on assistant_core_v2: the score cannot tell")
+
+
 VERDICTS = st.sampled_from(["block", "pass", "inconclusive"])
 
 

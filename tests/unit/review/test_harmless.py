@@ -117,6 +117,60 @@ def a_workflow_more_and_its_words(root: Path) -> None:
     old.unlink()
 
 
+def hook(root: Path, text: str) -> None:
+    """Put a hook before the pull request."""
+    write(root, {"suites/conftest.py": text})
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "a hook")
+    git(root, "branch", "-f", "main")
+
+
+@harmless
+def a_hook_written_anew(root: Path) -> None:
+    body = "(items):\n    few = [one for one in items if one.name]\n    items[:] = few\n"
+    hook(root, f"def pytest_collection_modifyitems{body}")
+    typed = body.replace("few", "kept").replace("(items)", "(items: list) -> None")
+    text = typed.replace(":\n    kept", ':\n    """Those with a name."""\n    kept', 1)
+    (root / "suites/conftest.py").unlink()
+    write(root, {"conftest.py": f"def pytest_collection_modifyitems{text}"})
+
+
+@harmless
+def a_marker_declared(root: Path) -> None:
+    line = '    config.addinivalue_line("markers", "nightly: at night")\n'
+    write(root, {"suites/conftest.py": f"def pytest_configure(config):\n{line}"})
+    change(root / "pytest.ini", "--strict-markers", "--strict-markers -p no:cacheprovider -q")
+
+
+@harmless
+def a_metric_beside_right_or_wrong(root: Path) -> None:
+    """As this repository's own suites took it up."""
+    change(root / TESTS, "pytestmark = [", "pytestmark = [pytest.mark.alpha_weight(10), ")
+    change(root / TESTS, "alpha_weight(2)", "alpha_weight(20)")
+    names = (
+        'SCORE = pytest.param(None, id="score")\n'
+        'PROBABILITY = pytest.param("probability", marks=pytest.mark.alpha_weight(1))\n'
+        'right = pytest.mark.parametrize("metric", [SCORE, PROBABILITY])\n\n\n'
+    )
+    test = "def test_overall(candidate, gate):\n    gate.no_regression(candidate)"
+    asked = test.replace("(candidate, gate)", "(candidate, metric, gate)")
+    asked = asked.replace("(candidate)", "(candidate, metric=metric)")
+    change(root / TESTS, test, f"{names}@right\n{asked}")
+
+
+@harmless
+def a_title_for_allure(root: Path) -> None:
+    change(root / TESTS, "def test_drift", '@allure.title("Drift")\ndef test_drift')
+    change(root / TESTS, "import pytest\n", "import allure\nimport pytest\n")
+
+
+@harmless
+def the_gate_by_its_name(root: Path) -> None:
+    call = "def test_drift(candidate, gate):\n    gate.no_drift"
+    other = 'def test_drift(candidate, request):\n    request.getfixturevalue("gate").no_drift'
+    change(root / TESTS, call, other)
+
+
 @harmless
 def a_variant_more(root: Path) -> None:
     with (root / CONFIG).open("a") as file:

@@ -198,7 +198,7 @@ def fewer_variants(root: Path) -> None:
     change(root / TESTS, "@pytest.mark.alpha_weight(2)", mark)
 
 
-@weakens("alpha_weight of small, smaller on words 2 -> 0.001")
+@weakens("alpha_weight of suites/test_small.py::test_cost 2 -> 0.001")
 def a_small_share_of_alpha(root: Path) -> None:
     change(root / TESTS, "alpha_weight(2)", "alpha_weight(0.001)")
 
@@ -289,6 +289,65 @@ def another_gate(root: Path) -> None:
     write(root, {"suites/conftest.py": fixture})
 
 
+@weakens("no_drift asked of small, smaller on words always -> decorated <")
+def a_decorator(root: Path) -> None:
+    calm = "def calm(test):\n    return lambda candidate, gate: None\n\n\n@calm\ndef test_drift"
+    change(root / TESTS, "def test_drift", calm)
+
+
+@weakens("no_regression(against=plain) of small, smaller on words asked -> not asked")
+def an_argument_with_a_default(root: Path) -> None:
+    change(
+        root / TESTS, "def test_cost(candidate, gate)", "def test_cost(candidate, gate, do=False)"
+    )
+    call = 'gate.no_regression(candidate, against="base", margin=COST)'
+    change(root / TESTS, call, f"if do:\n        {call}")
+
+
+@weakens("no_drift of small, smaller on words asked -> not asked")
+def a_module_that_leaves(root: Path) -> None:
+    leave = 'pytest.skip("later", allow_module_level=True)\n\nSET ='
+    change(root / TESTS, "SET =", leave)
+
+
+@weakens("no_drift asked of small, smaller on words always -> unless os.environ.get('GATE')")
+def a_module_that_may_leave(root: Path) -> None:
+    leave = (
+        'import os\n\nif os.environ.get("GATE"):\n    pytest.skip(allow_module_level=True)\n\nSET ='
+    )
+    change(root / TESTS, "SET =", leave)
+
+
+@weakens("no_drift of small, smaller on words asked -> not asked")
+def a_folder_that_is_not_looked_into(root: Path) -> None:
+    (root / "suites/build").mkdir()
+    (root / TESTS).rename(root / "suites/build/test_small.py")
+
+
+@weakens("asked of small, smaller on words always -> variants of <")
+def variants_that_only_a_run_tells(root: Path) -> None:
+    mark = "pytest.mark.variants(*chosen())"
+    change(root / TESTS, 'pytest.mark.variants(kind="quantized")', mark)
+    chosen = "import os\n\n\ndef chosen():\n    return os.environ['CHOSEN'].split()\n\n\nSET ="
+    change(root / TESTS, "SET =", chosen)
+
+
+@weakens("margin of small, smaller on words 0.1 -> 0.4")
+def tests_from_elsewhere(root: Path) -> None:
+    (root / "gates").mkdir()
+    for name in ("test_small.py", "limits.py"):
+        (root / "suites" / name).rename(root / "gates" / name)
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "elsewhere")
+    git(root, "branch", "-f", "main")
+    change(root / "gates/limits.py", "0.10", "0.40")
+
+
+@weakens("ini addopts -p calm not given -> given")
+def another_plugin(root: Path) -> None:
+    change(root / "pytest.ini", "--strict-markers", "--strict-markers -p calm")
+
+
 @weakens("command -k not drift not given -> given")
 def a_workflow_that_selects(root: Path) -> None:
     change(root / WORKFLOW, "pytest suites", 'pytest suites -k "not drift"')
@@ -333,6 +392,17 @@ def a_fixture_that_patches(root: Path) -> None:
         "def calm(monkeypatch):\n    monkeypatch.setattr(Gate, 'no_drift', print)\n"
     )
     write(root, {"suites/conftest.py": fixture})
+
+
+@weakens("command modellab_margin 0.02 -> 0.2")
+def a_wider_margin_for_scores(root: Path) -> None:
+    change(root / WORKFLOW, "--margin 0.02", "--margin 0.2")
+
+
+@weakens("command modellab gate scores/base.csv scores/new.csv --modellab-margin 0.02 run")
+def scores_that_are_not_gated(root: Path) -> None:
+    gate = "      - run: modellab gate scores/base.csv scores/new.csv --margin 0.02\n"
+    change(root / WORKFLOW, gate, "")
 
 
 @weakens("command modellab review 1 -> not run")

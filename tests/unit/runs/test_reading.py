@@ -104,7 +104,7 @@ def read(
 def test_replies_that_can_be_read(asked: TaskSet, reference: RunRecord) -> None:
     assert replies(reference, asked.samples) == TEXTS, "not the option that was chosen"
     assert replies(None, asked.samples) == {}
-    unreadable = ("", " \n\t", NOT_KEPT, "half \ud800 a pair", "y" * READ + "z")
+    unreadable = ("", " \n\t", NOT_KEPT, "half \ud800 a pair", "y" * (READ - 1) + "\u00e9z")
     odd = dataclasses.replace(
         reference,
         samples=tuple(
@@ -112,7 +112,7 @@ def test_replies_that_can_be_read(asked: TaskSet, reference: RunRecord) -> None:
             for k, result in enumerate(reference.samples)
         ),
     )
-    assert replies(odd, asked.samples) == {"s5": "y" * READ}
+    assert replies(odd, asked.samples) == {"s5": "y" * (READ - 1)}
 
 
 def test_a_reading_is_a_run_of_the_texts(job: Make, asked: TaskSet) -> None:

@@ -329,6 +329,20 @@ def test_rag_answers_from_what_is_found(lab: Lab, tmp_path: Path) -> None:
         assert f'"passages":["{text}"]' in shown[0]
 
 
+def test_rag_reads_a_reply_after_what_is_found(lab: Lab, tmp_path: Path) -> None:
+    record = lab.record(*lab.asked("rag", "questions"))
+    said = tuple(dataclasses.replace(r, output="a tent") for r in record.samples)
+    reference = dataclasses.replace(record, samples=said)
+    before = {path.parent for path in (tmp_path / "cache" / "runs").glob("*/run.json")}
+    found = lab.read(*lab.asked("rag", "questions"), reference)
+    (made,) = {p.parent for p in (tmp_path / "cache" / "runs").glob("*/run.json")} - before
+    text = (made / "run.json").read_text()
+    assert '"passages":["the gold card has no annual fee"]' in text
+    plain = lab.read(*lab.asked("plain", "questions"), reference)
+    for one, other in zip(found.samples, plain.samples, strict=True):
+        assert one.metrics["likelihood"] != pytest.approx(other.metrics["likelihood"], rel=1e-3)
+
+
 def test_rag_is_run_again_when_other_documents_are_excluded(lab: Lab, tmp_path: Path) -> None:
     lab.record(*lab.asked("rag", "questions"))
     queries = tmp_path / "questions" / "queries.jsonl"

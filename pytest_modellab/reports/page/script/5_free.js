@@ -21,7 +21,7 @@ function free(t, ident) {
       value: p.memory.held / 1e9, low: p.memory.held / 1e9, high: p.memory.held / 1e9 },
     risk: (p) => p.risk.value,
   };
-  const title = { quality: "success", cost: "cost of 1,000 requests, $", latency: "latency p50, s",
+  const title = { quality: NAMES.quality, cost: "cost of 1,000 requests, $", latency: "latency p50, s",
     memory: "memory, GB", risk: "risk" };
   const there = METRICS.filter((k) => t.profiles.some(read[k]));
   const chosen = new Set(t.choices.filter((c) => c.verdict !== "none").flatMap((c) => c.variants));

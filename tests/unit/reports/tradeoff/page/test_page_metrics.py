@@ -148,3 +148,23 @@ def test_what_has_no_weights_has_none_in_memory(ranked: Any, read_html: Make) ->
     assert cells[4] == "none"
     assert cells[0].endswith("lexical search"), "the kind would say it again"
     assert len(table.all("wbr")) == 2, "a long name is broken after its underscores only"
+
+
+def test_a_comparison_by_a_metric_says_so_everywhere(tradeoff: Make, read_html: Make) -> None:
+    given = dataclasses.replace(tradeoff(only=["prompting", "nf4"]), metric="probability")
+    profiles = [
+        dataclasses.replace(p, metrics={"probability": p.success.value, "decision_margin": 0.1})
+        for p in given.profiles
+    ]
+    deltas = [
+        dataclasses.replace(d, what="probability" if d.what == "success" else d.what)
+        for d in given.deltas
+    ]
+    found = dataclasses.replace(given, profiles=tuple(profiles), deltas=tuple(deltas))
+    text = read_html(page.render([found])).text
+    assert "compared by probability" in text
+    assert "What probability costs" in text
+    assert "ten points of probability or risk" in text
+    assert "Probability: what the model gives to the right option" in text
+    at = text.lower().find("success")
+    assert at < 0, text[at - 60 : at + 60]
