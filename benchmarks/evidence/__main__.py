@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import json
 import sys
@@ -69,6 +70,7 @@ class Found:
     """The runs, by what they are for."""
 
     def __init__(self, path: Path, lab: Lab) -> None:
+        self._path = path
         self.task_sets: dict[str, TaskSet] = {name: lab.task_set(name) for name in SETS}
         declared = lab.config.task_sets[CORE]
         allowed = {
@@ -77,15 +79,20 @@ class Found:
         self.margins = same.Margins(
             {name: (one.mean, one.capability) for name, one in allowed.items()}
         )
-        self.runs: list[tuple[readings.Reading, Figures]] = []
+
+    @functools.cached_property
+    def runs(self) -> list[tuple[readings.Reading, Figures]]:
+        """All that was recorded, scored."""
+        found = []
         replies: dict[str, Mapping[str, str]] = {}
-        for one in readings.read(path):
+        for one in readings.read(self._path):
             if one.variant == record.BASE and one.beside == record.BASE:
                 replies.setdefault(
                     one.task_set, {id_: said.text for id_, said in one.said.items() if said.text}
                 )
             task_set = self.task_sets[one.task_set]
-            self.runs.append((one, figures.figures(one, task_set, replies.get(one.task_set))))
+            found.append((one, figures.figures(one, task_set, replies.get(one.task_set))))
+        return found
 
     def ladder(self, task_set: str = CORE) -> dict[str, tuple[Figures, Figures]]:
         """Base and variant by the variant's name, both on one device; the accelerator's first."""
@@ -252,7 +259,7 @@ def poolings(found: Found, options: argparse.Namespace) -> Any:
                 shares = pooling.real(
                     right, n, margin, 5 * options.draws, options.seed, f"{variant} {ACCURACY}"
                 )
-                drops = " / ".join(f"{-float(d.mean()):+.3f}" for d in right)
+                drops = " / ".join(f"{0.0 - float(d.mean()):+.3f}" for d in right)
                 rows.append([variant, drops, f"{margin:g}", str(n), *_cells(shares)])
     titles: tuple[str, ...] = (
         "variant",

@@ -1,4 +1,4 @@
-"""The instrument behind docs/evidence.md: its rules are the gate's, its simulations what they say."""
+"""The instrument behind docs/evidence.md: it judges as the gate does, on what was recorded."""
 
 from __future__ import annotations
 
@@ -29,16 +29,27 @@ BINARY = RNG.choice([-1.0, 0.0, 1.0], 200, p=[0.2, 0.72, 0.08])
 
 
 @pytest.mark.parametrize("differences", [GRADED, BINARY], ids=["graded", "right or wrong"])
-@pytest.mark.parametrize("margin", [0.02, 0.05])
+@pytest.mark.parametrize("margin", [0.01, 0.02])
 def test_draws_are_judged_by_the_gate(differences: figures.Floats, margin: float) -> None:
-    drawn = np.random.default_rng(1).integers(differences.size, size=(40, 60))
+    drawn = np.random.default_rng(1).integers(differences.size, size=(20, 60))
     blocks = blocking.drop_rule(differences, margin)(drawn, 0.05)
     baseline = np.where(differences < 0.0, 1.0, 0.0)
     expected = [
-        gate.drop(
-            baseline[index], baseline[index] + differences[index], margin=margin, alpha=0.05
-        ).verdict
-        == "block"
+        gate.decide(baseline[index], baseline[index] + differences[index], margin=margin) == "block"
+        for index in drawn
+    ]
+    assert blocks.tolist() == expected
+    assert 0 < sum(expected) < len(expected)
+
+
+def test_divergences_are_judged_by_the_gate() -> None:
+    rng = np.random.default_rng(4)
+    tokens = rng.integers(5, 60, 100).astype(np.float64)
+    nats = tokens * rng.exponential(0.03, 100)
+    drawn = rng.integers(100, size=(20, 12))
+    blocks = blocking.divergence_rule(nats, tokens, 0.02)(drawn, 0.05)
+    expected = [
+        gate.fidelity(nats[index], tokens[index], tokens[index], kl=0.02)[0].verdict == "block"
         for index in drawn
     ]
     assert blocks.tolist() == expected
