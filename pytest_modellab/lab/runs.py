@@ -67,6 +67,7 @@ class Runs:
         self._answered: dict[Key, list[tuple[RunRecord, bool]]] = {}
         self._repeats: dict[Key, Repeat] = {}
         self._performances: dict[tuple[Key, str], Performance] = {}
+        self._read: set[Key] = set()  # bases whose distributions were read or found
         self._divergences: dict[tuple[Key, str], Divergence] = {}
         self._readings: dict[tuple[Key, str], Mapping[str, float]] = {}
         self._failed: dict[tuple[Key, str], tuple[type[ModellabError], str]] = {}
@@ -213,10 +214,14 @@ class Runs:
 
         key = (_key(variant, task_set), base.name)
         if key not in self._divergences:
-            jobs = self._job(variant, task_set), self._job(base, task_set)
-            obtain = functools.partial(divergence.obtain, *jobs, self._bench)
+            job, other = self._job(variant, task_set), self._job(base, task_set)
+            known = _key(base, task_set)
+            if known in self._read:  # in this session, so that it is as new as can be
+                other = dataclasses.replace(other, reuse=True)
+            obtain = functools.partial(divergence.obtain, job, other, self._bench)
             of = f"fidelity to {base.name}"
             self._divergences[key] = self._attempt(variant, task_set, obtain, of=of)
+            self._read.add(known)
         return self._divergences[key]
 
     def stored_performance(

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from pytest_modellab.baselines.accepted import OWN_BASELINE
+from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.session import (
@@ -33,7 +34,9 @@ class Undecided:
         more_of: what that comparison judged.
         stuck: how many of them no number of samples is known to settle.
         no_margin: True where one of those has an allowed drop of 0, at which nothing can pass.
-        ratios: what the ratios that are undecided were, of latency for example; empty without.
+        ratios: what the ratios and distances that are undecided were, of latency for example;
+            empty without.
+        drops: whether anything else is undecided.
     """
 
     count: int
@@ -45,13 +48,14 @@ class Undecided:
     stuck: int
     no_margin: bool
     ratios: str = ""
+    drops: bool = True
 
     def __str__(self) -> str:
         parts = [f"{self.count} of {self.total} undecided"]
         if self.ratios:
             parts.append(self.ratios)
-        if self.mde is None and self.ratios and not self.stuck and self.more is None:
-            pass  # nothing but ratios is undecided
+        if not self.drops:
+            pass
         elif self.mde is None:
             parts.append("too few samples to notice any drop")
         else:
@@ -78,7 +82,7 @@ def undecided(comparisons: Iterable[Comparison]) -> Undecided | None:
     if not found:
         return None
     figures = [(figure, subject(c)) for c, figure in found if figure is not None]
-    detectable = [(f.mde, name) for f, name in figures if f.mde is not None]
+    detectable = [(f.mde, name) for f, name in figures if f.mde is not None and not f.distance]
     needed = [(f.samples_needed - f.n, name) for f, name in figures if f.samples_needed is not None]
     stuck = [f for f, _ in figures if f.samples_needed is None]
     mde, mde_of = max(detectable, key=lambda pair: pair[0], default=(None, ""))
@@ -92,8 +96,18 @@ def undecided(comparisons: Iterable[Comparison]) -> Undecided | None:
         more_of=more_of,
         stuck=len(stuck),
         no_margin=any(_no_margin(f) for f in stuck),
-        ratios="; ".join(ratio_words(c.ratio) for c, _ in found if c.ratio is not None),
+        ratios="; ".join(
+            [
+                *(ratio_words(c.ratio) for c, _ in found if c.ratio is not None),
+                *(_distance_words(f) for f, _ in figures if f.distance),
+            ]
+        ),
+        drops=any(not f.distance for f, _ in figures),
     )
+
+
+def _distance_words(figures: Figures) -> str:
+    return f"{figures.name} {number(figures.candidate)}, allowed {number(figures.margin)}"
 
 
 def nearest(comparisons: Iterable[Comparison]) -> str | None:
@@ -107,7 +121,7 @@ def nearest(comparisons: Iterable[Comparison]) -> str | None:
         return None
     figures, comparison = min(found, key=lambda pair: (pair[0].p_adjusted, pair[1].test))
     if figures.distance:
-        seen = f"{figures.name} {number(figures.candidate)}, allowed {number(figures.margin)}"
+        seen = _distance_words(figures)
     elif figures.floor is not None:
         seen = f"{figures.name} {figures.candidate:.2f}, floor {number(figures.floor)}"
     else:

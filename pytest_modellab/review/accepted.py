@@ -60,7 +60,7 @@ def _read(side: Side, task_set: str, variant: str) -> Baseline | None:
     try:
         return file.read(file.path_of(side.config.baselines, task_set, variant))
     except BaselineInvalid as error:
-        raise ReviewUnavailable(f"{side.name}: {side.said(error)}") from error
+        raise ReviewUnavailable(side.said(error)) from error
 
 
 def between(

@@ -39,7 +39,10 @@ _ADDED = re.compile(r"\bPYTEST_ADDOPTS\s*[:=]\s*(.*)")
 _QUOTES = "'\""
 
 
-_OURS = re.compile(r"\bmodellab (review|gate)\b")
+_PROGRAM = re.compile(r"(?:^|[\s'\"/])(pytest|modellab gate)(?=\s|['\"]|$)(.*)")
+
+
+_OURS = re.compile(r"\bmodellab (review)\b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Commands:
     """The commands of one side.
 
     Attributes:
-        calls: of pytest, on the suites.
+        calls: of pytest on the suites, and of ``modellab gate``.
         added: what PYTEST_ADDOPTS gives to every call.
         ours: how often each command of modellab is called that decides.
         tolerated: how often a failure is let pass, in files that call the gate.
@@ -105,9 +108,9 @@ def read(files: Files, folder: str) -> Commands:
     return Commands(calls, _call(added, where), ours, tolerated)
 
 
-def _call(words: str, where: str) -> Call:
+def _call(words: str, where: str, program: str = "pytest") -> Call:
     options, selects, _ = ini.parse(_split(words))
-    return Call(" ".join(f"pytest {words}".split()), options, frozenset(selects), where)
+    return Call(" ".join(f"{program} {words}".split()), options, frozenset(selects), where)
 
 
 def _uncommented(text: str) -> str:
@@ -116,20 +119,22 @@ def _uncommented(text: str) -> str:
 
 
 def _calls(path: str, text: str) -> Iterator[Call]:
-    """Give each call of pytest: its line, and those below that go on with options."""
+    """Give each call of the gate: its line, and those below that go on with options."""
     lines = text.split("\n")
     for number, line in enumerate(lines):
-        match = re.search(r"(?:^|[\s'\"/])(?:py\.?test)(?=\s|['\"]|$)(.*)", line)
+        match = _PROGRAM.search(line)
         if match is None:
             continue
-        words = match[1].rstrip().rstrip("\\")
+        words = match[2].rstrip().rstrip("\\")
         for below in lines[number + 1 :]:
             more = below.strip()
             if not line.rstrip().endswith("\\") and not re.match(r"--?\w", more):
                 break
             words, line = f"{words} {more.rstrip(chr(92))}", below
         words = re.sub(r"\{posargs:?|\}", " ", words)
-        yield _call(words, f"{path}:{number + 1}")
+        if match[1] != "pytest":  # modellab gate, which has options of the same names
+            words = re.sub(r"--(margin|alpha|on-inconclusive)\b", r"--modellab-\1", words)
+        yield _call(words, f"{path}:{number + 1}", match[1])
 
 
 def _split(words: str) -> list[str]:
@@ -143,15 +148,21 @@ def _split(words: str) -> list[str]:
 
 
 def _gates(call: Call, folder: str) -> bool:
-    return not folder or bool(call.options) or folder in call.words
+    ours = call.words.startswith("modellab")
+    return not folder or ours or bool(call.options) or folder in call.words
 
 
 def compare(old: Commands, new: Commands, was: LabConfig, now: LabConfig) -> list[Change]:
     """Compare how the gate is called: each old call with the new one that is nearest to it."""
     found = _between(old.added, new.added, was, now)
     for call in old.calls:
+        program = call.words.partition(" ")[0]
         nearest = min(
-            (_between(call, other, was, now) for other in new.calls),
+            (
+                _between(call, other, was, now)
+                for other in new.calls
+                if other.words.startswith(program)
+            ),
             key=lambda changes: (sum(one.weakens for one in changes), len(changes)),
             default=[Change("weaker", f"command {call.words}", "run", "not run", call.where)],
         )

@@ -25,6 +25,10 @@ DECIDING = (
 """Hooks and variables of a conftest.py that decide what is judged, and what becomes of it."""
 
 
+PLAIN = ("pytester", ("pytester",))
+"""What ``pytest_plugins`` may be without a word."""
+
+
 PATCH = "changed on import"
 """What a test's module or a conftest.py changes in another module."""
 
@@ -41,7 +45,7 @@ def read(suite: Suite) -> Mapping[tuple[str, str], str]:
                 if all(_declares(statement) for statement in node.body):
                     continue
                 found[name, digest_of(reader, Local(node, module))] = where
-            elif isinstance(node, ast.expr):
+            elif isinstance(node, ast.expr) and reader.value(node) not in PLAIN:
                 found[name, reader.mark(node)] = where
     for module in (*suite.conftests(), *suite.asking()):
         reader = Reader(suite.modules, module)

@@ -19,7 +19,7 @@ from pytest_modellab.review.asked.modules import Modules
 from pytest_modellab.review.asked.suite import Suite
 from pytest_modellab.review.changes import Change
 from pytest_modellab.review.files import Files, above, joined
-from pytest_modellab.review.side import Side
+from pytest_modellab.review.side import HERE, Side
 from pytest_modellab.review.tree import OldTree
 from pytest_modellab.store import git
 
@@ -71,7 +71,7 @@ def review(config: LabConfig, ref: str | None = None, *, offline: bool = False) 
         ) from error
     against = choose(top, ref, offline=offline)
     try:
-        new = Side(top, "the working tree", config)
+        new = Side(top, HERE, config)
         differing = git.differing(top, against.commit, ["."], offline=offline)
         places = _places(new)
         if not any(path.endswith(".py") or _within(path, places) for path in differing):
@@ -129,6 +129,8 @@ def _of_samples(
     changes: list[Change] = []
     capabilities: dict[str, Mapping[str, str]] = {}
     notes = []
+    if not new.inside(new.config.baselines):
+        notes.append("baselines: they lie outside the repository: not compared")
     recorded = {path.split("/")[-2] for path in differing if path.count("/")}
     for name in [one for one in old.config.task_sets if one in new.config.task_sets]:
         places = [samples.folder(side, name) for side in (old, new)]
@@ -216,12 +218,13 @@ def _judged(against: Against, changes: Iterable[Change], acknowledged: Mapping[s
 
 
 def _old_config(new: Side, tree: OldTree) -> str | None:
-    """Where the configuration lay: in the same place, else wherever the only one did."""
+    """Where the configuration lay: in the same place, else where the only one did that is gone."""
     here = new.shown(new.config.path)
     if here in tree.entries and tree.entries[here].regular:
         return here
     name = configuration.FILE_NAME
-    others = [path for path in tree.entries if path.rpartition("/")[2] == name]
+    named = [path for path in tree.entries if path.rpartition("/")[2] == name]
+    others = [path for path in named if not (new.root / path).exists()]
     return others[0] if len(others) == 1 else None
 
 

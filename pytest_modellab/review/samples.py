@@ -33,7 +33,7 @@ def read(side: Side, name: str) -> TaskSet:
     try:
         return tasksets.read(path, lambda _: None, default_folder())
     except TaskSetError as error:
-        raise ReviewUnavailable(f"{side.name}: {side.said(error)}") from error
+        raise ReviewUnavailable(side.said(error)) from error
 
 
 def compare(name: str, old: TaskSet, new: TaskSet, where: str) -> list[Change]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.store import checkout
 
+HERE = "the working tree"
+
 
 @dataclasses.dataclass(frozen=True)
 class Side:
@@ -17,7 +19,7 @@ class Side:
 
     Attributes:
         root: its top folder: the repository's, or the one that the old files were put into.
-        name: for messages: ``the working tree``, or the commit.
+        name: for messages: :data:`HERE`, or the commit.
         config: its configuration.
     """
 
@@ -34,8 +36,11 @@ class Side:
         return _plain(path).relative_to(self.root).as_posix() if self.inside(path) else str(path)
 
     def said(self, error: object) -> str:
-        """What a reader says, without the folder that the old files were put into."""
-        return str(error).replace(f"{self.root}/", "")
+        """What a reader says: whose file it is, and what to do about an old one."""
+        said = f"{self.name}: {str(error).replace(f'{self.root}/', '')}"
+        if self.name == HERE:
+            return said
+        return f"{said}; name a ref where it can be read: modellab review --against REF"
 
     def place(self, *keys: str) -> str:
         """File and line of a key of modellab.toml: ``suites/modellab.toml:31``."""
@@ -54,25 +59,20 @@ def line_of(text: str, keys: tuple[str, ...]) -> int | None:
 
     It serves messages only: a key in an inline table is found by the table's line.
     """
-    best = None
     table: tuple[str, ...] = ()
+    best: tuple[int, int | None] = (0, None)
     for number, line in enumerate(text.split("\n"), 1):
         if found := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-            table = _parts(found[1])
-            if table == keys[: len(table)]:
-                best = number
-            if table == keys:
-                return number
-        elif (found := re.match(r"\s*([\w.\"'-]+)\s*=", line)) and (
-            here := (*table, *_parts(found[1]))
-        ) == keys[: len(here)]:
-            best = number
-            if here == keys:
-                return number
-    return best
+            here = table = _parts(found[1])
+        elif found := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            here = (*table, *_parts(found[1]))
+        else:
+            continue
+        if here == keys[: len(here)] and len(here) > best[0]:
+            best = len(here), number
+    return best[1]
 
 
 def _parts(dotted: str) -> tuple[str, ...]:
-    return tuple(
-        part.strip().strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.]+", dotted)
-    )
+    found = re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", dotted)
+    return tuple(part.strip("\"'") for part in found)

@@ -33,6 +33,10 @@ TOTAL = 1 << 28
 """Bytes of all documents together."""
 
 
+ESCAPED = 4
+"""How many times as large lines may be that hold them."""
+
+
 FILES = 100_000
 """Most files below ``documents/``, those that are no text counted in."""
 
@@ -100,8 +104,8 @@ def _documents(source: Path, target: dict[str, int] | None) -> Iterator[tuple[st
         name = path.relative_to(source / FOLDER)
         yield f"{path}", _of_file(path, name, source, target)
     listed = source / LINES
-    if listed.is_file() or listed.is_symlink():
-        lines.check_inside(listed, source)
+    if listed.exists() or listed.is_symlink():
+        _check_size(listed, source, ESCAPED * TOTAL, f"{ESCAPED * TOTAL} of such a file; cut it")
         for where, _, data in lines.objects(listed):
             yield where, _of_line(where, data, target)
 
@@ -122,7 +126,8 @@ def _texts(source: Path) -> Iterator[Path]:
 
 
 def _of_file(path: Path, name: Path, source: Path, target: dict[str, int] | None) -> Sample:
-    _check_size(path, source)
+    # a file has its line ends in two bytes at most
+    _check_size(path, source, 2 * BYTES, f"{BYTES} of one document; cut it")
     text = lines.read_file(path, source).removesuffix("\n")
     data = {"id": name.with_suffix("").as_posix(), "text": text}
     folder = name.parent.as_posix()
@@ -131,17 +136,15 @@ def _of_file(path: Path, name: Path, source: Path, target: dict[str, int] | None
     return _sample(f"{path}", data, target)
 
 
-def _check_size(path: Path, source: Path) -> None:
+def _check_size(path: Path, source: Path, most: int, what: str) -> None:
     """Refuse a file that is too large before it is read."""
     lines.check_inside(path, source)
     try:
         size = path.stat().st_size
     except OSError as error:
         raise TaskSetError(f"{path}: cannot be read: {error}") from error
-    if size > 2 * BYTES:  # a file has its line ends in two bytes at most
-        raise TaskSetError(
-            f"{path}: holds {size} bytes, more than the {BYTES} of one document; cut it"
-        )
+    if size > most:
+        raise TaskSetError(f"{path}: holds {size} bytes, more than the {what}")
 
 
 def _of_line(where: str, raw: dict[str, Any], target: dict[str, int] | None) -> Sample:

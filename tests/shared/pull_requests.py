@@ -97,6 +97,7 @@ jobs:
           --modellab-markdown gate.md
           --modellab-on-inconclusive=fail
       - run: modellab review
+      - run: modellab gate scores/base.csv scores/new.csv --margin 0.02
 """
 
 INI = "[pytest]\naddopts = --strict-markers\npythonpath = suites\n"

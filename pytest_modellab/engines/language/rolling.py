@@ -7,6 +7,9 @@ without one), from which the document's first token is predicted, and predicts a
 a window; each further one predicts the next ``window - context + 1`` after at least ``context``
 tokens of the document (``get_rolling_token_windows`` and ``make_disjoint_window`` of lm_eval.utils,
 whose rolling requests have ``context = 1`` and the model's own context length as ``window``).
+
+The harness cuts the document into tokens as its tokenizer does by default, some with a second BOS;
+this is its figure with ``add_bos_token=False``, which most tokenizers do not need.
 """
 
 from __future__ import annotations

@@ -190,6 +190,7 @@ def _of_summary(report: SessionReport, run: RunSummary, profile: Profile | None)
         ("churn", run.churn),
         ("stability", run.probes.get("prompt_stability")),
         *_ratios(of_variant(report, run.variant, run.task_set)),
+        *_distances(of_variant(report, run.variant, run.task_set)),
         *_measured(run),
     ]
     weighed = {} if profile is None else dict(_of_profile(profile))
@@ -224,7 +225,7 @@ def _of_latency(report: SessionReport, variant: str, task_set: str, profile: Pro
     return _run(
         f"{variant} on {task_set}" if several else variant,
         params={"variant": variant, "kind": comparisons[0].kind, "task_set": task_set},
-        metrics=[*weighed.items(), *_ratios(comparisons)],
+        metrics=[*weighed.items(), *_ratios(comparisons), *_distances(comparisons)],
         tags={"verdict": variant_verdict(report, variant, task_set), "source": "not run"},
     )
 
@@ -235,6 +236,16 @@ def _ratios(comparisons: Iterable[Comparison]) -> list[tuple[str | tuple[str, ..
         ("latency/ratio" if c.timed else ("ratio", c.ratio.name), c.ratio.ratio)
         for c in comparisons
         if c.ratio is not None
+    ]
+
+
+def _distances(comparisons: Iterable[Comparison]) -> list[tuple[tuple[str, ...], float]]:
+    """Distances from the base, and what was judged with them: ``fidelity/KL``."""
+    return [
+        (("fidelity", figure.name), figure.candidate)
+        for c in comparisons
+        if any(one.distance for one in c.figures)
+        for figure in c.figures
     ]
 
 

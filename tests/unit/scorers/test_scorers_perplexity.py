@@ -69,7 +69,7 @@ def test_in_the_range_and_one_by_byte_perplexity(text: str, total: float) -> Non
 
 def test_a_corpus_is_weighed_by_length_as_lm_evaluation_harness_does() -> None:
     # lm_eval.api.metrics.weighted_perplexity and bits_per_byte of 0.4.13 on
-    # [(-10.0, 2), (-3.0, 4)] words and [(-10.0, 7), (-3.0, 13)] bytes
+    # [(-10.0, 2), (-3.0, 4)] words and [(-10.0, 8), (-3.0, 10)] bytes
     found = perplexity.corpus([("two  wds", -10.0, 4), (" by four  ", -3.0, 5)])
     assert [perplexity.words(text) for text in ("two  wds", " by four  ", "")] == [2, 4, 1]
     assert found == pytest.approx(

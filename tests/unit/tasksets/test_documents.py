@@ -230,6 +230,11 @@ def test_a_large_file_is_not_read(
     monkeypatch.setattr(documents, "BYTES", 3)
     folder = write({"documents/a.txt": b"\xff" * 7})  # read, it would not be UTF-8
     assert "holds 7 bytes, more than the 3 of one document" in refused(folder)
+    monkeypatch.setattr(documents, "TOTAL", 2)
+    folder = write({"documents.jsonl": b"\xff" * 9}, at="other")
+    assert refused(folder) == (
+        f"{folder / 'documents.jsonl'}: holds 9 bytes, more than the 8 of such a file; cut it"
+    )
 
 
 def test_the_linter_looks_for_copies_alone(write: Callable[..., Path]) -> None:
