@@ -132,8 +132,8 @@ class Found:
 
 
 def _is_other_model(one: readings.Reading) -> bool:
-    """Rounding in half precision makes other weights."""
-    return one.variant.startswith("rtn") and "float16" in one.setting
+    """Quantizing in half precision makes other weights."""
+    return one.variant.startswith(("rtn", "nf4", "int8")) and "float16" in one.setting
 
 
 def say(title: str, text: str) -> None:
@@ -162,7 +162,8 @@ def _z(d: figures.Floats) -> float:
 
 
 def ladders(found: Found, options: argparse.Namespace) -> Any:
-    runs = found.ladder()
+    wanted = options.variants.split(",")
+    runs = {name: pair for name, pair in found.ladder().items() if name in wanted}
     base = {name: pair[0] for name, pair in runs.items()}
     every = []
     for level in LEVELS:
@@ -333,6 +334,9 @@ def main() -> int:
     running.add_argument("--unchanged", default=",".join(record.UNCHANGED))
     running.add_argument("--budget", type=int, default=512, help="tokens a batch of the ladder")
     running.add_argument("--few", type=int, help="about so many samples; all unless given")
+    running.add_argument(
+        "--divergence", action=argparse.BooleanOptionalAction, default=True, help="measure KL too"
+    )
     options = parser.parse_args()
     cache = options.cache or default_folder()
     if options.record is not None:
@@ -350,7 +354,7 @@ def main() -> int:
 
 def run(options: argparse.Namespace, cache: Path) -> None:
     """Run the models, and keep what they said."""
-    bench = record.Bench(options.config, cache, options.device, options.few)
+    bench = record.Bench(options.config, cache, options.device, options.few, options.divergence)
     task_sets = options.task_set or [CORE]
     names, again = (
         [name for name in text.split(",") if name] for text in (options.variants, options.unchanged)
