@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, NOISE, PROBABILITY
 from pytest_modellab.records.reading import Count, Share
 from pytest_modellab.records.runs import NOT_KEPT, RunRecord
-from pytest_modellab.records.windows import TOTAL
+from pytest_modellab.records.windows import BITS, TOTAL
 
 if TYPE_CHECKING:
     from pytest_modellab.gate.churn import Churn
@@ -154,9 +154,10 @@ def _near(a: float | None, b: float | None) -> bool:
 def metrics_of(run: RunRecord) -> dict[str, tuple[float | None, ...]]:
     """Return what is kept of the further figures of a run that is a second one or an anchor.
 
-    The decision margin is not: it is never judged.
+    The decision margin and a document's bits and sum are not: they are never judged.
     """
-    names = {name for sample in run.samples for name in sample.metrics} - {DECISION_MARGIN}
+    names = {name for sample in run.samples for name in sample.metrics}
+    names -= {DECISION_MARGIN, BITS, TOTAL}
     return {name: tuple(s.metrics.get(name) for s in run.samples) for name in sorted(names)}
 
 

@@ -21,6 +21,7 @@ from pytest_modellab.gate.graded import (
 from pytest_modellab.gate.planner import (
     ENUMERATE_BUCKETS,
     ENUMERATE_UP_TO,
+    PLAN_UP_TO,
     POWER,
     confirm,
     detectable_drop,
@@ -146,12 +147,15 @@ def figures_of(data: Paired, judged: Judged) -> tuple[Figures, ...]:
     exact = judged.by_bucket and judged.margin == 0.0
     few = size <= ENUMERATE_BUCKETS
     margins = np.full(size, judged.margin)
-    least, move = np.zeros(size), typical_move(rows, judged.size)
-    if (graded := ~rows.binary & (rows.clusters > 1)).any():
+    move = typical_move(rows, judged.size)
+    scatter = float(ndtri(1.0 - planned)) * np.sqrt(variance / clusters)
+    alike = (judged.size + margins) * np.expm1(math.log(max(0.5 / planned, 1.0)) / clusters)
+    least = margins + np.hypot(scatter, alike)  # near to what shows() finds
+    graded = ~rows.binary & (rows.clusters > 1) & (rows.clusters <= PLAN_UP_TO)
+    if few and graded.any():  # else the formula must do
         part = rows.take(graded)
-        least[graded] = shows(
-            part, margins[graded], judged.size[graded], np.full(part.starts.size, planned)
-        )
+        levels = np.full(part.starts.size, planned)
+        least[graded] = shows(part, margins[graded], judged.size[graded], levels)
     unlucky = float(ndtri(POWER))
     figures = []
     for i, name in enumerate(names):
@@ -239,7 +243,7 @@ def _confirmed(needed: int, row: Rows, judged: Judged, level: float, *, to_block
             return graded_power(n, spread.drop, spread, margin=margin, level=level)
         return graded_pass_power(n, spread.drop, spread, margin=margin, level=judged.pass_alpha)
 
-    return confirm(needed, power) or needed
+    return confirm(needed, power, growth=1.1) or needed
 
 
 def _variance(rows: Rows) -> Floats:

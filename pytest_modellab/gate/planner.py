@@ -428,11 +428,13 @@ def samples_needed(
     return confirm(needed, power if binary else None)
 
 
-def confirm(needed: float, power: Callable[[int], float] | None) -> int | None:
+def confirm(
+    needed: float, power: Callable[[int], float] | None, growth: float = 1.04
+) -> int | None:
     """Raise a number of samples until its exact power is 0.8, while that is cheap."""
     if not needed < _MOST:
         return None
     size = math.ceil(needed - 1e-9)
     while power is not None and size <= ENUMERATE_UP_TO and power(size) < POWER:
-        size = max(size + 1, math.ceil(1.04 * size))
+        size = max(size + 1, math.ceil(growth * size))
     return size

@@ -52,17 +52,15 @@ def measured(lab: Lab, task_set: TaskSet, metrics: Collection[str]) -> list[Chan
     """
     found = []
     for spec in lab.config.variants.values():
-        changes = [
-            Change(
-                spec.name,
-                base.variant["name"] or "",
-                source,
-                _differences(run, base, metrics, task_set),
-            )
-            for source, run, base in _pairs(lab, spec, task_set)
-        ]
-        if changes:
-            found.append(max(changes, key=lambda one: len(one.differences)))
+        best: Change | None = None
+        for source, run, base in _pairs(lab, spec, task_set):
+            differences = _differences(run, base, metrics, task_set)
+            if best is None or len(differences) > len(best.differences):
+                best = Change(spec.name, base.variant["name"] or "", source, differences)
+            if len(differences) > len(metrics):  # the score's are one more
+                break
+        if best is not None:
+            found.append(best)
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modellab import cli
+from pytest_modellab import cli, testing
 from pytest_modellab.tradeoff import figures
 
 PRICES = """
@@ -177,3 +177,30 @@ def test_damaged_stored_timings_are_measured_anew(
     _, out, err = compare(["compare", *BOTH, "--json"])
     assert "latency of plain" in err
     assert json.loads(out)["profiles"][0]["latency"] is not None
+
+
+def test_by_a_metric_all_variants_have_the_same_samples(
+    compare: Compare, project: pytest.Pytester
+) -> None:
+    """Half of them are replies: no probability, and the reference's are read under likelihood."""
+    reply = {"scorer": "exact", "target": "Paris", "choices": [], "max_tokens": 4}
+    samples = testing.choice_samples(["alpha", "beta"], 4)
+    testing.write_task_set(
+        project.path / "words", [s | reply if k % 2 else s for k, s in enumerate(samples)]
+    )
+    quiet = ["compare", *BOTH, "--no-latency"]
+    code, out, err = compare([*quiet, "--metric", "probability"])
+    assert code == 0
+    assert out.startswith("[Prompted] plain probability=")
+    assert "  rounded probability " in out
+    assert "note: probability is judged on 12 of 24 samples: 12 have no option that is right" in out
+    assert "success" not in out
+    _, out, err = compare([*quiet, "--metric", "likelihood", "--json"])
+    assert "plain on words" in err, "the replies are read"
+    report = figures.loads(out)
+    assert [profile.n for profile in report.profiles] == [24, 24]
+    assert report.metric == "likelihood"
+    assert compare([*quiet, "--metric", "likelihood", "--json"])[1:] == (out, "")
+    code, _, err = compare([*quiet, "--metric", "recall@10"])
+    assert code == 2
+    assert "metric 'recall@10': the run of 'plain' on 'words' has none" in err

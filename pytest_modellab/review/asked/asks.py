@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
@@ -10,19 +11,17 @@ from typing import Any
 
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.records.declared import VariantSpec
-from pytest_modellab.review.asked import marks
-from pytest_modellab.review.asked.calls import LEAVING, Call, Ended, Walk
-from pytest_modellab.review.asked.reading import Local, Param, Reader, digest_of
-from pytest_modellab.review.asked.suite import OWN, Suite, Test
+from pytest_modellab.review.asked import marks, parameters
+from pytest_modellab.review.asked.calls import Call, Ended, Left, Walk
+from pytest_modellab.review.asked.reading import Reader
+from pytest_modellab.review.asked.suite import Suite, Test
 from pytest_modellab.review.asked.values import (
     EACH,
     GATE,
     Candidate,
-    Symbol,
     Tasks,
     Unknown,
     mark,
-    plain,
     words,
 )
 
@@ -102,21 +101,27 @@ def _asked(
     before = of_module(test.reader)
     if before is None:
         return
-    conditions += (*_leaving(suite, test), *before)
-    for given, own in itertools.islice(_parameters(test), MOST):
+    test = dataclasses.replace(test, fixtures=parameters.closure(suite, test))
+    bodies = parameters.asking(suite, test)
+    conditions += (*parameters.leaving(suite, test), *before)
+    for given, own in itertools.islice(parameters.sets(test), MOST):
         off, more = marks.conditions(own, deselected)
         ordered = [*test.marks[: test.own], *own, *test.marks[test.own :]]
         weight = marks.closest(ordered, "alpha_weight")
         weighs = 1.0 if weight is None or len(weight.args) != 1 else weight.args[0]
-        fixtures = _fixtures(suite, test, given)
+        fixtures = {**parameters.defaults(test), **parameters.fixtures(suite, test, given)}
         for task_set in _task_sets(test, config, given):
             for spec in _variants(test, config, given):
-                local = {**_defaults(test), **fixtures, "gate": GATE, "capability": EACH, **given}
+                local = {**fixtures, "gate": GATE, "capability": EACH, **given}
                 if spec is not None:
                     local["candidate"] = Candidate(spec)
                 local["task_set"] = Tasks(str(task_set))
                 walk = Walk()
-                walk.function(test.reader.within(local), test.node.body, (), 0)
+                with contextlib.suppress(Left):
+                    for fixture in bodies:
+                        within = Reader(suite.modules, fixture.module, local)
+                        walk.function(within, fixture.node.body, (), 0)
+                    walk.function(test.reader.within(local), test.node.body, (), 0)
                 for call in walk.calls:
                     yield _ask(
                         call,
@@ -143,15 +148,6 @@ def of_module(reader: Reader) -> tuple[str, ...] | None:
             known[reader.module] = None
     found: tuple[str, ...] | None = known[reader.module]
     return found
-
-
-def _defaults(test: Test) -> dict[str, Any]:
-    """Arguments that are no fixtures, since they have a default."""
-    spec = test.node.args
-    names = [one.arg for one in (*spec.posonlyargs, *spec.args)]
-    with_default = names[len(names) - len(spec.defaults) :]
-    values = map(test.reader.value, spec.defaults)
-    return dict(zip(with_default, values, strict=True))
 
 
 def _variant(call: Call, spec: VariantSpec | None) -> str:
@@ -215,89 +211,3 @@ def _task_sets(test: Test, config: LabConfig, given: Mapping[str, Any]) -> list[
         return [given["task_set"]]
     marked = marks.closest(test.marks, "task_set")
     return list(config.task_sets) if marked is None else list(marked.args)
-
-
-def _parameters(test: Test) -> Iterator[tuple[dict[str, Any], list[marks.Mark]]]:
-    """Give each set of a test's own parameters, with its marks."""
-    several = [_parametrized(one) for one in test.marks if one.name == "parametrize"]
-    for chosen in itertools.product(*several):
-        values: dict[str, Any] = {}
-        for given, _ in chosen:
-            values.update(given)
-        yield values, [mark for _, own in chosen for mark in own]
-
-
-def _parametrized(found: marks.Mark) -> list[tuple[dict[str, Any], list[marks.Mark]]]:
-    call = found.node
-    arguments = list(call.args) if isinstance(call, ast.Call) else []
-    if isinstance(call, ast.Call):
-        by_name = {keyword.arg: keyword.value for keyword in call.keywords}
-        arguments += [by_name[key] for key in ("argnames", "argvalues") if key in by_name]
-    if len(arguments) < 2:
-        return [({}, [])]
-    names = found.reader.value(arguments[0])
-    if isinstance(names, str):
-        names = tuple(name.strip() for name in names.split(","))
-    if not isinstance(names, tuple):
-        return [({}, [])]
-    sets = _sets(found.reader, arguments[1])
-    if sets is None:
-        text = found.reader.unknown(arguments[1])
-        return [({name: Unknown(f"{name} of {text.text}", text.mark) for name in names}, [])]
-    result = []
-    for value, own in sets:
-        values = {names[0]: value} if len(names) == 1 else {}
-        if isinstance(value, tuple) and len(value) == len(names) > 1:
-            values = dict(zip(names, value, strict=True))
-        result.append((values, own))
-    return result
-
-
-def _sets(reader: Reader, node: ast.expr) -> list[tuple[Any, list[marks.Mark]]] | None:
-    """The values that a test is parametrized with, each with its own marks."""
-    values = reader.value(node)
-    if not isinstance(values, (tuple, frozenset)):
-        return None
-    return [
-        (one.value, list(marks.of(one.reader, one.marks))) if isinstance(one, Param) else (one, [])
-        for one in values
-    ]
-
-
-def _fixtures(suite: Suite, test: Test, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the suites' own fixtures hand to a test, as far as they only return it."""
-    found: dict[str, Any] = {}
-    for name in test.fixtures:
-        if name in given or name in OWN:
-            continue
-        fixture = suite.fixture(name, test)
-        if fixture is None:
-            found[name] = Symbol(name)
-            continue
-        value, known = test.reader.returned(fixture, None)
-        same = f"<{digest_of(test.reader, fixture)}>"
-        found[name] = value if known and plain(value) else Unknown(f"fixture {name}", same)
-    return found
-
-
-def _leaving(suite: Suite, test: Test) -> Iterator[str]:
-    """What fixtures may do to a test: end it, or put another gate in the place of the plugin's."""
-    for name in OWN:
-        if name in test.fixtures and (own := suite.fixture(name, test)):
-            yield f"with a fixture {name} of its own, {digest_of(test.reader, own)}"
-    asked = [suite.fixture(name, test) for name in test.fixtures if name not in OWN]
-    for fixture in (*asked, *suite.automatic(test)):
-        if fixture is not None and _may_leave(fixture):
-            yield f"fixture that may end or change it, {digest_of(test.reader, fixture)}"
-
-
-def _may_leave(fixture: Local) -> bool:
-    """Whether a fixture ends tests, or changes what they call."""
-    for node in ast.walk(fixture.node):
-        match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="pytest"), attr=name)):
-                if name in LEAVING:
-                    return True
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="monkeypatch"), attr="setattr")):
-                return True
-    return False

@@ -343,6 +343,42 @@ def tests_from_elsewhere(root: Path) -> None:
     change(root / "gates/limits.py", "0.10", "0.40")
 
 
+@weakens("margin of small, smaller on words 0.02 -> 0.5")
+def a_fixture_that_asks(root: Path) -> None:
+    test = "def test_drift(candidate, gate):\n    gate.no_drift(candidate)"
+    asks = (
+        "@pytest.fixture\ndef judged(candidate, gate):\n    return gate.no_drift(candidate)\n\n\n"
+        "@pytest.fixture\ndef words(judged):\n    return str(judged)\n\n\n"
+        "def test_drift(words):\n    assert words"
+    )
+    change(root / TESTS, test, asks)
+    git(root, "commit", "-q", "-a", "-m", "a fixture")
+    git(root, "branch", "-f", "main")
+    change(root / TESTS, "no_drift(candidate)", "no_drift(candidate, margin=0.5)")
+
+
+@weakens("no_drift of smaller on words asked -> not asked")
+def a_helper_that_skips(root: Path) -> None:
+    helper = (
+        'def settle(model):\n    if model.name == "smaller":\n        pytest.skip("known")\n\n\n'
+    )
+    change(
+        root / TESTS,
+        "def test_drift(candidate, gate):\n",
+        f"{helper}def test_drift(candidate, gate):\n    settle(candidate)\n",
+    )
+
+
+@weakens("no_drift asked of small, smaller on words always -> behind <")
+def a_helper_that_may_skip(root: Path) -> None:
+    helper = "def settle(model):\n    if model.load() > 3:\n        pytest.skip()\n\n\n"
+    change(
+        root / TESTS,
+        "def test_drift(candidate, gate):\n",
+        f"{helper}def test_drift(candidate, gate):\n    settle(candidate)\n",
+    )
+
+
 @weakens("ini addopts -p calm not given -> given")
 def another_plugin(root: Path) -> None:
     change(root / "pytest.ini", "--strict-markers", "--strict-markers -p calm")

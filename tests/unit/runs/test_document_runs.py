@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab import scorers
-from pytest_modellab.baselines.accepted import Repeat, flips
+from pytest_modellab.baselines.accepted import Repeat, flips, metrics_of
 from pytest_modellab.baselines.file import same_answers
 from pytest_modellab.engines import interface
 from pytest_modellab.engines.interface import Done, ReadingRequest, Source
@@ -138,6 +138,7 @@ def test_each_document_is_read_as_it_is(run: Run, prose: TaskSet) -> None:
     }
     assert record.samples[0].output == "1.443 bits per byte (11 bytes, 5 tokens)"
     assert record.scorers == {"perplexity": 1}
+    assert metrics_of(record) == {"likelihood": (0.367879,) * 3}, "what a second run keeps"
     again, stored = run(Reader(-2.0))
     assert stored
     assert again.samples == record.samples

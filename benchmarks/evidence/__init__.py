@@ -1,0 +1,1 @@
+"""What graded evidence is worth: blocks, false blocks, what it costs, on real runs."""
