@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pytest_modellab.baselines.accepted import OWN_BASELINE
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.records.graded import GRADED
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.session import (
     SessionReport,
@@ -201,6 +202,9 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
 def after_block(variant: str, blocked: Sequence[Comparison]) -> str:
     """Say what to do after blocks of one heading, as the most urgent of them has it."""
     words = min(map(words_of, blocked), key=urgency)
+    if all(c.metric in GRADED and c.words is None for c in blocked):  # none of them flips
+        moved = words.advice.replace("flipped samples", "samples that moved most")
+        words = dataclasses.replace(words, advice=moved)
     task_sets = tuple(dict.fromkeys(c.task_set for c in blocked))
     fell = [one for c in blocked for one in falls(c, several=len(task_sets) > 1)]
     return words.advise(

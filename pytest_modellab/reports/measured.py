@@ -56,8 +56,8 @@ _LABELS = {
 _MEANINGS = {
     PROBABILITY: "Probability: what the model gives to the right option, of all that it gives to "
     "the options.",
-    LIKELIHOOD: "Likelihood: what it gives to a byte of the right option, or of the accepted "
-    "reply or the document; style moves it, too.",
+    LIKELIHOOD: "Likelihood: what it gives to a byte of the right option, of the document, or of a "
+    "reply (in an accepted run its own); style moves it, too.",
     DECISION_MARGIN: "Decision margin: how far the right option is ahead of the best wrong one, "
     "per byte; below 0 the answer is wrong.",
     "bits_per_byte": "Bits per byte and perplexities are of running text: less is better.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.review.asked import marks, parameters
-from pytest_modellab.review.asked.calls import Call, Ended, Walk
+from pytest_modellab.review.asked.calls import Call, Ended, Left, Walk
 from pytest_modellab.review.asked.reading import Reader
 from pytest_modellab.review.asked.suite import Suite, Test
 from pytest_modellab.review.asked.values import (
@@ -116,10 +117,11 @@ def _asked(
                     local["candidate"] = Candidate(spec)
                 local["task_set"] = Tasks(str(task_set))
                 walk = Walk()
-                for fixture in bodies:
-                    within = Reader(suite.modules, fixture.module, local)
-                    walk.function(within, fixture.node.body, (), 0)
-                walk.function(test.reader.within(local), test.node.body, (), 0)
+                with contextlib.suppress(Left):
+                    for fixture in bodies:
+                        within = Reader(suite.modules, fixture.module, local)
+                        walk.function(within, fixture.node.body, (), 0)
+                    walk.function(test.reader.within(local), test.node.body, (), 0)
                 for call in walk.calls:
                     yield _ask(
                         call,

@@ -7,11 +7,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_modellab.review.asked.reading import Local, Reader
-from pytest_modellab.review.asked.values import GATE, Unknown, plain
+from pytest_modellab.review.asked.reading import Local, Reader, digest_of, unparsed
+from pytest_modellab.review.asked.values import GATE, Unknown, mark, plain, words
 
 DEEPEST = 8
 """How many functions are followed that call one another."""
+
+
+STEPS = 20_000
+"""Statements of one test that are gone through."""
 
 
 MOST = 2000
@@ -46,7 +50,11 @@ class Call:
 
 
 class Ended(Exception):
-    """The test is over at this statement."""
+    """The function is over at this statement, or the turn of a loop."""
+
+
+class Left(Ended):
+    """The whole test is over: ``pytest.skip()``."""
 
 
 class Walk:
@@ -54,13 +62,21 @@ class Walk:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self._steps = 0
+        self._pending: tuple[str, ...] = ()
 
     def function(
         self, reader: Reader, body: Sequence[ast.stmt], conditions: tuple[str, ...], depth: int
     ) -> None:
-        """Go through a function's body; its end is no end of the test."""
+        """Go through a function's body; its end is no end of the test.
+
+        Raises:
+            Left: it ends the test.
+        """
         try:
             self.body(reader, body, conditions, depth)
+        except Left:
+            raise
         except Ended:
             return
 
@@ -69,7 +85,11 @@ class Walk:
     ) -> tuple[str, ...]:
         """Go through statements; returns the conditions that hold behind them."""
         for statement in body:
+            self._steps += 1
+            if self._steps > STEPS:
+                raise RecursionError("a test does too much to be read")
             conditions = self._statement(reader, statement, conditions, depth)
+            conditions, self._pending = (*conditions, *self._pending), ()
         return conditions
 
     def _statement(
@@ -92,7 +112,7 @@ class Walk:
                 return self.body(reader, body, (*conditions, *caught), depth)
             case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
                 caught = [
-                    f"in try, except {ast.unparse(h.type) if h.type else 'all'}"
+                    f"in try, except {unparsed(h.type) if h.type else 'all'}"
                     for h in handlers
                     if not _raises(h.body)
                 ]
@@ -123,7 +143,7 @@ class Walk:
                 self._expression(reader, value, conditions, depth)
                 called = _called(value)
                 if called in LEAVING and isinstance(value, ast.Call) and _pytest(value.func):
-                    raise Ended
+                    raise Left
                 if called == "importorskip":
                     return (*conditions, reader.mark(value))
         return conditions
@@ -179,7 +199,7 @@ class Walk:
                 self._guarded(reader, body, conditions, depth)
             return
         text = reader.mark(several)
-        _bind(reader, target, Unknown(f"each of {ast.unparse(several)}", f"each of {text}"))
+        _bind(reader, target, Unknown(f"each of {unparsed(several)}", f"each of {text}"))
         self._guarded(reader, body, conditions, depth)
 
     def _expression(
@@ -230,13 +250,22 @@ class Walk:
         given = (owner,) if isinstance(owner, Local) else ()  # a method of the test's class
         if not isinstance(function, Local) or depth >= DEEPEST:
             return
-        if isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            local = reader.bound(function.node, node, *given)
-            if function.module is reader.module:
-                local = {**_functions(reader), **local}
-            within = reader.elsewhere(function.module, local)
-            within.depth = reader.depth
-            self.function(within, function.node.body, conditions, depth + 1)
+        if not isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return
+        local = reader.bound(function.node, node, *given)
+        nested = any(function is one for one in reader.local.values())
+        leaves = may_leave(function)
+        if not (nested or leaves or any(_is_gate(value) for value in local.values())):
+            return  # without the gate it asks nothing
+        if function.module is reader.module:
+            local = {**_functions(reader), **local}
+        if nested:  # it sees what stands around it
+            local = {**reader.local, **local}
+        within = reader.elsewhere(function.module, local)
+        within.depth = reader.depth
+        self.function(within, function.node.body, conditions, depth + 1)
+        if leaves:
+            self._pending = (*self._pending, f"behind <{digest_of(reader, function)}>")
 
     def _ask(
         self, reader: Reader, node: ast.Call, assertion: str, conditions: tuple[str, ...]
@@ -256,6 +285,22 @@ class Walk:
         found = Call(assertion, settings, conditions, node.lineno, reader.module.path)
         if len(self.calls) < MOST:
             self.calls.append(found)
+
+
+def may_leave(function: Local) -> bool:
+    """Whether a function of the suites ends tests, or changes what they call."""
+    for node in ast.walk(function.node):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="pytest"), attr=name)):
+                if name in LEAVING:
+                    return True
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="monkeypatch"), attr="setattr")):
+                return True
+    return False
+
+
+def _is_gate(value: Any) -> bool:
+    return value == GATE or (isinstance(value, tuple) and GATE in value)
 
 
 def _functions(reader: Reader) -> dict[str, Any]:
@@ -284,8 +329,8 @@ def _joined(
     for name in {*first, *second}:
         one, other = first.get(name), second.get(name)
         if one is not other and one != other:
-            both = f"{one} if {text} else {other}"
-            found[name] = Unknown(both, both)
+            both = f"{words(one)} if {text} else {words(other)}"
+            found[name] = Unknown(both, f"{mark(one)} if {text} else {mark(other)}")
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_modellab.review.asked import marks
-from pytest_modellab.review.asked.calls import LEAVING
+from pytest_modellab.review.asked.calls import may_leave
 from pytest_modellab.review.asked.reading import Local, Param, Reader, digest_of
 from pytest_modellab.review.asked.suite import OWN, Suite, Test
 from pytest_modellab.review.asked.values import Symbol, Unknown, plain
@@ -123,17 +123,5 @@ def leaving(suite: Suite, test: Test) -> Iterator[str]:
             yield f"with a fixture {name} of its own, {digest_of(test.reader, own)}"
     asked = [suite.fixture(name, test) for name in test.fixtures if name not in OWN]
     for fixture in (*asked, *suite.automatic(test)):
-        if fixture is not None and _may_leave(fixture):
+        if fixture is not None and may_leave(fixture):
             yield f"fixture that may end or change it, {digest_of(test.reader, fixture)}"
-
-
-def _may_leave(fixture: Local) -> bool:
-    """Whether a fixture ends tests, or changes what they call."""
-    for node in ast.walk(fixture.node):
-        match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="pytest"), attr=name)):
-                if name in LEAVING:
-                    return True
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="monkeypatch"), attr="setattr")):
-                return True
-    return False

@@ -116,13 +116,14 @@ class Reader:
 
     def unknown(self, node: ast.expr) -> Unknown:
         """Return what an expression is that only a run would tell."""
-        return Unknown(ast.unparse(node), self.mark(node))
+        now = Reader(self.modules, self.module, self.local, self.depth)
+        return Unknown(lambda: unparsed(node), lambda: now.mark(node))
 
     def mark(self, node: ast.AST) -> str:
         """Return what is the same for code that means the same, whatever its names are."""
         if self.depth >= DEPTH:
-            return ast.unparse(node)
-        return ast.unparse(_Plain(self).visit(copy.deepcopy(node)))
+            return unparsed(node)
+        return unparsed(_Plain(self).visit(copy.deepcopy(node)))
 
     def known(self, node: ast.expr) -> tuple[Any, bool]:
         """Return what an expression is, and whether that is known."""
@@ -179,10 +180,10 @@ class Reader:
             case ast.expr():
                 known = self.modules.known
                 if found not in known:
-                    known[found] = Unknown("itself", "itself")  # a name that stands for itself
+                    known[found] = ITSELF  # a name that stands for itself
                     known[found] = self.elsewhere(self.module).value(found)
                 value = known[found]
-                return value, not isinstance(value, Unknown) or _is_local(value)
+                return value, not isinstance(value, Unknown) or isinstance(value, Outside)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 return Local(found, self.module), True
             case Imported(module=dotted, name=None):
@@ -361,6 +362,14 @@ def _renamed(node: ast.AST) -> None:
             one.returns = None
 
 
+def unparsed(node: ast.AST) -> str:
+    """Return code as text; some f-strings have none that every Python reads."""
+    try:
+        return ast.unparse(node)
+    except ValueError:
+        return ast.dump(node)
+
+
 def is_docstring(statement: ast.stmt) -> bool:
     """Whether a statement is a text by itself."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
@@ -374,12 +383,15 @@ def _outside(dotted: str, name: str) -> Any:
             value = getattr(importlib.import_module(dotted), name)
             if plain(value):
                 return value
-    return Unknown(text, text)
+    return Outside(text, text)
 
 
-def _is_local(value: Unknown) -> bool:
-    """Whether it stands for what another package has, by a name that is the same everywhere."""
-    return value.text == value.mark
+ITSELF = Unknown("itself", "itself")
+"""What a name is while it is looked up."""
+
+
+class Outside(Unknown):
+    """What another package has, by a name that is the same everywhere."""
 
 
 class _Plain(ast.NodeTransformer):

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from pytest_modellab.records.declared import VariantSpec
 
 
-@dataclasses.dataclass(frozen=True)
 class Unknown:
-    """What only a run would tell.
+    """What only a run would tell; what it says is worked out when it is asked for.
 
-    Attributes:
+    Args:
         text: for a reader.
         mark: the same for two expressions that mean the same, however their names are called.
     """
 
-    text: str
-    mark: str
+    def __init__(self, text: str | Callable[[], str], mark: str | Callable[[], str]) -> None:
+        self._text, self._mark = text, mark
+
+    @functools.cached_property
+    def text(self) -> str:
+        """It for a reader."""
+        return self._text if isinstance(self._text, str) else self._text()
+
+    @functools.cached_property
+    def mark(self) -> str:
+        """What is equal for two that mean the same."""
+        return self._mark if isinstance(self._mark, str) else self._mark()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unknown) and self.mark == other.mark
+
+    def __hash__(self) -> int:
+        return hash(self.mark)
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 @dataclasses.dataclass(frozen=True)

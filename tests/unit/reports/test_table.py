@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pytest_modellab.reports.advice import next_step
 from pytest_modellab.reports.text.table import (
     clip,
     code,
@@ -193,3 +194,14 @@ def test_samples_that_moved_under_a_graded_metric(
     assert "a-2                  0.250 -> none" in text
     assert "| sample | probability |" in render_markdown(found)
     assert render_text(found, max_flips=0).endswith("606 samples moved, 421 down and 185 up")
+
+
+def test_what_to_do_after_a_block_by_a_graded_metric(comparison: Make, report: Make) -> None:
+    blocked = comparison("block", metric="probability")
+    (found,) = next_step(report(runs=(), comparisons=(blocked,)))
+    assert found == (
+        "nf4 fell: arithmetic by probability 0.62 -> 0.41; look at the samples that moved most; if "
+        "the drop is wanted, accept it: modellab accept nf4 --task-set assistant_core_v2"
+    )
+    both = report(runs=(), comparisons=(blocked, comparison("block")))
+    assert "look at the flipped samples" in next_step(both)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,70 @@ def test_a_gate_far_away(project: Path, tmp_path: Path, reviewed: Reviewed) -> N
     found = reviewed()
     assert found.notes == ("task_sets.words: lies outside the repository: not compared",)
     assert len(found.weaker) == 1
+
+
+ODD = r"""
+import contextlib, functools
+
+import limits
+
+SEPARATOR = "\\"
+
+
+async def test_async(candidate, gate, *rest, **more):
+    async with more["a"] as b, b.c:
+        await gate.no_drift(candidate)
+
+
+def test_odd(candidate, gate):
+    match candidate.name:
+        case "small":
+            gate.no_drift(candidate)
+    (lambda: gate.no_drift(candidate))()
+    [gate.no_drift(candidate) for _ in range(3) if _]
+    {k: v for k, v in {}.items()}
+    x = y = [1, 2][0:1]
+    x[0], *y = f"{chr(10)!r:>{x}}\n{SEPARATOR.join(y)}", *y
+    global z
+    z: int
+    del x
+    while True:
+        break
+    else:
+        gate.no_drift(candidate)
+    for a, (b, c) in zip(x, y):
+        gate.worst_bucket(candidate, by=a, floor=b if c else limits.COST)
+    functools.partial(gate.no_drift, candidate)()
+    gate.judge("odd", candidate, **{"limit": 2}, **limits.more)
+    getattr(gate, "no_" + "drift")(candidate)
+    if (n := len(y)) > 3 or f"{SEPARATOR.join(y)}" == "":
+        raise ValueError(n)
+    with contextlib.suppress(*y):
+        assert gate.no_drift(candidate) is not (yield)
+    return gate.no_drift(*y)
+
+
+class TestOdd(limits.Base, metaclass=limits.Meta):
+    gate = property(lambda self: 3)
+
+    @staticmethod
+    def test_static(candidate, gate):
+        gate.no_drift(candidate)
+
+    def test_own(self, candidate, gate):
+        self.gate.no_drift(candidate)
+        self.nowhere(gate)
+        super().test_own(candidate, gate)
+"""
+
+
+def test_odd_code_is_read(project: Path, reviewed: Reviewed) -> None:
+    (project / "suites/test_odd.py").write_text(ODD)
+    ast.parse(ODD)
+    commit(project)
+    assert reviewed().changes == ()
+    change(project / "suites/limits.py", "0.10", "0.40")
+    assert {one.what.partition(":")[0] for one in reviewed().weaker} == {
+        TESTS,
+        "suites/test_odd.py",  # its floor hangs on the constant, too
+    }

@@ -357,6 +357,28 @@ def a_fixture_that_asks(root: Path) -> None:
     change(root / TESTS, "no_drift(candidate)", "no_drift(candidate, margin=0.5)")
 
 
+@weakens("no_drift of smaller on words asked -> not asked")
+def a_helper_that_skips(root: Path) -> None:
+    helper = (
+        'def settle(model):\n    if model.name == "smaller":\n        pytest.skip("known")\n\n\n'
+    )
+    change(
+        root / TESTS,
+        "def test_drift(candidate, gate):\n",
+        f"{helper}def test_drift(candidate, gate):\n    settle(candidate)\n",
+    )
+
+
+@weakens("no_drift asked of small, smaller on words always -> behind <")
+def a_helper_that_may_skip(root: Path) -> None:
+    helper = "def settle(model):\n    if model.load() > 3:\n        pytest.skip()\n\n\n"
+    change(
+        root / TESTS,
+        "def test_drift(candidate, gate):\n",
+        f"{helper}def test_drift(candidate, gate):\n    settle(candidate)\n",
+    )
+
+
 @weakens("ini addopts -p calm not given -> given")
 def another_plugin(root: Path) -> None:
     change(root / "pytest.ini", "--strict-markers", "--strict-markers -p calm")
