@@ -150,13 +150,26 @@ def _drawn(values: Callable[[np.random.Generator, tuple[int, int]], Floats], mea
     return draw
 
 
-def own(nats: Floats, tokens: Floats, limit: float) -> tuple[Floats, Floats]:
+def other_choices(share: float, strength: float) -> Draw:
+    """Tokens of another first choice, whose share differs from sample to sample (beta)."""
+
+    def draw(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Floats, Floats, float]:
+        tokens = np.ceil(40.0 * rng.lognormal(0.0, 0.5, size))
+        chance = rng.beta(share * strength, (1.0 - share) * strength, size)
+        return rng.binomial(tokens.astype(int), chance).astype(float), tokens, share
+
+    return draw
+
+
+def own(
+    nats: Floats, tokens: Floats, limit: float, most: float | None = None
+) -> tuple[Floats, Floats]:
     """The rule of `gate.fidelity`, of many runs at once: p of BLOCK and of PASS."""
     u = tokens / tokens.mean(axis=1, keepdims=True)
     y = nats / tokens.mean(axis=1, keepdims=True)
     x = y - limit * u
-    most = BEYOND * np.maximum(limit, y.max(axis=1)) - limit
-    return _tail(-x, np.full(len(x), limit)), _tail(x, most)
+    largest = BEYOND * np.maximum(limit, y.max(axis=1)) if most is None else np.full(len(x), most)
+    return _tail(-x, np.full(len(x), limit)), _tail(x, largest - limit)
 
 
 def student(nats: Floats, tokens: Floats, limit: float) -> tuple[Floats, Floats]:
@@ -177,7 +190,7 @@ def johnson(nats: Floats, tokens: Floats, limit: float) -> tuple[Floats, Floats]
     return stdtr(n - 1, -t), stdtr(n - 1, t)
 
 
-RULES = {"own": own, "t": student, "Johnson": johnson}
+PEERS = {"t": student, "Johnson": johnson}
 
 
 def _tail(x: Floats, extra: Floats) -> Floats:
@@ -192,12 +205,14 @@ def rates(shapes: Mapping[str, Draw], repetitions: int) -> Iterator[dict[str, An
         for n in SIZES:
             nats, tokens, mean = draw(rng, (repetitions, n))
             row: dict[str, Any] = {"shape": name, "n": n}
-            for rule, judge in RULES.items():
-                blocks, passes = judge(nats, tokens, mean)
-                row[rule] = [float((p <= ALPHA).mean()) for p in (blocks, passes)]
+            most = 1.0 if name in CHOICES else None
+            judged = {"own": own(nats, tokens, mean, most)}
+            judged |= {rule: judge(nats, tokens, mean) for rule, judge in PEERS.items()}
+            for rule, pair in judged.items():
+                row[rule] = [float((p <= ALPHA).mean()) for p in pair]
             row["power"] = [
-                float((own(nats, tokens, mean / 1.5)[0] <= ALPHA).mean()),
-                float((own(nats, tokens, mean / 0.5)[1] <= ALPHA).mean()),
+                float((own(nats, tokens, mean / 1.5, most)[0] <= ALPHA).mean()),
+                float((own(nats, tokens, mean / 0.5, most)[1] <= ALPHA).mean()),
             ]
             yield row
 
@@ -209,6 +224,12 @@ SHAPES: Mapping[str, Draw] = {
     "lognormal 1.5 (strongly skewed)": lognormal(1.5),
     "Pareto 3": pareto(3.0),
     "Pareto 2.2 (strongly skewed)": pareto(2.2),
+}
+
+
+CHOICES: Mapping[str, Draw] = {
+    "other first choices, 0.03": other_choices(0.03, 20.0),
+    "other first choices, 0.2": other_choices(0.2, 20.0),
 }
 
 
@@ -234,14 +255,15 @@ def main() -> None:
             if asked.json is not None:
                 asked.json.write_text(json.dumps(found))
         return
-    shapes = dict(SHAPES)
+    shapes = {**SHAPES, **CHOICES}
     if asked.json is not None:
         for row in json.loads(asked.json.read_text()):
             shapes[f"{row['variant']}, real"] = resampled(row["samples"])
-    print("| divergences | n |", *(f"{rule}: block, pass |" for rule in RULES), "power |")
-    print("|---|---:|" + "---:|" * (len(RULES) + 1))
+    rules = ("own", *PEERS)
+    print("| divergences | n |", *(f"{rule}: block, pass |" for rule in rules), "power |")
+    print("|---|---:|" + "---:|" * (len(rules) + 1))
     for row in rates(shapes, asked.repetitions):
-        cells = [f"{a:.3f}, {b:.3f}" for a, b in (row[key] for key in (*RULES, "power"))]
+        cells = [f"{a:.3f}, {b:.3f}" for a, b in (row[key] for key in (*rules, "power"))]
         print(f"| {row['shape']} | {row['n']} | {' | '.join(cells)} |", flush=True)
 
 

@@ -43,9 +43,9 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
         return Baseline(run, repeat)
     old = old.arranged(places)
     again = _fuller(old.repeat, repeat)
-    if same_answers(old.run, run):
+    if same_answers(old.run, run, again):
         return dataclasses.replace(old, repeat=again)
-    unmoved = not moved(old.run, run)
+    unmoved = not moved(old.run, run, again)
     if unmoved and same_answers(without_metrics(old.run), without_metrics(run)):
         added = tuple(
             dataclasses.replace(
@@ -60,7 +60,7 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
         return Baseline(
             dataclasses.replace(old.run, samples=added),
             again,
-            old.anchor and _measured(old.anchor, run),
+            old.anchor and _measured(old.anchor, run, again),
         )
     first = old.anchor or Anchor(
         scores=_scores(old.run),
@@ -83,10 +83,10 @@ def _fuller(old: Repeat | None, new: Repeat | None) -> Repeat | None:
     return dataclasses.replace(old, metrics={**new.metrics, **old.metrics})
 
 
-def _measured(anchor: Anchor, run: RunRecord) -> Anchor:
+def _measured(anchor: Anchor, run: RunRecord, again: Repeat | None) -> Anchor:
     """An anchor with a run's metrics where it is that run, whatever was accepted in between."""
     same = (anchor.fingerprint, anchor.scores) == (run.fingerprint.key, _scores(run))
-    if not same or moved(without_outputs(run, anchor), run):
+    if not same or moved(without_outputs(run, anchor), run, again):
         return anchor
     return dataclasses.replace(anchor, metrics={**metrics_of(run), **anchor.metrics})
 

@@ -68,7 +68,7 @@ def _notes(question: Question, moved: Divergence) -> tuple[str, ...]:
         f"moved most: {', '.join(_told(sample, one) for sample, one in most)}",
         f"the divergence is a lower bound: the base's {moved.kept} largest probabilities of each "
         f"token are compared one by one, and the others, {moved.rest:.2g} of its probability, as "
-        "one",
+        f"one; with half as many it is {moved.fewer:.3g}",
         *(f"{sample.id}: left out, {one.failed}" for sample, one in every if one.failed),
     )
 

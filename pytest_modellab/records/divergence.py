@@ -37,6 +37,7 @@ class Divergence:
         kept: how many of the base's largest probabilities were compared one by one; the others
             are one cell, which bounds the divergence from below.
         rest: the base's mean probability of that cell.
+        fewer: what half as many would have shown of the mean divergence, in nats.
     """
 
     samples: tuple[Moved, ...]
@@ -44,3 +45,4 @@ class Divergence:
     percentile_99: Amount
     kept: Count
     rest: Share
+    fewer: Amount

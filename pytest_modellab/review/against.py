@@ -24,6 +24,10 @@ TARGETS = (
 """Variables of CI services that name the branch which a change is to be merged into."""
 
 
+BASE = "CI_MERGE_REQUEST_DIFF_BASE_SHA"
+"""GitLab names the merge base itself, and fetches no branch but the change's own."""
+
+
 DEEPEN = (
     "fetch the history: git fetch --unshallow (GitHub: actions/checkout with fetch-depth: 0; "
     'GitLab: GIT_DEPTH: "0")'
@@ -72,6 +76,10 @@ def choose(top: Path, ref: str | None, *, offline: bool = False) -> Against:
         return Against(found, ref)
     if git.commit(top, "HEAD", offline=offline) is None:
         raise ReviewUnavailable(f"{top}: nothing is committed yet, so there is nothing to compare")
+    if base := os.environ.get(BASE, "").strip():
+        found = git.commit(top, base, offline=offline)
+        if found is not None:
+            return Against(found, f"merge base by {BASE}")
     asked = [name for key in TARGETS if (name := os.environ.get(key, "").strip())]
     names = [place for name in asked for place in (f"origin/{name}", name)] or list(DEFAULTS)
     for name in names:

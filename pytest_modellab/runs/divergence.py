@@ -24,7 +24,7 @@ from pytest_modellab.records.reading import Count
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.records.windows import is_document
 from pytest_modellab.runs.answering import importing
-from pytest_modellab.runs.distributions import divergences, reduced, rest
+from pytest_modellab.runs.distributions import Compared, divergences, reduced, rest
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
 from pytest_modellab.store import arrays, budgets, files
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LAYOUT = 1
+LAYOUT = 2
 
-KEPT = 128
+KEPT = 256
 """Of each of the base's distributions so many probabilities are kept one by one."""
 
 _BLOCK = 1024
@@ -177,16 +177,17 @@ def _compared(
         start += read.places[i]
     moved: dict[int, Moved] = {}
     tokens: list[NDArray[np.float32]] = []
-    mass = 0.0
+    mass = fewer = 0.0
     for i, rows in _predictions(job, engine, texts, set(), executor):
         own = np.asarray(kept[starts[i] : starts[i] + read.places[i]])
         if (own[:, KEPT : 2 * KEPT] >= rows.shape[1]).any():
             raise ComparisonRefused(_another_vocabulary(job, base))
-        found, same = divergences(own, rows)
-        moved[i] = _moved(own, found, same)
+        found = divergences(own, rows)
+        moved[i] = _moved(own, found)
         if not moved[i].failed:
-            tokens.append(found.astype(np.float32))
+            tokens.append(found.nats.astype(np.float32))
             mass += float(rest(own).sum())
+            fewer += float(found.fewer.sum())
     every = np.concatenate(tokens) if tokens else np.zeros(1, np.float32)
     return Divergence(
         samples=tuple(moved[i] for i in range(len(read.places))),
@@ -194,18 +195,19 @@ def _compared(
         percentile_99=float(np.quantile(every, 0.99)),
         kept=KEPT,
         rest=min(mass / every.size, 1.0),
+        fewer=fewer / every.size,
     )
 
 
-def _moved(own: NDArray[np.float32], found: NDArray[np.float64], same: NDArray[np.bool_]) -> Moved:
+def _moved(own: NDArray[np.float32], found: Compared) -> Moved:
     import numpy as np
 
-    total = math.fsum(found.tolist())
+    total, count = math.fsum(found.nats.tolist()), len(found.nats)
     if math.isfinite(total):
-        return Moved(len(found), total, int(same.sum()), float(found.max(initial=0.0)))
+        return Moved(count, total, int(found.same.sum()), float(found.nats.max(initial=0.0)))
     whose = "base's" if np.isnan(own).any() else "candidate's"
     what = "NaN" if math.isnan(total) else "0 where the base's are not"
-    return Moved(len(found), 0.0, 0, 0.0, failed=f"the {whose} probabilities are {what}")
+    return Moved(count, 0.0, 0, 0.0, failed=f"the {whose} probabilities are {what}")
 
 
 def _opened(job: Job, executor: InProcess) -> tuple[Predicting, Texts, _Read]:

@@ -89,7 +89,7 @@ def ask(
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     timeout = PASSING if offline else TIMEOUT
     if offline:
-        environment["GIT_NO_LAZY_FETCH"] = "1"
+        environment |= {"GIT_NO_LAZY_FETCH": "1", "GIT_LFS_SKIP_SMUDGE": "1"}
     try:
         done = subprocess.run(
             ["git", *_STILL, *arguments],  # noqa: S607

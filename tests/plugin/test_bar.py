@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from pull_requests import change, git
 
+from pytest_modellab.review.against import BASE, TARGETS
+
 
 def notes(project: pytest.Pytester) -> list[str]:
     """What the report notes of the bar; the session passes."""
@@ -21,8 +23,10 @@ def notes(project: pytest.Pytester) -> list[str]:
 
 
 def test_a_weaker_rule_is_said_and_an_acknowledged_one_with_its_reason(
-    project: pytest.Pytester,
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in (*TARGETS, BASE):  # of the change that runs this test
+        monkeypatch.delenv(name, raising=False)
     project.runpytest_inprocess("--modellab-update", "-k", "overall and plain")
     git(project.path, "init", "-q", "-b", "main")
     git(project.path, "add", "modellab.toml", "test_suite.py", "words", "baselines")

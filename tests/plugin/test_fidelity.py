@@ -34,7 +34,7 @@ def test_moved_further_than_allowed_is_blocked(project: pytest.Pytester) -> None
             "E*note: 4* tokens: KL 0.00* nats a token, the same first choice in 9*%; *",
             "E*note: worst capability: *, KL 0.00*",
             "E*note: moved most: *-* (KL 0.0*), *",
-            "E*note: the divergence is a lower bound: the base's 128 largest probabilities *",
+            "E*note: the divergence is a lower bound: the base's 256 largest probabilities *",
             "*BLOCK fidelity against plain: KL is 0.00*",
             "*rounded moved away from plain: KL 0.00* nats a token, 1e-06 allowed; look at the *",
         ]

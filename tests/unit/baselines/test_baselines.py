@@ -233,6 +233,19 @@ def test_last_digits_of_graded_metrics_are_no_answers(accepted: RunRecord) -> No
     assert not file.same_answers(one, other)
 
 
+def test_how_far_a_second_run_moves_a_metric_is_noise(accepted: RunRecord) -> None:
+    """But not where all samples move in one direction, which a margin would see."""
+    run = measured(accepted, 0.9, 0.2, None, 0.5)
+    again = Repeat((1.0, 0.0, None, 0.5), {}, {"probability": (0.86, 0.23, None, 0.5)})
+    scattered = measured(accepted, 0.82, 0.28, None, 0.5)
+    assert not file.same_answers(run, scattered)
+    assert file.same_answers(run, scattered, again)
+    assert descend(Baseline(run, again), scattered, again) == Baseline(run, again)
+    assert not file.same_answers(run, measured(accepted, 0.81, 0.29, None, 0.5), again), "more"
+    fell = measured(accepted, 0.897, 0.197, None, 0.497)
+    assert not file.same_answers(run, fell, again), "by 0.003 in the mean"
+
+
 def test_new_metrics_are_no_accepted_change(accepted: RunRecord) -> None:
     run = measured(accepted, 0.9, 0.2, None, 0.5)
     repeat = Repeat((1.0, 1.0, None, 0.5), {})

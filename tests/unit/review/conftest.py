@@ -17,7 +17,7 @@ from pytest_modellab.baselines.accepted import Baseline, Repeat
 from pytest_modellab.config import read as configuration
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
-from pytest_modellab.review.against import TARGETS
+from pytest_modellab.review.against import BASE, TARGETS
 from pytest_modellab.review.review import Review, review
 from pytest_modellab.tasksets import jsonl
 
@@ -87,7 +87,7 @@ def template(
 @pytest.fixture
 def project(tmp_path: Path, template: Path, monkeypatch: Any) -> Path:
     """The project in a folder of its own."""
-    for name in TARGETS:
+    for name in (*TARGETS, BASE):
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "project"
     shutil.copytree(template, root)

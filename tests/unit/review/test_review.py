@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,15 +76,24 @@ def test_an_acknowledgement_without_a_reason(project: Path, capsys: Any) -> None
     assert "' ' is no reason; say in a text who agreed to it and why" in capsys.readouterr().err
 
 
-def test_the_branch_that_the_change_is_for(project: Path, reviewed: Reviewed) -> None:
+def test_the_base_that_gitlab_names(project: Path, reviewed: Reviewed, monkeypatch: Any) -> None:
+    git(project, "commit", "-q", "--allow-empty", "-m", "later")
+    named = git(project, "rev-parse", "HEAD")
+    monkeypatch.setenv("CI_MERGE_REQUEST_DIFF_BASE_SHA", named)
+    found = reviewed().against
+    assert (found.commit, found.how) == (named, "merge base by CI_MERGE_REQUEST_DIFF_BASE_SHA")
+    monkeypatch.setenv("CI_MERGE_REQUEST_DIFF_BASE_SHA", "0" * 40)  # not fetched
+    assert reviewed().against.how == "merge base with main"
+
+
+def test_the_branch_that_the_change_is_for(
+    project: Path, reviewed: Reviewed, monkeypatch: Any
+) -> None:
     git(project, "checkout", "-q", "-b", "release", "main")
     git(project, "commit", "-q", "--allow-empty", "-m", "later")
     git(project, "checkout", "-q", "-b", "fix")
-    os.environ["GITHUB_BASE_REF"] = "release"
-    try:
-        found = reviewed()
-    finally:
-        del os.environ["GITHUB_BASE_REF"]
+    monkeypatch.setenv("GITHUB_BASE_REF", "release")
+    found = reviewed()
     assert found.against.how == "merge base with release"
     assert found.against.commit == git(project, "rev-parse", "release")
 

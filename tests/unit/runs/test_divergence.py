@@ -128,6 +128,8 @@ def test_the_figures_are_those_of_whole_distributions(
     assert all(a.nats < b.nats for a, b in zip(less.samples, found.samples, strict=True))
     assert [a.same for a in less.samples] == [b.same for b in found.samples]
     assert (less.kept, found.kept) == (64, 272)
+    mean = sum(one.nats for one in found.samples) / sum(one.tokens for one in found.samples)
+    assert 0 < less.fewer < found.fewer < mean
     assert 0 < less.rest < 1
 
 
