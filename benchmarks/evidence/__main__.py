@@ -132,8 +132,8 @@ class Found:
 
 
 def _is_other_model(one: readings.Reading) -> bool:
-    """Rounding in half precision makes other weights."""
-    return one.variant.startswith("rtn") and "float16" in one.setting
+    """Quantizing in half precision makes other weights."""
+    return one.variant.startswith(("rtn", "nf4", "int8")) and "float16" in one.setting
 
 
 def say(title: str, text: str) -> None:
@@ -162,7 +162,8 @@ def _z(d: figures.Floats) -> float:
 
 
 def ladders(found: Found, options: argparse.Namespace) -> Any:
-    runs = found.ladder()
+    wanted = options.variants.split(",")
+    runs = {name: pair for name, pair in found.ladder().items() if name in wanted}
     base = {name: pair[0] for name, pair in runs.items()}
     every = []
     for level in LEVELS:
@@ -197,8 +198,11 @@ def sames(found: Found, options: argparse.Namespace) -> Any:
         if any(pair.blocked.values()):
             print(f"\nblocked: {pair}")
     rows = []
-    nf4 = found.ladder()["nf4"]
+    nf4 = found.ladder().get("nf4")
     apart = [pair for pair in runs if "float16" in pair[1].setting]
+    if nf4 is None or not apart:
+        say("Simulated", "needs a run of nf4, and unchanged runs in half precision")
+        return {"pairs": [dataclasses.asdict(pair) for pair in pairs]}
     for metric in SCORES:
         own = same.others(metric, apart)
         damaged = figures.difference(metric, *nf4)
@@ -246,7 +250,7 @@ def sures(found: Found, options: argparse.Namespace) -> Any:
 def poolings(found: Found, options: argparse.Namespace) -> Any:
     by_set = {name: found.ladder(name) for name in SETS}
     rows = []
-    for variant in POOLED:
+    for variant in (name for name in POOLED if all(name in runs for runs in by_set.values())):
         pairs = [by_set[name][variant] for name in SETS]
         right = [
             np.array([run.whole[sample.id] - base.whole[sample.id] for sample in samples])
@@ -316,7 +320,9 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
-    parser.add_argument("--from", dest="recorded", type=Path, default=RECORDED, metavar="FILE")
+    parser.add_argument(
+        "--from", dest="recorded", type=Path, default=RECORDED, metavar="FILE", help="recorded runs"
+    )
     parser.add_argument("--draws", type=int, default=200, help="draws of each size (200)")
     parser.add_argument("--repetitions", type=int, default=4000, help="of a simulation (4000)")
     parser.add_argument("--samples", type=int, default=1_000_000, help="cost: how many")
@@ -333,6 +339,9 @@ def main() -> int:
     running.add_argument("--unchanged", default=",".join(record.UNCHANGED))
     running.add_argument("--budget", type=int, default=512, help="tokens a batch of the ladder")
     running.add_argument("--few", type=int, help="about so many samples; all unless given")
+    running.add_argument(
+        "--divergence", action=argparse.BooleanOptionalAction, default=True, help="measure KL too"
+    )
     options = parser.parse_args()
     cache = options.cache or default_folder()
     if options.record is not None:
@@ -350,7 +359,7 @@ def main() -> int:
 
 def run(options: argparse.Namespace, cache: Path) -> None:
     """Run the models, and keep what they said."""
-    bench = record.Bench(options.config, cache, options.device, options.few)
+    bench = record.Bench(options.config, cache, options.device, options.few, options.divergence)
     task_sets = options.task_set or [CORE]
     names, again = (
         [name for name in text.split(",") if name] for text in (options.variants, options.unchanged)

@@ -75,6 +75,7 @@ WAYS = {
         *(Setting(budget) for budget in (64, 256, 2048)),
         *(Setting(order=order) for order in (1, 2)),
         *(Setting(threads=threads) for threads in (1, 2)),
+        Setting(dtype="bfloat16"),
     ),
     "cuda": (
         Setting(),
@@ -98,7 +99,14 @@ UNCHANGED = (BASE, "support", "student", "rtn4")
 class Bench:
     """A configuration's variants, with those of the ladder beside them, on one device."""
 
-    def __init__(self, config: Path, cache: Path, device: str, few: int | None = None) -> None:
+    def __init__(
+        self,
+        config: Path,
+        cache: Path,
+        device: str,
+        few: int | None = None,
+        divergence: bool = True,
+    ) -> None:
         found = configuration.load(config)
         rounded = {
             f"rtn{bits}": VariantSpec(
@@ -115,6 +123,7 @@ class Bench:
         self.lab = Lab(dataclasses.replace(found, variants=variants), Settings(cache=cache))
         self.device = device
         self.few = few
+        self.divergence = divergence
         self.base: Engine | None = None  # beside which others are measured
         self.replies: dict[str, dict[str, str]] = {}  # the base's, by task set
 
@@ -226,7 +235,7 @@ class Bench:
         """
         import torch
 
-        if self.base is None or self._other_prompt(name):
+        if not self.divergence or self.base is None or self._other_prompt(name):
             return {}
         base: Any = self.base
         rows = []
@@ -298,7 +307,9 @@ def _computing(setting: Setting) -> Iterator[None]:
 def ladder(
     bench: Bench, names: Sequence[str], task_sets: Sequence[str], budget: int = DEFAULT_BUDGET
 ) -> Iterator[Reading]:
-    """Run the base, and then each variant beside it."""
+    """Run the base, and then each variant beside it; nothing without variants."""
+    if not names:
+        return
     bench.base = bench.load(BASE)
     for task_set in task_sets:
         yield bench.ask(BASE, bench.base, task_set, Setting(budget))
