@@ -198,8 +198,11 @@ def sames(found: Found, options: argparse.Namespace) -> Any:
         if any(pair.blocked.values()):
             print(f"\nblocked: {pair}")
     rows = []
-    nf4 = found.ladder()["nf4"]
+    nf4 = found.ladder().get("nf4")
     apart = [pair for pair in runs if "float16" in pair[1].setting]
+    if nf4 is None or not apart:
+        say("Simulated", "needs a run of nf4, and unchanged runs in half precision")
+        return {"pairs": [dataclasses.asdict(pair) for pair in pairs]}
     for metric in SCORES:
         own = same.others(metric, apart)
         damaged = figures.difference(metric, *nf4)
@@ -247,7 +250,7 @@ def sures(found: Found, options: argparse.Namespace) -> Any:
 def poolings(found: Found, options: argparse.Namespace) -> Any:
     by_set = {name: found.ladder(name) for name in SETS}
     rows = []
-    for variant in POOLED:
+    for variant in (name for name in POOLED if all(name in runs for runs in by_set.values())):
         pairs = [by_set[name][variant] for name in SETS]
         right = [
             np.array([run.whole[sample.id] - base.whole[sample.id] for sample in samples])
@@ -317,7 +320,9 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
-    parser.add_argument("--from", dest="recorded", type=Path, default=RECORDED, metavar="FILE")
+    parser.add_argument(
+        "--from", dest="recorded", type=Path, default=RECORDED, metavar="FILE", help="recorded runs"
+    )
     parser.add_argument("--draws", type=int, default=200, help="draws of each size (200)")
     parser.add_argument("--repetitions", type=int, default=4000, help="of a simulation (4000)")
     parser.add_argument("--samples", type=int, default=1_000_000, help="cost: how many")

@@ -32,6 +32,8 @@ from pytest_modellab.gate.results import Figures, Verdict
 from pytest_modellab.gate.single import block_p, drop_high, drop_low, least_block_p, pass_p
 from pytest_modellab.gate.validate import UNIT, Paired
 
+_LEAST_RISK = 1e-300
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -148,8 +150,9 @@ def figures_of(data: Paired, judged: Judged) -> tuple[Figures, ...]:
     few = size <= ENUMERATE_BUCKETS
     margins = np.full(size, judged.margin)
     move = typical_move(rows, judged.size)
-    scatter = float(ndtri(1.0 - planned)) * np.sqrt(variance / clusters)
-    alike = (judged.size + margins) * np.expm1(math.log(max(0.5 / planned, 1.0)) / clusters)
+    risk = min(max(planned, _LEAST_RISK), 0.5)  # 1 - planned may be no other number than 1
+    scatter = -float(ndtri(risk)) * np.sqrt(variance / clusters)
+    alike = (judged.size + margins) * np.expm1(math.log(0.5 / risk) / clusters)
     least = margins + np.hypot(scatter, alike)  # near to what shows() finds
     graded = ~rows.binary & (rows.clusters > 1) & (rows.clusters <= PLAN_UP_TO)
     if few and graded.any():  # else the formula must do

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import itertools
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.review import ini
 from pytest_modellab.review.changes import Change
-from pytest_modellab.review.files import Files
+from pytest_modellab.review.files import Files, above
 
 PLACES = (
     *(".github/workflows/*.yml", ".github/workflows/*.yaml", ".gitlab-ci.yml", "Jenkinsfile"),
@@ -25,7 +26,7 @@ PLACES = (
 _TOLERATED = {
     "continue-on-error: true": r"continue-on-error:\s*true",
     "allow_failure: true": r"allow_failure:\s*true",
-    "|| true": r"\|\|\s*(?:true|:)(?=\s|$|['\"])",
+    "|| true": r"\|\|\s*(?:true|:|echo|printf|exit 0)(?=\s|$|['\"])",
     "set +e": r"\bset \+e\b",
     "ignore_outcome": r"ignore_(?:outcome|errors)\s*=\s*true",
     "if: false": r"\bif:\s*(?:false|\$\{\{\s*false\s*\}\})",
@@ -54,12 +55,14 @@ class Call:
         options: what it sets of modellab.
         selects: what it says of what is run.
         where: file and line.
+        targets: the folders, files and tests of the suites that it runs; ``""`` is all.
     """
 
     words: str
     options: Mapping[str, str]
     selects: frozenset[str]
     where: str
+    targets: frozenset[str] = frozenset({""})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,12 +74,14 @@ class Commands:
         added: what PYTEST_ADDOPTS gives to every call.
         ours: how often each command of modellab is called that decides.
         tolerated: how often a failure is let pass, in files that call the gate.
+        there: the files and folders of the suites.
     """
 
     calls: Sequence[Call]
     added: Call
     ours: Mapping[str, int]
     tolerated: Mapping[str, int]
+    there: Collection[str]
 
 
 def read(files: Files, folder: str) -> Commands:
@@ -98,14 +103,17 @@ def read(files: Files, folder: str) -> Commands:
             if match := _ADDED.search(words):
                 added = f"{added} {match[1].strip().strip(_QUOTES)}".strip()
                 where = f"{path}:{line}"
-        found = [one for one in _calls(path, text) if _gates(one, folder)]
+        found = [_aimed(one, folder) for one in _calls(path, text) if _gates(one, folder)]
         names = _OURS.findall(text)
         if not found and not names:
             continue
         calls += found
         ours.update(names)
         tolerated.update({name: len(re.findall(one, text)) for name, one in _TOLERATED.items()})
-    return Commands(calls, _call(added, where), ours, tolerated)
+    start = f"{folder}/" if folder else ""
+    within = [path.removeprefix(start) for path in files.paths if path.startswith(start)]
+    there = frozenset(place for path in within for place in above(path))
+    return Commands(calls, _call(added, where), ours, tolerated, there)
 
 
 def _call(words: str, where: str, program: str = "pytest") -> Call:
@@ -152,14 +160,40 @@ def _gates(call: Call, folder: str) -> bool:
     return not folder or ours or bool(call.options) or folder in call.words
 
 
+def _aimed(call: Call, folder: str) -> Call:
+    """Add what a call of pytest runs; what may be the value of an option is no target."""
+    found = set()
+    words = _split(call.words)
+    for before, word in itertools.pairwise(words):
+        target = f"{word.removeprefix('./').rstrip('/')}/"
+        if before.startswith("-") or word.startswith("-") or not target.startswith(f"{folder}/"):
+            continue
+        found.add(target.removeprefix(f"{folder}/").rstrip("/"))
+    ours = call.words.startswith("modellab")
+    return call if ours or not found else dataclasses.replace(call, targets=frozenset(found))
+
+
+def _left_out(old: Call, new: Call, there: Collection[str]) -> list[str]:
+    """What the old call runs and the new one does not, though it is there."""
+    return [
+        one
+        for one in sorted(old.targets)
+        if (not one or one.partition("::")[0] in there)
+        and not any(
+            target in ("", one) or one.startswith((f"{target}/", f"{target}::"))
+            for target in new.targets
+        )
+    ]
+
+
 def compare(old: Commands, new: Commands, was: LabConfig, now: LabConfig) -> list[Change]:
     """Compare how the gate is called: each old call with the new one that is nearest to it."""
-    found = _between(old.added, new.added, was, now)
+    found = _between(old.added, new.added, was, now, new.there)
     for call in old.calls:
         program = call.words.partition(" ")[0]
         nearest = min(
             (
-                _between(call, other, was, now)
+                _between(call, other, was, now, new.there)
                 for other in new.calls
                 if other.words.startswith(program)
             ),
@@ -179,9 +213,14 @@ def compare(old: Commands, new: Commands, was: LabConfig, now: LabConfig) -> lis
     return found
 
 
-def _between(old: Call, new: Call, was: LabConfig, now: LabConfig) -> list[Change]:
+def _between(
+    old: Call, new: Call, was: LabConfig, now: LabConfig, there: Collection[str]
+) -> list[Change]:
     found = ini.weighed(old.options, new.options, was, now, new.where, "command ")
     note = "what it leaves out is not judged"
+    for one in _left_out(old, new, there):
+        values = one or "all", ", ".join(sorted(new.targets))
+        found.append(Change("unweighed", "command pytest of the suites", *values, new.where, note))
     for one in sorted(new.selects - old.selects):
         found.append(Change("unweighed", f"command {one}", "not given", "given", new.where, note))
     for one in sorted(old.selects - new.selects):

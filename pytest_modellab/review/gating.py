@@ -166,6 +166,8 @@ def _declared(name: str, ask: Ask, config: LabConfig, margin: float | None) -> A
     scope = dict(ask.scope)
     if name == "floor":
         return task_set.least(scope.get("metric"))
+    if name in ("kl", "agreement"):
+        return getattr(task_set, name)
     if name != "margin":
         return None
     allowed = task_set.allowed(margin, scope.get("metric"))

@@ -336,12 +336,17 @@ class Reader:
             else:
                 values.append(self.value(argument))
         found.update(zip(names, values, strict=False))
+        known = {*names, *(one.arg for one in spec.kwonlyargs)}
+        more: dict[str, Any] = {}  # what ``**more`` takes
         for keyword in call.keywords:
             value = self.value(keyword.value)
             if keyword.arg is not None:
-                found[keyword.arg] = value
+                (found if keyword.arg in known else more)[keyword.arg] = value
             elif isinstance(value, dict):
-                found.update(value)
+                for name, one in value.items():
+                    (found if name in known else more)[name] = one
+        if spec.kwarg is not None:
+            found[spec.kwarg.arg] = more
         return found
 
 

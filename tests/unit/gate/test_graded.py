@@ -156,3 +156,10 @@ def test_samples_needed_have_the_power() -> None:
     assert found.samples_needed is not None
     power = graded_power(found.samples_needed, spread.drop, spread, margin=0.02, level=0.001)
     assert 0.8 <= power < 0.93
+
+
+@pytest.mark.parametrize("alpha", [1e-128, 1e-305])
+def test_at_hardly_any_risk_nothing_shows(alpha: float) -> None:
+    for moves in (np.zeros(40), np.full(40, 0.01), RNG.normal(0, 0.05, 40).clip(-0.3, 0.3)):
+        found = gate.drop(np.full(40, 0.5), 0.5 + moves, margin=0.02, alpha=alpha, pass_alpha=0.05)
+        assert found.mde is None or found.mde > 0.4

@@ -226,6 +226,29 @@ def the_suites_under_another_name(root: Path) -> None:
     git(root, "mv", "suites", "gates")
 
 
+@harmless
+def a_helper_that_hands_on_what_it_is_given(root: Path) -> None:
+    helper = "def ask(gate, candidate, **more):\n    gate.no_regression(candidate, **more)\n"
+    write(root, {"suites/asking.py": helper})
+    change(root / TESTS, "from limits", "from asking import ask\nfrom limits")
+    call = 'gate.no_regression(candidate, against="base", margin=COST)'
+    change(root / TESTS, call, 'ask(gate, candidate, against="base", margin=COST)')
+
+
+@harmless
+def a_file_that_a_workflow_names_renamed(root: Path) -> None:
+    change(root / WORKFLOW, "pytest suites", "pytest suites/test_small.py")
+    git(root, "commit", "-q", "-a", "-m", "by name")
+    git(root, "branch", "-f", "main")
+    git(root, "mv", TESTS, "suites/test_quantized.py")
+    change(root / WORKFLOW, "test_small.py", "test_quantized.py")
+
+
+@harmless
+def the_suites_written_in_another_way(root: Path) -> None:
+    change(root / WORKFLOW, "pytest suites", "pytest --junitxml suites/out.xml ./suites/")
+
+
 @pytest.mark.parametrize("name", PULLS)
 def test_not_told(name: str, project: Path) -> None:
     PULLS[name](project)

@@ -446,6 +446,26 @@ def the_review_taken_out(root: Path) -> None:
     change(root / WORKFLOW, "      - run: modellab review\n", "")
 
 
+@weakens("command pytest of the suites all -> test_small.py::test_drift")
+def a_workflow_that_runs_less(root: Path) -> None:
+    change(root / WORKFLOW, "pytest suites", "pytest suites/test_small.py::test_drift")
+
+
+@weakens("commands || true 0 -> 1")
+def a_workflow_that_shrugs(root: Path) -> None:
+    change(root / WORKFLOW, "conclusive=fail\n", "conclusive=fail || echo 'look at it'\n")
+
+
+@weakens("test_drift: kl of small, smaller on words 0.05 -> 5")
+def a_limit_in_the_place_of_the_declared_one(root: Path) -> None:
+    change(root / CONFIG, "floor = 0.30", "floor = 0.30\nkl = 0.05")
+    call = "gate.no_drift(candidate)"
+    change(root / TESTS, call, f"{call}\n    gate.fidelity(candidate)")
+    git(root, "commit", "-q", "-a", "-m", "fidelity")
+    git(root, "branch", "-f", "main")
+    change(root / TESTS, "gate.fidelity(candidate)", "gate.fidelity(candidate, kl=5.0)")
+
+
 @pytest.mark.parametrize("name", PULLS)
 def test_found(name: str, project: Path, reviewed: Callable[..., Review]) -> None:
     expected, pull = PULLS[name]
