@@ -235,8 +235,8 @@ def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
             without[name] = error
     if not found:
         raise next(iter(without.values()))
-    for name, error in without.items():
-        say(f"{name} is left out: {error}")
+    for name, why in without.items():
+        say(f"{name} is left out: {why}")
     return found
 
 
