@@ -19,9 +19,10 @@ from pytest_modellab.cli.common import (
     discover,
     required_config,
     save,
+    say,
 )
 from pytest_modellab.config.lab_config import LabConfig
-from pytest_modellab.errors import ConfigError, GateUsageError, near_misses
+from pytest_modellab.errors import ComparisonRefused, ConfigError, GateUsageError, near_misses
 from pytest_modellab.records.graded import DECISION_MARGIN, GRADED, NUMERICS
 from pytest_modellab.records.reading import decimal
 from pytest_modellab.visible import line
@@ -224,7 +225,23 @@ def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
     if options.write is not None and len(names) != 1:
         raise ConfigError(f"--write: {len(names)} task sets; choose one: --task-set NAME")
     extensions = discover(config)
-    return {name: _of_task_set(options, config, name, extensions) for name in names}
+    found, without = {}, {}
+    for name in names:
+        try:
+            found[name] = _of_task_set(options, config, name, extensions)
+        except (ComparisonRefused, _Lacking) as error:
+            if options.task_set:
+                raise
+            without[name] = error
+    if not found:
+        raise next(iter(without.values()))
+    for name, why in without.items():
+        say(f"{name} is left out: {why}")
+    return found
+
+
+class _Lacking(ConfigError):
+    """A task set knows nothing of the metric or the change that is asked about."""
 
 
 def _of_sizes(options: argparse.Namespace) -> _Subject:
@@ -329,7 +346,7 @@ def _check_known(
     known.update(name for one in changes for name in one.differences if name != SCORE)
     known -= {DECISION_MARGIN}  # never judged
     if metric not in known and options.sd is None:
-        raise ConfigError(
+        raise _Lacking(
             f"--metric {metric}: no run on {task_set.name!r} has it; {near_misses(metric, known)}; "
             "of a metric to come give the standard deviation of its differences: --sd"
         )
@@ -361,7 +378,10 @@ def _spreads(
     noise = _noise(metric, baseline)
     having = [one for one in changes if metric in one.differences]
     if options.change is not None:
-        chosen("change", [options.change], [one.variant for one in having])
+        try:
+            chosen("change", [options.change], [one.variant for one in having])
+        except ConfigError as error:
+            raise _Lacking(*error.args) from error
         having = [one for one in having if one.variant == options.change]
     if options.sd is not None or not having:
         spread, notes = _assumed(options)

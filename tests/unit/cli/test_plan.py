@@ -401,3 +401,18 @@ def test_what_a_metric_cannot_be_planned_with(
 def test_what_a_metric_keeps_within_a_time(plan: Plan, changed: list[float]) -> None:
     text = plan("--metric", "probability", "--time-budget", "40s", "--seconds-per-sample", "1")
     assert "to keep within 40 s for one variant: 40 of 90 samples" in text
+
+
+def test_a_task_set_without_the_metric_is_left_out(
+    plan: Plan, changed: list[float], tmp_path: Path
+) -> None:
+    reply = {"scorer": "exact", "target": "Paris", "choices": [], "max_tokens": 6}
+    samples = [one | reply for one in testing.choice_samples(["alpha"], 3)]
+    testing.write_task_set(tmp_path / "replies", samples)
+    with (tmp_path / "modellab.toml").open("a") as config:
+        config.write('[task_sets.replies]\npath = "replies"\nmargin = 0.02\n')
+    why = "metric 'probability': 'replies' has no sample with an option that is right"
+    text = plan("--metric", "probability")
+    assert text.startswith(f"replies is left out: {why}")
+    assert "\nwords 1: by probability, 90 samples" in text
+    assert why in plan("--metric", "probability", "--task-set", "replies", code=2)
