@@ -21,8 +21,8 @@ from pytest_modellab.cli.common import (
     save,
 )
 from pytest_modellab.config.lab_config import LabConfig
-from pytest_modellab.errors import ConfigError, GateUsageError
-from pytest_modellab.records.graded import GRADED
+from pytest_modellab.errors import ConfigError, GateUsageError, near_misses
+from pytest_modellab.records.graded import DECISION_MARGIN, GRADED, NUMERICS
 from pytest_modellab.records.reading import decimal
 from pytest_modellab.visible import line
 
@@ -234,6 +234,11 @@ def _of_sizes(options: argparse.Namespace) -> _Subject:
 
     seconds = options.seconds_per_sample
     margin = options.margin or 0.0
+    if options.metric in GRADED and not margin:
+        raise ConfigError(
+            f"--metric {options.metric}: {NUMERICS.format(metric=options.metric)}; with --sizes "
+            "say what may be lost: --margin 0.01"
+        )
     spread, spreads = _assumed(options) if options.metric else (None, ())
     buckets = [Bucket(str(i), (1,) * n, seconds, spread) for i, n in enumerate(options.sizes, 1)]
     question, notes = _question(options, Allowed(margin, margin), None, "")
@@ -268,13 +273,15 @@ def _of_task_set(
         planning.check_clusters(task_set.samples, name_of)
     seconds, timed = _times(options.seconds_per_sample, everything, variant, baseline)
     allowed = declared.allowed(options.margin, metric)
-    check_margin(metric, allowed.mean, name)
-    check_margin(metric, allowed.capability, name, "capability_margin")
+    who = None if options.margin is None else "--margin"
+    check_margin(metric, allowed.mean, name, asked=who)
+    check_margin(metric, allowed.capability, name, "capability_margin", asked=who)
     question, notes = _question(options, allowed, baseline, variant)
     changes: Sequence[Change] = ()
     spread_in: Callable[[Sequence[str]], gate.Spread | None] = lambda _: None  # noqa: E731
     if metric is not None:
         changes = _changes(config, extensions, everything, metric)
+        _check_known(options, everything, baseline, changes)
         spread_in, spreads = _spreads(options, changes, question.drop, baseline)
         silent = left_out(metric, task_set.samples, everything.samples)
         notes = (*([silent] if silent else []), *notes, *spreads)
@@ -306,6 +313,26 @@ def _of_task_set(
         }
         | {SCORE: declared.allowed(options.margin).mean},
     )
+
+
+def _check_known(
+    options: argparse.Namespace,
+    task_set: TaskSet,
+    baseline: Baseline | None,
+    changes: Sequence[Change],
+) -> None:
+    """Refuse a metric that nothing has; what was never measured can be planned with ``--sd``."""
+    from pytest_modellab.tasksets.quality.settling import SCORE
+
+    metric, runs = options.metric, () if baseline is None else baseline.run.samples
+    known = {*GRADED, *task_set.metrics, *(name for one in runs for name in one.metrics)}
+    known.update(name for one in changes for name in one.differences if name != SCORE)
+    known -= {DECISION_MARGIN}  # never judged
+    if metric not in known and options.sd is None:
+        raise ConfigError(
+            f"--metric {metric}: no run on {task_set.name!r} has it; {near_misses(metric, known)}; "
+            "of a metric to come give the standard deviation of its differences: --sd"
+        )
 
 
 def _changes(

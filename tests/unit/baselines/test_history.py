@@ -215,7 +215,7 @@ def test_a_metric_that_no_accepted_run_has(
     assert cli.main(["history", "plain", "--metric", "probability"]) == 2
     assert capsys.readouterr().err == (
         "modellab: no accepted run of 'plain' has the metric 'probability'; modellab accept plain "
-        "adds it\n"
+        "--task-set tiny adds it\n"
     )
 
 
@@ -281,3 +281,20 @@ def test_what_git_keeps_in_another_form(project: Path, tiny: TaskSet, accept: Ma
     path = project / "baselines" / "tiny" / "plain.json"
     (one,) = history.read(path, {sample.content_hash: "a" for sample in tiny.samples})
     assert (one.problem, one.mean) == ("", 0.75)
+
+
+def test_a_metric_that_no_sample_can_have(
+    project: Path,
+    accept: Make,
+    tiny: TaskSet,
+    write_samples: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    accept(1, 1, 1, 1)
+    reply: dict[str, Any] = {"choices": (), "target": "b", "scorer": "exact", "max_tokens": 2}
+    write_samples(tuple(dataclasses.replace(one, **reply) for one in tiny.samples))
+    assert cli.main(["history", "plain", "--metric", "probability"]) == 2
+    assert capsys.readouterr().err == (
+        "modellab: no accepted run of 'plain' has the metric 'probability'; tiny: no sample can "
+        "have it\n"
+    )

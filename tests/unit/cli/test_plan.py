@@ -375,6 +375,19 @@ def test_a_metric_that_nobody_measured(plan: Plan) -> None:
             "--write: a part planned by probability would lack the samples that it tells nothing",
         ),
         (["--metric", "probability", "--margin", "0"], "metric 'probability' at a margin of 0"),
+        (
+            ["--metric", "probabilty"],
+            "--metric probabilty: no run on 'words' has it; did you mean 'probability'? Known: "
+            "likelihood, probability; of a metric to come give the standard deviation",
+        ),
+        (
+            ["--metric", "probability", "--sizes", "60,60"],
+            "a margin of 0 would block; with --sizes say what may be lost: --margin 0.01",
+        ),
+        (
+            ["--metric", "probability", "--margin", "0"],
+            "; --margin asks for it: ask for 0.01, or what runs of an unchanged variant show",
+        ),
         (["--metric", "probability", "--sd", "0.9"], "sd is 0.9, but must lie between 0 and 0.5"),
         (["--metric", "probability", "--change", "tersely"], "unknown change 'tersely'"),
     ],
