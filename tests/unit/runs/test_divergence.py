@@ -444,19 +444,18 @@ def test_documents_among_chats_are_read_as_documents(
     base, other = engine(), engine(scaled)
 
     def figures(of: TaskSet) -> list[Any]:
-        jobs = (job(name, e, task_set=of) for name, e in (("other", other), ("base", base)))
+        jobs = job("other", other, task_set=of), job("base", base, task_set=of)
         return [
             (one.tokens, pytest.approx(one.nats, rel=1e-3), one.same)
             for one in divergence.obtain(*jobs, executor).samples
         ]
 
     together = documents(*tasks.samples, window=16)
-    assert [
-        (one.tokens, one.nats, one.same)
-        for one in divergence.obtain(
-            job("other", other, task_set=together), job("base", base, task_set=together), executor
-        ).samples
-    ] == figures(documents(window=16)) + figures(tasks)
+    jobs = job("other", other, task_set=together), job("base", base, task_set=together)
+    found = divergence.obtain(*jobs, executor)
+    assert [(one.tokens, one.nats, one.same) for one in found.samples] == figures(
+        documents(window=16)
+    ) + figures(tasks)
 
 
 def test_another_window_is_read_anew(
@@ -488,7 +487,7 @@ def test_a_document_without_a_token_is_left_out(
         rolling, "encode", lambda tokenizer, text: [] if text == "x" else encode(tokenizer, text)
     )
     tasks = documents()
-    jobs = (job(name, engine(), task_set=tasks) for name in ("other", "base"))
+    jobs = job("other", engine(), task_set=tasks), job("base", engine(), task_set=tasks)
     last = divergence.obtain(*jobs, executor).samples[2]
     assert (last.tokens, last.failed) == (0, "the tokenizer makes no token of the document")
 
