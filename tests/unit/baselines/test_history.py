@@ -208,6 +208,22 @@ def test_a_metric(
     )
 
 
+def test_of_bits_per_byte_the_most_are_the_worst(
+    project: Path, tiny: TaskSet, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = record(tiny, [0.5] * 4)
+    samples = [
+        dataclasses.replace(one, metrics={"bits_per_byte": 1.0 + k % 2})
+        for k, one in enumerate(run.samples)
+    ]
+    path = project / "baselines" / "tiny" / "plain.json"
+    file.write(path, descend(None, dataclasses.replace(run, samples=tuple(samples)), None))
+    git(project, "add", ".")
+    git(project, "commit", "-q", "-m", "documents")
+    assert cli.main(["history", "plain", "--metric", "bits_per_byte"]) == 0
+    assert "b 2.00" in capsys.readouterr().out
+
+
 def test_a_metric_that_no_accepted_run_has(
     project: Path, accept: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
