@@ -21,7 +21,7 @@ from pytest_modellab.cli.common import (
     save,
 )
 from pytest_modellab.config.lab_config import LabConfig
-from pytest_modellab.errors import ConfigError, GateUsageError
+from pytest_modellab.errors import ConfigError, GateUsageError, near_misses
 from pytest_modellab.records.graded import GRADED
 from pytest_modellab.records.reading import decimal
 from pytest_modellab.visible import line
@@ -172,9 +172,11 @@ def run(options: argparse.Namespace) -> int:
         )
     report, lines = {}, []
     try:
-        for name, subject in _subjects(options).items():
+        subjects, silent = _subjects(options)
+        for name, subject in subjects.items():
             report[name], shown = _planned(options, subject)
             lines += shown
+        lines += [line(f"not planned: {text}") for text in silent]
     except GateInputError as error:
         raise GateUsageError(str(error)) from error
     text = json.dumps(report, indent=1) + "\n"
@@ -183,6 +185,10 @@ def run(options: argparse.Namespace) -> int:
     if unwritten:
         raise ConfigError("; ".join(unwritten))
     return EXIT_OK
+
+
+class _NotMeasured(ConfigError):
+    """The change that is asked for was not measured on a task set."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,15 +222,28 @@ class _Subject:
     margins: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
+def _subjects(options: argparse.Namespace) -> tuple[dict[str, _Subject], list[str]]:
+    """What is planned, and why the declared task sets that nobody named are not."""
+    from pytest_modellab.errors import ComparisonRefused
+
     if options.sizes is not None:
-        return {"sizes": _of_sizes(options)}
+        return {"sizes": _of_sizes(options)}, []
     config = required_config(options.config)
     names = chosen("task set", options.task_set or config.task_sets, config.task_sets)
     if options.write is not None and len(names) != 1:
         raise ConfigError(f"--write: {len(names)} task sets; choose one: --task-set NAME")
     extensions = discover(config)
-    return {name: _of_task_set(options, config, name, extensions) for name in names}
+    subjects, refused = {}, []
+    for name in names:
+        try:
+            subjects[name] = _of_task_set(options, config, name, extensions)
+        except (ComparisonRefused, GateUsageError, _NotMeasured) as error:
+            if options.task_set or options.metric is None:
+                raise
+            refused.append(error)
+    if not subjects and refused:
+        raise refused[0]
+    return subjects, [str(error) for error in refused]
 
 
 def _of_sizes(options: argparse.Namespace) -> _Subject:
@@ -275,7 +294,7 @@ def _of_task_set(
     spread_in: Callable[[Sequence[str]], gate.Spread | None] = lambda _: None  # noqa: E731
     if metric is not None:
         changes = _changes(config, extensions, everything, metric)
-        spread_in, spreads = _spreads(options, changes, question.drop, baseline)
+        spread_in, spreads = _spreads(options, changes, question.drop, baseline, name)
         silent = left_out(metric, task_set.samples, everything.samples)
         notes = (*([silent] if silent else []), *notes, *spreads)
 
@@ -326,6 +345,7 @@ def _spreads(
     changes: Sequence[Change],
     drop: float,
     baseline: Baseline | None,
+    task_set: str,
 ) -> tuple[Callable[[Sequence[str]], gate.Spread | None], tuple[str, ...]]:
     """How a metric's differences scatter in any samples, and where that comes from."""
     from pytest_modellab import gate
@@ -334,7 +354,13 @@ def _spreads(
     noise = _noise(metric, baseline)
     having = [one for one in changes if metric in one.differences]
     if options.change is not None:
-        chosen("change", [options.change], [one.variant for one in having])
+        measured = sorted({one.variant for one in having})
+        if options.change not in measured:
+            meant = near_misses(options.change, measured)
+            raise _NotMeasured(
+                f"unknown change {options.change!r}: no {metric} of it and its base was measured "
+                f"on {task_set!r}, which modellab accept does; {meant}"
+            )
         having = [one for one in having if one.variant == options.change]
     if options.sd is not None or not having:
         spread, notes = _assumed(options)

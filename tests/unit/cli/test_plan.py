@@ -362,6 +362,33 @@ def test_a_metric_that_nobody_measured(plan: Plan) -> None:
     assert row(alone, "1")[3] == "0.050"
 
 
+def test_a_task_set_that_a_metric_tells_nothing_of_is_left_out_and_named(
+    plan: Plan, changed: list[float]
+) -> None:
+    Path("asked").mkdir()
+    Path("asked/task_set.toml").write_text('name = "asked"\nversion = "1"\n')
+    sample = {"id": "a", "input": "Say 1", "target": "1", "scorer": "exact", "max_tokens": 3}
+    kind = {"capability": "said", "difficulty": "easy"}
+    Path("asked/samples.jsonl").write_text(json.dumps({**sample, **kind}) + "\n")
+    with Path("modellab.toml").open("a") as file:
+        file.write('[task_sets.asked]\npath = "asked"\n')
+    silent = "metric 'probability': 'asked' has no sample with an option that is right"
+    text = plan("--metric", "probability", "--change", "terse")
+    assert "words 1: by probability, 90 samples" in text
+    assert f"not planned: {silent}" in text
+    assert silent in plan("--metric", "probability", "--task-set", "asked", code=2)
+
+
+def test_a_task_set_on_which_the_change_was_not_measured(plan: Plan, changed: list[float]) -> None:
+    with Path("modellab.toml").open("a") as file:
+        file.write('[task_sets.more]\npath = "words"\nmargin = 0.02\n')
+    why = "unknown change 'terse': no probability of it and its base was measured on 'more'"
+    text = plan("--metric", "probability", "--change", "terse")
+    assert "words 1: by probability, 90 samples" in text
+    assert f"not planned: {why}" in text
+    assert why in plan("--metric", "probability", "--change", "terse", "--task-set", "more", code=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
