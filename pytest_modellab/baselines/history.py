@@ -11,6 +11,7 @@ from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import by_metric
 from pytest_modellab.errors import BaselineInvalid, HistoryUnavailable
 from pytest_modellab.records.runs import BucketScore, RunRecord
+from pytest_modellab.records.windows import BITS
 from pytest_modellab.store import git
 
 UNCOMMITTED = "not committed"
@@ -33,7 +34,8 @@ class Revision:
         anchor: the same of the anchor.
         changes: changed runs that were accepted since the anchor.
         churn: share of samples that flipped in the second run, or None.
-        worst: the capability with the lowest mean, or None where the samples are not today's.
+        worst: the capability with the lowest mean, the highest of bits per byte; None where the
+            samples are not today's.
     """
 
     date: str
@@ -133,11 +135,12 @@ def _revision(
         anchor=first.mean if first.samples else math.nan,
         changes=baseline.anchor.accepted if baseline.anchor is not None else 0,
         churn=baseline.churn,
-        worst=_worst(shown, capabilities),
+        worst=_worst(shown, capabilities, lower=metric == BITS),
     )
 
 
-def _worst(run: RunRecord, capabilities: Mapping[str, str]) -> BucketScore | None:
+def _worst(run: RunRecord, capabilities: Mapping[str, str], *, lower: bool) -> BucketScore | None:
+    """The capability with the worst mean, which is the largest where lower is better."""
     groups: dict[str, list[float]] = {}
     for sample in run.samples:
         if sample.hash not in capabilities:
@@ -147,4 +150,5 @@ def _worst(run: RunRecord, capabilities: Mapping[str, str]) -> BucketScore | Non
         BucketScore(name, len(scores), math.fsum(scores) / len(scores))
         for name, scores in groups.items()
     ]
-    return min(means, key=lambda one: (one.mean, one.name), default=None)
+    sign = -1.0 if lower else 1.0
+    return min(means, key=lambda one: (sign * one.mean, one.name), default=None)

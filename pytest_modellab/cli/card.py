@@ -18,7 +18,8 @@ from pytest_modellab.cli.common import (
     save,
     say,
 )
-from pytest_modellab.errors import CardError, ComparisonRefused, GateUsageError
+from pytest_modellab.errors import CardError, ComparisonRefused, GateUsageError, near_misses
+from pytest_modellab.records.graded import DECISION_MARGIN, GRADED, LIKELIHOOD, is_reply
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
@@ -83,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
         raise CardError(f"nothing was accepted of {variant!r} yet: modellab accept {variant}")
     spec = lab.spec(variant)
     metrics = tuple(dict.fromkeys(options.metric))
+    _check_known(lab, variant, names, metrics)
     measured = [_measured(lab, spec, name, metrics) for name in names]
     section = card_section.section(spec, measured)
     try:
@@ -106,6 +108,19 @@ def run(options: argparse.Namespace) -> int:
         raise CardError(*unwritten)
     say(f"{'wrote' if old is None else 'updated'} {options.output}: {', '.join(names)}")
     return EXIT_OK
+
+
+def _check_known(lab: Lab, variant: str, task_sets: Sequence[str], metrics: Sequence[str]) -> None:
+    """Refuse a metric that none of the accepted runs has; a graded one says itself what adds it."""
+    runs = (lab.accepted(variant, name) for name in task_sets)
+    known = {*GRADED, *(k for one in runs if one for s in one.run.samples for k in s.metrics)}
+    known -= {DECISION_MARGIN}  # never judged
+    for metric in metrics:
+        if metric not in known:
+            raise CardError(
+                f"--metric {metric}: no accepted run of {variant!r} has it, or it is not judged; "
+                f"{near_misses(metric, known)}"
+            )
 
 
 def _read(path: Path) -> str | None:
@@ -132,17 +147,33 @@ def _measured(lab: Lab, spec: VariantSpec, name: str, metrics: Sequence[str]) ->
     base = None if its is None else _accepted(lab, its.name, task_set, required=False)
     reference: RunSummary | None = None
     if its is not None and base is not None:
-        reference = priced(summarize(base.run, task_set), its, prices)
+        reference = priced(summarize(_comparable(base.run, task_set), task_set), its, prices)
         reference = dataclasses.replace(reference, churn=base.churn)
     comparisons, refused = _judged(lab, spec, task_set, baseline, base, metrics)
     return CardMetric(
-        summary=priced(summarize(baseline.run, task_set), spec, prices),
+        summary=priced(summarize(_comparable(baseline.run, task_set), task_set), spec, prices),
         task_set_hash=task_set.hash,
         description=task_set.description,
         churn=baseline.churn,
         reference=reference,
         comparisons=tuple(comparisons),
         refused=tuple(refused),
+    )
+
+
+def _comparable(run: RunRecord, task_set: TaskSet) -> RunRecord:
+    """A run without the likelihood of its replies, since every run has read its own."""
+    own = {sample.id for sample in task_set.samples if is_reply(sample)}
+    return dataclasses.replace(
+        run,
+        samples=tuple(
+            dataclasses.replace(
+                one, metrics={k: v for k, v in one.metrics.items() if k != LIKELIHOOD}
+            )
+            if one.id in own
+            else one
+            for one in run.samples
+        ),
     )
 
 
@@ -207,7 +238,7 @@ def _judged(
             found.append(ASSERTIONS[assertion].judge(question, **settings))
         except (ComparisonRefused, GateUsageError) as error:  # the latter of a margin of 0
             refused.append(str(error).partition("\n")[0])
-    return found, refused
+    return found, list(dict.fromkeys(refused))
 
 
 def _asked(

@@ -19,7 +19,7 @@ from pytest_modellab.cli.common import (
     say,
 )
 from pytest_modellab.errors import HistoryUnavailable, near_misses
-from pytest_modellab.records.graded import GRADED
+from pytest_modellab.records.graded import GRADED, applies
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.history import Revision
@@ -89,18 +89,26 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _unknown(config: LabConfig, variant: str, task_sets: Collection[str], metric: str) -> NoReturn:
-    """Say that no accepted run has a metric, and which there are."""
+    """Say that no accepted run has a metric, and which there are or what adds it."""
+    from pytest_modellab import tasksets
     from pytest_modellab.baselines import file
+    from pytest_modellab.store.place import default_folder
 
     known: set[str] = set()
+    lacking = []
     for name in task_sets:
         if (baseline := file.read(file.path_of(config.baselines, name, variant))) is not None:
             known.update(key for sample in baseline.run.samples for key in sample.metrics)
-    mend = (
-        f"modellab accept {variant} adds it"
-        if metric in GRADED
-        else near_misses(metric, sorted(known))
-    )
+        place = config.task_sets[name].path
+        samples = tasksets.read(place, discover(config).check, default_folder()).samples
+        if metric in GRADED and any(applies(metric, sample) for sample in samples):
+            lacking.append(name)
+    mend = near_misses(metric, known)
+    if lacking:
+        where = " ".join(f"--task-set {name}" for name in lacking)
+        mend = f"modellab accept {variant} {where} adds it"
+    elif metric in GRADED:
+        mend = f"{', '.join(task_sets)}: no sample can have it"
     raise HistoryUnavailable(f"no accepted run of {variant!r} has the metric {metric!r}; {mend}")
 
 

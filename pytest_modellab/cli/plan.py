@@ -19,10 +19,11 @@ from pytest_modellab.cli.common import (
     discover,
     required_config,
     save,
+    say,
 )
 from pytest_modellab.config.lab_config import LabConfig
-from pytest_modellab.errors import ConfigError, GateUsageError, near_misses
-from pytest_modellab.records.graded import GRADED
+from pytest_modellab.errors import ComparisonRefused, ConfigError, GateUsageError, near_misses
+from pytest_modellab.records.graded import DECISION_MARGIN, GRADED, NUMERICS
 from pytest_modellab.records.reading import decimal
 from pytest_modellab.visible import line
 
@@ -172,11 +173,9 @@ def run(options: argparse.Namespace) -> int:
         )
     report, lines = {}, []
     try:
-        subjects, silent = _subjects(options)
-        for name, subject in subjects.items():
+        for name, subject in _subjects(options).items():
             report[name], shown = _planned(options, subject)
             lines += shown
-        lines += [line(f"not planned: {text}") for text in silent]
     except GateInputError as error:
         raise GateUsageError(str(error)) from error
     text = json.dumps(report, indent=1) + "\n"
@@ -185,10 +184,6 @@ def run(options: argparse.Namespace) -> int:
     if unwritten:
         raise ConfigError("; ".join(unwritten))
     return EXIT_OK
-
-
-class _NotMeasured(ConfigError):
-    """The change that is asked for was not measured on a task set."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,28 +217,31 @@ class _Subject:
     margins: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-def _subjects(options: argparse.Namespace) -> tuple[dict[str, _Subject], list[str]]:
-    """What is planned, and why the declared task sets that nobody named are not."""
-    from pytest_modellab.errors import ComparisonRefused
-
+def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
     if options.sizes is not None:
-        return {"sizes": _of_sizes(options)}, []
+        return {"sizes": _of_sizes(options)}
     config = required_config(options.config)
     names = chosen("task set", options.task_set or config.task_sets, config.task_sets)
     if options.write is not None and len(names) != 1:
         raise ConfigError(f"--write: {len(names)} task sets; choose one: --task-set NAME")
     extensions = discover(config)
-    subjects, refused = {}, []
+    found, without = {}, {}
     for name in names:
         try:
-            subjects[name] = _of_task_set(options, config, name, extensions)
-        except (ComparisonRefused, GateUsageError, _NotMeasured) as error:
-            if options.task_set or options.metric is None:
+            found[name] = _of_task_set(options, config, name, extensions)
+        except (ComparisonRefused, _Lacking) as error:
+            if options.task_set:
                 raise
-            refused.append(error)
-    if not subjects and refused:
-        raise refused[0]
-    return subjects, [str(error) for error in refused]
+            without[name] = error
+    if not found:
+        raise next(iter(without.values()))
+    for name, why in without.items():
+        say(f"{name} is left out: {why}")
+    return found
+
+
+class _Lacking(ConfigError):
+    """A task set knows nothing of the metric or the change that is asked about."""
 
 
 def _of_sizes(options: argparse.Namespace) -> _Subject:
@@ -253,6 +251,11 @@ def _of_sizes(options: argparse.Namespace) -> _Subject:
 
     seconds = options.seconds_per_sample
     margin = options.margin or 0.0
+    if options.metric in GRADED and not margin:
+        raise ConfigError(
+            f"--metric {options.metric}: {NUMERICS.format(metric=options.metric)}; with --sizes "
+            "say what may be lost: --margin 0.01"
+        )
     spread, spreads = _assumed(options) if options.metric else (None, ())
     buckets = [Bucket(str(i), (1,) * n, seconds, spread) for i, n in enumerate(options.sizes, 1)]
     question, notes = _question(options, Allowed(margin, margin), None, "")
@@ -287,14 +290,16 @@ def _of_task_set(
         planning.check_clusters(task_set.samples, name_of)
     seconds, timed = _times(options.seconds_per_sample, everything, variant, baseline)
     allowed = declared.allowed(options.margin, metric)
-    check_margin(metric, allowed.mean, name)
-    check_margin(metric, allowed.capability, name, "capability_margin")
+    who = None if options.margin is None else "--margin"
+    check_margin(metric, allowed.mean, name, asked=who)
+    check_margin(metric, allowed.capability, name, "capability_margin", asked=who)
     question, notes = _question(options, allowed, baseline, variant)
     changes: Sequence[Change] = ()
     spread_in: Callable[[Sequence[str]], gate.Spread | None] = lambda _: None  # noqa: E731
     if metric is not None:
         changes = _changes(config, extensions, everything, metric)
-        spread_in, spreads = _spreads(options, changes, question.drop, baseline, name)
+        _check_known(options, everything, baseline, changes)
+        spread_in, spreads = _spreads(options, changes, question.drop, baseline)
         silent = left_out(metric, task_set.samples, everything.samples)
         notes = (*([silent] if silent else []), *notes, *spreads)
 
@@ -327,6 +332,26 @@ def _of_task_set(
     )
 
 
+def _check_known(
+    options: argparse.Namespace,
+    task_set: TaskSet,
+    baseline: Baseline | None,
+    changes: Sequence[Change],
+) -> None:
+    """Refuse a metric that nothing has; what was never measured can be planned with ``--sd``."""
+    from pytest_modellab.tasksets.quality.settling import SCORE
+
+    metric, runs = options.metric, () if baseline is None else baseline.run.samples
+    known = {*GRADED, *task_set.metrics, *(name for one in runs for name in one.metrics)}
+    known.update(name for one in changes for name in one.differences if name != SCORE)
+    known -= {DECISION_MARGIN}  # never judged
+    if metric not in known and options.sd is None:
+        raise _Lacking(
+            f"--metric {metric}: no run on {task_set.name!r} has it; {near_misses(metric, known)}; "
+            "of a metric to come give the standard deviation of its differences: --sd"
+        )
+
+
 def _changes(
     config: LabConfig, extensions: Extensions, task_set: TaskSet, metric: str
 ) -> Sequence[Change]:
@@ -345,7 +370,6 @@ def _spreads(
     changes: Sequence[Change],
     drop: float,
     baseline: Baseline | None,
-    task_set: str,
 ) -> tuple[Callable[[Sequence[str]], gate.Spread | None], tuple[str, ...]]:
     """How a metric's differences scatter in any samples, and where that comes from."""
     from pytest_modellab import gate
@@ -354,13 +378,10 @@ def _spreads(
     noise = _noise(metric, baseline)
     having = [one for one in changes if metric in one.differences]
     if options.change is not None:
-        measured = sorted({one.variant for one in having})
-        if options.change not in measured:
-            meant = near_misses(options.change, measured)
-            raise _NotMeasured(
-                f"unknown change {options.change!r}: no {metric} of it and its base was measured "
-                f"on {task_set!r}, which modellab accept does; {meant}"
-            )
+        try:
+            chosen("change", [options.change], [one.variant for one in having])
+        except ConfigError as error:
+            raise _Lacking(*error.args) from error
         having = [one for one in having if one.variant == options.change]
     if options.sd is not None or not having:
         spread, notes = _assumed(options)

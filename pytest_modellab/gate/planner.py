@@ -275,8 +275,8 @@ def normal_drop(
 
 
 def normal_size(variance: float, distance: float, level: float, power: float = POWER) -> float:
-    """``sd^2 (z_{1-a} + z_power)^2 / distance^2``, infinite at distance 0."""
-    if distance == 0.0:
+    """``sd^2 (z_{1-a} + z_power)^2 / distance^2``, infinite at distance 0 or next to it."""
+    if distance**2 == 0.0:
         return math.inf
     return variance * float(ndtri(1.0 - level) + ndtri(power)) ** 2 / distance**2
 

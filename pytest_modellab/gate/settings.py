@@ -93,5 +93,7 @@ def check_number(name: str, value: float) -> float:
     """Return a setting as a number, or raise."""
     try:
         return float(value)
+    except OverflowError:
+        raise SettingError(f"{name} is larger than any number that can be judged by") from None
     except (TypeError, ValueError):
         raise SettingError(f"{name} is {value!r}, but must be a number") from None

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from pytest_modellab import gate
+from pytest_modellab.errors import ComparisonRefused
 from pytest_modellab.judging.comparable import MAX_MISSING
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.question import Question
@@ -35,6 +36,16 @@ def fidelity(
         ComparisonRefused: a limit is none, or too many samples show nothing.
     """
     samples = moved.samples
+    pairs = zip(question.samples, samples, strict=True)
+    failed = [(sample.id, one.failed) for sample, one in pairs if one.failed]
+    if len(failed) > MAX_MISSING * len(samples):
+        first, why = failed[0]
+        raise ComparisonRefused(
+            f"{question.spec.name!r} against {question.against} on {question.task_set.name!r}: "
+            f"{len(failed)} of {len(samples)} samples show nothing "
+            f"({len(failed) / len(samples):.1%}, allowed {MAX_MISSING:.1%}), {first!r} first: "
+            f"{why}; where its dtype holds no such numbers, take another"
+        )
     with question.refusing():
         figures = gate.fidelity(
             [math.nan if one.failed else one.nats for one in samples],

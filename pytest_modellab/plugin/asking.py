@@ -182,7 +182,13 @@ class Asking:
                 self._declared.allowed(metric=metric),
             )
         )
-        check_margin(metric, allowed, self._task_set.name, rule, samples=self._task_set.samples)
+        who = None
+        if session is not None:
+            said = self._lab.settings.said.get("margin", "the session")
+            who = said if asked is None else "the test"
+        check_margin(
+            metric, allowed, self._task_set.name, rule, samples=self._task_set.samples, asked=who
+        )
         return allowed, overrides.of_margin(
             self._lab.settings,
             self._declared.key(rule, metric),

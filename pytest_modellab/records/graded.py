@@ -51,6 +51,7 @@ def check_margin(
     rule: str = "margin",
     *,
     samples: Sequence[Sample] = (),
+    asked: str | None = None,
 ) -> None:
     """Refuse to judge a graded metric at a margin of 0; the score of documents is one.
 
@@ -60,27 +61,33 @@ def check_margin(
         task_set: the name of what is judged on.
         rule: ``margin``, or ``capability_margin`` where one capability is judged.
         samples: what was asked.
+        asked: who asks for the margin, where that is not modellab.toml: ``the test``.
 
     Raises:
         GateUsageError: the metric is graded and no drop is allowed.
     """
-    if metric is None and margin == 0 and any(map(is_document, samples)):
-        raise GateUsageError(
-            f"documents at a margin of 0: {NUMERICS.format(metric=LIKELIHOOD)}; set "
-            f"task_sets.{task_set}.{rule} = 0.01 in modellab.toml, or what runs of an unchanged "
-            "variant show, or ask for a margin above 0"
-        )
-    if metric in GRADED and margin == 0:
-        raise GateUsageError(
-            f"metric {metric!r} at a margin of 0: {NUMERICS.format(metric=metric)}; set "
-            f"task_sets.{task_set}.metrics.{metric}.{rule} = 0.01 in modellab.toml, or what runs "
-            "of an unchanged variant show, or ask for a margin above 0"
-        )
+    if margin != 0:
+        return
+    if metric is None and any(map(is_document, samples)):
+        what, name, key = "documents", LIKELIHOOD, rule
+    elif metric in GRADED:
+        what, name, key = f"metric {metric!r}", metric, f"metrics.{metric}.{rule}"
+    else:
+        return
+    mend = (
+        f"set task_sets.{task_set}.{key} = 0.01 in modellab.toml, or what runs of an unchanged "
+        "variant show, or ask for a margin above 0"
+        if asked is None
+        else f"{asked} asks for it: ask for 0.01, or what runs of an unchanged variant show, or "
+        f"leave it out and set task_sets.{task_set}.{key} = 0.01 in modellab.toml"
+    )
+    raise GateUsageError(f"{what} at a margin of 0: {NUMERICS.format(metric=name)}; {mend}")
 
 
 def is_choice(sample: Sample) -> bool:
     """Whether one of a sample's options is the right one."""
-    return bool(sample.choices) and type(sample.target) is int
+    target = sample.target
+    return type(target) is int and 0 <= target < len(sample.choices)
 
 
 def applies(metric: str | None, sample: Sample, *, replies: bool = True) -> bool:

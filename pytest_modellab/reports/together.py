@@ -35,7 +35,7 @@ CLOSE_CALLS = (
     "answers that were close have flipped, and the model is as sure of the right ones as before: "
     "look at the flipped samples"
 )
-"""Where right or wrong fell and the probability of the right options did not."""
+"""Where right or wrong fell and the probability of the right options passes."""
 
 
 def together(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
@@ -103,17 +103,27 @@ def _sentence(score: Figures, graded: Mapping[str, Figures]) -> list[str]:
         first = f"the score passes ({seen})"
         parts = [f"{metric} fell: {_limit(graded[metric])}" for metric in blocked]
     else:
-        kept = [metric for metric in graded if metric not in blocked]
+        if not graded:
+            return []
         first = f"the score fell ({seen})"
-        parts = [f"so did {metric}: {_moved(graded[metric])}" for metric in blocked]
-        parts += [f"{metric} not beyond chance: {_moved(graded[metric])}" for metric in kept]
+        parts = [_beside(metric, figure) for metric, figure in graded.items()]
     meaning = _meaning(score, graded, blocked)
     return [f"{', '.join([first, *parts])}{f'; {meaning}' if meaning else ''}"]
 
 
+def _beside(metric: str, figure: Figures) -> str:
+    """What a metric shows of a bucket whose score fell."""
+    if figure.verdict == "inconclusive":
+        return f"{metric} cannot tell ({_moved(figure)}, p = {figure.p_adjusted:.2g})"
+    if figure.verdict == "pass":
+        return f"{metric} did not: {_limit(figure)}"
+    return f"so did {metric}: {_moved(figure)}"
+
+
 def _meaning(score: Figures, graded: Mapping[str, Figures], blocked: Sequence[str]) -> str:
     if score.verdict == "block":
-        return CLOSE_CALLS if PROBABILITY in graded and PROBABILITY not in blocked else ""
+        sure = PROBABILITY in graded and graded[PROBABILITY].verdict == "pass"
+        return CLOSE_CALLS if sure else ""
     if PROBABILITY in blocked:
         return LESS_SURE if score.verdict == "pass" else TOO_FEW
     return ANOTHER_STYLE if LIKELIHOOD in blocked else ""

@@ -55,23 +55,26 @@ class _Told:
 def compare(old: Asked, new: Asked) -> list[Change]:
     """Compare what is asked, question by question, wherever its test stands."""
     told: dict[_Told, list[Ask]] = {}
-    before, after = _by_key(old.asks), _by_key(new.asks)
+    every = _by_key(new.asks)
+    always = _by_key(ask for ask in new.asks if not ask.named)
+    before = _by_key(old.asks)
     for key, asks in before.items():
         if asks[0].variant not in new.side.config.variants and asks[0].variant in _names(old):
             continue  # it is told that the variant is gone
         if asks[0].task_set not in new.side.config.task_sets:
             continue
         for ask in asks:
-            others = after.get(key, [])
+            others = (every if ask.named else always).get(key, [])
             found = min((_between(ask, one, old, new) for one in others), key=_weight, default=None)
             for one in _gone(ask, new, old.side) if found is None else found:
                 told.setdefault(one, []).append(ask)
-    for key, asks in after.items():
+    for key, asks in every.items():
         if key not in before and asks[0].variant in _names(old):
             one = _Told("stronger", asks[0].test, asks[0].words, "not asked", "asked", "")
             if asks[0].task_set in old.side.config.task_sets:
                 told.setdefault(one, []).append(asks[0])
-    return [_change(one, asks) for one, asks in told.items()] + _weights(old.asks, new.asks)
+    weights = ([ask for ask in one.asks if not ask.named] for one in (old, new))
+    return [_change(one, asks) for one, asks in told.items()] + _weights(*weights)
 
 
 def _names(one: Asked) -> Mapping[str, object]:

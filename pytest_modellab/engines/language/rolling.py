@@ -145,7 +145,8 @@ def answer(
 
     Raises:
         OutOfMemory: as ``score`` does.
-        ScoringError: a window is asked for that the model cannot see, or there is no prefix token.
+        ScoringError: a window or a context is asked for that the model cannot see, or there is no
+            prefix token.
     """
     if not requests:
         return
@@ -154,6 +155,11 @@ def answer(
             raise ScoringError(
                 f"window: {request.window} tokens are more than the {length} that the model sees "
                 "at once; set a smaller one in task_set.toml"
+            )
+        if request.context > (request.window or length):
+            raise ScoringError(
+                f"context: {request.context} tokens are more than the window, the {length} that "
+                "the model sees at once; set a smaller one in task_set.toml"
             )
     prefix = prefix_of(tokenizer)
     with quiet():  # transformers warns of texts that are longer than the model's context

@@ -57,6 +57,7 @@ class Ask:
         weight: of alpha, or Unknown.
         test: ``suites/test_small.py::test_overall``.
         where: file and line of the call.
+        named: whether its file is run only where a command names it.
     """
 
     assertion: str
@@ -70,6 +71,7 @@ class Ask:
     weight: Any
     test: str
     where: str
+    named: bool = False
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -175,6 +177,7 @@ def _ask(
         settings,
         test=test.name,
         where=f"{call.path}:{call.line}",
+        named=test.named,
         **others,
     )
 

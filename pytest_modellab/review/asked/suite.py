@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import fnmatch
 import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,6 +50,7 @@ class Test:
         marks: the nearest first.
         own: how many of them are the function's.
         fixtures: what it asks for by name.
+        named: whether pytest runs its file only where a command names it.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Test:
     marks: Sequence[marks.Mark]
     own: int
     fixtures: tuple[str, ...]
+    named: bool = False
 
 
 class Suite:
@@ -73,15 +76,16 @@ class Suite:
         self.folder = folder
         self._patterns = patterns
 
-    def paths(self) -> list[str]:
-        """The files that pytest would collect, as far as they can ask the gate."""
+    def paths(self, *, named: bool = False) -> list[str]:
+        """The Python files that pytest collects, or those that it collects where they are named."""
         start = f"{self.folder}/" if self.folder else ""
         return sorted(
             path
             for path in self.modules.files.paths
             if path.startswith(start)
             and path.endswith(".py")
-            and any(fnmatch.fnmatch(posixpath.basename(path), one) for one in self._patterns.files)
+            and named
+            != any(fnmatch.fnmatch(posixpath.basename(path), one) for one in self._patterns.files)
             and not any(
                 fnmatch.fnmatch(part, one)
                 for part in path[len(start) :].split("/")[:-1]
@@ -105,11 +109,24 @@ class Suite:
                 if module is not None and _collected(module.tree.body):
                     yield module
 
+    def _by_name(self) -> Iterator[Module]:
+        """Give every module of tests that a command must name, as ``pytest suites/nightly.py``."""
+        for path in self.paths(named=True):
+            text = self.modules.files.text(path) or ""
+            if posixpath.basename(path) == CONFTEST or not _ASKING.search(text):
+                continue
+            if "gate" in text and _parsed(text):
+                module = self.modules.at(path)
+                if module is not None and _collected(module.tree.body):
+                    yield module
+
     def tests(self) -> Iterator[Test]:
         """Give every test that may ask the gate."""
-        for module in self.asking():
-            reader = Reader(self.modules, module)
-            yield from self._functions(module.path, reader, module.names, ())
+        for modules, named_ in ((self.asking(), False), (self._by_name(), True)):
+            for module in modules:
+                reader = Reader(self.modules, module)
+                for test in self._functions(module.path, reader, module.names, ()):
+                    yield dataclasses.replace(test, named=named_)
 
     def _functions(
         self,
@@ -182,6 +199,18 @@ class Suite:
                     ):
                         found.append(Local(node, module))
         return found
+
+
+_ASKING = re.compile(r"^\s*(?:async\s+)?def\s.*\bgate\b", re.MULTILINE)
+"""A function that takes the gate."""
+
+
+def _parsed(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def fixture_of(node: Function) -> ast.expr | None:

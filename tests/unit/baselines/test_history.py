@@ -208,6 +208,22 @@ def test_a_metric(
     )
 
 
+def test_of_bits_per_byte_the_most_are_the_worst(
+    project: Path, tiny: TaskSet, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = record(tiny, [0.5] * 4)
+    samples = [
+        dataclasses.replace(one, metrics={"bits_per_byte": 1.0 + k % 2})
+        for k, one in enumerate(run.samples)
+    ]
+    path = project / "baselines" / "tiny" / "plain.json"
+    file.write(path, descend(None, dataclasses.replace(run, samples=tuple(samples)), None))
+    git(project, "add", ".")
+    git(project, "commit", "-q", "-m", "documents")
+    assert cli.main(["history", "plain", "--metric", "bits_per_byte"]) == 0
+    assert "b 2.00" in capsys.readouterr().out
+
+
 def test_a_metric_that_no_accepted_run_has(
     project: Path, accept: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,7 +231,7 @@ def test_a_metric_that_no_accepted_run_has(
     assert cli.main(["history", "plain", "--metric", "probability"]) == 2
     assert capsys.readouterr().err == (
         "modellab: no accepted run of 'plain' has the metric 'probability'; modellab accept plain "
-        "adds it\n"
+        "--task-set tiny adds it\n"
     )
 
 
@@ -281,3 +297,20 @@ def test_what_git_keeps_in_another_form(project: Path, tiny: TaskSet, accept: Ma
     path = project / "baselines" / "tiny" / "plain.json"
     (one,) = history.read(path, {sample.content_hash: "a" for sample in tiny.samples})
     assert (one.problem, one.mean) == ("", 0.75)
+
+
+def test_a_metric_that_no_sample_can_have(
+    project: Path,
+    accept: Make,
+    tiny: TaskSet,
+    write_samples: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    accept(1, 1, 1, 1)
+    reply: dict[str, Any] = {"choices": (), "target": "b", "scorer": "exact", "max_tokens": 2}
+    write_samples(tuple(dataclasses.replace(one, **reply) for one in tiny.samples))
+    assert cli.main(["history", "plain", "--metric", "probability"]) == 2
+    assert capsys.readouterr().err == (
+        "modellab: no accepted run of 'plain' has the metric 'probability'; tiny: no sample can "
+        "have it\n"
+    )

@@ -225,3 +225,10 @@ def test_it_says_what_a_metric_shows(
     assert "by probability" not in plain
     _, out, _ = card("rounded", "--metric", "likelihood")
     assert "- not judged: metric 'likelihood': the run of 'plain' on 'words' has none; " in out
+    assert out.count("not judged: metric 'likelihood'") == 1
+    code, out, err = card("rounded", "--metric", "probabilty")
+    assert (code, out) == (2, "")
+    assert err == (
+        "modellab: --metric probabilty: no accepted run of 'rounded' has it, or it is not judged; "
+        "did you mean 'probability'? Known: likelihood, probability\n"
+    )

@@ -362,33 +362,6 @@ def test_a_metric_that_nobody_measured(plan: Plan) -> None:
     assert row(alone, "1")[3] == "0.050"
 
 
-def test_a_task_set_that_a_metric_tells_nothing_of_is_left_out_and_named(
-    plan: Plan, changed: list[float]
-) -> None:
-    Path("asked").mkdir()
-    Path("asked/task_set.toml").write_text('name = "asked"\nversion = "1"\n')
-    sample = {"id": "a", "input": "Say 1", "target": "1", "scorer": "exact", "max_tokens": 3}
-    kind = {"capability": "said", "difficulty": "easy"}
-    Path("asked/samples.jsonl").write_text(json.dumps({**sample, **kind}) + "\n")
-    with Path("modellab.toml").open("a") as file:
-        file.write('[task_sets.asked]\npath = "asked"\n')
-    silent = "metric 'probability': 'asked' has no sample with an option that is right"
-    text = plan("--metric", "probability", "--change", "terse")
-    assert "words 1: by probability, 90 samples" in text
-    assert f"not planned: {silent}" in text
-    assert silent in plan("--metric", "probability", "--task-set", "asked", code=2)
-
-
-def test_a_task_set_on_which_the_change_was_not_measured(plan: Plan, changed: list[float]) -> None:
-    with Path("modellab.toml").open("a") as file:
-        file.write('[task_sets.more]\npath = "words"\nmargin = 0.02\n')
-    why = "unknown change 'terse': no probability of it and its base was measured on 'more'"
-    text = plan("--metric", "probability", "--change", "terse")
-    assert "words 1: by probability, 90 samples" in text
-    assert f"not planned: {why}" in text
-    assert why in plan("--metric", "probability", "--change", "terse", "--task-set", "more", code=2)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -402,6 +375,19 @@ def test_a_task_set_on_which_the_change_was_not_measured(plan: Plan, changed: li
             "--write: a part planned by probability would lack the samples that it tells nothing",
         ),
         (["--metric", "probability", "--margin", "0"], "metric 'probability' at a margin of 0"),
+        (
+            ["--metric", "probabilty"],
+            "--metric probabilty: no run on 'words' has it; did you mean 'probability'? Known: "
+            "likelihood, probability; of a metric to come give the standard deviation",
+        ),
+        (
+            ["--metric", "probability", "--sizes", "60,60"],
+            "a margin of 0 would block; with --sizes say what may be lost: --margin 0.01",
+        ),
+        (
+            ["--metric", "probability", "--margin", "0"],
+            "; --margin asks for it: ask for 0.01, or what runs of an unchanged variant show",
+        ),
         (["--metric", "probability", "--sd", "0.9"], "sd is 0.9, but must lie between 0 and 0.5"),
         (["--metric", "probability", "--change", "tersely"], "unknown change 'tersely'"),
     ],
@@ -415,3 +401,18 @@ def test_what_a_metric_cannot_be_planned_with(
 def test_what_a_metric_keeps_within_a_time(plan: Plan, changed: list[float]) -> None:
     text = plan("--metric", "probability", "--time-budget", "40s", "--seconds-per-sample", "1")
     assert "to keep within 40 s for one variant: 40 of 90 samples" in text
+
+
+def test_a_task_set_without_the_metric_is_left_out(
+    plan: Plan, changed: list[float], tmp_path: Path
+) -> None:
+    reply = {"scorer": "exact", "target": "Paris", "choices": [], "max_tokens": 6}
+    samples = [one | reply for one in testing.choice_samples(["alpha"], 3)]
+    testing.write_task_set(tmp_path / "replies", samples)
+    with (tmp_path / "modellab.toml").open("a") as config:
+        config.write('[task_sets.replies]\npath = "replies"\nmargin = 0.02\n')
+    why = "metric 'probability': 'replies' has no sample with an option that is right"
+    text = plan("--metric", "probability")
+    assert text.startswith(f"replies is left out: {why}")
+    assert "\nwords 1: by probability, 90 samples" in text
+    assert why in plan("--metric", "probability", "--task-set", "replies", code=2)

@@ -148,6 +148,15 @@ def test_a_window_that_the_model_does_not_see(engine: TransformersEngine) -> Non
     )
 
 
+def test_a_context_that_the_model_does_not_see(engine: TransformersEngine) -> None:
+    with pytest.raises(ScoringError) as caught:
+        read(engine, [ReadingRequest("then the rain", context=2049)])
+    assert str(caught.value) == (
+        "context: 2049 tokens are more than the window, the 2048 that the model sees at once; set "
+        "a smaller one in task_set.toml"
+    )
+
+
 def test_the_first_token_is_predicted_from_bos_or_eos() -> None:
     assert rolling.prefix_of(SimpleNamespace(bos_token_id=0, eos_token_id=2)) == 0
     assert rolling.prefix_of(SimpleNamespace(bos_token_id=None, eos_token_id=2)) == 2

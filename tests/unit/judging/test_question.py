@@ -14,12 +14,14 @@ from pytest_modellab.errors import ComparisonRefused, GateUsageError
 from pytest_modellab.judging.assertions import ASSERTIONS
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.drop import no_regression
+from pytest_modellab.judging.fidelity import fidelity
 from pytest_modellab.judging.forgetting import no_forgetting
 from pytest_modellab.judging.question import Question
 from pytest_modellab.judging.scores import flips_between, judged_by
 from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Allowed, Budget
 from pytest_modellab.records.declared import TaskSetConfig, VariantSpec
+from pytest_modellab.records.divergence import Divergence, Moved
 from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.reports.text import table
@@ -129,6 +131,22 @@ def test_what_the_gate_refuses_is_said_of_whom(question: Question) -> None:
     alone = dataclasses.replace(question, reference=None, against="a fixed limit")
     with pytest.raises(ComparisonRefused, match=r"^'nf4' on 'tiny': too large$"), alone.refusing():
         raise gate.GateInputError("too large")
+
+
+def test_why_samples_show_nothing_of_fidelity_is_said(question: Question) -> None:
+    moved = [Moved(5, 0.1, 5, 0.1)] * 39 + [Moved(5, 0.0, 0, 0.0, failed="the base's are NaN")]
+    asked = dataclasses.replace(question, against="plain", candidate=None, reference=None)
+
+    def judged(samples: list[Moved]) -> Comparison:
+        found = Divergence(tuple(samples), 0.0, 0.0, 256, 0.0, 0.0)
+        return fidelity(asked, moved=found, kl=0.1, agreement=None)
+
+    with pytest.raises(ComparisonRefused) as raised:
+        judged(moved)
+    assert str(raised.value).startswith(
+        "'nf4' against plain on 'tiny': 1 of 40 samples show nothing (2.5%, allowed 2.0%), "
+        f"{question.samples[39].id!r} first: the base's are NaN; "
+    )
 
 
 def test_there_may_be_nothing_to_compare_with(question: Question) -> None:

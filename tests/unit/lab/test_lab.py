@@ -665,8 +665,9 @@ def test_a_margin_of_the_command_line_may_be_zero(make: Make) -> None:
 
 NUMERICS = (
     "batch size, threads and dtype move every probability a little in one direction, which a "
-    "margin of 0 would block; set task_sets.core.metrics.probability.{rule} = 0.01 in "
-    "modellab.toml, or what runs of an unchanged variant show, or ask for a margin above 0"
+    "margin of 0 would block; {who} asks for it: ask for 0.01, or what runs of an unchanged "
+    "variant show, or leave it out and set task_sets.core.metrics.probability.{rule} = 0.01 in "
+    "modellab.toml"
 )
 
 
@@ -692,9 +693,16 @@ def test_a_graded_metric_needs_a_margin(
         gate(lab).no_regression(
             candidate(lab), capability=capability, margin=asked, metric="probability"
         )
+    who = "the session" if asked is None else "the test"
     assert str(caught.value) == (
-        f"metric 'probability' at a margin of 0: {NUMERICS.format(rule=rule)}"
+        f"metric 'probability' at a margin of 0: {NUMERICS.format(rule=rule, who=who)}"
     )
+
+
+def test_a_margin_next_to_zero(make: Make) -> None:
+    record(make, "plain")
+    found = gate(make()).no_regression(candidate(make()), margin=1e-300, metric="probability")
+    assert found.verdict == "inconclusive"
 
 
 def test_a_graded_metric_has_its_own_margins(make: Make, toml: Path) -> None:

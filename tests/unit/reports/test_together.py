@@ -88,9 +88,14 @@ AGAINST = "all samples against baseline of prompting"
         ),
         (
             "block",
+            {"probability": "pass"},
+            "the score fell (0.67 -> 0.59), probability did not: 0.65 -> 0.59, within the allowed "
+            f"0.02; {CLOSE_CALLS}",
+        ),
+        (
+            "block",
             {"probability": "inconclusive"},
-            "the score fell (0.67 -> 0.59), probability not beyond chance: 0.65 -> 0.59; "
-            f"{CLOSE_CALLS}",
+            "the score fell (0.67 -> 0.59), probability cannot tell (0.65 -> 0.59, p = 0.029)",
         ),
         (
             "block",

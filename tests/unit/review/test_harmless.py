@@ -249,6 +249,17 @@ def the_suites_written_in_another_way(root: Path) -> None:
     change(root / WORKFLOW, "pytest suites", "pytest --junitxml suites/out.xml ./suites/")
 
 
+@harmless
+def a_file_that_a_command_names_becomes_a_test(root: Path) -> None:
+    text = "import pytest\n\n\ndef test_far(candidate, gate):\n    gate.no_drift(candidate)\n"
+    write(root, {"suites/nightly.py": text})
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "nightly")
+    git(root, "branch", "-f", "main")
+    git(root, "mv", "suites/nightly.py", "suites/test_nightly.py")
+    write(root, {"suites/old.py": "print 'a gate of another Python'\ndef test(gate): pass\n"})
+
+
 @pytest.mark.parametrize("name", PULLS)
 def test_not_told(name: str, project: Path) -> None:
     PULLS[name](project)

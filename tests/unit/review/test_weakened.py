@@ -446,6 +446,35 @@ def the_review_taken_out(root: Path) -> None:
     change(root / WORKFLOW, "      - run: modellab review\n", "")
 
 
+NIGHTLY = """
+import pytest
+
+@pytest.mark.task_set("words")
+@pytest.mark.variants("small")
+def test_far(candidate, gate):
+    gate.fidelity(candidate, kl=0.25)
+"""
+
+
+def nightly(root: Path) -> None:
+    """Put a file before the pull request that is run where a command names it."""
+    write(root, {"suites/nightly.py": NIGHTLY})
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "nightly")
+    git(root, "branch", "-f", "main")
+
+
+@weakens("suites/nightly.py::test_far: kl of small on words 0.25 -> 5")
+def a_limit_in_a_file_that_a_command_names(root: Path) -> None:
+    nightly(root)
+    change(root / "suites/nightly.py", "0.25", "5.0")
+
+
+@weakens("test_overall: no_regression of small, smaller on words asked -> not asked")
+def tests_in_a_file_that_is_not_collected(root: Path) -> None:
+    git(root, "mv", TESTS, "suites/small.py")
+
+
 @weakens("command pytest of the suites all -> test_small.py::test_drift")
 def a_workflow_that_runs_less(root: Path) -> None:
     change(root / WORKFLOW, "pytest suites", "pytest suites/test_small.py::test_drift")

@@ -99,3 +99,9 @@ def test_only_a_right_option_is_graded(sample: Callable[..., Sample]) -> None:
     assert [applies(PROBABILITY, one) for one in (asked(), pair, reply)] == [True, False, False]
     assert [applies(LIKELIHOOD, one) for one in (asked(), pair, reply)] == [True, False, True]
     assert all(applies(name, reply) for name in (None, "recall@10"))
+
+
+@pytest.mark.parametrize("target", [-1, 2, 5])
+def test_a_number_that_is_no_option(target: int) -> None:
+    """A project's own scorer may have any target."""
+    assert graded(asked(target, ("a", "b")), answered(-1.0, -2.0)) == {}
