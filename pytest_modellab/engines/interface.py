@@ -63,23 +63,21 @@ class GenerationRequest:
 
 @dataclasses.dataclass(frozen=True)
 class Texts:
-    """Texts as tokens, whose every token but the shared ones is to be predicted.
+    """Texts as tokens, of each of which the last ones are to be predicted.
 
     Attributes:
         ids: the tokens of each.
-        prefix: how many leading tokens all of them share.
+        places: how many of its last tokens are predicted; at least one stands before them.
+        prefix: how many leading tokens all of them share, none of them before a predicted one.
     """
 
     ids: tuple[tuple[int, ...], ...]
+    places: tuple[int, ...]
     prefix: int
 
     @property
-    def places(self) -> tuple[int, ...]:
-        """How many tokens of each are predicted: all after the first that is its own.
-
-        What the shared tokens are followed by is the same question in every text, so the first
-        token behind them counts nowhere.
-        """
+    def lengths(self) -> tuple[int, ...]:
+        """How many tokens a model is given of each, behind the shared ones."""
         return tuple(len(text) - 1 - self.prefix for text in self.ids)
 
 
@@ -210,6 +208,13 @@ class Predicting(Protocol):
 
     tokenizer: Any
 
+    @property
+    def context_length(self) -> tuple[int, bool]:
+        """How many tokens the model sees at once, and whether it can see no more than that.
+
+        May be left out: then it is lm-evaluation-harness' default, which can be exceeded.
+        """
+
     def predict(
         self, texts: Texts, *, budget: int, skip: Set[int]
     ) -> Iterator[tuple[int, NDArray[np.floating[Any]]]]:
@@ -221,8 +226,8 @@ class Predicting(Protocol):
             skip: indices that are left out.
 
         Yields:
-            An index, and a row a place (see :attr:`Texts.places`), a column a token; NaN where the
-            model gives none.
+            An index, and a row for each of the text's last :attr:`Texts.places` tokens, of the
+            place before it, a column a token; NaN where the model gives none.
 
         Raises:
             OutOfMemory: a batch did not fit; ask again with a smaller budget.

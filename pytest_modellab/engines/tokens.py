@@ -52,4 +52,5 @@ def encode_texts(tokenizer: Any, requests: Sequence[ScoringRequest]) -> Texts:
             raise ScoringError(f"of {request.context!r} there is no token that could be predicted")
     # what all share is left out, but each keeps a token that is predicted
     prefix = min([common_prefix(contexts), *(len(text) - 2 for text in ids)])
-    return Texts(ids, prefix)
+    # what the shared tokens are followed by is the same question in every text: it counts nowhere
+    return Texts(ids, tuple(len(text) - 1 - prefix for text in ids), prefix)

@@ -287,7 +287,8 @@ class Gate(Asking):
         """Assert that the candidate has not moved far from its base, whatever the right answer is.
 
         Both read the task set's own texts, the right option of a multiple choice as the reply, and
-        the distributions of every token behind the beginning that all share are compared.
+        the distributions of every token behind the beginning that all share are compared; of a
+        document those of every token, in the windows that its perplexity is made of.
 
         Args:
             candidate: from the fixture of that name.

@@ -64,6 +64,38 @@ def test_within_the_limits_passes_and_is_measured_once(project: pytest.Pytester)
     assert told[0] == told[1]
 
 
+def test_documents_are_read_as_running_text(project: pytest.Pytester) -> None:
+    (project.path / "prose").mkdir()
+    (project.path / "prose" / "task_set.toml").write_text(
+        'name = "prose"\nversion = "1"\nformat = "documents"\nwindow = 16\ncontext = 9\n'
+    )
+    lines = [
+        json.dumps(
+            {"id": f"d{k}", "text": " ".join(["the rain falls on hill", str(k)] * (1 + k % 5))}
+        )
+        for k in range(40)
+    ]
+    (project.path / "prose" / "documents.jsonl").write_text("\n".join(lines) + "\n")
+    with (project.path / "modellab.toml").open("a") as file:
+        file.write('[task_sets.prose]\npath = "prose"\n')
+    write(project, "kl=0.02, agreement=0.8")
+    suite = project.path / "test_suite.py"
+    suite.write_text(suite.read_text().replace('"words"', '"prose"'))
+    result = project.runpytest_inprocess("--modellab-json", "out.json", "-rA")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*fidelity of plain on prose: 40/40 samples*"])
+    (comparison,) = json.loads((project.path / "out.json").read_text())["comparisons"]
+    assert [(f["name"], f["n"], f["verdict"]) for f in comparison["figures"]] == [
+        ("KL", 40, "pass"),
+        ("agreement", 40, "pass"),
+    ]
+    write(project, "kl=1e-6")
+    suite.write_text(suite.read_text().replace('"words"', '"prose"'))
+    result = project.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*FidelityLost: blocked: KL is * nats a token (n = 40), *"])
+
+
 def test_workers_find_what_one_process_finds(project: pytest.Pytester) -> None:
     write(project, "kl=0.01")
     project.runpytest_inprocess("--modellab-json", "alone.json").assert_outcomes(passed=1)

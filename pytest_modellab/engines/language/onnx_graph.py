@@ -104,7 +104,7 @@ class OnnxEngine(ChatEngine):
     ) -> None:
         super().__init__(tokenizer)
         self.path = path
-        self._context_length = context_length
+        self.context_length = context_length
         self._session = session
         self._ends = ends
         self._parameter_bytes = parameter_bytes
@@ -183,7 +183,7 @@ class OnnxEngine(ChatEngine):
             OutOfMemory: a window did not fit.
             ScoringError: the model cannot see a window that is asked for.
         """
-        length, known = self._context_length
+        length, known = self.context_length
         rolling.answer(
             self.tokenizer,
             requests,
@@ -238,11 +238,12 @@ class OnnxEngine(ChatEngine):
         Raises:
             OutOfMemory: a text did not fit.
         """
-        for batch in plan(texts.places, budget, padded=False):
+        for batch in plan(texts.lengths, budget, padded=False):
             for i in batch:
                 if i not in skip:
-                    text = texts.ids[i]
-                    yield i, self.predictions(text[:-1], range(texts.prefix, len(text) - 1))
+                    given = texts.ids[i][:-1]
+                    places = range(len(given) - texts.places[i], len(given))
+                    yield i, self.predictions(given, places)
 
     def _scored(self, context: list[int], options: Sequence[list[int]]) -> Output:
         import numpy as np

@@ -87,6 +87,58 @@ def windows(tokens: Sequence[int], prefix: int, window: int, context: int = 1) -
     return found
 
 
+def pieces(window: Window, most: int) -> list[Window]:
+    """Cut a window into smaller ones, which predict the same tokens from the same ones.
+
+    Args:
+        window: all of whose tokens but the last the model is given.
+        most: tokens that a piece predicts.
+    """
+    whole, first = [*window.context, *window.targets], len(window.context)
+    return [
+        Window(whole[: first + start], window.targets[start : start + most])
+        for start in range(0, len(window.targets), most)
+    ]
+
+
+def cut(
+    tokenizer: Any, requests: Sequence[ReadingRequest], length: int, known: bool
+) -> list[list[Window]]:
+    """Cut documents into windows, none where the tokenizer makes no token of one.
+
+    Args:
+        tokenizer: the model's.
+        requests: documents.
+        length: how many tokens the model sees at once.
+        known: whether it can see no more than that.
+
+    Raises:
+        ScoringError: a window or a context is asked for that the model cannot see, or there is no
+            prefix token.
+    """
+    if not requests:
+        return []
+    for request in requests:
+        if known and request.window is not None and request.window > length:
+            raise ScoringError(
+                f"window: {request.window} tokens are more than the {length} that the model sees "
+                "at once; set a smaller one in task_set.toml"
+            )
+        if request.context > (request.window or length):
+            raise ScoringError(
+                f"context: {request.context} tokens are more than the window, the {length} that "
+                "the model sees at once; set a smaller one in task_set.toml"
+            )
+    prefix = prefix_of(tokenizer)
+    with quiet():  # transformers warns of texts that are longer than the model's context
+        return [
+            windows(
+                encode(tokenizer, request.text), prefix, request.window or length, request.context
+            )
+            for request in requests
+        ]
+
+
 def context_length(config: Any, tokenizer: Any) -> tuple[int, bool]:
     """Return how many tokens a model sees at once, and whether its configuration says so.
 
@@ -148,43 +200,24 @@ def answer(
         ScoringError: a window or a context is asked for that the model cannot see, or there is no
             prefix token.
     """
-    if not requests:
-        return
-    for request in requests:
-        if known and request.window is not None and request.window > length:
-            raise ScoringError(
-                f"window: {request.window} tokens are more than the {length} that the model sees "
-                "at once; set a smaller one in task_set.toml"
-            )
-        if request.context > (request.window or length):
-            raise ScoringError(
-                f"context: {request.context} tokens are more than the window, the {length} that "
-                "the model sees at once; set a smaller one in task_set.toml"
-            )
-    prefix = prefix_of(tokenizer)
-    with quiet():  # transformers warns of texts that are longer than the model's context
-        tokens = [encode(tokenizer, request.text) for request in requests]
-    cut = [
-        windows(own, prefix, request.window or length, request.context)
-        for own, request in zip(tokens, requests, strict=True)
-    ]
-    lengths = [sum(map(len, row)) or 1 for row in cut]
+    rows = cut(tokenizer, requests, length, known)
+    lengths = [sum(map(len, row)) or 1 for row in rows]
 
     def compute(batch: Sequence[int]) -> list[list[float]]:
-        rows = [(i, k) for i in batch for k in range(len(cut[i]))]
+        keys = [(i, k) for i in batch for k in range(len(rows[i]))]
         found: dict[tuple[int, int], float] = {}
-        for places in plan([len(cut[i][k]) for i, k in rows], budget, padded=True):
-            together = [rows[place] for place in places]
-            values = score([cut[i][k] for i, k in together])
+        for places in plan([len(rows[i][k]) for i, k in keys], budget, padded=True):
+            together = [keys[place] for place in places]
+            values = score([rows[i][k] for i, k in together])
             found.update(zip(together, values, strict=True))
-        return [[found[i, k] for k in range(len(cut[i]))] for i in batch]
+        return [[found[i, k] for k in range(len(rows[i]))] for i in batch]
 
     def output(i: int, values: list[float]) -> Output:
         return Output(
             text="",
             option_logprobs=(sum(values),) if values else (),
-            tokens_in=sum(len(window.context) for window in cut[i]),
-            tokens_out=sum(len(window.targets) for window in cut[i]),
+            tokens_in=sum(len(window.context) for window in rows[i]),
+            tokens_out=sum(len(window.targets) for window in rows[i]),
             failed="" if values else NO_TOKEN,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,11 @@ class TransformersEngine(ChatEngine):
     def own_cache(self) -> Callable[[Any], Any] | None:
         """What makes an empty key-value cache, where it is not the usual one."""
         return self._own_cache
+
+    @property
+    def context_length(self) -> tuple[int, bool]:
+        """How many tokens the model sees at once, and whether its configuration says so."""
+        return rolling.context_length(self.model.config, self.tokenizer)
 
     def seed(self, seed: int) -> None:
         """Seed torch."""
@@ -273,10 +279,10 @@ class TransformersEngine(ChatEngine):
                 "its key-value cache is what was changed, and a text that is read at once does not "
                 "go through it: judge what it answers"
             )
-        places = texts.places
+        places, lengths = texts.places, texts.lengths
         alone = max(map(len, texts.ids), default=0) > self._reach
         shared = self._once([list(text) for text in texts.ids], 0 if alone else texts.prefix)
-        for batch in due(plan(places, budget, padded=False), skip):
+        for batch in due(plan(lengths, budget, padded=False), skip):
             rows = [list(texts.ids[i]) for i in batch]
             with self._guarded():
                 if alone:
@@ -286,7 +292,12 @@ class TransformersEngine(ChatEngine):
                 else:
                     inner = [(row[texts.prefix : -1], ()) for row in rows]
                     packed = pack(inner, texts.prefix)
-                    keep = len(packed.ids)
+                    ends = itertools.accumulate(lengths[i] for i in batch)
+                    keep = [
+                        place
+                        for i, end in zip(batch, ends, strict=True)
+                        for place in range(end - places[i], end)
+                    ]
                     logits = self._row(packed, texts.prefix, copy.deepcopy(shared()), keep)
                     found = list(logits.split([places[i] for i in batch]))
                 told = [logprobs(one) for one in found]
@@ -319,7 +330,7 @@ class TransformersEngine(ChatEngine):
         """
         from transformers import DynamicCache
 
-        length, known = rolling.context_length(self.model.config, self.tokenizer)
+        length, known = self.context_length
         piece = rolling.PIECE if self._own_cache else budget if self._reach else None
         cache = self._own_cache or (lambda config: DynamicCache(config=config))
 
@@ -421,7 +432,7 @@ class TransformersEngine(ChatEngine):
             packed: the row.
             prefix: tokens that the cache holds.
             cache: of the shared prefix, which is used up.
-            keep: the places whose logits are wanted, or the number of the last ones.
+            keep: the places whose logits are wanted.
         """
         import torch
 
@@ -442,7 +453,7 @@ class TransformersEngine(ChatEngine):
             attention_mask=mask[None, None],
             past_key_values=cache,
             use_cache=cache is not None,
-            logits_to_keep=keep,
+            logits_to_keep=torch.as_tensor(keep, device=device),
         ).logits[0]
 
     def _replies(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -203,6 +204,10 @@ def test_distributions_are_those_of_the_model(plain: Engine, exact: OnnxEngine) 
     assert sorted(ours) == sorted(theirs) == [0, 2]
     for i in ours:
         assert ours[i] == pytest.approx(theirs[i], abs=1e-3)
+    last = dataclasses.replace(texts, places=(1, 1, 2))
+    found = dict(exact.predict(last, budget=64, skip={1}))
+    assert [len(found[i]) for i in (0, 2)] == [1, 2]
+    assert found[2] == pytest.approx(ours[2][-2:], abs=1e-6)
 
 
 def test_documents_are_read_as_by_the_model(plain: Engine, exact: OnnxEngine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,23 @@ def test_rows_are_what_the_model_says_of_a_text_alone(
     for i, rows in found.items():
         assert rows.dtype == np.float32
         assert rows == pytest.approx(alone(engine, texts, i), abs=2e-4)
+
+
+@pytest.mark.parametrize("budget", [1, 50, 4096])
+@pytest.mark.parametrize("reach", [float("inf"), 5])
+def test_only_the_last_places_of_a_text_are_told(
+    engine: TransformersEngine,
+    texts: Texts,
+    budget: int,
+    reach: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "_reach", reach)
+    fewer = dataclasses.replace(texts, places=tuple(range(1, 1 + len(texts.ids))))
+    for i, rows in engine.predict(fewer, budget=budget, skip=frozenset()):
+        count = fewer.places[i]
+        assert len(rows) == count
+        assert rows == pytest.approx(alone(engine, texts, i)[-count:], abs=2e-4)
 
 
 def test_the_shared_beginning_is_not_predicted(texts: Texts) -> None:

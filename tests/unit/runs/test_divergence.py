@@ -12,8 +12,9 @@ import pytest
 import tiny
 
 from pytest_modellab.engines.interface import ScoringRequest
+from pytest_modellab.engines.language import rolling
 from pytest_modellab.engines.language.torch_model import TransformersEngine
-from pytest_modellab.engines.tokens import encode_texts
+from pytest_modellab.engines.tokens import encode, encode_texts
 from pytest_modellab.errors import ComparisonRefused, OutOfMemory, ScoringError
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.divergence import Divergence
@@ -355,12 +356,161 @@ def test_a_single_text_keeps_a_token(sample: Callable[..., Sample]) -> None:
         encode_texts(tokenizer, [ScoringRequest("x", ())])
 
 
-def test_documents_are_refused(job: Any, executor: InProcess, sample: Any, make_tasks: Any) -> None:
-    documents = make_tasks([sample(0, choices=(), target=None, scorer="perplexity")])
-    other, base = (job(name, engine(), task_set=documents) for name in ("other", "base"))
-    with pytest.raises(ComparisonRefused) as caught:
-        divergence.obtain(other, base, executor)
-    assert str(caught.value) == (
-        "'tiny' is made of documents, and fidelity reads chats: compare how likely the documents "
-        "are: gate.no_regression"
+@pytest.fixture
+def documents(sample: Any, make_tasks: Any) -> Callable[..., TaskSet]:
+    """Some documents, of which the first has many windows and the last a single token."""
+
+    def make(*beside: Sample, **target: int) -> TaskSet:
+        texts = ["the other one of " * 12, "What is the 5 of another", "x"]
+        found: TaskSet = make_tasks(
+            [
+                sample(30 + k, input=text, choices=(), target=target or None, scorer="perplexity")
+                for k, text in enumerate(texts)
+            ]
+            + list(beside)
+        )
+        return found
+
+    return make
+
+
+def windowed(
+    tasks: TaskSet, base: Any, other: Any, window: int, context: int
+) -> list[tuple[int, float, int]]:
+    """As `plainly`, of documents: each window whole, and of it what perplexity predicts."""
+    import torch
+
+    found = []
+    for one in tasks.samples:
+        ids = base.tokenizer(one.input, add_special_tokens=False).input_ids
+        prefix = rolling.prefix_of(base.tokenizer)
+        tokens, nats, same = 0, 0.0, 0
+        for part in rolling.windows(ids, prefix, window, context):
+            with torch.inference_mode():
+                p, q = (
+                    model.model(torch.tensor([part.tokens]))
+                    .logits[0]
+                    .double()
+                    .log_softmax(-1)[-len(part.targets) :]
+                    for model in (base, other)
+                )
+            tokens += len(p)
+            nats += float((p.exp() * (p - q)).sum())
+            same += int((p.argmax(-1) == q.argmax(-1)).sum())
+        assert tokens == len(ids)
+        found.append((tokens, nats, same))
+    return found
+
+
+@pytest.mark.parametrize("budget", [1, 20, 4096])
+@pytest.mark.parametrize("places", [3, 1024])
+def test_of_a_document_every_token_counts_once(
+    job: Any,
+    executor: InProcess,
+    documents: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    budget: int,
+    places: int,
+) -> None:
+    monkeypatch.setattr(divergence, "KEPT", 272)  # the whole vocabulary
+    monkeypatch.setattr(divergence, "PLACES", places)
+    heights: list[int] = []
+    predict = TransformersEngine.predict
+
+    def watched(self: Any, texts: Any, *, budget: int, skip: Any) -> Iterator[Any]:
+        for i, rows in predict(self, texts, budget=budget, skip=skip):
+            heights.append(len(rows))
+            yield i, rows
+
+    monkeypatch.setattr(TransformersEngine, "predict", watched)
+    base, other, tasks = engine(), engine(scaled), documents(window=16, context=9)
+    exact = windowed(tasks, base, other, 16, 9)
+    found = divergence.obtain(
+        job("other", other, task_set=tasks, budget=budget),
+        job("base", base, task_set=tasks, budget=budget),
+        executor,
     )
+    assert exact[0][0] > 3 * 16
+    assert [one.tokens for one in found.samples] == [tokens for tokens, _, _ in exact]
+    assert [one.nats for one in found.samples] == pytest.approx([x for _, x, _ in exact], rel=1e-3)
+    assert [one.same for one in found.samples] == [same for _, _, same in exact]
+    assert max(heights) == min(places, 16)
+    assert sum(heights) == 2 * sum(tokens for tokens, _, _ in exact)
+
+
+def test_documents_among_chats_are_read_as_documents(
+    tasks: TaskSet, job: Any, executor: InProcess, documents: Any
+) -> None:
+    base, other = engine(), engine(scaled)
+
+    def figures(of: TaskSet) -> list[Any]:
+        jobs = job("other", other, task_set=of), job("base", base, task_set=of)
+        return [
+            (one.tokens, pytest.approx(one.nats, rel=1e-3), one.same)
+            for one in divergence.obtain(*jobs, executor).samples
+        ]
+
+    together = documents(*tasks.samples, window=16)
+    jobs = job("other", other, task_set=together), job("base", base, task_set=together)
+    found = divergence.obtain(*jobs, executor)
+    assert [(one.tokens, one.nats, one.same) for one in found.samples] == figures(
+        documents(window=16)
+    ) + figures(tasks)
+
+
+def test_another_window_is_read_anew(
+    job: Any, executor: InProcess, documents: Any, tmp_path: Path
+) -> None:
+    base, other = engine(), engine(scaled)
+    nats = []
+    for target in ({}, {"window": 16}, {"window": 16, "context": 9}):
+        of = documents(**target)
+        jobs = job("other", other, task_set=of), job("base", base, task_set=of)
+        nats.append(divergence.obtain(*jobs, executor).samples[0].nats)
+    assert len(set(nats)) == len(list((tmp_path / "distributions").iterdir())) == 3
+
+
+def test_documents_need_no_chat_template_and_no_prompt(
+    job: Any, executor: InProcess, documents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TransformersEngine, "render", lambda self, messages: 1 / 0)
+    tasks = documents()
+    other = job("other", engine(), task_set=tasks, prompt=Prompt("{% block user %}{% endblock %}"))
+    found = divergence.obtain(other, job("base", engine(), task_set=tasks), executor)
+    assert all(one.nats / one.tokens < 1e-6 and one.same == one.tokens for one in found.samples)
+
+
+def test_a_document_without_a_token_is_left_out(
+    job: Any, executor: InProcess, documents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        rolling, "encode", lambda tokenizer, text: [] if text == "x" else encode(tokenizer, text)
+    )
+    tasks = documents()
+    jobs = job("other", engine(), task_set=tasks), job("base", engine(), task_set=tasks)
+    last = divergence.obtain(*jobs, executor).samples[2]
+    assert (last.tokens, last.failed) == (0, "the tokenizer makes no token of the document")
+
+
+def test_models_that_see_more_or_less_need_a_window(
+    job: Any, executor: InProcess, documents: Any
+) -> None:
+    shorter = engine()
+    shorter.model.config.max_position_embeddings = 16
+    tasks = documents()
+    with pytest.raises(ComparisonRefused) as caught:
+        divergence.obtain(
+            job("other", shorter, task_set=tasks), job("base", engine(), task_set=tasks), executor
+        )
+    assert str(caught.value) == (
+        "'other' and 'base' do not read the same tokens of 'tiny': prompt, chat template, "
+        "tokenizer or window (task_set.toml can set one) differ, so that their distributions "
+        "cannot be compared; compare their answers: gate.no_regression"
+    )
+    tasks = documents(window=16)
+    jobs = job("other", shorter, task_set=tasks), job("base", engine(), task_set=tasks)
+    assert all(one.same == one.tokens for one in divergence.obtain(*jobs, executor).samples)
+    tasks = documents(window=17)
+    jobs = job("other", shorter, task_set=tasks), job("base", engine(), task_set=tasks)
+    with pytest.raises(ScoringError, match=r"^window: 17 tokens are more than the 16 that the mod"):
+        divergence.obtain(*jobs, executor)
