@@ -56,7 +56,7 @@ def judged_by(metric: str | None, task_set: TaskSet, reference: RunRecord | None
         nor = ", and no accepted reply that could be read" if metric == LIKELIHOOD else ""
         raise ComparisonRefused(
             f"metric {metric!r}: {task_set.name!r} has no sample with an option that is "
-            f"right{nor}; judge the score (leave metric= out), or another task set"
+            f"right{nor}; judge the score (leave the metric out), or another task set"
         )
     return dataclasses.replace(task_set, samples=kept)
 

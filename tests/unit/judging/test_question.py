@@ -358,7 +358,7 @@ def test_a_graded_metric_that_a_run_lacks(
         no_regression(none, margin=0.02)
     assert str(caught.value) == (
         f"metric 'probability': {replies_only.name!r} has no sample with an option that is right; "
-        "judge the score (leave metric= out), or another task set"
+        "judge the score (leave the metric out), or another task set"
     )
 
 
@@ -434,7 +434,7 @@ def test_replies_that_nobody_has_read(
         judged_by("likelihood", silent)
     assert str(caught.value) == (
         "metric 'likelihood': 'tiny' has no sample with an option that is right, and no accepted "
-        "reply that could be read; judge the score (leave metric= out), or another task set"
+        "reply that could be read; judge the score (leave the metric out), or another task set"
     )
 
 
