@@ -362,6 +362,27 @@ def test_a_graded_metric_that_a_run_lacks(
     )
 
 
+def test_a_run_without_answers_is_no_old_run(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> None:
+    """Where likelihoods are NaN, it is not said that accepting again adds the metric."""
+    question = graded_question(spec, sample, make_tasks, record, fell=0.4)
+    assert isinstance(question.candidate, RunRecord)
+    broken = dataclasses.replace(
+        question.candidate,
+        samples=tuple(
+            dataclasses.replace(one, score=None, output="(NaN)", metrics={})
+            for one in question.candidate.samples
+        ),
+    )
+    with pytest.raises(ComparisonRefused) as caught:
+        no_regression(dataclasses.replace(question, candidate=broken), margin=0.02)
+    assert str(caught.value).endswith(
+        f"30 of 30 scores are missing (100.0%, allowed 2.0%), {question.samples[0].id!r} first: "
+        "(NaN)"
+    )
+
+
 def read_question(
     question: Question, record: Make, outputs: Sequence[str], before: float, after: float
 ) -> Question:
