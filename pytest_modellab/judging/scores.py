@@ -22,7 +22,7 @@ from pytest_modellab.records.graded import (
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
-from pytest_modellab.records.windows import is_document
+from pytest_modellab.records.windows import BITS, TOTAL, is_document
 from pytest_modellab.runs.stages import SEED, Staged
 from pytest_modellab.scorers import similarity
 
@@ -48,6 +48,12 @@ def judged_by(metric: str | None, task_set: TaskSet, reference: RunRecord | None
         raise ComparisonRefused(
             f"metric {metric!r}: it has no range, so it is shown and never judged; judge "
             f"{' or '.join(map(repr, GRADED))}"
+        )
+    if metric in (BITS, TOTAL) and any(map(is_document, task_set.samples)):
+        why = "it rises as a model gets worse" if metric == BITS else "it has no range"
+        raise ComparisonRefused(
+            f"metric {metric!r}: {why}, so it is shown and never judged; judge {LIKELIHOOD!r}, the "
+            "same evidence in [0, 1]"
         )
     read = replies(reference, task_set.samples) if metric == LIKELIHOOD else {}
     kept = tuple(s for s in task_set.samples if applies(metric, s, replies=s.id in read))

@@ -491,3 +491,23 @@ def test_the_samples_that_moved_most_are_kept_under_a_graded_metric(
     assert found.moved == (80, 39)
     assert {flip.bucket.split("/")[0] for flip in question.flips("odd")} == {"odd"}
     assert question.flips(among=["odd"]) == question.flips("odd")
+
+
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ("bits_per_byte", "it rises as a model gets worse"),
+        ("log_likelihood", "it has no range"),
+    ],
+)
+def test_figures_of_documents_that_no_verdict_may_rest_on(
+    sample: Make, make_tasks: Make, metric: str, why: str
+) -> None:
+    texts = make_tasks([sample(k, scorer="perplexity", target=None, choices=()) for k in range(5)])
+    with pytest.raises(ComparisonRefused) as caught:
+        judged_by(metric, texts)
+    assert str(caught.value) == (
+        f"metric {metric!r}: {why}, so it is shown and never judged; judge 'likelihood', the same "
+        "evidence in [0, 1]"
+    )
+    assert judged_by("likelihood", texts) is texts
