@@ -4,7 +4,8 @@
     python -m benchmarks.evidence --record FILE [--device cuda] [--config PATH]
 
 Without ``--record`` nothing is run: the runs that docs/evidence.md is made from lie beside this
-file. Parts:
+file. All parts take about five minutes of one core; a part's tables are printed when it is done.
+Parts:
 
 * *seen*: each variant's drop by each metric over all samples, and how certain it is.
 * *ladder*: the share of blocks in draws of 30 to 480 samples, and the samples that a power of 0.8
@@ -179,7 +180,9 @@ def ladders(found: Found, options: argparse.Namespace) -> Any:
         )
         every += cells
         for margin in ladder.MARGINS:
-            title = f"Blocked at margin {margin:g}, alpha {level:.3g}, of 100 draws"
+            title = (
+                f"Blocked at margin {margin:g}, alpha {level:.3g}: percent of {options.draws} draws"
+            )
             say(title, tables.blocked(cells, margin, ladder.SIZES))
         title = f"Samples for a power of 0.8, alpha {level:.3g}"
         say(title, tables.needed(cells, ladder.NEED_MARGINS))
@@ -196,7 +199,8 @@ def sames(found: Found, options: argparse.Namespace) -> Any:
     say("Unchanged models, each pair at a risk of 0.05", tables.same(pairs, list(margins)))
     for pair in pairs:
         if any(pair.blocked.values()):
-            print(f"\nblocked: {pair}")
+            at = ", ".join(name for name, blocked in pair.blocked.items() if blocked)
+            print(f"\nblocked: {pair.label}, {pair.metric}, drop {pair.drop:+.4f}, at margin {at}")
     rows = []
     nf4 = found.ladder().get("nf4")
     apart = [pair for pair in runs if "float16" in pair[1].setting]
@@ -326,10 +330,12 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=200, help="draws of each size (200)")
     parser.add_argument("--repetitions", type=int, default=4000, help="of a simulation (4000)")
     parser.add_argument("--samples", type=int, default=1_000_000, help="cost: how many")
-    parser.add_argument("--seed", type=int, default=17)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--plot", type=Path, metavar="PNG")
-    parser.add_argument("--config", type=Path, default=Path("suites/modellab.toml"))
+    parser.add_argument("--seed", type=int, default=17, help="of all draws (17)")
+    parser.add_argument("--json", type=Path, help="write every figure as JSON")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the ladder")
+    parser.add_argument(
+        "--config", type=Path, default=Path("suites/modellab.toml"), help="suites/modellab.toml"
+    )
     parser.add_argument("--cache", type=Path, help="the store; where the models are converted to")
     running = parser.add_argument_group("running the models")
     running.add_argument("--record", type=Path, metavar="FILE", help="run them, and keep it")

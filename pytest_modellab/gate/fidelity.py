@@ -79,12 +79,7 @@ def fidelity(
     Raises:
         GateInputError: Measurements, labels or settings cannot be used.
     """
-    if kl is None and agreement is None:
-        raise SettingError("nothing to judge by: set kl, agreement or both")
-    if kl is not None:
-        kl = _check_kl(kl)
-    if agreement is not None:
-        agreement = _check_agreement(agreement)
+    kl, agreement = check_limits(kl, agreement)
     alpha, pass_alpha = check_levels(alpha, pass_alpha)
     data = _prepare(nats, same, tokens, clusters, check_max_missing(max_missing))
     sides = []
@@ -267,6 +262,16 @@ def _root(beyond: Callable[[float], bool], low: float, start: float, top: float)
             break
         low, high = (low, middle) if beyond(middle) else (middle, high)
     return high
+
+
+def check_limits(kl: float | None, agreement: float | None) -> tuple[float | None, float | None]:
+    """Return the limits of :func:`fidelity` as numbers, or raise; before anything is measured."""
+    if kl is None and agreement is None:
+        raise SettingError("nothing to judge by: set kl, agreement or both")
+    return (
+        None if kl is None else _check_kl(kl),
+        None if agreement is None else _check_agreement(agreement),
+    )
 
 
 def _check_kl(value: float) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, GateUsageError
+from pytest_modellab.gate.errors import MissingScoresError
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.judging.comparable import check_comparable
 from pytest_modellab.judging.comparison import Comparison, Flip
@@ -144,7 +145,8 @@ class Question:
             judged = self.candidate is not None
             against = "" if judged and self.reference is None else f" against {self.against}"
             on = f" on {self.task_set.name!r}" if judged else ""
-            raise ComparisonRefused(f"{self.spec.name!r}{against}{on}: {error}") from error
+            why = self._first_missing if isinstance(error, MissingScoresError) else ""
+            raise ComparisonRefused(f"{self.spec.name!r}{against}{on}: {error}{why}") from error
 
     def comparison(
         self,
@@ -204,6 +206,12 @@ class Question:
             prompt_may_differ=self.prompt_may_differ,
         )
         return in_order(reference, self.samples), notes
+
+    @property
+    def _first_missing(self) -> str:
+        """Why the candidate has no score, of the first sample without one."""
+        silent = (one for one in self.answers.record.samples if one.score is None)
+        return next((f"; {one.id!r} first: {one.output}" for one in silent), "")
 
     @property
     def _notes(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, near_misses
+from pytest_modellab.judging.comparable import too_many_missing
 from pytest_modellab.judging.comparison import Flip, Looked
 from pytest_modellab.records.graded import (
     DECISION_MARGIN,
@@ -56,7 +57,7 @@ def judged_by(metric: str | None, task_set: TaskSet, reference: RunRecord | None
         nor = ", and no accepted reply that could be read" if metric == LIKELIHOOD else ""
         raise ComparisonRefused(
             f"metric {metric!r}: {task_set.name!r} has no sample with an option that is "
-            f"right{nor}; judge the score (leave metric= out), or another task set"
+            f"right{nor}; judge the score (leave the metric out), or another task set"
         )
     return dataclasses.replace(task_set, samples=kept)
 
@@ -91,19 +92,21 @@ def under(
     results = narrowed(record, asked, task_set or asked).samples
     known = sorted({name for result in results for name in result.metrics})
     where = _where(record)
-    if metric not in known:
-        mend = (
-            _accept(record)
-            if metric in GRADED
-            else "A metric of rankings: name it in the task set's metrics, and accept accepted "
-            "runs again"
-        )
-        raise ComparisonRefused(
-            f"metric {metric!r}: {where} has none; {near_misses(metric, known)}. {mend}"
-        )
     replied = {sample.id for sample in asked.samples if is_reply(sample)}
     told = [metric in result.metrics for result in results if result.id in replied]
-    if metric == LIKELIHOOD and told and not any(told):
+    unread = metric == LIKELIHOOD and bool(told) and not any(told)
+    broken = too_many_missing(dataclasses.replace(record, samples=results))
+    if broken and (metric not in known or unread):  # no answers, so that accepting adds nothing
+        raise ComparisonRefused(f"metric {metric!r}: {where}: {broken}")
+    if metric not in known:
+        mend = (
+            f". {_accept(record)}"
+            if metric in GRADED
+            else f"; {near_misses(metric, known)}. A metric of rankings: name it in the task set's "
+            "metrics, and accept accepted runs again"
+        )
+        raise ComparisonRefused(f"metric {metric!r}: {where} has none{mend}")
+    if unread:
         raise ComparisonRefused(
             f"metric {metric!r}: {where} has it for none of its replies. {_accept(record)}"
         )

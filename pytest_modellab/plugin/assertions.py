@@ -304,7 +304,7 @@ class Gate(Asking):
         Raises:
             FidelityLost: the gate blocks.
             ComparisonRefused: the two do not read the same tokens.
-            GateUsageError: no limit is set.
+            GateUsageError: no limit is set, or one that cannot be.
             VerdictInconclusive: with ``--modellab-on-inconclusive=fail``.
             ModellabError: no verdict could be reached.
         """
@@ -318,6 +318,13 @@ class Gate(Asking):
                 "token), agreement=0.95 (share of tokens with the same first choice), or both; or "
                 f"declare it in {self._lab.config.path}: task_sets.{self._task_set.name}.kl"
             )
+        from pytest_modellab.gate import GateInputError
+        from pytest_modellab.gate.fidelity import check_limits
+
+        try:  # before a model is read
+            check_limits(kl_used, agreement_used)
+        except GateInputError as error:
+            raise GateUsageError(f"gate.fidelity: {error}") from error
         name = self._begin(candidate, against)
         if name == candidate.name:
             raise GateUsageError(

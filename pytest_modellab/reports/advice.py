@@ -111,8 +111,13 @@ def _distance_words(figures: Figures) -> str:
     return f"{figures.name} {number(figures.candidate)}, allowed {number(figures.margin)}"
 
 
-def nearest(comparisons: Iterable[Comparison]) -> str | None:
-    """The inconclusive comparison that came closest to a block, in words; None without one."""
+def nearest(comparisons: Iterable[Comparison], *, several: bool = False) -> str | None:
+    """The inconclusive comparison that came closest to a block, in words; None without one.
+
+    Args:
+        comparisons: of one variant.
+        several: the session has several task sets, so that this one's is named.
+    """
     found = [
         (figures, comparison)
         for comparison in comparisons
@@ -133,7 +138,8 @@ def nearest(comparisons: Iterable[Comparison]) -> str | None:
             f"{figures.baseline or 0.0:.2f} -> {figures.candidate:.2f}, "
             f"allowed drop {number(figures.margin)}"
         )
-    return f"{seen}, p = {figures.p_adjusted:.2g}, blocks at {number(figures.alpha)}"
+    on = f"{comparison.task_set}: " if several else ""
+    return f"{on}{seen}, p = {figures.p_adjusted:.2g}, blocks at {number(figures.alpha)}"
 
 
 def saved(report: SessionReport, variant: str, task_set: str) -> str | None:

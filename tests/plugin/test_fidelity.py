@@ -140,14 +140,13 @@ def test_declared_limits_are_taken_and_others_are_told(project: pytest.Pytester)
         (
             "kl=0",
             "'rounded'",
-            "*ComparisonRefused: 'rounded' against plain: kl is 0, but must lie above 0: it is the "
+            "*GateUsageError: gate.fidelity: kl is 0, but must lie above 0: it is the "
             "largest mean divergence from the base that is allowed, *",
         ),
         (
             "agreement=1.0",
             "'rounded'",
-            "*ComparisonRefused: 'rounded' against plain: agreement is 1, but must lie above 0 and "
-            "below 1: *",
+            "*GateUsageError: gate.fidelity: agreement is 1, but must lie above 0 and below 1: *",
         ),
         ("kl=0.1", "'plain'", "*ComparisonRefused: variant 'plain' has no base; name a variant: *"),
         (

@@ -180,7 +180,7 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     open_ = undecided(comparisons)
     if open_ is not None and report.on_inconclusive != "pass":
         found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))
-        if (near := nearest(comparisons)) is not None:
+        if (near := nearest(comparisons, several=len(report.task_sets) > 1)) is not None:
             found.append((f"    nearest to a block: {near}", {}))
     told = together(comparisons)
     found += [(f"    {text}", {}) for text in told[:_MOST_TOLD]]

@@ -72,7 +72,8 @@ def named(body: list[ast.stmt]) -> dict[str, Named]:
             case ast.ImportFrom(module=module, names=names, level=level):
                 for one in names:
                     place = "." * level + (module or "")
-                    found[one.asname or one.name] = Imported(place, one.name)
+                    key = f"* {place}" if one.name == "*" else one.asname or one.name
+                    found[key] = Imported(place, one.name)
     return found
 
 
@@ -151,7 +152,7 @@ class Modules:
         parts = [part for part in dotted.split(".") if part]
         for start in folders:
             base = posixpath.join(start, *parts)
-            for path in (f"{base}.py", joined(base, "__init__.py")):
+            for path in (joined(base, "__init__.py"), f"{base}.py"):  # as Python looks
                 if found := self.at(path):
                     return found
         return None

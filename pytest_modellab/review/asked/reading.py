@@ -23,6 +23,10 @@ LONGEST = 10_000
 """Items of a constant that is built."""
 
 
+LONGEST_MARK = 1000
+"""Characters of what an expression says, in the place of a name; of longer ones a digest."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Local:
     """A function of the suites, or a class, and the module that it stands in."""
@@ -170,7 +174,14 @@ class Reader:
         """Return what a name stands for, and whether that is known."""
         if name in self.local:
             return self.local[name], True
-        return self.standing(self.module.names.get(name))
+        names = self.module.names
+        if name not in names and self.depth < DEPTH:
+            for found in names.values():
+                if isinstance(found, Imported) and found.name == "*":
+                    module = self.modules.imported(found.module, self.module.path)
+                    if module is not None and name in module.names:
+                        return self.elsewhere(module).standing(module.names[name])
+        return self.standing(names.get(name))
 
     def standing(self, found: Named | None) -> tuple[Any, bool]:
         """Return what stands at the top of the module, and whether that is known."""
@@ -181,9 +192,9 @@ class Reader:
                 known = self.modules.known
                 if found not in known:
                     known[found] = ITSELF  # a name that stands for itself
-                    known[found] = self.elsewhere(self.module).value(found)
+                    known[found] = _settled(self.elsewhere(self.module).value(found))
                 value = known[found]
-                return value, not isinstance(value, Unknown) or isinstance(value, Outside)
+                return value, value is not ITSELF
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 return Local(found, self.module), True
             case Imported(module=dotted, name=None):
@@ -348,6 +359,14 @@ class Reader:
         if spec.kwarg is not None:
             found[spec.kwarg.arg] = more
         return found
+
+
+def _settled(value: Any) -> Any:
+    """Work out what an expression says while the name that stands for it is looked up."""
+    if not isinstance(value, Unknown) or isinstance(value, Outside):
+        return value
+    text = value.mark
+    return Unknown(value.text, text if len(text) <= LONGEST_MARK else digest(text))
 
 
 def _renamed(node: ast.AST) -> None:

@@ -224,7 +224,7 @@ def test_it_says_what_a_metric_shows(
     plain, _, _ = card("rounded")[1].partition("### Limits")
     assert "by probability" not in plain
     _, out, _ = card("rounded", "--metric", "likelihood")
-    assert "- not judged: metric 'likelihood': the run of 'plain' on 'words' has none; " in out
+    assert "- not judged: metric 'likelihood': the run of 'plain' on 'words' has none. " in out
     assert out.count("not judged: metric 'likelihood'") == 1
     code, out, err = card("rounded", "--metric", "probabilty")
     assert (code, out) == (2, "")

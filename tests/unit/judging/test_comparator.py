@@ -251,10 +251,13 @@ def test_more_than_two_percent_missing_is_refused(
     quantized: VariantSpec, hundred: TaskSet, record: Make
 ) -> None:
     now = record(hundred, [None] * 3 + [1.0] * 97)
-    assert refusal(quantized, now, record(hundred), hundred).startswith(
+    said = refusal(quantized, now, record(hundred), hundred)
+    assert said.startswith(
         "'nf4' against own baseline on 'tiny': 3 of 100 candidate scores are missing "
         "(3.0%, allowed 2.0%)"
     )
+    first = now.samples[0]
+    assert said.endswith(f"; {first.id!r} first: {first.output}"), "why it has none"
 
 
 def test_scores_missing_in_the_baseline_are_left_out(

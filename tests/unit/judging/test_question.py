@@ -358,7 +358,28 @@ def test_a_graded_metric_that_a_run_lacks(
         no_regression(none, margin=0.02)
     assert str(caught.value) == (
         f"metric 'probability': {replies_only.name!r} has no sample with an option that is right; "
-        "judge the score (leave metric= out), or another task set"
+        "judge the score (leave the metric out), or another task set"
+    )
+
+
+def test_a_run_without_answers_is_no_old_run(
+    spec: Callable[..., VariantSpec], sample: Make, make_tasks: Make, record: Make
+) -> None:
+    """Where likelihoods are NaN, it is not said that accepting again adds the metric."""
+    question = graded_question(spec, sample, make_tasks, record, fell=0.4)
+    assert isinstance(question.candidate, RunRecord)
+    broken = dataclasses.replace(
+        question.candidate,
+        samples=tuple(
+            dataclasses.replace(one, score=None, output="(NaN)", metrics={})
+            for one in question.candidate.samples
+        ),
+    )
+    with pytest.raises(ComparisonRefused) as caught:
+        no_regression(dataclasses.replace(question, candidate=broken), margin=0.02)
+    assert str(caught.value).endswith(
+        f"30 of 30 scores are missing (100.0%, allowed 2.0%), {question.samples[0].id!r} first: "
+        "(NaN)"
     )
 
 
@@ -434,7 +455,7 @@ def test_replies_that_nobody_has_read(
         judged_by("likelihood", silent)
     assert str(caught.value) == (
         "metric 'likelihood': 'tiny' has no sample with an option that is right, and no accepted "
-        "reply that could be read; judge the score (leave metric= out), or another task set"
+        "reply that could be read; judge the score (leave the metric out), or another task set"
     )
 
 

@@ -77,6 +77,8 @@ def test_what_is_undecided_is_no_drop(judged: Any, comparison: Any) -> None:
     assert told.startswith("1 of 1 undecided; KL 0.0195, allowed 0.02; about ")
     assert "drop" not in told
     assert str(nearest([open_])).startswith("KL 0.0195, allowed 0.02, p = ")
+    named = f"{open_.task_set}: KL 0.0195, allowed 0.02, p = "
+    assert str(nearest([open_], several=True)).startswith(named)
     both = str(undecided([open_, comparison("inconclusive")]))
     assert "KL 0.0195, allowed 0.02; smallest drop that shows is 0.15 (arithmetic)" in both
 

@@ -90,6 +90,9 @@ def test_a_path_that_leads_out_is_not_written(project: Path, tmp_path: Path, pat
         "def A():\n    return A()\n",
         f"A = {'-' * 900}B\nB = 0.1\n",
         "\n".join(f"A{k} = A{k + 1} + A{k + 1}" for k in range(60)) + "\nA60 = [1]\nA = A0\n",
+        "A0 = f()\n"
+        + "\n".join(f"A{k} = A{k - 1} + A{k - 1}" for k in range(1, 60))
+        + "\nA = A59\n",
     ],
 )
 def test_constants_that_do_not_end(project: Path, reviewed: Reviewed, code: str) -> None:

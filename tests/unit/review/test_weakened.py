@@ -446,6 +446,28 @@ def the_review_taken_out(root: Path) -> None:
     change(root / WORKFLOW, "      - run: modellab review\n", "")
 
 
+@weakens("margin of small, smaller on words float(os.environ.get('COST', '0.10')) -> float(")
+def a_constant_that_only_a_run_tells(root: Path) -> None:
+    text = "import os\n\nCOST = float(os.environ.get('COST', '0.10'))\n"
+    write(root, {"suites/limits.py": text})
+    git(root, "commit", "-q", "-a", "-m", "from outside")
+    git(root, "branch", "-f", "main")
+    change(root / "suites/limits.py", "0.10", "0.50")
+
+
+@weakens("margin of small, smaller on words 0.1 -> 0.4")
+def a_constant_among_all_of_a_module(root: Path) -> None:
+    change(root / TESTS, "from limits import COST", "from limits import *")
+    git(root, "commit", "-q", "-a", "-m", "all of it")
+    git(root, "branch", "-f", "main")
+    change(root / "suites/limits.py", "0.10", "0.40")
+
+
+@weakens("margin of small, smaller on words 0.1 -> 0.9")
+def a_package_before_a_module(root: Path) -> None:
+    write(root, {"suites/limits/__init__.py": "COST = 0.9\n"})
+
+
 NIGHTLY = """
 import pytest
 
