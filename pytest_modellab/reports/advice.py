@@ -19,7 +19,7 @@ from pytest_modellab.reports.session import (
     ratio_words,
     subject,
 )
-from pytest_modellab.reports.words import listed, number, urgency, words_of
+from pytest_modellab.reports.words import listed, moved, number, urgency, words_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +135,7 @@ def nearest(comparisons: Iterable[Comparison], *, several: bool = False) -> str 
         named = f" ({figures.name})" if one_of_several else ""
         seen = (
             f"{subject(comparison)}{named} against {comparison.against} "
-            f"{figures.baseline or 0.0:.2f} -> {figures.candidate:.2f}, "
+            f"{moved(figures.baseline, figures.candidate)}, "
             f"allowed drop {number(figures.margin)}"
         )
     on = f"{comparison.task_set}: " if several else ""

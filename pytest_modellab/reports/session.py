@@ -17,7 +17,7 @@ from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.asked import Override
 from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.records.runs import RunSummary
-from pytest_modellab.reports.words import listed, plural, words_of
+from pytest_modellab.reports.words import listed, moved, plural, words_of
 
 SessionVerdict = Literal["block", "error", "accepted", "pass", "inconclusive"]
 
@@ -173,8 +173,7 @@ def falls(comparison: Comparison, *, several: bool) -> list[str]:
         return [f"{_named(comparison, worst)}{on} {worst.candidate:.2f} < {worst.floor:.2f}"]
     blocked = [f for f in comparison.figures if f.verdict == "block"]
     return [
-        f"{_named(comparison, f)}{on} {f.baseline or 0.0:.2f} -> {f.candidate:.2f}"
-        for f in blocked or [worst]
+        f"{_named(comparison, f)}{on} {moved(f.baseline, f.candidate)}" for f in blocked or [worst]
     ]
 
 

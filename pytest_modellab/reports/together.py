@@ -8,7 +8,7 @@ from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.graded import GRADED, LIKELIHOOD, PROBABILITY
 from pytest_modellab.reports.session import subject
-from pytest_modellab.reports.words import both, listed, number
+from pytest_modellab.reports.words import both, listed, moved, number
 
 LESS_SURE = (
     "the model is less sure of what it still gets right: another calibration, or an early warning, "
@@ -151,7 +151,7 @@ def _settled(
 
 
 def _moved(figure: Figures) -> str:
-    return f"{figure.baseline or 0.0:.2f} -> {figure.candidate:.2f}"
+    return moved(figure.baseline, figure.candidate)
 
 
 def _limit(figure: Figures) -> str:

@@ -131,6 +131,15 @@ def size(count: float) -> str:
     return f"{number(count / of)} {unit}"
 
 
+def moved(before: float | None, after: float) -> str:
+    """``0.67 -> 0.59``; with more digits where two would hide that anything moved."""
+    before = before or 0.0
+    short = f"{before:.2f}", f"{after:.2f}"
+    if short[0] == short[1] and before != after:
+        short = f"{before:.4f}", f"{after:.4f}"
+    return " -> ".join(short)
+
+
 def plural(count: int, noun: str) -> str:
     """``1 sample``, ``2 samples``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

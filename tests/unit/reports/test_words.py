@@ -14,7 +14,7 @@ from pytest_modellab.judging.words import Words
 from pytest_modellab.reports.advice import next_step
 from pytest_modellab.reports.session import subject
 from pytest_modellab.reports.text import markdown, table, terminal
-from pytest_modellab.reports.words import COLUMNS, urgency, words_of
+from pytest_modellab.reports.words import COLUMNS, moved, urgency, words_of
 
 Make = Callable[..., Any]
 ADDED = Words("replies", "answered", "{variant} is silent, unlike {against}: {what}{task_sets}")
@@ -72,3 +72,19 @@ def test_a_ratio_is_called_by_its_name(
     found = report(runs=(run(),), comparisons=(added,))
     assert any("reply length x" in step for step in next_step(found))
     assert not any("latency" in text for text, _ in terminal.lines(found))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (0.67, 0.59, "0.67 -> 0.59"),
+        (0.551, 0.549, "0.5510 -> 0.5490"),
+        (0.5, 0.5, "0.50 -> 0.50"),
+        (0.0013, 0.0012, "0.0013 -> 0.0012"),
+        (None, 0.25, "0.00 -> 0.25"),
+    ],
+)
+def test_a_small_move_has_the_digits_that_show_it(
+    before: float | None, after: float, words: str
+) -> None:
+    assert moved(before, after) == words
