@@ -370,7 +370,7 @@ def test_a_damaged_model_is_blocked_and_what_it_lost_is_named(project: pytest.Py
             "E*damaged against baseline of tiny, search, forgetting: BLOCK",
             "E*alpha   24     0.???      0.???  +0.* block",
             "E*beta    24     0.* pass",
-            "E*  q10     1 -> 0      d10[*], * d0, d1, d2; first relevant: d10 at *",
+            "E*  q10     1 -> 0 *d10[*], * d0, d1, d2; first relevant: d10 at *",
         ]
     )
     result.stdout.fnmatch_lines(
@@ -414,7 +414,7 @@ def test_a_metric_is_judged(project: pytest.Pytester) -> None:
         [
             "E*RegressionDetected: blocked: alpha fell from 0.?? to 0.0? (n = 24); *",
             "E*damaged against baseline of tiny, search, alpha by recall@1: BLOCK",
-            "E*ComparisonRefused: metric 'recall@10': the run of 'damaged' on 'search' has none; "
+            "E*ComparisonRefused: metric 'recall@10': the run of 'tiny' on 'search' has none; "
             "did you mean 'recall@1'? Known: mrr@10, ndcg@10, recall@1. *",
         ]
     )

@@ -38,6 +38,13 @@ def without_measurements(value: Any) -> Any:
     return [without_measurements(v) for v in value] if isinstance(value, list) else value
 
 
+def without_last_digits(report: Any) -> Any:
+    """Graded metrics to five digits: other threads change the last ones."""
+    for one in report["runs"]:
+        one["metrics"] = {name: pytest.approx(v, abs=1e-5) for name, v in one["metrics"].items()}
+    return report
+
+
 def test_two_workers_give_the_serial_report_and_load_each_variant_once(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,7 +57,8 @@ def test_two_workers_give_the_serial_report_and_load_each_variant_once(
     (project.path / "loads").unlink()
     parallel, parallel_report = run(project, "-n2", "--modellab-no-cache")
     parallel.assert_outcomes(passed=8)
-    assert without_measurements(parallel_report) == without_measurements(report)
+    expected = without_last_digits(without_measurements(report))
+    assert without_measurements(parallel_report) == expected
     loads = (project.path / "loads").read_text().split()
     assert len(loads) == 2, "each variant once"
     assert all(threads.isdigit() for threads in loads), "workers share the threads"
