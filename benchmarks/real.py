@@ -28,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.computing import Setting, computing
 from pytest_modellab import gate, scorers
 from pytest_modellab.config import read
 from pytest_modellab.engines.interface import Engine
@@ -37,7 +38,6 @@ from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.runs import runner
 from pytest_modellab.runs.executor import InProcess
-from pytest_modellab.runs.job import DEFAULT_BUDGET
 from pytest_modellab.store.place import default_folder
 from pytest_modellab.variants import loading, plan
 
@@ -47,21 +47,6 @@ NOISE = "0.03,0.04,0.055"
 
 PARTS = (120, 240)
 """Samples in a part."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """How a run differs from the first: tokens a batch, seed of the order, threads, dtype."""
-
-    budget: int = DEFAULT_BUDGET
-    order: int | None = None
-    threads: int | None = None
-    dtype: str = "float32"
-
-    def __str__(self) -> str:
-        order = "file order" if self.order is None else f"order {self.order}"
-        threads = "" if self.threads is None else f", {self.threads} threads"
-        return f"{self.dtype}, batches of {self.budget} tokens, {order}{threads}"
 
 
 UNCHANGED = (
@@ -96,8 +81,6 @@ class Bench:
 
     def scores(self, engine: Engine, wanted: plan.Plan, setting: Setting) -> list[float | None]:
         """Run the engine; the scores in the task set's order."""
-        import torch
-
         samples = list(self.task_set.samples)
         if setting.order is not None:
             random.Random(setting.order).shuffle(samples)
@@ -107,14 +90,9 @@ class Bench:
             fingerprint=loading.fingerprint(wanted, self.files),
             budget=setting.budget,
         )
-        threads = torch.get_num_threads()
-        torch.set_num_threads(setting.threads or threads)
-        try:
-            with tempfile.TemporaryDirectory() as cache:
-                executor = InProcess(Path(cache), lambda _: engine)
-                record, _ = runner.run(job, scorers.SCORERS, executor)
-        finally:
-            torch.set_num_threads(threads)
+        with computing(setting), tempfile.TemporaryDirectory() as cache:
+            executor = InProcess(Path(cache), lambda _: engine)
+            record, _ = runner.run(job, scorers.SCORERS, executor)
         self.runs += 1
         found = {sample.id: sample.score for sample in record.samples}
         return [found[sample.id] for sample in self.task_set.samples]

@@ -5,7 +5,6 @@ Needs the models; what is made of it does not.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import random
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.computing import Setting, computing
 from benchmarks.evidence.readings import Reading, Said, heated
 from pytest_modellab.config import read as configuration
 from pytest_modellab.engines.batching import common_prefix
@@ -51,22 +51,6 @@ LADDER = (
     "few_shot",
     *HEAT,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """How a run is computed: tokens a batch, seed of the order, threads, dtype, and tf32."""
-
-    budget: int = DEFAULT_BUDGET
-    order: int | None = None
-    threads: int | None = None
-    dtype: str = "float32"
-    tf32: bool = False
-
-    def __str__(self) -> str:
-        order = "" if self.order is None else f", order {self.order}"
-        threads = "" if self.threads is None else f", {self.threads} threads"
-        return f"{'tf32' if self.tf32 else self.dtype}, {self.budget} tokens{order}{threads}"
 
 
 WAYS = {
@@ -154,7 +138,7 @@ class Bench:
         samples = samples[:: -(-len(samples) // self.few)] if self.few else samples
         if setting.order is not None:
             random.Random(setting.order).shuffle(samples)
-        with _computing(setting):
+        with computing(setting):
             outputs = self._outputs(name, engine, asked, samples, setting)
             read = self._read(name, engine, asked, outputs, setting)
             moved = self._moved(name, engine, samples, setting)
@@ -288,20 +272,6 @@ class Bench:
     def _other_prompt(self, name: str) -> bool:
         own, base = (self.lab.variant(one).plan.prompt.hash for one in (name, BASE))
         return own != base
-
-
-@contextlib.contextmanager
-def _computing(setting: Setting) -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(setting.threads or threads)
-    torch.backends.cuda.matmul.allow_tf32 = setting.tf32
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.set_num_threads(threads)
 
 
 def ladder(

@@ -80,10 +80,10 @@ def compare(name: str, old: TaskSet, new: TaskSet, where: str) -> list[Change]:
             (doubled, "doubled", f"the same content again, under another id, {version}"),
         ):
             if ids:
-                said = f"{len(ids)} {word}{_some(ids)}, {_digest(ids, now)}"
+                said = f"{len(now)}, {len(ids)} {word}{_some(ids)}, {_digest(ids, now)}"
                 found.append(Change("weaker", what, str(len(was)), said, where, note))
         if added:
-            said = f"{len(added)} added{_some(added)}"
+            said = f"{len(now)}, {len(added)} added{_some(added)}"
             found.append(Change("stronger", what, str(len(was)), said, where))
     if old.corpus is not None and new.corpus is not None and old.corpus.hash != new.corpus.hash:
         found.append(
