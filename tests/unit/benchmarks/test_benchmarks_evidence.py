@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.computing import Setting
 from benchmarks.evidence import blocking, figures, ladder, pooling, readings, same
 from benchmarks.evidence.__main__ import CORE, RECORDED
 from benchmarks.evidence.figures import ACCURACY, KL, SCORES
-from benchmarks.evidence.record import Setting
 from pytest_modellab import gate
 from pytest_modellab.config import read
 from pytest_modellab.lab.lab import Lab
