@@ -1,6 +1,7 @@
-"""How far have the quantized models moved? `pytest suites/fidelity.py`, minutes once a model.
+"""How far have the quantized models moved? `pytest suites/fidelity.py`, a minute a model.
 
-Not among `pytest suites`: every token's distribution is read, which takes as long as the main job.
+Not among `pytest suites`: every token's distribution is read, 69 s for the base, 56 for int8 and 47
+for nf4 on two cores, which is beyond what the main job may take.
 """
 
 import pytest
