@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, NOISE, PROBABILITY
+from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, PROBABILITY, near
 from pytest_modellab.records.reading import Count, Share
 from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.windows import BITS, TOTAL
@@ -136,19 +136,15 @@ class Baseline:
 def flips(run: RunRecord, repeat: Repeat) -> Churn:
     """Count the samples whose score differs between a run and its second run.
 
-    Of a document, whose score is a likelihood, by more than :data:`NOISE`.
+    Of a document, whose score is a likelihood, by more than noise.
     """
     from pytest_modellab.gate.churn import churn
 
     second = [
-        sample.score if TOTAL in sample.metrics and _near(sample.score, score) else score
+        sample.score if TOTAL in sample.metrics and near(sample.score, score) else score
         for sample, score in zip(run.samples, repeat.scores, strict=True)
     ]
     return churn([sample.score for sample in run.samples], second)
-
-
-def _near(a: float | None, b: float | None) -> bool:
-    return a is not None and b is not None and abs(a - b) <= NOISE
 
 
 def metrics_of(run: RunRecord) -> dict[str, tuple[float | None, ...]]:

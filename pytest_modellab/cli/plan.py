@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.cli import spreads
 from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
@@ -46,15 +47,6 @@ LEAST_DROP = 0.05
 
 
 LEAST_GRADED_DROP = 0.02
-
-
-ASSUMED_SD = 0.25
-"""Of a graded metric's differences where no change was measured: rounding to 4 bits moves the
-probability so much (SmolLM2-135M), and the likelihood a third of it."""
-
-
-LEAST_SPREAD = 20
-"""Samples of a bucket from which on its own differences tell how they scatter."""
 
 
 ASSERTIONS = 2
@@ -229,7 +221,7 @@ def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
     for name in names:
         try:
             found[name] = _of_task_set(options, config, name, extensions)
-        except (ComparisonRefused, _Lacking) as error:
+        except (ComparisonRefused, spreads.Lacking) as error:
             if options.task_set:
                 raise
             without[name] = error
@@ -238,10 +230,6 @@ def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
     for name, why in without.items():
         say(f"{name} is left out: {why}")
     return found
-
-
-class _Lacking(ConfigError):
-    """A task set knows nothing of the metric or the change that is asked about."""
 
 
 def _of_sizes(options: argparse.Namespace) -> _Subject:
@@ -256,14 +244,14 @@ def _of_sizes(options: argparse.Namespace) -> _Subject:
             f"--metric {options.metric}: {NUMERICS.format(metric=options.metric)}; with --sizes "
             "say what may be lost: --margin 0.01"
         )
-    spread, spreads = _assumed(options) if options.metric else (None, ())
+    spread, scatter = spreads.assumed(options) if options.metric else (None, ())
     buckets = [Bucket(str(i), (1,) * n, seconds, spread) for i, n in enumerate(options.sizes, 1)]
     question, notes = _question(options, Allowed(margin, margin), None, "")
     return _Subject(
         title=f"{plural(sum(options.sizes), 'sample')} in {plural(len(buckets), 'bucket')}",
         word="bucket",
         question=question,
-        notes=(*notes, *spreads),
+        notes=(*notes, *scatter),
         buckets=tuple(buckets),
         whole=Bucket("all", (1,) * sum(options.sizes), seconds, spread),
     )
@@ -299,9 +287,9 @@ def _of_task_set(
     if metric is not None:
         changes = _changes(config, extensions, everything, metric)
         _check_known(options, everything, baseline, changes)
-        spread_in, spreads = _spreads(options, changes, question.drop, baseline)
+        spread_in, scatter = spreads.of(options, changes, question.drop, baseline)
         silent = left_out(metric, task_set.samples, everything.samples)
-        notes = (*([silent] if silent else []), *notes, *spreads)
+        notes = (*([silent] if silent else []), *notes, *scatter)
 
     def bucket(named: str, clusters: Sequence[Sequence[str]]) -> Bucket:
         ids = [id_ for cluster in clusters for id_ in cluster]
@@ -346,7 +334,7 @@ def _check_known(
     known.update(name for one in changes for name in one.differences if name != SCORE)
     known -= {DECISION_MARGIN}  # never judged
     if metric not in known and options.sd is None:
-        raise _Lacking(
+        raise spreads.Lacking(
             f"--metric {metric}: no run on {task_set.name!r} has it; {near_misses(metric, known)}; "
             "of a metric to come give the standard deviation of its differences: --sd"
         )
@@ -363,80 +351,6 @@ def _changes(
 
     lab = Lab(config, Settings(cache=default_folder()), extensions=extensions)
     return changes.measured(lab, task_set, {*GRADED, metric})
-
-
-def _spreads(
-    options: argparse.Namespace,
-    changes: Sequence[Change],
-    drop: float,
-    baseline: Baseline | None,
-) -> tuple[Callable[[Sequence[str]], gate.Spread | None], tuple[str, ...]]:
-    """How a metric's differences scatter in any samples, and where that comes from."""
-    from pytest_modellab import gate
-
-    metric = options.metric
-    noise = _noise(metric, baseline)
-    having = [one for one in changes if metric in one.differences]
-    if options.change is not None:
-        try:
-            chosen("change", [options.change], [one.variant for one in having])
-        except ConfigError as error:
-            raise _Lacking(*error.args) from error
-        having = [one for one in having if one.variant == options.change]
-    if options.sd is not None or not having:
-        spread, notes = _assumed(options)
-        return lambda _: spread, (*notes, *noise)
-    known = {one.words: gate.Spread.of(one.differences[metric].values()) for one in having}
-    change = min(having, key=lambda one: (abs(known[one.words].drop - drop), one.words))
-    pooled, differences = known[change.words], change.differences[metric]
-
-    def spread_in(ids: Sequence[str]) -> gate.Spread:
-        own = [differences[id_] for id_ in ids if id_ in differences]
-        return gate.Spread.of(own) if len(own) >= LEAST_SPREAD else pooled
-
-    why = "as asked" if options.change else "the nearest to the drop that is asked about"
-    note = (
-        f"spread {pooled.sd:.3g}, the standard deviation of the paired differences, as measured "
-        f"({change.source} runs) of {change.words}, {_fell(pooled.drop)}, {why}"
-    )
-    others = ", ".join(f"{words} {one.sd:.3g}" for words, one in known.items() if one is not pooled)
-    return spread_in, (note, *([f"spread of others: {others}"] if others else []), *noise)
-
-
-def _assumed(options: argparse.Namespace) -> tuple[gate.Spread, tuple[str, ...]]:
-    from pytest_modellab import gate
-
-    sd = options.sd or ASSUMED_SD
-    source = (
-        "as given"
-        if options.sd
-        else ("assumed: no change was measured; accept a variant and its base, or give it: --sd")
-    )
-    return gate.Spread.normal(sd), (
-        f"spread {sd:.3g}, the standard deviation of the paired differences, {source}",
-    )
-
-
-def _noise(metric: str, baseline: Baseline | None) -> tuple[str, ...]:
-    """What numerics alone scatter, from the accepted run's second run."""
-    from pytest_modellab import gate
-
-    second = None if baseline is None else baseline.second_run()
-    if baseline is None or second is None:
-        return ()
-    pairs = [
-        (one.metrics.get(metric), other.metrics.get(metric))
-        for one, other in zip(baseline.run.samples, second.samples, strict=True)
-    ]
-    found = [new - old for old, new in pairs if old is not None and new is not None]
-    if len(found) < LEAST_SPREAD or not all(abs(value) <= 1 for value in found):
-        return ()
-    sd = gate.Spread.of(found).sd
-    return (f"numerics alone: {sd:.2g}, {baseline.run.variant['name']!r} run twice",)
-
-
-def _fell(drop: float) -> str:
-    return f"which {'fell' if drop >= 0 else 'rose'} by {abs(drop):.3g}"
 
 
 def _question(

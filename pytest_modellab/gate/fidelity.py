@@ -27,7 +27,12 @@ from pytest_modellab.gate.errors import EmptyError, MeasurementError, SettingErr
 from pytest_modellab.gate.family import holm
 from pytest_modellab.gate.planner import POWER, confirm, normal_size
 from pytest_modellab.gate.results import UNBOUNDED, Figures, Verdict
-from pytest_modellab.gate.settings import check_levels, check_max_missing, check_number
+from pytest_modellab.gate.settings import (
+    check_agreement,
+    check_kl,
+    check_levels,
+    check_max_missing,
+)
 from pytest_modellab.gate.validate import Scores
 
 KL = "KL"
@@ -269,26 +274,6 @@ def check_limits(kl: float | None, agreement: float | None) -> tuple[float | Non
     if kl is None and agreement is None:
         raise SettingError("nothing to judge by: set kl, agreement or both")
     return (
-        None if kl is None else _check_kl(kl),
-        None if agreement is None else _check_agreement(agreement),
+        None if kl is None else check_kl(kl),
+        None if agreement is None else check_agreement(agreement),
     )
-
-
-def _check_kl(value: float) -> float:
-    number = check_number("kl", value)
-    if not 0.0 < number < math.inf:
-        raise SettingError(
-            f"kl is {number:g}, but must lie above 0: it is the largest mean divergence from the "
-            "base that is allowed, in nats a token; rounding to bfloat16 alone gives about 1e-4"
-        )
-    return number
-
-
-def _check_agreement(value: float) -> float:
-    number = check_number("agreement", value)
-    if not 0.0 < number < 1.0:
-        raise SettingError(
-            f"agreement is {number:g}, but must lie above 0 and below 1: it is the least share of "
-            "tokens at which candidate and base have the same first choice; write 0.98"
-        )
-    return number

@@ -89,6 +89,28 @@ def check_limit(value: float) -> float:
     return number
 
 
+def check_kl(value: float) -> float:
+    """`value` as a float, or SettingError unless it is a finite number above 0."""
+    number = check_number("kl", value)
+    if not 0.0 < number < math.inf:
+        raise SettingError(
+            f"kl is {number:g}, but must lie above 0: it is the largest mean divergence from the "
+            "base that is allowed, in nats a token; rounding to bfloat16 alone gives about 1e-4"
+        )
+    return number
+
+
+def check_agreement(value: float) -> float:
+    """`value` as a float, or SettingError unless it lies in (0, 1)."""
+    number = check_number("agreement", value)
+    if not 0.0 < number < 1.0:
+        raise SettingError(
+            f"agreement is {number:g}, but must lie above 0 and below 1: it is the least share of "
+            "tokens at which candidate and base have the same first choice; write 0.98"
+        )
+    return number
+
+
 def check_number(name: str, value: float) -> float:
     """Return a setting as a number, or raise."""
     try:

@@ -14,12 +14,12 @@ from pytest_modellab.records.graded import (
     DECISION_MARGIN,
     GRADED,
     LIKELIHOOD,
-    NOISE,
     applies,
     is_reply,
+    near,
     replies,
 )
-from pytest_modellab.records.pairing import paired
+from pytest_modellab.records.pairing import named, paired
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.records.windows import BITS, TOTAL, is_document
@@ -97,7 +97,7 @@ def under(
     """
     results = narrowed(record, asked, task_set or asked).samples
     known = sorted({name for result in results for name in result.metrics})
-    where = _where(record)
+    where = named(record)
     replied = {sample.id for sample in asked.samples if is_reply(sample)}
     told = [metric in result.metrics for result in results if result.id in replied]
     unread = metric == LIKELIHOOD and bool(told) and not any(told)
@@ -130,10 +130,6 @@ def under(
             for result, value in zip(results, values, strict=True)
         ),
     )
-
-
-def _where(record: RunRecord) -> str:
-    return f"the run of {record.variant['name']!r} on {record.task_set['name']!r}"
 
 
 def _accept(record: RunRecord) -> str:
@@ -240,8 +236,7 @@ def flips_between(
 ) -> tuple[Flip, ...]:
     """Return the samples whose score changed, the lost ones first, and what changed most.
 
-    A document, whose score is a likelihood, has changed where it differs by more than
-    :data:`NOISE`.
+    A document, whose score is a likelihood, has changed where it differs by more than noise.
 
     Args:
         samples: of the task set.
@@ -268,7 +263,7 @@ def flips_between(
         if (new := after.get(sample.id)) is not None
         and old.score is not None
         and new.score != old.score
-        and not (is_document(sample) and abs((new.score or 0.0) - old.score) <= NOISE)
+        and not (is_document(sample) and near(old.score, new.score))
         and (capabilities is None or sample.capability in capabilities)
     ]
     if metric in GRADED:

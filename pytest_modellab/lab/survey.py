@@ -89,7 +89,7 @@ def survey(
     for spec in specs:
         try:
             entry = _entry(
-                *(lab, spec, task_set, first, share, notes, metric), timed=timed, stored=stored
+                lab, spec, task_set, first, share, notes, metric, timed=timed, stored=stored
             )
         except ModellabError as error:
             if spec.name == first:

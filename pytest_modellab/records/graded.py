@@ -37,6 +37,11 @@ NOISE = 1e-3
 """A graded metric that differs by more is another one; by less it does from machine to machine."""
 
 
+def near(before: float | None, after: float | None) -> bool:
+    """Whether two figures differ by :data:`NOISE` at most; a missing one is near to none."""
+    return before is not None and after is not None and abs(after - before) <= NOISE
+
+
 NUMERICS = (
     "batch size, threads and dtype move every {metric} a little in one direction, which a margin "
     "of 0 would block"

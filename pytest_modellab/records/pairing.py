@@ -40,7 +40,7 @@ def paired(
     )
     if problems := [f"{len(ids)} {words}: {_some(ids)}" for words, ids in wrong if ids]:
         raise ComparisonRefused(
-            f"{_named(record)} is not one of the {len(samples)} samples asked for: "
+            f"{named(record)} is not one of the {len(samples)} samples asked for: "
             f"{'; '.join(problems)}. {_mend(record)}"
         )
     return tuple(found[s.id] for s in samples if s.id in found)
@@ -81,12 +81,13 @@ def _by_id(record: RunRecord) -> dict[str, SampleResult]:
         counted = Counter(result.id for result in record.samples)
         double = [id_ for id_, count in counted.items() if count > 1]
         raise ComparisonRefused(
-            f"{_named(record)} has {len(double)} samples twice: {_some(double)}. {_mend(record)}"
+            f"{named(record)} has {len(double)} samples twice: {_some(double)}. {_mend(record)}"
         )
     return found
 
 
-def _named(record: RunRecord) -> str:
+def named(record: RunRecord) -> str:
+    """Return a run in words, for messages."""
     return f"the run of {record.variant['name']!r} on {record.task_set['name']!r}"
 
 

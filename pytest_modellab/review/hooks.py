@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
+from pytest_modellab.review.asked.code import is_docstring
 from pytest_modellab.review.asked.modules import Module, statements
-from pytest_modellab.review.asked.reading import Local, Reader, digest_of, is_docstring
+from pytest_modellab.review.asked.reading import Local, Reader, digest_of
 from pytest_modellab.review.asked.suite import Suite
 from pytest_modellab.review.changes import Change
 

@@ -99,8 +99,15 @@ def compare(
     if second is not None:
         try:
             here = forgetting(
-                *(entry.spec, entry.record, base.record, second, against),
-                *(task_set, settings, budget, metric),
+                entry.spec,
+                entry.record,
+                base.record,
+                second,
+                against,
+                task_set,
+                settings,
+                budget,
+                metric,
             )
             found.append(_forgetting(here))
         except (ComparisonRefused, GateUsageError) as error:

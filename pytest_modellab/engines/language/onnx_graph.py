@@ -196,15 +196,15 @@ class OnnxEngine(ChatEngine):
         )
 
     def _read(self, window: rolling.Window) -> float:
-        """Return the log-likelihood of a window's targets."""
+        """Return the log-likelihood of a window's targets, a row at a time for their memory."""
         import numpy as np
 
-        order = np.arange(len(window))
-        start = np.zeros(self._empty, np.float32)
-        places = range(len(window.context) - 1, len(window))
-        logits, _ = self._run(window.tokens, order, order[:, None] >= order, places, start)
+        logits = self._behind(window.tokens, range(len(window.context) - 1, len(window)))
         with np.errstate(invalid="ignore"):  # a NaN is the runner's to notice
-            return math.fsum(map(_logprob, logits, window.targets))
+            return math.fsum(
+                float(_log_softmax(row)[token])
+                for row, token in zip(logits, window.targets, strict=True)
+            )
 
     def predictions(self, ids: Sequence[int], places: Sequence[int]) -> NDArray[np.float64]:
         """Return the log-probabilities of the next token behind some places of a text.
@@ -216,14 +216,15 @@ class OnnxEngine(ChatEngine):
         Returns:
             A row a place, a column a token.
         """
+        return _log_softmax(self._behind(ids, places))
+
+    def _behind(self, ids: Sequence[int], places: Sequence[int]) -> NDArray[np.float32]:
+        """Return the logits behind some places of a text whose tokens see those before them."""
         import numpy as np
 
         order = np.arange(len(ids))
         start = np.zeros(self._empty, np.float32)
-        logits, _ = self._run(ids, order, order[:, None] >= order, places, start)
-        logprobs = logits.astype(np.float64)
-        logprobs -= logprobs.max(axis=1, keepdims=True)
-        return np.asarray(logprobs - np.log(np.exp(logprobs).sum(axis=1, keepdims=True)))
+        return self._run(ids, order, order[:, None] >= order, places, start)[0]
 
     def predict(
         self, texts: Texts, *, budget: int, skip: Set[int]
@@ -255,9 +256,7 @@ class OnnxEngine(ChatEngine):
         start = np.zeros(self._empty, np.float32)
         logits, _ = self._run(row.ids, row.positions, sees, kept, start)
         with np.errstate(invalid="ignore"):  # a NaN is the runner's to notice
-            logprobs = logits.astype(np.float64)
-            logprobs -= logprobs.max(axis=1, keepdims=True)
-            logprobs -= np.log(np.exp(logprobs).sum(axis=1, keepdims=True))
+            logprobs = _log_softmax(logits)
         picked: list[list[float]] = [[] for _ in options]
         for place, token, owner in zip(row.predicts, row.targets, row.owner, strict=True):
             picked[owner].append(float(logprobs[kept.index(place), token]))
@@ -320,10 +319,11 @@ class OnnxEngine(ChatEngine):
         return logits[0], present
 
 
-def _logprob(logits: NDArray[np.float32], token: int) -> float:
-    """Return the log-probability of a token by a row of logits."""
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the log-probabilities of logits, a column a token."""
     import numpy as np
 
-    row = logits.astype(np.float64)
-    row -= row.max()
-    return float(row[token] - np.log(np.exp(row).sum()))
+    logprobs = logits.astype(np.float64)
+    logprobs -= logprobs.max(axis=-1, keepdims=True)
+    logprobs -= np.log(np.exp(logprobs).sum(axis=-1, keepdims=True))
+    return logprobs

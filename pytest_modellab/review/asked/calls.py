@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_modellab.review.asked.reading import Local, Reader, digest_of, unparsed
+from pytest_modellab.review.asked.code import unparsed
+from pytest_modellab.review.asked.reading import Local, Reader, digest_of
 from pytest_modellab.review.asked.values import GATE, Unknown, mark, plain, words
 
 DEEPEST = 8

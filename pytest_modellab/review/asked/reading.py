@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.review.asked.code import is_docstring, unparsed, without_names
 from pytest_modellab.review.asked.modules import Function, Imported, Module, Modules, Named, named
 from pytest_modellab.review.asked.values import Candidate, Tasks, Unknown, mark, plain
 
@@ -369,36 +370,6 @@ def _settled(value: Any) -> Any:
     return Unknown(value.text, text if len(text) <= LONGEST_MARK else digest(text))
 
 
-def _renamed(node: ast.AST) -> None:
-    """Give the variables of a function names by their order, and take its annotations out."""
-    bound = [
-        one.id
-        for one in ast.walk(node)
-        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
-    ]
-    names = {name: f"_{k}" for k, name in enumerate(dict.fromkeys(bound))}
-    for one in ast.walk(node):
-        if isinstance(one, ast.Name):
-            one.id = names.get(one.id, one.id)
-        elif isinstance(one, ast.arg):
-            one.annotation = None
-        elif isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            one.returns = None
-
-
-def unparsed(node: ast.AST) -> str:
-    """Return code as text; some f-strings have none that every Python reads."""
-    try:
-        return ast.unparse(node)
-    except ValueError:
-        return ast.dump(node)
-
-
-def is_docstring(statement: ast.stmt) -> bool:
-    """Whether a statement is a text by itself."""
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
 def _outside(dotted: str, name: str) -> Any:
     """What another package has under a name; the records of this one are constants."""
     text = f"{dotted}.{name}"
@@ -460,6 +431,6 @@ def digest_of(reader: Reader, function: Local) -> str:
     node = copy.deepcopy(function.node)
     node.name = "_"
     node.body = [s for s in node.body if not is_docstring(s)] or [ast.Pass()]
-    _renamed(node)
+    without_names(node)
     known[function.node] = found = digest(within.mark(node))[:12]
     return found
