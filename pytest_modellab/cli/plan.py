@@ -213,6 +213,8 @@ def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
     if options.sizes is not None:
         return {"sizes": _of_sizes(options)}
     config = required_config(options.config)
+    if not config.task_sets:
+        raise ConfigError(f"{config.path}: declares no task set: add [task_sets.NAME] with a path")
     names = chosen("task set", options.task_set or config.task_sets, config.task_sets)
     if options.write is not None and len(names) != 1:
         raise ConfigError(f"--write: {len(names)} task sets; choose one: --task-set NAME")

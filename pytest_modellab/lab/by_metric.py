@@ -48,8 +48,7 @@ def by_metric(
         ComparisonRefused: the metric tells of no sample, or the reference's run lacks it.
     """
     base = next(entry for entry in entries if entry.spec.name == reference)
-    asked = judged_by(metric, task_set)
-    found = list(entries)
+    found, known = list(entries), None
     if metric == LIKELIHOOD and any(is_reply(sample) for sample in task_set.samples):
         if stored or any(entry.source == "accepted" for entry in entries):
             notes.append(
@@ -58,8 +57,8 @@ def by_metric(
             )
         else:
             found = list(_read(lab, entries, task_set, base, notes))
-            read = next(entry for entry in found if entry.spec.name == reference)
-            asked = judged_by(metric, task_set, read.record)
+            known = next(entry for entry in found if entry.spec.name == reference).record
+    asked = judged_by(metric, task_set, known)
     kept = []
     for entry in found:
         record = narrowed(entry.record, asked, task_set)

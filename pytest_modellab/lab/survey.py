@@ -20,6 +20,7 @@ from pytest_modellab.lab import pricing
 from pytest_modellab.lab.by_metric import by_metric
 from pytest_modellab.models import parts
 from pytest_modellab.records.declared import NO_MODEL, Price, Scenario, VariantSpec
+from pytest_modellab.records.graded import applies
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tradeoff import cost
@@ -70,6 +71,9 @@ def survey(
     """
     from pytest_modellab.tradeoff import assemble
 
+    samples = lab.task_set(task_set).samples
+    if metric is not None and not any(applies(metric, sample) for sample in samples):
+        judged_by(metric, lab.task_set(task_set))  # refuses it, before anything is run
     names = tuple(variants) if variants else tuple(_accepted(lab, task_set))
     if not names:
         raise GateUsageError(

@@ -416,3 +416,19 @@ def test_a_task_set_without_the_metric_is_left_out(
     assert text.startswith(f"replies is left out: {why}")
     assert "\nwords 1: by probability, 90 samples" in text
     assert why in plan("--metric", "probability", "--task-set", "replies", code=2)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--metric", "probability"]])
+def test_nothing_is_declared(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "modellab.toml").write_text("")
+    assert cli.main(["plan", *arguments]) == 2
+    assert capsys.readouterr().err == (
+        f"modellab: {tmp_path}/modellab.toml: declares no task set: add [task_sets.NAME] with a "
+        "path\n"
+    )

@@ -17,7 +17,8 @@ from pytest_modellab.engines.interface import (
     GenerationRequest,
     ScoringRequest,
 )
-from pytest_modellab.errors import ScoringError
+from pytest_modellab.errors import ComparisonRefused, ScoringError
+from pytest_modellab.lab import survey
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.models.files import ModelFiles
@@ -168,3 +169,18 @@ def test_who_cannot_read_is_accepted_all_the_same(make: MakeLab) -> None:
     with pytest.raises(ScoringError, match=r"^variant 'plain' on 'talk': sample 's1' asks for"):
         lab.read(*variant, lab.record(*variant))
     assert lab.record(*variant).samples == baseline.run.samples, "its run stands"
+
+
+def test_variants_are_compared_by_the_replies_of_the_reference_alone(make: MakeLab) -> None:
+    lab, _ = make()
+    found = survey.survey(lab, "talk", variants=["plain", "rtn"], timed=False, metric="likelihood")
+    assert found.profile("plain").success.value == pytest.approx(OWN, abs=1e-6)
+    assert found.profile("rtn").success.value == pytest.approx(OTHERS, abs=1e-6)
+    assert [one.n for one in found.profiles] == [2, 2], "an empty reply cannot be read"
+
+
+def test_a_metric_that_no_sample_can_have_is_refused_before_anything_is_run(make: MakeLab) -> None:
+    lab, asked = make()
+    with pytest.raises(ComparisonRefused, match=r"^metric 'probability': 'talk' has no sample"):
+        survey.survey(lab, "talk", variants=["plain"], metric="probability")
+    assert not asked
