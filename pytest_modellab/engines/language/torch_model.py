@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import memory, state
 from pytest_modellab.engines.batching import common_prefix, due, plan, spread
+from pytest_modellab.engines.budget import device_budget
 from pytest_modellab.engines.interface import (
     Done,
     GenerationRequest,
@@ -151,6 +152,10 @@ class TransformersEngine(ChatEngine):
         import torch
 
         torch.manual_seed(seed)
+
+    def token_budget(self) -> int:
+        """Most tokens in a batch: what the device's free memory holds."""
+        return device_budget(self.model, dense=True)
 
     def state(self) -> state.State:
         """What the model is: a hash of each of its tensors."""
