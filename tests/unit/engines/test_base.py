@@ -158,9 +158,9 @@ def test_a_row_is_made_as_if_token_by_token(
     told = (packed.keep[packed.predicts], packed.targets, packed.owner)
     assert list(zip(*(array.tolist() for array in told), strict=True)) == wanted
     sees = packed.layout.sees()
-    for q, (mine, option) in enumerate(texts):
+    for q, (mine, chosen) in enumerate(texts):
         for k, (other, branch) in enumerate(texts):
-            own = other == mine and branch in (-1, option)
+            own = other == mine and branch in (-1, chosen)
             assert sees[q, k] == (own and k <= q)
     ends = {place for place, _, _ in wanted} | {
         max(k for k, text in enumerate(texts) if text == (sample, -1)) for sample in batch
