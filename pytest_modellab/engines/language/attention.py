@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_modellab.engines.language.arrays import spans
 from pytest_modellab.engines.language.transfer import to_device
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ Windows = Mapping[str, int | None]
 
 FULL: Windows = {"": None}
 """All layers see all of a text."""
+
+FLEX = "flex_attention"
+"""What transformers calls the attention that takes :class:`Blocks`."""
 
 BLOCK = 128
 """Queries and keys in a block of a block mask."""
@@ -130,6 +134,134 @@ class Dense:
     def used_by(self, model: Any) -> contextlib.AbstractContextManager[None]:
         """Do nothing: every attention takes them."""
         return contextlib.nullcontext()
+
+
+class Blocks:
+    """Masks that name the blocks of keys that hold something for a block of queries.
+
+    For flex_attention (Dong et al. 2024), which transformers has for most models: nothing is made
+    that has an entry for each pair of tokens.
+
+    Args:
+        device: of torch.
+    """
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+
+    def room(self, prefix: int) -> float:
+        """Return that there is no limit."""
+        return math.inf
+
+    def length(self, tokens: int) -> int:
+        """Return the number of tokens in whole blocks; two at least, since one is a special case.
+
+        A compiled kernel takes any size but 1.
+        """
+        return max(2, -(-tokens // BLOCK)) * BLOCK
+
+    def of(self, layout: Layout, windows: Windows) -> Any:
+        """Return the mask, or one for each kind of layers."""
+        from torch.nn.attention.flex_attention import BlockMask
+
+        def make(window: int | None) -> Any:
+            kept = _kept(layout.prefix, window)
+            found = [*held(layout, window)]
+            sent = to_device(_joined(found), self._device).split([one.size for one in found])
+            tensors = [
+                tensor.view(1, 1, *one.shape) for tensor, one in zip(sent, found, strict=True)
+            ]
+            return BlockMask.from_kv_blocks(
+                *tensors,
+                BLOCK_SIZE=BLOCK,
+                mask_mod=_rule(layout, window, self._device),
+                seq_lengths=(len(layout), kept + len(layout)),
+                compute_q_blocks=False,  # only gradients need them
+            )
+
+        return _by_kind(windows, make)
+
+    @contextlib.contextmanager
+    def used_by(self, model: Any) -> Iterator[None]:
+        """Have a model compute by flex_attention within the context."""
+        import torch.compiler.config
+
+        before = model.config._attn_implementation
+        model.set_attn_implementation(FLEX)
+        try:
+            # several models of a session may each need some; beyond the limit nothing is compiled,
+            # and what is not compiled makes an entry for each pair of tokens
+            with torch.compiler.config.patch(recompile_limit=64):
+                yield
+        finally:
+            model.set_attn_implementation(before)
+
+
+def held(layout: Layout, window: int | None) -> tuple[Places, Places, Places, Places]:
+    """Return which blocks of keys hold something for each block of queries.
+
+    Args:
+        layout: of a row of whole blocks.
+        window: how far back a layer sees, or None.
+
+    Returns:
+        Of blocks that are seen in part, how many each block of queries has, and which; and the same
+        of those that all of its queries see all of.
+    """
+    import numpy as np
+
+    kept, order, count = _kept(layout.prefix, window), np.arange(len(layout)), len(layout) // BLOCK
+    columns = -(-(kept + len(layout)) // BLOCK)
+    # tokens of one context or option in one block of queries see what its first and last see
+    first = np.flatnonzero((np.diff(layout.branch, prepend=-1) != 0) | (order % BLOCK == 0))
+    last = np.append(first[1:], len(layout)) - 1
+    start, branch = layout.start[first], layout.branch[first]
+    least = layout.positions[first] - (window or len(layout) + layout.prefix) + 1
+    begins = (
+        np.maximum(-kept, least - layout.prefix),
+        start + np.maximum(0, least - layout.prefix),
+        branch + np.maximum(0, least - layout.positions[branch]),
+    )
+    ends = (np.full_like(last, -1), np.minimum(layout.stop[first] - 1, last), last)
+    low = (np.concatenate(begins) + kept) // BLOCK
+    sizes = (np.concatenate(ends) + kept) // BLOCK - low + 1
+    sizes[np.concatenate(begins) > np.concatenate(ends)] = 0
+    rows = np.repeat(np.tile(first // BLOCK, 3), sizes)
+    pairs = np.unique(rows * columns + spans(low, sizes))
+    row, column = pairs // columns, pairs % columns
+    # all of a block is seen by all of one context's or option's tokens that stand behind it
+    head, tail = row * BLOCK, row * BLOCK + BLOCK - 1
+    left = column * BLOCK - kept
+    right = left + BLOCK - 1
+    whole = (right < 0) | (right <= head) & (
+        (layout.start[head] == layout.start[tail])
+        & (left >= layout.start[head])
+        & (right < layout.stop[head])
+        | (layout.branch[head] == layout.branch[tail]) & (left >= layout.branch[head])
+    )
+    if window is not None and layout.positions.max(initial=0) >= window:
+        whole[:] = False
+    return (
+        *_table(row[~whole], column[~whole], count),
+        *_table(row[whole], column[whole], count),
+    )
+
+
+def _table(rows: Places, columns: Places, count: int) -> tuple[Places, Places]:
+    """Return how many columns each row has, and which, filled up with zeros."""
+    import numpy as np
+
+    sizes = np.bincount(rows, minlength=count)
+    width = max(2, int(sizes.max(initial=0)))  # of 1 a kernel of its own would be compiled
+    table = np.zeros((count, -(-width // 4) * 4), np.int64)
+    table[rows, np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)] = columns
+    return sizes, table
+
+
+def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[np.int32]:
+    import numpy as np
+
+    return np.concatenate([one.ravel() for one in arrays]).astype(np.int32)
 
 
 def _by_kind(windows: Windows, make: Callable[[int | None], Any]) -> Any:
