@@ -11,10 +11,12 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
+    add_token_budget,
     chosen,
     discover,
     required_config,
     say,
+    token_budget,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def add(commands: Subparsers) -> None:
         help="forget the run that later drift is measured from; this run takes its place",
     )
     accept.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
+    add_token_budget(accept)
     accept.set_defaults(run=run)
 
 
@@ -64,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         update=True,
         reuse=not options.no_cache,
         new_anchor=options.new_anchor,
+        token_budget=token_budget(options),
     )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
     for variant in variants:
