@@ -12,11 +12,11 @@ from typing import Any
 from pytest_modellab.engines.batching import common_prefix, due, plan, spread
 from pytest_modellab.engines.budget import GENERATION_FACTOR
 from pytest_modellab.engines.interface import Done, GenerationRequest
-from pytest_modellab.engines.language.base import NAN, answer_together
+from pytest_modellab.engines.language.base import NAN, answer_together, at_once
 from pytest_modellab.engines.language.decoding import Decoder, Reply, Row, Rules
 from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch
 from pytest_modellab.engines.language.slots import Prefix, Unusable
-from pytest_modellab.engines.tokens import encode
+from pytest_modellab.engines.tokens import encode_all
 from pytest_modellab.records.runs import Output
 
 ROWS = 512
@@ -124,7 +124,7 @@ def answer(
         skip: indices that need no answer.
         done: called when some are answered.
     """
-    contexts = [encode(tokenizer, request.context) for request in requests]
+    contexts = encode_all(tokenizer, [request.context for request in requests])
 
     def output(i: int, reply: Reply) -> Output:
         return Output(
@@ -270,7 +270,7 @@ def _by_generate(
         return _generated(model, rows, shared, own)
 
     planned = due(spread(plan(lengths, budget, padded=True)), skip)
-    answer_together(planned, lengths, compute, output, done)
+    answer_together(planned, lengths, at_once(compute), output, done)
 
 
 def _past(model: Any, tokens: Sequence[int]) -> Any:

@@ -64,7 +64,7 @@ class Words:
 
     def __call__(self, text: str, **_: Any) -> Any:
         class Encoding:
-            input_ids = tuple(int(word) for word in text.split())
+            input_ids = [int(word) for word in text.split()]
 
         return Encoding
 
