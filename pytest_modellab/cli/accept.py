@@ -11,6 +11,7 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
+    add_rehash,
     add_token_budget,
     chosen,
     discover,
@@ -49,6 +50,7 @@ def add(commands: Subparsers) -> None:
     )
     accept.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
     add_token_budget(accept)
+    add_rehash(accept)
     accept.set_defaults(run=run)
 
 
@@ -66,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
         cache=default_folder(),
         update=True,
         reuse=not options.no_cache,
+        rehash=options.rehash,
         new_anchor=options.new_anchor,
         token_budget=token_budget(options),
     )

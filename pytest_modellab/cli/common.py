@@ -82,6 +82,15 @@ def token_budget(options: argparse.Namespace) -> int | None:
     return None if text is None else engine.token_budget(text, "--token-budget")
 
 
+def add_rehash(parser: argparse._ActionsContainer) -> None:
+    """Declare the option that believes no hash that is remembered."""
+    parser.add_argument(
+        "--rehash",
+        action="store_true",
+        help="read all files of models, whatever hashes are remembered of them",
+    )
+
+
 def find_config(named: Path | None) -> LabConfig | None:
     """Read the named ``modellab.toml``, or the one in or above this folder, or in ``suites/``.
 

@@ -14,6 +14,7 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
+    add_rehash,
     add_token_budget,
     chosen,
     discover,
@@ -81,6 +82,7 @@ def add(commands: Subparsers) -> None:
     )
     compare.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
     add_token_budget(compare)
+    add_rehash(compare)
     compare.set_defaults(run=run)
 
 
@@ -106,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
     settings = Settings(
         cache=default_folder(),
         reuse=not options.no_cache,
+        rehash=options.rehash,
         token_budget=token_budget(options),
     )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))

@@ -58,6 +58,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         "most tokens in a batch (default: modellab.toml's, or what the device holds)",
     ),
     "no-cache": ({"action": "store_true"}, "run every selected variant anew"),
+    "rehash": (
+        {"action": "store_true"},
+        "read all files of models, whatever hashes are remembered of them",
+    ),
 }
 """Name → (argparse settings, help); each has the ini twin ``modellab_NAME``."""
 

@@ -426,7 +426,7 @@ def test_runs_may_be_obtained_elsewhere(
         s.score for s in expected.samples
     )
     assert [job.work for job in elsewhere.jobs] == [Work.RUN, Work.REPEAT]
-    assert [job.budget for job in elsewhere.jobs] == [512, 256]
+    assert [job.budget for job in elsewhere.jobs] == [None, 256]
     lab.release()
     assert world.loaded == ["plain"] * 3
     assert world.closed == ["plain"] * 2, "this lab had loaded nothing"
