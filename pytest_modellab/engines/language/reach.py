@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import subprocess
-import warnings
 from typing import Any
 
 from pytest_modellab.engines.language.attention import (
@@ -18,6 +18,7 @@ from pytest_modellab.engines.language.attention import (
 from pytest_modellab.engines.language.packing import pack
 from pytest_modellab.engines.language.transfer import to_device
 from pytest_modellab.errors import VariantLoadError
+from pytest_modellab.store import said
 from pytest_modellab.visible import line
 
 _OWN_MASKS = ("bloom", "gpt_neo", "mpt", "rwkv")
@@ -119,12 +120,16 @@ def choose(model: Any, asked: str | None) -> Masks:
         raise VariantLoadError(
             f"attention = {FLEX!r}: {why}; leave it out, or name 'sdpa' or 'eager'"
         )
-    warnings.warn(
+    _say_once(
         f"texts in one row are computed with a dense mask, in smaller batches, since {FLEX} fails: "
-        f"{why}",
-        stacklevel=2,
+        f"{why}"
     )
     return dense
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    said.say(text)
 
 
 def _refusal(model: Any, masks: Masks, sight: Windows) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,7 +25,7 @@ def layout_of(rows: list[tuple[list[int], list[list[int]]]], prefix: int) -> Lay
     return found.padded(Blocks(CPU).length(len(found)))
 
 
-def dense(layout: Layout, window: int | None) -> np.ndarray:
+def dense(layout: Layout, window: int | None) -> Any:
     """Worked out from positions and texts, without a rule of the package."""
     sees = np.concatenate([np.ones((len(layout), layout.prefix), bool), layout.sees()], axis=1)
     if window is None:
@@ -50,7 +52,8 @@ def test_blocks_hold_what_is_seen(
     counts, partial, full_counts, full = held(layout, window)
     block, padding = attention.BLOCK, -wanted.shape[1] % attention.BLOCK
     tiles = np.pad(wanted, ((0, 0), (0, padding))).reshape(len(counts), block, -1, block)
-    some, every = tiles.any(axis=(1, 3)), tiles.all(axis=(1, 3))
+    some: Any = tiles.any(axis=(1, 3))
+    every: Any = tiles.all(axis=(1, 3))
     for row in range(len(counts)):
         part = partial[row, : counts[row]].tolist()
         whole = full[row, : full_counts[row]].tolist()
@@ -63,7 +66,7 @@ def test_blocks_hold_what_is_seen(
 def test_a_row_of_many_texts_has_few_blocks() -> None:
     rows = [([0] * 104, [[0] * 5] * 4)] * 270
     layout = layout_of(rows, 425)
-    counts, partial, full_counts, full = held(layout, None)
+    _, partial, full_counts, full = held(layout, None)
     assert len(layout) == 32_512
     assert partial.shape[1] + full.shape[1] <= 12
     assert full_counts.tolist() == [3] * 254, "425 tokens are three blocks and a part"
