@@ -166,7 +166,7 @@ class Blocks:
 
         def make(window: int | None) -> Any:
             kept = _kept(layout.prefix, window)
-            found = [*held(layout, window)]
+            found = [*held(layout, window, whole=self._device.type != "cuda")]
             sent = to_device(_joined(found), self._device).split([one.size for one in found])
             tensors = [
                 tensor.view(1, 1, *one.shape) for tensor, one in zip(sent, found, strict=True)
@@ -197,12 +197,15 @@ class Blocks:
             model.set_attn_implementation(before)
 
 
-def held(layout: Layout, window: int | None) -> tuple[Places, Places, Places, Places]:
+def held(
+    layout: Layout, window: int | None, *, whole: bool = False
+) -> tuple[Places, Places, Places, Places]:
     """Return which blocks of keys hold something for each block of queries.
 
     Args:
         layout: of a row of whole blocks.
         window: how far back a layer sees, or None.
+        whole: whether tables are as wide as there are blocks of keys, as the CPU's kernel wants.
 
     Returns:
         Of blocks that are seen in part, how many each block of queries has, and which; and the same
@@ -233,26 +236,27 @@ def held(layout: Layout, window: int | None) -> tuple[Places, Places, Places, Pl
     head, tail = row * BLOCK, row * BLOCK + BLOCK - 1
     left = column * BLOCK - kept
     right = left + BLOCK - 1
-    whole = (right < 0) | (right <= head) & (
+    full = (right < 0) | (right <= head) & (
         (layout.start[head] == layout.start[tail])
         & (left >= layout.start[head])
         & (right < layout.stop[head])
         | (layout.branch[head] == layout.branch[tail]) & (left >= layout.branch[head])
     )
     if window is not None and layout.positions.max(initial=0) >= window:
-        whole[:] = False
+        full[:] = False
+    least = columns if whole else 2  # of a width of 1 a kernel of its own would be compiled
     return (
-        *_table(row[~whole], column[~whole], count),
-        *_table(row[whole], column[whole], count),
+        *_table(row[~full], column[~full], count, least),
+        *_table(row[full], column[full], count, least),
     )
 
 
-def _table(rows: Places, columns: Places, count: int) -> tuple[Places, Places]:
+def _table(rows: Places, columns: Places, count: int, least: int) -> tuple[Places, Places]:
     """Return how many columns each row has, and which, filled up with zeros."""
     import numpy as np
 
     sizes = np.bincount(rows, minlength=count)
-    width = max(2, int(sizes.max(initial=0)))  # of 1 a kernel of its own would be compiled
+    width = max(least, int(sizes.max(initial=0)))
     table = np.zeros((count, -(-width // 4) * 4), np.int64)
     table[rows, np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)] = columns
     return sizes, table
