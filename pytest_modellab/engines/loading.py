@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from pytest_modellab.engines import device as devices
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models import weights
 from pytest_modellab.store import checkout
@@ -77,12 +78,15 @@ def loading(folder: Path, problem: str, *, device: str, code: bool) -> Iterator[
 
     Raises:
         ModelError: in place of the library's.
+        VariantLoadError: the device is not there.
     """
     from safetensors import SafetensorError
 
+    devices.ready(device)
     with (
         putting_on(device, folder),
         reading(folder, problem, SafetensorError),
+        devices.fitting(device, folder),
         weights.watched(code=code) as fits,
     ):
         yield fits
@@ -90,7 +94,7 @@ def loading(folder: Path, problem: str, *, device: str, code: bool) -> Iterator[
 
 @contextlib.contextmanager
 def putting_on(device: str, folder: Path) -> Iterator[None]:
-    """Turn the assertion of a torch without CUDA into an error; it would count as a verdict.
+    """Turn the assertion of a torch without a device into an error; it would count as a verdict.
 
     Raises:
         ModelError: the device is not there.
