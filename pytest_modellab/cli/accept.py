@@ -11,6 +11,7 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
+    add_rehash,
     chosen,
     discover,
     required_config,
@@ -46,6 +47,7 @@ def add(commands: Subparsers) -> None:
         help="forget the run that later drift is measured from; this run takes its place",
     )
     accept.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
+    add_rehash(accept)
     accept.set_defaults(run=run)
 
 
@@ -63,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
         cache=default_folder(),
         update=True,
         reuse=not options.no_cache,
+        rehash=options.rehash,
         new_anchor=options.new_anchor,
     )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))

@@ -62,6 +62,15 @@ def add_config(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--config", type=Path, help="the modellab.toml (default: suites/ or here)")
 
 
+def add_rehash(parser: argparse._ActionsContainer) -> None:
+    """Declare the option that believes no hash that is remembered."""
+    parser.add_argument(
+        "--rehash",
+        action="store_true",
+        help="read all files of models, whatever hashes are remembered of them",
+    )
+
+
 def find_config(named: Path | None) -> LabConfig | None:
     """Read the named ``modellab.toml``, or the one in or above this folder, or in ``suites/``.
 

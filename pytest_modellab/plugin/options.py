@@ -54,6 +54,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         "what all diagnoses of a session take together, at most (default: 120)",
     ),
     "no-cache": ({"action": "store_true"}, "run every selected variant anew"),
+    "rehash": (
+        {"action": "store_true"},
+        "read all files of models, whatever hashes are remembered of them",
+    ),
 }
 """Name → (argparse settings, help); each has the ini twin ``modellab_NAME``."""
 

@@ -67,6 +67,7 @@ def settings_of(config: pytest.Config) -> Settings:
         margin=number(config, "margin", zero=True),
         on_inconclusive=on_inconclusive,
         reuse=not option(config, "no-cache"),
+        rehash=bool(option(config, "rehash")),
         today=today_of(config),
         said={name: how for name in rules if (how := said(config, name)) is not None},
         **flags,
