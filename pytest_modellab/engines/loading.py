@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from pytest_modellab.engines import device as devices
-from pytest_modellab.errors import ModelError
+from pytest_modellab.errors import ModelError, VariantLoadError
 from pytest_modellab.models import weights
 from pytest_modellab.store import checkout
 
 Model = TypeVar("Model")
+
+_NO_ATTENTION = ("scaled_dot_product_attention", "flex_attention", "Flex Attention")
+"""What transformers names where a model, or torch, has not the attention that it was asked for."""
 
 UNREADABLE: tuple[type[Exception], ...] = (
     AttributeError,  # a file that holds something else, as null
@@ -105,7 +108,7 @@ def putting_on(device: str, folder: Path) -> Iterator[None]:
         raise ModelError(f"{folder}: cannot be put on {device!r}: {error}") from error
 
 
-def with_attention(load: Callable[[str], Model]) -> Model:
+def with_attention(load: Callable[[str], Model], asked: str | None = None) -> Model:
     """Load a model with torch's own attention, or by plain matrices where it has none of that.
 
     MPNet, Gemma 2, GPT-OSS and others refuse it. What transformers takes by itself may be what the
@@ -113,10 +116,20 @@ def with_attention(load: Callable[[str], Model]) -> Model:
 
     Args:
         load: takes what transformers calls ``attn_implementation``.
+        asked: the one that it must be, or None for the best.
+
+    Raises:
+        VariantLoadError: the one that is asked for is not there.
     """
     try:
-        return load("sdpa")
-    except ValueError as error:
-        if "scaled_dot_product_attention" not in str(error):
+        return load(asked or "sdpa")
+    except (ImportError, ValueError) as error:
+        said = str(error).partition(". ")[0]
+        if not any(words in said for words in _NO_ATTENTION):
             raise
+        if asked is not None:
+            raise VariantLoadError(
+                f'attention: {asked!r} is not there ({said.rstrip(".")}): set "eager", which every '
+                "model has, or leave attention out for the best that is there"
+            ) from error
     return load("eager")

@@ -15,14 +15,14 @@ from pytest_modellab.engines.language.base import ChatEngine
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
-from pytest_modellab.errors import ModelError, store_errors_as
+from pytest_modellab.errors import ModelError, VariantLoadError, store_errors_as
 from pytest_modellab.models import convert, opened, quantization
 from pytest_modellab.models.files import NO_FILES, ModelFiles, named, says
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
 from pytest_modellab.variants.methods import skipping
-from pytest_modellab.variants.plan import Plan, Step
+from pytest_modellab.variants.plan import FLEX, Plan, Step
 
 _MOVES = (
     "its chat template shows the date, and that was not found in its files, so that prompts would "
@@ -58,11 +58,16 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         The fingerprint.
 
     Raises:
-        VariantLoadError: a library is missing, a step was made for another model, or the kernels
-            do not run on the device.
+        VariantLoadError: a library is missing, a step was made for another model, or kernels or
+            attention do not run on the device.
     """
     if plan.kernels:
         kernels.check_device(plan.device)
+    if plan.attention == FLEX and not plan.device.startswith("cuda"):
+        raise VariantLoadError(
+            f'attention: "{FLEX}" is compiled for a GPU, and this variant runs on '
+            f'{plan.device!r}: set device = "cuda", or attention = "sdpa"'
+        )
     for step in (*plan.baked, *plan.steps):
         step.check(files)
     found = _quantized(plan, files)
@@ -208,6 +213,7 @@ def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.Transfo
             inference_mode=plan.inference_mode,
             trust_remote_code=plan.model.trust_remote_code,
             allow_pickle=plan.model.allow_pickle,
+            attention=plan.attention or None,
             **options,
         )
         if plan.kernels:

@@ -25,7 +25,9 @@ PLAIN_KERNELS = "plain"
 
 KERNELS = Setting(str, OPTIONAL, choices=(*kernels.NAMES, PLAIN_KERNELS))
 
-ATTENTIONS = ("eager", "flex_attention", "sdpa")
+FLEX = "flex_attention"
+
+ATTENTIONS = ("eager", FLEX, "sdpa")
 """transformers' names of what packed texts can be computed with: each takes a mask."""
 
 ATTENTION = Setting(

@@ -244,6 +244,19 @@ def test_fingerprint_of_kernels(
     )
 
 
+@pytest.mark.usefixtures("versions")
+def test_flex_attention_needs_a_gpu(base: Plan, files: ModelFiles) -> None:
+    plan = dataclasses.replace(base, attention="flex_attention")
+    with pytest.raises(VariantLoadError) as caught:
+        loading.fingerprint(plan, files)
+    assert str(caught.value) == (
+        "attention: \"flex_attention\" is compiled for a GPU, and this variant runs on 'cpu': set "
+        'device = "cuda", or attention = "sdpa"'
+    )
+    found = loading.fingerprint(dataclasses.replace(plan, device="cuda"), files)
+    assert found.settings["attention"] == "flex_attention"
+
+
 @pytest.mark.skipif(find_spec("torch") is None, reason="asks torch")
 def test_a_missing_device_is_told_before_anything_is_read(base: Plan, tmp_path: Path) -> None:
     nowhere = ModelFiles(MODEL, tmp_path / "none", weights="w", tokenizer="t")
