@@ -47,18 +47,27 @@ class GumbelNoise:
         self._width = width
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        import torch
-
         step = input_ids.shape[1] - self._width
         scores = scores.float()
         for row, request in enumerate(self._requests):
             if request.temperature > 0:
-                seed = int(digest([request.seed, step])[:8], 16)  # torch keeps 32 bits of it
-                random = torch.Generator().manual_seed(seed)
-                exponential = torch.empty(scores.shape[1]).exponential_(generator=random)
-                noise = -exponential.log().to(scores.device)
-                scores[row] = scores[row] / request.temperature + noise
+                drawn = noise(request.seed, step, scores.shape[1]).to(scores.device)
+                scores[row] = scores[row] / request.temperature + drawn
         return scores
+
+
+def noise(seed: int, step: int, size: int) -> torch.Tensor:
+    """Return Gumbel noise for each token of a vocabulary.
+
+    Args:
+        seed: of the request.
+        step: tokens of the reply so far.
+        size: of the vocabulary.
+    """
+    import torch
+
+    random = torch.Generator().manual_seed(int(digest([seed, step])[:8], 16))  # it keeps 32 bits
+    return -torch.empty(size).exponential_(generator=random).log()
 
 
 def logprobs(logits: torch.Tensor) -> NDArray[np.float32]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
@@ -19,22 +18,20 @@ from pytest_modellab.engines.interface import (
     ScoringRequest,
     Texts,
 )
-from pytest_modellab.engines.language import rolling
+from pytest_modellab.engines.language import generating, rolling
 from pytest_modellab.engines.language.attention import FULL, Dense, Masks, Windows
 from pytest_modellab.engines.language.base import (
-    NAN,
     ChatEngine,
     answer_together,
-    at_once,
     load_tokenizer,
 )
-from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch, gathered, logprobs
+from pytest_modellab.engines.language.logits import gathered, logprobs
 from pytest_modellab.engines.language.packing import Packed, Rows, pack
 from pytest_modellab.engines.language.reach import reach
 from pytest_modellab.engines.language.transfer import continued, to_device
 from pytest_modellab.engines.loading import loading, quiet, reading, with_attention
 from pytest_modellab.engines.packages import needed
-from pytest_modellab.engines.tokens import encode, encode_options, encode_shared
+from pytest_modellab.engines.tokens import encode_options, encode_shared
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.models import weights
 from pytest_modellab.records.runs import Output
@@ -234,7 +231,7 @@ class TransformersEngine(ChatEngine):
     def generate(
         self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
     ) -> None:
-        """Answer every request, with ``model.generate``.
+        """Answer every request, as :mod:`.generating` says.
 
         A temperature above 0 draws by the Gumbel-max trick (Gumbel 1954; Maddison et al. 2014): the
         largest of logits / temperature + Gumbel noise is a draw from the softmax, and noise seeded
@@ -249,35 +246,17 @@ class TransformersEngine(ChatEngine):
         Raises:
             OutOfMemory: a batch did not fit.
         """
-        contexts = [encode(self.tokenizer, request.context) for request in requests]
-        pairs = zip(contexts, requests, strict=True)
-        far = max((len(one) + request.max_tokens for one, request in pairs), default=0)
-        # padding would stand between the prefix and the rest, where a window counts it
-        prefix = 0 if self._own_cache or far > self._reach else common_prefix(contexts)
-        lengths = [
-            len(context) - prefix + request.max_tokens
-            for context, request in zip(contexts, requests, strict=True)
-        ]
-        shared = self._once(contexts, prefix)
-
-        def compute(batch: Sequence[int]) -> list[tuple[list[int], bool]]:
-            rows = [(contexts[i], requests[i]) for i in batch]
-            if not self._reach:  # a state would take up the padding
-                return [self._replies([row], 0, None)[0] for row in rows]
-            return self._replies(rows, prefix, shared())
-
-        def output(i: int, reply: tuple[list[int], bool]) -> Output:
-            tokens, nan = reply
-            return Output(
-                text=self.tokenizer.decode(tokens, skip_special_tokens=True),
-                tokens_in=len(contexts[i]),
-                tokens_out=len(tokens),
-                failed=NAN if nan else "",
-            )
-
-        batches = due(spread(plan(lengths, budget, padded=True)), skip)
         with self._guarded():
-            answer_together(batches, lengths, at_once(compute), output, done)
+            generating.answer(
+                self.model,
+                self.tokenizer,
+                requests,
+                reach=self._reach,
+                cache=self._own_cache,
+                budget=budget,
+                skip=skip,
+                done=done,
+            )
 
     def predict(
         self, texts: Texts, *, budget: int, skip: Set[int]
@@ -473,52 +452,3 @@ class TransformersEngine(ChatEngine):
             use_cache=cache is not None,
             logits_to_keep=to_device(keep, device),
         ).logits[0]
-
-    def _replies(
-        self, rows: Sequence[tuple[list[int], GenerationRequest]], prefix: int, cache: Any
-    ) -> list[tuple[list[int], bool]]:
-        """Generate; padding stands between the shared prefix and what follows it."""
-        import torch
-        from transformers import GenerationConfig, LogitsProcessorList
-
-        own = self.model.generation_config
-        ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
-        ends = [end for end in ends if end is not None]  # without any, a reply ends at its limit
-        pad = own.pad_token_id if own.pad_token_id is not None else (ends or [0])[0]
-        width = max(len(context) for context, _ in rows)
-        limits = [request.max_tokens for _, request in rows]
-        ids = torch.full((len(rows), width), pad)
-        seen = torch.zeros_like(ids)
-        for row, (context, _) in enumerate(rows):
-            rest = len(context) - prefix
-            ids[row, :prefix] = torch.tensor(context[:prefix], dtype=ids.dtype)
-            ids[row, width - rest :] = torch.tensor(context[prefix:])
-            seen[row, :prefix] = 1
-            seen[row, width - rest :] = 1
-        watch = NanWatch(len(rows))
-        processors = LogitsProcessorList([watch])
-        if any(request.temperature > 0 for _, request in rows):
-            processors.append(GumbelNoise([request for _, request in rows], width))
-        past = copy.deepcopy(cache)
-        if past is not None:
-            past.batch_repeat_interleave(len(rows))
-        elif self._own_cache:
-            past = self._own_cache(self.model.config)
-        out = self.model.generate(
-            input_ids=ids.to(self.model.device),
-            attention_mask=seen.to(self.model.device),
-            past_key_values=past,
-            logits_processor=processors,
-            generation_config=GenerationConfig(
-                do_sample=False,
-                max_new_tokens=max(limits),
-                eos_token_id=ends or None,
-                pad_token_id=pad,
-            ),
-        )
-        replies = []
-        for row, limit in enumerate(limits):
-            tokens = out[row, width : width + limit].tolist()
-            end = next((k for k, token in enumerate(tokens) if token in ends), len(tokens))
-            replies.append((tokens[:end], watch.seen[row]))
-        return replies

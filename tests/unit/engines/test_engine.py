@@ -19,6 +19,7 @@ import pytest
 from pytest_modellab.engines.batching import common_prefix
 from pytest_modellab.engines.interface import GenerationRequest, ReadingRequest, ScoringRequest
 from pytest_modellab.engines.language import torch_model as engines
+from pytest_modellab.engines.language.decoding import Decoder
 from pytest_modellab.engines.language.torch_model import TransformersEngine
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.tokens import encode
@@ -292,7 +293,7 @@ def test_out_of_memory(
         raise error
 
     monkeypatch.setattr(engine, "_packed", fail)
-    monkeypatch.setattr(engine, "_replies", fail)
+    monkeypatch.setattr(Decoder, "replies", fail)
     with pytest.raises(OutOfMemory) as caught:
         scored(engine, [ScoringRequest("x", ("a", "b"))], 10)
     assert str(caught.value) == str(error)
