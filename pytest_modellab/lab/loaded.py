@@ -78,10 +78,9 @@ class Loaded:
             self.release()
 
     def _open(self, source: Source) -> Engine:
-        from pytest_modellab.variants import sharing
+        from pytest_modellab.variants import loading, sharing
 
-        bare = sharing.bare(source)
-        if bare is None:
+        if not isinstance(source, loading.Loadable) or (bare := sharing.bare(source)) is None:
             return source.open(self._cache)
         try:
             if self._shared is None:

@@ -30,14 +30,14 @@ _NO_WAY_BACK = (AttributeError, NotImplementedError, RuntimeError, TypeError, Va
 """What PEFT raises where a method has no ``unload``, or it fails."""
 
 
-def bare(source: Source) -> Loadable | None:
+def bare(source: Loadable) -> Loadable | None:
     """Return what is loaded for a variant before anything is put on it that can be taken off.
 
     None where another engine than transformers holds the model: nothing is shared there.
     """
-    if not isinstance(source, Loadable) or source.plan.open is not None:
-        return None
     plan = source.plan
+    if plan.open is not None:
+        return None
     return dataclasses.replace(
         source,
         plan=dataclasses.replace(
@@ -88,7 +88,7 @@ class Shared:
 
     def fits(self, source: Source) -> bool:
         """Whether a variant can be run on this model."""
-        wanted = bare(source)
+        wanted = bare(source) if isinstance(source, Loadable) else None
         return wanted is not None and alike(self._source, wanted)
 
     def dress(self, source: Loadable) -> Engine:

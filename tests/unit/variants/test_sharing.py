@@ -36,7 +36,7 @@ def lora(*targets: str, **changes: Any) -> Any:
     return peft.LoraConfig(**{"target_modules": targets, "task_type": "CAUSAL_LM", **changes})
 
 
-ADAPTERS = {
+ADAPTERS: dict[str, Callable[[], Any]] = {
     "dropout": lambda: lora("q_proj", "v_proj", "down_proj", r=4, lora_dropout=0.5),
     "saved": lambda: lora("o_proj", "gate_proj", r=8, modules_to_save=["lm_head"]),
     "dora": lambda: lora("q_proj", "up_proj", r=2, use_dora=True),
@@ -283,10 +283,13 @@ def test_what_makes_another_model_is_not_shared(
     assert share(upon).fits(declare("lora", adapted, adapter="dora"))
 
 
-def test_other_engines_share_nothing(plain: Loadable) -> None:
-    opened = dataclasses.replace(plain.plan, open=lambda *_: None)
+def test_other_engines_share_nothing(plain: Loadable, share: Share) -> None:
+    anything: Any = object()
+    opened = dataclasses.replace(plain.plan, open=lambda *_: anything)
     assert sharing.bare(dataclasses.replace(plain, plan=opened)) is None
-    assert sharing.bare(object()) is None  # type: ignore[arg-type]  # somebody's own source
+    shared = share(plain)
+    assert not shared.fits(dataclasses.replace(plain, plan=opened))
+    assert not shared.fits(anything)
 
 
 def test_a_missing_library_is_said_before_anything_is_put_on(plain: Loadable, share: Share) -> None:
