@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import memory, state
+from pytest_modellab.engines import memory, modules, state
 from pytest_modellab.engines.batching import common_prefix, due, plan, spread
 from pytest_modellab.engines.budget import device_budget
 from pytest_modellab.engines.interface import (
@@ -20,12 +20,13 @@ from pytest_modellab.engines.interface import (
     Texts,
 )
 from pytest_modellab.engines.language import generating, rolling
-from pytest_modellab.engines.language.attention import FLEX, FULL, Masks, Windows
+from pytest_modellab.engines.language.attention import FULL, Masks, Windows
 from pytest_modellab.engines.language.base import (
     ChatEngine,
     answer_together,
     load_tokenizer,
 )
+from pytest_modellab.engines.language.let_go import LetGo
 from pytest_modellab.engines.language.logits import gathered, logprobs
 from pytest_modellab.engines.language.packing import Packed, Rows, pack
 from pytest_modellab.engines.language.reach import choose, reach, takes, windows
@@ -73,9 +74,8 @@ def load(
         trust_remote_code: whether the model's own Python code may run.
         allow_pickle: whether pickled weights may be read.
         cache: see :class:`TransformersEngine`.
-        attention: what transformers calls ``attn_implementation``; None for the best of the device.
-            Rows of several texts need ``flex_attention``, or a dense mask for ``sdpa`` or
-            ``eager``; with any other name they take the best of the device.
+        attention: what transformers calls ``attn_implementation``; None for the best that is there:
+            see :func:`~.reach.choose`.
         **options: passed to ``from_pretrained``, for example ``quantization_config``.
 
     Returns:
@@ -83,7 +83,7 @@ def load(
 
     Raises:
         ModelError: transformers cannot read the folder, or its weights are not all there.
-        VariantLoadError: a library is missing.
+        VariantLoadError: a library, the device or the attention is missing.
     """
     problem = "transformers cannot load it"
     with quiet():
@@ -93,20 +93,18 @@ def load(
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code, problem=problem)
         with loading(folder, problem, device=device, code=trust_remote_code) as fits:
             weights.check_files(folder)
-
-            def loaded(implementation: str) -> Any:
-                return AutoModelForCausalLM.from_pretrained(
+            model = with_attention(
+                lambda taken: AutoModelForCausalLM.from_pretrained(
                     folder,
                     dtype=getattr(torch, dtype),
                     device_map=device,
-                    attn_implementation=implementation,
+                    attn_implementation=taken,
                     use_safetensors=None if allow_pickle else True,
                     trust_remote_code=trust_remote_code,
                     **options,
-                )
-
-            plain = attention in (None, FLEX)
-            model = with_attention(loaded) if plain else loaded(str(attention))
+                ),
+                attention,
+            )
         for fit in fits:
             weights.check(folder, fit)
     with reading(folder, problem):  # its configuration may have windows, and no size of them
@@ -159,6 +157,19 @@ class TransformersEngine(ChatEngine):
         """How many tokens the model sees at once, and whether its configuration says so."""
         return rolling.context_length(self.model.config, self.tokenizer)
 
+    def beside(self) -> TransformersEngine:
+        """Return another engine on the same model, which remembers nothing of this one's work."""
+        return type(self)(
+            self.model,
+            self.tokenizer,
+            inference_mode=self._inference_mode,
+            cache=self._own_cache,
+        )
+
+    def let_go(self) -> None:
+        """Answer no more; the model stays as it is, for others."""
+        self.model = LetGo()
+
     def seed(self, seed: int) -> None:
         """Seed torch."""
         import torch
@@ -183,9 +194,7 @@ class TransformersEngine(ChatEngine):
         A failed test's traceback keeps the model's modules alive, so they let go of every
         parameter and buffer.
         """
-        for module in self.model.modules():
-            for tensors in (module._parameters, module._buffers):
-                tensors.update(dict.fromkeys(tensors))
+        modules.forget_tensors(self.model.modules())
         memory.give_back(self.device)
 
     def score_options(
