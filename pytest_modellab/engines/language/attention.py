@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,8 +32,12 @@ FULL: Windows = {"": None}
 FLEX = "flex_attention"
 """What transformers calls the attention that takes :class:`Blocks`."""
 
-BLOCK = 128
-"""Queries and keys in a block of a block mask."""
+BLOCK = 64
+"""Queries and keys in a block of a block mask: with the 128 of torch four times as slow, as texts
+are no longer than that."""
+
+PACKED = "modellab_packed"
+"""What transformers knows the attention by that rows are computed with."""
 
 ENTRIES = 1 << 26
 """Most entries of a dense mask: 8,192 tokens that see each other, 256 MB in float32."""
@@ -154,11 +159,8 @@ class Blocks:
         return math.inf
 
     def length(self, tokens: int) -> int:
-        """Return the number of tokens in whole blocks; two at least, since one is a special case.
-
-        A compiled kernel takes any size but 1.
-        """
-        return max(2, -(-tokens // BLOCK)) * BLOCK
+        """Return the number of tokens in whole blocks, and those in fours, for aligned tables."""
+        return -(-tokens // (4 * BLOCK)) * 4 * BLOCK
 
     def of(self, layout: Layout, windows: Windows) -> Any:
         """Return the mask, or one for each kind of layers."""
@@ -166,7 +168,7 @@ class Blocks:
 
         def make(window: int | None) -> Any:
             kept = _kept(layout.prefix, window)
-            found = [*held(layout, window, whole=self._device.type != "cuda")]
+            found = held(layout, window, whole=self._device.type != "cuda")
             sent = to_device(_joined(found), self._device).split([one.size for one in found])
             tensors = [
                 tensor.view(1, 1, *one.shape) for tensor, one in zip(sent, found, strict=True)
@@ -185,16 +187,42 @@ class Blocks:
     def used_by(self, model: Any) -> Iterator[None]:
         """Have a model compute by flex_attention within the context."""
         import torch.compiler.config
+        from transformers import AttentionInterface
 
+        AttentionInterface.register(PACKED, _attend)
         before = model.config._attn_implementation
-        model.set_attn_implementation(FLEX)
+        model.set_attn_implementation(PACKED)
         try:
             # several models of a session may each need some; beyond the limit nothing is compiled,
             # and what is not compiled makes an entry for each pair of tokens
-            with torch.compiler.config.patch(recompile_limit=64):
+            with torch.compiler.config.patch(recompile_limit=64), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of libraries, while they compile
                 yield
         finally:
             model.set_attn_implementation(before)
+
+
+def _attend(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any
+) -> Any:
+    """Compute as transformers does by flex_attention, in tiles that fit the mask and the GPU."""
+    from transformers.integrations.flex_attention import flex_attention_forward
+
+    wide = query.shape[-1] * query.element_size()  # bytes of a head
+    tiles = {
+        "BLOCK_M": BLOCK,
+        "BLOCK_N": BLOCK if wide <= _WIDE else BLOCK // 2,
+        "num_warps": 4,
+        "num_stages": 2 if wide <= 2 * _WIDE else 1,
+        "ROWS_GUARANTEED_SAFE": True,  # each token sees itself
+    }
+    if query.device.type == "cuda":
+        options["kernel_options"] = tiles
+    return flex_attention_forward(module, query, key, value, attention_mask, **options)
+
+
+_WIDE = 256
+"""Bytes of a head up to which whole blocks fit a GPU's shared memory, twice."""
 
 
 def held(
@@ -284,9 +312,9 @@ def _rule(layout: Layout, window: int | None, device: Any) -> Callable[..., Any]
 
     kept = _kept(layout.prefix, window)
     order = np.arange(len(layout))
-    rows = [order, layout.start, layout.stop, layout.branch]
-    last, start, stop, branch = to_device(np.stack(rows) + kept, device)
-    head = to_device(np.full(len(layout), kept), device)
+    first = np.zeros_like(order)
+    rows = np.stack([order, layout.start, layout.stop, layout.branch, first]) + kept
+    last, start, stop, branch, head = to_device(rows.astype(np.int32), device)
 
     def sees(_batch: Any, _head: Any, query: Any, key: Any) -> Any:
         own = (key < head[query]) | (key >= start[query]) & (key < stop[query])
@@ -295,8 +323,8 @@ def _rule(layout: Layout, window: int | None, device: Any) -> Callable[..., Any]
     if window is None:
         return sees
     before = np.arange(layout.prefix - kept, layout.prefix)
-    stands = to_device(np.concatenate([before, layout.positions]), device)
-    least = to_device(layout.positions - window + 1, device)
+    stands = to_device(np.concatenate([before, layout.positions]).astype(np.int32), device)
+    least = to_device((layout.positions - window + 1).astype(np.int32), device)
 
     def near(batch: Any, head: Any, query: Any, key: Any) -> Any:
         return sees(batch, head, query, key) & (stands[key] >= least[query])

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_modellab.engines.interface import ScoringRequest
 from pytest_modellab.engines.language import attention
 from pytest_modellab.engines.language.attention import FULL, Blocks, Dense, Layout, held
 from pytest_modellab.engines.language.packing import pack
+from pytest_modellab.engines.language.torch_model import TransformersEngine
+from pytest_modellab.engines.tokens import encode
+from pytest_modellab.records.runs import Output
 
 torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
 
 CPU = torch.device("cpu")
 text = st.integers(1, 300).map(lambda count: [0] * count)
@@ -66,9 +73,104 @@ def test_blocks_hold_what_is_seen(
 def test_a_row_of_many_texts_has_few_blocks() -> None:
     rows = [([0] * 104, [[0] * 5] * 4)] * 270
     layout = layout_of(rows, 425)
-    _, partial, full_counts, full = held(layout, None)
+    counts, _, full_counts, _ = held(layout, None)
     assert len(layout) == 32_512
-    assert partial.shape[1] + full.shape[1] <= 12
-    assert full_counts.tolist() == [3] * 254, "425 tokens are three blocks and a part"
-    assert partial.size + full.size < 5_000
+    assert sum(counts) / len(counts) < 4, "a part of the prefix, and what a text has itself"
+    assert full_counts.tolist() == [6] * 508, "425 tokens are six blocks of 64, and a part"
+    assert sum(table.size for table in held(layout, None)) < 12_000
     assert Blocks(CPU).of(layout, FULL).shape == (1, 1, 32_512, 32_937)
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+
+ENDS = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
+SIZES = {
+    **ENDS,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.3,
+}
+GROUPED = {**SIZES, "num_key_value_heads": 1}
+WINDOW = {"sliding_window": 24, "head_dim": 16}
+MIXED = {"layer_types": ["sliding_attention", "full_attention"]}
+CAPPED = {"attn_logit_softcapping": 2.0, "query_pre_attn_scalar": 4}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": GROUPED,
+    "qwen2": {**GROUPED, **MIXED, "use_sliding_window": True, "sliding_window": 24},
+    "qwen3": {**GROUPED, "head_dim": 16},
+    "mistral": {**GROUPED, **WINDOW},
+    "gemma2": {**GROUPED, **WINDOW, **MIXED, **CAPPED},
+    "gemma3_text": {**GROUPED, **WINDOW, **MIXED},
+    "phi3": {**GROUPED, "sliding_window": 24},
+    "gpt_neox": SIZES,
+}
+
+
+def random_model(kind: str, **changes: Any) -> Any:
+    values = {**FAMILIES[kind], **changes}
+    config = transformers.AutoConfig.for_model(kind, vocab_size=272, **values)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return transformers.AutoModelForCausalLM.from_config(
+            config, attn_implementation="eager"
+        ).eval()
+
+
+def asked(shared: str) -> list[ScoringRequest]:
+    texts = ["the other one", "x", "another then an other, and " * 3]
+    return [ScoringRequest(shared + text, ("the", "an other", "12 x")) for text in texts]
+
+
+def scores(engine: TransformersEngine, requests: list[ScoringRequest], budget: int) -> list[Any]:
+    found: dict[int, Output] = {}
+    engine.score_options(requests, budget=budget, skip=set(), done=found.update)
+    return [found[i].option_logprobs for i in range(len(requests))]
+
+
+def one_by_one(model: Any, requests: list[ScoringRequest]) -> list[Any]:
+    """Each text alone, through nothing but transformers."""
+    told = []
+    for request in requests:
+        context = encode(tiny.tokenizer(), request.context)
+        row = []
+        for option in request.options:
+            tokens = encode(tiny.tokenizer(), option)
+            with torch.no_grad():
+                logits = model(torch.tensor([context + tokens], device=model.device)).logits[0]
+            rows = logits[len(context) - 1 : -1].float().log_softmax(-1)
+            row.append(sum(float(line[token]) for line, token in zip(rows, tokens, strict=True)))
+        told.append(tuple(row))
+    return told
+
+
+def by_blocks(model: Any) -> TransformersEngine:
+    """An engine that computes by flex_attention though it is on the CPU."""
+    engine = TransformersEngine(model, tiny.tokenizer())
+    engine.__dict__["_masks"] = Blocks(model.device)
+    return engine
+
+
+@pytest.fixture
+def not_compiled() -> Iterator[None]:
+    """What flex_attention computes without its kernel, whose compiling takes a minute."""
+    torch.compiler.reset()
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@pytest.mark.usefixtures("not_compiled")
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_block_masks_give_the_likelihoods_of_each_text_alone(kind: str) -> None:
+    model = random_model(kind)
+    for shared in ("", "<|im_start|>the system says and does the other, again and again<|im_end|>"):
+        requests = asked(shared)
+        wanted = one_by_one(model, requests)
+        for engine in (by_blocks(model), TransformersEngine(model, tiny.tokenizer())):
+            found = scores(engine, requests, 4096)
+            for mine, plain in zip(found, wanted, strict=True):
+                assert mine == pytest.approx(plain, abs=1e-4)
+    assert model.config._attn_implementation == "eager", "as it was before"
