@@ -59,6 +59,7 @@ def load(
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
     cache: Callable[[Any], Any] | None = None,
+    attention: str | None = None,
     **options: Any,
 ) -> TransformersEngine:
     """Load model and tokenizer.
@@ -71,6 +72,7 @@ def load(
         trust_remote_code: whether the model's own Python code may run.
         allow_pickle: whether pickled weights may be read.
         cache: see :class:`TransformersEngine`.
+        attention: what transformers calls ``attn_implementation``; None for the best that is there.
         **options: passed to ``from_pretrained``, for example ``quantization_config``.
 
     Returns:
@@ -78,7 +80,7 @@ def load(
 
     Raises:
         ModelError: transformers cannot read the folder, or its weights are not all there.
-        VariantLoadError: a library is missing.
+        VariantLoadError: a library, the device or the attention is missing.
     """
     problem = "transformers cannot load it"
     with quiet():
@@ -89,15 +91,16 @@ def load(
         with loading(folder, problem, device=device, code=trust_remote_code) as fits:
             weights.check_files(folder)
             model = with_attention(
-                lambda attention: AutoModelForCausalLM.from_pretrained(
+                lambda taken: AutoModelForCausalLM.from_pretrained(
                     folder,
                     dtype=getattr(torch, dtype),
                     device_map=device,
-                    attn_implementation=attention,
+                    attn_implementation=taken,
                     use_safetensors=None if allow_pickle else True,
                     trust_remote_code=trust_remote_code,
                     **options,
-                )
+                ),
+                attention,
             )
         for fit in fits:
             weights.check(folder, fit)
