@@ -127,7 +127,8 @@ def answer(
         except OutOfMemory as error:
             # Begun anew with the smaller budget, so that this run's batches are the next run's.
             entry.abandon()
-            budget = halved(job, budget, error, cache)
+            longest = max(range(len(samples)), key=lambda i: len(contexts[i]))
+            budget = halved(job, budget, error, cache, samples[longest].id)
     outputs = tuple(answers[i] for i in range(len(samples)))
     seconds = math.fsum(output.seconds for output in outputs)
     tokens = sum(output.tokens_in + output.tokens_out for output in outputs)

@@ -37,7 +37,9 @@ def token_budget(job: Job, engine: Any, cache: Path) -> int:
     return budgets.recall_budget(cache, job.fingerprint, asked, device)
 
 
-def halved(job: Job, budget: int, error: OutOfMemory, cache: Path | None = None) -> int:
+def halved(
+    job: Job, budget: int, error: OutOfMemory, cache: Path | None = None, longest: str = ""
+) -> int:
     """Return the budget to go on with where memory ran out.
 
     Args:
@@ -45,6 +47,7 @@ def halved(job: Job, budget: int, error: OutOfMemory, cache: Path | None = None)
         budget: what did not fit.
         error: as the engine said it.
         cache: the store's root, where it is remembered; None to remember nothing.
+        longest: the id of the sample with the longest prompt, for the message.
 
     Raises:
         OutOfMemory: there is no smaller one. What was remembered is forgotten: another day has more
@@ -54,8 +57,11 @@ def halved(job: Job, budget: int, error: OutOfMemory, cache: Path | None = None)
     if budget == 1:
         if cache is not None:
             budgets.forget_budget(cache, job.fingerprint, device)
+        which = f", of which {longest} is the longest" if longest else ""
         raise OutOfMemory(
-            f"variant {job.spec.name!r}: memory runs out even with one sample a batch: {error}"
+            f"variant {job.spec.name!r}: memory runs out even with one sample a batch{which}: "
+            f"{error}; end what else takes memory, shorten the sample or its max_tokens, or take a "
+            "smaller dtype or a quantized variant"
         ) from error
     if cache is not None:
         budgets.remember_budget(cache, job.fingerprint, budget // 2, device)
