@@ -12,10 +12,12 @@ from pytest_modellab.cli.common import (
     Subparsers,
     add_config,
     add_rehash,
+    add_token_budget,
     chosen,
     discover,
     required_config,
     say,
+    token_budget,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def add(commands: Subparsers) -> None:
         help="forget the run that later drift is measured from; this run takes its place",
     )
     accept.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
+    add_token_budget(accept)
     add_rehash(accept)
     accept.set_defaults(run=run)
 
@@ -67,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
         reuse=not options.no_cache,
         rehash=options.rehash,
         new_anchor=options.new_anchor,
+        token_budget=token_budget(options),
     )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
     for variant in variants:

@@ -37,6 +37,7 @@ class Settings:
         rehash: read all files of models, whatever hashes are remembered of them; so does what is
             not to reuse.
         new_anchor: True where runs are accepted that begin a new chain.
+        token_budget: most tokens in a batch; None for modellab.toml's, or what the engine says.
         said: of what was asked for, how: option → ``--modellab-margin``, for example.
     """
 
@@ -52,4 +53,5 @@ class Settings:
     today: str = dataclasses.field(default_factory=lambda: date.today().isoformat())  # noqa: DTZ011
     rehash: bool = False
     new_anchor: bool = False
+    token_budget: int | None = None
     said: Mapping[str, str] = dataclasses.field(default_factory=dict)

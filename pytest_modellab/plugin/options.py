@@ -57,6 +57,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"metavar": "SECONDS"},
         "what all diagnoses of a session take together, at most (default: 120)",
     ),
+    "token-budget": (
+        {"metavar": "N"},
+        "most tokens in a batch (default: modellab.toml's, or what the device holds)",
+    ),
     "no-cache": ({"action": "store_true"}, "run every selected variant anew"),
     "rehash": (
         {"action": "store_true"},
@@ -137,6 +141,20 @@ def count(config: pytest.Config, name: str) -> int | None:
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise pytest.UsageError(f"--modellab-{name}: {text!r} is not a whole number, from 1")
     return int(text)
+
+
+def token_budget(config: pytest.Config) -> int | None:
+    """Return the token budget that is asked for, or None."""
+    text = option(config, "token-budget")
+    if text is None:
+        return None
+    from pytest_modellab.config import engine
+    from pytest_modellab.errors import ConfigError
+
+    try:
+        return engine.token_budget(text, said(config, "token-budget") or "")
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def seconds(config: pytest.Config, name: str) -> float | None:

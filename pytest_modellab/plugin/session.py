@@ -16,6 +16,7 @@ from pytest_modellab.plugin.options import (
     option,
     path_option,
     said,
+    token_budget,
 )
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def settings_of(config: pytest.Config) -> Settings:
         reuse=not option(config, "no-cache"),
         rehash=bool(option(config, "rehash")),
         today=today_of(config),
+        token_budget=token_budget(config),
         said={name: how for name in rules if (how := said(config, name)) is not None},
         **flags,
     )

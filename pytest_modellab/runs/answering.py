@@ -167,7 +167,8 @@ def workers() -> int:
 
 def shown(prompt: Grounded, sample: Sample, output: Output) -> Output:
     """Note the passages that a prompt has shown."""
-    return dataclasses.replace(output, passages=prompt.passages(sample.input))
+    passages = prompt.passages(sample.input)
+    return dataclasses.replace(output, passages=passages) if passages else output
 
 
 def checked(output: Output) -> Output:
