@@ -27,7 +27,7 @@ def token_budget(job: Job, engine: Any, cache: Path) -> int:
         cache: the store's root. What an accelerator's engine says is kept there: how much memory is
             free changes, and another budget gives other last digits.
     """
-    device = _accelerator(job)
+    device = accelerator(job)
     if job.budget is not None:
         asked = job.budget
     elif device:
@@ -53,7 +53,7 @@ def halved(
         OutOfMemory: there is no smaller one. What was remembered is forgotten: another day has more
             memory.
     """
-    device = _accelerator(job)
+    device = accelerator(job)
     if budget == 1:
         if cache is not None:
             budgets.forget_budget(cache, job.fingerprint, device)
@@ -94,7 +94,7 @@ def check_seen(
     )
 
 
-def _accelerator(job: Job) -> str:
+def accelerator(job: Job) -> str:
     """Return the name of the accelerator that a job runs on; empty on the CPU."""
     device = str(job.fingerprint.settings.get("device") or "cpu")
     return "" if device == "cpu" else full_name(device)
