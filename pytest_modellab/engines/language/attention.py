@@ -272,10 +272,10 @@ def held(
     )
     if window is not None and layout.positions.max(initial=0) >= window:
         full[:] = False
-    least = columns if whole else 2  # of a width of 1 a kernel of its own would be compiled
+    width = columns if whole else 2  # of a width of 1 a kernel of its own would be compiled
     return (
-        *_table(row[~full], column[~full], count, least),
-        *_table(row[full], column[full], count, least),
+        *_table(row[~full], column[~full], count, width),
+        *_table(row[full], column[full], count, width),
     )
 
 

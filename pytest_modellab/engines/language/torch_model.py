@@ -42,14 +42,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION = 1
-"""Raised when scores may change: stored runs of another engine version are run again."""
+VERSIONS = {"cpu": 1}
+"""By device. Raised when scores may change: stored runs of another version are run again."""
+
+ELSEWHERE = 2
+"""The version on every other device, where batches are of another size, and masks of blocks."""
 
 AHEAD = 1
 """Batches that a GPU is given before the answers to the one before them are waited for."""
 
 LOGITS = 1 << 30
 """Most logits of a batch: in bfloat16 2 GB, at a vocabulary of 128,000 tokens 8,192 places."""
+
+
+def name(device: str) -> str:
+    """Return what a fingerprint calls this engine on a device."""
+    return f"transformers-{VERSIONS.get(device, ELSEWHERE)}"
 
 
 def load(

@@ -174,3 +174,34 @@ def test_block_masks_give_the_likelihoods_of_each_text_alone(kind: str) -> None:
             for mine, plain in zip(found, wanted, strict=True):
                 assert mine == pytest.approx(plain, abs=1e-4)
     assert model.config._attn_implementation == "eager", "as it was before"
+
+
+CUDA = torch.cuda.is_available()
+
+
+@pytest.mark.skipif(not CUDA, reason="needs a GPU")
+@pytest.mark.parametrize(
+    ("kind", "dtype", "near"),
+    [
+        *((kind, "float32", 1e-4) for kind in FAMILIES),
+        ("llama", "bfloat16", 0.5),
+        ("gemma2", "bfloat16", 0.5),
+        ("llama", "float16", 0.05),
+        ("gemma3_text", "float16", 0.05),
+    ],
+)
+def test_a_gpu_computes_by_blocks_what_it_computes_of_each_text(
+    kind: str, dtype: str, near: float
+) -> None:
+    model = random_model(kind, head_dim=16).to("cuda", getattr(torch, dtype))
+    engine = TransformersEngine(model, tiny.tokenizer())
+    assert isinstance(engine._masks, Blocks)
+    dense = TransformersEngine(model, tiny.tokenizer(), attention="eager")
+    for shared in ("", "<|im_start|>the system says and does the other, again and again<|im_end|>"):
+        requests = asked(shared)
+        found = scores(engine, requests, 300)
+        wanted, alike = one_by_one(model, requests), scores(dense, requests, 300)
+        for mine, plain, other in zip(found, wanted, alike, strict=True):
+            assert mine == pytest.approx(plain, abs=near)
+            assert mine == pytest.approx(other, abs=near)
+        assert scores(engine, requests, 300) == found, "bit for bit"
