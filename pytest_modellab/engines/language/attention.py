@@ -168,10 +168,12 @@ class Blocks:
 
         def make(window: int | None) -> Any:
             kept = _kept(layout.prefix, window)
-            found = held(layout, window, whole=self._device.type != "cuda")
+            found = held(layout, window)
             sent = to_device(_joined(found), self._device).split([one.size for one in found])
+            columns = -(-(kept + len(layout)) // BLOCK)
             tensors = [
-                tensor.view(1, 1, *one.shape) for tensor, one in zip(sent, found, strict=True)
+                _widened(tensor.view(one.shape), columns)[None, None]
+                for tensor, one in zip(sent, found, strict=True)
             ]
             return BlockMask.from_kv_blocks(
                 *tensors,
@@ -214,7 +216,6 @@ def _attend(
         "BLOCK_N": BLOCK if wide <= _WIDE else BLOCK // 2,
         "num_warps": 4,
         "num_stages": 2 if wide <= 2 * _WIDE else 1,
-        "ROWS_GUARANTEED_SAFE": True,  # each token sees itself
     }
     if query.device.type == "cuda":
         options["kernel_options"] = tiles
@@ -225,15 +226,12 @@ _WIDE = 256
 """Bytes of a head up to which whole blocks fit a GPU's shared memory, twice."""
 
 
-def held(
-    layout: Layout, window: int | None, *, whole: bool = False
-) -> tuple[Places, Places, Places, Places]:
+def held(layout: Layout, window: int | None) -> tuple[Places, Places, Places, Places]:
     """Return which blocks of keys hold something for each block of queries.
 
     Args:
         layout: of a row of whole blocks.
         window: how far back a layer sees, or None.
-        whole: whether tables are as wide as there are blocks of keys, as the CPU's kernel wants.
 
     Returns:
         Of blocks that are seen in part, how many each block of queries has, and which; and the same
@@ -272,22 +270,29 @@ def held(
     )
     if window is not None and layout.positions.max(initial=0) >= window:
         full[:] = False
-    width = columns if whole else 2  # of a width of 1 a kernel of its own would be compiled
     return (
-        *_table(row[~full], column[~full], count, width),
-        *_table(row[full], column[full], count, width),
+        *_table(row[~full], column[~full], count),
+        *_table(row[full], column[full], count),
     )
 
 
-def _table(rows: Places, columns: Places, count: int, least: int) -> tuple[Places, Places]:
+def _table(rows: Places, columns: Places, count: int) -> tuple[Places, Places]:
     """Return how many columns each row has, and which, filled up with zeros."""
     import numpy as np
 
     sizes = np.bincount(rows, minlength=count)
-    width = max(least, int(sizes.max(initial=0)))
-    table = np.zeros((count, -(-width // 4) * 4), np.int64)
+    table = np.zeros((count, -(-int(sizes.max(initial=1)) // 4) * 4), np.int64)  # aligned
     table[rows, np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)] = columns
     return sizes, table
+
+
+def _widened(table: Any, columns: int) -> Any:
+    """Return a table as wide as there are blocks of keys, as torch makes it; kernels rely on it."""
+    if table.ndim == 1 or table.shape[1] >= columns:
+        return table
+    wide = table.new_zeros(table.shape[0], columns)
+    wide[:, : table.shape[1]] = table
+    return wide
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[np.int32]:
