@@ -100,7 +100,7 @@ def unchanged(project: Project, name: str, first: RunRecord, runs: int) -> dict[
     for record in project.again(name, budgets):
         after = {sample.id: sample.score or 0.0 for sample in record.samples}
         scores = np.array([before[key] for key in before]), np.array([after[key] for key in before])
-        verdict = decide(*scores, margin=0.02).verdict
+        verdict = decide(*scores, margin=0.02)
         verdicts[verdict] = verdicts.get(verdict, 0) + 1
         most = max(most, int(np.sum(scores[0] != scores[1])))
     return {"n": runs, "verdicts": verdicts, "flipped": most, "budgets": sorted(set(budgets))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -146,24 +147,22 @@ class Peers:
         shape = (min(rows, samples), tokens)
         generator = torch.Generator().manual_seed(0)
         ids = torch.randint(1000, 20_000, shape, generator=generator).to(self.device)
-        shared = None
+        shared = DynamicCache(config=self.model.config)
         with torch.inference_mode():
             if prefix:
-                shared = DynamicCache(config=self.model.config)
-                self.model(input_ids=ids[:1, :1].expand(1, prefix), past_key_values=shared)
-                shared.batch_repeat_interleave(shape[0])
+                first = ids[:1, :1].expand(1, prefix)
+                self.model(input_ids=first, past_key_values=shared, logits_to_keep=1)
             self._synchronize()
             begun = time.perf_counter()
             for start in range(0, samples, shape[0]):
-                part = ids[: samples - start]
-                if shared is not None:
-                    shared.crop(prefix)
-                    if len(part) < shape[0]:
-                        shared.batch_select_indices(torch.arange(len(part), device=self.device))
+                part, past = ids[: samples - start], None
+                if prefix:
+                    past = copy.deepcopy(shared)
+                    past.batch_repeat_interleave(len(part))
                 self.model(
                     input_ids=part,
-                    past_key_values=shared,
-                    use_cache=shared is not None,
+                    past_key_values=past,
+                    use_cache=past is not None,
                     logits_to_keep=kept,
                 )
             self._synchronize()
