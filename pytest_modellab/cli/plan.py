@@ -266,14 +266,17 @@ def _of_task_set(
     from pytest_modellab.judging.scores import judged_by
     from pytest_modellab.records.graded import check_margin, left_out
     from pytest_modellab.store.place import default_folder
+    from pytest_modellab.tasksets.limit import limited
     from pytest_modellab.tasksets.quality import planning
     from pytest_modellab.tasksets.quality.settling import SCORE
     from pytest_modellab.tasksets.slices import slice_by
 
     declared, metric = config.task_sets[name], options.metric
-    everything = tasksets.read(declared.path, extensions.check, default_folder())
-    everything = dataclasses.replace(everything, name=name)
-    variant, baseline = _baseline(options.variant, config, everything)
+    complete = tasksets.read(declared.path, extensions.check, default_folder())
+    everything = complete = dataclasses.replace(complete, name=name)
+    if declared.limit is not None:
+        everything = limited(complete, declared.limit, f"limit = {declared.limit}")
+    variant, baseline = _baseline(options.variant, config, everything, complete)
     task_set = judged_by(metric, everything, None if baseline is None else baseline.run)
     name_of = slice_by(task_set, options.by)
     if options.time_budget is not None:
@@ -307,7 +310,7 @@ def _of_task_set(
         title=f"{name} {task_set.version}:{of} {len(task_set.samples)} samples, by {options.by}",
         word=options.by,
         question=question,
-        notes=(*notes, timed),
+        notes=(*([everything.note] if everything.whole else []), *notes, timed),
         buckets=tuple(bucket(*piece) for piece in pieces.items()),
         whole=bucket("all", whole),
         task_set=task_set,
@@ -401,10 +404,11 @@ def _question(
 
 
 def _baseline(
-    asked: str | None, config: LabConfig, task_set: TaskSet
+    asked: str | None, config: LabConfig, task_set: TaskSet, whole: TaskSet
 ) -> tuple[str, Baseline | None]:
     """The variant whose measurements count, and its baseline if it is of these samples."""
     from pytest_modellab.baselines import file
+    from pytest_modellab.baselines.part import narrowed
 
     first = next((spec.name for spec in config.variants.values() if spec.base is None), None)
     variant = asked or first
@@ -412,8 +416,10 @@ def _baseline(
         return "", None
     chosen("variant", [variant], config.variants)
     found = file.read(file.path_of(config.baselines, task_set.name, variant))
-    same = found is not None and found.run.task_set["hash"] == task_set.hash
-    return variant, found if same else None
+    if found is None:
+        return variant, None
+    found = narrowed(found, task_set, whole)
+    return variant, found if found.run.task_set["hash"] == task_set.hash else None
 
 
 def _times(

@@ -26,6 +26,7 @@ class Settings:
     Attributes:
         cache: root of the store.
         alpha: risk of any false block in the whole run, in (0, 1).
+        limit: most samples of a task set that are asked, in place of the task sets' own, or None.
         margin: allowed drop that replaces the task sets' own, or None.
         on_inconclusive: what an inconclusive verdict does to its test.
         churn: run every variant a second time, to see what flips though nothing has changed.
@@ -33,18 +34,24 @@ class Settings:
         reuse: False to run anew whatever the store has.
         sequential: ask no more samples than a verdict needs.
         today: the day that an accepted run will be of, as ``2026-11-29``; one for all workers.
+        rehash: read all files of models, whatever hashes are remembered of them; so does what is
+            not to reuse.
         new_anchor: True where runs are accepted that begin a new chain.
+        token_budget: most tokens in a batch; None for modellab.toml's, or what the engine says.
         said: of what was asked for, how: option → ``--modellab-margin``, for example.
     """
 
     cache: Path
     alpha: float = ALPHA
     margin: float | None = None
+    limit: int | None = None
     on_inconclusive: OnInconclusive = ON_INCONCLUSIVE
     update: bool = False
     reuse: bool = True
     churn: bool = False
     sequential: bool = False
     today: str = dataclasses.field(default_factory=lambda: date.today().isoformat())  # noqa: DTZ011
+    rehash: bool = False
     new_anchor: bool = False
+    token_budget: int | None = None
     said: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -71,6 +71,7 @@ class TaskSetConfig:
         metrics: what is declared of graded metrics, by name.
         kl: what ``gate.fidelity`` allows, in nats a token, or None.
         agreement: the least share of tokens with the base's first choice, in (0, 1), or None.
+        limit: most samples that are asked, or None for all.
     """
 
     name: str
@@ -81,6 +82,7 @@ class TaskSetConfig:
     metrics: Mapping[str, MetricConfig] = dataclasses.field(default_factory=dict)
     kl: float | None = None
     agreement: float | None = None
+    limit: int | None = None
 
     def allowed(self, asked: float | None = None, metric: str | None = None) -> Allowed:
         """Return the drops that are allowed.
@@ -175,6 +177,17 @@ class PerformanceConfig:
     rounds: int = 5
     concurrency: int = 4
     max_tokens: int = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineConfig:
+    """How engines work, whatever the variant: ``[engine]``.
+
+    Attributes:
+        token_budget: most tokens in a batch; None for what the engine's device holds.
+    """
+
+    token_budget: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
