@@ -95,8 +95,11 @@ class Project:
         with self.lab() as lab:
             engine = lab.engine(lab.variant(name))
             if limit:
+                from pytest_modellab.engines.budget import GENERATION_FACTOR
+
                 asked = [GenerationRequest(one.context, limit) for one in requests]
-                engine.generate(asked, budget=budget, skip=set(), done=answers.update)
+                many = GENERATION_FACTOR * budget
+                engine.generate(asked, budget=many, skip=set(), done=answers.update)
             else:
                 engine.score_options(requests, budget=budget, skip=set(), done=answers.update)
         return [answers[i] for i in range(len(requests))]
