@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 
-from pytest_modellab.runs.job import DEFAULT_BUDGET
+from pytest_modellab.engines.budget import DEFAULT_BUDGET
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from pytest_modellab.config import read
+from pytest_modellab.engines.budget import DEFAULT_BUDGET
 from pytest_modellab.engines.interface import ScoringRequest, predicting
 from pytest_modellab.engines.tokens import encode_texts
 from pytest_modellab.gate._saddlepoint import tail
@@ -38,7 +39,6 @@ from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.graded import is_choice
 from pytest_modellab.runs.distributions import divergences, reduced
-from pytest_modellab.runs.job import DEFAULT_BUDGET
 from pytest_modellab.store.place import default_folder
 
 Floats = NDArray[np.float64]

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import peers, report, speed
+from benchmarks import gate_speed, peers, report
 from benchmarks.peers import Bools, Verdicts
 from benchmarks.populations import (
     ALPHA,
@@ -317,7 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
     if "speed" in options.only:
         print("speed", file=sys.stderr)
-        rows += speed.rows(options.seed)
+        rows += gate_speed.rows(options.seed)
     print(report.markdown(rows, peers.RULES))
     if "peers" in options.only:
         print(f"\n{peers.NOTES}")

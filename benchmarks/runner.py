@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.config import read
+from pytest_modellab.engines.budget import DEFAULT_BUDGET
 from pytest_modellab.engines.interface import ScoringRequest
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.runs import Output
-from pytest_modellab.runs.job import DEFAULT_BUDGET
 from pytest_modellab.store.place import default_folder
 
 Logprobs = list[tuple[float, ...]]

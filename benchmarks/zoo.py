@@ -21,6 +21,7 @@ from typing import Any
 from pytest_modellab.baselines import file as baseline_file
 from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.config import read
+from pytest_modellab.engines.budget import DEFAULT_BUDGET
 from pytest_modellab.engines.interface import ScoringRequest
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.judging.forgetting import no_forgetting
@@ -32,7 +33,6 @@ from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import TaskSet
-from pytest_modellab.runs.job import DEFAULT_BUDGET
 from pytest_modellab.runs.summary import summarize
 from pytest_modellab.store.place import default_folder
 

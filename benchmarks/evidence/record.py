@@ -19,6 +19,7 @@ from benchmarks.evidence.readings import Reading, Said, heated
 from pytest_modellab.config import read as configuration
 from pytest_modellab.engines.batching import common_prefix
 from pytest_modellab.engines.batching import plan as batches
+from pytest_modellab.engines.budget import DEFAULT_BUDGET
 from pytest_modellab.engines.interface import Engine, ScoringRequest
 from pytest_modellab.engines.tokens import encode
 from pytest_modellab.lab.jobs import job_of
@@ -29,7 +30,6 @@ from pytest_modellab.records.graded import is_choice
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs.executor import InProcess
-from pytest_modellab.runs.job import DEFAULT_BUDGET
 from pytest_modellab.variants import loading, plan
 
 BASE = "prompting"

@@ -11,10 +11,13 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
+    add_rehash,
+    add_token_budget,
     chosen,
     discover,
     required_config,
     say,
+    token_budget,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ def add(commands: Subparsers) -> None:
         help="forget the run that later drift is measured from; this run takes its place",
     )
     accept.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
+    add_token_budget(accept)
+    add_rehash(accept)
     accept.set_defaults(run=run)
 
 
@@ -63,7 +68,9 @@ def run(options: argparse.Namespace) -> int:
         cache=default_folder(),
         update=True,
         reuse=not options.no_cache,
+        rehash=options.rehash,
         new_anchor=options.new_anchor,
+        token_budget=token_budget(options),
     )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
     for variant in variants:

@@ -12,6 +12,7 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
+    add_rehash,
     chosen,
     discover,
     required_config,
@@ -47,6 +48,7 @@ def add(commands: Subparsers) -> None:
     build.add_argument("--output", type=Path, help="another folder for the artefact")
     build.add_argument("--fresh", action="store_true", help="forget a killed build's checkpoints")
     build.add_argument("--force", action="store_true", help="replace an artefact, after success")
+    add_rehash(build)
     build.set_defaults(run=run)
 
 
@@ -65,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
 
     config = required_config(options.config)
     variants = chosen("variant", options.variant, config.variants)
-    lab = Lab(config, Settings(cache=default_folder()), extensions=discover(config))
+    settings = Settings(cache=default_folder(), rehash=options.rehash)
+    lab = Lab(config, settings, extensions=discover(config))
     if options.output is not None and len(variants) > 1:
         raise ConfigError(f"--output: one folder for {len(variants)} variants; build one at a time")
     recipes = lab.extensions.recipes

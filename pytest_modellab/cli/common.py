@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from pytest_modellab.config import engine
 from pytest_modellab.config import read as configuration
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
@@ -60,6 +61,34 @@ def save(files: Mapping[Path, str]) -> list[str]:
 def add_config(parser: argparse._ActionsContainer) -> None:
     """Declare the option that names a ``modellab.toml``."""
     parser.add_argument("--config", type=Path, help="the modellab.toml (default: suites/ or here)")
+
+
+def add_token_budget(parser: argparse._ActionsContainer) -> None:
+    """Declare the option that says how many tokens a batch holds."""
+    parser.add_argument(
+        "--token-budget",
+        metavar="N",
+        help="most tokens in a batch (default: modellab.toml's, or what the device holds)",
+    )
+
+
+def token_budget(options: argparse.Namespace) -> int | None:
+    """Return what :func:`add_token_budget` was given, or None.
+
+    Raises:
+        ConfigError: it is no number of tokens.
+    """
+    text: str | None = options.token_budget
+    return None if text is None else engine.token_budget(text, "--token-budget")
+
+
+def add_rehash(parser: argparse._ActionsContainer) -> None:
+    """Declare the option that believes no hash that is remembered."""
+    parser.add_argument(
+        "--rehash",
+        action="store_true",
+        help="read all files of models, whatever hashes are remembered of them",
+    )
 
 
 def find_config(named: Path | None) -> LabConfig | None:

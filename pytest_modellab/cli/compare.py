@@ -14,11 +14,14 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
+    add_rehash,
+    add_token_budget,
     chosen,
     discover,
     required_config,
     save,
     say,
+    token_budget,
 )
 from pytest_modellab.errors import ConfigError
 
@@ -78,6 +81,8 @@ def add(commands: Subparsers) -> None:
         "--no-latency", action="store_true", help="measure neither latency nor cost"
     )
     compare.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
+    add_token_budget(compare)
+    add_rehash(compare)
     compare.set_defaults(run=run)
 
 
@@ -100,7 +105,12 @@ def run(options: argparse.Namespace) -> int:
     variants = chosen("variant", options.variant or (), config.variants)
     scenarios = chosen("scenario", options.scenario or (), config.scenarios)
     chosen("variant", [options.reference] if options.reference else (), config.variants)
-    settings = Settings(cache=default_folder(), reuse=not options.no_cache)
+    settings = Settings(
+        cache=default_folder(),
+        reuse=not options.no_cache,
+        rehash=options.rehash,
+        token_budget=token_budget(options),
+    )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
     heard: list[str] = []  # who reads the report later has not seen this run
     with said.listening(heard.append):

@@ -8,6 +8,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
+    add_rehash,
     chosen,
     discover,
     find_config,
@@ -104,6 +106,7 @@ def add(commands: Subparsers) -> None:
         help="what is not needed for a name is left out after so long",
     )
     asked.add_argument("--no-cache", action="store_true", help="examine anew whatever is stored")
+    add_rehash(asked)
     out = diagnose.add_argument_group("reports")
     for name, what in (
         ("html", "write one page with the pictures"),
@@ -131,7 +134,8 @@ def run(options: argparse.Namespace) -> int:
         options.base, options.candidate = None, options.base
     if options.candidate is None:
         raise DiagnosisError("name a candidate: modellab diagnose [BASE] CANDIDATE")
-    lab, pair = _pair(options)
+    with remembering(rehash=options.rehash):
+        lab, pair = _pair(options)
     asked = _asked(options, lab, pair)
     limits = Limits(options.budget, reuse=not options.no_cache)
     try:
@@ -211,7 +215,7 @@ def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:
     from pytest_modellab.lab.diagnosing import Pair
 
     config = find_config(options.config)
-    lab = None if config is None else lab_of(config)
+    lab = None if config is None else lab_of(config, rehash=options.rehash)
     known = {} if config is None else config.variants
     if options.base is None:
         if lab is None or options.candidate not in known:
@@ -241,14 +245,19 @@ def _with_adapter(options: argparse.Namespace, found: Pair) -> Pair:
     return examining.with_adapter(found, options.adapter)
 
 
-def lab_of(config: LabConfig) -> Lab:
-    """Return the lab of a configuration, with what plugins add."""
+def lab_of(config: LabConfig, *, rehash: bool = False) -> Lab:
+    """Return the lab of a configuration, with what plugins add.
+
+    Args:
+        config: as read.
+        rehash: believe no hash that is remembered.
+    """
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.settings import Settings
     from pytest_modellab.reports.text.progress import RunProgress
     from pytest_modellab.store.place import default_folder
 
-    settings = Settings(cache=default_folder())
+    settings = Settings(cache=default_folder(), rehash=rehash)
     return Lab(config, settings, RunProgress(sys.stderr), discover(config))
 
 
@@ -264,6 +273,14 @@ def _resolved(named: str, lab: Lab | None, like: Resolved | None) -> Resolved:
             f"{named!r} is neither a variant nor a folder of a model that is there{hint}"
         )
     return folders.resolve(named, like)
+
+
+def remembering(*, rehash: bool) -> AbstractContextManager[None]:
+    """Have hashes remembered of folders that no configuration declares."""
+    from pytest_modellab.store.hashes import Memory
+    from pytest_modellab.store.place import default_folder
+
+    return Memory(default_folder(), anew=rehash).used()
 
 
 def examining_of(lab: Lab | None) -> Diagnosing:

@@ -14,6 +14,7 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
+    add_rehash,
     find_config,
     say,
 )
@@ -46,6 +47,7 @@ def add(commands: Subparsers) -> None:
             metavar="FOLDER",
             help=f"the {side} (default: the variant of that name in modellab.toml)",
         )
+    add_rehash(replay)
     replay.set_defaults(run=run)
 
 
@@ -60,10 +62,11 @@ def run(options: argparse.Namespace) -> int:
 
     found = bundle.read(options.bundle)
     config = find_config(options.config)
-    lab = None if config is None else diagnose.lab_of(config)
+    lab = None if config is None else diagnose.lab_of(config, rehash=options.rehash)
     head = found.head
-    base = _resolved("base", options.base, head.base, lab)
-    candidate = _resolved("candidate", options.candidate, head.candidate, lab, base)
+    with diagnose.remembering(rehash=options.rehash):
+        base = _resolved("base", options.base, head.base, lab)
+        candidate = _resolved("candidate", options.candidate, head.candidate, lab, base)
     notes = [*bundle.versions(base, head.base), *bundle.versions(candidate, head.candidate)]
     asked = Asked(texts=found.texts, chats=found.chats, tokens=head.tokens, long=head.long)
     examining, pair = diagnose.examining_of(lab), Pair(base, candidate)

@@ -11,6 +11,7 @@ from typing import Protocol
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records.declared import (
     NO_MODEL,
+    EngineConfig,
     MlflowConfig,
     ModelSource,
     PerformanceConfig,
@@ -87,6 +88,7 @@ class LabConfig:
         prices: what computing costs, by name.
         scenarios: what deployments ask for, by name: the built-in ones and the declared ones.
         performance: how latency is measured.
+        engine: how engines work.
         mlflow: where sessions are logged, or None where they are not.
         acknowledged: what was made weaker on purpose, as ``modellab review`` prints it → why.
     """
@@ -99,6 +101,7 @@ class LabConfig:
     prices: Mapping[str, Price] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
     scenarios: Mapping[str, Scenario] = dataclasses.field(default_factory=lambda: SCENARIOS)
     performance: PerformanceConfig = dataclasses.field(default_factory=PerformanceConfig)
+    engine: EngineConfig = dataclasses.field(default_factory=EngineConfig)
     mlflow: MlflowConfig | None = None
     acknowledged: Mapping[str, str] = dataclasses.field(
         default_factory=lambda: MappingProxyType({})

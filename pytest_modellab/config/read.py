@@ -16,11 +16,13 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pytest_modellab.config.circles import circular
+from pytest_modellab.config.engine import ENGINE
 from pytest_modellab.config.lab_config import SCENARIOS, LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records.declared import (
     LIMITS,
     METRICS,
+    EngineConfig,
     MetricConfig,
     MlflowConfig,
     ModelSource,
@@ -144,6 +146,7 @@ FILE = {
     "baselines": Setting(str, "baselines"),
     **dict.fromkeys(("models", "task_sets", "variants", "prices", "scenarios"), Setting(dict, {})),
     "performance": Setting(dict, resolve(PERFORMANCE, {}), fields=PERFORMANCE),
+    "engine": Setting(dict, resolve(ENGINE, {}), fields=ENGINE),
     "mlflow": Setting(dict, None, fields=MLFLOW),
     "acknowledged": Setting(dict, {}),
 }
@@ -203,6 +206,7 @@ def load(path: Path) -> LabConfig:
         prices=section("prices", _price),
         scenarios=MappingProxyType({**SCENARIOS, **section("scenarios", _scenario)}),
         performance=PerformanceConfig(**top["performance"]),
+        engine=EngineConfig(**top["engine"]),
         mlflow=None if top["mlflow"] is None else MlflowConfig(root, **top["mlflow"]),
         acknowledged=_acknowledged(path, top["acknowledged"]),
     )

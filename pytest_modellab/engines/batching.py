@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence, Set
 from typing import TypeVar
 
 Batch = TypeVar("Batch", bound=Sequence[int])
 
 
-def plan(lengths: Sequence[int], budget: int, *, padded: bool) -> tuple[tuple[int, ...], ...]:
+def plan(
+    lengths: Sequence[int],
+    budget: float,
+    *,
+    padded: bool,
+    places: Sequence[int] = (),
+    most: float = math.inf,
+) -> tuple[tuple[int, ...], ...]:
     """Split requests into batches of at most ``budget`` tokens, longest first.
 
     Longest first, so that memory runs out in the first batch or not at all.
@@ -17,19 +25,23 @@ def plan(lengths: Sequence[int], budget: int, *, padded: bool) -> tuple[tuple[in
         lengths: tokens of each request.
         budget: most tokens in a batch; a longer request gets a batch of its own.
         padded: True where every request of a batch takes the room of its longest.
+        places: at how many places something is predicted for each request; left out, at none.
+        most: most such places in a batch.
 
     Returns:
         Indices into ``lengths``, each in exactly one batch.
     """
     batches: list[list[int]] = []
-    used = 0
+    used = predicted = 0
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         room = lengths[batches[-1][0]] if padded and batches else lengths[index]
-        if not batches or used + room > budget:
+        more = places[index] if places else 0
+        if not batches or used + room > budget or predicted + more > most:
             batches.append([])
-            used, room = 0, lengths[index]
+            used, predicted, room = 0, 0, lengths[index]
         batches[-1].append(index)
         used += room
+        predicted += more
     return tuple(tuple(batch) for batch in batches)
 
 

@@ -1,6 +1,123 @@
-"""What a device is called, and how much of its memory a model takes."""
+"""Whether a device is there, what it is called, and how much of its memory a model takes."""
 
 from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_modellab.errors import ModelError, VariantLoadError
+
+WORKER = "PYTEST_XDIST_WORKER"
+"""Where pytest-xdist tells a worker its name, as ``gw1``."""
+
+
+def ready(device: str) -> None:
+    """Make a device the one that torch computes on, before a model is read.
+
+    A worker of pytest-xdist that is to take ``cuda`` takes its own of several GPUs.
+
+    Args:
+        device: as declared: ``cpu``, ``cuda``, ``cuda:1`` …
+
+    Raises:
+        VariantLoadError: it is not there; the message says what is missing.
+    """
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        asked = torch.device(device)
+    except RuntimeError as error:
+        raise VariantLoadError(
+            f'device: {device!r} is none that torch knows: "cpu", "cuda", or "cuda:1" for the '
+            f"second of several GPUs ({str(error).splitlines()[0]})"
+        ) from error
+    if asked.type != "cuda":
+        return
+    if not torch.backends.cuda.is_built():
+        raise VariantLoadError(
+            f"device = {device!r}: this torch ({torch.__version__}) was built without CUDA: "
+            'install the build for your driver (pytorch.org/get-started), or set device = "cpu"'
+        )
+    count = torch.cuda.device_count()
+    if not count:
+        raise VariantLoadError(
+            f"device = {device!r}: torch finds no GPU ({_refusal()}): see nvidia-smi and "
+            'CUDA_VISIBLE_DEVICES, or set device = "cpu"'
+        )
+    torch.cuda.set_device(index(device, asked.index, count, os.environ.get(WORKER, "")))
+
+
+def index(device: str, asked: int | None, count: int, worker: str) -> int:
+    """Return which GPU is meant; workers that may take any spread over all.
+
+    Args:
+        device: as declared.
+        asked: the number in it, or None.
+        count: how many GPUs there are.
+        worker: name of the pytest-xdist worker, or empty.
+
+    Raises:
+        VariantLoadError: there is none of that number.
+    """
+    if asked is None:
+        number = re.fullmatch(r"gw(\d+)", worker)
+        return int(number[1]) % count if number else 0
+    if asked >= count:
+        there = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise VariantLoadError(
+            f'device = {device!r}: torch finds {there}: set one of them, or "cuda" for any'
+        )
+    return asked
+
+
+def _refusal() -> str:
+    """What torch says of a driver that it cannot use."""
+    import torch
+
+    try:
+        torch.cuda.init()
+    except (AssertionError, RuntimeError) as error:
+        return str(error).strip().splitlines()[0]
+    return "0 are visible"
+
+
+@contextlib.contextmanager
+def fitting(device: str, folder: Path) -> Iterator[None]:
+    """Say how full a GPU was where a model that is loaded finds no room on it.
+
+    Raises:
+        ModelError: in place of torch's error.
+    """
+    import torch
+
+    free, total = torch.cuda.mem_get_info() if device.startswith("cuda") else (0, 0)
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(no_room(device, folder, free, total)) from error
+
+
+def no_room(device: str, folder: Path, free: int, total: int) -> str:
+    """Return what is said of a model for which a device has no room.
+
+    Args:
+        device: as declared.
+        folder: the model's.
+        free: bytes that were free before it was loaded.
+        total: bytes that the device has.
+    """
+    held = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    return (
+        f"{folder}: no room on {device!r}: of its {total / 1e9:.1f} GB {free / 1e9:.1f} were free, "
+        f"and the model's files hold {held / 1e9:.1f}: end what else is on it (nvidia-smi lists "
+        "the processes; each worker of -n holds a model), choose another GPU, or set a smaller "
+        "dtype"
+    )
 
 
 def full_name(device: str) -> str:

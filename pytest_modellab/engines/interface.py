@@ -235,6 +235,21 @@ class Predicting(Protocol):
         """
 
 
+class Budgeting(Protocol):
+    """An :class:`Engine` that knows how many tokens its device computes best together.
+
+    One that does not say gets :data:`~pytest_modellab.engines.budget.DEFAULT_BUDGET`.
+    """
+
+    def token_budget(self) -> int:
+        """Return the most tokens in a batch that fit the device beside the model, and gain.
+
+        Asked once the model is loaded; what an accelerator's engine says first is kept in the
+        store, so that every run of the variant there has the same batches. Memory that runs out
+        all the same halves it.
+        """
+
+
 class Searching(Protocol):
     """An :class:`Engine` that can ``rank``: a context is answered once it has opened a corpus."""
 

@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from pytest_modellab.errors import ModelError
+from pytest_modellab.engines import device as devices
+from pytest_modellab.errors import ModelError, VariantLoadError
 from pytest_modellab.models import weights
 from pytest_modellab.store import checkout
 
 Model = TypeVar("Model")
+
+_NO_ATTENTION = ("scaled_dot_product_attention", "flex_attention", "Flex Attention")
+"""What transformers names where a model, or torch, has not the attention that it was asked for."""
 
 UNREADABLE: tuple[type[Exception], ...] = (
     AttributeError,  # a file that holds something else, as null
@@ -77,12 +81,15 @@ def loading(folder: Path, problem: str, *, device: str, code: bool) -> Iterator[
 
     Raises:
         ModelError: in place of the library's.
+        VariantLoadError: the device is not there.
     """
     from safetensors import SafetensorError
 
+    devices.ready(device)
     with (
         putting_on(device, folder),
         reading(folder, problem, SafetensorError),
+        devices.fitting(device, folder),
         weights.watched(code=code) as fits,
     ):
         yield fits
@@ -90,7 +97,7 @@ def loading(folder: Path, problem: str, *, device: str, code: bool) -> Iterator[
 
 @contextlib.contextmanager
 def putting_on(device: str, folder: Path) -> Iterator[None]:
-    """Turn the assertion of a torch without CUDA into an error; it would count as a verdict.
+    """Turn the assertion of a torch without a device into an error; it would count as a verdict.
 
     Raises:
         ModelError: the device is not there.
@@ -101,7 +108,7 @@ def putting_on(device: str, folder: Path) -> Iterator[None]:
         raise ModelError(f"{folder}: cannot be put on {device!r}: {error}") from error
 
 
-def with_attention(load: Callable[[str], Model]) -> Model:
+def with_attention(load: Callable[[str], Model], asked: str | None = None) -> Model:
     """Load a model with torch's own attention, or by plain matrices where it has none of that.
 
     MPNet, Gemma 2, GPT-OSS and others refuse it. What transformers takes by itself may be what the
@@ -109,10 +116,20 @@ def with_attention(load: Callable[[str], Model]) -> Model:
 
     Args:
         load: takes what transformers calls ``attn_implementation``.
+        asked: the one that it must be, or None for the best.
+
+    Raises:
+        VariantLoadError: the one that is asked for is not there.
     """
     try:
-        return load("sdpa")
-    except ValueError as error:
-        if "scaled_dot_product_attention" not in str(error):
+        return load(asked or "sdpa")
+    except (ImportError, ValueError) as error:
+        said = str(error).partition(". ")[0]
+        if not any(words in said for words in _NO_ATTENTION):
             raise
+        if asked is not None:
+            raise VariantLoadError(
+                f'attention: {asked!r} is not there ({said.rstrip(".")}): set "eager", which every '
+                "model has, or leave attention out for the best that is there"
+            ) from error
     return load("eager")

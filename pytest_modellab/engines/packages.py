@@ -16,6 +16,7 @@ EXTRAS = {
     "datasets": "recipes",
     "faiss-cpu": "embedding",
     "gguf": "transformers",
+    "liger-kernel": "fast",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
@@ -26,6 +27,7 @@ EXTRAS = {
     "torch": "transformers",
     "torchao": "quantized",
     "transformers": "transformers",
+    "triton": "fast",
     "trl": "recipes",
     "xllamacpp": "llamacpp",
 }

@@ -21,6 +21,7 @@ from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.store import hashes
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.resolved import Resolved
@@ -56,6 +57,8 @@ class Declared:
         self._variants: dict[str, Resolved] = {}
         self._clocks: dict[str, bool] = {}
         self._noted: set[str] = set()
+        anew = settings.rehash or not settings.reuse
+        self._hashes = hashes.Memory(settings.cache, anew=anew)
         self._failed: dict[str, tuple[type[ModellabError], str]] = {}
 
     def spec(self, name: str) -> VariantSpec:
@@ -83,7 +86,8 @@ class Declared:
                 hint = near_misses(name, self._config.task_sets)
                 raise GateUsageError(f"unknown task set {name!r} in {self._config.path}; {hint}")
             place = self._config.task_sets[name].path
-            task_set = tasksets.read(place, self._extensions.check, self._settings.cache)
+            with self._hashes.used():
+                task_set = tasksets.read(place, self._extensions.check, self._settings.cache)
             # the configuration's name leads to its margins and baselines, whatever the header says
             self._task_sets[name] = dataclasses.replace(task_set, name=name)
         return self._task_sets[name]
@@ -119,7 +123,8 @@ class Declared:
             raise kind(message)
         if spec.name not in self._variants:
             try:
-                self._variants[spec.name] = self._found(spec)
+                with self._hashes.used():
+                    self._variants[spec.name] = self._found(spec)
             except ModellabError as error:
                 self._failed[spec.name] = type(error), str(error)
                 raise

@@ -19,6 +19,7 @@ from pytest_modellab.records import diagnosed
 from pytest_modellab.records.diagnosis import LONG, TOKENS
 from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.store import hashes
 from pytest_modellab.visible import raised
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ class Diagnosing:
             OSError: the store cannot be written.
         """
         check(pair)
-        pair = _runnable(pair)
+        with hashes.Memory(self._cache).used():
+            pair = _runnable(pair)
         end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
         entry = self._entry(pair, asked)
         if limits.reuse and (found := entry.read()) is not None:

@@ -23,7 +23,14 @@ def scorers_of(task_set: TaskSet, extensions: Extensions) -> dict[str, Scorer | 
     return {name: extensions.scorer(name) for name in names}
 
 
-def job_of(variant: Resolved, task_set: TaskSet, extensions: Extensions, *, reuse: bool) -> Job:
+def job_of(
+    variant: Resolved,
+    task_set: TaskSet,
+    extensions: Extensions,
+    *,
+    reuse: bool,
+    budget: int | None = None,
+) -> Job:
     """Make the job of a variant on a task set, with the search that comes before it.
 
     Args:
@@ -31,6 +38,7 @@ def job_of(variant: Resolved, task_set: TaskSet, extensions: Extensions, *, reus
         task_set: what is asked.
         extensions: the scorers that there are.
         reuse: False to run anew whatever the store has.
+        budget: most tokens in a batch; None for what the engine says.
     """
     from pytest_modellab.runs.job import Job, needed
 
@@ -42,6 +50,7 @@ def job_of(variant: Resolved, task_set: TaskSet, extensions: Extensions, *, reus
         task_set=task_set,
         needs={name: needed(one) for name, one in scorers_of(task_set, extensions).items()},
         paraphrases=variant.plan.paraphrases,
+        budget=budget,
         reuse=reuse,
     )
     if variant.search is None or variant.plan.grounding is None:
@@ -52,5 +61,5 @@ def job_of(variant: Resolved, task_set: TaskSet, extensions: Extensions, *, reus
             dataclasses.replace(s, scorer=SEARCHED_BY, max_tokens=0) for s in task_set.samples
         ),
     )
-    search = job_of(variant.search, searched, extensions, reuse=reuse)
+    search = job_of(variant.search, searched, extensions, reuse=reuse, budget=budget)
     return dataclasses.replace(job, search=search, passages=variant.plan.grounding.passages)

@@ -58,6 +58,9 @@ class Lab:
     ) -> None:
         self.extensions = extensions or BUILT_IN
         self.config = config.with_kinds(self.extensions.kinds)
+        if settings.token_budget is None:
+            budget = self.config.engine.token_budget
+            settings = dataclasses.replace(settings, token_budget=budget)
         self.settings = settings
         self._declared = Declared(self.config, self.extensions, settings)
         self._loaded = Loaded(settings.cache)

@@ -243,7 +243,9 @@ class Runs:
         return self._job(variant, task_set), other
 
     def _job(self, variant: Resolved, task_set: TaskSet) -> Job:
-        return job_of(variant, task_set, self._extensions, reuse=self._settings.reuse)
+        settings = self._settings
+        budget = settings.token_budget
+        return job_of(variant, task_set, self._extensions, reuse=settings.reuse, budget=budget)
 
     def _attempt(
         self, variant: Resolved, task_set: TaskSet, run: Callable[[], T], *, of: str = "run"

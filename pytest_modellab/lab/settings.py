@@ -33,7 +33,10 @@ class Settings:
         reuse: False to run anew whatever the store has.
         sequential: ask no more samples than a verdict needs.
         today: the day that an accepted run will be of, as ``2026-11-29``; one for all workers.
+        rehash: read all files of models, whatever hashes are remembered of them; so does what is
+            not to reuse.
         new_anchor: True where runs are accepted that begin a new chain.
+        token_budget: most tokens in a batch; None for modellab.toml's, or what the engine says.
         said: of what was asked for, how: option → ``--modellab-margin``, for example.
     """
 
@@ -46,5 +49,7 @@ class Settings:
     churn: bool = False
     sequential: bool = False
     today: str = dataclasses.field(default_factory=lambda: date.today().isoformat())  # noqa: DTZ011
+    rehash: bool = False
     new_anchor: bool = False
+    token_budget: int | None = None
     said: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records.declared import NO_MODEL, ModelSource
 from pytest_modellab.records.hashing import digest
-from pytest_modellab.store import checkout
+from pytest_modellab.store import checkout, hashes
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 """Suffixes of weights whose reading can run any code."""
@@ -55,6 +54,8 @@ def says(source: ModelSource, problem: str) -> str:
 def hash_files(paths: Iterable[Path]) -> str:
     """Return the sha256 over the files' names and contents, in the order of their names.
 
+    Of large ones it is remembered (see :mod:`pytest_modellab.store.hashes`).
+
     Raises:
         ModelError: something else stands in the place of one.
     """
@@ -63,8 +64,7 @@ def hash_files(paths: Iterable[Path]) -> str:
         with path.open("rb") as file:
             if said := checkout.standing_in(file.read(checkout.HEAD), path):
                 raise ModelError(f"{path}: {said}")
-            file.seek(0)
-            parts.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
+        parts.append([path.name, hashes.sha256(path)])
     return digest(parts)
 
 

@@ -8,7 +8,6 @@ anything.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from pytest_modellab.models.files import (
 from pytest_modellab.models.sources import hub_code, hub_folder, package_file
 from pytest_modellab.records.declared import ModelSource
 from pytest_modellab.records.hashing import digest
-from pytest_modellab.store import checkout
+from pytest_modellab.store import checkout, hashes
 
 _FILES = (".gguf", ".onnx", ".zip")
 
@@ -91,8 +90,7 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
         )
     if said := checkout.absent(path):
         raise ModelError(says(source, f"{path}: {said}"))
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = hashes.sha256(path)
     data = parts.of_file(source, path)
     if data:
         found = digest([found, _parts(data, path.parent)])

@@ -53,7 +53,15 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"metavar": "SECONDS"},
         "what all diagnoses of a session take together, at most (default: 120)",
     ),
+    "token-budget": (
+        {"metavar": "N"},
+        "most tokens in a batch (default: modellab.toml's, or what the device holds)",
+    ),
     "no-cache": ({"action": "store_true"}, "run every selected variant anew"),
+    "rehash": (
+        {"action": "store_true"},
+        "read all files of models, whatever hashes are remembered of them",
+    ),
 }
 """Name → (argparse settings, help); each has the ini twin ``modellab_NAME``."""
 
@@ -119,6 +127,20 @@ def number(config: pytest.Config, name: str, *, zero: bool) -> float | None:
     if not 0 <= value < 1 or (value == 0 and not zero):
         raise pytest.UsageError(f"--modellab-{name}: {text!r} is not a number in {interval}")
     return value
+
+
+def token_budget(config: pytest.Config) -> int | None:
+    """Return the token budget that is asked for, or None."""
+    text = option(config, "token-budget")
+    if text is None:
+        return None
+    from pytest_modellab.config import engine
+    from pytest_modellab.errors import ConfigError
+
+    try:
+        return engine.token_budget(text, said(config, "token-budget") or "")
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def seconds(config: pytest.Config, name: str) -> float | None:

@@ -10,18 +10,39 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modellab.reports.text.progress import RunProgress
+from pytest_modellab.reports.text.progress import Announcements, RunProgress
 
 if TYPE_CHECKING:
     from pytest_modellab.records.progress import Watch
 
 
 def progress_of(config: pytest.Config) -> Watch:
-    """Return what shows a session's progress; silent in xdist workers and with ``-q``."""
+    """Return what shows a session's progress.
+
+    With ``-q`` and in xdist workers that is how long a run will take, once, on the standard error
+    output: a worker's own output goes nowhere else. With ``-qq`` it is nothing.
+    """
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is None or hasattr(config, "workerinput") or config.get_verbosity() < 0:
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if config.get_verbosity() < -1:
         return lambda _advance: None
-    return SessionProgress(reporter, config.pluginmanager.getplugin("capturemanager"))
+    if reporter is None or hasattr(config, "workerinput") or config.get_verbosity() < 0:
+        return Announcements(lambda text: _said(capture, text), "modellab: ")
+    return SessionProgress(reporter, capture)
+
+
+def _said(capture: Any, text: str) -> None:
+    """Write a line of its own between whatever the session has written."""
+    with _uncaptured(capture):
+        print(f"\n{text}", file=sys.__stderr__, flush=True)
+
+
+def _uncaptured(capture: Any) -> contextlib.AbstractContextManager[Any]:
+    """Let output through while the block lasts."""
+    if capture is None:
+        return contextlib.nullcontext()
+    paused: contextlib.AbstractContextManager[Any] = capture.global_and_fixture_disabled()
+    return paused
 
 
 class SessionProgress(RunProgress):
@@ -38,15 +59,15 @@ class SessionProgress(RunProgress):
 
     def show(self, title: str, facts: Sequence[str], done: int, total: int) -> None:
         """Write while output is not captured, on a line of its own."""
-        paused = (
-            self._capture.global_and_fixture_disabled()
-            if self._capture is not None
-            else contextlib.nullcontext()
-        )
-        with paused:
+        with _uncaptured(self._capture):
             if self.timekeeper.begins:
                 self._reporter.ensure_newline()
             super().show(title, facts, done, total)
+
+    def announce(self, text: str) -> None:
+        """Write while output is not captured."""
+        with _uncaptured(self._capture):
+            super().announce(text)
 
 
 class _ReporterFile(io.TextIOBase):

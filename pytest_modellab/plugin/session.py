@@ -15,6 +15,7 @@ from pytest_modellab.plugin.options import (
     option,
     path_option,
     said,
+    token_budget,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def settings_of(config: pytest.Config) -> Settings:
         margin=number(config, "margin", zero=True),
         on_inconclusive=on_inconclusive,
         reuse=not option(config, "no-cache"),
+        rehash=bool(option(config, "rehash")),
         today=today_of(config),
+        token_budget=token_budget(config),
         said={name: how for name in rules if (how := said(config, name)) is not None},
         **flags,
     )

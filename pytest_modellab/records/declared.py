@@ -178,6 +178,17 @@ class PerformanceConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class EngineConfig:
+    """How engines work, whatever the variant: ``[engine]``.
+
+    Attributes:
+        token_budget: most tokens in a batch; None for what the engine's device holds.
+    """
+
+    token_budget: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class MlflowConfig:
     """Where sessions and comparisons are logged: ``[mlflow]``.
 

@@ -192,7 +192,7 @@ def parse(
         name, equals, value = word.partition("=")
         if name.startswith("--modellab-"):
             key = name.removeprefix("--modellab-")
-            if key in ("update", "churn", "sequential", "no-cache"):
+            if key in ("update", "churn", "sequential", "no-cache", "rehash"):
                 options[key] = "true"
             else:
                 options[key] = value if equals or not waiting else waiting.pop(0)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_modellab.engines import environment
+from pytest_modellab.engines.budget import GENERATION_FACTOR
 from pytest_modellab.engines.interface import (
     Engine,
     GenerationRequest,
@@ -25,14 +26,11 @@ from pytest_modellab.records import windows
 from pytest_modellab.records.progress import Watch
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
+from pytest_modellab.runs.batches import halved, token_budget
 from pytest_modellab.runs.corpus import open_corpus, search_probes, with_exact
 from pytest_modellab.runs.job import SEED, Job
 from pytest_modellab.runs.passages import Grounded
-from pytest_modellab.store import budgets
 from pytest_modellab.store.runs import RunEntry, StoredRun
-
-GENERATION_FACTOR = 8
-"""Generated batches may be larger: a decoding step costs about the same for 1 row as for 32."""
 
 
 @contextlib.contextmanager
@@ -83,7 +81,7 @@ def answer(
     scored = [i for i, s in enumerate(samples) if job.need(s) in ("score", "compare")]
     generated = [i for i, s in enumerate(samples) if job.need(s) in ("generate", "rank")]
     asked_for = [contexts[i] for i in generated]
-    budget = budgets.recall_budget(cache, job.fingerprint, job.budget)
+    budget = token_budget(job, engine, cache)
     while True:
         answers = entry.start(budget, threads=told["threads"], resume=job.reuse)
 
@@ -128,15 +126,7 @@ def answer(
         except OutOfMemory as error:
             # Begun anew with the smaller budget, so that this run's batches are the next run's.
             entry.abandon()
-            if budget == 1:
-                # another day has more memory
-                budgets.remember_budget(cache, job.fingerprint, job.budget)
-                raise OutOfMemory(
-                    f"variant {job.spec.name!r}: memory runs out even with one sample a batch: "
-                    f"{error}"
-                ) from error
-            budget //= 2
-            budgets.remember_budget(cache, job.fingerprint, budget)
+            budget = halved(job, budget, error, cache)
     outputs = tuple(answers[i] for i in range(len(samples)))
     seconds = math.fsum(output.seconds for output in outputs)
     tokens = sum(output.tokens_in + output.tokens_out for output in outputs)
@@ -177,7 +167,8 @@ def workers() -> int:
 
 def shown(prompt: Grounded, sample: Sample, output: Output) -> Output:
     """Note the passages that a prompt has shown."""
-    return dataclasses.replace(output, passages=prompt.passages(sample.input))
+    passages = prompt.passages(sample.input)
+    return dataclasses.replace(output, passages=passages) if passages else output
 
 
 def checked(output: Output) -> Output:

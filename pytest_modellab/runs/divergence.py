@@ -32,10 +32,11 @@ from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.reading import Count
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.runs.answering import importing
+from pytest_modellab.runs.batches import halved, token_budget
 from pytest_modellab.runs.distributions import Compared, divergences, reduced, rest
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
-from pytest_modellab.store import arrays, budgets, files
+from pytest_modellab.store import arrays, files
 from pytest_modellab.store.place import entry
 
 if TYPE_CHECKING:
@@ -339,7 +340,7 @@ def _predictions(
     Raises:
         OutOfMemory: a single text does not fit.
     """
-    budget = budgets.recall_budget(executor.cache, job.fingerprint, job.budget)
+    budget = token_budget(job, engine, executor.cache)
     total = len(job.task_set.samples)
     done = set(skip)
     waiting = Counter(owner for i, owner in enumerate(said.owners) if i not in done)
@@ -355,9 +356,4 @@ def _predictions(
                 )
             return
         except OutOfMemory as error:
-            if budget == 1:
-                raise OutOfMemory(
-                    f"variant {job.spec.name!r}: memory runs out even with one sample a batch: "
-                    f"{error}"
-                ) from error
-            budget //= 2
+            budget = halved(job, budget, error)

@@ -16,10 +16,6 @@ from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.scorers.interface import Scorer, SetScorer
 
-DEFAULT_BUDGET = 512
-"""Tokens in a batch unless the caller says otherwise."""
-
-
 SEED = 0
 """Decoding is greedy; the seed is set all the same, and recorded."""
 
@@ -62,7 +58,8 @@ class Job:
         paraphrases: other prompts that the same samples are asked with; scores are averaged.
         search: the job whose rankings give the passages that the prompt shows, or None.
         passages: how many of the best documents are shown.
-        budget: tokens in a batch; halved, and remembered, where memory runs out.
+        budget: most tokens in a batch; None for what the engine says. Halved, and remembered,
+            where memory runs out.
         reuse: False to run anew whatever the store has.
         work: what kind of work it is, for progress.
         part: its place in a larger run; None where it is the whole.
@@ -77,7 +74,7 @@ class Job:
     paraphrases: tuple[Prompting, ...] = ()
     search: Job | None = None
     passages: int = 0
-    budget: int = DEFAULT_BUDGET
+    budget: int | None = None
     reuse: bool = True
     work: Work = Work.RUN
     part: Part | None = None

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pytest_modellab.errors import ScoringError, Unscorable
 from pytest_modellab.records.reading import shown
@@ -165,24 +165,18 @@ def score_sample(
     elif scored is None:
         scored = _attempt(sample.scorer, _alone, scorer, sample, output)
     elif isinstance(scored, Scored):
-        scored = dataclasses.replace(scored, score=round(scored.score, DECIMALS))
-    result = SampleResult(
+        scored = Scored(round(scored.score, DECIMALS), scored.answer, scored.metrics)
+    answered = scored if isinstance(scored, Scored) else None
+    return SampleResult(
         id=sample.id,
         hash=sample.content_hash,
-        score=None,
-        output="",
+        score=answered.score if answered else None,
+        output=scored.answer if isinstance(scored, Scored) else f"({scored.why})",
         tokens_in=output.tokens_in,
         tokens_out=output.tokens_out,
         seconds=round(output.seconds, 4),
-    )
-    if isinstance(scored, Failure):
-        return dataclasses.replace(result, output=f"({scored.why})")
-    return dataclasses.replace(
-        result,
-        score=scored.score,
-        output=scored.answer,
-        confidence=_confidence(sample, output, scored.answer),
-        metrics=rounded({**graded(sample, output), **scored.metrics}),
+        confidence=_confidence(sample, output, answered.answer) if answered else None,
+        metrics=rounded({**graded(sample, output), **answered.metrics}) if answered else {},
     )
 
 
@@ -199,8 +193,7 @@ def _attempt(name: str, work: Callable[..., T], *given: Any) -> T | Failure:
 
 
 def _alone(scorer: Scorer | SetScorer, sample: Sample, output: Output) -> Scored:
-    assert isinstance(scorer, Scorer)
-    score, answer = scorer.score(sample, output)
+    score, answer = cast("Scorer", scorer).score(sample, output)  # the others score sets
     return _checked(Scored(score, answer))
 
 
@@ -226,6 +219,8 @@ def _checked(scored: Scored) -> Scored:
 
 
 def _number(what: str, value: object) -> float:
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"gave {what} as {shown(value)}, which is no number")
     return float(value)

@@ -88,7 +88,7 @@ class RunEntry:
     def write(self, run: StoredRun) -> None:
         """Keep a finished run and drop its batches."""
         data = {
-            "outputs": [dataclasses.asdict(output) for output in run.outputs],
+            "outputs": [_plain(output) for output in run.outputs],
             "probes": dict(run.probes),
             "environment": dict(run.environment),
         }
@@ -144,7 +144,7 @@ class RunEntry:
 
     def append(self, batch: Mapping[int, Output]) -> None:
         """Keep one answered batch, as one line; after :meth:`start`."""
-        answers = {str(index): dataclasses.asdict(output) for index, output in batch.items()}
+        answers = {str(index): _plain(output) for index, output in batch.items()}
         line = files.seal(answers, self._chain())
         with self._answers.open("ab") as file:
             file.write(line)
@@ -157,3 +157,9 @@ class RunEntry:
     def abandon(self) -> None:
         """Drop the batches of a plan that ran out of memory."""
         files.remove(self._answers)
+
+
+def _plain(output: Output) -> Mapping[str, Any]:
+    """An output's fields, as ``dataclasses.asdict`` gives them but without a copy of each value."""
+    fields = vars(output)
+    return fields if output.exact is None else {**fields, "exact": vars(output.exact)}

@@ -131,6 +131,9 @@ class Work:
         Raises:
             TooMuch: it is larger than a value may be.
         """
+        if type(value) is str:  # nearly all of them
+            self.room(len(value))
+            return len(value)
         total = 0
         pending = [value]
         while pending:

@@ -7,21 +7,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_modellab.engines import device as devices
 from pytest_modellab.engines.interface import Engine
-from pytest_modellab.engines.language import chat
+from pytest_modellab.engines.language import chat, kernels
 from pytest_modellab.engines.language import torch_model as engine
 from pytest_modellab.engines.language.base import ChatEngine
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
-from pytest_modellab.errors import ModelError, store_errors_as
+from pytest_modellab.errors import ModelError, VariantLoadError, store_errors_as
 from pytest_modellab.models import convert, opened, quantization
 from pytest_modellab.models.files import NO_FILES, ModelFiles, named, says
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
 from pytest_modellab.variants.methods import skipping
-from pytest_modellab.variants.plan import Plan, Step
+from pytest_modellab.variants.plan import FLEX, Plan, Step
 
 _MOVES = (
     "its chat template shows the date, and that was not found in its files, so that prompts would "
@@ -57,12 +58,22 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         The fingerprint.
 
     Raises:
-        VariantLoadError: a library is missing, or a step was made for another model.
+        VariantLoadError: a library is missing, a step was made for another model, or kernels or
+            attention do not run on the device.
     """
+    if plan.kernels:
+        kernels.check_device(plan.device)
+    if plan.attention == FLEX and not plan.device.startswith("cuda"):
+        raise VariantLoadError(
+            f'attention: "{FLEX}" is compiled for a GPU, and this variant runs on '
+            f'{plan.device!r}: set device = "cuda", or attention = "sdpa"'
+        )
     for step in (*plan.baked, *plan.steps):
         step.check(files)
     found = _quantized(plan, files)
     optional: dict[str, Any] = {
+        "kernels": plan.kernels,
+        "attention": plan.attention,
         "baked": [[step.name, dict(step.settings)] for step in plan.baked],
         "steps": [[step.name, dict(step.settings)] for step in plan.steps],
         "thinking": dataclasses.asdict(plan.thinking) if plan.thinking is not None else {},
@@ -117,7 +128,11 @@ def _quantized(
 
 def _packages(plan: Plan, found: quantization.Quantized | None) -> tuple[str, ...]:
     """Return the distributions that a variant needs, with those that read its weights."""
-    return (*plan.packages, *(quantization.PACKAGES[found.method] if found is not None else ()))
+    return (
+        *plan.packages,
+        *(kernels.PACKAGES if plan.kernels else ()),
+        *(quantization.PACKAGES[found.method] if found is not None else ()),
+    )
 
 
 def _check_made(plan: Plan, files: ModelFiles, folder: Path) -> None:
@@ -151,8 +166,9 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
 
     Raises:
         ModelError: the files cannot be read.
-        VariantLoadError: a library is missing, or it refuses the model.
+        VariantLoadError: a library or the device is missing, or a library refuses the model.
     """
+    devices.ready(plan.device)
     for name in _packages(plan, _quantized(plan, files)):
         required(name)
     folder = convert.folder(files, cache)
@@ -179,6 +195,10 @@ def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.Transfo
         if found is not None and quantization.is_uneven(found):
             options["config"] = _unpacking(plan, folder)
     with opened.checked(files):
+        if plan.kernels:
+            kernels.check(
+                folder, device=plan.device, trust_remote_code=plan.model.trust_remote_code
+            )
         if plan.skipped and "quantization_config" in options:
             skipping.leave_out(
                 options["quantization_config"],
@@ -193,8 +213,12 @@ def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.Transfo
             inference_mode=plan.inference_mode,
             trust_remote_code=plan.model.trust_remote_code,
             allow_pickle=plan.model.allow_pickle,
+            attention=plan.attention or None,
             **options,
         )
+        if plan.kernels:
+            with quiet():
+                kernels.fuse(loaded.model)
     _apply(loaded, [(step, step.apply) for step in plan.steps])
     return loaded
 
@@ -229,7 +253,9 @@ def _bake(plan: Plan, files: ModelFiles, folder: Path, cache: Path) -> Path:
     key = digest([files.weights, files.tokenizer, plan.dtype, settings, versions])[:16]
 
     def write(target: Path) -> None:
-        plain = dataclasses.replace(plan, steps=(), device="cpu", load_options=dict)
+        plain = dataclasses.replace(
+            plan, steps=(), device="cpu", kernels="", attention="", load_options=dict
+        )
         loaded = _transformers(plain, files, folder)
         _apply(loaded, [(step, step.bake or step.apply) for step in plan.baked])
         loaded.model.save_pretrained(target)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.engines.interface import Engine
+from pytest_modellab.engines.language import kernels
 from pytest_modellab.engines.language import torch_model as engine
 from pytest_modellab.engines.language.reasoning import Thinking
 from pytest_modellab.engines.search.settings import Search
@@ -18,6 +19,24 @@ from pytest_modellab.records.setting import OPTIONAL, Setting
 from pytest_modellab.variants.prompt import Prompt
 
 DTYPE = Setting(str, OPTIONAL, choices=("bfloat16", "float16", "float32"))
+
+PLAIN_KERNELS = "plain"
+"""What a variant asks for that does without the fused kernels of its base."""
+
+KERNELS = Setting(str, OPTIONAL, choices=(*kernels.NAMES, PLAIN_KERNELS))
+
+FLEX = "flex_attention"
+
+ATTENTIONS = ("eager", FLEX, "sdpa")
+"""transformers' names of what packed texts can be computed with: each takes a mask."""
+
+ATTENTION = Setting(
+    str,
+    OPTIONAL,
+    check=lambda name: name in ATTENTIONS,
+    rule=f"one of {', '.join(ATTENTIONS)}: flash attention takes no mask, and packed texts need "
+    "one; flex_attention skips what is masked as well",
+)
 
 
 def fits_any(*_base: Any) -> None:
@@ -74,6 +93,8 @@ class Plan:
         paraphrases: other prompts for the same samples, over which scores are averaged.
         dtype: torch dtype that weights and activations are held in.
         device: ``cpu``, ``cuda`` …
+        kernels: whose fused kernels compute it, empty for transformers' own code.
+        attention: what transformers computes attention with, empty for the engine's choice.
         quantization: settings, empty where the weights are as they came.
         skipped: names of modules that the quantization leaves as they are.
         packages: distributions whose version may change a score.
@@ -96,6 +117,8 @@ class Plan:
     paraphrases: tuple[Prompt, ...] = ()
     dtype: str = "float32"
     device: str = "cpu"
+    kernels: str = ""
+    attention: str = ""
     quantization: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     packages: tuple[str, ...] = ("torch", "transformers", "tokenizers")

@@ -99,3 +99,27 @@ def _read(descriptor: int) -> bytes:
         return os.read(descriptor, 65536)
     except OSError:  # Linux, when the other end is closed
         return b""
+
+
+@pytest.mark.parametrize(("options", "heard"), [("-q", 1), ("-qq", 0), ("-n1", 1)])
+def test_how_long_a_run_takes_is_said_where_no_line_shows_it(
+    project: pytest.Pytester, options: str, heard: int
+) -> None:
+    if options == "-n1":
+        pytest.importorskip("xdist", reason="it has the workers")
+    project.path.joinpath("test_suite.py").write_text(TWO_TESTS)
+    project.path.joinpath("conftest.py").write_text(
+        "from pytest_modellab.reports.text import progress\nprogress.WORTH_SAYING = 0.0\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options.split()],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.findall(
+        r"^modellab: plain on words: about \d+ s for 132 samples$", shown.stderr, re.MULTILINE
+    )
+    assert len(found) == heard, shown.stderr
+    assert "about" not in shown.stdout

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_modellab import testing
+from pytest_modellab import cli, testing
 from pytest_modellab.baselines.file import read, write
 from pytest_modellab.judging import comparable
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.store import hashes
 
 
 def better_baseline(project: pytest.Pytester, variant: str) -> None:
@@ -287,6 +289,40 @@ def test_no_cache_runs_anew(project: pytest.Pytester) -> None:
     )
     anew = [run.stat().st_mtime_ns > then for run, then in zip(runs, before, strict=True)]
     assert sorted(anew) == [False, True], "the second run is made only when a run is accepted"
+
+
+def test_model_files_are_read_once_unless_asked_for_anew(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    digest = hashes._digest
+
+    def counted(file: Any) -> str:
+        read.append(Path(file.name).name)
+        return digest(file)
+
+    monkeypatch.setattr(hashes, "_digest", counted)
+    monkeypatch.setattr(hashes, "LARGE", (project.path / "model/model.safetensors").stat().st_size)
+    monkeypatch.setattr(hashes, "RACY", -60.0)
+    monkeypatch.chdir(project.path)
+    chosen = ("-k", "test_overall and (plain or rounded)")
+
+    def weights(*options: str) -> int:
+        del read[:]
+        project.runpytest_inprocess(*chosen, *options).assert_outcomes(passed=2, deselected=6)
+        return read.count("model.safetensors")
+
+    assert weights("--modellab-update") == 1
+    assert weights() == 0
+    assert weights("--modellab-rehash") == 1
+    assert weights("-o", "modellab_rehash=true") == 1
+    assert weights("--modellab-no-cache") == 1, "what is remembered is not reused either"
+    assert weights() == 0
+    del read[:]
+    assert cli.main(["accept", "plain"]) == 0
+    assert read.count("model.safetensors") == 0
+    assert cli.main(["accept", "plain", "--rehash"]) == 0
+    assert read.count("model.safetensors") == 1
 
 
 def test_models_are_freed_before_the_next_is_loaded(project: pytest.Pytester) -> None:

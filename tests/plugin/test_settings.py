@@ -21,6 +21,14 @@ WriteProject = Callable[[], pytest.Pytester]
             "*--modellab-margin: '\u0660.\u0660\u0665' is not a number in [[]0, 1)",
         ),
         (["--modellab-margin=1"], "*--modellab-margin: '1' is not a number in [[]0, 1)"),
+        (["--modellab-token-budget=0"], "*--modellab-token-budget: '0' is not a whole number*"),
+        (["--modellab-token-budget=-512"], "*--modellab-token-budget: '-512' is not a whole *"),
+        (["--modellab-token-budget=many"], "*--modellab-token-budget: 'many' is not a whole *"),
+        (
+            ["--modellab-token-budget=99999999999999999999"],
+            "*'99999999999999999999' is not a whole number of tokens from 1 to 16,777,216; leave "
+            "it out, so that the engine takes what its device holds",
+        ),
         (["--modellab-on-inconclusive=never"], "*invalid choice: 'never'*"),
         (["--modellab-config=none.toml"], "*none.toml: cannot be read: No such file*"),
     ],
@@ -37,6 +45,14 @@ def test_ini_value(write_project: WriteProject) -> None:
     result = pytester.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*modellab_on_inconclusive: 'never' is none of fail, warn, pass"])
+
+
+def test_a_token_budget_of_the_ini_file_is_checked_too(write_project: WriteProject) -> None:
+    pytester = write_project()
+    pytester.makeini("[pytest]\nmodellab_token_budget = 1.5\n")
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*ini setting modellab_token_budget: '1.5' is not a whole *"])
 
 
 def test_malformed_configuration(write_project: WriteProject) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import functools
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -85,30 +88,56 @@ def load_tokenizer(
 def answer_together(
     batches: Iterable[Sequence[int]],
     lengths: Sequence[int],
-    compute: Callable[[Sequence[int]], Sequence[Answer]],
+    launch: Callable[[Sequence[int]], Callable[[], Sequence[Answer]]],
     output: Callable[[int, Answer], Output],
     done: Done,
+    *,
+    ahead: int = 0,
 ) -> None:
     """Answer batch by batch; the seconds of a batch are shared out by tokens.
+
+    A batch's seconds begin where those of the one before it end, or where it is launched.
 
     Args:
         batches: indices of requests.
         lengths: tokens of each request.
-        compute: takes a batch and returns an answer for each of its requests; this is timed.
+        launch: takes a batch, and returns what waits for an answer to each of its requests.
         output: makes an answer a record.
         done: called after each batch.
+        ahead: batches that may be launched before the answers to an earlier one are waited for, so
+            that a device always has work.
     """
-    for batch in batches:
-        start = time.perf_counter()
-        answers = compute(batch)
-        seconds = time.perf_counter() - start
-        total = sum(lengths[i] for i in batch)
+    launched: collections.deque[tuple[Sequence[int], Callable[[], Sequence[Answer]], float]]
+    launched = collections.deque()
+    told = -math.inf
+
+    def collect() -> None:
+        nonlocal told
+        batch, wait, start = launched.popleft()
+        answers, begin = wait(), max(start, told)
+        told = time.perf_counter()
+        seconds, total = told - begin, sum(lengths[i] for i in batch)
         done(
             {
                 i: dataclasses.replace(output(i, answer), seconds=seconds * lengths[i] / total)
                 for i, answer in zip(batch, answers, strict=True)
             }
         )
+
+    for batch in batches:
+        start = time.perf_counter()
+        launched.append((batch, launch(batch), start))
+        if len(launched) > ahead:
+            collect()
+    while launched:
+        collect()
+
+
+def at_once(
+    compute: Callable[[Sequence[int]], Sequence[Answer]],
+) -> Callable[[Sequence[int]], Callable[[], Sequence[Answer]]]:
+    """Make of what returns a batch's answers what :func:`answer_together` launches."""
+    return lambda batch: functools.partial(compute, batch)
 
 
 def answer_alone(

@@ -250,16 +250,14 @@ class OnnxEngine(ChatEngine):
         import numpy as np
 
         row = pack([(context, options)])
-        order, option = np.arange(len(row.ids)), np.array(row.option_of)
-        sees = (order[:, None] >= order) & ((option == -1) | (option[:, None] == option))
-        kept = sorted(set(row.predicts))
         start = np.zeros(self._empty, np.float32)
-        logits, _ = self._run(row.ids, row.positions, sees, kept, start)
+        positions, sees = row.layout.positions, row.layout.sees()
+        logits, _ = self._run(row.ids, positions, sees, row.keep, start)
         with np.errstate(invalid="ignore"):  # a NaN is the runner's to notice
             logprobs = _log_softmax(logits)
         picked: list[list[float]] = [[] for _ in options]
         for place, token, owner in zip(row.predicts, row.targets, row.owner, strict=True):
-            picked[owner].append(float(logprobs[kept.index(place), token]))
+            picked[owner].append(float(logprobs[place, token]))
         return Output(
             text="",
             option_logprobs=tuple(map(math.fsum, picked)),
@@ -297,10 +295,10 @@ class OnnxEngine(ChatEngine):
 
     def _run(
         self,
-        ids: Sequence[int],
+        ids: Sequence[int] | NDArray[np.int64],
         positions: Sequence[int] | NDArray[np.int64],
         sees: NDArray[np.bool_],
-        keep: Sequence[int],
+        keep: Sequence[int] | NDArray[np.int64],
         past: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the logits at the places ``keep``, and keys and values of all tokens so far."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_modellab.engines import environment, interface, state
 from pytest_modellab.engines.batching import due
+from pytest_modellab.engines.budget import budget_of
 from pytest_modellab.engines.interface import (
     Ability,
     Done,
@@ -84,6 +85,10 @@ class Reasoning:
     def state(self) -> state.State:
         """What the model that writes is."""
         return state.of(self._engine)
+
+    def token_budget(self) -> int:
+        """Most tokens in a batch of the engine that writes."""
+        return budget_of(self._engine)
 
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""

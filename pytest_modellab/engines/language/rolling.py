@@ -20,7 +20,7 @@ from typing import Any
 
 from pytest_modellab.engines.batching import due, plan, spread
 from pytest_modellab.engines.interface import Done, ReadingRequest
-from pytest_modellab.engines.language.base import answer_together
+from pytest_modellab.engines.language.base import answer_together, at_once
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.tokens import encode
 from pytest_modellab.errors import ScoringError
@@ -222,7 +222,11 @@ def answer(
         )
 
     answer_together(
-        due(spread(plan(lengths, budget, padded=True)), skip), lengths, compute, output, done
+        due(spread(plan(lengths, budget, padded=True)), skip),
+        lengths,
+        at_once(compute),
+        output,
+        done,
     )
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import memory, state
 from pytest_modellab.engines.batching import common_prefix, due, plan, spread
+from pytest_modellab.engines.budget import device_budget
 from pytest_modellab.engines.interface import (
     Done,
     GenerationRequest,
@@ -19,14 +18,20 @@ from pytest_modellab.engines.interface import (
     ScoringRequest,
     Texts,
 )
-from pytest_modellab.engines.language import rolling
-from pytest_modellab.engines.language.base import NAN, ChatEngine, answer_together, load_tokenizer
-from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch, logprobs
-from pytest_modellab.engines.language.packing import Packed, pack
+from pytest_modellab.engines.language import generating, rolling
+from pytest_modellab.engines.language.attention import FULL, Dense, Masks, Windows
+from pytest_modellab.engines.language.base import (
+    ChatEngine,
+    answer_together,
+    load_tokenizer,
+)
+from pytest_modellab.engines.language.logits import gathered, logprobs
+from pytest_modellab.engines.language.packing import Packed, Rows, pack
 from pytest_modellab.engines.language.reach import reach
+from pytest_modellab.engines.language.transfer import continued, to_device
 from pytest_modellab.engines.loading import loading, quiet, reading, with_attention
 from pytest_modellab.engines.packages import needed
-from pytest_modellab.engines.tokens import encode, encode_requests
+from pytest_modellab.engines.tokens import encode_options, encode_shared
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.models import weights
 from pytest_modellab.records.runs import Output
@@ -38,6 +43,12 @@ if TYPE_CHECKING:
 VERSION = 1
 """Raised when scores may change: stored runs of another engine version are run again."""
 
+AHEAD = 1
+"""Batches that a GPU is given before the answers to the one before them are waited for."""
+
+LOGITS = 1 << 30
+"""Most logits of a batch: in bfloat16 2 GB, at a vocabulary of 128,000 tokens 8,192 places."""
+
 
 def load(
     folder: Path,
@@ -48,6 +59,7 @@ def load(
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
     cache: Callable[[Any], Any] | None = None,
+    attention: str | None = None,
     **options: Any,
 ) -> TransformersEngine:
     """Load model and tokenizer.
@@ -60,6 +72,7 @@ def load(
         trust_remote_code: whether the model's own Python code may run.
         allow_pickle: whether pickled weights may be read.
         cache: see :class:`TransformersEngine`.
+        attention: what transformers calls ``attn_implementation``; None for the best that is there.
         **options: passed to ``from_pretrained``, for example ``quantization_config``.
 
     Returns:
@@ -67,7 +80,7 @@ def load(
 
     Raises:
         ModelError: transformers cannot read the folder, or its weights are not all there.
-        VariantLoadError: a library is missing.
+        VariantLoadError: a library, the device or the attention is missing.
     """
     problem = "transformers cannot load it"
     with quiet():
@@ -78,15 +91,16 @@ def load(
         with loading(folder, problem, device=device, code=trust_remote_code) as fits:
             weights.check_files(folder)
             model = with_attention(
-                lambda attention: AutoModelForCausalLM.from_pretrained(
+                lambda taken: AutoModelForCausalLM.from_pretrained(
                     folder,
                     dtype=getattr(torch, dtype),
                     device_map=device,
-                    attn_implementation=attention,
+                    attn_implementation=taken,
                     use_safetensors=None if allow_pickle else True,
                     trust_remote_code=trust_remote_code,
                     **options,
-                )
+                ),
+                attention,
             )
         for fit in fits:
             weights.check(folder, fit)
@@ -139,6 +153,10 @@ class TransformersEngine(ChatEngine):
 
         torch.manual_seed(seed)
 
+    def token_budget(self) -> int:
+        """Most tokens in a batch: what the device's free memory holds."""
+        return device_budget(self.model, dense=True)
+
     def state(self) -> state.State:
         """What the model is: a hash of each of its tensors."""
         return state.hashes(self.model)
@@ -179,41 +197,41 @@ class TransformersEngine(ChatEngine):
             OutOfMemory: a batch did not fit.
             ScoringError: an option has no token.
         """
-        contexts, options = encode_requests(self.tokenizer, requests)
-        pairs = zip(contexts, options, strict=True)
-        longest = max((len(one) + max(map(len, row)) for one, row in pairs), default=0)
-        alone = longest > self._reach
-        prefix = 0 if self._own_cache or alone else common_prefix(contexts)
-        lengths = [
-            len(context) - prefix + sum(len(tokens) - 1 for tokens in row)
-            for context, row in zip(contexts, options, strict=True)
-        ]
-        shared = self._once(contexts, prefix)
+        leading, rests = encode_shared(self.tokenizer, [request.context for request in requests])
+        options = encode_options(self.tokenizer, requests)
+        sizes = [len(leading) + len(rest) for rest in rests]
+        pairs = zip(sizes, options, strict=True)
+        longest = max((size + max(map(len, row)) for size, row in pairs), default=0)
+        windows = self._windows(longest)
+        own = windows is None or self._own_cache is not None
+        more = 0 if own else common_prefix(rests)
+        prefix = 0 if own else len(leading) + more
+        rows = Rows([(leading if own else []) + rest[more:] for rest in rests], options)
+        shared = self._once([leading + rest for rest in rests[:1]], prefix)
 
-        def compute(batch: Sequence[int]) -> list[list[float]]:
-            rows = [(contexts[i][prefix:], options[i]) for i in batch]
-            if alone:
-                return [[self._alone(one, tokens) for tokens in row] for one, row in rows]
-            if self._own_cache:
-                return [self._through_cache(*row) for row in rows]
-            return self._packed(rows, prefix, copy.deepcopy(shared()))
+        def launch(batch: Sequence[int]) -> Callable[[], list[list[float]]]:
+            if windows is not None and not self._own_cache:
+                return self._packed(rows.pack(batch, prefix), windows, continued(shared()))
+            answered = self._alone if windows is None else self._through_cache
+            return lambda: [answered(leading + rests[i], options[i]) for i in batch]
 
         def output(i: int, values: list[float]) -> Output:
             return Output(
                 text="",
                 option_logprobs=tuple(values),
-                tokens_in=len(contexts[i]),
-                tokens_out=sum(len(tokens) for tokens in options[i]),
+                tokens_in=sizes[i],
+                tokens_out=sum(map(len, options[i])),
             )
 
-        batches = due(spread(plan(lengths, budget, padded=False)), skip)
-        with self._guarded():
-            answer_together(batches, lengths, compute, output, done)
+        batches = due(spread(self._plan(rows.lengths, rows.places, budget, prefix)), skip)
+        ahead = AHEAD if self.device == "cuda" else 0
+        with self._guarded(), self._masks.used_by(self.model):
+            answer_together(batches, rows.lengths, launch, output, done, ahead=ahead)
 
     def generate(
         self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
     ) -> None:
-        """Answer every request, with ``model.generate``.
+        """Answer every request, as :mod:`.generating` says.
 
         A temperature above 0 draws by the Gumbel-max trick (Gumbel 1954; Maddison et al. 2014): the
         largest of logits / temperature + Gumbel noise is a draw from the softmax, and noise seeded
@@ -228,35 +246,17 @@ class TransformersEngine(ChatEngine):
         Raises:
             OutOfMemory: a batch did not fit.
         """
-        contexts = [encode(self.tokenizer, request.context) for request in requests]
-        pairs = zip(contexts, requests, strict=True)
-        far = max((len(one) + request.max_tokens for one, request in pairs), default=0)
-        # padding would stand between the prefix and the rest, where a window counts it
-        prefix = 0 if self._own_cache or far > self._reach else common_prefix(contexts)
-        lengths = [
-            len(context) - prefix + request.max_tokens
-            for context, request in zip(contexts, requests, strict=True)
-        ]
-        shared = self._once(contexts, prefix)
-
-        def compute(batch: Sequence[int]) -> list[tuple[list[int], bool]]:
-            rows = [(contexts[i], requests[i]) for i in batch]
-            if not self._reach:  # a state would take up the padding
-                return [self._replies([row], 0, None)[0] for row in rows]
-            return self._replies(rows, prefix, shared())
-
-        def output(i: int, reply: tuple[list[int], bool]) -> Output:
-            tokens, nan = reply
-            return Output(
-                text=self.tokenizer.decode(tokens, skip_special_tokens=True),
-                tokens_in=len(contexts[i]),
-                tokens_out=len(tokens),
-                failed=NAN if nan else "",
-            )
-
-        batches = due(spread(plan(lengths, budget, padded=True)), skip)
         with self._guarded():
-            answer_together(batches, lengths, compute, output, done)
+            generating.answer(
+                self.model,
+                self.tokenizer,
+                requests,
+                reach=self._reach,
+                cache=self._own_cache,
+                budget=budget,
+                skip=skip,
+                done=done,
+            )
 
     def predict(
         self, texts: Texts, *, budget: int, skip: Set[int]
@@ -279,29 +279,21 @@ class TransformersEngine(ChatEngine):
                 "its key-value cache is what was changed, and a text that is read at once does not "
                 "go through it: judge what it answers"
             )
-        places, lengths = texts.places, texts.lengths
-        alone = max(map(len, texts.ids), default=0) > self._reach
-        shared = self._once([list(text) for text in texts.ids], 0 if alone else texts.prefix)
-        for batch in due(plan(lengths, budget, padded=False), skip):
-            rows = [list(texts.ids[i]) for i in batch]
-            with self._guarded():
-                if alone:
-                    found = [
-                        self._whole(row, places[i]) for i, row in zip(batch, rows, strict=True)
-                    ]
+        places = texts.places
+        windows = self._windows(max(map(len, texts.ids), default=0))
+        prefix = 0 if windows is None else texts.prefix
+        rows = Rows([text[texts.prefix : -1] for text in texts.ids], [()] * len(texts.ids))
+        shared = self._once([list(text) for text in texts.ids[:1]], prefix)
+        for batch in due(self._plan(texts.lengths, places, budget, prefix), skip):
+            with self._guarded(), self._masks.used_by(self.model):
+                if windows is None:
+                    found = [self._whole(list(texts.ids[i]), places[i]) for i in batch]
                 else:
-                    inner = [(row[texts.prefix : -1], ()) for row in rows]
-                    packed = pack(inner, texts.prefix)
-                    ends = itertools.accumulate(lengths[i] for i in batch)
-                    keep = [
-                        place
-                        for i, end in zip(batch, ends, strict=True)
-                        for place in range(end - places[i], end)
-                    ]
-                    logits = self._row(packed, texts.prefix, copy.deepcopy(shared()), keep)
+                    packed = rows.pack(batch, prefix).keeping([places[i] for i in batch])
+                    logits = self._row(packed, windows, continued(shared()))
                     found = list(logits.split([places[i] for i in batch]))
                 told = [logprobs(one) for one in found]
-            yield from ((i, rows) for i, rows in zip(batch, told, strict=True) if i not in skip)
+            yield from ((i, one) for i, one in zip(batch, told, strict=True) if i not in skip)
 
     def _whole(self, text: list[int], places: int) -> Any:
         """Return the logits behind the last places of a text but its end, by the model's mask."""
@@ -378,6 +370,23 @@ class TransformersEngine(ChatEngine):
         self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return cache
 
+    @functools.cached_property
+    def _masks(self) -> Masks:
+        """The form of mask in which texts in one row are told apart."""
+        return Dense(self.model.device, self.model.dtype)
+
+    def _windows(self, longest: int) -> Windows | None:
+        """Return how far layers see, or None where texts as long as this must be read alone."""
+        return FULL if longest <= self._reach else None
+
+    def _plan(
+        self, lengths: Sequence[int], places: Sequence[int], budget: int, prefix: int
+    ) -> tuple[tuple[int, ...], ...]:
+        """Plan batches of which neither masks nor logits are too large."""
+        room = min(budget, self._masks.room(prefix))
+        most = LOGITS // self.model.config.get_text_config().vocab_size
+        return plan(lengths, room, padded=False, places=places, most=most)
+
     def _through_cache(self, context: list[int], options: list[list[int]]) -> list[float]:
         """Return the log-likelihood of every option; see the argument ``cache``.
 
@@ -386,10 +395,13 @@ class TransformersEngine(ChatEngine):
         """
         past = len(context) - 1
         cache = self._prefix_cache(context[:past]) if past else None
-        return self._packed([(context[past:], options)], past, cache)[0]
+        return self._packed(pack([(context[past:], options)], past), FULL, cache)()[0]
 
-    def _alone(self, context: list[int], tokens: list[int]) -> float:
-        """Return the log-likelihood of one option, by the model's own mask."""
+    def _alone(self, context: list[int], options: list[list[int]]) -> list[float]:
+        """Return the log-likelihood of each option, by the model's own mask."""
+        return [self._of_one(context, tokens) for tokens in options]
+
+    def _of_one(self, context: list[int], tokens: list[int]) -> float:
         import torch
 
         past = len(context) - 1 if self._own_cache else 0
@@ -406,101 +418,37 @@ class TransformersEngine(ChatEngine):
         return float(logprobs.gather(1, targets[:, None]).double().sum())
 
     def _packed(
-        self, rows: Sequence[tuple[list[int], list[list[int]]]], prefix: int, cache: Any
-    ) -> list[list[float]]:
-        """Return the log-likelihood of every option of every row; see :meth:`score_options`.
+        self, packed: Packed, windows: Windows, cache: Any
+    ) -> Callable[[], list[list[float]]]:
+        """Launch a row; see :meth:`score_options`. The cache holds the prefix, and is used up.
 
-        The cache holds the prefix, and is used up.
+        Returns:
+            What waits for the log-likelihood of every option of every sample.
         """
-        import torch
+        logits = self._row(packed, windows, cache)
+        wait = gathered(logits, packed.predicts, packed.targets)
+        return lambda: packed.summed(wait())
 
-        packed = pack(rows, prefix)
-        device = self.model.device
-        keep, inverse = torch.tensor(packed.predicts, device=device).unique(return_inverse=True)
-        logits = self._row(packed, prefix, cache, keep)
-        logprobs = torch.log_softmax(logits.float(), dim=-1)
-        picked = logprobs[inverse, torch.tensor(packed.targets, device=device)].double()
-        sums = torch.zeros(packed.options, dtype=torch.float64, device=device)
-        sums.index_add_(0, torch.tensor(packed.owner, device=device), picked)
-        values = iter(sums.tolist())
-        return [[next(values) for _ in choices] for _, choices in rows]
-
-    def _row(self, packed: Packed, prefix: int, cache: Any, keep: Any) -> Any:
-        """Return the logits of a row of texts, none of which sees another.
+    def _row(self, packed: Packed, windows: Windows, cache: Any) -> Any:
+        """Return the logits of a row of texts, none of which sees another, at its kept places.
 
         Args:
             packed: the row.
-            prefix: tokens that the cache holds.
+            windows: how far layers see.
             cache: of the shared prefix, which is used up.
-            keep: the places whose logits are wanted.
         """
-        import torch
+        import numpy as np
 
-        device, dtype = self.model.device, self.model.dtype
-        sample = torch.tensor(packed.sample_of, device=device)
-        option = torch.tensor(packed.option_of, device=device)
-        order = torch.arange(len(packed.ids), device=device)
-        sees = (
-            (sample[:, None] == sample[None, :])
-            & (order[:, None] >= order[None, :])
-            & ((option[None, :] == -1) | (option[:, None] == option[None, :]))
-        )
-        mask = torch.zeros(len(order), prefix + len(order), dtype=dtype, device=device)
-        mask[:, prefix:].masked_fill_(~sees, torch.finfo(dtype).min)
+        device, masks = self.model.device, self._masks
+        length = masks.length(len(packed.ids))
+        layout = packed.layout.padded(length)
+        ids = np.pad(packed.ids, (0, length - len(packed.ids)))
+        given, keep = to_device(np.stack([ids, layout.positions]), device), packed.keep
         return self.model(
-            input_ids=torch.tensor([packed.ids], device=device),
-            position_ids=torch.tensor([packed.positions], device=device),
-            attention_mask=mask[None, None],
+            input_ids=given[:1],
+            position_ids=given[1:],
+            attention_mask=masks.of(layout, windows),
             past_key_values=cache,
             use_cache=cache is not None,
-            logits_to_keep=torch.as_tensor(keep, device=device),
+            logits_to_keep=to_device(keep, device),
         ).logits[0]
-
-    def _replies(
-        self, rows: Sequence[tuple[list[int], GenerationRequest]], prefix: int, cache: Any
-    ) -> list[tuple[list[int], bool]]:
-        """Generate; padding stands between the shared prefix and what follows it."""
-        import torch
-        from transformers import GenerationConfig, LogitsProcessorList
-
-        own = self.model.generation_config
-        ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
-        ends = [end for end in ends if end is not None]  # without any, a reply ends at its limit
-        pad = own.pad_token_id if own.pad_token_id is not None else (ends or [0])[0]
-        width = max(len(context) for context, _ in rows)
-        limits = [request.max_tokens for _, request in rows]
-        ids = torch.full((len(rows), width), pad)
-        seen = torch.zeros_like(ids)
-        for row, (context, _) in enumerate(rows):
-            rest = len(context) - prefix
-            ids[row, :prefix] = torch.tensor(context[:prefix], dtype=ids.dtype)
-            ids[row, width - rest :] = torch.tensor(context[prefix:])
-            seen[row, :prefix] = 1
-            seen[row, width - rest :] = 1
-        watch = NanWatch(len(rows))
-        processors = LogitsProcessorList([watch])
-        if any(request.temperature > 0 for _, request in rows):
-            processors.append(GumbelNoise([request for _, request in rows], width))
-        past = copy.deepcopy(cache)
-        if past is not None:
-            past.batch_repeat_interleave(len(rows))
-        elif self._own_cache:
-            past = self._own_cache(self.model.config)
-        out = self.model.generate(
-            input_ids=ids.to(self.model.device),
-            attention_mask=seen.to(self.model.device),
-            past_key_values=past,
-            logits_processor=processors,
-            generation_config=GenerationConfig(
-                do_sample=False,
-                max_new_tokens=max(limits),
-                eos_token_id=ends or None,
-                pad_token_id=pad,
-            ),
-        )
-        replies = []
-        for row, limit in enumerate(limits):
-            tokens = out[row, width : width + limit].tolist()
-            end = next((k for k, token in enumerate(tokens) if token in ends), len(tokens))
-            replies.append((tokens[:end], watch.seen[row]))
-        return replies

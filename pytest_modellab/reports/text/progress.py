@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Any, TypeAlias
 
 from pytest_modellab.records.progress import Advance, Work
@@ -30,6 +30,10 @@ FIRST_SHARE = 0.02
 """So much of its work is, too: the longest prompts come first, a few in each batch."""
 
 
+WORTH_SAYING = 30.0
+"""A run that takes fewer seconds than this in all is not announced."""
+
+
 class Timekeeper:
     """Decides when progress is worth showing, and estimates how long is left.
 
@@ -42,7 +46,7 @@ class Timekeeper:
         self._what: object = None
         self._first = self._done = self._total = self._batches = 0
         self._begun = self._now = self._said = 0.0
-        self._estimated = False
+        self._estimated = self._fresh = False
 
     @property
     def begins(self) -> bool:
@@ -61,6 +65,17 @@ class Timekeeper:
         if self._batches < FIRST_BATCHES or not FIRST_SHARE * all_ <= done < all_:
             return None
         return self.elapsed / done * (all_ - done)
+
+    @property
+    def announced(self) -> tuple[float, int] | None:
+        """What a run takes in all and for how many, once: when that can first be said.
+
+        None before and after, and where it is not worth a line.
+        """
+        left = self.left
+        if not self._fresh or left is None or self.elapsed + left < WORTH_SAYING:
+            return None
+        return self.elapsed + left, self._total - self._first
 
     def due(self, what: object, done: int, total: int) -> bool:
         """Note that ``done`` of ``total`` are done.
@@ -82,7 +97,8 @@ class Timekeeper:
             self._batches += 1
         self._done = done
         waited = self._now - self._said >= self._interval
-        news = self.begins or done >= total or (self.left is not None and not self._estimated)
+        self._fresh = self.left is not None and not self._estimated
+        news = self.begins or done >= total or self._fresh
         if not (waited or news):
             return False
         self._said, self._estimated = self._now, self.left is not None
@@ -100,6 +116,7 @@ class ProgressLine:
     def __init__(self, file: TextFile, *, colour: bool | None = None) -> None:
         terminal = file.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
         self.timekeeper = Timekeeper(terminal=terminal)
+        self.plain = not terminal
         self._file = file
         self._bar = _Bar(file, colour) if terminal else None
 
@@ -116,16 +133,26 @@ class ProgressLine:
         left = self.timekeeper.left
         words = ", ".join([*facts, *([] if left is None else [f"about {span(left)} left"])])
         if self._bar is None:
-            self._file.write(f"{title}: {words}\n")
-            self._file.flush()
+            self._say(f"{title}: {words}")
         elif done < total:
             self._bar.rewrite(title, words, done, total)
         else:
             self._bar.end(f"{title}: {words}")
 
+    def announce(self, text: str) -> None:
+        """Write a line that stays, above the one that rewrites itself."""
+        if self._bar is None:
+            self._say(text)
+        else:
+            self._bar.end(text)
+
+    def _say(self, text: str) -> None:
+        self._file.write(f"{text}\n")
+        self._file.flush()
+
 
 class RunProgress(ProgressLine):
-    """Shows how far a variant's runs are.
+    """Shows how far a variant's runs are, and says once how long one will take.
 
     Args:
         file: as :class:`ProgressLine` takes it.
@@ -142,10 +169,45 @@ class RunProgress(ProgressLine):
         work, done, total = advance.work, advance.done, advance.total
         if not self.timekeeper.due((work, advance.variant, advance.task_set), done, total):
             return
-        of = "" if work is Work.RUN else f"{work} of "
-        title = f"{self._prefix}{of}{advance.variant} on {advance.task_set}"
+        title = titled(advance, self._prefix)
+        if found := self.timekeeper.announced:
+            self.announce(announcement(title, work, *found))
+            if self.plain:
+                return  # the line would say the same
         facts = [f"{done}/{total} {work.unit}", f"{self.timekeeper.elapsed:.0f} s"]
         self.show(title, facts, done, total)
+
+
+class Announcements:
+    """Says once how long a run will take, where nothing else of it is shown.
+
+    Args:
+        write: takes a line without its end.
+        prefix: stands before the variant's name.
+    """
+
+    def __init__(self, write: Callable[[str], None], prefix: str = "") -> None:
+        self._timekeeper = Timekeeper(terminal=False)
+        self._write = write
+        self._prefix = prefix
+
+    def __call__(self, advance: Advance) -> None:
+        """Note an advance."""
+        what = advance.work, advance.variant, advance.task_set
+        self._timekeeper.due(what, advance.done, advance.total)
+        if found := self._timekeeper.announced:
+            self._write(announcement(titled(advance, self._prefix), advance.work, *found))
+
+
+def titled(advance: Advance, prefix: str = "") -> str:
+    """Name a piece of work: ``second run of nf4 on core``."""
+    of = "" if advance.work is Work.RUN else f"{advance.work} of "
+    return f"{prefix}{of}{advance.variant} on {advance.task_set}"
+
+
+def announcement(title: str, work: Work, seconds: float, units: int) -> str:
+    """Say how long a piece of work takes in all: ``int8 on core: about 2 min 10 s for …``."""
+    return f"{line(title)}: about {rounded_span(seconds)} for {units} {work.unit}"
 
 
 class BuildProgress(ProgressLine):
@@ -217,6 +279,16 @@ class _Bar:
 
         to_start, erase = ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)
         self._console.control(Control(to_start, erase))
+
+
+def rounded_span(seconds: float) -> str:
+    """Write a time that is known roughly: seconds, minutes with tens of seconds, or hours."""
+    if not 115 <= seconds < 7200:
+        return span(seconds)
+    minutes, rest = divmod(round(seconds / 10) * 10, 60)
+    if minutes >= 10:
+        return f"{round(seconds / 60)} min"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
 def span(seconds: float) -> str:

@@ -15,7 +15,7 @@ from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import OPTIONAL, Setting, count, resolve
 from pytest_modellab.variants import prompt
-from pytest_modellab.variants.plan import DTYPE, Plan
+from pytest_modellab.variants.plan import ATTENTION, DTYPE, KERNELS, PLAIN_KERNELS, Plan
 
 OPTIONS = {
     "prompt": Setting(str, missing="name a Jinja file with {% block user %}"),
@@ -32,6 +32,8 @@ OPTIONS = {
     ),
     "dtype": DTYPE,
     "device": Setting(str, OPTIONAL),
+    "kernels": KERNELS,
+    "attention": ATTENTION,
 }
 
 
@@ -47,7 +49,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
             ``paraphrases`` (Jinja files: the same samples are asked in these wordings too, and
             scores averaged), ``thinking_tokens`` (chain of thought of at most so many tokens),
             ``chains`` (self-consistency: how many are drawn), ``temperature`` (of the draws),
-            ``dtype`` and ``device``; a variant with a base may change any of them.
+            ``dtype``, ``device``, ``kernels`` (``liger``, or ``plain`` where the base has them) and
+            ``attention``; a variant with a base may change any of them.
         base: the plan of the variant whose prompt is changed, or None.
         model: the model, where there is no base.
         root: the folder that relative paths start from.
@@ -65,7 +68,13 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         )
     if base is not None and base.quantization and "dtype" in options:
         raise ConfigError(f"dtype: belongs to the base {spec.base!r}, which is quantized")
+    for name in ("kernels", "attention"):
+        if base is not None and base.open is not None and name in options:
+            raise ConfigError(
+                f"{name}: belongs to transformers, and {base.engine} runs the base {spec.base!r}"
+            )
     dtype = options.get("dtype", base.dtype if base is not None else "float32")
+    fused = options.get("kernels", base.kernels if base is not None else "")
     shots = root / options["shots"] if "shots" in options else None
     text = prompt.read(root / options["prompt"], shots, options.get("n_shots"))
     paraphrases = [_paraphrase(text, root, name) for name in options["paraphrases"]]
@@ -80,6 +89,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         thinking=_thinking(options),
         dtype=dtype,
         device=options.get("device", base.device if base is not None else "cpu"),
+        kernels="" if fused == PLAIN_KERNELS else fused,
+        attention=options.get("attention", base.attention if base is not None else ""),
     )
 
 

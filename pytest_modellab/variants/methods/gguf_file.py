@@ -58,6 +58,8 @@ def plan(spec: VariantSpec, base: Plan | None, root: Path) -> Plan:
         base,
         dtype="float32",  # of activations; llama.cpp has no other on a CPU
         device="cpu",
+        kernels="",
+        attention="",
         quantization={"method": "gguf", "file": file.path.name, "sha256": file.weights},
         packages=(*base.packages, "gguf", "xllamacpp"),
         engine=f"llama.cpp-{gguf_model.VERSION}",

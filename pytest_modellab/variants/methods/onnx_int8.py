@@ -45,6 +45,8 @@ def plan(base: Plan, options: Mapping[str, Any]) -> Plan:
         base.merged(),
         dtype="float32",  # of what is not quantized
         device="cpu",
+        kernels="",
+        attention="",
         quantization={"method": "onnxruntime-int8", "reduce_range": reduce_range},
         packages=(*base.packages, *PACKAGES),
         engine=f"onnxruntime-{onnx_graph.VERSION}",

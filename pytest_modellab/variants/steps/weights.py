@@ -11,7 +11,7 @@ QUANTIZED = 'declare it by kind = "quantized", with this model, and the plain va
 
 
 def own_weights(spec: VariantSpec, base: Plan | None, model: ModelSource) -> Plan:
-    """Replace a base's weights by a checkpoint, keeping prompt, dtype and device.
+    """Replace a base's weights by a checkpoint, keeping prompt and all that says how it runs.
 
     Raises:
         ConfigError: no base or no model; the message begins with the option's name.
@@ -26,6 +26,8 @@ def own_weights(spec: VariantSpec, base: Plan | None, model: ModelSource) -> Pla
         paraphrases=base.paraphrases,
         dtype=base.dtype,
         device=base.device,
+        kernels=base.kernels,
+        attention=base.attention,
         thinking=base.thinking,
         grounding=base.grounding,
         plain=QUANTIZED,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_modellab import cli
 from pytest_modellab.engines import memory
 from pytest_modellab.lab.diagnosing import Diagnosing
+from pytest_modellab.store import hashes
 
 Capture = pytest.CaptureFixture[str]
 
@@ -76,6 +78,26 @@ def test_the_part_is_named_stored_and_replayed(here: Path, capsys: Capture) -> N
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "[Replay] broken against sound: reproduced"
     assert lines[1] == "  culprit      layer.1.mlp.down_proj"
+
+
+def test_hashes_of_folders_are_remembered_unless_asked_for_anew(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    digest = hashes._digest
+
+    def counted(file: Any) -> str:
+        read.append(file.name)
+        return digest(file)
+
+    size = (here / "sound" / "model.safetensors").stat().st_size
+    monkeypatch.setattr(hashes, "LARGE", size)
+    monkeypatch.setattr(hashes, "RACY", -60.0)
+    monkeypatch.setattr(hashes, "_digest", counted)
+    for options, count in (([], 2), ([], 0), (["--rehash"], 2)):
+        del read[:]
+        assert cli.main(["diagnose", "sound", "broken", "--adapter", "nowhere", *options]) == 2
+        assert sum(name.endswith("model.safetensors") for name in read) == count
 
 
 def test_equal_models_have_no_culprit(here: Path, capsys: Capture) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab import variants
-from pytest_modellab.config import read
+from pytest_modellab.config import engine, read
 from pytest_modellab.config.lab_config import SCENARIOS, LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records.asked import Allowed
@@ -296,8 +296,8 @@ def test_not_utf8(file: Path) -> None:
         (
             '[variant.a]\nkind = "prompted"',
             "variant: unknown key; did you mean 'variants'? "
-            "Known: acknowledged, baselines, mlflow, models, performance, prices, scenarios, "
-            "task_sets, variants",
+            "Known: acknowledged, baselines, engine, mlflow, models, performance, prices, "
+            "scenarios, task_sets, variants",
         ),
         (
             '[mlflow]\nuri = "http://host"',
@@ -506,6 +506,44 @@ def test_what_is_wrong_with_the_weighing(file: Path, old: str, new: str, said: s
     assert old in WEIGHING
     with pytest.raises(ConfigError, match=re.escape(f"{file}: {said}")):
         load(file, WEIGHING.replace(old, new))
+
+
+def test_the_token_budget_of_the_engines(file: Path) -> None:
+    assert load(file, WEIGHING).engine.token_budget is None
+    assert load(file, f"{WEIGHING}[engine]\ntoken_budget = 4096\n").engine.token_budget == 4096
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "token_budget = 0",
+            "engine.token_budget: 0 is not a whole number of tokens from 1 to 16,777,216; leave it "
+            "out, so that the engine takes what its device holds",
+        ),
+        ("token_budget = -1", "engine.token_budget: -1 is not a whole number of tokens from 1"),
+        ("token_budget = 16777217", "engine.token_budget: 16777217 is not a whole number of"),
+        ('token_budget = "512"', "engine.token_budget: '512' is str, expected int"),
+        ("token_budget = 512.0", "engine.token_budget: 512.0 is float, expected int"),
+        ("token_budget = true", "engine.token_budget: True is bool, expected int"),
+        ("budget = 1", "engine.budget: unknown key; did you mean 'token_budget'?"),
+    ],
+)
+def test_a_token_budget_that_cannot_be(file: Path, line: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: {said}")):
+        load(file, f"{WEIGHING}[engine]\n{line}\n")
+
+
+@given(st.text(max_size=20) | st.integers().map(str))
+def test_an_option_is_a_token_budget_or_an_error_that_says_so(text: str) -> None:
+    try:
+        found = engine.token_budget(text, "--token-budget")
+    except ConfigError as error:
+        assert str(error).startswith("--token-budget: ")  # noqa: PT017
+        assert "is not a whole number of tokens from 1 to" in str(error)  # noqa: PT017
+    else:
+        assert 1 <= found <= engine.MOST
+        assert text.strip().lstrip("0") == str(found)
 
 
 def test_find(tmp_path: Path) -> None:

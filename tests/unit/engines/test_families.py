@@ -13,7 +13,7 @@ from pytest_modellab.engines.encoders import sentence
 from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import torch_model
 from pytest_modellab.engines.tokens import encode
-from pytest_modellab.errors import ModelError
+from pytest_modellab.errors import ModelError, VariantLoadError
 from pytest_modellab.models import reads
 from pytest_modellab.records.runs import Output
 
@@ -146,3 +146,18 @@ def test_windows_without_a_size(model_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"transformers cannot load it: .*'sliding_window'"):
         torch_model.load(tmp_path)
+
+
+def test_an_attention_that_is_asked_for(model_folder: Path, tmp_path: Path) -> None:
+    for name in ("eager", "sdpa"):
+        loaded = torch_model.load(model_folder, attention=name)
+        assert loaded.model.config._attn_implementation == name
+    saved(tmp_path, model_folder, "gpt_oss", {**LLAMA, "head_dim": 8, "num_local_experts": 2})
+    assert torch_model.load(tmp_path).model.config._attn_implementation == "eager"
+    with pytest.raises(VariantLoadError) as caught:
+        torch_model.load(tmp_path, attention="sdpa")
+    assert str(caught.value) == (
+        "attention: 'sdpa' is not there (GptOssForCausalLM does not support an attention "
+        "implementation through torch.nn.functional.scaled_dot_product_attention yet): set "
+        '"eager", which every model has, or leave attention out for the best that is there'
+    )

@@ -17,6 +17,7 @@ from pytest_modellab import gate as statistics
 from pytest_modellab.baselines import chain, file
 from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.config import read
+from pytest_modellab.engines.budget import DEFAULT_BUDGET
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
 from pytest_modellab.errors import (
     BaselineInvalid,
@@ -232,6 +233,23 @@ def record(make: Make, *names: str) -> None:
     lab.release()
 
 
+# --- the token budget ---
+
+
+def test_a_token_budget_that_is_set_is_every_runs(make: Make, toml: Path) -> None:
+    def budget(**changes: Any) -> int:
+        lab = make(reuse=False, **changes)
+        found = lab.record(*lab.asked("plain", "core"))
+        lab.release()
+        return int(found.environment["token_budget"])
+
+    assert budget() == DEFAULT_BUDGET
+    assert budget(token_budget=64) == 64
+    toml.write_text(toml.read_text() + "\n[engine]\ntoken_budget = 32\n")
+    assert budget() == 32
+    assert budget(token_budget=64) == 64, "the option wins"
+
+
 # --- an assertion that is one file and one line ---
 
 
@@ -408,7 +426,7 @@ def test_runs_may_be_obtained_elsewhere(
         s.score for s in expected.samples
     )
     assert [job.work for job in elsewhere.jobs] == [Work.RUN, Work.REPEAT]
-    assert [job.budget for job in elsewhere.jobs] == [512, 256]
+    assert [job.budget for job in elsewhere.jobs] == [None, 256]
     lab.release()
     assert world.loaded == ["plain"] * 3
     assert world.closed == ["plain"] * 2, "this lab had loaded nothing"

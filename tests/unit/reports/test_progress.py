@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from pytest_modellab.records.progress import Advance, Work
-from pytest_modellab.reports.text.progress import BuildProgress, RunProgress, span
+from pytest_modellab.reports.text.progress import (
+    Announcements,
+    BuildProgress,
+    RunProgress,
+    rounded_span,
+    span,
+)
 
 Note = Callable[[float, int], str]
 
@@ -69,7 +75,7 @@ def test_what_was_answered_before_is_not_counted_as_fast(clock: list[float]) -> 
     assert line(0, 60) == "nf4 on core: 60/100 samples, 0 s\n"
     for done in (61, 62):
         assert line(done - 60, done) == ""
-    assert line(10, 70) == "nf4 on core: 70/100 samples, 10 s, about 30 s left\n"
+    assert line(7, 70) == "nf4 on core: 70/100 samples, 7 s, about 21 s left\n"
 
 
 def test_batches_of_one_long_prompt_are_no_measure(clock: list[float]) -> None:
@@ -77,8 +83,76 @@ def test_batches_of_one_long_prompt_are_no_measure(clock: list[float]) -> None:
     assert line(0, 0)
     for done in range(1, 10):
         assert line(done, done) == ""
-    assert line(10, 10) == "nf4 on core: 10/500 samples, 10 s, about 8 min left\n"
+    assert line(10, 10) == "nf4 on core: about 8 min 20 s for 500 samples\n"
     assert line(11, 11) == ""
+
+
+def test_a_run_that_takes_long_is_announced_once(clock: list[float]) -> None:
+    line = note(clock, total=606)
+    assert line(0, 0)
+    assert [line(2, 10), line(3, 20), line(10, 46)] == [
+        "",
+        "",
+        "nf4 on core: about 2 min 10 s for 606 samples\n",
+    ]
+    assert line(12, 50) == ""
+    assert line(41, 200) == "nf4 on core: 200/606 samples, 41 s, about 83 s left\n"
+
+
+def test_what_was_answered_before_is_not_announced(clock: list[float]) -> None:
+    line = note(clock, total=606)
+    assert line(0, 306)
+    assert [line(1, 310), line(2, 320), line(60, 426)] == [
+        "",
+        "",
+        "nf4 on core: about 2 min 30 s for 300 samples\n",
+    ]
+
+
+def test_on_a_terminal_the_announcement_stays_above_the_line(clock: list[float]) -> None:
+    terminal = Terminal()
+    line = note(clock, terminal, total=606)
+    assert line(0, 0)
+    assert line(2, 10)
+    assert line(3, 20)
+    announced = line(10, 46)
+    assert announced.startswith("\r\x1b[2Knf4 on core: about 2 min 10 s for 606 samples\n")
+    assert announced.endswith("46/606 samples, 10 s, about 2 min left")
+    assert "for 606 samples" not in line(20, 92)
+
+
+def test_announcements_alone(clock: list[float]) -> None:
+    said: list[str] = []
+    watch = Announcements(said.append, "modellab: ")
+    for seconds, done in ((0, 0), (2, 10), (3, 20), (10, 46), (60, 250), (130, 606)):
+        clock[0] = 100.0 + seconds
+        watch(Advance(Work.REPEAT, "nf4\x1b", "core", done, 606))
+    assert said == ["modellab: second run of nf4\\x1b on core: about 2 min 10 s for 606 samples"]
+    for seconds, done in ((200, 0), (201, 10), (202, 20), (203, 46), (210, 606)):
+        clock[0] = 100.0 + seconds
+        watch(Advance(Work.RUN, "fp4", "core", done, 606))
+    assert len(said) == 2, "another run"
+    for seconds, done in ((300, 0), (301, 100), (302, 200), (303, 300)):
+        clock[0] = 100.0 + seconds
+        watch(Advance(Work.RUN, "int8", "core", done, 606))
+    assert len(said) == 2, "six seconds are not worth a line"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (31.2, "31 s"),
+        (114, "114 s"),
+        (119.4, "2 min"),
+        (131, "2 min 10 s"),
+        (179.9, "3 min"),
+        (540, "9 min"),
+        (700, "12 min"),
+        (7300, "2.0 h"),
+    ],
+)
+def test_spans_that_are_known_roughly(seconds: float, said: str) -> None:
+    assert rounded_span(seconds) == said
 
 
 def test_another_total_begins_anew(clock: list[float]) -> None:

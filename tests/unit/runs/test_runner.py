@@ -12,14 +12,15 @@ import pytest
 
 from pytest_modellab import scorers
 from pytest_modellab.engines import interface as engines
+from pytest_modellab.engines.budget import DEFAULT_BUDGET
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest, Source
 from pytest_modellab.errors import ModelError, OutOfMemory, ScoringError, VariantLoadError
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import Output, RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
-from pytest_modellab.runs import answering, runner, scoring
+from pytest_modellab.runs import answering, batches, runner, scoring
 from pytest_modellab.runs.executor import InProcess
-from pytest_modellab.runs.job import DEFAULT_BUDGET, SEED, Job, needed
+from pytest_modellab.runs.job import SEED, Job, needed
 from pytest_modellab.runs.summary import summarize
 from pytest_modellab.store import budgets
 
@@ -216,7 +217,7 @@ def test_batches_and_progress(run: Run) -> None:
     assert engine.batches == [
         ("scored", 2, (0, 1)),
         ("scored", 2, (2, 3)),
-        ("generated", 2 * answering.GENERATION_FACTOR, (0, 1)),
+        ("generated", 2 * 4, (0, 1)),
     ]
     assert seen == [(0, 6), (2, 6), (4, 6), (6, 6)]
 
@@ -281,6 +282,50 @@ def test_a_killed_run_of_another_budget_is_not_taken_up(run: Run) -> None:
     engine = Engine()
     run(engine, budget=3)
     assert [batch for what, _, batch in engine.batches if what == "scored"] == [(0, 1, 2), (3,)]
+
+
+class Saying(Engine):
+    """Says which budget fits its device."""
+
+    def __init__(self, says: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.says = says
+
+    def token_budget(self) -> int:
+        return self.says
+
+
+def test_the_engine_says_the_budget_where_nobody_sets_it(run: Run) -> None:
+    record, _ = run(Saying(3), budget=None)
+    assert record.environment["token_budget"] == 3
+    record, _ = run(Saying(3), budget=2, reuse=False)
+    assert record.environment["token_budget"] == 2, "what is set counts"
+    record, _ = run(Engine(), budget=None, reuse=False)
+    assert record.environment["token_budget"] == DEFAULT_BUDGET
+    record, _ = run(Saying(5), budget=None, reuse=False)
+    assert record.environment["token_budget"] == 5, "on the CPU nothing is kept of what it says"
+
+
+def test_an_accelerator_keeps_the_budget_that_it_had_first(
+    run: Run, fingerprint: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(batches, "full_name", lambda device: f"a {device} of 80 GB")
+    there = fingerprint(settings={"device": "cuda", "dtype": "bfloat16"})
+
+    def budget(says: int, **options: Any) -> int:
+        options = {"budget": None, "reuse": False, "fingerprint": there, **options}
+        record, _ = run(Saying(says, fits=options.pop("fits", 10**9)), **options)
+        return int(record.environment["token_budget"])
+
+    assert budget(8) == 8
+    assert budget(4) == 8, "less memory is free now, and the run's batches are the same"
+    assert budget(8, budget=16) == 16, "what is set is not lowered by it"
+    assert budget(8, fits=2) == 2
+    assert budget(8) == 2, "what fitted"
+    assert budget(8, budget=16) == 2
+    assert budgets.recall_budget(tmp_path, there, 99) == 99, "another device knows nothing of it"
+    monkeypatch.setattr(batches, "full_name", lambda device: "a larger one")
+    assert budget(16) == 16
 
 
 def test_out_of_memory_halves_the_budget(run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.kinds import prompted
 from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants.steps.weights import own_weights
 
 Spec = Callable[..., VariantSpec]
 MODEL = ModelSource("tiny", "./tiny")
@@ -57,7 +59,7 @@ def test_prompted(base: Plan, toml: Path, spec: Spec) -> None:
     assert (base.dtype, base.device, base.quantization) == ("float32", "cpu", {})
     options = {"prompt": "q.jinja", "shots": "shots.jsonl", "n_shots": 1, "dtype": "bfloat16"}
     made = make(spec(options={**options, "device": "cuda"}), None, toml)
-    assert (made.dtype, made.device) == ("bfloat16", "cuda")
+    assert (made.dtype, made.device, made.kernels, made.attention) == ("bfloat16", "cuda", "", "")
     assert made.prompt.shots == (("1?", "1"),)
 
 
@@ -78,14 +80,42 @@ def test_prompted_on_a_variant_changes_the_prompt_alone(
     )
 
 
+def test_kernels_and_attention_are_inherited_and_changed(
+    base: Plan, toml: Path, spec: Spec, quantize: Spec
+) -> None:
+    options = {"prompt": "p.jinja", "kernels": "liger", "attention": "sdpa", "device": "cuda"}
+    fused = make(spec(name="fused", options=options), None, toml)
+    assert (fused.kernels, fused.attention) == ("liger", "sdpa")
+    other = spec(name="other", model=None, base="fused", options={"prompt": "q.jinja"})
+    for heir in (
+        make(other, fused, toml),
+        make(quantize(method="bitsandbytes-nf4"), fused, toml),
+        own_weights(spec(name="tuned", kind="finetuned", model="tiny", base="fused"), fused, MODEL),
+    ):
+        assert (heir.kernels, heir.attention) == ("liger", "sdpa")
+    changes = {**other.options, "kernels": "plain", "attention": "eager"}
+    changed = make(dataclasses.replace(other, options=changes), fused, toml)
+    assert (changed.kernels, changed.attention) == ("", "eager")
+    graph = make(quantize(method="onnxruntime-int8"), fused, toml)
+    assert (graph.device, graph.kernels, graph.attention) == ("cpu", "", "")
+    for name, value in (("kernels", "liger"), ("attention", "sdpa")):
+        asked = dataclasses.replace(other, base="q", options={"prompt": "q.jinja", name: value})
+        with pytest.raises(ConfigError) as caught:
+            make(asked, graph, toml)
+        assert str(caught.value) == (
+            f"{toml}: variants.other.{name}: belongs to transformers, and {graph.engine} runs the "
+            "base 'q'"
+        )
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({}, "prompt: missing; name a Jinja file with {% block user %}"),
         (
             {"promt": "p.jinja"},
-            "promt: unknown key; did you mean 'prompt'? Known: chains, device, dtype, n_shots, "
-            "paraphrases, prompt, shots, temperature, thinking_tokens",
+            "promt: unknown key; did you mean 'prompt'? Known: attention, chains, device, "
+            "dtype, kernels, n_shots, paraphrases, prompt, shots, temperature, thinking_tokens",
         ),
         ({"prompt": 3}, "prompt: 3 is int, expected str"),
         ({"prompt": "p.jinja", "n_shots": True}, "n_shots: True is bool, expected int"),
@@ -93,6 +123,16 @@ def test_prompted_on_a_variant_changes_the_prompt_alone(
             {"prompt": "p.jinja", "dtype": "float23"},
             "dtype: unknown 'float23'; did you mean 'float32' or 'float16' or 'bfloat16'? "
             "Known: bfloat16, float16, float32",
+        ),
+        (
+            {"prompt": "p.jinja", "kernels": "liga"},
+            "kernels: unknown 'liga'; did you mean 'liger'? Known: liger, plain",
+        ),
+        (
+            {"prompt": "p.jinja", "attention": "flash_attention_2"},
+            "attention: 'flash_attention_2' is not one of eager, flex_attention, sdpa: flash "
+            "attention takes no mask, and packed texts need one; flex_attention skips what is "
+            "masked as well",
         ),
         ({"prompt": "p.jinja", "n_shots": 1}, "n_shots: needs 'shots', a file of examples"),
     ],
@@ -154,6 +194,7 @@ def test_fingerprint(base: Plan, files: ModelFiles) -> None:
     [
         {"dtype": "bfloat16"},
         {"device": "cuda"},
+        {"attention": "sdpa"},
         {"quantization": {"method": "rtn", "bits": 4, "group_size": 64}},
         {"packages": ("torch", "transformers", "bitsandbytes")},
     ],
@@ -171,6 +212,56 @@ def test_fingerprint_changes_with_a_library(
     before = loading.fingerprint(base, files).key
     versions["torch"] = "2.10"
     assert loading.fingerprint(base, files).key != before
+
+
+def test_fingerprint_of_kernels(
+    base: Plan, files: ModelFiles, versions: dict[str, str], tmp_path: Path
+) -> None:
+    plain = loading.fingerprint(dataclasses.replace(base, device="cuda"), files)
+    assert not plain.settings.keys() & {"kernels", "attention"}
+    fused = dataclasses.replace(base, device="cuda", kernels="liger")
+    for missing in ("liger-kernel", "triton"):
+        with pytest.raises(VariantLoadError) as caught:
+            loading.fingerprint(fused, files)
+        assert str(caught.value) == (
+            f"{missing} is not installed: pip install 'pytest-modellab[fast]'"
+        )
+        versions[missing] = "1.0"
+    found = loading.fingerprint(fused, files)
+    assert found.settings["kernels"] == "liger"
+    assert found.settings["versions"] == {
+        **plain.settings["versions"],
+        "liger-kernel": "1.0",
+        "triton": "1.0",
+    }
+    versions["triton"] = "1.1"
+    assert loading.fingerprint(fused, files).key != found.key
+    with pytest.raises(VariantLoadError) as caught:
+        loading.fingerprint(dataclasses.replace(base, kernels="liger"), files)
+    assert str(caught.value) == (
+        'kernels: "liger" runs on a GPU, and this variant on \'cpu\': set device = "cuda", or '
+        "leave kernels out"
+    )
+
+
+@pytest.mark.usefixtures("versions")
+def test_flex_attention_needs_a_gpu(base: Plan, files: ModelFiles) -> None:
+    plan = dataclasses.replace(base, attention="flex_attention")
+    with pytest.raises(VariantLoadError) as caught:
+        loading.fingerprint(plan, files)
+    assert str(caught.value) == (
+        "attention: \"flex_attention\" is compiled for a GPU, and this variant runs on 'cpu': set "
+        'device = "cuda", or attention = "sdpa"'
+    )
+    found = loading.fingerprint(dataclasses.replace(plan, device="cuda"), files)
+    assert found.settings["attention"] == "flex_attention"
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="asks torch")
+def test_a_missing_device_is_told_before_anything_is_read(base: Plan, tmp_path: Path) -> None:
+    nowhere = ModelFiles(MODEL, tmp_path / "none", weights="w", tokenizer="t")
+    with pytest.raises(VariantLoadError, match=r"^device: 'gpu' is none that torch knows: "):
+        loading.load(dataclasses.replace(base, device="gpu"), nowhere, tmp_path)
 
 
 @pytest.mark.parametrize(
