@@ -12,8 +12,16 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "transformers")
 """Whose versions a run record tells, where they are installed."""
 
-WAITING = frozenset({"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
-"""What tells OpenMP's threads how to wait for each other, in one library or another."""
+WAITING = frozenset({"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"})
+"""What tells the threads of GNU's OpenMP, which torch's wheels for Linux come with, how to wait."""
+
+SPINS = 1000
+"""How often a waiting thread looks before it sleeps; it is measured in docs/performance.md.
+
+As many as there are between two products of a model on cores of its own, so that nothing is lost
+there, and so few that on shared cores it is as good as none (``OMP_WAIT_POLICY=passive``). The
+library's own number keeps a core for milliseconds.
+"""
 
 
 def libraries() -> dict[str, Any]:
@@ -63,10 +71,10 @@ def cores() -> int:
 def share(workers: int = 1) -> None:
     """Have torch's threads leave the cores to others, where the environment does not say how.
 
-    To be called before torch is imported: OpenMP reads the environment once. A thread that has
-    nothing to do sleeps instead of turning round and round until the others are done: a core that
-    somebody else needs is then theirs, and comes back. Each of several workers takes its part of
-    the cores, since two of them with all threads each are slower than one.
+    To be called before torch is imported: OpenMP reads the environment once. A thread that waits
+    for another one goes to sleep soon, instead of keeping the core that the other one may need.
+    Each of several workers takes its part of the cores, since two of them with all threads each are
+    slower than one.
 
     Args:
         workers: processes that compute at once, this one counted in.
@@ -74,4 +82,4 @@ def share(workers: int = 1) -> None:
     if workers > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
     if not WAITING & os.environ.keys():
-        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS)
