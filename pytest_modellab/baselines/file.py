@@ -52,6 +52,10 @@ _NAMED = {
 """The keys of a run's tables; all but the base are strings."""
 
 
+_OPTIONAL = {"task_set": ("limited",)}
+"""Those that need not be there."""
+
+
 _Kept = TypeVar("_Kept", Repeat, Anchor)
 
 
@@ -283,7 +287,7 @@ def _from_data(data: dict[str, Any]) -> Baseline:
     for name, keys in _NAMED.items():
         found = reading.table(getattr(run, name), name, *keys)
         for key in found:
-            if key not in keys:
+            if key not in (*keys, *_OPTIONAL.get(name, ())):
                 raise reading.Unfit(f"{reading.within(name, key)}: unknown key")
             if key != "base":
                 reading.checked(str, found[key], reading.within(name, key))

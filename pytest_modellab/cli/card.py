@@ -154,6 +154,7 @@ def _measured(lab: Lab, spec: VariantSpec, name: str, metrics: Sequence[str]) ->
         summary=priced(summarize(_comparable(baseline.run, task_set), task_set), spec, prices),
         task_set_hash=task_set.hash,
         description=task_set.description,
+        limited=task_set.note if task_set.whole else "",
         churn=baseline.churn,
         reference=reference,
         comparisons=tuple(comparisons),

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_modellab.engines.modules import packed_as_they_are
+
 State = Mapping[str, str]
 """Name of a tensor → the hash of its numbers."""
 
@@ -21,8 +23,17 @@ def of(engine: object) -> State:
 
 def hashes(model: Any) -> State:
     """Hash a torch model's tensors one by one, so that no copy of the model is made."""
-    state = model.state_dict().items()
-    return {name: _hash(value) for name, value in state if hasattr(value, "element_size")}
+    with packed_as_they_are(model):
+        state = model.state_dict().items()
+        tensors = {name: value for name, value in state if hasattr(value, "element_size")}
+        return {name: _hash(_before(name, value)) for name, value in tensors.items()}
+
+
+def _before(name: str, value: Any) -> Any:
+    """A scale of bitsandbytes' 4-bit weights as its own packing makes it, done already or not."""
+    if not name.endswith(".weight.absmax") or not value.is_floating_point():
+        return value
+    return (value.T.reshape(-1) if value.dim() > 1 else value).bfloat16()
 
 
 def _hash(tensor: Any) -> str:
@@ -32,5 +43,6 @@ def _hash(tensor: Any) -> str:
     if hasattr(tensor, "__tensor_flatten__"):
         parts = [_hash(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0]]
         return hashlib.sha256("".join(parts).encode()).hexdigest()
-    plain = tensor.detach().contiguous().reshape(-1).view(torch.uint8).cpu()
+    with torch.inference_mode():  # of a tensor that was written to in it, no view is given outside
+        plain = tensor.detach().clone().reshape(-1).view(torch.uint8).cpu()
     return hashlib.sha256(plain.numpy()).hexdigest()

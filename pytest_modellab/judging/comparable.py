@@ -70,18 +70,29 @@ def differences(
     """List what forbids to compare two runs, and what does not but must be known."""
     name = candidate.task_set["name"]
     differs = []
-    for key in ("version", "hash"):
+    parts = [run.task_set.get("limited") for run in (candidate, reference)]
+    limited = parts[0] != parts[1]
+    for key in ("version",) if limited else ("version", "hash"):
         now, then = candidate.task_set[key], reference.task_set[key]
         if now != then:
             differs.append(f"task set {name!r} has {key} {now}, the reference was run on {then}")
     now_ids = {s.id: s.hash for s in candidate.samples}
     then_ids = {s.id: s.hash for s in reference.samples}
-    changed = sorted(
-        id_ for id_ in now_ids.keys() | then_ids.keys() if now_ids.get(id_) != then_ids.get(id_)
-    )
+    asked = now_ids.keys() & then_ids.keys() if limited else now_ids.keys() | then_ids.keys()
+    changed = sorted(id_ for id_ in asked if now_ids.get(id_) != then_ids.get(id_))
     if changed:
         shown = ", ".join(changed[:5]) + (", …" if len(changed) > 5 else "")
         differs.append(f"{len(changed)} samples were changed, added or removed: {shown}")
+    if limited:
+        now, then = (
+            part or str(len(run.samples))
+            for part, run in zip(parts, (candidate, reference), strict=True)
+        )
+        mend = "remove the limit" if parts[1] is None else "set the limit that it had"
+        differs.append(
+            f"the reference was recorded on {then} samples, and {now} are asked here: record it "
+            f"again, or {mend}"
+        )
     for scorer in sorted(candidate.scorers.keys() & reference.scorers.keys()):
         now_version, then_version = candidate.scorers[scorer], reference.scorers[scorer]
         if now_version != then_version:
@@ -105,7 +116,16 @@ def differences(
     then_versions = reference.fingerprint.settings.get("versions", {})
     here = {**now_versions, **candidate.environment}
     there = {**then_versions, **reference.environment}
-    keys = {"device", "platform", "python", "threads", "token_budget", "torch", "transformers"}
+    keys = {
+        "accelerator",
+        "device",
+        "platform",
+        "python",
+        "threads",
+        "token_budget",
+        "torch",
+        "transformers",
+    }
     notes += [
         f"{key}: {here.get(key)} here, {there.get(key)} in the reference"
         for key in sorted(keys | (now_versions.keys() & then_versions.keys()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,10 +43,18 @@ class Accepted:
     Args:
         config: the configuration.
         runs: this session's.
+        narrowed: takes a task set's name and a baseline as it was recorded; returns it with the
+            samples that the session asks.
     """
 
-    def __init__(self, config: LabConfig, runs: Runs) -> None:
+    def __init__(
+        self,
+        config: LabConfig,
+        runs: Runs,
+        narrowed: Callable[[str, Baseline], Baseline] = lambda _, baseline: baseline,
+    ) -> None:
         self._config = config
+        self._narrowed = narrowed
         self._runs = runs
         self._read: dict[Path, tuple[tuple[int, int], Baseline | None]] = {}
         self._before: dict[tuple[str, str], Baseline | None] = {}
@@ -60,7 +69,7 @@ class Accepted:
     def baseline(self, variant: str, task_set: str) -> Baseline:
         """Read a variant's accepted run."""
         path = self.path(variant, task_set)
-        found = self._current(path)
+        found = self._current(variant, task_set)
         if found is None:
             raise BaselineMissing(
                 f"no baseline of {variant!r} on {task_set!r}: {path} does not exist.",
@@ -108,18 +117,24 @@ class Accepted:
         where = "" if here else f" --config {os.path.relpath(self._config.path)}"
         return f"modellab accept {variant}{named}{where}"
 
-    def _current(self, path: Path) -> Baseline | None:
+    def _current(self, variant: str, task_set: str) -> Baseline | None:
         """Read a file once, as long as nobody changes it: every capability's test asks for it."""
-        from pytest_modellab.baselines import file
-
+        path = self.path(variant, task_set)
         try:
             status = path.stat()
         except OSError:
-            return file.read(path)
+            return self._found(variant, task_set)
         seen = (status.st_mtime_ns, status.st_size)
         if self._read.get(path, (None, None))[0] != seen:
-            self._read[path] = (seen, file.read(path))
+            self._read[path] = (seen, self._found(variant, task_set))
         return self._read[path][1]
+
+    def _found(self, variant: str, task_set: str) -> Baseline | None:
+        """Read a file, and leave the samples that the session asks."""
+        from pytest_modellab.baselines import file
+
+        found = file.read(self.path(variant, task_set))
+        return None if found is None else self._narrowed(task_set, found)
 
     def accept(
         self, variant: Resolved, task_set: TaskSet, *, new_anchor: bool
@@ -139,7 +154,7 @@ class Accepted:
             )
         record = self._reading(variant, task_set, record)
         repeat = self._runs.repeat(variant, task_set)
-        old = None if new_anchor else file.read(path)
+        old = None if new_anchor else self._found(*key)
         self._before.setdefault(key, old)
         new = descend(old, record, repeat)
         if new != old:
@@ -160,11 +175,9 @@ class Accepted:
 
     def remember(self, variant: str, task_set: str) -> Baseline | None:
         """Return the run that was accepted when this was first asked, whatever replaces it."""
-        from pytest_modellab.baselines import file
-
         key = (variant, task_set)
         if key not in self._before:
-            self._before[key] = file.read(self.path(*key))
+            self._before[key] = self._found(*key)
         return self._before[key]
 
     def recorded(self, variant: str, task_set: str) -> Path | None:
@@ -186,10 +199,10 @@ class Accepted:
 
         record, repeat = self._runs.record(variant, task_set), self._runs.repeat(variant, task_set)
         own, key = flips(record, repeat), (variant.name, task_set.name)
-        before = self._written[key][0] if key in self._written else self._current(self.path(*key))
+        before = self._written[key][0] if key in self._written else self._current(*key)
         references = {variant.name: before}
         if (base := variant.spec.base) is not None:
-            references[base] = self._current(self.path(base, task_set.name))
+            references[base] = self._current(base, task_set.name)
         words, high = [own.explain()], False
         for name, reference in references.items():
             known = None if reference is None else reference.count_churn()

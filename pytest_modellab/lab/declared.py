@@ -24,6 +24,7 @@ from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.store import hashes
 
 if TYPE_CHECKING:
+    from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.models.files import ModelFiles
     from pytest_modellab.variants.plan import Grounding, Plan
@@ -52,6 +53,7 @@ class Declared:
         self._extensions = extensions
         self._settings = settings
         self._task_sets: dict[str, TaskSet] = {}
+        self._wholes: dict[str, TaskSet] = {}
         self._plans: dict[str, Plan] = {}
         self._files: dict[str, ModelFiles] = {}
         self._variants: dict[str, Resolved] = {}
@@ -73,11 +75,12 @@ class Declared:
         return self._config.variants[name]
 
     def task_set(self, name: str) -> TaskSet:
-        """Read a declared task set, once.
+        """Read a declared task set, once, and leave the samples that its limit allows.
 
         Raises:
             GateUsageError: there is none of that name; the near misses are named.
-            TaskSetError: its files are missing or malformed.
+            TaskSetError: its files are missing or malformed, or its first cluster is larger than
+                its limit.
         """
         if name not in self._task_sets:
             from pytest_modellab import tasksets
@@ -89,8 +92,43 @@ class Declared:
             with self._hashes.used():
                 task_set = tasksets.read(place, self._extensions.check, self._settings.cache)
             # the configuration's name leads to its margins and baselines, whatever the header says
-            self._task_sets[name] = dataclasses.replace(task_set, name=name)
+            whole = self._wholes[name] = dataclasses.replace(task_set, name=name)
+            self._task_sets[name] = self._limited(whole)
         return self._task_sets[name]
+
+    def narrowed(self, name: str, baseline: Baseline) -> Baseline:
+        """Return a baseline as if only the samples that a limit leaves had been asked.
+
+        It stays as it is where there is no limit, where it is of other samples or of fewer, and
+        where samples are scored by all others.
+        """
+        from pytest_modellab.baselines import part
+        from pytest_modellab.lab.jobs import scored_alone
+
+        declared = self._config.task_sets.get(name)
+        if declared is None or (self._settings.limit or declared.limit) is None:
+            return baseline
+        task_set = self.task_set(name)
+        if task_set.whole is None or not scored_alone(task_set, self._extensions):
+            return baseline
+        return part.narrowed(baseline, task_set, self._wholes[name])
+
+    def _limited(self, whole: TaskSet) -> TaskSet:
+        """Leave the samples that a limit allows, and say so."""
+        from pytest_modellab.store import said
+        from pytest_modellab.tasksets.limit import limited
+
+        asked, declared = self._settings.limit, self._config.task_sets[whole.name].limit
+        limit = declared if asked is None else asked
+        if limit is None:
+            return whole
+        by = f"limit = {declared}"
+        if asked is not None:
+            by = f"{self._settings.said.get('limit', 'limit of the session')} {asked}"
+        found = limited(whole, limit, by)
+        if found.whole is not None:
+            said.say(f"{found.name}: {found.note}")
+        return found
 
     def variant(self, name: str, on: TaskSet | None = None) -> Resolved:
         """Plan a declared variant, and find and hash its files, once; nothing is loaded.

@@ -23,6 +23,14 @@ def scorers_of(task_set: TaskSet, extensions: Extensions) -> dict[str, Scorer | 
     return {name: extensions.scorer(name) for name in names}
 
 
+def scored_alone(task_set: TaskSet, extensions: Extensions) -> bool:
+    """Whether no score of a sample depends on the other samples, so that some can be left out."""
+    return all(
+        not isinstance(scorer, SetScorer) or getattr(scorer, "alone", False)
+        for scorer in scorers_of(task_set, extensions).values()
+    )
+
+
 def job_of(
     variant: Resolved,
     task_set: TaskSet,

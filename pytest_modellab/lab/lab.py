@@ -73,7 +73,7 @@ class Lab:
             bench,
             self._loaded,
         )
-        self._accepted = Accepted(self.config, self._runs)
+        self._accepted = Accepted(self.config, self._runs, self._declared.narrowed)
         release = self._loaded.release
         self.diagnosing = Diagnosing(settings.cache, self.extensions, release, progress)
 

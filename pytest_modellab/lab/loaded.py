@@ -1,16 +1,23 @@
-"""The one variant that is loaded."""
+"""The one model that is loaded, and the variant that it answers for."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_modellab.engines import state
 from pytest_modellab.engines.interface import Engine, Source
 from pytest_modellab.errors import VariantLoadError
 
+if TYPE_CHECKING:
+    from pytest_modellab.variants.sharing import Shared
+
 
 class Loaded:
-    """Holds at most one loaded engine.
+    """Holds at most one loaded model, and the engine of at most one variant.
+
+    The next variant is run on the model that is loaded where the two share it, as adapters of one
+    base and prompts of one model do. An engine that was handed out before answers no more then.
 
     Args:
         cache: the store's root.
@@ -19,18 +26,19 @@ class Loaded:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._held: tuple[Source, Engine] | None = None
+        self._shared: Shared | None = None
         self._same: list[Source] = []
 
     def engine(self, source: Source) -> Engine:
-        """Return the engine of a source, freeing another one before it is loaded.
+        """Return the engine of a source; another model is freed before one is loaded.
 
         Raises:
             ModelError: its files cannot be read.
             VariantLoadError: a library is missing.
         """
-        self.keep(source)
-        if self._held is None:
-            self._held = (source, source.open(self._cache))
+        if self._held is None or self._held[0] is not source:
+            self._make_way(source)
+            self._held = (source, self._open(source))
         return self._held[1]
 
     def again(self, source: Source) -> Engine:
@@ -49,15 +57,38 @@ class Loaded:
         return self.engine(source)
 
     def keep(self, source: Source) -> None:
-        """Free the engine of any other source."""
+        """Free the engine of any other source, and the model that it shares with this one."""
         if self._held is not None and self._held[0] is not source:
             self.release()
 
     def release(self) -> None:
-        """Free the engine, if there is one."""
-        if self._held is not None:
-            self._held[1].close()
+        """Free what is loaded, if anything is."""
+        held, shared = self._held, self._shared
+        self._held = self._shared = None
+        if shared is not None:
+            shared.close()
+        elif held is not None:
+            held[1].close()
+
+    def _make_way(self, source: Source) -> None:
+        """Leave the model that a source shares, as it was loaded; free any other."""
+        if self._shared is not None and self._shared.fits(source) and self._shared.undress():
             self._held = None
+        else:
+            self.release()
+
+    def _open(self, source: Source) -> Engine:
+        from pytest_modellab.variants import loading, sharing
+
+        if not isinstance(source, loading.Loadable) or (bare := sharing.bare(source)) is None:
+            return source.open(self._cache)
+        try:
+            if self._shared is None:
+                self._shared = sharing.Shared(bare, self._cache)
+            return self._shared.dress(source)
+        except BaseException:
+            self.release()  # an adapter may be half on
+            raise
 
 
 def _check_same(first: state.State, second: state.State) -> None:

@@ -26,6 +26,7 @@ class Settings:
     Attributes:
         cache: root of the store.
         alpha: risk of any false block in the whole run, in (0, 1).
+        limit: most samples of a task set that are asked, in place of the task sets' own, or None.
         margin: allowed drop that replaces the task sets' own, or None.
         on_inconclusive: what an inconclusive verdict does to its test.
         churn: run every variant a second time, to see what flips though nothing has changed.
@@ -43,6 +44,7 @@ class Settings:
     cache: Path
     alpha: float = ALPHA
     margin: float | None = None
+    limit: int | None = None
     on_inconclusive: OnInconclusive = ON_INCONCLUSIVE
     update: bool = False
     reuse: bool = True

@@ -26,6 +26,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "alpha": ({"metavar": "RISK"}, "risk of any false block in the whole run (default: 0.05)"),
     "margin": ({"metavar": "DROP"}, "allowed drop, replaces the margins of all task sets"),
+    "limit": (
+        {"metavar": "N"},
+        "ask at most N samples of each task set, for a quick look; replaces their own limits",
+    ),
     "on-inconclusive": (
         {"choices": ON_INCONCLUSIVE},
         "what an inconclusive verdict does to its test (default: warn)",
@@ -127,6 +131,16 @@ def number(config: pytest.Config, name: str, *, zero: bool) -> float | None:
     if not 0 <= value < 1 or (value == 0 and not zero):
         raise pytest.UsageError(f"--modellab-{name}: {text!r} is not a number in {interval}")
     return value
+
+
+def count(config: pytest.Config, name: str) -> int | None:
+    """Return an option as a whole number of at least 1, or None where it was not given."""
+    text = option(config, name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise pytest.UsageError(f"--modellab-{name}: {text!r} is not a whole number, from 1")
+    return int(text)
 
 
 def token_budget(config: pytest.Config) -> int | None:

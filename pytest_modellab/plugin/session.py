@@ -11,6 +11,7 @@ import pytest
 from pytest_modellab.plugin.options import (
     ON_INCONCLUSIVE,
     choice,
+    count,
     number,
     option,
     path_option,
@@ -61,10 +62,17 @@ def settings_of(config: pytest.Config) -> Settings:
                 "and one that is run twice, is complete; leave one out (one that is set in an ini "
                 "file: -o modellab_sequential=false)"
             )
-    rules = ("alpha", "margin", "on-inconclusive")
+    limit = count(config, "limit")
+    if limit is not None and flags["update"]:
+        raise pytest.UsageError(
+            "--modellab-limit and --modellab-update exclude each other: an accepted run has all "
+            "samples that are declared; leave one out, or declare a limit in modellab.toml"
+        )
+    rules = ("alpha", "limit", "margin", "on-inconclusive")
     return settings.Settings(
         cache=default_folder(),
         alpha=settings.ALPHA if alpha is None else alpha,
+        limit=limit,
         margin=number(config, "margin", zero=True),
         on_inconclusive=on_inconclusive,
         reuse=not option(config, "no-cache"),

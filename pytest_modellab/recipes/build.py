@@ -332,7 +332,9 @@ def _order(
             "which cannot be merged without loss; build on the quantized variant itself"
         )
     steps = [dataclasses.replace(step, apply=step.bake or step.apply) for step in base.steps]
-    plain = dataclasses.replace(base, device=device, steps=tuple(steps), thinking=None)
+    plain = dataclasses.replace(
+        base, device=device, kernels="", attention="", steps=tuple(steps), thinking=None
+    )
     engine: Any = loading.load(plain, files, cache)
     engine.render(base.prompt.messages("probe"))  # TRL renders by itself, without limits
     if engine.tokenizer.pad_token is None:  # any will do: padding is masked

@@ -71,6 +71,7 @@ class TaskSetConfig:
         metrics: what is declared of graded metrics, by name.
         kl: what ``gate.fidelity`` allows, in nats a token, or None.
         agreement: the least share of tokens with the base's first choice, in (0, 1), or None.
+        limit: most samples that are asked, or None for all.
     """
 
     name: str
@@ -81,6 +82,7 @@ class TaskSetConfig:
     metrics: Mapping[str, MetricConfig] = dataclasses.field(default_factory=dict)
     kl: float | None = None
     agreement: float | None = None
+    limit: int | None = None
 
     def allowed(self, asked: float | None = None, metric: str | None = None) -> Allowed:
         """Return the drops that are allowed.

@@ -122,7 +122,7 @@ class RunRecord:
     """One variant's answers to one task set: immutable, complete, content-addressed.
 
     Attributes:
-        task_set: ``{"name", "version", "hash"}``.
+        task_set: ``{"name", "version", "hash"}``, and ``"limited"`` of a part: ``200 of 606``.
         variant: ``{"name", "kind", "strategy", "base"}``.
         fingerprint: what was run.
         scorers: version of every scorer used.

@@ -110,6 +110,7 @@ class TaskSet:
         metrics: what is computed of a ranking beside each sample's scorer, for example
             ``recall@10``.
         note: what a reader of a verdict must know of it, for example what was left out.
+        whole: of how many samples a limit has left these, or None.
     """
 
     name: str
@@ -120,6 +121,15 @@ class TaskSet:
     corpus: Corpus | None = None
     metrics: tuple[str, ...] = ()
     note: str = ""
+    whole: int | None = None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the record of a run has of it: name, version, hash, and of a part ``limited``."""
+        found = {"name": self.name, "version": self.version, "hash": self.hash}
+        if self.whole is None:
+            return found
+        return {**found, "limited": f"{len(self.samples)} of {self.whole}"}
 
     @functools.cached_property
     def hash(self) -> str:

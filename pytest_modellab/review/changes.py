@@ -72,6 +72,13 @@ def higher(
     return _ordered(what, old, new, -_or(old, -math.inf), -_or(new, -math.inf), where, note)
 
 
+def samples(
+    what: str, old: float | None, new: float | None, where: str = "", note: str = ""
+) -> list[Change]:
+    """Compare how many samples are asked at most, stricter the more; None is all of them."""
+    return _ordered(what, old, new, -_or(old, math.inf), -_or(new, math.inf), where, note)
+
+
 def _or(value: float | None, other: float) -> float:
     return other if value is None else float(value)
 

@@ -13,7 +13,7 @@ from typing import Any
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.records.reading import decimal
 from pytest_modellab.review.asked.suite import Patterns
-from pytest_modellab.review.changes import Change, Kind, higher
+from pytest_modellab.review.changes import Change, Kind, higher, samples
 from pytest_modellab.review.files import Files, above, joined
 
 ALPHA = 0.05
@@ -248,6 +248,9 @@ def weighed(
     before, after = number(old.get("margin")), number(new.get("margin"))
     if before != after:
         found.append(_margin(before, after, was, now, f"{what}modellab_margin", where))
+    limits = [number(one.get("limit")) for one in (old, new)]
+    note = "fewer samples: a drop shows later"
+    found += samples(f"{what}modellab_limit", limits[0], limits[1], where, note)
     alphas = [ALPHA if (a := number(one.get("alpha"))) is None else a for one in (old, new)]
     choices = [one.get("on-inconclusive", "warn") for one in (old, new)]
     later = "a drop shows later"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pytest_modellab.records.declared import PerformanceConfig, Scenario, TaskSetConfig, VariantSpec
-from pytest_modellab.review.changes import Change, higher, lower, shown
+from pytest_modellab.review.changes import Change, higher, lower, samples, shown
 from pytest_modellab.review.side import Side
 
 FROM_BELOW = ("quality", "worst_bucket")
@@ -61,6 +61,8 @@ def _task_set(old: TaskSetConfig, new: TaskSetConfig, side: Side) -> list[Change
     found += higher(f"{what}.floor", old.floor, new.floor, place("floor"))
     found += lower(f"{what}.kl", old.kl, new.kl, place("kl"))
     found += higher(f"{what}.agreement", old.agreement, new.agreement, place("agreement"))
+    note = "fewer samples: a drop shows later"
+    found += samples(f"{what}.limit", old.limit, new.limit, place("limit"), note)
     for metric in _both(old.metrics, new.metrics):
         was, now = old.metrics[metric], new.metrics[metric]
         for rule in ("margin", "capability_margin"):

@@ -64,11 +64,7 @@ def record_of(job: Job, scorers: Scorers, run: StoredRun) -> RunRecord:
     )
     spec = job.spec
     return RunRecord(
-        task_set={
-            "name": job.task_set.name,
-            "version": job.task_set.version,
-            "hash": job.task_set.hash,
-        },
+        task_set=job.task_set.identity,
         variant={
             "name": spec.name,
             "kind": spec.kind,

@@ -108,7 +108,7 @@ def join(stages: Stages, records: Sequence[RunRecord]) -> RunRecord:
     tokens = math.fsum(record.probes["tokens"] for record in records)
     joined = dataclasses.replace(
         last,
-        task_set={**last.task_set, "hash": whole.hash},
+        task_set=whole.identity,
         scorers={name: version for record in records for name, version in record.scorers.items()},
         samples=tuple(result for record in records for result in record.samples),
         probes={

@@ -48,6 +48,7 @@ class Answer:
     version = 1
     likelihood = False
     ranking = False
+    alone = True
 
     def check(self, sample: Sample) -> str | None:
         """Say what is wrong with the target: no answers, or one without a word."""

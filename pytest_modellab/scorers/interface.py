@@ -66,6 +66,7 @@ class SetScorer(Protocol):
     ranking: bool
     """True where the outputs are rankings of a corpus, which only a search gives."""
     # reads: bool, may be left out; True where the input is a document whose own likelihood counts
+    # alone: bool, may be left out; True where no score depends on the other samples
 
     def check(self, sample: Sample) -> str | None:
         """Say what is wrong with the sample's target or choices, or None."""

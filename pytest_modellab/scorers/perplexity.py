@@ -42,6 +42,7 @@ class Perplexity:
     version = 1
     likelihood = True
     ranking = False
+    alone = True
     reads = True
 
     def check(self, sample: Sample) -> str | None:

@@ -60,6 +60,7 @@ class Ranking:
     version = 1
     likelihood = False
     ranking = True
+    alone = True
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -183,7 +183,7 @@ def assemble(
             )
         )
     return TradeOff(
-        task_set={"name": task_set.name, "version": task_set.version, "hash": task_set.hash},
+        task_set=task_set.identity,
         reference=reference,
         floor=settings.least(metric),
         profiles=tuple(profiles),

@@ -169,8 +169,7 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
         VariantLoadError: a library or the device is missing, or a library refuses the model.
     """
     devices.ready(plan.device)
-    for name in _packages(plan, _quantized(plan, files)):
-        required(name)
+    check_packages(plan, files)
     folder = convert.folder(files, cache)
     if files.path.is_file():
         _check_made(plan, files, folder)
@@ -181,6 +180,25 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
     else:
         with opened.checked(files):
             loaded = plan.open(plan, folder, cache)
+    return asked_as(plan, files, loaded)
+
+
+def check_packages(plan: Plan, files: ModelFiles) -> None:
+    """Refuse a variant that needs a library which is not installed.
+
+    Raises:
+        VariantLoadError: it does.
+    """
+    for name in _packages(plan, _quantized(plan, files)):
+        required(name)
+
+
+def asked_as(plan: Plan, files: ModelFiles, loaded: Engine) -> Engine:
+    """Return a loaded engine as one that is asked as a plan says: what day it is, how it thinks.
+
+    Raises:
+        ModelError: its chat template shows the date of today.
+    """
     if isinstance(loaded, ChatEngine):
         loaded.day = plan.day
         if not plan.day and chat.moves(loaded.tokenizer):

@@ -59,6 +59,9 @@ class Step:
         bake: as ``apply``, but leaves plain weights that can be saved; None where that does.
         asked: called with the tokenizer and the model that are loaded, before ``apply``; raises
             where the step was made for other prompts or replies.
+        attach: as ``apply``, for a change that leaves no trace in the model: it returns what takes
+            it off again, too, so that other variants can be run on the same loaded model; None
+            where there is no way back.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Step:
     check: Callable[[ModelFiles], None] = fits_any
     bake: Callable[[Any], Any] | None = None
     asked: Callable[[Any, Any], None] = fits_any
+    attach: Callable[[Any], tuple[Any, Callable[[], None]]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

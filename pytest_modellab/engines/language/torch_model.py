@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import memory, state
+from pytest_modellab.engines import memory, modules, state
 from pytest_modellab.engines.batching import common_prefix, due, plan, spread
 from pytest_modellab.engines.budget import device_budget
 from pytest_modellab.engines.interface import (
@@ -25,6 +25,7 @@ from pytest_modellab.engines.language.base import (
     answer_together,
     load_tokenizer,
 )
+from pytest_modellab.engines.language.let_go import LetGo
 from pytest_modellab.engines.language.logits import gathered, logprobs
 from pytest_modellab.engines.language.packing import Packed, Rows, pack
 from pytest_modellab.engines.language.reach import reach
@@ -147,6 +148,24 @@ class TransformersEngine(ChatEngine):
         """How many tokens the model sees at once, and whether its configuration says so."""
         return rolling.context_length(self.model.config, self.tokenizer)
 
+    @property
+    def window(self) -> int | None:
+        """How many tokens the model can see, or None where its configuration sets no limit."""
+        return rolling.most_seen(self.model.config, self.tokenizer)
+
+    def beside(self) -> TransformersEngine:
+        """Return another engine on the same model, which remembers nothing of this one's work."""
+        return type(self)(
+            self.model,
+            self.tokenizer,
+            inference_mode=self._inference_mode,
+            cache=self._own_cache,
+        )
+
+    def let_go(self) -> None:
+        """Answer no more; the model stays as it is, for others."""
+        self.model = LetGo()
+
     def seed(self, seed: int) -> None:
         """Seed torch."""
         import torch
@@ -171,9 +190,7 @@ class TransformersEngine(ChatEngine):
         A failed test's traceback keeps the model's modules alive, so they let go of every
         parameter and buffer.
         """
-        for module in self.model.modules():
-            for tensors in (module._parameters, module._buffers):
-                tensors.update(dict.fromkeys(tensors))
+        modules.forget_tensors(self.model.modules())
         memory.give_back(self.device)
 
     def score_options(

@@ -40,6 +40,7 @@ class CardMetric:
         summary: the run.
         task_set_hash: hash of the task set's samples.
         description: the task set's, one line.
+        limited: which part of the task set was asked, or empty for all of it.
         churn: share of samples that flipped in a second run, or None without one.
         reference: the accepted run of the variant's base, or None.
         comparisons: what the gate says of the accepted run.
@@ -49,6 +50,7 @@ class CardMetric:
     summary: RunSummary
     task_set_hash: str
     description: str = ""
+    limited: str = ""
     churn: float | None = None
     reference: RunSummary | None = None
     comparisons: tuple[Comparison, ...] = ()
@@ -133,6 +135,8 @@ def _task_set(one: CardMetric) -> list[str]:
     parts = [f"### {escape(about)}", ""]
     if one.description:
         parts += [escape(one.description), ""]
+    if one.limited:
+        parts += [escape(one.limited), ""]
     head = ["score", "samples", escape(run.variant), *([escape(base.variant)] if base else [])]
     of_base = {} if base is None else {c.name: c.mean for c in base.capabilities}
     rows = [

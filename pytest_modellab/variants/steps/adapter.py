@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_modellab.engines import modules
 from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.models.files import ModelFiles, hash_files
 from pytest_modellab.records.declared import VariantSpec
@@ -96,6 +97,8 @@ def step(
         packages=("peft",),
         check=functools.partial(_check, folder, config, changes(before)),
         asked=functools.partial(adapter_prompt.check, folder),
+        # subtracting what was added rounds again, so a merged one has no way back
+        attach=None if merge else functools.partial(_put_on, folder, scale=scale),
     )
 
 
@@ -117,7 +120,25 @@ def _check(folder: Path, config: Mapping[str, Any], expected: list[Any], files: 
 
 def _attach(folder: Path, model: Any, *, scale: float = 1.0) -> Any:
     """Compute the adapter beside the weights."""
-    return _scaled(adapter_loading.load(folder, model), scale).get_base_model()
+    return _put_on(folder, model, scale=scale)[0]
+
+
+def _put_on(folder: Path, model: Any, *, scale: float = 1.0) -> tuple[Any, Callable[[], None]]:
+    """Compute the adapter beside the weights; return what takes it off, too."""
+    trained = [tensor for tensor in model.parameters() if tensor.requires_grad]
+    with modules.packed_as_they_are(model):  # PEFT makes a state_dict to see what it has loaded
+        adapted = _scaled(adapter_loading.load(folder, model), scale)
+    return adapted.get_base_model(), functools.partial(_take_off, adapted, trained)
+
+
+def _take_off(adapted: Any, trained: Sequence[Any]) -> None:
+    """Put the base's own layers back, and give the adapter's memory back at once."""
+    before = [*adapted.modules()]
+    adapted.delete_adapter(adapter_loading.NAME)  # else the modules that it saved whole stay
+    base = {id(module) for module in adapted.unload().modules()}
+    modules.forget_tensors(module for module in before if id(module) not in base)
+    for tensor in trained:  # PEFT has switched it off
+        tensor.requires_grad_(True)
 
 
 def _scaled(adapted: Any, scale: float) -> Any:
@@ -206,7 +227,10 @@ def adapted(plan: Plan, spec: VariantSpec, root: Path) -> Plan:
     if "adapter" not in spec.options:
         raise ConfigError("adapter: missing; name the folder of a PEFT adapter")
     # PEFT would put a second adapter beside the first one, which the first is not trained for
-    below = tuple(dataclasses.replace(one, apply=one.bake or one.apply) for one in plan.steps)
+    below = tuple(
+        one if one.bake is None else dataclasses.replace(one, apply=one.bake, attach=None)
+        for one in plan.steps
+    )
     merge = bool(spec.options.get("merge", False))
     scale = resolve({"scale": SCALE}, spec.options, others=True).get("scale", 1.0)
     own = step(

@@ -254,6 +254,10 @@ def test_not_utf8(file: Path) -> None:
             "task_sets.a.kl: 0 is not above 0",
         ),
         (
+            '[task_sets.a]\npath = "x"\nlimit = 0',
+            "task_sets.a.limit: 0 is less than 1 sample",
+        ),
+        (
             '[task_sets.a]\npath = "x"\nagreement = 1.0',
             "task_sets.a.agreement: 1.0 lies outside (0, 1)",
         ),
@@ -291,7 +295,7 @@ def test_not_utf8(file: Path) -> None:
         (
             '[task_sets.a]\npath = "x"\nmargins = 0.1',
             "task_sets.a.margins: unknown key; did you mean 'margin'? "
-            "Known: agreement, capability_margin, floor, kl, margin, metrics, path",
+            "Known: agreement, capability_margin, floor, kl, limit, margin, metrics, path",
         ),
         (
             '[variant.a]\nkind = "prompted"',

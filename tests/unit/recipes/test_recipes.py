@@ -314,6 +314,26 @@ def test_kind_and_base_are_checked_before_training(shop: Workshop) -> None:
         build.build(job, elsewhere, files, shop.cache)
 
 
+def test_a_base_is_trained_as_transformers_computes_it(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fused kernels and another attention are for answers; on a CPU there are none of them."""
+    from pytest_modellab.recipes import build
+
+    lab, job = shop.job("sft", "never", "plain", SHORT)
+    loaded: list[Plan] = []
+
+    def load(plan: Plan, *_: Any) -> None:
+        loaded.append(plan)
+        raise ModellabError("far enough")
+
+    monkeypatch.setattr(build.loading, "load", load)
+    asked = dataclasses.replace(lab.variant("plain").plan, attention="eager")
+    with pytest.raises(ModellabError, match="far enough"):
+        build.build(job, asked, lab.variant("plain").files, shop.cache)
+    assert [(plan.kernels, plan.attention) for plan in loaded] == [("", "")]
+
+
 def test_a_reward_model_is_built_where_it_is_missing(shop: Workshop) -> None:
     made = shop.built("grpo")
     rewarded = provenance.read(shop.root / "rewards")

@@ -245,6 +245,16 @@ def a_margin_in_the_ini_file(root: Path) -> None:
     change(root / "pytest.ini", "[pytest]\n", "[pytest]\nmodellab_margin = 0.5\n")
 
 
+@weakens("ini modellab_limit none -> 50")
+def a_limit_in_the_ini_file(root: Path) -> None:
+    change(root / "pytest.ini", "[pytest]\n", "[pytest]\nmodellab_limit = 50\n")
+
+
+@weakens("task_sets.words.limit none -> 4")
+def a_limit(root: Path) -> None:
+    change(root / CONFIG, "\nmargin = 0.02", "\nlimit = 4\nmargin = 0.02")
+
+
 @weakens("ini modellab_alpha 0.05 -> 0.001")
 def an_alpha_in_addopts(root: Path) -> None:
     change(root / "pytest.ini", "--strict-markers", "--strict-markers --modellab-alpha=0.001")

@@ -389,7 +389,9 @@ def test_out_of_memory_at_one_sample(run: Run, tmp_path: Path, fingerprint: Make
     with pytest.raises(OutOfMemory) as caught:
         run(Engine(fits=0), budget=8)
     assert str(caught.value) == (
-        "variant 'plain': memory runs out even with one sample a batch: no room"
+        "variant 'plain': memory runs out even with one sample a batch, of which s0 is the "
+        "longest: no room; end what else takes memory, shorten the sample or its max_tokens, or "
+        "take a smaller dtype or a quantized variant"
     )
     assert budgets.recall_budget(tmp_path, fingerprint(), 8) == 8, "another day has more memory"
     record, _ = run(Engine(), budget=8)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loras import write_adapter
 
 from pytest_modellab import testing, variants
 from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
@@ -81,29 +82,6 @@ def refusal(kind: str, base: Plan | None, root: Path, **settings: Any) -> str:
     prefix = f"{root / 'modellab.toml'}: variants.v."
     assert str(caught.value).startswith(prefix)
     return str(caught.value).removeprefix(prefix)
-
-
-def write_adapter(
-    folder: Path, model: Path, *, seed: int = 1, scale: float = 0.3, config: Any = None
-) -> Path:
-    """Write a LoRA whose matrices are both random, so that it changes what the model says."""
-    if config is None:
-        config = peft.LoraConfig(
-            r=4,
-            lora_alpha=8,
-            lora_dropout=0.5,  # which only training may feel
-            target_modules=["q_proj", "v_proj", "down_proj"],
-            task_type="CAUSAL_LM",
-        )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        made = peft.get_peft_model(transformers.AutoModelForCausalLM.from_pretrained(model), config)
-        with torch.no_grad():
-            for name, parameter in made.named_parameters():
-                if "lora_" in name and "lora_A" not in name:
-                    parameter.normal_(std=scale)
-    made.save_pretrained(folder)
-    return folder
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
