@@ -250,6 +250,24 @@ class Budgeting(Protocol):
         """
 
 
+class Bounded(Protocol):
+    """An :class:`Engine` that knows how many tokens its model can see at once.
+
+    One that does not say is asked whatever the samples hold.
+    """
+
+    def overlong(self, requests: Sequence[ScoringRequest | GenerationRequest]) -> Mapping[int, str]:
+        """Say of each request that is more than the model can see what is wrong with it.
+
+        Args:
+            requests: all that are going to be asked.
+
+        Returns:
+            By the request's index, how long prompt and answer are and how much the model sees; a
+            part of a sentence that begins with the request's name.
+        """
+
+
 class Searching(Protocol):
     """An :class:`Engine` that can ``rank``: a context is answered once it has opened a corpus."""
 
@@ -318,6 +336,20 @@ def searching(engine: Engine) -> Searching | None:
 def predicting(engine: Engine) -> Predicting | None:
     """Return an engine as one that tells whole distributions, or None where it does not."""
     return cast("Predicting", engine) if hasattr(engine, "predict") else None
+
+
+def overlong(
+    engine: Any, requests: Sequence[ScoringRequest | GenerationRequest]
+) -> Mapping[int, str]:
+    """Ask an engine which requests are more than its model can see; none where it cannot say.
+
+    Args:
+        engine: any; one of somebody else's plugin may not know.
+        requests: all that are going to be asked.
+    """
+    if not hasattr(engine, "overlong"):
+        return {}
+    return cast("Bounded", engine).overlong(requests)
 
 
 def reading(engine: Engine) -> Reading:

@@ -9,6 +9,9 @@ from typing import Any
 
 from pytest_modellab.errors import OutOfMemory
 
+_FULL = ("not enough memory", "can't allocate memory", "out of memory", "status_alloc_failed")
+"""What torch says where memory runs out and it raises no error of its own for that."""
+
 
 @contextlib.contextmanager
 def running_out() -> Iterator[None]:
@@ -23,8 +26,8 @@ def running_out() -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemory(str(error)) from error
-    except RuntimeError as error:  # on the CPU
-        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+    except RuntimeError as error:  # the CPU's, and those of CUDA's own libraries
+        if any(words in str(error).lower() for words in _FULL):
             raise OutOfMemory(str(error)) from error
         raise
 

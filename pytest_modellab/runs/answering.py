@@ -26,7 +26,7 @@ from pytest_modellab.records import windows
 from pytest_modellab.records.progress import Watch
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
-from pytest_modellab.runs.batches import halved, token_budget
+from pytest_modellab.runs.batches import accelerator, check_seen, halved, token_budget
 from pytest_modellab.runs.corpus import open_corpus, search_probes, with_exact
 from pytest_modellab.runs.job import SEED, Job
 from pytest_modellab.runs.passages import Grounded
@@ -66,7 +66,8 @@ def answer(
 
     Raises:
         OutOfMemory: a single sample does not fit.
-        ScoringError: what the samples ask for is not what the engine gives.
+        ScoringError: what the samples ask for is not what the engine gives, or more than its
+            model can see.
     """
     open_corpus(job, engine, cache, watch)
     environment.seed(engine, SEED)
@@ -81,6 +82,9 @@ def answer(
     scored = [i for i, s in enumerate(samples) if job.need(s) in ("score", "compare")]
     generated = [i for i, s in enumerate(samples) if job.need(s) in ("generate", "rank")]
     asked_for = [contexts[i] for i in generated]
+    to_score = [ScoringRequest(contexts[i], samples[i].choices) for i in scored]
+    to_write = [GenerationRequest(contexts[i], samples[i].max_tokens) for i in generated]
+    check_seen(engine, [samples[i] for i in (*scored, *generated)], [*to_score, *to_write])
     budget = token_budget(job, engine, cache)
     while True:
         answers = entry.start(budget, threads=told["threads"], resume=job.reuse)
@@ -101,16 +105,13 @@ def answer(
         watch(job.advance(len(answers)))
         try:
             engine.score_options(
-                [ScoringRequest(contexts[i], samples[i].choices) for i in scored],
+                to_score,
                 budget=budget,
                 skip={k for k, i in enumerate(scored) if i in answers},
                 done=lambda batch: keep(scored, batch),
             )
             engine.generate(
-                [
-                    GenerationRequest(context, samples[i].max_tokens)
-                    for context, i in zip(asked_for, generated, strict=True)
-                ],
+                to_write,
                 budget=GENERATION_FACTOR * budget,
                 skip={k for k, i in enumerate(generated) if i in answers},
                 done=lambda batch: keep(generated, with_exact(engine, batch, asked_for)),
@@ -126,7 +127,8 @@ def answer(
         except OutOfMemory as error:
             # Begun anew with the smaller budget, so that this run's batches are the next run's.
             entry.abandon()
-            budget = halved(job, budget, error, cache)
+            longest = max(range(len(samples)), key=lambda i: len(contexts[i]))
+            budget = halved(job, budget, error, cache, samples[longest].id)
     outputs = tuple(answers[i] for i in range(len(samples)))
     seconds = math.fsum(output.seconds for output in outputs)
     tokens = sum(output.tokens_in + output.tokens_out for output in outputs)
@@ -141,6 +143,7 @@ def answer(
         },
         environment={
             "device": job.fingerprint.settings.get("device"),
+            **({"accelerator": name} if (name := accelerator(job)) else {}),
             **told,
             "python": platform.python_version(),
             "platform": f"{platform.system()}-{platform.machine()}",

@@ -1,15 +1,21 @@
-"""How many tokens a run computes together: as asked for or as the engine says, and what fitted."""
+"""What a run computes together: as many tokens as asked for, as the engine says, and as fitted.
+
+And what cannot be computed at all, since it is more than a model can see.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_modellab.engines.budget import budget_of
 from pytest_modellab.engines.device import full_name
-from pytest_modellab.errors import OutOfMemory
+from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest, overlong
+from pytest_modellab.errors import OutOfMemory, ScoringError
+from pytest_modellab.records.tasks import Sample
 from pytest_modellab.runs.job import Job
-from pytest_modellab.store import budgets
+from pytest_modellab.store import budgets, said
 
 
 def token_budget(job: Job, engine: Any, cache: Path) -> int:
@@ -21,7 +27,7 @@ def token_budget(job: Job, engine: Any, cache: Path) -> int:
         cache: the store's root. What an accelerator's engine says is kept there: how much memory is
             free changes, and another budget gives other last digits.
     """
-    device = _accelerator(job)
+    device = accelerator(job)
     if job.budget is not None:
         asked = job.budget
     elif device:
@@ -31,7 +37,9 @@ def token_budget(job: Job, engine: Any, cache: Path) -> int:
     return budgets.recall_budget(cache, job.fingerprint, asked, device)
 
 
-def halved(job: Job, budget: int, error: OutOfMemory, cache: Path | None = None) -> int:
+def halved(
+    job: Job, budget: int, error: OutOfMemory, cache: Path | None = None, longest: str = ""
+) -> int:
     """Return the budget to go on with where memory ran out.
 
     Args:
@@ -39,24 +47,58 @@ def halved(job: Job, budget: int, error: OutOfMemory, cache: Path | None = None)
         budget: what did not fit.
         error: as the engine said it.
         cache: the store's root, where it is remembered; None to remember nothing.
+        longest: the id of the sample with the longest prompt, for the message.
 
     Raises:
         OutOfMemory: there is no smaller one. What was remembered is forgotten: another day has more
             memory.
     """
-    device = _accelerator(job)
+    device = accelerator(job)
     if budget == 1:
         if cache is not None:
             budgets.forget_budget(cache, job.fingerprint, device)
+        which = f", of which {longest} is the longest" if longest else ""
         raise OutOfMemory(
-            f"variant {job.spec.name!r}: memory runs out even with one sample a batch: {error}"
+            f"variant {job.spec.name!r}: memory runs out even with one sample a batch{which}: "
+            f"{error}; end what else takes memory, shorten the sample or its max_tokens, or take a "
+            "smaller dtype or a quantized variant"
         ) from error
     if cache is not None:
         budgets.remember_budget(cache, job.fingerprint, budget // 2, device)
+        said.say(
+            f"{job.spec.name} on {job.task_set.name}: memory does not hold batches of {budget} "
+            f"tokens; they are made anew, of {budget // 2}"
+        )
     return budget // 2
 
 
-def _accelerator(job: Job) -> str:
+def check_seen(
+    engine: Any,
+    samples: Sequence[Sample],
+    requests: Sequence[ScoringRequest | GenerationRequest],
+) -> None:
+    """Refuse samples that are more than the model can see at once, before any is answered.
+
+    Args:
+        engine: who is asked.
+        samples: of which the requests are made, one each.
+        requests: all that are going to be asked.
+
+    Raises:
+        ScoringError: the message names the first of them.
+    """
+    found = overlong(engine, requests)
+    if not found:
+        return
+    first = min(found)
+    more = f" (and {len(found) - 1} more samples)" if len(found) > 1 else ""
+    raise ScoringError(
+        f"sample {samples[first].id}{more}: {found[first]}; shorten it, show fewer examples or "
+        "passages, or set a smaller max_tokens; a model that sees more says so in its config.json"
+    )
+
+
+def accelerator(job: Job) -> str:
     """Return the name of the accelerator that a job runs on; empty on the CPU."""
     device = str(job.fingerprint.settings.get("device") or "cpu")
     return "" if device == "cpu" else full_name(device)

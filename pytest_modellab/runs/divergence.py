@@ -32,7 +32,7 @@ from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.reading import Count
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.runs.answering import importing
-from pytest_modellab.runs.batches import halved, token_budget
+from pytest_modellab.runs.batches import check_seen, halved, token_budget
 from pytest_modellab.runs.distributions import Compared, divergences, reduced, rest
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
@@ -270,6 +270,7 @@ def _opened(job: Job, executor: InProcess) -> tuple[Predicting, _Said, _Read]:
         ScoringRequest(engine.render(prompt.messages(samples[i].input)), _right(samples[i]))
         for i in chats
     ]
+    check_seen(engine, [samples[i] for i in chats], asked)
     said = _together(chats, encode_texts(able.tokenizer, asked), _documents(able, samples))
     vocabulary = sorted(able.tokenizer.get_vocab().items(), key=lambda pair: pair[1])
     read = _Read(digest(said.texts.ids), digest(vocabulary), said.texts.places)

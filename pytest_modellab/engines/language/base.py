@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_modellab.engines import environment
-from pytest_modellab.engines.interface import LITERATE, Done
+from pytest_modellab.engines.interface import LITERATE, Done, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import chat
-from pytest_modellab.engines.loading import reading
+from pytest_modellab.engines.language.overlong import overlong
+from pytest_modellab.engines.loading import quiet, reading
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records.runs import Output
 
@@ -51,6 +52,16 @@ class ChatEngine:
                 "chat_template.jinja"
             )
         return chat.render(self.tokenizer, messages, day=self.day)
+
+    @property
+    def window(self) -> int | None:
+        """How many tokens the model can see, or None where nothing sets a limit."""
+        return None
+
+    def overlong(self, requests: Sequence[ScoringRequest | GenerationRequest]) -> Mapping[int, str]:
+        """Say of each request that is more than the model can see what is wrong with it."""
+        with quiet():  # transformers warns of such texts in its own way
+            return overlong(self.tokenizer, self.window, requests)
 
     def seed(self, seed: int) -> None:
         """Nothing is drawn but by a request's own seed."""

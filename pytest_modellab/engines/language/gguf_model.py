@@ -101,6 +101,11 @@ class LlamaCppEngine(ChatEngine):
         self._server: Any = None
         self._reserve(1)
 
+    @property
+    def window(self) -> int:
+        """How many tokens the file was trained for."""
+        return self._header.context_length
+
     def parameter_bytes(self) -> int:
         """Bytes of the file's tensors; llama.cpp holds them as they are."""
         return self._header.parameter_bytes

@@ -111,6 +111,12 @@ class OnnxEngine(ChatEngine):
         layers, _, _, heads, _, size = session.get_inputs()[-1].shape
         self._empty = (layers, 2, 1, heads, 0, size)
 
+    @property
+    def window(self) -> int | None:
+        """How many tokens the model can see, or None where its configuration does not say it."""
+        length, known = self.context_length
+        return length if known else None
+
     def parameter_bytes(self) -> int:
         """Bytes of the graph's weights and scales."""
         return self._parameter_bytes

@@ -90,6 +90,15 @@ class Reasoning:
         """Most tokens in a batch of the engine that writes."""
         return budget_of(self._engine)
 
+    def overlong(self, requests: Sequence[ScoringRequest | GenerationRequest]) -> Mapping[int, str]:
+        """Say of each request that is more than the model can see, with a chain, what is wrong."""
+        # a chain's tokens and the cue's come between the prompt and the answer
+        room = self._thinking.tokens + len(self._thinking.cue.encode())
+        asked = [
+            GenerationRequest(request.context, room + _answered(request)) for request in requests
+        ]
+        return interface.overlong(self._engine, asked)
+
     def parameter_bytes(self) -> int:
         """Bytes of parameters and buffers as they are held in memory."""
         return self._engine.parameter_bytes()
@@ -180,6 +189,13 @@ class Reasoning:
             for k, output in written.items()
         }
         return [self._of(number, whole) for number in range(len(contexts))]
+
+
+def _answered(request: ScoringRequest | GenerationRequest) -> int:
+    """Tokens of an answer at most."""
+    if isinstance(request, GenerationRequest):
+        return request.max_tokens
+    return max((len(option.encode()) for option in request.options), default=0)
 
 
 def _mean(answers: Sequence[Output]) -> tuple[float, ...]:

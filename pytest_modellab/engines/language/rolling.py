@@ -15,7 +15,7 @@ this is its figure with ``add_bos_token=False``, which most tokenizers do not ne
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 from pytest_modellab.engines.batching import due, plan, spread
@@ -45,6 +45,10 @@ _ROWS = 256
 
 _NAMES = ("n_positions", "max_position_embeddings", "n_ctx")
 """What configurations call the length of a model's context, as lm-evaluation-harness looks."""
+
+
+_UNBOUNDED = ("bloom", "mamba", "mamba2", "mpt", "rwkv")
+"""Models that know no positions, or only how far apart two tokens are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +159,33 @@ def context_length(config: Any, tokenizer: Any) -> tuple[int, bool]:
     if isinstance(length, int) and 0 < length < 1 << 40:  # a huge one stands for none
         return length, False
     return DEFAULT_WINDOW, False
+
+
+def most_seen(config: Any, tokenizer: Any) -> int | None:
+    """Return how many tokens a model can see, or None where its configuration sets no limit.
+
+    Positions that are stretched (``rope_scaling`` with a factor) reach further than what the model
+    was first trained on; those that are stretched as texts grow (``dynamic``) have no limit.
+
+    Args:
+        config: the model's, of transformers.
+        tokenizer: the model's.
+    """
+    text = config.get_text_config()
+    length, known = context_length(config, tokenizer)
+    if not known or text.model_type in _UNBOUNDED or getattr(text, "alibi", False):
+        return None
+    rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    reaches = [float(length)]
+    for one in (rope, *rope.values()):  # for each type of layer, in some models
+        if not isinstance(one, Mapping):
+            continue
+        if "dynamic" in (one.get("rope_type"), one.get("type")):
+            return None
+        factor = one.get("factor")
+        if isinstance(factor, int | float):
+            reaches.append(factor * (one.get("original_max_position_embeddings") or length))
+    return int(max(reaches))
 
 
 def prefix_of(tokenizer: Any) -> int:

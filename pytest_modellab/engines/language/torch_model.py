@@ -148,6 +148,11 @@ class TransformersEngine(ChatEngine):
         """How many tokens the model sees at once, and whether its configuration says so."""
         return rolling.context_length(self.model.config, self.tokenizer)
 
+    @property
+    def window(self) -> int | None:
+        """How many tokens the model can see, or None where its configuration sets no limit."""
+        return rolling.most_seen(self.model.config, self.tokenizer)
+
     def beside(self) -> TransformersEngine:
         """Return another engine on the same model, which remembers nothing of this one's work."""
         return type(self)(
