@@ -62,7 +62,7 @@ def _adapter_below(
 ) -> str | None:
     """The variant whose adapter is on a variant's model, where it could be taken off."""
     passed = set[str]()
-    while _how(spec, kinds) == "asked" and spec.base in variants and spec.name not in passed:
+    while _how(spec, kinds) == "asked" and spec.name not in passed:
         passed.add(spec.name)
-        spec = variants[spec.base]
+        spec = spec if spec.base is None else variants.get(spec.base, spec)
     return spec.name if _how(spec, kinds) == "adapted" else None

@@ -159,8 +159,8 @@ class Plan:
 
 
 Sharing = Literal["", "asked", "adapted"]
-"""How a variant is run on its base's loaded model: not at all, asked otherwise, or with something put
-on it that is taken off again."""
+"""How a variant is run on its base's loaded model: not at all, asked otherwise, or with something
+put on it that is taken off again."""
 
 
 def shares_nothing(_spec: VariantSpec) -> Sharing:
