@@ -15,7 +15,7 @@ from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest,
 from pytest_modellab.errors import OutOfMemory, ScoringError
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.runs.job import Job
-from pytest_modellab.store import budgets
+from pytest_modellab.store import budgets, said
 
 
 def token_budget(job: Job, engine: Any, cache: Path) -> int:
@@ -65,6 +65,10 @@ def halved(
         ) from error
     if cache is not None:
         budgets.remember_budget(cache, job.fingerprint, budget // 2, device)
+        said.say(
+            f"{job.spec.name} on {job.task_set.name}: memory does not hold batches of {budget} "
+            f"tokens; they are made anew, of {budget // 2}"
+        )
     return budget // 2
 
 

@@ -370,7 +370,8 @@ def test_samples_without_choices_are_kept(tmp_path: Path, sample: Make, fingerpr
 def test_what_is_remembered_of_a_budget_is_a_device_s_own(
     tmp_path: Path, fingerprint: Callable[..., Fingerprint]
 ) -> None:
-    one, asked = fingerprint(), []
+    one = fingerprint()
+    asked: list[int] = []
 
     def say() -> int:
         asked.append(len(asked))
