@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pytest_modellab.config import read
 from pytest_modellab.lab.lab import Lab
@@ -57,8 +58,8 @@ def _write_random(lab: Lab, folder: Path) -> None:
     import peft
     import torch
 
-    engine = lab.engine(lab.variant("plain"))
-    model, layers = engine.model, ("q_proj", "v_proj", "up_proj", "down_proj")  # type: ignore[attr-defined]
+    engine: Any = lab.engine(lab.variant("plain"))
+    model, layers = engine.model, ("q_proj", "v_proj", "up_proj", "down_proj")
     for number in range(len(OURS), COUNT):
         torch.manual_seed(number)
         config = peft.LoraConfig(
