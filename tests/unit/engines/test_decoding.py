@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.engines.interface import GenerationRequest
+from pytest_modellab.engines.language.decoding import Decoder
 from pytest_modellab.engines.language.generating import ROWS, WAVES, answer, batches, windows
 from pytest_modellab.engines.language.logits import GumbelNoise
 from pytest_modellab.engines.language.reach import reach
@@ -37,7 +39,13 @@ SHAPE: dict[str, Any] = {
 WINDOW = {"sliding_window": 6}
 MIXED = {**WINDOW, "layer_types": ["sliding_attention", "full_attention"]}
 FAMILIES: dict[str, dict[str, Any]] = {
-    "gemma2": {**MIXED, "head_dim": 8, "attn_logit_softcapping": 5.0, "query_pre_attn_scalar": 4},
+    "gemma2": {
+        **MIXED,
+        "head_dim": 8,
+        "attn_logit_softcapping": 5.0,
+        "final_logit_softcapping": None,
+        "query_pre_attn_scalar": 4,
+    },
     "gemma3_text": {**MIXED, "head_dim": 8},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
     "gpt_neox": {},
@@ -59,14 +67,15 @@ ON_THEIR_OWN: dict[str, dict[str, Any]] = {
 """Families that cannot be continued in slots."""
 
 
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+DEVICES = ["cpu", pytest.param("cuda", marks=CUDA)]
+
+
 class Words:
     """A tokenizer of which each token is a number."""
 
     def __call__(self, text: str, **_: Any) -> Any:
-        class Encoding:
-            input_ids = [int(word) for word in text.split()]
-
-        return Encoding
+        return SimpleNamespace(input_ids=[int(word) for word in text.split()])
 
     def decode(self, tokens: Sequence[int], **_: Any) -> str:
         return " ".join(map(str, tokens))
@@ -131,14 +140,15 @@ def drawn(seed: int, count: int, *, prefix: int = 0, longest: int = 14) -> list[
     return made
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("prefix", [0, 9])
 @pytest.mark.parametrize("kind", FAMILIES)
-def test_replies_are_those_of_generate(kind: str, prefix: int) -> None:
+def test_replies_are_those_of_generate(kind: str, prefix: int, device: str) -> None:
     """Of texts longer than the windows, with ends in the middle, and other rows beside them."""
-    model = small(kind)
+    model = small(kind, device)
     assert windows(model) is not None
     asked = drawn(5, 9, prefix=prefix)
-    wanted = [alone(model, one) for one in asked]
+    wanted = [alone(small(kind), one) for one in asked]
     for budget in (1, 60, 4096):
         found = said(model, asked, budget)
         assert [found[k].text for k in range(len(asked))] == wanted, budget
@@ -158,6 +168,44 @@ def test_some_of_these_replies_end_before_their_limits() -> None:
         for one in asked
     ]
     assert 0 < sum(early) < len(early)
+
+
+@CUDA
+def test_steps_are_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long replies of few rows at last; without graphs they are the same."""
+    model = small("llama", "cuda")
+    model.generation_config.eos_token_id = None
+    asked = [request([9, 9, k], 90 if k < 3 else 3 + k % 40) for k in range(60)]
+    shapes: list[tuple[int, int, bool]] = []
+    capture = Decoder._capture
+
+    def noted(self: Decoder, *shape: Any) -> None:
+        capture(self, *shape)
+        assert self._captured, "a failure would be quiet"
+        shapes.append(shape)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Decoder, "_capture", noted)
+        with_graphs = said(model, asked)
+    assert [rows for rows, _, _ in shapes] == [60, 8]
+    monkeypatch.setattr(Decoder, "_capture", lambda *_: None)
+    without = said(model, asked)
+    model.generation_config.eos_token_id = ENDS["eos_token_id"]
+    assert [with_graphs[k].text for k in range(60)] == [without[k].text for k in range(60)]
+
+
+@CUDA
+def test_a_model_whose_steps_wait_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is run without a graph."""
+    model = small("llama", "cuda")
+    asked = drawn(5, 4)
+    wanted = [alone(small("llama"), one) for one in asked]
+    handle = model.register_forward_hook(lambda _, __, out: out.logits.sum().item() and None)
+    try:
+        found = said(model, asked)
+    finally:
+        handle.remove()
+    assert [found[k].text for k in range(4)] == wanted
 
 
 @pytest.mark.parametrize("kind", ON_THEIR_OWN)
