@@ -73,13 +73,13 @@ def run(options: argparse.Namespace) -> int:
         token_budget=token_budget(options),
     )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
-    for variant in variants:
+    for variant in lab.together(variants):
         before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]
         for task_set in named or before or config.task_sets:
             found, samples = lab.asked(variant, task_set)
             old, new = lab.accept(found, samples, new_anchor=options.new_anchor)
             say(*_lines(lab, found, samples, old, new))
-        lab.release()
+    lab.release()
     return EXIT_OK
 
 

@@ -23,6 +23,7 @@ from pytest_modellab.cli import (
     tasks,
 )
 from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, say
+from pytest_modellab.engines import environment
 from pytest_modellab.errors import BaselineMissing, ModellabError
 from pytest_modellab.store import said
 from pytest_modellab.version import __version__
@@ -69,6 +70,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     for command in COMMANDS:
         command.add(subparsers)
     options = parser.parse_args(arguments)
+    environment.share()
     try:
         with said.listening(lambda text: say(f"note: {text}", error=True)):
             code: int = options.run(options)

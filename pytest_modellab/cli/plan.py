@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.cli import spreads
+from pytest_modellab.cli import affordable, spreads
 from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_modellab.lab.registry import Extensions
     from pytest_modellab.records.asked import Allowed
     from pytest_modellab.records.tasks import Sample, TaskSet
+    from pytest_modellab.tasksets.quality.affording import Pace
     from pytest_modellab.tasksets.quality.planning import Aim, Bucket, Cut
     from pytest_modellab.tasksets.quality.settling import Evidence
 
@@ -140,6 +141,7 @@ def add(commands: Subparsers) -> None:
         metavar="TIME",
         help="also say which samples to keep for a run of one variant in 30s, 5m or 1h",
     )
+    affordable.add(costs)
     costs.add_argument("--write", type=Path, metavar="FOLDER", help="write them as a task set")
     plan.add_argument("--json", type=Path, metavar="PATH", help="write every figure as JSON")
     plan.set_defaults(run=run)
@@ -194,6 +196,8 @@ class _Subject:
         check: judges a sample in its scorer's eyes.
         changes: what has been measured of the task set, for the table of metrics.
         margins: the drop of the mean that is allowed, by metric.
+        paces: how fast variants were, by variant and device.
+        unpaced: the variants whose pace is not known.
     """
 
     title: str
@@ -207,6 +211,8 @@ class _Subject:
     check: Check = lambda _: None
     changes: Sequence[Change] = ()
     margins: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    paces: Sequence[Pace] = ()
+    unpaced: Sequence[str] = ()
 
 
 def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
@@ -303,6 +309,7 @@ def _of_task_set(
         sizes = tuple(len(cluster) for cluster in clusters)
         return planning.Bucket(named, sizes, mean, spread_in(ids))
 
+    paces, unpaced = affordable.paces(config, extensions, everything, options.variant)
     pieces = planning.cut(task_set.samples, name_of)
     (whole,) = planning.cut(task_set.samples, lambda _: "all").values()
     of = f" by {metric}," if metric is not None else ""
@@ -317,6 +324,8 @@ def _of_task_set(
         pieces=pieces,
         check=extensions.check,
         changes=changes,
+        paces=paces,
+        unpaced=unpaced,
         margins={
             known: declared.allowed(options.margin, known).mean
             for known in {*GRADED, *([metric] if metric else [])}
@@ -465,6 +474,11 @@ def _planned(options: argparse.Namespace, subject: _Subject) -> tuple[dict[str, 
             for words, evidence in found.items()
         }
         lines += [*report.render_settling(found, subject.question), ""] if found else []
+    paid = affordable.afforded(subject.paces, options.minutes, subject.whole, subject.question)
+    figures["affordable"] = [one.to_data() for one in paid]
+    if paid or options.minutes is not None:
+        minutes = options.minutes or affordable.MINUTES
+        lines += [*report.render_affordable(paid, subject.unpaced, before, minutes), ""]
     if options.time_budget is None:
         return figures, lines
     if before.seconds is None:

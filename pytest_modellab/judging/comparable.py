@@ -116,7 +116,16 @@ def differences(
     then_versions = reference.fingerprint.settings.get("versions", {})
     here = {**now_versions, **candidate.environment}
     there = {**then_versions, **reference.environment}
-    keys = {"device", "platform", "python", "threads", "token_budget", "torch", "transformers"}
+    keys = {
+        "accelerator",
+        "device",
+        "platform",
+        "python",
+        "threads",
+        "token_budget",
+        "torch",
+        "transformers",
+    }
     notes += [
         f"{key}: {here.get(key)} here, {there.get(key)} in the reference"
         for key in sorted(keys | (now_versions.keys() & then_versions.keys()))

@@ -56,7 +56,12 @@ def by_metric(
                 "them, which reads no replies; --no-cache runs all of them here"
             )
         else:
-            found = list(_read(lab, entries, task_set, base, notes))
+            order = [entry.spec.name for entry in entries]
+            try:
+                found = [*_read(lab, entries, task_set, base, notes)]
+            finally:
+                lab.release()
+            found.sort(key=lambda entry: order.index(entry.spec.name))
             known = next(entry for entry in found if entry.spec.name == reference).record
     asked = judged_by(metric, task_set, known)
     kept = []
@@ -79,14 +84,14 @@ def _read(
     lab: Lab, entries: Sequence[Entry], task_set: TaskSet, base: Entry, notes: list[str]
 ) -> Iterator[Entry]:
     """The variants that could read the reference's replies, with what they found of them."""
-    for entry in entries:
+    known = {entry.spec.name: entry for entry in entries}
+    for name in lab.together(known):
+        entry = known[name]
         try:
-            record = lab.read(lab.variant(entry.spec.name), task_set, base.record)
+            record = lab.read(lab.variant(name), task_set, base.record)
         except ModellabError as error:
             if entry is base:
                 raise
-            notes.append(f"{entry.spec.name} is left out: {str(error).partition(chr(10))[0]}")
+            notes.append(f"{name} is left out: {str(error).partition(chr(10))[0]}")
             continue
-        finally:
-            lab.release()
         yield dataclasses.replace(entry, record=record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from pytest_modellab.records.progress import Watch
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.runs.executor import Executor, InProcess
+from pytest_modellab.variants import families
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline, Repeat
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Lab:
-    """Runs the stages for one session and holds at most one loaded variant.
+    """Runs the stages for one session and holds at most one loaded model.
 
     What is declared is looked up by name, once, and handed on. Accepted runs are read by name: a
     variant that was accepted may be one that cannot be run here.
@@ -117,6 +119,14 @@ class Lab:
         """
         return self._declared.asked(variant, task_set)
 
+    def family(self, name: str) -> str:
+        """Return what the variants that share a loaded model with one have in common."""
+        return families.family(name, self.config.variants, self.extensions.kinds)
+
+    def together(self, names: Iterable[str]) -> list[str]:
+        """Return variants in the order that loads least: those that share a model in a row."""
+        return families.together(names, self.config.variants, self.extensions.kinds)
+
     # --- what is loaded ---
 
     def engine(self, variant: Resolved) -> Engine:
@@ -129,7 +139,7 @@ class Lab:
         return self._loaded.engine(variant.source)
 
     def release(self) -> None:
-        """Free the loaded variant, if there is one."""
+        """Free what is loaded, if anything is."""
         self._loaded.release()
 
     # --- runs ---

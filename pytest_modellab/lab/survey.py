@@ -89,25 +89,13 @@ def survey(
     accepted = [lab.baseline_path(n, t).exists() for n in others for t in lab.config.task_sets]
     share = lab.settings.alpha / max(1, 3 * len(others) + sum(accepted))
     notes: list[str] = []
-    entries: list[Entry] = []
-    for spec in specs:
-        try:
-            entry = _entry(
-                lab, spec, task_set, first, share, notes, metric, timed=timed, stored=stored
-            )
-        except ModellabError as error:
-            if spec.name == first:
-                raise
-            notes.append(f"{spec.name} is left out: {_first_line(error)}")
-            continue
-        finally:
-            lab.release()
-        if isinstance(entry, str):
-            if spec.name == first:
-                raise GateUsageError(f"the reference {first!r} {entry}")
-            notes.append(f"{spec.name} is left out: it {entry}")
-        else:
-            entries.append(entry)
+    try:
+        entries = [
+            *_entries(lab, specs, task_set, first, share, notes, metric, timed=timed, stored=stored)
+        ]
+    finally:
+        lab.release()
+    entries.sort(key=lambda entry: specs.index(entry.spec))
     base = lab.accepted(first, task_set)
     second = None
     if base is not None and _same(base, lab.variant(first), lab.task_set(task_set)):
@@ -134,6 +122,37 @@ def survey(
         metric=metric,
         notes=notes,
     )
+
+
+def _entries(
+    lab: Lab,
+    specs: Sequence[VariantSpec],
+    task_set: str,
+    first: str,
+    share: float,
+    notes: list[str],
+    metric: str | None,
+    *,
+    timed: bool,
+    stored: bool,
+) -> Iterator[Entry]:
+    """What is known of each variant, those that share a loaded model one after another."""
+    for spec in map(lab.spec, lab.together(spec.name for spec in specs)):
+        try:
+            entry = _entry(
+                lab, spec, task_set, first, share, notes, metric, timed=timed, stored=stored
+            )
+        except ModellabError as error:
+            if spec.name == first:
+                raise
+            notes.append(f"{spec.name} is left out: {_first_line(error)}")
+            continue
+        if isinstance(entry, str):
+            if spec.name == first:
+                raise GateUsageError(f"the reference {first!r} {entry}")
+            notes.append(f"{spec.name} is left out: it {entry}")
+        else:
+            yield entry
 
 
 def _accepted(lab: Lab, task_set: str) -> Iterator[str]:

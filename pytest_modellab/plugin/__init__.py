@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pytest_modellab.plugin.collection import pytest_collection_finish, pytest_generate_tests
+from pytest_modellab.plugin.collection import (
+    pytest_collection_finish,
+    pytest_collection_modifyitems,
+    pytest_generate_tests,
+    pytest_runtest_teardown,
+)
 from pytest_modellab.plugin.fixtures import candidate, diagnosis, gate, lab, task_set
 from pytest_modellab.plugin.hooks import (
     pytest_addhooks,
@@ -20,9 +25,11 @@ __all__ = [
     "pytest_addhooks",
     "pytest_addoption",
     "pytest_collection_finish",
+    "pytest_collection_modifyitems",
     "pytest_configure",
     "pytest_generate_tests",
     "pytest_report_header",
     "pytest_runtest_makereport",
+    "pytest_runtest_teardown",
     "task_set",
 ]

@@ -23,6 +23,10 @@ WEIGHTS: pytest.StashKey[Mapping[str, float]] = pytest.StashKey()
 CANDIDATES: pytest.StashKey[frozenset[tuple[str, str]]] = pytest.StashKey()
 
 
+NEXT: pytest.StashKey[str | None] = pytest.StashKey()
+"""The variant of the test that comes next, while one is torn down."""
+
+
 MARKERS = (
     "task_set(*names): the task sets that a test's candidate is judged on",
     "variants(*names, kind=None, strategy=None): the variants that a test is run for",
@@ -121,6 +125,44 @@ def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
         if (not marker.args or spec.name in marker.args)
         and all(getattr(spec, key) == value for key, value in marker.kwargs.items())
     ]
+
+
+@pytest.hookimpl(tryfirst=True)  # whatever order others ask for comes after, and counts
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests of variants that share a loaded model after one another.
+
+    As pytest does for a fixture of the whole session, and for the same reason: each is set up once.
+    """
+    found = config.stash.get(CONFIG, None)
+    if found is None or not any(_candidate(item, found) for item in items):
+        return
+    from pytest_modellab.variants.families import family
+
+    kinds = extensions_of(config).kinds
+    first: dict[str, int] = {}
+
+    def place(pair: tuple[int, pytest.Item]) -> int:
+        index, item = pair
+        name = _candidate(item, found)
+        return (
+            index if name is None else first.setdefault(family(name, found.variants, kinds), index)
+        )
+
+    items[:] = [item for _, item in sorted(enumerate(items), key=place)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Remember which variant comes next, so that what it shares with this one stays loaded."""
+    found = item.config.stash.get(CONFIG, None)
+    if found is not None:
+        item.config.stash[NEXT] = None if nextitem is None else _candidate(nextitem, found)
+
+
+def _candidate(item: pytest.Item, config: LabConfig) -> str | None:
+    """The declared variant that a test is for."""
+    name = params_of(item).get("candidate")
+    return name if isinstance(name, str) and name in config.variants else None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

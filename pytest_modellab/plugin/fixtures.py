@@ -10,6 +10,7 @@ import pytest
 from pytest_modellab.plugin import overrides, swallowed
 from pytest_modellab.plugin.collection import (
     CANDIDATES,
+    NEXT,
     WEIGHTS,
     assertion_of,
     params_of,
@@ -40,11 +41,16 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def candidate(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Candidate]:
-    """The variant under test, one after another; loaded on demand, freed before the next."""
+    """The variant under test, one after another; loaded on demand, freed before the next.
+
+    What the next one shares with it stays loaded.
+    """
     from pytest_modellab.plugin.under_test import Candidate
 
     yield Candidate(lab, lab.spec(request.param))
-    lab.release()
+    following = request.config.stash.get(NEXT, None)
+    if following is None or lab.family(following) != lab.family(request.param):
+        lab.release()
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_modellab.engines import environment
 from pytest_modellab.plugin import bar, diagnosing, swallowed
 from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
 from pytest_modellab.plugin.diagnosing import Outcome
@@ -37,13 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     worker = getattr(config, "workerinput", None)
-    if worker is not None:
-        # Before torch is imported: two workers with all threads each are slower than one.
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        threads = max(1, (cpus or 1) // int(worker["workercount"]))
-        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-        if hasattr(config.option, "clean_alluredir"):  # else a replaced worker wipes the results
-            config.option.clean_alluredir = False
+    if worker is not None and hasattr(config.option, "clean_alluredir"):
+        config.option.clean_alluredir = False  # else a replaced worker wipes the results
     StoreNotes.listen(config)
     config.stash[CONFIG] = load_config(config)
     if config.stash[CONFIG] is not None:
@@ -52,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
         declare_markers(config, KINDS.values())
     found = config.stash[CONFIG]
     if found is not None:
+        environment.share(int(worker["workercount"]) if worker is not None else 1)
         unjudged = Unjudged(config, found)
         config.pluginmanager.register(unjudged, "modellab_unjudged")
         diagnosing.diagnoser_of(config)  # a wrong option is refused before any test

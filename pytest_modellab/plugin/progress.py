@@ -31,6 +31,12 @@ def progress_of(config: pytest.Config) -> Watch:
     return SessionProgress(reporter, capture)
 
 
+def warn(config: pytest.Config, text: str) -> None:
+    """Show a line before the run that it warns of, as :func:`progress_of` does its estimate."""
+    if config.get_verbosity() >= -1:
+        _said(config.pluginmanager.getplugin("capturemanager"), f"modellab: {text}")
+
+
 def _said(capture: Any, text: str) -> None:
     """Write a line of its own between whatever the session has written."""
     with _uncaptured(capture):

@@ -1,9 +1,15 @@
-"""Distribution over xdist workers: all tests of a variant on one worker, so it is loaded once."""
+"""Distribution over xdist workers: all tests of a variant on one worker, so it is run once.
+
+Variants that share a loaded model (:mod:`.variants.families`) stay on one worker, too, as long as
+another one has something else to do, or would need longer to load the model than it saves.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +18,29 @@ from xdist.scheduler.load import LoadScheduling
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.plugin.nodeids import variant_of
 from pytest_modellab.plugin.session import TODAY_SENT, today_of
+from pytest_modellab.variants import KINDS, families
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
+
+
+LOADED_PER_SECOND = 2e8
+"""Bytes of a model that a worker loads in a second: of a solid-state disk, read and converted, on a
+core that others share. Too low a figure keeps variants together that two workers would run sooner,
+too high a one loads a model for nothing; both cost seconds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """How long the tests of a group are expected to take.
+
+    Attributes:
+        seconds: answering.
+        loading: reading the model before.
+    """
+
+    seconds: float
+    loading: float
 
 
 class Distribution:
@@ -37,21 +63,26 @@ class Distribution:
         """Supply the scheduler, unless the user chose another ``--dist``."""
         if config.getoption("dist") != "load":
             return None
-        variants = tuple(self._config.variants)
+        variants = self._config.variants
 
         def group_of(nodeid: str) -> str:
             return variant_of(nodeid, variants) or nodeid.partition("::")[0]
 
-        return VariantScheduling(config, log, group_of=group_of, seconds=self._seconds)
+        def family_of(group: str) -> str:
+            return families.family(group, variants, KINDS) if group in variants else group
 
-    def _seconds(self, group: str) -> float:
+        return VariantScheduling(
+            config, log, group_of=group_of, family_of=family_of, expected=self._expected
+        )
+
+    def _expected(self, group: str) -> Expected:
         """Return how long a variant took when its baselines were recorded; unknown comes first."""
         from pytest_modellab.baselines import file
         from pytest_modellab.errors import ModellabError
 
         if group not in self._config.variants:
-            return 0.0
-        total = 0.0
+            return Expected(0.0, 0.0)
+        seconds, held = 0.0, 0.0
         for task_set in self._config.task_sets:
             path = file.path_of(self._config.baselines, task_set, group)
             try:
@@ -59,13 +90,19 @@ class Distribution:
             except ModellabError:
                 baseline = None
             if baseline is None:
-                return math.inf
-            total += baseline.run.probes.get("seconds", 0.0)
-        return total
+                return Expected(math.inf, held / LOADED_PER_SECOND)
+            seconds += baseline.run.probes.get("seconds", 0.0)
+            held = baseline.run.probes.get("parameter_bytes", held)
+        return Expected(seconds, held / LOADED_PER_SECOND)
 
 
 class VariantScheduling(LoadScheduling):
     """Hands out whole groups, the most expensive first; a dead worker's group goes on elsewhere.
+
+    A worker goes on with groups of the family that it has loaded; then comes the most expensive
+    family that no worker has; then it takes a group of another worker's family, the most expensive
+    one that it ends, loading counted in, before that worker would have come to it. One that finds
+    none is done: loading would take longer than waiting.
 
     A worker starts its last test only when it knows that no other follows, so every worker gets
     its next group while one test of the last is still to come.
@@ -74,7 +111,8 @@ class VariantScheduling(LoadScheduling):
         config: the session's.
         log: xdist's.
         group_of: node id → group.
-        seconds: group → how long it is expected to take.
+        family_of: group → what it shares with others on a worker.
+        expected: group → how long it is expected to take.
     """
 
     collection: list[str] | None
@@ -86,11 +124,14 @@ class VariantScheduling(LoadScheduling):
         log: Any,
         *,
         group_of: Callable[[str], str],
-        seconds: Callable[[str], float],
+        family_of: Callable[[str], str],
+        expected: Callable[[str], Expected],
     ) -> None:
         super().__init__(config, log)
-        self._group_of = group_of
-        self._seconds = seconds
+        self._group_of = functools.cache(group_of)
+        self._family_of = functools.cache(family_of)
+        self._expected = functools.cache(expected)
+        self._families: dict[WorkerController, str] = {}
 
     def schedule(self) -> None:
         """Give every worker its first groups."""
@@ -99,11 +140,7 @@ class VariantScheduling(LoadScheduling):
                 self.log("**Different tests collected, aborting run**")
                 return
             self.collection = next(iter(self.node2collection.values()))
-            groups: dict[str, list[int]] = {}
-            for index, nodeid in enumerate(self.collection):
-                groups.setdefault(self._group_of(nodeid), []).append(index)
-            order = sorted(groups, key=lambda name: (-self._seconds(name), name))
-            self.pending[:] = [index for name in order for index in groups[name]]
+            self.pending[:] = range(len(self.collection))
             for node in self.nodes:
                 self._send_group(node)
         for node in self.nodes:
@@ -114,20 +151,58 @@ class VariantScheduling(LoadScheduling):
         if node.shutting_down:
             return
         while self.pending and len(self.node2pending[node]) < 2:
-            self._send_group(node)
+            if not self._send_group(node):
+                node.shutdown()
+                return
         if not self.pending:
             node.shutdown()
 
-    def _send_group(self, node: WorkerController) -> None:
-        """Send the tests at the head of the queue that belong together."""
-        if not self.pending:
-            return
+    def _send_group(self, node: WorkerController) -> bool:
+        """Send a worker the tests of its next group; False where there is none for it."""
+        groups = self._grouped(self.pending)
+        group = self._next(node, [*groups])
+        if group is None:
+            return False
+        self._families[node] = self._family_of(group)
+        chosen = groups.pop(group)
+        self.pending[:] = chosen + [index for rest in groups.values() for index in rest]
+        self._send_tests(node, len(chosen))
+        return True
+
+    def _grouped(self, indices: Iterable[int]) -> dict[str, list[int]]:
+        """Tests by group."""
         assert self.collection is not None
-        group = self._group_of(self.collection[self.pending[0]])
-        count = 1
-        while (
-            count < len(self.pending)
-            and self._group_of(self.collection[self.pending[count]]) == group
-        ):
-            count += 1
-        self._send_tests(node, count)
+        groups: dict[str, list[int]] = {}
+        for index in indices:
+            groups.setdefault(self._group_of(self.collection[index]), []).append(index)
+        return groups
+
+    def _next(self, node: WorkerController, groups: Sequence[str]) -> str | None:
+        """Choose a worker's next group among those that are left."""
+        families: dict[str, list[str]] = {}
+        for group in sorted(groups, key=lambda name: (-self._expected(name).seconds, name)):
+            families.setdefault(self._family_of(group), []).append(group)
+        if own := families.get(self._families.get(node, "")):
+            return own[0]
+        others = [one for one in self.nodes if one is not node and not one.shutting_down]
+        taken = {self._families[one] for one in others if one in self._families}
+
+        def seconds(family: str) -> float:
+            return sum(self._expected(group).seconds for group in families[family])
+
+        for family in sorted(families, key=lambda family: (-seconds(family), family)):
+            if family not in taken:
+                return families[family][0]
+        for family in sorted(families, key=lambda family: (-seconds(family), family)):
+            owners = [one for one in others if self._families.get(one) == family]
+            held = sum(self._seconds_of(self.node2pending[one]) for one in owners)
+            theirs = (seconds(family) + held) / len(owners)
+            for group in families[family]:
+                needed = self._expected(group)
+                if math.isinf(needed.seconds) or needed.loading + needed.seconds < theirs:
+                    return group
+        return None
+
+    def _seconds_of(self, waiting: Sequence[int]) -> float:
+        """How long a worker still needs for tests of groups that were sent to it, at most."""
+        return sum(self._expected(group).seconds for group in self._grouped(waiting))

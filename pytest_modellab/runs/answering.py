@@ -26,7 +26,7 @@ from pytest_modellab.records import windows
 from pytest_modellab.records.progress import Watch
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
-from pytest_modellab.runs.batches import check_seen, halved, token_budget
+from pytest_modellab.runs.batches import accelerator, check_seen, halved, token_budget
 from pytest_modellab.runs.corpus import open_corpus, search_probes, with_exact
 from pytest_modellab.runs.job import SEED, Job
 from pytest_modellab.runs.passages import Grounded
@@ -143,6 +143,7 @@ def answer(
         },
         environment={
             "device": job.fingerprint.settings.get("device"),
+            **({"accelerator": name} if (name := accelerator(job)) else {}),
             **told,
             "python": platform.python_version(),
             "platform": f"{platform.system()}-{platform.machine()}",

@@ -15,7 +15,7 @@ from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest,
 from pytest_modellab.errors import OutOfMemory, ScoringError
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.runs.job import Job
-from pytest_modellab.store import budgets
+from pytest_modellab.store import budgets, said
 
 
 def token_budget(job: Job, engine: Any, cache: Path) -> int:
@@ -27,7 +27,7 @@ def token_budget(job: Job, engine: Any, cache: Path) -> int:
         cache: the store's root. What an accelerator's engine says is kept there: how much memory is
             free changes, and another budget gives other last digits.
     """
-    device = _accelerator(job)
+    device = accelerator(job)
     if job.budget is not None:
         asked = job.budget
     elif device:
@@ -53,7 +53,7 @@ def halved(
         OutOfMemory: there is no smaller one. What was remembered is forgotten: another day has more
             memory.
     """
-    device = _accelerator(job)
+    device = accelerator(job)
     if budget == 1:
         if cache is not None:
             budgets.forget_budget(cache, job.fingerprint, device)
@@ -65,6 +65,10 @@ def halved(
         ) from error
     if cache is not None:
         budgets.remember_budget(cache, job.fingerprint, budget // 2, device)
+        said.say(
+            f"{job.spec.name} on {job.task_set.name}: memory does not hold batches of {budget} "
+            f"tokens; they are made anew, of {budget // 2}"
+        )
     return budget // 2
 
 
@@ -94,7 +98,7 @@ def check_seen(
     )
 
 
-def _accelerator(job: Job) -> str:
+def accelerator(job: Job) -> str:
     """Return the name of the accelerator that a job runs on; empty on the CPU."""
     device = str(job.fingerprint.settings.get("device") or "cpu")
     return "" if device == "cpu" else full_name(device)

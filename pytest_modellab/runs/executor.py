@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from pytest_modellab.engines import processor
 from pytest_modellab.engines.interface import Engine, Source
 from pytest_modellab.errors import GateUsageError
 from pytest_modellab.records.progress import Watch, Work
@@ -13,6 +14,7 @@ from pytest_modellab.runs.answering import answer, importing
 from pytest_modellab.runs.corpus import depth_of
 from pytest_modellab.runs.job import Job
 from pytest_modellab.runs.passages import Grounded, best_passages
+from pytest_modellab.store import said
 from pytest_modellab.store.runs import RunEntry, StoredRun
 
 
@@ -54,6 +56,7 @@ class InProcess:
         self.cache = cache
         self.load = load
         self.watch = watch
+        self._warned: set[str] = set()
 
     def obtain(self, job: Job) -> StoredRun:
         """Return a job's answers, from the store or made now; what it searches comes first."""
@@ -99,9 +102,17 @@ class InProcess:
                 return stored  # another process has made it meanwhile
             with importing():
                 prompt = self.grounded(job)
+                self._warn(job)
                 stored = answer(job, prompt, load(job.source), entry, self.cache, self.watch)
             entry.write(stored)
         return stored
+
+    def _warn(self, job: Job) -> None:
+        """Say once, before it runs, what of a variant is slow on this processor."""
+        if job.spec.name not in self._warned:
+            self._warned.add(job.spec.name)
+            for text in processor.slow(job.fingerprint.settings):
+                said.say(f"{job.spec.name}: {text}", at_once=True)
 
 
 def _named(job: Job) -> str:

@@ -12,15 +12,20 @@ _LOG = logging.getLogger("pytest_modellab.store")
 _LOG.addHandler(logging.NullHandler())  # who listens shows it; else it is for who logs
 
 _LISTENERS: list[Callable[[str], None]] = []
+_WARNED: list[Callable[[str], None]] = []
 
 
-def say(text: str) -> None:
+def say(text: str, *, at_once: bool = False) -> None:
     """Tell all who listen, and log it.
 
     Listeners hear it whatever the user, or a library while a model loads, has made of logging.
+
+    Args:
+        text: what is said.
+        at_once: whether it is of use only now, so that those who gather it also show it.
     """
     text = line(text)
-    for listener in tuple(_LISTENERS):
+    for listener in (*_LISTENERS, *(_WARNED if at_once else ())):
         listener(text)
     _LOG.warning("%s", text)
 
@@ -33,3 +38,13 @@ def listening(listener: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _LISTENERS.remove(listener)
+
+
+@contextlib.contextmanager
+def warned(listener: Callable[[str], None]) -> Iterator[None]:
+    """Call ``listener`` with each line that is of use only at once, meanwhile."""
+    _WARNED.append(listener)
+    try:
+        yield
+    finally:
+        _WARNED.remove(listener)

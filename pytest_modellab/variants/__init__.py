@@ -20,19 +20,34 @@ from pytest_modellab.variants.kinds import (
     rag,
 )
 from pytest_modellab.variants.plan import Kind, Plan
+from pytest_modellab.variants.steps import adapter
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            Kind("prompted", "prompting", "prompted", prompted.plan, adapts_prompt=True),
-            Kind("lora", "fine-tuning", "finetuned", lora.plan),
-            Kind("qlora", "fine-tuning", "finetuned", lora.plan),
+            Kind(
+                "prompted",
+                "prompting",
+                "prompted",
+                prompted.plan,
+                adapts_prompt=True,
+                shares=prompted.shares,
+            ),
+            Kind("lora", "fine-tuning", "finetuned", lora.plan, shares=adapter.shares),
+            Kind("qlora", "fine-tuning", "finetuned", lora.plan, shares=adapter.shares),
             Kind("finetuned", "fine-tuning", "finetuned", finetuned.plan, own_model=True),
             Kind("quantized", "quantization", "quantized", quantized.plan, own_model=True),
             Kind("distilled", "distillation", "distilled", distilled.plan, own_model=True),
-            Kind("aligned", "alignment", "aligned", aligned.plan, own_model=True),
-            Kind("rag", "retrieval", "rag", rag.plan, adapts_prompt=True),
+            Kind(
+                "aligned",
+                "alignment",
+                "aligned",
+                aligned.plan,
+                own_model=True,
+                shares=adapter.shares,
+            ),
+            Kind("rag", "retrieval", "rag", rag.plan, adapts_prompt=True, shares=rag.shares),
             Kind(
                 "embedding",
                 "embedding",

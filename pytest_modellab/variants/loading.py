@@ -168,8 +168,8 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
         ModelError: the files cannot be read.
         VariantLoadError: a library or the device is missing, or a library refuses the model.
     """
-    devices.ready(plan.device)
     check_packages(plan, files)
+    devices.ready(plan.device)
     folder = convert.folder(files, cache)
     if files.path.is_file():
         _check_made(plan, files, folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import kernels
@@ -158,6 +158,16 @@ class Plan:
         return dataclasses.replace(self, steps=(*self.steps, step), packages=tuple(packages))
 
 
+Sharing = Literal["", "asked", "adapted"]
+"""How a variant is run on its base's loaded model: not at all, asked otherwise, or with something
+put on it that is taken off again."""
+
+
+def shares_nothing(_spec: VariantSpec) -> Sharing:
+    """Say that a variant loads a model of its own, as most kinds do."""
+    return ""
+
+
 Planner = Callable[[VariantSpec, "Plan | None", ModelSource, Path], Plan]
 """Takes the declaration, the base's plan (None without a base), the variant's own or inherited
 model, and the folder that relative paths start from. Raises ConfigError that begins with the
@@ -178,6 +188,8 @@ class Kind:
         searches: whether its variants rank documents, and may have a base that does.
         adapts_prompt: whether the prompt is what its variants adapt, so that a changed one is
             judged; beside any other change it is refused.
+        shares: declaration → how a variant is run on the model that its base has loaded; it decides
+            in which order variants come, never what is loaded.
     """
 
     name: str
@@ -188,3 +200,4 @@ class Kind:
     needs_model: bool = True
     searches: bool = False
     adapts_prompt: bool = False
+    shares: Callable[[VariantSpec], Sharing] = shares_nothing

@@ -46,12 +46,19 @@ class Prompt:
         Raises:
             ConfigError: the template is wrong, or reaches a limit of :mod:`.templates.work`.
         """
+        before = map(dict, self._before)
+        _, user = _blocks(self.template, self.name)
+        return [*before, {"role": "user", "content": user(input_, passages)}]
+
+    @functools.cached_property
+    def _before(self) -> tuple[dict[str, str], ...]:
+        """What stands before a sample's own message: the same for all of them."""
         system, user = _blocks(self.template, self.name)
         chat = [{"role": "system", "content": system}] if system else []
         for question, reply in self.shots:
             chat.append({"role": "user", "content": user(question)})
             chat.append({"role": "assistant", "content": reply})
-        return [*chat, {"role": "user", "content": user(input_, passages)}]
+        return tuple(chat)
 
 
 @functools.cache

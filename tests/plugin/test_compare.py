@@ -151,6 +151,7 @@ def test_a_variant_that_cannot_run_is_left_out_and_named(compare: Compare) -> No
         (["--json", "--markdown"], "--json and --markdown cannot both be printed"),
         ([], "no variant was accepted on 'words' yet; name those to compare (--variant NAME)"),
         (["--variant", "unloadable"], "nowhere"),
+        (["--token-budget", "0"], "--token-budget: '0' is not a whole number of tokens from 1 to"),
     ],
 )
 def test_what_is_wrong_is_said(compare: Compare, arguments: list[str], message: str) -> None:

@@ -30,15 +30,19 @@ def overlong(
     """
     if most is None:
         return {}
+    longest = [max(map(_bytes, _options(request)), default=_reply(request)) for request in requests]
+    doubtful = [
+        index
+        for index, request in enumerate(requests)
+        if _bytes(request.context) + longest[index] + _MARGIN > most
+    ]
     found = {}
-    for index, request in enumerate(requests):
-        options = () if isinstance(request, GenerationRequest) else request.options
-        reply = request.max_tokens if isinstance(request, GenerationRequest) else 0
-        longest = max((len(option.encode(errors="replace")) for option in options), default=reply)
-        if len(request.context.encode(errors="replace")) + longest + _MARGIN <= most:
+    prompts = encode_all(tokenizer, [requests[index].context for index in doubtful])
+    for index, prompt in zip(doubtful, map(len, prompts), strict=True):
+        if prompt + longest[index] + _MARGIN <= most:
             continue
-        prompt, *answers = map(len, encode_all(tokenizer, [request.context, *options]))
-        answer = max(answers, default=reply)
+        options, reply = _options(requests[index]), _reply(requests[index])
+        answer = max(map(len, encode_all(tokenizer, options)), default=reply)
         if prompt + answer - 1 > most:
             what = "its reply may have" if reply else "its longest option has"
             found[index] = (
@@ -46,3 +50,15 @@ def overlong(
                 f"{most} that the model sees at once"
             )
     return found
+
+
+def _options(request: ScoringRequest | GenerationRequest) -> tuple[str, ...]:
+    return request.options if isinstance(request, ScoringRequest) else ()
+
+
+def _reply(request: ScoringRequest | GenerationRequest) -> int:
+    return request.max_tokens if isinstance(request, GenerationRequest) else 0
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="replace"))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from pytest_modellab.reports.text import grid
+from pytest_modellab.tasksets.quality.affording import Affordable
 from pytest_modellab.tasksets.quality.planning import Aim, TaskSetPlan
 from pytest_modellab.tasksets.quality.settling import Evidence
 from pytest_modellab.visible import line
@@ -121,6 +122,57 @@ def render_settling(changes: Mapping[str, Sequence[Evidence]], question: Aim) ->
         line("same z: the share of the score's samples that makes the metric as sure as the score"),
         line("share: of the samples that the score takes to settle it by the same verdict"),
     ]
+
+
+def render_affordable(
+    found: Sequence[Affordable], unknown: Sequence[str], plan: TaskSetPlan, minutes: float
+) -> list[str]:
+    """Draw what the time of a variant pays for on each device that is known.
+
+    Args:
+        found: what it pays for.
+        unknown: the variants of which no run is known; named where there is no other.
+        plan: what the samples that there are notice.
+        minutes: what a run of one variant may take.
+    """
+    question, there = plan.question, plan.pooled
+    lines = []
+    if found:
+        header = ("variant", "device", "samples a second", "samples", "notices", "from")
+        rows = [
+            (
+                *(one.pace.variant, one.pace.device, f"{one.pace.rate:,.3g}"),
+                *(f"{one.samples:,}", _drop(one.notices), one.pace.source),
+            )
+            for one in found
+        ]
+        table = grid.grid(header, rows, right=(2, 3, 4), ruled=True)
+        lines = [
+            f"what {minutes:g} min of one variant pay for, of samples like these:",
+            *grid.lines(table),
+            line(
+                f"notices: the smallest drop of the mean that blocks with power {question.power:g}"
+                f"; {question.allowed.mean:g} is allowed, and the {there.samples} samples that "
+                f"are asked notice {_drop(there.detectable)}"
+            ),
+        ]
+        least = min(found, key=lambda one: one.samples)
+        if 0 < least.samples < there.samples:
+            lines.append(
+                line(
+                    f"limit = {least.samples} keeps {least.pace.variant} on {least.pace.device} "
+                    f"within {minutes:g} min"
+                )
+            )
+    if unknown and not found:
+        shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        lines.append(
+            line(
+                f"not known how fast: {shown}; accept them on the device that judges them: "
+                f"modellab accept {unknown[0]}"
+            )
+        )
+    return lines
 
 
 def _share(value: float | None) -> str:

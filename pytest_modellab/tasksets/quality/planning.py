@@ -210,6 +210,19 @@ def plan(buckets: Sequence[Bucket], whole: Bucket, question: Aim) -> TaskSetPlan
     )
 
 
+def noticed(samples: int, whole: Bucket, question: Aim) -> float | None:
+    """Return the smallest drop of the mean that so many samples notice, or None where none is.
+
+    Args:
+        samples: how many, at least 1, as much in clusters as those that there are.
+        whole: all that there are, as one bucket.
+        question: what is asked.
+    """
+    independent = max(int(samples * whole.effective / whole.samples), 1)
+    rule = _Rule(question, whole.spread, question.allowed.mean, question.budget.share)
+    return rule.detectable(independent)
+
+
 def _rows(
     buckets: Iterable[Bucket], question: Aim, margin: float, level: float, *, in_family: bool
 ) -> tuple[Row, ...]:

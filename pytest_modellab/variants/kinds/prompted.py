@@ -15,7 +15,7 @@ from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import OPTIONAL, Setting, count, resolve
 from pytest_modellab.variants import prompt
-from pytest_modellab.variants.plan import ATTENTION, DTYPE, KERNELS, PLAIN_KERNELS, Plan
+from pytest_modellab.variants.plan import ATTENTION, DTYPE, KERNELS, PLAIN_KERNELS, Plan, Sharing
 
 OPTIONS = {
     "prompt": Setting(str, missing="name a Jinja file with {% block user %}"),
@@ -39,6 +39,10 @@ OPTIONS = {
 
 TEMPERATURE = 0.7
 """Of several chains, unless declared: what Wang et al. 2022 draw at."""
+
+
+LOADING = frozenset({"dtype", "device", "kernels", "attention"})
+"""Options that decide about what is loaded; all others about how it is asked."""
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
@@ -92,6 +96,11 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         kernels="" if fused == PLAIN_KERNELS else fused,
         attention=options.get("attention", base.attention if base is not None else ""),
     )
+
+
+def shares(spec: VariantSpec) -> Sharing:
+    """Tell how a variant is run on its base's model: asked otherwise, unless it is loaded anew."""
+    return "" if spec.base and LOADING & spec.options.keys() else "asked"
 
 
 def _paraphrase(text: prompt.Prompt, root: Path, name: Any) -> prompt.Prompt:

@@ -9,7 +9,7 @@ from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import OPTIONAL, Setting, count, resolve
 from pytest_modellab.variants import prompt
-from pytest_modellab.variants.plan import Grounding, Plan
+from pytest_modellab.variants.plan import Grounding, Plan, Sharing
 
 PASSAGES = 3
 
@@ -64,3 +64,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     return dataclasses.replace(
         base, prompt=text, paraphrases=(), grounding=Grounding(retriever, passages)
     )
+
+
+def shares(_spec: VariantSpec) -> Sharing:
+    """Tell that the base's model answers, from what is found."""
+    return "asked"

@@ -15,7 +15,7 @@ from pytest_modellab.models.files import ModelFiles, hash_files
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.setting import OPTIONAL, positive, resolve
 from pytest_modellab.store import checkout
-from pytest_modellab.variants.plan import Plan, Step
+from pytest_modellab.variants.plan import Plan, Sharing, Step
 from pytest_modellab.variants.steps import (
     adapter_base,
     adapter_config,
@@ -83,6 +83,7 @@ def step(
     if scale != 1 and (reason := adapter_config.unscalable(config)):
         raise ConfigError(f"scale: the adapter {folder} {reason}; leave it at 1")
     words = adapter_prompt.files(folder)
+    merged = functools.partial(_merge, folder, scale=scale)
     return Step(
         name="adapter",
         settings={
@@ -92,8 +93,8 @@ def step(
             **({"tokenizer": hash_files(words)} if words else {}),
             **({"scale": scale} if scale != 1 else {}),
         },
-        apply=functools.partial(_merge if merge else _attach, folder, scale=scale),
-        bake=functools.partial(_merge, folder, scale=scale),
+        apply=merged if merge else functools.partial(_attach, folder, scale=scale),
+        bake=merged,
         packages=("peft",),
         check=functools.partial(_check, folder, config, changes(before)),
         asked=functools.partial(adapter_prompt.check, folder),
@@ -208,6 +209,11 @@ def _tables(model: Any) -> list[Any]:
     """The matrices of a model's embeddings and of its head, those that it has."""
     layers = (model.get_input_embeddings(), model.get_output_embeddings())
     return [getattr(layer, "base_layer", layer).weight for layer in layers if layer is not None]
+
+
+def shares(spec: VariantSpec) -> Sharing:
+    """Tell how a variant with an adapter, or with a model of its own, is run on its base's."""
+    return "" if spec.model is not None or spec.options.get("merge") else "adapted"
 
 
 def adapted(plan: Plan, spec: VariantSpec, root: Path) -> Plan:

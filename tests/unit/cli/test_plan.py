@@ -13,6 +13,8 @@ import pytest
 from pytest_modellab import cli, gate, scorers, testing
 from pytest_modellab.baselines.accepted import Baseline, Repeat
 from pytest_modellab.baselines.file import path_of, write
+from pytest_modellab.gate.planner import PLAN_UP_TO
+from pytest_modellab.lab.lab import Lab
 from pytest_modellab.records.runs import Output, RunRecord
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.store.place import default_folder
@@ -136,6 +138,69 @@ def test_times_of_a_stored_run_go_first(plan: Plan, accepted: RunRecord, words: 
     alpha, beta = row(text, "alpha"), row(text, "beta")
     assert int(alpha[-2]) == pytest.approx(0.5 * int(alpha[-3]), abs=0.5)
     assert int(beta[-2]) == 2 * int(beta[-3])
+
+
+def test_what_a_time_pays_for(
+    plan: Plan, accepted: RunRecord, words: TaskSet, tmp_path: Path
+) -> None:
+    text = plan("--minutes", "30", "--json", str(tmp_path / "plan.json"))
+    settings: dict[str, Any] = {
+        "churn": 0.1,
+        "margin": 0.02,
+        "level": 0.025,
+        "enumerate_up_to": PLAN_UP_TO,
+    }
+    notices = gate.detectable_drop(2000, **settings)
+    (found,) = json.loads((tmp_path / "plan.json").read_text())["words"]["affordable"]
+    assert found == {
+        "variant": "plain",
+        "device": "cpu",
+        "rate": pytest.approx(90 / 81),
+        "source": "accepted",
+        "samples": 2000,
+        "notices": pytest.approx(notices, abs=1e-9),
+    }
+    asked = gate.detectable_drop(90, **settings)
+    table = text.partition("what 30 min of one variant pay for, of samples like these:\n")[2]
+    assert row(table, "plain") == ["plain", "cpu", "1.11", "2,000", f"{notices:.3f}", "accepted"]
+    assert (
+        "notices: the smallest drop of the mean that blocks with power 0.8; 0.02 is allowed, and "
+        f"the 90 samples that are asked notice {asked:.2f}\n"
+    ) in table
+    assert "limit" not in table
+    short = plan("--minutes", "1").partition("what 1 min of one variant")[2]
+    assert "\nlimit = 66 keeps plain on cpu within 1 min\n" in short
+
+
+def test_each_device_has_a_line(
+    plan: Plan, accepted: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = dataclasses.replace(
+        accepted,
+        probes={"seconds": 0.5},
+        environment={"device": "cuda", "accelerator": "NVIDIA H200", "recorded": "2026-11-29"},
+    )
+    monkeypatch.setattr(Lab, "variant", lambda *_: None)
+    monkeypatch.setattr(Lab, "stored", lambda *_: fast)
+    (default_folder() / "runs").mkdir(parents=True)
+    table = plan().partition("what 5 min of one variant pay for")[2]
+    here, there = [line for line in table.split("\n") if line.startswith("plain ")]
+    assert here.split()[1:5] == ["NVIDIA", "H200", "180", "54,000"]
+    assert here.endswith("stored here")
+    assert there.split()[1:4] == ["cpu", "1.11", "333"]
+
+
+def test_nothing_is_known_of_the_time(plan: Plan) -> None:
+    assert "not known how fast" not in plan()
+    said = "not known how fast: plain; accept them on the device that judges them: modellab accept "
+    assert plan("--minutes", "4").rstrip().endswith(f"{said}plain")
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "soon", "nan", "1e7"])
+def test_minutes_that_are_none(capsys: pytest.CaptureFixture[str], minutes: str) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["plan", f"--minutes={minutes}"])
+    assert f"'{minutes}' is not a number of minutes above 0" in capsys.readouterr().err
 
 
 def test_settings_given(plan: Plan, accepted: RunRecord) -> None:
@@ -336,7 +401,8 @@ def test_which_metric_settles_a_change(plan: Plan, changed: list[float], tmp_pat
     spread = gate.Spread.of([-fall for fall in changed])
     needed = gate.graded_size(spread.drop, spread, margin=0.01, level=0.025)
     assert (probability["margin"], probability["needed"]) == (0.01, needed)
-    assert row(text, "terse")[2:5] == ["plain", "score", "90"]
+    settled = text.partition("what 5 min of one variant")[0]
+    assert row(settled, "terse")[2:5] == ["plain", "score", "90"]
     assert f"{needed} to block" in row_of(text, "probability", "90")
 
 

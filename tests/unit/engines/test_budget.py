@@ -136,3 +136,37 @@ def test_an_engine_that_says_nothing_gets_the_default() -> None:
     assert budget.budget_of(says) == 2048
     assert budget.budget_of(Reasoning(says, Thinking(tokens=4))) == 2048
     assert budget.budget_of(Reasoning(silent, Thinking(tokens=4))) == DEFAULT_BUDGET
+
+
+@pytest.mark.parametrize(
+    ("workers", "devices", "found"),
+    [(None, 1, 8192), ("2", 2, 8192), ("2", 1, 4096), ("3", 2, 4096)],
+)
+def test_a_gpu_s_free_memory_decides_and_workers_share_it(
+    workers: str | None, devices: int, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
+    if workers is not None:
+        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
+    size = 2 * 8192 * SMOL.scored
+    told = {
+        "mem_get_info": (size // 2, 80 * GIB),
+        "memory_reserved": size,
+        "memory_allocated": size // 2,  # the rest of it is torch's to give again
+    }
+    for name, value in told.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    loaded = model(
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        vocab_size=49_152,
+    )
+    loaded.device = SimpleNamespace(type="cuda")
+    assert budget.device_budget(loaded, dense=False) == found
+    loaded.device = SimpleNamespace(type="cpu")
+    assert budget.device_budget(loaded, dense=False) == DEFAULT_BUDGET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_modellab import testing
 from pytest_modellab.engines import device, loading
 from pytest_modellab.engines.language import torch_model
 from pytest_modellab.errors import ModelError, VariantLoadError
@@ -112,15 +114,18 @@ def test_what_is_said_of_a_full_gpu(tmp_path: Path) -> None:
 
 
 @needs_gpu
-def test_a_full_gpu_is_said_while_loading(model_folder: Path) -> None:
+def test_a_full_gpu_is_said_while_loading(tmp_path: Path) -> None:
+    # larger than what torch holds back of models that were there before
+    folder = testing.write_random_model(tmp_path / "model", hidden_size=1024)
+    gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1e-6)
     try:
         with pytest.raises(ModelError, match=r"no room on 'cuda': of its .* GB .* were free"):
-            torch_model.load(model_folder, device="cuda")
+            torch_model.load(folder, device="cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    torch_model.load(model_folder, device="cuda").close()
+    torch_model.load(folder, device="cuda").close()
 
 
 @needs_gpu

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.engines.interface import ScoringRequest
+from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import kernels, torch_model
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.models import reads
@@ -269,3 +269,19 @@ def test_scores_agree_as_two_batchings_do(wide: Path, dtype: str) -> None:
     )
     assert 0 < moved <= 2 * floor
     assert dtype == "float32" or spread(fused, true) <= 1.2 * spread(large, true)
+
+
+@needs_liger
+def test_replies_are_those_of_the_plain_model(wide: Path) -> None:
+    asked = [GenerationRequest(one.context, 24) for one in questions(40)]
+    replies = []
+    for fused in (False, True):
+        engine = torch_model.load(wide, device="cuda")
+        if fused:
+            kernels.fuse(engine.model)
+        found: dict[int, Output] = {}
+        engine.generate(asked, budget=4096, skip=set(), done=found.update)
+        replies.append([found[i].text for i in range(len(asked))])
+        engine.close()
+    assert len(set(replies[0])) > 1
+    assert replies[1] == replies[0]

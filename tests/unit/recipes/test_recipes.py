@@ -319,6 +319,7 @@ def test_a_base_is_trained_as_transformers_computes_it(
 ) -> None:
     """Fused kernels and another attention are for answers; on a CPU there are none of them."""
     from pytest_modellab.recipes import build
+    from pytest_modellab.variants import loading
 
     lab, job = shop.job("sft", "never", "plain", SHORT)
     loaded: list[Plan] = []
@@ -327,7 +328,7 @@ def test_a_base_is_trained_as_transformers_computes_it(
         loaded.append(plan)
         raise ModellabError("far enough")
 
-    monkeypatch.setattr(build.loading, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     asked = dataclasses.replace(lab.variant("plain").plan, attention="eager")
     with pytest.raises(ModellabError, match="far enough"):
         build.build(job, asked, lab.variant("plain").files, shop.cache)

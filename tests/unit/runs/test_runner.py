@@ -22,7 +22,7 @@ from pytest_modellab.runs import answering, batches, runner, scoring
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import SEED, Job, needed
 from pytest_modellab.runs.summary import summarize
-from pytest_modellab.store import budgets
+from pytest_modellab.store import budgets, said
 
 Make = Callable[..., Any]
 
@@ -330,7 +330,14 @@ def test_an_accelerator_keeps_the_budget_that_it_had_first(
 
 def test_out_of_memory_halves_the_budget(run: Run) -> None:
     engine = Engine(fits=2)
-    record, _ = run(engine, budget=8)
+    heard: list[str] = []
+    with said.listening(heard.append):
+        record, _ = run(engine, budget=8)
+    assert heard == [
+        f"plain on tiny: memory does not hold batches of {more} tokens; they are made anew, of "
+        f"{more // 2}"
+        for more in (8, 4)
+    ]
     assert [(budget, batch) for what, budget, batch in engine.batches if what == "scored"] == [
         (2, (0, 1)),
         (2, (2, 3)),

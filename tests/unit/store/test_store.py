@@ -365,3 +365,27 @@ def test_samples_without_choices_are_kept(tmp_path: Path, sample: Make, fingerpr
     with entry.lock():
         entry.write(dataclasses.replace(RUN, outputs=OUTPUTS[1:2]))
     assert entry.read() == dataclasses.replace(RUN, outputs=OUTPUTS[1:2])
+
+
+def test_what_is_remembered_of_a_budget_is_a_device_s_own(
+    tmp_path: Path, fingerprint: Callable[..., Fingerprint]
+) -> None:
+    one = fingerprint()
+    asked: list[int] = []
+
+    def say() -> int:
+        asked.append(len(asked))
+        return 4096 // (1 + len(asked))
+
+    assert budgets.first_said(tmp_path, one, "GPU A", say) == 2048
+    assert budgets.first_said(tmp_path, one, "GPU A", say) == 2048
+    assert budgets.first_said(tmp_path, one, "GPU B", say) == 1365
+    assert asked == [0, 1]
+    budgets.remember_budget(tmp_path, one, 512, "GPU A")
+    assert budgets.recall_budget(tmp_path, one, 2048, "GPU A") == 512
+    assert budgets.recall_budget(tmp_path, one, 256, "GPU A") == 256, "only ever lowered"
+    assert budgets.recall_budget(tmp_path, one, 2048) == 2048, "the CPU's is another"
+    budgets.forget_budget(tmp_path, one, "GPU A")
+    assert budgets.recall_budget(tmp_path, one, 2048, "GPU A") == 2048
+    assert budgets.first_said(tmp_path, one, "GPU A", say) == 1024
+    assert budgets.first_said(tmp_path, one, "GPU B", say) == 1365
