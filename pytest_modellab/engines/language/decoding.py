@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import warnings
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +24,10 @@ LONG = 64
 
 WIDTH = 256
 """Least columns that a captured step looks at; more of them come in doublings."""
+
+
+_watched: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Models of which a step was taken that did not wait for the GPU."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +112,6 @@ class Decoder:
         vocabulary = model.config.get_text_config().vocab_size
         self._state = _State(rows, limit, vocabulary, rules.ends, self._device)
         self._captured: dict[tuple[int, int, bool], Any] = {}
-        self._cold = True
 
     def replies(self, asked: Sequence[Row]) -> Iterator[dict[int, Reply]]:
         """Continue rows, and yield by index those that are done, some at a time.
@@ -227,20 +232,46 @@ class Decoder:
         shape = rows, min(self._memory.length, max(WIDTH, 1 << (width - 1).bit_length())), drawn
         graph = self._captured.get(shape)
         if graph is None and self._memory.made and left > WORTH:
-            graph = self._capture(*shape)
+            if self._model in _watched:
+                graph = self._capture(*shape)
+            elif self._waits(*shape):
+                self._graphs = False
+            else:
+                _watched.add(self._model)
+                return
         if graph is None:
             self._compute(*shape)
         else:
             graph.replay()
 
-    def _capture(self, rows: int, width: int, drawn: bool) -> Any:
-        """Record a step, or return None where the model cannot be recorded.
+    def _waits(self, rows: int, width: int, drawn: bool) -> bool:
+        """Take a step, unless it waits for the GPU, and return whether it does.
 
-        It is tried again behind a step that made what libraries make at first; a model whose steps
-        wait for the GPU is run without graphs.
+        What libraries make at first is made now, where nothing is recorded.
         """
         import torch
 
+        before = torch.cuda.get_sync_debug_mode()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, that this is a prototype
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            self._compute(rows, width, drawn)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if "synchronizing" not in str(error):
+                raise
+            return True
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+        return False
+
+    def _capture(self, rows: int, width: int, drawn: bool) -> Any:
+        """Record a step, or return None where the model cannot be recorded."""
+        import torch
+
+        stream = torch.cuda.current_stream()
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
@@ -248,7 +279,11 @@ class Decoder:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError:
-            self._graphs, self._cold = self._cold, False
+            # a capture that fails leaves its stream in use, and the generator waiting for its end
+            torch.cuda.set_stream(stream)
+            generator = torch.cuda.default_generators[self._device.index or 0]
+            generator.graphsafe_set_state(generator.clone_state())
+            self._graphs = False
             return None
         self._captured[rows, width, drawn] = graph
         return graph

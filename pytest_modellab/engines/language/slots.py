@@ -108,6 +108,8 @@ class Memory:
         self._values: list[Any] = [None] * len(windows)
         self._shared = prefix.kept
         self._kernel = kernel
+        self.caps = True
+        """Whether scores are capped where a model has it; transformers' "sdpa" never does."""
         self._pending: int | None = None
         self._attend: Callable[..., Any]
         self._write: Callable[[int, Any, Any], None]
@@ -199,7 +201,8 @@ class Memory:
             raise Unusable(f"attention with {', '.join(wanted) or 'a mask of its own'}")
         scale = more.get("scaling")
         scale = query.shape[-1] ** -0.5 if scale is None else scale
-        return self._attend(layer, query, key, value, scale, more.get("softcap")), None
+        cap = more.get("softcap") if self.caps else None
+        return self._attend(layer, query, key, value, scale, cap), None
 
     # --- the three passes ---
 
@@ -318,6 +321,7 @@ def attending(model: Any, memory: Memory) -> Iterator[None]:
     AttentionInterface.register(NAME, _attend)
     configs = {id(one.config): one.config for one in model.modules() if hasattr(one, "config")}
     before = [(one, getattr(one, _CHOICE)) for one in configs.values() if hasattr(one, _CHOICE)]
+    memory.caps = all(name != "sdpa" for _, name in before)
     _in_use.append(memory)
     try:
         for config, _ in before:

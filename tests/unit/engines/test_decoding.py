@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 from collections.abc import Sequence
@@ -172,40 +173,45 @@ def test_some_of_these_replies_end_before_their_limits() -> None:
 
 @CUDA
 def test_steps_are_captured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long replies of few rows at last; without graphs they are the same."""
+    """Fewer rows at last have a graph of their own; without graphs replies are the same."""
     model = small("llama", "cuda")
-    model.generation_config.eos_token_id = None
-    asked = [request([9, 9, k], 90 if k < 3 else 3 + k % 40) for k in range(60)]
+    monkeypatch.setattr(model.generation_config, "eos_token_id", None)
+    asked = [request([9] * 100 + [k], 30 + k if k < 57 else 160) for k in range(60)]
     shapes: list[tuple[int, int, bool]] = []
     capture = Decoder._capture
 
-    def noted(self: Decoder, *shape: Any) -> None:
-        capture(self, *shape)
-        assert self._captured, "a failure would be quiet"
+    def noted(self: Decoder, *shape: Any) -> Any:
         shapes.append(shape)
+        return capture(self, *shape)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Decoder, "_capture", noted)
-        with_graphs = said(model, asked)
-    assert [rows for rows, _, _ in shapes] == [60, 8]
+    monkeypatch.setattr(Decoder, "_capture", noted)
+    with_graphs = said(model, asked, 65_536)
+    assert {rows for rows, _, _ in shapes} == {8, 60}
+    before = len(shapes)
     monkeypatch.setattr(Decoder, "_capture", lambda *_: None)
-    without = said(model, asked)
-    model.generation_config.eos_token_id = ENDS["eos_token_id"]
+    without = said(model, asked, 65_536)
+    assert len(shapes) == before
     assert [with_graphs[k].text for k in range(60)] == [without[k].text for k in range(60)]
 
 
 @CUDA
-def test_a_model_whose_steps_wait_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is run without a graph."""
-    model = small("llama", "cuda")
+@pytest.mark.parametrize("seen", [False, True], ids=["before", "in the capture"])
+def test_a_model_whose_steps_wait_for_the_gpu(seen: bool) -> None:
+    """It is run without a graph, and leaves the GPU as it was."""
+    model = copy.deepcopy(small("llama", "cuda"))
     asked = drawn(5, 4)
     wanted = [alone(small("llama"), one) for one in asked]
+    if seen:
+        said(model, asked)
     handle = model.register_forward_hook(lambda _, __, out: out.logits.sum().item() and None)
+    stream = torch.cuda.current_stream()
     try:
         found = said(model, asked)
     finally:
         handle.remove()
     assert [found[k].text for k in range(4)] == wanted
+    assert torch.cuda.current_stream() == stream
+    assert torch.randn(4, device="cuda").isfinite().all(), "the generator draws"
 
 
 @pytest.mark.parametrize("kind", ON_THEIR_OWN)
