@@ -317,13 +317,9 @@ class Measurement:
 
 def _ours(project: Project, name: str) -> Callable[[], tuple[float, dict[str, Any]]]:
     def run() -> tuple[float, dict[str, Any]]:
-        record, taken, loading = project.record(name)
-        budget = int(record.environment["token_budget"])
-        return taken, {
-            "budget": budget,
-            "loading": loading,
-            "engine seconds": record.probes["seconds"],
-        }
+        record, taken = project.record(name)
+        told = {"budget": int(record.environment["token_budget"]), "loading": project.loading}
+        return taken, {**told, "engine seconds": record.probes["seconds"]}
 
     return run
 
