@@ -171,27 +171,37 @@ def test_some_of_these_replies_end_before_their_limits() -> None:
     assert 0 < sum(early) < len(early)
 
 
-@CUDA
-def test_steps_are_captured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer rows at last have a graph of their own; without graphs replies are the same."""
-    model = small("llama", "cuda")
+@pytest.mark.parametrize("device", DEVICES)
+def test_steps_are_captured(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows at last have a graph of their own; on the CPU a function stands for a graph."""
+    model = small("llama", device)
     monkeypatch.setattr(model.generation_config, "eos_token_id", None)
-    asked = [request([9] * 100 + [k], 30 + k if k < 57 else 160) for k in range(60)]
+    asked = [request([k + 4] + [9] * 100, 30 + k if k < 57 else 160) for k in range(60)]
+    plain = said(model, asked, 65_536)
     shapes: list[tuple[int, int, bool]] = []
-    capture = Decoder._capture
+    begin, capture = Decoder.__init__, Decoder._capture
+
+    def as_on_a_gpu(self: Decoder, *values: Any, **named: Any) -> None:
+        begin(self, *values, **named)
+        self._graphs = True
 
     def noted(self: Decoder, *shape: Any) -> Any:
         shapes.append(shape)
-        return capture(self, *shape)
+        if device == "cuda":
+            return capture(self, *shape)
+        graph = SimpleNamespace(replay=functools.partial(self._compute, *shape))
+        self._captured[shape] = graph
+        return graph
 
+    monkeypatch.setattr(Decoder, "__init__", as_on_a_gpu)
     monkeypatch.setattr(Decoder, "_capture", noted)
-    with_graphs = said(model, asked, 65_536)
-    assert {rows for rows, _, _ in shapes} == {8, 60}
-    before = len(shapes)
-    monkeypatch.setattr(Decoder, "_capture", lambda *_: None)
-    without = said(model, asked, 65_536)
-    assert len(shapes) == before
-    assert [with_graphs[k].text for k in range(60)] == [without[k].text for k in range(60)]
+    if device == "cpu":
+        monkeypatch.setattr(Decoder, "_waits", lambda self, *shape: self._compute(*shape))
+    found = said(model, asked, 65_536)
+    lengths = (256, 320) if device == "cuda" else (256, 264)  # on a GPU by 64
+    assert shapes == [(60, lengths[0], False), (8, lengths[0], False), (8, lengths[1], False)]
+    assert [found[k].text for k in range(60)] == [plain[k].text for k in range(60)]
+    assert [found[k].tokens_out for k in range(60)] == [one.max_tokens for one in asked]
 
 
 @CUDA
