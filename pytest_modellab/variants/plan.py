@@ -133,11 +133,20 @@ class Plan:
     thinking: Thinking | None = None
     search: Search | None = None
     grounding: Grounding | None = None
-    engine: str = f"transformers-{engine.VERSION}"
+    engine: str = engine.name("cpu")
     open: Callable[[Plan, Path, Path], Engine] | None = None
     weights: Path | None = None
     day: str = ""
     plain: str = ""
+
+    def on(self, device: str) -> Plan:
+        """Return the plan on another device, where another version of transformers' engine runs it.
+
+        Args:
+            device: ``cpu``, ``cuda`` …
+        """
+        runner = engine.name(device) if self.open is None else self.engine
+        return dataclasses.replace(self, device=device, engine=runner)
 
     def merged(self) -> Plan:
         """Return the plan with its changes merged into the weights, ready to be quantized."""
