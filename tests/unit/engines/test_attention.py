@@ -20,6 +20,7 @@ from pytest_modellab.engines.language.torch_model import TransformersEngine
 from pytest_modellab.engines.tokens import encode
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.records.runs import Output
+from pytest_modellab.store import said
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -203,9 +204,7 @@ def in_eight_bits() -> Any:
 
 
 @pytest.mark.usefixtures("not_compiled")
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning"
-)  # of the libraries, when they are imported
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # by PEFT
 @pytest.mark.parametrize("make", [with_adapter, in_four_bits, in_eight_bits])
 def test_block_masks_reach_a_model_that_a_library_has_changed(make: Callable[[], Any]) -> None:
     model = make()
@@ -223,7 +222,7 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Have models of the CPU chosen for as if they lay on a GPU; what is said to the user."""
     told: list[str] = []
     monkeypatch.setattr(reach, "_on_gpu", lambda _: True)
-    monkeypatch.setattr(reach.said, "say", told.append)
+    monkeypatch.setattr(said, "say", told.append)
     reach._say_once.cache_clear()
     return told
 
