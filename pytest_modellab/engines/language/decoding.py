@@ -122,11 +122,13 @@ class Decoder:
         Raises:
             Unusable: the model cannot be run in this way.
         """
+        import torch
+
         with attending(self._model, self._memory):
             if not self._prefix.known:
                 self._memory.share()
                 tokens = self._prefix.tokens
-                self._forward([tokens], [range(len(tokens))])
+                self._forward(tokens, torch.arange(len(tokens), device=self._device))
                 self._prefix.known = True
             yield from self._replies(asked)
 
@@ -174,17 +176,16 @@ class Decoder:
 
     def _prefill(self, batch: Sequence[tuple[int, Sequence[int]]]) -> None:
         slots, prompts = zip(*batch, strict=True)
-        self._memory.take(Prompts.of(slots, [len(one) for one in prompts], self._device))
-        past = len(self._prefix.tokens)
-        self._forward(prompts, [range(past, past + len(one)) for one in prompts])
+        laid_out = Prompts.of(slots, [len(one) for one in prompts], self._device)
+        self._memory.take(laid_out)
+        place = laid_out.place + len(self._prefix.tokens)
+        self._forward(list(itertools.chain.from_iterable(prompts)), place)
 
-    def _forward(self, texts: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> None:
-        """Compute keys and values of texts in one row; nobody asks for logits."""
+    def _forward(self, tokens: Sequence[int], place: Any) -> None:
+        """Compute keys and values of tokens in one row; nobody asks for logits."""
         import numpy as np
 
-        told = [list(itertools.chain.from_iterable(parts)) for parts in (texts, places)]
-        ids, positions = to_device(np.array(told), self._device)
-        self._call(ids[None], positions[None])
+        self._call(to_device(np.array(tokens), self._device)[None], place[None])
 
     def _call(self, ids: Any, positions: Any) -> Any:
         return self._model(
