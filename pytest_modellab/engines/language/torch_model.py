@@ -20,7 +20,7 @@ from pytest_modellab.engines.interface import (
     Texts,
 )
 from pytest_modellab.engines.language import generating, rolling
-from pytest_modellab.engines.language.attention import FULL, Masks, Windows
+from pytest_modellab.engines.language.attention import FLEX, FULL, Masks, Windows
 from pytest_modellab.engines.language.base import (
     ChatEngine,
     answer_together,
@@ -83,7 +83,7 @@ def load(
         allow_pickle: whether pickled weights may be read.
         cache: see :class:`TransformersEngine`.
         attention: what transformers calls ``attn_implementation``; None for the best that is there:
-            see :func:`~.reach.choose`.
+            see :func:`~.reach.choose`. Texts in one row alone are computed by ``flex_attention``.
         **options: passed to ``from_pretrained``, for example ``quantization_config``.
 
     Returns:
@@ -111,7 +111,7 @@ def load(
                     trust_remote_code=trust_remote_code,
                     **options,
                 ),
-                attention,
+                attention if attention != FLEX else None,  # replies do without
             )
         for fit in fits:
             weights.check(folder, fit)
@@ -177,6 +177,7 @@ class TransformersEngine(ChatEngine):
             self.tokenizer,
             inference_mode=self._inference_mode,
             cache=self._own_cache,
+            attention=self._attention,
         )
 
     def let_go(self) -> None:

@@ -93,6 +93,7 @@ def test_kernels_and_attention_are_inherited_and_changed(
         own_weights(spec(name="tuned", kind="finetuned", model="tiny", base="fused"), fused, MODEL),
     ):
         assert (heir.kernels, heir.attention) == ("liger", "sdpa")
+        assert (heir.device, heir.engine) == ("cuda", fused.engine)
     changes = {**other.options, "kernels": "plain", "attention": "eager"}
     changed = make(dataclasses.replace(other, options=changes), fused, toml)
     assert (changed.kernels, changed.attention) == ("", "eager")
