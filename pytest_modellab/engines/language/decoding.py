@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_modellab.engines.language.logits import noise
@@ -113,7 +113,7 @@ class Decoder:
         self._state = _State(rows, limit, vocabulary, rules.ends, self._device)
         self._captured: dict[tuple[int, int, bool], Any] = {}
 
-    def replies(self, asked: Sequence[Row]) -> Iterator[dict[int, Reply]]:
+    def replies(self, asked: Sequence[Row]) -> Generator[dict[int, Reply]]:
         """Continue rows, and yield by index those that are done, some at a time.
 
         Args:
