@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import math
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -153,6 +154,8 @@ class Blocks:
 
     def __init__(self, device: Any) -> None:
         self._device = device
+        self._of: Any = None
+        self._configs: list[Any] = []
 
     def room(self, prefix: int) -> float:
         """Return that there is no limit."""
@@ -192,8 +195,16 @@ class Blocks:
         from transformers import AttentionInterface
 
         AttentionInterface.register(PACKED, _attend)
-        before = model.config._attn_implementation
-        model.set_attn_implementation(PACKED)
+        if self._of is None or self._of() is not model:  # its modules are looked through once
+            owners = (getattr(module, "config", None) for module in model.modules())
+            named = [one for one in owners if hasattr(one, "_attn_implementation")]
+            self._of, self._configs = (
+                weakref.ref(model),
+                list({id(one): one for one in named}.values()),
+            )
+        before = [config._attn_implementation for config in self._configs]
+        for config in self._configs:
+            config._attn_implementation = PACKED
         try:
             # several models of a session may each need some; beyond the limit nothing is compiled,
             # and what is not compiled makes an entry for each pair of tokens
@@ -201,7 +212,8 @@ class Blocks:
                 warnings.simplefilter("ignore")  # of libraries, while they compile
                 yield
         finally:
-            model.set_attn_implementation(before)
+            for config, name in zip(self._configs, before, strict=True):
+                config._attn_implementation = name
 
 
 def _attend(

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_modellab.engines.language.logits import noise
@@ -113,7 +113,7 @@ class Decoder:
         self._state = _State(rows, limit, vocabulary, rules.ends, self._device)
         self._captured: dict[tuple[int, int, bool], Any] = {}
 
-    def replies(self, asked: Sequence[Row]) -> Iterator[dict[int, Reply]]:
+    def replies(self, asked: Sequence[Row]) -> Generator[dict[int, Reply]]:
         """Continue rows, and yield by index those that are done, some at a time.
 
         Args:
@@ -122,11 +122,13 @@ class Decoder:
         Raises:
             Unusable: the model cannot be run in this way.
         """
+        import torch
+
         with attending(self._model, self._memory):
             if not self._prefix.known:
                 self._memory.share()
                 tokens = self._prefix.tokens
-                self._forward([tokens], [range(len(tokens))])
+                self._forward(tokens, torch.arange(len(tokens), device=self._device))
                 self._prefix.known = True
             yield from self._replies(asked)
 
@@ -174,17 +176,16 @@ class Decoder:
 
     def _prefill(self, batch: Sequence[tuple[int, Sequence[int]]]) -> None:
         slots, prompts = zip(*batch, strict=True)
-        self._memory.take(Prompts.of(slots, [len(one) for one in prompts], self._device))
-        past = len(self._prefix.tokens)
-        self._forward(prompts, [range(past, past + len(one)) for one in prompts])
+        laid_out = Prompts.of(slots, [len(one) for one in prompts], self._device)
+        self._memory.take(laid_out)
+        place = laid_out.place + len(self._prefix.tokens)
+        self._forward(list(itertools.chain.from_iterable(prompts)), place)
 
-    def _forward(self, texts: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> None:
-        """Compute keys and values of texts in one row; nobody asks for logits."""
+    def _forward(self, tokens: Sequence[int], place: Any) -> None:
+        """Compute keys and values of tokens in one row; nobody asks for logits."""
         import numpy as np
 
-        told = [list(itertools.chain.from_iterable(parts)) for parts in (texts, places)]
-        ids, positions = to_device(np.array(told), self._device)
-        self._call(ids[None], positions[None])
+        self._call(to_device(np.array(tokens), self._device)[None], place[None])
 
     def _call(self, ids: Any, positions: Any) -> Any:
         return self._model(

@@ -107,7 +107,7 @@ def choose(model: Any, asked: str | None) -> Masks:
         VariantLoadError: flex_attention was asked for, and the model cannot compute by it.
     """
     dense = Dense(model.device, model.dtype)
-    if asked in ("sdpa", "eager") or (asked != FLEX and model.device.type != "cuda"):
+    if asked in ("sdpa", "eager") or (asked != FLEX and not _on_gpu(model)):
         return dense
     blocks = Blocks(model.device)
     if not getattr(model, "_supports_flex_attn", False):
@@ -118,13 +118,18 @@ def choose(model: Any, asked: str | None) -> Masks:
         return blocks
     if asked == FLEX:
         raise VariantLoadError(
-            f"attention = {FLEX!r}: {why}; leave it out, or name 'sdpa' or 'eager'"
+            f'attention: {FLEX!r} is not there ({why}): set "sdpa" or "eager", or leave '
+            "attention out for the best that is there"
         )
     _say_once(
         f"texts in one row are computed with a dense mask, in smaller batches, since {FLEX} fails: "
         f"{why}"
     )
     return dense
+
+
+def _on_gpu(model: Any) -> bool:
+    return bool(model.device.type == "cuda")
 
 
 @functools.cache

@@ -111,29 +111,20 @@ class Memory:
         self.caps = True
         """Whether scores are capped where a model has it; transformers' "sdpa" never does."""
         self._pending: int | None = None
-        self._attend: Callable[..., Any]
-        self._write: Callable[[int, Any, Any], None]
+        self._attend: Callable[..., Any] = _nothing
+        self._write: Callable[[int, Any, Any], None] = _nothing
 
     @property
     def made(self) -> bool:
         """Whether there is room for every layer, so that a step can be captured."""
         return all(kept is not None for kept in self._keys)
 
-    @functools.cached_property
+    @property
     def cache(self) -> Any:
         """What a model of transformers is given as its cache."""
-        from transformers.cache_utils import Cache, DynamicLayer
-
-        memory = self
-
-        class Slots(Cache):  # type: ignore[misc] # transformers is Any here
-            def update(self, key: Any, value: Any, layer: int, *_: Any, **__: Any) -> Any:
-                return memory.update(key, value, layer)
-
-            def get_seq_length(self, layer_idx: int = 0) -> int:
-                return 0  # positions are given, and masks are not made
-
-        return Slots(layers=[DynamicLayer() for _ in self.windows])
+        cache = _cache_type()(layers=[])
+        cache.memory = self
+        return cache
 
     # --- what is computed next ---
 
@@ -157,6 +148,10 @@ class Memory:
             place: of each token in its row.
         """
         self._next(self._make, functools.partial(self._step, rows, width, place, {}))
+
+    def rest(self) -> None:
+        """Let go of the last pass, so that nothing outlives who holds this."""
+        self._write = self._attend = _nothing
 
     def _next(self, write: Callable[[int, Any, Any], None], attend: Callable[..., Any]) -> None:
         self._write, self._attend, self._pending = write, attend, None
@@ -330,7 +325,27 @@ def attending(model: Any, memory: Memory) -> Iterator[None]:
     finally:
         for config, name in before:
             setattr(config, _CHOICE, name)
-        _in_use.pop()
+        _in_use.pop().rest()
+
+
+@functools.cache
+def _cache_type() -> Any:
+    from transformers.cache_utils import Cache
+
+    class Slots(Cache):  # type: ignore[misc] # transformers is Any here
+        memory: Memory
+
+        def update(self, key: Any, value: Any, layer: int, *_: Any, **__: Any) -> Any:
+            return self.memory.update(key, value, layer)
+
+        def get_seq_length(self, layer_idx: int = 0) -> int:
+            return 0  # positions are given, and masks are not made
+
+    return Slots
+
+
+def _nothing(*_: Any) -> Any:
+    raise Unusable("a pass that nobody has announced")
 
 
 def _attend(module: Any, *tensors: Any, **more: Any) -> Any:

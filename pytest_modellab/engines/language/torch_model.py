@@ -48,7 +48,7 @@ VERSIONS = {"cpu": 1}
 ELSEWHERE = 2
 """The version on every other device, where batches are of another size, and masks of blocks."""
 
-AHEAD = 1
+AHEAD = 2
 """Batches that a GPU is given before the answers to the one before them are waited for."""
 
 LOGITS = 1 << 30

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.engines.interface import ScoringRequest
-from pytest_modellab.engines.language import attention
+from pytest_modellab.engines.language import attention, reach
 from pytest_modellab.engines.language.attention import FULL, Blocks, Dense, Layout, held
 from pytest_modellab.engines.language.packing import pack
+from pytest_modellab.engines.language.reach import choose
 from pytest_modellab.engines.language.torch_model import TransformersEngine
 from pytest_modellab.engines.tokens import encode
+from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.records.runs import Output
+from pytest_modellab.store import said
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -43,7 +46,7 @@ def dense(layout: Layout, window: int | None) -> Any:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     rows=trees,
     prefix=st.sampled_from([0, 1, 127, 128, 300]),
@@ -66,7 +69,7 @@ def test_blocks_hold_what_is_seen(
         whole = full[row, : full_counts[row]].tolist()
         assert sorted(part + whole) == np.flatnonzero(some[row]).tolist()
         assert set(whole) <= set(np.flatnonzero(every[row]))
-        if window is None and len(rows) == 1 and not rows[0][1]:
+        if window is None and len(rows) == 1 and not rows[0][1] and prefix % block == 0:
             assert set(whole) == set(np.flatnonzero(every[row]))
 
 
@@ -173,6 +176,128 @@ def test_block_masks_give_the_likelihoods_of_each_text_alone(kind: str) -> None:
             for mine, plain in zip(found, wanted, strict=True):
                 assert mine == pytest.approx(plain, abs=1e-4)
     assert model.config._attn_implementation == "eager", "as it was before"
+
+
+def with_adapter() -> Any:
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    return peft.get_peft_model(random_model("llama"), config).eval()
+
+
+def in_four_bits() -> Any:
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    model = tiny.llama(hidden_size=64, intermediate_size=64)
+    for layer in model.model.layers:
+        old = layer.mlp.up_proj
+        layer.mlp.up_proj = bitsandbytes.nn.Linear4bit(
+            old.in_features, old.out_features, bias=False, compute_dtype=torch.float32
+        )
+        layer.mlp.up_proj.load_state_dict({"weight": old.weight.data})
+    return model.to("cpu")
+
+
+def in_eight_bits() -> Any:
+    torchao = pytest.importorskip("torchao.quantization")
+    model = random_model("llama")
+    torchao.quantize_(model, torchao.Int8WeightOnlyConfig())
+    return model
+
+
+@pytest.mark.usefixtures("not_compiled")
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # by PEFT
+@pytest.mark.parametrize("make", [with_adapter, in_four_bits, in_eight_bits])
+def test_block_masks_reach_a_model_that_a_library_has_changed(make: Callable[[], Any]) -> None:
+    model = make()
+    requests = asked("")
+    found = scores(by_blocks(model), requests, 4096)
+    for mine, plain in zip(found, one_by_one(model, requests), strict=True):
+        assert mine == pytest.approx(plain, abs=1e-3)
+
+
+# --- which form is chosen -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have models of the CPU chosen for as if they lay on a GPU; what is said to the user."""
+    told: list[str] = []
+    monkeypatch.setattr(reach, "_on_gpu", lambda _: True)
+    monkeypatch.setattr(said, "say", told.append)
+    reach._say_once.cache_clear()
+    return told
+
+
+def test_the_cpu_and_plain_attention_have_a_dense_mask(on_gpu: list[str]) -> None:
+    model = random_model("llama")
+    for name in ("sdpa", "eager"):
+        assert isinstance(choose(model, name), Dense)
+    assert on_gpu == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reach, "_on_gpu", lambda _: False)
+        assert isinstance(choose(model, None), Dense)
+
+
+@pytest.mark.usefixtures("not_compiled")
+def test_a_model_that_computes_by_blocks_does(on_gpu: list[str]) -> None:
+    with torch.inference_mode():
+        assert isinstance(choose(random_model("llama"), None), Blocks)
+    assert on_gpu == []
+
+
+def test_a_model_without_flex_attention_has_a_dense_mask_and_it_is_said_once(
+    on_gpu: list[str],
+) -> None:
+    config = transformers.OPTConfig(
+        vocab_size=272, hidden_size=16, ffn_dim=16, num_attention_heads=2, num_hidden_layers=1,
+        word_embed_proj_dim=16,
+    )  # fmt: skip
+    model = transformers.OPTForCausalLM(config)
+    model._supports_flex_attn = False
+    for _ in range(2):
+        assert isinstance(choose(model, None), Dense)
+    why = "transformers' OPTForCausalLM has no such attention"
+    assert on_gpu == [
+        "texts in one row are computed with a dense mask, in smaller batches, since "
+        f"flex_attention fails: {why}"
+    ]
+    with pytest.raises(VariantLoadError) as caught:
+        choose(model, "flex_attention")
+    assert str(caught.value) == (
+        f'attention: \'flex_attention\' is not there ({why}): set "sdpa" or "eager", or leave '
+        "attention out for the best that is there"
+    )
+
+
+def test_what_fails_to_compile_is_told_and_memory_is_no_such_failure(
+    on_gpu: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = random_model("llama")
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no compiler\nand a long trace")
+
+    monkeypatch.setattr(attention, "_attend", fail)
+    assert isinstance(choose(model, None), Dense)
+    assert on_gpu[0].endswith("since flex_attention fails: no compiler")
+    assert model.config._attn_implementation == "eager", "as it was before"
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(attention, "_attend", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        choose(model, None)
+
+
+def test_a_dense_mask_has_room_for_so_many_tokens() -> None:
+    dense = Dense(CPU, torch.float32)
+    assert dense.room(0) == 8192
+    for prefix in (0, 100, 5000):
+        room = int(dense.room(prefix))
+        assert room * (prefix + room) <= attention.ENTRIES < (room + 1) * (prefix + room + 1)
+
+
+# --- on a GPU -------------------------------------------------------------------------------------
 
 
 CUDA = torch.cuda.is_available()

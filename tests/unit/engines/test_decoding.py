@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
+import gc
 import itertools
+import weakref
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +21,7 @@ from pytest_modellab.engines.language.decoding import Decoder
 from pytest_modellab.engines.language.generating import ROWS, WAVES, answer, batches, windows
 from pytest_modellab.engines.language.logits import GumbelNoise
 from pytest_modellab.engines.language.reach import reach
+from pytest_modellab.engines.language.slots import Memory
 from pytest_modellab.engines.loading import with_attention
 from pytest_modellab.records.runs import Output
 
@@ -306,6 +310,33 @@ def test_a_penalty_for_repeating(monkeypatch: pytest.MonkeyPatch) -> None:
     assert windows(model) is None
     found = said(model, asked)
     assert [found[k].text for k in range(4)] == [alone(model, one) for one in asked]
+
+
+def test_nothing_outlives_a_run() -> None:
+    """Nor one that is broken off, behind which the model attends as before."""
+    model = small("llama")
+    held: list[weakref.ref[Any]] = []
+    made = Memory._make
+
+    def noted(self: Memory, layer: int, key: Any, value: Any) -> None:
+        made(self, layer, key, value)
+        held.append(weakref.ref(self._keys[layer]))
+
+    def broken(_: object) -> None:
+        raise KeyboardInterrupt
+
+    gc.disable()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Memory, "_make", noted)
+            said(model, drawn(5, 3, prefix=3))
+            assert held[0]() is None
+            with contextlib.suppress(KeyboardInterrupt):
+                said(model, drawn(5, 3), done=broken)
+            assert held[-1]() is None
+    finally:
+        gc.enable()
+    assert model.config._attn_implementation == "sdpa"
 
 
 @given(
