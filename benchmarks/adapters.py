@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.config import read
+from pytest_modellab.config.find import FILE_NAME
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.runs import memory
@@ -37,7 +38,7 @@ Measured = Mapping[str, float]
 
 def _project(folder: Path, limit: int, device: str) -> Path:
     """Write a configuration of the base and eight adapters."""
-    model = read.load(SUITES / read.FILE_NAME).models["smollm2"]
+    model = read.load(SUITES / FILE_NAME).models["smollm2"]
     lines = [
         f'[models.smollm2]\nsource = "{model.source}"\nsha256 = "{model.sha256}"',
         f'[task_sets.core]\npath = "{SUITES / "tasks" / "assistant_core_v2"}"',
@@ -48,7 +49,7 @@ def _project(folder: Path, limit: int, device: str) -> Path:
     for number in range(COUNT):
         own = SUITES / "adapters" / OURS[number] if number < len(OURS) else folder / f"r{number}"
         lines.append(f'[variants.a{number}]\nkind = "lora"\nbase = "plain"\nadapter = "{own}"')
-    toml = folder / read.FILE_NAME
+    toml = folder / FILE_NAME
     toml.write_text("\n".join(lines) + "\n")
     return toml
 

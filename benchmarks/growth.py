@@ -5,7 +5,8 @@
 Every size is measured in processes of its own. Answers are drawn by an engine that costs nothing;
 what is timed is all the rest: reading the task set, a run (rendering, records, scores, store), the
 same run from the store, a verdict over all capabilities, the reports; and a whole session of pytest
-on stored runs, its collection apart. Exponents are fitted by least squares to the logarithms: 1 is
+on stored runs, its collection apart. Seconds are the processor's, so that a busy machine does not
+count. Exponents are fitted by least squares to the logarithms: 1 is
 growth in proportion.
 """
 
@@ -127,9 +128,9 @@ def stages(folder: Path, variants: int) -> dict[str, float]:
 
     @contextmanager
     def timed(name: str) -> Iterator[None]:
-        begun = time.perf_counter()
+        begun = time.process_time()
         yield
-        taken[name] = taken.get(name, 0.0) + time.perf_counter() - begun
+        taken[name] = taken.get(name, 0.0) + time.process_time() - begun
 
     def lab() -> Lab:
         drawn = InProcess(store, lambda _: Drawn())  # type: ignore[arg-type,return-value]
@@ -170,12 +171,12 @@ def session(folder: Path, arguments: Sequence[str]) -> tuple[float, float]:
     """Run pytest on the stored runs: seconds, and the most memory that it took in MB."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     watched = (
-        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:]); "
-        "print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:]); "
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
+        "print('used', used.ru_utime + used.ru_stime, used.ru_maxrss)"
     )
     command = [sys.executable, "-c", watched, sys.executable, "-m", "pytest"]
     command += ["-q", "-p", "no:cacheprovider"]
-    begun = time.perf_counter()
     done = subprocess.run(
         [*command, *arguments],
         cwd=folder,
@@ -184,10 +185,10 @@ def session(folder: Path, arguments: Sequence[str]) -> tuple[float, float]:
         text=True,
         check=False,
     )
-    wall = time.perf_counter() - begun
     if " passed" not in done.stdout and " collected in" not in done.stdout:
         raise SystemExit(done.stdout[-3000:] + done.stderr[-2000:])
-    return wall, int(done.stdout.split("peak ")[-1]) / 1024
+    seconds, peak = done.stdout.split("used ")[-1].split()
+    return float(seconds), int(peak) / 1024
 
 
 def measure(samples: int, variants: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ forward of as many tokens. Loading the model is told apart. Prints a table; `--j
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import logging
 import math
@@ -18,9 +19,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.speed import agreement, material, profiling
 from benchmarks.speed.material import PREFIX, REPLY, Workload
@@ -29,6 +30,8 @@ from benchmarks.speed.peers import Peers
 from pytest_modellab.engines.batching import common_prefix
 from pytest_modellab.engines.interface import ScoringRequest
 from pytest_modellab.store.place import default_folder
+
+T = TypeVar("T")
 
 PARTS = ("scoring", "prefix", "generation", "agreement", "again", "session", "profile")
 
@@ -49,9 +52,11 @@ def main() -> int:
         source = material.tokens_folder(options.model, default_folder())
         material.model(source, folder / "model", options.random)
         for dtype in options.dtype.split(","):
-            report["rows"] += Measurement(options, folder, dtype).rows()
-            if options.json:
-                options.json.write_text(json.dumps(report, indent=1))
+            for row in Measurement(options, folder, dtype).rows():
+                report["rows"].append(row)
+                print(_line(row), flush=True)
+                if options.json:
+                    options.json.write_text(json.dumps(report, indent=1))
     return 0
 
 
@@ -88,42 +93,45 @@ class Measurement:
         self.first = next(iter(self.projects.values()))
         self.peers = Peers(folder / "model", options.device, dtype)
         self.only = set(options.only.split(","))
+        self.said: dict[str, Any] = {}  # by the peers, in the rounds
         self._asked: dict[str, list[ScoringRequest]] = {}
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Measure; each figure is printed as soon as it is there."""
-        rows: list[dict[str, Any]] = []
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Measure, part after part."""
         for name, part in (
             ("scoring", self._scored),
             ("prefix", self._scored),
             ("generation", self._written),
-            ("session", self._session),
-            ("profile", self._profile),
             ("agreement", self._agreement),
             ("again", self._again),
+            ("profile", self._profile),
+            ("session", self._session),
         ):
             if name not in self.only:
                 continue
             begun = time.perf_counter()
             for row in part(name):
-                rows.append({"part": name, "dtype": self.dtype, **row})
-                print(_line(rows[-1]), flush=True)
+                yield {"part": name, "dtype": self.dtype, **row}
             print(f"  ({name}: {time.perf_counter() - begun:.0f} s)", file=sys.stderr, flush=True)
-        return rows
+        for project in self.projects.values():
+            project.release()
 
     def _scored(self, part: str) -> list[dict[str, Any]]:
         """Samples a second: ours, the harness, a bare forward, the engine alone."""
         work, options = self.workloads[part], self.options
         asked = self._requests(work.name)
-        few = asked[:: max(1, len(asked) // min(len(asked), options.peer_samples))]
-        trial = few[:: max(1, len(few) // options.trial)]
+        few = self._few(asked, options.peer_samples)
+        trial = self._few(few, options.trial)
         batch = self._choose(part, lambda size: self.peers.scored(trial, size))
         methods: dict[str, tuple[int, Callable[[], tuple[float, Any]]]] = {
             label: (len(asked), _ours(project, work.name))
             for label, project in self.projects.items()
         }
         if batch:
-            methods["lm-eval"] = (len(few), _timed(lambda: self.peers.scored(few, batch)))
+            methods["lm-eval"] = (
+                len(few),
+                self._timed(part, lambda: self.peers.scored(few, batch)),
+            )
         found = self._turns(methods)
         theirs = found.get("lm-eval", {}).get("rate")
         rows = []
@@ -166,11 +174,11 @@ class Measurement:
         if batch:
             methods["lm-eval"] = (
                 len(contexts),
-                _timed(lambda: self.peers.written(contexts, REPLY, batch)),
+                self._timed("written", lambda: self.peers.written(contexts, REPLY, batch)),
             )
         methods["generate"] = (
             len(contexts),
-            _timed(lambda: self.peers.generate(contexts, REPLY)),
+            self._timed(part, lambda: self.peers.generate(contexts, REPLY)),
         )
         found = self._turns(methods)
         plain = found["generate"]["rate"]
@@ -215,41 +223,34 @@ class Measurement:
                     )
         return rows
 
-    def _agreement(self, _: str) -> list[dict[str, Any]]:
+    def _agreement(self, _: str) -> Iterator[dict[str, Any]]:
         """Predictions and log-likelihoods beside the harness', and one text at a time."""
-        rows, options = [], self.options
+        options = self.options
         for part in ("scoring", "prefix"):
-            if part not in self.only:
-                continue
             name = self.workloads[part].name
-            asked = self._requests(name)
-            asked = asked[:: max(1, len(asked) // min(len(asked), options.peer_samples))]
-            few = asked[:: max(1, len(asked) // options.alone)]
-            alone = self.peers.alone(few)
-            theirs = self.peers.scored(asked, self.peers.batch.get(part) or self._sizes()[0])
+            asked = self._few(self._requests(name), options.peer_samples)
+            one_by_one = self._few(asked, options.alone)
+            alone = self.peers.alone(one_by_one)
+            if part not in self.said and _harness():
+                self.said[part] = self.peers.scored(asked, self._sizes()[0])
             for label, project in self.projects.items():
-                budget = options.budget or _budget(project, name)
-                ours = agreement.logprobs(project.answers(name, asked, budget))
-                rows.append(
-                    {"who": f"{label} and lm-eval, {name}", **agreement.beside(asked, ours, theirs)}
-                )
-                mine = ours[:: max(1, len(asked) // options.alone)]
-                rows.append(
-                    {"who": f"{label} and one by one, {name}", **agreement.beside(few, mine, alone)}
-                )
-        if "generation" in self.only:
-            name = self.workloads["generation"].name
-            contexts = [one.context for one in self._requests(name)]
-            plain = self.peers.generate(contexts, REPLY)
-            for label, project in self.projects.items():
-                budget = options.budget or _budget(project, name)
-                ours = [
-                    one.text
-                    for one in project.answers(name, self._requests(name), budget, limit=REPLY)
-                ]
-                told = agreement.replies(self.peers, contexts, ours, plain)
-                rows.append({"who": f"{label} and generate", **told})
-        return rows
+                ours = agreement.logprobs(project.answers(name, asked, self._budget(project, name)))
+                if part in self.said:
+                    told = agreement.beside(asked, ours, self.said[part])
+                    yield {"who": f"{label} and lm-eval, {name}", **told}
+                mine = self._few(ours, options.alone)
+                told = agreement.beside(one_by_one, mine, alone)
+                yield {"who": f"{label} and one by one, {name}", **told}
+        name = self.workloads["generation"].name
+        asked = self._requests(name)
+        contexts = [one.context for one in asked]
+        if "generation" not in self.said:
+            self.said["generation"] = self.peers.generate(contexts, REPLY)
+        for label, project in self.projects.items():
+            answers = project.answers(name, asked, self._budget(project, name), limit=REPLY)
+            ours = [one.text for one in answers]
+            told = agreement.replies(self.peers, contexts, ours, self.said["generation"])
+            yield {"who": f"{label} and generate", **told}
 
     def _again(self, _: str) -> list[dict[str, Any]]:
         """Twice bit for bit; and in other batches and orders, each judged against the first."""
@@ -283,16 +284,32 @@ class Measurement:
             found[label]["seconds"] = seconds[label]
         return found
 
+    def _timed(self, what: str, call: Callable[[], Any]) -> Callable[[], tuple[float, Any]]:
+        """Time a peer, and keep what it said."""
+
+        def run() -> tuple[float, dict[str, Any]]:
+            begun = time.perf_counter()
+            self.said[what] = call()
+            return time.perf_counter() - begun, {}
+
+        return run
+
     def _choose(
         self, part: str, run: Callable[[int], Any], sizes: Sequence[int] | None = None
     ) -> int:
         """The harness' best batch size; 0 where it is not installed."""
-        try:
-            import lm_eval as _installed  # noqa: F401
-        except ImportError:
+        if not _harness():
             print("  (lm-eval is not installed: left out)", file=sys.stderr)
             return 0
         return self.peers.choose(part, sizes or self._sizes(), run)
+
+    def _few(self, all_: Sequence[T], count: int) -> list[T]:
+        """At most so many, from all over."""
+        return list(all_[:: max(1, math.ceil(len(all_) / count))])
+
+    def _budget(self, project: Project, name: str) -> int:
+        """The token budget that a session takes."""
+        return self.options.budget or int(project.record(name)[0].environment["token_budget"])
 
     def _sizes(self) -> list[int]:
         return [int(size) for size in self.options.batch.split(",")]
@@ -317,28 +334,16 @@ class Measurement:
 
 def _ours(project: Project, name: str) -> Callable[[], tuple[float, dict[str, Any]]]:
     def run() -> tuple[float, dict[str, Any]]:
-        record, taken, loading = project.record(name)
-        budget = int(record.environment["token_budget"])
-        return taken, {
-            "budget": budget,
-            "loading": loading,
-            "engine seconds": record.probes["seconds"],
-        }
+        record, taken = project.record(name)
+        told = {"budget": int(record.environment["token_budget"]), "loading": project.loading}
+        return taken, {**told, "engine seconds": record.probes["seconds"]}
 
     return run
 
 
-def _timed(call: Callable[[], Any]) -> Callable[[], tuple[float, dict[str, Any]]]:
-    def run() -> tuple[float, dict[str, Any]]:
-        begun = time.perf_counter()
-        call()
-        return time.perf_counter() - begun, {}
-
-    return run
-
-
-def _budget(project: Project, name: str) -> int:
-    return int(project.record(name)[0].environment["token_budget"])
+def _harness() -> bool:
+    """Whether lm-evaluation-harness is there."""
+    return importlib.util.find_spec("lm_eval") is not None
 
 
 def _line(row: dict[str, Any]) -> str:

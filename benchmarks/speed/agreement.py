@@ -92,7 +92,7 @@ def unchanged(project: Project, name: str, first: RunRecord, runs: int) -> dict[
         ``n`` and how many verdicts of each kind, how many scores flipped at most, and the budgets.
     """
     budget = int(first.environment["token_budget"])
-    share = np.geomspace(1 / 32, 2, 10)
+    share = np.geomspace(1 / 8, 2, 10)
     budgets = [max(256, int(budget * share[number % 10])) for number in range(runs)]
     before = {sample.id: sample.score or 0.0 for sample in first.samples}
     verdicts: dict[str, int] = {}

@@ -129,7 +129,9 @@ def model(folder: Path, target: Path, size: str | None) -> None:
         bos_token_id=tokenizer.bos_token_id,
         **SIZES[size],
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(target)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        drawn = LlamaForCausalLM(config)
+    drawn.to(torch.bfloat16).cpu().save_pretrained(target)
 
 
 def words(rng: random.Random, count: int) -> str:

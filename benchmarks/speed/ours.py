@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,65 +25,56 @@ from pytest_modellab.runs.executor import InProcess
 
 
 class Project:
-    """A folder with `modellab.toml`, and how long parts of a session take there."""
+    """A folder with `modellab.toml`, and how long parts of a session take there.
+
+    Runs are made anew whatever its store has; what is loaded stays loaded, and its loading is
+    timed apart.
+    """
 
     def __init__(self, toml: Path) -> None:
         self.toml = toml
+        self.loading = 0.0
+        self._store = toml.parent / "store"
+        self._home = self._lab()
+        self._names: set[str] = set()
 
-    @contextmanager
-    def lab(self) -> Iterator[Lab]:
-        """A session with a store of its own, which is gone afterwards."""
-        with tempfile.TemporaryDirectory() as store:
-            lab = Lab(read.load(self.toml), Settings(cache=Path(store)))
-            try:
-                yield lab
-            finally:
-                lab.release()
+    def release(self) -> None:
+        """Free what is loaded."""
+        self._home.release()
 
-    def record(self, name: str) -> tuple[RunRecord, float, float]:
-        """Run a variant on its task set, into an empty store.
-
-        Returns:
-            The record, the seconds that it took, and before them those of loading the model.
-        """
-        with self.lab() as lab:
-            variant, task_set = lab.asked(name, name)
-            begun = time.perf_counter()
-            lab.engine(variant)
-            loaded = time.perf_counter()
-            record = lab.record(variant, task_set)
-            return record, time.perf_counter() - loaded, loaded - begun
+    def record(self, name: str) -> tuple[RunRecord, float]:
+        """Run a variant on its task set; return the record and the seconds that it took."""
+        engine = self._engine(name)
+        lab = self._lab(InProcess(self._store, lambda _: engine))
+        variant, task_set = lab.asked(name, name)
+        begun = time.perf_counter()
+        record = lab.record(variant, task_set)
+        return record, time.perf_counter() - begun
 
     def profiled(self, name: str, watch: Callable[[Callable[[], Any]], Any]) -> Any:
         """Run a variant once to warm up, then again under a profiler's eyes."""
         self.record(name)
-        with self.lab() as lab:
-            variant, task_set = lab.asked(name, name)
-            lab.engine(variant)
-            return watch(lambda: lab.record(variant, task_set))
+        return watch(lambda: self.record(name))
 
     def requests(self, name: str) -> list[ScoringRequest]:
         """What the engine is asked: rendered contexts, with options where there are any."""
-        with self.lab() as lab:
-            variant, task_set = lab.asked(name, name)
-            engine, prompt = lab.engine(variant), variant.plan.prompt
-            return [
-                ScoringRequest(engine.render(prompt.messages(s.input)), tuple(s.choices))
-                for s in task_set.samples
-            ]
+        variant, task_set = self._home.asked(name, name)
+        engine, prompt = self._engine(name), variant.plan.prompt
+        return [
+            ScoringRequest(engine.render(prompt.messages(s.input)), tuple(s.choices))
+            for s in task_set.samples
+        ]
 
     def engine_alone(
         self, name: str, requests: Sequence[ScoringRequest], budget: int, rounds: int
     ) -> list[float]:
         """Seconds of the engine without samples, records and store; one round warms up."""
-        found = []
-        with self.lab() as lab:
-            engine = lab.engine(lab.variant(name))
-            for _ in range(rounds + 1):
-                answers: dict[int, Output] = {}
-                begun = time.perf_counter()
-                engine.score_options(requests, budget=budget, skip=set(), done=answers.update)
-                found.append(time.perf_counter() - begun)
+        found, engine = [], self._engine(name)
+        for _ in range(rounds + 1):
+            answers: dict[int, Output] = {}
+            begun = time.perf_counter()
+            engine.score_options(requests, budget=budget, skip=set(), done=answers.update)
+            found.append(time.perf_counter() - begun)
         return found[1:]
 
     def answers(
@@ -92,34 +82,32 @@ class Project:
     ) -> list[Output]:
         """What the engine says: of options, or with a limit a reply."""
         answers: dict[int, Output] = {}
-        with self.lab() as lab:
-            engine = lab.engine(lab.variant(name))
-            if limit:
-                from pytest_modellab.engines.budget import GENERATION_FACTOR
+        engine = self._engine(name)
+        if limit:
+            from pytest_modellab.engines.budget import GENERATION_FACTOR
 
-                asked = [GenerationRequest(one.context, limit) for one in requests]
-                many = GENERATION_FACTOR * budget
-                engine.generate(asked, budget=many, skip=set(), done=answers.update)
-            else:
-                engine.score_options(requests, budget=budget, skip=set(), done=answers.update)
+            asked = [GenerationRequest(one.context, limit) for one in requests]
+            many = GENERATION_FACTOR * budget
+            engine.generate(asked, budget=many, skip=set(), done=answers.update)
+        else:
+            engine.score_options(requests, budget=budget, skip=set(), done=answers.update)
         return [answers[i] for i in range(len(requests))]
 
     def again(self, name: str, budgets: Sequence[int]) -> Iterator[RunRecord]:
-        """Run a variant with each budget and another order of its samples, on one loaded model."""
-        with self.lab() as lab:
-            variant, task_set = lab.asked(name, name)
-            engine = lab.engine(variant)
-            for number, budget in enumerate(budgets):
-                samples = task_set.samples[number:] + task_set.samples[:number]
-                turned = samples[::-1] if number % 2 else samples
-                job = dataclasses.replace(
-                    job_of(variant, task_set, BUILT_IN, reuse=False),
-                    budget=budget,
-                    task_set=dataclasses.replace(task_set, samples=turned),
-                )
-                with tempfile.TemporaryDirectory() as store:
-                    executor = InProcess(Path(store), lambda _: engine)
-                    yield runner.run(job, scorers_of(task_set, BUILT_IN), executor)[0]
+        """Run a variant with each budget and another order of its samples."""
+        engine = self._engine(name)
+        variant, task_set = self._home.asked(name, name)
+        for number, budget in enumerate(budgets):
+            samples = task_set.samples[number:] + task_set.samples[:number]
+            turned = samples[::-1] if number % 2 else samples
+            job = dataclasses.replace(
+                job_of(variant, task_set, BUILT_IN, reuse=False),
+                budget=budget,
+                task_set=dataclasses.replace(task_set, samples=turned),
+            )
+            with tempfile.TemporaryDirectory() as store:
+                executor = InProcess(Path(store), lambda _: engine)
+                yield runner.run(job, scorers_of(task_set, BUILT_IN), executor)[0]
 
     def session(self, name: str) -> dict[str, float]:
         """Run pytest on a workload's test in a process of its own, with an empty store.
@@ -145,6 +133,18 @@ class Project:
                 raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
             run = json.loads(report.read_text())["measured"]["runs"][0]
         return {"wall": wall, "scoring": run["probes"]["seconds"]}
+
+    def _engine(self, name: str) -> Any:
+        begun = time.perf_counter()
+        engine = self._home.engine(self._home.variant(name))
+        if name not in self._names:
+            self._names.add(name)
+            self.loading = max(self.loading, time.perf_counter() - begun)
+        return engine
+
+    def _lab(self, executor: InProcess | None = None) -> Lab:
+        settings = Settings(cache=self._store, reuse=False)
+        return Lab(read.load(self.toml), settings, executor=executor)
 
 
 def _installed() -> bool:

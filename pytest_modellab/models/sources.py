@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import importlib.metadata
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models.files import PICKLED, says
@@ -11,6 +15,9 @@ from pytest_modellab.records.declared import ModelSource
 
 PLAIN = (".safetensors", ".json", ".jinja", ".model", ".spm", ".txt", ".codes", ".tokenizer")
 """Suffixes of what a model is made of, beside code and pickles."""
+
+
+_downloads: contextvars.ContextVar[bool] = contextvars.ContextVar("downloads", default=True)
 
 
 def package_file(source: ModelSource) -> Path:
@@ -60,6 +67,16 @@ def _held(found: importlib.metadata.Distribution, package: str, inner: str) -> s
     return None
 
 
+@contextlib.contextmanager
+def without_downloads() -> Iterator[None]:
+    """Have the hub's cache alone give models meanwhile; what is not in it counts as missing."""
+    token = _downloads.set(False)
+    try:
+        yield
+    finally:
+        _downloads.reset(token)
+
+
 def hub_folder(source: ModelSource) -> Path:
     """Find a model of the hub in its cache, or download it."""
     wanted = [f"*{suffix}" for suffix in PLAIN]
@@ -88,9 +105,11 @@ def _snapshot(
                 "no such folder, and a hub id needs: pip install 'pytest-modellab[transformers]'",
             )
         ) from error
+    cached: dict[str, Any] = {} if _downloads.get() else {"local_files_only": True}
     at = f" at {revision}" if revision else ""
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+        found = snapshot_download(repository, revision=revision, allow_patterns=wanted, **cached)
+        return Path(found)
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         raise ModelError(
             says(
