@@ -3,9 +3,9 @@
 SmolLM2-135M of the suites with eight LoRA adapters, those in suites/adapters and others with random
 matrices, answers a part of `assistant_core_v2` through a session. Three ways, each in a process of
 its own: one adapter alone; eight on one loaded base; eight with the base loaded anew for each, as
-before, which answer nothing since their answers would be the same. Seconds of loading (the base, then what is put on it) and of answering, and the
-most memory that the process held; medians of the rounds. On a CPU seconds are processor time, which
-other work on the machine does not lengthen.
+before, which answer nothing since their answers would be the same. Seconds of loading (the base,
+then what is put on it) and of answering, and the most memory that the process held; medians of the
+rounds. On a CPU seconds are processor time, which other work on the machine does not lengthen.
 """
 
 from __future__ import annotations
