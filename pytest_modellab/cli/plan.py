@@ -150,6 +150,7 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pytest_modellab.gate import GateInputError
+    from pytest_modellab.models.sources import without_downloads
 
     if options.write is not None and (options.time_budget is None or options.sizes is not None):
         raise ConfigError("--write: needs --time-budget and a declared task set")
@@ -167,7 +168,9 @@ def run(options: argparse.Namespace) -> int:
         )
     report, lines = {}, []
     try:
-        for name, subject in _subjects(options).items():
+        with without_downloads():
+            subjects = _subjects(options)
+        for name, subject in subjects.items():
             report[name], shown = _planned(options, subject)
             lines += shown
     except GateInputError as error:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_BUDGET = 512
 """On the CPU, and of an engine that does not say its own: more tokens gain nothing there."""
 
-LARGEST = 32_768
+LARGEST = 65_536
 """On an accelerator: larger batches are no faster, of a model of 135 million parameters either."""
 
 LARGEST_DENSE = 8_192

@@ -59,15 +59,8 @@ def floor_family(
     alpha, pass_alpha = check_levels(alpha, pass_alpha)
     data = _prepare(scores, buckets, clusters, floor, max_missing)
     size = len(data.names)
-    plain = np.zeros(size)
-    worst = np.full(size, -floor)
-
-    p, at = block_p(data.block, plain)
-    binary = data.binary
-    p[binary] = _binary_block(data.right, data.seen, floor)[binary]
-    p_pass = pass_p(data.passing, plain, worst)
-    alone = data.block.clusters < 2
-    p[alone] = 1.0
+    p, at, p_pass, worst = _tested(data, floor)
+    binary, alone = data.binary, data.block.clusters < 2
     adjusted = holm(p)
     level = alpha * np.divide(p, adjusted, out=np.full(size, 1.0 / size), where=adjusted > 0.0)
 
@@ -128,6 +121,50 @@ class _FloorData:
     seen: Ints
     mean: Floats
     missing: tuple[tuple[int, ...], ...]
+
+
+def above(
+    scores: Scores,
+    *,
+    floor: float,
+    clusters: Iterable[Hashable] | None = None,
+    alpha: float = 0.05,
+    pass_alpha: float,
+) -> tuple[bool, int, float]:
+    """Whether :func:`floor_family` would let all samples pass, without the figures around it.
+
+    Args:
+        scores: As there; any of them may be missing.
+        floor: Least mean score, in [0, 1).
+        clusters: One label a sample, or None.
+        alpha: Risk of a false block, in (0, 1).
+        pass_alpha: Risk of a false pass, in (0, 1).
+
+    Returns:
+        Whether they pass, their number and their mean.
+
+    Raises:
+        GateInputError: Scores, labels or settings cannot be used.
+    """
+    floor = check_floor(floor)
+    alpha, pass_alpha = check_levels(alpha, pass_alpha)
+    data = _prepare(scores, None, clusters, floor, max_missing=1.0)
+    p, _, p_pass, _ = _tested(data, floor)
+    passed = p[0] > alpha and p_pass[0] <= pass_alpha and data.block.clusters[0] > 1
+    return bool(passed), int(data.block.samples[0]), float(data.mean[0])
+
+
+def _tested(data: _FloorData, floor: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """Of each bucket p of a block, the pseudo-sample's size, p of a pass, and the worst value."""
+    size = len(data.names)
+    plain = np.zeros(size)
+    worst = np.full(size, -floor)
+    p, at = block_p(data.block, plain)
+    binary = data.binary
+    p[binary] = _binary_block(data.right, data.seen, floor)[binary]
+    p_pass = pass_p(data.passing, plain, worst)
+    p[data.block.clusters < 2] = 1.0
+    return p, at, p_pass, worst
 
 
 def _prepare(

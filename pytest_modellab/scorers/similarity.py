@@ -89,15 +89,14 @@ class Similarity:
             Unscorable: a similarity is NaN.
         """
         import numpy as np
-        from scipy.stats import rankdata
 
         similarities = np.array([output.option_logprobs[0] for output in outputs])
         if np.isnan(similarities).any():
             sample = samples[int(np.isnan(similarities).argmax())]
             raise Unscorable(f"sample {sample.id!r}: the model's similarity is NaN")
         people = [sample.target["similarity"] for sample in samples]
-        ranks = rankdata(similarities.round(DECIMALS))
-        contributions = _contributions(ranks, rankdata(people)).tolist()
+        ranks = _ranks(similarities.round(DECIMALS))
+        contributions = _contributions(ranks, _ranks(np.array(people, dtype=float))).tolist()
         count = len(samples)
         return [
             Scored(
@@ -110,6 +109,15 @@ class Similarity:
                 contributions, similarities.tolist(), ranks.tolist(), people, strict=True
             )
         ]
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ranks from 1; equal values share the mean of theirs."""
+    import numpy as np
+
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return ranks
 
 
 def _contributions(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:

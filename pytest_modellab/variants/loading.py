@@ -11,6 +11,7 @@ from pytest_modellab.engines import device as devices
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import chat, kernels
 from pytest_modellab.engines.language import torch_model as engine
+from pytest_modellab.engines.language.attention import FLEX
 from pytest_modellab.engines.language.base import ChatEngine
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.loading import quiet
@@ -22,7 +23,7 @@ from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
 from pytest_modellab.variants.methods import skipping
-from pytest_modellab.variants.plan import FLEX, Plan, Step
+from pytest_modellab.variants.plan import Plan, Step
 
 _MOVES = (
     "its chat template shows the date, and that was not found in its files, so that prompts would "

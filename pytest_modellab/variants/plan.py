@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import kernels
 from pytest_modellab.engines.language import torch_model as engine
+from pytest_modellab.engines.language.attention import FLEX
 from pytest_modellab.engines.language.reasoning import Thinking
 from pytest_modellab.engines.search.settings import Search
 from pytest_modellab.errors import ConfigError
@@ -24,8 +25,6 @@ PLAIN_KERNELS = "plain"
 """What a variant asks for that does without the fused kernels of its base."""
 
 KERNELS = Setting(str, OPTIONAL, choices=(*kernels.NAMES, PLAIN_KERNELS))
-
-FLEX = "flex_attention"
 
 ATTENTIONS = ("eager", FLEX, "sdpa")
 """transformers' names of what packed texts can be computed with: each takes a mask."""
@@ -133,11 +132,20 @@ class Plan:
     thinking: Thinking | None = None
     search: Search | None = None
     grounding: Grounding | None = None
-    engine: str = f"transformers-{engine.VERSION}"
+    engine: str = engine.name("cpu")
     open: Callable[[Plan, Path, Path], Engine] | None = None
     weights: Path | None = None
     day: str = ""
     plain: str = ""
+
+    def on(self, device: str) -> Plan:
+        """Return the plan on another device, where another version of transformers' engine runs it.
+
+        Args:
+            device: ``cpu``, ``cuda`` …
+        """
+        runner = engine.name(device) if self.open is None else self.engine
+        return dataclasses.replace(self, device=device, engine=runner)
 
     def merged(self) -> Plan:
         """Return the plan with its changes merged into the weights, ready to be quantized."""

@@ -73,6 +73,16 @@ def test_the_whole_baseline_is_compared_on_the_part(
     ]
 
 
+def test_stages_of_a_part(accepted: pytest.Pytester) -> None:
+    declare(accepted, 50)
+    out = judged(accepted, "--modellab-sequential", "--modellab-json", "r.json")
+    report = json.loads((accepted.path / "r.json").read_text())
+    looked = report["comparisons"][0]["looked"]
+    assert looked["total"] == 50
+    assert looked["used"] <= 50
+    assert "note: words: 50 of 132 samples (limit = 50)" in out
+
+
 def test_a_baseline_of_fewer_samples(accepted: pytest.Pytester) -> None:
     declare(accepted, 40)
     assert cli.main(["accept", "plain", "--new-anchor"]) == 0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+import weakref
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_modellab.engines.language.logits import noise
-from pytest_modellab.engines.language.slots import Memory, Prefix, Prompts, attending
+from pytest_modellab.engines.language.slots import Memory, Prefix, Prompts, attending, kernel_on
+from pytest_modellab.engines.language.transfer import to_device
 
 LOOK = 8
 """Steps after which the host looks who is done; until then nothing waits for a GPU."""
@@ -16,8 +19,15 @@ LOOK = 8
 WORTH = 4
 """Fewer steps than this are not worth the capture of a graph."""
 
+LONG = 64
+"""Steps that must be left for fewer rows to be worth a capture of their own."""
+
 WIDTH = 256
 """Least columns that a captured step looks at; more of them come in doublings."""
+
+
+_watched: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Models of which a step was taken that did not wait for the GPU."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,12 +106,14 @@ class Decoder:
         self._prefix = prefix
         self._rows = rows
         self._prefill_tokens = prefill
-        self._memory = Memory(windows, rows, -(-length // 8) * 8, prefix)
+        self._memory = Memory(
+            windows, rows, -(-length // 8) * 8, prefix, kernel_on(model.device.type)
+        )
         vocabulary = model.config.get_text_config().vocab_size
         self._state = _State(rows, limit, vocabulary, rules.ends, self._device)
         self._captured: dict[tuple[int, int, bool], Any] = {}
 
-    def replies(self, asked: Sequence[Row]) -> Iterator[dict[int, Reply]]:
+    def replies(self, asked: Sequence[Row]) -> Generator[dict[int, Reply]]:
         """Continue rows, and yield by index those that are done, some at a time.
 
         Args:
@@ -110,11 +122,13 @@ class Decoder:
         Raises:
             Unusable: the model cannot be run in this way.
         """
+        import torch
+
         with attending(self._model, self._memory):
             if not self._prefix.known:
                 self._memory.share()
                 tokens = self._prefix.tokens
-                self._forward([tokens], [range(len(tokens))])
+                self._forward(tokens, torch.arange(len(tokens), device=self._device))
                 self._prefix.known = True
             yield from self._replies(asked)
 
@@ -133,8 +147,7 @@ class Decoder:
             elif not left:
                 rows, live = self._narrow(rows, live)
             every = LOOK if self._graphs else 1
-            for _ in range(min(every, max(turn.left for turn in live.values()))):
-                self._step(rows, live)
+            self._steps(rows, live, min(every, max(turn.left for turn in live.values())))
             done = self._state.done(live)
             for row, reply in done.items():
                 if reply.nan:
@@ -145,14 +158,16 @@ class Decoder:
     def _begin(self, new: Mapping[int, _Turn]) -> None:
         """Compute the prompts of new rows but their last tokens, which the next step reads."""
         batch: list[tuple[int, Sequence[int]]] = []
+        width = 0
         for row, turn in new.items():
             tokens = turn.row.tokens[:-1]
-            wide = max((len(one) for _, one in batch), default=0)
-            if batch and max(wide, len(tokens)) * (len(batch) + 1) > self._prefill_tokens:
+            if not tokens:
+                continue
+            width = max(width, len(tokens))
+            if batch and width * (len(batch) + 1) > self._prefill_tokens:
                 self._prefill(batch)
-                batch = []
-            if tokens:
-                batch.append((row, tokens))
+                batch, width = [], len(tokens)
+            batch.append((row, tokens))
         if batch:
             self._prefill(batch)
         self._state.begin(new)
@@ -161,19 +176,16 @@ class Decoder:
 
     def _prefill(self, batch: Sequence[tuple[int, Sequence[int]]]) -> None:
         slots, prompts = zip(*batch, strict=True)
-        self._memory.take(Prompts.of(slots, [len(one) for one in prompts], self._device))
-        past = len(self._prefix.tokens)
-        self._forward(prompts, [range(past, past + len(one)) for one in prompts])
+        laid_out = Prompts.of(slots, [len(one) for one in prompts], self._device)
+        self._memory.take(laid_out)
+        place = laid_out.place + len(self._prefix.tokens)
+        self._forward(list(itertools.chain.from_iterable(prompts)), place)
 
-    def _forward(self, texts: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> None:
-        """Compute keys and values of texts in one row; nobody asks for logits."""
-        import torch
+    def _forward(self, tokens: Sequence[int], place: Any) -> None:
+        """Compute keys and values of tokens in one row; nobody asks for logits."""
+        import numpy as np
 
-        ids, positions = (
-            torch.tensor([list(itertools.chain.from_iterable(parts))]).to(self._device)
-            for parts in (texts, places)
-        )
-        self._call(ids, positions)
+        self._call(to_device(np.array(tokens), self._device)[None], place[None])
 
     def _call(self, ids: Any, positions: Any) -> Any:
         return self._model(
@@ -189,7 +201,7 @@ class Decoder:
         fewer = len(live)
         if self._graphs:  # few rows cost a GPU as much as some more, and each number a capture
             fewer = max(8, 1 << (fewer - 1).bit_length())
-            if fewer > rows // 4 or max(turn.left for turn in live.values()) < 4 * LOOK:
+            if fewer > rows // 4 or max(turn.left for turn in live.values()) < LONG:
                 return rows, live
         last = [row for row in live if row >= fewer]
         free = [row for row in range(fewer) if row not in live][: len(last)]
@@ -201,31 +213,66 @@ class Decoder:
             **{to: live[row] for row, to in zip(last, free, strict=True)},
         }
 
-    def _step(self, rows: int, live: Mapping[int, _Turn]) -> None:
-        """Take the next token of every row."""
+    def _steps(self, rows: int, live: Mapping[int, _Turn], count: int) -> None:
+        """Take some tokens of every row."""
         drawn = any(turn.row.temperature for turn in live.values())
-        if drawn:
-            self._state.draw(live)
-        width = max(turn.length for turn in live.values())
+        width = max(turn.length for turn in live.values()) + count - 1
         left = max(turn.left for turn in live.values())
-        for turn in live.values():
-            turn.step += 1
-        if not self._graphs:
-            self._compute(rows, width, drawn)
-            return
-        width = min(self._memory.length, max(WIDTH, 1 << (width - 1).bit_length()))
-        graph = self._captured.get((rows, width, drawn))
-        if graph is not None:
-            graph.replay()
-            return
-        self._compute(rows, width, drawn)  # this warms up, too
-        if left > WORTH:
-            self._capture(rows, width, drawn)
+        for _ in range(count):
+            if drawn:
+                self._state.draw(live)
+            if self._graphs:
+                self._replay(rows, width, drawn, left)
+            else:
+                self._compute(rows, min(width, self._memory.length), drawn)
+            for turn in live.values():
+                turn.step += 1
 
-    def _capture(self, rows: int, width: int, drawn: bool) -> None:
-        """Record a step; a model whose steps wait for the GPU is run without."""
+    def _replay(self, rows: int, width: int, drawn: bool, left: int) -> None:
+        """Take a step by its graph, which is captured if there is none yet."""
+        shape = rows, min(self._memory.length, max(WIDTH, 1 << (width - 1).bit_length())), drawn
+        graph = self._captured.get(shape)
+        if graph is None and self._memory.made and left > WORTH:
+            if self._model in _watched:
+                graph = self._capture(*shape)
+            elif self._waits(*shape):
+                self._graphs = False
+            else:
+                _watched.add(self._model)
+                return
+        if graph is None:
+            self._compute(*shape)
+        else:
+            graph.replay()
+
+    def _waits(self, rows: int, width: int, drawn: bool) -> bool:
+        """Take a step, unless it waits for the GPU, and return whether it does.
+
+        What libraries make at first is made now, where nothing is recorded.
+        """
         import torch
 
+        before = torch.cuda.get_sync_debug_mode()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, that this is a prototype
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            self._compute(rows, width, drawn)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if "synchronizing" not in str(error):
+                raise
+            return True
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+        return False
+
+    def _capture(self, rows: int, width: int, drawn: bool) -> Any:
+        """Record a step, or return None where the model cannot be recorded."""
+        import torch
+
+        stream = torch.cuda.current_stream()
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
@@ -233,9 +280,14 @@ class Decoder:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError:
+            # a capture that fails leaves its stream in use, and the generator waiting for its end
+            torch.cuda.set_stream(stream)
+            generator = torch.cuda.default_generators[self._device.index or 0]
+            generator.graphsafe_set_state(generator.clone_state())
             self._graphs = False
-            return
+            return None
         self._captured[rows, width, drawn] = graph
+        return graph
 
     def _compute(self, rows: int, width: int, drawn: bool) -> None:
         state = self._state
@@ -299,21 +351,21 @@ class _State:
 
     def begin(self, new: Mapping[int, _Turn]) -> None:
         """Take in new rows, whose prompts are computed but for their last tokens."""
-        import torch
+        import numpy as np
 
         told = [
             (row, turn.row.tokens[-1], len(turn.row.tokens) - 1, turn.row.limit)
             for row, turn in new.items()
         ]
-        rows, tokens, places, limits = torch.tensor(told).to(self.token.device).unbind(1)
+        rows, tokens, places, limits = to_device(np.array(told).T.copy(), self.token.device)
         self.token[rows] = tokens
         self.place[rows] = places
         self._limit[rows] = limits
         self._count[rows] = 0
         self._nan[rows] = False
         self._live[rows] = True
-        heat = [turn.row.temperature or 1.0 for turn in new.values()]
-        self._temperature[rows] = torch.tensor(heat, device=rows.device)
+        heat = np.array([turn.row.temperature or 1.0 for turn in new.values()], dtype=np.float32)
+        self._temperature[rows] = to_device(heat, rows.device)
         if self._noise is not None:
             self._noise[rows] = 0
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
@@ -28,7 +30,7 @@ WAVES = 4
 ROUND = 64
 """What lengths are rounded up to on a GPU, so that batches share what was captured."""
 
-PREFILL = 32_768
+PREFILL = 65_536
 """Most tokens of prompts that are computed together."""
 
 _SEEING = frozenset({"full_attention", "sliding_attention"})
@@ -162,11 +164,16 @@ def windows(model: Any) -> tuple[int | None, ...] | None:
     every = (rope, *rope.values())
     ropes = {one.get("rope_type") for one in every if isinstance(one, Mapping)}
     adapters = getattr(model, "peft_config", None) or {}
+    bare = model.get_base_model() if adapters and hasattr(model, "get_base_model") else model
     own = model.generation_config.to_diff_dict().items()
     if (
         text is not model.config
         or not getattr(model, "_supports_attention_backend", False)
         or not set(getattr(text, "layer_types", None) or ()) <= _SEEING
+        or "position_ids" not in inspect.signature(bare.forward).parameters
+        or len(set(getattr(model, "hf_device_map", {}).values())) > 1
+        or not getattr(text, "is_causal", True)
+        or getattr(text, "use_bidirectional_attention", None)
         or getattr(text, "attention_chunk_size", None)
         or getattr(text, "num_kv_shared_layers", None)
         or ropes & _CHANGING
@@ -204,9 +211,9 @@ def _in_slots(
         for context, request in zip(contexts, requests, strict=True)
     ]
     rules = Rules(_ends(model), model.generation_config.repetition_penalty or 1.0)
-    planned = batches(
-        [row.length for row in rows], budget, step=ROUND if model.device.type == "cuda" else 1
-    )
+    on_gpu = model.device.type == "cuda"
+    planned = batches([row.length for row in rows], budget, step=ROUND if on_gpu else 1)
+    scored = budget // GENERATION_FACTOR
     make = functools.partial(
         Decoder,
         model,
@@ -214,7 +221,8 @@ def _in_slots(
         rules,
         prefix,
         limit=max((row.limit for row in rows), default=1),
-        prefill=max(1, min(PREFILL, budget // GENERATION_FACTOR)),
+        # without logits a GPU has room for more
+        prefill=max(1, min(PREFILL, 2 * scored if on_gpu else scored)),
     )
     decoder, shape = None, (0, 0)
     by_members = {batch.members: batch for batch in planned}
@@ -225,17 +233,18 @@ def _in_slots(
             decoder = None  # its room is free before the next takes it
             shape = batch.rows, batch.length
             decoder = make(rows=batch.rows, length=batch.length)
-        for told in decoder.replies([rows[i] for i in members]):
-            outputs = {members[k]: output(members[k], reply) for k, reply in told.items()}
-            now = time.perf_counter()
-            total = sum(rows[i].length for i in outputs)
-            done(
-                {
-                    i: dataclasses.replace(one, seconds=(now - start) * rows[i].length / total)
-                    for i, one in outputs.items()
-                }
-            )
-            start = time.perf_counter()
+        with contextlib.closing(decoder.replies([rows[i] for i in members])) as replies:
+            for told in replies:
+                outputs = {members[k]: output(members[k], reply) for k, reply in told.items()}
+                now = time.perf_counter()
+                total = sum(rows[i].length for i in outputs)
+                done(
+                    {
+                        i: dataclasses.replace(one, seconds=(now - start) * rows[i].length / total)
+                        for i, one in outputs.items()
+                    }
+                )
+                start = time.perf_counter()
 
 
 # --- by the model's own method --------------------------------------------------------------------

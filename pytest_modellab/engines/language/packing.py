@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.engines.language.arrays import begins, spans
 from pytest_modellab.engines.language.attention import Layout
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Packed:
         import numpy as np
 
         last = np.asarray(counts)
-        return dataclasses.replace(self, keep=_spans(np.unique(self.layout.stop) - last, last))
+        return dataclasses.replace(self, keep=spans(np.unique(self.layout.stop) - last, last))
 
     def summed(self, values: NDArray[Any]) -> list[list[float]]:
         """Return the sums of the options of each context.
@@ -80,9 +81,9 @@ class Rows:
         """How many options each context has."""
         self._options = _lengths(every)
         self._tokens = flat([*contexts, *every])
-        self._context_at = _begins(self.contexts)
-        self._option_at = _begins(self._options) + self.contexts.sum()
-        self._first_option = _begins(self.choices)
+        self._context_at = begins(self.contexts)
+        self._option_at = begins(self._options) + self.contexts.sum()
+        self._first_option = begins(self.choices)
         inner = np.concatenate([[0], np.cumsum(self._options - 1)])
         ends = self._first_option + self.choices
         self.inner = inner[ends] - inner[self._first_option]
@@ -109,37 +110,37 @@ class Rows:
 
         chosen = np.asarray(batch, dtype=np.int64)
         choices, contexts = self.choices[chosen], self.contexts[chosen]
-        options = _spans(self._first_option[chosen], choices)
+        options = spans(self._first_option[chosen], choices)
         # one segment a context and one an option, each option behind its context
-        heads = _begins(choices + 1)
+        heads = begins(choices + 1)
         is_head = np.zeros(int((choices + 1).sum()), dtype=bool)
         is_head[heads] = True
         sizes = np.empty(len(is_head), dtype=np.int64)
         sources = np.empty_like(sizes)
         sizes[is_head], sizes[~is_head] = contexts, self._options[options] - 1
         sources[is_head], sources[~is_head] = self._context_at[chosen], self._option_at[options]
-        begins = _begins(sizes)
+        begin = begins(sizes)
         owners = np.repeat(np.arange(len(chosen)), choices + 1)
-        start, stop = begins[heads], begins[heads] + contexts
+        start, stop = begin[heads], begin[heads] + contexts
         order = np.arange(int(sizes.sum()))
         segment = np.repeat(np.arange(len(sizes)), sizes)
         sample = owners[segment]
         depth = np.where(is_head, 0, contexts[owners])  # tokens of the context before a segment
         layout = Layout(
             prefix=prefix,
-            positions=prefix + depth[segment] + order - begins[segment],
+            positions=prefix + depth[segment] + order - begin[segment],
             start=start[sample],
             stop=stop[sample],
-            branch=begins[segment],
+            branch=begin[segment],
         )
         keep = np.flatnonzero(order >= layout.stop - 1)
         lengths = self._options[options]
-        inside = _spans(np.zeros_like(lengths), lengths)
+        inside = spans(np.zeros_like(lengths), lengths)
         owner = np.repeat(np.arange(len(options)), lengths)
         # an option's first token is predicted by its context's last
-        behind = np.where(inside == 0, stop[owners[~is_head]][owner], begins[~is_head][owner])
+        behind = np.where(inside == 0, stop[owners[~is_head]][owner], begin[~is_head][owner])
         return Packed(
-            ids=self._tokens[sources[segment] + order - begins[segment]],
+            ids=self._tokens[sources[segment] + order - begin[segment]],
             layout=layout,
             keep=keep,
             predicts=np.searchsorted(keep, behind + inside - 1),
@@ -171,19 +172,3 @@ def _lengths(rows: Sequence[Sequence[Any]]) -> Places:
     import numpy as np
 
     return np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-
-
-def _begins(lengths: Places) -> Places:
-    """Return where each of some pieces begins that lie one behind the other."""
-    import numpy as np
-
-    begins: Places = np.cumsum(lengths) - lengths
-    return begins
-
-
-def _spans(begins: Places, lengths: Places) -> Places:
-    """Return the numbers of ranges that begin here and are so long, one behind the other."""
-    import numpy as np
-
-    offsets = np.repeat(begins - _begins(lengths), lengths)
-    return offsets + np.arange(len(offsets))

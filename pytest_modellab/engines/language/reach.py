@@ -1,9 +1,25 @@
-"""Up to which length texts may lie in one row, and see by a mask what is theirs."""
+"""Up to which length texts may lie in one row, and by which mask they see what is theirs."""
 
 from __future__ import annotations
 
+import functools
 import math
+import subprocess
 from typing import Any
+
+from pytest_modellab.engines.language.attention import (
+    FLEX,
+    FULL,
+    Blocks,
+    Dense,
+    Masks,
+    Windows,
+)
+from pytest_modellab.engines.language.packing import pack
+from pytest_modellab.engines.language.transfer import to_device
+from pytest_modellab.errors import VariantLoadError
+from pytest_modellab.store import said
+from pytest_modellab.visible import line
 
 _OWN_MASKS = ("bloom", "gpt_neo", "mpt", "rwkv")
 """Models that count a row's tokens by themselves, or have a state that is in no cache."""
@@ -36,3 +52,113 @@ def reach(config: Any) -> float:
         (layer.sliding_window for layer in layers if getattr(layer, "is_sliding", False)),
         default=math.inf,
     )
+
+
+def windows(config: Any) -> Windows | None:
+    """Return how far each kind of a model's layers sees, or None where a mask cannot say it.
+
+    Args:
+        config: the model's, which has layers with a sliding window.
+    """
+    from transformers import DynamicCache
+
+    layers = DynamicCache(config=config).layers
+    sizes = {layer.sliding_window for layer in layers if getattr(layer, "is_sliding", False)}
+    kinds = set(getattr(config.get_text_config(), "layer_types", None) or ())
+    if len(sizes) != 1 or not kinds <= {"full_attention", "sliding_attention"}:
+        return None  # pieces of a text, as in Llama 4, or windows of several sizes
+    if all(getattr(layer, "is_sliding", False) for layer in layers):
+        return {"": sizes.pop()}
+    return {"full_attention": None, "sliding_attention": sizes.pop()} if kinds else None
+
+
+_REFUSALS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,  # Triton, on which compiling rests
+    LookupError,
+    OSError,  # no compiler of C
+    RuntimeError,
+    subprocess.SubprocessError,
+    TypeError,
+    ValueError,
+)
+"""What a model or a compiler raises that cannot compute with a mask."""
+
+
+def takes(model: Any, masks: Masks, sight: Windows) -> bool:
+    """Return whether a model computes with such masks.
+
+    Raises:
+        Exception: torch's, where memory runs out.
+    """
+    return not _refusal(model, masks, sight)
+
+
+def choose(model: Any, asked: str | None) -> Masks:
+    """Choose the form of mask for rows of several texts.
+
+    Args:
+        model: of transformers, loaded.
+        asked: the attention that was asked for, or None for the best of the device.
+
+    Raises:
+        VariantLoadError: flex_attention was asked for, and the model cannot compute by it.
+    """
+    dense = Dense(model.device, model.dtype)
+    if asked in ("sdpa", "eager") or (asked != FLEX and not _on_gpu(model)):
+        return dense
+    blocks = Blocks(model.device)
+    if not getattr(model, "_supports_flex_attn", False):
+        why = f"transformers' {type(model).__name__} has no such attention"
+    else:
+        why = _refusal(model, blocks, FULL)
+    if not why:
+        return blocks
+    if asked == FLEX:
+        raise VariantLoadError(
+            f'attention: {FLEX!r} is not there ({why}): set "sdpa" or "eager", or leave '
+            "attention out for the best that is there"
+        )
+    _say_once(
+        f"texts in one row are computed with a dense mask, in smaller batches, since {FLEX} fails: "
+        f"{why}"
+    )
+    return dense
+
+
+def _on_gpu(model: Any) -> bool:
+    return bool(model.device.type == "cuda")
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    said.say(text)
+
+
+def _refusal(model: Any, masks: Masks, sight: Windows) -> str:
+    """Return why a model cannot compute a row with masks of this form; empty where it can.
+
+    Raises:
+        Exception: torch's, where memory runs out.
+    """
+    import torch
+
+    row = pack([([0] * 8, [[0] * 4] * 2)] * 2)
+    layout = row.layout.padded(masks.length(len(row.ids)))
+    ids = torch.zeros(1, len(layout), dtype=torch.long, device=model.device)
+    try:
+        with masks.used_by(model):
+            model(
+                input_ids=ids,
+                position_ids=to_device(layout.positions[None], model.device),
+                attention_mask=masks.of(layout, sight),
+                use_cache=False,
+                logits_to_keep=1,
+            )
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except _REFUSALS as error:
+        return line(str(error).partition("\n")[0]) or type(error).__name__
+    return ""

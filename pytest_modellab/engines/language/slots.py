@@ -8,6 +8,8 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from pytest_modellab.engines.language.transfer import to_device
+
 NAME = "modellab_slots"
 """What transformers knows this attention by; it has no mask function, so that no mask is made."""
 
@@ -43,21 +45,22 @@ class Prompts:
     @classmethod
     def of(cls, slots: Sequence[int], lengths: Sequence[int], device: Any) -> Prompts:
         """Lay out rows of some lengths."""
-        import torch
+        import numpy as np
 
-        sizes = torch.tensor(lengths)
-        rows, width = torch.tensor(slots), int(sizes.max())
-        starts = sizes.cumsum(0) - sizes
-        column = torch.arange(width)
-        gather = starts[:, None] + torch.minimum(column, sizes[:, None] - 1)
+        sizes = np.array(lengths)
+        column = np.arange(sizes.max())
+        starts = sizes.cumsum() - sizes
         there = column < sizes[:, None]
-        parts = (
-            rows.repeat_interleave(sizes),
-            column.expand(len(sizes), -1)[there],
-            gather,
-            there.flatten().nonzero()[:, 0],
+        inner = np.stack(
+            [
+                np.repeat(slots, sizes),
+                np.broadcast_to(column, there.shape)[there],
+                there.ravel().nonzero()[0],
+            ]
         )
-        return cls(*(part.to(device, non_blocking=True) for part in parts))
+        gather = starts[:, None] + np.minimum(column, sizes[:, None] - 1)
+        row, place, scatter = to_device(inner, device)
+        return cls(row, place, to_device(gather, device), scatter)
 
 
 class Prefix:
@@ -86,10 +89,16 @@ class Memory:
         rows: how many.
         length: tokens of a row, the shared prefix left out.
         prefix: what all rows begin with.
+        kernel: the module :mod:`.step_kernel`, or None for torch's own attention.
     """
 
     def __init__(
-        self, windows: Sequence[int | None], rows: int, length: int, prefix: Prefix
+        self,
+        windows: Sequence[int | None],
+        rows: int,
+        length: int,
+        prefix: Prefix,
+        kernel: Any = None,
     ) -> None:
         self.windows = tuple(windows)
         self.rows = rows
@@ -98,25 +107,24 @@ class Memory:
         self._keys: list[Any] = [None] * len(windows)
         self._values: list[Any] = [None] * len(windows)
         self._shared = prefix.kept
+        self._kernel = kernel
+        self.caps = True
+        """Whether scores are capped where a model has it; transformers' "sdpa" never does."""
         self._pending: int | None = None
-        self._attend: Callable[..., Any]
-        self._write: Callable[[int, Any, Any], None]
+        self._attend: Callable[..., Any] = _nothing
+        self._write: Callable[[int, Any, Any], None] = _nothing
 
-    @functools.cached_property
+    @property
+    def made(self) -> bool:
+        """Whether there is room for every layer, so that a step can be captured."""
+        return all(kept is not None for kept in self._keys)
+
+    @property
     def cache(self) -> Any:
         """What a model of transformers is given as its cache."""
-        from transformers.cache_utils import Cache, DynamicLayer
-
-        memory = self
-
-        class Slots(Cache):  # type: ignore[misc] # transformers is Any here
-            def update(self, key: Any, value: Any, layer: int, *_: Any, **__: Any) -> Any:
-                return memory.update(key, value, layer)
-
-            def get_seq_length(self, layer_idx: int = 0) -> int:
-                return 0  # positions are given, and masks are not made
-
-        return Slots(layers=[DynamicLayer() for _ in self.windows])
+        cache = _cache_type()(layers=[])
+        cache.memory = self
+        return cache
 
     # --- what is computed next ---
 
@@ -139,18 +147,11 @@ class Memory:
             width: how much of a row is looked at.
             place: of each token in its row.
         """
-        import torch
+        self._next(self._make, functools.partial(self._step, rows, width, place, {}))
 
-        each = torch.arange(rows, device=place.device)
-        column = torch.arange(-self.prefix, width, device=place.device)
-        masks = {
-            window: _visible(column, place[:, None], window)[:, None, None]
-            for window in set(self.windows)
-        }
-        self._next(
-            functools.partial(self._put, each, place),
-            functools.partial(self._step, rows, width, masks, {}),
-        )
+    def rest(self) -> None:
+        """Let go of the last pass, so that nothing outlives who holds this."""
+        self._write = self._attend = _nothing
 
     def _next(self, write: Callable[[int, Any, Any], None], attend: Callable[..., Any]) -> None:
         self._write, self._attend, self._pending = write, attend, None
@@ -195,20 +196,24 @@ class Memory:
             raise Unusable(f"attention with {', '.join(wanted) or 'a mask of its own'}")
         scale = more.get("scaling")
         scale = query.shape[-1] ** -0.5 if scale is None else scale
-        return self._attend(layer, query, key, value, scale, more.get("softcap")), None
+        cap = more.get("softcap") if self.caps else None
+        return self._attend(layer, query, key, value, scale, cap), None
 
     # --- the three passes ---
 
     def _share(self, layer: int, key: Any, value: Any) -> None:
         self._shared[layer] = (key, value)
 
-    def _put(self, row: Any, place: Any, layer: int, key: Any, value: Any) -> None:
+    def _make(self, layer: int, key: Any, value: Any) -> None:
         for kept, new in ((self._keys, key), (self._values, value)):
             if kept[layer] is None:  # zeros: what is not seen yet is multiplied, by nought
                 shape = (self.rows, new.shape[1], self.length, new.shape[3])
                 kept[layer] = new.new_zeros(shape)
-            tokens = new.transpose(1, 2).flatten(0, 1)
-            kept[layer][row, :, place] = tokens
+
+    def _put(self, row: Any, place: Any, layer: int, key: Any, value: Any) -> None:
+        self._make(layer, key, value)
+        self._keys[layer][row, :, place] = key.transpose(1, 2).flatten(0, 1)
+        self._values[layer][row, :, place] = value.transpose(1, 2).flatten(0, 1)
 
     def _first(
         self, layer: int, query: Any, key: Any, value: Any, scale: float, cap: float | None
@@ -248,8 +253,8 @@ class Memory:
         self,
         rows: int,
         width: int,
-        visible: dict[int | None, Any],
-        masks: dict[Any, Any],
+        place: Any,
+        masks: dict[int | None, Any],
         layer: int,
         query: Any,
         key: Any,
@@ -260,30 +265,47 @@ class Memory:
         """Attend with the heads of a group as if they were tokens: keys are not repeated."""
         import torch
 
-        groups = key.shape[1]
-        keys = self._keys[layer][:rows, :, :width]
-        values = self._values[layer][:rows, :, :width]
-        heads = query.view(rows, groups, -1, query.shape[-1])
-        window = self.windows[layer]
+        window, shared = self.windows[layer], self._shared[layer]
+        kept = self._keys[layer], self._values[layer]
+        if self._kernel is not None and self._kernel.fits(query, key, value):
+            return self._kernel.attend(
+                query, key, value, kept, shared, place, window=window, scale=scale, cap=cap
+            )
+        self._put(torch.arange(rows, device=place.device), place, layer, key, value)
         if window not in masks:
-            masks[window] = _additive(visible[window], query.dtype)
-        mask = masks[window]
+            column = torch.arange(-self.prefix, width, device=place.device)
+            seen = _visible(column, place[:, None], window)[:, None, None]
+            masks[window] = _additive(seen, query.dtype)
+        keys, values = (one[:rows, :, :width] for one in kept)
+        groups, wide = key.shape[1], value.shape[-1]
+        heads = query.view(rows, groups, -1, query.shape[-1])
         if not self.prefix:
-            out = _attention(heads, keys, values, mask, scale, cap)
-            return out.reshape(rows, 1, -1, values.shape[-1])
-        first, its = (one[0] for one in self._shared[layer])
+            out = _attention(heads, keys, values, masks[window], scale, cap)
+            return out.reshape(rows, 1, -1, wide)
+        first, its = (one[0] for one in shared)
         together = heads.transpose(0, 1).flatten(1, 2)  # group by group, all rows at once
-        scores = torch.cat(
-            [
-                (together @ first.mT).view(groups, rows, -1, self.prefix).transpose(0, 1),
-                heads @ keys.mT,
-            ],
-            dim=-1,
-        )
-        weights = _weights(scores, mask, scale, cap)
+        ahead = (together @ first.mT).view(groups, rows, -1, self.prefix).transpose(0, 1)
+        scores = torch.cat([ahead, heads @ keys.mT], dim=-1)
+        weights = _weights(scores, masks[window], scale, cap)
         ahead, own = weights.split([self.prefix, width], dim=-1)
-        out = (ahead.transpose(0, 1).flatten(1, 2) @ its).view(groups, rows, -1, its.shape[-1])
-        return (out.transpose(0, 1) + own @ values).reshape(rows, 1, -1, its.shape[-1])
+        out = (ahead.transpose(0, 1).flatten(1, 2) @ its).view(groups, rows, -1, wide)
+        return (out.transpose(0, 1) + own @ values).reshape(rows, 1, -1, wide)
+
+
+@functools.cache
+def kernel_on(device: str) -> Any:
+    """Return what attends in one kernel on a device, or None where that is not to be had.
+
+    Args:
+        device: its type.
+    """
+    if device != "cuda":
+        return None
+    try:
+        from pytest_modellab.engines.language import step_kernel
+    except ImportError:
+        return None
+    return step_kernel if step_kernel.runs() else None
 
 
 @contextlib.contextmanager
@@ -294,6 +316,7 @@ def attending(model: Any, memory: Memory) -> Iterator[None]:
     AttentionInterface.register(NAME, _attend)
     configs = {id(one.config): one.config for one in model.modules() if hasattr(one, "config")}
     before = [(one, getattr(one, _CHOICE)) for one in configs.values() if hasattr(one, _CHOICE)]
+    memory.caps = all(name != "sdpa" for _, name in before)
     _in_use.append(memory)
     try:
         for config, _ in before:
@@ -302,7 +325,27 @@ def attending(model: Any, memory: Memory) -> Iterator[None]:
     finally:
         for config, name in before:
             setattr(config, _CHOICE, name)
-        _in_use.pop()
+        _in_use.pop().rest()
+
+
+@functools.cache
+def _cache_type() -> Any:
+    from transformers.cache_utils import Cache
+
+    class Slots(Cache):  # type: ignore[misc] # transformers is Any here
+        memory: Memory
+
+        def update(self, key: Any, value: Any, layer: int, *_: Any, **__: Any) -> Any:
+            return self.memory.update(key, value, layer)
+
+        def get_seq_length(self, layer_idx: int = 0) -> int:
+            return 0  # positions are given, and masks are not made
+
+    return Slots
+
+
+def _nothing(*_: Any) -> Any:
+    raise Unusable("a pass that nobody has announced")
 
 
 def _attend(module: Any, *tensors: Any, **more: Any) -> Any:

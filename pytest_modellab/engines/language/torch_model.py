@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from pytest_modellab.engines.interface import (
     Texts,
 )
 from pytest_modellab.engines.language import generating, rolling
-from pytest_modellab.engines.language.attention import FULL, Dense, Masks, Windows
+from pytest_modellab.engines.language.attention import FLEX, FULL, Masks, Windows
 from pytest_modellab.engines.language.base import (
     ChatEngine,
     answer_together,
@@ -28,7 +29,7 @@ from pytest_modellab.engines.language.base import (
 from pytest_modellab.engines.language.let_go import LetGo
 from pytest_modellab.engines.language.logits import gathered, logprobs
 from pytest_modellab.engines.language.packing import Packed, Rows, pack
-from pytest_modellab.engines.language.reach import reach
+from pytest_modellab.engines.language.reach import choose, reach, takes, windows
 from pytest_modellab.engines.language.transfer import continued, to_device
 from pytest_modellab.engines.loading import loading, quiet, reading, with_attention
 from pytest_modellab.engines.packages import needed
@@ -41,14 +42,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION = 1
-"""Raised when scores may change: stored runs of another engine version are run again."""
+VERSIONS = {"cpu": 1}
+"""By device. Raised when scores may change: stored runs of another version are run again."""
 
-AHEAD = 1
+ELSEWHERE = 2
+"""The version on every other device, where batches are of another size, and masks of blocks."""
+
+AHEAD = 2
 """Batches that a GPU is given before the answers to the one before them are waited for."""
 
 LOGITS = 1 << 30
 """Most logits of a batch: in bfloat16 2 GB, at a vocabulary of 128,000 tokens 8,192 places."""
+
+
+def name(device: str) -> str:
+    """Return what a fingerprint calls this engine on a device."""
+    return f"transformers-{VERSIONS.get(device, ELSEWHERE)}"
 
 
 def load(
@@ -73,7 +82,8 @@ def load(
         trust_remote_code: whether the model's own Python code may run.
         allow_pickle: whether pickled weights may be read.
         cache: see :class:`TransformersEngine`.
-        attention: what transformers calls ``attn_implementation``; None for the best that is there.
+        attention: what transformers calls ``attn_implementation``; None for the best that is there:
+            see :func:`~.reach.choose`. Texts in one row alone are computed by ``flex_attention``.
         **options: passed to ``from_pretrained``, for example ``quantization_config``.
 
     Returns:
@@ -101,13 +111,17 @@ def load(
                     trust_remote_code=trust_remote_code,
                     **options,
                 ),
-                attention,
+                attention if attention != FLEX else None,  # replies do without
             )
         for fit in fits:
             weights.check(folder, fit)
     with reading(folder, problem):  # its configuration may have windows, and no size of them
         return TransformersEngine(
-            model.eval(), tokenizer, inference_mode=inference_mode, cache=cache
+            model.eval(),
+            tokenizer,
+            inference_mode=inference_mode,
+            cache=cache,
+            attention=attention,
         )
 
 
@@ -121,6 +135,7 @@ class TransformersEngine(ChatEngine):
         cache: makes an empty key-value cache for a model's config, where it is not the usual one.
             A prompt then shares nothing with others, and options are scored as a reply would be
             written: after the prompt has gone through the cache.
+        attention: see :func:`load`.
     """
 
     def __init__(
@@ -130,12 +145,14 @@ class TransformersEngine(ChatEngine):
         *,
         inference_mode: bool = True,
         cache: Callable[[Any], Any] | None = None,
+        attention: str | None = None,
     ) -> None:
         super().__init__(tokenizer)
         self.model = model
         self.device: str = model.device.type
         self._inference_mode = inference_mode
         self._own_cache = cache
+        self._attention = attention
         self._reach = reach(model.config)
 
     @property
@@ -160,6 +177,7 @@ class TransformersEngine(ChatEngine):
             self.tokenizer,
             inference_mode=self._inference_mode,
             cache=self._own_cache,
+            attention=self._attention,
         )
 
     def let_go(self) -> None:
@@ -174,7 +192,7 @@ class TransformersEngine(ChatEngine):
 
     def token_budget(self) -> int:
         """Most tokens in a batch: what the device's free memory holds."""
-        return device_budget(self.model, dense=True)
+        return device_budget(self.model, dense=math.isfinite(self._masks.room(0)))
 
     def state(self) -> state.State:
         """What the model is: a hash of each of its tensors."""
@@ -202,7 +220,8 @@ class TransformersEngine(ChatEngine):
         see itself and the shared prefix, and an option its own context and itself, as in tree
         attention (Miao et al. 2024, SpecInfer); so the prefix is computed once for all batches, a
         context once for all its options, and logits only where an option's token is predicted.
-        Where a text is longer than such a mask reaches, each option is computed alone.
+        Where a text is longer than such a mask reaches, each option is computed alone. On a GPU the
+        mask is one of blocks (see :mod:`.attention`).
 
         Args:
             requests: contexts in the chat template with their options.
@@ -219,17 +238,17 @@ class TransformersEngine(ChatEngine):
         sizes = [len(leading) + len(rest) for rest in rests]
         pairs = zip(sizes, options, strict=True)
         longest = max((size + max(map(len, row)) for size, row in pairs), default=0)
-        windows = self._windows(longest)
-        own = windows is None or self._own_cache is not None
+        sight = self._windows(longest)
+        own = sight is None or self._own_cache is not None
         more = 0 if own else common_prefix(rests)
         prefix = 0 if own else len(leading) + more
         rows = Rows([(leading if own else []) + rest[more:] for rest in rests], options)
         shared = self._once([leading + rest for rest in rests[:1]], prefix)
 
         def launch(batch: Sequence[int]) -> Callable[[], list[list[float]]]:
-            if windows is not None and not self._own_cache:
-                return self._packed(rows.pack(batch, prefix), windows, continued(shared()))
-            answered = self._alone if windows is None else self._through_cache
+            if sight is not None and not self._own_cache:
+                return self._packed(rows.pack(batch, prefix), sight, continued(shared()))
+            answered = self._alone if sight is None else self._through_cache
             return lambda: [answered(leading + rests[i], options[i]) for i in batch]
 
         def output(i: int, values: list[float]) -> Output:
@@ -242,7 +261,7 @@ class TransformersEngine(ChatEngine):
 
         batches = due(spread(self._plan(rows.lengths, rows.places, budget, prefix)), skip)
         ahead = AHEAD if self.device == "cuda" else 0
-        with self._guarded(), self._masks.used_by(self.model):
+        with self._guarded():
             answer_together(batches, rows.lengths, launch, output, done, ahead=ahead)
 
     def generate(
@@ -297,17 +316,17 @@ class TransformersEngine(ChatEngine):
                 "go through it: judge what it answers"
             )
         places = texts.places
-        windows = self._windows(max(map(len, texts.ids), default=0))
-        prefix = 0 if windows is None else texts.prefix
+        sight = self._windows(max(map(len, texts.ids), default=0))
+        prefix = 0 if sight is None else texts.prefix
         rows = Rows([text[texts.prefix : -1] for text in texts.ids], [()] * len(texts.ids))
         shared = self._once([list(text) for text in texts.ids[:1]], prefix)
         for batch in due(self._plan(texts.lengths, places, budget, prefix), skip):
-            with self._guarded(), self._masks.used_by(self.model):
-                if windows is None:
+            with self._guarded():
+                if sight is None:
                     found = [self._whole(list(texts.ids[i]), places[i]) for i in batch]
                 else:
                     packed = rows.pack(batch, prefix).keeping([places[i] for i in batch])
-                    logits = self._row(packed, windows, continued(shared()))
+                    logits = self._row(packed, sight, continued(shared()))
                     found = list(logits.split([places[i] for i in batch]))
                 told = [logprobs(one) for one in found]
             yield from ((i, one) for i, one in zip(batch, told, strict=True) if i not in skip)
@@ -390,11 +409,22 @@ class TransformersEngine(ChatEngine):
     @functools.cached_property
     def _masks(self) -> Masks:
         """The form of mask in which texts in one row are told apart."""
-        return Dense(self.model.device, self.model.dtype)
+        with self._guarded():
+            return choose(self.model, self._attention)
 
     def _windows(self, longest: int) -> Windows | None:
         """Return how far layers see, or None where texts as long as this must be read alone."""
-        return FULL if longest <= self._reach else None
+        if longest <= self._reach:
+            return FULL
+        return self._own_windows if self._reach and not self._own_cache else None
+
+    @functools.cached_property
+    def _own_windows(self) -> Windows | None:
+        found = windows(self.model.config)
+        if found is None or "" in found:
+            return found
+        with self._guarded():
+            return found if takes(self.model, self._masks, found) else None
 
     def _plan(
         self, lengths: Sequence[int], places: Sequence[int], budget: int, prefix: int
@@ -435,23 +465,23 @@ class TransformersEngine(ChatEngine):
         return float(logprobs.gather(1, targets[:, None]).double().sum())
 
     def _packed(
-        self, packed: Packed, windows: Windows, cache: Any
+        self, packed: Packed, sight: Windows, cache: Any
     ) -> Callable[[], list[list[float]]]:
         """Launch a row; see :meth:`score_options`. The cache holds the prefix, and is used up.
 
         Returns:
             What waits for the log-likelihood of every option of every sample.
         """
-        logits = self._row(packed, windows, cache)
+        logits = self._row(packed, sight, cache)
         wait = gathered(logits, packed.predicts, packed.targets)
         return lambda: packed.summed(wait())
 
-    def _row(self, packed: Packed, windows: Windows, cache: Any) -> Any:
+    def _row(self, packed: Packed, sight: Windows, cache: Any) -> Any:
         """Return the logits of a row of texts, none of which sees another, at its kept places.
 
         Args:
             packed: the row.
-            windows: how far layers see.
+            sight: how far layers see.
             cache: of the shared prefix, which is used up.
         """
         import numpy as np
@@ -460,12 +490,13 @@ class TransformersEngine(ChatEngine):
         length = masks.length(len(packed.ids))
         layout = packed.layout.padded(length)
         ids = np.pad(packed.ids, (0, length - len(packed.ids)))
-        given, keep = to_device(np.stack([ids, layout.positions]), device), packed.keep
-        return self.model(
-            input_ids=given[:1],
-            position_ids=given[1:],
-            attention_mask=masks.of(layout, windows),
-            past_key_values=cache,
-            use_cache=cache is not None,
-            logits_to_keep=to_device(keep, device),
-        ).logits[0]
+        given = to_device(np.stack([ids, layout.positions]), device)
+        with masks.used_by(self.model):
+            return self.model(
+                input_ids=given[:1],
+                position_ids=given[1:],
+                attention_mask=masks.of(layout, sight),
+                past_key_values=cache,
+                use_cache=cache is not None,
+                logits_to_keep=to_device(packed.keep, device),
+            ).logits[0]

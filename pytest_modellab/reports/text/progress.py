@@ -22,8 +22,10 @@ REWRITTEN = 0.2
 """Seconds between two states of the line on a terminal."""
 
 
-FIRST_BATCHES = 3
-"""So many batches are measured before a run says how long it will take."""
+FIRST_BATCHES = 4
+"""After so many batches a run says how long it will take. The first of them is not measured: it has
+the longest prompts, and whatever is done once is done in it. The others are the middle one and the
+quarters of all (see :func:`~pytest_modellab.engines.batching.spread`), which stand for the rest."""
 
 
 FIRST_SHARE = 0.02
@@ -45,7 +47,8 @@ class Timekeeper:
         self._interval = REWRITTEN if terminal else INTERVAL
         self._what: object = None
         self._first = self._done = self._total = self._batches = 0
-        self._begun = self._now = self._said = 0.0
+        self._begun = self._now = self._said = self._warm = 0.0
+        self._cold = 0
         self._estimated = self._fresh = False
 
     @property
@@ -62,9 +65,10 @@ class Timekeeper:
     def left(self) -> float | None:
         """Seconds until all is done, as fast as until now; None before it can be said."""
         done, all_ = self._done - self._first, self._total - self._first
-        if self._batches < FIRST_BATCHES or not FIRST_SHARE * all_ <= done < all_:
+        measured = self._done - self._cold
+        if self._batches < FIRST_BATCHES or not FIRST_SHARE * all_ <= done < all_ or not measured:
             return None
-        return self.elapsed / done * (all_ - done)
+        return (self._now - self._warm) / measured * (all_ - done)
 
     @property
     def announced(self) -> tuple[float, int] | None:
@@ -95,6 +99,8 @@ class Timekeeper:
             self._begun, self._estimated = self._now, False
         else:
             self._batches += 1
+            if self._batches == 1:
+                self._warm, self._cold = self._now, done
         self._done = done
         waited = self._now - self._said >= self._interval
         self._fresh = self.left is not None and not self._estimated

@@ -86,13 +86,13 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         if other in (text, *paraphrases[:number]):
             name = options["paraphrases"][number]
             raise ConfigError(f"paraphrases: {name!r} says what another prompt says already")
+    start = base if base is not None else Plan(model=model, prompt=text)
     return dataclasses.replace(
-        base if base is not None else Plan(model=model, prompt=text),
+        start.on(options.get("device", start.device)),
         prompt=text,
         paraphrases=tuple(paraphrases),
         thinking=_thinking(options),
         dtype=dtype,
-        device=options.get("device", base.device if base is not None else "cpu"),
         kernels="" if fused == PLAIN_KERNELS else fused,
         attention=options.get("attention", base.attention if base is not None else ""),
     )

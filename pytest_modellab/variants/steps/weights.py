@@ -25,10 +25,9 @@ def own_weights(spec: VariantSpec, base: Plan | None, model: ModelSource) -> Pla
         prompt=base.prompt,
         paraphrases=base.paraphrases,
         dtype=base.dtype,
-        device=base.device,
         kernels=base.kernels,
         attention=base.attention,
         thinking=base.thinking,
         grounding=base.grounding,
         plain=QUANTIZED,
-    )
+    ).on(base.device)

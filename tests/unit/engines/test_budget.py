@@ -58,7 +58,7 @@ def test_what_a_token_takes_is_counted_by_hand() -> None:
         (SMOL, 24, 16_384),
         (SMOL, 8, 4096),
         (SMOL, 0.1, DEFAULT_BUDGET),
-        (LLAMA, 138 - 16, LARGEST // 2),
+        (LLAMA, 138 - 16, LARGEST // 4),
         (LLAMA, 80 - 16, 16_384),
         (LLAMA, 24 - 16, 2048),
     ],

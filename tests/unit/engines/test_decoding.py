@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
+import gc
 import itertools
+import weakref
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.engines.interface import GenerationRequest
+from pytest_modellab.engines.language.decoding import Decoder
 from pytest_modellab.engines.language.generating import ROWS, WAVES, answer, batches, windows
 from pytest_modellab.engines.language.logits import GumbelNoise
 from pytest_modellab.engines.language.reach import reach
+from pytest_modellab.engines.language.slots import Memory
 from pytest_modellab.engines.loading import with_attention
 from pytest_modellab.records.runs import Output
 
@@ -37,7 +44,13 @@ SHAPE: dict[str, Any] = {
 WINDOW = {"sliding_window": 6}
 MIXED = {**WINDOW, "layer_types": ["sliding_attention", "full_attention"]}
 FAMILIES: dict[str, dict[str, Any]] = {
-    "gemma2": {**MIXED, "head_dim": 8, "attn_logit_softcapping": 5.0, "query_pre_attn_scalar": 4},
+    "gemma2": {
+        **MIXED,
+        "head_dim": 8,
+        "attn_logit_softcapping": 5.0,
+        "final_logit_softcapping": None,
+        "query_pre_attn_scalar": 4,
+    },
     "gemma3_text": {**MIXED, "head_dim": 8},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
     "gpt_neox": {},
@@ -59,14 +72,15 @@ ON_THEIR_OWN: dict[str, dict[str, Any]] = {
 """Families that cannot be continued in slots."""
 
 
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+DEVICES = ["cpu", pytest.param("cuda", marks=CUDA)]
+
+
 class Words:
     """A tokenizer of which each token is a number."""
 
     def __call__(self, text: str, **_: Any) -> Any:
-        class Encoding:
-            input_ids = [int(word) for word in text.split()]
-
-        return Encoding
+        return SimpleNamespace(input_ids=[int(word) for word in text.split()])
 
     def decode(self, tokens: Sequence[int], **_: Any) -> str:
         return " ".join(map(str, tokens))
@@ -131,14 +145,15 @@ def drawn(seed: int, count: int, *, prefix: int = 0, longest: int = 14) -> list[
     return made
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("prefix", [0, 9])
 @pytest.mark.parametrize("kind", FAMILIES)
-def test_replies_are_those_of_generate(kind: str, prefix: int) -> None:
+def test_replies_are_those_of_generate(kind: str, prefix: int, device: str) -> None:
     """Of texts longer than the windows, with ends in the middle, and other rows beside them."""
-    model = small(kind)
+    model = small(kind, device)
     assert windows(model) is not None
     asked = drawn(5, 9, prefix=prefix)
-    wanted = [alone(model, one) for one in asked]
+    wanted = [alone(small(kind), one) for one in asked]
     for budget in (1, 60, 4096):
         found = said(model, asked, budget)
         assert [found[k].text for k in range(len(asked))] == wanted, budget
@@ -158,6 +173,59 @@ def test_some_of_these_replies_end_before_their_limits() -> None:
         for one in asked
     ]
     assert 0 < sum(early) < len(early)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_steps_are_captured(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows at last have a graph of their own; on the CPU a function stands for a graph."""
+    model = small("llama", device)
+    monkeypatch.setattr(model.generation_config, "eos_token_id", None)
+    asked = [request([k + 4] + [9] * 100, 30 + k if k < 57 else 160) for k in range(60)]
+    plain = said(model, asked, 65_536)
+    shapes: list[tuple[int, int, bool]] = []
+    begin, capture = Decoder.__init__, Decoder._capture
+
+    def as_on_a_gpu(self: Decoder, *values: Any, **named: Any) -> None:
+        begin(self, *values, **named)
+        self._graphs = True
+
+    def noted(self: Decoder, *shape: Any) -> Any:
+        shapes.append(shape)
+        if device == "cuda":
+            return capture(self, *shape)
+        graph = SimpleNamespace(replay=functools.partial(self._compute, *shape))
+        self._captured[shape] = graph
+        return graph
+
+    monkeypatch.setattr(Decoder, "__init__", as_on_a_gpu)
+    monkeypatch.setattr(Decoder, "_capture", noted)
+    if device == "cpu":
+        monkeypatch.setattr(Decoder, "_waits", lambda self, *shape: self._compute(*shape))
+    found = said(model, asked, 65_536)
+    lengths = (256, 320) if device == "cuda" else (256, 264)  # on a GPU by 64
+    assert shapes == [(60, lengths[0], False), (8, lengths[0], False), (8, lengths[1], False)]
+    assert [found[k].text for k in range(60)] == [plain[k].text for k in range(60)]
+    assert [found[k].tokens_out for k in range(60)] == [one.max_tokens for one in asked]
+
+
+@CUDA
+@pytest.mark.parametrize("seen", [False, True], ids=["before", "in the capture"])
+def test_a_model_whose_steps_wait_for_the_gpu(seen: bool) -> None:
+    """It is run without a graph, and leaves the GPU as it was."""
+    model = copy.deepcopy(small("llama", "cuda"))
+    asked = drawn(5, 4)
+    wanted = [alone(small("llama"), one) for one in asked]
+    if seen:
+        said(model, asked)
+    handle = model.register_forward_hook(lambda _, __, out: out.logits.sum().item() and None)
+    stream = torch.cuda.current_stream()
+    try:
+        found = said(model, asked)
+    finally:
+        handle.remove()
+    assert [found[k].text for k in range(4)] == wanted
+    assert torch.cuda.current_stream() == stream
+    assert torch.randn(4, device="cuda").isfinite().all(), "the generator draws"
 
 
 @pytest.mark.parametrize("kind", ON_THEIR_OWN)
@@ -242,6 +310,33 @@ def test_a_penalty_for_repeating(monkeypatch: pytest.MonkeyPatch) -> None:
     assert windows(model) is None
     found = said(model, asked)
     assert [found[k].text for k in range(4)] == [alone(model, one) for one in asked]
+
+
+def test_nothing_outlives_a_run() -> None:
+    """Nor one that is broken off, behind which the model attends as before."""
+    model = small("llama")
+    held: list[weakref.ref[Any]] = []
+    made = Memory._make
+
+    def noted(self: Memory, layer: int, key: Any, value: Any) -> None:
+        made(self, layer, key, value)
+        held.append(weakref.ref(self._keys[layer]))
+
+    def broken(_: object) -> None:
+        raise KeyboardInterrupt
+
+    gc.disable()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Memory, "_make", noted)
+            said(model, drawn(5, 3, prefix=3))
+            assert held[0]() is None
+            with contextlib.suppress(KeyboardInterrupt):
+                said(model, drawn(5, 3), done=broken)
+            assert held[-1]() is None
+    finally:
+        gc.enable()
+    assert model.config._attn_implementation == "sdpa"
 
 
 @given(

@@ -152,6 +152,9 @@ def test_an_attention_that_is_asked_for(model_folder: Path, tmp_path: Path) -> N
     for name in ("eager", "sdpa"):
         loaded = torch_model.load(model_folder, attention=name)
         assert loaded.model.config._attn_implementation == name
+        assert loaded.beside()._attention == name, "another engine on the same model"
+    loaded = torch_model.load(model_folder, attention="flex_attention")
+    assert loaded.model.config._attn_implementation == "sdpa", "replies are written by it"
     saved(tmp_path, model_folder, "gpt_oss", {**LLAMA, "head_dim": 8, "num_local_experts": 2})
     assert torch_model.load(tmp_path).model.config._attn_implementation == "eager"
     with pytest.raises(VariantLoadError) as caught:

@@ -17,7 +17,7 @@ import pytest
 
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models import convert as conversion
-from pytest_modellab.models import gguf_tensors, locate
+from pytest_modellab.models import gguf_tensors, locate, sources
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource
 
@@ -252,6 +252,21 @@ def test_package_without_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert message(model("package:hypothesis/a.gguf"), tmp_path) == (
         "the installed package has no file 'a.gguf': pip install --no-deps hypothesis"
     )
+
+
+def test_hub_id_that_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    asked: list[object] = []
+
+    def snapshot(_: str, *, local_files_only: bool = False, **__: object) -> str:
+        asked.append(local_files_only)
+        raise OSError("none")
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot)
+    with sources.without_downloads():
+        message(model("someone/model"), tmp_path)
+    message(model("someone/model"), tmp_path)
+    assert asked == [True, False]
 
 
 def test_hub_id_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

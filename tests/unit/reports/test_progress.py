@@ -58,24 +58,27 @@ def note(clock: list[float], file: io.StringIO | None = None, total: int = 100) 
     return line
 
 
-def test_the_estimate_comes_after_three_batches(clock: list[float]) -> None:
+def test_the_estimate_comes_after_four_batches_and_the_first_is_not_measured(
+    clock: list[float],
+) -> None:
     line = note(clock)
     assert line(0, 0) == "nf4 on core: 0/100 samples, 0 s\n"
-    assert line(1, 5) == ""
-    assert line(2, 10) == ""
-    assert line(4, 20) == "nf4 on core: 20/100 samples, 4 s, about 16 s left\n"
-    assert line(5, 25) == ""
-    assert line(33, 50) == "", "29 seconds after the last"
-    assert line(34, 60) == "nf4 on core: 60/100 samples, 34 s, about 23 s left\n"
+    assert line(3, 2) == "", "the longest prompts, and whatever is done once"
+    assert line(4, 7) == ""
+    assert line(5, 12) == ""
+    assert line(6, 20) == "nf4 on core: 20/100 samples, 6 s, about 13 s left\n"
+    assert line(7, 25) == ""
+    assert line(35, 50) == "", "29 seconds after the last"
+    assert line(36, 60) == "nf4 on core: 60/100 samples, 36 s, about 23 s left\n"
     assert line(55, 100) == "nf4 on core: 100/100 samples, 55 s\n"
 
 
 def test_what_was_answered_before_is_not_counted_as_fast(clock: list[float]) -> None:
     line = note(clock)
     assert line(0, 60) == "nf4 on core: 60/100 samples, 0 s\n"
-    for done in (61, 62):
+    for done in (61, 62, 63):
         assert line(done - 60, done) == ""
-    assert line(7, 70) == "nf4 on core: 70/100 samples, 7 s, about 21 s left\n"
+    assert line(7, 70) == "nf4 on core: 70/100 samples, 7 s, about 20 s left\n"
 
 
 def test_batches_of_one_long_prompt_are_no_measure(clock: list[float]) -> None:
@@ -90,7 +93,8 @@ def test_batches_of_one_long_prompt_are_no_measure(clock: list[float]) -> None:
 def test_a_run_that_takes_long_is_announced_once(clock: list[float]) -> None:
     line = note(clock, total=606)
     assert line(0, 0)
-    assert [line(2, 10), line(3, 20), line(10, 46)] == [
+    assert [line(1, 4), line(2, 10), line(3, 20), line(10, 46)] == [
+        "",
         "",
         "",
         "nf4 on core: about 2 min 10 s for 606 samples\n",
@@ -102,7 +106,8 @@ def test_a_run_that_takes_long_is_announced_once(clock: list[float]) -> None:
 def test_what_was_answered_before_is_not_announced(clock: list[float]) -> None:
     line = note(clock, total=606)
     assert line(0, 306)
-    assert [line(1, 310), line(2, 320), line(60, 426)] == [
+    assert [line(0, 306), line(1, 310), line(2, 320), line(60, 426)] == [
+        "",
         "",
         "",
         "nf4 on core: about 2 min 30 s for 300 samples\n",
@@ -113,6 +118,7 @@ def test_on_a_terminal_the_announcement_stays_above_the_line(clock: list[float])
     terminal = Terminal()
     line = note(clock, terminal, total=606)
     assert line(0, 0)
+    assert line(1, 4)
     assert line(2, 10)
     assert line(3, 20)
     announced = line(10, 46)
@@ -124,15 +130,15 @@ def test_on_a_terminal_the_announcement_stays_above_the_line(clock: list[float])
 def test_announcements_alone(clock: list[float]) -> None:
     said: list[str] = []
     watch = Announcements(said.append, "modellab: ")
-    for seconds, done in ((0, 0), (2, 10), (3, 20), (10, 46), (60, 250), (130, 606)):
+    for seconds, done in ((0, 0), (1, 4), (2, 10), (3, 20), (10, 46), (60, 250), (130, 606)):
         clock[0] = 100.0 + seconds
         watch(Advance(Work.REPEAT, "nf4\x1b", "core", done, 606))
     assert said == ["modellab: second run of nf4\\x1b on core: about 2 min 10 s for 606 samples"]
-    for seconds, done in ((200, 0), (201, 10), (202, 20), (203, 46), (210, 606)):
+    for seconds, done in ((200, 0), (201, 10), (202, 20), (203, 26), (204, 46), (210, 606)):
         clock[0] = 100.0 + seconds
         watch(Advance(Work.RUN, "fp4", "core", done, 606))
     assert len(said) == 2, "another run"
-    for seconds, done in ((300, 0), (301, 100), (302, 200), (303, 300)):
+    for seconds, done in ((300, 0), (301, 100), (302, 200), (303, 300), (304, 400)):
         clock[0] = 100.0 + seconds
         watch(Advance(Work.RUN, "int8", "core", done, 606))
     assert len(said) == 2, "six seconds are not worth a line"
@@ -201,7 +207,8 @@ def test_a_terminal_s_line_rewrites_itself_and_ends_as_words(clock: list[float])
     assert ESCAPES.sub("", first).strip() == f"nf4 on core {'━' * 20} 0/100 samples, 0 s"
     assert line(0.1, 1) == ""
     assert line(0.3, 2)
-    assert line(0.6, 4).endswith("4/100 samples, 1 s, about 14 s left")
+    assert line(0.6, 4)
+    assert line(0.9, 5).endswith("5/100 samples, 1 s, about 19 s left")
     assert line(9, 100) == "\r\x1b[2Knf4 on core: 100/100 samples, 9 s\n"
 
 
@@ -269,7 +276,7 @@ def test_a_build(clock: list[float]) -> None:
     progress(1, 2, what="row")
     assert shown.getvalue().splitlines() == [
         "new: step 1/8, loss 0.5",
-        "new: step 4/8, loss 0.5, about 4 s left",
+        "new: step 5/8, loss 0.5, about 3 s left",
         "new: step 8/8, loss 0.5",
         "new: row 1/2",
     ]

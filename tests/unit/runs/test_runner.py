@@ -328,6 +328,17 @@ def test_an_accelerator_keeps_the_budget_that_it_had_first(
     assert budget(16) == 16
 
 
+def test_a_run_knows_the_accelerator_by_its_name(
+    run: Run, fingerprint: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "full_name", lambda device: f"a {device} of 80 GB")
+    there = fingerprint(settings={"device": "cuda", "dtype": "bfloat16"})
+    record, _ = run(Engine(), fingerprint=there)
+    assert record.environment["accelerator"] == "a cuda of 80 GB"
+    record, _ = run(Engine())
+    assert "accelerator" not in record.environment
+
+
 def test_out_of_memory_halves_the_budget(run: Run) -> None:
     engine = Engine(fits=2)
     heard: list[str] = []

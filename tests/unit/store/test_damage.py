@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pytest_modellab.records.runs import Audited, Output
 from pytest_modellab.records.tasks import TaskSet
-from pytest_modellab.store import arrays, budgets, files
+from pytest_modellab.store import arrays, budgets, files, hashes
 from pytest_modellab.store.runs import RunEntry, StoredRun
 
 Make = Callable[..., Any]
@@ -317,3 +317,27 @@ def test_no_changed_byte_of_vectors_is_believed(
     change_a_byte(tmp_path / "vectors" / "key" / name, place, change)
     assert keep() == right
     assert made == [0]
+
+
+# --- hashes --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50)
+@given(*any_byte)
+def test_no_changed_byte_of_a_remembered_hash_is_believed(
+    tmp_path: Path, place: int, change: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashes, "LARGE", 1)
+        patch.setattr(hashes, "RACY", -3600.0)
+        large = tmp_path / "model.gguf"
+        if not large.exists():
+            large.write_bytes(b"weights")
+        right = hashes.Memory(tmp_path / "cache", anew=True).sha256(large)
+        (entry,) = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+        held = files.read(entry, dict, of=str(large))
+        assert held is not None
+        files.write(entry, {**held, "sha256": "0" * 64}, of=str(large))
+        assert hashes.Memory(tmp_path / "cache").sha256(large) == "0" * 64
+        change_a_byte(entry, place, change)
+        assert hashes.Memory(tmp_path / "cache").sha256(large) == right

@@ -93,6 +93,7 @@ def test_kernels_and_attention_are_inherited_and_changed(
         own_weights(spec(name="tuned", kind="finetuned", model="tiny", base="fused"), fused, MODEL),
     ):
         assert (heir.kernels, heir.attention) == ("liger", "sdpa")
+        assert (heir.device, heir.engine) == ("cuda", fused.engine)
     changes = {**other.options, "kernels": "plain", "attention": "eager"}
     changed = make(dataclasses.replace(other, options=changes), fused, toml)
     assert (changed.kernels, changed.attention) == ("", "eager")
@@ -245,6 +246,17 @@ def test_fingerprint_of_kernels(
 
 
 @pytest.mark.usefixtures("versions")
+def test_the_engine_has_a_version_for_each_device(base: Plan) -> None:
+    """Batches of another size and another mask give other digits."""
+    assert base.engine == "transformers-1"
+    there = base.on("cuda")
+    assert (there.device, there.engine) == ("cuda", "transformers-2")
+    assert there.on("cpu") == base
+    opened: Any = print
+    other = dataclasses.replace(base, engine="another-1", open=opened)
+    assert other.on("cuda").engine == "another-1"
+
+
 def test_flex_attention_needs_a_gpu(base: Plan, files: ModelFiles) -> None:
     plan = dataclasses.replace(base, attention="flex_attention")
     with pytest.raises(VariantLoadError) as caught:

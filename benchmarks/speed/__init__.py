@@ -1,0 +1,1 @@
+"""How fast samples are scored and replies written, beside others on the same model."""
