@@ -41,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="import,collect,rerun")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rerun", nargs="*", default=["-k", "not latency"])
+    parser.add_argument("--rerun", nargs=argparse.REMAINDER, default=["-k", "not latency"])
     options = parser.parse_args()
     held = True
     for part in options.only.split(","):

@@ -21,6 +21,7 @@ from typing import Any
 from pytest_modellab.engines.batching import due, plan, spread
 from pytest_modellab.engines.interface import Done, ReadingRequest
 from pytest_modellab.engines.language.base import answer_together, at_once
+from pytest_modellab.engines.language.transfer import to_device, to_host
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.tokens import encode
 from pytest_modellab.errors import ScoringError
@@ -275,16 +276,19 @@ def in_torch(
             None where a window cannot be cut.
         cache: makes an empty key-value cache for a model's config.
     """
+    import numpy as np
     import torch
 
     width, device = max(map(len, rows)), model.device
-    ids = torch.zeros(len(rows), width, dtype=torch.long, device=device)
-    for row, window in zip(ids, rows, strict=True):
-        row[: len(window)] = torch.tensor(window.tokens, device=device)
+    table = np.zeros((len(rows), width), np.int64)
+    for row, window in zip(table, rows, strict=True):
+        row[: len(window)] = window.tokens
+    ids = to_device(table, device)
     begins = [len(window.context) - 1 for window in rows]
     first, step = min(begins), piece or width
     past = cache(model.config) if step < width else None
-    sums = [0.0] * len(rows)
+    owners: list[int] = []
+    parts: list[Any] = []  # waited for at the end, all at once
     for start in range(0, width, step):
         end = min(start + step, width)
         keep = end - max(start, min(first, end - 1))  # the last place at least
@@ -299,14 +303,17 @@ def in_torch(
             for low in range(max(begin, start), min(len(window), end), _ROWS):
                 high = min(low + _ROWS, len(window), end)
                 targets = window.targets[low - begin : high - begin]
-                sums[number] += _likelihood(
-                    logits[number, low - offset : high - offset], torch.tensor(targets)
-                )
+                asked = to_device(np.array(targets, np.int64), device)
+                owners.append(number)
+                parts.append(_likelihood(logits[number, low - offset : high - offset], asked))
+    sums = [0.0] * len(rows)
+    for number, value in zip(owners, to_host(torch.stack(parts))().tolist(), strict=True):
+        sums[number] += value
     return sums
 
 
-def _likelihood(logits: Any, targets: Any) -> float:
+def _likelihood(logits: Any, targets: Any) -> Any:
     """Return the summed log-probability of a token a row of logits."""
     logits = logits.float()
-    picked = logits.gather(1, targets.to(logits.device)[:, None])[:, 0]
-    return float((picked.double() - logits.logsumexp(dim=-1).double()).sum())
+    picked = logits.gather(1, targets[:, None])[:, 0]
+    return (picked.double() - logits.logsumexp(dim=-1).double()).sum()
