@@ -2,16 +2,16 @@
 
 SmolLM2-135M of the suites with eight LoRA adapters, those in suites/adapters and others with random
 matrices, answers a part of `assistant_core_v2` through a session. Three ways, each in a process of
-its own, in turns: one adapter alone; eight on one loaded base; eight with the base loaded anew for
-each, as before. Seconds of loading (the base, then what is put on it) and of answering, and the
-most memory that the process held; medians of the rounds.
+its own: one adapter alone; eight on one loaded base; eight with the base loaded anew for each, as
+before, which answer nothing since their answers would be the same. Seconds of loading (the base,
+then what is put on it) and of answering, and the most memory that the process held; medians of the
+rounds. On a CPU seconds are processor time, which other work on the machine does not lengthen.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.config import read
+from pytest_modellab.config.find import FILE_NAME
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.runs import memory
@@ -30,14 +31,14 @@ from pytest_modellab.store.place import default_folder
 SUITES = Path(__file__).parents[1] / "suites"
 OURS = ("support", "overtrained", "dpo", "grpo")
 COUNT = 8
-WAYS = ("one alone", "eight on one base", "eight, loaded anew")
+ONE, SHARED, ANEW = WAYS = ("one alone", "eight on one base", "eight, loaded anew")
 
 Measured = Mapping[str, float]
 
 
 def _project(folder: Path, limit: int, device: str) -> Path:
     """Write a configuration of the base and eight adapters."""
-    model = read.load(SUITES / read.FILE_NAME).models["smollm2"]
+    model = read.load(SUITES / FILE_NAME).models["smollm2"]
     lines = [
         f'[models.smollm2]\nsource = "{model.source}"\nsha256 = "{model.sha256}"',
         f'[task_sets.core]\npath = "{SUITES / "tasks" / "assistant_core_v2"}"',
@@ -48,7 +49,7 @@ def _project(folder: Path, limit: int, device: str) -> Path:
     for number in range(COUNT):
         own = SUITES / "adapters" / OURS[number] if number < len(OURS) else folder / f"r{number}"
         lines.append(f'[variants.a{number}]\nkind = "lora"\nbase = "plain"\nadapter = "{own}"')
-    toml = folder / read.FILE_NAME
+    toml = folder / FILE_NAME
     toml.write_text("\n".join(lines) + "\n")
     return toml
 
@@ -78,35 +79,39 @@ def _lab(toml: Path, cache: Path) -> Lab:
     return Lab(read.load(toml), Settings(cache=cache, reuse=False))
 
 
-def _measure(toml: Path, cache: Path, way: str) -> Measured:
-    """Run the adapters of one way in this process."""
-    lab = _lab(toml, cache)
+def _measure(toml: Path, cache: Path, way: str, rounds: int) -> list[Measured]:
+    """Run the adapters of one way in this process, a session a round."""
+    warm = _lab(toml, cache)
+    warm.engine(warm.variant("plain"))  # imports, and the file in memory
+    warm.release()
+    return [_round(_lab(toml, cache), way) for _ in range(rounds)]
+
+
+def _round(lab: Lab, way: str) -> Measured:
     tasks = lab.task_set("core")
     variants = [lab.variant(f"a{k}") for k in range(COUNT)]  # found and hashed: not measured
-    if way == WAYS[0]:
-        variants = variants[:1]
-    lab.engine(lab.variant("plain"))  # imports, and the file in memory
-    lab.release()
-    memory.begin("cpu")
+    device = str(variants[0].fingerprint.settings["device"])
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    memory.begin(device)
     loads: list[float] = []
     answers: list[float] = []
-    for variant in variants:
-        if way == WAYS[2]:
+    for variant in variants[: 1 if way == ONE else COUNT]:
+        if way == ANEW:
             lab.release()
-        start = time.perf_counter()
+        start = clock()
         lab.engine(variant)
-        loads.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        lab.record(variant, tasks)
-        answers.append(time.perf_counter() - start)
-    device = str(variants[0].fingerprint.settings["device"])
+        loads.append(clock() - start)
+        if way != ANEW:
+            start = clock()
+            lab.record(variant, tasks)
+            answers.append(clock() - start)
     peaks = memory.peaks(device)
+    lab.release()
     return {
         "samples": len(tasks.samples),
         "first load": loads[0],
         "other loads": sum(loads[1:]),
         "answering": sum(answers),
-        "all": sum(loads) + sum(answers),
         "memory": peaks.get("peak_device_bytes", peaks.get("peak_host_bytes", float("nan"))),
     }
 
@@ -117,15 +122,18 @@ def _table(found: Mapping[str, Sequence[Measured]]) -> str:
         way: {key: statistics.median(one[key] for one in runs) for key in runs[0]}
         for way, runs in found.items()
     }
-    lines = [f"{'':22}{'base, s':>9}{'others, s':>11}{'answers, s':>12}{'all, s':>9}{'GB':>7}"]
+    lines = [f"{'':22}{'first, s':>10}{'others, s':>11}{'answers, s':>12}{'GB':>7}"]
     for way, one in middle.items():
         lines.append(
-            f"{way:22}{one['first load']:9.2f}{one['other loads']:11.2f}{one['answering']:12.2f}"
-            f"{one['all']:9.2f}{one['memory'] / 1e9:7.2f}"
+            f"{way:22}{one['first load']:10.2f}{one['other loads']:11.2f}{one['answering']:12.2f}"
+            f"{one['memory'] / 1e9:7.2f}"
         )
-    alone, shared = middle[WAYS[0]], middle[WAYS[1]]
-    rest = (shared["all"] - shared["first load"]) / alone["answering"]
-    lines.append(f"eight on one base: one load and {rest:.2f} times the answering of one")
+    alone, shared = middle[ONE], middle[SHARED]
+    each = statistics.fmean((alone["answering"], shared["answering"] / COUNT)) / alone["samples"]
+    rest = (shared["other loads"] + shared["answering"]) / alone["answering"]
+    enough = shared["other loads"] / (0.5 * each)
+    lines.append(f"eight on one base: one load and {rest:.2f} times the answering of one;")
+    lines.append(f"  {each:.3f} s a sample: at most 8.5 times from {enough:.0f} samples on")
     lines.append(f"memory: {shared['memory'] / alone['memory']:.2f} times that of one")
     return "\n".join(lines)
 
@@ -140,7 +148,8 @@ def main() -> None:
     parser.add_argument("--toml", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:
-        print(json.dumps(_measure(options.toml, options.toml.parent / "cache", options.way)))
+        cache = options.toml.parent / "cache"
+        print(json.dumps(_measure(options.toml, cache, options.way, options.rounds)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -148,20 +157,18 @@ def main() -> None:
         (folder / "cache" / "models").symlink_to(default_folder() / "models")
         toml = _project(folder, options.limit, options.device)
         _write_random(_lab(toml, folder / "cache"), folder)
-        found: dict[str, list[Measured]] = {way: [] for way in WAYS}
-        for _ in range(options.rounds):
-            for way in WAYS:
-                command = [sys.executable, "-m", "benchmarks.adapters", "--way", way]
-                done = subprocess.run(
-                    [*command, "--toml", str(toml)],
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                    env={**os.environ, "MODELLAB_CACHE": str(folder / "cache")},
-                )
-                found[way].append(json.loads(done.stdout.splitlines()[-1]))
+        found: dict[str, list[Measured]] = {}
+        for way in WAYS:
+            command = [sys.executable, "-m", "benchmarks.adapters", "--way", way]
+            done = subprocess.run(
+                [*command, "--toml", str(toml), "--rounds", str(options.rounds)],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
+            found[way] = json.loads(done.stdout.splitlines()[-1])
     print(_table(found))
-    samples = int(found[WAYS[0]][0]["samples"])
+    samples = int(found[ONE][0]["samples"])
     print(f"{samples} samples each, {options.rounds} rounds, device {options.device}")
 
 

@@ -71,13 +71,13 @@ def padded(engine: Any, requests: Sequence[ScoringRequest]) -> Logprobs:
     ]
 
 
-def lm_eval(engine: Any, requests: Sequence[ScoringRequest]) -> Logprobs:
+def lm_eval(engine: Any, requests: Sequence[ScoringRequest], batch: int = BATCH) -> Logprobs:
     """Score with lm-evaluation-harness' HFLM around the same loaded model."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
     harness = HFLM(
-        pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=BATCH, device="cpu"
+        pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=batch, device="cpu"
     )
     pairs = [(request.context, option) for request in requests for option in request.options]
     instances = [

@@ -41,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="import,collect,rerun")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rerun", nargs="*", default=["-k", "not latency"])
+    parser.add_argument("--rerun", nargs=argparse.REMAINDER, default=["-k", "not latency"])
     options = parser.parse_args()
     held = True
     for part in options.only.split(","):
@@ -128,9 +128,10 @@ def _used() -> float:
 
 
 def _heavy(arguments: Sequence[str]) -> list[str]:
-    """Which heavy libraries a run has imported."""
+    """Which heavy libraries a run has imported; with -s, since pytest would keep what is said."""
+    command = [sys.executable, "-X", "importtime", "-m", "pytest", "-s", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        [*command, *arguments],
         cwd=ROOT,
         env=_environment(),
         capture_output=True,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_modellab.config import engine
 from pytest_modellab.config import read as configuration
+from pytest_modellab.config.find import find
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.store import atomic
@@ -97,7 +98,7 @@ def find_config(named: Path | None) -> LabConfig | None:
     Raises:
         ConfigError: the file is missing or wrong.
     """
-    path = named or configuration.find([Path.cwd()], Path.cwd())
+    path = named or find([Path.cwd()], Path.cwd())
     return configuration.load(path) if path is not None else None
 
 

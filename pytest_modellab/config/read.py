@@ -37,9 +37,6 @@ from pytest_modellab.records.setting import NUMBER, OPTIONAL, Setting, count, re
 from pytest_modellab.store import checkout
 from pytest_modellab.visible import visible
 
-FILE_NAME = "modellab.toml"
-
-
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
 """Variant and task-set names: no hyphen, so that they can be found again in a pytest node id; no
 dot in front, so that a baseline's path stays in its folder."""
@@ -151,28 +148,6 @@ FILE = {
     "mlflow": Setting(dict, None, fields=MLFLOW),
     "acknowledged": Setting(dict, {}),
 }
-
-
-def find(start: Iterable[Path], root: Path) -> Path | None:
-    """Find ``modellab.toml`` in or above the folders of ``start``, not above ``root``.
-
-    Args:
-        start: files or folders, for example pytest's arguments.
-        root: where the search ends; ``root/suites`` is looked at last.
-
-    Returns:
-        The first file found, or None.
-    """
-    for place in start:
-        place = place.resolve()
-        folder = place if place.is_dir() else place.parent
-        for candidate in (folder, *folder.parents):
-            if (candidate / FILE_NAME).is_file():
-                return candidate / FILE_NAME
-            if candidate == root:
-                break
-    fallback = root / "suites" / FILE_NAME
-    return fallback if fallback.is_file() else None
 
 
 def load(path: Path) -> LabConfig:

@@ -110,10 +110,10 @@ class Accepted:
         )
 
     def _command(self, variant: str, task_set: str) -> str:
-        from pytest_modellab.config import read
+        from pytest_modellab.config.find import find
 
         named = "" if len(self._config.task_sets) == 1 else f" --task-set {task_set}"
-        here = read.find([Path.cwd()], Path.cwd()) == self._config.path
+        here = find([Path.cwd()], Path.cwd()) == self._config.path
         where = "" if here else f" --config {os.path.relpath(self._config.path)}"
         return f"modellab accept {variant}{named}{where}"
 

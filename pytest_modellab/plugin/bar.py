@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
-from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ModellabError
+
+if TYPE_CHECKING:
+    from pytest_modellab.config.lab_config import LabConfig
 
 
 def lines(config: LabConfig) -> list[str]:

@@ -145,11 +145,11 @@ def diagnoser_of(config: pytest.Config) -> Diagnoser:
 
 def _config_named(config: pytest.Config) -> str:
     """The ``modellab.toml`` as a command has to name it; empty where it finds it by itself."""
-    from pytest_modellab.config import read
+    from pytest_modellab.config.find import find
     from pytest_modellab.plugin.session import CONFIG
 
     found = config.stash[CONFIG]
-    if found is None or read.find([Path.cwd()], Path.cwd()) == found.path:
+    if found is None or find([Path.cwd()], Path.cwd()) == found.path:
         return ""
     return os.path.relpath(found.path)
 

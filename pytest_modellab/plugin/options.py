@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.records.reading import decimal
-
 ON_INCONCLUSIVE = ("fail", "warn", "pass")
 
 
@@ -123,6 +121,8 @@ def number(config: pytest.Config, name: str, *, zero: bool) -> float | None:
     text = option(config, name)
     if text is None:
         return None
+    from pytest_modellab.records.reading import decimal
+
     interval = "[0, 1)" if zero else "(0, 1)"
     try:
         value = decimal(text)
@@ -162,6 +162,8 @@ def seconds(config: pytest.Config, name: str) -> float | None:
     text = option(config, name)
     if text is None:
         return None
+    from pytest_modellab.records.reading import decimal
+
     try:
         value = decimal(text)
     except ValueError:

@@ -94,15 +94,17 @@ def today_of(config: pytest.Config) -> str:
 
 def load_config(config: pytest.Config) -> LabConfig | None:
     """Read the configuration beside or above the tests, or None."""
-    from pytest_modellab.config import read as configuration
-    from pytest_modellab.errors import ConfigError
+    from pytest_modellab.config.find import find
 
     path = path_option(config, "config")
     if path is None:
         places = [config.invocation_params.dir / arg.split("::")[0] for arg in config.args]
-        path = configuration.find(places, config.rootpath)
+        path = find(places, config.rootpath)
     if path is None:
         return None
+    from pytest_modellab.config import read as configuration
+    from pytest_modellab.errors import ConfigError
+
     try:
         return configuration.load(path)
     except ConfigError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pytest_modellab.config import read as configuration
+from pytest_modellab.config.find import FILE_NAME
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, ReviewUnavailable
 from pytest_modellab.review import accepted, commands, gating, hooks, ini, samples, settings
@@ -222,7 +223,7 @@ def _old_config(new: Side, tree: OldTree) -> str | None:
     here = new.shown(new.config.path)
     if here in tree.entries and tree.entries[here].regular:
         return here
-    name = configuration.FILE_NAME
+    name = FILE_NAME
     named = [path for path in tree.entries if path.rpartition("/")[2] == name]
     others = [path for path in named if not (new.root / path).exists()]
     return others[0] if len(others) == 1 else None

@@ -20,7 +20,7 @@ from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 from pytest_modellab.errors import ModellabError
-from pytest_modellab.templates.work import CALL, NODE, SOURCE, VALUE, TooMuch, Work
+from pytest_modellab.templates.work import CALL, NODE, SEEN, SOURCE, VALUE, TooMuch, Work
 
 # Filters that no template can name, for it cannot write a space there.
 _WEIGH = " weigh"
@@ -116,6 +116,11 @@ class Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Compute within the limits."""
+        if operator == "+" and type(left) is str and type(right) is str:  # nearly all of them
+            size = len(left) + len(right)
+            if size <= VALUE:
+                self.work.spend(2 * (SEEN + size))
+                return left + right
         self.work.operation(operator, left, right)
         return self.work.weigh(super().call_binop(context, operator, left, right))
 

@@ -120,6 +120,9 @@ class Work:
         Raises:
             TooMuch: it is larger than a value may be.
         """
+        if type(value) is str and len(value) <= VALUE:  # nearly all of them
+            self.spend(SEEN + len(value))
+            return value
         if isinstance(value, GeneratorType):
             return self._counted(value)
         self.spend(SEEN + self.weight(value))
@@ -131,8 +134,7 @@ class Work:
         Raises:
             TooMuch: it is larger than a value may be.
         """
-        if type(value) is str:  # nearly all of them
-            self.room(len(value))
+        if type(value) is str and len(value) <= VALUE:
             return len(value)
         total = 0
         pending = [value]

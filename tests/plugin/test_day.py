@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab.config import read
+from pytest_modellab.config.find import FILE_NAME
 from pytest_modellab.plugin.session import TODAY, settings_of, today_of
 
 
@@ -43,7 +44,7 @@ def test_workers_are_told_the_day_of_the_controller(
     controller = SimpleNamespace(stash=pytest.Stash())
     controller.stash[TODAY] = "2026-11-29"  # before midnight
     node: Any = SimpleNamespace(config=controller, workerinput={})
-    found = read.load(project.path / read.FILE_NAME)
+    found = read.load(project.path / FILE_NAME)
     scheduler.Distribution(found).pytest_configure_node(node)
     worker: Any = SimpleNamespace(stash=pytest.Stash(), workerinput=node.workerinput)
     assert today_of(worker) == "2026-11-29"

@@ -86,7 +86,11 @@ def compiled(tokenizer: Any) -> Template:
             f"{tokenizer.name_or_path}: chat template: {shown(source)} is no text; "
             "add chat_template.jinja"
         )
-    name = f"{tokenizer.name_or_path}: chat template"
+    return _compile(source, f"{tokenizer.name_or_path}: chat template")
+
+
+@functools.lru_cache(maxsize=16)
+def _compile(source: str, name: str) -> Template:
     if source.startswith(checkout.BYTE_ORDER_MARK):
         raise ModelError(
             f"{name}: starts with a byte order mark, which transformers would put before every "
@@ -94,11 +98,6 @@ def compiled(tokenizer: Any) -> Template:
         )
     if said := checkout.conflict(source.encode("utf-8", "replace")):
         raise ModelError(f"{name}: {said}")
-    return _compile(source, name)
-
-
-@functools.lru_cache(maxsize=16)
-def _compile(source: str, name: str) -> Template:
     from pytest_modellab.templates import template
 
     return template.chat(source, name, ModelError)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_modellab import variants
 from pytest_modellab.config import engine, read
+from pytest_modellab.config.find import FILE_NAME, find
 from pytest_modellab.config.lab_config import SCENARIOS, LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records.asked import Allowed
@@ -54,7 +55,7 @@ strategy = "few-shot"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "suites" / read.FILE_NAME
+    return tmp_path / "suites" / FILE_NAME
 
 
 def load(file: Path, text: str) -> LabConfig:
@@ -554,17 +555,17 @@ def test_find(tmp_path: Path) -> None:
     root = tmp_path / "repository"
     inner = root / "suites" / "deep" / "er"
     inner.mkdir(parents=True)
-    (tmp_path / read.FILE_NAME).touch()  # above the root: never taken
-    assert read.find([inner], root) is None
-    wanted = root / "suites" / read.FILE_NAME
+    (tmp_path / FILE_NAME).touch()  # above the root: never taken
+    assert find([inner], root) is None
+    wanted = root / "suites" / FILE_NAME
     wanted.touch()
     (inner / "test_it.py").touch()
-    assert read.find([inner], root) == wanted
-    assert read.find([inner / "test_it.py"], root) == wanted
-    assert read.find([root], root) == wanted, "root/suites is looked at last"
-    nearer = inner / read.FILE_NAME
+    assert find([inner], root) == wanted
+    assert find([inner / "test_it.py"], root) == wanted
+    assert find([root], root) == wanted, "root/suites is looked at last"
+    nearer = inner / FILE_NAME
     nearer.touch()
-    assert read.find([root / "tests", inner], root) == nearer
+    assert find([root / "tests", inner], root) == nearer
 
 
 @settings(max_examples=200)
@@ -586,7 +587,7 @@ def test_find(tmp_path: Path) -> None:
     )
 )
 def test_anything_gives_a_configuration_or_its_error(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / read.FILE_NAME
+    file = tmp_path / FILE_NAME
     file.write_bytes(content)
     try:
         found = read.load(file).with_kinds(variants.KINDS)

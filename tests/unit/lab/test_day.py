@@ -12,6 +12,7 @@ import pytest
 from pytest_modellab import testing
 from pytest_modellab.baselines import file
 from pytest_modellab.config import read
+from pytest_modellab.config.find import FILE_NAME
 from pytest_modellab.errors import ConfigError, ModelError
 from pytest_modellab.judging import comparable
 from pytest_modellab.lab.lab import Lab
@@ -67,11 +68,11 @@ def make(models: Path, tmp_path: Path) -> Make:
     """Make the lab of a session: ``make(today=…)``."""
     testing.write_task_set(tmp_path / "words", testing.choice_samples(["alpha"], 6))
     (tmp_path / "p.jinja").write_text("{% block user %}{{ input }}{% endblock %}")
-    (tmp_path / read.FILE_NAME).write_text(TOML.replace('source = "', f'source = "{models}/'))
+    (tmp_path / FILE_NAME).write_text(TOML.replace('source = "', f'source = "{models}/'))
 
     def new(today: str = FIRST, **changes: Any) -> Lab:
         settings = Settings(cache=tmp_path / "cache", today=today, **changes)
-        return Lab(read.load(tmp_path / read.FILE_NAME), settings)
+        return Lab(read.load(tmp_path / FILE_NAME), settings)
 
     return new
 
@@ -159,7 +160,7 @@ def test_a_run_from_before_dates_were_pinned_has_its_own(make: Make, tmp_path: P
 
 
 def test_a_day_that_is_declared(make: Make, tmp_path: Path) -> None:
-    toml = tmp_path / read.FILE_NAME
+    toml = tmp_path / FILE_NAME
     text = toml.read_text()
     toml.write_text(text.replace("[models.other]", 'date = "2030-01-02"\n[models.other]'))
     assert day(make(), "rounded") == "2030-01-02"

@@ -17,6 +17,7 @@ from pytest_modellab import gate as statistics
 from pytest_modellab.baselines import chain, file
 from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.config import read
+from pytest_modellab.config.find import FILE_NAME
 from pytest_modellab.engines.budget import DEFAULT_BUDGET
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
 from pytest_modellab.errors import (
@@ -182,8 +183,8 @@ def toml(tmp_path: Path, write_samples: Callable[..., Path], sample: Callable[..
         for k in range(60)
     ]
     write_samples(samples, 'name = "header"\nversion = "1"\n', root / "tasks")
-    (root / read.FILE_NAME).write_text(TOML)
-    return root / read.FILE_NAME
+    (root / FILE_NAME).write_text(TOML)
+    return root / FILE_NAME
 
 
 Make = Callable[..., Lab]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab.config import read
+from pytest_modellab.config.find import FILE_NAME
 from pytest_modellab.engines.interface import (
     WORDS,
     Ability,
@@ -103,7 +104,7 @@ def make(
     reply = {"scorer": "exact", "target": "I am plain", "choices": (), "max_tokens": 8}
     header = 'name = "talk"\nversion = "1"\n'
     write_samples([sample(k, **reply) for k in range(3)], header, root / "tasks")
-    (root / read.FILE_NAME).write_text(TOML)
+    (root / FILE_NAME).write_text(TOML)
 
     def new(abilities: frozenset[Ability] = WORDS) -> tuple[Lab, list[str]]:
         asked: list[str] = []
@@ -113,7 +114,7 @@ def make(
             return Talker("rtn" if plan.quantization else "plain", abilities, asked)
 
         monkeypatch.setattr(loading, "load", load)
-        return Lab(read.load(root / read.FILE_NAME), Settings(cache=tmp_path / "cache")), asked
+        return Lab(read.load(root / FILE_NAME), Settings(cache=tmp_path / "cache")), asked
 
     return new
 

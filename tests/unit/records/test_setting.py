@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_modellab import scorers, tasksets, testing
 from pytest_modellab.config import read
+from pytest_modellab.config.find import FILE_NAME
 from pytest_modellab.errors import ConfigError, TaskSetError
 from pytest_modellab.recipes import RECIPES, build
 from pytest_modellab.records.declared import NO_MODEL, ModelSource, VariantSpec
@@ -217,7 +218,7 @@ QUICK = settings(max_examples=150)
 @QUICK
 @given(FILES)
 def test_any_file_gives_a_configuration_or_an_error(tmp_path: Path, tree: dict[str, Any]) -> None:
-    file = tmp_path / read.FILE_NAME
+    file = tmp_path / FILE_NAME
     file.write_text("".join(f"{k} = {toml(v)}\n" for k, v in tree.items()), encoding="utf-8")
     try:
         found = read.load(file).with_kinds(KINDS)
@@ -256,7 +257,7 @@ def test_any_options_give_a_plan_or_an_error(
     tmp_path: Path, data: st.DataObject, kind: str, method: dict[str, str], on_a_base: bool
 ) -> None:
     table = {**data.draw(tables(OPTIONS[kind])), **(method if kind == "quantized" else {})}
-    file = tmp_path / read.FILE_NAME
+    file = tmp_path / FILE_NAME
     spec = VariantSpec("v", kind, "any", base="b" if on_a_base else None, options=table)
     model = ModelSource("m", "some/model")
     try:
@@ -278,7 +279,7 @@ def test_any_recipe_gives_a_job_or_an_error(
     tmp_path: Path, data: st.DataObject, method: str
 ) -> None:
     known = {**RECIPES[method].settings, "data": str}
-    file = tmp_path / read.FILE_NAME
+    file = tmp_path / FILE_NAME
     file.write_text('[models.m]\nsource = "x"\n[variants.b]\nkind = "prompted"\nmodel = "m"\n')
     table = {"method": method, **data.draw(tables(known))}
     spec = VariantSpec("v", "lora", "any", base="b", recipe=table, options={"adapter": "a"})

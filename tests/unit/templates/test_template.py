@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hangs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
@@ -178,3 +180,18 @@ def test_items_that_are_made_one_by_one_are_counted() -> None:
     assert len(next(items)) == work.VALUE
     with pytest.raises(work.TooMuch, match="makes a value"):
         next(items)
+
+
+class Text(str):
+    """A text that takes the usual way."""
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_the_short_ways_count_the_same_work(left: str, right: str) -> None:
+    def spent(one: str, other: str) -> tuple[int, str]:
+        environment = template.Environment()
+        context = environment.from_string("").new_context()
+        made = environment.call_binop(context, "+", environment.work.weigh(one), other)
+        return environment.work._left, made
+
+    assert spent(left, right) == spent(Text(left), Text(right))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab.config import read
+from pytest_modellab.config.find import FILE_NAME
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.declared import VariantSpec
@@ -70,8 +71,8 @@ def lab(tmp_path: Path) -> Lab:
         (tmp_path / name).mkdir()
         for file in ("model.safetensors", "config.json", "tokenizer.json"):
             (tmp_path / name / file).write_text(json.dumps({"name": name}))
-    (tmp_path / read.FILE_NAME).write_text(TOML)
-    return Lab(read.load(tmp_path / read.FILE_NAME), Settings(cache=tmp_path / "cache"))
+    (tmp_path / FILE_NAME).write_text(TOML)
+    return Lab(read.load(tmp_path / FILE_NAME), Settings(cache=tmp_path / "cache"))
 
 
 def test_families_are_those_whose_models_are_shared(lab: Lab) -> None:

@@ -14,6 +14,7 @@ from pytest_modellab import testing, variants
 from pytest_modellab.engines import state
 from pytest_modellab.engines.interface import Engine, GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language.reasoning import Thinking
+from pytest_modellab.engines.language.torch_model import TransformersEngine
 from pytest_modellab.errors import ModelError, VariantLoadError
 from pytest_modellab.models import locate
 from pytest_modellab.models.files import ModelFiles
@@ -230,6 +231,20 @@ def test_an_engine_of_another_variant_answers_no_more(
         "candidate.engine, or lab.engine(variant)"
     )
     shared.close()
+
+
+def test_an_engine_beside_another_is_made_as_it_was(plain: Loadable, tmp_path: Path) -> None:
+    def cache(_config: Any) -> None:
+        return None
+
+    loaded: Any = loading.load(plan=plain.plan, files=plain.files, cache=tmp_path)
+    made = TransformersEngine(
+        loaded.model, loaded.tokenizer, inference_mode=False, cache=cache, attention="eager"
+    )
+    assert vars(made.beside()) == vars(made)
+    used: Any = made.beside()
+    used.remembers = "a batch"
+    assert vars(used.beside()) == vars(made)
 
 
 # --- who shares -----------------------------------------------------------------------------------
