@@ -113,7 +113,8 @@ def choose(model: Any, asked: str | None) -> Masks:
     if not getattr(model, "_supports_flex_attn", False):
         why = f"transformers' {type(model).__name__} has no such attention"
     else:
-        why = _refusal(model, blocks, FULL)
+        # of two lengths: by the second it is compiled for all, before anything is timed
+        why = _refusal(model, blocks, FULL) or _refusal(model, blocks, FULL, texts=20)
     if not why:
         return blocks
     if asked == FLEX:
@@ -137,15 +138,21 @@ def _say_once(text: str) -> None:
     said.say(text)
 
 
-def _refusal(model: Any, masks: Masks, sight: Windows) -> str:
+def _refusal(model: Any, masks: Masks, sight: Windows, texts: int = 2) -> str:
     """Return why a model cannot compute a row with masks of this form; empty where it can.
+
+    Args:
+        model: of transformers, loaded.
+        masks: the form.
+        sight: how far layers see.
+        texts: how many of 14 tokens lie in the row.
 
     Raises:
         Exception: torch's, where memory runs out.
     """
     import torch
 
-    row = pack([([0] * 8, [[0] * 4] * 2)] * 2)
+    row = pack([([0] * 8, [[0] * 4] * 2)] * texts)
     layout = row.layout.padded(masks.length(len(row.ids)))
     ids = torch.zeros(1, len(layout), dtype=torch.long, device=model.device)
     try:
