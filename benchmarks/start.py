@@ -128,9 +128,10 @@ def _used() -> float:
 
 
 def _heavy(arguments: Sequence[str]) -> list[str]:
-    """Which heavy libraries a run has imported."""
+    """Which heavy libraries a run has imported; with -s, since pytest would keep what is said."""
+    command = [sys.executable, "-X", "importtime", "-m", "pytest", "-s", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        [*command, *arguments],
         cwd=ROOT,
         env=_environment(),
         capture_output=True,

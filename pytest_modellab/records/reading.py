@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 import re
 import sys
 import types
@@ -274,8 +275,7 @@ def _pair(checks: list[Callable[[Any], Any]], value: Any) -> tuple[Any, ...]:
         raise _Wrong(f"{shown(value)}: expected a list of {len(checks)}")
     found: list[Any] = []
     try:
-        for check, one in zip(checks, value, strict=True):
-            found.append(check(one))
+        found.extend(map(operator.call, checks, value))  # up to the one that does not fit
     except _Wrong as wrong:
         wrong.path.append(len(found))
         raise
