@@ -312,6 +312,43 @@ def test_a_penalty_for_repeating(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [found[k].text for k in range(4)] == [alone(model, one) for one in asked]
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # by PEFT
+def test_an_adapter_that_is_not_merged() -> None:
+    peft = pytest.importorskip("peft")
+    lora = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"], r=2)
+    model = peft.get_peft_model(copy.deepcopy(small("llama")), lora)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(generator=torch.Generator().manual_seed(2))
+    assert windows(model) is not None
+    asked = drawn(5, 6, prefix=3)
+    found = said(model, asked)
+    wanted = [alone(model, one) for one in asked]
+    assert [found[k].text for k in range(6)] == wanted
+    assert wanted != [alone(small("llama"), one) for one in asked]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+        {"layer_types": ["full_attention", "chunked_attention"], "attention_chunk_size": 8},
+        {"num_kv_shared_layers": 1},
+        {"is_causal": False},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_a_configuration_rules_out(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small("llama")
+    assert windows(model) == (None, None)
+    for name, value in change.items():
+        monkeypatch.setattr(model.config, name, value, raising=False)
+    assert windows(model) is None
+
+
 def test_nothing_outlives_a_run() -> None:
     """Nor one that is broken off, behind which the model attends as before."""
     model = small("llama")
