@@ -64,12 +64,13 @@ def tensors(model: Any) -> list[Any]:
     return [tensor for _, tensor in _named(model)]
 
 
-def writes(tensors: Iterable[Any]) -> list[tuple[int, int]]:
-    """Return how often each of some tensors was written to, and where it lies.
+def writes(tensors: Iterable[Any]) -> list[tuple[int, int, int]]:
+    """Return how often each of some tensors was written to, where it lies, and its sum.
 
-    What lies elsewhere was given other data, which torch does not count.
+    What lies elsewhere was given other data, and what has another sum was written to by way of its
+    ``data``: torch counts neither.
     """
-    return [(-1 if one.is_inference() else one._version, _place(one)) for one in tensors]
+    return [(-1 if one.is_inference() else one._version, _place(one), _sum(one)) for one in tensors]
 
 
 def _place(tensor: Any) -> int:
@@ -77,6 +78,22 @@ def _place(tensor: Any) -> int:
         return int(tensor.data_ptr())
     except RuntimeError:  # of one that is made of others
         return 0
+
+
+def _sum(tensor: Any) -> int:
+    """The sum of a tensor's bytes, eight of them as one number; as fast as memory is read."""
+    import torch
+
+    if hasattr(tensor, "__tensor_flatten__"):  # a quantized one of torchao or quanto
+        return sum(_sum(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
+    if tensor.is_meta:
+        return 0
+    with torch.inference_mode():
+        held = tensor.detach().reshape(-1).view(torch.uint8)
+        if held.storage_offset() % 8:
+            held = held.clone()
+        whole = len(held) // 8 * 8
+        return int(held[:whole].view(torch.int64).sum()) + int(held[whole:].sum())
 
 
 def _named(model: Any) -> list[tuple[str, Any]]:

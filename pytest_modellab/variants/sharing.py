@@ -102,8 +102,9 @@ class Shared:
         if not isinstance(self._engine, TransformersEngine):  # somebody else loads in their own way
             return loading.asked_as(source.plan, source.files, self._engine)
         engine = self._engine.beside()
-        with quiet(), self._unwritten():
-            for step in _worn(source.plan):
+        worn = _worn(source.plan)
+        with quiet(), self._unwritten() if worn else contextlib.nullcontext():
+            for step in worn:
                 assert step.attach is not None
                 step.asked(engine.tokenizer, engine.model)
                 model, take_off = step.attach(engine.model)
@@ -124,9 +125,10 @@ class Shared:
         self._handed.let_go()
         self._handed = None
         try:
-            with warnings.catch_warnings(action="ignore"), self._unwritten():
-                while self._take_off:
-                    self._take_off.pop()()
+            if self._take_off:
+                with warnings.catch_warnings(action="ignore"), self._unwritten():
+                    while self._take_off:
+                        self._take_off.pop()()
         except _NO_WAY_BACK:
             return False
         return not self._written and bool(modules.parts(self._model) == self._parts)

@@ -42,6 +42,7 @@ ADAPTERS: dict[str, Callable[[], Any]] = {
     "saved": lambda: lora("o_proj", "gate_proj", r=8, modules_to_save=["lm_head"]),
     "dora": lambda: lora("q_proj", "up_proj", r=2, use_dora=True),
     "embeds": lambda: lora("embed_tokens", "q_proj", r=2),
+    "olora": lambda: lora("q_proj", r=2, init_lora_weights="olora"),
 }
 
 
@@ -144,12 +145,16 @@ def test_every_variant_says_what_it_says_alone_and_leaves_the_base_as_it_was(
         assert shared.undress()
 
 
+@pytest.mark.parametrize("adapter", ["embeds", "olora"])
 def test_what_writes_to_the_base_is_noticed(
-    plain: Loadable, declare: Declare, share: Share
+    adapter: str, plain: Loadable, declare: Declare, share: Share
 ) -> None:
-    """PEFT saves the matrix of adapted embeddings, too, and puts it into the base's place."""
+    """PEFT saves the matrix of adapted embeddings, too, and puts it into the base's place.
+
+    OLoRA takes what it begins with from the base's own matrices.
+    """
     shared = share(plain)
-    shared.dress(declare("lora", plain, adapter="embeds"))
+    shared.dress(declare("lora", plain, adapter=adapter))
     assert not shared.undress()
 
 
@@ -184,7 +189,29 @@ def _given_other_data(model: Any) -> tuple[Any, Callable[[], None]]:
     return model, lambda: None
 
 
-@pytest.mark.parametrize("attach", [_hooked, _replaced, _written, _given_other_data])
+def _written_unseen(model: Any) -> tuple[Any, Callable[[], None]]:
+    model.lm_head.weight.data[-1, -1] *= 2  # in place, but torch does not count it: as OLoRA does
+    return model, lambda: None
+
+
+def _written_when_taken_off(model: Any) -> tuple[Any, Callable[[], None]]:
+    def take_off() -> None:
+        model.model.norm.weight.data.mul_(2)
+
+    return model, take_off
+
+
+LEAVE = [
+    _hooked,
+    _replaced,
+    _written,
+    _given_other_data,
+    _written_unseen,
+    _written_when_taken_off,
+]
+
+
+@pytest.mark.parametrize("attach", LEAVE)
 def test_what_is_left_behind_is_noticed(attach: Any, plain: Loadable, share: Share) -> None:
     shared = share(plain)
     leaves = Step("leaves", {}, lambda model: model, attach=attach)
