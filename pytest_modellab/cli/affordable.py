@@ -42,29 +42,31 @@ def _minutes(text: str) -> float:
     return value
 
 
-def paces(
-    config: LabConfig, extensions: Extensions, task_set: TaskSet, variant: str | None
-) -> tuple[list[Pace], list[str]]:
+def lab_of(config: LabConfig, extensions: Extensions) -> Lab:
+    """Return what knows the variants: one for all task sets, since it finds each of them once."""
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.store.place import default_folder
+
+    return Lab(config, Settings(cache=default_folder()), extensions=extensions)
+
+
+def paces(lab: Lab, task_set: TaskSet, variant: str | None) -> tuple[list[Pace], list[str]]:
     """Gather how fast variants answered a task set, on each device that is known.
 
     Args:
-        config: what is declared.
-        extensions: the kinds that there are.
+        lab: knows the variants.
         task_set: what was asked.
         variant: the one that is asked about; None for all.
 
     Returns:
         The paces, in the order of the configuration, and the variants that none is known of.
     """
-    from pytest_modellab.lab.lab import Lab
-    from pytest_modellab.lab.settings import Settings
-    from pytest_modellab.store.place import default_folder
     from pytest_modellab.tasksets.quality.affording import by_device
 
-    lab = Lab(config, Settings(cache=default_folder()), extensions=extensions)
     found: list[Pace] = []
     unknown = []
-    for name in config.variants if variant is None else [variant]:
+    for name in lab.config.variants if variant is None else [variant]:
         own = by_device(_known(lab, name, task_set))
         found += own
         if not own:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pytest_modellab import gate
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.lab.changes import Change
-    from pytest_modellab.lab.registry import Extensions
+    from pytest_modellab.lab.lab import Lab
     from pytest_modellab.records.asked import Allowed
     from pytest_modellab.records.tasks import Sample, TaskSet
     from pytest_modellab.tasksets.quality.affording import Pace
@@ -227,11 +227,11 @@ def _subjects(options: argparse.Namespace) -> dict[str, _Subject]:
     names = chosen("task set", options.task_set or config.task_sets, config.task_sets)
     if options.write is not None and len(names) != 1:
         raise ConfigError(f"--write: {len(names)} task sets; choose one: --task-set NAME")
-    extensions = discover(config)
+    lab = affordable.lab_of(config, discover(config))
     found, without = {}, {}
     for name in names:
         try:
-            found[name] = _of_task_set(options, config, name, extensions)
+            found[name] = _of_task_set(options, lab, name)
         except (ComparisonRefused, spreads.Lacking) as error:
             if options.task_set:
                 raise
@@ -268,9 +268,7 @@ def _of_sizes(options: argparse.Namespace) -> _Subject:
     )
 
 
-def _of_task_set(
-    options: argparse.Namespace, config: LabConfig, name: str, extensions: Extensions
-) -> _Subject:
+def _of_task_set(options: argparse.Namespace, lab: Lab, name: str) -> _Subject:
     from pytest_modellab import tasksets
     from pytest_modellab.judging.scores import judged_by
     from pytest_modellab.records.graded import check_margin, left_out
@@ -280,6 +278,7 @@ def _of_task_set(
     from pytest_modellab.tasksets.quality.settling import SCORE
     from pytest_modellab.tasksets.slices import slice_by
 
+    config, extensions = lab.config, lab.extensions
     declared, metric = config.task_sets[name], options.metric
     complete = tasksets.read(declared.path, extensions.check, default_folder())
     everything = complete = dataclasses.replace(complete, name=name)
@@ -299,7 +298,7 @@ def _of_task_set(
     changes: Sequence[Change] = ()
     spread_in: Callable[[Sequence[str]], gate.Spread | None] = lambda _: None  # noqa: E731
     if metric is not None:
-        changes = _changes(config, extensions, everything, metric)
+        changes = _changes(lab, everything, metric)
         _check_known(options, everything, baseline, changes)
         spread_in, scatter = spreads.of(options, changes, question.drop, baseline)
         silent = left_out(metric, task_set.samples, everything.samples)
@@ -312,7 +311,7 @@ def _of_task_set(
         sizes = tuple(len(cluster) for cluster in clusters)
         return planning.Bucket(named, sizes, mean, spread_in(ids))
 
-    paces, unpaced = affordable.paces(config, extensions, everything, options.variant)
+    paces, unpaced = affordable.paces(lab, everything, options.variant)
     pieces = planning.cut(task_set.samples, name_of)
     (whole,) = planning.cut(task_set.samples, lambda _: "all").values()
     of = f" by {metric}," if metric is not None else ""
@@ -357,16 +356,10 @@ def _check_known(
         )
 
 
-def _changes(
-    config: LabConfig, extensions: Extensions, task_set: TaskSet, metric: str
-) -> Sequence[Change]:
+def _changes(lab: Lab, task_set: TaskSet, metric: str) -> Sequence[Change]:
     """What has been measured of variants and their bases; nothing is run."""
     from pytest_modellab.lab import changes
-    from pytest_modellab.lab.lab import Lab
-    from pytest_modellab.lab.settings import Settings
-    from pytest_modellab.store.place import default_folder
 
-    lab = Lab(config, Settings(cache=default_folder()), extensions=extensions)
     return changes.measured(lab, task_set, {*GRADED, metric})
 
 

@@ -67,7 +67,9 @@ def run(options: argparse.Namespace) -> int:
                 )
             baseline = file.read(file.path_of(config.baselines, name, base))
         if baseline is not None and baseline.run.task_set["hash"] != task_set.hash:
-            say(f"{name}: the baseline of {base!r} is of another version; not calibrated")
+            part = baseline.run.task_set.get("limited")
+            of = f"{part} samples" if part else "another version"
+            say(f"{name}: the baseline of {base!r} is of {of}; not calibrated")
             baseline = None
         scores = {s.id: s.score or 0.0 for s in baseline.run.samples} if baseline else {}
         findings = lint.check(task_set, scores)

@@ -10,6 +10,10 @@ import pytest
 ON_INCONCLUSIVE = ("fail", "warn", "pass")
 
 
+MOST_DIGITS = 18
+"""Of a whole number that is taken for meant."""
+
+
 GITHUB = ("auto", "off")
 
 
@@ -138,8 +142,11 @@ def count(config: pytest.Config, name: str) -> int | None:
     text = option(config, name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise pytest.UsageError(f"--modellab-{name}: {text!r} is not a whole number, from 1")
+    from pytest_modellab.records.reading import shown
+
+    whole = text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
+    if not whole or int(text) < 1:
+        raise pytest.UsageError(f"--modellab-{name}: {shown(text)} is not a whole number, from 1")
     return int(text)
 
 

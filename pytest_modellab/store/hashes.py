@@ -89,7 +89,7 @@ class Memory:
                 f"was {known[1][:16]}… and is {found[:16]}… now, which counts. What ran since the "
                 "last reading carries the old one. Check the disk, and who put times back"
             )
-        if before == after and max(after[1:3]) / 1e9 < begun - RACY:
+        if before == after and _tells(after, begun):
             self._keep(path, after, found)
             self._read.add(path)
         return found
@@ -161,6 +161,18 @@ def _stamp(status: os.stat_result) -> Stamp:
         status.st_ino,
         status.st_dev,
     )
+
+
+def _tells(stamp: Stamp, now: float) -> bool:
+    """Whether a later change of a file would show in its stamp.
+
+    Not where it was changed a moment ago, and not where its times are one whole second: so they are
+    in images that can only be read (squashfs, ISO 9660), whose maker writes them, and another image
+    in the same place may have the same ones.
+    """
+    _, content, status, *_ = stamp
+    imaged = content == status and content % 1_000_000_000 == 0
+    return not imaged and max(content, status) / 1e9 < now - RACY
 
 
 def _entry(data: Mapping[str, Any]) -> tuple[Stamp, str] | None:

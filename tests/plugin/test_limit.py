@@ -120,6 +120,23 @@ def test_a_limit_that_is_no_number(project: pytest.Pytester, limit: str) -> None
     result.stderr.fnmatch_lines([f"*--modellab-limit: '{limit}' is not a whole number, from 1"])
 
 
+def test_a_limit_of_more_digits_than_python_reads(project: pytest.Pytester) -> None:
+    result = project.runpytest_inprocess(f"--modellab-limit={'9' * 5000}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--modellab-limit: '999*… is not a whole number, from 1"])
+
+
+def test_a_part_is_no_other_version(
+    accepted: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(accepted, 40)
+    assert cli.main(["accept", "plain", "--new-anchor"]) == 0
+    capsys.readouterr()
+    cli.main(["tasks", "check", "words"])
+    out = capsys.readouterr().out
+    assert "words: the baseline of 'plain' is of 40 of 132 samples; not calibrated\n" in out
+
+
 def test_no_part_is_accepted_in_passing(project: pytest.Pytester) -> None:
     result = project.runpytest_inprocess("--modellab-limit=9", "--modellab-update")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

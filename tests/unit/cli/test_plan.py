@@ -14,7 +14,10 @@ from pytest_modellab import cli, gate, scorers, testing
 from pytest_modellab.baselines.accepted import Baseline, Repeat
 from pytest_modellab.baselines.file import path_of, write
 from pytest_modellab.gate.planner import PLAN_UP_TO
+from pytest_modellab.lab.declared import Declared
 from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.resolved import Resolved
+from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import Output, RunRecord
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.store.place import default_folder
@@ -170,6 +173,24 @@ def test_what_a_time_pays_for(
     assert "limit" not in table
     short = plan("--minutes", "1").partition("what 1 min of one variant")[2]
     assert "\nlimit = 66 keeps plain on cpu within 1 min\n" in short
+
+
+def test_a_variant_is_found_once_for_all_task_sets(
+    plan: Plan, words: TaskSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("modellab.toml").open("a") as toml:
+        toml.write('[task_sets.again]\npath = "words"\n')
+    (default_folder() / "runs").mkdir(parents=True)
+    found: list[str] = []
+    known = Declared._found
+
+    def counted(self: Declared, spec: VariantSpec) -> Resolved:
+        found.append(spec.name)
+        return known(self, spec)
+
+    monkeypatch.setattr(Declared, "_found", counted)
+    assert plan().count("by capability") == 2
+    assert found == ["plain"]
 
 
 def test_each_device_has_a_line(

@@ -138,6 +138,31 @@ def test_what_was_just_written_is_not_remembered(
     assert len(entries(tmp_path / "cache")) == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "status", "kept"),
+    [(10**18, 10**18, 0), (10**18 + 1, 10**18 + 1, 1), (10**18, 10**18 + 10**9, 1)],
+)
+def test_what_an_images_maker_has_dated_is_not_remembered(
+    content: int,
+    status: int,
+    kept: int,
+    large: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An image that takes another's place may have its sizes, times and inodes."""
+
+    def imaged(found: os.stat_result) -> hashes.Stamp:
+        return (found.st_size, content, status, 7, 7)
+
+    monkeypatch.setattr(hashes, "_stamp", imaged)
+    memory = Memory(tmp_path / "cache")
+    assert memory.sha256(large) == RIGHT
+    assert len(entries(tmp_path / "cache")) == kept
+    large.write_bytes(OTHER)
+    assert (memory.sha256(large) == RIGHT) is bool(kept)
+
+
 def test_what_changes_while_it_is_read_is_not_remembered(
     large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
