@@ -42,13 +42,23 @@ def encode_shared(tokenizer: Any, texts: Sequence[str]) -> tuple[list[int], list
         return [], []
     first = encode(tokenizer, texts[0])  # sets truncation and padding off, too
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
+    if backend is None or not _plain(tokenizer):
         return [], [first, *(encode(tokenizer, text) for text in texts[1:])]
     shared, cut = _seam(backend, texts)
     found = _batch(backend, [text[cut:] for text in texts])
     if shared + found[0] != first:  # a tokenizer with ways of its own
         return [], [first, *(encode(tokenizer, text) for text in texts[1:])]
     return shared, found
+
+
+def _plain(tokenizer: Any) -> bool:
+    """Whether a tokenizer does no more than its backend, as CodeLlama's does with what to fill."""
+    from transformers import PreTrainedTokenizerFast
+
+    return all(
+        getattr(type(tokenizer), name, None) is getattr(PreTrainedTokenizerFast, name, None)
+        for name in ("__call__", "_encode_plus")
+    )
 
 
 def _batch(backend: Any, texts: Sequence[str]) -> list[list[int]]:

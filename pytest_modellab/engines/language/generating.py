@@ -18,6 +18,7 @@ from pytest_modellab.engines.language.base import NAN, answer_together, at_once
 from pytest_modellab.engines.language.decoding import Decoder, Reply, Row, Rules
 from pytest_modellab.engines.language.logits import GumbelNoise, NanWatch
 from pytest_modellab.engines.language.slots import Prefix, Unusable
+from pytest_modellab.engines.language.trial import in_slots, prefix_cache
 from pytest_modellab.engines.tokens import encode_all
 from pytest_modellab.records.runs import Output
 
@@ -137,7 +138,7 @@ def answer(
         )
 
     layers = windows(model) if reach and cache is None else None
-    if layers is not None:
+    if layers is not None and in_slots(model, layers):
         try:
             _in_slots(model, layers, contexts, requests, budget, skip, output, done)
         except Unusable:  # before anything is answered
@@ -156,7 +157,7 @@ def windows(model: Any) -> tuple[int | None, ...] | None:
     Args:
         model: of transformers.
     """
-    from transformers import DynamicCache
+    from transformers import DynamicCache, GenerationMixin
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
     text = model.config.get_text_config()
@@ -179,6 +180,7 @@ def windows(model: Any) -> tuple[int | None, ...] | None:
         or ropes & _CHANGING
         or any(getattr(one, "is_prompt_learning", False) for one in adapters.values())
         or any(_changes(name, value) for name, value in own)
+        or getattr(bare.generate, "__func__", None) is not GenerationMixin.generate  # its own
     ):
         return None
     layers = DynamicCache(config=model.config).layers
@@ -191,6 +193,8 @@ def _changes(name: str, value: Any) -> bool:
     """Whether a setting of generation could change a reply."""
     if name in _HARMLESS or name.startswith(("_", "output_", "return_")):
         return False
+    if name.endswith("_token_id"):  # token 0 is one, too
+        return value is not None
     return bool(value) and value != _NEUTRAL.get(name)
 
 
@@ -269,7 +273,7 @@ def _by_generate(
         len(context) - shared + request.max_tokens
         for context, request in zip(contexts, requests, strict=True)
     ]
-    past = functools.cache(lambda: _past(model, contexts[0][:shared]) if shared else None)
+    past = functools.cache(lambda: prefix_cache(model, contexts[0][:shared]) if shared else None)
 
     def compute(batch: Sequence[int]) -> list[Reply]:
         rows = [(contexts[i], requests[i]) for i in batch]
@@ -280,17 +284,6 @@ def _by_generate(
 
     planned = due(spread(plan(lengths, budget, padded=True)), skip)
     answer_together(planned, lengths, at_once(compute), output, done)
-
-
-def _past(model: Any, tokens: Sequence[int]) -> Any:
-    """Compute keys and values of what all rows begin with."""
-    import torch
-    from transformers import DynamicCache
-
-    kept = DynamicCache(config=model.config)
-    ids = torch.tensor([tokens], device=model.device)
-    model(input_ids=ids, past_key_values=kept, use_cache=True, logits_to_keep=1)
-    return kept
 
 
 def _ends(model: Any) -> tuple[int, ...]:

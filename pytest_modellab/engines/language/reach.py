@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
-import subprocess
 from typing import Any
 
 from pytest_modellab.engines.language.attention import (
@@ -17,6 +17,7 @@ from pytest_modellab.engines.language.attention import (
 )
 from pytest_modellab.engines.language.packing import pack
 from pytest_modellab.engines.language.transfer import to_device
+from pytest_modellab.engines.language.trial import REFUSALS
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.store import said
 from pytest_modellab.visible import line
@@ -54,6 +55,18 @@ def reach(config: Any) -> float:
     )
 
 
+def placed(model: Any) -> bool:
+    """Return whether a model can be told where its tokens stand, or does not say that it cannot.
+
+    Args:
+        model: of transformers, or around one.
+    """
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    given = inspect.signature(bare.forward).parameters
+    anything = inspect.Parameter.VAR_POSITIONAL
+    return "position_ids" in given or any(one.kind is anything for one in given.values())
+
+
 def windows(config: Any) -> Windows | None:
     """Return how far each kind of a model's layers sees, or None where a mask cannot say it.
 
@@ -70,21 +83,6 @@ def windows(config: Any) -> Windows | None:
     if all(getattr(layer, "is_sliding", False) for layer in layers):
         return {"": sizes.pop()}
     return {"full_attention": None, "sliding_attention": sizes.pop()} if kinds else None
-
-
-_REFUSALS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,  # Triton, on which compiling rests
-    LookupError,
-    OSError,  # no compiler of C
-    RuntimeError,
-    subprocess.SubprocessError,
-    TypeError,
-    ValueError,
-)
-"""What a model or a compiler raises that cannot compute with a mask."""
 
 
 def takes(model: Any, masks: Masks, sight: Windows) -> bool:
@@ -166,6 +164,6 @@ def _refusal(model: Any, masks: Masks, sight: Windows, texts: int = 2) -> str:
             )
     except (torch.OutOfMemoryError, MemoryError):
         raise
-    except _REFUSALS as error:
+    except REFUSALS as error:
         return line(str(error).partition("\n")[0]) or type(error).__name__
     return ""

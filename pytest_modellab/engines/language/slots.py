@@ -181,7 +181,13 @@ class Memory:
         return key, value
 
     def attend(
-        self, module: Any, query: Any, key: Any, value: Any, mask: Any, **more: Any
+        self,
+        module: Any,
+        query: Any,
+        key: Any,
+        value: Any,
+        attention_mask: Any = None,
+        **more: Any,
     ) -> tuple[Any, None]:
         """Attend, as transformers' AttentionInterface asks for it.
 
@@ -192,12 +198,13 @@ class Memory:
         if layer is None or layer != getattr(module, "layer_idx", layer):
             raise Unusable("a layer attends to keys that are not its own")
         wanted = [name for name in _MORE if more.get(name) is not None]
-        if mask is not None or wanted:
+        if attention_mask is not None or wanted:
             raise Unusable(f"attention with {', '.join(wanted) or 'a mask of its own'}")
         scale = more.get("scaling")
         scale = query.shape[-1] ** -0.5 if scale is None else scale
         cap = more.get("softcap") if self.caps else None
-        return self._attend(layer, query, key, value, scale, cap), None
+        # some models take a view of it
+        return self._attend(layer, query, key, value, scale, cap).contiguous(), None
 
     # --- the three passes ---
 

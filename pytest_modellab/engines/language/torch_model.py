@@ -29,8 +29,9 @@ from pytest_modellab.engines.language.base import (
 from pytest_modellab.engines.language.let_go import LetGo
 from pytest_modellab.engines.language.logits import gathered, logprobs
 from pytest_modellab.engines.language.packing import Packed, Rows, pack
-from pytest_modellab.engines.language.reach import choose, reach, takes, windows
+from pytest_modellab.engines.language.reach import choose, placed, reach, takes, windows
 from pytest_modellab.engines.language.transfer import continued, to_device
+from pytest_modellab.engines.language.trial import TEXT, in_rows
 from pytest_modellab.engines.loading import loading, quiet, reading, with_attention
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode_options, encode_shared
@@ -153,7 +154,7 @@ class TransformersEngine(ChatEngine):
         self._inference_mode = inference_mode
         self._own_cache = cache
         self._attention = attention
-        self._reach = reach(model.config)
+        self._said_reach = reach(model.config)
 
     @property
     def own_cache(self) -> Callable[[Any], Any] | None:
@@ -336,7 +337,7 @@ class TransformersEngine(ChatEngine):
         import torch
 
         ids = torch.tensor([text[:-1]], device=self.model.device)
-        return self.model(input_ids=ids, use_cache=False, logits_to_keep=places).logits[0]
+        return self.model(input_ids=ids, use_cache=False, logits_to_keep=places).logits[0, -places:]
 
     def read_documents(
         self, requests: Sequence[ReadingRequest], *, budget: int, skip: Set[int], done: Done
@@ -412,6 +413,17 @@ class TransformersEngine(ChatEngine):
         with self._guarded():
             return choose(self.model, self._attention)
 
+    @functools.cached_property
+    def _reach(self) -> float:
+        """How long a text may be that lies in one row with others; 0 where none may."""
+        if self._said_reach < TEXT:
+            return self._said_reach
+        with self._guarded():
+            alike = placed(self.model) and in_rows(
+                self.model, lambda packed, cache: self._row(packed, FULL, cache)
+            )
+        return self._said_reach if alike else 0
+
     def _windows(self, longest: int) -> Windows | None:
         """Return how far layers see, or None where texts as long as this must be read alone."""
         if longest <= self._reach:
@@ -459,7 +471,7 @@ class TransformersEngine(ChatEngine):
             past_key_values=cache,
             use_cache=cache is not None,
             logits_to_keep=len(tokens),
-        ).logits[0]
+        ).logits[0, -len(tokens) :]  # some keep all
         logprobs = torch.log_softmax(logits.float(), dim=-1)
         targets = torch.tensor(tokens, device=self.model.device)
         return float(logprobs.gather(1, targets[:, None]).double().sum())

@@ -20,8 +20,8 @@ from pytest_modellab.engines.interface import GenerationRequest
 from pytest_modellab.engines.language.decoding import Decoder
 from pytest_modellab.engines.language.generating import ROWS, WAVES, answer, batches, windows
 from pytest_modellab.engines.language.logits import GumbelNoise
-from pytest_modellab.engines.language.reach import reach
 from pytest_modellab.engines.language.slots import Memory
+from pytest_modellab.engines.language.torch_model import TransformersEngine
 from pytest_modellab.engines.loading import with_attention
 from pytest_modellab.records.runs import Output
 
@@ -44,6 +44,7 @@ SHAPE: dict[str, Any] = {
 WINDOW = {"sliding_window": 6}
 MIXED = {**WINDOW, "layer_types": ["sliding_attention", "full_attention"]}
 FAMILIES: dict[str, dict[str, Any]] = {
+    "afmoe": {**MIXED, "head_dim": 8, "num_experts": 2, "num_dense_layers": 2},
     "gemma2": {
         **MIXED,
         "head_dim": 8,
@@ -54,6 +55,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gemma3_text": {**MIXED, "head_dim": 8},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
     "gpt_neox": {},
+    "jetmoe": {"kv_channels": 8, "num_local_experts": 2, "num_experts_per_tok": 1},
     "llama": {},
     "mistral": WINDOW,
     "opt": {"ffn_dim": 32, "word_embed_proj_dim": 32},
@@ -63,7 +65,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen3": {"head_dim": 16},
 }
 ON_THEIR_OWN: dict[str, dict[str, Any]] = {
+    "bart": {
+        "d_model": 32,
+        "decoder_layers": 2,
+        "decoder_attention_heads": 4,
+        "decoder_ffn_dim": 32,
+        "init_std": 0.5,
+    },
     "bloom": {"n_layer": 2, "n_head": 2},
+    "doge": {},
     "falcon": {"alibi": False, "new_decoder_architecture": True},
     "gpt_oss": {**MIXED, "head_dim": 8, "num_local_experts": 2, "num_experts_per_tok": 1},
     "lfm2": {"layer_types": ["conv", "full_attention"]},
@@ -108,7 +118,8 @@ def said(
     model: Any, requests: Sequence[GenerationRequest], budget: int = 4096, **more: Any
 ) -> dict[int, Output]:
     found: dict[int, Output] = {}
-    usual: dict[str, Any] = {"reach": reach(model.config), "cache": None, "skip": set()}
+    far = TransformersEngine(model, Words())._reach
+    usual: dict[str, Any] = {"reach": far, "cache": None, "skip": set()}
     with torch.inference_mode():
         answer(model, Words(), requests, budget=budget, **{**usual, "done": found.update, **more})
     return found
@@ -306,6 +317,9 @@ def test_a_penalty_for_repeating(monkeypatch: pytest.MonkeyPatch) -> None:
     found = said(model, asked)
     assert [found[k].text for k in range(4)] == wanted
     assert windows(model) is not None
+    monkeypatch.setattr(model.generation_config, "forced_eos_token_id", 0)
+    assert windows(model) is None, "token 0 is one, too"
+    monkeypatch.setattr(model.generation_config, "forced_eos_token_id", None)
     monkeypatch.setattr(model.generation_config, "no_repeat_ngram_size", 2)
     assert windows(model) is None
     found = said(model, asked)
