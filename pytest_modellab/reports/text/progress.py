@@ -85,7 +85,8 @@ class Timekeeper:
         """Note that ``done`` of ``total`` are done.
 
         Args:
-            what: that of which they are done; another one begins a run.
+            what: that of which they are done; another one begins a run, and so does fewer done:
+                memory did not hold its batches.
             done: from where a run that was stopped is taken up, when it begins.
             total: the same throughout a run.
 
@@ -94,7 +95,7 @@ class Timekeeper:
             between them one an interval.
         """
         self._now = time.monotonic()
-        if (what, total) != (self._what, self._total):
+        if (what, total) != (self._what, self._total) or done < self._done:
             self._what, self._total, self._first, self._batches = what, total, done, 0
             self._begun, self._estimated = self._now, False
         else:

@@ -81,6 +81,15 @@ def test_what_was_answered_before_is_not_counted_as_fast(clock: list[float]) -> 
     assert line(7, 70) == "nf4 on core: 70/100 samples, 7 s, about 20 s left\n"
 
 
+def test_a_run_that_begins_again_with_smaller_batches_is_measured_anew(clock: list[float]) -> None:
+    line = note(clock)
+    assert line(0, 0)
+    assert line(5, 60) == ""
+    assert line(6, 0) == "nf4 on core: 0/100 samples, 0 s\n", "memory did not hold the second batch"
+    assert [line(8, 10), line(9, 15), line(10, 20)] == [""] * 3
+    assert line(11, 25) == "nf4 on core: 25/100 samples, 5 s, about 15 s left\n"
+
+
 def test_batches_of_one_long_prompt_are_no_measure(clock: list[float]) -> None:
     line = note(clock, total=500)
     assert line(0, 0)
