@@ -189,6 +189,7 @@ def test_own_weights_keep_how_the_base_is_asked(kind: str, tmp_path: Path) -> No
         dtype="bfloat16",
         device="cuda",
         thinking=RICH.thinking,
+        engine="transformers-2",
         plain='declare it by kind = "quantized", with this model, and the plain variant as base',
     )
 
