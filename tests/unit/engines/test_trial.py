@@ -150,3 +150,11 @@ def test_logits_that_are_more_than_its_vocabulary() -> None:
     model.lm_head = wide
     with torch.inference_mode():
         assert not in_slots(model, (None, None))
+
+
+def test_a_quantized_model_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounding moves its logits farther than another place does."""
+    model = own_code(counts_positions)
+    assert TransformersEngine(model, Words())._reach == 0
+    monkeypatch.setattr(model.config, "quantization_config", {"bits": 4}, raising=False)
+    assert TransformersEngine(model, Words())._reach > 0
