@@ -130,10 +130,11 @@ def answer(
     contexts = encode_all(tokenizer, [request.context for request in requests])
 
     def output(i: int, reply: Reply) -> Output:
+        tokens = reply.tokens[: requests[i].max_tokens]  # a row in slots has room for one at least
         return Output(
-            text=tokenizer.decode(reply.tokens, skip_special_tokens=True),
+            text=tokenizer.decode(tokens, skip_special_tokens=True),
             tokens_in=len(contexts[i]),
-            tokens_out=len(reply.tokens),
+            tokens_out=len(tokens),
             failed=NAN if reply.nan else "",
         )
 

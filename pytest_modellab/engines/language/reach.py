@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 from pytest_modellab.engines.language.attention import (
@@ -15,9 +16,9 @@ from pytest_modellab.engines.language.attention import (
     Masks,
     Windows,
 )
-from pytest_modellab.engines.language.packing import pack
+from pytest_modellab.engines.language.packing import Packed, pack
 from pytest_modellab.engines.language.transfer import to_device
-from pytest_modellab.engines.language.trial import REFUSALS
+from pytest_modellab.engines.language.trial import REFUSALS, in_rows
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.store import said
 from pytest_modellab.visible import line
@@ -53,6 +54,23 @@ def reach(config: Any) -> float:
         (layer.sliding_window for layer in layers if getattr(layer, "is_sliding", False)),
         default=math.inf,
     )
+
+
+def together(model: Any, compute: Callable[[Packed, Any], Any]) -> bool:
+    """Return whether texts may lie in one row; what costs a run its speed is said.
+
+    Args:
+        model: of transformers.
+        compute: see :func:`.trial.in_rows`.
+    """
+    if not placed(model):
+        why = "it cannot be told where a token stands"
+    elif not in_rows(model, compute):
+        why = "in one row with others it computes something else"
+    else:
+        return True
+    _say_once(f"{type(model).__name__}: every text is computed alone, which is slower, since {why}")
+    return False
 
 
 def placed(model: Any) -> bool:

@@ -29,9 +29,9 @@ from pytest_modellab.engines.language.base import (
 from pytest_modellab.engines.language.let_go import LetGo
 from pytest_modellab.engines.language.logits import gathered, logprobs
 from pytest_modellab.engines.language.packing import Packed, Rows, pack
-from pytest_modellab.engines.language.reach import choose, placed, reach, takes, windows
+from pytest_modellab.engines.language.reach import choose, reach, takes, together, windows
 from pytest_modellab.engines.language.transfer import continued, to_device
-from pytest_modellab.engines.language.trial import TEXT, in_rows
+from pytest_modellab.engines.language.trial import TEXT
 from pytest_modellab.engines.loading import loading, quiet, reading, with_attention
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode_options, encode_shared
@@ -419,9 +419,7 @@ class TransformersEngine(ChatEngine):
         if self._said_reach < TEXT:
             return self._said_reach
         with self._guarded():
-            alike = placed(self.model) and in_rows(
-                self.model, lambda packed, cache: self._row(packed, FULL, cache)
-            )
+            alike = together(self.model, lambda packed, cache: self._row(packed, FULL, cache))
         return self._said_reach if alike else 0
 
     def _windows(self, longest: int) -> Windows | None:

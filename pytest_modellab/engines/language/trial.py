@@ -141,6 +141,8 @@ def _slots(model: Any, windows: Sequence[int | None]) -> bool:
         place = torch.tensor([len(row) - 1 for row in rows], device=device)
         memory.step(len(rows), 16, place)
         found = call(torch.tensor([row[-1:] for row in rows]), place[:, None] + _SHARED)
+    if found.shape[-1] != model.config.get_text_config().vocab_size:  # noise is made of its size
+        return False
     return _near(found, torch.cat([_generated(model, shared + row) for row in rows]))
 
 

@@ -283,6 +283,11 @@ def test_replies_are_handed_over_as_they_are_done() -> None:
     assert sorted(half) == list(range(6)), "half a batch is computed whole"
 
 
+def test_a_limit_of_no_token() -> None:
+    found = said(small("llama"), [request([9, 8], 0), request([9, 8], 1)])
+    assert [(found[k].text == "", found[k].tokens_out) for k in (0, 1)] == [(True, 0), (False, 1)]
+
+
 def test_a_row_with_nan_leaves_nothing_behind() -> None:
     """Its place in the batch is taken by others, whose logits are numbers."""
     model = small("llama")

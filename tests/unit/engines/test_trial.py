@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from pytest_modellab.engines.interface import ScoringRequest
-from pytest_modellab.engines.language import generating
+from pytest_modellab.engines.language import generating, reach
 from pytest_modellab.engines.language.torch_model import TransformersEngine
 from pytest_modellab.engines.language.trial import in_slots, prefix_cache
+from pytest_modellab.store import said as said_by_store
 from tests.unit.engines.test_decoding import Words, alone, drawn, said, small
 
 torch = pytest.importorskip("torch")
@@ -82,7 +83,14 @@ def test_code_of_its_own_is_recognized(change: Callable[[Any], None]) -> None:
         assert in_slots(small("llama"), sees)
         assert not in_slots(model, sees)
     assert TransformersEngine(small("llama"), Words())._reach > 0
-    assert TransformersEngine(model, Words())._reach == 0
+    heard: list[str] = []
+    reach._say_once.cache_clear()
+    with said_by_store.listening(heard.append):
+        assert TransformersEngine(model, Words())._reach == 0
+    assert heard == [
+        "LlamaForCausalLM: every text is computed alone, which is slower, since in one row with "
+        "others it computes something else"
+    ]
     asked = drawn(5, 5, prefix=9)
     found = said(model, asked)
     assert [found[k].text for k in range(5)] == [alone(model, one) for one in asked]
@@ -133,3 +141,12 @@ def test_memory_that_runs_out_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(torch.OutOfMemoryError):
         in_slots(model, (None, None))
     assert model.config._attn_implementation == "sdpa"
+
+
+def test_logits_that_are_more_than_its_vocabulary() -> None:
+    """As of a table that is filled up for a GPU's sake."""
+    model = own_code(lambda _: None)
+    wide = torch.nn.Linear(model.lm_head.in_features, model.lm_head.out_features + 8, bias=False)
+    model.lm_head = wide
+    with torch.inference_mode():
+        assert not in_slots(model, (None, None))
