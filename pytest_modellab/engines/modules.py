@@ -31,7 +31,7 @@ def packed_as_they_are(model: Any) -> Iterator[None]:
     held = [
         (tensor, tensor.data, tensor.quant_state, dict(vars(tensor.quant_state)))
         for tensor in model.parameters()
-        if getattr(tensor, "quant_state", None) is not None
+        if _is_packed(tensor)
     ]
     try:
         yield
@@ -41,6 +41,15 @@ def packed_as_they_are(model: Any) -> Iterator[None]:
             vars(scales).clear()
             vars(scales).update(values)
             tensor.quant_state = scales
+
+
+def is_packed(tensors: Iterable[Any]) -> bool:
+    """Whether tensors may lie otherwise once a model has answered, as bitsandbytes' 4-bit ones."""
+    return any(map(_is_packed, tensors))
+
+
+def _is_packed(tensor: Any) -> bool:
+    return getattr(tensor, "quant_state", None) is not None
 
 
 def parts(model: Any) -> Any:

@@ -61,6 +61,8 @@ class Step:
         attach: as ``apply``, for a change that leaves no trace in the model: it returns what takes
             it off again, too, so that other variants can be run on the same loaded model; None
             where there is no way back.
+        reads: whether ``attach`` makes something of the model's weights, so that they have to be
+            as they were loaded.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Step:
     bake: Callable[[Any], Any] | None = None
     asked: Callable[[Any, Any], None] = fits_any
     attach: Callable[[Any], tuple[Any, Callable[[], None]]] | None = None
+    reads: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,9 +87,14 @@ class Shared:
         self._tensors = modules.tensors(self._model) if self._model is not None else []
 
     def fits(self, source: Source) -> bool:
-        """Whether a variant can be run on this model."""
-        wanted = bare(source) if isinstance(source, Loadable) else None
-        return wanted is not None and alike(self._source, wanted)
+        """Whether a variant can be run on this model, which may have answered for others."""
+        if not isinstance(source, Loadable):
+            return False
+        wanted = bare(source)
+        if wanted is None or not alike(self._source, wanted):
+            return False
+        reads = any(step.reads for step in _worn(source.plan))
+        return not (reads and modules.is_packed(self._tensors))
 
     def dress(self, source: Loadable) -> Engine:
         """Put on what a variant has of its own, and return its engine.

@@ -100,6 +100,7 @@ def step(
         asked=functools.partial(adapter_prompt.check, folder),
         # subtracting what was added rounds again, so a merged one has no way back
         attach=None if merge else functools.partial(_put_on, folder, scale=scale),
+        reads=not _is_apart(config),
     )
 
 
@@ -110,6 +111,17 @@ def changes(steps: Sequence[Step]) -> list[Any]:
         [step.name, {key: value for key, value in step.settings.items() if key not in same}]
         for step in steps
     ]
+
+
+def _is_apart(config: Mapping[str, Any]) -> bool:
+    """Whether an adapter is matrices beside the base's, and makes nothing of those."""
+    begins = config.get("init_lora_weights", True)
+    return (
+        config.get("peft_type") == "LORA"
+        and (isinstance(begins, bool) or begins in ("eva", "gaussian", "orthogonal"))
+        and not config.get("use_dora")
+        and not config.get("target_parameters")
+    )
 
 
 def _check(folder: Path, config: Mapping[str, Any], expected: list[Any], files: ModelFiles) -> None:

@@ -158,6 +158,19 @@ def test_what_writes_to_the_base_is_noticed(
     assert not shared.undress()
 
 
+@pytest.mark.parametrize(
+    ("adapter", "apart"), [("dropout", True), ("dora", False), ("olora", False)]
+)
+def test_what_is_made_of_packed_weights_gets_them_as_they_were_loaded(
+    adapter: str, apart: bool, plain: Loadable, declare: Declare, share: Share
+) -> None:
+    """4-bit weights of bitsandbytes lie otherwise once the model has answered."""
+    pytest.importorskip("bitsandbytes")
+    base = declare("quantized", plain, method="bitsandbytes-nf4")
+    assert share(base).fits(declare("qlora", base, adapter=adapter)) is apart
+    assert share(plain).fits(declare("lora", plain, adapter=adapter))
+
+
 def test_what_cannot_be_taken_off_is_noticed(plain: Loadable, share: Share) -> None:
     def fails() -> None:
         raise NotImplementedError
