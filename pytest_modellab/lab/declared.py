@@ -59,6 +59,7 @@ class Declared:
         self._variants: dict[str, Resolved] = {}
         self._clocks: dict[str, bool] = {}
         self._noted: set[str] = set()
+        self._told: set[str] = set()
         anew = settings.rehash or not settings.reuse
         self._hashes = hashes.Memory(settings.cache, anew=anew)
         self._failed: dict[str, tuple[type[ModellabError], str]] = {}
@@ -74,8 +75,13 @@ class Declared:
             raise GateUsageError(f"unknown variant {name!r} in {self._config.path}; {hint}")
         return self._config.variants[name]
 
-    def task_set(self, name: str) -> TaskSet:
+    def task_set(self, name: str, *, quietly: bool = False) -> TaskSet:
         """Read a declared task set, once, and leave the samples that its limit allows.
+
+        Args:
+            name: the task set's.
+            quietly: True where it is not said yet that a limit leaves a part of it: nothing is
+                judged on it so far.
 
         Raises:
             GateUsageError: there is none of that name; the near misses are named.
@@ -94,7 +100,13 @@ class Declared:
             # the configuration's name leads to its margins and baselines, whatever the header says
             whole = self._wholes[name] = dataclasses.replace(task_set, name=name)
             self._task_sets[name] = self._limited(whole)
-        return self._task_sets[name]
+        found = self._task_sets[name]
+        if found.whole is not None and not quietly and name not in self._told:
+            from pytest_modellab.store import said
+
+            self._told.add(name)
+            said.say(f"{name}: {found.note}")
+        return found
 
     def narrowed(self, name: str, baseline: Baseline) -> Baseline:
         """Return a baseline as if only the samples that a limit leaves had been asked.
@@ -114,8 +126,7 @@ class Declared:
         return part.narrowed(baseline, task_set, self._wholes[name])
 
     def _limited(self, whole: TaskSet) -> TaskSet:
-        """Leave the samples that a limit allows, and say so."""
-        from pytest_modellab.store import said
+        """Leave the samples that a limit allows."""
         from pytest_modellab.tasksets.limit import limited
 
         asked, declared = self._settings.limit, self._config.task_sets[whole.name].limit
@@ -125,10 +136,7 @@ class Declared:
         by = f"limit = {declared}"
         if asked is not None:
             by = f"{self._settings.said.get('limit', 'limit of the session')} {asked}"
-        found = limited(whole, limit, by)
-        if found.whole is not None:
-            said.say(f"{found.name}: {found.note}")
-        return found
+        return limited(whole, limit, by)
 
     def variant(self, name: str, on: TaskSet | None = None) -> Resolved:
         """Plan a declared variant, and find and hash its files, once; nothing is loaded.

@@ -245,7 +245,10 @@ class Asking:
             comparison = updating.judge(question, judge, lambda: self._own(candidate.name, metric))
         else:
             comparison = judge(question)
-        of_session = overrides.of_session(self._lab.settings)
+        of_session = (
+            *overrides.of_session(self._lab.settings),
+            *overrides.of_limit(self._lab.settings, self._declared.limit, self._task_set),
+        )
         overridden = (*of_session, *self._overridden, *overridden)
         comparison = dataclasses.replace(comparison, overrides=overridden)
         # a latency is measured without a run, which nobody has asked for then

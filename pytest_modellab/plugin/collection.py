@@ -65,7 +65,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pairs = [
                 pytest.param(name, capability, id=f"{name}-{capability}" if several else capability)
                 for name in task_sets
-                for capability in lab_of(metafunc.config).task_set(name).capabilities
+                for capability in lab_of(metafunc.config).task_set(name, quietly=True).capabilities
             ]
         except TaskSetError as error:
             raise pytest.UsageError(str(error)) from error

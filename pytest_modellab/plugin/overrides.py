@@ -9,6 +9,7 @@ from pytest_modellab.records.asked import BY_TEST, Override
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.records.tasks import TaskSet
 
 BY_SESSION = "asked of the session"
 BY_OTHERS = "left by the weights of other tests"
@@ -54,6 +55,24 @@ def of_margin(
     if allowed == declared:
         return ()
     return (Override(rule, allowed, declared, settings.said.get("margin", BY_SESSION), task_set),)
+
+
+def of_limit(settings: Settings, declared: int | None, task_set: TaskSet) -> tuple[Override, ...]:
+    """How many samples are asked, where the session has another limit than the task set.
+
+    Args:
+        settings: what was asked of the session.
+        declared: the task set's own limit.
+        task_set: with the samples that are asked.
+    """
+    if settings.limit is None:
+        return ()
+    size = task_set.whole or len(task_set.samples)
+    usual = min(declared or size, size)
+    if min(settings.limit, size) == usual:
+        return ()
+    by = settings.said.get("limit", BY_SESSION)
+    return (Override("samples", len(task_set.samples), usual, by, task_set.name),)
 
 
 def of_share(weight: float, share: float, equal: float, task_set: str) -> tuple[Override, ...]:

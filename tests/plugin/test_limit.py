@@ -56,6 +56,9 @@ def test_the_whole_baseline_is_compared_on_the_part(
         assert comparison["figures"][0]["n"] == 50
         assert note in comparison["notes"]
         assert note in report["notes"]
+        told = "samples 50 instead of 132 on words (--modellab-limit)"
+        assert report["overrides"] == ([told] if how else []), "what is declared is the rule"
+        assert (f"overridden: {told}" in out) == bool(how)
     capsys.readouterr()
     assert cli.main(["accept", "plain"]) == 0
     assert (
@@ -71,6 +74,30 @@ def test_the_whole_baseline_is_compared_on_the_part(
         "words 1: 50 samples, by capability",
         "  50 of 132 samples (limit = 50)",
     ]
+
+
+def test_a_task_set_that_no_test_uses_is_not_noted(accepted: pytest.Pytester) -> None:
+    toml = accepted.path / "modellab.toml"
+    toml.write_text(toml.read_text() + '[task_sets.others]\npath = "words"\n')
+    suite = accepted.path / "test_suite.py"
+    suite.write_text(
+        suite.read_text() + "@pytest.mark.task_set('others')\n"
+        "def test_others(candidate, capability, gate):\n"
+        "    gate.no_regression(candidate, capability=capability)\n"
+    )
+    result = accepted.runpytest_inprocess(*CHOSEN, "--modellab-limit", "50")
+    out = result.stdout.str()
+    assert "note: words: 50 of 132 samples" in out
+    assert "others: " not in out
+    result = accepted.runpytest_inprocess("-k", "test_others and plain", "--modellab-limit", "50")
+    assert "note: others: 50 of 132 samples" in result.stdout.str()
+
+
+def test_a_limit_over_a_declared_one(accepted: pytest.Pytester) -> None:
+    declare(accepted, 50)
+    assert "overridden" not in judged(accepted, "--modellab-limit", "50")
+    out = judged(accepted, "--modellab-limit", "20")
+    assert "; overridden: samples 20 instead of 50 on words." in out
 
 
 def test_stages_of_a_part(accepted: pytest.Pytester) -> None:
