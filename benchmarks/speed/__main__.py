@@ -399,7 +399,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dtype", default="float32", help="one or several, with commas")
     parser.add_argument("--kernels", default="none", help="of ours, as none,liger")
     parser.add_argument("--samples", type=int, default=2000, help="to be scored, of each kind")
-    parser.add_argument("--prompts", type=int, help="to be answered; left out, a quarter of the samples, 4 at least")
+    parser.add_argument(
+        "--prompts", type=int, help="to be answered; left out, a quarter of the samples, 4 at least"
+    )
     parser.add_argument("--peer-samples", type=int, default=10**9, help="the harness', at most")
     parser.add_argument("--trial", type=int, default=100, help="samples that choose its batch size")
     parser.add_argument("--batch", default="16,64,256", help="batch sizes of the harness to try")

@@ -6,12 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.errors import (
-    BaselineMissing,
-    ComparisonRefused,
-    GateUsageError,
-    VerdictInconclusive,
-)
+from pytest_modellab.errors import ComparisonRefused, GateUsageError, VerdictInconclusive
 from pytest_modellab.lab.declared import naming
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.plugin import overrides, updating
@@ -123,12 +118,11 @@ class Asking:
 
         Raises:
             BaselineMissing: there is none, or it was recorded without the metric.
+            VariantLoadError: there is none, and no device to record one on.
         """
-        try:
-            baseline = self._lab.baseline(name, self._task_set.name)
-        except BaselineMissing:
+        if self._lab.accepted(name, self._task_set.name) is None:
             self._check_device(name)
-            raise
+        baseline = self._lab.baseline(name, self._task_set.name)
         self._check_kept(name, baseline.run, metric)
         return baseline
 
