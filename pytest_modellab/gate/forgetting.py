@@ -144,6 +144,41 @@ def forgetting_family(
     )
 
 
+def times_to_show(
+    second_scores: Scores,
+    capabilities: Iterable[Hashable],
+    *,
+    chance: Scores,
+    clusters: Iterable[Hashable] | None = None,
+    most: int,
+) -> int | None:
+    """How many times as many samples like these show that the base has one of the capabilities.
+
+    Args:
+        second_scores: As in `forgetting_family`.
+        capabilities: As there.
+        chance: As there.
+        clusters: As there.
+        most: The largest answer.
+
+    Returns:
+        At least 1, or None where more samples like these would not show it.
+    """
+    second = validate.scores("second_scores", second_scores)
+    guess = validate.chances(chance)
+    codes, names = validate.label_codes("capabilities", capabilities, second.size)
+    groups = validate.cluster_codes(clusters, second.size)
+    for times in range(1, most + 1):
+        for code in range(len(names)):
+            own = codes == code
+            of = None
+            if groups is not None:
+                of = np.concatenate([groups[own] + i * second.size for i in range(times)])
+            if _not_shown(np.tile(second[own], times), np.tile(guess[own], times), of) is None:
+                return times
+    return None
+
+
 def _targeted(names: tuple[str, ...], targeted: Iterable[Hashable]) -> dict[str, str]:
     if isinstance(targeted, str):
         raise LabelError(f"targeted is the text {targeted!r}, but must be a list of capabilities")

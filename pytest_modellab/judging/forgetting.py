@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from pytest_modellab import gate
+from pytest_modellab.errors import ComparisonRefused
+from pytest_modellab.gate.errors import EmptyError
+from pytest_modellab.gate.forgetting import times_to_show
 from pytest_modellab.judging.comparable import MAX_MISSING
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.judging.question import Question
@@ -13,6 +16,9 @@ from pytest_modellab.judging.scores import chance_of, clusters_of, narrowed, sco
 from pytest_modellab.records.graded import check_margin
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord
+
+_MOST_TIMES = 64
+"""How many times as many samples are looked at for what a limit should have been."""
 
 
 def no_forgetting(
@@ -49,21 +55,28 @@ def no_forgetting(
     capabilities, budget = question.asked.capabilities, question.budget
     few = _told_of_few(question)
     with question.refusing():
-        found = gate.forgetting_family(
-            before,
-            before if answers.stages is not None else answers(1),  # the scope is the base's alone
-            [s.capability for s in samples],
-            second_scores=scores_of(
-                paired(narrowed(second, question.asked, question.task_set), samples)
-            ),
-            chance=[chance_of(s) for s in samples],
-            targeted=[name for name in capabilities if name in targeted or name in few],
-            margin=margin,
-            clusters=question.clusters,
-            alpha=budget.share,
-            pass_alpha=budget.alpha,
-            max_missing=MAX_MISSING,
+        second_scores = scores_of(
+            paired(narrowed(second, question.asked, question.task_set), samples)
         )
+        aside = [name for name in capabilities if name in targeted or name in few]
+        try:
+            found = gate.forgetting_family(
+                before,
+                before if answers.stages is not None else answers(1),  # the base's alone: the scope
+                [s.capability for s in samples],
+                second_scores=second_scores,
+                chance=[chance_of(s) for s in samples],
+                targeted=aside,
+                margin=margin,
+                clusters=question.clusters,
+                alpha=budget.share,
+                pass_alpha=budget.alpha,
+                max_missing=MAX_MISSING,
+            )
+        except EmptyError as error:
+            if question.task_set.whole is None or not set(capabilities) - set(aside):
+                raise
+            raise ComparisonRefused(_told_of_limit(question, second_scores, aside)) from error
         figures = found.figures
         if answers.stages is not None:
             kept = [i for i, s in enumerate(samples) if s.capability in found.in_scope]
@@ -105,3 +118,22 @@ def _told_of_few(question: Question) -> dict[str, str]:
         for name in told
         if 2 * told[name] < every[name]
     }
+
+
+def _told_of_limit(question: Question, second: Sequence[float], aside: Collection[str]) -> str:
+    """That a part of the task set has too few samples to show what the base can, and what to do."""
+    whole = question.task_set.whole or len(question.task_set.samples)
+    asked = len(question.task_set.samples)
+    kept = [i for i, s in enumerate(question.samples) if s.capability not in aside]
+    times = times_to_show(
+        [second[i] for i in kept],
+        [question.samples[i].capability for i in kept],
+        chance=[chance_of(question.samples[i]) for i in kept],
+        clusters=None if question.clusters is None else [question.clusters[i] for i in kept],
+        most=min(_MOST_TIMES, whole // asked),
+    )
+    mend = "remove the limit" if times is None else f"raise the limit to about {times * asked}"
+    return (
+        f"{question.task_set.name}: only {question.task_set.note.partition('; ')[0]}: too few to "
+        f"show what the base can; {mend}, or leave {question.assertion} out of a quick look"
+    )

@@ -97,13 +97,16 @@ def survey(
         lab.release()
     entries.sort(key=lambda entry: specs.index(entry.spec))
     base = lab.accepted(first, task_set)
-    second = None
-    if base is not None and _same(base, lab.variant(first), lab.task_set(task_set)):
-        second = base.second_run()
+    second, why = None, f"{first} has no accepted second run on {task_set}"
+    if base is not None:
+        if _same(base, lab.variant(first), lab.task_set(task_set)):
+            second = base.second_run()
+        else:
+            what = _another(base, lab.variant(first), lab.task_set(task_set))
+            why = f"the accepted run of {first} on {task_set} is of {what}"
     if second is None:
         notes.append(
-            f"forgetting is not judged: {first} has no accepted second run on {task_set}; "
-            f"modellab accept {first} --task-set {task_set}"
+            f"forgetting is not judged: {why}; modellab accept {first} --task-set {task_set}"
         )
     notes += _remarks(entries, lab, first, timed=timed)
     asked = lab.task_set(task_set)
@@ -324,6 +327,13 @@ def _same(baseline: Baseline, variant: Resolved, task_set: TaskSet) -> bool:
         baseline.run.fingerprint.key == variant.fingerprint.key
         and baseline.run.task_set["hash"] == task_set.hash
     )
+
+
+def _another(baseline: Baseline, variant: Resolved, task_set: TaskSet) -> str:
+    """What an accepted run is of, where that is not today's: ``other samples``."""
+    if baseline.run.fingerprint.key == variant.fingerprint.key:
+        return "other samples"
+    return f"another {variant.spec.name}: its model, prompt or options have changed since"
 
 
 def _price(

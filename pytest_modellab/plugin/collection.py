@@ -119,11 +119,23 @@ def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
                 f"{where}: unknown variant {name!r} in {config.path}; "
                 f"{near_misses(str(name), config.variants)}"
             )
+    kinds = extensions_of(metafunc.config).kinds
+    known = {
+        "kind": set(kinds),
+        "strategy": {kind.strategy for kind in kinds.values()}
+        | {spec.strategy for spec in config.variants.values()},
+    }
+    asked = {key: value for key, value in marker.kwargs.items() if value is not None}
+    for key, value in asked.items():
+        if not isinstance(value, str) or value not in known[key]:
+            raise pytest.UsageError(
+                f"{where}: unknown {key} {value!r}; {near_misses(str(value), known[key])}"
+            )
     return [
         spec.name
         for spec in config.variants.values()
         if (not marker.args or spec.name in marker.args)
-        and all(getattr(spec, key) == value for key, value in marker.kwargs.items())
+        and all(getattr(spec, key) == value for key, value in asked.items())
     ]
 
 

@@ -134,6 +134,18 @@ def test_accepted_variants_are_the_default(compare: Compare) -> None:
     assert "rounded forgetting" in out or "forgetting NOT JUDGED" in out
 
 
+def test_an_accepted_run_of_another_prompt_is_named(compare: Compare) -> None:
+    assert compare(["accept", "plain"])[0] == 0
+    prompt = Path("prompt.jinja")
+    prompt.write_text("Now: " + prompt.read_text())
+    _, out, _ = compare(["compare", "--variant", "plain", "--no-latency"])
+    assert (
+        "forgetting is not judged: the accepted run of plain on words is of another plain: its "
+        "model, prompt or options have changed since; modellab accept plain --task-set words\n"
+    ) in out
+    assert "no accepted second run" not in out
+
+
 def test_a_variant_that_cannot_run_is_left_out_and_named(compare: Compare) -> None:
     code, out, _ = compare(["compare", *BOTH, "--variant", "unloadable", "--no-latency"])
     assert code == 1

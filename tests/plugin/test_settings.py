@@ -69,6 +69,10 @@ def test_malformed_configuration(write_project: WriteProject) -> None:
         ('"words"), pytest', '"wrods"), pytest', "*unknown task set 'wrods'*did you mean 'words'*"),
         ('"plain", "rounded"', '"plane"', "*unknown variant 'plane'*did you mean 'plain'*"),
         ('"plain", "rounded"', "knd='x'", "*unknown argument 'knd'; Known: kind, strategy*"),
+        ('"plain", "rounded"', "kind='prmpted'", "*unknown kind 'prmpted'; *mean 'prompted'*"),
+        ('"plain", "rounded"', "kind='loraa'", "*unknown kind 'loraa'; *'lora'*"),
+        ('"plain", "rounded"', "kind=['prompted', 'lora']", "*unknown kind ?'prompted', 'lora'?*"),
+        ('"plain", "rounded"', "strategy='promptin'", "*unknown strategy 'promptin'; *"),
     ],
 )
 def test_markers_are_checked_at_collection(
@@ -80,6 +84,17 @@ def test_markers_are_checked_at_collection(
     result = pytester.runpytest_inprocess("--collect-only")
     result.stdout.fnmatch_lines([message])
     assert result.ret != 0
+
+
+def test_a_known_kind_without_variants_is_a_skip(write_project: WriteProject) -> None:
+    pytester = write_project()
+    suite = pytester.path / "test_suite.py"
+    suite.write_text(suite.read_text().replace('"plain", "rounded"', 'kind="lora", strategy=None'))
+    result = pytester.runpytest_inprocess("-k", "overall")
+    result.assert_outcomes(skipped=1, deselected=3)
+    suite.write_text(suite.read_text().replace('kind="lora"', 'kind="quantized"'))
+    result = pytester.runpytest_inprocess("-k", "overall", "--collect-only", "-q")
+    result.stdout.fnmatch_lines(["*test_overall?rounded?*"])
 
 
 def test_malformed_samples_are_named_at_collection(write_project: WriteProject) -> None:

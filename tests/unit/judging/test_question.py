@@ -280,6 +280,39 @@ def test_a_metric_does_not_stand_for_a_capability_that_it_tells_little_of(
     assert "counting is not judged: 5 of its 20 samples have a probability" in found.notes
 
 
+def test_a_limit_that_leaves_nothing_to_forget_is_named(
+    question: Question, sample: Make, make_tasks: Make, record: Make
+) -> None:
+    tasks: TaskSet = make_tasks(
+        [sample(k, capability="naming" if k < 2 else "counting") for k in range(4)],
+        note="4 of 100 samples (--modellab-limit 4); a note of the header.",
+    )
+    run = record(tasks)
+    asked = dataclasses.replace(
+        question, assertion="no_forgetting", task_set=tasks, candidate=run, reference=run
+    )
+    with pytest.raises(ComparisonRefused, match="nothing that could be forgotten: counting"):
+        no_forgetting(asked, second=run, targeted=(), margin=0.1)
+    part = dataclasses.replace(tasks, whole=100)
+    for second, mend in ((run, "raise the limit to about 12"), (record(part, [0.0] * 4), "remove")):
+        with pytest.raises(ComparisonRefused) as refused:
+            no_forgetting(
+                dataclasses.replace(asked, task_set=part), second=second, targeted=(), margin=0.1
+            )
+        assert str(refused.value).startswith(
+            "tiny: only 4 of 100 samples (--modellab-limit 4): too few to show what the base can; "
+            + mend
+        )
+        assert str(refused.value).endswith(", or leave no_forgetting out of a quick look")
+    with pytest.raises(ComparisonRefused, match="targeted by the adaptation"):  # not the limit's
+        no_forgetting(
+            dataclasses.replace(asked, task_set=part),
+            second=run,
+            targeted=("naming", "counting"),
+            margin=0.1,
+        )
+
+
 def test_alpha_is_shared_equally() -> None:
     assert Budget.shared(0.05, 5) == Budget(share=0.01, alpha=0.05)
     assert Budget.shared(0.05, 0) == Budget(share=0.05, alpha=0.05), "nothing is asked"
