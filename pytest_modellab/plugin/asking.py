@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import ComparisonRefused, GateUsageError, VerdictInconclusive
+from pytest_modellab.lab.declared import naming
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.plugin import overrides, updating
 from pytest_modellab.plugin.under_test import Candidate
@@ -66,10 +67,12 @@ class Asking:
         self._spent = True
         if self._lab.settings.update:
             self._lab.accept(self._variant(candidate.name), self._task_set)
-        if against is None:
-            return candidate.name
-        name = self._base(candidate) if against == "base" else str(against)
-        self._lab.spec(name)
+        name = candidate.name
+        if against is not None:
+            name = self._base(candidate) if against == "base" else str(against)
+            self._lab.spec(name)
+        # before an accepted run is asked for: a variant that cannot be run has none to be recorded
+        self._variant(candidate.name)
         return name
 
     def _base(self, candidate: Candidate) -> str:
@@ -115,10 +118,22 @@ class Asking:
 
         Raises:
             BaselineMissing: there is none, or it was recorded without the metric.
+            VariantLoadError: there is none, and no device to record one on.
         """
+        if self._lab.accepted(name, self._task_set.name) is None:
+            self._check_device(name)
         baseline = self._lab.baseline(name, self._task_set.name)
         self._check_kept(name, baseline.run, metric)
         return baseline
+
+    def _check_device(self, name: str) -> None:
+        """Raise VariantLoadError where a run that is to be recorded finds its device missing."""
+        from pytest_modellab.engines import device
+
+        variant = self._variant(name)
+        if self._lab.stored(variant, self._task_set) is None:
+            with naming(name, self._task_set.name):
+                device.ready(variant.plan.device)
 
     def _anchor(self, name: str, metric: str | None) -> Baseline:
         """A variant's accepted run, whose anchor has a metric, too; raises as :meth:`_baseline`."""

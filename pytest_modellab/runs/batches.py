@@ -85,13 +85,15 @@ def check_seen(
         requests: all that are going to be asked.
 
     Raises:
-        ScoringError: the message names the first of them.
+        ScoringError: the message names the first three of them.
     """
     found = overlong(engine, requests)
     if not found:
         return
-    first = min(found)
-    more = f" (and {len(found) - 1} more samples)" if len(found) > 1 else ""
+    first, *others = sorted(found)
+    named = ", ".join(samples[i].id for i in others[:2])
+    rest = f" and {len(others) - 2} more" if len(others) > 2 else ""
+    more = f" (and {named}{rest})" if others else ""
     raise ScoringError(
         f"sample {samples[first].id}{more}: {found[first]}; shorten it, show fewer examples or "
         "passages, or set a smaller max_tokens; a model that sees more says so in its config.json"

@@ -99,4 +99,8 @@ def make_plan(
             raise ConfigError(f"kind: {kind.name!r} plans {plan!r}, expected a Plan")
         return plan
     except ConfigError as error:
-        raise ConfigError(f"{config}: variants.{spec.name}.{error}") from error
+        said = str(error)
+        key = said.partition(": unknown key")[0]
+        if base is not None and key in prompted.LOADING & spec.options.keys() and key != said:
+            said = f"{key}: {kind.name!r} inherits it; set it on the base {spec.base!r}"
+        raise ConfigError(f"{config}: variants.{spec.name}.{said}") from error

@@ -29,13 +29,7 @@ KERNELS = Setting(str, OPTIONAL, choices=(*kernels.NAMES, PLAIN_KERNELS))
 ATTENTIONS = ("eager", FLEX, "sdpa")
 """transformers' names of what packed texts can be computed with: each takes a mask."""
 
-ATTENTION = Setting(
-    str,
-    OPTIONAL,
-    check=lambda name: name in ATTENTIONS,
-    rule=f"one of {', '.join(ATTENTIONS)}: flash attention takes no mask, and packed texts need "
-    "one; flex_attention skips what is masked as well",
-)
+ATTENTION = Setting(str, OPTIONAL, choices=ATTENTIONS)
 
 
 def fits_any(*_base: Any) -> None:

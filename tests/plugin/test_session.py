@@ -168,6 +168,32 @@ def test_marker_of_the_kind_selects_and_the_rest_is_never_loaded(
     )
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ('dtype = "bf16"', "*ConfigError: *variants.plain.dtype: unknown 'bf16'; did you mean *"),
+        ('attention = "egaer"', "*ConfigError: *variants.plain.attention: *did you mean 'eager'?*"),
+        ('kernels = "liger"', '*VariantLoadError: *kernels: *device = "cuda"*'),
+        (
+            'device = "cuda:99"',
+            "*VariantLoadError: variant 'plain' on 'words': device = 'cuda:99'*",
+        ),
+    ],
+)
+def test_a_variant_that_cannot_be_run_is_told_before_a_missing_baseline(
+    project: pytest.Pytester, option: str, said: str
+) -> None:
+    config = project.path / "modellab.toml"
+    text = config.read_text()
+    config.write_text(text.replace("[variants.plain]\n", f"[variants.plain]\n{option}\n"))
+    for variant in ("plain", "rounded"):
+        result = project.runpytest_inprocess("-k", f"test_overall and {variant}")
+        result.assert_outcomes(failed=1, deselected=7)
+        result.stdout.no_fnmatch_line("*no baseline of*")
+        if variant == "plain":
+            result.stdout.fnmatch_lines([said])
+
+
 def test_comparison_with_the_base(project: pytest.Pytester) -> None:
     (project.path / "test_suite.py").write_text(
         "import pytest\n"

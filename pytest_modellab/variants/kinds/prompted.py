@@ -15,7 +15,15 @@ from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import OPTIONAL, Setting, count, resolve
 from pytest_modellab.variants import prompt
-from pytest_modellab.variants.plan import ATTENTION, DTYPE, KERNELS, PLAIN_KERNELS, Plan, Sharing
+from pytest_modellab.variants.plan import (
+    ATTENTION,
+    ATTENTIONS,
+    DTYPE,
+    KERNELS,
+    PLAIN_KERNELS,
+    Plan,
+    Sharing,
+)
 
 OPTIONS = {
     "prompt": Setting(str, missing="name a Jinja file with {% block user %}"),
@@ -65,6 +73,12 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     Raises:
         ConfigError: a wrong option; the message begins with its name.
     """
+    if str(spec.options.get("attention")).startswith("flash"):
+        raise ConfigError(
+            f"attention: {spec.options['attention']!r} is not one of "
+            f"{', '.join(ATTENTIONS)}: flash attention takes no mask, and packed texts need one; "
+            "flex_attention skips what is masked as well"
+        )
     options = resolve(OPTIONS, spec.options)
     if base is not None and base.grounding is not None:
         raise ConfigError(

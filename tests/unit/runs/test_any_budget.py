@@ -190,5 +190,5 @@ def test_a_context_beyond_the_window_is_named_before_anything_is_run(
     )
     assert seen == [], "nothing was run"
     monkeypatch.setattr(engine.model.config, "max_position_embeddings", 12)
-    with pytest.raises(ScoringError, match=r"^sample s\d+ \(and \d+ more samples\): its prompt"):
+    with pytest.raises(ScoringError, match=r"^sample s\d+ \(and s\d+, s\d+ and \d+ more\): its "):
         executor.obtain(job())

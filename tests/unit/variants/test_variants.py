@@ -135,6 +135,10 @@ def test_kernels_and_attention_are_inherited_and_changed(
             "attention takes no mask, and packed texts need one; flex_attention skips what is "
             "masked as well",
         ),
+        (
+            {"prompt": "p.jinja", "attention": "egaer"},
+            "attention: unknown 'egaer'; did you mean 'eager'? Known: eager, flex_attention, sdpa",
+        ),
         ({"prompt": "p.jinja", "n_shots": 1}, "n_shots: needs 'shots', a file of examples"),
     ],
 )
@@ -144,6 +148,21 @@ def test_wrong_option_of_prompted(
     with pytest.raises(ConfigError) as caught:
         make(spec(options=options), None, toml)
     assert str(caught.value) == f"{toml}: variants.plain.{said}"
+
+
+@pytest.mark.parametrize("key", ["kernels", "dtype", "attention", "device"])
+def test_what_the_base_decides_is_to_be_set_there(
+    base: Plan, toml: Path, spec: Spec, quantize: Spec, key: str
+) -> None:
+    adapted = spec(name="a", kind="lora", model=None, base="plain", options={key: "x"})
+    nf4 = quantize(method="bitsandbytes-nf4", **{key: "x"})
+    for one in (adapted, nf4):
+        with pytest.raises(ConfigError) as caught:
+            make(one, base, toml)
+        assert str(caught.value) == (
+            f"{toml}: variants.{one.name}.{key}: {one.kind!r} inherits it; set it on the base "
+            "'plain'"
+        )
 
 
 def test_missing_prompt_file(toml: Path, spec: Spec) -> None:
