@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from loras import write_adapter
 
+from pytest_modellab.variants import loading
+
 peft = pytest.importorskip("peft")
 
 ADAPTERS = 8
@@ -77,6 +79,7 @@ def mixed(
     for name, variants in SUITES.items():
         (project.path / name).write_text(SUITE.replace("VARIANTS", variants))
     monkeypatch.setenv("LOADS", str(project.path / "loads"))
+    monkeypatch.setattr(loading, "load", loading.load)  # the conftest's change ends with the test
     return project
 
 
