@@ -72,10 +72,9 @@ def higher(
     return _ordered(what, old, new, -_or(old, -math.inf), -_or(new, -math.inf), where, note)
 
 
-def samples(
-    what: str, old: float | None, new: float | None, where: str = "", note: str = ""
-) -> list[Change]:
+def samples(what: str, old: float | None, new: float | None, where: str) -> list[Change]:
     """Compare how many samples are asked at most, stricter the more; None is all of them."""
+    note = "fewer samples: a drop shows later"
     return _ordered(what, old, new, -_or(old, math.inf), -_or(new, math.inf), where, note)
 
 

@@ -249,8 +249,7 @@ def weighed(
     if before != after:
         found.append(_margin(before, after, was, now, f"{what}modellab_margin", where))
     limits = [number(one.get("limit")) for one in (old, new)]
-    note = "fewer samples: a drop shows later"
-    found += samples(f"{what}modellab_limit", limits[0], limits[1], where, note)
+    found += samples(f"{what}modellab_limit", limits[0], limits[1], where)
     alphas = [ALPHA if (a := number(one.get("alpha"))) is None else a for one in (old, new)]
     choices = [one.get("on-inconclusive", "warn") for one in (old, new)]
     later = "a drop shows later"

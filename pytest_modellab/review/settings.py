@@ -61,8 +61,7 @@ def _task_set(old: TaskSetConfig, new: TaskSetConfig, side: Side) -> list[Change
     found += higher(f"{what}.floor", old.floor, new.floor, place("floor"))
     found += lower(f"{what}.kl", old.kl, new.kl, place("kl"))
     found += higher(f"{what}.agreement", old.agreement, new.agreement, place("agreement"))
-    note = "fewer samples: a drop shows later"
-    found += samples(f"{what}.limit", old.limit, new.limit, place("limit"), note)
+    found += samples(f"{what}.limit", old.limit, new.limit, place("limit"))
     for metric in _both(old.metrics, new.metrics):
         was, now = old.metrics[metric], new.metrics[metric]
         for rule in ("margin", "capability_margin"):

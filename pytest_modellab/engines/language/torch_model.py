@@ -31,7 +31,7 @@ from pytest_modellab.engines.language.logits import gathered, logprobs
 from pytest_modellab.engines.language.packing import Packed, Rows, pack
 from pytest_modellab.engines.language.reach import choose, reach, takes, together, windows
 from pytest_modellab.engines.language.transfer import continued, to_device
-from pytest_modellab.engines.language.trial import TEXT
+from pytest_modellab.engines.language.trial import TEXT, prefix_cache
 from pytest_modellab.engines.loading import loading, quiet, reading, with_attention
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode_options, encode_shared
@@ -398,14 +398,7 @@ class TransformersEngine(ChatEngine):
 
     def _prefix_cache(self, tokens: Sequence[int]) -> Any:
         """Compute keys and values of the shared prefix."""
-        import torch
-        from transformers import DynamicCache
-
-        config = self.model.config
-        cache = self._own_cache(config) if self._own_cache else DynamicCache(config=config)
-        ids = torch.tensor([tokens], device=self.model.device)
-        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return cache
+        return prefix_cache(self.model, tokens, self._own_cache)
 
     @functools.cached_property
     def _masks(self) -> Masks:

@@ -57,12 +57,20 @@ _alike: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
 """Models that were tried in slots."""
 
 
-def prefix_cache(model: Any, tokens: Sequence[int]) -> Any:
-    """Compute keys and values of what all texts begin with."""
+def prefix_cache(
+    model: Any, tokens: Sequence[int], empty: Callable[[Any], Any] | None = None
+) -> Any:
+    """Compute keys and values of what all texts begin with.
+
+    Args:
+        model: of transformers.
+        tokens: what they begin with.
+        empty: makes an empty cache for a model's config, where it is not the usual one.
+    """
     import torch
     from transformers import DynamicCache
 
-    kept = DynamicCache(config=model.config)
+    kept = empty(model.config) if empty else DynamicCache(config=model.config)
     ids = torch.tensor([tokens], device=model.device)
     model(input_ids=ids, past_key_values=kept, use_cache=True, logits_to_keep=1)
     return kept
