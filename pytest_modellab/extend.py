@@ -36,6 +36,7 @@ from pytest_modellab.records.diagnosis import (
     Series,
     Sides,
 )
+from pytest_modellab.records.media import Media
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.setting import Setting, at_least, check_options, positive
 from pytest_modellab.records.tasks import Sample
@@ -54,6 +55,7 @@ __all__ = [
     "Heat",
     "Kind",
     "Lines",
+    "Media",
     "ModelError",
     "ModelSource",
     "Order",

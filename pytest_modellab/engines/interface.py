@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+from pytest_modellab.records.media import Media, MediaKind
 from pytest_modellab.records.runs import Audited, Output
 from pytest_modellab.records.tasks import Corpus
 
@@ -37,10 +38,18 @@ Done = Callable[[Mapping[int, Output]], None]
 
 @dataclasses.dataclass(frozen=True)
 class ScoringRequest:
-    """Score ``options`` as replies to ``context``; both are text, already in the chat template."""
+    """Score ``options`` as replies to ``context``.
+
+    Attributes:
+        context: text, already in the chat template.
+        options: texts.
+        media: what the context shows, in the order of its :data:`~pytest_modellab.records.media`
+            places.
+    """
 
     context: str
     options: tuple[str, ...]
+    media: tuple[Media, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +62,14 @@ class GenerationRequest:
         temperature: 0 for greedy decoding; above it tokens are drawn from the model's distribution
             at that temperature.
         seed: of the draws; the same request gives the same reply in any batch.
+        media: as of :class:`ScoringRequest`.
     """
 
     context: str
     max_tokens: int
     temperature: float = 0.0
     seed: int = 0
+    media: tuple[Media, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -325,6 +336,12 @@ class Reading(Protocol):
 def abilities(engine: Engine) -> frozenset[Ability]:
     """Return what an engine may be asked for; one of somebody else's plugin may not say it."""
     found: frozenset[Ability] = getattr(engine, "abilities", WORDS)
+    return found
+
+
+def media(engine: Engine) -> frozenset[MediaKind]:
+    """Return what an engine takes beside text; one that does not say takes nothing."""
+    found: frozenset[MediaKind] = getattr(engine, "media", frozenset())
     return found
 
 

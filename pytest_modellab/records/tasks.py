@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.records.media import Media
 
 DIFFICULTIES = ("easy", "medium", "hard")
 
@@ -21,7 +22,8 @@ class Sample:
 
     Attributes:
         id: unique in its task set.
-        input: what the user says to the model.
+        input: what the user says to the model; each :data:`~.media.PLACE` in it stands for the next
+            medium, and where there is none, all media come before it.
         target: what the scorer compares with: an option's index for ``choice``, a string, a JSON
             schema, ``{"relevant": {document id: grade}}`` for a ranking, ``{"similarity": number}``
             for a pair, ``{"answers": [text]}`` for a question about the corpus.
@@ -32,6 +34,7 @@ class Sample:
         cluster: what the sample shares with others (a passage, a template), or None.
         max_tokens: most tokens generated for an answer; 0 where nothing is generated.
         metadata: anything else, reported and usable as a slice.
+        media: its images and recordings, in order.
     """
 
     id: str
@@ -44,12 +47,15 @@ class Sample:
     cluster: str | None = None
     max_tokens: int = 0
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    media: tuple[Media, ...] = ()
 
     @functools.cached_property
     def content_hash(self) -> str:
         """sha256 of all that defines the sample, 16 hex digits."""
         content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return digest({**content, "metadata": dict(self.metadata)})[:16]
+        content |= {"metadata": dict(self.metadata)}
+        media = [[one.kind, one.sha256] for one in content.pop("media")]
+        return digest({**content, **({"media": media} if media else {})})[:16]
 
     @property
     def bucket(self) -> str:

@@ -26,7 +26,13 @@ from pytest_modellab.records import windows
 from pytest_modellab.records.progress import Watch
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
-from pytest_modellab.runs.batches import accelerator, check_seen, halved, token_budget
+from pytest_modellab.runs.batches import (
+    accelerator,
+    check_media,
+    check_seen,
+    halved,
+    token_budget,
+)
 from pytest_modellab.runs.corpus import open_corpus, search_probes, with_exact
 from pytest_modellab.runs.job import SEED, Job
 from pytest_modellab.runs.passages import Grounded
@@ -82,8 +88,14 @@ def answer(
     scored = [i for i, s in enumerate(samples) if job.need(s) in ("score", "compare")]
     generated = [i for i, s in enumerate(samples) if job.need(s) in ("generate", "rank")]
     asked_for = [contexts[i] for i in generated]
-    to_score = [ScoringRequest(contexts[i], samples[i].choices) for i in scored]
-    to_write = [GenerationRequest(contexts[i], samples[i].max_tokens) for i in generated]
+    to_score = [
+        ScoringRequest(contexts[i], samples[i].choices, media=samples[i].media) for i in scored
+    ]
+    to_write = [
+        GenerationRequest(contexts[i], samples[i].max_tokens, media=samples[i].media)
+        for i in generated
+    ]
+    check_media(engine, samples)
     check_seen(engine, [samples[i] for i in (*scored, *generated)], [*to_score, *to_write])
     budget = token_budget(job, engine, cache)
     while True:

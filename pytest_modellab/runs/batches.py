@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_modellab.engines.budget import budget_of
 from pytest_modellab.engines.device import full_name
-from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest, overlong
+from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest, media, overlong
 from pytest_modellab.errors import OutOfMemory, ScoringError
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.runs.job import Job
@@ -98,6 +98,29 @@ def check_seen(
         f"sample {samples[first].id}{more}: {found[first]}; shorten it, show fewer examples or "
         "passages, or set a smaller max_tokens; a model that sees more says so in its config.json"
     )
+
+
+def check_media(engine: Any, samples: Sequence[Sample]) -> None:
+    """Refuse samples that hold what the engine does not take, before any is answered.
+
+    Args:
+        engine: who is asked.
+        samples: all that are going to be asked.
+
+    Raises:
+        ScoringError: the message names the first of them.
+    """
+    taken = media(engine)
+    for sample in samples:
+        for one in sample.media:
+            if one.kind not in taken:
+                holds = {"image": "an image", "audio": "a recording"}[one.kind]
+                able = f"takes {' and '.join(sorted(taken))} alone" if taken else "reads text alone"
+                raise ScoringError(
+                    f"sample {sample.id}: it holds {holds}, and this variant {able}; ask a variant "
+                    "of a kind that takes it: multimodal (images), reader (images of documents) or "
+                    "transcriber (recordings)"
+                )
 
 
 def accelerator(job: Job) -> str:

@@ -80,6 +80,10 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         "thinking": dataclasses.asdict(plan.thinking) if plan.thinking is not None else {},
         "search": plan.search.identity(files) if plan.search is not None else {},
         "date": plan.day,
+        "preprocessing": plan.preprocessing(plan, files) if plan.preprocessing is not None else {},
+        "borrowed": {
+            part: fingerprint(lent.plan, lent.files).key for part, lent in plan.borrowed.items()
+        },
     }
     prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
     return Fingerprint(

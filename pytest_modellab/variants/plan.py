@@ -16,6 +16,7 @@ from pytest_modellab.engines.search.settings import Search
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.media import MediaKind
 from pytest_modellab.records.setting import OPTIONAL, Setting
 from pytest_modellab.variants.prompt import Prompt
 
@@ -110,6 +111,12 @@ class Plan:
         weights: the file that holds the weights in place of the base model's files, or None.
         day: what a chat template that asks for the date is told; empty where it asks for none.
         plain: what to do where the model's files turn out to be quantized; empty where they may be.
+        media: what it takes beside text.
+        preprocessing: tells how media are prepared for the model (sizes, mean, sample rate …), from
+            the plan and the model's files; None where nothing is.
+        parts: names of what it is made of and can be put back by, one at a time: ``encoder``,
+            ``detection``, ``vision`` … in the order that data goes through them.
+        borrowed: parts that another variant lends, by their names.
     """
 
     model: ModelSource
@@ -134,6 +141,10 @@ class Plan:
     weights: Path | None = None
     day: str = ""
     plain: str = ""
+    media: frozenset[MediaKind] = frozenset()
+    preprocessing: Callable[[Plan, ModelFiles], Mapping[str, Any]] | None = None
+    parts: tuple[str, ...] = ()
+    borrowed: Mapping[str, Lent] = dataclasses.field(default_factory=dict)
 
     def on(self, device: str) -> Plan:
         """Return the plan on another device, where another version of transformers' engine runs it.
@@ -161,6 +172,19 @@ class Plan:
             )
         packages = dict.fromkeys((*self.packages, *step.packages))
         return dataclasses.replace(self, steps=(*self.steps, step), packages=tuple(packages))
+
+
+@dataclasses.dataclass(frozen=True)
+class Lent:
+    """The variant that lends a part.
+
+    Attributes:
+        plan: how it is loaded.
+        files: its model's files.
+    """
+
+    plan: Plan
+    files: ModelFiles
 
 
 Sharing = Literal["", "asked", "adapted"]

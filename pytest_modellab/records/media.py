@@ -1,0 +1,38 @@
+"""An image or a recording that belongs to a sample."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+MediaKind = Literal["image", "audio"]
+
+PLACE = "\ufffc"
+"""Where in a text a medium stands: Unicode's object replacement character."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Media:
+    """One image or recording of a sample.
+
+    Attributes:
+        kind: ``image`` or ``audio``.
+        sha256: of the file's bytes, 64 hex digits; with the kind, all that a sample's hash has.
+        path: the file.
+        format: what its content says it is: ``png``, ``jpeg``, ``wav`` …
+        width: of an image, pixels.
+        height: of an image, pixels.
+        seconds: of a recording.
+        sample_rate: of a recording, in Hz.
+        channels: of a recording.
+    """
+
+    kind: MediaKind
+    sha256: str
+    path: str = dataclasses.field(compare=False)
+    format: str = dataclasses.field(default="", compare=False)
+    width: int = dataclasses.field(default=0, compare=False)
+    height: int = dataclasses.field(default=0, compare=False)
+    seconds: float = dataclasses.field(default=0.0, compare=False)
+    sample_rate: int = dataclasses.field(default=0, compare=False)
+    channels: int = dataclasses.field(default=0, compare=False)
