@@ -74,6 +74,10 @@ class KindTraits(Protocol):
     def adapts_prompt(self) -> bool:
         """Whether the prompt is what its variants adapt."""
 
+    @property
+    def adapts_pieces(self) -> bool:
+        """Whether its variants may have a base without a model of its own."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LabConfig:
@@ -144,7 +148,8 @@ class LabConfig:
             if kind.needs_model and self.model_of(spec) is NO_MODEL:
                 if spec.base is None:
                     raise ConfigError(f"{where}: needs either 'model' or 'base'")
-                raise ConfigError(f"{where}.base: {spec.base!r} has no model to adapt")
+                if not kind.adapts_pieces:
+                    raise ConfigError(f"{where}.base: {spec.base!r} has no model to adapt")
             strategy = spec.strategy or kind.strategy
             found[spec.name] = dataclasses.replace(
                 spec, strategy=strategy, adapts_prompt=kind.adapts_prompt

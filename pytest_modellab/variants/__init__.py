@@ -18,6 +18,7 @@ from pytest_modellab.variants.kinds import (
     prompted,
     quantized,
     rag,
+    reader,
 )
 from pytest_modellab.variants.plan import Kind, Plan
 from pytest_modellab.variants.steps import adapter
@@ -37,7 +38,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("lora", "fine-tuning", "finetuned", lora.plan, shares=adapter.shares),
             Kind("qlora", "fine-tuning", "finetuned", lora.plan, shares=adapter.shares),
             Kind("finetuned", "fine-tuning", "finetuned", finetuned.plan, own_model=True),
-            Kind("quantized", "quantization", "quantized", quantized.plan, own_model=True),
+            Kind(
+                "quantized",
+                "quantization",
+                "quantized",
+                quantized.plan,
+                own_model=True,
+                adapts_pieces=True,
+            ),
             Kind("distilled", "distillation", "distilled", distilled.plan, own_model=True),
             Kind(
                 "aligned",
@@ -63,6 +71,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 lexical.plan,
                 needs_model=False,
                 searches=True,
+            ),
+            Kind(
+                "reader",
+                "documents",
+                "multimodal",
+                reader.plan,
+                needs_model=False,
+                models=reader.NETWORKS,
             ),
         )
     }

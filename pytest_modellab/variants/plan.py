@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from pytest_modellab.engines.language.attention import FLEX
 from pytest_modellab.engines.language.reasoning import Thinking
 from pytest_modellab.engines.search.settings import Search
 from pytest_modellab.errors import ConfigError
+from pytest_modellab.models import locate
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.media import MediaKind
@@ -85,6 +87,28 @@ class Grounding:
 
 
 @dataclasses.dataclass(frozen=True)
+class Piece:
+    """A graph that is one part of a model, declared by itself.
+
+    Attributes:
+        model: where it is.
+        root: the folder that a relative path starts from.
+    """
+
+    model: ModelSource
+    root: Path
+
+    @functools.cached_property
+    def files(self) -> ModelFiles:
+        """Its file, found and hashed once.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        return locate.graph(self.model, self.root)
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """A variant that is not loaded yet; it pickles, so that another process can load it.
 
@@ -117,6 +141,7 @@ class Plan:
         parts: names of what it is made of and can be put back by, one at a time: ``encoder``,
             ``detection``, ``vision`` … in the order that data goes through them.
         borrowed: parts that another variant lends, by their names.
+        pieces: the parts that are files of their own, by their names, where there is no one model.
     """
 
     model: ModelSource
@@ -145,6 +170,7 @@ class Plan:
     preprocessing: Callable[[Plan, ModelFiles], Mapping[str, Any]] | None = None
     parts: tuple[str, ...] = ()
     borrowed: Mapping[str, Lent] = dataclasses.field(default_factory=dict)
+    pieces: Mapping[str, Piece] = dataclasses.field(default_factory=dict)
 
     def on(self, device: str) -> Plan:
         """Return the plan on another device, where another version of transformers' engine runs it.
@@ -217,6 +243,10 @@ class Kind:
         searches: whether its variants rank documents, and may have a base that does.
         adapts_prompt: whether the prompt is what its variants adapt, so that a changed one is
             judged; beside any other change it is refused.
+        adapts_pieces: whether its variants may have a base that is made of several files and has
+            no model of its own.
+        models: options that name a model each; a plan is given them as a
+            :class:`~pytest_modellab.records.declared.ModelSource`.
         shares: declaration → how a variant is run on the model that its base has loaded; it decides
             in which order variants come, never what is loaded.
     """
@@ -229,4 +259,6 @@ class Kind:
     needs_model: bool = True
     searches: bool = False
     adapts_prompt: bool = False
+    adapts_pieces: bool = False
+    models: tuple[str, ...] = ()
     shares: Callable[[VariantSpec], Sharing] = shares_nothing

@@ -10,13 +10,14 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.errors import ConfigError
-from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.declared import NO_MODEL, ModelSource, VariantSpec
 from pytest_modellab.records.setting import Setting, check_options, count, resolve
 from pytest_modellab.variants.methods import (
     checkpoint,
     gguf_file,
     kv_cache,
     onnx_int8,
+    pieces_int8,
     quanto_weights,
     skipping,
 )
@@ -53,6 +54,10 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         raise ConfigError("base: missing; name the variant that is quantized")
     if base.quantization:
         raise ConfigError(f"base: {spec.base!r} is quantized already")
+    if base.pieces:
+        return pieces_int8.plan(base, options)
+    if base.model == NO_MODEL:
+        raise ConfigError(f"base: {spec.base!r} has no model to adapt")
     name = resolve({"method": Setting(str, choices=KNOWN)}, options, others=True)["method"]
     if name != "kv-cache":
         base = dataclasses.replace(base, plain=PLAIN)
