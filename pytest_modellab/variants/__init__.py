@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from pytest_modellab.engines.documents.networks import NETWORKS
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.variants.kinds import (
@@ -78,7 +79,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "multimodal",
                 reader.plan,
                 needs_model=False,
-                models=reader.NETWORKS,
+                models=NETWORKS,
             ),
         )
     }

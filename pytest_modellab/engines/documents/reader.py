@@ -139,6 +139,9 @@ class Reader:
                 seconds = time.perf_counter() - start
                 done({index: Output(text=text, tokens_out=len(text), seconds=seconds)})
 
+    def seed(self, seed: int) -> None:
+        """Nothing is drawn."""
+
     def environment(self) -> Mapping[str, Any]:
         """Versions of libraries, and threads."""
         return {"threads": self._threads, **{name: required(name) for name in PACKAGES}}

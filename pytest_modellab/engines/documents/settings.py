@@ -26,9 +26,10 @@ class Settings:
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Settings:
-        """Return the settings that :meth:`told` wrote."""
+        """Return the settings that :meth:`told` told."""
         found = {field.name: told[field.name] for field in dataclasses.fields(cls)}
-        return cls(**{**found, "mean": tuple(told["mean"]), "std": tuple(told["std"])})
+        channels = {key: tuple(map(float, told[key])) for key in ("mean", "std")}
+        return cls(**{**found, **channels})
 
     def told(self) -> dict[str, Any]:
         """Return them as a fingerprint has them, with what is always so."""

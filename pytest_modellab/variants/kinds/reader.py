@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_modellab.engines.documents import reader
-from pytest_modellab.engines.documents.networks import DETECTION, NETWORKS, ORIENTATION, RECOGNITION
+from pytest_modellab.engines.documents.networks import DETECTION, NETWORKS, RECOGNITION
 from pytest_modellab.engines.documents.settings import Settings
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.errors import ConfigError, VariantLoadError
@@ -84,14 +83,9 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     for part in (DETECTION, RECOGNITION):
         if part not in pieces:
             raise ConfigError(f"{part}: missing; name a model that is declared in [models]")
-    settings = dataclasses.replace(
-        _settings(base) if base is not None else Settings(),
-        **{
-            key: tuple(map(float, value)) if key in ("mean", "std") else value
-            for key, value in options.items()
-            if key in _PREPARED
-        },
-    )
+    prepared = (_settings(base) if base is not None else Settings()).told()
+    prepared |= {key: value for key, value in options.items() if key in _PREPARED}
+    settings = Settings.of(prepared)
     return Plan(
         model=NO_MODEL,
         prompt=AS_IT_IS,
@@ -102,12 +96,26 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         media=frozenset({"image"}),
         preprocessing=functools.partial(_told, settings),
         parts=(PREPROCESSING, *(part for part in NETWORKS if part in pieces)),
+        consists=_consists,
         pieces={part: pieces[part] for part in NETWORKS if part in pieces},
     )
 
 
 def _told(settings: Settings, _plan: Plan, _files: ModelFiles) -> Mapping[str, Any]:
     return settings.told()
+
+
+def _consists(plan: Plan, _files: ModelFiles) -> Mapping[str, Any]:
+    """Tell what each part is: its file, and whether it is quantized, and how."""
+    quantized = plan.quantization.get("parts", ())
+    how = {key: value for key, value in plan.quantization.items() if key != "parts"}
+    return {
+        PREPROCESSING: _settings(plan).told(),
+        **{
+            part: [piece.files.weights, how if part in quantized else {}]
+            for part, piece in plan.pieces.items()
+        },
+    }
 
 
 def _settings(plan: Plan) -> Settings:
@@ -118,13 +126,11 @@ def _settings(plan: Plan) -> Settings:
 
 def _open(plan: Plan, _folder: Path, cache: Path) -> Engine:
     """Open every part: the variant's own, or the one that is lent."""
-    own = {part: plan for part in plan.parts}
-    owners = {**own, **{part: lent.plan for part, lent in plan.borrowed.items()}}
+    owners = dict.fromkeys(plan.parts, plan)
+    owners |= {part: lent.plan for part, lent in plan.borrowed.items()}
     for part, owner in owners.items():
         if part not in owner.parts or not owner.pieces:
-            raise VariantLoadError(
-                f"{part}: the variant that lends it has no such part of a reader"
-            )
+            raise VariantLoadError(f"{part}: the variant that lends it is no reader that has one")
     graphs = {
         part: pieces_int8.graph(owner, part, cache)
         for part, owner in owners.items()
