@@ -246,10 +246,10 @@ class Kind:
         searches: whether its variants rank documents, and may have a base that does.
         adapts_prompt: whether the prompt is what its variants adapt, so that a changed one is
             judged; beside any other change it is refused.
-        adapts_pieces: whether its variants may have a base that is made of several files and has
-            no model of its own.
-        models: options that name a model each; a plan is given them as a
-            :class:`~pytest_modellab.records.declared.ModelSource`.
+        adapts_pieces: whether its variants may have a base that is made of several models and has
+            none of its own.
+        models: options that name a model each, of which its variants are made; a plan is given them
+            as a :class:`~pytest_modellab.records.declared.ModelSource`.
         shares: declaration → how a variant is run on the model that its base has loaded; it decides
             in which order variants come, never what is loaded.
     """

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.errors import ConfigError
-from pytest_modellab.records.declared import NO_MODEL, ModelSource, VariantSpec
+from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import Setting, check_options, count, resolve
 from pytest_modellab.variants.methods import (
     checkpoint,
@@ -56,8 +56,6 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         raise ConfigError(f"base: {spec.base!r} is quantized already")
     if base.pieces:
         return pieces_int8.plan(base, options)
-    if base.model == NO_MODEL:
-        raise ConfigError(f"base: {spec.base!r} has no model to adapt")
     name = resolve({"method": Setting(str, choices=KNOWN)}, options, others=True)["method"]
     if name != "kv-cache":
         base = dataclasses.replace(base, plain=PLAIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ PREPROCESSING = "preprocessing"
 
 
 def _three(value: Any) -> bool:
-    return len(value) == 3 and all(type(one) in (int, float) for one in value)
+    return len(value) == 3 and all(type(v) in (int, float) and math.isfinite(v) for v in value)
 
 
 _CHANNELS = Setting(
@@ -74,6 +75,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         ConfigError: a wrong option, or a part is missing; the message begins with its name.
     """
     options = resolve(OPTIONS, spec.options)
+    if spec.model is not None:
+        raise ConfigError("model: a reader is made of several; name detection and recognition")
     if base is not None and not base.pieces:
         raise ConfigError(f"base: {spec.base!r} reads no documents; name a variant of kind reader")
     if base is not None and base.quantization and options.keys() & set(NETWORKS):
