@@ -70,7 +70,7 @@ def graph(plan: Plan, part: str, cache: Path) -> Path:
     if part not in plan.quantization.get("parts", ()):
         return files.path
     made_by = {name: importlib.metadata.version(name) for name in PACKAGES}
-    key = digest([files.weights, graphs_int8.SETTINGS, made_by])[:16]
+    key = digest([files.weights, dict(graphs_int8.SETTINGS), made_by])[:16]
     with store_errors_as(ModelError):
         kept = folders.folder(
             cache / "models" / f"{key}-int8",
