@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pytest_modellab.errors import ConfigError, DiagnosisError, ModellabError
 from pytest_modellab.lab import flipped, put_back
-from pytest_modellab.lab.diagnosing import Asked, Pair
 from pytest_modellab.lab.folders import KIND
+from pytest_modellab.lab.pair import Asked, Pair
 from pytest_modellab.records.diagnosis import LONG, TOKENS, Diagnosis
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import DiagnosisError, ModellabError
+from pytest_modellab.records import preprocessing
 from pytest_modellab.records.diagnosis import (
     SCHEMA,
     Answers,
@@ -26,8 +27,8 @@ from pytest_modellab.records.diagnosis import (
 from pytest_modellab.records.hashing import digest
 
 if TYPE_CHECKING:
-    from pytest_modellab.lab.diagnosing import Asked, Pair
     from pytest_modellab.lab.flipped import Flip
+    from pytest_modellab.lab.pair import Asked, Pair
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.records.runs import RunRecord
     from pytest_modellab.records.tasks import TaskSet
@@ -124,7 +125,7 @@ def examine(pair: Pair, asked: Asked, run: Run, end: float) -> Diagnosis:
         whole=asking.whole,
     )
     culprit, fault, headline = named(blame)
-    found = _findings(blame, culprit)
+    found = _findings(blame, culprit, _prepared(pair) if culprit == PREPROCESSING else "")
     chosen = next((one for one in blame.parts if one.part == culprit), None)
     answers = None
     if chosen is not None and chosen.right_again is not None:
@@ -196,7 +197,19 @@ def _rank(one: PutBack) -> tuple[int, int]:
     return one.right_again or 0, one.lost_alone or 0
 
 
-def _findings(blame: Blame, culprit: str | None) -> tuple[Finding, ...]:
+def _prepared(pair: Pair) -> str:
+    """Say which settings of the preprocessing differ."""
+    both = []
+    for one in (pair.candidate, pair.base):
+        tells = one.plan.preprocessing
+        both.append({} if tells is None else tells(one.plan, one.files))
+    differs = [*preprocessing.differences(*both)]
+    more = len(differs) - preprocessing.MOST
+    shown = [*differs[: preprocessing.MOST], *([f"and {more} more settings"] if more > 0 else [])]
+    return "; ".join(shown)
+
+
+def _findings(blame: Blame, culprit: str | None, likely: str) -> tuple[Finding, ...]:
     """One a part that was put back, the named one first."""
     found = []
     for one in blame.parts:
@@ -208,7 +221,8 @@ def _findings(blame: Blame, culprit: str | None) -> tuple[Finding, ...]:
             seen += f"; alone in the base, it loses {one.lost_alone}"
         evidence: dict[str, float | str] = {"score": one.score}
         share = restored(blame, one)
-        found.append(Finding(one.part, fault, seen, restored=share, evidence=evidence))
+        cause = likely if one.part == culprit else ""
+        found.append(Finding(one.part, fault, seen, None, share, cause, evidence))
     return tuple(sorted(found, key=lambda finding: finding.site != culprit))
 
 

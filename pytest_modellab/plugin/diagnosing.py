@@ -21,8 +21,8 @@ from pytest_modellab.plugin.session import lab_of
 
 if TYPE_CHECKING:
     from pytest_modellab.judging.comparison import Comparison
-    from pytest_modellab.lab.diagnosing import Asked, Pair
     from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.pair import Asked, Pair
     from pytest_modellab.records.diagnosis import Diagnosis
 
 DIAGNOSER: pytest.StashKey[Diagnoser] = pytest.StashKey()
