@@ -124,6 +124,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ModellabError: the two cannot be examined, or a report cannot be written.
     """
+    from pytest_modellab.lab import put_back
     from pytest_modellab.lab.diagnosing import Limits
 
     if options.training is not None:
@@ -137,6 +138,11 @@ def run(options: argparse.Namespace) -> int:
     with remembering(rehash=options.rehash):
         lab, pair = _pair(options)
     asked = _asked(options, lab, pair)
+    if options.bundle is not None and put_back.parts(pair):
+        raise DiagnosisError(
+            f"--bundle: {pair.candidate.name} is made of parts, which are put back by the variants "
+            "of a modellab.toml: commit that, and run the same command elsewhere"
+        )
     limits = Limits(options.budget, reuse=not options.no_cache)
     try:
         found = examining_of(lab).examine(pair, asked, limits)

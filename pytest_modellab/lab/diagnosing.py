@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory, OutOfTime
-from pytest_modellab.lab import outsides, runtimes, searches
+from pytest_modellab.lab import outsides, put_back, runtimes, searches
 from pytest_modellab.lab.again import Again
 from pytest_modellab.lab.jobs import job_of
 from pytest_modellab.lab.registry import Extensions
@@ -79,6 +79,7 @@ class Asked:
         chats: of each text the messages that it was rendered from.
         tokens: in all probes.
         long: width of the long window.
+        of: of the flips that are worse, how many there are in all, where only some are asked.
     """
 
     task_set: TaskSet | None = None
@@ -87,6 +88,7 @@ class Asked:
     chats: tuple[Chat, ...] = ()
     tokens: int = TOKENS
     long: int = LONG
+    of: int = 0
 
     def identity(self) -> list[object]:
         """All that the answers depend on beside the models, as built-in types."""
@@ -95,7 +97,8 @@ class Asked:
             for flip in self.flips
         ]
         chats = [[dict(one) for one in chat] for chat in self.chats]
-        return [self.tokens, self.long, flips, list(self.texts), chats]
+        more = [self.of] if self.of else []
+        return [self.tokens, self.long, flips, list(self.texts), chats, *more]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +124,7 @@ class Diagnosing:
         extensions: the scorers and probes that there are.
         release: frees the variant that the session holds, before two are loaded.
         watch: is told how far an examination is.
+        run: runs a variant on samples; None without a session, where models are one piece.
     """
 
     def __init__(
@@ -129,7 +133,9 @@ class Diagnosing:
         extensions: Extensions,
         release: Callable[[], None] = lambda: None,
         watch: Watch = lambda _: None,
+        run: put_back.Run | None = None,
     ) -> None:
+        self._run = run
         self._cache = cache
         self._extensions = extensions
         self._release = release
@@ -148,8 +154,9 @@ class Diagnosing:
             OSError: the store cannot be written.
         """
         check(pair)
+        by_part = self._run is not None and bool(put_back.parts(pair))
         with hashes.Memory(self._cache).used():
-            pair = _runnable(pair)
+            pair = pair if by_part else _runnable(pair)
         end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
         entry = self._entry(pair, asked)
         if limits.reuse and (found := entry.read()) is not None:
@@ -158,7 +165,10 @@ class Diagnosing:
         with _held(entry, limits.seconds):
             if limits.reuse and (found := entry.read(lost=again)) is not None:
                 return found  # another process has made it meanwhile
-            found = self._examined(pair, asked, end, strict=limits.strict)
+            if by_part and self._run is not None:
+                found = _by_part(pair, asked, self._run, end)
+            else:
+                found = self._examined(pair, asked, end, strict=limits.strict)
             if time.monotonic() < end:  # else something is left out
                 entry.write(found)
         return found
@@ -283,12 +293,23 @@ def check(pair: Pair) -> None:
     """Refuse what transformers does not run.
 
     Raises:
-        DiagnosisError: another engine runs one of the two, or a search has no encoder.
+        DiagnosisError: another engine runs one of the two, whose parts nobody tells, or a search
+            has no encoder.
     """
+    if put_back.parts(pair):
+        return
     if pair.base.plan.search is not None or pair.candidate.plan.search is not None:
         searches.check(pair.base, pair.candidate)
         return
     outsides.check(pair.base)
+
+
+def _by_part(pair: Pair, asked: Asked, run: put_back.Run, end: float) -> Examined:
+    """Exchange whole parts, and read the diagnosis as it is read from the store."""
+    from pytest_modellab.store.diagnoses import Examined
+
+    found = put_back.examine(pair, asked, run, end)
+    return Examined(diagnosed.from_json(diagnosed.to_json(found, most=None)))
 
 
 def _runnable(pair: Pair) -> Pair:
