@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import readers
 
 from pytest_modellab.config import read
 from pytest_modellab.engines.interface import GenerationRequest
@@ -18,9 +19,9 @@ from pytest_modellab.lab.settings import Settings
 from pytest_modellab.media import images
 from pytest_modellab.models.files import NO_FILES
 from pytest_modellab.records.media import Media
+from pytest_modellab.records.runs import Output
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.plan import Lent
-from tests.shared import readers
 
 for library in ("onnx", "onnxruntime", "PIL", "rapidocr"):
     pytest.importorskip(library, reason="what a reader is made of")
@@ -68,7 +69,7 @@ def said(place: Path, table: str) -> str:
 def text(resolved: Resolved, place: Path, page: Media, **changes: Any) -> str:
     plan = dataclasses.replace(resolved.plan, **changes)
     engine = loading.load(plan, resolved.files, place / "cache")
-    found = {}
+    found: dict[int, Output] = {}
     engine.generate(
         [GenerationRequest("", 1, media=(page,))], budget=1, skip=set(), done=found.update
     )

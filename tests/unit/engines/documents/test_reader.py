@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import readers
 
 from pytest_modellab.engines.documents import networks, reader
 from pytest_modellab.engines.documents.settings import Settings
@@ -14,7 +15,7 @@ from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.errors import MediaError, ModelError, ScoringError
 from pytest_modellab.media import images
 from pytest_modellab.records.media import Media
-from tests.shared import readers
+from pytest_modellab.records.runs import Output
 
 for library in ("onnx", "onnxruntime", "PIL", "rapidocr"):
     pytest.importorskip(library, reason="what a reader is made of")
@@ -44,7 +45,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Media]:
 
 def read(engine: reader.Reader, samples: Sequence[Sequence[Media]]) -> list[str]:
     requests = [GenerationRequest("read it", 5, media=tuple(media)) for media in samples]
-    found = {}
+    found: dict[int, Output] = {}
     engine.generate(requests, budget=1, skip=set(), done=found.update)
     return [found[i].text for i in range(len(samples))]
 
@@ -70,7 +71,7 @@ def test_what_is_answered_is_left_out_and_what_is_said_is_timed(
 ) -> None:
     engine = reader.load(graphs, SMALL)
     requests = [GenerationRequest("", 1, media=(page,)) for page in pages]
-    batches = []
+    batches: list[Mapping[int, Output]] = []
     engine.generate(requests, budget=1, skip={1}, done=batches.append)
     assert [list(batch) for batch in batches] == [[0], [2]]
     (output,) = batches[0].values()
