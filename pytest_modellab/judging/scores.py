@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, near_misses
@@ -19,12 +20,14 @@ from pytest_modellab.records.graded import (
     near,
     replies,
 )
+from pytest_modellab.records.media import PLACE
 from pytest_modellab.records.pairing import named, paired
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.records.windows import BITS, TOTAL, is_document
 from pytest_modellab.runs.stages import SEED, Staged
 from pytest_modellab.scorers import similarity
+from pytest_modellab.visible import shortened
 
 
 def task_set_notes(task_set: TaskSet) -> tuple[str, ...]:
@@ -223,6 +226,23 @@ def clusters_of(samples: Sequence[Sample]) -> list[str] | None:
     return [f"cluster {s.cluster}" if s.cluster else f"sample {s.id}" for s in samples]
 
 
+_TOLD = 400  # characters of what was asked and of what would have been right
+
+
+def _shown(sample: Sample) -> dict[str, Any]:
+    """What a flip tells of a sample with media: a picture alone says little."""
+    if not sample.media:
+        return {}
+    target = sample.target
+    if isinstance(target, int) and not isinstance(target, bool) and sample.choices:
+        target = sample.choices[target]
+    return {
+        "media": sample.media,
+        "asked": shortened(sample.input.replace(PLACE, " ").strip(), _TOLD),
+        "expected": shortened(target, _TOLD) if isinstance(target, str) else "",
+    }
+
+
 MOST_MOVED = 50
 """Samples that a comparison by a graded metric keeps: all of them move."""
 
@@ -258,7 +278,7 @@ def flips_between(
             after=new.score,
             before_output=old.output,
             after_output=new.output,
-            media=sample.media,
+            **_shown(sample),
         )
         for sample, old in zip(samples, paired(reference, samples), strict=True)
         if (new := after.get(sample.id)) is not None

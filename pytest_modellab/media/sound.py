@@ -32,7 +32,9 @@ RATES = (4_000, 192_000)
 
 CLIP_TYPE = "audio/mpeg"
 
-_CLIP_SECONDS = 30.0
+CLIP_SECONDS = 30.0
+"""Of a recording that reports play, from its beginning."""
+
 _CLIP_RATE = 16_000
 _CLIP_BITS = 32_000
 
@@ -120,7 +122,7 @@ def clip(media: Media) -> bytes:
 
     path = Path(media.path)
     found = content.again(media)
-    heard = _waveform(path, found, _CLIP_RATE, _CLIP_SECONDS, stop=True)
+    heard = _waveform(path, found, _CLIP_RATE, CLIP_SECONDS, stop=True)
     import av
 
     written = io.BytesIO()

@@ -199,6 +199,7 @@ def assemble(
         notes=tuple(dict.fromkeys(notes)),
         recorded=time.strftime("%Y-%m-%d", time.gmtime()),
         metric=metric,
+        flips={name: judged.flips for name, judged in compared.items() if judged.flips},
     )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, Literal
 
+from pytest_modellab.judging.comparison import Flip
+from pytest_modellab.records import reading
 from pytest_modellab.records.declared import Scenario
 from pytest_modellab.records.runs import BucketScore, Verdict
 from pytest_modellab.tradeoff.decision import Choice, Miss, Turn
@@ -263,6 +267,8 @@ class TradeOff:
         recorded: the day, ``YYYY-MM-DD``.
         metric: what quality is in place of the samples' scores, for example ``probability``; None
             for success.
+        flips: by variant, of the samples that show something those whose score is not the
+            reference's, losses first.
     """
 
     task_set: Mapping[str, str]
@@ -279,6 +285,7 @@ class TradeOff:
     notes: tuple[str, ...]
     recorded: str
     metric: str | None = None
+    flips: Mapping[str, tuple[Flip, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def quality(self) -> str:
@@ -316,6 +323,11 @@ class TradeOff:
 def to_dict(tradeoff: TradeOff) -> dict[str, Any]:
     """The whole report as built-in types."""
     found: dict[str, Any] = {"schema": SCHEMA, **_plain(tradeoff)}
+    for flip in itertools.chain.from_iterable(found["flips"].values()):
+        for media in flip["media"]:  # where it lies differs between machines
+            media["path"] = PurePath(media["path"]).name
+    if not found["flips"]:
+        del found["flips"]
     return found
 
 
@@ -349,6 +361,10 @@ def loads(text: str) -> TradeOff:
                 for metric, rows in data["draws"].items()
             },
             "notes": tuple(data["notes"]),
+            "flips": {
+                name: tuple(reading.build(Flip, flip) for flip in flips)
+                for name, flips in data.get("flips", {}).items()
+            },
         }
     )
 
