@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from pytest_modellab.errors import ScoringError
-from pytest_modellab.records.tasks import Corpus
+from pytest_modellab.records.media import PLACE
+from pytest_modellab.records.tasks import Corpus, Sample
 from pytest_modellab.runs.corpus import searched
 from pytest_modellab.runs.job import Job, Prompting
 from pytest_modellab.store.runs import StoredRun
@@ -32,8 +33,26 @@ class Grounded:
         return self.found[input_] if self.found else ()
 
     def messages(self, input_: str) -> Sequence[Mapping[str, str]]:
-        """Return the chat for one sample, ready for the model's reply."""
+        """Return the chat for one input, ready for the model's reply."""
         return self.prompt.messages(input_, self.passages(input_))
+
+    def chat(self, sample: Sample) -> Sequence[Mapping[str, str]]:
+        """Return the chat for one sample, as :meth:`messages`.
+
+        A template may itself place the media of a sample that says not where they stand.
+
+        Raises:
+            ScoringError: its media would not stand in the chat once each.
+        """
+        chat = self.messages(sample.input)
+        places = sum(message["content"].count(PLACE) for message in chat)
+        if sample.media and places not in (sample.input.count(PLACE), len(sample.media)):
+            raise ScoringError(
+                f"sample {sample.id}: the prompt has {places} places (U+FFFC) for its "
+                f"{len(sample.media)} images and recordings; let the template write "
+                "{{ input }} once, and no passage or example hold the character"
+            )
+        return chat
 
 
 def best_passages(
