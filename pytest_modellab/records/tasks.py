@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from pytest_modellab.records.hashing import digest
-from pytest_modellab.records.media import Media
+from pytest_modellab.records.media import PLACE, Media
 
 DIFFICULTIES = ("easy", "medium", "hard")
 
@@ -48,6 +48,11 @@ class Sample:
     max_tokens: int = 0
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     media: tuple[Media, ...] = ()
+
+    @property
+    def asked(self) -> str:
+        """The input with a place for each medium, as a prompt is given it."""
+        return self.input if PLACE in self.input else PLACE * len(self.media) + self.input
 
     @functools.cached_property
     def content_hash(self) -> str:

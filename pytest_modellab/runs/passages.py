@@ -37,20 +37,18 @@ class Grounded:
         return self.prompt.messages(input_, self.passages(input_))
 
     def chat(self, sample: Sample) -> Sequence[Mapping[str, str]]:
-        """Return the chat for one sample, as :meth:`messages`.
-
-        A template may itself place the media of a sample that says not where they stand.
+        """Return the chat for one sample, each of its media in its place.
 
         Raises:
-            ScoringError: its media would not stand in the chat once each.
+            ScoringError: a medium would be shown twice, or not at all.
         """
-        chat = self.messages(sample.input)
+        chat = self.prompt.messages(sample.asked, self.passages(sample.input))
         places = sum(message["content"].count(PLACE) for message in chat)
-        if sample.media and places not in (sample.input.count(PLACE), len(sample.media)):
+        if sample.media and places != len(sample.media):
             raise ScoringError(
-                f"sample {sample.id}: the prompt has {places} places (U+FFFC) for its "
+                f"sample {sample.id}: its prompt has {places} places (U+FFFC) for "
                 f"{len(sample.media)} images and recordings; let the template write "
-                "{{ input }} once, and no passage or example hold the character"
+                "{{ input }} once and unchanged, and no example and no passage hold the character"
             )
         return chat
 

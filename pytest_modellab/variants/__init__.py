@@ -15,6 +15,7 @@ from pytest_modellab.variants.kinds import (
     finetuned,
     lexical,
     lora,
+    multimodal,
     prompted,
     quantized,
     rag,
@@ -46,6 +47,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 aligned.plan,
                 own_model=True,
                 shares=adapter.shares,
+            ),
+            Kind(
+                "multimodal",
+                "multimodal",
+                "multimodal",
+                multimodal.plan,
+                adapts_prompt=True,
+                shares=multimodal.shares,
             ),
             Kind("rag", "retrieval", "rag", rag.plan, adapts_prompt=True, shares=rag.shares),
             Kind(

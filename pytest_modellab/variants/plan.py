@@ -13,6 +13,7 @@ from pytest_modellab.engines.language import torch_model as engine
 from pytest_modellab.engines.language.attention import FLEX
 from pytest_modellab.engines.language.reasoning import Thinking
 from pytest_modellab.engines.search.settings import Search
+from pytest_modellab.engines.vision import image_text
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
@@ -112,6 +113,7 @@ class Plan:
         day: what a chat template that asks for the date is told; empty where it asks for none.
         plain: what to do where the model's files turn out to be quantized; empty where they may be.
         media: what it takes beside text.
+        processor: fields of the model's image processor that are set otherwise.
         preprocessing: tells how media are prepared for the model (sizes, mean, sample rate …), from
             the plan and the model's files; None where nothing is.
         parts: names of what it is made of and can be put back by, one at a time: ``encoder``,
@@ -144,6 +146,7 @@ class Plan:
     day: str = ""
     plain: str = ""
     media: frozenset[MediaKind] = frozenset()
+    processor: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     preprocessing: Callable[[Plan, ModelFiles], Mapping[str, Any]] | None = None
     parts: tuple[str, ...] = ()
     consists: Callable[[Plan, ModelFiles], Mapping[str, Any]] | None = None
@@ -155,7 +158,9 @@ class Plan:
         Args:
             device: ``cpu``, ``cuda`` …
         """
-        runner = engine.name(device) if self.open is None else self.engine
+        runner = self.engine
+        if self.open is None:
+            runner = image_text.name(device) if self.media else engine.name(device)
         return dataclasses.replace(self, device=device, engine=runner)
 
     def merged(self) -> Plan:

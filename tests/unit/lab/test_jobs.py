@@ -43,6 +43,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "aligned": {"base": "prompted", "adapter": "adapter"},
     "embedding": {"model": "tiny", "fusion": {}, "index": {"kind": "hnsw"}},
     "lexical": {},
+    "multimodal": {"model": "tiny", "prompt": "p.jinja", "processor": {"image_mean": [0.5]}},
     "rag": {"base": "prompted", "retriever": "lexical", "prompt": "rag.jinja"},
 }
 """A variant of every kind, named as its kind."""
