@@ -125,7 +125,7 @@ def _card(flip: Flip, scores: str, before: str, after: str, gallery: Gallery) ->
         el(
             "div",
             el("p", el("strong", flip.id), el("small", flip.bucket)),
-            el("p", f"{mark} {scores}", class_="loss" if flip.lost else "gain"),
+            el("p", f"{mark} {scores.replace('->', '→')}", class_="loss" if flip.lost else "gain"),
             el("dl", rows),
             class_="told",
         ),

@@ -82,14 +82,14 @@ def test_a_page_shows_them_beside_the_replies(
     assert base64.b64decode(data).startswith(b"\xff\xd8\xff")
     assert HIDDEN not in base64.b64decode(data)
     assert first.text == (
-        "red_circle.png, 96×48 png s1 shapes/easy ▼ 1 -> 0 asked What is in the picture? "
+        "red_circle.png, 96×48 png s1 shapes/easy ▼ 1 → 0 asked What is in the picture? "
         "expected a red circle prompting a red circle nf4 a blue square"
     )
     player = second.first("audio").attributes
     assert (player["controls"], player["preload"]) == ("", "none")
     assert player["aria-label"] == "s2: hello.wav, 0.5 s wav"
     assert player["src"].startswith("data:audio/mpeg;base64,")
-    assert "▲ 0 -> 0.5" in second.text
+    assert "▲ 0 → 0.5" in second.text
     assert picture.path not in text
 
 
