@@ -26,12 +26,12 @@ SIDE = 32
 """Pixels of a side, of which a patch has 8."""
 
 _TEXT = {
-    "hidden_size": 32,
+    "hidden_size": 64,  # bitsandbytes' blocks are no smaller
     "intermediate_size": 64,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "head_dim": 8,
+    "head_dim": 16,
     "initializer_range": 0.3,
     "max_position_embeddings": 512,
     "bos_token_id": 0,
