@@ -174,7 +174,7 @@ def _requests(
     """
     return [
         GenerationRequest(
-            sample.input if is_document(sample) else engine.render(prompt.messages(sample.asked)),
+            sample.input if is_document(sample) else engine.render(prompt.chat(sample)),
             min(sample.max_tokens or settings.max_tokens, settings.max_tokens),
             media=sample.media,
         )
