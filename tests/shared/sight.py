@@ -7,9 +7,10 @@ import random
 from pathlib import Path
 from typing import Any
 
+import tiny
+
 from pytest_modellab.media import images
 from pytest_modellab.records.media import Media
-from tests.shared import tiny
 
 _PARTS = (
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sight
 
 from pytest_modellab import testing, variants
 from pytest_modellab.engines.interface import ScoringRequest
@@ -25,7 +26,6 @@ from pytest_modellab.variants import images, loading, sharing
 from pytest_modellab.variants.kinds import quantized
 from pytest_modellab.variants.loading import Loadable
 from pytest_modellab.variants.plan import Lent, Plan
-from tests.shared import sight
 
 MODEL = ModelSource("sight", "./sight")
 PROMPT = "{% block user %}{{ input }}{% endblock %}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sight
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +23,6 @@ from pytest_modellab.engines.vision.image_text import ImageTextEngine
 from pytest_modellab.errors import MediaError, ModelError, ScoringError, VariantLoadError
 from pytest_modellab.records.media import PLACE, Media
 from pytest_modellab.records.runs import Output
-from tests.shared import sight
 
 for library in ("torch", "transformers", "PIL"):
     pytest.importorskip(library, reason="small models look at small pictures")

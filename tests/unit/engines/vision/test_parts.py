@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sight
 
 from pytest_modellab.engines.vision import parts
 from pytest_modellab.errors import VariantLoadError
-from tests.shared import sight
 
 for library in ("torch", "transformers", "PIL"):
     pytest.importorskip(library, reason="parts are modules of torch")
@@ -56,22 +56,14 @@ def nested(value: float) -> Any:
     import torch
     from transformers import PretrainedConfig
 
-    class Model(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.config = PretrainedConfig()
-            self.visual = torch.nn.ModuleDict(
-                {"blocks": torch.nn.Linear(1, 1), "merger": torch.nn.Linear(1, 1)}
-            )
-            self.language_model = torch.nn.Linear(1, 1)
-
-    model = kinds.setdefault("nested", Model)()
+    model: Any = torch.nn.Module()
+    model.config = PretrainedConfig()
+    model.visual = torch.nn.Module()
+    model.visual.blocks, model.visual.merger = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    model.language_model = torch.nn.Linear(1, 1)
     for parameter in model.parameters():
         parameter.data.fill_(value)
     return model
-
-
-kinds: dict[str, Any] = {}
 
 
 def values(model: Any) -> dict[str, float]:
@@ -103,7 +95,7 @@ def test_a_model_of_which_a_part_is_not_known() -> None:
     with pytest.raises(VariantLoadError) as caught:
         parts.paths(nested(1.0), "connector", {"vision": ("visual",)})
     assert str(caught.value).startswith(
-        "connector: no module of Model is known as that part; known names are aligner, connector, "
+        "connector: no module of Module is known as that part; known names are aligner, connector, "
     )
 
 
