@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
-from pytest_modellab.models import parts, reads
+from pytest_modellab.models import ctranslate2, laid, parts, reads
 from pytest_modellab.models.files import (
     PICKLED,
     ModelFiles,
@@ -56,19 +56,72 @@ def locate(source: ModelSource, root: Path) -> ModelFiles:
         ModelError: nothing is there, the hash differs, there are no weights, or only pickled
             ones; the message holds the command or the setting that mends it.
     """
-    if source.source.startswith("package:"):
-        path = package_file(source)
-    else:
-        path = Path(os.path.realpath(root / Path(source.source).expanduser()))
-        if not path.exists():
-            if source.source.startswith((".", "/", "~")):
-                raise ModelError(says(source, f"no such file or folder: {path}"))
-            return _folder(source, hub_folder(source))
+    if source.more:
+        return laid.find(
+            source, [_laid(source, name, root) for name in (source.source, *source.more)]
+        )
+    path = place(source, root)
+    if path is None:
+        return _folder(source, hub_folder(source))
     if source.revision is not None:
         raise ModelError(
             says(source, f"revision = {source.revision!r} is for a hub id; {path} has none")
         )
     return _file(source, path, root) if path.is_file() else _folder(source, path)
+
+
+def graph(source: ModelSource, root: Path) -> ModelFiles:
+    """Find an ``.onnx`` file that no tokenizer belongs to, and hash it.
+
+    Args:
+        source: as declared in ``[models.NAME]``.
+        root: the folder that a relative path starts from.
+
+    Raises:
+        ModelError: as :func:`locate`, or it is another kind of file.
+    """
+    path = _place(source, root)
+    if not path.exists():
+        raise ModelError(says(source, f"no such file: {path}"))
+    if path.suffix != ".onnx" or not path.is_file():
+        raise ModelError(says(source, f"{path} is no .onnx file, and a graph is asked for"))
+    found = _hashed(source, path)
+    return ModelFiles(source, path, weights=found, tokenizer="")
+
+
+def _place(source: ModelSource, root: Path) -> Path:
+    """Return where a source leads on this machine, whether something is there or not."""
+    if source.source.startswith("package:"):
+        return package_file(source)
+    return Path(os.path.realpath(root / Path(source.source).expanduser()))
+
+
+def place(source: ModelSource, root: Path) -> Path | None:
+    """Find a model's file or folder without looking into it; None for a hub id.
+
+    Raises:
+        ModelError: nothing is there.
+    """
+    path = _place(source, root)
+    if path.exists():
+        return path
+    if source.source.startswith((".", "/", "~")):
+        raise ModelError(says(source, f"no such file or folder: {path}"))
+    return None
+
+
+def _laid(source: ModelSource, name: str, root: Path) -> Path:
+    """Find one of several folders."""
+    path = place(dataclasses.replace(source, source=name, more=()), root)
+    if path is None:
+        raise ModelError(
+            says(
+                source,
+                f"no such folder: {name}; folders and packages are laid together, a model "
+                "of a hub is named alone",
+            )
+        )
+    return path
 
 
 def made(source: ModelSource, folder: Path) -> ModelFiles:
@@ -77,7 +130,7 @@ def made(source: ModelSource, folder: Path) -> ModelFiles:
     A zip and a folder of the same model have equal hashes here, where those of :func:`locate`
     differ.
     """
-    plain = dataclasses.replace(source, source=str(folder), sha256=None, revision=None)
+    plain = dataclasses.replace(source, source=str(folder), more=(), sha256=None, revision=None)
     return locate(plain, folder)
 
 
@@ -88,13 +141,7 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
         raise ModelError(
             says(source, f"{path} is neither a folder nor a file of {', '.join(_FILES)}")
         )
-    if said := checkout.absent(path):
-        raise ModelError(says(source, f"{path}: {said}"))
-    found = hashes.sha256(path)
-    data = parts.of_file(source, path)
-    if data:
-        found = digest([found, _parts(data, path.parent)])
-    check_hash(source, path, found)
+    found = _hashed(source, path)
     if path.suffix != ".onnx":
         return ModelFiles(source, path, weights=found, tokenizer=found)
     if source.tokenizer is None:
@@ -109,6 +156,18 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
     along = [tokenizer.path / name for name in ALONG if (tokenizer.path / name).is_file()]
     key = digest([tokenizer.tokenizer, hash_files(along)]) if along else tokenizer.tokenizer
     return ModelFiles(source, path, found, key, tokenizer_files=tokenizer)
+
+
+def _hashed(source: ModelSource, path: Path) -> str:
+    """Return the hash of a file, with that of the files that hold its weights."""
+    if said := checkout.absent(path):
+        raise ModelError(says(source, f"{path}: {said}"))
+    found = hashes.sha256(path)
+    data = parts.of_file(source, path)
+    if data:
+        found = digest([found, _parts(data, path.parent)])
+    check_hash(source, path, found)
+    return found
 
 
 def _folder(source: ModelSource, path: Path) -> ModelFiles:
@@ -189,6 +248,8 @@ def _weights(source: ModelSource, path: Path, files: Sequence[Path]) -> list[Pat
     weights = weights or [p for p in files if ".onnx" in p.suffixes or p.suffix == ".onnx_data"]
     graphs = [p for p in weights if p.suffix == ".onnx"]
     weights += [p for g in graphs for p in parts.of_file(source, g) if p not in weights]
+    if not weights and ctranslate2.is_model(path / ctranslate2.NAME):
+        return [path / ctranslate2.NAME]
     if weights:
         return weights
     pickled = [p for p in files if p.suffix in PICKLED]
