@@ -78,7 +78,9 @@ class Lab:
         )
         self._accepted = Accepted(self.config, self._runs, self._declared.narrowed)
         release = self._loaded.release
-        self.diagnosing = Diagnosing(settings.cache, self.extensions, release, progress)
+        self.diagnosing = Diagnosing(
+            settings.cache, self.extensions, release, progress, self._runs.record
+        )
 
     # --- what is declared ---
 

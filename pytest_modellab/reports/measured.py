@@ -329,6 +329,18 @@ def success_title(runs: Iterable[tuple[Measured, float]], by: str | None = None)
     return f"success ({metric})" if metric else "success"
 
 
+def until(runs: Iterable[Measured], *, generates: bool) -> str:
+    """What a latency is the time of: ``to the last token``, ``of a query``, ``of a whole text``.
+
+    Args:
+        runs: what was measured.
+        generates: whether any of them answers token after token.
+    """
+    if generates:
+        return "to the last token"
+    return "of a query" if any(map(ranks, runs)) else "of a whole text"
+
+
 def search_words(run: Measured, note: str = "") -> str | None:
     """:func:`figures` as one line; None of a run that searched nothing."""
     parts = figures(run, note)

@@ -176,7 +176,7 @@ def _requests(
     whole = "score" not in abilities(engine)
     return [
         GenerationRequest(
-            sample.input if is_document(sample) else engine.render(prompt.messages(sample.asked)),
+            sample.input if is_document(sample) else engine.render(prompt.chat(sample)),
             sample.max_tokens
             if whole and sample.max_tokens
             else min(sample.max_tokens or settings.max_tokens, settings.max_tokens),

@@ -75,6 +75,7 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
     for step in (*plan.baked, *plan.steps):
         step.check(files)
     found = _quantized(plan, files)
+    pieces = {part: piece.files.weights for part, piece in plan.pieces.items()}
     optional: dict[str, Any] = {
         "kernels": plan.kernels,
         "attention": plan.attention,
@@ -87,10 +88,11 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         "borrowed": {
             part: fingerprint(lent.plan, lent.files).key for part, lent in plan.borrowed.items()
         },
+        "pieces": pieces,
     }
     prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
     return Fingerprint(
-        weights=files.weights,
+        weights=digest(pieces) if pieces else files.weights,
         tokenizer=files.tokenizer,
         prompt=prompts[0] if len(prompts) == 1 else digest(prompts)[:16],
         settings={

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_modellab.reports import measured
 from pytest_modellab.reports.page import charts
 from pytest_modellab.reports.page.markup import (
     Cell,
@@ -221,7 +222,7 @@ def _drawing(tradeoff: TradeOff, metric: str, found: Sequence[Point], width: int
             fontsize=12,
             position=(0, 1.025),
         )
-        until = "to the last token" if tradeoff.generates else "of a query"
+        until = measured.until(tradeoff.profiles, generates=tradeoff.generates)
         axes.set_xlabel(f"{AXES[metric][0].format(until)} (← less is better)", labelpad=8)
         _names(axes, tradeoff, found, width)
 

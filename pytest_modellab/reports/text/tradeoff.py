@@ -103,7 +103,7 @@ def legend(tradeoff: TradeOff) -> str:
     """What the figures are."""
     index = any(measured.index_bytes(profile) is not None for profile in tradeoff.profiles)
     return LEGEND.format(
-        "to the last token" if tradeoff.generates else "of a query",
+        measured.until(tradeoff.profiles, generates=tradeoff.generates),
         ", the index beside it" if index else "",
         tradeoff.quality,
         "of the samples" if tradeoff.metric else "score",
