@@ -59,7 +59,7 @@ def _amounts(keys: Iterable[str], default: Any, wrong: str) -> dict[str, Setting
 
 
 MODEL = {
-    "source": Setting(str),
+    "source": Setting((str, list), check=bool, wrong="{value!r} names nothing"),
     "sha256": Setting(str, None),
     "install": Setting(str, None),
     "allow_pickle": Setting(bool, False),
@@ -217,7 +217,10 @@ def _section(
 
 
 def _model(name: str, where: str, table: Mapping[str, Any]) -> ModelSource:
-    return ModelSource(name, **resolve(MODEL, table, f"{where}."))
+    found = resolve(MODEL, table, f"{where}.")
+    source = found.pop("source")
+    first, *more = [source] if isinstance(source, str) else source
+    return ModelSource(name, first, more=tuple(more), **found)
 
 
 def _task_set(root: Path, name: str, where: str, table: Mapping[str, Any]) -> TaskSetConfig:

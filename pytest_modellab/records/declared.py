@@ -25,6 +25,7 @@ class ModelSource:
         tokenizer: where the tokenizer of a bare ``.onnx`` file comes from, as ``source``.
         date: what a chat template that asks for the date is told, or None for an accepted run's.
         revision: commit, tag or branch of a hub id; None for the main branch.
+        more: further folders, as ``source``, that are laid together with it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ModelSource:
     tokenizer: str | None = None
     date: str | None = None
     revision: str | None = None
+    more: tuple[str, ...] = ()
 
 
 NO_MODEL = ModelSource("none", "")

@@ -97,7 +97,7 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         prompt=prompts[0] if len(prompts) == 1 else digest(prompts)[:16],
         settings={
             "converter": convert.version(files, found),
-            "decoding": "greedy",
+            "decoding": dict(plan.decoding) or "greedy",
             "device": plan.device,
             "dtype": plan.dtype,
             "engine": plan.engine,
@@ -181,7 +181,7 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
     check_packages(plan, files)
     devices.ready(plan.device)
     folder = convert.folder(files, cache)
-    if files.path.is_file():
+    if files.path.is_file() or files.pieces:
         _check_made(plan, files, folder)
     if plan.baked:
         folder = _bake(plan, files, folder, cache)

@@ -241,7 +241,7 @@ def test_not_utf8(file: Path) -> None:
         ("baselines = 3", "baselines: 3 is int, expected str"),
         ("models = 3", "models: 3 is int, expected dict"),
         ('[models]\na = "x"', "models.a: 'x' is not a table"),
-        ("[models.a]\nsource = 3", "models.a.source: 3 is int, expected str"),
+        ("[models.a]\nsource = 3", "models.a.source: 3 is int, expected str or list"),
         (
             '[models.a]\nsource = "x"\nallow_pickle = 1',
             "models.a.allow_pickle: 1 is int, expected bool",
@@ -371,7 +371,7 @@ def test_not_utf8(file: Path) -> None:
             '[models.m]\nsource = "x"\n[variants.a]\nkind = "quantised"\nmodel = "m"',
             "variants.a.kind: unknown kind 'quantised'; did you mean 'quantized'? "
             "Known: aligned, distilled, embedding, finetuned, lexical, lora, multimodal, prompted, "
-            "qlora, quantized, rag, reader",
+            "qlora, quantized, rag, reader, transcriber",
         ),
         (
             '[models.smollm2]\nsource = "x"\n[variants.a]\nkind = "prompted"\nmodel = "smollm"',
