@@ -183,12 +183,16 @@ class Price:
         usd_per_hour: of the device, or None for an endpoint.
         usd_per_million_input: of prompt tokens, or None for a device.
         usd_per_million_output: of generated tokens, or None for a device.
+        usd_per_minute_audio: of recordings, or None for a device.
+        usd_per_image: of images, or None for a device.
     """
 
     name: str
     usd_per_hour: float | None = None
     usd_per_million_input: float | None = None
     usd_per_million_output: float | None = None
+    usd_per_minute_audio: float | None = None
+    usd_per_image: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,6 +252,9 @@ LIMITS = (
     "latency",
     "memory",
     "risk",
+    "real_time_factor",
+    "wer",
+    "cer",
 )
 """What a scenario may limit: the first two from below, the others from above."""
 
@@ -263,7 +270,8 @@ class Scenario:
         limits: by names of :data:`LIMITS`. ``quality`` and ``worst_bucket`` are the least mean
             score, ``forgetting`` the most capabilities lost, ``churn`` the largest flip rate,
             ``cost`` dollars per 1,000 requests with training, ``latency`` seconds at the 95th
-            percentile, ``memory`` gigabytes held, ``risk`` the largest risk.
+            percentile, ``memory`` gigabytes held, ``risk`` the largest risk, ``real_time_factor``
+            seconds of computing a second of audio, ``wer`` and ``cer`` error rates of the corpus.
         volume: requests that the training is paid by.
     """
 
