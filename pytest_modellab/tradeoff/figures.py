@@ -54,6 +54,8 @@ class LatencyFigures:
         rounds: how often.
         drift: what the seconds were multiplied by, so that the reference took as long beside every
             variant.
+        real_time_factor: seconds of computing a second of audio, one request at a time; None where
+            nothing was heard.
     """
 
     first_token: float | None
@@ -69,6 +71,7 @@ class LatencyFigures:
     prompts: int
     rounds: int
     drift: float
+    real_time_factor: Estimate | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +85,8 @@ class CostFigures:
             not known.
         tokens_in: mean tokens of a prompt.
         tokens_out: mean tokens of a reply; 0 of a ranking.
+        minute_of_audio: for a minute of the recordings that were heard, or None without one.
+        image: for an image (of a reader, a page), or None without one.
     """
 
     price: str
@@ -89,6 +94,8 @@ class CostFigures:
     training: float | None
     tokens_in: float
     tokens_out: float
+    minute_of_audio: Estimate | None = None
+    image: Estimate | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -396,12 +403,10 @@ def _profile(data: Mapping[str, Any]) -> Profile:
             "buckets": tuple(BucketScore(**b) for b in data["buckets"]),
             "latency": None
             if latency is None
-            else LatencyFigures(
-                **{**latency, "p50": Estimate(**latency["p50"]), "p95": Estimate(**latency["p95"])}
-            ),
+            else LatencyFigures(**_estimates(latency, "p50", "p95", "real_time_factor")),
             "cost": None
             if cost is None
-            else CostFigures(**{**cost, "serving": Estimate(**cost["serving"])}),
+            else CostFigures(**_estimates(cost, "serving", "minute_of_audio", "image")),
             "memory": None if memory is None else MemoryFigures(**memory),
             "risk": RiskFigures(
                 value=Estimate(**risk["value"]),
@@ -415,6 +420,12 @@ def _profile(data: Mapping[str, Any]) -> Profile:
             "preprocessing": tuple(data.get("preprocessing", ())),
         }
     )
+
+
+def _estimates(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """A record with its estimates made; what an older version did not write is left out."""
+    found = {k: data[k] for k in names if data.get(k) is not None}
+    return {**data, **{k: Estimate(**value) for k, value in found.items()}}
 
 
 def _choice(data: Mapping[str, Any]) -> Choice:
