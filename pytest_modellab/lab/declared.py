@@ -96,7 +96,12 @@ class Declared:
                 raise GateUsageError(f"unknown task set {name!r} in {self._config.path}; {hint}")
             place = self._config.task_sets[name].path
             with self._hashes.used():
-                task_set = tasksets.read(place, self._extensions.check, self._settings.cache)
+                task_set = tasksets.read(
+                    place,
+                    self._extensions.check,
+                    self._settings.cache,
+                    self._extensions.generators,
+                )
             # the configuration's name leads to its margins and baselines, whatever the header says
             whole = self._wholes[name] = dataclasses.replace(task_set, name=name)
             self._task_sets[name] = self._limited(whole)

@@ -45,6 +45,9 @@ PREPROCESSING = "preprocessing"
 """The first part of all: what is done to an image or a recording before a model gets it."""
 
 
+ALL = "all parts"
+
+
 UNCHANGED = "as the base's, not put back"
 
 
@@ -206,7 +209,7 @@ def _prepared(pair: Pair) -> str:
     differs = [*preprocessing.differences(*both)]
     more = len(differs) - preprocessing.MOST
     shown = [*differs[: preprocessing.MOST], *([f"and {more} more settings"] if more > 0 else [])]
-    return "; ".join(shown)
+    return f"media are prepared otherwise: {'; '.join(shown)}" if shown else ""
 
 
 def _findings(blame: Blame, culprit: str | None, likely: str) -> tuple[Finding, ...]:
@@ -257,7 +260,7 @@ class _Asking:
         if differing:
             able = tuple(part for part in differing if not found[part].why)
             scores, why = self._scores(candidate, base, able) if able else (None, "")
-            self.whole = None if scores is None else self._counted("all", scores, why)
+            self.whole = None if scores is None else self._counted(ALL, scores, why)
             self._check(scores, able, differing)
         for part in (part for part in differing if not found[part].why):
             scores, why = self._scores(base, candidate, (part,))

@@ -40,7 +40,11 @@ def inspect(path: Path | str) -> Media:
         MediaError: it is missing, damaged, too large, animated, or no image of a known format.
     """
     path = Path(path)
-    found = content.read(path, "image")
+    return look(path, content.read(path, "image"))
+
+
+def look(path: Path, found: Content) -> Media:
+    """Look at an image that is read, see :func:`inspect`."""
     image = _decoded(path, found)
     return Media(
         "image",
@@ -84,6 +88,7 @@ def _decoded(path: Path, found: Content) -> Any:
 
     with content.decoding(path, "image"):
         width, height = headers.size(found.data, found.format)
+        headers.check_end(found.data, found.format)
     if width * height > MOST_PIXELS or max(width, height) > MOST_ASIDE:
         raise MediaError(
             f"{path}: {width} × {height} pixels; an image of a sample has at most "

@@ -14,6 +14,8 @@ from pytest_modellab.models import (
     archive,
     gguf_head,
     gguf_tensors,
+    laid,
+    locate,
     packed,
     parts,
     quantization,
@@ -52,7 +54,10 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     """
     make: Callable[[Path], None]
     number, key = str(CONVERTER), files.weights[:16]
-    if files.path.is_dir():
+    if files.pieces:
+        key = digest([files.weights, files.tokenizer])[:16]
+        make = functools.partial(_join, files)
+    elif files.path.is_dir():
         found = quantization.find(files.path)
         if found is None or found.method not in quantization.CONVERTED:
             return files.path
@@ -68,6 +73,12 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     target = cache / "models" / f"{key}-v{number}"
     with store_errors_as(ModelError):
         return folders.folder(target, make, what=named(files.source))
+
+
+def _join(files: ModelFiles, target: Path) -> None:
+    """Lay a model's folders together, and look at what they make as at any model."""
+    laid.join(files, target)
+    locate.made(files.source, target)
 
 
 def version(files: ModelFiles, found: quantization.Quantized | None) -> int | None:

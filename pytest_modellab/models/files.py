@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
@@ -27,6 +27,7 @@ class ModelFiles:
             both).
         tokenizer_files: where the tokenizer of a bare ONNX file is, else None.
         hashed: of a folder, all files that the two hashes are over.
+        pieces: of folders that are laid together, each file's name and what it is made of.
     """
 
     source: ModelSource
@@ -35,6 +36,7 @@ class ModelFiles:
     tokenizer: str
     tokenizer_files: ModelFiles | None = None
     hashed: frozenset[Path] = frozenset()
+    pieces: Mapping[str, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
 
 
 NO_FILES = ModelFiles(NO_MODEL, Path(), "", "")

@@ -59,8 +59,13 @@ class Sample:
         """sha256 of all that defines the sample, 16 hex digits."""
         content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         content |= {"metadata": dict(self.metadata)}
-        media = [[one.kind, one.sha256] for one in content.pop("media")]
-        return digest({**content, **({"media": media} if media else {})})[:16]
+        del content["media"]
+        return digest({**content, **({"media": self.shown} if self.shown else {})})[:16]
+
+    @property
+    def shown(self) -> list[list[str]]:
+        """Kind and sha256 of each of its media: all of them that an answer depends on."""
+        return [[one.kind, one.sha256] for one in self.media]
 
     @property
     def bucket(self) -> str:

@@ -11,7 +11,7 @@ def rows(blame: Blame) -> list[tuple[str, str]]:
     found = [("lost", lost_words(blame))]
     found += [(one.part, part_words(one, blame)) for one in blame.parts]
     if blame.whole is not None:
-        found.append(("all parts", part_words(blame.whole, blame)))
+        found.append((blame.whole.part, part_words(blame.whole, blame)))
     return found
 
 

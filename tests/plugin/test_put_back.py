@@ -201,7 +201,9 @@ def test_what_is_prepared_otherwise_is_a_part(diagnose: Diagnose) -> None:
     found = diagnose("slow")
     assert found.headline == "the preprocessing accounts for 12 of 12 lost answers"
     assert [name for name, _, _, why in told(found) if why == SAME] == ["ear", "mouth"]
-    assert found.findings[0].likely == "rate: 8000 here, 16000 there"
+    assert found.findings[0].likely == (
+        "media are prepared otherwise: rate: 8000 here, 16000 there"
+    )
 
 
 def test_of_parts_that_act_together_none_is_named(diagnose: Diagnose) -> None:
@@ -274,7 +276,7 @@ def test_a_blocked_test_says_which_part_it_is(
             "12 of 12)",
             "E *part by part: modellab diagnose plain deaf --task-set numbers --config *",
             "E *diagnosis: the preprocessing accounts for 12 of 12 lost answers (alone in the "
-            "base, it loses 12 of 12); rate: 8000 here, 16000 there",
+            "base, it loses 12 of 12); media are prepared otherwise: rate: 8000 here, 16000 there",
         ]
     )
     written = json.loads(report.read_text())["diagnoses"]

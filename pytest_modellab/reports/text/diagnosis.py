@@ -77,7 +77,7 @@ def markdown(diagnosis: Diagnosis) -> str:
         rows = [[str(k.modules), diagnosed.share(k.restored), size(k.bytes)] for k in remedy.curve]
         head = ["modules kept", "restored", "more bytes"]
         parts += ["", *markdown_table(head, rows, right={0, 1, 2})]
-    if diagnosis.findings:
+    if diagnosis.findings and diagnosis.blame is None:  # else the facts have said them
         parts += ["", *_findings(diagnosis)]
     if diagnosis.pictures:
         parts += ["", *(f"- {escape(f'{p.title}: {p.sentence}')}" for p in diagnosis.pictures)]

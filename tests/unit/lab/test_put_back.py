@@ -18,7 +18,7 @@ def blame(*parts: tuple[int | None, int | None], whole: int | None = None, lost:
         PutBack(f"part{i}", right, None if right is None else right / lost, alone)
         for i, (right, alone) in enumerate(parts)
     )
-    all_ = None if whole is None else PutBack("all", whole, whole / lost)
+    all_ = None if whole is None else PutBack("all parts", whole, whole / lost)
     return Blame(lost, lost, 1.0, 0.0, found, all_)
 
 

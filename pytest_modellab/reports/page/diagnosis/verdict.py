@@ -161,13 +161,14 @@ def to_do(diagnosis: Diagnosis) -> Html | None:
     """What to do, with the lines to paste."""
     found = diagnosed.named_finding(diagnosis)
     likely = found.likely if found is not None else ""
+    detail = found.detail if found is not None and diagnosis.blame is None else ""
     remedy = diagnosis.remedy
-    if remedy is None and not (found is not None and (likely or found.detail)):
+    if remedy is None and not (likely or detail):
         return None
     return el(
         "article",
         el("h4", "What to do"),
-        el("p", _sentence(found.detail)) if found is not None and found.detail else None,
+        el("p", _sentence(detail)) if detail else None,
         el("p", _sentence(likely), class_="verdict") if likely else None,
         _remedy(remedy, diagnosis) if remedy is not None else None,
         class_="card",
