@@ -40,13 +40,9 @@ class Page:
         self.image = Image.new("L", (width, 800), 255)
         self.draw = ImageDraw.Draw(self.image)
         self.font, self.ink = font, ink
+        self.pitch = round(1.55 * float(font.size))  # from one line to the next
         self.top = 14
         self.rows: list[str] = []
-
-    @property
-    def pitch(self) -> int:
-        """From one line to the next."""
-        return round(self.font.size * 1.55)
 
     def line(self, cells: Sequence[tuple[int, str]], *, end: int | None = None) -> None:
         """Write texts at their left edges; the last ends at ``end``, if that is given."""
