@@ -31,6 +31,9 @@ else:
 FOLDER = Path(__file__).resolve().parent
 SAMPLES = FOLDER / "samples.jsonl"
 NEAR = 2.0
+CALIBRATION = 2
+"""Pages of a kind that are asked by nobody: by them a quantization finds its scales."""
+
 INPUT = "Write out the text of this page."
 
 
@@ -59,16 +62,34 @@ def drawn() -> list[tuple[dict[str, Any], Image.Image]]:
     return made
 
 
+def others() -> dict[Path, Image.Image]:
+    """The pages for calibration, by where they lie."""
+    seed = int(tomllib.loads((FOLDER / "task_set.toml").read_text(encoding="utf-8"))["seed"])
+    return {
+        FOLDER / "calibration" / f"{capability}-{number + 1}.png": draw_page(
+            random.Random(f"{seed}:calibration:{capability}:{number}"), 5 * number
+        )[0]
+        for capability, draw_page in pages.PAGES.items()
+        for number in range(CALIBRATION)
+    }
+
+
 def write(made: list[tuple[dict[str, Any], Image.Image]]) -> None:
     """Write pages and samples."""
-    (FOLDER / "pages").mkdir(exist_ok=True)
-    for old in (FOLDER / "pages").iterdir():
+    found = {FOLDER / sample["image"]: image for sample, image in made} | others()
+    for old in drawn_before():
         old.unlink()
-    for sample, image in made:
-        image.save(FOLDER / sample["image"], optimize=True)
+    for path, image in found.items():
+        path.parent.mkdir(exist_ok=True)
+        image.save(path, optimize=True)
     atomic.write_text(SAMPLES, render(made))
-    size = sum(page.stat().st_size for page in (FOLDER / "pages").iterdir())
-    print(f"{len(made)} pages written, {size / 1e6:.2f} MB")
+    size = sum(page.stat().st_size for page in found)
+    print(f"{len(found)} pages written, {size / 1e6:.2f} MB")
+
+
+def drawn_before() -> list[Path]:
+    """All pages on disk."""
+    return sorted([*(FOLDER / "pages").glob("*"), *(FOLDER / "calibration").glob("*")])
 
 
 def render(made: list[tuple[dict[str, Any], Image.Image]]) -> str:
@@ -84,8 +105,8 @@ def differing(made: list[tuple[dict[str, Any], Image.Image]]) -> list[str]:
     found = []
     if not SAMPLES.exists() or SAMPLES.read_bytes().decode("utf-8") != render(made):
         found.append(SAMPLES.name)
-    wanted = {FOLDER / sample["image"]: image for sample, image in made}
-    for path in sorted({*wanted, *(FOLDER / "pages").glob("*")}):
+    wanted = {FOLDER / sample["image"]: image for sample, image in made} | others()
+    for path in sorted({*wanted, *drawn_before()}):
         if path not in wanted or not path.exists():
             found.append(path.name)
             continue
@@ -108,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     if found := differing(made):
         print(f"not what is drawn: {', '.join(found)}; run generate.py", file=sys.stderr)
         return 1
-    print(f"{len(made)} pages: up to date")
+    print(f"{len(drawn_before())} pages: up to date")
     return 0
 
 
