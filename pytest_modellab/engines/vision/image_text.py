@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
@@ -128,6 +129,15 @@ class ImageTextEngine(text_engine.TransformersEngine):
             attention=self._attention,
         )
 
+    def prepare_by(self, changes: Mapping[str, Any]) -> None:
+        """Set fields of the image processor otherwise, for this engine alone.
+
+        Raises:
+            VariantLoadError: it has no such field, or not such a value.
+        """
+        self.processor = copy.copy(self.processor)
+        self.processor.image_processor = prepared.changed(self.processor.image_processor, changes)
+
     def save(self, folder: Path) -> None:
         """Write model and processor, as a folder that can be loaded."""
         self.model.save_pretrained(folder)
@@ -144,6 +154,7 @@ class ImageTextEngine(text_engine.TransformersEngine):
             VariantLoadError: the part does not fit; the message begins with its name.
         """
         if part == "preprocessing":
+            self.processor = copy.copy(self.processor)
             self.processor.image_processor = lender.processor.image_processor
             return
         parts.exchange(self.model, lender.model, part)
