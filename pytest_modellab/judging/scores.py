@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pytest_modellab import gate
@@ -233,14 +233,23 @@ def _shown(sample: Sample) -> dict[str, Any]:
     """What a flip tells of a sample with media: a picture alone says little."""
     if not sample.media:
         return {}
-    target = sample.target
-    if isinstance(target, int) and not isinstance(target, bool) and sample.choices:
-        target = sample.choices[target]
     return {
         "media": sample.media,
         "asked": shortened(sample.input.replace(PLACE, " ").strip(), _TOLD),
-        "expected": shortened(target, _TOLD) if isinstance(target, str) else "",
+        "expected": shortened(_expected(sample), _TOLD),
     }
+
+
+def _expected(sample: Sample) -> str:
+    """What would have been right, in words; empty where that is no text and no number."""
+    target = sample.target
+    if isinstance(target, Mapping):  # of a text that is normalized, of several answers
+        target = target.get("text", target.get("answers"))
+    if sample.choices and isinstance(target, int):
+        target = sample.choices[target]
+    if isinstance(target, list | tuple):
+        return " / ".join(one for one in target if isinstance(one, str))
+    return str(target) if isinstance(target, str | int | float) else ""
 
 
 MOST_MOVED = 50

@@ -212,6 +212,31 @@ def test_compare_tells_it_before_any_score_and_its_page_shows_them(
     assert str(colours.path) not in page
 
 
+def test_accepting_tells_what_is_prepared_otherwise(
+    colours: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pytest_modellab import cli
+
+    monkeypatch.chdir(colours.path)
+
+    def accepted() -> list[str]:
+        capsys.readouterr()
+        assert cli.main(["accept", "wrong_mean"]) == 0
+        return capsys.readouterr().out.splitlines()[:2]
+
+    first, second = accepted()
+    assert first == f"wrong_mean: preprocessing is not that of its base looks: {CHANGED}"
+    assert second.startswith("wrong_mean on colours: success 0.333; wrote ")
+    config = colours.path / "modellab.toml"
+    config.write_text(CONFIG.replace("[1.9, 1.9, 0.5]", "[1.8, 1.9, 0.5]"))
+    assert accepted() == [
+        "wrong_mean: preprocessing is not that of the last accepted run: "
+        "image_mean: [1.8, 1.9, 0.5] here, [1.9, 1.9, 0.5] there",
+        "wrong_mean: preprocessing is not that of its base looks: "
+        "image_mean: [1.8, 1.9, 0.5] here, [0.5, 0.5, 0.5] there",
+    ]
+
+
 def test_a_picture_that_went_during_a_run_is_said_in_its_place(
     colours: pytest.Pytester, tmp_path: Path
 ) -> None:
