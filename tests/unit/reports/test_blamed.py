@@ -78,9 +78,9 @@ def test_every_part_has_its_line() -> None:
 def test_a_page_draws_what_came_back_and_what_was_lost() -> None:
     text = page.render(NAMED)
     assert (
-        "tiny_8k is made of 3 parts. tiny's were put into it one at a time, and 10 answers "
+        "tiny_8k is made of 3 parts. tiny&#x27;s were put into it one at a time, and 10 answers "
         "asked again that tiny_8k had lost, of 40. With the preprocessing put back, 9 are right "
-        "again; the other way round, tiny with tiny_8k's preprocessing loses 8." in text
+        "again; the other way round, tiny with tiny_8k&#x27;s preprocessing loses 8." in text
     )
     assert re.findall(r"\d+ of 10(?=</span>)", text) == [
         "9 of 10",
