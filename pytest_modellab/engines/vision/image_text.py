@@ -17,7 +17,7 @@ from pytest_modellab.engines.language.attention import FLEX
 from pytest_modellab.engines.language.base import NAN, answer_alone
 from pytest_modellab.engines.language.opening import PROBLEM, load_model
 from pytest_modellab.engines.loading import reading
-from pytest_modellab.engines.tokens import encode, encode_options
+from pytest_modellab.engines.tokens import encode, encode_all, encode_options
 from pytest_modellab.engines.vision import parts, prepared
 from pytest_modellab.errors import ModelError, ScoringError
 from pytest_modellab.records.media import PLACE, Media, MediaKind
@@ -232,9 +232,10 @@ class ImageTextEngine(text_engine.TransformersEngine):
         skip: Set[int],
     ) -> list[tuple[int, ...]]:
         """Plan which answers are told together; how many are is all that it decides."""
+        texts = encode_all(self.tokenizer, [one.context for one in requests])
         lengths = [
-            len(encode(self.tokenizer, one.context)) + sum(map(self._tokens_of, one.media))
-            for one in requests
+            len(text) + sum(map(self._tokens_of, one.media))
+            for text, one in zip(texts, requests, strict=True)
         ]
         return due(spread(plan(lengths, budget, padded=False)), skip)
 
