@@ -79,6 +79,10 @@ def run(options: argparse.Namespace) -> int:
             found = leakage.leaks(task_set, texts, source=str(path))
             findings += found
             say(f"{name}: {len(found)} of {len(task_set.samples)} samples leak into {path}")
+            if any(sample.media for sample in task_set.samples):
+                seen = leakage.shown_again(task_set, leakage.shown(path), source=str(path))
+                findings += seen
+                say(f"{name}: {len(seen)} samples show what is shown in {path}")
         for finding in findings:
             say(f"{name}: {finding}")
         _print_table(task_set.samples, scores)

@@ -15,7 +15,15 @@ from pytest_modellab.records.media import Media
 
 PROBLEM = "transformers cannot load its processor"
 
-_REFUSALS = (IndexError, KeyError, RuntimeError, TypeError, ValueError, ZeroDivisionError)
+_REFUSALS = (
+    IndexError,
+    KeyError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    ZeroDivisionError,
+)
 """What a processor raises of a picture that it cannot prepare."""
 
 

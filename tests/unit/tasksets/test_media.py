@@ -19,7 +19,7 @@ from pytest_modellab.media.generators import Generator
 from pytest_modellab.records.media import PLACE
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tasksets.limit import limited
-from pytest_modellab.tasksets.quality import lint
+from pytest_modellab.tasksets.quality import leakage, lint
 from pytest_modellab.tasksets.slices import slice_by
 
 pytest.importorskip("PIL")
@@ -345,6 +345,38 @@ def test_lint(read: Read, tmp_path: Path) -> None:
         "warning: unpinned-media: s3: made by a generator, and no 'sha256' says what; where "
         "another version of a library draws other bytes, nobody is told: name the sha256",
     ]
+
+
+def test_training_data_that_shows_the_same(read: Read, tmp_path: Path) -> None:
+    tested = read(
+        {"id": "a", "image": "red.png"},
+        {"id": "b", "audio": "sub/tone.wav"},
+        {"id": "c", "image": ["blue.jpg", {"generator": "plain", "seed": 7}]},
+        {"id": "d", "image": {"generator": "plain", "seed": 8}},
+    )
+    rows = [
+        {"input": "What is it?", "reply": "x"},
+        {"input": "x", "reply": "x", "image": ["tiny/red.png", {"sha256": _sha(7)}]},
+        {"input": "x", "reply": "x", "audio": {"path": "tiny/sub/tone.wav"}},
+    ]
+    train = tmp_path / "train.jsonl"
+    train.write_text("\n\n".join(json.dumps(row) for row in rows))
+    assert leakage.leaks(tested, leakage.read(train)) == ()  # the same words, other pictures
+    found = leakage.shown_again(tested, leakage.shown(train), source="train.jsonl")
+    assert [f"{one.level} {one.rule}: {one.message}" for one in found] == [
+        "error leak-media: a shows red.png, which stands in train.jsonl:3; remove that line from "
+        "the training data, or the sample",
+        "error leak-media: b shows tone.wav, which stands in train.jsonl:5; remove that line from "
+        "the training data, or the sample",
+        f"error leak-media: c shows {_sha(7)}.png, which stands in train.jsonl:3; remove that line "
+        "from the training data, or the sample",
+    ]
+    train.write_text(json.dumps({"input": "x", "image": "none.png"}))
+    with pytest.raises(TaskSetError, match=r"train.jsonl:1: image: .*none.png: cannot be read: "):
+        leakage.shown(train)
+    train.write_text(json.dumps({"input": "x", "image": 3}))
+    with pytest.raises(TaskSetError, match="image: names no file and no sha256; give it one"):
+        leakage.shown(train)
 
 
 def test_reading_twice_is_the_same(read: Read) -> None:

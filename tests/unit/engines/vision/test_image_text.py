@@ -180,6 +180,16 @@ def test_a_model_that_cannot_go_on_behind_a_cache_reads_each_option(
     assert scored(engine, [request]) == [found]
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision(folder: Path, pictures: Sequence[Media], dtype: str) -> None:
+    half = image_text.load(folder, dtype=dtype)
+    request = asked(half, f"{PLACE}the cat", pictures[0])
+    (output,) = scored(half, [request])
+    expected = [alone(image_text.load(folder), request, option) for option in OPTIONS]
+    assert output.option_logprobs == pytest.approx(expected, rel=0.1)
+    assert written(half, [request])[0].tokens_out > 0
+
+
 def test_nan_is_told(folder: Path, pictures: Sequence[Media]) -> None:
     import torch
 
