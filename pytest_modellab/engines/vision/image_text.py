@@ -227,7 +227,7 @@ class ImageTextEngine(text_engine.TransformersEngine):
 
     def _due(
         self,
-        requests: Sequence[ScoringRequest] | Sequence[GenerationRequest],
+        requests: Sequence[ScoringRequest | GenerationRequest],
         budget: int,
         skip: Set[int],
     ) -> list[tuple[int, ...]]:
