@@ -88,6 +88,7 @@ def load(
         attention=attention if attention != FLEX else None,
         **options,
     )
+    prepared.check_tokens(made, model, folder)
     with reading(folder, PROBLEM):
         return ImageTextEngine(model, made, inference_mode=inference_mode, attention=attention)
 
@@ -223,11 +224,11 @@ class ImageTextEngine(text_engine.TransformersEngine):
 
     @functools.cached_property
     def _tokens_of_size(self) -> Callable[[tuple[int, int]], int]:
-        return functools.cache(lambda size: prepared.image_tokens(self.processor, *size))
+        return functools.cache(lambda size: len(prepared.image_tokens(self.processor, *size)))
 
     def _due(
         self,
-        requests: Sequence[ScoringRequest] | Sequence[GenerationRequest],
+        requests: Sequence[ScoringRequest | GenerationRequest],
         budget: int,
         skip: Set[int],
     ) -> list[tuple[int, ...]]:

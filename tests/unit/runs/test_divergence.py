@@ -268,9 +268,9 @@ def test_an_engine_that_cannot_is_named(job: Any, executor: InProcess) -> None:
 def test_samples_with_media_are_refused(job: Any, executor: InProcess, tasks: TaskSet) -> None:
     shown = dataclasses.replace(tasks.samples[1], media=(Media("image", "0" * 64, "a.png"),))
     seen = dataclasses.replace(tasks, samples=(tasks.samples[0], shown))
-    pair = [job(name, engine(), task_set=seen) for name in ("other", "base")]
+    other, base = (job(name, engine(), task_set=seen) for name in ("other", "base"))
     with pytest.raises(ScoringError) as caught:
-        divergence.obtain(*pair, executor)
+        divergence.obtain(other, base, executor)
     assert str(caught.value) == (
         "sample s1: it holds an image or a recording, and fidelity compares what models make of "
         "texts; compare their answers: gate.no_regression"

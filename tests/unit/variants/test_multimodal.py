@@ -238,6 +238,9 @@ def test_it_is_told_of_older_folders_and_of_zips_too(
             packed.write(file, f"inside/{file.name}")
     zipped = dataclasses.replace(files, path=tmp_path / "model.zip")
     assert images.preprocessing(base, zipped) == plain
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as packed:
+        packed.writestr("processor_config.json", " " * images.MOST + "{}")
+    assert images.preprocessing(base, zipped) == {}
     for broken in ("{", "[1]", '{"image_processor": 3}'):
         (old / "processor_config.json").write_text(broken)
         (old / "preprocessor_config.json").unlink(missing_ok=True)
