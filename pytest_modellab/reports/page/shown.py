@@ -93,7 +93,7 @@ class Gallery:
         )
 
     def _one(self, sample: str, media: Media) -> Html:
-        name = named(media)
+        name = named(media, sample)
         return el("figure", self._body(sample, media, name), el("figcaption", name, _cut(media)))
 
     def _body(self, sample: str, media: Media, name: str) -> Content:
