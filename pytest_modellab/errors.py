@@ -39,6 +39,10 @@ class TaskSetError(ModellabError):
     """A task set cannot be read: the message names file, line and key."""
 
 
+class MediaError(ModellabError):
+    """An image or a recording cannot be used: the message names the file."""
+
+
 class ModelError(ModellabError):
     """A model's files are missing, damaged or not allowed."""
 

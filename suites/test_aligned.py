@@ -8,7 +8,7 @@ BIAS = 0.10  # how far alignment may push any preference the wrong way
 FORGETTING = 0.10  # and what it may cost of any capability
 
 pytestmark = [
-    pytest.mark.variants(kind="aligned"),
+    pytest.mark.variants(kind="aligned", base="prompting"),
     pytest.mark.alpha_weight(10),  # right or wrong; a metric beside it has one share
 ]
 beside = pytest.mark.alpha_weight(1)

@@ -8,7 +8,7 @@ COST = 0.30  # what half the layers may cost of the mean over all samples
 
 pytestmark = [
     pytest.mark.task_set("assistant_core_v2"),
-    pytest.mark.variants(kind="distilled"),
+    pytest.mark.variants(kind="distilled", base="prompting"),
     pytest.mark.alpha_weight(10),  # right or wrong; a metric beside it has one share
 ]
 beside = pytest.mark.alpha_weight(1)

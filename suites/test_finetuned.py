@@ -7,7 +7,7 @@ from pytest_modellab import Candidate, Gate
 FORGETTING = 0.10  # what a fine-tune may cost of any capability that it was not made for
 
 pytestmark = [
-    pytest.mark.variants(strategy="fine-tuning"),
+    pytest.mark.variants(strategy="fine-tuning", base="prompting"),
     pytest.mark.alpha_weight(10),  # right or wrong; a metric beside it has one share
 ]
 beside = pytest.mark.alpha_weight(1)

@@ -12,7 +12,7 @@ SLOWER = 1.80  # times the base's latency: int8 is taken for its memory, and slo
 # the model is of the right answer (probability) and how readily it says it (likelihood).
 pytestmark = [
     pytest.mark.task_set("assistant_core_v2"),
-    pytest.mark.variants(kind="quantized"),
+    pytest.mark.variants(kind="quantized", base="prompting"),
     pytest.mark.alpha_weight(10),
 ]
 beside = pytest.mark.alpha_weight(1)

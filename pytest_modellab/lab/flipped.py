@@ -58,6 +58,33 @@ def chosen(
     Returns:
         In an order that the two runs alone decide.
     """
+    flips = _both(task_set, before, after)
+    worse = _in_turns([flip for flip in flips if flip.worse])
+    right = _in_turns([flip for flip in flips if not flip.worse and flip.before >= LEAST_DROP])
+    return tuple([*worse, *right][:most])
+
+
+def lost(
+    task_set: TaskSet, before: RunRecord, after: RunRecord, most: int
+) -> tuple[tuple[Flip, ...], int]:
+    """Choose samples whose score fell, by however little, capabilities in turns, most lost first.
+
+    Args:
+        task_set: what both were asked.
+        before: the base's run.
+        after: the candidate's.
+        most: samples that are chosen.
+
+    Returns:
+        The samples, in an order that the two runs alone decide, and how many there are in all.
+    """
+    fell = [flip for flip in _both(task_set, before, after) if flip.before > flip.after]
+    fell.sort(key=lambda flip: flip.after - flip.before)
+    return tuple(_in_turns(fell))[:most], len(fell)
+
+
+def _both(task_set: TaskSet, before: RunRecord, after: RunRecord) -> list[Flip]:
+    """Every sample that both have answered, and that is scored."""
     mine = {result.id: result for result in before.samples}
     theirs = {result.id: result for result in after.samples}
     flips = []
@@ -69,9 +96,7 @@ def chosen(
             continue
         if first.hash == second.hash == sample.content_hash:
             flips.append(Flip(sample, first.output, first.score, second.score or 0.0))
-    worse = _in_turns([flip for flip in flips if flip.worse])
-    right = _in_turns([flip for flip in flips if not flip.worse and flip.before >= LEAST_DROP])
-    return tuple([*worse, *right][:most])
+    return flips
 
 
 def _in_turns(flips: Sequence[Flip]) -> Iterable[Flip]:

@@ -29,10 +29,14 @@ NEXT: pytest.StashKey[str | None] = pytest.StashKey()
 
 MARKERS = (
     "task_set(*names): the task sets that a test's candidate is judged on",
-    "variants(*names, kind=None, strategy=None): the variants that a test is run for",
+    "variants(*names, kind=None, strategy=None, base=None): the variants that a test is run for",
     "alpha_weight(times): how many times the usual share of alpha a test's assertion gets",
     "slow: tests of variants that are declared slow",
 )
+
+
+MULTIMODAL = "multimodal"
+"""The marker of kinds that take more than text, and of all variants that start from such a one."""
 
 
 @pytest.hookimpl(tryfirst=True)  # a variant comes first in a node id: see config.variant_of
@@ -53,7 +57,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "candidate" in asked:
         kinds = extensions_of(metafunc.config).kinds
         variants = [
-            pytest.param(name, id=name, marks=marks(config.variants[name], kinds))
+            pytest.param(name, id=name, marks=marks(config.variants[name], kinds, config.variants))
             for name in _marked_variants(metafunc, config)
         ]
         metafunc.parametrize("candidate", variants, indirect=True, scope="session")
@@ -78,10 +82,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
 
 
-def marks(spec: VariantSpec, kinds: Mapping[str, Kind]) -> list[pytest.MarkDecorator]:
-    """Return the markers that select a variant."""
-    names = [kinds[spec.kind].marker, *(["slow"] if spec.slow else [])]
-    return [getattr(pytest.mark, name) for name in names]
+def marks(
+    spec: VariantSpec, kinds: Mapping[str, Kind], variants: Mapping[str, VariantSpec]
+) -> list[pytest.MarkDecorator]:
+    """Return the markers that select a variant: its kind's, and ``slow`` where it is.
+
+    What starts from a variant that takes more than text is with that one, whatever its kind: a
+    quantized model that looks is no part of a run of the quantized models that read.
+    """
+    from pytest_modellab.records.declared import bases
+
+    root = (spec, *bases(spec, variants))[-1]
+    marker = kinds[spec.kind if kinds[root.kind].marker != MULTIMODAL else root.kind].marker
+    return [getattr(pytest.mark, name) for name in (marker, *(["slow"] if spec.slow else []))]
 
 
 def _marked_task_sets(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
@@ -105,14 +118,17 @@ def _marked_task_sets(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]
 
 def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
     from pytest_modellab.errors import near_misses
+    from pytest_modellab.records.declared import values
 
     marker = metafunc.definition.get_closest_marker("variants")
     if marker is None:
         return list(config.variants)
     where = f"{metafunc.definition.nodeid}: @pytest.mark.variants"
     for key in marker.kwargs:
-        if key not in ("kind", "strategy"):
-            raise pytest.UsageError(f"{where}: unknown argument {key!r}; Known: kind, strategy")
+        if key not in ("kind", "strategy", "base"):
+            raise pytest.UsageError(
+                f"{where}: unknown argument {key!r}; Known: kind, strategy, base"
+            )
     for name in marker.args:
         if name not in config.variants:
             raise pytest.UsageError(
@@ -124,6 +140,7 @@ def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
         "kind": set(kinds),
         "strategy": {kind.strategy for kind in kinds.values()}
         | {spec.strategy for spec in config.variants.values()},
+        "base": set(config.variants),
     }
     asked = {key: value for key, value in marker.kwargs.items() if value is not None}
     for key, value in asked.items():
@@ -135,7 +152,7 @@ def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
         spec.name
         for spec in config.variants.values()
         if (not marker.args or spec.name in marker.args)
-        and all(getattr(spec, key) == value for key, value in asked.items())
+        and all(value in values(spec, key, config.variants) for key, value in asked.items())
     ]
 
 

@@ -148,6 +148,33 @@ class VariantSpec:
     adapts_prompt: bool = False
 
 
+def bases(spec: VariantSpec, variants: Mapping[str, VariantSpec]) -> tuple[VariantSpec, ...]:
+    """Return what a variant adapts, and what that one adapts, and so on; the nearest first.
+
+    Args:
+        spec: the variant.
+        variants: all that are declared, by name. A circle, which is refused when it is resolved,
+            ends where it closes.
+    """
+    chain = [spec]
+    while (base := variants.get(chain[-1].base or "")) is not None and base not in chain:
+        chain.append(base)
+    return tuple(chain[1:])
+
+
+def values(spec: VariantSpec, key: str, variants: Mapping[str, VariantSpec]) -> tuple[str, ...]:
+    """Return what ``@pytest.mark.variants(key=VALUE)`` may say to select a variant.
+
+    Args:
+        spec: the variant.
+        key: ``kind``, ``strategy`` or ``base``: a variant that it adapts, near or far, not itself.
+        variants: all that are declared.
+    """
+    if key == "base":
+        return tuple(base.name for base in bases(spec, variants))
+    return (spec.kind if key == "kind" else spec.strategy,)
+
+
 @dataclasses.dataclass(frozen=True)
 class Price:
     """What computing costs: ``[prices.NAME]``.

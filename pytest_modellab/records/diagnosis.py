@@ -18,8 +18,9 @@ MOST_TOKENS = 1_000_000
 """Of all probes."""
 
 
-Level = Literal["internals", "weights", "outputs"]
-"""How deep was looked: into the modules, at the weights alone, or at what comes out."""
+Level = Literal["internals", "weights", "outputs", "parts"]
+"""How deep was looked: into the modules, at the weights alone, or at what comes out; or whole parts
+of a model that is made of several were exchanged, and samples asked again."""
 
 
 Measure = Literal["nats", "cosine"]
@@ -256,6 +257,49 @@ class Answers:
 
 
 @dataclasses.dataclass(frozen=True)
+class PutBack:
+    """What one part of several accounts for, or all of them together.
+
+    Attributes:
+        part: its name.
+        right_again: of the lost answers that were asked again, right with the base's part in the
+            candidate; None where that was not tried.
+        score: the mean score of all of them then.
+        lost_alone: of the same answers, lost with the candidate's part in the base; None where that
+            was not tried.
+        why: why the part was not put back; empty where it was.
+    """
+
+    part: str
+    right_again: int | None = None
+    score: float | None = None
+    lost_alone: int | None = None
+    why: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Blame:
+    """Which part of several accounts for what was lost.
+
+    Attributes:
+        lost: answers that got worse and were asked again.
+        of: all that got worse.
+        before: the mean score that the base's answers to them have.
+        after: that the candidate's have.
+        parts: in the order that data goes through them.
+        whole: all of them put back at once: it is the base again, or the rest lies elsewhere; None
+            where that was not tried.
+    """
+
+    lost: int
+    of: int
+    before: float
+    after: float
+    parts: tuple[PutBack, ...]
+    whole: PutBack | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Diagnosis:
     """What was found out about a candidate; reports are pure functions of it.
 
@@ -284,6 +328,7 @@ class Diagnosis:
         seconds: step → seconds.
         versions: distribution → version.
         measure: what ``damage`` and all other nats are counted in.
+        blame: what each part accounts for, of a model that is made of several.
     """
 
     schema: int
@@ -308,3 +353,4 @@ class Diagnosis:
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     measure: Measure = "nats"
+    blame: Blame | None = None

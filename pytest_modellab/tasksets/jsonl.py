@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.tasks import Sample, TaskSet
-from pytest_modellab.tasksets import header, lines
+from pytest_modellab.tasksets import header, lines, media
 
 SAMPLES = "samples.jsonl"
 
@@ -17,7 +17,7 @@ HEADER = header.NAME
 
 _REQUIRED: lines.Types = {
     "id": str,
-    "input": str,
+    "input": (str, list),
     "target": (int, str, dict),
     "scorer": str,
     "capability": str,
@@ -27,6 +27,8 @@ _REQUIRED: lines.Types = {
 
 _OPTIONAL: lines.Types = {
     "choices": list,
+    "image": (str, dict, list),
+    "audio": (str, dict, list),
     "cluster": str,
     "max_tokens": int,
     "metadata": dict,
@@ -55,7 +57,7 @@ def read(folder: Path, check: Callable[[Sample], str | None] = lambda _: None) -
         if not line.strip():
             continue
         where = f"{samples_path}:{number}"
-        sample = _sample(where, line)
+        sample = _sample(where, line, folder)
         if sample.id in numbers:
             first = numbers[sample.id]
             raise TaskSetError(
@@ -70,21 +72,26 @@ def read(folder: Path, check: Callable[[Sample], str | None] = lambda _: None) -
     return header.task_set(folder, declared, samples, SAMPLES)
 
 
-def _sample(where: str, line: str) -> Sample:
+def _sample(where: str, line: str, folder: Path) -> Sample:
     data = lines.parse(where, line)
     lines.check_known(where, data, _REQUIRED, _OPTIONAL)
     lines.check_types(where, data, _REQUIRED, _OPTIONAL)
-    lines.check_filled(where, data, "id", "input", "capability")
+    lines.check_filled(where, data, "id", "capability")
+    if isinstance(data["input"], str):
+        lines.check_filled(where, data, "input")
     lines.check_id(where, data, "id")
     lines.check_difficulty(where, data["difficulty"])
     choices = data.get("choices", [])
     if not all(isinstance(choice, str) and choice for choice in choices):
         raise TaskSetError(f"{where}: choices: every choice must be a non-empty string")
     lines.check_sayable(where, data)
+    text, shown = media.of(where, data, folder)
     return Sample(
         **{
-            **data,
+            **{key: value for key, value in data.items() if key not in media.KINDS},
+            "input": text,
             "choices": tuple(choices),
             "metadata": data.get("metadata", {}),
+            "media": shown,
         }
     )

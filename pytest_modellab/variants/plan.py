@@ -116,6 +116,8 @@ class Plan:
             the plan and the model's files; None where nothing is.
         parts: names of what it is made of and can be put back by, one at a time: ``encoder``,
             ``detection``, ``vision`` … in the order that data goes through them.
+        consists: tells what each of the parts consists of, by its name, so that one that is as the
+            base's need not be put back; None, or a part left out, where only a try tells.
         borrowed: parts that another variant lends, by their names.
     """
 
@@ -144,6 +146,7 @@ class Plan:
     media: frozenset[MediaKind] = frozenset()
     preprocessing: Callable[[Plan, ModelFiles], Mapping[str, Any]] | None = None
     parts: tuple[str, ...] = ()
+    consists: Callable[[Plan, ModelFiles], Mapping[str, Any]] | None = None
     borrowed: Mapping[str, Lent] = dataclasses.field(default_factory=dict)
 
     def on(self, device: str) -> Plan:

@@ -68,10 +68,11 @@ def test_malformed_configuration(write_project: WriteProject) -> None:
     [
         ('"words"), pytest', '"wrods"), pytest', "*unknown task set 'wrods'*did you mean 'words'*"),
         ('"plain", "rounded"', '"plane"', "*unknown variant 'plane'*did you mean 'plain'*"),
-        ('"plain", "rounded"', "knd='x'", "*unknown argument 'knd'; Known: kind, strategy*"),
+        ('"plain", "rounded"', "knd='x'", "*unknown argument 'knd'; Known: kind, strategy, base*"),
         ('"plain", "rounded"', "kind='prmpted'", "*unknown kind 'prmpted'; *mean 'prompted'*"),
         ('"plain", "rounded"', "kind='loraa'", "*unknown kind 'loraa'; *'lora'*"),
         ('"plain", "rounded"', "kind=['prompted', 'lora']", "*unknown kind ?'prompted', 'lora'?*"),
+        ('"plain", "rounded"', "base='plan'", "*unknown base 'plan'; *did you mean 'plain'*"),
         ('"plain", "rounded"', "strategy='promptin'", "*unknown strategy 'promptin'; *"),
     ],
 )
@@ -95,6 +96,58 @@ def test_a_known_kind_without_variants_is_a_skip(write_project: WriteProject) ->
     suite.write_text(suite.read_text().replace('kind="lora"', 'kind="quantized"'))
     result = pytester.runpytest_inprocess("-k", "overall", "--collect-only", "-q")
     result.stdout.fnmatch_lines(["*test_overall?rounded?*"])
+
+
+def declare(pytester: pytest.Pytester, variants: str) -> None:
+    config = pytester.path / "modellab.toml"
+    config.write_text(config.read_text() + variants)
+
+
+def test_a_base_selects_what_adapts_it_and_not_itself(write_project: WriteProject) -> None:
+    pytester = write_project()
+    declare(
+        pytester,
+        '[variants.shorter]\nkind = "prompted"\nbase = "rounded"\nprompt = "prompt.jinja"\n',
+    )
+    suite = pytester.path / "test_suite.py"
+    suite.write_text(suite.read_text().replace('"plain", "rounded"', 'base="plain"'))
+    result = pytester.runpytest_inprocess("-k", "overall", "--collect-only", "-q")
+    assert [line for line in result.outlines if "::" in line] == [
+        "test_suite.py::test_overall[rounded]",
+        "test_suite.py::test_overall[shorter]",
+    ]
+    suite.write_text(suite.read_text().replace('base="plain"', 'base="plain", kind="quantized"'))
+    result = pytester.runpytest_inprocess("-k", "overall", "--collect-only", "-q")
+    assert [line for line in result.outlines if "::" in line] == [
+        "test_suite.py::test_overall[rounded]"
+    ]
+
+
+def test_what_starts_from_a_multimodal_variant_has_its_marker(write_project: WriteProject) -> None:
+    pytester = write_project()
+    (pytester.path / "conftest.py").write_text(
+        "from pytest_modellab.extend import Kind\n"
+        "def pytest_modellab_kinds():\n"
+        '    return [Kind("looking", "sight", "multimodal", lambda *asked: None)]\n'
+    )
+    declare(
+        pytester,
+        '[variants.sight]\nkind = "looking"\nmodel = "tiny"\n'
+        '[variants.narrow]\nkind = "quantized"\nbase = "sight"\nmethod = "rtn"\nbits = 8\n'
+        '[variants.asked]\nkind = "prompted"\nbase = "narrow"\nprompt = "prompt.jinja"\n',
+    )
+    suite = pytester.path / "test_suite.py"
+    suite.write_text(suite.read_text().replace(', pytest.mark.variants("plain", "rounded")', ""))
+    found = {}
+    for marker in ("prompted", "quantized", "multimodal"):
+        result = pytester.runpytest_inprocess("-m", marker, "-k", "overall", "--collect-only", "-q")
+        names = [line.partition("[")[2][:-1] for line in result.outlines if "::" in line]
+        found[marker] = names
+    assert found == {
+        "prompted": ["plain", "unloadable"],
+        "quantized": ["rounded"],
+        "multimodal": ["sight", "narrow", "asked"],
+    }
 
 
 def test_malformed_samples_are_named_at_collection(write_project: WriteProject) -> None:

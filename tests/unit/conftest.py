@@ -137,6 +137,7 @@ def write_samples(tmp_path: Path) -> Callable[..., Path]:
 def _line(line: str | Mapping[str, Any] | Sample) -> str:
     if isinstance(line, Sample):
         line = {f.name: getattr(line, f.name) for f in dataclasses.fields(line)}
+        del line["media"]
         line = {k: dict(v) if k == "metadata" else v for k, v in line.items() if v is not None}
     return line if isinstance(line, str) else json.dumps(line, ensure_ascii=False)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_modellab.config.lab_config import LabConfig
-from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.declared import VariantSpec, values
 from pytest_modellab.review.asked import marks, parameters
 from pytest_modellab.review.asked.calls import Call, Ended, Left, Walk
 from pytest_modellab.review.asked.reading import Reader
@@ -203,7 +203,9 @@ def _variants(test: Test, config: LabConfig, given: Mapping[str, Any]) -> list[V
         for spec in specs
         if (not names or spec.name in names)
         and all(
-            isinstance(value, Unknown) or getattr(spec, key, value) == value
+            isinstance(value, Unknown)
+            or key not in ("kind", "strategy", "base")
+            or value in (None, *values(spec, key, config.variants))
             for key, value in marked.kwargs.items()
         )
     ]

@@ -104,13 +104,13 @@ def test_hash_follows_content_and_order(write_samples: Write) -> None:
         pytest.param("[" * 9999, "malformed JSON: maximum recursion depth exceeded", id="deep"),
         (
             {**GOOD, "catgory": "x"},
-            "catgory: unknown key; Known: capability, choices, cluster, difficulty, id, input, "
-            "max_tokens, metadata, scorer, target",
+            "catgory: unknown key; Known: audio, capability, choices, cluster, difficulty, id, "
+            "image, input, max_tokens, metadata, scorer, target",
         ),
         (
             {**GOOD, "capabilty": "x"},
-            "capabilty: unknown key; did you mean 'capability'? Known: capability, choices, "
-            "cluster, difficulty, id, input, max_tokens, metadata, scorer, target",
+            "capabilty: unknown key; did you mean 'capability'? Known: audio, capability, choices, "
+            "cluster, difficulty, id, image, input, max_tokens, metadata, scorer, target",
         ),
         ({**GOOD, "id": 7}, "id: 7 is int, expected str"),
         ({**GOOD, "id": None}, "id: None is NoneType, expected str"),
