@@ -23,6 +23,7 @@ from pytest_modellab.errors import (
 )
 from pytest_modellab.judging.assertions import Assertion
 from pytest_modellab.judging.words import Words
+from pytest_modellab.media.generators import Generator
 from pytest_modellab.observatory.added import Probe, Seen
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
@@ -52,6 +53,7 @@ __all__ = [
     "Finding",
     "FloorViolated",
     "GenerationRequest",
+    "Generator",
     "Heat",
     "Kind",
     "Lines",

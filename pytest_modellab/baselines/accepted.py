@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_modellab.records import counts
 from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, PROBABILITY, near
 from pytest_modellab.records.reading import Count, Share
 from pytest_modellab.records.runs import NOT_KEPT, RunRecord
@@ -150,10 +151,11 @@ def flips(run: RunRecord, repeat: Repeat) -> Churn:
 def metrics_of(run: RunRecord) -> dict[str, tuple[float | None, ...]]:
     """Return what is kept of the further figures of a run that is a second one or an anchor.
 
-    The decision margin and a document's bits and sum are not: they are never judged.
+    The decision margin, a document's bits and sum, and counts of errors are not: they are never
+    judged.
     """
     names = {name for sample in run.samples for name in sample.metrics}
-    names -= {DECISION_MARGIN, BITS, TOTAL}
+    names -= {DECISION_MARGIN, BITS, TOTAL, *counts.NAMES}
     return {name: tuple(s.metrics.get(name) for s in run.samples) for name in sorted(names)}
 
 

@@ -192,6 +192,8 @@ def _print_table(tradeoff: TradeOff) -> None:
     from pytest_modellab.reports.text import tradeoff as words
 
     colours = {"block": "bold red", "inconclusive": "yellow", "pass": "green", "high": "red"}
+    for changed in words.unlike(tradeoff):
+        print(changed)
     head, rows = words.table(tradeoff)
     cells = [
         [Text(grid.shown(cell), colours.get(cell.partition(" ")[0], "")) for cell in row]

@@ -32,8 +32,9 @@ from pytest_modellab.store import atomic
 
 if TYPE_CHECKING:
     from pytest_modellab.config.lab_config import LabConfig
-    from pytest_modellab.lab.diagnosing import Asked, Diagnosing, Pair
+    from pytest_modellab.lab.diagnosing import Diagnosing
     from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.pair import Asked, Pair
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.observatory.tokens import Tokens
     from pytest_modellab.observatory.training import Training
@@ -124,6 +125,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ModellabError: the two cannot be examined, or a report cannot be written.
     """
+    from pytest_modellab.lab import put_back
     from pytest_modellab.lab.diagnosing import Limits
 
     if options.training is not None:
@@ -137,6 +139,11 @@ def run(options: argparse.Namespace) -> int:
     with remembering(rehash=options.rehash):
         lab, pair = _pair(options)
     asked = _asked(options, lab, pair)
+    if options.bundle is not None and put_back.parts(pair):
+        raise DiagnosisError(
+            f"--bundle: {pair.candidate.name} is made of parts, which are put back by the variants "
+            "of a modellab.toml: commit that, and run the same command elsewhere"
+        )
     limits = Limits(options.budget, reuse=not options.no_cache)
     try:
         found = examining_of(lab).examine(pair, asked, limits)
@@ -212,7 +219,7 @@ def _tell(options: argparse.Namespace, found: Tokens | Training, lines: Sequence
 def _pair(options: argparse.Namespace) -> tuple[Lab | None, Pair]:
     """Look up the two models: variants by their names, everything else as a folder."""
     from pytest_modellab.lab import examining
-    from pytest_modellab.lab.diagnosing import Pair
+    from pytest_modellab.lab.pair import Pair
 
     config = find_config(options.config)
     lab = None if config is None else lab_of(config, rehash=options.rehash)
@@ -297,7 +304,7 @@ def examining_of(lab: Lab | None) -> Diagnosing:
 
 def _asked(options: argparse.Namespace, lab: Lab | None, pair: Pair) -> Asked:
     from pytest_modellab.lab import examining
-    from pytest_modellab.lab.diagnosing import Asked
+    from pytest_modellab.lab.pair import Asked
 
     if lab is None:
         if options.task_set is not None:

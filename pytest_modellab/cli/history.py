@@ -63,7 +63,9 @@ def run(options: argparse.Namespace) -> int:
         if not history.read(path, {}):
             continue  # nor is its task set read, whose package may be missing
         place = config.task_sets[name].path
-        samples = tasksets.read(place, extensions.check, default_folder()).samples
+        samples = tasksets.read(
+            place, extensions.check, default_folder(), extensions.generators
+        ).samples
         capabilities = {sample.content_hash: sample.capability for sample in samples}
         found[name] = history.read(path, capabilities, options.metric)
     if found and options.metric is not None:
@@ -100,7 +102,8 @@ def _unknown(config: LabConfig, variant: str, task_sets: Collection[str], metric
         if (baseline := file.read(file.path_of(config.baselines, name, variant))) is not None:
             known.update(key for sample in baseline.run.samples for key in sample.metrics)
         place = config.task_sets[name].path
-        samples = tasksets.read(place, discover(config).check, default_folder()).samples
+        added = discover(config)
+        samples = tasksets.read(place, added.check, default_folder(), added.generators).samples
         if metric in GRADED and any(applies(metric, sample) for sample in samples):
             lacking.append(name)
     mend = near_misses(metric, known)

@@ -280,7 +280,9 @@ def _of_task_set(options: argparse.Namespace, lab: Lab, name: str) -> _Subject:
 
     config, extensions = lab.config, lab.extensions
     declared, metric = config.task_sets[name], options.metric
-    complete = tasksets.read(declared.path, extensions.check, default_folder())
+    complete = tasksets.read(
+        declared.path, extensions.check, default_folder(), extensions.generators
+    )
     everything = complete = dataclasses.replace(complete, name=name)
     if declared.limit is not None:
         everything = limited(complete, declared.limit, f"limit = {declared.limit}")

@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
         ModellabError: the bundle cannot be read, or the models are not at hand.
     """
     from pytest_modellab.lab import bundle
-    from pytest_modellab.lab.diagnosing import Asked, Limits, Pair
+    from pytest_modellab.lab.diagnosing import Limits
+    from pytest_modellab.lab.pair import Asked, Pair
 
     found = bundle.read(options.bundle)
     config = find_config(options.config)

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     training = {path: leakage.read(path) for path in options.train}
     worst = EXIT_OK
     for name, folder in _folders(options.task_set, config):
-        task_set = tasksets.read(folder, known.check, default_folder())
+        task_set = tasksets.read(folder, known.check, default_folder(), known.generators)
         base = options.base or _first_base(config)
         baseline = None
         if config is not None and base is not None:

@@ -74,6 +74,14 @@ class KindTraits(Protocol):
     def adapts_prompt(self) -> bool:
         """Whether the prompt is what its variants adapt."""
 
+    @property
+    def adapts_pieces(self) -> bool:
+        """Whether its variants may have a base that is made of several models."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The options that name a model each, of which its variants are made."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LabConfig:
@@ -120,6 +128,12 @@ class LabConfig:
             spec = self.variants[spec.base]
         return self.models[spec.model]
 
+    def _root(self, spec: VariantSpec) -> VariantSpec:
+        """Return the variant that a chain of bases begins with."""
+        while spec.base is not None:
+            spec = self.variants[spec.base]
+        return spec
+
     def with_kinds(self, kinds: Mapping[str, KindTraits]) -> LabConfig:
         """Check every variant's kind, which plugins may add to, and fill in what it says of them.
 
@@ -144,7 +158,8 @@ class LabConfig:
             if kind.needs_model and self.model_of(spec) is NO_MODEL:
                 if spec.base is None:
                     raise ConfigError(f"{where}: needs either 'model' or 'base'")
-                raise ConfigError(f"{where}.base: {spec.base!r} has no model to adapt")
+                if not (kind.adapts_pieces and kinds[self._root(spec).kind].models):
+                    raise ConfigError(f"{where}.base: {spec.base!r} has no model to adapt")
             strategy = spec.strategy or kind.strategy
             found[spec.name] = dataclasses.replace(
                 spec, strategy=strategy, adapts_prompt=kind.adapts_prompt

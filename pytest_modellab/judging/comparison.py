@@ -17,6 +17,8 @@ from pytest_modellab.records import reading
 from pytest_modellab.records.asked import Override
 from pytest_modellab.records.graded import GRADED
 from pytest_modellab.records.hashing import canonical_json
+from pytest_modellab.records.media import Media
+from pytest_modellab.records.preprocessing import Unlike
 from pytest_modellab.records.runs import Verdict
 
 Outcome = Verdict | Literal["accepted"]
@@ -37,6 +39,7 @@ class Flip:
         after: the candidate's score, or None where it gave none.
         before_output: what the reference answered.
         after_output: what the candidate answered.
+        media: what the sample shows, in order.
     """
 
     id: str
@@ -45,6 +48,7 @@ class Flip:
     after: float | None
     before_output: str
     after_output: str
+    media: tuple[Media, ...] = ()
 
     @property
     def lost(self) -> bool:
@@ -117,6 +121,8 @@ class Comparison:
         accepted: where ``--modellab-update`` made the candidate's run its own baseline though it
             fell: ``drop`` where the gate blocks it against the run accepted before, ``unjudged``
             where the two cannot be compared; else None.
+        preprocessing: where media are not prepared as for what it is compared with, or as for the
+            candidate's base; told before any score.
     """
 
     assertion: str
@@ -138,6 +144,7 @@ class Comparison:
     words: Words | None = None
     overrides: tuple[Override, ...] = ()
     accepted: Literal["drop", "unjudged"] | None = None
+    preprocessing: tuple[Unlike, ...] = ()
 
     @property
     def timed(self) -> bool:
@@ -166,9 +173,12 @@ class Comparison:
     def to_json(self) -> str:
         """Return one line of JSON, keys sorted; without what there is none of."""
         data = dataclasses.asdict(self)
-        for name in ("words", "overrides", "accepted"):
+        for name in ("words", "overrides", "accepted", "preprocessing"):
             if not data[name]:
                 del data[name]
+        for flip in data["flips"]:
+            if not flip["media"]:
+                del flip["media"]
         return canonical_json(data)
 
     @classmethod

@@ -27,6 +27,7 @@ from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.graded import left_out
 from pytest_modellab.records.pairing import in_order
+from pytest_modellab.records.preprocessing import Unlike, unlike
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs.stages import Staged
@@ -186,6 +187,7 @@ class Question:
             ratio=ratio,
             metric=self.metric,
             words=self.words,
+            preprocessing=self._unlike,
         )
 
     @functools.cached_property
@@ -212,6 +214,14 @@ class Question:
         """Why the candidate has no score, of the first sample without one."""
         silent = (one for one in self.answers.record.samples if one.score is None)
         return next((f"; {one.id!r} first: {one.output}" for one in silent), "")
+
+    @property
+    def _unlike(self) -> tuple[Unlike, ...]:
+        """Where media are not prepared as for the reference."""
+        if self.candidate is None or self.reference is None:
+            return ()
+        here, there = (run.fingerprint.settings for run in (self.answers.record, self.reference))
+        return unlike(here, there, self.against)
 
     @property
     def _notes(self) -> tuple[str, ...]:

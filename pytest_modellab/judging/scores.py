@@ -258,6 +258,7 @@ def flips_between(
             after=new.score,
             before_output=old.output,
             after_output=new.output,
+            media=sample.media,
         )
         for sample, old in zip(samples, paired(reference, samples), strict=True)
         if (new := after.get(sample.id)) is not None

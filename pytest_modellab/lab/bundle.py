@@ -27,7 +27,7 @@ from pytest_modellab.store.diagnoses import Chat, Examined
 from pytest_modellab.version import __version__
 
 if TYPE_CHECKING:
-    from pytest_modellab.lab.diagnosing import Asked, Pair
+    from pytest_modellab.lab.pair import Asked, Pair
     from pytest_modellab.lab.resolved import Resolved
 
 LAYOUT = 1

@@ -19,7 +19,7 @@ from pytest_modellab.errors import (
 )
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.lab.settings import Settings
-from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.declared import NO_MODEL, VariantSpec
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.store import hashes
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.models.files import ModelFiles
-    from pytest_modellab.variants.plan import Grounding, Plan
+    from pytest_modellab.variants.plan import Grounding, Kind, Plan
 
 
 @contextlib.contextmanager
@@ -96,7 +96,12 @@ class Declared:
                 raise GateUsageError(f"unknown task set {name!r} in {self._config.path}; {hint}")
             place = self._config.task_sets[name].path
             with self._hashes.used():
-                task_set = tasksets.read(place, self._extensions.check, self._settings.cache)
+                task_set = tasksets.read(
+                    place,
+                    self._extensions.check,
+                    self._settings.cache,
+                    self._extensions.generators,
+                )
             # the configuration's name leads to its margins and baselines, whatever the header says
             whole = self._wholes[name] = dataclasses.replace(task_set, name=name)
             self._task_sets[name] = self._limited(whole)
@@ -228,9 +233,10 @@ class Declared:
             base = None
             if spec.base is not None:
                 base = self._plan(self._config.variants[spec.base], {**trail, spec.name: "base"})
+            kind = self._extensions.kinds[spec.kind]
             plan = variants.make_plan(
-                self._extensions.kinds[spec.kind],
-                spec,
+                kind,
+                self._with_models(spec, kind),
                 base,
                 self._config.model_of(spec),
                 self._config.path,
@@ -239,6 +245,19 @@ class Declared:
                 self._check_retriever(spec, plan.grounding, trail)
             self._plans[spec.name] = plan
         return self._plans[spec.name]
+
+    def _with_models(self, spec: VariantSpec, kind: Kind) -> VariantSpec:
+        """Put declared models in the places of their names, in options that name one."""
+        found = dict(spec.options)
+        for key in kind.models:
+            name = found.get(key)
+            if isinstance(name, str):
+                if name not in self._config.models:
+                    where = f"{self._config.path}: variants.{spec.name}.{key}"
+                    hint = near_misses(name, self._config.models)
+                    raise ConfigError(f"{where}: unknown model {name!r}; {hint}")
+                found[key] = self._config.models[name]
+        return dataclasses.replace(spec, options=found)
 
     def _check_retriever(
         self, spec: VariantSpec, grounding: Grounding, trail: Mapping[str, str]
@@ -261,9 +280,9 @@ class Declared:
         from pytest_modellab.models import locate
         from pytest_modellab.models.files import NO_FILES
 
-        if not self._extensions.kinds[spec.kind].needs_model:
-            return NO_FILES
         model = self._config.model_of(spec)
+        if model is NO_MODEL or not self._extensions.kinds[spec.kind].needs_model:
+            return NO_FILES
         if spec.recipe is not None and spec.model is not None:
             place = self._config.root / Path(model.source).expanduser()
             if not model.source.startswith("package:") and not place.exists():

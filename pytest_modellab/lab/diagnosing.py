@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import DiagnosisError, ModellabError, OutOfMemory, OutOfTime
-from pytest_modellab.lab import outsides, runtimes, searches
+from pytest_modellab.lab import outsides, put_back, runtimes, searches
 from pytest_modellab.lab.again import Again
 from pytest_modellab.lab.jobs import job_of
+from pytest_modellab.lab.pair import Asked, Pair
 from pytest_modellab.lab.registry import Extensions
 from pytest_modellab.records import diagnosed
-from pytest_modellab.records.diagnosis import LONG, TOKENS
 from pytest_modellab.records.progress import Advance, Watch, Work
-from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.store import hashes
 from pytest_modellab.visible import raised
 
 if TYPE_CHECKING:
     from pytest_modellab.engines.interface import Engine
-    from pytest_modellab.lab.flipped import Flip
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.observatory.examination import Examination
     from pytest_modellab.observatory.probes import Probes
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from pytest_modellab.observatory.subject import Subject
     from pytest_modellab.runs.passages import Grounded
     from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
-    from pytest_modellab.variants.plan import Plan
 
 FORWARDS = 40
 """Of the probes, that a diagnosis with its pictures takes, at most about."""
@@ -47,55 +44,6 @@ SPARE = 2**30
 
 
 _TEXT = ("tokenizer", "chat_template")  # sites that are exchanged with the tokenizer
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """What is examined, and what it is compared with.
-
-    Attributes:
-        base: what is right.
-        candidate: what is examined.
-        runner: what runs the candidate otherwise, where transformers stands in; else empty.
-        declared: how the candidate was made of the base, where that is not its own plan's to say.
-        otherwise: the candidate as ``runner`` runs it.
-    """
-
-    base: Resolved
-    candidate: Resolved
-    runner: str = ""
-    declared: Plan | None = None
-    otherwise: Resolved | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """What both are asked.
-
-    Attributes:
-        task_set: what the samples are of, or None without.
-        flips: the samples; those that flipped for the worse first.
-        texts: as rendered before, in place of samples.
-        chats: of each text the messages that it was rendered from.
-        tokens: in all probes.
-        long: width of the long window.
-    """
-
-    task_set: TaskSet | None = None
-    flips: tuple[Flip, ...] = ()
-    texts: tuple[str, ...] = ()
-    chats: tuple[Chat, ...] = ()
-    tokens: int = TOKENS
-    long: int = LONG
-
-    def identity(self) -> list[object]:
-        """All that the answers depend on beside the models, as built-in types."""
-        flips = [
-            [flip.sample.id, flip.sample.content_hash, flip.reply, flip.before, flip.after]
-            for flip in self.flips
-        ]
-        chats = [[dict(one) for one in chat] for chat in self.chats]
-        return [self.tokens, self.long, flips, list(self.texts), chats]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +69,7 @@ class Diagnosing:
         extensions: the scorers and probes that there are.
         release: frees the variant that the session holds, before two are loaded.
         watch: is told how far an examination is.
+        run: runs a variant on samples; None without a session, where models are one piece.
     """
 
     def __init__(
@@ -129,7 +78,9 @@ class Diagnosing:
         extensions: Extensions,
         release: Callable[[], None] = lambda: None,
         watch: Watch = lambda _: None,
+        run: put_back.Run | None = None,
     ) -> None:
+        self._run = run
         self._cache = cache
         self._extensions = extensions
         self._release = release
@@ -148,8 +99,9 @@ class Diagnosing:
             OSError: the store cannot be written.
         """
         check(pair)
+        by_part = self._run is not None and bool(put_back.parts(pair))
         with hashes.Memory(self._cache).used():
-            pair = _runnable(pair)
+            pair = pair if by_part else _runnable(pair)
         end = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
         entry = self._entry(pair, asked)
         if limits.reuse and (found := entry.read()) is not None:
@@ -158,7 +110,10 @@ class Diagnosing:
         with _held(entry, limits.seconds):
             if limits.reuse and (found := entry.read(lost=again)) is not None:
                 return found  # another process has made it meanwhile
-            found = self._examined(pair, asked, end, strict=limits.strict)
+            if by_part and self._run is not None:
+                found = _by_part(pair, asked, self._run, end)
+            else:
+                found = self._examined(pair, asked, end, strict=limits.strict)
             if time.monotonic() < end:  # else something is left out
                 entry.write(found)
         return found
@@ -283,12 +238,23 @@ def check(pair: Pair) -> None:
     """Refuse what transformers does not run.
 
     Raises:
-        DiagnosisError: another engine runs one of the two, or a search has no encoder.
+        DiagnosisError: another engine runs one of the two, whose parts nobody tells, or a search
+            has no encoder.
     """
+    if put_back.parts(pair):
+        return
     if pair.base.plan.search is not None or pair.candidate.plan.search is not None:
         searches.check(pair.base, pair.candidate)
         return
     outsides.check(pair.base)
+
+
+def _by_part(pair: Pair, asked: Asked, run: put_back.Run, end: float) -> Examined:
+    """Exchange whole parts, and read the diagnosis as it is read from the store."""
+    from pytest_modellab.store.diagnoses import Examined
+
+    found = put_back.examine(pair, asked, run, end)
+    return Examined(diagnosed.from_json(diagnosed.to_json(found, most=None)))
 
 
 def _runnable(pair: Pair) -> Pair:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_modellab.errors import ConfigError, DiagnosisError, ModellabError
-from pytest_modellab.lab import flipped
-from pytest_modellab.lab.diagnosing import Asked, Pair
+from pytest_modellab.lab import flipped, put_back
 from pytest_modellab.lab.folders import KIND
+from pytest_modellab.lab.pair import Asked, Pair
 from pytest_modellab.records.diagnosis import LONG, TOKENS, Diagnosis
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
@@ -92,9 +92,34 @@ def asked(
         before, after = (_run(lab, one, found, run=run) for one in (of.base, of.candidate))
         if before is None or after is None:
             continue
+        if put_back.parts(of):
+            lost, all_ = flipped.lost(found, before, after, put_back.MOST)
+            if lost:
+                return Asked(found, lost, of=all_)
+            continue
         if flips := flipped.chosen(found, before, after):
             return Asked(found, flips, tokens=tokens, long=long)
     return plain
+
+
+def seconds(lab: Lab, of: Pair, what: Asked) -> float:
+    """Estimate how long an examination takes, from what runs of this machine tell.
+
+    Args:
+        lab: the session.
+        of: what is examined.
+        what: both are asked.
+    """
+    from pytest_modellab.lab import diagnosing
+
+    runs = []
+    if what.task_set is not None:
+        found = (lab.answered(one, what.task_set) for one in (of.base, of.candidate))
+        runs = [run for run in found if run is not None]
+    if put_back.parts(of):
+        each = [run.probes.get("seconds", 0.0) / max(1, len(run.samples)) for run in runs]
+        return put_back.seconds(of, what, max(each, default=0.0))
+    return diagnosing.seconds(of, what, [r.probes.get("tokens_per_second", 0.0) for r in runs])
 
 
 def known(lab: Lab, task_set: str, variants: Iterable[str], reference: str) -> dict[str, Diagnosis]:

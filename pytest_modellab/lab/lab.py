@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.engines.interface import Engine
-from pytest_modellab.errors import BaselineMissing
+from pytest_modellab.errors import BaselineMissing, ModellabError
 from pytest_modellab.lab import pricing
 from pytest_modellab.lab.accepted import Accepted, ChurnFound
 from pytest_modellab.lab.declared import Declared
@@ -19,6 +19,7 @@ from pytest_modellab.lab.registry import BUILT_IN, Extensions
 from pytest_modellab.lab.runs import Runs
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.preprocessing import Unlike, unlike
 from pytest_modellab.records.progress import Watch
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
@@ -77,7 +78,9 @@ class Lab:
         )
         self._accepted = Accepted(self.config, self._runs, self._declared.narrowed)
         release = self._loaded.release
-        self.diagnosing = Diagnosing(settings.cache, self.extensions, release, progress)
+        self.diagnosing = Diagnosing(
+            settings.cache, self.extensions, release, progress, self._runs.record
+        )
 
     # --- what is declared ---
 
@@ -279,9 +282,26 @@ class Lab:
         path = self._accepted.recorded(variant.name, task_set.name)
         replaced = self._accepted.replaced(variant.name, task_set.name)
         summary = dataclasses.replace(
-            summary, recorded=str(path) if path else None, replaced=replaced
+            summary,
+            recorded=str(path) if path else None,
+            replaced=replaced,
+            preprocessing=self.unlike_base(variant),
         )
         return pricing.priced(summary, variant.spec, self.config.prices)
+
+    def unlike_base(self, variant: Resolved) -> tuple[Unlike, ...]:
+        """Say where a variant does not prepare media as the variant that it adapts does.
+
+        Empty where it prepares none, and where its base cannot be run here.
+        """
+        settings, base = variant.fingerprint.settings, variant.spec.base
+        if base is None or not settings.get("preprocessing"):
+            return ()
+        try:
+            other = self.variant(base)
+        except ModellabError:
+            return ()  # a test of the base says so
+        return unlike(settings, other.fingerprint.settings, f"its base {base}")
 
     # --- accepted runs ---
 

@@ -1,4 +1,4 @@
-"""The kinds, scorers, recipes, assertions and probes: built in, and added by plugins."""
+"""Kinds, scorers, recipes, assertions, probes, generators: built in, and added by plugins."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from pytest_modellab import recipes, scorers, variants
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.judging import assertions
 from pytest_modellab.judging.assertions import ASSERTIONS, Assertion
+from pytest_modellab.media.generators import Generator
 from pytest_modellab.observatory.added import Probe
 from pytest_modellab.recipes.recipe import Recipe
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers.interface import Scorer, SetScorer
 from pytest_modellab.variants.plan import Kind
 
-T = TypeVar("T", Kind, Scorer | SetScorer, Recipe, Assertion, Probe)
+T = TypeVar("T", Kind, Scorer | SetScorer, Recipe, Assertion, Probe, Generator)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Extensions:
         recipes: by the name of their method.
         assertions: by name; named by tests.
         probes: by name; each has its look at every examination.
+        generators: of images and recordings, by name; named by samples.
     """
 
     kinds: Mapping[str, Kind]
@@ -39,6 +41,9 @@ class Extensions:
     recipes: Mapping[str, Recipe]
     assertions: Mapping[str, Assertion]
     probes: Mapping[str, Probe] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    generators: Mapping[str, Generator] = dataclasses.field(
+        default_factory=lambda: MappingProxyType({})
+    )
 
     def check(self, sample: Sample) -> str | None:
         """Say what is wrong with a sample in its scorer's eyes, or None."""
@@ -60,6 +65,7 @@ HOOKS = (
     "pytest_modellab_scorers",
     "pytest_modellab_recipes",
     "pytest_modellab_probes",
+    "pytest_modellab_generators",
 )
 
 
@@ -86,6 +92,7 @@ def collect(hook: Any) -> Extensions:
         recipes=_merged(BUILT_IN.recipes, hook.pytest_modellab_recipes, Recipe),
         assertions=_merged(BUILT_IN.assertions, hook.pytest_modellab_assertions, Assertion),
         probes=_merged(BUILT_IN.probes, hook.pytest_modellab_probes, Probe),
+        generators=_merged(BUILT_IN.generators, hook.pytest_modellab_generators, Generator),
     )
 
 
@@ -147,4 +154,6 @@ def _problem(one: Any) -> str | None:
         return f"marker: {one.marker!r} is no name for -m: letters, digits and '_' only"
     if isinstance(one, Recipe) and "seed" not in one.settings:
         return "settings: 'seed' is missing; provenance.json tells it"
+    if isinstance(one, Generator):
+        return one.problem()
     return assertions.problem(one) if isinstance(one, Assertion) else None

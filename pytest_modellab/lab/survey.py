@@ -223,6 +223,7 @@ def _entry(
         history=() if baseline is None else _history(lab, spec.name, task_set, metric),
         elsewhere=tuple(_elsewhere(lab, spec, name, reference, share, notes, metric)),
         dollars=pricing.dollars(record.probes, spec, _device(record), lab.config.prices),
+        preprocessing=lab.unlike_base(variant),
     )
 
 

@@ -54,21 +54,26 @@ def read(path: Path, kind: MediaKind) -> Content:
         MediaError: it is missing, empty, too large, no file, stands for another (Git LFS), or is of
             a format that is not read.
     """
-    try:
+    check(path, kind)
+    with _readable(path), path.open("rb") as file:
+        data = file.read(MOST_BYTES[kind] + 1)
+    return Content(data, _format(path, data, kind), hashlib.sha256(data).hexdigest())
+
+
+def check(path: Path, kind: MediaKind) -> None:
+    """Refuse a file by what the system says of it, before it is read.
+
+    Raises:
+        MediaError: it is missing, no file, or too large.
+    """
+    with _readable(path):
         regular.check(path)
         size = path.stat().st_size
-        if size > MOST_BYTES[kind]:
-            raise MediaError(
-                f"{path}: {size / 1e6:.0f} MB; {NAMES[kind]}s of samples have at most "
-                f"{MOST_BYTES[kind] / 1e6:.0f} MB each"
-            )
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES[kind] + 1)
-    except FileNotFoundError as error:
-        raise MediaError(f"{path}: no such file; put it there, or correct the path") from error
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be read: {error}") from error
-    return Content(data, _format(path, data, kind), hashlib.sha256(data).hexdigest())
+    if size > MOST_BYTES[kind]:
+        raise MediaError(
+            f"{path}: {size / 1e6:.0f} MB; {NAMES[kind]}s of samples have at most "
+            f"{MOST_BYTES[kind] / 1e6:.0f} MB each"
+        )
 
 
 def again(media: Media) -> Content:
@@ -119,6 +124,16 @@ def decoding(path: Path, kind: MediaKind) -> Iterator[None]:
             f"{path}: a damaged or truncated {NAMES[kind]} ({raised(error)}); put a whole file "
             "there"
         ) from error
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MediaError(f"{path}: no such file; put it there, or correct the path") from error
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read: {error}") from error
 
 
 def _format(path: Path, data: bytes, kind: MediaKind) -> str:

@@ -40,7 +40,11 @@ def inspect(path: Path | str) -> Media:
         MediaError: it is missing, damaged, too large, animated, or no image of a known format.
     """
     path = Path(path)
-    found = content.read(path, "image")
+    return look(path, content.read(path, "image"))
+
+
+def look(path: Path, found: Content) -> Media:
+    """Look at an image that is read, see :func:`inspect`."""
     image = _decoded(path, found)
     return Media(
         "image",

@@ -59,10 +59,14 @@ def inspect(path: Path | str) -> Media:
         MediaError: it is missing, damaged, too long, silent by being empty, or no recording of a
             known format.
     """
+    path = Path(path)
+    return look(path, content.read(path, "audio"))
+
+
+def look(path: Path, found: Content) -> Media:
+    """Look at a recording that is read, see :func:`inspect`."""
     import numpy as np
 
-    path = Path(path)
-    found = content.read(path, "audio")
     with _streams(path, found) as (container, stream):
         rate, channels = _checked(path, stream)
         claimed = _claimed(path, found, container, stream)

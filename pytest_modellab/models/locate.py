@@ -56,19 +56,42 @@ def locate(source: ModelSource, root: Path) -> ModelFiles:
         ModelError: nothing is there, the hash differs, there are no weights, or only pickled
             ones; the message holds the command or the setting that mends it.
     """
-    if source.source.startswith("package:"):
-        path = package_file(source)
-    else:
-        path = Path(os.path.realpath(root / Path(source.source).expanduser()))
-        if not path.exists():
-            if source.source.startswith((".", "/", "~")):
-                raise ModelError(says(source, f"no such file or folder: {path}"))
-            return _folder(source, hub_folder(source))
+    path = _place(source, root)
+    if not path.exists():
+        if source.source.startswith((".", "/", "~")):
+            raise ModelError(says(source, f"no such file or folder: {path}"))
+        return _folder(source, hub_folder(source))
     if source.revision is not None:
         raise ModelError(
             says(source, f"revision = {source.revision!r} is for a hub id; {path} has none")
         )
     return _file(source, path, root) if path.is_file() else _folder(source, path)
+
+
+def graph(source: ModelSource, root: Path) -> ModelFiles:
+    """Find an ``.onnx`` file that no tokenizer belongs to, and hash it.
+
+    Args:
+        source: as declared in ``[models.NAME]``.
+        root: the folder that a relative path starts from.
+
+    Raises:
+        ModelError: as :func:`locate`, or it is another kind of file.
+    """
+    path = _place(source, root)
+    if not path.exists():
+        raise ModelError(says(source, f"no such file: {path}"))
+    if path.suffix != ".onnx" or not path.is_file():
+        raise ModelError(says(source, f"{path} is no .onnx file, and a graph is asked for"))
+    found = _hashed(source, path)
+    return ModelFiles(source, path, weights=found, tokenizer="")
+
+
+def _place(source: ModelSource, root: Path) -> Path:
+    """Return where a source leads on this machine, whether something is there or not."""
+    if source.source.startswith("package:"):
+        return package_file(source)
+    return Path(os.path.realpath(root / Path(source.source).expanduser()))
 
 
 def made(source: ModelSource, folder: Path) -> ModelFiles:
@@ -88,13 +111,7 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
         raise ModelError(
             says(source, f"{path} is neither a folder nor a file of {', '.join(_FILES)}")
         )
-    if said := checkout.absent(path):
-        raise ModelError(says(source, f"{path}: {said}"))
-    found = hashes.sha256(path)
-    data = parts.of_file(source, path)
-    if data:
-        found = digest([found, _parts(data, path.parent)])
-    check_hash(source, path, found)
+    found = _hashed(source, path)
     if path.suffix != ".onnx":
         return ModelFiles(source, path, weights=found, tokenizer=found)
     if source.tokenizer is None:
@@ -109,6 +126,18 @@ def _file(source: ModelSource, path: Path, root: Path) -> ModelFiles:
     along = [tokenizer.path / name for name in ALONG if (tokenizer.path / name).is_file()]
     key = digest([tokenizer.tokenizer, hash_files(along)]) if along else tokenizer.tokenizer
     return ModelFiles(source, path, found, key, tokenizer_files=tokenizer)
+
+
+def _hashed(source: ModelSource, path: Path) -> str:
+    """Return the hash of a file, with that of the files that hold its weights."""
+    if said := checkout.absent(path):
+        raise ModelError(says(source, f"{path}: {said}"))
+    found = hashes.sha256(path)
+    data = parts.of_file(source, path)
+    if data:
+        found = digest([found, _parts(data, path.parent)])
+    check_hash(source, path, found)
+    return found
 
 
 def _folder(source: ModelSource, path: Path) -> ModelFiles:

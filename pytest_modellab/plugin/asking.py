@@ -265,7 +265,16 @@ class Asking:
             *overrides.of_limit(self._lab.settings, self._declared.limit, self._task_set),
         )
         overridden = (*of_session, *self._overridden, *overridden)
-        comparison = dataclasses.replace(comparison, overrides=overridden)
+        known = {one.changed for one in comparison.preprocessing}
+        of_base = self._lab.unlike_base(self._variant(candidate.name))
+        comparison = dataclasses.replace(
+            comparison,
+            overrides=overridden,
+            preprocessing=(
+                *comparison.preprocessing,
+                *(one for one in of_base if one.changed not in known),
+            ),
+        )
         # a latency is measured without a run, which nobody has asked for then
         summarize = self._lab.stored_summary if run is None else self._lab.summary
         self._judged(comparison, summarize(self._variant(candidate.name), self._task_set))

@@ -21,8 +21,8 @@ from pytest_modellab.plugin.session import lab_of
 
 if TYPE_CHECKING:
     from pytest_modellab.judging.comparison import Comparison
-    from pytest_modellab.lab.diagnosing import Asked, Pair
     from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.pair import Asked, Pair
     from pytest_modellab.records.diagnosis import Diagnosis
 
 DIAGNOSER: pytest.StashKey[Diagnoser] = pytest.StashKey()
@@ -101,7 +101,7 @@ class Diagnoser:
         if self._mode == "always":
             limits = dataclasses.replace(limits, seconds=None, strict=False)
         elif lab.settings.reuse is False or lab.diagnosing.stored(pair, asked) is None:
-            needed = diagnosing.seconds(pair, asked, _rates(lab, pair, asked))
+            needed = examining.seconds(lab, pair, asked)
             if needed > self._left:
                 return Outcome(notes=(self._skipped(pair, asked, needed),))
         found = lab.diagnosing.examine(pair, asked, limits).diagnosis
@@ -117,12 +117,11 @@ class Diagnoser:
     def _lines(self, found: Diagnosis, pair: Pair, asked: Asked) -> tuple[str, ...]:
         from pytest_modellab.reports import diagnosed
 
-        name = pair.candidate.name
+        name, said = pair.candidate.name, "pictures, and what reproduces it elsewhere"
         files = f" --html {name}.html --bundle {name}.zip"
-        return (
-            diagnosed.one_line(found),
-            f"pictures, and what reproduces it elsewhere: {self._command(pair, asked)}{files}",
-        )
+        if found.blame is not None:
+            said, files = "part by part", ""
+        return diagnosed.one_line(found), f"{said}: {self._command(pair, asked)}{files}"
 
     def _command(self, pair: Pair, asked: Asked) -> str:
         on = "" if asked.task_set is None else f" --task-set {asked.task_set.name}"
@@ -193,14 +192,6 @@ def _reference(blocked: Comparison, lab: Lab) -> str | None:
     """The variant whose accepted run was compared with, where it is another one."""
     named = blocked.against.removeprefix("baseline of ")
     return named if named in lab.config.variants else None
-
-
-def _rates(lab: Lab, pair: Pair, asked: Asked) -> list[float]:
-    """Tokens a second of both, as far as runs of this machine tell."""
-    if asked.task_set is None:
-        return []
-    runs = (lab.answered(one, asked.task_set) for one in (pair.base, pair.candidate))
-    return [run.probes.get("tokens_per_second", 0.0) for run in runs if run is not None]
 
 
 def sent(outcome: Outcome) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_modellab.judging.assertions import Assertion
+    from pytest_modellab.media.generators import Generator
     from pytest_modellab.observatory.added import Probe
     from pytest_modellab.recipes.recipe import Recipe
     from pytest_modellab.scorers.interface import Scorer, SetScorer
@@ -175,4 +176,33 @@ def pytest_modellab_probes() -> Iterable[Probe]:  # type: ignore[empty-body]
 
         def pytest_modellab_probes():
             return [Probe("norms", examine=examine_norms)]
+    """
+
+
+def pytest_modellab_generators() -> Iterable[Generator]:  # type: ignore[empty-body]
+    """Return generators of images or recordings, to be named with a seed by a task set's samples.
+
+    Example:
+        import io
+        import random
+
+        from pytest_modellab.extend import Generator
+
+        def draw(seed, options):
+            from PIL import Image, ImageDraw
+
+            rng = random.Random(seed)
+            image = Image.new("RGB", (64, 64), "white")
+            pen = ImageDraw.Draw(image)
+            for _ in range(options.get("dots", 1)):
+                x, y = rng.randrange(8, 56), rng.randrange(8, 56)
+                pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill="black")
+            written = io.BytesIO()
+            image.save(written, "PNG")
+            return written.getvalue()
+
+        def pytest_modellab_generators():
+            return [Generator("dots", version=1, kind="image", make=draw)]
+
+        # samples.jsonl: {"id": "d1", "image": {"generator": "dots", "seed": 7, "dots": 3}, …}
     """

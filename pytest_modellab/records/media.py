@@ -25,6 +25,8 @@ class Media:
         seconds: of a recording.
         sample_rate: of a recording, in Hz.
         channels: of a recording.
+        generator: what made it, with its version and seed; empty for a file of the task set.
+        pinned: whether its sample names its sha256.
     """
 
     kind: MediaKind
@@ -36,3 +38,5 @@ class Media:
     seconds: float = dataclasses.field(default=0.0, compare=False)
     sample_rate: int = dataclasses.field(default=0, compare=False)
     channels: int = dataclasses.field(default=0, compare=False)
+    generator: str = dataclasses.field(default="", compare=False)
+    pinned: bool = dataclasses.field(default=False, compare=False)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pytest_modellab.records import reading
 from pytest_modellab.records.hashing import canonical_json, digest
+from pytest_modellab.records.preprocessing import Unlike
 from pytest_modellab.records.reading import Amount, Count, Id, Share
 
 Ranking = tuple[tuple[str, float], ...]
@@ -182,6 +183,7 @@ class RunSummary:
             flipped.
         task_set_hash: hash of the task set's samples; empty in reports of older versions.
         metrics: means of the samples' further figures by name.
+        preprocessing: where media are not prepared as for the variant's base.
     """
 
     variant: str
@@ -206,6 +208,7 @@ class RunSummary:
     abnormal_churn: bool = False
     task_set_hash: str = ""
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    preprocessing: tuple[Unlike, ...] = ()
 
     def to_json(self) -> str:
         """Return one line of JSON, keys sorted."""
@@ -217,6 +220,8 @@ class RunSummary:
                 metrics=dict(self.metrics),
             )
         )
+        if not data["preprocessing"]:
+            del data["preprocessing"]
         return canonical_json(data)
 
     @classmethod

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from pytest_modellab.records.hashing import digest
-from pytest_modellab.records.media import Media
+from pytest_modellab.records.media import PLACE, Media
 
 DIFFICULTIES = ("easy", "medium", "hard")
 
@@ -49,13 +49,23 @@ class Sample:
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     media: tuple[Media, ...] = ()
 
+    @property
+    def asked(self) -> str:
+        """The input with a place for each medium, as a prompt is given it."""
+        return self.input if PLACE in self.input else PLACE * len(self.media) + self.input
+
     @functools.cached_property
     def content_hash(self) -> str:
         """sha256 of all that defines the sample, 16 hex digits."""
         content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         content |= {"metadata": dict(self.metadata)}
-        media = [[one.kind, one.sha256] for one in content.pop("media")]
-        return digest({**content, **({"media": media} if media else {})})[:16]
+        del content["media"]
+        return digest({**content, **({"media": self.shown} if self.shown else {})})[:16]
+
+    @property
+    def shown(self) -> list[list[str]]:
+        """Kind and sha256 of each of its media: all of them that an answer depends on."""
+        return [[one.kind, one.sha256] for one in self.media]
 
     @property
     def bucket(self) -> str:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from pytest_modellab.records.diagnosed import finite
 from pytest_modellab.records.diagnosis import Diagnosis, Finding, Kept
+from pytest_modellab.reports import blamed
 from pytest_modellab.reports.words import listed, number, plural, size
 from pytest_modellab.visible import CELL, line, shortened
 
@@ -61,6 +62,10 @@ _FAULTS: Mapping[str, str] = MappingProxyType(
         "uniform": "everything differs alike, as after rounding",
         "adapter": "everything differs by a change of low rank, as after training an adapter",
         "rewritten": "the weights are others, what they compute is the same",
+        "part": "with the base's in its place, answers that were lost are right again",
+        "together": "several parts differ, and none of them explains it alone",
+        "each": "several parts differ, and each of them costs answers",
+        "elsewhere": "what was lost lies in none of the parts",
         "none": "nothing that differs costs anything",
         "unexplained": "it differs, and no part of it explains that",
     }
@@ -81,7 +86,10 @@ def named(diagnosis: Diagnosis) -> str:
 def one_line(diagnosis: Diagnosis) -> str:
     """What a failing test's message ends with: the culprit, the proof, and what to do."""
     text = f"diagnosis: {_open(diagnosis.headline)}"
-    if diagnosis.culprit is not None and diagnosis.restored is not None:
+    if diagnosis.blame is not None:
+        proof = blamed.proof_words(diagnosis.blame, diagnosis.culprit)
+        text += f" ({proof})" if proof else ""
+    elif diagnosis.culprit is not None and diagnosis.restored is not None:
         text += (
             f" (with the base's part put back, {share(diagnosis.restored)} of the damage is gone)"
         )
@@ -115,6 +123,10 @@ def to_do(diagnosis: Diagnosis) -> str:
 def facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     """What a reader wants to know, in that order: a word, and a sentence for it."""
     found = named_finding(diagnosis)
+    if diagnosis.blame is not None:
+        rows = blamed.rows(diagnosis.blame)
+        likely = "" if found is None else found.likely
+        return [*rows, ("likely", likely)] if likely else rows
     rows = [("damage", damage_words(diagnosis))]
     if (text := proof_words(diagnosis)) is not None:
         rows.append(("proof", text))

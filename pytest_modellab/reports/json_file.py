@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pytest_modellab.judging.comparison import Comparison
@@ -139,13 +139,18 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     # The comparator notes a differing environment as "threads: 1 here, 2 in the reference".
     if comparison.ratio is None:
         del data["ratio"]
+    for flip in data["flips"]:
+        for media in flip.get("media", ()):  # where it lies differs between machines
+            media["path"] = PurePath(media["path"]).name
     data["notes"] = [n for n in data["notes"] if n.partition(":")[0] not in MEASURED_ENVIRONMENT]
     return data
 
 
 def _fixed(run: RunSummary) -> dict[str, Any]:
     fields = {f.name: getattr(run, f.name) for f in dataclasses.fields(run)}
-    del fields["cached"]
+    del fields["cached"], fields["preprocessing"]
+    if run.preprocessing:
+        fields["preprocessing"] = [dataclasses.asdict(one) for one in run.preprocessing]
     return {
         **fields,
         "capabilities": [dataclasses.asdict(b) for b in run.capabilities],

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
+from pytest_modellab.records.counts import CER, UNITS, WER
 from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, PROBABILITY
 from pytest_modellab.records.runs import EXACT
 
@@ -49,6 +50,8 @@ _LABELS = {
     "byte_perplexity": "byte perplexity",
     "token_perplexity": "token perplexity",
     "word_perplexity": "word perplexity",
+    WER: "word error rate",
+    CER: "character error rate",
 }
 """What metrics are called beside others that are called by their names."""
 
@@ -61,10 +64,15 @@ _MEANINGS = {
     DECISION_MARGIN: "Decision margin: how far the right option is ahead of the best wrong one, "
     "per byte; below 0 the answer is wrong.",
     "bits_per_byte": "Bits per byte and perplexities are of running text: less is better.",
+    WER: "Word error rate: errors of all samples, divided by the words of all; less is better.",
+    CER: "Character error rate: errors of all samples, divided by the characters of all; less is "
+    "better.",
 }
 
 
-_LOWER = frozenset({"bits_per_byte", "byte_perplexity", "token_perplexity", "word_perplexity"})
+_LOWER = frozenset(
+    {"bits_per_byte", "byte_perplexity", "token_perplexity", "word_perplexity", WER, CER}
+)
 
 
 GRADED_METRICS = (PROBABILITY, LIKELIHOOD, DECISION_MARGIN)
@@ -241,7 +249,7 @@ def in_line(run: Measured, success: float) -> list[str]:
         if name != same and name not in GRADED_METRICS:
             kinds.setdefault(_kind(name), name)
     shown = [name for kind, name in kinds.items() if kind not in _IN_TABLES] or kinds.values()
-    return [f"{name}={_number(found[name], 2)}" for name in list(shown)[:MOST]]
+    return [f"{n}={_number(found[n], 3 if n in UNITS else 2)}" for n in list(shown)[:MOST]]
 
 
 def _number(value: float, digits: int) -> str:
@@ -254,8 +262,8 @@ def scored_by(run: Measured, success: float) -> str | None:
 
     Others may equal it by chance; the first is what a ranking is scored by.
     """
-    found = of_model(run.metrics).items()
-    return next((k for k, v in found if math.isclose(v, success, abs_tol=1e-9)), None)
+    found = {k: v for k, v in of_model(run.metrics).items() if k not in _LOWER}
+    return next((k for k, v in found.items() if math.isclose(v, success, abs_tol=1e-9)), None)
 
 
 def success_words(run: Measured, mean: float, stderr: float, by: str | None = None) -> str:

@@ -265,6 +265,22 @@ def of_variant(
     )
 
 
+def unlike(report: SessionReport, variant: str, task_set: str | None = None) -> tuple[str, ...]:
+    """Where a variant's media are not prepared as its reference's or its base's, one line each.
+
+    Args:
+        report: the session.
+        variant: the variant's name.
+        task_set: the task set's name; None for all.
+    """
+    runs = (r for r in report.runs if r.variant == variant and task_set in (None, r.task_set))
+    found = [
+        *(one for c in of_variant(report, variant, task_set) for one in c.preprocessing),
+        *(one for run in runs for one in run.preprocessing),
+    ]
+    return tuple(dict.fromkeys(map(str, found)))
+
+
 def _no_margin(figure: Figures) -> bool:
     return figure.floor is None and figure.margin == 0.0
 

@@ -31,7 +31,7 @@ def read(side: Side, name: str) -> TaskSet:
     """
     path = side.config.task_sets[name].path
     try:
-        return tasksets.read(path, lambda _: None, default_folder())
+        return tasksets.read(path, lambda _: None, default_folder(), None)
     except TaskSetError as error:
         raise ReviewUnavailable(side.said(error)) from error
 
@@ -124,7 +124,8 @@ def folder(side: Side, name: str) -> str:
 
 def _content(sample: Sample) -> str:
     """What is asked and what is right, whatever the sample is called."""
-    return digest([sample.input, sample.target, list(sample.choices), sample.scorer])
+    shown = [sample.shown] if sample.media else []
+    return digest([sample.input, sample.target, list(sample.choices), sample.scorer, *shown])
 
 
 def _some(ids: Collection[str]) -> str:

@@ -170,7 +170,7 @@ def answer(
 def _context(engine: Engine, prompt: Grounded, sample: Sample) -> str:
     """Render a sample's chat, and name the sample where a template fails."""
     try:
-        return engine.render(prompt.messages(sample.input))
+        return engine.render(prompt.chat(sample))
     except (ConfigError, ModelError) as error:
         raise type(error)(f"sample {sample.id}: {error}") from error
 

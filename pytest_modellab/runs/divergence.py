@@ -265,6 +265,11 @@ def _opened(job: Job, executor: InProcess) -> tuple[Predicting, _Said, _Read]:
             "distribution of every token of a text, so that fidelity cannot be measured"
         )
     samples = job.task_set.samples
+    if shown := [sample.id for sample in samples if sample.media]:
+        raise ScoringError(
+            f"sample {shown[0]}: it holds an image or a recording, and fidelity compares what "
+            "models make of texts; judge what is answered, by no_drop or graded metrics"
+        )
     chats = [i for i, sample in enumerate(samples) if not windows.is_document(sample)]
     asked = [
         ScoringRequest(engine.render(prompt.messages(samples[i].input)), _right(samples[i]))

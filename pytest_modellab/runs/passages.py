@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from pytest_modellab.errors import ScoringError
-from pytest_modellab.records.tasks import Corpus
+from pytest_modellab.records.media import PLACE
+from pytest_modellab.records.tasks import Corpus, Sample
 from pytest_modellab.runs.corpus import searched
 from pytest_modellab.runs.job import Job, Prompting
 from pytest_modellab.store.runs import StoredRun
@@ -32,8 +33,24 @@ class Grounded:
         return self.found[input_] if self.found else ()
 
     def messages(self, input_: str) -> Sequence[Mapping[str, str]]:
-        """Return the chat for one sample, ready for the model's reply."""
+        """Return the chat for one input, ready for the model's reply."""
         return self.prompt.messages(input_, self.passages(input_))
+
+    def chat(self, sample: Sample) -> Sequence[Mapping[str, str]]:
+        """Return the chat for one sample, each of its media in its place.
+
+        Raises:
+            ScoringError: a medium would be shown twice, or not at all.
+        """
+        chat = self.prompt.messages(sample.asked, self.passages(sample.input))
+        places = sum(message["content"].count(PLACE) for message in chat)
+        if sample.media and places != len(sample.media):
+            raise ScoringError(
+                f"sample {sample.id}: its prompt has {places} places (U+FFFC) for "
+                f"{len(sample.media)} images and recordings; let the template write "
+                "{{ input }} once and unchanged, and no example and no passage hold the character"
+            )
+        return chat
 
 
 def best_passages(

@@ -174,8 +174,9 @@ def _requests(
     """
     return [
         GenerationRequest(
-            sample.input if is_document(sample) else engine.render(prompt.messages(sample.input)),
+            sample.input if is_document(sample) else engine.render(prompt.chat(sample)),
             min(sample.max_tokens or settings.max_tokens, settings.max_tokens),
+            media=sample.media,
         )
         for sample in samples
     ]

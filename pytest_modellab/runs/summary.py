@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pytest_modellab.records import counts
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import BucketScore, RunRecord, RunSummary
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.records.windows import TOTAL, is_document
 from pytest_modellab.scorers import perplexity
+from pytest_modellab.scorers.errors import ErrorRate
 
 
 def summarize(
@@ -73,7 +75,11 @@ def summarize(
         environment=record.environment,
         cached=cached,
         recorded=recorded,
-        metrics={**mean_metrics(record), **_of_documents(record, task_set)},
+        metrics={
+            **mean_metrics(record),
+            **_of_documents(record, task_set),
+            **_of_transcripts(record, task_set),
+        },
     )
 
 
@@ -83,7 +89,8 @@ def mean_metrics(record: RunRecord) -> dict[str, float]:
     for result in record.samples:
         for name, value in result.metrics.items():
             found.setdefault(name, []).append(value)
-    found.pop(TOTAL, None)  # a sum; what is made of it stands beside
+    for name in (TOTAL, *counts.NAMES):  # sums; what is made of them stands beside
+        found.pop(name, None)
     return {name: math.fsum(values) / len(values) for name, values in sorted(found.items())}
 
 
@@ -93,4 +100,13 @@ def _of_documents(record: RunRecord, task_set: TaskSet) -> dict[str, float]:
         (sample.input, result.metrics[TOTAL], result.tokens_out)
         for sample, result in zip(task_set.samples, paired(record, task_set.samples), strict=True)
         if is_document(sample) and TOTAL in result.metrics
+    )
+
+
+def _of_transcripts(record: RunRecord, task_set: TaskSet) -> dict[str, float]:
+    """Return the error rates of all transcripts together; one without a score is lost whole."""
+    return counts.rates(
+        result.metrics if result.score is not None else ErrorRate(sample.scorer).lost(sample)
+        for sample, result in zip(task_set.samples, paired(record, task_set.samples), strict=True)
+        if sample.scorer in counts.UNITS
     )

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from pytest_modellab.errors import near_misses
+from pytest_modellab.records import counts
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers import ranking
+from pytest_modellab.scorers.anls import Anls
 from pytest_modellab.scorers.answer import Answer
 from pytest_modellab.scorers.choice import MultipleChoice
+from pytest_modellab.scorers.errors import ErrorRate
 from pytest_modellab.scorers.exact import Exact
 from pytest_modellab.scorers.interface import Scorer, SetScorer
 from pytest_modellab.scorers.json_schema import JsonSchema
@@ -20,7 +23,9 @@ from pytest_modellab.scorers.regex import Regex
 from pytest_modellab.scorers.similarity import Similarity
 
 _BUILT_IN: tuple[Scorer | SetScorer, ...] = (
+    Anls(),
     Answer(),
+    ErrorRate(counts.CER),
     MultipleChoice(),
     Exact(),
     JsonSchema(),
@@ -29,6 +34,7 @@ _BUILT_IN: tuple[Scorer | SetScorer, ...] = (
     Refusal(),
     Regex(),
     Similarity(),
+    ErrorRate(counts.WER),
 )
 
 

@@ -55,7 +55,10 @@ class RunEntry:
     def __init__(
         self, cache: Path, task_set: TaskSet, fingerprint: Fingerprint, depth: int = 0
     ) -> None:
-        asked = [[s.id, s.input, s.choices, s.max_tokens] for s in task_set.samples]
+        asked = [
+            [s.id, s.input, s.choices, s.max_tokens, *([s.shown] if s.media else [])]
+            for s in task_set.samples
+        ]
         searched = []
         if task_set.corpus is not None:
             excluded = [list(s.metadata.get(EXCLUDE, ())) for s in task_set.samples]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import TaskSetError
+from pytest_modellab.media.generators import Generator
 from pytest_modellab.records.tasks import Sample, TaskSet
-from pytest_modellab.tasksets import beir, documents, header, jsonl, lines, packages, sts
+from pytest_modellab.tasksets import beir, documents, header, jsonl, lines, media, packages, sts
 
 
-def read(folder: Path, check: Callable[[Sample], str | None], cache: Path) -> TaskSet:
+def read(
+    folder: Path,
+    check: Callable[[Sample], str | None],
+    cache: Path,
+    generators: Mapping[str, Generator] | None = media.NONE,
+) -> TaskSet:
     """Read a task set in whatever format it is.
 
     Args:
@@ -21,7 +27,9 @@ def read(folder: Path, check: Callable[[Sample], str | None], cache: Path) -> Ta
             version 0.
         check: says what is wrong with a sample beyond its form (its scorer's view), or None.
         cache: root of the store; a corpus's index and what is made of a package's files are kept
-            there.
+            there, and what generators make.
+        generators: of images and recordings, by name; None where nothing may be run or decoded
+            (:class:`media.Desk`).
 
     Raises:
         TaskSetError: a file is missing or malformed; the message names file, line and key.
@@ -40,7 +48,7 @@ def read(folder: Path, check: Callable[[Sample], str | None], cache: Path) -> Ta
         return sts.read(folder, source, declared, check)
     if layout == "documents":
         return documents.read(folder, source, declared, check)
-    return jsonl.read(folder, check)
+    return jsonl.read(folder, check, media.Desk(folder, cache, generators))
 
 
 def _source(folder: Path, declared: dict[str, Any], layout: str, cache: Path) -> Path:

@@ -35,12 +35,17 @@ _OPTIONAL: lines.Types = {
 }
 
 
-def read(folder: Path, check: Callable[[Sample], str | None] = lambda _: None) -> TaskSet:
+def read(
+    folder: Path,
+    check: Callable[[Sample], str | None] = lambda _: None,
+    desk: media.Desk | None = None,
+) -> TaskSet:
     """Read a task set.
 
     Args:
         folder: holds ``task_set.toml`` and ``samples.jsonl``.
         check: says what is wrong with a sample beyond its form (its scorer's view), or None.
+        desk: where media are looked at; without generators where it is None.
 
     Returns:
         The task set with its samples in file order.
@@ -49,6 +54,7 @@ def read(folder: Path, check: Callable[[Sample], str | None] = lambda _: None) -
         TaskSetError: a file is missing or malformed; the message names file, line and key.
     """
     samples_path = folder / SAMPLES
+    desk = desk or media.Desk(folder)
     declared = header.read(folder / HEADER)
     text = lines.read_file(samples_path, folder)
     samples: list[Sample] = []
@@ -57,7 +63,7 @@ def read(folder: Path, check: Callable[[Sample], str | None] = lambda _: None) -
         if not line.strip():
             continue
         where = f"{samples_path}:{number}"
-        sample = _sample(where, line, folder)
+        sample = _sample(where, line, desk)
         if sample.id in numbers:
             first = numbers[sample.id]
             raise TaskSetError(
@@ -72,7 +78,7 @@ def read(folder: Path, check: Callable[[Sample], str | None] = lambda _: None) -
     return header.task_set(folder, declared, samples, SAMPLES)
 
 
-def _sample(where: str, line: str, folder: Path) -> Sample:
+def _sample(where: str, line: str, desk: media.Desk) -> Sample:
     data = lines.parse(where, line)
     lines.check_known(where, data, _REQUIRED, _OPTIONAL)
     lines.check_types(where, data, _REQUIRED, _OPTIONAL)
@@ -85,7 +91,7 @@ def _sample(where: str, line: str, folder: Path) -> Sample:
     if not all(isinstance(choice, str) and choice for choice in choices):
         raise TaskSetError(f"{where}: choices: every choice must be a non-empty string")
     lines.check_sayable(where, data)
-    text, shown = media.of(where, data, folder)
+    text, shown = desk.shown(where, data)
     return Sample(
         **{
             **{key: value for key, value in data.items() if key not in media.KINDS},

@@ -11,6 +11,7 @@ from pytest_modellab.judging.scores import under
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import METRICS, Scenario, TaskSetConfig
 from pytest_modellab.records.pairing import in_order
+from pytest_modellab.records.preprocessing import unlike
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.runs.summary import summarize
@@ -180,6 +181,7 @@ def assemble(
                 fingerprint=entry.record.fingerprint.key,
                 metrics=summary.metrics,
                 probes={**entry.record.probes, **entry.dollars},
+                preprocessing=_unlike(entry, base),
             )
         )
     return TradeOff(
@@ -198,6 +200,14 @@ def assemble(
         recorded=time.strftime("%Y-%m-%d", time.gmtime()),
         metric=metric,
     )
+
+
+def _unlike(entry: Entry, base: Entry) -> tuple[str, ...]:
+    """Where a variant's media are not prepared as the reference's, and as its base's."""
+    here, there = (one.record.fingerprint.settings for one in (entry, base))
+    found = unlike(here, there, f"the reference {base.spec.name}")
+    known = {one.changed for one in found}
+    return tuple(map(str, (*found, *(o for o in entry.preprocessing if o.changed not in known))))
 
 
 def _score_draws(

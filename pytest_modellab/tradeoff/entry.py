@@ -8,6 +8,7 @@ from typing import Literal
 
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.declared import Price, VariantSpec
+from pytest_modellab.records.preprocessing import Unlike
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.timings import Performance
 
@@ -29,6 +30,7 @@ class Entry:
         history: means of its accepted runs, the oldest first.
         elsewhere: forgetting against the reference on other task sets, from accepted runs.
         dollars: what the run's probes cost at today's prices, by name; reports show them as probes.
+        preprocessing: where media are not prepared as for its base.
     """
 
     spec: VariantSpec
@@ -43,3 +45,4 @@ class Entry:
     history: tuple[tuple[str, float], ...] = ()
     elsewhere: tuple[Comparison, ...] = ()
     dollars: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    preprocessing: tuple[Unlike, ...] = ()

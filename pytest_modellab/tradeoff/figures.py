@@ -178,6 +178,7 @@ class Profile:
         fingerprint: key of what was run.
         metrics: means of the samples' further figures, as in the run's summary.
         probes: of the run, as in its record, with what they cost.
+        preprocessing: where media are not prepared as for the reference or for its base, in words.
     """
 
     variant: str
@@ -205,6 +206,7 @@ class Profile:
     fingerprint: str = ""
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     probes: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    preprocessing: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -394,6 +396,7 @@ def _profile(data: Mapping[str, Any]) -> Profile:
                 else Calibration(**risk["calibration"]),
             ),
             "history": tuple((date, mean) for date, mean in data["history"]),
+            "preprocessing": tuple(data.get("preprocessing", ())),
         }
     )
 

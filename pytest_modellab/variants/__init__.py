@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from pytest_modellab.engines.documents.networks import NETWORKS
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.variants.kinds import (
@@ -15,9 +16,11 @@ from pytest_modellab.variants.kinds import (
     finetuned,
     lexical,
     lora,
+    multimodal,
     prompted,
     quantized,
     rag,
+    reader,
 )
 from pytest_modellab.variants.plan import Kind, Plan
 from pytest_modellab.variants.steps import adapter
@@ -37,7 +40,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("lora", "fine-tuning", "finetuned", lora.plan, shares=adapter.shares),
             Kind("qlora", "fine-tuning", "finetuned", lora.plan, shares=adapter.shares),
             Kind("finetuned", "fine-tuning", "finetuned", finetuned.plan, own_model=True),
-            Kind("quantized", "quantization", "quantized", quantized.plan, own_model=True),
+            Kind(
+                "quantized",
+                "quantization",
+                "quantized",
+                quantized.plan,
+                own_model=True,
+                adapts_pieces=True,
+            ),
             Kind("distilled", "distillation", "distilled", distilled.plan, own_model=True),
             Kind(
                 "aligned",
@@ -46,6 +56,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 aligned.plan,
                 own_model=True,
                 shares=adapter.shares,
+            ),
+            Kind(
+                "multimodal",
+                "multimodal",
+                "multimodal",
+                multimodal.plan,
+                adapts_prompt=True,
+                shares=multimodal.shares,
             ),
             Kind("rag", "retrieval", "rag", rag.plan, adapts_prompt=True, shares=rag.shares),
             Kind(
@@ -63,6 +81,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 lexical.plan,
                 needs_model=False,
                 searches=True,
+            ),
+            Kind(
+                "reader",
+                "documents",
+                "multimodal",
+                reader.plan,
+                needs_model=False,
+                models=NETWORKS,
             ),
         )
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from pytest_modellab.engines.language.base import ChatEngine
 from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
+from pytest_modellab.engines.vision import image_text
 from pytest_modellab.errors import ModelError, VariantLoadError, store_errors_as
 from pytest_modellab.models import convert, opened, quantization
 from pytest_modellab.models.files import NO_FILES, ModelFiles, named, says
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
+from pytest_modellab.variants import images
 from pytest_modellab.variants.methods import skipping
 from pytest_modellab.variants.plan import Plan, Step
 
@@ -72,6 +75,7 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
     for step in (*plan.baked, *plan.steps):
         step.check(files)
     found = _quantized(plan, files)
+    pieces = {part: piece.files.weights for part, piece in plan.pieces.items()}
     optional: dict[str, Any] = {
         "kernels": plan.kernels,
         "attention": plan.attention,
@@ -84,10 +88,11 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         "borrowed": {
             part: fingerprint(lent.plan, lent.files).key for part, lent in plan.borrowed.items()
         },
+        "pieces": pieces,
     }
     prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
     return Fingerprint(
-        weights=files.weights,
+        weights=digest(pieces) if pieces else files.weights,
         tokenizer=files.tokenizer,
         prompt=prompts[0] if len(prompts) == 1 else digest(prompts)[:16],
         settings={
@@ -229,7 +234,10 @@ def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.Transfo
                 folder,
                 trust_remote_code=plan.model.trust_remote_code,
             )
-        loaded = engine.load(
+        load = engine.load
+        if plan.media:
+            load = functools.partial(image_text.load, processor=images.changes(plan))
+        loaded = load(
             folder,
             dtype=plan.dtype,
             device=plan.device,
@@ -281,8 +289,7 @@ def _bake(plan: Plan, files: ModelFiles, folder: Path, cache: Path) -> Path:
         )
         loaded = _transformers(plain, files, folder)
         _apply(loaded, [(step, step.bake or step.apply) for step in plan.baked])
-        loaded.model.save_pretrained(target)
-        loaded.tokenizer.save_pretrained(target)
+        loaded.save(target)
         loaded.close()
 
     target = cache / "models" / f"{key}-baked"

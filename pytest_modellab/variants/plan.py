@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,9 @@ from pytest_modellab.engines.language import torch_model as engine
 from pytest_modellab.engines.language.attention import FLEX
 from pytest_modellab.engines.language.reasoning import Thinking
 from pytest_modellab.engines.search.settings import Search
+from pytest_modellab.engines.vision import image_text
 from pytest_modellab.errors import ConfigError
+from pytest_modellab.models import locate
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.media import MediaKind
@@ -85,6 +88,28 @@ class Grounding:
 
 
 @dataclasses.dataclass(frozen=True)
+class Piece:
+    """A graph that is one part of a model, declared by itself.
+
+    Attributes:
+        model: where it is.
+        root: the folder that a relative path starts from.
+    """
+
+    model: ModelSource
+    root: Path
+
+    @functools.cached_property
+    def files(self) -> ModelFiles:
+        """Its file, found and hashed once.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        return locate.graph(self.model, self.root)
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """A variant that is not loaded yet; it pickles, so that another process can load it.
 
@@ -112,6 +137,7 @@ class Plan:
         day: what a chat template that asks for the date is told; empty where it asks for none.
         plain: what to do where the model's files turn out to be quantized; empty where they may be.
         media: what it takes beside text.
+        processor: fields of the model's image processor that are set otherwise.
         preprocessing: tells how media are prepared for the model (sizes, mean, sample rate …), from
             the plan and the model's files; None where nothing is.
         parts: names of what it is made of and can be put back by, one at a time: ``encoder``,
@@ -119,6 +145,7 @@ class Plan:
         consists: tells what each of the parts consists of, by its name, so that one that is as the
             base's need not be put back; None, or a part left out, where only a try tells.
         borrowed: parts that another variant lends, by their names.
+        pieces: the parts that are files of their own, by their names, where there is no one model.
     """
 
     model: ModelSource
@@ -144,10 +171,12 @@ class Plan:
     day: str = ""
     plain: str = ""
     media: frozenset[MediaKind] = frozenset()
+    processor: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     preprocessing: Callable[[Plan, ModelFiles], Mapping[str, Any]] | None = None
     parts: tuple[str, ...] = ()
     consists: Callable[[Plan, ModelFiles], Mapping[str, Any]] | None = None
     borrowed: Mapping[str, Lent] = dataclasses.field(default_factory=dict)
+    pieces: Mapping[str, Piece] = dataclasses.field(default_factory=dict)
 
     def on(self, device: str) -> Plan:
         """Return the plan on another device, where another version of transformers' engine runs it.
@@ -155,7 +184,9 @@ class Plan:
         Args:
             device: ``cpu``, ``cuda`` …
         """
-        runner = engine.name(device) if self.open is None else self.engine
+        runner = self.engine
+        if self.open is None:
+            runner = image_text.name(device) if self.media else engine.name(device)
         return dataclasses.replace(self, device=device, engine=runner)
 
     def merged(self) -> Plan:
@@ -220,6 +251,10 @@ class Kind:
         searches: whether its variants rank documents, and may have a base that does.
         adapts_prompt: whether the prompt is what its variants adapt, so that a changed one is
             judged; beside any other change it is refused.
+        adapts_pieces: whether its variants may have a base that is made of several models and has
+            none of its own.
+        models: options that name a model each, of which its variants are made; a plan is given them
+            as a :class:`~pytest_modellab.records.declared.ModelSource`.
         shares: declaration → how a variant is run on the model that its base has loaded; it decides
             in which order variants come, never what is loaded.
     """
@@ -232,4 +267,6 @@ class Kind:
     needs_model: bool = True
     searches: bool = False
     adapts_prompt: bool = False
+    adapts_pieces: bool = False
+    models: tuple[str, ...] = ()
     shares: Callable[[VariantSpec], Sharing] = shares_nothing

@@ -19,13 +19,13 @@ _DAYS = ("2001-02-03", "2001-02-04")
 
 
 def render(
-    tokenizer: Any, messages: Sequence[Mapping[str, str]], *, reply: bool = True, day: str = ""
+    tokenizer: Any, messages: Sequence[Mapping[str, Any]], *, reply: bool = True, day: str = ""
 ) -> str:
     """Put chat messages into a model's template, as transformers would.
 
     Args:
         tokenizer: of transformers, with a chat template.
-        messages: of the chat.
+        messages: of the chat; a content may be a list of parts, where the template takes them.
         reply: whether the model is to speak next.
         day: what a template is told that asks for the date (``2026-11-29``); empty for today.
 

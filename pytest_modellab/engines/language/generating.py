@@ -306,13 +306,9 @@ def _generated(
         cache: of one row, which is used up; or an empty one; or None for the usual.
     """
     import torch
-    from transformers import GenerationConfig, LogitsProcessorList
 
-    ends = _ends(model)
-    own = model.generation_config.pad_token_id
-    pad = own if own is not None else (ends or (0,))[0]
+    pad = _padding(model)
     width = max(len(context) for context, _ in rows)
-    limits = [request.max_tokens for _, request in rows]
     ids = torch.full((len(rows), width), pad)
     seen = torch.zeros_like(ids)
     for row, (context, _) in enumerate(rows):
@@ -321,22 +317,44 @@ def _generated(
         ids[row, width - rest :] = torch.tensor(context[prefix:])
         seen[row, :prefix] = 1
         seen[row, width - rest :] = 1
-    watch = NanWatch(len(rows))
-    processors = LogitsProcessorList([watch])
-    if any(request.temperature > 0 for _, request in rows):
-        processors.append(GumbelNoise([request for _, request in rows], width))
     if prefix:
         cache.batch_repeat_interleave(len(rows))
+    inputs = {"input_ids": ids.to(model.device), "attention_mask": seen.to(model.device)}
+    return written(model, {**inputs, "past_key_values": cache}, [request for _, request in rows])
+
+
+def _padding(model: Any) -> int:
+    own = model.generation_config.pad_token_id
+    return int(own if own is not None else (_ends(model) or (0,))[0])
+
+
+def written(
+    model: Any, inputs: Mapping[str, Any], requests: Sequence[GenerationRequest]
+) -> list[Reply]:
+    """Have a model write what is asked for, by its own ``generate``.
+
+    Args:
+        model: of transformers.
+        inputs: what it is given, a row a request; padding stands before the rest of a row.
+        requests: one a row.
+    """
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    ends = _ends(model)
+    width = inputs["input_ids"].shape[1]
+    limits = [request.max_tokens for request in requests]
+    watch = NanWatch(len(requests))
+    processors = LogitsProcessorList([watch])
+    if any(request.temperature > 0 for request in requests):
+        processors.append(GumbelNoise(requests, width))
     out = model.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=seen.to(model.device),
-        past_key_values=cache,
+        **inputs,
         logits_processor=processors,
         generation_config=GenerationConfig(
             do_sample=False,
             max_new_tokens=max(limits),
             eos_token_id=list(ends) or None,
-            pad_token_id=pad,
+            pad_token_id=_padding(model),
         ),
     )
     replies = []

@@ -20,6 +20,7 @@ from pytest_modellab.engines.interface import (
     ScoringRequest,
 )
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.records.media import MediaKind
 from pytest_modellab.records.runs import Output
 
 ROWS = 32
@@ -70,6 +71,11 @@ class Reasoning:
         """What the engine that writes may be asked for."""
         return interface.abilities(self._engine)
 
+    @property
+    def media(self) -> frozenset[MediaKind]:
+        """What the engine that writes takes beside text."""
+        return interface.media(self._engine)
+
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Put chat messages into the model's template, ready for its reply."""
         return self._engine.render(messages)
@@ -95,7 +101,8 @@ class Reasoning:
         # a chain's tokens and the cue's come between the prompt and the answer
         room = self._thinking.tokens + len(self._thinking.cue.encode())
         asked = [
-            GenerationRequest(request.context, room + _answered(request)) for request in requests
+            GenerationRequest(request.context, room + _answered(request), media=request.media)
+            for request in requests
         ]
         return interface.overlong(self._engine, asked)
 
@@ -112,9 +119,9 @@ class Reasoning:
     ) -> None:
         """Score every option after each chain; its likelihood is the mean over the chains."""
         for batch in self._batches(len(requests), skip):
-            chains = self._think([requests[i].context for i in batch], budget)
+            chains = self._think([requests[i] for i in batch], budget)
             asked = [
-                ScoringRequest(chain.text, requests[i].options)
+                ScoringRequest(chain.text, requests[i].options, media=requests[i].media)
                 for i, row in zip(batch, chains, strict=True)
                 for chain in row
             ]
@@ -135,9 +142,9 @@ class Reasoning:
     ) -> None:
         """Answer after each chain; the most frequent answer counts."""
         for batch in self._batches(len(requests), skip):
-            chains = self._think([requests[i].context for i in batch], budget)
+            chains = self._think([requests[i] for i in batch], budget)
             asked = [
-                GenerationRequest(chain.text, requests[i].max_tokens)
+                GenerationRequest(chain.text, requests[i].max_tokens, media=requests[i].media)
                 for i, row in zip(batch, chains, strict=True)
                 for chain in row
             ]
@@ -167,17 +174,20 @@ class Reasoning:
         chains = self._thinking.chains
         return [outputs[k] for k in range(number * chains, (number + 1) * chains)]
 
-    def _think(self, contexts: Sequence[str], budget: int) -> list[list[Output]]:
+    def _think(
+        self, requests: Sequence[ScoringRequest | GenerationRequest], budget: int
+    ) -> list[list[Output]]:
         """Return each context's chains; an output's text is context, chain and cue together."""
         thinking = self._thinking
         asked = [
             GenerationRequest(
-                context,
+                request.context,
                 thinking.tokens,
                 temperature=thinking.temperature,
-                seed=int(digest([context, chain])[:8], 16),
+                seed=int(digest([request.context, chain])[:8], 16),
+                media=request.media,
             )
-            for context in contexts
+            for request in requests
             for chain in range(thinking.chains)
         ]
         written: dict[int, Output] = {}
@@ -188,7 +198,7 @@ class Reasoning:
             )
             for k, output in written.items()
         }
-        return [self._of(number, whole) for number in range(len(contexts))]
+        return [self._of(number, whole) for number in range(len(requests))]
 
 
 def _answered(request: ScoringRequest | GenerationRequest) -> int:

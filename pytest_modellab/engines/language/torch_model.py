@@ -28,15 +28,15 @@ from pytest_modellab.engines.language.base import (
 )
 from pytest_modellab.engines.language.let_go import LetGo
 from pytest_modellab.engines.language.logits import gathered, logprobs
+from pytest_modellab.engines.language.opening import PROBLEM, load_model
 from pytest_modellab.engines.language.packing import Packed, Rows, pack
 from pytest_modellab.engines.language.reach import choose, reach, takes, together, windows
 from pytest_modellab.engines.language.transfer import continued, to_device
 from pytest_modellab.engines.language.trial import TEXT, prefix_cache
-from pytest_modellab.engines.loading import loading, quiet, reading, with_attention
+from pytest_modellab.engines.loading import quiet, reading
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode_options, encode_shared
 from pytest_modellab.errors import ScoringError
-from pytest_modellab.models import weights
 from pytest_modellab.records.runs import Output
 
 if TYPE_CHECKING:
@@ -94,31 +94,21 @@ def load(
         ModelError: transformers cannot read the folder, or its weights are not all there.
         VariantLoadError: a library, the device or the attention is missing.
     """
-    problem = "transformers cannot load it"
-    with quiet():
-        with needed("running a model", extra="transformers"):
-            import torch
-            from transformers import AutoModelForCausalLM
-        tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code, problem=problem)
-        with loading(folder, problem, device=device, code=trust_remote_code) as fits:
-            weights.check_files(folder)
-            model = with_attention(
-                lambda taken: AutoModelForCausalLM.from_pretrained(
-                    folder,
-                    dtype=getattr(torch, dtype),
-                    device_map=device,
-                    attn_implementation=taken,
-                    use_safetensors=None if allow_pickle else True,
-                    trust_remote_code=trust_remote_code,
-                    **options,
-                ),
-                attention if attention != FLEX else None,  # replies do without
-            )
-        for fit in fits:
-            weights.check(folder, fit)
-    with reading(folder, problem):  # its configuration may have windows, and no size of them
+    with quiet(), needed("running a model", extra="transformers"):
+        tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code, problem=PROBLEM)
+    model = load_model(
+        folder,
+        "AutoModelForCausalLM",
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
+        attention=attention if attention != FLEX else None,  # replies do without
+        **options,
+    )
+    with reading(folder, PROBLEM):  # its configuration may have windows, and no size of them
         return TransformersEngine(
-            model.eval(),
+            model,
             tokenizer,
             inference_mode=inference_mode,
             cache=cache,
@@ -180,6 +170,11 @@ class TransformersEngine(ChatEngine):
             cache=self._own_cache,
             attention=self._attention,
         )
+
+    def save(self, folder: Path) -> None:
+        """Write model and tokenizer, as a folder that can be loaded."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     def let_go(self) -> None:
         """Answer no more; the model stays as it is, for others."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.reports import media
 from pytest_modellab.reports.allure_report.markdown import adapted
 from pytest_modellab.reports.session import subject
 from pytest_modellab.reports.text.table import (
@@ -135,8 +136,10 @@ def flips_csv(comparison: Comparison) -> str:
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
+    told = media.any_shown(comparison.flips)
+    shows = [media.COLUMN] if told else []
     writer.writerow(
-        ["sample", "bucket", scored_by(comparison), *map(_cell, column_names(comparison))]
+        ["sample", "bucket", scored_by(comparison), *shows, *map(_cell, column_names(comparison))]
     )
     for flip in comparison.flips:
         writer.writerow(
@@ -144,6 +147,7 @@ def flips_csv(comparison: Comparison) -> str:
                 _cell(flip.id),
                 _cell(flip.bucket.removeprefix(f"{comparison.capability}/")),
                 flip_scores(comparison, flip),
+                *([_cell(media.told(flip.media))] if told else []),
                 _output(flip.before_output),
                 _output(flip.after_output),
             ]

@@ -114,6 +114,7 @@ def _section(
         "section",
         el("h2", task_set.get("name", ""), id=f"{ident}-top"),
         el("p", _asked(tradeoff), class_="lede"),
+        verdict.unlike(tradeoff),
         first,
         el("nav", el("ul", links[1:]), class_="within", aria_label="On this task set"),
         rest,

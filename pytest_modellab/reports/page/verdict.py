@@ -60,6 +60,16 @@ def recommendation(tradeoff: TradeOff, ident: str) -> Html:
     )
 
 
+def unlike(tradeoff: TradeOff) -> Html | None:
+    """The variants whose media are not prepared as another's: it may be why they differ."""
+    said = [
+        el("li", el("strong", profile.variant), f": {one}")
+        for profile in tradeoff.profiles
+        for one in profile.preprocessing
+    ]
+    return el("ul", said, class_="warning unlike") if said else None
+
+
 def _warnings(tradeoff: TradeOff) -> Html | None:
     """The variants that the gate blocks: none of them should be shipped unseen."""
     found = blocked(tradeoff)

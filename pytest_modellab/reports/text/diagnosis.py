@@ -41,12 +41,14 @@ def lines(diagnosis: Diagnosis, report: str = "") -> list[Line]:
         Lines with the markup of pytest's terminal writer; nothing in them acts on a terminal.
     """
     found: list[Line] = [(f"[Diagnosis] {diagnosed.named(diagnosis)}", _markup(diagnosis))]
-    found += [(_row(name, text), {}) for name, text in diagnosed.facts(diagnosis)]
+    facts = diagnosed.facts(diagnosis)
+    width = max(_LABEL, *(len(name) for name, _ in facts))
+    found += [(_row(name, text, width), {}) for name, text in facts]
     found += [(f"    {text}", {"bold": True}) for text in pasted(diagnosis)]
     notes = diagnosis.notes[:_NOTES]
-    found += [(_row("note", note), {"yellow": True}) for note in notes]
+    found += [(_row("note", note, width), {"yellow": True}) for note in notes]
     if rest := len(diagnosis.notes) - len(notes):
-        found.append((_row("note", f"and {rest} more"), {"yellow": True}))
+        found.append((_row("note", f"and {rest} more", width), {"yellow": True}))
     end = f"  {diagnosed.seconds_words(diagnosis)}" if diagnosis.seconds else ""
     if report:
         end = f"{end}, report: {report}" if end else f"  report: {report}"
@@ -75,7 +77,7 @@ def markdown(diagnosis: Diagnosis) -> str:
         rows = [[str(k.modules), diagnosed.share(k.restored), size(k.bytes)] for k in remedy.curve]
         head = ["modules kept", "restored", "more bytes"]
         parts += ["", *markdown_table(head, rows, right={0, 1, 2})]
-    if diagnosis.findings:
+    if diagnosis.findings and diagnosis.blame is None:  # else the facts have said them
         parts += ["", *_findings(diagnosis)]
     if diagnosis.pictures:
         parts += ["", *(f"- {escape(f'{p.title}: {p.sentence}')}" for p in diagnosis.pictures)]
@@ -105,8 +107,8 @@ def _findings(diagnosis: Diagnosis) -> list[str]:
     return [*table, *(["", f"and {rest} more"] if rest > 0 else [])]
 
 
-def _row(name: str, text: str) -> str:
-    return f"  {name:<{_LABEL}}  {text}"
+def _row(name: str, text: str, width: int) -> str:
+    return f"  {name:<{width}}  {text}"
 
 
 def _markup(diagnosis: Diagnosis) -> dict[str, bool]:

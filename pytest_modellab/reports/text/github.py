@@ -108,7 +108,8 @@ def command(level: Level, text: str, properties: Mapping[str, str]) -> str:
 
 
 def _judged(comparison: Comparison) -> tuple[str, str]:
-    return title(comparison), sentence(comparison)
+    said = [*map(str, comparison.preprocessing), sentence(comparison)]
+    return title(comparison), "\n".join(said)
 
 
 def _failed(error: TestError) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from pytest_modellab.reports.session import (
     deciding,
     headline,
     of_variant,
+    unlike,
     variant_verdict,
 )
 from pytest_modellab.reports.text import diagnosis as diagnoses
@@ -109,6 +110,8 @@ def cut(text: str, most: int) -> str:
 def _render(report: SessionReport, max_flips: int) -> str:
     verdict, _, rest = headline(report).partition(": ")
     parts = [f"## Model gate: {verdict}", "", escape(rest)]
+    changed = [(v, one) for v in report.variants for one in unlike(report, v)]
+    parts += ["", *(f"- **{escape(f'{v}: {one}')}**" for v, one in changed)] if changed else []
     shown, later = _steps(report)
     if shown:
         parts += ["", "What to do next:", "", *shown]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pytest_modellab.gate.results import UNBOUNDED, Figures
 from pytest_modellab.judging.comparison import Comparison, Flip
 from pytest_modellab.records.graded import GRADED
-from pytest_modellab.reports import measured
+from pytest_modellab.reports import measured, media
 from pytest_modellab.reports.measured import Measured
 from pytest_modellab.reports.session import deciding, subject
 from pytest_modellab.reports.text import grid
@@ -19,6 +19,9 @@ ELLIPSIS = "…"
 
 
 _OUTPUT_IN_MARKDOWN = 160
+
+
+_MEDIA = 30  # columns of what a sample shows, in a terminal
 
 
 _LEADS = frozenset({"accepted", "blocked", "passed", "undecided"})
@@ -50,25 +53,31 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
         outputs side by side, and the notes. No line end at the end.
     """
     head, rows = _rows(comparison)
-    parts = [line(sentence(comparison)), "", line(title(comparison))]
+    parts = [line(str(one)) for one in comparison.preprocessing]
+    parts += [line(sentence(comparison)), "", line(title(comparison))]
     parts += aligned(head, rows, right=set(range(1, len(head) - 1)))
     shown = comparison.flips[: max(max_flips, 0)]
     if comparison.flips:
         parts += ["", flip_count(comparison, len(shown)) + (":" if shown else "")]
     if shown:
+        first = ["sample", scored_by(comparison)]
         rows = [
             [visible(shortened(flip.id, CELL)), flip_scores(comparison, flip)] for flip in shown
         ]
+        if media.any_shown(shown):
+            first.append(media.COLUMN)
+            rows = [
+                [*r, clip(media.told(f.media), _MEDIA)] for r, f in zip(rows, shown, strict=True)
+            ]
         before, after = column_names(comparison)
-        score = scored_by(comparison)
-        fixed = max(len(row[0]) for row in rows) + max(len(row[1]) for row in rows)
-        room = max((width - 2 - max(fixed, len("sample" + score)) - 3 * 2) // 2, 12)
+        fixed = sum(max(map(len, column)) + 2 for column in zip(first, *rows, strict=True))
+        room = max((width - 4 - fixed) // 2, 12)
         rows = [
             [*row, clip(visible(flip.before_output), room), clip(visible(flip.after_output), room)]
             for row, flip in zip(rows, shown, strict=True)
         ]
         names = [clip(visible(before), room), clip(visible(after), room)]
-        parts += aligned(["sample", score, *names], rows, right=set())
+        parts += aligned([*first, *names], rows, right=set())
     parts += [line(f"note: {note}") for note in comparison.remarks]
     return "\n".join(parts)
 
@@ -85,7 +94,8 @@ def render_markdown(comparison: Comparison, max_flips: int = 10) -> str:
         mention anybody or become markup.
     """
     head, rows = _rows(comparison)
-    parts = [escape(sentence(comparison)), "", f"**{escape(title(comparison))}**", ""]
+    parts = [f"**{escape(str(one))}**\n" for one in comparison.preprocessing]
+    parts += [escape(sentence(comparison)), "", f"**{escape(title(comparison))}**", ""]
     parts += markdown_table(
         [escape(cell) for cell in head],
         [[escape(cell.replace(">=", "≥").replace("<=", "≤")) for cell in row] for row in rows],
@@ -335,10 +345,13 @@ def _markdown_flips(
     comparison: Comparison, shown: Sequence[Flip]
 ) -> tuple[list[str], list[list[str]]]:
     before, after = column_names(comparison)
-    return ["sample", escape(scored_by(comparison)), escape(before), escape(after)], [
+    told = media.any_shown(shown)
+    names = ["sample", scored_by(comparison), *([media.COLUMN] if told else []), before, after]
+    return [escape(name) for name in names], [
         [
             escape(f.id),
             escape(flip_scores(comparison, f)),
+            *([escape(media.told(f.media))] if told else []),
             code(f.before_output),
             code(f.after_output),
         ]

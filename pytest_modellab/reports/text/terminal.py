@@ -17,6 +17,7 @@ from pytest_modellab.reports.session import (
     of_variant,
     ratio_words,
     subject,
+    unlike,
     variant_verdict,
 )
 from pytest_modellab.reports.text.diagnosis import pasted
@@ -151,6 +152,9 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     found: list[Line] = []
     comparisons = of_variant(report, variant)
     runs = [run for run in report.runs if run.variant == variant]
+    # before any score: it may be why the others are what they are
+    found += [(f"{variant}: {one}", {"yellow": True}) for one in unlike(report, variant)]
+    unnamed = len(found)
     for run in runs:
         verdict = variant_verdict(report, variant, run.task_set)
         found.append((run_line(report, run), MARKUP[verdict]))
@@ -163,7 +167,7 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     for _, task_set in (pair for pair in report.without_run if pair[0] == variant):
         verdict = variant_verdict(report, variant, task_set)
         found.append((_line_without_run(report, variant, task_set), MARKUP[verdict]))
-    if not found:
+    if len(found) == unnamed:
         verdict = variant_verdict(report, variant)
         end = verdict.upper() if verdict is not None else "not judged"
         found.append((f"{variant}  -> {end}", MARKUP[verdict]))

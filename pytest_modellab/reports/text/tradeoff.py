@@ -49,7 +49,7 @@ def lines(tradeoff: TradeOff) -> list[str]:
     Returns:
         Lines without line ends; nothing in a name or note can begin another line.
     """
-    found = []
+    found = unlike(tradeoff)
     for profile in tradeoff.profiles:
         found.append(line(variant_line(profile, tradeoff.metric)))
         if (words := measured.search_words(profile, IN_THE_RUN)) is not None:
@@ -57,6 +57,11 @@ def lines(tradeoff: TradeOff) -> list[str]:
         if (words := measured.index_words(profile)) is not None:
             found.append(line(f"  index: {words}"))
     return [*found, *conclusions(tradeoff)]
+
+
+def unlike(tradeoff: TradeOff) -> list[str]:
+    """Where a variant's media are not prepared as another's; told before any score."""
+    return [line(f"{p.variant}: {one}") for p in tradeoff.profiles for one in p.preprocessing]
 
 
 def further(tradeoff: TradeOff) -> list[str]:
@@ -266,6 +271,8 @@ def markdown(tradeoff: TradeOff) -> str:
     """
     name = f"{tradeoff.task_set['name']} {tradeoff.task_set['version']}"
     parts = [f"### Recommendation: {escape(recommendation(tradeoff))}", ""]
+    if changed := unlike(tradeoff):
+        parts += [*(f"- **{escape(one)}**" for one in changed), ""]
     for choice in tradeoff.choices:
         title = f"{choice.scenario.name} ({choice.scenario.title})"
         parts.append(f"- **{escape(title)}**: {escape(reason(tradeoff, choice))}")

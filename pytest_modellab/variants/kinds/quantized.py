@@ -17,6 +17,7 @@ from pytest_modellab.variants.methods import (
     gguf_file,
     kv_cache,
     onnx_int8,
+    pieces_int8,
     quanto_weights,
     skipping,
 )
@@ -53,6 +54,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         raise ConfigError("base: missing; name the variant that is quantized")
     if base.quantization:
         raise ConfigError(f"base: {spec.base!r} is quantized already")
+    if base.pieces:
+        return pieces_int8.plan(base, options)
     name = resolve({"method": Setting(str, choices=KNOWN)}, options, others=True)["method"]
     if name != "kv-cache":
         base = dataclasses.replace(base, plain=PLAIN)

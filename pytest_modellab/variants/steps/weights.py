@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.variants import images
 from pytest_modellab.variants.plan import Plan
 
 QUANTIZED = 'declare it by kind = "quantized", with this model, and the plain variant as base'
@@ -20,7 +23,7 @@ def own_weights(spec: VariantSpec, base: Plan | None, model: ModelSource) -> Pla
         raise ConfigError("base: missing; name the variant that it is compared with")
     if spec.model is None:
         raise ConfigError("model: missing; name the checkpoint, declared in [models]")
-    return Plan(
+    made = Plan(
         model=model,
         prompt=base.prompt,
         paraphrases=base.paraphrases,
@@ -30,4 +33,15 @@ def own_weights(spec: VariantSpec, base: Plan | None, model: ModelSource) -> Pla
         thinking=base.thinking,
         grounding=base.grounding,
         plain=QUANTIZED,
-    ).on(base.device)
+    )
+    if base.media and base.open is None:
+        made = dataclasses.replace(
+            made,
+            media=base.media,
+            processor=base.processor,
+            preprocessing=base.preprocessing,
+            parts=base.parts,
+            consists=base.consists,
+            packages=(*made.packages, *images.PACKAGES),
+        )
+    return made.on(base.device)

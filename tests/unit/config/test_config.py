@@ -169,7 +169,7 @@ def test_own_model_beside_a_base(file: Path, kind: str) -> None:
         f'[variants.a]\nkind = "{kind}"\nbase = "plain"\nmodel = "own"\n'
         '[variants.b]\nkind = "prompted"\nbase = "a"\n'
     )
-    if kind in ("prompted", "lora", "qlora", "rag", "lexical"):
+    if kind in ("prompted", "lora", "qlora", "rag", "lexical", "multimodal", "reader"):
         assert message(file, text) == "variants.a: needs either 'model' or 'base', and not both"
         return
     found = load(file, text)
@@ -370,8 +370,8 @@ def test_not_utf8(file: Path) -> None:
         (
             '[models.m]\nsource = "x"\n[variants.a]\nkind = "quantised"\nmodel = "m"',
             "variants.a.kind: unknown kind 'quantised'; did you mean 'quantized'? "
-            "Known: aligned, distilled, embedding, finetuned, lexical, lora, prompted, qlora, "
-            "quantized, rag",
+            "Known: aligned, distilled, embedding, finetuned, lexical, lora, multimodal, prompted, "
+            "qlora, quantized, rag, reader",
         ),
         (
             '[models.smollm2]\nsource = "x"\n[variants.a]\nkind = "prompted"\nmodel = "smollm"',
@@ -595,7 +595,8 @@ def test_anything_gives_a_configuration_or_its_error(tmp_path: Path, content: by
         assert str(error).startswith(f"{file}: ")  # noqa: PT017
     else:
         for spec in found.variants.values():
-            without = not variants.KINDS[spec.kind].needs_model
+            kind = variants.KINDS[spec.kind]
+            without = not kind.needs_model or kind.adapts_pieces
             assert found.model_of(spec) in found.models.values() or without
 
 

@@ -22,6 +22,7 @@ from pytest_modellab.judging.words import Words
 from pytest_modellab.records.asked import Allowed, Budget
 from pytest_modellab.records.declared import TaskSetConfig, VariantSpec
 from pytest_modellab.records.divergence import Divergence, Moved
+from pytest_modellab.records.media import Media
 from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.reports.text import table
@@ -544,3 +545,40 @@ def test_figures_of_documents_that_no_verdict_may_rest_on(
         "evidence in [0, 1]"
     )
     assert judged_by("likelihood", texts) is texts
+
+
+def prepared(record: Any, **settings: Any) -> Any:
+    found = dataclasses.replace(
+        record.fingerprint, settings={**record.fingerprint.settings, "preprocessing": settings}
+    )
+    return dataclasses.replace(record, fingerprint=found)
+
+
+def test_media_that_are_prepared_otherwise_are_told_and_compared(question: Question) -> None:
+    candidate, reference = (
+        prepared(question.candidate, image_mean=[0.5, 0.5]),
+        prepared(question.reference, image_mean=[0.48, 0.45]),
+    )
+    found = replies(dataclasses.replace(question, candidate=candidate, reference=reference))
+    assert list(map(str, found.preprocessing)) == [
+        "preprocessing is not that of baseline of plain: "
+        "image_mean: [0.5, 0.5] here, [0.48, 0.45] there"
+    ]
+    assert found.verdict == "block"
+    assert table.render_text(found).startswith("preprocessing is not that of baseline of plain")
+
+
+def test_a_flip_has_what_its_sample_shows(question: Question, record: Make) -> None:
+    chart = Media("image", "a" * 64, "/set/chart.png", "png", width=9, height=9)
+    shows = tuple(dataclasses.replace(s, media=(chart,)) for s in question.task_set.samples)
+    tasks = dataclasses.replace(question.task_set, samples=shows)
+    found = replies(
+        dataclasses.replace(
+            question,
+            task_set=tasks,
+            candidate=record(tasks, [0.0] + [1.0] * 39),
+            reference=record(tasks),
+        )
+    )
+    assert [flip.media for flip in found.flips] == [(chart,)]
+    assert Comparison.from_json(found.to_json()).flips[0].media[0].path == chart.path

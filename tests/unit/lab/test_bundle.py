@@ -15,8 +15,8 @@ import pytest
 
 from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.lab import bundle
-from pytest_modellab.lab.diagnosing import Asked, Pair
 from pytest_modellab.lab.flipped import Flip
+from pytest_modellab.lab.pair import Asked, Pair
 from pytest_modellab.lab.resolved import Resolved
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec

@@ -12,7 +12,8 @@ import pytest
 
 from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.lab import diagnosing, folders
-from pytest_modellab.lab.diagnosing import Asked, Diagnosing, Limits, Pair
+from pytest_modellab.lab.diagnosing import Diagnosing, Limits
+from pytest_modellab.lab.pair import Asked, Pair
 from pytest_modellab.lab.registry import BUILT_IN
 from pytest_modellab.lab.resolved import Resolved
 from pytest_modellab.variants.loading import Loadable

@@ -43,7 +43,9 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "aligned": {"base": "prompted", "adapter": "adapter"},
     "embedding": {"model": "tiny", "fusion": {}, "index": {"kind": "hnsw"}},
     "lexical": {},
+    "multimodal": {"model": "tiny", "prompt": "p.jinja", "processor": {"image_mean": [0.5]}},
     "rag": {"base": "prompted", "retriever": "lexical", "prompt": "rag.jinja"},
+    "reader": {"detection": "graph", "recognition": "graph"},
 }
 """A variant of every kind, named as its kind."""
 
@@ -64,6 +66,7 @@ def lab(tmp_path: Path) -> Lab:
     (tmp_path / "adapter" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     (tmp_path / "adapter" / "adapter_model.safetensors").write_text("{}")
     (tmp_path / "tiny.gguf").write_text("GGUF")
+    (tmp_path / "graph.onnx").write_text("ONNX")
     (tmp_path / "p.jinja").write_text("{% block user %}{{ input }}{% endblock %}")
     (tmp_path / "rag.jinja").write_text(
         "{% block user %}{% for p in passages %}{{ p }}{% endfor %}{{ input }}{% endblock %}"
@@ -71,7 +74,8 @@ def lab(tmp_path: Path) -> Lab:
     documents = {"gold": "the gold card has no annual fee", "tent": "a tent for two"}
     queries = {"q1": ("which card is free", {"gold": 1}), "q2": ("a tent", {"tent": 1})}
     testing.write_retrieval_set(tmp_path / "search", documents, queries)
-    lines = ['[models.tiny]\nsource = "./tiny"\n[task_sets.search]\npath = "search"\n']
+    lines = ['[models.tiny]\nsource = "./tiny"\n[models.graph]\nsource = "./graph.onnx"\n']
+    lines.append('[task_sets.search]\npath = "search"\n')
     for kind, options in OPTIONS.items():
         lines.append(f'[variants.{kind}]\nkind = "{kind}"\n')
         lines += [f"{key} = {toml(value)}\n" for key, value in options.items()]

@@ -31,7 +31,7 @@ from pytest_modellab.records.setting import (
 )
 from pytest_modellab.tasksets import beir, header, packages
 from pytest_modellab.variants import KINDS, make_plan
-from pytest_modellab.variants.kinds import embedding, prompted, rag
+from pytest_modellab.variants.kinds import embedding, multimodal, prompted, rag, reader
 from pytest_modellab.variants.methods import gguf_file, kv_cache, rtn
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.prompt import Prompt
@@ -240,6 +240,7 @@ OPTIONS: dict[str, Mapping[str, Any]] = {
     "prompted": prompted.OPTIONS,
     "embedding": embedding.OPTIONS,
     "rag": rag.OPTIONS,
+    "multimodal": {**prompted.OPTIONS, **multimodal.OPTIONS},
     "quantized": {**kv_cache.OPTIONS, **gguf_file.OPTIONS, **rtn.OPTIONS},
     "lora": {"adapter": str, "merge": bool},
     "qlora": {"adapter": str, "merge": bool},
@@ -247,6 +248,7 @@ OPTIONS: dict[str, Mapping[str, Any]] = {
     "distilled": {"layers": list, "adapter": str, "merge": bool},
     "finetuned": {},
     "lexical": {},
+    "reader": reader.OPTIONS,
 }
 METHODS = st.sampled_from([{}, {"method": "rtn"}, {"method": "kv-cache"}, {"method": "gguf"}])
 

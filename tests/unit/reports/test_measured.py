@@ -206,6 +206,19 @@ def test_metrics_of_documents_are_better_where_they_are_lower(run: Make) -> None
     assert measured.better("probability") == measured.better("recall@10") == "higher"
 
 
+def test_error_rates_are_better_where_they_are_lower(run: Make) -> None:
+    one = run(metrics={"wer": 0.5, "cer": 0.0416})
+    assert measured.in_line(one, 0.5) == ["cer=0.042", "wer=0.500"]
+    assert measured.scored_by(one, 0.5) is None, "it is half by chance"
+    (head, _), _ = measured.tables([("heard", one)])
+    assert head == ["variant", "character error rate", "word error rate"]
+    assert measured.better("wer") == measured.better("cer") == "lower"
+    assert [text.partition(":")[0] for text in measured.meanings(one.metrics)] == [
+        "Word error rate",
+        "Character error rate",
+    ]
+
+
 def test_success_is_named_by_what_stands_in_for_it(run: Make) -> None:
     one = run(metrics=GRADED)
     assert measured.success_words(one, 0.62, 0.01, "probability") == "probability=0.62 ±0.01"

@@ -15,9 +15,12 @@ from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs.scoring import score_sample, score_sets
 
 pytest.importorskip("jsonschema")
+pytest.importorskip("jiwer")
 
 TARGETS: tuple[tuple[str, Any], ...] = (
+    ("anls", "Café 12"),
     ("answer_f1", {"answers": ["the red house", "1"]}),
+    ("cer", {"text": "Rue de l’École 12, Paris", "normalize": "written-1"}),
     ("exact", "Paris"),
     (
         "json_schema",
@@ -30,6 +33,8 @@ TARGETS: tuple[tuple[str, Any], ...] = (
     ("number", "12.5"),
     ("refusal", "refuse"),
     ("refusal", "answer"),
+    ("wer", {"text": "twenty one Main Street", "normalize": "english-1"}),
+    ("wer", {"text": "twenty one Main Street", "normalize": "basic-1"}),
     ("regex", r"(?i)^\W*(yes|no)\b.*[a-z]+\d$"),
 )
 

@@ -33,7 +33,9 @@ def score(sample: Sample, output: Output | str) -> float:
 
 def test_every_scorer_is_listed_under_its_name() -> None:
     assert sorted(scorers.SCORERS) == [
+        "anls",
         "answer_f1",
+        "cer",
         "choice",
         "exact",
         "json_schema",
@@ -42,6 +44,7 @@ def test_every_scorer_is_listed_under_its_name() -> None:
         "refusal",
         "regex",
         "spearman",
+        "wer",
     ]
     for name, scorer in scorers.SCORERS.items():
         assert scorer.name == name
@@ -55,8 +58,8 @@ def test_every_scorer_is_listed_under_its_name() -> None:
         (
             {"scorer": "exakt"},
             "scorer: unknown 'exakt'; did you mean 'exact'? "
-            "Known: answer_f1, choice, exact, json_schema, map@K, mrr@K, ndcg@K, number, "
-            "perplexity, precision@K, recall@K, refusal, regex, spearman",
+            "Known: anls, answer_f1, cer, choice, exact, json_schema, map@K, mrr@K, ndcg@K, "
+            "number, perplexity, precision@K, recall@K, refusal, regex, spearman, wer",
         ),
         ({"choices": ("one",)}, "choices: the scorer 'choice' needs at least two"),
         ({"choices": ("one", "one")}, "choices: two are equal"),

@@ -199,9 +199,9 @@ NOT_JUDGED: list[Any] = ["d", {"relevant": {}}, {"relevant": ["d"]}, {"answers":
     [
         (
             {"scorer": "ndgc@10"},
-            "scorer: unknown 'ndgc@10'; did you mean 'ndcg@K'? Known: answer_f1, choice, exact, "
-            "json_schema, map@K, mrr@K, ndcg@K, number, perplexity, precision@K, recall@K, "
-            "refusal, regex, spearman",
+            "scorer: unknown 'ndgc@10'; did you mean 'ndcg@K'? Known: anls, answer_f1, cer, "
+            "choice, exact, json_schema, map@K, mrr@K, ndcg@K, number, perplexity, precision@K, "
+            "recall@K, refusal, regex, spearman, wer",
         ),
         ({"choices": ("a",)}, "choices: the scorer 'ndcg@10' ranks the corpus and takes none"),
         (

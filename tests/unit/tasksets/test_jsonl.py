@@ -151,8 +151,8 @@ def test_hash_follows_content_and_order(write_samples: Write) -> None:
         (
             {**GOOD, "id": "b", "scorer": "choise"},
             "sample 'b': scorer: unknown 'choise'; did you mean 'choice'? "
-            "Known: answer_f1, choice, exact, json_schema, map@K, mrr@K, ndcg@K, number, "
-            "perplexity, precision@K, recall@K, refusal, regex, spearman",
+            "Known: anls, answer_f1, cer, choice, exact, json_schema, map@K, mrr@K, ndcg@K, "
+            "number, perplexity, precision@K, recall@K, refusal, regex, spearman, wer",
         ),
         (
             {**GOOD, "id": "b", "target": 2},

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from pytest_modellab.records.declared import Scenario
+from pytest_modellab.records.preprocessing import Unlike
 from pytest_modellab.reports.text import tradeoff as words
+from pytest_modellab.tradeoff import figures
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import TradeOff
 
@@ -221,3 +223,33 @@ def test_a_delta_that_could_not_be_judged_says_why(
     found = weigh(entry("base", wrong), entry("other", wrong))
     delta = dataclasses.replace(found.deltas[0], verdict=None, words="the scorer changed")
     assert words.delta_line(delta) == "other success NOT JUDGED: the scorer changed"
+
+
+def prepared(entry: Entry, **settings: object) -> Entry:
+    found = dataclasses.replace(
+        entry.record.fingerprint, settings={"device": "cpu", "preprocessing": settings}
+    )
+    return dataclasses.replace(entry, record=dataclasses.replace(entry.record, fingerprint=found))
+
+
+def test_media_prepared_otherwise_are_told_before_any_score(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    its_base = Unlike("its base half", ("size: 48 here, 96 there",))
+    found = weigh(
+        prepared(entry("base", wrong), mean=0.45),
+        prepared(entry("off", wrong, preprocessing=(its_base,)), mean=0.5),
+        prepared(entry("same", wrong), mean=0.45),
+    )
+    said = [
+        "off: preprocessing is not that of the reference base: mean: 0.5 here, 0.45 there",
+        "off: preprocessing is not that of its base half: size: 48 here, 96 there",
+    ]
+    lines = words.lines(found)
+    assert lines[:2] == said
+    assert lines[2].startswith("[Prompted] base success=")
+    text = words.markdown(found)
+    assert text.index("the reference base: mean: 0.5 here") < text.index("| variant |")
+    again = figures.loads(figures.dumps(found))
+    assert again.profile("off").preprocessing == tuple(one.partition(": ")[2] for one in said)
+    assert again.profile("same").preprocessing == ()

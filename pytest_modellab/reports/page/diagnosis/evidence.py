@@ -20,7 +20,7 @@ _MOST = 600
 def parts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     """Ids and titles of what there is."""
     there = [
-        ("findings", "Findings", diagnosis.findings),
+        ("findings", "Findings", diagnosis.findings if diagnosis.blame is None else ()),
         ("weights", "Weights", diagnosis.weights),
         ("errors", "Errors by place", diagnosis.nodes),
         ("notes", "Notes", diagnosis.notes),

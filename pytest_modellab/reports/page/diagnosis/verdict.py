@@ -6,8 +6,8 @@ import math
 import re
 
 from pytest_modellab.records.diagnosed import finite
-from pytest_modellab.records.diagnosis import Diagnosis, Remedy
-from pytest_modellab.reports import diagnosed
+from pytest_modellab.records.diagnosis import Blame, Diagnosis, Remedy
+from pytest_modellab.reports import blamed, diagnosed
 from pytest_modellab.reports.page.markup import Content, Html, el
 from pytest_modellab.reports.text.diagnosis import pasted
 from pytest_modellab.visible import shortened
@@ -71,6 +71,8 @@ def capital(text: str) -> str:
 def lede(diagnosis: Diagnosis) -> str:
     """What it means, for somebody who reads of all this for the first time."""
     candidate, base = _both(diagnosis)
+    if diagnosis.blame is not None:
+        return blamed.lede(diagnosis.blame, diagnosis.culprit, (candidate, base))
     if diagnosis.culprit is None:
         return _without_name(diagnosis)
     part = named_part(diagnosis.culprit)
@@ -93,6 +95,8 @@ def lede(diagnosis: Diagnosis) -> str:
 def proof(diagnosis: Diagnosis) -> Html | None:
     """The damage before and after the base's part is put back, as bars."""
     damage = diagnosis.damage
+    if diagnosis.blame is not None:
+        return _put_back(diagnosis.blame)
     if damage is None:
         return None
     bars = [_bar("as it is", damage, 1.0, "bad")]
@@ -119,17 +123,52 @@ def proof(diagnosis: Diagnosis) -> Html | None:
     )
 
 
+def _put_back(blame: Blame) -> Html:
+    """How many answers each part brings back, and loses in the base, as bars."""
+    bars, others = [], []
+    every = [*blame.parts, *([blame.whole] if blame.whole is not None else [])]
+    for one in every:
+        if one.right_again is not None:
+            bars.append(_of(one.part, one.right_again, blame.lost, "good"))
+        if one.lost_alone is not None:
+            others.append(_of(one.part, one.lost_alone, blame.lost, "bad"))
+    back = f"Of {blame.lost} lost answers, right again with the base's part:"
+    alone = "Of the same, lost where the base has the candidate's part alone:"
+    return el(
+        "article",
+        el("h4", "Proof"),
+        [el("p", back, class_="aside"), el("ul", bars, class_="shares bars proof")]
+        if bars
+        else None,
+        [el("p", alone, class_="aside"), el("ul", others, class_="shares bars proof")]
+        if others
+        else None,
+        class_="card",
+    )
+
+
+def _of(name: str, count: int, total: int, style: str) -> Html:
+    return el(
+        "li",
+        el("span", name, class_="who"),
+        el("span", el("span", style=f"width:{100 * count / total:.1f}%", class_=style),
+           class_="track"),
+        el("span", f"{count} of {total}", class_="num"),
+    )  # fmt: skip
+
+
 def to_do(diagnosis: Diagnosis) -> Html | None:
     """What to do, with the lines to paste."""
     found = diagnosed.named_finding(diagnosis)
     likely = found.likely if found is not None else ""
+    detail = found.detail if found is not None and diagnosis.blame is None else ""
     remedy = diagnosis.remedy
-    if remedy is None and not (found is not None and (likely or found.detail)):
+    if remedy is None and not (likely or detail):
         return None
     return el(
         "article",
         el("h4", "What to do"),
-        el("p", _sentence(found.detail)) if found is not None and found.detail else None,
+        el("p", _sentence(detail)) if detail else None,
         el("p", _sentence(likely), class_="verdict") if likely else None,
         _remedy(remedy, diagnosis) if remedy is not None else None,
         class_="card",
@@ -171,7 +210,7 @@ def facts(diagnosis: Diagnosis) -> Html:
     told += [
         (name, text)
         for name, text in diagnosed.facts(diagnosis)
-        if name in ("before it", "elsewhere", "looked at")
+        if name in ("before it", "elsewhere", "looked at") or diagnosis.blame is not None
     ]
     rows = [[el("dt", name), el("dd", text)] for name, text in told]
     return el("dl", rows, class_="facts")

@@ -1,0 +1,1 @@
+"""Readers: images of documents in, their text out."""
