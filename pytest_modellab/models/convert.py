@@ -14,6 +14,7 @@ from pytest_modellab.models import (
     archive,
     gguf_head,
     gguf_tensors,
+    joined,
     packed,
     parts,
     quantization,
@@ -40,7 +41,8 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     """Return a folder that an engine can load, converting or unpacking a file once.
 
     Args:
-        files: from :func:`locate`; of a folder only packed weights are converted.
+        files: from :func:`locate`; of a folder only packed weights are converted, and
+            new parts joined with the language model that they were made for.
         cache: where converted models are kept, one folder for each sha256 and converter version.
 
     Returns:
@@ -52,7 +54,10 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     """
     make: Callable[[Path], None]
     number, key = str(CONVERTER), files.weights[:16]
-    if files.path.is_dir():
+    if files.language_files is not None:
+        number, key = f"j{joined.VERSION}", digest([files.weights, files.tokenizer])[:16]
+        make = functools.partial(joined.join, files, folder(files.language_files, cache))
+    elif files.path.is_dir():
         found = quantization.find(files.path)
         if found is None or found.method not in quantization.CONVERTED:
             return files.path
@@ -77,6 +82,8 @@ def version(files: ModelFiles, found: quantization.Quantized | None) -> int | No
         files: from :func:`locate`.
         found: how its weights are quantized, or None.
     """
+    if files.language_files is not None:
+        return joined.VERSION
     if files.path.is_file():
         return CONVERTER
     return packed.VERSION if found is not None and found.method in quantization.CONVERTED else None

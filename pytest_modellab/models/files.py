@@ -27,6 +27,7 @@ class ModelFiles:
             both).
         tokenizer_files: where the tokenizer of a bare ONNX file is, else None.
         hashed: of a folder, all files that the two hashes are over.
+        language_files: where the weights are that the folder's new parts are put beside, else None.
     """
 
     source: ModelSource
@@ -35,6 +36,7 @@ class ModelFiles:
     tokenizer: str
     tokenizer_files: ModelFiles | None = None
     hashed: frozenset[Path] = frozenset()
+    language_files: ModelFiles | None = None
 
 
 NO_FILES = ModelFiles(NO_MODEL, Path(), "", "")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
-from pytest_modellab.models import parts, reads
+from pytest_modellab.models import joined, parts, reads
 from pytest_modellab.models.files import (
     PICKLED,
     ModelFiles,
@@ -58,14 +58,33 @@ def locate(source: ModelSource, root: Path) -> ModelFiles:
     """
     path = _place(source, root)
     if not path.exists():
-        if source.source.startswith((".", "/", "~")):
+        if source.language is not None or source.source.startswith((".", "/", "~")):
             raise ModelError(says(source, f"no such file or folder: {path}"))
         return _folder(source, hub_folder(source))
     if source.revision is not None:
         raise ModelError(
             says(source, f"revision = {source.revision!r} is for a hub id; {path} has none")
         )
+    if source.language is not None:
+        return _joined(source, path, source.language, root)
     return _file(source, path, root) if path.is_file() else _folder(source, path)
+
+
+def _joined(source: ModelSource, path: Path, language: ModelSource, root: Path) -> ModelFiles:
+    """Find new parts and the model whose weights they are put beside."""
+    own = joined.found(source, path)
+    beside = locate(language, root)
+    joined.check(source, path, beside)
+    weights, names = hash_files(own), hash_files([path / joined.LANGUAGE])
+    check_hash(source, path, weights)
+    return ModelFiles(
+        source,
+        path,
+        weights=digest([weights, beside.weights]),
+        tokenizer=digest([names, beside.tokenizer]),
+        hashed=frozenset(own),
+        language_files=beside,
+    )
 
 
 def graph(source: ModelSource, root: Path) -> ModelFiles:
@@ -100,7 +119,9 @@ def made(source: ModelSource, folder: Path) -> ModelFiles:
     A zip and a folder of the same model have equal hashes here, where those of :func:`locate`
     differ.
     """
-    plain = dataclasses.replace(source, source=str(folder), sha256=None, revision=None)
+    plain = dataclasses.replace(
+        source, source=str(folder), sha256=None, revision=None, language=None
+    )
     return locate(plain, folder)
 
 

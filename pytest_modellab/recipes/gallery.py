@@ -92,9 +92,7 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-def draw(
-    path: Path, settings: Mapping[str, Any], device: str, progress: StepProgress
-) -> Gallery:
+def draw(path: Path, settings: Mapping[str, Any], device: str, progress: StepProgress) -> Gallery:
     """Draw the pictures of a training run, on all processors.
 
     Args:

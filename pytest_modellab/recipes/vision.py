@@ -18,11 +18,11 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.errors import ConfigError, ModellabError
+from pytest_modellab.models import joined
 from pytest_modellab.recipes import gallery, training
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records.declared import VariantSpec
-from pytest_modellab.records.media import PLACE
 from pytest_modellab.records.setting import Setting, at_least, positive, share
 
 ENCODER = MappingProxyType(
@@ -44,7 +44,9 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "seed": at_least(int, 0, 0),
         "pictures": Setting(str),
         "count": at_least(int, 1, 500_000),
-        "encoder": Setting(dict, {key: one.default for key, one in ENCODER.items()}, fields=ENCODER),
+        "encoder": Setting(
+            dict, {key: one.default for key, one in ENCODER.items()}, fields=ENCODER
+        ),
         "lessons": at_least(int, 0, 6000),
         "lesson_size": at_least(int, 1, 1024),
         "lesson_rate": positive(float, 1e-3),
@@ -59,10 +61,6 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
 )
 """``pictures`` is a Python file with ``training(seed, index)`` and ``LABELS``; ``count`` of them are
 drawn. ``lessons`` are the optimizer steps of the first stage, ``steps`` those of the second."""
-
-
-NEW = "new_parts.safetensors"
-"""The encoder and the connector, named as in the whole model."""
 
 
 EYES = "eyes.pt"
@@ -181,7 +179,7 @@ def eyes(order: Order, drawn: gallery.Gallery, made: Any) -> tuple[tuple[int, fl
             found = torch.einsum("blt,btw->blw", asked, values(seen))
             found = nn.functional.gelu(found)
             loss = torch.zeros((), device=device)
-            for number, (name, head) in enumerate(heads.items()):
+            for number, head in enumerate(heads.values()):
                 labels = drawn.labels[rows, number]
                 told = nn.functional.cross_entropy(
                     head(found[:, number]).float(), labels, ignore_index=-1, reduction="sum"
@@ -201,9 +199,7 @@ def _optimizer(groups: list[dict[str, Any]], settings: Mapping[str, Any], steps:
     import torch
     from transformers import get_cosine_schedule_with_warmup
 
-    optimizer = torch.optim.AdamW(
-        groups, betas=(0.9, 0.98), weight_decay=settings["weight_decay"]
-    )
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=settings["weight_decay"])
     rising = max(int(settings["warmup"] * steps), 1)
     return optimizer, get_cosine_schedule_with_warmup(optimizer, rising, steps)
 
@@ -251,7 +247,7 @@ def train(order: Order) -> Outcome:
         losses,
         (
             f"{drawn.count} pictures, and {drawn.questions} questions about them, were drawn",
-            f"the encoder's own lessons, {told[-1][0]} steps: loss {first} at first, {last} at last",
+            f"the encoder's own lessons, {told[-1][0]} steps: loss {first}, then {last}",
         ),
     )
 
@@ -311,15 +307,19 @@ def _save(order: Order, made: Any, language: Any, chat: gallery.Chat) -> None:
         for name, value in made.state_dict().items()
         if not name.startswith("text_model")
     }
-    save_file(state, order.output / NEW, {"format": "pt"})
+    save_file(state, order.output / joined.NEW, {"format": "pt"})
     training.save(order, language)
     config = configuration(order.settings, order.model.config.to_dict(), chat.image_token)
     config.architectures = ["Idefics3ForConditionalGeneration"]
     values = config.to_dict()
     del values["text_config"]  # the language model's own, as long as it is that model
     gallery.write_json(order.output / "config.json", values)
-    gallery.write_json(order.output / "tokens.json", chat.names)
-    gallery.write_processor(order.output, order.settings["encoder"]["image"], tokens(order.settings))
+    gallery.write_json(
+        order.output / joined.LANGUAGE,
+        {"weights": order.origin["weights"], "tokens": dict(chat.names)},
+    )
+    side = order.settings["encoder"]["image"]
+    gallery.write_processor(order.output, side, tokens(order.settings))
 
 
 def _sha256(path: Path) -> str:

@@ -210,7 +210,9 @@ def _glyphs() -> Mapping[str, NDArray[np.bool_]]:
     found = {}
     for start in range(0, len(text), 15):
         rows = [int(text[start + 1 + 2 * row : start + 3 + 2 * row], 16) for row in range(7)]
-        found[text[start]] = np.array([[row >> (4 - x) & 1 for x in range(5)] for row in rows], bool)
+        found[text[start]] = np.array(
+            [[row >> (4 - x) & 1 for x in range(5)] for row in rows], bool
+        )
     return found
 
 
@@ -329,9 +331,7 @@ def _of_scene(rng: random.Random, placed: Sequence[tuple[str, str, int]]) -> lis
     asks = []
     for shape, colour, _ in placed:
         if shapes.count(shape) == 1:
-            asks.append(
-                Ask("colour_of", colour, _some(rng, colour, [*COLOURS]), {"shape": shape})
-            )
+            asks.append(Ask("colour_of", colour, _some(rng, colour, [*COLOURS]), {"shape": shape}))
         if colours.count(colour) == 1:
             asks.append(Ask("shape_of", shape, _some(rng, shape, SHAPES), {"colour": colour}))
     for shape in dict.fromkeys(shapes):
