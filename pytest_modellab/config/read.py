@@ -59,7 +59,7 @@ def _amounts(keys: Iterable[str], default: Any, wrong: str) -> dict[str, Setting
 
 
 MODEL = {
-    "source": Setting(str),
+    "source": Setting((str, list), check=bool, wrong="{value!r} names nothing"),
     "sha256": Setting(str, None),
     "install": Setting(str, None),
     "allow_pickle": Setting(bool, False),
@@ -108,7 +108,13 @@ VARIANT = {
 
 
 PRICE = _amounts(
-    ("usd_per_hour", "usd_per_million_input", "usd_per_million_output"),
+    (
+        "usd_per_hour",
+        "usd_per_million_input",
+        "usd_per_million_output",
+        "usd_per_minute_audio",
+        "usd_per_image",
+    ),
     None,
     "{value!r} is no amount of dollars",
 )
@@ -213,8 +219,9 @@ def _section(
 
 def _model(name: str, where: str, table: Mapping[str, Any]) -> tuple[ModelSource, str | None]:
     found = resolve(MODEL, table, f"{where}.")
-    language = found.pop("language")
-    return ModelSource(name, **found), language
+    source, language = found.pop("source"), found.pop("language")
+    first, *more = [source] if isinstance(source, str) else source
+    return ModelSource(name, first, more=tuple(more), **found), language
 
 
 def _with_languages(path: Path, models: Mapping[str, Any]) -> Mapping[str, ModelSource]:
@@ -225,6 +232,8 @@ def _with_languages(path: Path, models: Mapping[str, Any]) -> Mapping[str, Model
         if language is not None and language not in models:
             hint = near_misses(language, models)
             raise ConfigError(f"{where}: unknown model {language!r}; {hint}")
+        if language is not None and source.more:
+            raise ConfigError(f"{where}: goes with one folder as source, not with several")
         if language is not None and models[language][1] is not None:
             raise ConfigError(
                 f"{where}: {language!r} has a 'language' itself; name a whole language model"
@@ -263,12 +272,15 @@ def _variant(name: str, where: str, table: Mapping[str, Any]) -> VariantSpec:
 def _price(name: str, where: str, table: Mapping[str, Any]) -> Price:
     price = Price(name, **resolve(PRICE, table, f"{where}."))
     given, taken = price.usd_per_million_input, price.usd_per_million_output
-    if (price.usd_per_hour is None) == (given is None and taken is None):
+    media = price.usd_per_minute_audio is not None or price.usd_per_image is not None
+    tokens = given is not None or taken is not None
+    if (price.usd_per_hour is None) != (media or tokens):
         raise ConfigError(
             f"{where}: needs either usd_per_hour (a device) or "
-            "usd_per_million_input and usd_per_million_output (an endpoint)"
+            "usd_per_million_input and usd_per_million_output, or usd_per_minute_audio or "
+            "usd_per_image (an endpoint)"
         )
-    if price.usd_per_hour is None and (given is None or taken is None):
+    if tokens and (given is None or taken is None):
         raise ConfigError(
             f"{where}: an endpoint needs both usd_per_million_input and usd_per_million_output"
         )

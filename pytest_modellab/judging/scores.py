@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, near_misses
@@ -19,12 +20,14 @@ from pytest_modellab.records.graded import (
     near,
     replies,
 )
+from pytest_modellab.records.media import PLACE
 from pytest_modellab.records.pairing import named, paired
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.records.windows import BITS, TOTAL, is_document
 from pytest_modellab.runs.stages import SEED, Staged
 from pytest_modellab.scorers import similarity
+from pytest_modellab.visible import shortened
 
 
 def task_set_notes(task_set: TaskSet) -> tuple[str, ...]:
@@ -223,6 +226,32 @@ def clusters_of(samples: Sequence[Sample]) -> list[str] | None:
     return [f"cluster {s.cluster}" if s.cluster else f"sample {s.id}" for s in samples]
 
 
+_TOLD = 400  # characters of what was asked and of what would have been right
+
+
+def _shown(sample: Sample) -> dict[str, Any]:
+    """What a flip tells of a sample with media: a picture alone says little."""
+    if not sample.media:
+        return {}
+    return {
+        "media": sample.media,
+        "asked": shortened(sample.input.replace(PLACE, " ").strip(), _TOLD),
+        "expected": shortened(_expected(sample), _TOLD),
+    }
+
+
+def _expected(sample: Sample) -> str:
+    """What would have been right, in words; empty where that is no text and no number."""
+    target = sample.target
+    if isinstance(target, Mapping):  # of a text that is normalized, of several answers
+        target = target.get("text", target.get("answers"))
+    if sample.choices and isinstance(target, int):
+        target = sample.choices[target]
+    if isinstance(target, list | tuple):
+        return " / ".join(one for one in target if isinstance(one, str))
+    return str(target) if isinstance(target, str | int | float) else ""
+
+
 MOST_MOVED = 50
 """Samples that a comparison by a graded metric keeps: all of them move."""
 
@@ -258,7 +287,7 @@ def flips_between(
             after=new.score,
             before_output=old.output,
             after_output=new.output,
-            media=sample.media,
+            **_shown(sample),
         )
         for sample, old in zip(samples, paired(reference, samples), strict=True)
         if (new := after.get(sample.id)) is not None

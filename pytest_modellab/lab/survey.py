@@ -18,7 +18,7 @@ from pytest_modellab.errors import (
 from pytest_modellab.judging.scores import judged_by, narrowed, under
 from pytest_modellab.lab import pricing
 from pytest_modellab.lab.by_metric import by_metric
-from pytest_modellab.models import parts
+from pytest_modellab.models import ctranslate2, parts
 from pytest_modellab.records.declared import NO_MODEL, Price, Scenario, VariantSpec
 from pytest_modellab.records.graded import applies
 from pytest_modellab.records.runs import RunRecord
@@ -400,7 +400,11 @@ def _disk(lab: Lab, variant: Resolved) -> float | None:
     if path.is_file():
         files = [path, *parts.of_file(variant.files.source, path)]
     else:
-        files = [file for file in variant.files.hashed if file.suffix == ".safetensors"]
+        files = [
+            file
+            for file in variant.files.hashed
+            if file.suffix == ".safetensors" or file.name.startswith(ctranslate2.NAME)
+        ]
     for step in _chain(lab, variant.spec):
         if isinstance(adapter := step.options.get("adapter"), str):
             files += (lab.config.root / adapter).glob("*.safetensors")

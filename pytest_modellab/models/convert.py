@@ -15,6 +15,8 @@ from pytest_modellab.models import (
     gguf_head,
     gguf_tensors,
     joined,
+    laid,
+    locate,
     packed,
     parts,
     quantization,
@@ -57,6 +59,9 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     if files.language_files is not None:
         number, key = f"j{joined.VERSION}", digest([files.weights, files.tokenizer])[:16]
         make = functools.partial(joined.join, files, folder(files.language_files, cache))
+    elif files.pieces:
+        key = digest([files.weights, files.tokenizer])[:16]
+        make = functools.partial(_join, files)
     elif files.path.is_dir():
         found = quantization.find(files.path)
         if found is None or found.method not in quantization.CONVERTED:
@@ -73,6 +78,12 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     target = cache / "models" / f"{key}-v{number}"
     with store_errors_as(ModelError):
         return folders.folder(target, make, what=named(files.source))
+
+
+def _join(files: ModelFiles, target: Path) -> None:
+    """Lay a model's folders together, and look at what they make as at any model."""
+    laid.join(files, target)
+    locate.made(files.source, target)
 
 
 def version(files: ModelFiles, found: quantization.Quantized | None) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
@@ -28,6 +28,7 @@ class ModelFiles:
         tokenizer_files: where the tokenizer of a bare ONNX file is, else None.
         hashed: of a folder, all files that the two hashes are over.
         language_files: where the weights are that the folder's new parts are put beside, else None.
+        pieces: of folders that are laid together, each file's name and what it is made of.
     """
 
     source: ModelSource
@@ -37,6 +38,7 @@ class ModelFiles:
     tokenizer_files: ModelFiles | None = None
     hashed: frozenset[Path] = frozenset()
     language_files: ModelFiles | None = None
+    pieces: Mapping[str, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
 
 
 NO_FILES = ModelFiles(NO_MODEL, Path(), "", "")

@@ -1,8 +1,8 @@
 """A model that is new parts beside another model's weights: both are joined into one folder.
 
-``modellab build`` with the recipe ``vision`` writes such parts. ``[models.NAME] language`` names the
-model that they were made for; an adapter among them is added to its weights. What comes out is a
-plain folder of the class that its configuration names.
+``modellab build`` with the recipe ``vision`` writes such parts. ``[models.NAME] language`` names
+the model that they were made for; an adapter among them is added to its weights. What comes out is
+a plain folder of the class that its configuration names.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _tokenizer(source: ModelSource, folder: Path, language: Path, target: Path) 
         raise ModelError(
             says(
                 source,
-                f"{folder / LANGUAGE}: names {sorted(unknown)[0]!r}, which is no special token of "
+                f"{folder / LANGUAGE}: names {min(unknown)!r}, which is no special token of "
                 "the language model",
             )
         )

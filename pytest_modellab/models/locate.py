@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
-from pytest_modellab.models import joined, parts, reads
+from pytest_modellab.models import ctranslate2, joined, laid, parts, reads
 from pytest_modellab.models.files import (
     PICKLED,
     ModelFiles,
@@ -56,10 +56,12 @@ def locate(source: ModelSource, root: Path) -> ModelFiles:
         ModelError: nothing is there, the hash differs, there are no weights, or only pickled
             ones; the message holds the command or the setting that mends it.
     """
-    path = _place(source, root)
-    if not path.exists():
-        if source.language is not None or source.source.startswith((".", "/", "~")):
-            raise ModelError(says(source, f"no such file or folder: {path}"))
+    if source.more:
+        return laid.find(
+            source, [_laid(source, name, root) for name in (source.source, *source.more)]
+        )
+    path = place(source, root)
+    if path is None:
         return _folder(source, hub_folder(source))
     if source.revision is not None:
         raise ModelError(
@@ -113,6 +115,34 @@ def _place(source: ModelSource, root: Path) -> Path:
     return Path(os.path.realpath(root / Path(source.source).expanduser()))
 
 
+def place(source: ModelSource, root: Path) -> Path | None:
+    """Find a model's file or folder without looking into it; None for a hub id.
+
+    Raises:
+        ModelError: nothing is there.
+    """
+    path = _place(source, root)
+    if path.exists():
+        return path
+    if source.language is not None or source.source.startswith((".", "/", "~")):
+        raise ModelError(says(source, f"no such file or folder: {path}"))
+    return None
+
+
+def _laid(source: ModelSource, name: str, root: Path) -> Path:
+    """Find one of several folders."""
+    path = place(dataclasses.replace(source, source=name, more=()), root)
+    if path is None:
+        raise ModelError(
+            says(
+                source,
+                f"no such folder: {name}; folders and packages are laid together, a model "
+                "of a hub is named alone",
+            )
+        )
+    return path
+
+
 def made(source: ModelSource, folder: Path) -> ModelFiles:
     """Find the files of the folder that a model was made to: unpacked, converted, or as it was.
 
@@ -120,7 +150,7 @@ def made(source: ModelSource, folder: Path) -> ModelFiles:
     differ.
     """
     plain = dataclasses.replace(
-        source, source=str(folder), sha256=None, revision=None, language=None
+        source, source=str(folder), more=(), sha256=None, revision=None, language=None
     )
     return locate(plain, folder)
 
@@ -239,6 +269,8 @@ def _weights(source: ModelSource, path: Path, files: Sequence[Path]) -> list[Pat
     weights = weights or [p for p in files if ".onnx" in p.suffixes or p.suffix == ".onnx_data"]
     graphs = [p for p in weights if p.suffix == ".onnx"]
     weights += [p for g in graphs for p in parts.of_file(source, g) if p not in weights]
+    if not weights and ctranslate2.is_model(path / ctranslate2.NAME):
+        return [path / ctranslate2.NAME]
     if weights:
         return weights
     pickled = [p for p in files if p.suffix in PICKLED]

@@ -21,6 +21,7 @@ from pytest_modellab.variants.kinds import (
     quantized,
     rag,
     reader,
+    transcriber,
 )
 from pytest_modellab.variants.plan import Kind, Plan
 from pytest_modellab.variants.steps import adapter
@@ -73,6 +74,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 embedding.plan,
                 own_model=True,
                 searches=True,
+            ),
+            Kind(
+                "transcriber",
+                "speech",
+                "multimodal",
+                transcriber.plan,
+                own_model=True,
             ),
             Kind(
                 "lexical",

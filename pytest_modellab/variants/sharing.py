@@ -33,10 +33,11 @@ _NO_WAY_BACK = (AttributeError, NotImplementedError, RuntimeError, TypeError, Va
 def bare(source: Loadable) -> Loadable | None:
     """Return what is loaded for a variant before anything is put on it that can be taken off.
 
-    None where another engine than transformers holds the model: nothing is shared there.
+    None where another engine than transformers holds the model, or a part of it is lent: nothing is
+    shared there.
     """
     plan = source.plan
-    if plan.open is not None:
+    if plan.open is not None or plan.borrowed:
         return None
     return dataclasses.replace(
         source,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from pytest_modellab.engines.language.base import NAN, answer_alone
 from pytest_modellab.engines.language.opening import PROBLEM, load_model
 from pytest_modellab.engines.loading import reading
 from pytest_modellab.engines.tokens import encode, encode_options
-from pytest_modellab.engines.vision import prepared
-from pytest_modellab.errors import ModelError
+from pytest_modellab.engines.vision import parts, prepared
+from pytest_modellab.errors import ModelError, ScoringError
 from pytest_modellab.records.media import PLACE, Media, MediaKind
 from pytest_modellab.records.runs import Output
 
@@ -29,6 +30,9 @@ FAR = 0.01
 
 FAR_IN_16_BITS = 0.1
 """The same of a model in bfloat16 or float16."""
+
+_MISFIT = frozenset({"image", "features", "tokens"})
+"""Words of what transformers says where the two are not equally many."""
 
 _ROWS = frozenset({"DynamicLayer", "DynamicSlidingWindowLayer"})
 """Layers of a key-value cache that hold a row a text."""
@@ -129,6 +133,22 @@ class ImageTextEngine(text_engine.TransformersEngine):
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
 
+    def borrow(self, part: str, lender: ImageTextEngine) -> None:
+        """Take a part of another engine, which gets this one's in exchange.
+
+        Args:
+            part: ``preprocessing``, ``vision``, ``connector`` or ``language``.
+            lender: the other; it is to be closed.
+
+        Raises:
+            VariantLoadError: the part does not fit; the message begins with its name.
+        """
+        if part == "preprocessing":
+            self.processor.image_processor = lender.processor.image_processor
+            return
+        parts.exchange(self.model, lender.model, part)
+        self._inference_mode = self._inference_mode and lender._inference_mode
+
     # --- text -------------------------------------------------------------------------------------
 
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
@@ -159,13 +179,13 @@ class ImageTextEngine(text_engine.TransformersEngine):
         """Return a message's content as the chat template takes it."""
         if not self._takes_parts:
             return text.replace(PLACE, self._token)
-        parts: list[dict[str, str]] = []
+        content: list[dict[str, str]] = []
         for number, piece in enumerate(text.split(PLACE)):
             if number:
-                parts.append({"type": "image"})
+                content.append({"type": "image"})
             if piece:
-                parts.append({"type": "text", "text": piece})
-        return parts
+                content.append({"type": "text", "text": piece})
+        return content
 
     # --- how long a request is --------------------------------------------------------------------
 
@@ -240,16 +260,19 @@ class ImageTextEngine(text_engine.TransformersEngine):
 
         def compute(i: int) -> Output:
             inputs = self._inputs(requests[i])
+            with _looking(requests[i]):
+                values = answered(inputs, options[i])
             return Output(
                 text="",
-                option_logprobs=tuple(answered(inputs, options[i])),
+                option_logprobs=tuple(values),
                 tokens_in=int(inputs["input_ids"].shape[1]),
                 tokens_out=sum(map(len, options[i])),
             )
 
         with self._guarded():
             tried = next(i for i, request in enumerate(requests) if request.media)
-            alike = self._alike(self._inputs(requests[tried]), options[tried])
+            with _looking(requests[tried]):
+                alike = self._alike(self._inputs(requests[tried]), options[tried])
             answered = self._together if alike else self._each
             answer_alone(self._due(requests, budget, skip), compute, done)
 
@@ -274,7 +297,8 @@ class ImageTextEngine(text_engine.TransformersEngine):
 
         def compute(i: int) -> Output:
             inputs = self._inputs(requests[i])
-            (reply,) = generating.written(self.model, inputs, [requests[i]])
+            with _looking(requests[i]):
+                (reply,) = generating.written(self.model, inputs, [requests[i]])
             return Output(
                 text=self.tokenizer.decode(reply.tokens, skip_special_tokens=True),
                 tokens_in=int(inputs["input_ids"].shape[1]),
@@ -300,9 +324,9 @@ class ImageTextEngine(text_engine.TransformersEngine):
             return True
         try:
             found = self._together(inputs, options)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, MemoryError):
             raise
-        except trial.REFUSALS:
+        except trial.REFUSALS:  # it will say of each option why
             return False
         far = FAR if self.model.dtype.itemsize > 2 else FAR_IN_16_BITS
         return not any(  # a NaN is told by its answer
@@ -343,6 +367,25 @@ class ImageTextEngine(text_engine.TransformersEngine):
             ).logits
             values.append(_summed(logits[0, -len(tokens) :], tokens))
         return values
+
+
+@contextlib.contextmanager
+def _looking(request: ScoringRequest | GenerationRequest) -> Iterator[None]:
+    """Say which images a model cannot take as its processor has prepared them.
+
+    Raises:
+        ScoringError: in place of the model's own error.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if not {*str(error).lower().replace(",", " ").split()} >= _MISFIT:
+            raise
+        named = ", ".join(Path(one.path).name for one in request.media)
+        raise ScoringError(
+            f"{named}: the model does not make as many vectors of it as its processor keeps places "
+            f"for ({error}): set 'size' as the model was trained with it"
+        ) from error
 
 
 def _summed(logits: Any, tokens: Sequence[int]) -> float:

@@ -44,6 +44,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "embedding": {"model": "tiny", "fusion": {}, "index": {"kind": "hnsw"}},
     "lexical": {},
     "multimodal": {"model": "tiny", "prompt": "p.jinja", "processor": {"image_mean": [0.5]}},
+    "transcriber": {"model": "tiny", "runtime": "ctranslate2", "vad": True},
     "rag": {"base": "prompted", "retriever": "lexical", "prompt": "rag.jinja"},
     "reader": {"detection": "graph", "recognition": "graph"},
 }

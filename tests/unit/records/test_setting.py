@@ -31,7 +31,14 @@ from pytest_modellab.records.setting import (
 )
 from pytest_modellab.tasksets import beir, header, packages
 from pytest_modellab.variants import KINDS, make_plan
-from pytest_modellab.variants.kinds import embedding, multimodal, prompted, rag, reader
+from pytest_modellab.variants.kinds import (
+    embedding,
+    multimodal,
+    prompted,
+    rag,
+    reader,
+    transcriber,
+)
 from pytest_modellab.variants.methods import gguf_file, kv_cache, rtn
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.prompt import Prompt
@@ -249,6 +256,7 @@ OPTIONS: dict[str, Mapping[str, Any]] = {
     "finetuned": {},
     "lexical": {},
     "reader": reader.OPTIONS,
+    "transcriber": transcriber.OPTIONS,
 }
 METHODS = st.sampled_from([{}, {"method": "rtn"}, {"method": "kv-cache"}, {"method": "gguf"}])
 

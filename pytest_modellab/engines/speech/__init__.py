@@ -1,0 +1,1 @@
+"""Engines that write down what is said: Whisper by CTranslate2, and transformers' speech models."""
