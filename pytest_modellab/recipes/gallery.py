@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -112,11 +113,15 @@ def draw(path: Path, settings: Mapping[str, Any], device: str, progress: StepPro
     starts = range(0, count, _AT_ONCE)
     ends = [min(start + _AT_ONCE, count) for start in starts]
     some = functools.partial(_some, path, settings["seed"])
-    workers = max(min(len(os.sched_getaffinity(0)), len(starts)), 1)
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn")
-    ) as pool:
-        for start, end, found in zip(starts, ends, pool.map(some, starts, ends), strict=True):
+    workers = min(len(os.sched_getaffinity(0)), len(starts))
+    with contextlib.ExitStack() as stack:
+        if workers > 1:
+            spawn = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+            pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn)
+            drawn = stack.enter_context(pool).map(some, starts, ends)
+        else:
+            drawn = map(some, starts, ends)
+        for start, end, found in zip(starts, ends, drawn, strict=True):
             if found[0].shape[1:] != (side, side, 3):
                 raise ConfigError(
                     f"recipe.encoder.image: {side}, and {path.name} draws pictures of "
@@ -191,6 +196,13 @@ class Chat:
                 f"recipe: the chat template of {order.source} does not write two turns alike, or "
                 "leaves out the place of the picture; it cannot be learned from"
             )
+        known = tokenizer.get_vocab()
+        if missing := [name for name in NAMES.values() if name not in known]:
+            raise ConfigError(
+                f"recipe: the tokenizer of {order.source} has no {missing[0]!r}; this recipe gives "
+                f"the names of what stands for a picture to {', '.join(NAMES.values())}, so that "
+                "no weights are added"
+            )
         around, image, mark = (NAMES[n] for n in [*NAMES][:3])
         picture = around + mark + image * places + around
         ids = tokenizer(head.replace(PLACE, picture), add_special_tokens=False).input_ids
@@ -234,8 +246,8 @@ class Chat:
         longest = max(map(len, rows))
         padded = [ids + [end] * (longest - len(ids)) for ids in rows]
         mask = [[1] * len(ids) + [0] * (longest - len(ids)) for ids in rows]
-        wanted = [ids + [-1] * (longest - len(ids)) for ids in told]
-        return tuple(torch.tensor(each, device=device) for each in (padded, mask, wanted))
+        answers = [ids + [-1] * (longest - len(ids)) for ids in told]
+        return tuple(torch.tensor(each, device=device) for each in (padded, mask, answers))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

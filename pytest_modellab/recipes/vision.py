@@ -59,8 +59,8 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "lora": Setting(dict, None, fields=training.LORA),
     }
 )
-"""``pictures`` is a Python file with ``training(seed, index)`` and ``LABELS``; ``count`` of them are
-drawn. ``lessons`` are the optimizer steps of the first stage, ``steps`` those of the second."""
+"""``pictures`` is a Python file with ``training(seed, index)`` and ``LABELS``; ``count`` of them
+are drawn. ``lessons`` are the optimizer steps of the first stage, ``steps`` those of the second."""
 
 
 EYES = "eyes.pt"
@@ -335,7 +335,7 @@ RECIPE = Recipe(
     name="vision",
     packages=("torch", "transformers", "peft"),
     settings=SETTINGS,
-    keys=(),
+    keys=("input", "reply"),
     steps=steps,
     train=train,
     artefact="model",

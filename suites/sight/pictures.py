@@ -219,6 +219,7 @@ def _glyphs() -> Mapping[str, NDArray[np.bool_]]:
 @functools.cache
 def _mask(shape: str, radius: int) -> NDArray[np.bool_]:
     """A shape of that radius, as a square of ``2 * radius + 1`` pixels."""
+    found: NDArray[np.bool_]
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     if shape == "circle":
         found = x * x + y * y <= radius * radius
@@ -254,7 +255,8 @@ def _ground(rng: random.Random) -> NDArray[np.uint8]:
 
 def _grained(rng: random.Random, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     grain = np.frombuffer(rng.randbytes(SIDE * SIDE), np.uint8).reshape(SIDE, SIDE, 1) % 17
-    return np.clip(pixels.astype(np.int16) + grain - 8, 0, 255).astype(np.uint8)
+    found: NDArray[np.uint8] = np.clip(pixels.astype(np.int16) + grain - 8, 0, 255).astype(np.uint8)
+    return found
 
 
 def _paint(rng: random.Random, colour: str) -> tuple[int, ...]:
@@ -327,7 +329,7 @@ def scene(rng: random.Random) -> Picture:
 
 
 def _of_scene(rng: random.Random, placed: Sequence[tuple[str, str, int]]) -> list[Ask]:
-    shapes, colours = ([one[part] for one in placed] for part in (0, 1))
+    shapes, colours = [shape for shape, _, _ in placed], [colour for _, colour, _ in placed]
     asks = []
     for shape, colour, _ in placed:
         if shapes.count(shape) == 1:
