@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -181,17 +182,16 @@ def test_the_whole_model_looks_at_a_picture(studio: Studio, tmp_path: Path) -> N
     said = engine.render([{"role": "user", "content": f"{PLACE}Bright?"}])
     assert said.count("<image>") == 1
     found: dict[int, Any] = {}
-    for number, shade in enumerate((20, 220)):
+    for shade in (20, 220):
         path = tmp_path / f"{shade}.png"
         Image.new("RGB", (8, 8), (shade, shade, shade)).save(path)
         request = ScoringRequest(said, ("yes", "no"), media=(images.inspect(path),))
-        engine.score_options(
-            [request],
-            budget=1000,
-            skip=set(),
-            done=lambda outputs, number=number: found.update({number: outputs[0]}),
-        )
-    assert found[0].option_logprobs != found[1].option_logprobs
+
+        def done(outputs: Mapping[int, Any], shade: int = shade) -> None:
+            found[shade] = outputs[0]
+
+        engine.score_options([request], budget=1000, skip=set(), done=done)
+    assert found[20].option_logprobs != found[220].option_logprobs
     # a place of the picture is one of the language model's tokens, and none was added
     old = json.loads((studio.root / "llama/tokenizer.json").read_text())
     new = json.loads((folder / "tokenizer.json").read_text())
