@@ -79,6 +79,10 @@ def run(options: argparse.Namespace) -> int:
             found = leakage.leaks(task_set, texts, source=str(path))
             findings += found
             say(f"{name}: {len(found)} of {len(task_set.samples)} samples leak into {path}")
+            if any(sample.media for sample in task_set.samples):
+                seen = leakage.shown_again(task_set, leakage.shown(path), source=str(path))
+                findings += seen
+                say(f"{name}: {len(seen)} samples show what is shown in {path}")
         for finding in findings:
             say(f"{name}: {finding}")
         _print_table(task_set.samples, scores)
@@ -127,12 +131,16 @@ def _media(samples: Sequence[Sample]) -> str:
     said = []
     if images:
         pixels = sum(one.width * one.height for one in images) / 1e6
-        said.append(f"{len(images)} images ({pixels:.1f} million pixels, {_formats(images)})")
+        said.append(f"{_count(images, 'image')} ({pixels:.1f} million pixels, {_formats(images)})")
     if sounds:
         minutes = sum(one.seconds for one in sounds) / 60
-        said.append(f"{len(sounds)} recordings ({minutes:.1f} minutes, {_formats(sounds)})")
+        said.append(f"{_count(sounds, 'recording')} ({minutes:.1f} minutes, {_formats(sounds)})")
     size = sum(Path(one.path).stat().st_size for one in files.values())
     return f"{' and '.join(said)}, {size / 1e6:.1f} MB" if said else ""
+
+
+def _count(media: Sequence[Media], what: str) -> str:
+    return f"{len(media)} {what}" if len(media) == 1 else f"{len(media)} {what}s"
 
 
 def _formats(media: Sequence[Media]) -> str:

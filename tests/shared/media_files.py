@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import zlib
+from typing import Any
 
 
 def png_chunk(name: bytes, data: bytes) -> bytes:
@@ -75,3 +77,30 @@ def wav(
     said = len(data) if length is None else length
     body = b"WAVEfmt " + struct.pack("<I", 16) + head + b"data" + struct.pack("<I", said) + data
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def encoded(codec: str, kind: str, rate: int = 48_000, seconds: float = 0.5) -> bytes:
+    """A tone as FFmpeg's encoder writes it; needs PyAV.
+
+    Args:
+        codec: the encoder's name.
+        kind: of the file.
+        rate: samples a second.
+        seconds: its length.
+    """
+    import av
+    import numpy as np
+
+    written = io.BytesIO()
+    with av.open(written, "w", format=kind) as container:
+        stream: Any = container.add_stream(codec, rate=rate, layout="mono")
+        values = np.frombuffer(tone(seconds, rate), np.int16)
+        frame = av.AudioFrame.from_ndarray(values[None, :], format="s16", layout="mono")
+        frame.sample_rate = rate
+        fifo = av.AudioFifo()
+        fifo.write(frame)
+        size = stream.codec_context.frame_size or 1024
+        while fifo.samples:
+            container.mux(stream.encode(fifo.read(min(size, fifo.samples))))
+        container.mux(stream.encode(None))
+    return written.getvalue()

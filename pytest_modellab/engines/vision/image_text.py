@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
@@ -16,7 +17,7 @@ from pytest_modellab.engines.language.attention import FLEX
 from pytest_modellab.engines.language.base import NAN, answer_alone
 from pytest_modellab.engines.language.opening import PROBLEM, load_model
 from pytest_modellab.engines.loading import reading
-from pytest_modellab.engines.tokens import encode, encode_options
+from pytest_modellab.engines.tokens import encode, encode_all, encode_options
 from pytest_modellab.engines.vision import parts, prepared
 from pytest_modellab.errors import ModelError, ScoringError
 from pytest_modellab.records.media import PLACE, Media, MediaKind
@@ -87,6 +88,7 @@ def load(
         attention=attention if attention != FLEX else None,
         **options,
     )
+    prepared.check_tokens(made, model, folder)
     with reading(folder, PROBLEM):
         return ImageTextEngine(model, made, inference_mode=inference_mode, attention=attention)
 
@@ -128,6 +130,15 @@ class ImageTextEngine(text_engine.TransformersEngine):
             attention=self._attention,
         )
 
+    def prepare_by(self, changes: Mapping[str, Any]) -> None:
+        """Set fields of the image processor otherwise, for this engine alone.
+
+        Raises:
+            VariantLoadError: it has no such field, or not such a value.
+        """
+        self.processor = copy.copy(self.processor)
+        self.processor.image_processor = prepared.changed(self.processor.image_processor, changes)
+
     def save(self, folder: Path) -> None:
         """Write model and processor, as a folder that can be loaded."""
         self.model.save_pretrained(folder)
@@ -144,6 +155,7 @@ class ImageTextEngine(text_engine.TransformersEngine):
             VariantLoadError: the part does not fit; the message begins with its name.
         """
         if part == "preprocessing":
+            self.processor = copy.copy(self.processor)
             self.processor.image_processor = lender.processor.image_processor
             return
         parts.exchange(self.model, lender.model, part)
@@ -212,18 +224,19 @@ class ImageTextEngine(text_engine.TransformersEngine):
 
     @functools.cached_property
     def _tokens_of_size(self) -> Callable[[tuple[int, int]], int]:
-        return functools.cache(lambda size: prepared.image_tokens(self.processor, *size))
+        return functools.cache(lambda size: len(prepared.image_tokens(self.processor, *size)))
 
     def _due(
         self,
-        requests: Sequence[ScoringRequest] | Sequence[GenerationRequest],
+        requests: Sequence[ScoringRequest | GenerationRequest],
         budget: int,
         skip: Set[int],
     ) -> list[tuple[int, ...]]:
         """Plan which answers are told together; how many are is all that it decides."""
+        texts = encode_all(self.tokenizer, [one.context for one in requests])
         lengths = [
-            len(encode(self.tokenizer, one.context)) + sum(map(self._tokens_of, one.media))
-            for one in requests
+            len(text) + sum(map(self._tokens_of, one.media))
+            for text, one in zip(texts, requests, strict=True)
         ]
         return due(spread(plan(lengths, budget, padded=False)), skip)
 

@@ -59,7 +59,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     if base.quantization:
         raise ConfigError(f"base: {spec.base!r} is quantized already")
     if base.pieces:
-        return pieces_int8.plan(base, options)
+        return pieces_int8.plan(base, options, root)
     name = resolve({"method": Setting(str, choices=KNOWN)}, options, others=True)["method"]
     parts = _parts(spec, base, name)
     options = {**options, **parts}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from media_files import tone, wav
+from media_files import encoded, tone, wav
 
 from pytest_modellab.errors import MediaError
 from pytest_modellab.media import content, sound
@@ -33,23 +31,6 @@ def said(path: Path) -> str:
     with pytest.raises(MediaError) as caught:
         sound.inspect(path)
     return str(caught.value).removeprefix(f"{path}: ")
-
-
-def encoded(codec: str, kind: str, rate: int = 48_000, seconds: float = 0.5) -> bytes:
-    written = io.BytesIO()
-    with av.open(written, "w", format=kind) as container:
-        stream: Any = container.add_stream(codec, rate=rate, layout="mono")
-        values = np.frombuffer(tone(seconds, rate), np.int16)
-        frame = av.AudioFrame.from_ndarray(values[None, :], format="s16", layout="mono")
-        frame.sample_rate = rate
-        fifo = av.AudioFifo()
-        fifo.write(frame)
-        size = stream.codec_context.frame_size or 1024
-        while fifo.samples:
-            piece = fifo.read(min(size, fifo.samples))
-            container.mux(stream.encode(piece))
-        container.mux(stream.encode(None))
-    return written.getvalue()
 
 
 @pytest.mark.parametrize(

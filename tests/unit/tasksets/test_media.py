@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from media_files import png, wav
 
-from pytest_modellab import tasksets
+from pytest_modellab import tasksets, testing
 from pytest_modellab.errors import TaskSetError
+from pytest_modellab.media import images, sound
 from pytest_modellab.media.generators import Generator
 from pytest_modellab.records.media import PLACE
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tasksets.limit import limited
-from pytest_modellab.tasksets.quality import lint
+from pytest_modellab.tasksets.quality import leakage, lint, part
 from pytest_modellab.tasksets.slices import slice_by
 
 pytest.importorskip("PIL")
@@ -296,9 +297,9 @@ def test_a_bad_file_names_line_and_sample(read: Read, tmp_path: Path) -> None:
 def test_limits_and_slices_know_media(read: Read) -> None:
     drawn: list[dict[str, Any]] = [{"generator": "plain", "seed": k} for k in range(9)]
     whole = read(*({"image": one, "metadata": {"hue": one["seed"] % 2}} for one in drawn))
-    part = limited(whole, 4, "limit = 4")
-    assert len(part.samples) == 4
-    assert all(sample.media for sample in part.samples)
+    few = limited(whole, 4, "limit = 4")
+    assert len(few.samples) == 4
+    assert all(sample.media for sample in few.samples)
     assert slice_by(whole, "hue")(whole.samples[1]) == "1"
 
 
@@ -345,6 +346,73 @@ def test_lint(read: Read, tmp_path: Path) -> None:
         "warning: unpinned-media: s3: made by a generator, and no 'sha256' says what; where "
         "another version of a library draws other bytes, nobody is told: name the sha256",
     ]
+
+
+def test_training_data_that_shows_the_same(read: Read, tmp_path: Path) -> None:
+    tested = read(
+        {"id": "a", "image": "red.png"},
+        {"id": "b", "audio": "sub/tone.wav"},
+        {"id": "c", "image": ["blue.jpg", {"generator": "plain", "seed": 7}]},
+        {"id": "d", "image": {"generator": "plain", "seed": 8}},
+    )
+    rows = [
+        {"input": "What is it?", "reply": "x"},
+        {"input": "x", "reply": "x", "image": ["tiny/red.png", {"sha256": _sha(7)}]},
+        {"input": "x", "reply": "x", "audio": {"path": "tiny/sub/tone.wav"}},
+    ]
+    train = tmp_path / "train.jsonl"
+    train.write_text("\n\n".join(json.dumps(row) for row in rows))
+    assert leakage.leaks(tested, leakage.read(train)) == ()  # the same words, other pictures
+    found = leakage.shown_again(tested, leakage.shown(train), source="train.jsonl")
+    assert [f"{one.level} {one.rule}: {one.message}" for one in found] == [
+        "error leak-media: a shows red.png, which stands in train.jsonl:3; remove that line from "
+        "the training data, or the sample",
+        "error leak-media: b shows tone.wav, which stands in train.jsonl:5; remove that line from "
+        "the training data, or the sample",
+        f"error leak-media: c shows {_sha(7)}.png, which stands in train.jsonl:3; remove that line "
+        "from the training data, or the sample",
+    ]
+    train.write_text(json.dumps({"input": "x", "image": "none.png"}))
+    with pytest.raises(TaskSetError, match=r"train.jsonl:1: image: .*none.png: cannot be read: "):
+        leakage.shown(train)
+    train.write_text(json.dumps({"input": "x", "image": 3}))
+    with pytest.raises(TaskSetError, match="image: names no file and no sha256; give it one"):
+        leakage.shown(train)
+
+
+def test_a_part_takes_its_files_along(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELLAB_CACHE", str(tmp_path / "cache"))
+    whole = read(
+        {"image": ["red.png", "red.png"], "audio": "sub/tone.wav"},
+        {"image": "blue.jpg"},
+        {"image": {"generator": "plain", "seed": 7}},
+    )
+    written = part.write(whole, {"s0", "s2"}, tmp_path / "part", lambda _: None, {"plain": DRAWN})
+    assert [s.content_hash for s in written.samples] == [
+        whole.samples[0].content_hash,
+        whole.samples[2].content_hash,
+    ]
+    names = {p.relative_to(tmp_path / "part").as_posix() for p in (tmp_path / "part").rglob("*.*")}
+    assert names == {"red.png", "sub/tone.wav", "samples.jsonl", "task_set.toml"}
+
+
+def test_helpers_for_tests_of_suites(tmp_path: Path) -> None:
+    samples = [
+        {**GOOD, "image": "a/red.png"},
+        {**GOOD, "id": "b", "audio": "tone.wav"},
+    ]
+    files = {
+        "a/red.png": testing.small_image((255, 0, 0), width=9, height=5),
+        "tone.wav": testing.small_recording(440, seconds=0.25, rate=8000),
+    }
+    folder = testing.write_task_set(tmp_path / "small", samples, files=files)
+    one, other = tasksets.read(folder, lambda _: None, tmp_path / "cache").samples
+    assert (one.media[0].width, one.media[0].height) == (9, 5)
+    assert images.opened(one.media[0]).getpixel((3, 3)) == (255, 0, 0)
+    heard = sound.waveform(other.media[0], 8000)
+    assert (heard.size, round(float(heard.max()), 3)) == (2000, 0.5)
 
 
 def test_reading_twice_is_the_same(read: Read) -> None:

@@ -14,6 +14,7 @@ import pytest
 import sight
 
 from pytest_modellab import testing, variants
+from pytest_modellab.engines import memory
 from pytest_modellab.engines.interface import ScoringRequest
 from pytest_modellab.engines.vision.image_text import ImageTextEngine
 from pytest_modellab.errors import ConfigError, VariantLoadError
@@ -29,6 +30,12 @@ from pytest_modellab.variants.plan import Lent, Plan
 
 MODEL = ModelSource("sight", "./sight")
 PROMPT = "{% block user %}{{ input }}{% endblock %}"
+
+
+@pytest.fixture(autouse=True)
+def _little_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models here are small, and collecting what they leave takes longer than loading them."""
+    monkeypatch.setattr(memory, "give_back", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +183,9 @@ def test_variants_on_it_take_images(root: Path, base: Plan) -> None:
     assert "pillow" in made.packages
 
 
-@pytest.mark.parametrize(("options", "how"), [({}, "asked"), ({"processor": {}}, "")])
+@pytest.mark.parametrize(
+    ("options", "how"), [({"processor": {}}, "asked"), ({"dtype": "bfloat16"}, "")]
+)
 def test_what_it_shares(options: Mapping[str, Any], how: str) -> None:
     spec = VariantSpec("v", "multimodal", "any", base="sight", options=options)
     assert variants.KINDS["multimodal"].shares(spec) == how
@@ -229,6 +238,9 @@ def test_it_is_told_of_older_folders_and_of_zips_too(
             packed.write(file, f"inside/{file.name}")
     zipped = dataclasses.replace(files, path=tmp_path / "model.zip")
     assert images.preprocessing(base, zipped) == plain
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as packed:
+        packed.writestr("processor_config.json", " " * images.MOST + "{}")
+    assert images.preprocessing(base, zipped) == {}
     for broken in ("{", "[1]", '{"image_processor": 3}'):
         (old / "processor_config.json").write_text(broken)
         (old / "preprocessor_config.json").unlink(missing_ok=True)
@@ -316,7 +328,7 @@ def test_only_the_named_parts_are_rounded(
         pytest.importorskip(library[method[:4]])
     plain: Any = loading.load(base, files, tmp_path)
     state = plain.state()
-    for named in (["vision"], ["connector", "language"], ["vision", "connector", "language"]):
+    for named in (["vision"], ["connector", "language"]):
         made = planned(root, "quantized", base, method=method, parts=named)
         engine: Any = loading.load(made, files, tmp_path)
         found = engine.state().items()
@@ -418,6 +430,30 @@ def test_what_cannot_be_lent(root: Path, base: Plan, files: ModelFiles, tmp_path
     )
 
 
+def test_another_processor_is_run_on_the_same_model(
+    root: Path,
+    base: Plan,
+    files: ModelFiles,
+    tmp_path: Path,
+    seen: Sequence[Media],
+    expected: Any,
+) -> None:
+    damaged = planned(root, "multimodal", base, processor={"image_mean": [0.0, 0.0, 0.0]})
+    shared = sharing.Shared(bare(base, files), tmp_path)
+    assert shared.fits(Loadable(damaged, files))
+    found = scored(shared.dress(Loadable(damaged, files)), seen)
+    assert found == told(damaged, files, tmp_path, seen) != expected
+    assert shared.undress()
+    assert scored(shared.dress(Loadable(base, files)), seen) == expected
+    shared.close()
+
+
+def bare(plan: Plan, files: ModelFiles) -> Loadable:
+    found = sharing.bare(Loadable(plan, files))
+    assert found is not None
+    return found
+
+
 # --- adapters -------------------------------------------------------------------------------------
 
 
@@ -449,9 +485,7 @@ def test_an_adapter_on_either_part(
         assert one == pytest.approx(other, abs=1e-3)
     rounded = planned(root, "quantized", apart, method="rtn", bits=8, parts=["connector"])
     assert len(told(rounded, files, tmp_path, seen)) == len(seen)
-    bare = sharing.bare(Loadable(base, files))
-    assert bare is not None
-    shared = sharing.Shared(bare, tmp_path)
+    shared = sharing.Shared(bare(base, files), tmp_path)
     assert shared.fits(Loadable(apart, files))
     assert scored(shared.dress(Loadable(apart, files)), seen) == found
     assert shared.undress()

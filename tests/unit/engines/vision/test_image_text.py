@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,16 @@ def test_a_model_that_cannot_go_on_behind_a_cache_reads_each_option(
     assert scored(engine, [request]) == [found]
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision(folder: Path, pictures: Sequence[Media], dtype: str) -> None:
+    half = image_text.load(folder, dtype=dtype)
+    request = asked(half, f"{PLACE}the cat", pictures[0])
+    (output,) = scored(half, [request])
+    expected = [alone(image_text.load(folder), request, option) for option in OPTIONS]
+    assert output.option_logprobs == pytest.approx(expected, rel=0.1)
+    assert written(half, [request])[0].tokens_out > 0
+
+
 def test_nan_is_told(folder: Path, pictures: Sequence[Media]) -> None:
     import torch
 
@@ -341,6 +352,45 @@ def test_a_damaged_processor(folder: Path, tmp_path: Path) -> None:
     (copy / "processor_config.json").write_text(json.dumps(told))
     with pytest.raises(ModelError, match="transformers cannot load its processor"):
         image_text.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (
+            3,
+            "config.json has image_token_id = 3, which its processor does not write: of an image "
+            "it makes the tokens [265, 266, 268]; save both as they were trained together",
+        ),
+        (
+            None,
+            "of an image its processor makes the token 268, and the model has embeddings for 100: "
+            "save tokenizer and model as they were trained together",
+        ),
+    ],
+)
+def test_tokens_that_the_model_does_not_know(
+    folder: Path, tmp_path: Path, number: int | None, said: str
+) -> None:
+    model: Any = sight.model()
+    if number is None:
+        model.resize_token_embeddings(100)
+    else:
+        model.config.image_token_id = number
+    shutil.copytree(folder, tmp_path / "copy")
+    model.save_pretrained(tmp_path / "copy")
+    with pytest.raises(ModelError) as caught:
+        image_text.load(tmp_path / "copy")
+    assert str(caught.value) == f"{tmp_path / 'copy'}: {said}"
+
+
+def test_without_pillow(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(VariantLoadError) as caught:
+        image_text.load(folder)
+    assert str(caught.value) == (
+        "looking at images needs PIL: pip install 'pytest-modellab[vision]'"
+    )
 
 
 def test_it_can_be_saved_shared_and_closed(
