@@ -267,4 +267,6 @@ def test_without_pillow(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     with pytest.raises(MediaError) as caught:
         images.inspect(put(png()))
-    assert str(caught.value) == ("reading images needs PIL: pip install 'pytest-modellab[vision]'")
+    assert str(caught.value) == (
+        "reading images needs Pillow: pip install 'pytest-modellab[vision]'"
+    )
