@@ -11,6 +11,7 @@ from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.judging.comparable import too_many_missing
 from pytest_modellab.judging.comparison import Flip, Looked
+from pytest_modellab.records import counts
 from pytest_modellab.records.graded import (
     DECISION_MARGIN,
     GRADED,
@@ -111,6 +112,8 @@ def under(
         mend = (
             f". {_accept(record)}"
             if metric in GRADED
+            else "; it is made of the errors of all samples together: judge the score"
+            if metric in counts.UNITS
             else f"; {near_misses(metric, known)}. A metric of rankings: name it in the task set's "
             "metrics, and accept accepted runs again"
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from pytest_modellab.judging.comparison import Comparison, Flip
-from pytest_modellab.reports.page.markup import Html, details, document, el, section
+from pytest_modellab.reports.page.markup import Content, Html, details, document, el, section
 from pytest_modellab.reports.page.shown import Gallery
 from pytest_modellab.reports.text.table import column_names, flip_count, flip_scores, sentence
 from pytest_modellab.reports.words import number, plural
@@ -114,7 +114,7 @@ def _card(flip: Flip, scores: str, before: str, after: str, gallery: Gallery) ->
         (after, flip.after_output.strip() or "(empty)"),
     ]
     rows = [
-        [el("dt", name), el("dd", shortened(text, _REPLY))]
+        [el("dt", name), el("dd", _lines(shortened(text, _REPLY)))]
         for name, text in said
         if text
     ]  # fmt: skip
@@ -130,6 +130,14 @@ def _card(flip: Flip, scores: str, before: str, after: str, gallery: Gallery) ->
             class_="told",
         ),
     )
+
+
+def _lines(text: str) -> list[Content]:
+    """A text with its line ends, which would be made visible."""
+    found: list[Content] = []
+    for i, line in enumerate(text.splitlines()):
+        found += [el("br"), line] if i else [line]
+    return found
 
 
 def _after(flip: Flip) -> str:
