@@ -71,6 +71,10 @@ class Unscorable(ScoringError):
     """One answer cannot be scored, for example within the limits: that sample's failure."""
 
 
+class Unable(ScoringError):
+    """An engine is asked for what it does not give, such as a transcriber for likelihoods."""
+
+
 class OutOfMemory(ModellabError):
     """A batch did not fit into memory; a smaller token budget may."""
 

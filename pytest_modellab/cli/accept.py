@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.records.preprocessing import Unlike
     from pytest_modellab.records.runs import RunRecord
     from pytest_modellab.records.tasks import TaskSet
 
@@ -91,7 +92,8 @@ def _lines(
     path = os.path.relpath(lab.baseline_path(variant.name, task_set.name))
     done = f"{path} is unchanged" if new == old else f"wrote {path}"
     mean = lab.summary(variant, task_set).mean
-    lines = [f"{variant.name} on {task_set.name}: success {mean:.3f}; {done}"]
+    lines = [f"{variant.name}: {one}" for one in _unlike(lab, variant, old, new)]
+    lines.append(f"{variant.name} on {task_set.name}: success {mean:.3f}; {done}")
     lines.append(f"  {lab.churn(variant, task_set).words}")
     if task_set.note:
         lines.append(f"  {task_set.note}")
@@ -107,6 +109,18 @@ def _lines(
         compared = _judged(lab, variant, task_set, new.run, new.anchor_run(), "the anchor")
         lines.append(f"  against its {new.anchor_words}: {compared}")
     return lines
+
+
+def _unlike(lab: Lab, variant: Resolved, old: Baseline | None, new: Baseline) -> list[Unlike]:
+    """Say where media are not prepared as in the last accepted run, and as the base's."""
+    from pytest_modellab.records.preprocessing import unlike
+
+    found: list[Unlike] = []
+    if old is not None:
+        now, then = (one.run.fingerprint.settings for one in (new, old))
+        found += unlike(now, then, "the last accepted run")
+    known = {one.changed for one in found}
+    return [*found, *(one for one in lab.unlike_base(variant) if one.changed not in known)]
 
 
 def _metrics(old: RunRecord, new: RunRecord) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pytest_modellab.cli.common import (
 )
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
+from pytest_modellab.records.media import Media
 from pytest_modellab.records.tasks import DIFFICULTIES, Sample
 
 
@@ -77,9 +79,15 @@ def run(options: argparse.Namespace) -> int:
             found = leakage.leaks(task_set, texts, source=str(path))
             findings += found
             say(f"{name}: {len(found)} of {len(task_set.samples)} samples leak into {path}")
+            if any(sample.media for sample in task_set.samples):
+                seen = leakage.shown_again(task_set, leakage.shown(path), source=str(path))
+                findings += seen
+                say(f"{name}: {len(seen)} samples show what is shown in {path}")
         for finding in findings:
             say(f"{name}: {finding}")
         _print_table(task_set.samples, scores)
+        if shown := _media(task_set.samples):
+            say(f"{name}: {shown}")
         errors = sum(finding.level == "error" for finding in findings)
         say(
             f"{name} {task_set.version} ({task_set.hash}): {len(task_set.samples)} samples, "
@@ -113,6 +121,31 @@ def _folders(asked: Sequence[str], config: LabConfig | None) -> list[tuple[str, 
 def _first_base(config: LabConfig | None) -> str | None:
     variants = config.variants.values() if config is not None else ()
     return next((spec.name for spec in variants if spec.base is None), None)
+
+
+def _media(samples: Sequence[Sample]) -> str:
+    """Count what samples show: files once, however many samples show them."""
+    files = {one.sha256: one for sample in samples for one in sample.media}
+    images = [one for one in files.values() if one.kind == "image"]
+    sounds = [one for one in files.values() if one.kind == "audio"]
+    said = []
+    if images:
+        pixels = sum(one.width * one.height for one in images) / 1e6
+        said.append(f"{_count(images, 'image')} ({pixels:.1f} million pixels, {_formats(images)})")
+    if sounds:
+        minutes = sum(one.seconds for one in sounds) / 60
+        said.append(f"{_count(sounds, 'recording')} ({minutes:.1f} minutes, {_formats(sounds)})")
+    size = sum(Path(one.path).stat().st_size for one in files.values())
+    return f"{' and '.join(said)}, {size / 1e6:.1f} MB" if said else ""
+
+
+def _count(media: Sequence[Media], what: str) -> str:
+    return f"{len(media)} {what}" if len(media) == 1 else f"{len(media)} {what}s"
+
+
+def _formats(media: Sequence[Media]) -> str:
+    counted = Counter(one.format for one in media)
+    return ", ".join(f"{count} {name}" for name, count in counted.most_common())
 
 
 def _print_table(samples: Sequence[Sample], scores: dict[str, float]) -> None:

@@ -65,6 +65,7 @@ MODEL = {
     "allow_pickle": Setting(bool, False),
     "trust_remote_code": Setting(bool, False),
     "tokenizer": Setting(str, None),
+    "language": Setting(str, None),
     "date": Setting(str, None, check=_is_day, wrong="{value!r} is no day; write it as 2026-11-29"),
     "revision": Setting(str, None),
 }
@@ -107,7 +108,13 @@ VARIANT = {
 
 
 PRICE = _amounts(
-    ("usd_per_hour", "usd_per_million_input", "usd_per_million_output"),
+    (
+        "usd_per_hour",
+        "usd_per_million_input",
+        "usd_per_million_output",
+        "usd_per_minute_audio",
+        "usd_per_image",
+    ),
     None,
     "{value!r} is no amount of dollars",
 )
@@ -176,7 +183,7 @@ def load(path: Path) -> LabConfig:
     config = LabConfig(
         path=path.resolve(),
         baselines=Path(os.path.realpath(root / top["baselines"])),
-        models=section("models", _model),
+        models=_with_languages(path, section("models", _model)),
         task_sets=section("task_sets", functools.partial(_task_set, root)),
         variants=section("variants", _variant),
         prices=section("prices", _price),
@@ -210,11 +217,30 @@ def _section(
     return MappingProxyType(result)
 
 
-def _model(name: str, where: str, table: Mapping[str, Any]) -> ModelSource:
+def _model(name: str, where: str, table: Mapping[str, Any]) -> tuple[ModelSource, str | None]:
     found = resolve(MODEL, table, f"{where}.")
-    source = found.pop("source")
+    source, language = found.pop("source"), found.pop("language")
     first, *more = [source] if isinstance(source, str) else source
-    return ModelSource(name, first, more=tuple(more), **found)
+    return ModelSource(name, first, more=tuple(more), **found), language
+
+
+def _with_languages(path: Path, models: Mapping[str, Any]) -> Mapping[str, ModelSource]:
+    """Put the model in place of the name that ``language`` gives."""
+    found = dict(models)
+    for name, (source, language) in models.items():
+        where = f"{path}: models.{name}.language"
+        if language is not None and language not in models:
+            hint = near_misses(language, models)
+            raise ConfigError(f"{where}: unknown model {language!r}; {hint}")
+        if language is not None and source.more:
+            raise ConfigError(f"{where}: goes with one folder as source, not with several")
+        if language is not None and models[language][1] is not None:
+            raise ConfigError(
+                f"{where}: {language!r} has a 'language' itself; name a whole language model"
+            )
+        whole = None if language is None else models[language][0]
+        found[name] = dataclasses.replace(source, language=whole)
+    return MappingProxyType(found)
 
 
 def _task_set(root: Path, name: str, where: str, table: Mapping[str, Any]) -> TaskSetConfig:
@@ -246,12 +272,15 @@ def _variant(name: str, where: str, table: Mapping[str, Any]) -> VariantSpec:
 def _price(name: str, where: str, table: Mapping[str, Any]) -> Price:
     price = Price(name, **resolve(PRICE, table, f"{where}."))
     given, taken = price.usd_per_million_input, price.usd_per_million_output
-    if (price.usd_per_hour is None) == (given is None and taken is None):
+    media = price.usd_per_minute_audio is not None or price.usd_per_image is not None
+    tokens = given is not None or taken is not None
+    if (price.usd_per_hour is None) != (media or tokens):
         raise ConfigError(
             f"{where}: needs either usd_per_hour (a device) or "
-            "usd_per_million_input and usd_per_million_output (an endpoint)"
+            "usd_per_million_input and usd_per_million_output, or usd_per_minute_audio or "
+            "usd_per_image (an endpoint)"
         )
-    if price.usd_per_hour is None and (given is None or taken is None):
+    if tokens and (given is None or taken is None):
         raise ConfigError(
             f"{where}: an endpoint needs both usd_per_million_input and usd_per_million_output"
         )

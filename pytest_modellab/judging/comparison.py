@@ -40,6 +40,8 @@ class Flip:
         before_output: what the reference answered.
         after_output: what the candidate answered.
         media: what the sample shows, in order.
+        asked: of a sample that shows something, what was asked about it; may be empty.
+        expected: of such a sample, what would have been right, where that is a text.
     """
 
     id: str
@@ -49,6 +51,8 @@ class Flip:
     before_output: str
     after_output: str
     media: tuple[Media, ...] = ()
+    asked: str = ""
+    expected: str = ""
 
     @property
     def lost(self) -> bool:
@@ -177,8 +181,9 @@ class Comparison:
             if not data[name]:
                 del data[name]
         for flip in data["flips"]:
-            if not flip["media"]:
-                del flip["media"]
+            for name in ("media", "asked", "expected"):
+                if not flip[name]:
+                    del flip[name]
         return canonical_json(data)
 
     @classmethod

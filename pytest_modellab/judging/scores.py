@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, near_misses
 from pytest_modellab.judging.comparable import too_many_missing
 from pytest_modellab.judging.comparison import Flip, Looked
+from pytest_modellab.records import counts
 from pytest_modellab.records.graded import (
     DECISION_MARGIN,
     GRADED,
@@ -19,12 +21,14 @@ from pytest_modellab.records.graded import (
     near,
     replies,
 )
+from pytest_modellab.records.media import PLACE
 from pytest_modellab.records.pairing import named, paired
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.records.windows import BITS, TOTAL, is_document
 from pytest_modellab.runs.stages import SEED, Staged
 from pytest_modellab.scorers import similarity
+from pytest_modellab.visible import shortened
 
 
 def task_set_notes(task_set: TaskSet) -> tuple[str, ...]:
@@ -108,6 +112,8 @@ def under(
         mend = (
             f". {_accept(record)}"
             if metric in GRADED
+            else "; it is made of the errors of all samples together: judge the score"
+            if metric in counts.UNITS
             else f"; {near_misses(metric, known)}. A metric of rankings: name it in the task set's "
             "metrics, and accept accepted runs again"
         )
@@ -223,6 +229,32 @@ def clusters_of(samples: Sequence[Sample]) -> list[str] | None:
     return [f"cluster {s.cluster}" if s.cluster else f"sample {s.id}" for s in samples]
 
 
+_TOLD = 400  # characters of what was asked and of what would have been right
+
+
+def _shown(sample: Sample) -> dict[str, Any]:
+    """What a flip tells of a sample with media: a picture alone says little."""
+    if not sample.media:
+        return {}
+    return {
+        "media": sample.media,
+        "asked": shortened(sample.input.replace(PLACE, " ").strip(), _TOLD),
+        "expected": shortened(_expected(sample), _TOLD),
+    }
+
+
+def _expected(sample: Sample) -> str:
+    """What would have been right, in words; empty where that is no text and no number."""
+    target = sample.target
+    if isinstance(target, Mapping):  # of a text that is normalized, of several answers
+        target = target.get("text", target.get("answers"))
+    if sample.choices and isinstance(target, int):
+        target = sample.choices[target]
+    if isinstance(target, list | tuple):
+        return " / ".join(one for one in target if isinstance(one, str))
+    return str(target) if isinstance(target, str | int | float) else ""
+
+
 MOST_MOVED = 50
 """Samples that a comparison by a graded metric keeps: all of them move."""
 
@@ -258,7 +290,7 @@ def flips_between(
             after=new.score,
             before_output=old.output,
             after_output=new.output,
-            media=sample.media,
+            **_shown(sample),
         )
         for sample, old in zip(samples, paired(reference, samples), strict=True)
         if (new := after.get(sample.id)) is not None

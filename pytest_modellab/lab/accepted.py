@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_modellab.config.lab_config import LabConfig
-from pytest_modellab.errors import BaselineInvalid, BaselineMissing, ModellabError, ScoringError
+from pytest_modellab.errors import (
+    BaselineInvalid,
+    BaselineMissing,
+    ModellabError,
+    ScoringError,
+    Unable,
+)
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.store import said
 
@@ -169,6 +175,8 @@ class Accepted:
         """Let a variant read its own replies; one that cannot read is accepted all the same."""
         try:
             return self._runs.read(variant, task_set, record)
+        except Unable:  # who writes down what media hold tells of no text how likely it is
+            return record
         except ScoringError as error:
             said.say(f"accepted without the likelihood of its replies: {error}")
             return record

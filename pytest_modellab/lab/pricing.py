@@ -13,6 +13,18 @@ INDEXING = "usd_per_million_documents"
 """Stands among a summary's probes, and in no run record: prices change, runs do not."""
 
 
+MINUTE = "usd_per_minute_audio"
+"""As :data:`INDEXING`: a minute of recordings."""
+
+
+IMAGE = "usd_per_image"
+"""As :data:`INDEXING`: an image; of a reader, a page."""
+
+
+_TIMED = ("documents_per_second", "real_time_factor", "seconds_per_image")
+"""Probes that dollars are made of."""
+
+
 def price_of(spec: VariantSpec, device: str, prices: Mapping[str, Price]) -> Price | None:
     """Return what computing costs a variant: its declared price, or the device's, or None.
 
@@ -27,7 +39,7 @@ def price_of(spec: VariantSpec, device: str, prices: Mapping[str, Price]) -> Pri
 def dollars(
     probes: Mapping[str, float], spec: VariantSpec, device: str, prices: Mapping[str, Price]
 ) -> dict[str, float]:
-    """Return what probes cost: the dollars of indexing a million documents, where it is known.
+    """Return what probes cost: a million documents to index, a minute of audio, an image.
 
     Args:
         probes: of a run.
@@ -35,11 +47,22 @@ def dollars(
         device: what it ran on.
         prices: those that are declared, by name.
     """
-    speed = probes.get("documents_per_second")
-    price = price_of(spec, device, prices) if speed else None
-    if not speed or price is None or price.usd_per_hour is None:
+    timed = {name: probes[name] for name in _TIMED if probes.get(name)}
+    price = price_of(spec, device, prices) if timed else None
+    if price is None:
         return {}
-    return {INDEXING: round(cost.indexing(price.usd_per_hour, speed), 6)}
+    if (hour := price.usd_per_hour) is None:
+        given = {MINUTE: price.usd_per_minute_audio, IMAGE: price.usd_per_image}
+        named = {MINUTE: "real_time_factor", IMAGE: "seconds_per_image"}
+        return {k: usd for k, usd in given.items() if usd is not None and named[k] in timed}
+    found = {}
+    if speed := timed.get("documents_per_second"):
+        found[INDEXING] = round(cost.indexing(hour, speed), 6)
+    if factor := timed.get("real_time_factor"):
+        found[MINUTE] = float(f"{cost.MINUTE * factor * hour / 3600.0:.6g}")
+    if seconds := timed.get("seconds_per_image"):
+        found[IMAGE] = float(f"{seconds * hour / 3600.0:.6g}")
+    return found
 
 
 def priced(summary: RunSummary, spec: VariantSpec, prices: Mapping[str, Price]) -> RunSummary:

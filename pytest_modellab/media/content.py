@@ -14,8 +14,10 @@ from pytest_modellab.records.media import Media, MediaKind
 from pytest_modellab.store import checkout, regular
 from pytest_modellab.visible import raised
 
-MOST_BYTES: dict[MediaKind, int] = {"image": 32_000_000, "audio": 256_000_000}
+IMAGE_BYTES, AUDIO_BYTES = 32_000_000, 256_000_000
 """Of one file; larger ones are refused unread."""
+
+MOST_BYTES: dict[MediaKind, int] = {"image": IMAGE_BYTES, "audio": AUDIO_BYTES}
 
 NAMES: dict[MediaKind, str] = {"image": "image", "audio": "recording"}
 

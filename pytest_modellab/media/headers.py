@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import struct
 
+MOST_SCANS = 100
+"""Of a JPEG: each is decoded over all pixels, and may be a few bytes."""
+
+_SCAN = b"\xff\xda"
+_IEND = b"IEND\xae\x42\x60\x82"
+
 
 def size(data: bytes, format: str) -> tuple[int, int]:  # noqa: A002 (the field's word)
     """Return width and height in pixels.
@@ -20,6 +26,18 @@ def size(data: bytes, format: str) -> tuple[int, int]:  # noqa: A002 (the field'
     if width < 1 or height < 1:
         raise ValueError(f"{width} × {height} pixels")
     return width, height
+
+
+def check_end(data: bytes, format: str) -> None:  # noqa: A002
+    """Refuse an image whose end is not there though all its pixels may be, or has no end of scans.
+
+    Raises:
+        ValueError: the message says which.
+    """
+    if format == "png" and _IEND not in data:
+        raise ValueError("no IEND chunk at its end")
+    if format == "jpeg" and data.count(_SCAN) > MOST_SCANS:
+        raise ValueError(f"more than {MOST_SCANS} scans of the same picture")
 
 
 def _png(data: bytes) -> tuple[int, int]:

@@ -88,6 +88,7 @@ def _decoded(path: Path, found: Content) -> Any:
 
     with content.decoding(path, "image"):
         width, height = headers.size(found.data, found.format)
+        headers.check_end(found.data, found.format)
     if width * height > MOST_PIXELS or max(width, height) > MOST_ASIDE:
         raise MediaError(
             f"{path}: {width} × {height} pixels; an image of a sample has at most "

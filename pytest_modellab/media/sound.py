@@ -32,7 +32,9 @@ RATES = (4_000, 192_000)
 
 CLIP_TYPE = "audio/mpeg"
 
-_CLIP_SECONDS = 30.0
+CLIP_SECONDS = 30.0
+"""Of a recording that reports play, from its beginning."""
+
 _CLIP_RATE = 16_000
 _CLIP_BITS = 32_000
 
@@ -71,17 +73,14 @@ def look(path: Path, found: Content) -> Media:
         rate, channels = _checked(path, stream)
         claimed = _claimed(path, found, container, stream)
         samples = 0
-        for frame in container.decode(stream):
-            samples += frame.samples
+        for piece in _mono(container, stream, rate):
+            samples += piece.size
             if samples > MOST_SECONDS * rate:
                 raise _too_long(path, samples / rate, "more than ")
-            if frame.format.name.startswith(("flt", "dbl")):
-                values = frame.to_ndarray()
-                if not np.isfinite(values).all():
-                    raise MediaError(
-                        f"{path}: holds values that are no numbers (NaN or infinity); write it "
-                        "again"
-                    )
+            if not np.isfinite(piece).all():
+                raise MediaError(
+                    f"{path}: holds values that are no numbers (NaN or infinity); write it again"
+                )
     if not samples:
         raise MediaError(f"{path}: holds no sound, not one sample; put a whole recording there")
     seconds = samples / rate
@@ -124,7 +123,7 @@ def clip(media: Media) -> bytes:
 
     path = Path(media.path)
     found = content.again(media)
-    heard = _waveform(path, found, _CLIP_RATE, _CLIP_SECONDS, stop=True)
+    heard = _waveform(path, found, _CLIP_RATE, CLIP_SECONDS, stop=True)
     import av
 
     written = io.BytesIO()
@@ -148,22 +147,30 @@ def _waveform(
     pieces: list[NDArray[np.float32]] = []
     with _streams(path, found) as (container, stream):
         _checked(path, stream)
-        import av
-
-        resampler = av.AudioResampler(format="fltp", rate=rate)
         left = round(most * rate)
-        for frame in _frames(container, stream):
-            for piece in resampler.resample(frame):
-                mono = piece.to_ndarray().mean(axis=0, dtype=np.float32)
-                if mono.size > left and not stop:
-                    raise _too_long(path, most, "more than ")
-                pieces.append(mono[:left])
-                left -= pieces[-1].size
-            if not left:
+        for piece in _mono(container, stream, rate):
+            if piece.size > left and not stop:
+                raise _too_long(path, most, "more than ")
+            pieces.append(piece[:left])
+            left -= pieces[-1].size
+            if stop and not left:
                 break
     if not pieces:
         raise MediaError(f"{path}: holds no sound, not one sample; put a whole recording there")
     return np.concatenate(pieces).clip(-1.0, 1.0)
+
+
+def _mono(container: Any, stream: Any, rate: int) -> Iterator[NDArray[np.float32]]:
+    """Decode a stream bit by bit: float32, resampled, the mean of its channels."""
+    import av
+    import numpy as np
+
+    # interleaved: of eight channels apart, PyAV's to_ndarray reads past the last
+    resampler = av.AudioResampler(format="flt", rate=rate)
+    for frame in _frames(container, stream):
+        for piece in resampler.resample(frame):
+            values = piece.to_ndarray().reshape(-1, piece.layout.nb_channels)
+            yield values.mean(axis=1, dtype=np.float32)
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:

@@ -146,6 +146,8 @@ class Asking:
         self, name: str, run: RunRecord, metric: str | None, *, anchor: bool = False
     ) -> None:
         """Raise BaselineMissing where a graded metric was not kept, which every run has now."""
+        if metric == LIKELIHOOD and any(sample.media for sample in self._task_set.samples):
+            self._record(name, metric, run)  # says so where the variant tells no likelihoods
         told = metric in GRADED and any(applies(metric, s) for s in self._task_set.samples)
         if told and not any(metric in sample.metrics for sample in run.samples):
             raise self._lab.missing_metric(name, self._task_set.name, str(metric), anchor=anchor)

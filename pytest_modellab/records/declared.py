@@ -23,6 +23,8 @@ class ModelSource:
         allow_pickle: True where pickled weights may be read.
         trust_remote_code: True where the model's own Python code may run.
         tokenizer: where the tokenizer of a bare ``.onnx`` file comes from, as ``source``.
+        language: the model whose weights are its language part, where ``source`` holds only what
+            was added to them.
         date: what a chat template that asks for the date is told, or None for an accepted run's.
         revision: commit, tag or branch of a hub id; None for the main branch.
         more: further folders, as ``source``, that are laid together with it.
@@ -35,6 +37,7 @@ class ModelSource:
     allow_pickle: bool = False
     trust_remote_code: bool = False
     tokenizer: str | None = None
+    language: ModelSource | None = None
     date: str | None = None
     revision: str | None = None
     more: tuple[str, ...] = ()
@@ -183,12 +186,16 @@ class Price:
         usd_per_hour: of the device, or None for an endpoint.
         usd_per_million_input: of prompt tokens, or None for a device.
         usd_per_million_output: of generated tokens, or None for a device.
+        usd_per_minute_audio: of recordings, or None for a device.
+        usd_per_image: of images, or None for a device.
     """
 
     name: str
     usd_per_hour: float | None = None
     usd_per_million_input: float | None = None
     usd_per_million_output: float | None = None
+    usd_per_minute_audio: float | None = None
+    usd_per_image: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,6 +255,9 @@ LIMITS = (
     "latency",
     "memory",
     "risk",
+    "real_time_factor",
+    "wer",
+    "cer",
 )
 """What a scenario may limit: the first two from below, the others from above."""
 
@@ -263,7 +273,8 @@ class Scenario:
         limits: by names of :data:`LIMITS`. ``quality`` and ``worst_bucket`` are the least mean
             score, ``forgetting`` the most capabilities lost, ``churn`` the largest flip rate,
             ``cost`` dollars per 1,000 requests with training, ``latency`` seconds at the 95th
-            percentile, ``memory`` gigabytes held, ``risk`` the largest risk.
+            percentile, ``memory`` gigabytes held, ``risk`` the largest risk, ``real_time_factor``
+            seconds of computing a second of audio, ``wer`` and ``cer`` error rates of the corpus.
         volume: requests that the training is paid by.
     """
 

@@ -43,6 +43,8 @@ class Timings:
         loaded: seconds until all of a group of requests that arrived together were answered, of
             shape (rounds, groups).
         groups: how many requests there were in each group.
+        audio_seconds: length of each prompt's recordings; empty where none has any.
+        images: how many images each prompt holds; empty where none has any.
     """
 
     first_token: Rows
@@ -51,3 +53,5 @@ class Timings:
     tokens_out: tuple[Count, ...]
     loaded: Rows
     groups: tuple[Count, ...]
+    audio_seconds: tuple[Amount, ...] = ()
+    images: tuple[Count, ...] = ()

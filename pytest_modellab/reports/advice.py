@@ -18,6 +18,7 @@ from pytest_modellab.reports.session import (
     of_variant,
     ratio_words,
     subject,
+    unlike,
 )
 from pytest_modellab.reports.words import listed, moved, number, urgency, words_of
 
@@ -173,6 +174,11 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
         groups: dict[str, list[Comparison]] = {}
         for comparison in sorted(blocked, key=lambda c: urgency(words_of(c))):
             groups.setdefault(words_of(comparison).heading, []).append(comparison)
+        if blocked and unlike(report, variant):
+            lines.append(
+                f"{variant}: decide first whether its other preprocessing is wanted: a model reads "
+                "images and recordings as it was trained to"
+            )
         lines += [after_block(variant, group) for group in groups.values()]
         lines += of_the_index(report, blocked)
     lines += [

@@ -33,7 +33,15 @@ SCHEMA = 1
 
 
 FIXED_PROBES = frozenset(
-    {"documents", "index_bytes_per_document", "parameter_bytes", "tokens", "vector_dimensions"}
+    {
+        "audio_seconds",
+        "documents",
+        "images",
+        "index_bytes_per_document",
+        "parameter_bytes",
+        "tokens",
+        "vector_dimensions",
+    }
 )
 """Probes that are properties of model, index and task set; every other one is a measurement."""
 

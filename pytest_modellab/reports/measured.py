@@ -115,7 +115,7 @@ class Figure:
     def words(self, value: float) -> str:
         """A probe's value with its unit: ``1536 B/doc``, ``9.0 ms``, ``$0.65``."""
         number = short(self.factor * value)
-        return f"${number}" if self.unit == "$" else f"{number} {self.unit}"
+        return f"${number}" if self.unit == "$" else f"{number} {self.unit}".rstrip()
 
     @property
     def title(self) -> str:
@@ -147,6 +147,20 @@ _USD = Figure("usd_per_million_documents", "per million documents", "$", "lower"
 
 FIGURES = (_BYTES, _ENCODING, _P50, _P95, _USD)
 """What a search takes and costs, as far as it was measured."""
+
+
+MEDIA_COUNTS = {"audio_seconds": "seconds of audio", "images": "images"}
+"""Probes that count recordings and images, and what they are called in a table."""
+
+
+MEDIA_FIGURES = (
+    Figure("real_time_factor", "real-time factor", "", "lower"),
+    Figure("usd_per_minute_audio", "per minute of audio", "$", "lower"),
+    Figure("seconds_per_image", "seconds per image", "s", "lower"),
+    Figure("usd_per_image", "per image", "$", "lower"),
+)
+"""What recordings and images take and cost; the real-time factor is the seconds of computing for a
+second of audio."""
 
 
 def short(value: float) -> str:
@@ -226,9 +240,29 @@ def ranks(run: Measured) -> bool:
     return any(_kind(name) in _STEMS for name in run.metrics)
 
 
-def known(run: Measured) -> dict[Figure, float]:
-    """The figures of a search that were measured; a speed of 0 was not."""
-    return {f: run.probes[f.probe] for f in FIGURES if run.probes.get(f.probe)}
+def known(run: Measured, among: Iterable[Figure] = FIGURES) -> dict[Figure, float]:
+    """The figures, of a search unless others are named, that were measured; 0 was not."""
+    return {f: run.probes[f.probe] for f in among if run.probes.get(f.probe)}
+
+
+def media_words(run: Measured) -> str | None:
+    """What media took and cost, as one line; None of a run without any.
+
+    ``media: 120 s of audio  real-time factor 0.083  $0.00014 per minute of audio``.
+    """
+    heard, seen = (run.probes.get(name) for name in MEDIA_COUNTS)
+    parts = [
+        *([f"{heard:,.0f} s of audio"] if heard else []),
+        *([f"{seen:,.0f} {'image' if seen == 1 else 'images'}"] if seen else []),
+    ]
+    for figure, value in known(run, MEDIA_FIGURES).items():
+        words = figure.words(value)
+        parts.append(
+            f"{words} {figure.label.removeprefix('seconds ')}"
+            if figure.unit
+            else f"{figure.label} {words}"
+        )
+    return f"media: {'  '.join(parts)}" if parts else None
 
 
 def in_line(run: Measured, success: float) -> list[str]:
@@ -295,6 +329,18 @@ def success_title(runs: Iterable[tuple[Measured, float]], by: str | None = None)
     return f"success ({metric})" if metric else "success"
 
 
+def until(runs: Iterable[Measured], *, generates: bool) -> str:
+    """What a latency is the time of: ``to the last token``, ``of a query``, ``of a whole text``.
+
+    Args:
+        runs: what was measured.
+        generates: whether any of them answers token after token.
+    """
+    if generates:
+        return "to the last token"
+    return "of a query" if any(map(ranks, runs)) else "of a whole text"
+
+
 def search_words(run: Measured, note: str = "") -> str | None:
     """:func:`figures` as one line; None of a run that searched nothing."""
     parts = figures(run, note)
@@ -355,6 +401,8 @@ def facts(run: Measured) -> dict[str, str]:
         **{label(name): _number(value, 3) for name, value in ordered(run.metrics).items()},
         **{name: f"{probes[k]:,.0f}" for k, name in COUNTS.items() if k in probes},
         **{figure.title: figure.words(value) for figure, value in known(run).items()},
+        **{name: f"{probes[k]:,.0f}" for k, name in MEDIA_COUNTS.items() if k in probes},
+        **{figure.title: figure.words(v) for figure, v in known(run, MEDIA_FIGURES).items()},
     }
 
 
@@ -362,15 +410,15 @@ Table = tuple[list[str], list[list[str]]]
 """Column names, and one row a variant, as unescaped text."""
 
 
-def tables(runs: Iterable[tuple[str, Measured]]) -> tuple[Table, Table]:
+def tables(runs: Iterable[tuple[str, Measured]]) -> tuple[Table, Table, Table]:
     """Every metric and figure of several variants side by side.
 
     Args:
         runs: each with its variant's name.
 
     Returns:
-        The model's metrics; and what the search takes and costs, an approximate index' quality
-        with it. Variants without any have no row.
+        The model's metrics; what the search takes and costs, an approximate index' quality with it;
+        and what media take and cost. Variants without any have no row.
     """
     given = [(variant, run.metrics, facts(run)) for variant, run in runs]
     metrics = ordered({name: value for _, own, _ in given for name, value in own.items()})
@@ -378,7 +426,8 @@ def tables(runs: Iterable[tuple[str, Measured]]) -> tuple[Table, Table]:
     rest = [*(figure.title for figure in FIGURES), *COUNTS.values()]
     rest += [label(name) for name in metrics if name not in model]
     found = [(variant, known) for variant, _, known in given]
-    return _table(found, map(label, model)), _table(found, rest)
+    media = [*(figure.title for figure in MEDIA_FIGURES), *MEDIA_COUNTS.values()]
+    return _table(found, map(label, model)), _table(found, rest), _table(found, media)
 
 
 def _table(found: Iterable[tuple[str, Mapping[str, str]]], names: Iterable[str]) -> Table:

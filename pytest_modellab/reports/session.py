@@ -16,6 +16,7 @@ from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.asked import Override
 from pytest_modellab.records.diagnosis import Diagnosis
+from pytest_modellab.records.preprocessing import Unlike
 from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports.words import listed, moved, plural, words_of
 
@@ -266,7 +267,7 @@ def of_variant(
 
 
 def unlike(report: SessionReport, variant: str, task_set: str | None = None) -> tuple[str, ...]:
-    """Where a variant's media are not prepared as its reference's or its base's, one line each.
+    """Where a variant's media are not prepared as its reference's or its base's, each once.
 
     Args:
         report: the session.
@@ -278,7 +279,10 @@ def unlike(report: SessionReport, variant: str, task_set: str | None = None) -> 
         *(one for c in of_variant(report, variant, task_set) for one in c.preprocessing),
         *(one for run in runs for one in run.preprocessing),
     ]
-    return tuple(dict.fromkeys(map(str, found)))
+    first: dict[tuple[str, ...], Unlike] = {}
+    for one in found:  # what reference and base have in common is told of the reference
+        first.setdefault(one.changed, one)
+    return tuple(map(str, first.values()))
 
 
 def _no_margin(figure: Figures) -> bool:

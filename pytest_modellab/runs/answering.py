@@ -35,6 +35,7 @@ from pytest_modellab.runs.batches import (
 )
 from pytest_modellab.runs.corpus import open_corpus, search_probes, with_exact
 from pytest_modellab.runs.job import SEED, Job
+from pytest_modellab.runs.latency import audio_seconds, images
 from pytest_modellab.runs.passages import Grounded
 from pytest_modellab.store.runs import RunEntry, StoredRun
 
@@ -151,6 +152,7 @@ def answer(
             "seconds": round(seconds, 3),
             "tokens": float(tokens),
             "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
+            **_media_probes(samples, outputs),
             **search_probes(job, engine, asked_for),
         },
         environment={
@@ -165,6 +167,22 @@ def answer(
             "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
         },
     )
+
+
+def _media_probes(samples: Sequence[Sample], outputs: Sequence[Output]) -> dict[str, float]:
+    """Return how much was heard and seen, and how long it took for each second and image."""
+    found = {}
+    for name, rate, measure in (
+        ("audio_seconds", "real_time_factor", audio_seconds),
+        ("images", "seconds_per_image", images),
+    ):
+        amounts = [measure(sample.media) for sample in samples]
+        pairs = zip(amounts, outputs, strict=True)
+        seconds = math.fsum(output.seconds for amount, output in pairs if amount)
+        if total := math.fsum(amounts):
+            found[name] = round(total, 3)
+            found[rate] = float(f"{seconds / total:.4g}")
+    return found
 
 
 def _context(engine: Engine, prompt: Grounded, sample: Sample) -> str:

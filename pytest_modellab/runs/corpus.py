@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_modellab.engines.interface import Ability, Engine, abilities, searching
-from pytest_modellab.errors import ScoringError
+from pytest_modellab.errors import ScoringError, Unable
 from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.records.runs import Output, Ranking
 from pytest_modellab.records.tasks import EXCLUDE, Sample, TaskSet
@@ -90,7 +90,7 @@ def open_corpus(
                 f'{task_set.name!r} has no corpus; a set with one has format = "beir"'
             )
         if need not in able:
-            raise ScoringError(
+            raise Unable(
                 f"sample {sample.id!r} asks for {_ASKS[need]}, which the scorer {sample.scorer!r} "
                 f"judges, and {job.spec.kind!r} variants give none; select others: "
                 "@pytest.mark.variants(kind=…)"

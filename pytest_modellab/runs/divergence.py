@@ -268,7 +268,7 @@ def _opened(job: Job, executor: InProcess) -> tuple[Predicting, _Said, _Read]:
     if shown := [sample.id for sample in samples if sample.media]:
         raise ScoringError(
             f"sample {shown[0]}: it holds an image or a recording, and fidelity compares what "
-            "models make of texts; judge what is answered, by no_drop or graded metrics"
+            "models make of texts; compare their answers: gate.no_regression"
         )
     chats = [i for i, sample in enumerate(samples) if not windows.is_document(sample)]
     asked = [

@@ -2,18 +2,21 @@
 
 One request at a time, in rounds: each prompt goes to the variant and to its reference in turns, so
 that whatever slows the machine down slows both. Time to the first token is the time of a reply of
-one token. What a prompt costs the first time (compilation, caches) is not counted: a round before
-the first is thrown away.
+one token; who answers with a whole text or ranking has no such time. What a prompt costs the first
+time (compilation, caches) is not counted: a round before the first is thrown away.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
-from pytest_modellab.engines.interface import Engine, GenerationRequest
+from pytest_modellab.engines.interface import Engine, GenerationRequest, abilities
 from pytest_modellab.records.declared import PerformanceConfig
+from pytest_modellab.records.media import Media
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.timings import Rows, Timings
 
@@ -60,6 +63,7 @@ def measure(
     """
     prompts = len(requests[0])
     size = min(settings.concurrency, prompts)
+    whole = ["score" not in abilities(engine) for engine in engines]
     groups = [range(i, min(i + size, prompts)) for i in range(0, prompts, size)]
     first: list[list[list[float]]] = [[] for _ in engines]
     end: list[list[list[float]]] = [[] for _ in engines]
@@ -77,9 +81,9 @@ def measure(
             for k in order:
                 request = requests[k][i]
                 one = dataclasses.replace(request, max_tokens=1)
-                seconds, _ = _timed(engines[k], [one], clock)
-                first[k][-1].append(seconds)
+                begun = None if whole[k] else _timed(engines[k], [one], clock)[0]
                 seconds, replies = _timed(engines[k], [request], clock)
+                first[k][-1].append(seconds if begun is None else begun)
                 end[k][-1].append(seconds)
                 outputs[k][i] = replies[0]
         for number_of_group, group in enumerate(groups):
@@ -96,9 +100,30 @@ def measure(
             tokens_out=tuple(outputs[k][i].tokens_out for i in range(prompts)),
             loaded=_rows(loaded[k][1:]),
             groups=tuple(len(group) for group in groups),
+            audio_seconds=_each(audio_seconds(one.media) for one in requests[k]),
+            images=_each(images(one.media) for one in requests[k]),
         )
         for k in range(len(engines))
     )
+
+
+def audio_seconds(media: Sequence[Media]) -> float:
+    """Length of the recordings among media."""
+    return math.fsum(one.seconds for one in media if one.kind == "audio")
+
+
+def images(media: Sequence[Media]) -> int:
+    """How many of some media are images."""
+    return sum(one.kind == "image" for one in media)
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _each(found: Iterable[_Number]) -> tuple[_Number, ...]:
+    """One figure a prompt; nothing where all are 0."""
+    figures = tuple(found)
+    return figures if any(figures) else ()
 
 
 def _timed(

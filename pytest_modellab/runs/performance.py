@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_modellab.engines import device as devices
 from pytest_modellab.engines import environment
-from pytest_modellab.engines.interface import Engine, GenerationRequest, searching
+from pytest_modellab.engines.interface import Engine, GenerationRequest, abilities, searching
 from pytest_modellab.errors import ModelError
 from pytest_modellab.records import reading
 from pytest_modellab.records.declared import PerformanceConfig
@@ -22,6 +22,7 @@ from pytest_modellab.records.timings import Performance, Timings
 from pytest_modellab.records.windows import is_document
 from pytest_modellab.runs import latency, memory
 from pytest_modellab.runs.answering import importing, workers
+from pytest_modellab.runs.batches import check_media
 from pytest_modellab.runs.corpus import open_corpus
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
@@ -91,9 +92,8 @@ def measure(
         raise ModelError(f"{job.task_set.name!r} has no corpus, and what is timed is a search")
     open_corpus(job, engine, cache)
     samples = job.task_set.samples
-    chosen = [
-        samples[i] for i in latency.spread([len(s.input) for s in samples], settings.requests)
-    ]
+    check_media(engine, samples)
+    chosen = [samples[i] for i in latency.spread(list(map(_length, samples)), settings.requests)]
     asked = _requests(engine, prompt, chosen, settings)
     together = asked[: settings.concurrency]
     engine.generate(together, budget=latency.UNLIMITED, skip=set(), done=lambda _: None)
@@ -170,16 +170,27 @@ def _requests(
 ) -> list[GenerationRequest]:
     """The prompts as the variant is asked them; a choice is written out, as a user would see it.
 
-    A document is in no chat template; what is timed is what comes after it.
+    A document is in no chat template; what is timed is what comes after it. Who writes down what
+    media hold is timed until all is written.
     """
+    whole = "score" not in abilities(engine)
     return [
         GenerationRequest(
             sample.input if is_document(sample) else engine.render(prompt.chat(sample)),
-            min(sample.max_tokens or settings.max_tokens, settings.max_tokens),
+            sample.max_tokens
+            if whole and sample.max_tokens
+            else min(sample.max_tokens or settings.max_tokens, settings.max_tokens),
             media=sample.media,
         )
         for sample in samples
     ]
+
+
+def _length(sample: Sample) -> int:
+    """How long a sample is beside others of its kind: characters, pixels, milliseconds."""
+    seconds = latency.audio_seconds(sample.media)
+    pixels = sum(one.width * one.height for one in sample.media)
+    return len(sample.input) + pixels + round(1000 * seconds)
 
 
 def _environment(device: str, engine: Engine) -> dict[str, Any]:

@@ -105,8 +105,24 @@ def _of_documents(record: RunRecord, task_set: TaskSet) -> dict[str, float]:
 
 def _of_transcripts(record: RunRecord, task_set: TaskSet) -> dict[str, float]:
     """Return the error rates of all transcripts together; one without a score is lost whole."""
-    return counts.rates(
-        result.metrics if result.score is not None else ErrorRate(sample.scorer).lost(sample)
+    return counts.rates(transcribed(record, task_set))
+
+
+def transcribed(record: RunRecord, task_set: TaskSet) -> list[Mapping[str, float]]:
+    """Return each sample's counts of errors; those of one without a score say that all is lost.
+
+    Args:
+        record: the run.
+        task_set: what was asked.
+
+    Returns:
+        One a sample, in the task set's order; empty for one whose errors are not counted.
+    """
+    return [
+        {}
+        if sample.scorer not in counts.UNITS
+        else result.metrics
+        if result.score is not None
+        else ErrorRate(sample.scorer).lost(sample)
         for sample, result in zip(task_set.samples, paired(record, task_set.samples), strict=True)
-        if sample.scorer in counts.UNITS
-    )
+    ]

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_modellab.judging.scores import under
+from pytest_modellab.records import counts
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import METRICS, Scenario, TaskSetConfig
 from pytest_modellab.records.pairing import in_order
 from pytest_modellab.records.preprocessing import unlike
-from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
-from pytest_modellab.runs.summary import summarize
+from pytest_modellab.runs.summary import summarize, transcribed
 from pytest_modellab.tradeoff import cost, decision, judge, resample, risk, risks, speed
 from pytest_modellab.tradeoff.decision import Choice, Metrics
 from pytest_modellab.tradeoff.entry import Entry
@@ -101,6 +102,7 @@ def assemble(
     serving = [
         speed.draw_serving(e.price, paces[i], i, resamples, seed) for i, e in enumerate(entries)
     ]
+    real_time = [speed.draw_real_time(one, i, resamples, seed) for i, one in enumerate(paces)]
     summaries = [summarize(record, task_set) for record in weighed]
     fits = [risks.calibration(e) for e in entries]
     components = risk.weigh(
@@ -124,8 +126,17 @@ def assemble(
         else (float(np.quantile(pace.timings.end_to_end, 0.95)), drawn_[1])
         for pace, drawn_ in zip(paces, latency, strict=True)
     ]
+    limited = {
+        "latency": tails,
+        "cost": serving,
+        "real_time_factor": real_time,
+        **{
+            rate: _draw_rates(rate, entries, summaries, task_set, resamples, seed)
+            for rate in counts.UNITS
+        },
+    }
     choices = tuple(
-        _choose(entries, values, draws, worst_low, tails, serving, lost_in_all, reference, scenario)
+        _choose(entries, values, draws, worst_low, limited, lost_in_all, reference, scenario)
         for scenario in scenarios
     )
     profiles = []
@@ -163,7 +174,7 @@ def assemble(
                     for k, found in enumerate(summary.capabilities)
                 ),
                 buckets=summary.buckets,
-                latency=speed.latency(paces[i], latency[i]),
+                latency=speed.latency(paces[i], latency[i], real_time[i]),
                 cost=speed.cost_figures(entry, serving[i]),
                 memory=speed.memory(entry),
                 risk=RiskFigures(
@@ -180,7 +191,11 @@ def assemble(
                 environment=dict(entry.record.environment),
                 fingerprint=entry.record.fingerprint.key,
                 metrics=summary.metrics,
-                probes={**entry.record.probes, **entry.dollars},
+                probes={
+                    **entry.record.probes,
+                    **entry.dollars,
+                    **speed.of_media(real_time[i], entry, serving[i]),
+                },
                 preprocessing=_unlike(entry, base),
             )
         )
@@ -199,6 +214,7 @@ def assemble(
         notes=tuple(dict.fromkeys(notes)),
         recorded=time.strftime("%Y-%m-%d", time.gmtime()),
         metric=metric,
+        flips={name: judged.flips for name, judged in compared.items() if judged.flips},
     )
 
 
@@ -269,6 +285,38 @@ def _metrics(
     return values, draws
 
 
+def _draw_rates(
+    rate: str,
+    entries: Sequence[Entry],
+    summaries: Sequence[RunSummary],
+    task_set: TaskSet,
+    resamples: int,
+    seed: int,
+) -> list[tuple[float, Draws] | None]:
+    """An error rate of each variant, and draws of it: errors and words are drawn together."""
+    import numpy as np
+
+    if not any(rate in summary.metrics for summary in summaries):
+        return [None] * len(entries)
+    clusters = [s.cluster or f"\0{s.id}" for s in task_set.samples]
+    everything = {"all": range(len(task_set.samples))}
+    kinds = [counts.name(rate, kind) for kind in counts.KINDS]
+
+    counted = [transcribed(entry.record, task_set) for entry in entries]
+
+    def drawn(names: Sequence[str]) -> Draws:
+        rows = [[sum(one.get(name, 0.0) for name in names) for one in found] for found in counted]
+        given = np.array(rows, dtype=float).T
+        return resample.scores(given, clusters, everything, resamples=resamples, seed=seed)["all"]
+
+    errors, sizes = drawn(kinds[1:]), drawn(kinds[:3])
+    found = errors / np.where(sizes > 0, sizes, np.nan)
+    return [
+        (summary.metrics[rate], found[:, i]) if rate in summary.metrics else None
+        for i, summary in enumerate(summaries)
+    ]
+
+
 def _lost(entries: Sequence[Entry], compared: Mapping[str, VariantVerdicts]) -> list[int | None]:
     """How many capabilities each variant has lost; None where that was judged nowhere."""
     found: list[int | None] = []
@@ -299,8 +347,7 @@ def _choose(
     values: Mapping[str, Draws],
     draws: Mapping[str, Draws],
     worst_low: Draws,
-    latency: Sequence[tuple[float, Draws] | None],
-    serving: Sequence[tuple[float, Draws] | None],
+    measured: Mapping[str, Sequence[tuple[float, Draws] | None]],
     lost: Sequence[int | None],
     reference: str,
     scenario: Scenario,
@@ -312,7 +359,7 @@ def _choose(
     if "cost" in own:
         own["cost"], drawn["cost"] = own["cost"] + extra, drawn["cost"] + extra
     names = tuple(e.spec.name for e in entries)
-    limited = _limited(entries, worst_low, latency, serving, lost, len(draws["quality"]))
+    limited = _limited(entries, worst_low, measured, lost, len(draws["quality"]))
     costs, cost_draws = limited["cost"]
     limited["cost"] = costs + extra, cost_draws + extra
     return decision.decide(Metrics(names, own, drawn, limited), reference, scenario)
@@ -321,8 +368,7 @@ def _choose(
 def _limited(
     entries: Sequence[Entry],
     worst_low: Draws,
-    latency: Sequence[tuple[float, Draws] | None],
-    serving: Sequence[tuple[float, Draws] | None],
+    measured: Mapping[str, Sequence[tuple[float, Draws] | None]],
     lost: Sequence[int | None],
     size: int,
 ) -> dict[str, tuple[Draws, Draws]]:
@@ -340,8 +386,7 @@ def _limited(
 
     return {
         "worst_bucket": fixed(list(worst_low)),  # a bound already
-        "latency": drawn(latency),
-        "cost": drawn(serving),
+        **{name: drawn(found) for name, found in measured.items()},
         "memory": fixed([e.record.probes.get("parameter_bytes") for e in entries], 1e9),
         "churn": fixed([e.churn for e in entries]),
         "forgetting": fixed(lost),

@@ -12,6 +12,10 @@ REQUESTS = 1000
 """Costs are given for so many requests."""
 
 
+MINUTE = 60.0
+"""Costs of recordings are given for so many seconds of them."""
+
+
 def price_of(device: str, prices: Mapping[str, Price]) -> Price | None:
     """Find the price of a device: the longest name that its name contains as a word, in any case.
 
@@ -31,7 +35,15 @@ def price_of(device: str, prices: Mapping[str, Price]) -> Price | None:
     return max(fitting, key=lambda price: len(price.name), default=None)
 
 
-def serving(price: Price, *, seconds: float, tokens_in: float, tokens_out: float) -> float:
+def serving(
+    price: Price,
+    *,
+    seconds: float,
+    tokens_in: float,
+    tokens_out: float,
+    audio_seconds: float = 0.0,
+    images: float = 0.0,
+) -> float:
     """Dollars for 1,000 requests.
 
     Args:
@@ -39,6 +51,8 @@ def serving(price: Price, *, seconds: float, tokens_in: float, tokens_out: float
         seconds: that one request keeps the device busy.
         tokens_in: of one prompt.
         tokens_out: of one reply.
+        audio_seconds: of the recordings of one request.
+        images: of one request.
 
     Returns:
         Dollars.
@@ -46,7 +60,9 @@ def serving(price: Price, *, seconds: float, tokens_in: float, tokens_out: float
     if price.usd_per_hour is not None:
         return REQUESTS * seconds * price.usd_per_hour / 3600.0
     given, taken = price.usd_per_million_input or 0.0, price.usd_per_million_output or 0.0
-    return REQUESTS * (tokens_in * given + tokens_out * taken) / 1e6
+    heard = audio_seconds / MINUTE * (price.usd_per_minute_audio or 0.0)
+    seen = images * (price.usd_per_image or 0.0)
+    return REQUESTS * ((tokens_in * given + tokens_out * taken) / 1e6 + heard + seen)
 
 
 def indexing(usd_per_hour: float, documents_per_second: float) -> float:

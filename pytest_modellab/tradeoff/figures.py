@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, Literal
 
+from pytest_modellab.judging.comparison import Flip
+from pytest_modellab.records import reading
 from pytest_modellab.records.declared import Scenario
 from pytest_modellab.records.runs import BucketScore, Verdict
 from pytest_modellab.tradeoff.decision import Choice, Miss, Turn
@@ -50,6 +54,8 @@ class LatencyFigures:
         rounds: how often.
         drift: what the seconds were multiplied by, so that the reference took as long beside every
             variant.
+        real_time_factor: seconds of computing a second of audio, one request at a time; None where
+            nothing was heard.
     """
 
     first_token: float | None
@@ -65,6 +71,7 @@ class LatencyFigures:
     prompts: int
     rounds: int
     drift: float
+    real_time_factor: Estimate | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +85,8 @@ class CostFigures:
             not known.
         tokens_in: mean tokens of a prompt.
         tokens_out: mean tokens of a reply; 0 of a ranking.
+        minute_of_audio: for a minute of the recordings that were heard, or None without one.
+        image: for an image (of a reader, a page), or None without one.
     """
 
     price: str
@@ -85,6 +94,8 @@ class CostFigures:
     training: float | None
     tokens_in: float
     tokens_out: float
+    minute_of_audio: Estimate | None = None
+    image: Estimate | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,6 +274,8 @@ class TradeOff:
         recorded: the day, ``YYYY-MM-DD``.
         metric: what quality is in place of the samples' scores, for example ``probability``; None
             for success.
+        flips: by variant, of the samples that show something those whose score is not the
+            reference's, losses first.
     """
 
     task_set: Mapping[str, str]
@@ -279,6 +292,7 @@ class TradeOff:
     notes: tuple[str, ...]
     recorded: str
     metric: str | None = None
+    flips: Mapping[str, tuple[Flip, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def quality(self) -> str:
@@ -316,6 +330,11 @@ class TradeOff:
 def to_dict(tradeoff: TradeOff) -> dict[str, Any]:
     """The whole report as built-in types."""
     found: dict[str, Any] = {"schema": SCHEMA, **_plain(tradeoff)}
+    for flip in itertools.chain.from_iterable(found["flips"].values()):
+        for media in flip["media"]:  # where it lies differs between machines
+            media["path"] = PurePath(media["path"]).name
+    if not found["flips"]:
+        del found["flips"]
     return found
 
 
@@ -349,6 +368,10 @@ def loads(text: str) -> TradeOff:
                 for metric, rows in data["draws"].items()
             },
             "notes": tuple(data["notes"]),
+            "flips": {
+                name: tuple(reading.build(Flip, flip) for flip in flips)
+                for name, flips in data.get("flips", {}).items()
+            },
         }
     )
 
@@ -380,12 +403,10 @@ def _profile(data: Mapping[str, Any]) -> Profile:
             "buckets": tuple(BucketScore(**b) for b in data["buckets"]),
             "latency": None
             if latency is None
-            else LatencyFigures(
-                **{**latency, "p50": Estimate(**latency["p50"]), "p95": Estimate(**latency["p95"])}
-            ),
+            else LatencyFigures(**_estimates(latency, "p50", "p95", "real_time_factor")),
             "cost": None
             if cost is None
-            else CostFigures(**{**cost, "serving": Estimate(**cost["serving"])}),
+            else CostFigures(**_estimates(cost, "serving", "minute_of_audio", "image")),
             "memory": None if memory is None else MemoryFigures(**memory),
             "risk": RiskFigures(
                 value=Estimate(**risk["value"]),
@@ -399,6 +420,12 @@ def _profile(data: Mapping[str, Any]) -> Profile:
             "preprocessing": tuple(data.get("preprocessing", ())),
         }
     )
+
+
+def _estimates(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """A record with its estimates made; what an older version did not write is left out."""
+    found = {k: data[k] for k in names if data.get(k) is not None}
+    return {**data, **{k: Estimate(**value) for k, value in found.items()}}
 
 
 def _choice(data: Mapping[str, Any]) -> Choice:

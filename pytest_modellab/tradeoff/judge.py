@@ -6,7 +6,7 @@ import dataclasses
 
 from pytest_modellab import gate
 from pytest_modellab.errors import ComparisonRefused, GateUsageError
-from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.judging.comparison import Comparison, Flip
 from pytest_modellab.judging.drop import no_regression
 from pytest_modellab.judging.forgetting import no_forgetting
 from pytest_modellab.judging.latency import no_slowdown
@@ -34,11 +34,13 @@ class VariantVerdicts:
         deltas: one sentence each.
         here: forgetting on the task set compared, or None where it was not judged.
         elsewhere: forgetting on other task sets, from accepted runs.
+        flips: of the samples that show something, those whose score changed.
     """
 
     deltas: tuple[Delta, ...]
     here: Comparison | None
     elsewhere: tuple[Comparison, ...]
+    flips: tuple[Flip, ...] = ()
 
     @property
     def forgetting(self) -> tuple[Comparison, ...]:
@@ -87,6 +89,7 @@ def compare(
     what = metric or SUCCESS
     found: list[Delta] = []
     here: Comparison | None = None
+    flips: tuple[Flip, ...] = ()
     try:
         question = _question("no_regression", entry.spec, task_set, against, budget)
         question = dataclasses.replace(
@@ -94,6 +97,7 @@ def compare(
         )
         success = no_regression(question, margin=settings.allowed(metric=metric).mean)
         found.append(Delta(name, what, success.verdict, success.figures[0].explain()))
+        flips = tuple(flip for flip in success.flips if flip.media)
     except (ComparisonRefused, GateUsageError) as error:  # the latter of a margin of 0
         found.append(Delta(name, what, None, str(error)))
     if second is not None:
@@ -121,7 +125,7 @@ def compare(
         latency = no_slowdown(question, timed=entry.performance, limit=SLOWER)
         assert latency.ratio is not None  # what it rests on
         found.append(Delta(name, "latency", latency.verdict, latency.ratio.explain()))
-    return VariantVerdicts(tuple(found), here, entry.elsewhere)
+    return VariantVerdicts(tuple(found), here, entry.elsewhere, flips)
 
 
 def forgetting(

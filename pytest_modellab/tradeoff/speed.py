@@ -15,6 +15,7 @@ from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import (
     BreakEven,
     CostFigures,
+    Estimate,
     LatencyFigures,
     MemoryFigures,
     Profile,
@@ -137,15 +138,40 @@ def draw_serving(
         return None
     timings = pace.timings
     rounds = np.asarray(timings.loaded).sum(axis=1) / sum(timings.groups)
-    tokens = {"tokens_in": _mean(timings.tokens_in), "tokens_out": _mean(timings.tokens_out)}
-    value = cost.serving(price, seconds=float(rounds.mean()), **tokens)
+    asked = {
+        "tokens_in": _mean(timings.tokens_in),
+        "tokens_out": _mean(timings.tokens_out),
+        "audio_seconds": _mean(timings.audio_seconds or (0.0,)),
+        "images": _mean(timings.images or (0,)),
+    }
+    value = cost.serving(price, seconds=float(rounds.mean()), **asked)
     if price.usd_per_hour is None:  # an endpoint's price does not depend on time
         return value, np.full(resamples, value)
     seconds = resample.means(rounds, resamples=resamples, seed=seed, stream=stream)
-    return value, cost.serving(price, seconds=1.0, **tokens) * seconds
+    return value, cost.serving(price, seconds=1.0, **asked) * seconds
 
 
-def latency(pace: Pace | None, draws: Draws | None) -> LatencyFigures | None:
+def draw_real_time(
+    pace: Pace | None, stream: int, resamples: int, seed: int
+) -> tuple[float, Draws] | None:
+    """Seconds of computing a second of audio, one request at a time, and draws of them.
+
+    Arguments as :func:`draw_latency`; None where nothing was heard.
+    """
+    import numpy as np
+
+    if pace is None or not pace.timings.audio_seconds:
+        return None
+    heard = np.asarray(pace.timings.audio_seconds) > 0
+    spent = np.asarray(pace.timings.end_to_end)[:, heard].sum(axis=1)
+    rounds = spent / math.fsum(pace.timings.audio_seconds)
+    drawn = resample.means(rounds, resamples=resamples, seed=seed, stream=stream)
+    return float(rounds.mean()), drawn
+
+
+def latency(
+    pace: Pace | None, draws: Draws | None, real_time: tuple[float, Draws] | None = None
+) -> LatencyFigures | None:
     """Every figure of latency, in seconds."""
     import numpy as np
 
@@ -155,13 +181,14 @@ def latency(pace: Pace | None, draws: Draws | None) -> LatencyFigures | None:
     end, first = np.asarray(timings.end_to_end), np.asarray(timings.first_token)
     loaded = np.asarray(timings.loaded)
     later = np.asarray(timings.tokens_out) - 1
+    streams = any(timings.tokens_out) and timings.first_token != timings.end_to_end
     per_token = (end - first)[:, later > 0] / later[later > 0]
     each = np.repeat(loaded, timings.groups, axis=1)  # all of a group wait for its last token
     p50, p95, p99 = (float(np.quantile(end, q)) for q in (0.5, 0.95, 0.99))
     loaded_p50, loaded_p95, loaded_p99 = (float(np.quantile(each, q)) for q in (0.5, 0.95, 0.99))
     return LatencyFigures(
-        first_token=float(np.median(first)) if any(timings.tokens_out) else None,
-        per_token=float(np.median(per_token)) if per_token.size else None,
+        first_token=float(np.median(first)) if streams else None,
+        per_token=float(np.median(per_token)) if streams and per_token.size else None,
         p50=estimate(p50, draws[0]),
         p95=estimate(p95, draws[1]),
         p99=p99,
@@ -173,6 +200,7 @@ def latency(pace: Pace | None, draws: Draws | None) -> LatencyFigures | None:
         prompts=end.shape[1],
         rounds=end.shape[0],
         drift=pace.drift,
+        real_time_factor=None if real_time is None else estimate(*real_time),
     )
 
 
@@ -181,13 +209,41 @@ def cost_figures(entry: Entry, serving: tuple[float, Draws] | None) -> CostFigur
     if entry.performance is None or entry.price is None or serving is None:
         return None
     timings = entry.performance.candidate
+    heard = math.fsum(timings.audio_seconds) / cost.MINUTE / len(timings.tokens_in)
+    seen = sum(timings.images) / len(timings.tokens_in)
     return CostFigures(
         price=entry.price.name,
         serving=estimate(*serving),
         training=entry.training_usd,
         tokens_in=_mean(timings.tokens_in),
         tokens_out=_mean(timings.tokens_out),
+        minute_of_audio=_for_each(serving, heard),
+        image=_for_each(serving, seen),
     )
+
+
+def of_media(
+    real_time: tuple[float, Draws] | None, entry: Entry, serving: tuple[float, Draws] | None
+) -> dict[str, float]:
+    """Return what a second of audio and an image took and cost, by the names that probes have.
+
+    Measured in turns with the reference; they take the place of what the run itself took.
+    """
+    found = {} if real_time is None else {"real_time_factor": real_time[0]}
+    costs = cost_figures(entry, serving)
+    if costs is not None and costs.minute_of_audio is not None:
+        found["usd_per_minute_audio"] = costs.minute_of_audio.value
+    if costs is not None and costs.image is not None:
+        found["usd_per_image"] = costs.image.value
+    return found
+
+
+def _for_each(serving: tuple[float, Draws], amount: float) -> Estimate | None:
+    """Dollars of one of what a request holds so many of; None where it holds none."""
+    if not amount:
+        return None
+    value, draws = serving
+    return estimate(value / cost.REQUESTS / amount, draws / cost.REQUESTS / amount)
 
 
 def memory(entry: Entry) -> MemoryFigures | None:

@@ -64,7 +64,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "multimodal",
                 multimodal.plan,
                 adapts_prompt=True,
-                shares=multimodal.shares,
+                shares=prompted.shares,
             ),
             Kind("rag", "retrieval", "rag", rag.plan, adapts_prompt=True, shares=rag.shares),
             Kind(

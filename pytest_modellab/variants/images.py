@@ -85,6 +85,9 @@ OPTION = Setting(dict, OPTIONAL, fields=FIELDS)
 _FILES = ("preprocessor_config.json", "processor_config.json")
 """Where a processor is described; what the second says counts, as transformers reads them."""
 
+MOST = 1 << 20
+"""Bytes of such a file that is read out of a zip; one that is larger describes no processor."""
+
 _NESTED = "image_processor"
 
 _NAMES = {"image_processor_type": "image processor", "processor_class": "processor"}
@@ -125,6 +128,8 @@ def _read(path: Path, name: str) -> dict[str, Any]:
                 inner = min(
                     (one for one in packed.namelist() if one.rpartition("/")[2] == name), key=len
                 )
+                if packed.getinfo(inner).file_size > MOST:
+                    return {}
                 text = packed.read(inner).decode("utf-8")
         else:
             return {}

@@ -18,6 +18,7 @@ from pytest_modellab.engines.language.reasoning import Reasoning
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.packages import required
 from pytest_modellab.engines.vision import image_text
+from pytest_modellab.engines.vision.image_text import ImageTextEngine
 from pytest_modellab.errors import ModelError, VariantLoadError, store_errors_as
 from pytest_modellab.models import convert, opened, quantization
 from pytest_modellab.models.files import NO_FILES, ModelFiles, named, says
@@ -26,7 +27,7 @@ from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.store import folders
 from pytest_modellab.variants import images
 from pytest_modellab.variants.methods import skipping
-from pytest_modellab.variants.plan import Plan, Step
+from pytest_modellab.variants.plan import Lent, Plan, Step
 
 _MOVES = (
     "its chat template shows the date, and that was not found in its files, so that prompts would "
@@ -187,10 +188,40 @@ def load(plan: Plan, files: ModelFiles, cache: Path) -> Engine:
         folder = _bake(plan, files, folder, cache)
     if plan.open is None:
         loaded: Engine = _transformers(plan, files, folder)
+        _borrow(plan, loaded, cache)
     else:
         with opened.checked(files):
             loaded = plan.open(plan, folder, cache)
     return asked_as(plan, files, loaded)
+
+
+def _borrow(plan: Plan, loaded: Engine, cache: Path) -> None:
+    """Put the parts that other variants lend into a loaded model, each lender loaded once.
+
+    Raises:
+        VariantLoadError: one does not fit.
+    """
+    lenders: list[tuple[Lent, list[str]]] = []
+    for part, lent in plan.borrowed.items():
+        named = next((parts for one, parts in lenders if one == lent), None)
+        if named is None:
+            lenders.append((lent, [part]))
+        else:
+            named.append(part)
+    for lent, parts in lenders:
+        if (lent.plan.dtype, lent.plan.device) != (plan.dtype, plan.device):
+            raise VariantLoadError(
+                f"{parts[0]}: held in {lent.plan.dtype} on {lent.plan.device!r} by the other, and "
+                f"in {plan.dtype} on {plan.device!r} here"
+            )
+        lender = load(dataclasses.replace(lent.plan, thinking=None), lent.files, cache)
+        try:
+            if not (isinstance(loaded, ImageTextEngine) and isinstance(lender, ImageTextEngine)):
+                raise VariantLoadError(f"{parts[0]}: the other is no language model with images")
+            for part in parts:
+                loaded.borrow(part, lender)
+        finally:
+            lender.close()
 
 
 def check_packages(plan: Plan, files: ModelFiles) -> None:
@@ -227,11 +258,13 @@ def _transformers(plan: Plan, files: ModelFiles, folder: Path) -> engine.Transfo
             kernels.check(
                 folder, device=plan.device, trust_remote_code=plan.model.trust_remote_code
             )
-        if plan.skipped and "quantization_config" in options:
+        rounded = plan.quantization.get(skipping.PARTS, ())
+        if "quantization_config" in options and (plan.skipped or rounded):
             skipping.leave_out(
                 options["quantization_config"],
                 plan.skipped,
                 folder,
+                parts=rounded,
                 trust_remote_code=plan.model.trust_remote_code,
             )
         load = engine.load

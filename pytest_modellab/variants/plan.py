@@ -146,6 +146,7 @@ class Plan:
             base's need not be put back; None, or a part left out, where only a try tells.
         borrowed: parts that another variant lends, by their names.
         pieces: the parts that are files of their own, by their names, where there is no one model.
+        calibration: a folder of samples by which a quantization finds its scales, or None.
         decoding: how a reply is decoded; empty for the greedy decoding of a language model.
     """
 
@@ -178,6 +179,7 @@ class Plan:
     consists: Callable[[Plan, ModelFiles], Mapping[str, Any]] | None = None
     borrowed: Mapping[str, Lent] = dataclasses.field(default_factory=dict)
     pieces: Mapping[str, Piece] = dataclasses.field(default_factory=dict)
+    calibration: Path | None = None
     decoding: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def on(self, device: str) -> Plan:

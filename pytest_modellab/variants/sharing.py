@@ -1,9 +1,9 @@
 """One loaded model for several variants: what is put on it for one is taken off for the next.
 
 Variants share a model where nothing differs but how it is asked (prompt, paraphrases, chains of
-thought, what is searched before) and the last of its changes, as far as those can be taken off
-again without a trace (:attr:`Step.attach`): adapters that are not merged. All else, quantization
-included, makes a model of its own.
+thought, what is searched before, how images are prepared) and the last of its changes, as far as
+those can be taken off again without a trace (:attr:`Step.attach`): adapters that are not merged.
+All else, quantization included, makes a model of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pytest_modellab.engines import modules
 from pytest_modellab.engines.interface import Engine, Source
 from pytest_modellab.engines.language.torch_model import TransformersEngine
 from pytest_modellab.engines.loading import quiet
-from pytest_modellab.variants import loading
+from pytest_modellab.engines.vision.image_text import ImageTextEngine
+from pytest_modellab.variants import images, loading
 from pytest_modellab.variants.loading import Loadable
 from pytest_modellab.variants.plan import Plan, Step
 from pytest_modellab.variants.prompt import Prompt
@@ -33,10 +34,11 @@ _NO_WAY_BACK = (AttributeError, NotImplementedError, RuntimeError, TypeError, Va
 def bare(source: Loadable) -> Loadable | None:
     """Return what is loaded for a variant before anything is put on it that can be taken off.
 
-    None where another engine than transformers holds the model: nothing is shared there.
+    None where another engine than transformers holds the model, or a part of it is lent: nothing is
+    shared there.
     """
     plan = source.plan
-    if plan.open is not None:
+    if plan.open is not None or plan.borrowed:
         return None
     return dataclasses.replace(
         source,
@@ -44,6 +46,7 @@ def bare(source: Loadable) -> Loadable | None:
             plan,
             prompt=_UNASKED,
             paraphrases=(),
+            processor={},
             thinking=None,
             grounding=None,
             steps=plan.steps[: len(plan.steps) - len(_worn(plan))],
@@ -107,6 +110,8 @@ class Shared:
         if not isinstance(self._engine, TransformersEngine):  # somebody else loads in their own way
             return loading.asked_as(source.plan, source.files, self._engine)
         engine = self._engine.beside()
+        if source.plan.processor and isinstance(engine, ImageTextEngine):
+            engine.prepare_by(images.changes(source.plan))
         worn = _worn(source.plan)
         with quiet(), self._unwritten() if worn else contextlib.nullcontext():
             for step in worn:

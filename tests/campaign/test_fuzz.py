@@ -29,6 +29,9 @@ def test_fuzz(
     seed: int,
     long: bool,
 ) -> None:
+    if name.startswith(("images", "recordings")):
+        pytest.importorskip("PIL")
+        pytest.importorskip("av")
     examples = -(-(LONG if long else SHORT) * READERS[name][2] // TOTAL)
     with part(f"fuzz: {name}") as counted:
         arguments = (name, made, tmp_path, examples, seed)

@@ -29,9 +29,12 @@ TITLE = "## An assertion of your own"
 ASSERTION = TITLE + PAGE.partition(TITLE)[2].partition("\n## ")[0]
 PROBE_TITLE = "## A probe of your own"
 PROBE = PROBE_TITLE + PAGE.partition(PROBE_TITLE)[2].partition("\n## ")[0]
-FILES = dict(BLOCK.findall(PAGE.replace(ASSERTION, "").replace(PROBE, "")))
+DRAWN_TITLE = "## A generator of your own"
+DRAWN = DRAWN_TITLE + PAGE.partition(DRAWN_TITLE)[2].partition("\n## ")[0]
+FILES = dict(BLOCK.findall(PAGE.replace(ASSERTION, "").replace(PROBE, "").replace(DRAWN, "")))
 OWN = dict(BLOCK.findall(ASSERTION))
 PROBES = dict(BLOCK.findall(PROBE))["conftest.py"]
+GENERATED = dict(BLOCK.findall(DRAWN))
 PYPROJECT, PACKAGE = FILES.pop("pyproject.toml"), FILES.pop("modellab_constant.py")
 ALWAYS_PARIS = PAGE.partition("somebody's `modellab.toml`:\n\n```toml\n")[2].partition("```")[0]
 DOCSTRINGS = [
@@ -102,7 +105,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     "conftest",
     [
-        "\n\n".join([FILES["conftest.py"], OWN["conftest.py"], PROBES]),
+        "\n\n".join([FILES["conftest.py"], OWN["conftest.py"], PROBES, GENERATED["conftest.py"]]),
         "\n\n".join(DOCSTRINGS),
     ],
 )
@@ -134,6 +137,34 @@ def test_the_page_and_the_docstrings_do_what_they_say(
     assert seen[:2] == ["layer.0.input_norm", "layer.1.input_norm"]
     drawn = [one.sentence for one in found.pictures if one.name == "norms"]
     assert drawn == (["2 of 2 norms have another length"] if PROBES in conftest else [])
+
+
+def test_the_generator_of_the_page_draws(
+    sketch: pytest.Pytester, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("PIL")
+    monkeypatch.setenv("MODELLAB_CACHE", str(sketch.path / "store"))
+    for name, text in GENERATED.items():
+        (sketch.path / name).parent.mkdir(exist_ok=True)
+        (sketch.path / name).write_text(text, encoding="utf-8")
+    (sketch.path / "modellab.toml").write_text('[task_sets.dots_v1]\npath = "dots_v1"\n')
+    assert cli.main(["tasks", "check"]) == 0
+    shown = capsys.readouterr().out
+    assert "dots_v1: 2 images (0.0 million pixels, 2 png), 0.0 MB" in shown
+    assert "dots_v1: warning: unpinned-media: d1, d2: made by a generator" in shown
+    kept = sorted((sketch.path / "store" / "generated").rglob("*.png"))
+    assert len(kept) == 2
+    replace(sketch, "dots_v1/samples.jsonl", '"seed": 7', f'"seed": 7, "sha256": "{"0" * 64}"')
+    assert (
+        "samples.jsonl:1: sample 'd1': image: generator 'dots' version 1, seed 7: made a file with "
+        "sha256 "
+    ) in refused(capsys, "tasks", "check")
+    replace(sketch, "dots_v1/samples.jsonl", f', "sha256": "{"0" * 64}"', "")
+    replace(sketch, "conftest.py", "rng = random", "rng = rnadom")
+    replace(sketch, "conftest.py", "version=1", "version=2")
+    assert (
+        "image: generator 'dots' version 2, seed 7: NameError: name 'rnadom' is not defined"
+    ) in refused(capsys, "tasks", "check")
 
 
 PICKLED = """
@@ -518,6 +549,18 @@ def test_a_sample_that_the_added_scorer_refuses(
             "digits and '_' only",
         ),
         (
+            'Generator("dots", version=1, kind="image"',
+            'Generator("dots", version=0, kind="image"',
+            "pytest_modellab_generators: Generator 'dots': version: 0: expected a whole number of "
+            "at least 1",
+        ),
+        (
+            'kind="image"',
+            'kind="picture"',
+            "pytest_modellab_generators: Generator 'dots': kind: unknown 'picture'; Known: audio, "
+            "image",
+        ),
+        (
             '"seed": at_least(int, 0, 0), ',
             "",
             "pytest_modellab_recipes: Recipe 'norms': settings: 'seed' is missing; "
@@ -569,7 +612,7 @@ def test_a_hook_that_returns_something_else(
     message: str,
 ) -> None:
     with (sketch.path / "conftest.py").open("a", encoding="utf-8") as file:
-        file.write(OWN["conftest.py"])
+        file.write(OWN["conftest.py"] + GENERATED["conftest.py"])
     replace(sketch, "conftest.py", old, new)
     where = str(sketch.path / "conftest.py")
     result = sketch.runpytest_inprocess("--collect-only")

@@ -32,7 +32,7 @@ _DOES: Mapping[str, str] = MappingProxyType(
 
 
 class Network:
-    """One graph, as RapidOCR asks it.
+    """One graph, as RapidOCR asks it; what it is given is kept in ``given``, if that is a list.
 
     Args:
         part: of :data:`NETWORKS`.
@@ -47,6 +47,7 @@ class Network:
 
     def __init__(self, part: str, path: Path, *, threads: int, advice: str = "") -> None:
         self.path = path
+        self.given: list[NDArray[np.float32]] | None = None
         self.session = graphs.open_graph(path, threads=threads, advice=advice)
         told = self.session.get_modelmeta().custom_metadata_map.get(CHARACTERS)
         self.characters = told.splitlines() if told else []
@@ -68,6 +69,8 @@ class Network:
         Raises:
             OutOfMemory: it does not fit.
         """
+        if self.given is not None:
+            self.given.append(values)
         with memory.graph_running_out():
             output: NDArray[np.float32] = self.session.run([self._output], {self._input: values})[0]
         return output

@@ -74,6 +74,31 @@ def load(
     return Reader(networks, settings, parameter_bytes=held, threads=threads)
 
 
+def record(
+    files: Mapping[str, Path], settings: Settings, pages: Sequence[Media]
+) -> dict[str, list[NDArray[np.float32]]]:
+    """Read pages, and return what each network was given.
+
+    Args:
+        files: as of :func:`load`.
+        settings: likewise.
+        pages: in the order that they are read.
+
+    Raises:
+        MediaError: a page is missing or damaged.
+        ModelError: as :func:`load`.
+    """
+    reading = load(files, settings)
+    given: dict[str, list[NDArray[np.float32]]] = {}
+    for part, network in reading.networks.items():
+        network.given = given.setdefault(part, [])
+    reading.generate(
+        [GenerationRequest("", 0, media=tuple(pages))], budget=1, skip=set(), done=lambda _: None
+    )
+    reading.close()
+    return given
+
+
 class Reader:
     """Reads pages, one at a time and line by line, so that a text depends on its page alone.
 
@@ -95,6 +120,7 @@ class Reader:
         parameter_bytes: int,
         threads: int,
     ) -> None:
+        self.networks = networks
         self._parameter_bytes = parameter_bytes
         self._threads = threads
         self._pipeline: Any = _pipeline(networks, settings)
@@ -152,6 +178,7 @@ class Reader:
 
     def close(self) -> None:
         """Give the memory back at once, whoever else still refers to the engine."""
+        self.networks = {}
         self._pipeline = None
 
     def _read(self, media: Media) -> str:

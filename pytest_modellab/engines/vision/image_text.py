@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +16,34 @@ from pytest_modellab.engines.language import torch_model as text_engine
 from pytest_modellab.engines.language.attention import FLEX
 from pytest_modellab.engines.language.base import NAN, answer_alone
 from pytest_modellab.engines.language.opening import PROBLEM, load_model
+from pytest_modellab.engines.language.transfer import continued
 from pytest_modellab.engines.loading import reading
-from pytest_modellab.engines.tokens import encode, encode_options
-from pytest_modellab.engines.vision import prepared
-from pytest_modellab.errors import ModelError
+from pytest_modellab.engines.tokens import encode, encode_all, encode_options
+from pytest_modellab.engines.vision import parts, prepared
+from pytest_modellab.errors import ModelError, ScoringError
 from pytest_modellab.records.media import PLACE, Media, MediaKind
 from pytest_modellab.records.runs import Output
 
 VERSION = 1
 """Raised when scores may change: stored runs of another version are run again."""
 
-FAR = 0.01
+FAR = 1e-4
 """How far an option's log-likelihood may be from that of the option alone, as a part of it."""
 
-FAR_IN_16_BITS = 0.1
+FAR_IN_16_BITS = 0.02
 """The same of a model in bfloat16 or float16."""
+
+BEGINNING = 8
+"""Tokens before the first image, from which on they are read apart."""
+
+_Reading = Callable[[Mapping[str, Any]], Any]
+"""Reads what a model is given, and returns logits and cache."""
+
+_Answering = Callable[[Mapping[str, Any], Sequence[list[int]]], list[float]]
+"""Takes what a model is given and an option's tokens each → their log-likelihoods."""
+
+_MISFIT = frozenset({"image", "features", "tokens"})
+"""Words of what transformers says where the two are not equally many."""
 
 _ROWS = frozenset({"DynamicLayer", "DynamicSlidingWindowLayer"})
 """Layers of a key-value cache that hold a row a text."""
@@ -83,6 +98,7 @@ def load(
         attention=attention if attention != FLEX else None,
         **options,
     )
+    prepared.check_tokens(made, model, folder)
     with reading(folder, PROBLEM):
         return ImageTextEngine(model, made, inference_mode=inference_mode, attention=attention)
 
@@ -124,10 +140,36 @@ class ImageTextEngine(text_engine.TransformersEngine):
             attention=self._attention,
         )
 
+    def prepare_by(self, changes: Mapping[str, Any]) -> None:
+        """Set fields of the image processor otherwise, for this engine alone.
+
+        Raises:
+            VariantLoadError: it has no such field, or not such a value.
+        """
+        self.processor = copy.copy(self.processor)
+        self.processor.image_processor = prepared.changed(self.processor.image_processor, changes)
+
     def save(self, folder: Path) -> None:
         """Write model and processor, as a folder that can be loaded."""
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
+
+    def borrow(self, part: str, lender: ImageTextEngine) -> None:
+        """Take a part of another engine, which gets this one's in exchange.
+
+        Args:
+            part: ``preprocessing``, ``vision``, ``connector`` or ``language``.
+            lender: the other; it is to be closed.
+
+        Raises:
+            VariantLoadError: the part does not fit; the message begins with its name.
+        """
+        if part == "preprocessing":
+            self.processor = copy.copy(self.processor)
+            self.processor.image_processor = lender.processor.image_processor
+            return
+        parts.exchange(self.model, lender.model, part)
+        self._inference_mode = self._inference_mode and lender._inference_mode
 
     # --- text -------------------------------------------------------------------------------------
 
@@ -159,13 +201,13 @@ class ImageTextEngine(text_engine.TransformersEngine):
         """Return a message's content as the chat template takes it."""
         if not self._takes_parts:
             return text.replace(PLACE, self._token)
-        parts: list[dict[str, str]] = []
+        content: list[dict[str, str]] = []
         for number, piece in enumerate(text.split(PLACE)):
             if number:
-                parts.append({"type": "image"})
+                content.append({"type": "image"})
             if piece:
-                parts.append({"type": "text", "text": piece})
-        return parts
+                content.append({"type": "text", "text": piece})
+        return content
 
     # --- how long a request is --------------------------------------------------------------------
 
@@ -192,18 +234,19 @@ class ImageTextEngine(text_engine.TransformersEngine):
 
     @functools.cached_property
     def _tokens_of_size(self) -> Callable[[tuple[int, int]], int]:
-        return functools.cache(lambda size: prepared.image_tokens(self.processor, *size))
+        return functools.cache(lambda size: len(prepared.image_tokens(self.processor, *size)))
 
     def _due(
         self,
-        requests: Sequence[ScoringRequest] | Sequence[GenerationRequest],
+        requests: Sequence[ScoringRequest | GenerationRequest],
         budget: int,
         skip: Set[int],
     ) -> list[tuple[int, ...]]:
         """Plan which answers are told together; how many are is all that it decides."""
+        texts = encode_all(self.tokenizer, [one.context for one in requests])
         lengths = [
-            len(encode(self.tokenizer, one.context)) + sum(map(self._tokens_of, one.media))
-            for one in requests
+            len(text) + sum(map(self._tokens_of, one.media))
+            for text, one in zip(texts, requests, strict=True)
         ]
         return due(spread(plan(lengths, budget, padded=False)), skip)
 
@@ -219,9 +262,9 @@ class ImageTextEngine(text_engine.TransformersEngine):
     ) -> None:
         """Score every option of every request by likelihood.
 
-        Images and context go through the model once, which says how likely each option's first
-        token is; the options' other tokens are read behind the keys and values that it kept, all
-        options as one batch.
+        Images and context go through the model once, behind what stands before the first image,
+        which says how likely each option's first token is; the options' other tokens are read
+        behind the keys and values that it kept, all options as one batch.
 
         Args:
             requests: contexts in the chat template with their options and images.
@@ -240,17 +283,19 @@ class ImageTextEngine(text_engine.TransformersEngine):
 
         def compute(i: int) -> Output:
             inputs = self._inputs(requests[i])
+            with _looking(requests[i]):
+                values = answered(inputs, options[i])
             return Output(
                 text="",
-                option_logprobs=tuple(answered(inputs, options[i])),
+                option_logprobs=tuple(values),
                 tokens_in=int(inputs["input_ids"].shape[1]),
                 tokens_out=sum(map(len, options[i])),
             )
 
         with self._guarded():
             tried = next(i for i, request in enumerate(requests) if request.media)
-            alike = self._alike(self._inputs(requests[tried]), options[tried])
-            answered = self._together if alike else self._each
+            with _looking(requests[tried]):
+                answered = self._way(self._inputs(requests[tried]), options[tried])
             answer_alone(self._due(requests, budget, skip), compute, done)
 
     def generate(
@@ -274,7 +319,8 @@ class ImageTextEngine(text_engine.TransformersEngine):
 
         def compute(i: int) -> Output:
             inputs = self._inputs(requests[i])
-            (reply,) = generating.written(self.model, inputs, [requests[i]])
+            with _looking(requests[i]):
+                (reply,) = generating.written(self.model, inputs, [requests[i]])
             return Output(
                 text=self.tokenizer.decode(reply.tokens, skip_special_tokens=True),
                 tokens_in=int(inputs["input_ids"].shape[1]),
@@ -285,36 +331,74 @@ class ImageTextEngine(text_engine.TransformersEngine):
         with self._guarded():
             answer_alone(self._due(requests, budget, skip), compute, done)
 
-    def _alike(self, inputs: Mapping[str, Any], options: Sequence[list[int]]) -> bool:
-        """Whether options behind one cache are as likely as each alone; a state has no rows.
+    def _way(self, inputs: Mapping[str, Any], options: Sequence[list[int]]) -> _Answering:
+        """Return how options are read: the first way that says what each option alone says.
 
-        Of a quantized model that is not asked: see :func:`.trial.quantized`.
+        Args:
+            inputs: of the request that is tried.
+            options: its options.
         """
         import torch
         from transformers import DynamicCache
 
         layers = {type(layer).__name__ for layer in DynamicCache(config=self.model.config).layers}
-        if not layers <= _ROWS:
-            return False
-        if trial.quantized(self.model):
-            return True
-        try:
-            found = self._together(inputs, options)
-        except torch.OutOfMemoryError:
-            raise
-        except trial.REFUSALS:
-            return False
-        far = FAR if self.model.dtype.itemsize > 2 else FAR_IN_16_BITS
-        return not any(  # a NaN is told by its answer
-            abs(one - alone) > far * (1 + abs(alone))
-            for one, alone in zip(found, self._each(inputs, options), strict=True)
-        )
+        wanted = self._each(inputs, options)
+        for read in (self._behind_beginnings(), self._at_once) if layers <= _ROWS else ():
+            way = functools.partial(self._together, read)
+            try:
+                found = way(inputs, options)
+            except (torch.OutOfMemoryError, MemoryError):
+                raise
+            except trial.REFUSALS:
+                continue
+            far = FAR if self.model.dtype.itemsize > 2 else FAR_IN_16_BITS
+            pairs = zip(found, wanted, strict=True)
+            if not any(abs(one - alone) > far * (1 + abs(alone)) for one, alone in pairs):
+                return way  # a NaN is told by its answer
+        return self._each
 
-    def _together(self, inputs: Mapping[str, Any], options: Sequence[list[int]]) -> list[float]:
+    def _at_once(self, inputs: Mapping[str, Any]) -> Any:
+        """Read images and context in one pass, whose cache goes on."""
+        return self.model(**inputs, use_cache=True, logits_to_keep=1)
+
+    def _behind_beginnings(self) -> _Reading:
+        """Return what reads images and context behind what stands before the first image.
+
+        That is often the same for all samples, and then read once: by its own tokens, so that a
+        sample's numbers depend on no other. A model that is told of each token whether it is an
+        image's sees images both ways, and reads all at once.
+        """
+        import torch
+        from transformers import DynamicCache
+
+        token = getattr(self.model.config, "image_token_id", None)
+
+        @functools.lru_cache(maxsize=4)
+        def beginning(tokens: tuple[int, ...]) -> Any:
+            kept = DynamicCache(config=self.model.config)
+            ids = torch.tensor([tokens], device=self.model.device)
+            self.model(input_ids=ids, past_key_values=kept, use_cache=True, logits_to_keep=1)
+            return kept
+
+        def read(inputs: Mapping[str, Any]) -> Any:
+            ids = inputs["input_ids"]
+            places = (ids[0] == token).nonzero() if token is not None else ids.new_zeros(0)
+            count = int(places[0]) if len(places) else 0
+            alike = {key for key, value in inputs.items() if value.shape == ids.shape}
+            if count < BEGINNING or alike != {"input_ids", "attention_mask"}:
+                return self._at_once(inputs)
+            past = continued(beginning(tuple(ids[0, :count].tolist())))
+            return self._at_once({**inputs, "input_ids": ids[:, count:], "past_key_values": past})
+
+        return read
+
+    def _together(
+        self, read: _Reading, inputs: Mapping[str, Any], options: Sequence[list[int]]
+    ) -> list[float]:
         """Return the log-likelihood of every option, image and context read once."""
         import torch
 
-        context = self.model(**inputs, use_cache=True, logits_to_keep=1)
+        context = read(inputs)
         first = torch.log_softmax(context.logits[0, -1].float(), dim=-1)
         values = [float(first[tokens[0]]) for tokens in options]
         longer = [k for k, tokens in enumerate(options) if len(tokens) > 1]
@@ -343,6 +427,25 @@ class ImageTextEngine(text_engine.TransformersEngine):
             ).logits
             values.append(_summed(logits[0, -len(tokens) :], tokens))
         return values
+
+
+@contextlib.contextmanager
+def _looking(request: ScoringRequest | GenerationRequest) -> Iterator[None]:
+    """Say which images a model cannot take as its processor has prepared them.
+
+    Raises:
+        ScoringError: in place of the model's own error.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if not {*str(error).lower().replace(",", " ").split()} >= _MISFIT:
+            raise
+        named = ", ".join(Path(one.path).name for one in request.media)
+        raise ScoringError(
+            f"{named}: the model does not make as many vectors of it as its processor keeps places "
+            f"for ({error}): set 'size' as the model was trained with it"
+        ) from error
 
 
 def _summed(logits: Any, tokens: Sequence[int]) -> float:

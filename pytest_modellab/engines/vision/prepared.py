@@ -15,7 +15,18 @@ from pytest_modellab.records.media import Media
 
 PROBLEM = "transformers cannot load its processor"
 
-_REFUSALS = (IndexError, KeyError, RuntimeError, TypeError, ValueError, ZeroDivisionError)
+_PROBE = 64
+"""Pixels of a side."""
+
+_REFUSALS = (
+    IndexError,
+    KeyError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    ZeroDivisionError,
+)
 """What a processor raises of a picture that it cannot prepare."""
 
 
@@ -93,13 +104,41 @@ def prepare(processor: Any, text: str, media: Sequence[Media]) -> Any:
     return _prepared(processor, text, pictures, [Path(one.path).name for one in media])
 
 
-def image_tokens(processor: Any, width: int, height: int) -> int:
-    """Return how many tokens an image of a size becomes."""
+def image_tokens(processor: Any, width: int, height: int) -> list[int]:
+    """Return the tokens that an image of a size becomes."""
     from PIL import Image
 
     blank = Image.new("RGB", (width, height))
     named = [f"an image of {width} × {height} pixels"]
-    return int(_prepared(processor, token(processor), [blank], named)["input_ids"].shape[1])
+    made = _prepared(processor, token(processor), [blank], named)
+    return list(made["input_ids"][0].tolist())
+
+
+def check_tokens(processor: Any, model: Any, folder: Path) -> None:
+    """Refuse a processor that writes images by other tokens than the model looks for.
+
+    Args:
+        processor: see :func:`load_processor`.
+        model: of transformers.
+        folder: of both, for the message.
+
+    Raises:
+        ModelError: it does.
+    """
+    ids = image_tokens(processor, _PROBE, _PROBE)
+    config, rows = model.config, model.get_input_embeddings().weight.shape[0]
+    wanted = getattr(config, "image_token_id", None)
+    if max(ids) >= rows:
+        raise ModelError(
+            f"{folder}: of an image its processor makes the token {max(ids)}, and the model has "
+            f"embeddings for {rows}: save tokenizer and model as they were trained together"
+        )
+    if wanted is not None and wanted not in ids:
+        raise ModelError(
+            f"{folder}: config.json has image_token_id = {wanted}, which its processor does not "
+            f"write: of an image it makes the tokens {sorted({*ids})}; save both as they were "
+            "trained together"
+        )
 
 
 def _prepared(processor: Any, text: str, pictures: Sequence[Any], names: Sequence[str]) -> Any:

@@ -111,6 +111,8 @@ def describe(item: pytest.Function, comparisons: Iterable[Comparison]) -> None:
 def attach(comparison: Comparison) -> None:
     """Attach all flipped samples of a blocked comparison to the running test, as CSV.
 
+    Where they show something, a page with pictures and players beside the replies, too.
+
     Both Allures show CSV as a table; the preview of an HTML or Markdown attachment is a few lines
     high in a report that is opened from disk. Only where the gate blocks, since every attachment is
     a file; of what is undecided the description shows the first ones.
@@ -127,6 +129,14 @@ def attach(comparison: Comparison) -> None:
             name=f"{flip_count(comparison, len(comparison.flips))}: {against}",
             attachment_type=allure.attachment_type.CSV,
         )
+        if media.any_shown(comparison.flips):
+            from pytest_modellab.reports.page import flipped
+
+            allure.attach(
+                flipped.render(comparison),
+                name=f"What the flipped samples show: {against}",
+                attachment_type=allure.attachment_type.HTML,
+            )
 
 
 def flips_csv(comparison: Comparison) -> str:
@@ -147,7 +157,7 @@ def flips_csv(comparison: Comparison) -> str:
                 _cell(flip.id),
                 _cell(flip.bucket.removeprefix(f"{comparison.capability}/")),
                 flip_scores(comparison, flip),
-                *([_cell(media.told(flip.media))] if told else []),
+                *([_cell(media.told(flip.media, flip.id))] if told else []),
                 _output(flip.before_output),
                 _output(flip.after_output),
             ]

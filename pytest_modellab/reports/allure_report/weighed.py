@@ -26,7 +26,7 @@ METRICS = {
     "risk": ("Risk", "", "lower"),
     **{
         figure.name: (figure.label.capitalize(), figure.unit, figure.better)
-        for figure in measured.FIGURES
+        for figure in (*measured.FIGURES, *measured.MEDIA_FIGURES)
     },
 }
 """Name → (title of its group, unit, which direction is better)."""
@@ -134,7 +134,9 @@ def metrics(profile: Profile) -> dict[str, float]:
         found["memory_gb"] = profile.memory.held / 1e9
     found["risk"] = profile.risk.value.value
     found |= measured.ordered(profile.metrics)
-    found |= {f.name: f.factor * value for f, value in measured.known(profile).items()}
+    for figures in (measured.FIGURES, measured.MEDIA_FIGURES):
+        known = measured.known(profile, figures)
+        found |= {f.name: f.factor * value for f, value in known.items()}
     return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 

@@ -29,6 +29,13 @@ SIMILARITY = ("semantic-similarity", "Semantic Similarity")
 """Types and names of tasks; the last two as sentence-transformers writes them."""
 
 
+LISTENING = ("automatic-speech-recognition", "Automatic Speech Recognition")
+
+
+LOOKING = ("image-text-to-text", "Image-Text-to-Text")
+"""As the hub names them."""
+
+
 _DIGITS = 4
 
 
@@ -126,7 +133,11 @@ def _task(run: RunSummary) -> tuple[str, str]:
     """Type and name of what a model was asked to do."""
     if further.searched(run):
         return RANKING
-    return SIMILARITY if "spearman" in run.metrics else TASK
+    if "spearman" in run.metrics:
+        return SIMILARITY
+    if run.probes.get("audio_seconds"):
+        return LISTENING
+    return LOOKING if run.probes.get("images") else TASK
 
 
 def _task_set(one: CardMetric) -> list[str]:

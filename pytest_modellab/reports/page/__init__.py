@@ -17,6 +17,7 @@ from pytest_modellab.reports.page import (
     diagnosis,
     embedded,
     evidence,
+    flipped,
     heat,
     history,
     metrics,
@@ -25,6 +26,7 @@ from pytest_modellab.reports.page import (
     verdict,
 )
 from pytest_modellab.reports.page.markup import Content, Html, document, el, section
+from pytest_modellab.reports.page.shown import Gallery
 from pytest_modellab.reports.words import plural
 from pytest_modellab.tradeoff.figures import SUCCESS, TradeOff
 
@@ -38,6 +40,7 @@ _PARTS = (
     ("heat", "heat map"),
     ("bars", "capabilities"),
     ("forgetting", "forgetting"),
+    ("flipped", "flipped samples"),
     ("history", "history"),
     ("risk", "risk"),
     ("deltas", "verdicts"),
@@ -67,13 +70,15 @@ def render(
         ModellabError: matplotlib is not installed.
     """
     names = ", ".join(dict.fromkeys(t.task_set.get("name", "") for t in tradeoffs))
+    gallery = Gallery()
     body = [
-        _section(tradeoff, f"t{i}", diagnoses or {}, interactive=interactive)
+        _section(tradeoff, f"t{i}", diagnoses or {}, gallery, interactive=interactive)
         for i, tradeoff in enumerate(tradeoffs)
     ]
+    shown = flipped.css() if any(tradeoff.flips for tradeoff in tradeoffs) else ""
     return document(
         f"Which variant to ship: {names}" if names else "Which variant to ship",
-        _asset("page.css") + (diagnosis.css() if diagnoses else ""),
+        _asset("page.css") + shown + (diagnosis.css() if diagnoses else ""),
         el("header", el("h1", "Which variant to ship"), _contents(tradeoffs), class_="top"),
         el("main", body or el("p", "Nothing was compared.")),
         embedded.data(tradeoffs) if interactive else None,
@@ -82,7 +87,12 @@ def render(
 
 
 def _section(
-    tradeoff: TradeOff, ident: str, diagnoses: Mapping[str, Diagnosis], *, interactive: bool
+    tradeoff: TradeOff,
+    ident: str,
+    diagnoses: Mapping[str, Diagnosis],
+    gallery: Gallery,
+    *,
+    interactive: bool,
 ) -> Html:
     parts: list[tuple[str, Html | None]] = [
         ("verdict", verdict.recommendation(tradeoff, ident)),
@@ -94,6 +104,7 @@ def _section(
         ("heat", heat.heat(tradeoff, ident)),
         ("bars", capabilities.bars(tradeoff, ident)),
         ("forgetting", capabilities.forgetting(tradeoff, ident)),
+        ("flipped", flipped.section_of(tradeoff, ident, gallery)),
         ("history", history.history(tradeoff, ident)),
         ("risk", evidence.risks(tradeoff, ident)),
         ("deltas", evidence.deltas(tradeoff, ident)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from importlib import resources
@@ -13,9 +14,8 @@ from pytest_modellab.tradeoff.figures import TradeOff
 
 def data(tradeoffs: Sequence[TradeOff]) -> Html:
     """The figures of every task set; nothing in them can end the element."""
-    text = json.dumps(
-        [figures.to_dict(t) for t in tradeoffs], separators=(",", ":"), allow_nan=False
-    )
+    told = [dataclasses.replace(tradeoff, flips={}) for tradeoff in tradeoffs]
+    text = json.dumps([figures.to_dict(t) for t in told], separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return el(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pytest_modellab.reports import measured
 from pytest_modellab.reports.page.markup import Cell, Content, Html, details, el, section, table
@@ -19,7 +19,7 @@ from pytest_modellab.reports.page.words import (
     size,
 )
 from pytest_modellab.reports.words import number, plural
-from pytest_modellab.tradeoff.figures import Delta, TradeOff
+from pytest_modellab.tradeoff.figures import Delta, Estimate, TradeOff
 
 SHOWN = 18
 """With more verdicts only the blocks are shown at once."""
@@ -159,6 +159,11 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
     if priced:
         rows: list[list[Cell | Content]] = []
         generated = any(p.cost is not None and p.cost.tokens_out for p in priced)
+        media = {
+            name: title
+            for name, title in (("minute_of_audio", "a minute of audio"), ("image", "an image"))
+            if any(getattr(p.cost, name) is not None for p in priced)
+        }
         for p in priced:
             assert p.cost is not None
             training = p.cost.training
@@ -172,6 +177,7 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
                     if training is None
                     else Cell(dollars(training), sort=training),
                     Cell(number(p.cost.tokens_in), sort=p.cost.tokens_in),
+                    *(_cell(getattr(p.cost, name), dollars, "dollars") for name in media),
                     *(
                         [
                             Cell(number(p.cost.tokens_out), sort=p.cost.tokens_out)
@@ -190,6 +196,7 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
             "95% interval",
             "training",
             "tokens in",
+            *media.values(),
             *(["tokens out"] if generated else []),
         ]
         parts.append(
@@ -200,10 +207,12 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
         )
     if timed:
         rows = []
+        heard = any(p.latency and p.latency.real_time_factor for p in timed)
         for p in timed:
             found = p.latency
             assert found is not None
             tokens = (found.first_token, found.per_token) if tradeoff.generates else ()
+            factor = found.real_time_factor
             each = (
                 *tokens,
                 found.p50.value,
@@ -217,6 +226,7 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
                 [
                     p.variant,
                     *(Cell(MISSING) if v is None else Cell(seconds(v), sort=v) for v in each),
+                    *([_cell(factor, number, "number")] if heard else []),
                     Cell(str(found.concurrency), sort=found.concurrency),
                     Cell(number(found.requests_per_second), sort=found.requests_per_second),
                     f"{found.prompts} × {found.rounds}",
@@ -232,6 +242,7 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
             "p50 under load",
             "p95 under load",
             "p99 under load",
+            *(["real-time factor"] if heard else []),
             "at once",
             "requests per second",
             "prompts × rounds",
@@ -263,6 +274,13 @@ def money(tradeoff: TradeOff, ident: str) -> Html | None:
             details("Memory in full", table("Memory of each variant", head, rows, style="sortable"))
         )
     return section(f"{ident}-money", "Cost, latency and memory in full", parts) if parts else None
+
+
+def _cell(found: Estimate | None, write: Callable[[float], str], form: str) -> Cell:
+    """A figure with its interval, or what stands for none."""
+    if found is None:
+        return Cell(MISSING)
+    return Cell([write(found.value), el("small", interval(found, form))], sort=found.value)
 
 
 def method(tradeoff: TradeOff, ident: str) -> Html:

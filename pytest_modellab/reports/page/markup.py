@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from pytest_modellab.visible import LINE, shortened, visible
 
-_VOID = frozenset({"br", "col", "input", "meta"})
+_VOID = frozenset({"br", "col", "img", "input", "meta"})
 
 
 class Html(Markup):

@@ -1,4 +1,4 @@
-"""What was measured beside success: further metrics, and what a search takes."""
+"""What was measured beside success: further metrics, and what a search and media take."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ _METRICS = "Metrics of each variant"
 _SEARCH = "What each variant's search takes and costs"
 
 
+_MEDIA = "What recordings and images take and cost each variant"
+
+
 def metrics(tradeoff: TradeOff, ident: str) -> Html | None:
     """Every metric and figure of the variants, and what their indexes cost; None without any."""
-    model, search = measured.tables((p.variant, p) for p in tradeoff.profiles)
+    model, search, media = measured.tables((p.variant, p) for p in tradeoff.profiles)
     shown = [
         table(caption, head, rows, style="sortable", show_caption=True)
-        for caption, (head, rows) in ((_METRICS, model), (_SEARCH, search))
+        for caption, (head, rows) in (
+            (_METRICS, model),
+            (_SEARCH, search),
+            (_MEDIA, media),
+        )
         if rows
     ]
     if not shown:
@@ -29,7 +36,7 @@ def metrics(tradeoff: TradeOff, ident: str) -> Html | None:
     said = measured.meanings(name for p in tradeoff.profiles for name in p.metrics)
     return section(
         f"{ident}-metrics",
-        "Metrics and search",
+        "Metrics and search" if search[1] else "Metrics",
         shown,
         el("p", " ".join(said), class_="aside") if said else None,
         [

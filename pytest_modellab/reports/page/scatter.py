@@ -1,4 +1,4 @@
-"""Success against cost, latency and memory."""
+"""Success against cost, latency and memory; of what was heard, against the real-time factor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_modellab.reports import measured
 from pytest_modellab.reports.page import charts
 from pytest_modellab.reports.page.markup import (
     Cell,
@@ -38,7 +39,11 @@ AXES = {
     "cost": ("cost of 1,000 requests, $", 1.0),
     "latency": ("latency, median seconds {0}", 1.0),
     "memory": ("memory held, GB", 1e-9),
+    "real-time factor": ("real-time factor: seconds of computing a second of audio", 1.0),
 }
+
+
+_OF_AUDIO = "real-time factor"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Point:
 
 
 def scatter(tradeoff: TradeOff, ident: str) -> Html | None:
-    """A tab for each of the three that some variant was measured by."""
+    """A tab for each of :data:`AXES` that some variant was measured by."""
     panels: list[tuple[str, Content]] = []
     for metric in AXES:
         found = points(tradeoff, metric)
@@ -61,7 +66,7 @@ def scatter(tradeoff: TradeOff, ident: str) -> Html | None:
             panels.append((label, _panel(tradeoff, metric, found, ident)))
     if not panels:
         return None
-    missing = [m for m in AXES if not points(tradeoff, m)]
+    missing = [m for m in AXES if m != _OF_AUDIO and not points(tradeoff, m)]
     return section(
         f"{ident}-scatter",
         f"What {tradeoff.quality} costs",
@@ -92,6 +97,8 @@ def _estimate(profile: Profile, metric: str) -> Estimate | None:
         return None if profile.cost is None else profile.cost.serving
     if metric == "latency":
         return None if profile.latency is None else profile.latency.p50
+    if metric == _OF_AUDIO:
+        return None if profile.latency is None else profile.latency.real_time_factor
     if profile.memory is None:
         return None
     return Estimate(profile.memory.held, profile.memory.held, profile.memory.held)
@@ -104,7 +111,7 @@ def _panel(tradeoff: TradeOff, metric: str, found: Sequence[Point], ident: str) 
     drawings = [
         charts.svg(
             _drawing(tradeoff, metric, found, width),
-            ident=f"{ident}-{metric}-{style}",
+            ident=f"{ident}-{metric.replace(' ', '-')}-{style}",
             title=f"{tradeoff.quality.capitalize()} against {metric}",
             description=said,
             width=width,
@@ -139,7 +146,7 @@ def _numbers(metric: str, found: Sequence[Point], quality: str) -> Html:
     for point in found:
         raw = _estimate(point.profile, metric)
         assert raw is not None
-        form = {"cost": "dollars", "latency": "seconds"}.get(metric)
+        form = {"cost": "dollars", "latency": "seconds", _OF_AUDIO: "number"}.get(metric)
         rows.append(
             [
                 point.profile.variant,
@@ -215,7 +222,7 @@ def _drawing(tradeoff: TradeOff, metric: str, found: Sequence[Point], width: int
             fontsize=12,
             position=(0, 1.025),
         )
-        until = "to the last token" if tradeoff.generates else "of a query"
+        until = measured.until(tradeoff.profiles, generates=tradeoff.generates)
         axes.set_xlabel(f"{AXES[metric][0].format(until)} (← less is better)", labelpad=8)
         _names(axes, tradeoff, found, width)
 

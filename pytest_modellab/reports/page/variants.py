@@ -16,6 +16,7 @@ from pytest_modellab.reports.page.words import (
     seconds,
     size,
 )
+from pytest_modellab.reports.words import number
 from pytest_modellab.tradeoff.figures import Delta, Estimate, Profile, TradeOff
 
 LEVEL_MARKS = {"low": "○", "medium": "◐", "high": "●"}
@@ -79,13 +80,30 @@ def _row(tradeoff: TradeOff, profile: Profile, chosen: tuple[str, ...]) -> list[
         _estimated(score(profile.success.value), profile.success, "score"),
         Cell(MISSING)
         if cost is None
-        else _estimated(dollars(cost.serving.value), cost.serving, "dollars"),
+        else Cell(
+            [
+                dollars(cost.serving.value),
+                el("small", interval(cost.serving, "dollars")),
+                [
+                    el("small", f"{dollars(each.value)} {what}")
+                    for each, what in (
+                        (cost.minute_of_audio, "a minute of audio"),
+                        (cost.image, "an image"),
+                    )
+                    if each is not None
+                ],
+            ],
+            sort=cost.serving.value,
+        ),
         Cell(MISSING)
         if latency is None
         else Cell(
             [
                 f"{seconds(latency.p50.value)} ({seconds(latency.p95.value)})",
                 el("small", interval(latency.p50, "seconds")),
+                None
+                if latency.real_time_factor is None
+                else el("small", f"real-time factor {number(latency.real_time_factor.value)}"),
             ],
             sort=latency.p50.value,
         ),

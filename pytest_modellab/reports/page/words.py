@@ -37,6 +37,9 @@ LIMIT_NAMES = {
     "worst_bucket": "worst bucket",
     "forgetting": "capabilities lost",
     "churn": "churn",
+    "real_time_factor": "real-time factor",
+    "wer": "word error rate",
+    "cer": "character error rate",
 }
 
 
@@ -73,7 +76,7 @@ def score(value: float) -> str:
 
 def interval(estimate: Estimate, form: str = "score") -> str:
     """The ends of an interval: ``0.602 to 0.671``."""
-    write = {"score": score, "dollars": dollars, "seconds": seconds}[form]
+    write = {"score": score, "dollars": dollars, "seconds": seconds, "number": number}[form]
     return f"{write(estimate.low)} to {write(estimate.high)}"
 
 
@@ -145,7 +148,7 @@ def measured(profile: Profile, metric: str, volume: int | None = None) -> float 
 
 
 def metric_value(metric: str, value: float | None) -> str:
-    """A figure of one of ``METRICS`` with its unit."""
+    """A figure of one of ``METRICS``, or a real-time factor, with its unit."""
     if value is None:
         return MISSING
     return _METRIC[metric](value)
@@ -240,4 +243,5 @@ _METRIC: Mapping[str, Callable[[float], str]] = {
     "latency": seconds,
     "memory": size,
     "risk": _risk,
+    "real-time factor": number,
 }

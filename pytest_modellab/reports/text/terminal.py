@@ -162,6 +162,8 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
             found.append((f"  {words}", {}))
         if (words := measured.index_words(run)) is not None:
             found.append((f"  index: {words}", {}))
+        if (words := measured.media_words(run)) is not None:
+            found.append((f"  {words}", {}))
         if (text := saved(report, variant, run.task_set)) is not None:
             found.append((f"  {text}", {}))
     for _, task_set in (pair for pair in report.without_run if pair[0] == variant):

@@ -37,6 +37,9 @@ _LIMIT_WORDS = {
     "latency": "p95 latency {0} s",
     "memory": "memory {0} GB",
     "risk": "risk {0}",
+    "real_time_factor": "real-time factor {0}",
+    "wer": "word error rate {0}",
+    "cer": "character error rate {0}",
 }
 
 
@@ -56,6 +59,8 @@ def lines(tradeoff: TradeOff) -> list[str]:
             found.append(f"  {words}")
         if (words := measured.index_words(profile)) is not None:
             found.append(line(f"  index: {words}"))
+        if (words := measured.media_words(profile)) is not None:
+            found.append(f"  {words}")
     return [*found, *conclusions(tradeoff)]
 
 
@@ -65,7 +70,7 @@ def unlike(tradeoff: TradeOff) -> list[str]:
 
 
 def further(tradeoff: TradeOff) -> list[str]:
-    """Metrics, index and speed of a search as lines, to stand below :func:`table`."""
+    """Metrics, index, speed of a search and of media as lines, to stand below :func:`table`."""
     found = []
     for profile in tradeoff.profiles:
         metrics = measured.in_line(profile, profile.success.value)
@@ -74,6 +79,8 @@ def further(tradeoff: TradeOff) -> list[str]:
             found.append(line("  ".join([profile.variant, *parts])))
         if (words := measured.index_words(profile)) is not None:
             found.append(line(f"  index: {words}"))
+        if (words := measured.media_words(profile)) is not None:
+            found.append(line(f"{profile.variant} {words}"))
     return found
 
 
@@ -96,7 +103,7 @@ def legend(tradeoff: TradeOff) -> str:
     """What the figures are."""
     index = any(measured.index_bytes(profile) is not None for profile in tradeoff.profiles)
     return LEGEND.format(
-        "to the last token" if tradeoff.generates else "of a query",
+        measured.until(tradeoff.profiles, generates=tradeoff.generates),
         ", the index beside it" if index else "",
         tradeoff.quality,
         "of the samples" if tradeoff.metric else "score",

@@ -268,7 +268,7 @@ def _of_task_set(task_set: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _measured(found: RunSummary | Profile) -> list[tuple[tuple[str, ...], float | None]]:
-    """The model's metrics, those of its index, and the figures of a search."""
+    """The model's metrics, those of its index, and the figures of a search and of media."""
     return [
         *((("metric", name), value) for name, value in measured.of_model(found.metrics).items()),
         *((("index", name), value) for name, value in measured.of_index(found.metrics).items()),
@@ -278,6 +278,11 @@ def _measured(found: RunSummary | Profile) -> list[tuple[tuple[str, ...], float 
         ),
         *((("search", probe), found.probes.get(probe)) for probe in measured.COUNTS),
         *((("search", f.probe), value) for f, value in measured.known(found).items()),
+        *((("media", probe), found.probes.get(probe)) for probe in measured.MEDIA_COUNTS),
+        *(
+            (("media", f.probe), value)
+            for f, value in measured.known(found, measured.MEDIA_FIGURES).items()
+        ),
     ]
 
 

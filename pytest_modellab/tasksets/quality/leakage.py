@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.tasks import Sample, TaskSet
-from pytest_modellab.store import checkout
-from pytest_modellab.tasksets.lines import parse
+from pytest_modellab.store import checkout, hashes, regular
+from pytest_modellab.tasksets.lines import objects, parse
+from pytest_modellab.tasksets.media import KINDS
 from pytest_modellab.tasksets.quality.lint import Finding
 
 LEAST_WORDS = 8
@@ -76,6 +77,62 @@ def read(path: Path) -> tuple[str, ...]:
     )
 
 
+def shown(path: Path) -> dict[str, int]:
+    """Hash the images and recordings that a training file names.
+
+    Args:
+        path: as of :func:`read`, once it is read; lines may have ``image`` and ``audio``: a path
+            from the file's folder, a table with ``path`` or ``sha256``, or a list of them.
+
+    Returns:
+        sha256 → the first line that names it.
+
+    Raises:
+        TaskSetError: a file cannot be read; names file and line.
+    """
+    found: dict[str, int] = {}
+    if not path.is_file():  # a pipe is read once, and paths in it begin nowhere
+        return found
+    for where, _, data in objects(path):
+        number = int(where.rpartition(":")[2])
+        for kind in KINDS:
+            listed = data.get(kind, [])
+            for one in listed if isinstance(listed, list) else [listed]:
+                table = one if isinstance(one, dict) else {"path": one}
+                sha256 = table.get("sha256")
+                if not isinstance(sha256, str):
+                    sha256 = _hashed(f"{where}: {kind}", path.parent, table.get("path"))
+                found.setdefault(sha256, number)
+    return found
+
+
+def shown_again(
+    task_set: TaskSet, training: Mapping[str, int], *, source: str = "training data"
+) -> tuple[Finding, ...]:
+    """Find the samples whose image or recording a model has met in training.
+
+    Args:
+        task_set: its samples' files are looked for, by their sha256.
+        training: from :func:`shown`.
+        source: what messages call the training data.
+
+    Returns:
+        One error ``leak-media`` a leaking sample, in the task set's order.
+    """
+    findings = []
+    for sample in task_set.samples:
+        for one in sample.media:
+            if one.sha256 in training:
+                message = (
+                    f"{sample.id} shows {Path(one.path).name}, which stands in "
+                    f"{source}:{training[one.sha256]}; remove that line from the training data, or "
+                    "the sample"
+                )
+                findings.append(Finding("error", "leak-media", message))
+                break
+    return tuple(findings)
+
+
 def leaks(
     task_set: TaskSet,
     training: Iterable[str],
@@ -86,7 +143,9 @@ def leaks(
     """Find the samples whose input a model has met in training.
 
     Args:
-        task_set: its samples' inputs are looked for; choices and targets are not.
+        task_set: its samples' inputs are looked for; choices and targets are not. Of samples that
+            show an image or a recording the words may be those of all: :func:`shown_again` is for
+            them.
         training: all that a model is trained on, a text an example (see :func:`read`).
         n: words in a row that must not be shared.
         source: what messages call the training data; texts are numbered from 1.
@@ -101,10 +160,11 @@ def leaks(
     """
     if n < 1:
         raise ValueError(f"n is {n}; at least one word must be compared")
-    inputs = {sample.id: _words(sample.input) for sample in task_set.samples}
+    samples = [sample for sample in task_set.samples if not sample.media]
+    inputs = {sample.id: _words(sample.input) for sample in samples}
     counts = Counter(gram for words in inputs.values() for gram in set(_grams(words, n)))
     openings: dict[str, list[tuple[Sample, _Words]]] = {}
-    for sample in task_set.samples:
+    for sample in samples:
         lines = _lines(sample.input)
         openings.setdefault(lines[0], []).append((sample, lines))
 
@@ -129,7 +189,7 @@ def leaks(
         if len(numbers) > COMMON_TEXTS and counts[gram] > COMMON_SAMPLES
     }
     findings = []
-    for sample in task_set.samples:
+    for sample in samples:
         if sample.id in copies:
             message = (
                 f"{sample.id} stands word for word in {source}:{copies[sample.id]}; "
@@ -139,6 +199,16 @@ def leaks(
         elif shared := _shared(inputs[sample.id], n, holders, boilerplate):
             findings.append(Finding("error", "leak-overlap", _overlap(sample, shared, source)))
     return tuple(findings)
+
+
+def _hashed(where: str, folder: Path, name: object) -> str:
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise TaskSetError(f"{where}: names no file and no sha256; give it one of them")
+    try:
+        regular.check(folder / name)
+        return hashes.sha256(folder / name)
+    except OSError as error:
+        raise TaskSetError(f"{where}: {folder / name}: cannot be read: {error}") from error
 
 
 def _text(where: str, line: str) -> str:

@@ -8,8 +8,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Literal
 
+from pytest_modellab.media import formats
+from pytest_modellab.records.media import Media
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.records.windows import is_document
 
@@ -27,6 +30,18 @@ NEAR = 0.85
 
 BIAS_RISK = 0.001
 """Chance of a false alarm of the answer-position test, per capability."""
+
+
+LEAST_SIDE, LEAST_SECONDS = 8, 0.1
+"""Pixels of an image's shorter side, and length of a recording, below which nothing is seen."""
+
+
+LEAST_NAME = 3
+"""Letters of an answer that a file's name can be said to hold."""
+
+
+NAMED = 5
+"""How many samples a message names."""
 
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -69,6 +84,11 @@ def check(task_set: TaskSet, scores: Mapping[str, float] | None = None) -> tuple
         _copies(filter(is_document, task_set.samples)),
         _position_bias(task_set.samples),
         _calibration(task_set.samples, scores or {}),
+        _shown_twice(task_set.samples),
+        _telling_names(task_set.samples),
+        _unpinned(task_set.samples),
+        _misnamed(task_set.samples),
+        _tiny(task_set.samples),
     )
     found = itertools.chain.from_iterable(rules)
     return tuple(sorted(found, key=lambda f: (f.level, f.rule, f.message)))
@@ -105,7 +125,7 @@ def _bucket_sizes(samples: Iterable[Sample]) -> Iterable[Finding]:
 
 def _duplicates(samples: tuple[Sample, ...]) -> Iterable[Finding]:
     """Compare inputs by their word trigrams; samples of one cluster are alike on purpose."""
-    found_in = [shingles(s.input) for s in samples]
+    found_in = [_wording(s) for s in samples]
     holders: dict[tuple[str, ...], list[int]] = {}
     for index, found in enumerate(found_in):
         for shingle in found:
@@ -136,6 +156,12 @@ def _copies(read: Iterable[Sample]) -> Iterable[Finding]:
         other = first.setdefault(sample.input, sample.id)
         if other != sample.id:
             yield Finding("error", "duplicate", f"{other} and {sample.id} are the same; remove one")
+
+
+def _wording(sample: Sample) -> frozenset[tuple[str, ...]]:
+    """What a sample asks, by its words; the same words about another picture ask something else."""
+    about = (str(sample.shown),) if sample.media else ()
+    return frozenset((*about, *words) for words in shingles(sample.input))
 
 
 def shingles(text: str) -> frozenset[tuple[str, ...]]:
@@ -196,3 +222,97 @@ def _calibration(samples: Iterable[Sample], scores: Mapping[str, float]) -> Iter
                 "saturated",
                 f"{capability}: the base scores {mean:.2f}, above {SATURATED}: make it harder",
             )
+
+
+def _shown_twice(samples: Iterable[Sample]) -> Iterable[Finding]:
+    """Look for a picture or recording under samples that count as independent."""
+    holders: dict[str, dict[str, Sample]] = {}
+    names: dict[str, str] = {}
+    for sample in samples:
+        for one in sample.media:
+            holders.setdefault(one.sha256, {})[sample.id] = sample
+            names.setdefault(one.sha256, _name(one))
+    for sha256, found in holders.items():
+        clusters = {sample.cluster for sample in found.values()}
+        if len(found) > 1 and (len(clusters) > 1 or None in clusters):
+            yield Finding(
+                "warning",
+                "same-media",
+                f"{names[sha256]} stands under {_some(found)}: what one of them tells, the others "
+                "tell again; give them the same 'cluster'",
+            )
+
+
+def _telling_names(samples: Iterable[Sample]) -> Iterable[Finding]:
+    """Look for the right answer in the names of files."""
+    found = [s.id for s in samples if any(_tells(Path(one.path).stem, s) for one in s.media)]
+    if found:
+        yield Finding(
+            "warning",
+            "telling-name",
+            f"{_some(found)}: the file's name holds the answer, and an engine, a report or a "
+            "prompt may show it; name files by number",
+        )
+
+
+def _tells(stem: str, sample: Sample) -> bool:
+    answer = sample.choices[sample.target] if _chooses(sample) else sample.target
+    if not isinstance(answer, str) or len(answer.strip()) < LEAST_NAME:
+        return False
+    words = [re.findall(r"[^\W_]+", text.casefold()) for text in (answer, stem)]
+    return bool(words[0]) and f" {' '.join(words[0])} " in f" {' '.join(words[1])} "
+
+
+def _unpinned(samples: Iterable[Sample]) -> Iterable[Finding]:
+    """Look for what is made where a task set is read, though nothing says what it must be."""
+    found = [s.id for s in samples if any(one.generator and not one.pinned for one in s.media)]
+    if found:
+        yield Finding(
+            "warning",
+            "unpinned-media",
+            f"{_some(found)}: made by a generator, and no 'sha256' says what; where another "
+            "version of a library draws other bytes, nobody is told: name the sha256",
+        )
+
+
+def _misnamed(samples: Iterable[Sample]) -> Iterable[Finding]:
+    """Look for files whose names say another format; they are read as what they are."""
+    for path, kind in sorted({(one.path, one.format) for s in samples for one in s.media}):
+        right = formats.SUFFIXES.get(kind, ())
+        suffix = Path(path).suffix.lower()
+        other = any(suffix in names for of, names in formats.SUFFIXES.items() if of != kind)
+        if other and suffix not in right:
+            yield Finding(
+                "warning",
+                "misnamed-media",
+                f"{Path(path).name} is {kind}: it is read as that, and other tools may go by its "
+                f"name; call it {Path(path).stem}{right[0]}",
+            )
+
+
+def _tiny(samples: Iterable[Sample]) -> Iterable[Finding]:
+    """Look for media in which there is next to nothing."""
+    found = [s.id for s in samples if any(map(_is_tiny, s.media))]
+    if found:
+        yield Finding(
+            "warning",
+            "tiny-media",
+            f"{_some(found)}: an image with a side below {LEAST_SIDE} pixels, or a recording below "
+            f"{LEAST_SECONDS} s; look at the file",
+        )
+
+
+def _is_tiny(one: Media) -> bool:
+    if one.kind == "image":
+        return 0 < min(one.width, one.height) < LEAST_SIDE
+    return 0 < one.seconds < LEAST_SECONDS
+
+
+def _name(one: Media) -> str:
+    return f"what {one.generator} makes" if one.generator else Path(one.path).name
+
+
+def _some(ids: Iterable[str]) -> str:
+    named = sorted(ids)
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return f"{', '.join(named[:NAMED])}{more}"

@@ -10,7 +10,7 @@ from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import resolve
 from pytest_modellab.variants import images
 from pytest_modellab.variants.kinds import prompted
-from pytest_modellab.variants.plan import Plan, Sharing
+from pytest_modellab.variants.plan import Plan
 
 OPTIONS = {"processor": images.OPTION}
 
@@ -60,8 +60,3 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
             packages=(*made.packages, *images.PACKAGES),
         )
     return dataclasses.replace(made, processor={**made.processor, **changed}).on(made.device)
-
-
-def shares(spec: VariantSpec) -> Sharing:
-    """Tell how a variant is run on its base's model: asked otherwise, unless it is loaded anew."""
-    return "" if spec.base and "processor" in spec.options else prompted.shares(spec)

@@ -12,6 +12,7 @@ from typing import Any
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import Setting, check_options, count, resolve
+from pytest_modellab.variants import images
 from pytest_modellab.variants.methods import (
     checkpoint,
     gguf_file,
@@ -33,7 +34,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
 
     Args:
         spec: a model of its own that is quantized already, and no options; or option ``method``,
-            and what that method takes: ``bits``, ``group_size`` and ``skip_modules``.
+            and what that method takes: ``bits``, ``group_size`` and ``skip_modules``, and
+            ``parts`` of a base that looks at images.
         base: the plan of the variant that is quantized; its adapters are merged first.
         model: the quantized checkpoint.
         root: the folder that relative paths start from.
@@ -49,14 +51,18 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     options = spec.options
     if options.get("method") == "gguf":
         skipping.names("gguf", options)
+        if base is not None and base.media:
+            raise _no_images(spec, "gguf")
         return gguf_file.plan(spec, base, root)
     if base is None:
         raise ConfigError("base: missing; name the variant that is quantized")
     if base.quantization:
         raise ConfigError(f"base: {spec.base!r} is quantized already")
     if base.pieces:
-        return pieces_int8.plan(base, options)
+        return pieces_int8.plan(base, options, root)
     name = resolve({"method": Setting(str, choices=KNOWN)}, options, others=True)["method"]
+    parts = _parts(spec, base, name)
+    options = {**options, **parts}
     if name != "kv-cache":
         base = dataclasses.replace(base, plain=PLAIN)
     skipped = skipping.names(name, options)
@@ -65,18 +71,52 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     method = METHODS[name]
     check_options(
         options,
-        {"method": str, "bits": int, "group_size": count(), skipping.OPTION: skipping.SETTING},
+        {
+            "method": str,
+            "bits": int,
+            "group_size": count(),
+            skipping.OPTION: skipping.SETTING,
+            skipping.PARTS: skipping.PARTS_SETTING,
+        },
     )
-    for option in sorted({*options} - {"method", skipping.OPTION, *method.options}):
+    known = {"method", skipping.OPTION, skipping.PARTS, *method.options}
+    for option in sorted({*options} - known):
         raise ConfigError(f"{option}: the method {name!r} does not take it")
     settings = {option: options.get(option, value) for option, value in method.options.items()}
     return dataclasses.replace(
         base.merged(),
-        quantization={"method": name, **settings, **skipping.said(skipped)},
+        quantization={"method": name, **settings, **skipping.said(skipped), **parts},
         skipped=skipped,
         packages=(*base.packages, method.package),
         load_options=functools.partial(_load_options, method, base.dtype, settings),
         inference_mode=method.inference_mode,
+    )
+
+
+def _parts(spec: VariantSpec, base: Plan, method: str) -> dict[str, list[str]]:
+    """Read which parts of a model with images are quantized: all, where none is named.
+
+    Raises:
+        ConfigError: the base has no such parts, or the method goes another way.
+    """
+    given = resolve({skipping.PARTS: skipping.PARTS_SETTING}, spec.options, others=True)
+    if base.open is not None or not base.media:
+        if given:
+            raise ConfigError(
+                f"{skipping.PARTS}: {spec.base!r} is no language model with images; leave it out, "
+                "and name modules by 'skip_modules'"
+            )
+        return {}
+    if method not in (*METHODS, "rtn"):
+        raise _no_images(spec, method)
+    named = given.get(skipping.PARTS, images.ROUNDED)
+    return {skipping.PARTS: [part for part in images.ROUNDED if part in named]}
+
+
+def _no_images(spec: VariantSpec, method: str) -> ConfigError:
+    return ConfigError(
+        f"method: {method!r} does not take a base that looks at images, as {spec.base!r} does; "
+        f"take one of {', '.join((*METHODS, 'rtn'))}"
     )
 
 

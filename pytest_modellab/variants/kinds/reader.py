@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pytest_modellab.engines.documents.networks import DETECTION, NETWORKS, RECO
 from pytest_modellab.engines.documents.settings import Settings
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.errors import ConfigError, VariantLoadError
+from pytest_modellab.media import images
 from pytest_modellab.models.files import NO_FILES, ModelFiles
 from pytest_modellab.records.declared import NO_MODEL, ModelSource, VariantSpec
 from pytest_modellab.records.setting import OPTIONAL, Setting, count, resolve, share
@@ -127,6 +128,14 @@ def _settings(plan: Plan) -> Settings:
     return Settings.of(plan.preprocessing(plan, NO_FILES))
 
 
+def _recorded(plan: Plan) -> Mapping[str, Sequence[Any]]:
+    """Return what each graph is given while the plain ones read the calibration's pages."""
+    assert plan.calibration is not None  # asked for by the quantization alone
+    pages = [images.inspect(path) for path in pieces_int8.pages(plan.calibration)]
+    files = {part: piece.files.path for part, piece in plan.pieces.items()}
+    return reader.record(files, _settings(plan), pages)
+
+
 def _open(plan: Plan, _folder: Path, cache: Path) -> Engine:
     """Open every part: the variant's own, or the one that is lent."""
     owners = dict.fromkeys(plan.parts, plan)
@@ -135,7 +144,7 @@ def _open(plan: Plan, _folder: Path, cache: Path) -> Engine:
         if part not in owner.parts or not owner.pieces:
             raise VariantLoadError(f"{part}: the variant that lends it is no reader that has one")
     graphs = {
-        part: pieces_int8.graph(owner, part, cache)
+        part: pieces_int8.graph(owner, part, cache, functools.partial(_recorded, owner))
         for part, owner in owners.items()
         if part != PREPROCESSING
     }

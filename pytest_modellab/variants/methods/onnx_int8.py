@@ -40,7 +40,7 @@ def plan(base: Plan, options: Mapping[str, Any]) -> Plan:
         ConfigError: a wrong option; the message begins with its name.
     """
     check_options(options, {"method": str})
-    reduce_range = _overflows()
+    reduce_range = overflows()
     return dataclasses.replace(
         base.merged(),
         dtype="float32",  # of what is not quantized
@@ -54,7 +54,7 @@ def plan(base: Plan, options: Mapping[str, Any]) -> Plan:
     )
 
 
-def _overflows(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def overflows(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether products of 8 bits may overflow: on x86 without VNNI, or where nothing says so."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return False

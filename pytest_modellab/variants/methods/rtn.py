@@ -21,6 +21,7 @@ OPTIONS = {
     ),
     "group_size": count(64),
     skipping.OPTION: skipping.SETTING,
+    skipping.PARTS: skipping.PARTS_SETTING,
 }
 
 
@@ -29,8 +30,10 @@ def plan_rtn(base: Plan, options: Mapping[str, Any]) -> Plan:
     found = resolve(OPTIONS, options)
     kept = skipping.names("rtn", options)
     settings = {key: found[key] for key in ("bits", "group_size")}
-    apply = functools.partial(_round_to_nearest, **settings, skipped=kept)
-    rounding = Step("rtn", {**settings, **skipping.said(kept)}, apply)
+    parts = found.get(skipping.PARTS, [])
+    apply = functools.partial(_round_to_nearest, **settings, skipped=kept, parts=parts)
+    named = {skipping.PARTS: parts} if parts else {}
+    rounding = Step("rtn", {**settings, **skipping.said(kept), **named}, apply)
     return dataclasses.replace(
         base.merged(),
         quantization={"method": "rtn", **rounding.settings},
@@ -39,7 +42,12 @@ def plan_rtn(base: Plan, options: Mapping[str, Any]) -> Plan:
 
 
 def _round_to_nearest(
-    model: Any, *, bits: int, group_size: int, skipped: Sequence[str] = ()
+    model: Any,
+    *,
+    bits: int,
+    group_size: int,
+    skipped: Sequence[str] = (),
+    parts: Sequence[str] = (),
 ) -> Any:
     """Round every linear weight to ``2**bits`` even steps between its group's least and largest.
 
@@ -50,7 +58,7 @@ def _round_to_nearest(
     import torch
 
     head = model.get_output_embeddings()
-    kept = skipping.paths(model, skipped)
+    kept = {*skipping.paths(model, skipped), *skipping.outside(model, parts)}
     with torch.no_grad():
         for path, module in model.named_modules():
             if isinstance(module, torch.nn.Linear) and module is not head and path not in kept:

@@ -1,4 +1,4 @@
-"""Option ``skip_modules`` of the kind ``quantized``: what stays in the precision of the base."""
+"""Options ``skip_modules`` and ``parts`` of the kind ``quantized``: what stays as it is."""
 
 from __future__ import annotations
 
@@ -9,12 +9,24 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.engines.loading import quiet, reading
+from pytest_modellab.engines.vision.parts import NAMES, find, part_of
+from pytest_modellab.engines.vision.parts import paths as below
 from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.records.setting import OPTIONAL, Setting, resolve
 
 OPTION = "skip_modules"
 
 SETTING = Setting(list, OPTIONAL)
+
+PARTS = "parts"
+"""The option that names the parts of a model with images whose weights are quantized."""
+
+PARTS_SETTING = Setting(
+    list,
+    OPTIONAL,
+    check=lambda value: bool(value) and {*value} <= {*NAMES},
+    wrong="{value!r}: expected one or more of " + ", ".join(map(repr, NAMES)),
+)
 
 _CANNOT: Mapping[str, str] = MappingProxyType(
     {
@@ -132,7 +144,32 @@ def _path(name: str, known: Sequence[str]) -> str:
     )
 
 
-def leave_out(config: Any, wanted: Sequence[str], folder: Path, *, trust_remote_code: bool) -> None:
+def outside(model: Any, parts: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths of the linear modules that belong to none of some parts.
+
+    Args:
+        model: see :func:`linear`.
+        parts: names of :data:`~pytest_modellab.engines.vision.parts.NAMES`; empty for all.
+
+    Raises:
+        VariantLoadError: the model has no such part.
+    """
+    if not parts:
+        return ()
+    found = find(model)
+    for part in parts:
+        below(model, part, found)
+    return tuple(path for path, _ in linear(model) if part_of(path, found) not in parts)
+
+
+def leave_out(
+    config: Any,
+    wanted: Sequence[str],
+    folder: Path,
+    *,
+    parts: Sequence[str] = (),
+    trust_remote_code: bool,
+) -> None:
     """Tell a configuration of transformers what not to round, and the output head beside it.
 
     Where names are given, transformers no longer adds the head by itself.
@@ -141,6 +178,7 @@ def leave_out(config: Any, wanted: Sequence[str], folder: Path, *, trust_remote_
         config: the ``quantization_config``; changed in place.
         wanted: see :func:`paths`.
         folder: the model's, of which only the configuration is read.
+        parts: of a model with images: those that are rounded; empty for any other model.
         trust_remote_code: whether the model's own code may run.
 
     Raises:
@@ -148,13 +186,14 @@ def leave_out(config: Any, wanted: Sequence[str], folder: Path, *, trust_remote_
         VariantLoadError: see :func:`paths`.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
+    auto = AutoModelForImageTextToText if parts else AutoModelForCausalLM
     with quiet(), reading(folder, "transformers cannot read its configuration"):
         read = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(read, trust_remote_code=trust_remote_code)
-    kept = {*paths(model, wanted), *_kept_by_itself(model)}
+            model = auto.from_config(read, trust_remote_code=trust_remote_code)
+    kept = {*paths(model, wanted), *outside(model, parts), *_kept_by_itself(model)}
     attribute = next(one for one in _ATTRIBUTES if hasattr(config, one))
     setattr(config, attribute, sorted(kept))
 

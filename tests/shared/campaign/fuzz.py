@@ -186,6 +186,18 @@ def _entry(folder: Path, content: bytes) -> object:
     return entry.read()
 
 
+def _image(path: Path) -> object:
+    from pytest_modellab.media import images
+
+    return images.opened(images.inspect(path)).size
+
+
+def _recording(path: Path) -> object:
+    from pytest_modellab.media import sound
+
+    return sound.waveform(sound.inspect(path), 16_000).size
+
+
 READERS: Mapping[str, tuple[Reader, str, int]] = {
     "configuration": (_file("modellab.toml", _configuration), "modellab.toml", 8),
     "headers": (_file("task_set.toml", _header), "words/task_set.toml", 12),
@@ -208,6 +220,14 @@ READERS: Mapping[str, tuple[Reader, str, int]] = {
     "prompts": (_file("prompt.jinja", _prompt), "prompt.jinja", 4),
     "shots": (_file("shots.jsonl", _shots), "rows.jsonl", 4),
     "JSON replies": (_reply, "rows.jsonl", 12),
+    **{
+        f"images, {kind}": (_file("a.image", _image), f"media/a.{kind}", 4)
+        for kind in ("png", "jpeg", "webp", "bmp")
+    },
+    **{
+        f"recordings, {kind}": (_file("a.sound", _recording), f"media/a.{kind}", 4)
+        for kind in ("wav", "flac", "ogg", "mp3")
+    },
 }
 """Reader, a whole input in the project, and its share of all inputs."""
 

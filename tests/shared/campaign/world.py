@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import media_files
+
 from pytest_modellab import testing
 from pytest_modellab.records.progress import Advance, Watch
 from pytest_modellab.records.runs import Fingerprint, Output
@@ -253,6 +255,23 @@ def write_sets(folder: Path) -> None:
         from pyarrow import Table, parquet
 
         parquet.write_table(Table.from_pylist(changed), folder / "new.parquet")
+    _write_media(folder / "media")
+
+
+def _write_media(folder: Path) -> None:
+    """Write small images and recordings of each format, where their libraries are there."""
+    folder.mkdir()
+    (folder / "a.png").write_bytes(media_files.png())
+    (folder / "a.wav").write_bytes(media_files.wav())
+    with contextlib.suppress(ImportError):
+        from PIL import Image
+
+        image = Image.effect_noise((24, 16), 99).convert("RGB")
+        for kind in ("jpeg", "webp", "bmp"):
+            image.save(folder / f"a.{kind}", progressive=True)
+    with contextlib.suppress(ImportError):
+        for kind, codec in (("flac", "flac"), ("ogg", "libopus"), ("mp3", "mp3")):
+            (folder / f"a.{kind}").write_bytes(media_files.encoded(codec, kind))
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -290,7 +290,7 @@ def test_not_utf8(file: Path) -> None:
         (
             '[models.a]\nsource = "x"\nsha265 = "x"',
             "models.a.sha265: unknown key; did you mean 'sha256'? "
-            "Known: allow_pickle, date, install, revision, sha256, source, tokenizer, "
+            "Known: allow_pickle, date, install, language, revision, sha256, source, tokenizer, "
             "trust_remote_code",
         ),
         (
@@ -465,6 +465,12 @@ def test_prices_scenarios_and_performance(file: Path) -> None:
     assert (found.performance.requests, found.performance.rounds) == (3, 5)
 
 
+def test_an_endpoint_may_be_paid_by_the_minute_alone(file: Path) -> None:
+    tokens = "usd_per_million_input = 0.5\nusd_per_million_output = 1.5"
+    price = load(file, WEIGHING.replace(tokens, "usd_per_minute_audio = 0.006")).prices["api"]
+    assert (price.usd_per_minute_audio, price.usd_per_million_input) == (0.006, None)
+
+
 def test_a_built_in_scenario_keeps_what_is_not_said(file: Path) -> None:
     prototype = load(file, WEIGHING).scenarios["prototype"]
     built_in = SCENARIOS["prototype"]
@@ -489,6 +495,12 @@ def test_built_in_weights_are_shares() -> None:
         ("usd_per_hour = 0.1", "", "prices.cpu: needs either usd_per_hour (a device) or"),
         ("usd_per_hour = 0.1", "usd_per_hour = -1", "prices.cpu.usd_per_hour: -1 is no amount"),
         ("usd_per_million_output = 1.5", "", "prices.api: an endpoint needs both"),
+        (
+            "usd_per_hour = 0.1",
+            "usd_per_hour = 0.1\nusd_per_image = 0.1",
+            "prices.cpu: needs either usd_per_hour (a device) or usd_per_million_input and "
+            "usd_per_million_output, or usd_per_minute_audio or usd_per_image (an endpoint)",
+        ),
         (
             "memory = 3 }",
             "speed = 3 }",

@@ -98,7 +98,7 @@ def test_seven_bits_where_eight_overflow(
     monkeypatch.setattr("platform.machine", lambda: machine)
     if flags is not None:
         (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
-    assert onnx_int8._overflows(tmp_path / "cpuinfo") is overflows
+    assert onnx_int8.overflows(tmp_path / "cpuinfo") is overflows
 
 
 def test_missing_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from pytest_modellab.errors import OutOfMemory
 from pytest_modellab.models import locate
 from pytest_modellab.records.declared import ModelSource
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.records.media import Media, MediaKind
 from pytest_modellab.records.runs import Output
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.plan import Plan
@@ -42,6 +43,7 @@ class Inner:
     """
 
     abilities = WORDS
+    media: frozenset[MediaKind] = frozenset()
 
     def __init__(
         self,
@@ -170,6 +172,21 @@ def test_options_are_scored_after_the_chain() -> None:
     answers = scored(Reasoning(inner, Thinking(tokens=40, cue="\nSo: ")), ["one? "])
     assert inner.calls[1][:2] == ("score", [ScoringRequest("one? Hm.\nSo: ", ("a", "b"))])
     assert answers[0].option_logprobs == (-1.0, -2.0)
+
+
+def test_a_picture_is_shown_while_it_thinks_and_while_it_answers() -> None:
+    seen = (Media("image", "0" * 64, "a.png"),)
+    inner = Inner(lambda _: "Hm.", lambda _: (-1.0, -2.0))
+    engine = Reasoning(inner, Thinking(tokens=4))
+    asked = ScoringRequest("one? ", ("a", "b"), media=seen)
+    engine.score_options([asked], budget=64, skip=set(), done=lambda _: None)
+    inner.answer = always("7")
+    reply = GenerationRequest("one? ", 4, media=seen)
+    engine.generate([reply], budget=64, skip=set(), done=lambda _: None)
+    assert [request.media for _, requests, _ in inner.calls for request in requests] == [seen] * 4
+    assert engine.media == frozenset()
+    inner.media = frozenset({"image"})
+    assert engine.media == {"image"}
 
 
 def test_the_rest_is_the_inner_engines() -> None:

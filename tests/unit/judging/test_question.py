@@ -565,12 +565,32 @@ def test_media_that_are_prepared_otherwise_are_told_and_compared(question: Quest
         "image_mean: [0.5, 0.5] here, [0.48, 0.45] there"
     ]
     assert found.verdict == "block"
+    anchor = dataclasses.replace(
+        reference, samples=tuple(dataclasses.replace(s, output=NOT_KEPT) for s in reference.samples)
+    )
+    drift = replies(dataclasses.replace(question, candidate=candidate, reference=anchor))
+    assert drift.preprocessing == (), "how an anchor was prepared is not kept"
     assert table.render_text(found).startswith("preprocessing is not that of baseline of plain")
 
 
-def test_a_flip_has_what_its_sample_shows(question: Question, record: Make) -> None:
+@pytest.mark.parametrize(
+    ("target", "choices", "expected"),
+    [
+        (1, ("one", "two"), "two"),
+        (7, (), "7"),
+        ("red", (), "red"),
+        ({"text": "hello", "normalize": "none"}, (), "hello"),
+        ({"answers": ["12", "twelve"]}, (), "12 / twelve"),
+        ({"type": "object"}, (), ""),
+        ("x" * 900, (), "x" * 300 + "… (900 characters) …" + "x" * 100),
+    ],
+)
+def test_a_flip_has_what_its_sample_shows(
+    question: Question, record: Make, target: Any, choices: tuple[str, ...], expected: str
+) -> None:
     chart = Media("image", "a" * 64, "/set/chart.png", "png", width=9, height=9)
-    shows = tuple(dataclasses.replace(s, media=(chart,)) for s in question.task_set.samples)
+    changes: Any = {"media": (chart,), "target": target, "choices": choices}
+    shows = tuple(dataclasses.replace(s, **changes) for s in question.task_set.samples)
     tasks = dataclasses.replace(question.task_set, samples=shows)
     found = replies(
         dataclasses.replace(
@@ -581,4 +601,5 @@ def test_a_flip_has_what_its_sample_shows(question: Question, record: Make) -> N
         )
     )
     assert [flip.media for flip in found.flips] == [(chart,)]
+    assert (found.flips[0].asked, found.flips[0].expected) == ("What is 0?", expected)
     assert Comparison.from_json(found.to_json()).flips[0].media[0].path == chart.path

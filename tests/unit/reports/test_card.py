@@ -102,6 +102,18 @@ def test_results_are_what_the_hub_reads(run: Make) -> None:
     assert len(read) == 5 + 4
 
 
+@pytest.mark.parametrize(
+    ("probe", "task"),
+    [("audio_seconds", "automatic-speech-recognition"), ("images", "image-text-to-text")],
+)
+def test_what_was_heard_or_seen_is_another_task(run: Make, probe: str, task: str) -> None:
+    pytest.importorskip("huggingface_hub")
+    heard = run(metrics={"wer": 0.0412}, probes={probe: 60.0})
+    (found,) = section.results([CardMetric(heard, "abc")])
+    assert found["task"]["type"] == task
+    assert found["metrics"][-1] == {"type": "wer", "name": "word error rate", "value": 0.0412}
+
+
 def test_a_ranking_s_metrics_are_rows_apart_from_the_capabilities(search: Make) -> None:
     spec = VariantSpec("int8", "embedding", "quantization", "float32")
     base = search(variant="float32", approximate=False, mean=0.3, metrics={"ndcg@10": 0.3})

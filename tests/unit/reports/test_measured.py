@@ -81,7 +81,7 @@ def test_an_index_may_be_known_by_half(run: Make) -> None:
 
 def test_a_table_has_everything_and_says_what_is_the_index_s(search: Make, run: Make) -> None:
     lexical = search(approximate=False, probes={"documents": 57_638.0, "query_seconds_p50": 0.0021})
-    model, taken = measured.tables([("bm25", lexical), ("chat", run()), ("int8", search())])
+    model, taken, media = measured.tables([("bm25", lexical), ("chat", run()), ("int8", search())])
     quality = ["0.280", "0.310", "0.700", "0.200", "0.500", "0.220"]
     assert model == (
         ["variant", "ndcg@10", "recall@10", "recall@100", "precision@10", "mrr@10", "map@100"],
@@ -105,10 +105,11 @@ def test_a_table_has_everything_and_says_what_is_the_index_s(search: Make, run: 
         ["int8", "1536 B/doc", "43 docs/s", "9.0 ms", "14 ms", "$0.65", "57,638", "384", "0.970",
          "0.290"],
     ]  # fmt: skip
+    assert media == (["variant"], [])
 
 
 def test_without_metrics_there_is_no_table(run: Make) -> None:
-    assert measured.tables([("nf4", run())]) == ((["variant"], []), (["variant"], []))
+    assert [rows for _, rows in measured.tables([("nf4", run())])] == [[], [], []]
     assert measured_markdown([("nf4", run())]) == []
 
 
@@ -184,7 +185,7 @@ GRADED = {"decision_margin": -0.0123, "likelihood": 0.41, "probability": 0.62}
 def test_how_sure_a_model_is_stands_in_tables_and_in_no_line(run: Make) -> None:
     one = run(metrics=GRADED)
     assert measured.in_line(one, 0.7) == []
-    (head, rows), _ = measured.tables([("chat", one)])
+    (head, rows), *_ = measured.tables([("chat", one)])
     assert head == ["variant", "probability", "likelihood", "decision margin (nats a byte)"]
     assert rows == [["chat", "0.620", "0.410", "-0.012"]]
     said = measured.meanings(one.metrics)
@@ -200,7 +201,7 @@ def test_metrics_of_documents_are_better_where_they_are_lower(run: Make) -> None
     metrics = {"bits_per_byte": 1.2, "byte_perplexity": 2.3, "likelihood": 0.43}
     one = run(metrics=metrics)
     assert measured.in_line(one, 0.43) == ["bits_per_byte=1.20", "byte_perplexity=2.30"]
-    (head, _), _ = measured.tables([("text", one)])
+    (head, _), *_ = measured.tables([("text", one)])
     assert head == ["variant", "likelihood", "bits per byte", "byte perplexity"]
     assert measured.better("bits_per_byte") == measured.better("word_perplexity") == "lower"
     assert measured.better("probability") == measured.better("recall@10") == "higher"
@@ -210,13 +211,56 @@ def test_error_rates_are_better_where_they_are_lower(run: Make) -> None:
     one = run(metrics={"wer": 0.5, "cer": 0.0416})
     assert measured.in_line(one, 0.5) == ["cer=0.042", "wer=0.500"]
     assert measured.scored_by(one, 0.5) is None, "it is half by chance"
-    (head, _), _ = measured.tables([("heard", one)])
+    (head, _), *_ = measured.tables([("heard", one)])
     assert head == ["variant", "character error rate", "word error rate"]
     assert measured.better("wer") == measured.better("cer") == "lower"
     assert [text.partition(":")[0] for text in measured.meanings(one.metrics)] == [
         "Word error rate",
         "Character error rate",
     ]
+
+
+HEARD = {
+    "audio_seconds": 1234.5,
+    "real_time_factor": 0.0831,
+    "usd_per_minute_audio": 0.000138,
+}
+
+
+SEEN = {"images": 1.0, "seconds_per_image": 0.35, "usd_per_image": 0.00001}
+
+
+def test_what_media_take_is_a_line(run: Make) -> None:
+    assert measured.media_words(run(probes=HEARD)) == (
+        "media: 1,234 s of audio  real-time factor 0.083  $0.00014 per minute of audio"
+    )
+    assert measured.media_words(run(probes=SEEN)) == (
+        "media: 1 image  0.35 s per image  $0.000010 per image"
+    )
+    assert measured.media_words(run(probes={"images": 2.0})) == "media: 2 images"
+    assert measured.media_words(run()) is None
+
+
+def test_what_media_take_is_a_table_of_its_own(run: Make) -> None:
+    runs = [("ears", run(probes=HEARD)), ("eyes", run(probes=SEEN)), ("nf4", run())]
+    *_, media = measured.tables(runs)
+    assert media == (
+        [
+            "variant",
+            "real-time factor",
+            "cost per minute of audio",
+            "seconds per image",
+            "cost per image",
+            "seconds of audio",
+            "images",
+        ],
+        [
+            ["ears", "0.083", "$0.00014", "–", "–", "1,234", "–"],
+            ["eyes", "–", "–", "0.35 s", "$0.000010", "–", "1"],
+        ],
+    )
+    said = "\n".join(measured_markdown(runs))
+    assert "| ears | 0.083 | &#36;0.00014 |" in said
 
 
 def test_success_is_named_by_what_stands_in_for_it(run: Make) -> None:

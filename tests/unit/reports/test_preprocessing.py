@@ -14,6 +14,7 @@ from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.preprocessing import Unlike
 from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports import json_file
+from pytest_modellab.reports.advice import next_step
 from pytest_modellab.reports.session import SessionReport
 from pytest_modellab.reports.text import github, markdown, terminal
 from pytest_modellab.reports.text.table import render_markdown, render_text
@@ -72,6 +73,16 @@ def test_the_reports_markdown_tells_it_before_any_score(changed: SessionReport) 
     first = text.index("- **nf4: preprocessing is not that of baseline of sight")
     second = text.index("- **nf4: preprocessing is not that of its base sight")
     assert first < second < text.index("0.62")
+
+
+def test_what_to_do_begins_with_it(changed: SessionReport, report: Make, comparison: Make) -> None:
+    first, second = next_step(changed)
+    assert first == (
+        "nf4: decide first whether its other preprocessing is wanted: a model reads images and "
+        "recordings as it was trained to"
+    )
+    assert second.startswith("nf4 fell: arithmetic 0.62 -> 0.41")
+    assert next_step(report(comparisons=(comparison("pass", preprocessing=(MEAN,)),))) == ()
 
 
 def test_github_marks_the_test_with_it(changed: SessionReport) -> None:

@@ -18,6 +18,7 @@ from pytest_modellab.engines.tokens import encode, encode_texts
 from pytest_modellab.errors import ComparisonRefused, OutOfMemory, ScoringError
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.divergence import Divergence
+from pytest_modellab.records.media import Media
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs import divergence
@@ -261,6 +262,18 @@ def test_an_engine_that_cannot_is_named(job: Any, executor: InProcess) -> None:
     assert str(caught.value) == (
         "'other' runs on Mute, which does not tell the whole distribution of every token of a "
         "text, so that fidelity cannot be measured"
+    )
+
+
+def test_samples_with_media_are_refused(job: Any, executor: InProcess, tasks: TaskSet) -> None:
+    shown = dataclasses.replace(tasks.samples[1], media=(Media("image", "0" * 64, "a.png"),))
+    seen = dataclasses.replace(tasks, samples=(tasks.samples[0], shown))
+    other, base = (job(name, engine(), task_set=seen) for name in ("other", "base"))
+    with pytest.raises(ScoringError) as caught:
+        divergence.obtain(other, base, executor)
+    assert str(caught.value) == (
+        "sample s1: it holds an image or a recording, and fidelity compares what models make of "
+        "texts; compare their answers: gate.no_regression"
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_modellab.engines.interface import Done, GenerationRequest
 from pytest_modellab.records.declared import PerformanceConfig
+from pytest_modellab.records.media import Media
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.timings import Timings
 from pytest_modellab.runs import latency
@@ -57,6 +58,40 @@ def run(
         progress=lambda done, total: seen.append((done, total)),
     )
     return found, log, seen
+
+
+class Whole(Engine):
+    """Answers with a whole text."""
+
+    abilities = frozenset({"generate"})
+
+
+def media(*seconds: float, image: bool = False) -> tuple[Media, ...]:
+    heard = tuple(Media("audio", "0" * 64, "a.wav", seconds=one) for one in seconds)
+    return (*heard, *([Media("image", "0" * 64, "a.png")] if image else []))
+
+
+def test_who_answers_with_a_whole_text_is_asked_once() -> None:
+    clock = Clock()
+    log: list[Any] = []
+    asked = [
+        GenerationRequest("x", 5, media=media(1.5, 2.0)),
+        GenerationRequest("y", 5, media=media(image=True)),
+    ]
+    (found,) = latency.measure(
+        [Whole("a", clock, log, 0.5, 0.1)],  # type: ignore[list-item]
+        [asked],
+        PerformanceConfig(requests=2, rounds=1, concurrency=1),
+        clock=clock,
+    )
+    assert found.first_token == found.end_to_end == ((0.9, 0.9),)
+    assert {most for _, _, most in log} == {5}
+    assert (found.audio_seconds, found.images) == ((3.5, 0.0), (0, 1))
+
+
+def test_text_has_neither_seconds_nor_images() -> None:
+    (a, _), _, _ = run()
+    assert (a.audio_seconds, a.images) == ((), ())
 
 
 def test_the_times_are_the_engines() -> None:

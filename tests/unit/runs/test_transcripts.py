@@ -10,6 +10,8 @@ import pytest
 
 from pytest_modellab import scorers
 from pytest_modellab.baselines.accepted import metrics_of
+from pytest_modellab.errors import ComparisonRefused
+from pytest_modellab.judging.scores import under
 from pytest_modellab.records.runs import Fingerprint, Output, RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs.job import Job, needed
@@ -63,3 +65,14 @@ def test_what_has_no_score_is_lost_whole(spoken: TaskSet, heard: Callable[..., R
     record = heard(Output("", failed="broken"), Output("yes"), Output(""))
     assert record.samples[0].score is None
     assert summarize(record, spoken).metrics == {"wer": 6 / 7}
+
+
+def test_a_rate_is_no_metric_of_samples(spoken: TaskSet, heard: Callable[..., RunRecord]) -> None:
+    record = heard(*(Output(text) for text in TEXTS))
+    with pytest.raises(ComparisonRefused) as refused:
+        under(record, "wer", spoken)
+    assert str(refused.value).endswith(
+        "has none; it is made of the errors of all samples together: judge the score"
+    )
+    with pytest.raises(ComparisonRefused, match=r"has 6\.0 for 's0', outside \[0, 1\]"):
+        under(record, "words", spoken)

@@ -13,6 +13,7 @@ from pytest_modellab.judging.question import Question
 from pytest_modellab.records.asked import Budget
 from pytest_modellab.records.declared import Price, Scenario
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.reports.text import tradeoff as words
 from pytest_modellab.tradeoff import figures
 from pytest_modellab.tradeoff.entry import Entry
 from pytest_modellab.tradeoff.figures import BreakEven, TradeOff
@@ -96,6 +97,69 @@ def test_an_endpoint_is_paid_by_tokens(entry: Make, weigh: Weigh, wrong: tuple[i
     assert base.cost is not None
     assert base.cost.serving.value == pytest.approx(1000 * (25 + 2 * 4) / 1e6)
     assert base.cost.serving.low == base.cost.serving.high
+
+
+def heard(made: Entry, seconds: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0)) -> Entry:
+    """An entry whose prompts hold recordings, and the last one an image."""
+    assert made.performance is not None
+    told = dataclasses.replace(
+        made.performance.candidate, audio_seconds=seconds, images=(0, 0, 0, 1)
+    )
+    return dataclasses.replace(
+        made, performance=dataclasses.replace(made.performance, candidate=told)
+    )
+
+
+def test_recordings_and_images_by_hand(entry: Make, weigh: Weigh, wrong: tuple[int, ...]) -> None:
+    fast = heard(entry("fast", wrong, slower=0.5))
+    found = weigh(heard(entry("base", wrong)), fast, entry("text", wrong))
+    base, fast_, text = found.profiles
+    assert base.latency is not None
+    assert base.latency.real_time_factor is not None
+    assert base.latency.real_time_factor.value == pytest.approx(0.1, rel=0.01)
+    assert base.latency.real_time_factor.low <= base.latency.real_time_factor.value
+    assert fast_.probes["real_time_factor"] == pytest.approx(0.05, rel=0.01)
+    assert base.cost is not None
+    assert base.cost.minute_of_audio is not None
+    assert base.cost.image is not None
+    # 2.5 seconds of audio and a quarter of an image in a request
+    request = base.cost.serving.value / 1000
+    assert base.cost.minute_of_audio.value == pytest.approx(request / 2.5 * 60)
+    assert base.cost.image.value == pytest.approx(request / 0.25)
+    assert base.probes["usd_per_image"] == base.cost.image.value
+    assert text.latency is not None
+    assert text.latency.real_time_factor is None
+    assert "real_time_factor" not in text.probes
+    assert figures.loads(figures.dumps(found)).profile("base") == base
+
+
+def test_a_whole_text_has_no_first_token(entry: Make, weigh: Weigh, wrong: tuple[int, ...]) -> None:
+    made = entry("base", wrong)
+    assert made.performance is not None
+    told = dataclasses.replace(
+        made.performance.candidate, first_token=made.performance.candidate.end_to_end
+    )
+    whole = dataclasses.replace(made.performance, candidate=told)
+    found = weigh(dataclasses.replace(made, performance=whole))
+    (base,) = found.profiles
+    assert base.latency is not None
+    assert (base.latency.first_token, base.latency.per_token) == (None, None)
+    assert "95th percentile of a whole text" in words.legend(found)
+
+
+def test_a_limit_on_the_real_time_factor_keeps_out(
+    entry: Make, weigh: Weigh, wrong: tuple[int, ...]
+) -> None:
+    scenario = Scenario("live", "live", {"quality": 1.0}, {"real_time_factor": 0.07})
+    fast = heard(entry("fast", wrong, slower=0.5))
+    (choice,) = weigh(
+        heard(entry("base", wrong)), fast, entry("text", wrong), scenarios=[scenario]
+    ).choices
+    assert choice.variants == ("fast",)
+    (miss,) = choice.misses["base"]
+    assert words.miss_words(miss) == "real-time factor 0.1, at most 0.07 is allowed"
+    (miss,) = choice.misses["text"]
+    assert words.miss_words(miss) == "real time factor not measured, though limited"
 
 
 def test_training_pays_from_some_volume_on(

@@ -22,6 +22,14 @@ def test_an_endpoint_is_paid_by_the_token() -> None:
     assert found == pytest.approx(0.5 + 0.3)
 
 
+def test_an_endpoint_is_paid_by_the_minute_and_the_image() -> None:
+    price = Price("api", usd_per_minute_audio=0.006, usd_per_image=0.001)
+    asked = {"seconds": 99.0, "tokens_in": 10, "tokens_out": 20}
+    assert cost.serving(price, **asked, audio_seconds=30.0) == pytest.approx(3.0)
+    assert cost.serving(price, **asked, images=2) == pytest.approx(2.0)
+    assert cost.serving(price, **asked) == 0.0
+
+
 @pytest.mark.parametrize(
     ("device", "price"),
     [

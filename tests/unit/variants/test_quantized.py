@@ -91,7 +91,8 @@ def test_rtn() -> None:
         ({"method": ["rtn"]}, "method: ['rtn'] is list, expected str"),
         (
             {"method": "rtn", "bit": 3},
-            "bit: unknown key; did you mean 'bits'? Known: bits, group_size, method, skip_modules",
+            "bit: unknown key; did you mean 'bits'? Known: bits, group_size, method, parts, "
+            "skip_modules",
         ),
         ({"method": "rtn", "bits": 4.0}, "bits: 4.0 is float, expected int"),
         ({"method": "rtn", "bits": 1}, "bits: 1 lies outside 2 to 8"),
@@ -104,7 +105,7 @@ def test_rtn() -> None:
         ({"method": "torchao-int8", "bits": 4}, "bits: the method 'torchao-int8' does not take it"),
         (
             {"method": "rtn", "prompt": "p.jinja"},
-            "prompt: unknown key; Known: bits, group_size, method, skip_modules",
+            "prompt: unknown key; Known: bits, group_size, method, parts, skip_modules",
         ),
         (
             {"method": "rtn", "skip_modules": "lm_head"},

@@ -172,6 +172,26 @@ def test_int8_of_a_part(place: Path, page: Media) -> None:
     }
 
 
+def test_int8_by_calibration(place: Path, page: Media) -> None:
+    folder = place / "calibration"
+    folder.mkdir(exist_ok=True)
+    readers.page(folder / "a.png", [(20, 20, 120, 50)], (320, 192))
+    table = f'{INT8}method = "onnxruntime-int8"\ncalibration = "calibration"\n'
+    found = variant(place, table)
+    how = dict(found.plan.quantization)
+    assert how["scales"] == "static"
+    assert len(how["calibration"]) == 16
+    assert text(found, place, page) == "a a"
+    assert text(found, place, page) == "a a"
+    readers.page(folder / "a.png", [(20, 20, 120, 60)], (320, 192))
+    other = variant(place, table)
+    assert other.plan.quantization["calibration"] != how["calibration"]
+    assert other.fingerprint.key != found.fingerprint.key
+    readers.page(folder / "a.png", [], (320, 192))
+    with pytest.raises(ModelError, match=r"rec\.onnx: nothing reaches it from the calibration's"):
+        text(variant(place, table), place, page)
+
+
 INT8 = 'kind = "quantized"\nbase = "plain"\n'
 
 
@@ -211,6 +231,10 @@ INT8 = 'kind = "quantized"\nbase = "plain"\n'
         (
             f'{INT8}method = "onnxruntime-int8"\nparts = []',
             "v.parts: empty; name what is quantized, or leave it out for all",
+        ),
+        (
+            f'{INT8}method = "onnxruntime-int8"\ncalibration = "nowhere"',
+            "v.calibration: ",
         ),
         ('kind = "lora"\nbase = "plain"\nadapter = "a"', "v.base: 'plain' has no model to adapt"),
         (

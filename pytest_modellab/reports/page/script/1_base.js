@@ -10,7 +10,10 @@ const LIMITS = {
   forgetting: ["capabilities lost at most", ""], churn: ["churn at most", ""],
   cost: ["cost of 1,000 requests at most", "$"], latency: ["latency p95 at most", "s"],
   memory: ["memory at most", "GB"], risk: ["risk at most", ""],
+  real_time_factor: ["real-time factor at most", ""], wer: ["word error rate at most", ""],
+  cer: ["character error rate at most", ""],
 };
+const OF_MEDIA = new Set(["real_time_factor", "wer", "cer"]); // shown where they were measured
 const AT_LEAST = new Set(["quality", "worst_bucket"]);
 
 function el(tag, attributes = {}, ...children) {
@@ -50,5 +53,6 @@ const shown = {
   latency: (v) => (v < 0.9995 ? `${number(1000 * v)} ms` : `${number(v)} s`),
   memory: (v) => (v < 0.9995 ? `${number(1000 * v)} MB` : `${number(v)} GB`),
   risk: (v) => v.toFixed(2),
+  real_time_factor: number, wer: number, cer: number,
   worst_bucket: number, forgetting: number, churn: (v) => `${(100 * v).toFixed(1)}%`,
 };

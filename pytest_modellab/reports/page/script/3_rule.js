@@ -31,6 +31,9 @@ function model(t) {
     cost: each((p) => p.cost && p.cost.serving.value),
     memory: each((p) => p.memory && p.memory.held / 1e9),
     forgetting: each((p) => p.lost),
+    real_time_factor: each((p) => p.latency && p.latency.real_time_factor && p.latency.real_time_factor.value),
+    wer: each((p) => p.metrics.wer),
+    cer: each((p) => p.metrics.cer),
   };
   const draws = {};
   for (const metric of Object.keys(t.draws)) draws[metric] = names.map((n) => t.draws[metric][n]);

@@ -41,6 +41,7 @@ function explore(place, t, ident) {
   const limits = el("fieldset", {}, el("legend", {}, "Limits (empty: none)"));
   for (const [k, [label, unit]] of Object.entries(LIMITS)) {
     const able = k in m.held ? m.held[k] : m.values[k];
+    if (!able && OF_MEDIA.has(k)) continue;
     const id = `${ident}-l-${k}`;
     const input = el("input", { type: "number", id, step: "any", min: 0, disabled: !able });
     inputs.limits[k] = input;

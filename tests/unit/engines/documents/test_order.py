@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import random
 
 from hypothesis import given
@@ -39,6 +41,19 @@ def test_a_small_step_from_text_to_text_does_not_join_lines() -> None:
     rows = page(steps).split("\n")
     assert len(rows) > 1
     assert " ".join(rows).split() == [str(i) for i in range(8)]
+
+
+def turned(one: Found, degrees: float) -> Found:
+    sin, cos = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    return dataclasses.replace(
+        one, corners=tuple((x * cos - y * sin, x * sin + y * cos) for x, y in one.corners)
+    )
+
+
+@given(st.floats(-44, 44))
+def test_a_page_askew_is_read_as_if_it_lay_straight(degrees: float) -> None:
+    cells = [box("a long first line", 10, 10, 300), box("short", 10, 40, 60), box("3", 280, 42, 20)]
+    assert page([turned(one, degrees) for one in cells]) == "a long first line\nshort 3"
 
 
 BOXES = st.lists(

@@ -71,7 +71,7 @@ class _Reader(HTMLParser):
         assert len(names) == len(set(names)), (tag, names)
         node = Node(tag, {k: v or "" for k, v in attrs})
         self.open[-1].children.append(node)
-        if tag not in ("meta", "input", "br", "wbr"):
+        if tag not in ("meta", "img", "input", "br", "wbr"):
             self.open.append(node)
 
     def handle_endtag(self, tag: str) -> None:

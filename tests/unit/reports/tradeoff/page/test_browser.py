@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import html
 import shutil
+import wave
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from diagnoses import head_is_zeroed, template_differs
 
+from pytest_modellab.judging.comparison import Flip
+from pytest_modellab.records.media import Media
 from pytest_modellab.reports import page
 from pytest_modellab.reports.page import diagnosis, words
 from pytest_modellab.tradeoff import decision
@@ -44,6 +48,9 @@ def pages(tradeoff: Make, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         "interactive": page.render([tradeoff()], interactive=True),
         "two": page.render([tradeoff(timed=False), tradeoff()], interactive=True),
     }
+    flips = {"nf4": tuple(_flip(i, folder) for i in range(3))}
+    example = dataclasses.replace(tradeoff(only=["prompting", "nf4"]), flips=flips)
+    texts["flipped"] = page.render([example])
     texts["diagnosis"] = diagnosis.render(head_is_zeroed())
     texts["texts"] = diagnosis.render(template_differs())
     # as Allure 3 shows an attachment
@@ -52,6 +59,24 @@ def pages(tradeoff: Make, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in texts}
+
+
+def _flip(number: int, folder: Path) -> Flip:
+    """A sample that shows a tall picture, a wide one, or a tone."""
+    from PIL import Image
+
+    if number == 2:
+        place = folder / "tone.wav"
+        with wave.open(str(place), "wb") as file:
+            file.setparams((1, 2, 16000, 0, "NONE", ""))
+            file.writeframes(bytes(32000))
+        media = Media("audio", sha256(place.read_bytes()).hexdigest(), str(place), "wav", seconds=1)
+    else:
+        place = folder / f"{number}.png"
+        size = (600, 60) if number else (60, 600)
+        Image.new("RGB", size, "red").save(place)
+        media = Media("image", sha256(place.read_bytes()).hexdigest(), str(place), "png", *size)
+    return Flip(f"s{number}", "a/easy", 1.0, 0.0, "x" * 300, "no", (media,), "What is it?", "red")
 
 
 @pytest.fixture
@@ -121,6 +146,26 @@ def test_a_diagnosis_fits_its_window(visit: Make, name: str, width: int, scheme:
     assert found.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
     found.set_viewport_size({"width": 794, "height": 1123})  # A4
     assert found.evaluate("document.documentElement.scrollWidth") == 794
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(WIDE, "light"), (PHONE, "dark")])
+def test_pictures_and_players_stand_beside_the_replies(
+    visit: Make, width: int, scheme: str
+) -> None:
+    found = visit("flipped", width, color_scheme=scheme)
+    assert found.evaluate("document.documentElement.scrollWidth") == width
+    shown = "[...document.images].map(i => [i.naturalWidth, i.naturalHeight, i.clientHeight])"
+    tall, wide = found.evaluate(shown)
+    assert (tall[:2], wide[:2]) == ([32, 320], [320, 32])
+    assert tall[2] <= 240
+    cards = [one.bounding_box() for one in found.locator(".flips > li").all()]
+    assert len({card["x"] for card in cards}) == (2 if width == WIDE else 1)
+    pytest.importorskip("av")
+    player = found.locator("audio")
+    player.focus()
+    assert player.evaluate("e => document.activeElement === e"), "it is reached by the keyboard"
+    play = "e => new Promise(done => { e.oncanplay = () => done(e.duration); e.load(); e.play(); })"
+    assert player.evaluate(play) == pytest.approx(1.0, abs=0.2)
 
 
 def test_without_scripts_everything_is_there(visit: Make, tradeoff: Make) -> None:

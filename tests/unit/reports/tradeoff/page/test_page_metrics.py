@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_modellab.reports import page
+from pytest_modellab.tradeoff.figures import Estimate
 
 Make = Callable[..., Any]
 
@@ -168,3 +169,45 @@ def test_a_comparison_by_a_metric_says_so_everywhere(tradeoff: Make, read_html: 
     assert "Probability: what the model gives to the right option" in text
     at = text.lower().find("success")
     assert at < 0, text[at - 60 : at + 60]
+
+
+@pytest.fixture
+def heard(tradeoff: Make) -> Any:
+    """Two variants that listen, and one that reads text alone."""
+    given = tradeoff(only=["prompting", "nf4", "lora"])
+    profiles = list(given.profiles)
+    for k, factor in enumerate((0.2, 0.1)):
+        profile = profiles[k]
+        minute = Estimate(6e-5 * factor, 5e-5 * factor, 7e-5 * factor)
+        profiles[k] = dataclasses.replace(
+            profile,
+            metrics={"wer": 0.3 * factor},
+            probes={"audio_seconds": 60.0, "real_time_factor": factor},
+            latency=dataclasses.replace(
+                profile.latency, real_time_factor=Estimate(factor, 0.9 * factor, 1.1 * factor)
+            ),
+            cost=dataclasses.replace(profile.cost, minute_of_audio=minute, image=minute),
+        )
+    return dataclasses.replace(given, profiles=tuple(profiles))
+
+
+def test_what_was_heard_has_its_figures_everywhere(heard: Any, read_html: Make) -> None:
+    root = read_html(page.render([heard], interactive=True))
+    tables = {table.first("caption").text: table for table in root.all("table")}
+    assert "success and real-time factor" in root.text
+    numbers = tables["Success and real-time factor of each variant"]
+    rows = [row.text for row in numbers.first("tbody").all("tr")]
+    assert "0.2 0.18 to 0.22" in rows[0]
+    assert len(rows) == 2, "who read text has no factor"
+    row = tables["Every variant: what it gets right, what it costs, how it compares"]
+    assert "real-time factor 0.2" in row.text
+    assert "$0.000012 a minute of audio" in row.text
+    assert "real-time factor" in heads(tables["Latency of each variant"])
+    assert heads(tables["Dollars of each variant"])[6:8] == ["a minute of audio", "an image"]
+    assert "Word error rate: errors of all samples" in root.text
+
+
+def test_text_has_no_word_of_audio(tradeoff: Make, read_html: Make) -> None:
+    text = read_html(page.render([tradeoff(only=["prompting", "nf4"])])).text
+    assert "real-time factor" not in text
+    assert "a minute of audio" not in text

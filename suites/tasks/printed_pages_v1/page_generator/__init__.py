@@ -1,0 +1,1 @@
+"""Draws the pages of printed_pages_v1."""
