@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 CLEAR = (
-    "Please book a table for four people on Thursday evening at half past seven.",
+    "Please book a table for four people on Thursday evening by the window.",
     "Could you turn off the lights in the kitchen before you lock the front door?",
     "Remind me to water the plants on the balcony as soon as I get home.",
     "I would like to change my delivery address before the parcel leaves the warehouse.",
@@ -38,7 +38,7 @@ NUMBERS = (
     "We need sixteen chairs and eight tables for the third of August.",
     "Set a timer for forty five minutes and another one for ten.",
     "The invoice says one thousand three hundred and twelve euros.",
-    "My flight leaves from gate twenty seven at eighteen forty.",
+    "My flight leaves from gate twenty seven in forty minutes.",
     "The house was built in nineteen sixty eight and has eleven rooms.",
     "Please order thirty boxes of paper and twelve bottles of ink.",
     "The meter shows eight thousand four hundred and six units.",
