@@ -9,6 +9,7 @@ of all samples. It exits with 1 where the two ways differ by more than rounding.
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import sys
 import time
@@ -79,6 +80,7 @@ def _measured(
         return found
 
     with engine._guarded():
+        behind = engine._behind_beginnings()
         for request, tokens in zip(
             requests, encode_options(engine.tokenizer, requests), strict=True
         ):
@@ -91,7 +93,7 @@ def _measured(
             both = [
                 timed(what, lambda way=way, given=inputs, row=tokens: way(given, row))
                 for what, way in (
-                    ("all options", engine._together),
+                    ("all options", functools.partial(engine._together, behind)),
                     ("each option by itself", engine._each),
                 )
             ]

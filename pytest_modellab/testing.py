@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import random
+import struct
+import wave
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,7 +106,11 @@ def choice_samples(
 
 
 def write_task_set(
-    folder: Path, samples: Iterable[Mapping[str, Any]], *, version: str = "1"
+    folder: Path,
+    samples: Iterable[Mapping[str, Any]],
+    *,
+    version: str = "1",
+    files: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a task set folder that :func:`pytest_modellab.tasksets.jsonl.read` reads.
 
@@ -109,6 +118,7 @@ def write_task_set(
         folder: destination, made where missing; its name is the task set's.
         samples: one mapping a sample.
         version: the task set's.
+        files: images and recordings that the samples name, by their path in the folder.
 
     Returns:
         The folder.
@@ -118,7 +128,39 @@ def write_task_set(
     (folder / "task_set.toml").write_text(header, encoding="utf-8")
     lines = "".join(json.dumps(sample) + "\n" for sample in samples)
     (folder / "samples.jsonl").write_text(lines, encoding="utf-8")
+    for name, content in (files or {}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
     return folder
+
+
+def small_image(colour: tuple[int, int, int], *, width: int = 32, height: int = 32) -> bytes:
+    """Return a PNG of one colour: red, green and blue, each from 0 to 255."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
+
+    row = b"\0" + bytes(colour) * width
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(row * height))
+        + chunk(b"IEND", b"")
+    )
+
+
+def small_recording(hertz: float, *, seconds: float = 0.5, rate: int = 16_000) -> bytes:
+    """Return a WAV of one tone, mono, 16 bits a sample, at half of full strength."""
+    written = io.BytesIO()
+    with wave.open(written, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        steps = range(round(seconds * rate))
+        values = [round(16383 * math.sin(2 * math.pi * hertz * k / rate)) for k in steps]
+        file.writeframes(struct.pack(f"<{len(values)}h", *values))
+    return written.getvalue()
 
 
 def write_random_encoder(

@@ -85,8 +85,7 @@ def run(options: argparse.Namespace) -> int:
 def _build(lab: Lab, job: BuildJob, options: argparse.Namespace) -> Provenance:
     from pytest_modellab.recipes import build
 
-    assert job.spec.base is not None  # checked by build.check
-    base = lab.variant(job.spec.base)
+    base = lab.variant(job.base)
     return build.build(
         job,
         base.plan,
@@ -104,7 +103,7 @@ def _intention(job: BuildJob, max_steps: int | None) -> str:
     steps = job.steps(max_steps)
     learns = f"{len(job.data.rows)} rows of {job.data.name}" if job.data else "data that it writes"
     return (
-        f"{job.spec.name}: {job.recipe.name} on {job.spec.base}, {learns}, "
+        f"{job.spec.name}: {job.recipe.name} on {job.base}, {learns}, "
         f"{steps} step{'s' if steps != 1 else ''} -> {os.path.relpath(job.destination)}"
     )
 
@@ -112,9 +111,8 @@ def _intention(job: BuildJob, max_steps: int | None) -> str:
 def _expected(lab: Lab, job: BuildJob, options: argparse.Namespace) -> str:
     from pytest_modellab.recipes import build
 
-    assert job.spec.base is not None  # checked by build.check
     try:
-        base = lab.variant(job.spec.base)
+        base = lab.variant(job.base)
         found = build.estimate(
             job,
             base.plan,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.lab.changes import Change
     from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.media.generators import Generator
     from pytest_modellab.records.asked import Allowed
     from pytest_modellab.records.tasks import Sample, TaskSet
     from pytest_modellab.tasksets.quality.affording import Pace
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pytest_modellab.tasksets.quality.settling import Evidence
 
     Check = Callable[[Sample], str | None]
+    Generators = Mapping[str, Generator]
 
 ASSUMED_CHURN = 0.10
 
@@ -197,6 +199,7 @@ class _Subject:
         task_set: the samples, or None where only sizes were given.
         pieces: their ids, by bucket and cluster.
         check: judges a sample in its scorer's eyes.
+        generators: of images and recordings, by name.
         changes: what has been measured of the task set, for the table of metrics.
         margins: the drop of the mean that is allowed, by metric.
         paces: how fast variants were, by variant and device.
@@ -212,6 +215,7 @@ class _Subject:
     task_set: TaskSet | None = None
     pieces: Cut = dataclasses.field(default_factory=dict)
     check: Check = lambda _: None
+    generators: Generators = dataclasses.field(default_factory=dict)
     changes: Sequence[Change] = ()
     margins: Mapping[str, float] = dataclasses.field(default_factory=dict)
     paces: Sequence[Pace] = ()
@@ -327,6 +331,7 @@ def _of_task_set(options: argparse.Namespace, lab: Lab, name: str) -> _Subject:
         task_set=task_set,
         pieces=pieces,
         check=extensions.check,
+        generators=extensions.generators,
         changes=changes,
         paces=paces,
         unpaced=unpaced,
@@ -489,7 +494,7 @@ def _planned(options: argparse.Namespace, subject: _Subject) -> tuple[dict[str, 
     lines += [report.render_kept(before, after, subject.word, options.time_budget), ""]
     ids = planning.kept_ids(subject.pieces, counts) if subject.task_set is not None else frozenset()
     if options.write is not None and subject.task_set is not None:
-        lines.append(_write(options.write, subject.task_set, ids, subject.check))
+        lines.append(_write(options.write, subject.task_set, ids, subject))
     return {**figures, "kept": {**after.to_data(), "samples": sorted(ids)}}, lines
 
 
@@ -512,10 +517,10 @@ def _settled(subject: _Subject) -> dict[str, tuple[Evidence, ...]]:
     return {words: evidence for words, evidence in found.items() if evidence}
 
 
-def _write(folder: Path, task_set: TaskSet, ids: frozenset[str], check: Check) -> str:
+def _write(folder: Path, task_set: TaskSet, ids: frozenset[str], subject: _Subject) -> str:
     from pytest_modellab.tasksets.quality import part
 
-    written = part.write(task_set, ids, folder, check)
+    written = part.write(task_set, ids, folder, subject.check, subject.generators)
     return line(
         f"wrote {folder}: {written.name} {written.version}, {len(written.samples)} samples; "
         "declare it under [task_sets] in modellab.toml and accept its baselines: modellab accept"

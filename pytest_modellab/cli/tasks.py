@@ -131,12 +131,16 @@ def _media(samples: Sequence[Sample]) -> str:
     said = []
     if images:
         pixels = sum(one.width * one.height for one in images) / 1e6
-        said.append(f"{len(images)} images ({pixels:.1f} million pixels, {_formats(images)})")
+        said.append(f"{_count(images, 'image')} ({pixels:.1f} million pixels, {_formats(images)})")
     if sounds:
         minutes = sum(one.seconds for one in sounds) / 60
-        said.append(f"{len(sounds)} recordings ({minutes:.1f} minutes, {_formats(sounds)})")
+        said.append(f"{_count(sounds, 'recording')} ({minutes:.1f} minutes, {_formats(sounds)})")
     size = sum(Path(one.path).stat().st_size for one in files.values())
     return f"{' and '.join(said)}, {size / 1e6:.1f} MB" if said else ""
+
+
+def _count(media: Sequence[Media], what: str) -> str:
+    return f"{len(media)} {what}" if len(media) == 1 else f"{len(media)} {what}s"
 
 
 def _formats(media: Sequence[Media]) -> str:

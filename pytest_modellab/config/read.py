@@ -65,6 +65,7 @@ MODEL = {
     "allow_pickle": Setting(bool, False),
     "trust_remote_code": Setting(bool, False),
     "tokenizer": Setting(str, None),
+    "language": Setting(str, None),
     "date": Setting(str, None, check=_is_day, wrong="{value!r} is no day; write it as 2026-11-29"),
     "revision": Setting(str, None),
 }
@@ -182,7 +183,7 @@ def load(path: Path) -> LabConfig:
     config = LabConfig(
         path=path.resolve(),
         baselines=Path(os.path.realpath(root / top["baselines"])),
-        models=section("models", _model),
+        models=_with_languages(path, section("models", _model)),
         task_sets=section("task_sets", functools.partial(_task_set, root)),
         variants=section("variants", _variant),
         prices=section("prices", _price),
@@ -216,11 +217,30 @@ def _section(
     return MappingProxyType(result)
 
 
-def _model(name: str, where: str, table: Mapping[str, Any]) -> ModelSource:
+def _model(name: str, where: str, table: Mapping[str, Any]) -> tuple[ModelSource, str | None]:
     found = resolve(MODEL, table, f"{where}.")
-    source = found.pop("source")
+    source, language = found.pop("source"), found.pop("language")
     first, *more = [source] if isinstance(source, str) else source
-    return ModelSource(name, first, more=tuple(more), **found)
+    return ModelSource(name, first, more=tuple(more), **found), language
+
+
+def _with_languages(path: Path, models: Mapping[str, Any]) -> Mapping[str, ModelSource]:
+    """Put the model in place of the name that ``language`` gives."""
+    found = dict(models)
+    for name, (source, language) in models.items():
+        where = f"{path}: models.{name}.language"
+        if language is not None and language not in models:
+            hint = near_misses(language, models)
+            raise ConfigError(f"{where}: unknown model {language!r}; {hint}")
+        if language is not None and source.more:
+            raise ConfigError(f"{where}: goes with one folder as source, not with several")
+        if language is not None and models[language][1] is not None:
+            raise ConfigError(
+                f"{where}: {language!r} has a 'language' itself; name a whole language model"
+            )
+        whole = None if language is None else models[language][0]
+        found[name] = dataclasses.replace(source, language=whole)
+    return MappingProxyType(found)
 
 
 def _task_set(root: Path, name: str, where: str, table: Mapping[str, Any]) -> TaskSetConfig:

@@ -28,7 +28,7 @@ from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.graded import left_out
 from pytest_modellab.records.pairing import in_order
 from pytest_modellab.records.preprocessing import Unlike, unlike
-from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.runs.stages import Staged
 
@@ -220,6 +220,8 @@ class Question:
         """Where media are not prepared as for the reference."""
         if self.candidate is None or self.reference is None:
             return ()
+        if any(sample.output == NOT_KEPT for sample in self.reference.samples):
+            return ()  # an anchor: how it was prepared is not kept
         here, there = (run.fingerprint.settings for run in (self.answers.record, self.reference))
         return unlike(here, there, self.against)
 

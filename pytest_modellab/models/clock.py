@@ -25,6 +25,8 @@ def asked(files: ModelFiles) -> bool:
     """
     if files.tokenizer_files is not None:
         return asked(files.tokenizer_files)
+    if files.language_files is not None:
+        return asked(files.language_files)
     path, name = files.path, NAME.encode()
     if path.is_dir():
         further = path.glob("additional_chat_templates/*.jinja")

@@ -14,6 +14,7 @@ from pytest_modellab.models import (
     archive,
     gguf_head,
     gguf_tensors,
+    joined,
     laid,
     locate,
     packed,
@@ -42,7 +43,8 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     """Return a folder that an engine can load, converting or unpacking a file once.
 
     Args:
-        files: from :func:`locate`; of a folder only packed weights are converted.
+        files: from :func:`locate`; of a folder only packed weights are converted, and
+            new parts joined with the language model that they were made for.
         cache: where converted models are kept, one folder for each sha256 and converter version.
 
     Returns:
@@ -54,7 +56,10 @@ def folder(files: ModelFiles, cache: Path) -> Path:
     """
     make: Callable[[Path], None]
     number, key = str(CONVERTER), files.weights[:16]
-    if files.pieces:
+    if files.language_files is not None:
+        number, key = f"j{joined.VERSION}", digest([files.weights, files.tokenizer])[:16]
+        make = functools.partial(joined.join, files, folder(files.language_files, cache))
+    elif files.pieces:
         key = digest([files.weights, files.tokenizer])[:16]
         make = functools.partial(_join, files)
     elif files.path.is_dir():
@@ -88,6 +93,8 @@ def version(files: ModelFiles, found: quantization.Quantized | None) -> int | No
         files: from :func:`locate`.
         found: how its weights are quantized, or None.
     """
+    if files.language_files is not None:
+        return joined.VERSION
     if files.path.is_file():
         return CONVERTER
     return packed.VERSION if found is not None and found.method in quantization.CONVERTED else None

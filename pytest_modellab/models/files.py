@@ -27,6 +27,7 @@ class ModelFiles:
             both).
         tokenizer_files: where the tokenizer of a bare ONNX file is, else None.
         hashed: of a folder, all files that the two hashes are over.
+        language_files: where the weights are that the folder's new parts are put beside, else None.
         pieces: of folders that are laid together, each file's name and what it is made of.
     """
 
@@ -36,6 +37,7 @@ class ModelFiles:
     tokenizer: str
     tokenizer_files: ModelFiles | None = None
     hashed: frozenset[Path] = frozenset()
+    language_files: ModelFiles | None = None
     pieces: Mapping[str, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
 
 

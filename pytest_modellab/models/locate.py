@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modellab.errors import ModelError
-from pytest_modellab.models import ctranslate2, laid, parts, reads
+from pytest_modellab.models import ctranslate2, joined, laid, parts, reads
 from pytest_modellab.models.files import (
     PICKLED,
     ModelFiles,
@@ -67,7 +67,26 @@ def locate(source: ModelSource, root: Path) -> ModelFiles:
         raise ModelError(
             says(source, f"revision = {source.revision!r} is for a hub id; {path} has none")
         )
+    if source.language is not None:
+        return _joined(source, path, source.language, root)
     return _file(source, path, root) if path.is_file() else _folder(source, path)
+
+
+def _joined(source: ModelSource, path: Path, language: ModelSource, root: Path) -> ModelFiles:
+    """Find new parts and the model whose weights they are put beside."""
+    own = joined.found(source, path)
+    beside = locate(language, root)
+    joined.check(source, path, beside)
+    weights, names = hash_files(own), hash_files([path / joined.LANGUAGE])
+    check_hash(source, path, weights)
+    return ModelFiles(
+        source,
+        path,
+        weights=digest([weights, beside.weights]),
+        tokenizer=digest([names, beside.tokenizer]),
+        hashed=frozenset(own),
+        language_files=beside,
+    )
 
 
 def graph(source: ModelSource, root: Path) -> ModelFiles:
@@ -105,7 +124,7 @@ def place(source: ModelSource, root: Path) -> Path | None:
     path = _place(source, root)
     if path.exists():
         return path
-    if source.source.startswith((".", "/", "~")):
+    if source.language is not None or source.source.startswith((".", "/", "~")):
         raise ModelError(says(source, f"no such file or folder: {path}"))
     return None
 
@@ -130,7 +149,9 @@ def made(source: ModelSource, folder: Path) -> ModelFiles:
     A zip and a folder of the same model have equal hashes here, where those of :func:`locate`
     differ.
     """
-    plain = dataclasses.replace(source, source=str(folder), more=(), sha256=None, revision=None)
+    plain = dataclasses.replace(
+        source, source=str(folder), more=(), sha256=None, revision=None, language=None
+    )
     return locate(plain, folder)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from pytest_modellab.errors import ConfigError, near_misses
-from pytest_modellab.recipes import calibrate, distill, dpo, reward, rl, sft
+from pytest_modellab.recipes import calibrate, distill, dpo, reward, rl, sft, vision
 from pytest_modellab.recipes.recipe import Recipe
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -20,6 +20,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             rl.RLOO,
             distill.RECIPE,
             calibrate.RECIPE,
+            vision.RECIPE,
         )
     }
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.engines.packages import required
-from pytest_modellab.errors import ConfigError, ModellabError, VariantLoadError
+from pytest_modellab.errors import ConfigError, ModellabError, VariantLoadError, near_misses
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.recipes import RECIPES, artefact, data, find, provenance
 from pytest_modellab.recipes.data import Data
@@ -35,6 +35,7 @@ class BuildJob:
 
     Attributes:
         spec: the variant.
+        base: name of the variant that it is built on: its own base, or the recipe's ``base``.
         recipe: how it is made.
         settings: complete.
         data: what it learns from, None where the recipe generates it.
@@ -43,6 +44,7 @@ class BuildJob:
     """
 
     spec: VariantSpec
+    base: str
     recipe: Recipe
     settings: Mapping[str, Any]
     data: Data | None
@@ -84,10 +86,15 @@ def check(
             f"{where}.recipe: missing, so that nothing says how to build {spec.name!r}; "
             f"variants with a recipe: {have or 'none'}"
         )
-    if spec.base is None:
-        raise ConfigError(f"{where}.base: missing; a recipe adapts the variant named there")
     given = dict(spec.recipe)
+    base = given.pop("base", spec.base)
+    if base is None:
+        raise ConfigError(f"{where}.base: missing; a recipe adapts the variant named there")
     try:
+        if base not in config.variants:
+            raise ConfigError(
+                f"recipe.base: unknown variant {base!r}; {near_misses(str(base), config.variants)}"
+            )
         recipe = find(given.pop("method", None), recipes)
         settings = resolve({**recipe.settings, "data": Setting(str, None)}, given, "recipe.")
         name = settings.pop("data")
@@ -103,7 +110,7 @@ def check(
                 raise ConfigError(f"recipe.method: {recipe.name!r}: {error}") from error
     except ConfigError as error:
         raise ConfigError(f"{where}.{error}") from error
-    return BuildJob(spec, recipe, settings, rows, destination, config.root)
+    return BuildJob(spec, base, recipe, settings, rows, destination, config.root)
 
 
 def _rows(recipe: Recipe, settings: Mapping[str, Any], name: str | None, root: Path) -> Data | None:
@@ -185,7 +192,7 @@ def build(
         )
     from filelock import FileLock, Timeout
 
-    origin = _origin(job.spec, base, files)
+    origin = _origin(job, base, files)
     key = digest(
         [
             job.recipe.name,
@@ -270,7 +277,7 @@ def estimate(
     with tempfile.TemporaryDirectory(prefix="modellab-") as place:
         work, output = Path(place) / "work", Path(place) / "output"
         output.mkdir()
-        order = _order(job, base, files, cache, device, work, _origin(job.spec, base, files))
+        order = _order(job, base, files, cache, device, work, _origin(job, base, files))
         marks[0] = time.perf_counter()
         artefact.train(
             job.recipe,
@@ -297,10 +304,11 @@ def _peak(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes on Linux
 
 
-def _origin(spec: VariantSpec, base: Plan, files: ModelFiles) -> dict[str, Any]:
-    cut = [layers.step(spec.options["layers"])] if "layers" in spec.options else []
+def _origin(job: BuildJob, base: Plan, files: ModelFiles) -> dict[str, Any]:
+    options = job.spec.options
+    cut = [layers.step(options["layers"])] if "layers" in options else []
     return {
-        "variant": spec.base,
+        "variant": job.base,
         "weights": files.weights,
         "fingerprint": loading.fingerprint(dataclasses.replace(base, day=""), files).key,
         "quantization": dict(base.quantization),
@@ -319,7 +327,7 @@ def _order(
 ) -> Order:
     if base.open is not None:
         raise ConfigError(
-            f"{job.spec.name}: its base {job.spec.base!r} is run by {base.engine}, which trains "
+            f"{job.spec.name}: its base {job.base!r} is run by {base.engine}, which trains "
             "nothing; name a variant that transformers runs"
         )
     try:
@@ -328,7 +336,7 @@ def _order(
         raise ConfigError(f"{job.spec.name}: {error}") from error
     if base.quantization and any(step.bake for step in base.steps):
         raise ConfigError(
-            f"{job.spec.name}: its base {job.spec.base!r} has an adapter on quantized weights, "
+            f"{job.spec.name}: its base {job.base!r} has an adapter on quantized weights, "
             "which cannot be merged without loss; build on the quantized variant itself"
         )
     steps = [dataclasses.replace(step, apply=step.bake or step.apply) for step in base.steps]

@@ -23,6 +23,8 @@ class ModelSource:
         allow_pickle: True where pickled weights may be read.
         trust_remote_code: True where the model's own Python code may run.
         tokenizer: where the tokenizer of a bare ``.onnx`` file comes from, as ``source``.
+        language: the model whose weights are its language part, where ``source`` holds only what
+            was added to them.
         date: what a chat template that asks for the date is told, or None for an accepted run's.
         revision: commit, tag or branch of a hub id; None for the main branch.
         more: further folders, as ``source``, that are laid together with it.
@@ -35,6 +37,7 @@ class ModelSource:
     allow_pickle: bool = False
     trust_remote_code: bool = False
     tokenizer: str | None = None
+    language: ModelSource | None = None
     date: str | None = None
     revision: str | None = None
     more: tuple[str, ...] = ()

@@ -20,21 +20,28 @@ _NAMED = 3  # of one sample
 _NAME = 40  # characters of a file's name
 
 
-def named(media: Media) -> str:
-    """``chart.png, 96×96 png``; ``hello.wav, 3.2 s wav``."""
-    name = shortened(visible(PurePath(media.path).name or media.sha256[:12]), _NAME)
+def named(media: Media, sample: str = "") -> str:
+    """``chart.png, 96×96 png``; ``hello.wav, 3.2 s wav``.
+
+    Args:
+        media: any.
+        sample: the id of its sample; a file of that name is not named again.
+    """
+    place = PurePath(media.path)
+    name = shortened(visible(place.name or media.sha256[:12]), _NAME)
     known = []
     if media.width and media.height:
         known.append(f"{media.width}×{media.height}")
     if media.seconds:
         known.append(f"{number(media.seconds)} s")
     known.append(visible(media.format) or media.kind)
-    return f"{name}, {' '.join(known)}"
+    told = " ".join(known)
+    return told if sample and place.stem == sample else f"{name}, {told}"
 
 
-def told(media: Sequence[Media]) -> str:
+def told(media: Sequence[Media], sample: str = "") -> str:
     """All of a sample, of many the first ones; empty where it shows nothing."""
-    shown = [named(one) for one in media[:_NAMED]]
+    shown = [named(one, sample) for one in media[:_NAMED]]
     if len(media) > _NAMED:
         shown.append(f"and {len(media) - _NAMED} more")
     return "; ".join(shown)

@@ -16,6 +16,7 @@ from pytest_modellab.engines.language import torch_model as text_engine
 from pytest_modellab.engines.language.attention import FLEX
 from pytest_modellab.engines.language.base import NAN, answer_alone
 from pytest_modellab.engines.language.opening import PROBLEM, load_model
+from pytest_modellab.engines.language.transfer import continued
 from pytest_modellab.engines.loading import reading
 from pytest_modellab.engines.tokens import encode, encode_all, encode_options
 from pytest_modellab.engines.vision import parts, prepared
@@ -26,11 +27,20 @@ from pytest_modellab.records.runs import Output
 VERSION = 1
 """Raised when scores may change: stored runs of another version are run again."""
 
-FAR = 0.01
+FAR = 1e-4
 """How far an option's log-likelihood may be from that of the option alone, as a part of it."""
 
-FAR_IN_16_BITS = 0.1
+FAR_IN_16_BITS = 0.02
 """The same of a model in bfloat16 or float16."""
+
+BEGINNING = 8
+"""Tokens before the first image, from which on they are read apart."""
+
+_Reading = Callable[[Mapping[str, Any]], Any]
+"""Reads what a model is given, and returns logits and cache."""
+
+_Answering = Callable[[Mapping[str, Any], Sequence[list[int]]], list[float]]
+"""Takes what a model is given and an option's tokens each → their log-likelihoods."""
 
 _MISFIT = frozenset({"image", "features", "tokens"})
 """Words of what transformers says where the two are not equally many."""
@@ -252,9 +262,9 @@ class ImageTextEngine(text_engine.TransformersEngine):
     ) -> None:
         """Score every option of every request by likelihood.
 
-        Images and context go through the model once, which says how likely each option's first
-        token is; the options' other tokens are read behind the keys and values that it kept, all
-        options as one batch.
+        Images and context go through the model once, behind what stands before the first image,
+        which says how likely each option's first token is; the options' other tokens are read
+        behind the keys and values that it kept, all options as one batch.
 
         Args:
             requests: contexts in the chat template with their options and images.
@@ -285,8 +295,7 @@ class ImageTextEngine(text_engine.TransformersEngine):
         with self._guarded():
             tried = next(i for i, request in enumerate(requests) if request.media)
             with _looking(requests[tried]):
-                alike = self._alike(self._inputs(requests[tried]), options[tried])
-            answered = self._together if alike else self._each
+                answered = self._way(self._inputs(requests[tried]), options[tried])
             answer_alone(self._due(requests, budget, skip), compute, done)
 
     def generate(
@@ -322,36 +331,74 @@ class ImageTextEngine(text_engine.TransformersEngine):
         with self._guarded():
             answer_alone(self._due(requests, budget, skip), compute, done)
 
-    def _alike(self, inputs: Mapping[str, Any], options: Sequence[list[int]]) -> bool:
-        """Whether options behind one cache are as likely as each alone; a state has no rows.
+    def _way(self, inputs: Mapping[str, Any], options: Sequence[list[int]]) -> _Answering:
+        """Return how options are read: the first way that says what each option alone says.
 
-        Of a quantized model that is not asked: see :func:`.trial.quantized`.
+        Args:
+            inputs: of the request that is tried.
+            options: its options.
         """
         import torch
         from transformers import DynamicCache
 
         layers = {type(layer).__name__ for layer in DynamicCache(config=self.model.config).layers}
-        if not layers <= _ROWS:
-            return False
-        if trial.quantized(self.model):
-            return True
-        try:
-            found = self._together(inputs, options)
-        except (torch.OutOfMemoryError, MemoryError):
-            raise
-        except trial.REFUSALS:  # it will say of each option why
-            return False
-        far = FAR if self.model.dtype.itemsize > 2 else FAR_IN_16_BITS
-        return not any(  # a NaN is told by its answer
-            abs(one - alone) > far * (1 + abs(alone))
-            for one, alone in zip(found, self._each(inputs, options), strict=True)
-        )
+        wanted = self._each(inputs, options)
+        for read in (self._behind_beginnings(), self._at_once) if layers <= _ROWS else ():
+            way = functools.partial(self._together, read)
+            try:
+                found = way(inputs, options)
+            except (torch.OutOfMemoryError, MemoryError):
+                raise
+            except trial.REFUSALS:
+                continue
+            far = FAR if self.model.dtype.itemsize > 2 else FAR_IN_16_BITS
+            pairs = zip(found, wanted, strict=True)
+            if not any(abs(one - alone) > far * (1 + abs(alone)) for one, alone in pairs):
+                return way  # a NaN is told by its answer
+        return self._each
 
-    def _together(self, inputs: Mapping[str, Any], options: Sequence[list[int]]) -> list[float]:
+    def _at_once(self, inputs: Mapping[str, Any]) -> Any:
+        """Read images and context in one pass, whose cache goes on."""
+        return self.model(**inputs, use_cache=True, logits_to_keep=1)
+
+    def _behind_beginnings(self) -> _Reading:
+        """Return what reads images and context behind what stands before the first image.
+
+        That is often the same for all samples, and then read once: by its own tokens, so that a
+        sample's numbers depend on no other. A model that is told of each token whether it is an
+        image's sees images both ways, and reads all at once.
+        """
+        import torch
+        from transformers import DynamicCache
+
+        token = getattr(self.model.config, "image_token_id", None)
+
+        @functools.lru_cache(maxsize=4)
+        def beginning(tokens: tuple[int, ...]) -> Any:
+            kept = DynamicCache(config=self.model.config)
+            ids = torch.tensor([tokens], device=self.model.device)
+            self.model(input_ids=ids, past_key_values=kept, use_cache=True, logits_to_keep=1)
+            return kept
+
+        def read(inputs: Mapping[str, Any]) -> Any:
+            ids = inputs["input_ids"]
+            places = (ids[0] == token).nonzero() if token is not None else ids.new_zeros(0)
+            count = int(places[0]) if len(places) else 0
+            alike = {key for key, value in inputs.items() if value.shape == ids.shape}
+            if count < BEGINNING or alike != {"input_ids", "attention_mask"}:
+                return self._at_once(inputs)
+            past = continued(beginning(tuple(ids[0, :count].tolist())))
+            return self._at_once({**inputs, "input_ids": ids[:, count:], "past_key_values": past})
+
+        return read
+
+    def _together(
+        self, read: _Reading, inputs: Mapping[str, Any], options: Sequence[list[int]]
+    ) -> list[float]:
         """Return the log-likelihood of every option, image and context read once."""
         import torch
 
-        context = self.model(**inputs, use_cache=True, logits_to_keep=1)
+        context = read(inputs)
         first = torch.log_softmax(context.logits[0, -1].float(), dim=-1)
         values = [float(first[tokens[0]]) for tokens in options]
         longer = [k for k, tokens in enumerate(options) if len(tokens) > 1]

@@ -157,7 +157,7 @@ def flips_csv(comparison: Comparison) -> str:
                 _cell(flip.id),
                 _cell(flip.bucket.removeprefix(f"{comparison.capability}/")),
                 flip_scores(comparison, flip),
-                *([_cell(media.told(flip.media))] if told else []),
+                *([_cell(media.told(flip.media, flip.id))] if told else []),
                 _output(flip.before_output),
                 _output(flip.after_output),
             ]

@@ -15,6 +15,7 @@ from pytest_modellab.records.media import Media
 from pytest_modellab.reports.media import named
 from pytest_modellab.reports.page.markup import Content, Html, el
 from pytest_modellab.reports.words import number
+from pytest_modellab.visible import raised
 
 MOST = 60
 """Pictures and players of one page."""
@@ -46,6 +47,8 @@ def made(media: Media) -> Made:
         return Made(sound.clip(media), sound.CLIP_TYPE)
     except MediaError as error:  # its message begins with where the file lies
         return Made(why=str(error).removeprefix(f"{media.path}: "))
+    except ValueError as error:  # a path that is none
+        return Made(why=raised(error))
 
 
 class Gallery:
@@ -90,7 +93,7 @@ class Gallery:
         )
 
     def _one(self, sample: str, media: Media) -> Html:
-        name = named(media)
+        name = named(media, sample)
         return el("figure", self._body(sample, media, name), el("figcaption", name, _cut(media)))
 
     def _body(self, sample: str, media: Media, name: str) -> Content:

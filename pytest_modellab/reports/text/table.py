@@ -67,7 +67,8 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
         if media.any_shown(shown):
             first.append(media.COLUMN)
             rows = [
-                [*r, clip(media.told(f.media), _MEDIA)] for r, f in zip(rows, shown, strict=True)
+                [*r, clip(media.told(f.media, f.id), _MEDIA)]
+                for r, f in zip(rows, shown, strict=True)
             ]
         before, after = column_names(comparison)
         fixed = sum(max(map(len, column)) + 2 for column in zip(first, *rows, strict=True))
@@ -351,7 +352,7 @@ def _markdown_flips(
         [
             escape(f.id),
             escape(flip_scores(comparison, f)),
-            *([escape(media.told(f.media))] if told else []),
+            *([escape(media.told(f.media, f.id))] if told else []),
             code(f.before_output),
             code(f.after_output),
         ]

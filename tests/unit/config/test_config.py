@@ -290,7 +290,7 @@ def test_not_utf8(file: Path) -> None:
         (
             '[models.a]\nsource = "x"\nsha265 = "x"',
             "models.a.sha265: unknown key; did you mean 'sha256'? "
-            "Known: allow_pickle, date, install, revision, sha256, source, tokenizer, "
+            "Known: allow_pickle, date, install, language, revision, sha256, source, tokenizer, "
             "trust_remote_code",
         ),
         (

@@ -565,6 +565,11 @@ def test_media_that_are_prepared_otherwise_are_told_and_compared(question: Quest
         "image_mean: [0.5, 0.5] here, [0.48, 0.45] there"
     ]
     assert found.verdict == "block"
+    anchor = dataclasses.replace(
+        reference, samples=tuple(dataclasses.replace(s, output=NOT_KEPT) for s in reference.samples)
+    )
+    drift = replies(dataclasses.replace(question, candidate=candidate, reference=anchor))
+    assert drift.preprocessing == (), "how an anchor was prepared is not kept"
     assert table.render_text(found).startswith("preprocessing is not that of baseline of plain")
 
 

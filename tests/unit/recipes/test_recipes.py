@@ -560,7 +560,7 @@ def test_every_recipe_is_seeded_and_says_what_it_reads() -> None:
         assert recipe.keys[0] == "input"
         assert not {"method", "data"} & set(recipe.settings)
         required = {key for key, s in recipe.settings.items() if s.default is REQUIRED}
-        assert required <= {"reward"}
+        assert required <= {"reward", "pictures"}
 
 
 # --- data ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.cli import main
+from pytest_modellab.records.media import Media
+from pytest_modellab.records.preprocessing import Unlike, differences
 from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.runs import BucketScore
 from pytest_modellab.reports.allure_report import running
+from pytest_modellab.reports.page import flipped
 from pytest_modellab.reports.session import SessionReport, TestError
 from pytest_modellab.reports.text import github, grid, markdown, table, terminal
 from pytest_modellab.reports.text.progress import RunProgress
@@ -32,13 +36,23 @@ def session(report: Make, comparison: Make, figures: Make, flip: Make, run: Make
     """A blocked, an undecided and a failed test whose every text is hostile."""
 
     def make(a: str, b: str, c: str) -> SessionReport:
-        flips = (flip(id=a, bucket=b, before_output=b, after_output=c),)
+        shows = Media("image", c, path=a, format=b, width=9, height=9)
+        told = {"media": (shows, shows), "asked": a, "expected": b}
+        flips = (flip(id=a, bucket=b, before_output=b, after_output=c, **told),)
+        other = (Unlike(a, (b, *differences({a: b, "x": c}, {b: [a]}))),)
         names = {"candidate": a, "capability": b, "task_set": c, "against": b}
         shown = figures(name=a)
         made: SessionReport = report(
             runs=(run(variant=a, task_set=c, buckets=(BucketScore(b, 1, 0.5),), kind=b),),
             comparisons=(
-                comparison("block", flips=flips, notes=(c,), **names, figures=(shown, shown)),
+                comparison(
+                    "block",
+                    flips=flips,
+                    notes=(c,),
+                    preprocessing=other,
+                    figures=(shown, shown),
+                    **names,
+                ),
                 comparison("inconclusive", **names),
             ),
             errors=(TestError("t.py::test", a, c, b), TestError("t.py::other", None, b)),
@@ -68,6 +82,19 @@ def test_annotations_are_our_own(session: Make, a: str, b: str, c: str) -> None:
         assert line.replace("\t", "").isprintable()
         assert line.startswith(("::error title=modellab%3A ", "::warning title=modellab%3A "))
         assert len(line) < 50_000
+
+
+@hostile
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_the_page_of_flipped_samples_has_no_element_of_theirs(
+    session: Make, a: str, b: str, c: str
+) -> None:
+    text = flipped.render(session(a, b, c).comparisons[0])
+    assert text.encode()
+    ours = "html head meta title style body header h1 main p br div ul li strong small dl dt dd"
+    found = set(re.findall(r"<([^\s/>]+)", text.partition("</style>")[2]))
+    assert found <= {*ours.split(), "figure", "figcaption"}
+    assert "not shown: " in text
 
 
 @hostile

@@ -35,6 +35,11 @@ def test_a_medium_in_words(one: Media, said: str) -> None:
     assert media.named(one) == said
 
 
+def test_a_file_of_its_samples_name_is_not_named_again() -> None:
+    assert media.named(CHART, "chart") == "96×48 png"
+    assert media.told([CHART, HELLO], "chart") == "96×48 png; hello.wav, 3.2 s wav"
+
+
 def test_a_long_name_is_cut_and_many_are_counted() -> None:
     long = dataclasses.replace(CHART, path="x" * 300)
     assert len(media.named(long)) < 90

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from media_files import png, wav
 
-from pytest_modellab import tasksets
+from pytest_modellab import tasksets, testing
 from pytest_modellab.errors import TaskSetError
+from pytest_modellab.media import images, sound
 from pytest_modellab.media.generators import Generator
 from pytest_modellab.records.media import PLACE
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.tasksets.limit import limited
-from pytest_modellab.tasksets.quality import leakage, lint
+from pytest_modellab.tasksets.quality import leakage, lint, part
 from pytest_modellab.tasksets.slices import slice_by
 
 pytest.importorskip("PIL")
@@ -184,6 +185,12 @@ def test_nothing_is_run_or_decoded_for_a_review(read: Read, tmp_path: Path) -> N
         ),
         ({"image": ""}, "image: '': expected the path of a file"),
         ({"image": "a\0b"}, "image: 'a\\x00b': expected the path of a file"),
+        (
+            {"image": "/dev/zero"},
+            "image: '/dev/zero': an absolute path is right on one machine alone; name it from the "
+            "task set's folder",
+        ),
+        ({"image": "sub"}, "image: sub: cannot be read: [Errno 21] Is a directory: 'sub'"),
         ({"image": []}, "image: an empty list; name a file, or leave the key out"),
         ({"image": ["red.png"] * 65}, "65 images and recordings; at most 64"),
         (
@@ -296,9 +303,9 @@ def test_a_bad_file_names_line_and_sample(read: Read, tmp_path: Path) -> None:
 def test_limits_and_slices_know_media(read: Read) -> None:
     drawn: list[dict[str, Any]] = [{"generator": "plain", "seed": k} for k in range(9)]
     whole = read(*({"image": one, "metadata": {"hue": one["seed"] % 2}} for one in drawn))
-    part = limited(whole, 4, "limit = 4")
-    assert len(part.samples) == 4
-    assert all(sample.media for sample in part.samples)
+    few = limited(whole, 4, "limit = 4")
+    assert len(few.samples) == 4
+    assert all(sample.media for sample in few.samples)
     assert slice_by(whole, "hue")(whole.samples[1]) == "1"
 
 
@@ -377,6 +384,41 @@ def test_training_data_that_shows_the_same(read: Read, tmp_path: Path) -> None:
     train.write_text(json.dumps({"input": "x", "image": 3}))
     with pytest.raises(TaskSetError, match="image: names no file and no sha256; give it one"):
         leakage.shown(train)
+
+
+def test_a_part_takes_its_files_along(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELLAB_CACHE", str(tmp_path / "cache"))
+    whole = read(
+        {"image": ["red.png", "red.png"], "audio": "sub/tone.wav"},
+        {"image": "blue.jpg"},
+        {"image": {"generator": "plain", "seed": 7}},
+    )
+    written = part.write(whole, {"s0", "s2"}, tmp_path / "part", lambda _: None, {"plain": DRAWN})
+    assert [s.content_hash for s in written.samples] == [
+        whole.samples[0].content_hash,
+        whole.samples[2].content_hash,
+    ]
+    names = {p.relative_to(tmp_path / "part").as_posix() for p in (tmp_path / "part").rglob("*.*")}
+    assert names == {"red.png", "sub/tone.wav", "samples.jsonl", "task_set.toml"}
+
+
+def test_helpers_for_tests_of_suites(tmp_path: Path) -> None:
+    samples = [
+        {**GOOD, "image": "a/red.png"},
+        {**GOOD, "id": "b", "audio": "tone.wav"},
+    ]
+    files = {
+        "a/red.png": testing.small_image((255, 0, 0), width=9, height=5),
+        "tone.wav": testing.small_recording(440, seconds=0.25, rate=8000),
+    }
+    folder = testing.write_task_set(tmp_path / "small", samples, files=files)
+    one, other = tasksets.read(folder, lambda _: None, tmp_path / "cache").samples
+    assert (one.media[0].width, one.media[0].height) == (9, 5)
+    assert images.opened(one.media[0]).getpixel((3, 3)) == (255, 0, 0)
+    heard = sound.waveform(other.media[0], 8000)
+    assert (heard.size, round(float(heard.max()), 3)) == (2000, 0.5)
 
 
 def test_reading_twice_is_the_same(read: Read) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from pytest_modellab import testing
 from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import torch_model
+from pytest_modellab.engines.tokens import encode_texts
 from pytest_modellab.engines.vision import image_text, prepared
 from pytest_modellab.engines.vision.image_text import ImageTextEngine
 from pytest_modellab.errors import MediaError, ModelError, ScoringError, VariantLoadError
@@ -169,12 +171,64 @@ def test_text_alone_is_read_as_by_the_engine_of_language_models(engine: ImageTex
     assert written(engine, requests) == written(plain, requests)  # type: ignore[arg-type]
 
 
+def test_what_stands_before_the_image_is_read_once(
+    engine: ImageTextEngine, pictures: Sequence[Media]
+) -> None:
+    requests = [
+        asked(engine, f"{PLACE}{word}", one, system="be brief")
+        for word, one in zip(("the", "an", "er"), pictures, strict=True)
+    ]
+    before = len(engine.tokenizer(requests[0].context.split("<image>")[0]).input_ids) + 2
+    lengths = [output.tokens_in for output in scored(engine, requests)]
+    with passes(engine) as read:
+        engine.score_options(
+            [dataclasses.replace(one, options=("the",)) for one in requests],
+            budget=64,
+            skip=set(),
+            done=lambda _: None,
+        )
+    tried = [lengths[0], before, lengths[0] - before]  # alone, and as all are read
+    assert read == [*tried, *(length - before for length in sorted(lengths, reverse=True))]
+
+
+@contextlib.contextmanager
+def passes(engine: ImageTextEngine) -> Iterator[list[int]]:
+    """How many tokens each pass of the model was given."""
+    read: list[int] = []
+
+    def note(_module: Any, _given: Any, named: Any) -> None:
+        read.append(named["input_ids"].shape[1])
+
+    hook = engine.model.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        yield read
+    finally:
+        hook.remove()
+
+
+def test_distributions_of_texts_are_those_of_the_language_model(engine: ImageTextEngine) -> None:
+    texts = encode_texts(engine.tokenizer, [ScoringRequest("the cat", ("an",))] * 2)
+    plain = torch_model.TransformersEngine(engine.model, engine.tokenizer)
+    for one, other in zip(
+        engine.predict(texts, budget=64, skip=set()),
+        plain.predict(texts, budget=64, skip=set()),
+        strict=True,
+    ):
+        assert one[0] == other[0]
+        assert (one[1] == other[1]).all()
+
+
 def test_a_model_that_cannot_go_on_behind_a_cache_reads_each_option(
     engine: ImageTextEngine, pictures: Sequence[Media], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = asked(engine, f"{PLACE}the cat", pictures[0])
     (expected,) = scored(engine, [request])
-    monkeypatch.setattr(ImageTextEngine, "_together", lambda *_: [0.0] * len(OPTIONS))
+    plain = ImageTextEngine._together
+
+    def wrong(*given: Any) -> list[float]:
+        return [value + 1 for value in plain(*given)]
+
+    monkeypatch.setattr(ImageTextEngine, "_together", wrong)
     (found,) = scored(engine, [request])
     assert found.option_logprobs == pytest.approx(expected.option_logprobs, abs=1e-4)
     monkeypatch.setattr(image_text, "_ROWS", frozenset())

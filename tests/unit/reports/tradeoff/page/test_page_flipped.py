@@ -165,6 +165,15 @@ def test_only_the_first_seconds_play(recording: Media) -> None:
     assert "<figcaption>hello.wav, 95 s wav (the first 30 s)</figcaption>" in text
 
 
+def test_replies_keep_their_lines_and_nothing_else(tradeoff: Make, read_html: Make) -> None:
+    reply = "first\nsecond\u2028third\x1b[2J"
+    example = dataclasses.replace(tradeoff(), flips={"nf4": (flip("s1", after_output=reply),)})
+    found = read_html(str(flipped.section_of(example, "t0", Gallery())))
+    last = found.all("dd")[-1]
+    assert last.text == r"first second third\x1b[2J"
+    assert len(last.all("br")) == 2
+
+
 def test_many_flips_are_folded_then_counted(
     tradeoff: Make, picture: Media, read_html: Make
 ) -> None:
