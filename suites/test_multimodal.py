@@ -8,16 +8,50 @@ import pytest
 from pytest_modellab import Candidate, Gate
 
 # What smaller, or in fewer bits, may cost beside the base, of the mean over all samples …
+SPEECH_COST = 0.05  # five words in a hundred more are wrong
 PAGES_COST = 0.05  # five characters in a hundred
 SIGHT_COST = 0.10  # one answer in ten: 160 right or wrong answers cannot settle less
 # … and of one capability, of which 20 samples show only a large drop, and never that there is none.
 CAPABILITY = 0.0
 
+listening = pytest.mark.task_set("spoken_requests_v1")
 reading = pytest.mark.task_set("printed_pages_v1")
 looking = pytest.mark.task_set("sight_v1")
 
 pytestmark = pytest.mark.alpha_weight(10)
 one_capability = pytest.mark.alpha_weight(20)  # a family of eight or so
+
+
+# --- speech ---
+
+
+@listening
+@pytest.mark.variants("whisper_tiny", "whisper_tiny_int8")
+def test_listening(candidate: Candidate, gate: Gate) -> None:
+    """No more words are wrong than in the last accepted run."""
+    gate.no_regression(candidate)
+
+
+@listening
+@pytest.mark.variants("whisper_tiny", "whisper_tiny_int8")
+def test_listening_capability(candidate: Candidate, capability: str, gate: Gate) -> None:
+    """Nor in any kind of recording: in noise, far from the microphone, numbers, names."""
+    gate.no_regression(candidate, capability=capability)
+
+
+@listening
+@pytest.mark.variants(base="whisper_tiny")
+def test_listening_cost(candidate: Candidate, gate: Gate) -> None:
+    """Eight bits, another size or another sample rate cost little beside the base."""
+    gate.no_regression(candidate, against="base", margin=SPEECH_COST)
+
+
+@listening
+@pytest.mark.variants(base="whisper_tiny")
+@one_capability
+def test_listening_forgetting(candidate: Candidate, gate: Gate) -> None:
+    """And lost no kind of recording that the base understands."""
+    gate.no_forgetting(candidate, margin=CAPABILITY)
 
 
 # --- documents ---
@@ -50,13 +84,6 @@ def test_reading_cost(candidate: Candidate, gate: Gate) -> None:
 def test_reading_forgetting(candidate: Candidate, gate: Gate) -> None:
     """And lost no kind of page that the base reads."""
     gate.no_forgetting(candidate, margin=CAPABILITY)
-
-
-@reading
-@pytest.mark.variants("ocr_small", "ocr_small_int8")
-def test_reading_worst_bucket(candidate: Candidate, gate: Gate) -> None:
-    """No kind of page lies under the floor."""
-    gate.worst_bucket(candidate, by="capability")
 
 
 # --- sight ---
