@@ -28,6 +28,7 @@ from pytest_modellab.errors import ScoringError
 from pytest_modellab.media import images
 from pytest_modellab.records.media import Media, MediaKind
 from pytest_modellab.records.runs import Output
+from pytest_modellab.visible import shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,7 +159,15 @@ class Reader:
         Raises:
             MediaError: a page is missing, damaged or has changed.
             OutOfMemory: a page did not fit.
+            ScoringError: a request has no page.
         """
+        for request in requests:
+            if not request.media:
+                asked = shortened(request.context, 60)
+                raise ScoringError(
+                    f"a sample ({asked!r}) holds no image, and a reader reads nothing else: give "
+                    "the sample its page (image), or leave it out of what this variant is asked"
+                )
         for index, request in enumerate(requests):
             if index not in skip:
                 start = time.perf_counter()
