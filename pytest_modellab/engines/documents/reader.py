@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import environment, graphs
-from pytest_modellab.engines.documents import order
+from pytest_modellab.engines.documents import order, size
 from pytest_modellab.engines.documents.networks import (
     DETECTION,
     ORIENTATION,
@@ -24,7 +24,7 @@ from pytest_modellab.engines.interface import (
     ScoringRequest,
 )
 from pytest_modellab.engines.packages import needed, required
-from pytest_modellab.errors import ScoringError
+from pytest_modellab.errors import MediaError, ScoringError
 from pytest_modellab.media import images
 from pytest_modellab.records.media import Media, MediaKind
 from pytest_modellab.records.runs import Output
@@ -125,6 +125,7 @@ class Reader:
         self.networks = networks
         self._parameter_bytes = parameter_bytes
         self._threads = threads
+        self._limit_side_len = settings.limit_side_len
         self._pipeline: Any = _pipeline(networks, settings)
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
@@ -157,7 +158,7 @@ class Reader:
             done: called after each request.
 
         Raises:
-            MediaError: a page is missing, damaged or has changed.
+            MediaError: a page is missing, damaged, has changed, or is too long for its width.
             OutOfMemory: a page did not fit.
             ScoringError: a request has no page.
         """
@@ -194,6 +195,8 @@ class Reader:
     def _read(self, media: Media) -> str:
         import numpy as np
 
+        if wrong := size.problem(media.width, media.height, self._limit_side_len):
+            raise MediaError(f"{media.path}: {wrong}")
         pixels: NDArray[np.uint8] = np.asarray(images.opened(media))
         found = self._pipeline(np.ascontiguousarray(pixels[:, :, _RGB_TO_BGR]))
         if found.boxes is None:  # an empty page is one, too

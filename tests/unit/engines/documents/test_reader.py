@@ -137,6 +137,12 @@ def test_a_sample_without_a_page_is_refused(graphs: dict[str, Path], pages: list
     )
 
 
+def test_a_page_that_is_a_thread_is_refused(graphs: dict[str, Path], tmp_path: Path) -> None:
+    thread = images.inspect(readers.page(tmp_path / "thread.png", [], (5000, 20)))
+    with pytest.raises(MediaError, match=r"thread\.png: 5000 × 20 pixels: with its longer side"):
+        read(reader.load(graphs, SMALL), [[thread]])
+
+
 def test_a_page_that_is_gone_is_named(graphs: dict[str, Path], tmp_path: Path) -> None:
     media = images.inspect(readers.page(tmp_path / "gone.png", ROWS, (320, 192)))
     Path(media.path).unlink()
