@@ -29,6 +29,10 @@ MOST = 24
 """Flipped samples of a variant on a page."""
 
 
+ATTACHED = 600_000
+"""Bytes of the media of one comparison's page: a report may hold one for each blocked test."""
+
+
 _REPLY = 400  # characters
 
 
@@ -70,7 +74,7 @@ def render(comparison: Comparison) -> str:
     Returns:
         HTML that refers to nothing outside of it.
     """
-    gallery = Gallery()
+    gallery = Gallery(size=ATTACHED)
     flips = [flip for flip in comparison.flips if flip.media]
     before, after = column_names(comparison)
     cards = [
