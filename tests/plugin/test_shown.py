@@ -174,10 +174,8 @@ def test_a_wrong_mean_is_named_first_and_the_pictures_are_shown(
             ]
         )
     )
-    told = (
-        f'"modellab_preprocessing" value="preprocessing is not that of its base looks: {CHANGED}"'
-    )
-    assert told in junit.read_text("utf-8")
+    said = f'value="preprocessing is not that of its base looks: {CHANGED}"'
+    assert f'"modellab_preprocessing" {said}' in junit.read_text("utf-8")
     found = json.loads(report.read_text())
     told = {run["variant"]: run.get("preprocessing") for run in found["runs"]}
     assert told == {
