@@ -22,6 +22,7 @@ import torch
 from pytest_modellab.config import read
 from pytest_modellab.engines.interface import ScoringRequest
 from pytest_modellab.engines.tokens import encode_options
+from pytest_modellab.engines.vision import reading_options
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.store.place import default_folder
@@ -80,7 +81,7 @@ def _measured(
         return found
 
     with engine._guarded():
-        behind = engine._behind_beginnings()
+        behind = reading_options.behind_beginnings(engine.model)
         for request, tokens in zip(
             requests, encode_options(engine.tokenizer, requests), strict=True
         ):
@@ -93,8 +94,14 @@ def _measured(
             both = [
                 timed(what, lambda way=way, given=inputs, row=tokens: way(given, row))
                 for what, way in (
-                    ("all options", functools.partial(engine._together, behind)),
-                    ("each option by itself", engine._each),
+                    (
+                        "all options",
+                        functools.partial(reading_options.together, engine.model, behind),
+                    ),
+                    (
+                        "each option by itself",
+                        functools.partial(reading_options.each, engine.model),
+                    ),
                 )
             ]
             apart = max(apart, *(abs(a - b) for a, b in zip(*both, strict=True)))

@@ -53,3 +53,20 @@ def parameter_bytes(graph: Any) -> int:
         math.prod(tensor.dims) * tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         for tensor in graph.initializer
     )
+
+
+def constant_bytes(graph: Any) -> int:
+    """Return the bytes of a graph's constants, where some exporters put all weights.
+
+    Args:
+        graph: as of :func:`parameter_bytes`.
+    """
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    return sum(
+        math.prod(attribute.t.dims) * tensor_dtype_to_np_dtype(attribute.t.data_type).itemsize
+        for node in graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    )

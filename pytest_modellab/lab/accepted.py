@@ -175,10 +175,11 @@ class Accepted:
         """Let a variant read its own replies; one that cannot read is accepted all the same."""
         try:
             return self._runs.read(variant, task_set, record)
-        except Unable:  # who writes down what media hold tells of no text how likely it is
-            return record
         except ScoringError as error:
-            said.say(f"accepted without the likelihood of its replies: {error}")
+            # who writes down what media hold tells of no text how likely it is, which is no news
+            media = any(sample.media for sample in task_set.samples)
+            if not (media and isinstance(error, Unable)):
+                said.say(f"accepted without the likelihood of its replies: {error}")
             return record
 
     def remember(self, variant: str, task_set: str) -> Baseline | None:

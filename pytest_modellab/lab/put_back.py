@@ -17,6 +17,7 @@ from pytest_modellab.errors import DiagnosisError, ModellabError
 from pytest_modellab.records import preprocessing
 from pytest_modellab.records.diagnosis import (
     SCHEMA,
+    UNCHANGED,
     Answers,
     Blame,
     Diagnosis,
@@ -46,9 +47,6 @@ PREPROCESSING = "preprocessing"
 
 
 ALL = "all parts"
-
-
-UNCHANGED = "as the base's, not put back"
 
 
 Run = Callable[["Resolved", "TaskSet"], "RunRecord"]
@@ -250,7 +248,10 @@ class _Asking:
         self._samples = dataclasses.replace(task_set, samples=samples)
 
     def all_parts(self) -> dict[str, PutBack]:
-        """Put back each part, then all, then put each of the candidate's into the base."""
+        """Put back each part, then all, then put each of the candidate's into the base.
+
+        Where one part alone differs, nothing is to be learned from the other way round.
+        """
         base, candidate = self._pair.base, self._pair.candidate
         every, differing = parts(self._pair), changed(self._pair)
         found = {part: PutBack(part, why=UNCHANGED) for part in every}
@@ -262,6 +263,8 @@ class _Asking:
             scores, why = self._scores(candidate, base, able) if able else (None, "")
             self.whole = None if scores is None else self._counted(ALL, scores, why)
             self._check(scores, able, differing)
+        if len(differing) == 1:  # the base with it is the candidate
+            return found
         for part in (part for part in differing if not found[part].why):
             scores, why = self._scores(base, candidate, (part,))
             if scores is None:

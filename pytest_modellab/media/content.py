@@ -22,8 +22,8 @@ MOST_BYTES: dict[MediaKind, int] = {"image": IMAGE_BYTES, "audio": AUDIO_BYTES}
 NAMES: dict[MediaKind, str] = {"image": "image", "audio": "recording"}
 
 _EXTRAS: dict[MediaKind, tuple[str, str]] = {
-    "image": ("reading images", "vision"),
-    "audio": ("reading recordings", "speech"),
+    "image": ("reading images needs Pillow", "vision"),
+    "audio": ("reading recordings needs PyAV", "speech"),
 }
 
 _INSTEAD = {
@@ -101,13 +101,11 @@ def library(kind: MediaKind) -> Iterator[None]:
     Raises:
         MediaError: in place of an ImportError.
     """
-    purpose, extra = _EXTRAS[kind]
+    needs, extra = _EXTRAS[kind]
     try:
         yield
     except ImportError as error:
-        raise MediaError(
-            f"{purpose} needs {error.name}: pip install 'pytest-modellab[{extra}]'"
-        ) from error
+        raise MediaError(f"{needs}: pip install 'pytest-modellab[{extra}]'") from error
 
 
 @contextlib.contextmanager

@@ -29,6 +29,9 @@ THUMBNAIL_TYPE = "image/jpeg"
 
 _THUMBNAIL = 320
 
+_ORIENTATION = 0x0112
+"""EXIF's number of it; 1 is upright."""
+
 
 def inspect(path: Path | str) -> Media:
     """Look at an image: its format, its size, and whether all of it is there.
@@ -117,16 +120,18 @@ def _rgb(image: Any) -> Any:
     """Return a decoded image in mode RGB."""
     from PIL import Image, ImageOps
 
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         import numpy as np
 
         deep = np.asarray(image).astype(np.float64)
         return Image.fromarray(np.rint(deep.clip(0, 65535) / 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        seen = image.convert("RGBA")
-        ground = Image.new("RGBA", seen.size, "white")
-        return Image.alpha_composite(ground, seen).convert("RGB")
+        seen = image if image.mode == "RGBA" else image.convert("RGBA")
+        ground = Image.new("RGB", seen.size, "white")
+        ground.paste(seen, mask=seen.getchannel("A"))
+        return ground
     rgb = image.convert("RGB")
     rgb.info = {}
     return rgb

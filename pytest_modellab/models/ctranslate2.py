@@ -20,13 +20,13 @@ NAME = "model.bin"
 VERSIONS = range(2, 7)
 """Versions of the format that are read here."""
 
-_NAMES = 1 << 10
+NAME_BYTES = 1 << 10
 """Bytes of a name, at most."""
 
-_TENSORS = 1 << 16
+TENSORS = 1 << 16
 """Tensors of a model, at most."""
 
-_AXES = 8
+AXES = 8
 
 SIZES = (4, 1, 2, 4, 2, 2)
 """Bytes of a number of each type: float32, int8, int16, int32, float16, bfloat16."""
@@ -105,9 +105,9 @@ def head(path: Path) -> Head:
             raise Damaged("it does not begin as CTranslate2 writes a model")
         file.seek(4, os.SEEK_CUR)  # the architecture's revision
         tensors, aliases = {}, {}
-        for _ in range(_number(file, "I", _TENSORS, "tensors")):
+        for _ in range(_number(file, "I", TENSORS, "tensors")):
             name = _name(file)
-            axes = _number(file, "B", _AXES, "axes")
+            axes = _number(file, "B", AXES, "axes")
             shape = struct.unpack(f"<{axes}I", _read(file, 4 * axes))
             kind = _number(file, "B", len(SIZES) - 1, "as a type")
             there = _number(file, "I", 1 << 32, "bytes")
@@ -119,7 +119,7 @@ def head(path: Path) -> Head:
                 )
             file.seek(there, os.SEEK_CUR)
             tensors[name] = Tensor(name, shape, kind)
-        for _ in range(_number(file, "I", _TENSORS, "aliases")):
+        for _ in range(_number(file, "I", TENSORS, "aliases")):
             alias, name = _name(file), _name(file)
             if name not in tensors:
                 raise Damaged(f"{alias} stands for {name}, which it does not hold")
@@ -152,7 +152,7 @@ def _number(file: BinaryIO, form: str, most: int, what: str) -> int:
 
 
 def _name(file: BinaryIO) -> str:
-    length = _number(file, "H", _NAMES, "bytes of a name")
+    length = _number(file, "H", NAME_BYTES, "bytes of a name")
     found = _read(file, length)
     if (
         not found.endswith(b"\0")

@@ -140,6 +140,8 @@ def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:
     }
     if comparison.accepted is not None:
         found["accepted"] = comparison.accepted
+    if comparison.preprocessing:
+        found["preprocessing"] = "; ".join(map(str, comparison.preprocessing))
     for worst in comparison.figures[:1]:  # a verdict on latency has none
         found["bucket"] = worst.name
         found["drop"] = f"{worst.drop:.6g}"

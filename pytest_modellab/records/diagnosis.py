@@ -256,6 +256,10 @@ class Answers:
     right_again: int
 
 
+UNCHANGED = "as the base's, not put back"
+"""Why a part was not put back that is the base's by its fingerprint."""
+
+
 @dataclasses.dataclass(frozen=True)
 class PutBack:
     """What one part of several accounts for, or all of them together.

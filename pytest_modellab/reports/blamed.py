@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_modellab.records.diagnosis import Blame, PutBack
+from pytest_modellab.records.diagnosis import UNCHANGED, Blame, PutBack
 from pytest_modellab.reports.words import moved, plural
 
 
@@ -36,6 +36,8 @@ def part_words(one: PutBack, blame: Blame) -> str:
 def proof_words(blame: Blame, culprit: str | None) -> str:
     """What a failing test's message says beside the name; empty where nothing is named."""
     one = next((part for part in blame.parts if part.part == culprit), None)
+    if one is not None and all(part.why == UNCHANGED for part in blame.parts if part is not one):
+        return "no other part differs"
     if one is None or one.lost_alone is None:
         return ""
     return f"alone in the base, it loses {one.lost_alone} of {blame.lost}"
@@ -60,6 +62,8 @@ def lede(blame: Blame, culprit: str | None, names: tuple[str, str]) -> str:
         return f"{text}. No part alone brings most of them back: none is named."
     one = next(part for part in blame.parts if part.part == culprit)
     text += f". With the {culprit} put back, {one.right_again} are right again"
+    if all(part.why == UNCHANGED for part in blame.parts if part is not one):
+        text += "; no other part differs"
     if one.lost_alone is not None:
         text += f"; the other way round, {base} with {candidate}'s {culprit} loses {one.lost_alone}"
     return f"{text}."

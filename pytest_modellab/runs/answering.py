@@ -21,7 +21,13 @@ from pytest_modellab.engines.interface import (
     reading,
 )
 from pytest_modellab.engines.packages import install_command
-from pytest_modellab.errors import ConfigError, ModelError, OutOfMemory, VariantLoadError
+from pytest_modellab.errors import (
+    ConfigError,
+    MediaError,
+    ModelError,
+    OutOfMemory,
+    VariantLoadError,
+)
 from pytest_modellab.records import windows
 from pytest_modellab.records.progress import Watch
 from pytest_modellab.records.runs import Output
@@ -142,6 +148,8 @@ def answer(
             entry.abandon()
             longest = max(range(len(samples)), key=lambda i: len(contexts[i]))
             budget = halved(job, budget, error, cache, samples[longest].id)
+        except MediaError as error:
+            raise MediaError(f"{_whose(samples, str(error))}{error}") from error
     outputs = tuple(answers[i] for i in range(len(samples)))
     seconds = math.fsum(output.seconds for output in outputs)
     tokens = sum(output.tokens_in + output.tokens_out for output in outputs)
@@ -191,6 +199,12 @@ def _context(engine: Engine, prompt: Grounded, sample: Sample) -> str:
         return engine.render(prompt.chat(sample))
     except (ConfigError, ModelError) as error:
         raise type(error)(f"sample {sample.id}: {error}") from error
+
+
+def _whose(samples: Sequence[Sample], text: str) -> str:
+    """Name the first sample that shows a file which a message names."""
+    found = [s.id for s in samples if any(one.path and one.path in text for one in s.media)]
+    return f"sample {found[0]}: " if found else ""
 
 
 def workers() -> int:

@@ -109,6 +109,11 @@ class Desk:
         value = table["path"]
         if not isinstance(value, str) or not value or "\0" in value:
             raise TaskSetError(f"{where}: {shown(value)}: expected the path of a file")
+        if Path(value).is_absolute():
+            raise TaskSetError(
+                f"{where}: {shown(value)}: an absolute path is right on one machine alone; name it "
+                "from the task set's folder"
+            )
         path = self._folder / value
         lines.check_inside(path, self._folder)
         return self._look(path, kind)

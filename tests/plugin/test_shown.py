@@ -149,8 +149,10 @@ def test_a_wrong_mean_is_named_first_and_the_pictures_are_shown(
     pytest.importorskip("xdist")
     pytest.importorskip("allure_pytest")
     folder, report = tmp_path / "results", tmp_path / "report.json"
+    junit = tmp_path / "junit.xml"
     result = colours.runpytest_subprocess(
-        workers, "--alluredir", str(folder), "--modellab-json", str(report)
+        workers,
+        *("--alluredir", str(folder), "--modellab-json", str(report), "--junitxml", str(junit)),
     )
     result.assert_outcomes(passed=1, failed=2)
     message = [
@@ -172,6 +174,8 @@ def test_a_wrong_mean_is_named_first_and_the_pictures_are_shown(
             ]
         )
     )
+    said = f'value="preprocessing is not that of its base looks: {CHANGED}"'
+    assert f'"modellab_preprocessing" {said}' in junit.read_text("utf-8")
     found = json.loads(report.read_text())
     told = {run["variant"]: run.get("preprocessing") for run in found["runs"]}
     assert told == {

@@ -26,7 +26,7 @@ from pytest_modellab.engines.interface import (
 from pytest_modellab.engines.packages import needed, required
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.media import images
-from pytest_modellab.records.media import PLACE, Media, MediaKind
+from pytest_modellab.records.media import Media, MediaKind
 from pytest_modellab.records.runs import Output
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def load(
         part: Network(part, path, threads=threads, advice=(advice or {}).get(part, ""))
         for part, path in files.items()
     }
-    held = sum(graphs.parameter_bytes(onnx.load(path).graph) for path in files.values())
+    read = [onnx.load(path).graph for path in files.values()]
+    held = sum(graphs.parameter_bytes(graph) + graphs.constant_bytes(graph) for graph in read)
     return Reader(networks, settings, parameter_bytes=held, threads=threads)
 
 
@@ -189,7 +190,7 @@ class Reader:
         if found.boxes is None:  # an empty page is one, too
             return ""
         return order.page(
-            order.Found(text.replace(PLACE, ""), tuple((float(x), float(y)) for x, y in box))
+            order.Found(text, tuple((float(x), float(y)) for x, y in box))
             for text, box in zip(found.txts, found.boxes, strict=True)
         )
 

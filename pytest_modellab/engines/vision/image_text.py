@@ -11,15 +11,14 @@ from typing import Any
 
 from pytest_modellab.engines.batching import due, plan, spread
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
-from pytest_modellab.engines.language import generating, trial
+from pytest_modellab.engines.language import generating
 from pytest_modellab.engines.language import torch_model as text_engine
 from pytest_modellab.engines.language.attention import FLEX
 from pytest_modellab.engines.language.base import NAN, answer_alone
 from pytest_modellab.engines.language.opening import PROBLEM, load_model
-from pytest_modellab.engines.language.transfer import continued
 from pytest_modellab.engines.loading import reading
 from pytest_modellab.engines.tokens import encode, encode_all, encode_options
-from pytest_modellab.engines.vision import parts, prepared
+from pytest_modellab.engines.vision import parts, prepared, reading_options
 from pytest_modellab.errors import ModelError, ScoringError
 from pytest_modellab.records.media import PLACE, Media, MediaKind
 from pytest_modellab.records.runs import Output
@@ -27,26 +26,8 @@ from pytest_modellab.records.runs import Output
 VERSION = 1
 """Raised when scores may change: stored runs of another version are run again."""
 
-FAR = 1e-4
-"""How far an option's log-likelihood may be from that of the option alone, as a part of it."""
-
-FAR_IN_16_BITS = 0.02
-"""The same of a model in bfloat16 or float16."""
-
-BEGINNING = 8
-"""Tokens before the first image, from which on they are read apart."""
-
-_Reading = Callable[[Mapping[str, Any]], Any]
-"""Reads what a model is given, and returns logits and cache."""
-
-_Answering = Callable[[Mapping[str, Any], Sequence[list[int]]], list[float]]
-"""Takes what a model is given and an option's tokens each → their log-likelihoods."""
-
 _MISFIT = frozenset({"image", "features", "tokens"})
 """Words of what transformers says where the two are not equally many."""
-
-_ROWS = frozenset({"DynamicLayer", "DynamicSlidingWindowLayer"})
-"""Layers of a key-value cache that hold a row a text."""
 
 
 def name(device: str) -> str:
@@ -295,7 +276,9 @@ class ImageTextEngine(text_engine.TransformersEngine):
         with self._guarded():
             tried = next(i for i, request in enumerate(requests) if request.media)
             with _looking(requests[tried]):
-                answered = self._way(self._inputs(requests[tried]), options[tried])
+                answered = reading_options.way(
+                    self.model, self._inputs(requests[tried]), options[tried]
+                )
             answer_alone(self._due(requests, budget, skip), compute, done)
 
     def generate(
@@ -331,103 +314,6 @@ class ImageTextEngine(text_engine.TransformersEngine):
         with self._guarded():
             answer_alone(self._due(requests, budget, skip), compute, done)
 
-    def _way(self, inputs: Mapping[str, Any], options: Sequence[list[int]]) -> _Answering:
-        """Return how options are read: the first way that says what each option alone says.
-
-        Args:
-            inputs: of the request that is tried.
-            options: its options.
-        """
-        import torch
-        from transformers import DynamicCache
-
-        layers = {type(layer).__name__ for layer in DynamicCache(config=self.model.config).layers}
-        wanted = self._each(inputs, options)
-        for read in (self._behind_beginnings(), self._at_once) if layers <= _ROWS else ():
-            way = functools.partial(self._together, read)
-            try:
-                found = way(inputs, options)
-            except (torch.OutOfMemoryError, MemoryError):
-                raise
-            except trial.REFUSALS:
-                continue
-            far = FAR if self.model.dtype.itemsize > 2 else FAR_IN_16_BITS
-            pairs = zip(found, wanted, strict=True)
-            if not any(abs(one - alone) > far * (1 + abs(alone)) for one, alone in pairs):
-                return way  # a NaN is told by its answer
-        return self._each
-
-    def _at_once(self, inputs: Mapping[str, Any]) -> Any:
-        """Read images and context in one pass, whose cache goes on."""
-        return self.model(**inputs, use_cache=True, logits_to_keep=1)
-
-    def _behind_beginnings(self) -> _Reading:
-        """Return what reads images and context behind what stands before the first image.
-
-        That is often the same for all samples, and then read once: by its own tokens, so that a
-        sample's numbers depend on no other. A model that is told of each token whether it is an
-        image's sees images both ways, and reads all at once.
-        """
-        import torch
-        from transformers import DynamicCache
-
-        token = getattr(self.model.config, "image_token_id", None)
-
-        @functools.lru_cache(maxsize=4)
-        def beginning(tokens: tuple[int, ...]) -> Any:
-            kept = DynamicCache(config=self.model.config)
-            ids = torch.tensor([tokens], device=self.model.device)
-            self.model(input_ids=ids, past_key_values=kept, use_cache=True, logits_to_keep=1)
-            return kept
-
-        def read(inputs: Mapping[str, Any]) -> Any:
-            ids = inputs["input_ids"]
-            places = (ids[0] == token).nonzero() if token is not None else ids.new_zeros(0)
-            count = int(places[0]) if len(places) else 0
-            alike = {key for key, value in inputs.items() if value.shape == ids.shape}
-            if count < BEGINNING or alike != {"input_ids", "attention_mask"}:
-                return self._at_once(inputs)
-            past = continued(beginning(tuple(ids[0, :count].tolist())))
-            return self._at_once({**inputs, "input_ids": ids[:, count:], "past_key_values": past})
-
-        return read
-
-    def _together(
-        self, read: _Reading, inputs: Mapping[str, Any], options: Sequence[list[int]]
-    ) -> list[float]:
-        """Return the log-likelihood of every option, image and context read once."""
-        import torch
-
-        context = read(inputs)
-        first = torch.log_softmax(context.logits[0, -1].float(), dim=-1)
-        values = [float(first[tokens[0]]) for tokens in options]
-        longer = [k for k, tokens in enumerate(options) if len(tokens) > 1]
-        if not longer:
-            return values
-        width = max(len(options[k]) for k in longer) - 1
-        rows = [options[k][:-1] + [0] * (width + 1 - len(options[k])) for k in longer]
-        ids = torch.tensor(rows, device=self.model.device)
-        past = context.past_key_values
-        seen = ids.new_ones(len(rows), past.get_seq_length() + width)  # what is padding comes last
-        past.batch_repeat_interleave(len(rows))
-        logits = self.model(
-            input_ids=ids, attention_mask=seen, past_key_values=past, use_cache=True
-        ).logits
-        for row, k in enumerate(longer):
-            rest = options[k][1:]
-            values[k] += _summed(logits[row, : len(rest)], rest)
-        return values
-
-    def _each(self, inputs: Mapping[str, Any], options: Sequence[list[int]]) -> list[float]:
-        """Return the log-likelihood of each option alone, images and context read again."""
-        values = []
-        for tokens in options:
-            logits = self.model(
-                **_followed(inputs, tokens[:-1]), use_cache=False, logits_to_keep=len(tokens)
-            ).logits
-            values.append(_summed(logits[0, -len(tokens) :], tokens))
-        return values
-
 
 @contextlib.contextmanager
 def _looking(request: ScoringRequest | GenerationRequest) -> Iterator[None]:
@@ -446,30 +332,6 @@ def _looking(request: ScoringRequest | GenerationRequest) -> Iterator[None]:
             f"{named}: the model does not make as many vectors of it as its processor keeps places "
             f"for ({error}): set 'size' as the model was trained with it"
         ) from error
-
-
-def _summed(logits: Any, tokens: Sequence[int]) -> float:
-    """Return the log-likelihood of tokens, each predicted by a row of logits."""
-    import torch
-
-    told = torch.log_softmax(logits.float(), dim=-1)
-    targets = torch.tensor(tokens, device=logits.device)
-    return float(told.gather(1, targets[:, None]).double().sum())
-
-
-def _followed(inputs: Mapping[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
-    """Return a model's inputs with some tokens of text behind them."""
-    import torch
-
-    ids = inputs["input_ids"]
-    more = ids.new_tensor([tokens]).reshape(1, -1)
-    found = dict(inputs)
-    for key, value in inputs.items():
-        if isinstance(value, torch.Tensor) and value.shape == ids.shape:
-            filled = {"input_ids": more, "attention_mask": torch.ones_like(more)}
-            end = filled.get(key, torch.zeros_like(more))  # types of tokens: 0 is text
-            found[key] = torch.cat([value, end.to(value.dtype)], dim=1)
-    return found
 
 
 def _answer(tokenizer: Any, request: ScoringRequest | GenerationRequest) -> int:

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from importlib import resources
 
 from pytest_modellab.judging.comparison import Comparison, Flip
-from pytest_modellab.reports.page.markup import Content, Html, details, document, el, section
+from pytest_modellab.reports.page.markup import (
+    Content,
+    Html,
+    breakable,
+    details,
+    document,
+    el,
+    section,
+)
 from pytest_modellab.reports.page.shown import Gallery
 from pytest_modellab.reports.text.table import column_names, flip_count, flip_scores, sentence
 from pytest_modellab.reports.words import number, plural
@@ -19,6 +27,10 @@ OPEN = 6
 
 MOST = 24
 """Flipped samples of a variant on a page."""
+
+
+ATTACHED = 600_000
+"""Bytes of the media of one comparison's page: a report may hold one for each blocked test."""
 
 
 _REPLY = 400  # characters
@@ -62,7 +74,7 @@ def render(comparison: Comparison) -> str:
     Returns:
         HTML that refers to nothing outside of it.
     """
-    gallery = Gallery()
+    gallery = Gallery(size=ATTACHED)
     flips = [flip for flip in comparison.flips if flip.media]
     before, after = column_names(comparison)
     cards = [
@@ -114,22 +126,21 @@ def _card(flip: Flip, scores: str, before: str, after: str, gallery: Gallery) ->
         (after, flip.after_output.strip() or "(empty)"),
     ]
     rows = [
-        [el("dt", name), el("dd", _lines(shortened(text, _REPLY)))]
+        [el("dt", breakable(name)), el("dd", _lines(shortened(text, _REPLY)))]
         for name, text in said
         if text
-    ]  # fmt: skip
+    ]
     mark = "▼" if flip.lost else "▲"
-    return el(
-        "li",
-        gallery.show(flip.id, flip.media),
+    named = el(
+        "div",
+        el("p", el("strong", flip.id), el("small", flip.bucket)),
         el(
-            "div",
-            el("p", el("strong", flip.id), el("small", flip.bucket)),
-            el("p", f"{mark} {scores.replace('->', '→')}", class_="loss" if flip.lost else "gain"),
-            el("dl", rows),
-            class_="told",
+            "p",
+            f"{mark} {scores.replace('->', '→')}",
+            class_="loss" if flip.lost else "gain",
         ),
     )
+    return el("li", el("div", gallery.show(flip.id, flip.media), named), el("dl", rows))
 
 
 def _lines(text: str) -> list[Content]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TEXT = (Path(__file__).parents[3] / "docs" / "security.md").read_text(encoding="utf-8")
-LIMITS = re.findall(r"^\| .* \| ([0-9.,]+) \| `([a-z_.]+)\.([A-Z_]+)` \|$", TEXT, re.MULTILINE)
+LIMITS = re.findall(r"^\| .* \| ([0-9.,]+) \| `([a-z0-9_.]+)\.([A-Z_]+)` \|$", TEXT, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("figure", "module", "name"), LIMITS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import struct
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from media_files import png, png_chunk
 
 from pytest_modellab.errors import MediaError
@@ -63,6 +66,27 @@ def test_other_webps_and_bmps_tell_their_size(put: Put) -> None:
     ):
         kind = "bmp" if data.startswith(b"BM") else "webp"
         assert headers.size(data, kind) == (31, 7)
+
+
+@given(
+    width=st.integers(1, 400),
+    height=st.integers(1, 400),
+    kind=st.sampled_from(["PNG", "JPEG", "WEBP", "BMP"]),
+    mode=st.sampled_from(["L", "RGB"]),
+    options=st.sampled_from([{}, {"lossless": True}, {"progressive": True}, {"quality": 3}]),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_size_that_is_read_is_the_librarys(
+    width: int, height: int, kind: str, mode: str, options: dict[str, Any]
+) -> None:
+    data = saved(Image.new(mode, (width, height)), kind, **options)
+    assert headers.size(data, kind.lower()) == (width, height)
+
+
+@given(data=st.binary(max_size=64), kind=st.sampled_from(["png", "jpeg", "webp", "bmp"]))
+def test_any_bytes_have_a_size_or_none(data: bytes, kind: str) -> None:
+    with contextlib.suppress(ValueError, struct.error):
+        assert min(headers.size(data, kind)) >= 1
 
 
 def test_a_picture_is_opened_as_it_is(put: Put) -> None:
@@ -243,4 +267,6 @@ def test_without_pillow(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     with pytest.raises(MediaError) as caught:
         images.inspect(put(png()))
-    assert str(caught.value) == ("reading images needs PIL: pip install 'pytest-modellab[vision]'")
+    assert str(caught.value) == (
+        "reading images needs Pillow: pip install 'pytest-modellab[vision]'"
+    )

@@ -215,5 +215,5 @@ def test_a_clip_is_small_and_the_first_half_minute(put: Put) -> None:
 def test_without_av(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     assert said(put(wav())) == (
-        "reading recordings needs av: pip install 'pytest-modellab[speech]'"
+        "reading recordings needs PyAV: pip install 'pytest-modellab[speech]'"
     )

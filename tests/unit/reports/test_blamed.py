@@ -7,6 +7,7 @@ import re
 
 from pytest_modellab.records.diagnosis import (
     SCHEMA,
+    UNCHANGED,
     Answers,
     Blame,
     Diagnosis,
@@ -99,3 +100,10 @@ def test_a_page_without_a_name_says_so() -> None:
 
 def test_a_part_of_another_page_has_the_bars() -> None:
     assert "9 of 10</span>" in str(page.section(NAMED, "why"))
+
+
+def test_the_only_part_that_differs_is_said_to_be() -> None:
+    parts = (PutBack("preprocessing", 10, 0.91), PutBack("encoder", why=UNCHANGED))
+    only = dataclasses.replace(NAMED, blame=dataclasses.replace(BLAME, parts=parts))
+    assert "lost answers (no other part differs); media are" in diagnosed.one_line(only)
+    assert "put back, 10 are right again; no other part differs." in page.render(only)

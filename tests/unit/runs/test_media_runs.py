@@ -11,7 +11,7 @@ import pytest
 
 from pytest_modellab import scorers
 from pytest_modellab.engines.interface import Done, GenerationRequest, ScoringRequest
-from pytest_modellab.errors import ScoringError
+from pytest_modellab.errors import MediaError, ScoringError
 from pytest_modellab.records.media import PLACE, Media
 from pytest_modellab.records.runs import Output, RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
@@ -145,6 +145,19 @@ def test_a_prompt_shows_each_once(
         f"its prompt has {places} places (U+FFFC) for 2 images and recordings; let the template "
         "write {{ input }} once and unchanged, and no example and no passage hold the character"
     )
+
+
+def test_a_file_that_goes_during_a_run_names_its_sample(
+    run: Run, shown: Callable[..., Sample]
+) -> None:
+    class Opening(Engine):
+        def score_options(
+            self, requests: Sequence[ScoringRequest], *, budget: int, skip: Set[int], done: Done
+        ) -> None:
+            raise MediaError(f"{requests[1].media[0].path}: no such file")
+
+    with pytest.raises(MediaError, match=r"sample s1: 2\.file: no such file$"):
+        run(Opening(), shown(0, "Which?", RED), shown(1, "Which?", BLUE))
 
 
 def test_another_picture_is_asked_anew(run: Run, shown: Callable[..., Sample]) -> None:

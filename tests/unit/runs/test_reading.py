@@ -15,6 +15,7 @@ from pytest_modellab.engines.interface import WORDS, Ability, Done, Engine, Scor
 from pytest_modellab.errors import OutOfMemory, ScoringError
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.graded import LIKELIHOOD, READ, replies
+from pytest_modellab.records.media import Media, MediaKind
 from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.runs import NOT_KEPT, Output, RunRecord
 from pytest_modellab.records.tasks import TaskSet
@@ -225,6 +226,30 @@ def test_a_text_is_read_once(job: Make, tmp_path: Path) -> None:
     assert not again.asked
     assert read(job(other := Counting()), {**texts, "s2": "no"}, tmp_path) != one
     assert len(other.asked) == 2
+
+
+class Looking(Counting):
+    """Sees images, and notes which it was shown."""
+
+    media: frozenset[MediaKind] = frozenset({"image"})
+
+    def score_options(
+        self, requests: Sequence[ScoringRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        self.shown = [request.media for request in requests]
+        super().score_options(requests, budget=budget, skip=skip, done=done)
+
+
+def test_a_reply_is_read_with_the_image_that_it_is_about(
+    job: Make, asked: TaskSet, tmp_path: Path
+) -> None:
+    image = Media("image", "0" * 64, "a.png")
+    samples = tuple(dataclasses.replace(sample, media=(image,)) for sample in asked.samples)
+    seen = dataclasses.replace(asked, samples=samples)
+    read(job(engine := Looking(), task_set=seen), {"s1": "seven"}, tmp_path)
+    assert engine.shown == [(image,)]
+    with pytest.raises(ScoringError, match="sample s1: it holds an image, and this variant reads"):
+        read(job(Counting(), task_set=seen), {"s1": "six"}, tmp_path)
 
 
 def test_it_is_taken_up_where_it_was_cut_off(job: Make, tmp_path: Path) -> None:

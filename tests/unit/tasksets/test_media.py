@@ -185,6 +185,12 @@ def test_nothing_is_run_or_decoded_for_a_review(read: Read, tmp_path: Path) -> N
         ),
         ({"image": ""}, "image: '': expected the path of a file"),
         ({"image": "a\0b"}, "image: 'a\\x00b': expected the path of a file"),
+        (
+            {"image": "/dev/zero"},
+            "image: '/dev/zero': an absolute path is right on one machine alone; name it from the "
+            "task set's folder",
+        ),
+        ({"image": "sub"}, "image: sub: cannot be read: [Errno 21] Is a directory: 'sub'"),
         ({"image": []}, "image: an empty list; name a file, or leave the key out"),
         ({"image": ["red.png"] * 65}, "65 images and recordings; at most 64"),
         (

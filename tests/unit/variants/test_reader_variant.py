@@ -179,7 +179,7 @@ def test_int8_by_calibration(place: Path, page: Media) -> None:
     table = f'{INT8}method = "onnxruntime-int8"\ncalibration = "calibration"\n'
     found = variant(place, table)
     how = dict(found.plan.quantization)
-    assert how["scales"] == "static"
+    assert how["scales"].startswith("static")
     assert len(how["calibration"]) == 16
     assert text(found, place, page) == "a a"
     assert text(found, place, page) == "a a"

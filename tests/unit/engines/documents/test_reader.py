@@ -170,6 +170,26 @@ def test_a_graph_for_another_part(
     assert str(caught.value).endswith(said)
 
 
+def test_weights_that_are_constants_are_counted() -> None:
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+
+    from pytest_modellab.engines.graphs import constant_bytes, parameter_bytes
+
+    weights = numpy_helper.from_array(np.zeros((3, 5), np.float32), "w")
+    nodes = [
+        helper.make_node("Constant", [], ["w"], value=weights),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    row, out = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, size])
+        for name, size in (("x", 3), ("y", 5))
+    )
+    graph = helper.make_graph(nodes, "constants", [row], [out])
+    assert (parameter_bytes(graph), constant_bytes(graph)) == (0, 3 * 5 * 4)
+
+
 def test_graphs_that_are_none_of_a_reader(graphs: dict[str, Path], tmp_path: Path) -> None:
     fewer = readers.recognition(tmp_path / "fewer.onnx", characters="a")
     said = "fewer.onnx: is no model of a reader (PP-OCR), and one that reads a line is asked for"

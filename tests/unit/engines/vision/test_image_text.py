@@ -21,7 +21,7 @@ from pytest_modellab import testing
 from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import torch_model
 from pytest_modellab.engines.tokens import encode_texts
-from pytest_modellab.engines.vision import image_text, prepared
+from pytest_modellab.engines.vision import image_text, prepared, reading_options
 from pytest_modellab.engines.vision.image_text import ImageTextEngine
 from pytest_modellab.errors import MediaError, ModelError, ScoringError, VariantLoadError
 from pytest_modellab.records.media import PLACE, Media
@@ -223,15 +223,15 @@ def test_a_model_that_cannot_go_on_behind_a_cache_reads_each_option(
 ) -> None:
     request = asked(engine, f"{PLACE}the cat", pictures[0])
     (expected,) = scored(engine, [request])
-    plain = ImageTextEngine._together
+    plain = reading_options.together
 
     def wrong(*given: Any) -> list[float]:
         return [value + 1 for value in plain(*given)]
 
-    monkeypatch.setattr(ImageTextEngine, "_together", wrong)
+    monkeypatch.setattr(reading_options, "together", wrong)
     (found,) = scored(engine, [request])
     assert found.option_logprobs == pytest.approx(expected.option_logprobs, abs=1e-4)
-    monkeypatch.setattr(image_text, "_ROWS", frozenset())
+    monkeypatch.setattr(reading_options, "_ROWS", frozenset())
     assert scored(engine, [request]) == [found]
 
 

@@ -1,0 +1,1 @@
+"""What is said, how it sounds, and both together as samples."""
