@@ -19,7 +19,7 @@ from typing import Any
 
 from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.models import joined
-from pytest_modellab.recipes import gallery, training
+from pytest_modellab.recipes import gallery, provenance, training
 from pytest_modellab.recipes.data import Data
 from pytest_modellab.recipes.recipe import Order, Outcome, Recipe
 from pytest_modellab.records.declared import VariantSpec
@@ -43,6 +43,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
         "seed": at_least(int, 0, 0),
         "pictures": Setting(str),
+        "begin": Setting(str, None),
         "count": at_least(int, 1, 500_000),
         "encoder": Setting(
             dict, {key: one.default for key, one in ENCODER.items()}, fields=ENCODER
@@ -60,7 +61,8 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
     }
 )
 """``pictures`` is a Python file with ``training(seed, index)`` and ``LABELS``; ``count`` of them
-are drawn. ``lessons`` are the optimizer steps of the first stage, ``steps`` those of the second."""
+are drawn. ``begin`` is a folder of parts that were made before, from which to go on. ``lessons``
+are the optimizer steps of the first stage, ``steps`` those of the second."""
 
 
 EYES = "eyes.pt"
@@ -165,7 +167,11 @@ def eyes(order: Order, drawn: gallery.Gallery, made: Any) -> tuple[tuple[int, fl
     queries = nn.Parameter(torch.randn(len(heads), width, device=device) * width**-0.5)
     keys, values = (nn.Linear(width, width).to(device) for _ in range(2))
     learned = [*parts.parameters(), *heads.parameters(), *keys.parameters(), *values.parameters()]
-    wanted = settings["lessons"] if order.max_steps is None else order.max_steps
+    wanted = settings["lessons"]
+    if order.max_steps is not None:
+        wanted = min(wanted, order.max_steps)
+    if not wanted:
+        return ()
     optimizer, schedule = _optimizer(
         [{"params": [*learned, queries], "lr": settings["lesson_rate"]}], settings, wanted
     )
@@ -228,8 +234,13 @@ def train(order: Order) -> Outcome:
     made = Idefics3ForConditionalGeneration(configuration(settings, text, chat.image_token)).model
     made.text_model = None  # the order's own is used
     made.to(order.device).train()
-    told = eyes(order, drawn, made)
     language = get_peft_model(order.model, training.lora(order))
+    notes = [f"{drawn.count} pictures, and {drawn.questions} questions about them, were drawn"]
+    if settings["begin"] is not None:
+        notes.append(_begin(order, made, language))
+    if told := eyes(order, drawn, made):
+        first, last = (f"{loss:.3g}" for _, loss in (told[0], told[-1]))
+        notes.append(f"the encoder's own lessons, {told[-1][0]} steps: loss {first}, then {last}")
     for parameter in language.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
@@ -239,16 +250,12 @@ def train(order: Order) -> Outcome:
             f"{order.spec.name}: the loss is not finite: lower learning_rate in its recipe"
         )
     _save(order, made, language, chat)
-    first, last = (f"{loss:.3g}" for _, loss in (told[0], told[-1]))
     return Outcome(
         Data(settings["pictures"], _sha256(order.root / settings["pictures"]), ({},) * drawn.count),
         settings["steps"] if order.max_steps is None else order.max_steps,
         time.perf_counter() - start,
         losses,
-        (
-            f"{drawn.count} pictures, and {drawn.questions} questions about them, were drawn",
-            f"the encoder's own lessons, {told[-1][0]} steps: loss {first}, then {last}",
-        ),
+        tuple(notes),
     )
 
 
@@ -294,6 +301,25 @@ def _answers(
             recent.clear()
             order.progress(step, wanted, losses[-1][1])
     return tuple(losses)
+
+
+def _begin(order: Order, made: Any, language: Any) -> str:
+    """Take over parts that were made before; returns a note of how."""
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    folder = order.root / order.settings["begin"]
+    before = provenance.read(folder)
+    if before is None:
+        raise ConfigError(f"recipe.begin: {folder} holds no parts that modellab build has made")
+    new = load_file(folder / joined.NEW)
+    made.load_state_dict({name.removeprefix("model."): one for name, one in new.items()})
+    set_peft_model_state_dict(language, load_file(folder / "adapter_model.safetensors"))
+    return (
+        f"began with parts of {before.date} ({before.data['rows']} pictures of sha256 "
+        f"{before.data['sha256'][:16]}…, {before.steps} steps to a loss of {before.loss[-1][1]}; "
+        f"{'; '.join(before.notes)})"
+    )
 
 
 def _save(order: Order, made: Any, language: Any, chat: gallery.Chat) -> None:

@@ -29,6 +29,8 @@ COLOURS = {
 }
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
 SIDES = ("left", "right", "above", "below")
+COLUMNS = ("left", "middle", "right")
+ROWS = ("top", "middle", "bottom")
 BARS = "ABCD"
 
 _GLYPHS = """
@@ -104,6 +106,22 @@ WORDINGS: Mapping[str, Sequence[str]] = {
         "On which side of the {b} is the {a}?",
         "The {a} is where, compared with the {b}?",
         "Starting at the {b}, in which direction is the {a}?",
+    ),
+    "across": (
+        "Is the {shape} on the left, in the middle or on the right?",
+        "Left, middle or right: where is the {shape}?",
+        "In which column is the {shape}, left, middle or right?",
+        "How far to the right is the {shape}: left, middle or right?",
+        "On which side is the {shape}, left or right?",
+        "The {shape} is left, middle or right?",
+    ),
+    "down": (
+        "Is the {shape} at the top, in the middle or at the bottom?",
+        "Top, middle or bottom: where is the {shape}?",
+        "In which row is the {shape}, top, middle or bottom?",
+        "How far down is the {shape}: top, middle or bottom?",
+        "How high is the {shape}, top or bottom?",
+        "The {shape} is top, middle or bottom?",
     ),
     "number": (
         "What number is written?",
@@ -331,8 +349,13 @@ def scene(rng: random.Random) -> Picture:
 def _of_scene(rng: random.Random, placed: Sequence[tuple[str, str, int]]) -> list[Ask]:
     shapes, colours = [shape for shape, _, _ in placed], [colour for _, colour, _ in placed]
     asks = []
-    for shape, colour, _ in placed:
+    for shape, colour, cell in placed:
         if shapes.count(shape) == 1:
+            down, across = ROWS[cell // 3], COLUMNS[cell % 3]
+            asks += [
+                Ask("across", across, _some(rng, across, COLUMNS), {"shape": shape}),
+                Ask("down", down, _some(rng, down, ROWS), {"shape": shape}),
+            ]
             asks.append(Ask("colour_of", colour, _some(rng, colour, [*COLOURS]), {"shape": shape}))
         if colours.count(colour) == 1:
             asks.append(Ask("shape_of", shape, _some(rng, shape, SHAPES), {"colour": colour}))
@@ -477,7 +500,7 @@ def chart(rng: random.Random) -> Picture:
 _DRAWN: Mapping[Callable[[random.Random], Picture], int] = {
     single: 8,
     empty: 3,
-    scene: 32,
+    scene: 45,
     number: 16,
     word: 22,
     misleading: 7,

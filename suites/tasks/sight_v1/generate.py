@@ -36,9 +36,13 @@ WORDINGS: Mapping[str, tuple[str, str]] = {
     "shape_of": ("Which of the shapes is {colour}?", "What shape has the colour {colour}?"),
     "colour_of": ("Which colour does the {shape} have?", "The {shape} is painted in what colour?"),
     "count": ("How many {shape}s can be counted?", "The picture holds how many {shape}s?"),
-    "side": (
-        "Looking from the {b}, where does the {a} lie?",
-        "Where do you find the {a} when you start from the {b}?",
+    "across": (
+        "Does the {shape} stand to the left, in the middle or to the right?",
+        "Which of left, middle and right is the place of the {shape}?",
+    ),
+    "down": (
+        "Does the {shape} stand at the top, in the middle or at the bottom?",
+        "Which of top, middle and bottom is the place of the {shape}?",
     ),
     "number": ("Which number do you see?", "What number does the picture show?"),
     "word": ("Which word do you see?", "What does the picture say?"),
@@ -124,7 +128,7 @@ CAPABILITIES: Mapping[str, Callable[[random.Random, int], tuple[Picture, Ask]]] 
     "counting": _counted,
     "misleading": _misleading,
     "numbers": _number,
-    "position": _asked(pictures.scene, "side"),
+    "position": _asked(pictures.scene, "across", "down"),
     "shapes": _shape,
     "words": _word,
 }

@@ -145,6 +145,20 @@ def test_the_same_seed_makes_the_same_parts(studio: Studio, monkeypatch: Any) ->
     assert not all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_parts_can_be_trained_further(studio: Studio, monkeypatch: Any) -> None:
+    import torch
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    told = studio.build("further", begin="made", lessons=0, steps=1, learning_rate=1e-9)
+    assert told.notes[1].startswith("began with parts of ")
+    assert "6 pictures of sha256" in told.notes[1]
+    assert len(told.notes) == 2
+    one, two = (_tensors(studio.root / name / joined.NEW) for name in ("made", "further"))
+    assert all(torch.allclose(one[name].float(), two[name].float(), atol=1e-6) for name in one)
+    with pytest.raises(ConfigError, match=r"recipe.begin: .*nothing holds no parts that modellab"):
+        studio.build("never", begin="nothing")
+
+
 def test_the_whole_model_is_the_language_model_with_the_adapter_added(studio: Studio) -> None:
     import torch
 
