@@ -25,7 +25,8 @@ def named(media: Media, sample: str = "") -> str:
 
     Args:
         media: any.
-        sample: the id of its sample; a file of that name is not named again.
+        sample: the id of its sample; a file of that name is not named again, nor is one whose
+            name is its hash, as of those that a generator made.
     """
     place = PurePath(media.path)
     name = shortened(visible(place.name or media.sha256[:12]), _NAME)
@@ -36,7 +37,8 @@ def named(media: Media, sample: str = "") -> str:
         known.append(f"{number(media.seconds)} s")
     known.append(visible(media.format) or media.kind)
     told = " ".join(known)
-    return told if sample and place.stem == sample else f"{name}, {told}"
+    unnamed = media.sha256 and place.name.startswith(media.sha256)
+    return told if unnamed or (sample and place.stem == sample) else f"{name}, {told}"
 
 
 def told(media: Sequence[Media], sample: str = "") -> str:

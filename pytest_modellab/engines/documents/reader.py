@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.engines import environment, graphs
-from pytest_modellab.engines.documents import order
+from pytest_modellab.engines.documents import order, size
 from pytest_modellab.engines.documents.networks import (
     DETECTION,
     ORIENTATION,
@@ -24,10 +24,11 @@ from pytest_modellab.engines.interface import (
     ScoringRequest,
 )
 from pytest_modellab.engines.packages import needed, required
-from pytest_modellab.errors import ScoringError
+from pytest_modellab.errors import MediaError, ScoringError
 from pytest_modellab.media import images
 from pytest_modellab.records.media import Media, MediaKind
 from pytest_modellab.records.runs import Output
+from pytest_modellab.visible import shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,6 +125,7 @@ class Reader:
         self.networks = networks
         self._parameter_bytes = parameter_bytes
         self._threads = threads
+        self._limit_side_len = settings.limit_side_len
         self._pipeline: Any = _pipeline(networks, settings)
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
@@ -156,9 +158,17 @@ class Reader:
             done: called after each request.
 
         Raises:
-            MediaError: a page is missing, damaged or has changed.
+            MediaError: a page is missing, damaged, has changed, or is too long for its width.
             OutOfMemory: a page did not fit.
+            ScoringError: a request has no page.
         """
+        for request in requests:
+            if not request.media:
+                asked = shortened(request.context, 60)
+                raise ScoringError(
+                    f"a sample ({asked!r}) holds no image, and a reader reads nothing else: give "
+                    "the sample its page (image), or leave it out of what this variant is asked"
+                )
         for index, request in enumerate(requests):
             if index not in skip:
                 start = time.perf_counter()
@@ -185,6 +195,8 @@ class Reader:
     def _read(self, media: Media) -> str:
         import numpy as np
 
+        if wrong := size.problem(media.width, media.height, self._limit_side_len):
+            raise MediaError(f"{media.path}: {wrong}")
         pixels: NDArray[np.uint8] = np.asarray(images.opened(media))
         found = self._pipeline(np.ascontiguousarray(pixels[:, :, _RGB_TO_BGR]))
         if found.boxes is None:  # an empty page is one, too

@@ -37,6 +37,8 @@ def test_a_medium_in_words(one: Media, said: str) -> None:
 
 def test_a_file_of_its_samples_name_is_not_named_again() -> None:
     assert media.named(CHART, "chart") == "96×48 png"
+    made = dataclasses.replace(CHART, path=f"/cache/{CHART.sha256}.png")
+    assert media.named(made) == "96×48 png"
     assert media.told([CHART, HELLO], "chart") == "96×48 png; hello.wav, 3.2 s wav"
 
 

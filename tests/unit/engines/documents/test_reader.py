@@ -53,12 +53,7 @@ def read(engine: reader.Reader, samples: Sequence[Sequence[Media]]) -> list[str]
 def test_rows_pages_and_nothing(graphs: dict[str, Path], pages: list[Media]) -> None:
     rows, empty, one = pages
     engine = reader.load(graphs, SMALL)
-    assert read(engine, [[rows], [empty], [one, rows], []]) == [
-        "a a\na",
-        "",
-        "a\n\na a\na",
-        "",
-    ]
+    assert read(engine, [[rows], [empty], [one, rows]]) == ["a a\na", "", "a\n\na a\na"]
     assert engine.abilities == {"generate"}
     assert engine.media == {"image"}
     assert engine.parameter_bytes() == (1 + 4) * 4
@@ -130,6 +125,22 @@ def test_it_chooses_between_no_options(graphs: dict[str, Path]) -> None:
             [ScoringRequest("", ("a", "b"))], budget=1, skip=set(), done=lambda _: None
         )
     engine.score_options([], budget=1, skip=set(), done=lambda _: None)
+
+
+def test_a_sample_without_a_page_is_refused(graphs: dict[str, Path], pages: list[Media]) -> None:
+    engine = reader.load(graphs, SMALL)
+    with pytest.raises(ScoringError) as caught:
+        read(engine, [pages[:1], []])
+    assert str(caught.value) == (
+        "a sample ('read it') holds no image, and a reader reads nothing else: give the sample its "
+        "page (image), or leave it out of what this variant is asked"
+    )
+
+
+def test_a_page_that_is_a_thread_is_refused(graphs: dict[str, Path], tmp_path: Path) -> None:
+    thread = images.inspect(readers.page(tmp_path / "thread.png", [], (5000, 20)))
+    with pytest.raises(MediaError, match=r"thread\.png: 5000 × 20 pixels: with its longer side"):
+        read(reader.load(graphs, SMALL), [[thread]])
 
 
 def test_a_page_that_is_gone_is_named(graphs: dict[str, Path], tmp_path: Path) -> None:
