@@ -90,14 +90,14 @@ def test_reading_forgetting(candidate: Candidate, gate: Gate) -> None:
 
 
 @looking
-@pytest.mark.variants("sight", "sight_nf4", "sight_nf4_vision", "sight_int8_language")
+@pytest.mark.variants("sight")
 def test_looking(candidate: Candidate, gate: Gate) -> None:
     """No fewer questions are answered right than in the last accepted run."""
     gate.no_regression(candidate)
 
 
 @looking
-@pytest.mark.variants("sight", "sight_nf4", "sight_nf4_vision", "sight_int8_language")
+@pytest.mark.variants("sight")
 def test_looking_capability(candidate: Candidate, capability: str, gate: Gate) -> None:
     """Nor of any kind."""
     gate.no_regression(candidate, capability=capability)
