@@ -199,7 +199,7 @@ def _near(model: Any, found: Any, wanted: Any) -> bool:
 
     if found.shape != wanted.shape:
         return False
-    if _quantized(model):
+    if quantized(model):
         return True
     there = wanted.isfinite()  # a broken model is told by its answers
     zero = torch.zeros((), device=wanted.device)
@@ -212,7 +212,7 @@ def _near(model: Any, found: Any, wanted: Any) -> bool:
     return bool(near.float().mean() >= MOST)
 
 
-def _quantized(model: Any) -> bool:
+def quantized(model: Any) -> bool:
     """Whether numbers of a model are rounded; torchao's weights are tensors of tensors."""
     return getattr(model.config, "quantization_config", None) is not None or any(
         hasattr(weight, "__tensor_flatten__") for weight in model.parameters()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_modellab.engines import state
 from pytest_modellab.engines.interface import Ability, Done, GenerationRequest, ScoringRequest
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.media import sound
@@ -131,6 +132,10 @@ class Transcriber:
     def environment(self) -> Mapping[str, Any]:
         """Versions of libraries, and threads."""
         return self._model.environment()
+
+    def state(self) -> state.State:
+        """Return the hash of each tensor; none of a file that is hashed as a whole."""
+        return state.of(self._model)
 
     def parameter_bytes(self) -> int:
         """Bytes of the weights as they are held in memory."""
