@@ -72,6 +72,7 @@ class Transcriber:
 
     abilities: frozenset[Ability] = frozenset({"generate"})
     media: frozenset[MediaKind] = frozenset({"audio"})
+    needs: MediaKind = "audio"
 
     def __init__(self, model: Listening) -> None:
         self._model = model
