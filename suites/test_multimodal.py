@@ -54,6 +54,13 @@ def test_listening_forgetting(candidate: Candidate, gate: Gate) -> None:
     gate.no_forgetting(candidate, margin=CAPABILITY)
 
 
+@listening
+@pytest.mark.variants("whisper_tiny", "whisper_tiny_int8", "whisper_base")
+def test_listening_worst_bucket(candidate: Candidate, gate: Gate) -> None:
+    """No kind of recording lies under the floor."""
+    gate.worst_bucket(candidate, by="capability")
+
+
 # --- documents ---
 
 
@@ -84,6 +91,13 @@ def test_reading_cost(candidate: Candidate, gate: Gate) -> None:
 def test_reading_forgetting(candidate: Candidate, gate: Gate) -> None:
     """And lost no kind of page that the base reads."""
     gate.no_forgetting(candidate, margin=CAPABILITY)
+
+
+@reading
+@pytest.mark.variants("ocr_small", "ocr_small_int8", "ocr_tiny")
+def test_reading_worst_bucket(candidate: Candidate, gate: Gate) -> None:
+    """No kind of page lies under the floor."""
+    gate.worst_bucket(candidate, by="capability")
 
 
 # --- sight ---
@@ -124,10 +138,3 @@ def test_looking_cost_probability(candidate: Candidate, gate: Gate) -> None:
 def test_looking_forgetting(candidate: Candidate, gate: Gate) -> None:
     """And lost no kind of question that the base answers."""
     gate.no_forgetting(candidate, margin=CAPABILITY)
-
-
-@looking
-@pytest.mark.variants("sight", "sight_int8_language")
-def test_looking_worst_bucket(candidate: Candidate, gate: Gate) -> None:
-    """No kind of question lies under the floor."""
-    gate.worst_bucket(candidate, by="capability")
