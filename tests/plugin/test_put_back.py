@@ -11,6 +11,7 @@ import pytest
 from pytest_modellab import cli
 from pytest_modellab.records import diagnosed
 from pytest_modellab.records.diagnosis import Diagnosis
+from pytest_modellab.reports.diagnosed import one_line
 
 CONFTEST = """
 from pytest_modellab.errors import VariantLoadError
@@ -89,6 +90,7 @@ VARIANTS = {
     "both": 'ear = "9"\nmouth = "9"',
     "wide": 'ear = "wide"\nrate = 8000',
     "biased": "bias = 1",
+    "broad": 'ear = "wide"\nmouth = "1"\nbias = 1',
     "alone": 'ear = "wide"\nbias = 1',
 }
 
@@ -235,8 +237,15 @@ def test_a_part_that_does_not_fit_is_said_with_the_reason(diagnose: Diagnose) ->
         ("ear", None, None, "ear: 384 wide here, 512 in the base's"),
         ("mouth", None, None, SAME),
     ]
+    assert "(alone in the base, it loses 12 of 12; not put back: ear)" in one_line(found)
     found = diagnose("alone")
     assert found.headline == "no part could be put back, the 12 lost answers stay unexplained"
+    found = diagnose("broad")
+    assert found.blame is not None
+    assert found.blame.whole is None
+    assert found.headline == (
+        "no part that could be put back accounts for the 12 lost answers; the ear could not be"
+    )
 
 
 def test_what_lies_in_no_part_is_said(diagnose: Diagnose) -> None:

@@ -15,7 +15,7 @@ from pytest_modellab.records.diagnosis import (
     PutBack,
     Side,
 )
-from pytest_modellab.reports import diagnosed
+from pytest_modellab.reports import blamed, diagnosed
 from pytest_modellab.reports.page import diagnosis as page
 from pytest_modellab.reports.text import diagnosis as words
 
@@ -48,7 +48,13 @@ NAMED = Diagnosis(
     blame=BLAME,
 )
 NONE = dataclasses.replace(
-    NAMED, culprit=None, fault="together", headline="no part alone", answers=None, findings=()
+    NAMED,
+    culprit=None,
+    fault="together",
+    headline="no part alone",
+    answers=None,
+    findings=(),
+    blame=dataclasses.replace(BLAME, parts=(PutBack("encoder", 2, 0.4), PutBack("ear", 3, 0.5))),
 )
 
 
@@ -96,6 +102,25 @@ def test_a_page_without_a_name_says_so() -> None:
     text = page.render(NONE)
     assert "No part alone brings most of them back: none is named." in text
     assert "What to do" not in text
+
+
+def test_a_page_says_why_none_is_named() -> None:
+    def lede(*parts: PutBack) -> str:
+        found = dataclasses.replace(BLAME, parts=parts, whole=None)
+        return blamed.lede(found, None, ("tiny_8k", "tiny"))
+
+    same, unfit = PutBack("decoder", why=UNCHANGED), PutBack("encoder", why="384 wide here")
+    back, little = PutBack("ear", 9, 0.85, 1), PutBack("mouth", 1, 0.4, 1)
+    assert lede(back, back).endswith(
+        "Several bring most of them back, each by itself, so that they act together: none is named."
+    )
+    assert lede(same, same) == (
+        "tiny_8k is made of 2 parts, all as tiny's: what it lost lies in none of them."
+    )
+    assert "No part that differs could be put back: none is named." in lede(same, unfit)
+    assert "No part that could be put back brings most of them back (encoder not)" in (
+        lede(little, unfit)
+    )
 
 
 def test_a_part_of_another_page_has_the_bars() -> None:
