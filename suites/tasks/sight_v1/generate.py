@@ -154,11 +154,12 @@ def samples(seed: int) -> Iterator[tuple[dict[str, Any], Picture]]:
                 attempt += 1
             seen.add(answered)
             name = f"{capability}-{number + 1:03d}"
+            question = WORDINGS[ask.question][rng.randrange(2)].format(**ask.slots)
             sample: dict[str, Any] = {
                 "id": name,
                 "capability": capability,
                 "difficulty": "medium",
-                "input": WORDINGS[ask.question][rng.randrange(2)].format(**ask.slots),
+                "input": question.replace("crosss", "crosses"),
                 "image": f"images/{name}.png",
                 "metadata": {"question": ask.question},
             }
