@@ -77,9 +77,8 @@ def table(draw: random.Random, _number: int) -> Made:
     page.pitch = round(1.3 * size) + 1
     edges = (20, 100, 155, 210)
     heads = draw.choice([("Name", "Code", "Rate"), ("Person", "Room", "Cost")])
-    rows = [heads]
-    for person in draw.sample(words.PEOPLE, 3):
-        rows.append((person, _code(draw, 5), f"{_price(draw):.2f}"))
+    people = draw.sample(words.PEOPLE, 3)
+    rows = [heads, *((one, _code(draw, 5), f"{_price(draw):.2f}") for one in people)]
     top = page.top - 1
     for row in rows:
         page.draw.line((edges[0], page.top - 1, edges[-1], page.top - 1), 60, 1)
