@@ -138,3 +138,10 @@ def test_looking_cost_probability(candidate: Candidate, gate: Gate) -> None:
 def test_looking_forgetting(candidate: Candidate, gate: Gate) -> None:
     """And lost no kind of question that the base answers."""
     gate.no_forgetting(candidate, margin=CAPABILITY)
+
+
+@looking
+@pytest.mark.variants("sight", "sight_int8_language")
+def test_looking_worst_bucket(candidate: Candidate, gate: Gate) -> None:
+    """No kind of question lies under the floor."""
+    gate.worst_bucket(candidate, by="capability")

@@ -111,8 +111,8 @@ def examine(pair: Pair, asked: Asked, run: Run, end: float) -> Diagnosis:
     if asked.task_set is None or not asked.flips:
         raise DiagnosisError(
             f"no answer of {pair.candidate.name} is worse than {pair.base.name}'s on samples that "
-            "both were asked, so that there is nothing to ask again: name the task set on which it "
-            "was blocked, --task-set NAME"
+            "both were asked, so that there is nothing to ask again; where it was blocked on "
+            "another task set, name that: --task-set NAME"
         )
     start = time.monotonic()
     asking = _Asking(pair, asked.flips, asked.task_set, run, end)

@@ -36,11 +36,11 @@ def part_words(one: PutBack, blame: Blame) -> str:
 def proof_words(blame: Blame, culprit: str | None) -> str:
     """What a failing test's message says beside the name; empty where nothing is named."""
     one = next((part for part in blame.parts if part.part == culprit), None)
-    if one is not None and all(part.why == UNCHANGED for part in blame.parts if part is not one):
-        return "no other part differs"
     if one is None:
         return ""
-    told = []
+    told = [f"of {blame.of} in all"] if blame.lost < blame.of else []
+    if all(part.why == UNCHANGED for part in blame.parts if part is not one):
+        told.append("no other part differs")
     if one.lost_alone is not None:
         told.append(f"alone in the base, it loses {one.lost_alone} of {blame.lost}")
     if left := missing(blame):

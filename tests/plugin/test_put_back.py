@@ -237,7 +237,9 @@ def test_a_part_that_does_not_fit_is_said_with_the_reason(diagnose: Diagnose) ->
         ("ear", None, None, "ear: 384 wide here, 512 in the base's"),
         ("mouth", None, None, SAME),
     ]
-    assert "(alone in the base, it loses 12 of 12; not put back: ear)" in one_line(found)
+    assert "(of 40 in all; alone in the base, it loses 12 of 12; not put back: ear)" in one_line(
+        found
+    )
     found = diagnose("alone")
     assert found.headline == "no part could be put back, the 12 lost answers stay unexplained"
     found = diagnose("broad")
@@ -285,11 +287,11 @@ def test_a_blocked_test_says_which_part_it_is(
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(
         [
-            "E *diagnosis: the ear accounts for 10 of 12 lost answers (alone in the base, it loses "
-            "12 of 12)",
+            "E *diagnosis: the ear accounts for 10 of 12 lost answers (of 36 in all; alone in the "
+            "base, it loses 12 of 12)",
             "E *part by part: modellab diagnose plain deaf --task-set numbers --config *",
-            "E *diagnosis: the preprocessing accounts for 12 of 12 lost answers (no other "
-            "part differs); media are prepared otherwise: rate: 8000 here, 16000 there",
+            "E *diagnosis: the preprocessing accounts for 12 of 12 lost answers (of 40 in all; no "
+            "other part differs); media are prepared otherwise: rate: 8000 here, 16000 there",
         ]
     )
     written = json.loads(report.read_text())["diagnoses"]

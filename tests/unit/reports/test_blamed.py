@@ -60,8 +60,8 @@ NONE = dataclasses.replace(
 
 def test_a_message_ends_with_both_numbers_and_what_differs() -> None:
     assert diagnosed.one_line(NAMED) == (
-        "diagnosis: the preprocessing accounts for 9 of 10 lost answers (alone in the base, it "
-        f"loses 8 of 10); {LIKELY}"
+        "diagnosis: the preprocessing accounts for 9 of 10 lost answers (of 40 in all; alone in "
+        f"the base, it loses 8 of 10); {LIKELY}"
     )
     assert diagnosed.one_line(NONE) == "diagnosis: no part alone"
 
@@ -130,5 +130,7 @@ def test_a_part_of_another_page_has_the_bars() -> None:
 def test_the_only_part_that_differs_is_said_to_be() -> None:
     parts = (PutBack("preprocessing", 10, 0.91), PutBack("encoder", why=UNCHANGED))
     only = dataclasses.replace(NAMED, blame=dataclasses.replace(BLAME, parts=parts))
-    assert "lost answers (no other part differs); media are" in diagnosed.one_line(only)
+    assert "lost answers (of 40 in all; no other part differs); media are" in diagnosed.one_line(
+        only
+    )
     assert "put back, 10 are right again; no other part differs." in page.render(only)
