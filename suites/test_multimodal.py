@@ -54,6 +54,13 @@ def test_listening_forgetting(candidate: Candidate, gate: Gate) -> None:
     gate.no_forgetting(candidate, margin=CAPABILITY)
 
 
+@listening
+@pytest.mark.variants("whisper_tiny", "whisper_tiny_int8", "whisper_base")
+def test_listening_worst_bucket(candidate: Candidate, gate: Gate) -> None:
+    """No kind of recording lies under the floor."""
+    gate.worst_bucket(candidate, by="capability")
+
+
 # --- documents ---
 
 
@@ -86,18 +93,25 @@ def test_reading_forgetting(candidate: Candidate, gate: Gate) -> None:
     gate.no_forgetting(candidate, margin=CAPABILITY)
 
 
+@reading
+@pytest.mark.variants("ocr_small", "ocr_small_int8", "ocr_tiny")
+def test_reading_worst_bucket(candidate: Candidate, gate: Gate) -> None:
+    """No kind of page lies under the floor."""
+    gate.worst_bucket(candidate, by="capability")
+
+
 # --- sight ---
 
 
 @looking
-@pytest.mark.variants("sight", "sight_nf4", "sight_nf4_vision", "sight_int8_language")
+@pytest.mark.variants("sight")
 def test_looking(candidate: Candidate, gate: Gate) -> None:
     """No fewer questions are answered right than in the last accepted run."""
     gate.no_regression(candidate)
 
 
 @looking
-@pytest.mark.variants("sight", "sight_nf4", "sight_nf4_vision", "sight_int8_language")
+@pytest.mark.variants("sight")
 def test_looking_capability(candidate: Candidate, capability: str, gate: Gate) -> None:
     """Nor of any kind."""
     gate.no_regression(candidate, capability=capability)

@@ -345,6 +345,12 @@ def media(engine: Engine) -> frozenset[MediaKind]:
     return found
 
 
+def needs(engine: Engine) -> MediaKind | None:
+    """Return what every sample must hold for an engine; one that does not say answers text."""
+    found: MediaKind | None = getattr(engine, "needs", None)
+    return found
+
+
 def searching(engine: Engine) -> Searching | None:
     """Return an engine as one that ranks a corpus, or None where it does not."""
     return cast("Searching", engine) if "rank" in abilities(engine) else None

@@ -24,6 +24,7 @@ from pytest_modellab.records.diagnosis import (
     Finding,
     PutBack,
     Side,
+    missing,
 )
 from pytest_modellab.records.hashing import digest
 
@@ -110,8 +111,8 @@ def examine(pair: Pair, asked: Asked, run: Run, end: float) -> Diagnosis:
     if asked.task_set is None or not asked.flips:
         raise DiagnosisError(
             f"no answer of {pair.candidate.name} is worse than {pair.base.name}'s on samples that "
-            "both were asked, so that there is nothing to ask again: name the task set on which it "
-            "was blocked, --task-set NAME"
+            "both were asked, so that there is nothing to ask again; where it was blocked on "
+            "another task set, name that: --task-set NAME"
         )
     start = time.monotonic()
     asking = _Asking(pair, asked.flips, asked.task_set, run, end)
@@ -162,7 +163,9 @@ def named(blame: Blame) -> tuple[str | None, str, str]:
     """Name the part that accounts for most of what was lost, or say why none does.
 
     One is named that alone brings back more than half of the lost answers, and more than any other
-    does; where two bring back as many, the one that alone costs the base more of them.
+    does (where two bring back as many: the one that alone costs the base more of them). Where
+    another one brings back more than half as well, it must be the only one of these that alone
+    costs the base more than half, since else the answers are lost by both together.
 
     Returns:
         The part or None, the class of what was found, and one sentence.
@@ -176,20 +179,27 @@ def named(blame: Blame) -> tuple[str | None, str, str]:
     order = sorted(tried, key=_rank, reverse=True)
     first = order[0]
     several = [one.part for one in tried if 2 * (one.lost_alone or 0) > n]
-    if 2 * (first.right_again or 0) > n:
-        if len(order) == 1 or _rank(first) > _rank(order[1]):
+    if mending := [one for one in order if 2 * (one.right_again or 0) > n]:
+        costly = [one for one in mending if one.part in several]
+        if len(mending) == 1 or (costly == [first] and _rank(first) > _rank(order[1])):
             said = f"the {first.part} accounts for {first.right_again} of {answers}"
             return first.part, "part", said
-        either = " or ".join(one.part for one in order if _rank(one) == _rank(first))
-        said = f"{either} put back brings back {first.right_again} of {answers}: they act together"
-        return None, "together", said
+        fewest = mending[-1].right_again
+        least = f"{fewest}" if fewest == first.right_again else f"at least {fewest}"
+        either = f"{' or '.join(one.part for one in mending)} put back brings back {least}"
+        return None, "together", f"{either} of {answers}: they act together"
     if len(several) > 1:
         costs = " and ".join(several)
         return None, "each", f"{costs} each lose most of the {answers} by themselves"
+    if left := missing(blame):
+        said = f"no part that could be put back accounts for the {answers}"
+        return None, "unexplained", f"{said}; the {_listed(left)} could not be"
     whole = blame.whole
     if whole is not None and 2 * (whole.right_again or 0) <= n:
         said = f"with all parts put back, {whole.right_again} of {answers} are right again"
         return None, "elsewhere", f"{said}: what was lost lies in none of them"
+    if not first.right_again:
+        return None, "together", f"no part alone accounts for any of the {answers}"
     said = f"no part alone accounts for the {answers}: most come back with the {first.part}, "
     return None, "together", f"{said}{first.right_again}"
 
@@ -258,11 +268,10 @@ class _Asking:
         for part in differing:
             scores, why = self._scores(candidate, base, (part,))
             found[part] = self._counted(part, scores, why)
-        if differing:
-            able = tuple(part for part in differing if not found[part].why)
-            scores, why = self._scores(candidate, base, able) if able else (None, "")
+        if differing and not any(found[part].why for part in differing):  # else it is not the base
+            scores, why = self._scores(candidate, base, differing)
             self.whole = None if scores is None else self._counted(ALL, scores, why)
-            self._check(scores, able, differing)
+            self._check(scores)
         if len(differing) == 1:  # the base with it is the candidate
             return found
         for part in (part for part in differing if not found[part].why):
@@ -273,11 +282,9 @@ class _Asking:
                 found[part] = dataclasses.replace(found[part], lost_alone=self._lost(scores))
         return found
 
-    def _check(
-        self, scores: Sequence[float | None] | None, able: Sequence[str], all_: Sequence[str]
-    ) -> None:
+    def _check(self, scores: Sequence[float | None] | None) -> None:
         """Say where the candidate with the base's parts is not the base."""
-        if scores is None or len(able) < len(all_):
+        if scores is None:
             return
         pairs = zip(self._flips, scores, strict=True)
         if other := sum(score is None or abs(score - flip.before) > 1e-9 for flip, score in pairs):

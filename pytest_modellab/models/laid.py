@@ -38,6 +38,10 @@ def find(source: ModelSource, places: Sequence[Path]) -> ModelFiles:
     Raises:
         ModelError: a part is missing, a file is there twice, or it is no model.
     """
+    if source.revision is not None:
+        raise ModelError(
+            says(source, f"revision = {source.revision!r} is for a hub id; folders have none")
+        )
     pieces = _pieces(source, places)
     if "config.json" not in pieces:
         where = ", ".join(str(place) for place in places)

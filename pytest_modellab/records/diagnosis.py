@@ -292,7 +292,7 @@ class Blame:
         after: that the candidate's have.
         parts: in the order that data goes through them.
         whole: all of them put back at once: it is the base again, or the rest lies elsewhere; None
-            where that was not tried.
+            where that was not tried, or one of them does not fit.
     """
 
     lost: int
@@ -301,6 +301,13 @@ class Blame:
     after: float
     parts: tuple[PutBack, ...]
     whole: PutBack | None = None
+
+
+def missing(blame: Blame) -> tuple[str, ...]:
+    """Return the parts that differ and were not put back, for whatever reason."""
+    return tuple(
+        one.part for one in blame.parts if one.right_again is None and one.why != UNCHANGED
+    )
 
 
 @dataclasses.dataclass(frozen=True)

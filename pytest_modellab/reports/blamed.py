@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_modellab.records.diagnosis import UNCHANGED, Blame, PutBack
-from pytest_modellab.reports.words import moved, plural
+from pytest_modellab.records.diagnosis import UNCHANGED, Blame, PutBack, missing
+from pytest_modellab.reports.words import listed, moved, plural
 
 
 def rows(blame: Blame) -> list[tuple[str, str]]:
@@ -36,11 +36,16 @@ def part_words(one: PutBack, blame: Blame) -> str:
 def proof_words(blame: Blame, culprit: str | None) -> str:
     """What a failing test's message says beside the name; empty where nothing is named."""
     one = next((part for part in blame.parts if part.part == culprit), None)
-    if one is not None and all(part.why == UNCHANGED for part in blame.parts if part is not one):
-        return "no other part differs"
-    if one is None or one.lost_alone is None:
+    if one is None:
         return ""
-    return f"alone in the base, it loses {one.lost_alone} of {blame.lost}"
+    told = [f"of {blame.of} in all"] if blame.lost < blame.of else []
+    if all(part.why == UNCHANGED for part in blame.parts if part is not one):
+        told.append("no other part differs")
+    if one.lost_alone is not None:
+        told.append(f"alone in the base, it loses {one.lost_alone} of {blame.lost}")
+    if left := missing(blame):
+        told.append(f"not put back: {listed(left, 3)}")
+    return "; ".join(told)
 
 
 def lede(blame: Blame, culprit: str | None, names: tuple[str, str]) -> str:
@@ -52,14 +57,20 @@ def lede(blame: Blame, culprit: str | None, names: tuple[str, str]) -> str:
         names: what candidate and base are called.
     """
     candidate, base = names
+    lost = plural(blame.lost, "answer")
+    if all(part.why == UNCHANGED for part in blame.parts):
+        return (
+            f"{candidate} is made of {len(blame.parts)} parts, all as {base}'s: what it lost "
+            "lies in none of them."
+        )
     text = (
         f"{candidate} is made of {len(blame.parts)} parts. {base}'s were put into it one at a "
-        f"time, and {plural(blame.lost, 'answer')} asked again that {candidate} had lost"
+        f"time, and {lost} asked again that {candidate} had lost"
     )
     if blame.lost < blame.of:
         text += f", of {blame.of}"
     if culprit is None:
-        return f"{text}. No part alone brings most of them back: none is named."
+        return f"{text}. {_unnamed(blame)}: none is named."
     one = next(part for part in blame.parts if part.part == culprit)
     text += f". With the {culprit} put back, {one.right_again} are right again"
     if all(part.why == UNCHANGED for part in blame.parts if part is not one):
@@ -67,3 +78,15 @@ def lede(blame: Blame, culprit: str | None, names: tuple[str, str]) -> str:
     if one.lost_alone is not None:
         text += f"; the other way round, {base} with {candidate}'s {culprit} loses {one.lost_alone}"
     return f"{text}."
+
+
+def _unnamed(blame: Blame) -> str:
+    """Why no part is named."""
+    if any(2 * (one.right_again or 0) > blame.lost for one in blame.parts):
+        return "Several bring most of them back, each by itself, so that they act together"
+    left = missing(blame)
+    if all(one.right_again is None for one in blame.parts):
+        return "No part that differs could be put back"
+    if left:
+        return f"No part that could be put back brings most of them back ({listed(left, 3)} not)"
+    return "No part alone brings most of them back"

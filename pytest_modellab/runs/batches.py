@@ -11,7 +11,13 @@ from typing import Any
 
 from pytest_modellab.engines.budget import budget_of
 from pytest_modellab.engines.device import full_name
-from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest, media, overlong
+from pytest_modellab.engines.interface import (
+    GenerationRequest,
+    ScoringRequest,
+    media,
+    needs,
+    overlong,
+)
 from pytest_modellab.errors import OutOfMemory, ScoringError
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.runs.job import Job
@@ -100,8 +106,11 @@ def check_seen(
     )
 
 
+_HELD = {"image": "an image", "audio": "a recording"}
+
+
 def check_media(engine: Any, samples: Sequence[Sample]) -> None:
-    """Refuse samples that hold what the engine does not take, before any is answered.
+    """Refuse samples that hold what the engine does not take, or lack what it asks for.
 
     Args:
         engine: who is asked.
@@ -110,17 +119,22 @@ def check_media(engine: Any, samples: Sequence[Sample]) -> None:
     Raises:
         ScoringError: the message names the first of them.
     """
-    taken = media(engine)
+    taken, needed = media(engine), needs(engine)
     for sample in samples:
-        for one in sample.media:
-            if one.kind not in taken:
-                holds = {"image": "an image", "audio": "a recording"}[one.kind]
+        held = [one.kind for one in sample.media]
+        for kind in held:
+            if kind not in taken:
                 able = f"takes {' and '.join(sorted(taken))} alone" if taken else "reads text alone"
                 raise ScoringError(
-                    f"sample {sample.id}: it holds {holds}, and this variant {able}; ask a variant "
-                    "of a kind that takes it: multimodal (images), reader (images of documents) or "
-                    "transcriber (recordings)"
+                    f"sample {sample.id}: it holds {_HELD[kind]}, and this variant {able}; ask a "
+                    "variant of a kind that takes it: multimodal (images), reader (images of "
+                    "documents) or transcriber (recordings)"
                 )
+        if needed is not None and needed not in held:
+            raise ScoringError(
+                f"sample {sample.id}: it holds no {_HELD[needed].split()[-1]}, and this variant "
+                f'answers nothing else: give it "{needed}", or ask a variant that reads text'
+            )
 
 
 def accelerator(job: Job) -> str:

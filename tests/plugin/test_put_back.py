@@ -11,6 +11,7 @@ import pytest
 from pytest_modellab import cli
 from pytest_modellab.records import diagnosed
 from pytest_modellab.records.diagnosis import Diagnosis
+from pytest_modellab.reports.diagnosed import one_line
 
 CONFTEST = """
 from pytest_modellab.errors import VariantLoadError
@@ -89,6 +90,7 @@ VARIANTS = {
     "both": 'ear = "9"\nmouth = "9"',
     "wide": 'ear = "wide"\nrate = 8000',
     "biased": "bias = 1",
+    "broad": 'ear = "wide"\nmouth = "1"\nbias = 1',
     "alone": 'ear = "wide"\nbias = 1',
 }
 
@@ -235,8 +237,17 @@ def test_a_part_that_does_not_fit_is_said_with_the_reason(diagnose: Diagnose) ->
         ("ear", None, None, "ear: 384 wide here, 512 in the base's"),
         ("mouth", None, None, SAME),
     ]
+    assert "(of 40 in all; alone in the base, it loses 12 of 12; not put back: ear)" in one_line(
+        found
+    )
     found = diagnose("alone")
     assert found.headline == "no part could be put back, the 12 lost answers stay unexplained"
+    found = diagnose("broad")
+    assert found.blame is not None
+    assert found.blame.whole is None
+    assert found.headline == (
+        "no part that could be put back accounts for the 12 lost answers; the ear could not be"
+    )
 
 
 def test_what_lies_in_no_part_is_said(diagnose: Diagnose) -> None:
@@ -276,11 +287,11 @@ def test_a_blocked_test_says_which_part_it_is(
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(
         [
-            "E *diagnosis: the ear accounts for 10 of 12 lost answers (alone in the base, it loses "
-            "12 of 12)",
+            "E *diagnosis: the ear accounts for 10 of 12 lost answers (of 36 in all; alone in the "
+            "base, it loses 12 of 12)",
             "E *part by part: modellab diagnose plain deaf --task-set numbers --config *",
-            "E *diagnosis: the preprocessing accounts for 12 of 12 lost answers (no other "
-            "part differs); media are prepared otherwise: rate: 8000 here, 16000 there",
+            "E *diagnosis: the preprocessing accounts for 12 of 12 lost answers (of 40 in all; no "
+            "other part differs); media are prepared otherwise: rate: 8000 here, 16000 there",
         ]
     )
     written = json.loads(report.read_text())["diagnoses"]

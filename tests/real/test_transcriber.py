@@ -70,7 +70,7 @@ def test_what_is_said_is_heard_in_any_order_and_nothing_is_fetched(
 def test_the_right_sample_rate_put_back_mends_a_wrong_one(make_lab: Callable[[], Lab]) -> None:
     lab = make_lab()
     samples = recordings(lab)
-    base, damaged = lab.variant("whisper_tiny"), lab.variant("whisper_tiny_8khz")
+    base, damaged = lab.variant("whisper_tiny_int8"), lab.variant("whisper_tiny_8khz")
     right, wrong = (texts(opened(lab, one), samples) for one in (base, damaged))
     scores = ErrorRate("wer").score_all(samples, [Output(text) for text in wrong], ())
     assert max(one.score for one in scores) < 0.5, wrong

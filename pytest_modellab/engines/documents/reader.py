@@ -121,6 +121,7 @@ class Reader:
 
     abilities: frozenset[Ability] = frozenset({"generate"})
     media: frozenset[MediaKind] = frozenset({"image"})
+    needs: MediaKind = "image"
 
     def __init__(
         self,

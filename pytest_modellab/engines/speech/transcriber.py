@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_modellab.engines import state
 from pytest_modellab.engines.interface import Ability, Done, GenerationRequest, ScoringRequest
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.media import sound
@@ -71,6 +72,7 @@ class Transcriber:
 
     abilities: frozenset[Ability] = frozenset({"generate"})
     media: frozenset[MediaKind] = frozenset({"audio"})
+    needs: MediaKind = "audio"
 
     def __init__(self, model: Listening) -> None:
         self._model = model
@@ -131,6 +133,10 @@ class Transcriber:
     def environment(self) -> Mapping[str, Any]:
         """Versions of libraries, and threads."""
         return self._model.environment()
+
+    def state(self) -> state.State:
+        """Return the hash of each tensor; none of a file that is hashed as a whole."""
+        return state.of(self._model)
 
     def parameter_bytes(self) -> int:
         """Bytes of the weights as they are held in memory."""

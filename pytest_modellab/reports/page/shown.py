@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 
 from pytest_modellab.errors import MediaError
 from pytest_modellab.records.media import Media
@@ -45,8 +46,10 @@ def made(media: Media) -> Made:
         if media.kind == "image":
             return Made(images.thumbnail(media), images.THUMBNAIL_TYPE)
         return Made(sound.clip(media), sound.CLIP_TYPE)
-    except MediaError as error:  # its message begins with where the file lies
-        return Made(why=str(error).removeprefix(f"{media.path}: "))
+    except MediaError as error:  # its message says where the file lies, once or twice
+        place = PurePath(media.path)
+        why = str(error).removeprefix(f"{media.path}: ")
+        return Made(why=why.replace(f"{place.parent}/", "") if place.is_absolute() else why)
     except ValueError as error:  # a path that is none
         return Made(why=raised(error))
 

@@ -36,14 +36,8 @@ WORDINGS: Mapping[str, tuple[str, str]] = {
     "shape_of": ("Which of the shapes is {colour}?", "What shape has the colour {colour}?"),
     "colour_of": ("Which colour does the {shape} have?", "The {shape} is painted in what colour?"),
     "count": ("How many {shape}s can be counted?", "The picture holds how many {shape}s?"),
-    "across": (
-        "Does the {shape} stand to the left, in the middle or to the right?",
-        "Which of left, middle and right is the place of the {shape}?",
-    ),
-    "down": (
-        "Does the {shape} stand at the top, in the middle or at the bottom?",
-        "Which of top, middle and bottom is the place of the {shape}?",
-    ),
+    "letter": ("Which letter does the word begin with?", "Which letter is the first one?"),
+    "last": ("Which letter does the word end with?", "Which letter is the last one?"),
     "number": ("Which number do you see?", "What number does the picture show?"),
     "word": ("Which word do you see?", "What does the picture say?"),
     "tallest": ("Which bar is higher than all others?", "Which of the bars is the tallest one?"),
@@ -115,6 +109,17 @@ def _word(rng: random.Random, number: int) -> tuple[Picture, Ask]:
     return found, found.asks[0]
 
 
+def _letter(rng: random.Random, number: int) -> tuple[Picture, Ask]:
+    """The first or the last letter; the other options are letters of the same word where it can."""
+    word = rng.choice([word for word in WORDS if word[0] != word[-1] and len(word) > 3])
+    found = pictures.word(rng, [word])
+    right = word[0] if number % 2 else word[-1]
+    others = [letter.upper() for letter in dict.fromkeys(word) if letter != right]
+    more = [letter for letter in "AEIOSTRN" if letter not in word.upper()]
+    options = (right.upper(), *(others + rng.sample(more, 3))[:3])
+    return found, Ask("letter" if number % 2 else "last", right.upper(), options)
+
+
 def _misleading(rng: random.Random, number: int) -> tuple[Picture, Ask]:
     if number % 2:
         return _asked(pictures.misleading, "ink")(rng, number)  # type: ignore[no-any-return]
@@ -126,9 +131,9 @@ CAPABILITIES: Mapping[str, Callable[[random.Random, int], tuple[Picture, Ask]]] 
     "charts": _asked(pictures.chart, "tallest", "shortest"),
     "colours": _asked(pictures.scene, "colour_of"),
     "counting": _counted,
+    "letters": _letter,
     "misleading": _misleading,
     "numbers": _number,
-    "position": _asked(pictures.scene, "across", "down"),
     "shapes": _shape,
     "words": _word,
 }
@@ -149,11 +154,12 @@ def samples(seed: int) -> Iterator[tuple[dict[str, Any], Picture]]:
                 attempt += 1
             seen.add(answered)
             name = f"{capability}-{number + 1:03d}"
+            question = WORDINGS[ask.question][rng.randrange(2)].format(**ask.slots)
             sample: dict[str, Any] = {
                 "id": name,
                 "capability": capability,
                 "difficulty": "medium",
-                "input": WORDINGS[ask.question][rng.randrange(2)].format(**ask.slots),
+                "input": question.replace("crosss", "crosses"),
                 "image": f"images/{name}.png",
                 "metadata": {"question": ask.question},
             }

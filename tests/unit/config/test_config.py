@@ -161,6 +161,13 @@ recipe = { method = "sft", data = "data.jsonl", rank = 4 }
     assert load(file, head + "[variants.tuned.recipe]").variants["tuned"].recipe == {}
 
 
+def test_a_model_of_several_folders(file: Path) -> None:
+    found = load(file, '[models.a]\nsource = ["one", "package:two/data"]').models["a"]
+    assert (found.source, found.more) == ("one", ("package:two/data",))
+    found = load(file, '[models.a]\nsource = ["one"]').models["a"]
+    assert (found.source, found.more) == ("one", ())
+
+
 @pytest.mark.parametrize("kind", variants.KINDS)
 def test_own_model_beside_a_base(file: Path, kind: str) -> None:
     text = (
@@ -242,6 +249,8 @@ def test_not_utf8(file: Path) -> None:
         ("models = 3", "models: 3 is int, expected dict"),
         ('[models]\na = "x"', "models.a: 'x' is not a table"),
         ("[models.a]\nsource = 3", "models.a.source: 3 is int, expected str or list"),
+        ("[models.a]\nsource = []", "models.a.source: [] names nothing"),
+        ('[models.a]\nsource = ""', "models.a.source: '' names nothing"),
         (
             '[models.a]\nsource = "x"\nallow_pickle = 1',
             "models.a.allow_pickle: 1 is int, expected bool",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,12 +37,40 @@ def test_one_is_named_only_where_most_come_back_with_it_and_fewer_with_any_other
     own = order.pop(culprit)
     assert own[0] > 5
     assert all(own > other for other in order.values())
+    assert own[1] > 5 or all(other[0] <= 5 for other in order.values())
     assert headline == f"the {culprit} accounts for {own[0]} of 10 lost answers"
 
 
 def test_where_two_bring_back_as_many_the_one_that_costs_more_alone_is_named() -> None:
     assert put_back.named(blame((9, 8), (9, 2)))[0] == "part0"
     assert put_back.named(blame((9, 2), (9, 2)))[:2] == (None, "together")
+
+
+def test_a_part_is_not_named_where_another_one_mends_most_as_well() -> None:
+    assert put_back.named(blame((10, 1), (9, 0))) == (
+        None,
+        "together",
+        "part0 or part1 put back brings back at least 9 of 10 lost answers: they act together",
+    )
+    assert put_back.named(blame((10, None), (9, None)))[:2] == (None, "together")
+    assert put_back.named(blame((9, 8), (7, 2)))[0] == "part0"
+    assert put_back.named(blame((9, 8), (7, 6)))[0] is None
+
+
+def test_what_could_not_be_put_back_is_not_called_innocent() -> None:
+    found = blame((None, None), (2, 1), (0, 0))
+    parts = (PutBack("part0", why="384 wide here, 512 in the base's"), *found.parts[1:])
+    assert put_back.named(dataclasses.replace(found, parts=parts)) == (
+        None,
+        "unexplained",
+        "no part that could be put back accounts for the 10 lost answers; the part0 could not be",
+    )
+
+
+def test_nothing_that_comes_back_is_called_most() -> None:
+    assert put_back.named(blame((0, 0), (0, 0)))[2] == (
+        "no part alone accounts for any of the 10 lost answers"
+    )
 
 
 def test_a_rest_that_lies_in_no_part_is_said() -> None:

@@ -78,7 +78,7 @@ def test_a_table_that_contradicts_itself(file: Path) -> None:
 
 
 @settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -135,6 +135,12 @@ def test_what_is_no_model(root: Path) -> None:
     assert refused(root) == (f"config.json is missing; looked in {root / 'one'}, {root / 'two'}")
 
 
+def test_folders_have_no_revision(root: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        locate.locate(ModelSource("base", "one", revision="main", more=("two",)), root)
+    assert str(caught.value) == f"{BEGIN}revision = 'main' is for a hub id; folders have none"
+
+
 def test_what_is_no_folder(root: Path) -> None:
     def said(name: str) -> str:
         with pytest.raises(ModelError) as caught:

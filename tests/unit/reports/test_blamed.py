@@ -15,7 +15,7 @@ from pytest_modellab.records.diagnosis import (
     PutBack,
     Side,
 )
-from pytest_modellab.reports import diagnosed
+from pytest_modellab.reports import blamed, diagnosed
 from pytest_modellab.reports.page import diagnosis as page
 from pytest_modellab.reports.text import diagnosis as words
 
@@ -48,14 +48,20 @@ NAMED = Diagnosis(
     blame=BLAME,
 )
 NONE = dataclasses.replace(
-    NAMED, culprit=None, fault="together", headline="no part alone", answers=None, findings=()
+    NAMED,
+    culprit=None,
+    fault="together",
+    headline="no part alone",
+    answers=None,
+    findings=(),
+    blame=dataclasses.replace(BLAME, parts=(PutBack("encoder", 2, 0.4), PutBack("ear", 3, 0.5))),
 )
 
 
 def test_a_message_ends_with_both_numbers_and_what_differs() -> None:
     assert diagnosed.one_line(NAMED) == (
-        "diagnosis: the preprocessing accounts for 9 of 10 lost answers (alone in the base, it "
-        f"loses 8 of 10); {LIKELY}"
+        "diagnosis: the preprocessing accounts for 9 of 10 lost answers (of 40 in all; alone in "
+        f"the base, it loses 8 of 10); {LIKELY}"
     )
     assert diagnosed.one_line(NONE) == "diagnosis: no part alone"
 
@@ -98,6 +104,25 @@ def test_a_page_without_a_name_says_so() -> None:
     assert "What to do" not in text
 
 
+def test_a_page_says_why_none_is_named() -> None:
+    def lede(*parts: PutBack) -> str:
+        found = dataclasses.replace(BLAME, parts=parts, whole=None)
+        return blamed.lede(found, None, ("tiny_8k", "tiny"))
+
+    same, unfit = PutBack("decoder", why=UNCHANGED), PutBack("encoder", why="384 wide here")
+    back, little = PutBack("ear", 9, 0.85, 1), PutBack("mouth", 1, 0.4, 1)
+    assert lede(back, back).endswith(
+        "Several bring most of them back, each by itself, so that they act together: none is named."
+    )
+    assert lede(same, same) == (
+        "tiny_8k is made of 2 parts, all as tiny's: what it lost lies in none of them."
+    )
+    assert "No part that differs could be put back: none is named." in lede(same, unfit)
+    assert "No part that could be put back brings most of them back (encoder not)" in (
+        lede(little, unfit)
+    )
+
+
 def test_a_part_of_another_page_has_the_bars() -> None:
     assert "9 of 10</span>" in str(page.section(NAMED, "why"))
 
@@ -105,5 +130,7 @@ def test_a_part_of_another_page_has_the_bars() -> None:
 def test_the_only_part_that_differs_is_said_to_be() -> None:
     parts = (PutBack("preprocessing", 10, 0.91), PutBack("encoder", why=UNCHANGED))
     only = dataclasses.replace(NAMED, blame=dataclasses.replace(BLAME, parts=parts))
-    assert "lost answers (no other part differs); media are" in diagnosed.one_line(only)
+    assert "lost answers (of 40 in all; no other part differs); media are" in diagnosed.one_line(
+        only
+    )
     assert "put back, 10 are right again; no other part differs." in page.render(only)

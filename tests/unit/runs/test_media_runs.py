@@ -57,6 +57,12 @@ class Reader(Engine):
     media = frozenset()
 
 
+class Looker(Engine):
+    """Answers nothing without an image."""
+
+    needs = "image"
+
+
 Run = Callable[..., RunRecord]
 
 
@@ -104,6 +110,18 @@ def test_an_engine_gets_media_in_their_places(run: Run, shown: Callable[..., Sam
         (f"Look: From {PLACE} to {PLACE}?", (BLUE, RED)),
         ("Look: Text.", ()),
     ]
+
+
+def test_what_an_engine_asks_for(run: Run, shown: Callable[..., Sample]) -> None:
+    asked = Looker()
+    with pytest.raises(ScoringError) as caught:
+        run(asked, shown(0, "Which?", RED), shown(1, "Text."))
+    assert str(caught.value).endswith(
+        ': it holds no image, and this variant answers nothing else: give it "image", or ask a '
+        "variant that reads text"
+    )
+    assert asked.asked == []
+    run(asked, shown(0, "Which?", RED))
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,9 @@ CAPABILITIES = (
     "charts",
     "colours",
     "counting",
+    "letters",
     "misleading",
     "numbers",
-    "position",
     "shapes",
     "words",
 )

@@ -283,8 +283,11 @@ def test_memory_is_given_back(models: Path) -> None:
     model = of(load(models / "a"))
     before = model.state()
     assert before == of(load(models / "a")).state() != of(load(models / "b")).state()
-    Transcriber(model).close()
+    engine = Transcriber(model)
+    assert engine.state() == before
+    engine.close()
     assert model.parameter_bytes() == 0
     other = of(load(models / "a.ct2"))
+    assert Transcriber(other).state() == {}
     other.close()
     assert not other._model.model.model_is_loaded

@@ -114,6 +114,16 @@ def test_what_is_missing_or_changed_is_said_in_its_place(
     assert not shown.all("img") + shown.all("audio")
 
 
+def test_what_the_system_says_of_a_file_does_not_say_where_it_lies(
+    picture: Media, tmp_path: Path
+) -> None:
+    Path(picture.path).unlink()
+    Path(picture.path).mkdir()
+    assert made(picture).why == "cannot be read: [Errno 21] Is a directory: 'red_circle.png'"
+    split = dataclasses.replace(picture, path=str(tmp_path / "a\n\u202e.png"))
+    assert str(tmp_path) not in made(split).why
+
+
 def test_an_svg_is_never_shown(tmp_path: Path) -> None:
     drawn = tmp_path / "x.png"
     drawn.write_bytes(b"<svg xmlns='http://www.w3.org/2000/svg'>" + HIDDEN + b"</svg>")
