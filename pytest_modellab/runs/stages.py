@@ -117,6 +117,7 @@ def join(stages: Stages, records: Sequence[RunRecord]) -> RunRecord:
             "tokens": tokens,
             "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
             **_prompts(records),
+            **_media(records),
         },
     )
     return in_order(joined, stages.first(len(records)).samples)
@@ -131,3 +132,14 @@ def _prompts(records: Sequence[RunRecord]) -> dict[str, float]:
         / sum(sizes)
         for name in names
     }
+
+
+def _media(records: Sequence[RunRecord]) -> dict[str, float]:
+    """Add up what was heard and seen in all stages, and how long a part of it took on average."""
+    found: dict[str, float] = {}
+    for amount, rate in (("audio_seconds", "real_time_factor"), ("images", "seconds_per_image")):
+        parts = [record.probes for record in records if record.probes.get(amount)]
+        if total := math.fsum(part[amount] for part in parts):
+            seconds = math.fsum(part[amount] * part[rate] for part in parts)
+            found |= {amount: round(total, 3), rate: float(f"{seconds / total:.4g}")}
+    return found

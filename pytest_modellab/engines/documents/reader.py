@@ -37,7 +37,15 @@ if TYPE_CHECKING:
 VERSION = 1
 """Raised when the same graphs read another text."""
 
-PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "pyclipper", "rapidocr", "shapely")
+PACKAGES = (
+    "numpy",
+    "onnxruntime",
+    "opencv-python-headless",
+    "pillow",
+    "pyclipper",
+    "rapidocr",
+    "shapely",
+)
 """Whose versions may change what is read."""
 
 _RGB_TO_BGR = (2, 1, 0)

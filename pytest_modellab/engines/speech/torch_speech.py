@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PACKAGES = ("torch", "transformers", "tokenizers", "av")
+PACKAGES = ("torch", "transformers", "tokenizers", "av", "numpy")
 
 COMPUTE_TYPES = ("float32", "bfloat16", "float16")
 

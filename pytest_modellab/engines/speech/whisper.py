@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PACKAGES = ("faster-whisper", "ctranslate2", "tokenizers", "av")
+PACKAGES = ("faster-whisper", "ctranslate2", "tokenizers", "av", "numpy")
+"""Whose versions may change a transcript; numpy's transforms are what features are made by."""
 
 VAD_PACKAGES = ("onnxruntime",)
 """What runs the voice activity detector that faster-whisper brings."""

@@ -274,12 +274,26 @@ class ImageTextEngine(text_engine.TransformersEngine):
             )
 
         with self._guarded():
-            tried = next(i for i, request in enumerate(requests) if request.media)
-            with _looking(requests[tried]):
-                answered = reading_options.way(
-                    self.model, self._inputs(requests[tried]), options[tried]
-                )
+            tried = []
+            for i in self._telling(requests, options):
+                inputs = self._inputs(requests[i])
+                with _looking(requests[i]):
+                    alone = reading_options.each(self.model, inputs, options[i])
+                tried.append((inputs, options[i], alone))
+            answered = reading_options.way(self.model, tried)
             answer_alone(self._due(requests, budget, skip), compute, done)
+
+    def _telling(
+        self, requests: Sequence[ScoringRequest], options: Sequence[Sequence[list[int]]]
+    ) -> list[int]:
+        """Return the requests that a way of reading is tried with, where it can be wrong most.
+
+        One has the longest option, one has most before its first image.
+        """
+        shown = [i for i, request in enumerate(requests) if request.media]
+        longest = max(shown, key=lambda i: max(map(len, options[i])))
+        latest = max(shown, key=lambda i: requests[i].context.find(self._token))
+        return list(dict.fromkeys((longest, latest)))
 
     def generate(
         self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done

@@ -28,34 +28,41 @@ _ROWS = frozenset({"DynamicLayer", "DynamicSlidingWindowLayer"})
 """Layers of a key-value cache that hold a row a text."""
 
 
-def way(model: Any, inputs: Mapping[str, Any], options: Sequence[list[int]]) -> Answering:
+Tried = tuple[Mapping[str, Any], Sequence[list[int]], Sequence[float]]
+"""What a model is given, an option's tokens each, and how likely each is alone."""
+
+
+def way(model: Any, tried: Sequence[Tried]) -> Answering:
     """Return how options are read: the first way that says what each option alone says.
 
     Args:
         model: of transformers.
-        inputs: of the request that is tried.
-        options: its options.
+        tried: the requests that ways are tried with.
     """
     import torch
     from transformers import DynamicCache
 
     layers = {type(layer).__name__ for layer in DynamicCache(config=model.config).layers}
-    wanted = each(model, inputs, options)
     ways = (behind_beginnings(model), functools.partial(_at_once, model))
     for read in ways if layers <= _ROWS else ():
         answering = functools.partial(together, model, read)
         try:
-            found = answering(inputs, options)
+            if all(
+                _alike(model, answering(inputs, options), alone) for inputs, options, alone in tried
+            ):
+                return answering
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except trial.REFUSALS:
             continue
-        exact = model.dtype.itemsize > 2 and not trial.quantized(model)
-        far = FAR if exact else FAR_IN_16_BITS
-        pairs = zip(found, wanted, strict=True)
-        if not any(abs(one - alone) > far * (1 + abs(alone)) for one, alone in pairs):
-            return answering  # a NaN is told by its answer
     return functools.partial(each, model)
+
+
+def _alike(model: Any, found: Sequence[float], alone: Sequence[float]) -> bool:
+    """Whether options are as likely as each alone; a NaN is told by its answer."""
+    far = FAR if model.dtype.itemsize > 2 else FAR_IN_16_BITS
+    pairs = zip(found, alone, strict=True)
+    return not any(abs(one - other) > far * (1 + abs(other)) for one, other in pairs)
 
 
 def _at_once(model: Any, inputs: Mapping[str, Any]) -> Any:

@@ -87,6 +87,23 @@ def test_the_runs_of_some_stages_are_put_together() -> None:
     assert everything.samples == record(whole, 0.0).samples
 
 
+def test_what_all_stages_have_heard_and_seen_is_added_up() -> None:
+    stages = cut(task_set())
+    probes = [
+        {"audio_seconds": 10.0, "real_time_factor": 0.5},
+        {},
+        {"audio_seconds": 30.0, "real_time_factor": 0.1, "images": 2.0, "seconds_per_image": 3.0},
+    ]
+    plain = [record(one, 2.0) for one in stages.sets[:3]]
+    records = [
+        dataclasses.replace(one, probes={**one.probes, **more})
+        for one, more in zip(plain, probes, strict=True)
+    ]
+    found = join(stages, records).probes
+    assert (found["audio_seconds"], found["real_time_factor"]) == (40.0, 0.2)
+    assert (found["images"], found["seconds_per_image"]) == (2.0, 3.0)
+
+
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_small_task_set_has_few_stages(size: int) -> None:
     stages = cut(task_set(size))

@@ -245,6 +245,33 @@ def test_half_precision(folder: Path, pictures: Sequence[Media], dtype: str) -> 
     assert written(half, [request])[0].tokens_out > 0
 
 
+@pytest.mark.parametrize("where", ["longer options", "behind a beginning"])
+def test_a_way_is_tried_where_it_can_be_wrong_whatever_comes_first(
+    engine: ImageTextEngine,
+    pictures: Sequence[Media],
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    import transformers
+
+    first = ScoringRequest(f"{engine._token}the", ("the",), media=(pictures[0],))
+    second = asked(engine, f"{PLACE}the cat", pictures[1], system="be brief")
+    expected = [alone(engine, second, option) for option in OPTIONS]
+    plain = reading_options.together
+
+    def wrong(model: Any, read: Any, inputs: Any, options: Sequence[list[int]]) -> list[float]:
+        values = plain(model, read, inputs, options)
+        return [value + (len(one) > 1) for value, one in zip(values, options, strict=True)]
+
+    if where == "longer options":
+        monkeypatch.setattr(reading_options, "together", wrong)
+    else:
+        nothing = lambda _: transformers.DynamicCache(config=engine.model.config)  # noqa: E731
+        monkeypatch.setattr(reading_options, "continued", nothing)
+    _, found = scored(engine, [first, second])
+    assert found.option_logprobs == pytest.approx(expected, abs=1e-4)
+
+
 def test_nan_is_told(folder: Path, pictures: Sequence[Media]) -> None:
     import torch
 
