@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ _EXTRAS: dict[MediaKind, tuple[str, str]] = {
     "image": ("reading images needs Pillow", "vision"),
     "audio": ("reading recordings needs PyAV", "speech"),
 }
+
+_OBJECT = re.compile(r" <[^<>]* at 0x[0-9a-f]+>")
+"""An object in the words of a library, which are others in each process."""
 
 _INSTEAD = {
     "gif": "save the picture that is meant as PNG",
@@ -120,9 +124,9 @@ def decoding(path: Path, kind: MediaKind) -> Iterator[None]:
     except MediaError:
         raise
     except Exception as error:  # decoders raise SyntaxError, struct.error, …
+        why = _OBJECT.sub("", raised(error))
         raise MediaError(
-            f"{path}: a damaged or truncated {NAMES[kind]} ({raised(error)}); put a whole file "
-            "there"
+            f"{path}: a damaged or truncated {NAMES[kind]} ({why}); put a whole file there"
         ) from error
 
 

@@ -16,7 +16,7 @@ from pytest_modellab.records.media import Media, MediaKind
 from pytest_modellab.store import files, hashes
 from pytest_modellab.store.place import entry
 
-VERSION = 1
+VERSION = 2
 """Raised when something else is looked at, or refused: all is looked at anew then."""
 
 _LOOK: Mapping[MediaKind, Callable[[Path, Content], Media]] = {

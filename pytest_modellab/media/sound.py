@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MOST_SECONDS = 3600.0
 """Of one recording."""
 
+LEAST_SECONDS = 0.01
+"""Of less, resampling may leave not one sample."""
+
 MOST_CHANNELS = 8
 
 RATES = (4_000, 192_000)
@@ -84,6 +87,11 @@ def look(path: Path, found: Content) -> Media:
     if not samples:
         raise MediaError(f"{path}: holds no sound, not one sample; put a whole recording there")
     seconds = samples / rate
+    if seconds < LEAST_SECONDS:
+        raise MediaError(
+            f"{path}: {seconds * 1000:.2g} ms; a recording of a sample has at least "
+            f"{LEAST_SECONDS * 1000:.0f}: put a whole recording there"
+        )
     if claimed is not None and seconds < claimed - max(0.1, claimed / 100):
         raise _cut(path, f"its header says {claimed:.2f} s, it holds {seconds:.2f} s")
     return Media(

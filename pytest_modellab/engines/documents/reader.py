@@ -73,7 +73,7 @@ def load(
         import cv2  # noqa: F401 -- asked for now, before any work is done
         import onnx
         import onnxruntime  # noqa: F401
-        import rapidocr  # noqa: F401
+        from rapidocr import RapidOCR  # noqa: F401 -- with all that it imports by itself
     threads = environment.threads()
     networks = {
         part: Network(part, path, threads=threads, advice=(advice or {}).get(part, ""))

@@ -12,7 +12,7 @@ from pytest_modellab.engines.loading import loading, quiet
 from pytest_modellab.engines.memory import running_out
 from pytest_modellab.engines.modules import forget_tensors
 from pytest_modellab.engines.packages import needed
-from pytest_modellab.engines.speech.settings import Settings
+from pytest_modellab.engines.speech.settings import SAMPLE_RATE, Settings
 from pytest_modellab.engines.speech.transcriber import Heard
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.models import weights
@@ -89,7 +89,8 @@ def load(
 
     Raises:
         ModelError: transformers cannot read the folder, or its weights are not all there.
-        VariantLoadError: a library or the device is missing.
+        VariantLoadError: a library or the device is missing, or recordings are resampled to another
+            rate than its features are made of.
     """
     problem = "transformers cannot load it as a speech model"
     with quiet():
@@ -119,6 +120,12 @@ def load(
             )
         for fit in fits:
             weights.check(folder, fit)
+    rate = getattr(processor.feature_extractor, "sampling_rate", SAMPLE_RATE)
+    if settings.sample_rate == SAMPLE_RATE != rate:
+        raise VariantLoadError(
+            f"sample_rate: {folder} makes features of {rate} samples a second, and recordings are "
+            f"resampled to {SAMPLE_RATE}; set sample_rate = {rate}"
+        )
     return Loaded(model.eval(), processor, settings, folder)
 
 

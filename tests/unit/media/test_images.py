@@ -173,6 +173,13 @@ def test_pixels_that_are_not_those_of_the_header(put: Put) -> None:
     assert said(put(png(4, 4, size=(400, 400)))).startswith("a damaged or truncated image (")
 
 
+def test_a_damaged_picture_is_told_in_the_same_words_each_time(put: Put) -> None:
+    data = png()
+    text = said(put(data[:29] + bytes([data[29] ^ 1]) + data[30:]))  # of IHDR's checksum
+    assert text.startswith("a damaged or truncated image (UnidentifiedImageError: cannot identify")
+    assert "0x" not in text
+
+
 @pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
 def test_a_bomb_in_a_chunk_is_not_unpacked(put: Put, name: bytes) -> None:
     packed = zlib.compress(bytes(20_000_000), 9)

@@ -130,6 +130,10 @@ def test_a_length_that_no_header_tells_is_counted(
         (b"", "an empty file; put the recording there"),
         (wav(b""), "holds no sound, not one sample; put a whole recording there"),
         (
+            wav(bytes(2 * 5)),
+            "0.31 ms; a recording of a sample has at least 10: put a whole recording there",
+        ),
+        (
             wav()[:1000],
             "cut short: its header says that 2244 bytes more follow; put a whole file there",
         ),

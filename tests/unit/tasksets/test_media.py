@@ -330,7 +330,7 @@ def _sha(seed: int) -> str:
 def test_lint(read: Read, tmp_path: Path) -> None:
     read({})
     (tmp_path / "tiny" / "a-red-one.png").write_bytes(png(7, 20))
-    (tmp_path / "tiny" / "short.wav").write_bytes(wav(struct.pack("<h", 9) * 100))
+    (tmp_path / "tiny" / "short.wav").write_bytes(wav(struct.pack("<h", 9) * 200))
     found = rules(
         read(
             {"image": "a-red-one.png", "input": "One?"},

@@ -279,6 +279,20 @@ def test_a_folder_that_transformers_cannot_take(models: Path, tmp_path: Path) ->
     )
 
 
+def test_a_model_of_another_rate(models: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(models / "aligner", tmp_path / "model"))
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if (path := folder / name).is_file():
+            path.write_text(path.read_text().replace("16000", "8000"))
+    with pytest.raises(VariantLoadError) as caught:
+        load(folder)
+    assert str(caught.value) == (
+        f"sample_rate: {folder} makes features of 8000 samples a second, and recordings are "
+        "resampled to 16000; set sample_rate = 8000"
+    )
+    assert of(load(folder, sample_rate=8000)).sample_rate == 8000
+
+
 def test_memory_is_given_back(models: Path) -> None:
     model = of(load(models / "a"))
     before = model.state()
