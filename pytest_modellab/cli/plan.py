@@ -24,6 +24,7 @@ from pytest_modellab.cli.common import (
 )
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ComparisonRefused, ConfigError, GateUsageError, near_misses
+from pytest_modellab.records import counts
 from pytest_modellab.records.graded import DECISION_MARGIN, GRADED, NUMERICS
 from pytest_modellab.records.reading import decimal
 from pytest_modellab.visible import line
@@ -355,7 +356,7 @@ def _check_known(
     metric, runs = options.metric, () if baseline is None else baseline.run.samples
     known = {*GRADED, *task_set.metrics, *(name for one in runs for name in one.metrics)}
     known.update(name for one in changes for name in one.differences if name != SCORE)
-    known -= {DECISION_MARGIN}  # never judged
+    known -= {DECISION_MARGIN, *counts.NAMES}  # never judged
     if metric not in known and options.sd is None:
         raise spreads.Lacking(
             f"--metric {metric}: no run on {task_set.name!r} has it; {near_misses(metric, known)}; "

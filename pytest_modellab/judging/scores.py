@@ -48,6 +48,10 @@ def judged_by(metric: str | None, task_set: TaskSet, reference: RunRecord | None
     Raises:
         ComparisonRefused: it tells nothing of any of them, or is never judged.
     """
+    rates = {sample.scorer for sample in task_set.samples} & counts.UNITS.keys()
+    if metric in rates or (rates and metric in counts.NAMES):
+        told = "is made of the errors of all samples together" if metric in rates else "is a count"
+        raise ComparisonRefused(f"metric {metric!r}: it {told}; judge the score")
     if metric == DECISION_MARGIN:
         raise ComparisonRefused(
             f"metric {metric!r}: it has no range, so it is shown and never judged; judge "
@@ -112,8 +116,6 @@ def under(
         mend = (
             f". {_accept(record)}"
             if metric in GRADED
-            else "; it is made of the errors of all samples together: judge the score"
-            if metric in counts.UNITS
             else f"; {near_misses(metric, known)}. A metric of rankings: name it in the task set's "
             "metrics, and accept accepted runs again"
         )

@@ -196,8 +196,11 @@ def named(blame: Blame) -> tuple[str | None, str, str]:
         return None, "unexplained", f"{said}; the {_listed(left)} could not be"
     whole = blame.whole
     if whole is not None and 2 * (whole.right_again or 0) <= n:
-        said = f"with all parts put back, {whole.right_again} of {answers} are right again"
-        return None, "elsewhere", f"{said}: what was lost lies in none of them"
+        back = whole.right_again or 0
+        said = f"with all parts put back, {back} of {answers} are right again"
+        rest = f"the other {n - back} lie" if n - back > 1 else "the other lies"
+        rest = rest if back else "what was lost lies"
+        return None, "elsewhere", f"{said}: {rest} in none of them"
     if not first.right_again:
         return None, "together", f"no part alone accounts for any of the {answers}"
     said = f"no part alone accounts for the {answers}: most come back with the {first.part}, "

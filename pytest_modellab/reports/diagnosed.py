@@ -65,7 +65,7 @@ _FAULTS: Mapping[str, str] = MappingProxyType(
         "part": "with the base's in its place, answers that were lost are right again",
         "together": "several parts differ, and none of them explains it alone",
         "each": "several parts differ, and each of them costs answers",
-        "elsewhere": "what was lost lies in none of the parts",
+        "elsewhere": "most of what was lost lies in none of the parts",
         "none": "nothing that differs costs anything",
         "unexplained": "it differs, and no part of it explains that",
     }

@@ -6,6 +6,7 @@ Told from the model's files, nothing loaded.
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,12 +48,25 @@ _SIDES = Setting(
     wrong="{value!r}: expected pixels, or a table of them such as {{ height = 224, width = 224 }}",
 )
 
-_CHANNELS = Setting(
+
+def _finite(value: list[Any]) -> bool:
+    return bool(value) and all(type(one) in (int, float) and math.isfinite(one) for one in value)
+
+
+_MEANS = Setting(
     list,
     OPTIONAL,
     items=(int, float),
-    check=lambda value: bool(value) and not any(isinstance(one, bool) for one in value),
+    check=_finite,
     wrong="{value!r}: expected a number for each channel, such as [0.5, 0.5, 0.5]",
+)
+
+_DEVIATIONS = Setting(
+    list,
+    OPTIONAL,
+    items=(int, float),
+    check=lambda value: _finite(value) and all(one > 0 for one in value),
+    wrong="{value!r}: expected a number above 0 for each channel, such as [0.5, 0.5, 0.5]",
 )
 
 _SWITCH = Setting(bool, OPTIONAL)
@@ -67,13 +81,13 @@ FIELDS: Mapping[str, Setting] = MappingProxyType(
         "do_pad": _SWITCH,
         "do_rescale": _SWITCH,
         "do_resize": _SWITCH,
-        "image_mean": _CHANNELS,
-        "image_std": _CHANNELS,
+        "image_mean": _MEANS,
+        "image_std": _DEVIATIONS,
         "max_image_size": _SIDES,
         "max_pixels": Setting(int, OPTIONAL, "at least 1", lambda value: value >= 1),
         "min_pixels": Setting(int, OPTIONAL, "at least 1", lambda value: value >= 1),
         "resample": Setting(str, OPTIONAL, choices=RESAMPLING),
-        "rescale_factor": Setting(float, OPTIONAL, "above 0", lambda value: value > 0),
+        "rescale_factor": Setting(float, OPTIONAL, "above 0", lambda value: 0 < value < math.inf),
         "size": _SIDES,
     }
 )

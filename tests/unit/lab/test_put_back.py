@@ -77,8 +77,12 @@ def test_a_rest_that_lies_in_no_part_is_said() -> None:
     assert put_back.named(blame((2, 1), (0, 0), whole=3)) == (
         None,
         "elsewhere",
-        "with all parts put back, 3 of 10 lost answers are right again: what was lost lies in none "
-        "of them",
+        "with all parts put back, 3 of 10 lost answers are right again: the other 7 lie in none of "
+        "them",
+    )
+    assert put_back.named(blame((0, 0), (0, 0), whole=0))[2] == (
+        "with all parts put back, 0 of 10 lost answers are right again: what was lost lies in none "
+        "of them"
     )
 
 

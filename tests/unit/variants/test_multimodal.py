@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -126,7 +127,18 @@ def test_the_processor_may_be_set_otherwise(root: Path, base: Plan) -> None:
         ({"image_mean": 0.5}, "processor.image_mean: 0.5 is float, expected list"),
         (
             {"image_std": []},
-            "processor.image_std: []: expected a number for each channel, such as [0.5, 0.5, 0.5]",
+            "processor.image_std: []: expected a number above 0 for each channel, such as "
+            "[0.5, 0.5, 0.5]",
+        ),
+        (
+            {"image_std": [0.5, 0, 0.5]},
+            "processor.image_std: [0.5, 0, 0.5]: expected a number abov",
+        ),
+        ({"rescale_factor": math.inf}, "processor.rescale_factor: inf is not above 0"),
+        (
+            {"image_mean": [math.nan, 0.5, 0.5]},
+            "processor.image_mean: [nan, 0.5, 0.5]: expected a number for each channel, such as "
+            "[0.5, 0.5, 0.5]",
         ),
         (
             {"size": 0},
