@@ -39,6 +39,9 @@ FILES = (
 )
 """What the folder of the parts holds."""
 
+_DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError)
+"""What is raised of a JSON file that holds something else than it should."""
+
 _INNER = "model.text_model."
 """Where the language model's own ``model.`` is in the whole."""
 
@@ -104,6 +107,19 @@ def join(files: ModelFiles, language: Path, target: Path) -> None:
     Raises:
         ModelError: parts and language model do not fit.
     """
+    try:
+        _join(files, language, target)
+    except _DAMAGED as error:
+        raise ModelError(
+            says(
+                files.source,
+                f"{files.path} and {language} cannot be joined: {type(error).__name__}: {error}; "
+                "copy the folder of the parts again, or build them: modellab build VARIANT",
+            )
+        ) from error
+
+
+def _join(files: ModelFiles, language: Path, target: Path) -> None:
     import torch
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import save_file
@@ -170,8 +186,16 @@ def _adapt(source: ModelSource, folder: Path, weights: dict[str, Any]) -> None:
     scale = config["lora_alpha"] / config["r"]
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as held:
         for name in held.keys():  # noqa: SIM118 (it is no mapping)
-            if not name.endswith(".lora_A.weight"):
+            if name.endswith(".lora_B.weight"):
                 continue
+            if not name.endswith(".lora_A.weight"):
+                raise ModelError(
+                    says(
+                        source,
+                        f"its adapter holds {name}, and only matrices of linear layers (lora_A, "
+                        "lora_B) can be joined",
+                    )
+                )
             stem = name.removesuffix(".lora_A.weight")
             of = stem.removeprefix("base_model.model.") + ".weight"
             down, up = held.get_tensor(name), held.get_tensor(f"{stem}.lora_B.weight")

@@ -273,6 +273,8 @@ def test_another_language_model_is_refused(studio: Studio, tmp_path: Path) -> No
 def test_parts_that_are_not_whole_or_not_plain_are_refused(studio: Studio, tmp_path: Path) -> None:
     import shutil
 
+    from safetensors.torch import save_file
+
     place = tmp_path / "studio"
     shutil.copytree(studio.root, place, ignore=shutil.ignore_patterns("cache"))
     broken = Studio.__new__(Studio)
@@ -282,7 +284,17 @@ def test_parts_that_are_not_whole_or_not_plain_are_refused(studio: Studio, tmp_p
     config.write_text(plain.replace('"use_dora": false', '"use_dora": true'))
     with pytest.raises(ModelError, match=r"use_dora = True; only a plain adapter \(LoRA\) can be"):
         convert.folder(broken.lab().variant("sight").files, broken.cache)
+    config.write_text(json.dumps({**json.loads(plain), "r": 0}))
+    with pytest.raises(ModelError, match=r"cannot be joined: ZeroDivisionError: .*; copy the fol"):
+        convert.folder(broken.lab().variant("sight").files, broken.cache)
     config.write_text(plain)
+    matrices = place / "made/adapter_model.safetensors"
+    held = _tensors(matrices)
+    name = min(held)
+    save_file({**held, "base_model.model.lm_head.weight": held[name].clone()}, matrices)
+    with pytest.raises(ModelError, match=r"its adapter holds base_model.model.lm_head.weight, and"):
+        convert.folder(broken.lab().variant("sight").files, broken.cache)
+    save_file(held, matrices)
     names = place / "made/language.json"
     names.write_text(names.read_text().replace("<jupyter_text>", "<jupiter>"))
     with pytest.raises(ModelError, match=r"names '<jupiter>', which is no special token of the"):
