@@ -463,7 +463,10 @@ def test_a_command_asks_pytest_quietly(
     sketch: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    pytestconfig: pytest.Config,
 ) -> None:
+    # a session of pytester's that ends while it is configured leaves pytest.mark without one
+    monkeypatch.setattr(pytest.mark, "_config", pytestconfig)
     sketch.makeini(
         "[pytest]\naddopts = --no-such-option -n 2 --pdb\nfilterwarnings = error\n"
         "pythonpath = lib\nmodellab_alpha = 7\n"
