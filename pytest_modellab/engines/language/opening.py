@@ -15,6 +15,8 @@ PROBLEM = "transformers cannot load it"
 Auto = Literal["AutoModelForCausalLM", "AutoModelForImageTextToText"]
 """What transformers calls the class that opens a model: one of text alone, or one with images."""
 
+_HEARS = 'writes down what it hears: declare it by kind = "transcriber"'
+
 _OTHER: dict[Auto, tuple[Auto, str]] = {
     "AutoModelForCausalLM": (
         "AutoModelForImageTextToText",
@@ -61,7 +63,7 @@ def load_model(
             import transformers
         with loading(folder, PROBLEM, device=device, code=trust_remote_code) as fits:
             weights.check_files(folder)
-            _check_kind(folder, auto, trust_remote_code=trust_remote_code)
+            check_kind(folder, auto, trust_remote_code=trust_remote_code)
             model = with_attention(
                 lambda taken: getattr(transformers, auto).from_pretrained(
                     folder,
@@ -79,19 +81,32 @@ def load_model(
     return model.eval()
 
 
-def _check_kind(folder: Path, auto: Auto, *, trust_remote_code: bool) -> None:
-    """Refuse a model that transformers opens by the other class alone."""
+def check_kind(folder: Path, auto: Auto, *, trust_remote_code: bool) -> None:
+    """Refuse a model that transformers opens by another class alone.
+
+    Args:
+        folder: the model's.
+        auto: what is to open it.
+        trust_remote_code: whether the model's own Python code may run.
+
+    Raises:
+        VariantLoadError: the message names the kind of variants that it is for.
+    """
     import transformers
 
     if not (folder / "config.json").is_file():
         return
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    if _opens(auto, config):
+        return
     other, said = _OTHER[auto]
-    if not _opens(auto, config) and _opens(other, config):
-        raise VariantLoadError(f"{folder}: {type(config).__name__.removesuffix('Config')} {said}")
+    hears = _opens("AutoModelForSpeechSeq2Seq", config)
+    if hears or _opens(other, config):
+        name = type(config).__name__.removesuffix("Config")
+        raise VariantLoadError(f"{folder}: {name} {_HEARS if hears else said}")
 
 
-def _opens(auto: Auto, config: Any) -> bool:
+def _opens(auto: Auto | Literal["AutoModelForSpeechSeq2Seq"], config: Any) -> bool:
     import transformers
 
     opener = getattr(transformers, auto)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.engines.language import chat
+from pytest_modellab.engines.language.opening import check_kind
 from pytest_modellab.engines.loading import quiet, reading
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.errors import ModelError, ScoringError, VariantLoadError
 from pytest_modellab.media import images
+from pytest_modellab.models import ctranslate2
 from pytest_modellab.records.media import Media
 
 PROBLEM = "transformers cannot load its processor"
@@ -44,6 +46,11 @@ def load_processor(
         ModelError: transformers cannot read it, or its chat template is wrong.
         VariantLoadError: it has no field of a name that is changed, or takes no images.
     """
+    if ctranslate2.is_in(folder):
+        raise VariantLoadError(
+            f"{folder} is for CTranslate2, of a model that writes down what it hears: declare it "
+            'by kind = "transcriber"'
+        )
     with quiet(), needed("looking at images", extra="vision"):
         import PIL  # noqa: F401
         from transformers import AutoProcessor
@@ -52,6 +59,8 @@ def load_processor(
             folder, trust_remote_code=trust_remote_code, backend="pil"
         )
     if getattr(processor, "image_processor", None) is None or not token(processor):
+        with quiet(), reading(folder, PROBLEM):
+            check_kind(folder, "AutoModelForImageTextToText", trust_remote_code=trust_remote_code)
         raise VariantLoadError(
             f"{folder}: its {type(processor).__name__} prepares no images: save the model's own "
             "processor there with save_pretrained()"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import sight
+from ctranslate2_files import model_bin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -416,12 +417,39 @@ def test_a_folder_of_another_kind(folder: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_without_a_processor(tmp_path: Path) -> None:
+def test_a_model_that_takes_no_images(tmp_path: Path) -> None:
     plain = testing.write_random_model(tmp_path)
     with pytest.raises(VariantLoadError) as caught:
         image_text.load(plain)
     assert str(caught.value) == (
-        f"{plain}: its TokenizersBackend prepares no images: save the model's own processor there "
+        f'{plain}: Llama is a language model that reads text alone: declare it by kind = "prompted"'
+    )
+    config = json.loads((plain / "config.json").read_text())
+    (plain / "config.json").write_text(json.dumps({**config, "model_type": "whisper"}))
+    hears = {"feature_extractor_type": "WhisperFeatureExtractor"}
+    (plain / "preprocessor_config.json").write_text(json.dumps(hears))
+    with pytest.raises(VariantLoadError) as caught:
+        image_text.load(plain)
+    assert str(caught.value) == (
+        f'{plain}: Whisper writes down what it hears: declare it by kind = "transcriber"'
+    )
+    (plain / "model.bin").write_bytes(model_bin())
+    with pytest.raises(VariantLoadError) as caught:
+        image_text.load(plain)
+    assert str(caught.value) == (
+        f"{plain} is for CTranslate2, of a model that writes down what it hears: declare it by "
+        'kind = "transcriber"'
+    )
+
+
+def test_a_processor_without_a_token_for_images(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "token", lambda _: "")
+    with pytest.raises(VariantLoadError) as caught:
+        image_text.load(folder)
+    assert str(caught.value) == (
+        f"{folder}: its Idefics3Processor prepares no images: save the model's own processor there "
         "with save_pretrained()"
     )
 
