@@ -108,6 +108,14 @@ def check_seen(
 
 _HELD = {"image": "an image", "audio": "a recording"}
 
+_TAKEN = {"image": "images", "audio": "recordings"}
+
+_TAKERS = {
+    "image": "multimodal (a language model that looks) or reader (of documents)",
+    "audio": "transcriber",
+}
+"""The kinds whose variants take a medium."""
+
 
 def check_media(engine: Any, samples: Sequence[Sample]) -> None:
     """Refuse samples that hold what the engine does not take, or lack what it asks for.
@@ -124,11 +132,11 @@ def check_media(engine: Any, samples: Sequence[Sample]) -> None:
         held = [one.kind for one in sample.media]
         for kind in held:
             if kind not in taken:
-                able = f"takes {' and '.join(sorted(taken))} alone" if taken else "reads text alone"
+                named = " and ".join(_TAKEN[one] for one in sorted(taken))
+                able = f"takes {named} alone" if taken else "reads text alone"
                 raise ScoringError(
                     f"sample {sample.id}: it holds {_HELD[kind]}, and this variant {able}; ask a "
-                    "variant of a kind that takes it: multimodal (images), reader (images of "
-                    "documents) or transcriber (recordings)"
+                    f"variant of a kind that takes it: {_TAKERS[kind]}"
                 )
         if needed is not None and needed not in held:
             raise ScoringError(

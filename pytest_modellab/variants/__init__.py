@@ -128,6 +128,8 @@ def make_plan(
                 f"base: {spec.base!r} is a search, which {kind.name!r} does not adapt; name a "
                 'variant that answers in words, or declare kind = "embedding"'
             )
+        if base is not None and KINDS.get(kind.name) is kind:
+            _check_adapts(spec, base)
         plan = kind.plan(spec, base, model, config.parent)
         if not isinstance(plan, Plan):
             raise ConfigError(f"kind: {kind.name!r} plans {plan!r}, expected a Plan")
@@ -138,3 +140,27 @@ def make_plan(
         if base is not None and key in prompted.LOADING & spec.options.keys() and key != said:
             said = f"{key}: {kind.name!r} inherits it; set it on the base {spec.base!r}"
         raise ConfigError(f"{config}: variants.{spec.name}.{said}") from error
+
+
+def _check_adapts(spec: VariantSpec, base: Plan) -> None:
+    """Refuse a kind that changes what a base does not have: a prompt, a model of transformers.
+
+    Raises:
+        ConfigError: the base is a transcriber or a reader, and the kind one of language models.
+    """
+    if not base.adapted_by or spec.kind in base.adapted_by:
+        return
+    (own, *_) = base.adapted_by
+    if spec.kind == "quantized" and own == "transcriber":
+        what = f"base: {spec.base!r} is a transcriber"
+        if "method" in spec.options:
+            method = spec.options["method"]
+            what = f"method: {method!r} does not take a transcriber, as {spec.base!r} is"
+        raise ConfigError(
+            f'{what}; a transcriber is run in fewer bits by compute_type = "int8" in a variant of '
+            "kind transcriber"
+        )
+    raise ConfigError(
+        f"base: {spec.base!r} is a {own}, which {spec.kind!r} does not adapt; declare what is "
+        f"changed of it in a variant of kind {' or '.join(base.adapted_by)}"
+    )

@@ -148,6 +148,7 @@ class Plan:
         pieces: the parts that are files of their own, by their names, where there is no one model.
         calibration: a folder of samples by which a quantization finds its scales, or None.
         decoding: how a reply is decoded; empty for the greedy decoding of a language model.
+        adapted_by: the only built-in kinds of which variants on it may be; empty for all.
     """
 
     model: ModelSource
@@ -181,6 +182,7 @@ class Plan:
     pieces: Mapping[str, Piece] = dataclasses.field(default_factory=dict)
     calibration: Path | None = None
     decoding: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    adapted_by: tuple[str, ...] = ()
 
     def on(self, device: str) -> Plan:
         """Return the plan on another device, where another version of transformers' engine runs it.

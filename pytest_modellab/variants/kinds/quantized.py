@@ -46,10 +46,15 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     Raises:
         ConfigError: a wrong option, or no base; the message begins with the option's name.
     """
+    pieces = base.pieces if base is not None else {}
     if spec.model is not None:
+        if pieces:
+            raise ConfigError(
+                f"model: {spec.base!r} is made of several; name them in a variant of kind reader"
+            )
         return checkpoint.plan(spec, base, model, root)
     options = spec.options
-    if options.get("method") == "gguf":
+    if options.get("method") == "gguf" and not pieces:
         skipping.names("gguf", options)
         if base is not None and base.media:
             raise _no_images(spec, "gguf")

@@ -102,6 +102,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         parts=(PREPROCESSING, *(part for part in NETWORKS if part in pieces)),
         consists=_consists,
         pieces={part: pieces[part] for part in NETWORKS if part in pieces},
+        adapted_by=("reader", "quantized"),
     )
 
 

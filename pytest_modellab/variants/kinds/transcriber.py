@@ -150,6 +150,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         consists=_consists,
         decoding=_decoding(settings),
         parts=PARTS,
+        adapted_by=("transcriber",),
     )
 
 

@@ -127,8 +127,18 @@ def test_what_an_engine_asks_for(run: Run, shown: Callable[..., Sample]) -> None
 @pytest.mark.parametrize(
     ("engine", "media", "text"),
     [
-        (Reader, RED, "it holds an image, and this variant reads text alone; ask a variant"),
-        (Engine, CALL, "it holds a recording, and this variant takes image alone; ask a variant"),
+        (
+            Reader,
+            RED,
+            "it holds an image, and this variant reads text alone; ask a variant of a kind that "
+            "takes it: multimodal (a language model that looks) or reader (of documents)",
+        ),
+        (
+            Engine,
+            CALL,
+            "it holds a recording, and this variant takes images alone; ask a variant of a kind "
+            "that takes it: transcriber",
+        ),
     ],
 )
 def test_what_an_engine_does_not_take(
@@ -141,7 +151,7 @@ def test_what_an_engine_does_not_take(
     asked = engine()
     with pytest.raises(ScoringError) as caught:
         run(asked, shown(0, "Text."), shown(1, "Which?", media))
-    assert text in str(caught.value)
+    assert str(caught.value).endswith(f": {text}")
     assert asked.asked == []
 
 

@@ -21,6 +21,7 @@ from pytest_modellab.models.files import NO_FILES
 from pytest_modellab.records.media import Media
 from pytest_modellab.records.runs import Output
 from pytest_modellab.variants import loading
+from pytest_modellab.variants.kinds import quantized
 from pytest_modellab.variants.plan import Lent
 
 for library in ("onnx", "onnxruntime", "PIL", "rapidocr"):
@@ -223,6 +224,23 @@ INT8 = 'kind = "quantized"\nbase = "plain"\n'
         (
             f'{INT8}method = "rtn"',
             "v.method: unknown 'rtn'; Known: onnxruntime-int8",
+        ),
+        *(
+            (f'{INT8}method = "{name}"', f"v.method: unknown {name!r}; ")
+            for name in quantized.KNOWN
+            if name != "onnxruntime-int8"
+        ),
+        (
+            f'{INT8}model = "rec"',
+            "v.model: 'plain' is made of several; name them in a variant of kind reader",
+        ),
+        *(
+            (
+                f'kind = "{kind}"\nbase = "plain"\nmodel = "rec"',
+                f"v.base: 'plain' is a reader, which {kind!r} does not adapt; declare what is "
+                "changed of it in a variant of kind reader or quantized",
+            )
+            for kind in ("aligned", "distilled", "finetuned", "transcriber")
         ),
         (
             f'{INT8}method = "onnxruntime-int8"\nparts = ["recogniton"]',

@@ -19,8 +19,8 @@ from pytest_modellab.models import locate
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import NO_MODEL, ModelSource, VariantSpec
 from pytest_modellab.variants import loading
-from pytest_modellab.variants.kinds import transcriber
-from pytest_modellab.variants.plan import Lent, Plan
+from pytest_modellab.variants.kinds import quantized, transcriber
+from pytest_modellab.variants.plan import Kind, Lent, Plan
 from pytest_modellab.variants.prompt import Prompt
 
 MODEL = ModelSource("tiny", "./tiny")
@@ -196,6 +196,39 @@ def test_what_is_refused(root: Path, options: dict[str, Any], said: str) -> None
 def test_a_base_that_does_not_hear(root: Path) -> None:
     words = Plan(model=MODEL, prompt=Prompt("{% block user %}{{ input }}{% endblock %}"))
     assert refusal(root, words) == "base: 'plain' is no transcriber; name one that is"
+
+
+@pytest.mark.parametrize("model", [MODEL, OTHER])
+def test_no_method_makes_it_smaller(root: Path, model: ModelSource) -> None:
+    base = declare(root, model=model)
+    for method in quantized.KNOWN:
+        assert on(root, base, "quantized", method=method) == (
+            f"method: {method!r} does not take a transcriber, as 'plain' is; a transcriber is run "
+            'in fewer bits by compute_type = "int8" in a variant of kind transcriber'
+        )
+    assert on(root, base, "quantized").startswith(
+        "base: 'plain' is a transcriber; a transcriber is run in fewer bits by "
+    )
+
+
+def test_kinds_of_language_models_do_not_adapt_it(root: Path) -> None:
+    base = declare(root)
+    for kind in variants.KINDS.keys() - {"transcriber", "quantized"}:
+        assert on(root, base, kind, adapter="a", prompt="p") == (
+            f"base: 'plain' is a transcriber, which {kind!r} does not adapt; declare what is "
+            "changed of it in a variant of kind transcriber"
+        )
+    own = variants.KINDS["transcriber"].plan
+    spec = VariantSpec("v", "ours", "any", base="plain")
+    ours = Kind("ours", "any", "ours", own)
+    assert variants.make_plan(ours, spec, base, MODEL, root / "lab.toml") == base
+
+
+def on(root: Path, base: Plan, kind: str, **options: Any) -> str:
+    spec = VariantSpec("v", kind, "any", base="plain", options=options)
+    with pytest.raises(ConfigError) as caught:
+        variants.make_plan(variants.KINDS[kind], spec, base, base.model, root / "lab.toml")
+    return str(caught.value).removeprefix(f"{root / 'lab.toml'}: variants.v.")
 
 
 def test_parts_come_from_transcribers_of_the_same_runtime(root: Path) -> None:

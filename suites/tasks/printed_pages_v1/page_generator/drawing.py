@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,14 @@ def faint(image: Image.Image, paper: int, ink: int, noise: float, seed: int) -> 
     grey = ink + (paper - ink) * np.asarray(image, np.float64) / 255
     grey += np.random.default_rng(seed).normal(0, noise, grey.shape)
     return Image.fromarray(np.rint(grey.clip(0, 255)).astype(np.uint8))
+
+
+def scanned(image: Image.Image, radius: float, ink: int, quality: int) -> Image.Image:
+    """Leave a page as an old scan has it: worn ink, a little out of focus, kept as a JPEG."""
+    held = io.BytesIO()
+    worn = faint(unfocused(image, radius), 250, ink, 0.0, 0)
+    worn.save(held, "JPEG", quality=quality)
+    return Image.open(held).convert("L")
 
 
 def faded(image: Image.Image, draw: random.Random) -> Image.Image:

@@ -22,18 +22,23 @@ def _price(draw: random.Random, most: int = 90) -> float:
     return draw.randrange(45, most * 100, 5) / 100
 
 
+def _code(draw: random.Random, length: int) -> str:
+    """Capitals and digits, each of which looks like another: there is no word to guess it by."""
+    return "".join(draw.choices("0O1I2Z5S8B", k=length))
+
+
 def _date(draw: random.Random) -> str:
     return f"{draw.randint(1, 28):02}.{draw.randint(1, 12):02}.{draw.randint(2021, 2026)}"
 
 
 def invoice(draw: random.Random, _number: int) -> Made:
-    """Head, number and date, two or three items in columns, the sum; a coarse scan."""
+    """Head, number and date, two or three items in columns, the sum; an old scan."""
     name, size = draw.choice(drawing.SANS + drawing.SERIF[:1]), draw.randint(8, 10)
     page = Page(330, face(name, size))
     page.line([(20, draw.choice(words.SHOPS))])
     page.line([(20, draw.choice(words.STREETS))])
     page.top += 8
-    code = f"Invoice {draw.choice('ABKRX')}-{draw.randint(10000, 99999)}"
+    code = f"Invoice {_code(draw, 3)}-{_code(draw, 5)}"
     page.line([(20, code), (310, _date(draw))], end=310)
     page.rule(20, 310)
     total = 0.0
@@ -43,7 +48,7 @@ def invoice(draw: random.Random, _number: int) -> Made:
         page.line([(20, item), (180, str(count)), (310, f"{count * price:.2f}")], end=310)
     page.rule(20, 310)
     page.line([(20, "Total EUR"), (310, f"{total:,.2f}")], end=310)
-    return drawing.unfocused(page.cut(), 0.8), page.text, {"face": name, "size": size}
+    return drawing.scanned(page.cut(), 0.8, 50, 40), page.text, {"face": name, "size": size}
 
 
 def receipt(draw: random.Random, _number: int) -> Made:
@@ -66,23 +71,22 @@ def receipt(draw: random.Random, _number: int) -> Made:
 
 
 def table(draw: random.Random, _number: int) -> Made:
-    """Ruled cells with names, codes and numbers."""
-    name, size = draw.choice(drawing.SANS[2:] + drawing.SERIF[2:3]), draw.randint(8, 10)
-    page = Page(280, face(name, size))
-    edges = (20, 130, 190, 260)
+    """Narrow ruled cells with names, codes and numbers; an old scan."""
+    name, size = draw.choice(drawing.SANS[2:] + drawing.SERIF[2:3]), draw.randint(9, 10)
+    page = Page(230, face(name, size))
+    page.pitch = round(1.3 * size) + 1
+    edges = (20, 100, 155, 210)
     heads = draw.choice([("Name", "Code", "Rate"), ("Person", "Room", "Cost")])
-    rows = [heads]
-    for person in draw.sample(words.PEOPLE, 3):
-        code = f"{draw.choice('ABCDEFGH')}{draw.randint(100, 999)}"
-        rows.append((person, code, f"{_price(draw):.2f}"))
-    top = page.top - 3
+    people = draw.sample(words.PEOPLE, 3)
+    rows = [heads, *((one, _code(draw, 5), f"{_price(draw):.2f}") for one in people)]
+    top = page.top - 1
     for row in rows:
-        page.draw.line((edges[0], page.top - 3, edges[-1], page.top - 3), 60, 1)
-        page.line([(left + 5, cell) for left, cell in zip(edges, row, strict=False)])
-    page.draw.line((edges[0], page.top - 3, edges[-1], page.top - 3), 60, 1)
+        page.draw.line((edges[0], page.top - 1, edges[-1], page.top - 1), 60, 1)
+        page.line([(left + 3, cell) for left, cell in zip(edges, row, strict=False)])
+    page.draw.line((edges[0], page.top - 1, edges[-1], page.top - 1), 60, 1)
     for edge in edges:
-        page.draw.line((edge, top, edge, page.top - 3), 60, 1)
-    return drawing.unfocused(page.cut(), 0.8), page.text, {"face": name, "size": size}
+        page.draw.line((edge, top, edge, page.top - 1), 60, 1)
+    return drawing.scanned(page.cut(), 0.7, 50, 50), page.text, {"face": name, "size": size}
 
 
 def _notice(draw: random.Random, name: str, size: int, lines: list[str]) -> Page:
@@ -98,15 +102,16 @@ def small_type(draw: random.Random, number: int) -> Made:
     """Conditions of sale as they are printed where nobody reads them."""
     name, size = draw.choice(drawing.SANS[::2] + drawing.SERIF[2:3]), (6, 7, 8)[number % 3]
     page = _notice(draw, name, size, draw.sample(words.CONDITIONS, 3))
-    return page.cut(), page.text, {"face": name, "size": size}
+    return drawing.scanned(page.cut(), 0.3, 40, 70), page.text, {"face": name, "size": size}
 
 
 def rotation(draw: random.Random, number: int) -> Made:
-    """A notice that lies askew, to either side."""
-    name, size = draw.choice(drawing.SANS + drawing.SERIF), draw.randint(9, 12)
+    """A notice that lies askew, to either side; an old scan."""
+    name, size = draw.choice(drawing.SANS + drawing.SERIF), draw.randint(9, 11)
     page = _notice(draw, name, size, draw.sample(words.NOTICES, 3))
     degrees = round(4 + 32 * number / (EACH - 1), 1) * (1 if number % 2 else -1)
-    return drawing.askew(page.cut(), degrees), page.text, {"face": name, "degrees": degrees}
+    image = drawing.scanned(drawing.askew(page.cut(), degrees), 0.9, 60, 30)
+    return image, page.text, {"face": name, "degrees": degrees}
 
 
 def blur(draw: random.Random, number: int) -> Made:
@@ -128,12 +133,13 @@ def low_contrast(draw: random.Random, number: int) -> Made:
 
 
 def scripts(draw: random.Random, number: int) -> Made:
-    """A notice in another language than English."""
+    """A notice in another language than English; an old scan."""
     language = sorted(words.LANGUAGES)[number % len(words.LANGUAGES)]
-    name, size = draw.choice(drawing.WIDE), draw.randint(13, 16)
+    name, size = draw.choice(drawing.WIDE), draw.randint(12, 14)
     lines = draw.sample(words.LANGUAGES[language], 3)
     page = _notice(draw, name, size, lines)
-    return page.cut(), page.text, {"face": name, "language": language}
+    image = drawing.scanned(page.cut(), 0.9, 50, 40)
+    return image, page.text, {"face": name, "language": language}
 
 
 DIFFICULTY = {
