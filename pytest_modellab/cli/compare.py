@@ -105,6 +105,10 @@ def run(options: argparse.Namespace) -> int:
     variants = chosen("variant", options.variant or (), config.variants)
     scenarios = chosen("scenario", options.scenario or (), config.scenarios)
     chosen("variant", [options.reference] if options.reference else (), config.variants)
+    if options.html is not None:
+        from pytest_modellab.reports.page import charts
+
+        charts.require()  # before anything is run
     settings = Settings(
         cache=default_folder(),
         reuse=not options.no_cache,

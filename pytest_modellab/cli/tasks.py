@@ -20,6 +20,7 @@ from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records.media import Media
 from pytest_modellab.records.tasks import DIFFICULTIES, Sample
+from pytest_modellab.reports.words import plural
 
 
 def add(commands: Subparsers) -> None:
@@ -89,9 +90,16 @@ def run(options: argparse.Namespace) -> int:
         if shown := _media(task_set.samples):
             say(f"{name}: {shown}")
         errors = sum(finding.level == "error" for finding in findings)
+        counted = ", ".join(
+            plural(count, noun)
+            for count, noun in (
+                (len(task_set.samples), "sample"),
+                (errors, "error"),
+                (len(findings) - errors, "warning"),
+            )
+        )
         say(
-            f"{name} {task_set.version} ({task_set.hash}): {len(task_set.samples)} samples, "
-            f"{errors} errors, {len(findings) - errors} warnings"
+            f"{name} {task_set.version} ({task_set.hash}): {counted}"
             + ("" if scores else "; no baseline, so not calibrated")
         )
         if errors or (options.strict and findings):

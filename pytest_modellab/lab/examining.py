@@ -86,7 +86,7 @@ def asked(
     Raises:
         ModellabError: the task set cannot be read, or a run cannot be made.
     """
-    plain = Asked(tokens=tokens, long=long)
+    none_lost = Asked(tokens=tokens, long=long)
     for name in _candidates(lab, of) if task_set is None else (task_set,):
         found = lab.task_set(name)
         before, after = (_run(lab, one, found, run=run) for one in (of.base, of.candidate))
@@ -96,10 +96,11 @@ def asked(
             lost, all_ = flipped.lost(found, before, after, put_back.MOST)
             if lost:
                 return Asked(found, lost, of=all_)
+            none_lost = Asked(found)
             continue
         if flips := flipped.chosen(found, before, after):
             return Asked(found, flips, tokens=tokens, long=long)
-    return plain
+    return none_lost
 
 
 def seconds(lab: Lab, of: Pair, what: Asked) -> float:

@@ -106,9 +106,15 @@ def examine(pair: Pair, asked: Asked, run: Run, end: float) -> Diagnosis:
             are left out first.
 
     Raises:
-        DiagnosisError: no answer got worse.
+        DiagnosisError: no answer got worse, or no sample was asked both.
     """
-    if asked.task_set is None or not asked.flips:
+    if asked.task_set is None:
+        raise DiagnosisError(
+            f"no samples are known that both {pair.base.name} and {pair.candidate.name} were "
+            "asked, so that there is nothing to ask again; name a task set that both can be "
+            "asked: --task-set NAME"
+        )
+    if not asked.flips:
         raise DiagnosisError(
             f"no answer of {pair.candidate.name} is worse than {pair.base.name}'s on samples that "
             "both were asked, so that there is nothing to ask again; where it was blocked on "

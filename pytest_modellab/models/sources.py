@@ -29,7 +29,10 @@ def package_file(source: ModelSource) -> Path:
     try:
         found = _of_its_name(package, inner) or importlib.metadata.distribution(_provider(package))
     except importlib.metadata.PackageNotFoundError as error:
-        raise ModelError(says(source, f"the package is not installed: {install}")) from error
+        # nobody has seen that name on an index, and a misspelled one may be somebody else's
+        unsure = "" if source.install else "; is its name spelled right? If so"
+        problem = f"the package is not installed{unsure}: {install}"
+        raise ModelError(says(source, problem)) from error
     if name := _held(found, package, inner):
         path = Path(str(found.locate_file(name))).resolve()
         if path.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -103,6 +104,17 @@ def test_json_markdown_and_page_say_the_same(compare: Compare, tmp_path: Path) -
     assert markdown.startswith("### Recommendation: ")
     assert f"{report.profiles[0].success.value:.2f} ±" in markdown
     assert "<script" in files["html"].read_text()
+
+
+def test_a_page_that_cannot_be_drawn_is_refused_before_anything_runs(
+    compare: Compare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = compare(["compare", *BOTH, "--html", str(tmp_path / "page.html")])
+    assert (code, out) == (2, "")
+    assert "the trade-off page needs matplotlib" in err
+    assert "pip install 'pytest-modellab[report]'" in err
+    assert "plain on words" not in err
 
 
 def test_markdown_is_printed_in_place_of_the_lines(compare: Compare) -> None:

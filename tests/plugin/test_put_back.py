@@ -266,6 +266,16 @@ def test_a_variant_that_lost_nothing_is_refused(
     assert "no answer of same is worse than plain's on samples" in capsys.readouterr().err
 
 
+def test_two_that_share_no_samples_are_refused(
+    diagnose: Diagnose, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["diagnose", "plain", "same"]) == 2
+    assert (
+        "no samples are known that both plain and same were asked, so that there is nothing to "
+        "ask again; name a task set that both can be asked: --task-set NAME"
+    ) in capsys.readouterr().err
+
+
 def test_a_bundle_is_refused(diagnose: Diagnose, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["diagnose", "plain", "deaf", "--task-set", "numbers", "--bundle", "deaf.zip"]
     assert cli.main(arguments) == 2

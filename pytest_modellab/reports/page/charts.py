@@ -55,6 +55,20 @@ def series(index: int) -> str:
     return colour(f"s{index % SERIES}")
 
 
+def require() -> None:
+    """Say what the page needs, before anything is measured for it.
+
+    Raises:
+        ModellabError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.backends.backend_svg  # noqa: F401
+    except ImportError as error:
+        raise ModellabError(
+            f"the trade-off page needs matplotlib ({error}): pip install 'pytest-modellab[report]'"
+        ) from error
+
+
 def svg(
     draw: Callable[[Any], None],
     *,
@@ -82,14 +96,11 @@ def svg(
     Raises:
         ModellabError: matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ModellabError(
-            f"the trade-off page needs matplotlib ({error}): pip install 'pytest-modellab[report]'"
-        ) from error
+    require()
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
     settings = {
         "svg.fonttype": "none",
         "svg.hashsalt": ident,

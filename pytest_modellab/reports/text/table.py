@@ -74,7 +74,7 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
         fixed = sum(max(map(len, column)) + 2 for column in zip(first, *rows, strict=True))
         room = max((width - 4 - fixed) // 2, 12)
         rows = [
-            [*row, clip(visible(flip.before_output), room), clip(visible(flip.after_output), room)]
+            [*row, _reply(flip.before_output, room), _reply(flip.after_output, room)]
             for row, flip in zip(rows, shown, strict=True)
         ]
         names = [clip(visible(before), room), clip(visible(after), room)]
@@ -309,6 +309,11 @@ def escape(text: str) -> str:
     structure, not even after a backslash.
     """
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", visible(shortened(text, LINE)))
+
+
+def _reply(text: str, room: int) -> str:
+    """A reply as a cell of the plain table."""
+    return clip(visible(text), room) if text.strip() else "(empty)"
 
 
 def code(text: str, width: int = _OUTPUT_IN_MARKDOWN) -> str:

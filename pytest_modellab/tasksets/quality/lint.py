@@ -116,10 +116,11 @@ def by_capability(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
 def _bucket_sizes(samples: Iterable[Sample]) -> Iterable[Finding]:
     for bucket, count in sorted(Counter(s.bucket for s in samples).items()):
         if count < LEAST_BUCKET:
+            held = f"{count} sample{'' if count == 1 else 's'}"
             yield Finding(
                 "warning",
                 "small-bucket",
-                f"{bucket} has {count} samples, fewer than {LEAST_BUCKET}: add some",
+                f"{bucket} has {held}, fewer than {LEAST_BUCKET}: add some",
             )
 
 

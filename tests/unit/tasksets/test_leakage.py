@@ -247,7 +247,7 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{folder.name}: 0 of 1 samples leak into clean.jsonl" in text
     assert f"{folder.name}: 1 of 1 samples leak into dirty.jsonl" in text
     assert "error: leak-copy: a stands word for word in dirty.jsonl:1; remove that line" in text
-    assert "1 samples, 1 errors, 1 warnings" in text
+    assert "1 sample, 1 error, 1 warning" in text
 
 
 def test_the_command_names_a_bad_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
