@@ -26,6 +26,7 @@ from pytest_modellab.store import hashes
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
     from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.media.generators import Generator
     from pytest_modellab.models.files import ModelFiles
     from pytest_modellab.variants.plan import Grounding, Kind, Plan
 
@@ -75,13 +76,8 @@ class Declared:
             raise GateUsageError(f"unknown variant {name!r} in {self._config.path}; {hint}")
         return self._config.variants[name]
 
-    def task_set(self, name: str, *, quietly: bool = False) -> TaskSet:
+    def task_set(self, name: str) -> TaskSet:
         """Read a declared task set, once, and leave the samples that its limit allows.
-
-        Args:
-            name: the task set's.
-            quietly: True where it is not said yet that a limit leaves a part of it: nothing is
-                judged on it so far.
 
         Raises:
             GateUsageError: there is none of that name; the near misses are named.
@@ -89,29 +85,49 @@ class Declared:
                 its limit.
         """
         if name not in self._task_sets:
-            from pytest_modellab import tasksets
-
-            if name not in self._config.task_sets:
-                hint = near_misses(name, self._config.task_sets)
-                raise GateUsageError(f"unknown task set {name!r} in {self._config.path}; {hint}")
-            place = self._config.task_sets[name].path
-            with self._hashes.used():
-                task_set = tasksets.read(
-                    place,
-                    self._extensions.check,
-                    self._settings.cache,
-                    self._extensions.generators,
-                )
-            # the configuration's name leads to its margins and baselines, whatever the header says
-            whole = self._wholes[name] = dataclasses.replace(task_set, name=name)
-            self._task_sets[name] = self._limited(whole)
+            self._keep(self._read(name, self._extensions.generators))
         found = self._task_sets[name]
-        if found.whole is not None and not quietly and name not in self._told:
+        if found.whole is not None and name not in self._told:
             from pytest_modellab.store import said
 
             self._told.add(name)
             said.say(f"{name}: {found.note}")
         return found
+
+    def capabilities(self, name: str) -> tuple[str, ...]:
+        """Return the capabilities of a task set, whose images and recordings nobody looks at.
+
+        Tests are collected by them, also where the libraries of media are missing, and before
+        anything is judged.
+
+        Raises:
+            GateUsageError: there is no task set of that name.
+            TaskSetError: its files are missing or malformed.
+        """
+        if name not in self._task_sets:
+            found = self._read(name, None)
+            if any(sample.media for sample in found.samples):
+                return self._limited(found).capabilities
+            self._keep(found)
+        return self._task_sets[name].capabilities
+
+    def _read(self, name: str, generators: Mapping[str, Generator] | None) -> TaskSet:
+        """Read all samples of a declared task set; without generators no medium is decoded."""
+        from pytest_modellab import tasksets
+
+        if name not in self._config.task_sets:
+            hint = near_misses(name, self._config.task_sets)
+            raise GateUsageError(f"unknown task set {name!r} in {self._config.path}; {hint}")
+        place = self._config.task_sets[name].path
+        with self._hashes.used():
+            found = tasksets.read(place, self._extensions.check, self._settings.cache, generators)
+        # the configuration's name leads to its margins and baselines, whatever the header says
+        return dataclasses.replace(found, name=name)
+
+    def _keep(self, whole: TaskSet) -> None:
+        """Remember a task set, whole and as a limit leaves it."""
+        self._wholes[whole.name] = whole
+        self._task_sets[whole.name] = self._limited(whole)
 
     def narrowed(self, name: str, baseline: Baseline) -> Baseline:
         """Return a baseline as if only the samples that a limit leaves had been asked.

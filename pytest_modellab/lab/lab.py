@@ -92,18 +92,23 @@ class Lab:
         """
         return self._declared.spec(name)
 
-    def task_set(self, name: str, *, quietly: bool = False) -> TaskSet:
+    def task_set(self, name: str) -> TaskSet:
         """Read a declared task set, once.
-
-        Args:
-            name: the task set's.
-            quietly: True where it is not said yet that a limit leaves a part of it.
 
         Raises:
             GateUsageError: there is none of that name; the near misses are named.
             TaskSetError: its files are missing or malformed.
         """
-        return self._declared.task_set(name, quietly=quietly)
+        return self._declared.task_set(name)
+
+    def capabilities(self, name: str) -> tuple[str, ...]:
+        """Return the capabilities of a task set, whose images and recordings nobody looks at.
+
+        Raises:
+            GateUsageError: there is none of that name.
+            TaskSetError: its files are missing or malformed.
+        """
+        return self._declared.capabilities(name)
 
     def variant(self, name: str, on: TaskSet | None = None) -> Resolved:
         """Plan a declared variant, and find and hash its files, once; nothing is loaded.
