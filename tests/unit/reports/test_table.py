@@ -39,7 +39,7 @@ def test_text_of_a_block(comparison: Make, flip: Make) -> None:
         "3 flipped samples, 2 worse and 1 better:\n"
         "  sample               score      own baseline       nf4\n"
         "  arithmetic-hard-003  1 -> 0     The answer is 12.  The answer is 11.\n"
-        "  a-2                  1 -> none  The answer is 12.\n"
+        "  a-2                  1 -> none  The answer is 12.  (empty)\n"
         "  a-3                  0 -> 0.5   one\\ntwo           long long long long l…\n"
         "note: torch differs"
     )
