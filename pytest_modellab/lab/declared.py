@@ -55,6 +55,7 @@ class Declared:
         self._settings = settings
         self._task_sets: dict[str, TaskSet] = {}
         self._wholes: dict[str, TaskSet] = {}
+        self._unseen: dict[str, tuple[str, ...]] = {}
         self._plans: dict[str, Plan] = {}
         self._files: dict[str, ModelFiles] = {}
         self._variants: dict[str, Resolved] = {}
@@ -104,12 +105,14 @@ class Declared:
             GateUsageError: there is no task set of that name.
             TaskSetError: its files are missing or malformed.
         """
-        if name not in self._task_sets:
+        if name not in self._task_sets and name not in self._unseen:
             found = self._read(name, None)
             if any(sample.media for sample in found.samples):
-                return self._limited(found).capabilities
-            self._keep(found)
-        return self._task_sets[name].capabilities
+                self._unseen[name] = self._limited(found).capabilities
+            else:
+                self._keep(found)
+        kept = self._task_sets.get(name)
+        return self._unseen[name] if kept is None else kept.capabilities
 
     def _read(self, name: str, generators: Mapping[str, Generator] | None) -> TaskSet:
         """Read all samples of a declared task set; without generators no medium is decoded."""
