@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
+from xml.etree import ElementTree
 
 import pytest
 
@@ -28,6 +28,15 @@ def recorded(project: pytest.Pytester) -> pytest.Pytester:
     return project
 
 
+def junit(project: pytest.Pytester) -> ElementTree.Element:
+    text = (project.path / "junit.xml").read_text(encoding="utf-8")
+    return ElementTree.fromstring(text)[0]  # noqa: S314 - pytest's own
+
+
+def properties(project: pytest.Pytester) -> list[str | None]:
+    return [one.get("name") for one in junit(project).iter("property")]
+
+
 def outcomes(result: pytest.RunResult) -> dict[str, int]:
     assert result.ret == 0
     return result.parseoutcomes()
@@ -44,7 +53,7 @@ def test_letter_word_count_list_and_junit_xml(recorded: pytest.Pytester) -> None
             "*= 1 passed, 1 inconclusive in *",
         ]
     )
-    suite = ET.parse(recorded.path / "junit.xml").getroot()[0]
+    suite = junit(recorded)
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("2", "0", "0")
     told = [
         {p.get("name"): p.get("value") for p in case.iter("property")}
@@ -100,7 +109,7 @@ def test_workers_tell_the_controller(recorded: pytest.Pytester) -> None:
             f"INCONCLUSIVE test_suite.py::test_overall[[]plain[]] - all stayed at {OPEN}",
         ]
     )
-    names = [p.get("name") for p in ET.parse(recorded.path / "junit.xml").iter("property")]
+    names = properties(recorded)
     assert names.count("modellab_verdict") == 2
     assert names.count("modellab_reason") == 1
 
@@ -122,5 +131,5 @@ def test_an_attempt_that_is_settled_is_not_undecided_any_more(recorded: pytest.P
     )
     result = recorded.runpytest_inprocess("--junit-xml=junit.xml")
     assert outcomes(result) == {"passed": 2}
-    names = [p.get("name") for p in ET.parse(recorded.path / "junit.xml").iter("property")]
+    names = properties(recorded)
     assert names.count("modellab_verdict") == 2, "those of the first attempt are no longer told"

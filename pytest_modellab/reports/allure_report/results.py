@@ -46,8 +46,9 @@ def write_session(
     Called once, by the process that controls the run, after the last result was written. Tests that
     passed although their verdict is inconclusive, or though a drop was accepted, get a status
     message, so that a category can show them: allure-pytest writes none for a passed test; the
-    inconclusive ones a status of their own, unless the session lets them pass unseen. The files that it writes for each of our fixtures go: they hold a name and two times, and are three
-    of four files.
+    inconclusive ones a status of their own, unless the session lets them pass unseen. The files
+    that it writes for each of our fixtures go: they hold a name and two times, and are three of
+    four files.
 
     Args:
         alluredir: the results folder.

@@ -28,8 +28,9 @@ TITLE = "Model gate"
 """Begins the report's title, and the message of the entry with the verdict."""
 
 
-# name, statuses, what the message has (an exception of our own), or None. First match wins in Allure 3; the spelling of the
-# pattern suits Java's full match (Allure 2) and JavaScript's search (Allure 3).
+# name, statuses, what the message has (an exception of our own), or None. First match wins in
+# Allure 3; the spelling of the pattern suits Java's full match (Allure 2) and JavaScript's search
+# (Allure 3).
 _CATEGORIES: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
     ("verdict", ("failed", "broken", "unknown"), TITLE),
     ("regression", ("failed",), "RegressionDetected"),
