@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
+import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -28,9 +28,9 @@ def recorded(project: pytest.Pytester) -> pytest.Pytester:
     return project
 
 
-def junit(project: pytest.Pytester) -> ElementTree.Element:
+def junit(project: pytest.Pytester) -> ET.Element:
     text = (project.path / "junit.xml").read_text(encoding="utf-8")
-    return ElementTree.fromstring(text)[0]  # noqa: S314 - pytest's own
+    return ET.fromstring(text)[0]  # noqa: S314 - pytest's own
 
 
 def properties(project: pytest.Pytester) -> list[str | None]:
