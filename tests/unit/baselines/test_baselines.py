@@ -36,7 +36,7 @@ from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
 from pytest_modellab.records.tasks import TaskSet
 
 Make = Callable[..., Any]
-ID = "a non-empty string without control characters or blanks around it"
+IDENTIFIER = "a non-empty string without control characters or blanks around it"
 
 
 @pytest.fixture
@@ -536,7 +536,7 @@ def _rename(id_: object, data: dict[str, Any]) -> None:
                 (None, ": None: expected an object"),
                 ({"base": "plain"}, ".fell: missing"),
                 ({"base": "plain", "fell": []}, ".fell: nothing stands there"),
-                ({"base": "", "fell": []}, f".base: '': expected {ID}"),
+                ({"base": "", "fell": []}, f".base: '': expected {IDENTIFIER}"),
                 (
                     {"base": "plain", "fell": [{"name": "all", "before": 1.5, "after": 0.5}]},
                     ".fell[0].before: 1.5: expected a number in [0, 1]",
@@ -724,13 +724,17 @@ RECORD = st.builds(
 ANY = settings(max_examples=100)
 
 
+FALL = st.builds(Fall, name=ID, before=st.floats(0, 1), after=st.floats(0, 1))
+WORSE = st.builds(Despite, base=ID, fell=st.lists(FALL, min_size=1, max_size=3).map(tuple))
+
+
 @ANY
-@given(RECORD)
-def test_any_record_survives(path: Path, made: RunRecord) -> None:
+@given(RECORD, st.none() | WORSE)
+def test_any_record_survives(path: Path, made: RunRecord, despite: Despite | None) -> None:
     again = Repeat(tuple(s.score for s in made.samples), {}, metrics_of(made))
     anchor = Anchor(again.scores, "f" * 16, "2026-01-31", 1, again.metrics)
-    file.write(path, Baseline(made, again, anchor))
-    assert file.read(path) == Baseline(made, again, anchor)
+    file.write(path, Baseline(made, again, anchor, despite))
+    assert file.read(path) == Baseline(made, again, anchor, despite)
 
 
 JSON = st.recursive(
@@ -738,7 +742,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
 )
-FIELDS = [field.name for field in dataclasses.fields(RunRecord)]
+FIELDS = [*(field.name for field in dataclasses.fields(RunRecord)), file.DESPITE]
 
 
 def signed(data: dict[str, Any]) -> bytes:
