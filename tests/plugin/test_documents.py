@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_modellab import cli, testing
+from tests.shared.outcomes import assert_outcomes
 
 DECLARED = """
 [models.other]
@@ -24,7 +25,6 @@ model = "other"
 
 SUITE = """
 import pytest
-from tests.shared.outcomes import assert_outcomes
 pytestmark = pytest.mark.task_set("prose")
 
 @pytest.mark.variants("tuned")

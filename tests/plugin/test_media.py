@@ -11,6 +11,7 @@ import pytest
 
 from pytest_modellab import cli
 from pytest_modellab.tradeoff import figures
+from tests.shared.outcomes import assert_outcomes
 
 pytest.importorskip("av")
 pytest.importorskip("jiwer")
@@ -20,7 +21,6 @@ import dataclasses
 import functools
 
 from pytest_modellab.extend import ConfigError, Kind, Output, check_options
-from tests.shared.outcomes import assert_outcomes
 
 
 class Ears:

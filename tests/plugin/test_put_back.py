@@ -12,12 +12,12 @@ from pytest_modellab import cli
 from pytest_modellab.records import diagnosed
 from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.reports.diagnosed import one_line
+from tests.shared.outcomes import assert_outcomes
 
 CONFTEST = """
 from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.extend import Kind, Output, Plan, Setting, check_options
 from pytest_modellab.variants import prompt
-from tests.shared.outcomes import assert_outcomes
 
 # how many of ten numbers each part loses by itself; "thin" loses all where both are thin
 PARTS = {"ear": Setting(str, "0"), "mouth": Setting(str, "0")}

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pytest_modellab.media import formats
 from pytest_modellab.records.media import Media
@@ -47,6 +47,9 @@ NAMED = 5
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
+Level: TypeAlias = Literal["error", "warning"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """One thing that is wrong, or suspicious, with a task set.
@@ -57,7 +60,7 @@ class Finding:
         message: what, where, and what to do.
     """
 
-    level: Literal["error", "warning"]
+    level: Level
     rule: str
     message: str
 
@@ -210,16 +213,18 @@ def _calibration(samples: Iterable[Sample], scores: Mapping[str, float]) -> Iter
         if not known:
             continue
         mean, guess = math.fsum(known) / len(known), chance(group)
+        # of a handful, a mean says little: all right by chance, or all wrong
+        level: Level = "error" if len(known) >= LEAST_BUCKET else "warning"
         if mean < guess + LEAST_GAP:
             yield Finding(
-                "error",
+                level,
                 "chance-level",
                 f"{capability}: the base scores {mean:.2f}, chance is {guess:.2f}; less than "
                 f"{LEAST_GAP} above chance a regression cannot show: make it easier",
             )
         if mean > SATURATED:
             yield Finding(
-                "error",
+                level,
                 "saturated",
                 f"{capability}: the base scores {mean:.2f}, above {SATURATED}: make it harder",
             )

@@ -1,0 +1,1 @@
+"""`modellab init`: the suite that a project starts from, one file a kind."""

@@ -1,0 +1,152 @@
+"""The whole suite that a project starts from: files by path, and the commands that come next."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_modellab.starter import samples as written
+from pytest_modellab.starter.kind import CAPABILITY, COST, FORGETTING, Kind
+from pytest_modellab.starter.model import Model, quoted
+
+LEAST_CAPABILITY = 20
+"""Samples of a capability from which it is judged by itself."""
+
+
+SMALLEST_MARGIN = 0.02
+
+
+_ROUNDED = 0.05
+
+
+_PROMPT = """\
+{{% block system %}}{system}{{% endblock %}}
+{{% block user %}}{{{{ input }}}}{{% endblock %}}
+"""
+
+
+_MORE = """
+
+# Worth adding. Once changes were accepted: have small drops added up since the first run?
+#
+#     def test_drift(candidate, gate):
+#         gate.no_drift(candidate)
+#
+# On a machine that does nothing else, which would show in it: is a reply as fast as the base's?
+#
+#     def test_latency(candidate, gate):
+#         gate.no_slowdown(candidate, limit=1.10)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tasks:
+    """The samples that a suite asks.
+
+    Attributes:
+        name: of the task set and its folder.
+        description: one sentence.
+        samples: as lines of ``samples.jsonl`` hold them.
+        system: what the model is told first.
+    """
+
+    name: str
+    description: str
+    samples: Sequence[Mapping[str, Any]]
+    system: str = "You are a helpful assistant. Give a short, direct answer."
+
+    @property
+    def smallest(self) -> int:
+        """How many samples the smallest capability has."""
+        return min(Counter(sample["capability"] for sample in self.samples).values())
+
+
+STARTER = Tasks(
+    name="starter",
+    description="Twelve questions to replace by your own.",
+    samples=written.twelve(),
+)
+
+
+def files(kind: Kind, model: Model, tuned: Model | None, tasks: Tasks) -> dict[str, str]:
+    """Return the files of a suite by their paths below its folder."""
+    place = f"tasks/{tasks.name}"
+    return {
+        "modellab.toml": _config(kind, model, tuned, tasks),
+        f"test_{kind.name}.py": _tests(kind, tasks),
+        "prompts/assistant.jinja": _PROMPT.format(system=tasks.system),
+        f"{place}/task_set.toml": _header(tasks),
+        f"{place}/samples.jsonl": written.lines(tasks.samples),
+    }
+
+
+def margin(n: int) -> float:
+    """Return the least drop that ``n`` samples can rule out where nothing changed, rounded up."""
+    from pytest_modellab.gate.planner import pass_size
+
+    def would_do(allowed: float) -> bool:
+        needed = pass_size(churn=0.0, margin=allowed)
+        return needed is not None and needed <= n
+
+    if would_do(SMALLEST_MARGIN):
+        return SMALLEST_MARGIN
+    steps = (round(_ROUNDED * step, 2) for step in range(1, math.ceil(1 / _ROUNDED)))
+    return next(filter(would_do, steps), 0.95)
+
+
+def _config(kind: Kind, model: Model, tuned: Model | None, tasks: Tasks) -> str:
+    more = tuned.table("finetuned") + "\n" if tuned and kind.name == "finetuned" else ""
+    return f"""\
+# What `pytest suites` runs: models, task sets and variants. Paths start from this folder.
+baselines = "../baselines"
+
+{model.table("mine")}
+{more}[task_sets.{tasks.name}]
+path = "tasks/{tasks.name}"
+{_margins(tasks)}
+[variants.prompting]
+kind = "prompted"
+model = "mine"
+prompt = "prompts/assistant.jinja"
+{kind.declared(tuned)}"""
+
+
+def _margins(tasks: Tasks) -> str:
+    from pytest_modellab.gate.planner import pass_size
+
+    n = len(tasks.samples)
+    allowed = margin(n)
+    said = f"allowed drop of the mean: the least that {n} samples can rule out"
+    if allowed > SMALLEST_MARGIN:
+        said += f"; {SMALLEST_MARGIN} takes {pass_size(churn=0.0, margin=SMALLEST_MARGIN)}"
+    lines = f"# {said}\nmargin = {allowed}\n"
+    if tasks.smallest >= LEAST_CAPABILITY:
+        lines += f"capability_margin = {margin(tasks.smallest)}  # of one capability\n"
+    return lines
+
+
+def _tests(kind: Kind, tasks: Tasks) -> str:
+    tests = [*kind.tests]
+    if tasks.smallest >= LEAST_CAPABILITY:
+        tests += [CAPABILITY, *([FORGETTING] if COST in tests else [])]
+    mark = "finetuned" if kind.name == "lora" else kind.name
+    head = f'''\
+"""{kind.question} `pytest suites -m {mark}`."""
+
+import pytest
+
+pytestmark = [pytest.mark.task_set("{tasks.name}"), pytest.mark.variants({kind.marks})]
+
+'''
+    return head + "\n".join(tests) + _MORE
+
+
+def _header(tasks: Tasks) -> str:
+    return f"""\
+name = "{tasks.name}"
+version = "1"  # a new one where samples change; then accept again
+description = {quoted(tasks.description)}
+"""

@@ -1,0 +1,113 @@
+"""The GitHub workflow that runs the suite on every pull request, as docs/ci.md explains it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+from collections.abc import Sequence
+
+PATH = ".github/workflows/modellab.yml"
+
+
+_PLAIN = re.compile(r"[\w'\[\]=.,/ -]+", re.ASCII)
+
+
+_TEXT = """\
+# Blocks a pull request that makes a variant worse. To make it a rule, require the check "modellab":
+# Settings, Rules, Rulesets, "Require status checks to pass".
+name: modellab
+on:
+  pull_request:
+  push:
+    branches: [main]
+permissions:
+  contents: read
+concurrency:
+  group: modellab-${{ github.ref }}
+  cancel-in-progress: ${{ github.event_name == 'pull_request' }}
+jobs:
+  modellab:
+    name: modellab
+    runs-on: ubuntu-latest
+    timeout-minutes: 60
+    env:
+      MODELLAB_CACHE: ${{ github.workspace }}/.cache/modellab
+      HF_HOME: ${{ github.workspace }}/.cache/huggingface
+      PIP_EXTRA_INDEX_URL: https://download.pytorch.org/whl/cpu
+    steps:
+      - uses: actions/checkout@v5
+        with:
+          fetch-depth: 0 # what decided before is read from git
+          persist-credentials: false
+      - uses: actions/setup-python@v6
+        with:
+          python-version: "3.12"
+INSTALL
+      - uses: actions/cache@v4
+        with:
+          path: .cache
+          key: modellab-${{ runner.os }}-${{ hashFiles(HASHED) }}
+          restore-keys: modellab-${{ runner.os }}-
+      - name: Is the bar as high as before?
+        run: REVIEW
+      - name: Gate # its report is in the step's summary
+        if: ${{ !cancelled() }}
+        run: GATE
+      - uses: actions/upload-artifact@v6
+        if: ${{ !cancelled() }}
+        with:
+          name: modellab
+          path: modellab.md
+  comment:
+    needs: modellab
+    # the token of a fork's pull request may not comment; its report is in the step's summary
+    if: >-
+      ${{ !cancelled() && github.event_name == 'pull_request'
+      && github.event.pull_request.head.repo.full_name == github.repository }}
+    runs-on: ubuntu-latest
+    permissions:
+      pull-requests: write
+    steps:
+      - uses: actions/download-artifact@v6
+        with:
+          name: modellab
+      - run: gh pr comment "$NUMBER" --edit-last --create-if-none --body-file modellab.md
+        env:
+          GH_TOKEN: ${{ github.token }}
+          GH_REPO: ${{ github.repository }}
+          NUMBER: ${{ github.event.pull_request.number }}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a workflow runs.
+
+    Attributes:
+        suites: the folder of ``modellab.toml``, from the root of the repository.
+        install: the commands that install what it needs, in order.
+    """
+
+    suites: str
+    install: Sequence[str]
+
+
+def text(job: Job) -> str:
+    """Return the workflow's file."""
+    suites = shlex.quote(job.suites)
+    config = shlex.quote(f"{job.suites}/modellab.toml")
+    gate = f"pytest {suites} --modellab-markdown modellab.md"
+    places = {
+        "INSTALL": "\n".join(f"      - run: {_scalar(command)}" for command in job.install),
+        "HASHED": "'" + f"{job.suites}/**".replace("'", "''") + "'",
+        "REVIEW": _scalar(f"modellab review --config {config}"),
+        "GATE": _scalar(gate),
+    }
+    return re.sub("|".join(places), lambda found: places[found[0]], _TEXT)
+
+
+def _scalar(command: str) -> str:
+    """Return a command as a YAML scalar: plain where nothing in it means something to YAML."""
+    return command if _PLAIN.fullmatch(command) else json.dumps(command, ensure_ascii=False)

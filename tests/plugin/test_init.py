@@ -1,0 +1,98 @@
+"""``modellab init``: what it writes works, by the commands that it prints."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_modellab import cli, testing
+from pytest_modellab.starter.kinds import KINDS
+
+Init = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def libraries_stay() -> None:
+    """Import what cannot be imported twice before any pytester does, which would forget it."""
+    for library in ("bitsandbytes", "peft"):
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(library)
+
+
+@pytest.fixture
+def here(
+    pytester: pytest.Pytester, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> pytest.Pytester:
+    """A folder with a model in it, and nothing else."""
+    monkeypatch.setenv("MODELLAB_CACHE", str(pytester.path / "cache"))
+    for name in ("CI", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    shutil.copytree(tiny_model, pytester.path / "models" / "base")
+    return pytester
+
+
+@pytest.fixture
+def init(here: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> Init:
+    """Writes a suite; returns the commands that it says come next."""
+
+    def init(*arguments: str) -> list[str]:
+        capsys.readouterr()
+        assert cli.main(["init", *arguments]) == 0
+        said = capsys.readouterr().out
+        return [line.strip() for line in said.split("next:\n")[1].split("\n\n")[0].splitlines()]
+
+    return init
+
+
+def follow(here: pytest.Pytester, commands: list[str]) -> None:
+    """Run commands as they are printed."""
+    assert len(commands) == 3
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        if program == "modellab":
+            assert cli.main(arguments) == 0, command
+        else:
+            assert program == "pytest"
+            result = here.runpytest(*arguments)
+            assert result.ret == 0, command
+            result.stdout.fnmatch_lines(["PASS: * passed."])
+
+
+def test_prompted(here: pytest.Pytester, init: Init) -> None:
+    commands = init()
+    assert 'source = "../models/base"' in (here.path / "suites" / "modellab.toml").read_text()
+    follow(here, commands)
+    assert (here.path / "baselines" / "starter" / "prompting.json").is_file()
+
+
+def test_quantized_in_another_folder(here: pytest.Pytester, init: Init) -> None:
+    pytest.importorskip("bitsandbytes")
+    model = testing.write_random_model(here.path / "wide", hidden_size=64)
+    follow(here, init("my project", "--kind", "quantized", "--model", str(model)))
+    assert (here.path / "my project" / "baselines" / "starter" / "nf4.json").is_file()
+
+
+def test_lora(here: pytest.Pytester, init: Init) -> None:
+    pytest.importorskip("peft")
+    from loras import write_adapter
+
+    write_adapter(here.path / "tuned" / "mine", here.path / "models" / "base", scale=0.0)
+    follow(here, init("--kind", "lora"))
+
+
+def test_finetuned(here: pytest.Pytester, init: Init) -> None:
+    shutil.copytree(here.path / "models" / "base", here.path / "checkpoint")
+    follow(here, init("--kind", "finetuned", "--tuned", "checkpoint"))
+    text = (here.path / "suites" / "modellab.toml").read_text()
+    assert '[models.mine]\nsource = "../models/base"' in text
+    assert '[models.finetuned]\nsource = "../checkpoint"' in text
+
+
+def test_every_kind_is_tried_here() -> None:
+    assert {*KINDS} == {"prompted", "quantized", "lora", "finetuned"}
