@@ -7,9 +7,9 @@ import random
 from pathlib import Path
 
 import pytest
+from outcomes import assert_outcomes
 
 from pytest_modellab import cli, testing
-from tests.shared.outcomes import assert_outcomes
 
 DECLARED = """
 [models.other]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from outcomes import assert_outcomes
 
 from pytest_modellab import cli, testing
 from pytest_modellab.baselines import file as baseline_file
@@ -18,7 +19,6 @@ from pytest_modellab.config import read
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.runs.summary import mean_metrics
-from tests.shared.outcomes import assert_outcomes
 
 CONFIG = """
 [models.encoder]

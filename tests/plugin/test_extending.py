@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from outcomes import assert_outcomes
 
 from pytest_modellab import cli
 from pytest_modellab.baselines import file as baseline_file
@@ -22,7 +23,6 @@ from pytest_modellab.plugin import hookspecs
 from pytest_modellab.recipes import provenance
 from pytest_modellab.records import diagnosed
 from pytest_modellab.reports import json_file
-from tests.shared.outcomes import assert_outcomes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^`([\w./]+)`[^\n]*:\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)

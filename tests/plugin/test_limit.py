@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from outcomes import assert_outcomes
 
 from pytest_modellab import cli
 from pytest_modellab.baselines import file
-from tests.shared.outcomes import assert_outcomes
 
 CHOSEN = ("-k", "test_overall and plain")
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from outcomes import assert_outcomes
 
 from pytest_modellab import cli
 from pytest_modellab.tradeoff import figures
-from tests.shared.outcomes import assert_outcomes
 
 pytest.importorskip("av")
 pytest.importorskip("jiwer")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from outcomes import assert_outcomes
 
 from pytest_modellab import cli, testing
 from pytest_modellab.baselines.file import read, write
@@ -15,7 +16,6 @@ from pytest_modellab.judging import comparable
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.store import hashes
-from tests.shared.outcomes import assert_outcomes
 
 
 def better_baseline(project: pytest.Pytester, variant: str) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-
-from tests.shared.outcomes import assert_outcomes
+from outcomes import assert_outcomes
 
 SUITE = """
 import pytest
