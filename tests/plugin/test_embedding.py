@@ -369,10 +369,10 @@ def test_a_damaged_model_is_blocked_and_what_it_lost_is_named(project: pytest.Py
     result.stdout.fnmatch_lines(
         [
             "*blocked: alpha fell from 0.?? to 0.?? (n = 24); *",
-            "E*damaged against baseline of tiny, search, forgetting: BLOCK",
-            "E*alpha   24     0.???      0.???  +0.* block",
-            "E*beta    24     0.* pass",
-            "E*  q10     1 -> 0 *d10[*], * d0, d1, d2; first relevant: d10 at *",
+            "*damaged against baseline of tiny, search, forgetting: BLOCK",
+            "*alpha   24     0.???      0.???  +0.* block",
+            "*beta    24     0.* pass",
+            "*  q10     1 -> 0 *d10[*], * d0, d1, d2; first relevant: d10 at *",
         ]
     )
     result.stdout.fnmatch_lines(
@@ -415,7 +415,7 @@ def test_a_metric_is_judged(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "*blocked: alpha fell from 0.?? to 0.0? (n = 24); *",
-            "E*damaged against baseline of tiny, search, alpha by recall@1: BLOCK",
+            "*damaged against baseline of tiny, search, alpha by recall@1: BLOCK",
             "*metric 'recall@10': the run of 'tiny' on 'search' has none; "
             "did you mean 'recall@1'? Known: mrr@10, ndcg@10, recall@1. *",
         ]
@@ -423,7 +423,7 @@ def test_a_metric_is_judged(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "*blocked: alpha scores 0.0? (n = 24), below the floor of 0.4; *",
-            "E*damaged against floor, search, worst bucket by recall@1: BLOCK",
+            "*damaged against floor, search, worst bucket by recall@1: BLOCK",
         ]
     )
     result.stdout.fnmatch_lines(
@@ -500,13 +500,13 @@ def test_nothing_is_encoded_twice(project: pytest.Pytester, encoded: list[str]) 
     shutil.rmtree(project.path / "cache")
     chosen = "(test_overall and (short or bits or graph)) or test_answers"
     sharing = ("-k", chosen, "--modellab-no-cache")
-    judged = project.runpytest_inprocess(*sharing)
-    assert_outcomes(judged, passed=3, inconclusive=1, deselected=15)
+    ended = {"passed": 3, "inconclusive": 1, "deselected": 15}
+    assert_outcomes(project.runpytest_inprocess(*sharing), **ended)
     assert len(encoded) == len(set(encoded)) == 48
     (kept,) = (project.path / "cache" / "vectors").iterdir()
     written = (kept / "vectors.npy").stat().st_mtime_ns
     encoded.clear()
-    project.runpytest_inprocess(*sharing).assert_outcomes(passed=4, deselected=15)
+    assert_outcomes(project.runpytest_inprocess(*sharing), **ended)
     assert encoded == []
     assert (kept / "vectors.npy").stat().st_mtime_ns == written
 

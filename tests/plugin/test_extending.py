@@ -129,7 +129,7 @@ def test_the_page_and_the_docstrings_do_what_they_say(
     assert_outcomes(result, inconclusive=4)
     result.stdout.fnmatch_lines(["[[]Pruned] half *", "alpha 0.05 shared by 4 assertions: *"])
     result = page.runpytest_inprocess("--strict-markers", "-m", "pruned", "--modellab-no-cache")
-    result.assert_outcomes(passed=2, deselected=2)
+    assert_outcomes(result, inconclusive=2, deselected=2)
     result.stdout.no_fnmatch_line("*plain on *")
     cli.main(["diagnose", "half", "--json", "half.json"])
     found = diagnosed.from_json((page.path / "half.json").read_text(encoding="utf-8"))
