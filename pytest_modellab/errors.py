@@ -10,8 +10,12 @@ from __future__ import annotations
 import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from pytest_modellab.visible import MESSAGE, VERDICT, message
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class _Shown:
@@ -29,6 +33,19 @@ class _Verdict(_Shown, AssertionError):
 
 class ModellabError(_Shown, Exception):
     """No verdict could be reached; the message names the mend."""
+
+    told = ""
+
+    @property
+    def cause(self) -> str:
+        """What is wrong, whatever it concerns: equal where one mend helps several."""
+        return self.told or str(self)
+
+    def about(self, what: str) -> Self:
+        """Return the same error, whose message begins with what it concerns."""
+        error = type(self)(f"{what}: {self}")
+        error.told = self.cause
+        return error
 
 
 class ConfigError(ModellabError):
@@ -81,6 +98,10 @@ class OutOfMemory(ModellabError):
 
 class BaselineInvalid(ModellabError):
     """A baseline file is truncated, edited by hand, or of another schema."""
+
+
+class FirstBaselineWorse(ModellabError):
+    """A first baseline would be worse than its base beyond chance, and nobody has said it may."""
 
 
 class HistoryUnavailable(ModellabError):
@@ -142,6 +163,18 @@ class FloorViolated(_Verdict):
 
 class VerdictInconclusive(_Verdict):
     """The data cannot settle the question, and the settings say that this fails."""
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether an error's message is all that there is to say of it."""
+    return isinstance(error, _Shown)
+
+
+def cause_of(error: BaseException) -> str:
+    """What keeps several tests from a verdict, in equal words for all; empty of other errors."""
+    if isinstance(error, ModellabError):
+        return error.cause
+    return str(error) if isinstance(error, BaselineMissing) else ""
 
 
 @contextlib.contextmanager

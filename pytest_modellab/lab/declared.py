@@ -37,7 +37,7 @@ def naming(variant: str, task_set: str) -> Iterator[None]:
     try:
         yield
     except ModellabError as error:
-        raise type(error)(f"variant {variant!r} on {task_set!r}: {error}") from error
+        raise error.about(f"variant {variant!r} on {task_set!r}") from error
 
 
 class Declared:

@@ -13,6 +13,7 @@ from pytest_modellab.engines import environment
 from pytest_modellab.plugin import bar, diagnosing, swallowed
 from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
 from pytest_modellab.plugin.diagnosing import Outcome
+from pytest_modellab.plugin.failing import MessageAlone, Once
 from pytest_modellab.plugin.fixtures import FINDINGS
 from pytest_modellab.plugin.notes import NOTES, StoreNotes
 from pytest_modellab.plugin.options import GITHUB, choice, path_option
@@ -47,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
         declare_markers(config, KINDS.values())
     found = config.stash[CONFIG]
     if found is not None:
+        config.pluginmanager.register(MessageAlone(), "modellab_message_alone")
         environment.share(int(worker["workercount"]) if worker is not None else 1)
         unjudged = Unjudged(config, found)
         config.pluginmanager.register(unjudged, "modellab_unjudged")
@@ -61,6 +63,7 @@ def _register_controller(config: pytest.Config, found: LabConfig, unjudged: Unju
     from pytest_modellab.plugin.collector import Collector
     from pytest_modellab.plugin.printing import Printing
 
+    config.pluginmanager.register(Once(), "modellab_once")
     config.pluginmanager.register(Printing(), "modellab_printing")
     config.pluginmanager.register(
         Collector(
@@ -117,7 +120,12 @@ def pytest_runtest_makereport(
     raised = False
     is_gated = "gate" in getattr(item, "fixturenames", ())
     if is_gated and call.excinfo is not None:
-        from pytest_modellab.errors import FloorViolated, RegressionDetected, VerdictInconclusive
+        from pytest_modellab.errors import (
+            FloorViolated,
+            RegressionDetected,
+            VerdictInconclusive,
+            cause_of,
+        )
 
         settled = "comparisons" in judged
         blocked = (FloorViolated, RegressionDetected, VerdictInconclusive)
@@ -130,6 +138,7 @@ def pytest_runtest_makereport(
                 "message": ("after its verdict: " if settled else "") + str(call.excinfo.value),
                 "kind": call.excinfo.typename,
                 "command": getattr(call.excinfo.value, "command", ""),
+                "cause": cause_of(call.excinfo.value),
             }
             findings["errors"] = [json.dumps(error)]
     # where a fixture asks the gate and the test never begins, its setup is all that reports

@@ -63,6 +63,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"metavar": "N"},
         "most tokens in a batch (default: modellab.toml's, or what the device holds)",
     ),
+    "traceback": (
+        {"action": "store_true"},
+        "show where in the code an error of modellab was raised, too, as --full-trace does",
+    ),
     "no-cache": ({"action": "store_true"}, "run every selected variant anew"),
     "rehash": (
         {"action": "store_true"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_modellab.baselines.accepted import OWN_BASELINE
 from pytest_modellab.gate.results import Figures
@@ -162,13 +162,18 @@ def saved(report: SessionReport, variant: str, task_set: str) -> str | None:
 
 
 def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[str, ...]:
-    """What to do next, the most urgent first; empty where all is well.
+    """What to do next, ordered by cause; empty where all is well.
+
+    What keeps tests from a verdict comes first, then missing baselines, then what blocks, then what
+    is undecided.
 
     Args:
         report: the session.
         open_questions: False leaves out what would settle the inconclusive comparisons.
     """
-    lines = []
+    lines = [*_mending(report)]
+    if not report.complete:
+        lines.append("run again: not every test reported")
     for variant in report.variants:
         blocked = [c for c in of_variant(report, variant) if c.outcome == "block"]
         groups: dict[str, list[Comparison]] = {}
@@ -181,18 +186,6 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
             )
         lines += [after_block(variant, group) for group in groups.values()]
         lines += of_the_index(report, blocked)
-    lines += [
-        f"record the missing baseline: {error.command}"
-        for error in report.errors
-        if error.missing_baseline
-    ]
-    lines += [
-        f"mend {error.variant or error.test}: {error.summary}"
-        for error in report.errors
-        if not error.missing_baseline
-    ]
-    if not report.complete:
-        lines.append("run again: not every test reported")
     for variant in report.variants if open_questions else ():
         found = undecided(of_variant(report, variant))
         if found is not None:
@@ -209,6 +202,16 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
         noun = "baseline" if len(recorded) == 1 else "baselines"
         lines.append(f"review and commit the recorded {noun}: {listed(recorded)}")
     return tuple(dict.fromkeys(lines))
+
+
+def _mending(report: SessionReport) -> Iterator[str]:
+    """What keeps tests from a verdict: each cause once, whatever number of tests it concerns."""
+    for told, errors in report.causes.items():
+        first = errors[0]
+        if first.missing_baseline:
+            yield f"record the missing baseline: {first.command}"
+        else:
+            yield f"mend {listed(e.variant or e.test for e in errors)}: {told}"
 
 
 def after_block(variant: str, blocked: Sequence[Comparison]) -> str:

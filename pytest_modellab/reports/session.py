@@ -23,6 +23,17 @@ from pytest_modellab.reports.words import listed, moved, plural, words_of
 SessionVerdict = Literal["block", "error", "accepted", "pass", "inconclusive"]
 
 
+_MENDED_FIRST = (
+    ("ConfigError", "TaskSetError", "MediaError", "GateUsageError"),
+    ("VariantLoadError",),
+    ("ModelError",),
+)
+"""Kinds of errors in the order in which they are mended; all others come after them."""
+
+
+_LAST = len(_MENDED_FIRST)
+
+
 @dataclasses.dataclass(frozen=True)
 class TestError:
     """A test that reached no verdict.
@@ -33,6 +44,7 @@ class TestError:
         message: what the exception said.
         kind: the exception's class name, for example ``BaselineMissing``; may be empty.
         command: records the baseline that is missing; empty where that is not what is missing.
+        cause: what is wrong, in equal words for all tests that it concerns; may be empty.
     """
 
     __test__: ClassVar[bool] = False  # not a test class, whatever pytest makes of the name
@@ -42,6 +54,7 @@ class TestError:
     message: str
     kind: str = ""
     command: str = ""
+    cause: str = ""
 
     @property
     def missing_baseline(self) -> bool:
@@ -51,9 +64,25 @@ class TestError:
         )
 
     @property
+    def rank(self) -> int:
+        """Place in the order of mending: a later error may be gone when an earlier one is."""
+        if self.missing_baseline:
+            return len(_MENDED_FIRST) + 1
+        return next((n for n, kinds in enumerate(_MENDED_FIRST) if self.kind in kinds), _LAST)
+
+    @property
     def summary(self) -> str:
         """The message's first line."""
-        return next((line.strip() for line in self.message.splitlines() if line.strip()), "")
+        return _first_line(self.message)
+
+    @property
+    def told(self) -> str:
+        """The first line of what is wrong, whomever it concerns."""
+        return _first_line(self.cause or self.message)
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +134,19 @@ class SessionReport:
         names += [c.candidate for c in self.comparisons]
         names += [e.variant for e in self.errors if e.variant is not None]
         return tuple(dict.fromkeys(names))
+
+    @property
+    def causes(self) -> Mapping[str, tuple[TestError, ...]]:
+        """What keeps tests from a verdict, each once, in the order in which it is to be mended.
+
+        First what is wrong in files and settings, then what is not installed, then models, then
+        anything else, and missing baselines last; of one kind, what concerns the most tests.
+        """
+        found: dict[str, list[TestError]] = {}
+        for error in self.errors:
+            found.setdefault(error.told, []).append(error)
+        order = sorted(found, key=lambda told: (found[told][0].rank, -len(found[told])))
+        return {told: tuple(found[told]) for told in order}
 
     @property
     def without_run(self) -> tuple[tuple[str, str], ...]:

@@ -45,7 +45,7 @@ def test_a_loss_that_no_answer_shows(project: pytest.Pytester) -> None:
         [
             "*blocked: all fell from 1.00 to *beyond the allowed 0.03*",
             "*note: the same samples score *",
-            "*GateUsageError: metric 'probability' at a margin of 0: batch size, threads and dtype "
+            "*metric 'probability' at a margin of 0: batch size, threads and dtype "
             "move every probability a little in one direction*set task_sets.words.metrics."
             "probability.margin = 0.01 in modellab.toml*",
             "*all samples against own baseline: the score *probability *1.00 -> *, beyond the "

@@ -62,7 +62,7 @@ def test_regression_blocks_with_a_table_and_the_flipped_samples(project: pytest.
     result.assert_outcomes(failed=3, passed=1, deselected=4)
     result.stdout.fnmatch_lines(
         [
-            "*RegressionDetected: blocked: alpha fell from 1.00 to 0.*(n = 66)*",
+            "*blocked: alpha fell from 1.00 to 0.*(n = 66)*",
             "*alpha-easy-*right*",
         ]
     )
@@ -149,7 +149,7 @@ def test_on_inconclusive(project: pytest.Pytester, mode: str, failed: int) -> No
     )
     result.assert_outcomes(failed=failed, passed=1 - failed, deselected=7)
     if failed:
-        result.stdout.fnmatch_lines(["*VerdictInconclusive: undecided: all stayed at *"])
+        result.stdout.fnmatch_lines(["*undecided: all stayed at *"])
 
 
 def test_marker_of_the_kind_selects_and_the_rest_is_never_loaded(
@@ -171,12 +171,12 @@ def test_marker_of_the_kind_selects_and_the_rest_is_never_loaded(
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ('dtype = "bf16"', "*ConfigError: *variants.plain.dtype: unknown 'bf16'; did you mean *"),
-        ('attention = "egaer"', "*ConfigError: *variants.plain.attention: *did you mean 'eager'?*"),
-        ('kernels = "liger"', '*VariantLoadError: *kernels: *device = "cuda"*'),
+        ('dtype = "bf16"', "*variants.plain.dtype: unknown 'bf16'; did you mean *"),
+        ('attention = "egaer"', "*variants.plain.attention: *did you mean 'eager'?*"),
+        ('kernels = "liger"', '*kernels: *device = "cuda"*'),
         (
             'device = "cuda:99"',
-            "*VariantLoadError: variant 'plain' on 'words': device = 'cuda:99'*",
+            "*variant 'plain' on 'words': device = 'cuda:99'*",
         ),
     ],
 )
@@ -223,7 +223,7 @@ def test_one_verdict_a_test(project: pytest.Pytester) -> None:
         "    gate.worst_bucket(candidate, by='difficulty')\n"
     )
     result = project.runpytest_inprocess()
-    result.stdout.fnmatch_lines(["*GateUsageError: *test_twice*: asks the gate twice*"])
+    result.stdout.fnmatch_lines(["*test_twice*: asks the gate twice*"])
 
 
 def test_slices_by_metadata_name_what_is_lacking(project: pytest.Pytester) -> None:
@@ -249,7 +249,7 @@ def test_baseline_of_another_version_is_refused(project: pytest.Pytester) -> Non
     result.assert_outcomes(failed=1, deselected=7)
     result.stdout.fnmatch_lines(
         [
-            "*ComparisonRefused: 'plain' cannot be compared with own baseline on 'words': task set "
+            "*'plain' cannot be compared with own baseline on 'words': task set "
             "'words' has version 2, the reference was run on 1*accept plain --task-set words"
         ]
     )
@@ -282,7 +282,7 @@ def test_edited_baseline_is_refused(project: pytest.Pytester) -> None:
     path = project.path / "baselines" / "words" / "plain.json"
     path.write_text(path.read_text().replace('"score":0.0', '"score":1.0', 1))
     result = project.runpytest_inprocess("-k", "test_overall and plain")
-    result.stdout.fnmatch_lines(["*BaselineInvalid: *plain.json: digest: *edited*"])
+    result.stdout.fnmatch_lines(["*plain.json: digest: *edited*"])
 
 
 def test_a_model_that_answers_nan_is_not_accepted(project: pytest.Pytester) -> None:
@@ -297,7 +297,7 @@ def test_a_model_that_answers_nan_is_not_accepted(project: pytest.Pytester) -> N
     result.assert_outcomes(failed=1, deselected=7)
     result.stdout.fnmatch_lines(
         [
-            "*ScoringError: 'plain' on 'words': not accepted as a baseline: 132 of 132 scores are "
+            "*'plain' on 'words': not accepted as a baseline: 132 of 132 scores are "
             "missing (100.0%, allowed 2.0%), 'alpha-easy-000' first: (*NaN)"
         ]
     )
@@ -442,7 +442,7 @@ def test_baseline_of_another_variant_is_refused(project: pytest.Pytester) -> Non
     result = project.runpytest_inprocess("-k", "test_overall and rounded")
     result.assert_outcomes(failed=1, deselected=7)
     result.stdout.fnmatch_lines(
-        ["*BaselineInvalid: *rounded.json: is the run of 'plain' on 'words', not of 'rounded' on*"]
+        ["*rounded.json: is the run of 'plain' on 'words', not of 'rounded' on*"]
     )
 
 
@@ -453,7 +453,7 @@ def test_a_store_that_cannot_be_written_says_how_to_choose_another(
     result = project.runpytest_inprocess("-k", "test_worst_bucket and plain")
     result.assert_outcomes(failed=1, deselected=7)
     result.stdout.fnmatch_lines(
-        ["*ModellabError: variant 'plain' on 'words': *MODELLAB_CACHE=/some/folder chooses another"]
+        ["*variant 'plain' on 'words': *MODELLAB_CACHE=/some/folder chooses another"]
     )
 
 
@@ -514,7 +514,7 @@ def test_a_variant_that_cannot_be_run_is_tried_once(project: pytest.Pytester) ->
         "locate.locate = counted\n"
     )
     result = project.runpytest_subprocess("-s", "--modellab-update")
-    result.assert_outcomes(failed=4)
+    result.assert_outcomes(failed=1)  # and 3 with the same error
     assert result.stdout.str().count("looked for the model") == 1
     result.stdout.fnmatch_lines(["*ERROR *test_capability* and 3 more: *no such file or folder*"])
 

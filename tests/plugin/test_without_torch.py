@@ -168,7 +168,7 @@ def test_an_engine_that_needs_torch_says_what_to_install(
     result.assert_outcomes(failed=1, deselected=3)
     result.stdout.fnmatch_lines(
         [
-            "*VariantLoadError: variant 'own' on 'words': running it needs torch, which is not "
+            "*variant 'own' on 'words': running it needs torch, which is not "
             "installed: pip install 'pytest-modellab[[]transformers]'"
         ]
     )

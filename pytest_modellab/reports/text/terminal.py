@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.records.runs import RunSummary
@@ -23,7 +23,7 @@ from pytest_modellab.reports.session import (
 from pytest_modellab.reports.text.diagnosis import pasted
 from pytest_modellab.reports.text.table import reason
 from pytest_modellab.reports.together import together
-from pytest_modellab.reports.words import number, plural
+from pytest_modellab.reports.words import listed, number, plural
 from pytest_modellab.visible import line
 
 Line = tuple[str, dict[str, bool]]
@@ -49,9 +49,18 @@ def lines(report: SessionReport) -> list[Line]:
     if not (report.runs or report.comparisons or report.errors or report.notes):
         return []
     found: list[Line] = []
+    shared = _shared(report)
+    silent = {v for errors in shared.values() for e in errors if (v := e.variant) is not None}
+    silent -= {r.variant for r in report.runs} | {c.candidate for c in report.comparisons}
+    silent -= {e.variant for e in report.errors if e.told not in shared}
     for variant in report.variants:
-        found += _variant(report, variant)
-    found += _errors(error for error in report.errors if error.variant is None)
+        if variant not in silent:
+            found += _variant(report, variant, shared)
+    for told, errors in shared.items():
+        names = listed(e.variant for e in errors if e.variant is not None)
+        text = f"ERROR in {plural(len(errors), 'test')} of {names}: {told}"
+        found.append((text, MARKUP["error"]))
+    found += _errors(e for e in report.errors if e.variant is None and e.told not in shared)
     found += [(f"note: {note}", {"yellow": True}) for note in report.notes]
     found += [(text, {"yellow": True}) for text in acceptances(report)]
     found += [(f"overridden: {one}", {"yellow": True}) for one in report.overrides]
@@ -64,6 +73,15 @@ def lines(report: SessionReport) -> list[Line]:
         found.append(("next:", {"bold": True}))
         found += [(f"  {step}", {}) for step in steps]
     return [(line(text), markup) for text, markup in found]
+
+
+def _shared(report: SessionReport) -> dict[str, tuple[TestError, ...]]:
+    """What keeps tests of several variants from a verdict: it is said once."""
+    return {
+        told: errors
+        for told, errors in report.causes.items()
+        if len({e.variant for e in errors} - {None}) > 1
+    }
 
 
 def alpha_line(report: SessionReport) -> str:
@@ -148,7 +166,8 @@ def timing_note(run: RunSummary) -> str:
     return f" ({', '.join(notes)})" if notes else ""
 
 
-def _variant(report: SessionReport, variant: str) -> list[Line]:
+def _variant(report: SessionReport, variant: str, said: Collection[str]) -> list[Line]:
+    """The lines of one variant, but for what is ``said`` of several."""
     found: list[Line] = []
     comparisons = of_variant(report, variant)
     runs = [run for run in report.runs if run.variant == variant]
@@ -192,7 +211,9 @@ def _variant(report: SessionReport, variant: str) -> list[Line]:
     found += [(f"    {text}", {}) for text in told[:_MOST_TOLD]]
     if len(told) > _MOST_TOLD:
         found.append((f"    and {len(told) - _MOST_TOLD} more, in --modellab-json PATH", {}))
-    return found + _errors(error for error in report.errors if error.variant == variant)
+    return found + _errors(
+        error for error in report.errors if error.variant == variant and error.told not in said
+    )
 
 
 def _pasted(diagnosis: Diagnosis) -> list[Line]:

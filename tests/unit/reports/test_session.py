@@ -163,6 +163,9 @@ def test_what_to_do_next(report: Make, comparison: Make, figures: Make, run: Mak
         complete=False,
     )
     assert next_step(found) == (
+        "mend int8: cannot load",
+        "record the missing baseline: pytest s -k fp4",
+        "run again: not every test reported",
         (
             "nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is "
             "wanted, accept it: modellab accept nf4 --task-set assistant_core_v2"
@@ -172,9 +175,6 @@ def test_what_to_do_next(report: Make, comparison: Make, figures: Make, run: Mak
             "samples; if the drop is wanted, allow it with margin or capability_margin"
         ),
         "nf4 is under the floor: arithmetic/hard 0.09 < 0.30; look at the samples it got wrong",
-        "record the missing baseline: pytest s -k fp4",
-        "mend int8: cannot load",
-        "run again: not every test reported",
         (
             "nf4: 1 of 4 undecided; smallest drop that shows is 0.15; about 310 more samples would "
             "settle it"

@@ -77,12 +77,12 @@ def test_findings_stand_under_their_variant(report: Make, run: Make, comparison:
         "alpha 0.05 shared by 10 assertions: 0.005 each",
         "BLOCK: 1 of 3 comparisons: nf4 (arithmetic).",
         "next:",
+        "  mend int8: cannot load",
+        "  mend t.py::test_y: worker died",
         (
             "  nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is"
             " wanted, accept it: modellab accept nf4 --task-set assistant_core_v2"
         ),
-        "  mend int8: cannot load",
-        "  mend t.py::test_y: worker died",
         "  review and commit the recorded baseline: b.json",
     ]
     markup = dict(found)
@@ -233,3 +233,29 @@ def test_a_run_keeps_its_churn_when_another_test_reports_it_without(
 ) -> None:
     (kept,) = report(runs=(run(), run(churn=0.02))).runs
     assert kept.churn == 0.02
+
+
+def test_what_keeps_several_variants_is_said_once(report: Make, comparison: Make) -> None:
+    told = "modellab.toml: variants.plain.prompt: 'x.jinja' does not exist"
+    broken = [
+        TestError(
+            f"t.py::test_{n}[{variant}]",
+            variant,
+            f"variant {variant!r} on 'words': {told}",
+            "ConfigError",
+            cause=told,
+        )
+        for variant in ("plain", "nf4")
+        for n in range(4)
+    ]
+    missing = TestError("t.py::test_a[int8]", "int8", "none", "BaselineMissing", "accept int8")
+    found = terminal.lines(report(comparisons=(comparison("block"),), errors=(missing, *broken)))
+    text = [line for line, _ in found]
+    assert text.count(f"ERROR in 8 tests of nf4, plain: {told}") == 1
+    assert "plain  -> ERROR" not in text, "it has nothing more to say"
+    assert text[text.index("next:") + 1 :][:2] == [
+        f"  mend nf4, plain: {told}",
+        "  record the missing baseline: accept int8",
+    ]
+    assert text[-1].startswith("  nf4 fell: arithmetic")
+    assert len([line for line in text if told in line]) == 2
