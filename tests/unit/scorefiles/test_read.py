@@ -20,8 +20,9 @@ from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.errors import ModellabError, ScoreFileError
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
-from pytest_modellab.scorefiles import source
+from pytest_modellab.scorefiles.purpose import PURPOSE
 from pytest_modellab.scorefiles.rows import ScoreRow, Wanted
+from pytest_modellab.tables import source
 
 DATA = Path(__file__).parents[2] / "data" / "scorefiles"
 COLORS = "samples_colors_2026-11-22T05-57-40.908561.jsonl"
