@@ -349,7 +349,7 @@ def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "b.csv.gz"
     packed = gzip.compress(b"\n" * (source.SMALL + 1))
     with pytest.raises(ScoreFileError) as caught:
-        source.text(path, packed)
+        source.text(path, packed, PURPOSE)
     assert str(caught.value) == (
         f"{path}: {len(packed):,} bytes of gzip unpack to more than {source.SMALL:,}, "
         "which is no file of scores; unpack it yourself and look what it holds"
