@@ -20,6 +20,7 @@ from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.errors import ModellabError, ScoreFileError
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
+from pytest_modellab.scorefiles.purpose import PURPOSE
 from pytest_modellab.scorefiles.rows import ScoreRow, Wanted
 from pytest_modellab.tables import source
 
