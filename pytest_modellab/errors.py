@@ -100,6 +100,10 @@ class BaselineInvalid(ModellabError):
     """A baseline file is truncated, edited by hand, or of another schema."""
 
 
+class FirstBaselineWorse(ModellabError):
+    """A first baseline would be worse than its base beyond chance, and nobody has said it may."""
+
+
 class HistoryUnavailable(ModellabError):
     """The history of a baseline cannot be read from git."""
 

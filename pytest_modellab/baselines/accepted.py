@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_modellab.records import counts
 from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, PROBABILITY, near
-from pytest_modellab.records.reading import Count, Share
+from pytest_modellab.records.reading import Count, Id, Share
 from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.windows import BITS, TOTAL
 
@@ -62,6 +62,49 @@ class Anchor:
     metrics: Metrics = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Fall:
+    """What fell against the base: a capability, or all samples.
+
+    Attributes:
+        name: the capability's, or ``all``.
+        before: the base's mean score.
+        after: the accepted run's.
+    """
+
+    name: Id
+    before: Share
+    after: Share
+
+    def __str__(self) -> str:
+        """``arithmetic 0.74 -> 0.55``."""
+        name = "all samples" if self.name == "all" else self.name
+        return f"{name} {self.before:.2f} -> {self.after:.2f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Despite:
+    """That a chain of accepted runs begins with one that is worse than its base beyond chance.
+
+    Attributes:
+        base: the base's name.
+        fell: what fell beyond chance; all samples first.
+    """
+
+    base: Id
+    fell: tuple[Fall, ...]
+
+    def __str__(self) -> str:
+        """``worse than its base prompting beyond chance: all samples 0.74 -> 0.55``."""
+        more = f" and {len(self.fell) - SHOWN} more" if len(self.fell) > SHOWN else ""
+        shown = ", ".join(map(str, self.fell[:SHOWN]))
+        return f"worse than its base {self.base} beyond chance: {shown}{more}"
+
+
+SHOWN = 4
+"""Of so many capabilities it is said what they fell from and to."""
+
+
 _Kept = TypeVar("_Kept", Repeat, Anchor)
 
 
@@ -73,11 +116,14 @@ class Baseline:
         run: the run.
         repeat: its second run, or None where none was made.
         anchor: the run that it descends from; None where the run is its own anchor.
+        despite: what the first run of its chain was accepted in spite of; None where that is not
+            worse than its base, or has none.
     """
 
     run: RunRecord
     repeat: Repeat | None = None
     anchor: Anchor | None = None
+    despite: Despite | None = None
 
     @property
     def churn(self) -> float | None:
@@ -115,10 +161,11 @@ class Baseline:
             )
 
         run, repeat, anchor = self.run, self.repeat, self.anchor
-        return Baseline(
-            dataclasses.replace(run, samples=tuple(run.samples[place] for place in places)),
-            repeat and arranged(repeat),
-            anchor and arranged(anchor),
+        return dataclasses.replace(
+            self,
+            run=dataclasses.replace(run, samples=tuple(run.samples[place] for place in places)),
+            repeat=repeat and arranged(repeat),
+            anchor=anchor and arranged(anchor),
         )
 
     def second_run(self) -> RunRecord | None:

@@ -57,10 +57,11 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
             )
             for before, now in zip(old.run.samples, run.samples, strict=True)
         )
-        return Baseline(
-            dataclasses.replace(old.run, samples=added),
-            again,
-            old.anchor and _measured(old.anchor, run, again),
+        return dataclasses.replace(
+            old,
+            run=dataclasses.replace(old.run, samples=added),
+            repeat=again,
+            anchor=old.anchor and _measured(old.anchor, run, again),
         )
     first = old.anchor or Anchor(
         scores=_scores(old.run),
@@ -69,7 +70,8 @@ def descend(old: Baseline | None, run: RunRecord, repeat: Repeat | None) -> Base
         accepted=0,
         metrics=metrics_of(old.run),
     )
-    return Baseline(run, repeat, dataclasses.replace(first, accepted=first.accepted + 1))
+    counted = dataclasses.replace(first, accepted=first.accepted + 1)
+    return Baseline(run, repeat, counted, old.despite)
 
 
 def _fuller(old: Repeat | None, new: Repeat | None) -> Repeat | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat
+from pytest_modellab.baselines.accepted import Anchor, Baseline, Despite, Repeat
 from pytest_modellab.errors import BaselineInvalid
 from pytest_modellab.records import reading
 from pytest_modellab.records.graded import DECISION_MARGIN, GRADED, NOISE
@@ -39,6 +39,10 @@ MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingPr
     }
 )
 """Old schema → the function that brings a file one schema further."""
+
+
+DESPITE = "accepted_despite"
+"""The key that stands only where a chain begins with a run that is worse than its base."""
 
 
 PRICED = "usd_per_million_documents"
@@ -255,6 +259,8 @@ def _to_data(baseline: Baseline) -> dict[str, Any]:
             "metrics": list(anchor.metrics),
             "recorded": anchor.recorded,
         }
+    if baseline.despite is not None:
+        data[DESPITE] = dataclasses.asdict(baseline.despite)
     data["samples"] = []
     for i, sample in enumerate(run.samples):
         line = {k: v for k, v in dataclasses.asdict(sample).items() if k != "seconds"}
@@ -278,6 +284,7 @@ def _from_data(data: dict[str, Any]) -> Baseline:
     del data["schema"]
     reading.table(data, "", "repeat", "anchor", "samples")
     repeat, anchor, samples = data.pop("repeat"), data.pop("anchor"), data.pop("samples")
+    despite = _despite(data.pop(DESPITE)) if DESPITE in data else None
     if not isinstance(samples, list) or not samples:
         raise reading.Unfit(f"samples: {reading.shown(samples)}: expected a list of samples")
     lines = [reading.table(line, f"samples[{k}]") for k, line in enumerate(samples)]
@@ -302,7 +309,19 @@ def _from_data(data: dict[str, Any]) -> Baseline:
                 where = reading.within(f"samples[{k}].metrics", name)
                 reading.checked(reading.Share, sample.metrics[name], where)
     probes = {name: value for name, value in run.probes.items() if name != PRICED}
-    return Baseline(dataclasses.replace(run, probes=probes), again, first)
+    return Baseline(dataclasses.replace(run, probes=probes), again, first, despite)
+
+
+def _despite(found: object) -> Despite:
+    """What a first run was accepted in spite of.
+
+    Raises:
+        Unfit: it says nothing, or something else.
+    """
+    despite = reading.build(Despite, found, DESPITE)
+    if not despite.fell:
+        raise reading.Unfit(f"{DESPITE}.fell: nothing stands there")
+    return despite
 
 
 def _kept(

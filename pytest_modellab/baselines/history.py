@@ -36,6 +36,7 @@ class Revision:
         churn: share of samples that flipped in the second run, or None.
         worst: the capability with the lowest mean, the highest of bits per byte; None where the
             samples are not today's.
+        despite: what the first run of its chain was accepted in spite of, in words, else empty.
     """
 
     date: str
@@ -50,6 +51,7 @@ class Revision:
     changes: int = 0
     churn: float | None = None
     worst: BucketScore | None = None
+    despite: str = ""
 
 
 def read(
@@ -136,6 +138,7 @@ def _revision(
         changes=baseline.anchor.accepted if baseline.anchor is not None else 0,
         churn=baseline.churn,
         worst=_worst(shown, capabilities, lower=metric == BITS),
+        despite="" if baseline.despite is None else str(baseline.despite),
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from pytest_modellab.cli.common import (
+    EXIT_FOUND,
     EXIT_OK,
     Subparsers,
     add_config,
@@ -19,6 +21,8 @@ from pytest_modellab.cli.common import (
     say,
     token_budget,
 )
+from pytest_modellab.errors import FirstBaselineWorse
+from pytest_modellab.visible import line
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline
@@ -35,7 +39,8 @@ def add(commands: Subparsers) -> None:
         "accept",
         help="run variants twice and make the runs their baselines",
         description="Runs each variant on each task set, and once more in another sample order "
-        "and batch size to measure its churn, and writes the baseline. Review it as a git diff.",
+        "and batch size to measure its churn, shows it beside its base by capability, and writes "
+        "the baseline. Review it as a git diff.",
     )
     accept.add_argument("variant", nargs="+", help="names; a base before what it is the base of")
     accept.add_argument(
@@ -48,6 +53,12 @@ def add(commands: Subparsers) -> None:
         "--new-anchor",
         action="store_true",
         help="forget the run that later drift is measured from; this run takes its place",
+    )
+    accept.add_argument(
+        "--first",
+        action="store_true",
+        help="accept a first baseline though it is worse than its base beyond chance; the file "
+        "says so",
     )
     accept.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
     add_token_budget(accept)
@@ -74,20 +85,68 @@ def run(options: argparse.Namespace) -> int:
         token_budget=token_budget(options),
     )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
+    code = EXIT_OK
     for variant in lab.together(variants):
         before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]
         for task_set in named or before or config.task_sets:
             found, samples = lab.asked(variant, task_set)
-            old, new = lab.accept(found, samples, new_anchor=options.new_anchor)
-            say(*_lines(lab, found, samples, old, new))
+            if not _accept(lab, found, samples, options):
+                code = EXIT_FOUND
     lab.release()
-    return EXIT_OK
+    return code
+
+
+def _accept(lab: Lab, variant: Resolved, task_set: TaskSet, options: argparse.Namespace) -> bool:
+    """Accept a run and show it; returns False where a bad first baseline was not written."""
+    from pytest_modellab.reports.text import accepting
+
+    of_base = lab.beside_base(variant, task_set)
+    shown, run = [], lab.record(variant, task_set)
+    if of_base is not None:
+        shown = accepting.lines(of_base, f"its base {variant.spec.base}", run)
+    if of_base is None and variant.spec.base is not None:
+        shown = [
+            f"  not compared with its base {variant.spec.base}, which was not run on "
+            f"{task_set.name}: modellab accept {variant.spec.base} --task-set {task_set.name}"
+        ]
+    accept = functools.partial(lab.accept, variant, task_set, new_anchor=options.new_anchor)
+    try:
+        old, new = accept(first=options.first)
+    except FirstBaselineWorse as error:
+        say(f"{variant.name} on {task_set.name}: success {run.mean:.3f}")
+        say(*shown)
+        if not _allowed(variant.name):
+            say(f"modellab: {error}", error=True)
+            return False
+        old, new = accept(first=True)
+        shown = []
+    say(*_lines(lab, variant, task_set, old, new, shown))
+    return True
+
+
+def _allowed(variant: str) -> bool:
+    """Ask whether a bad first baseline is wanted; nobody is asked where nobody answers."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    question = f"{variant} is worse than its base. Make this its first baseline all the same? [y/N]"
+    try:
+        return input(f"{line(question)} ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
 
 
 def _lines(
-    lab: Lab, variant: Resolved, task_set: TaskSet, old: Baseline | None, new: Baseline
+    lab: Lab,
+    variant: Resolved,
+    task_set: TaskSet,
+    old: Baseline | None,
+    new: Baseline,
+    of_base: list[str],
 ) -> list[str]:
     from pytest_modellab.baselines.chain import one_chain
+    from pytest_modellab.judging.beside import beside
+    from pytest_modellab.reports.text import accepting
 
     path = os.path.relpath(lab.baseline_path(variant.name, task_set.name))
     done = f"{path} is unchanged" if new == old else f"wrote {path}"
@@ -97,14 +156,22 @@ def _lines(
     lines.append(f"  {lab.churn(variant, task_set).words}")
     if task_set.note:
         lines.append(f"  {task_set.note}")
+    lines += of_base
+    if new.despite is not None and (old is None or new.despite != old.despite):
+        lines.append(f"  the file says that it was accepted though {new.despite}")
     if old is not None and not one_chain(old.run, new.run):
         lines.append(
             "  the task set or a scorer has changed since the last accepted run: a new chain begins"
         )
     elif old is not None and new.run != old.run:
-        compared = _judged(lab, variant, task_set, new.run, old.run, "the last accepted run")
-        lines.append(f"  against the last accepted run: {compared}")
-        lines += _metrics(old.run, new.run)
+        last = "the last accepted run"
+        if variant.spec.base is None:
+            alpha = lab.settings.alpha
+            moved = beside(variant.spec, task_set, new.run, old.run, against=last, alpha=alpha)
+            lines += accepting.lines(moved, last)
+        compared = _judged(lab, variant, task_set, new.run, old.run, last)
+        lines.append(f"  against {last}: {compared}")
+        lines += accepting.metrics(old.run, new.run)
     if new.anchor is not None:
         compared = _judged(lab, variant, task_set, new.run, new.anchor_run(), "the anchor")
         lines.append(f"  against its {new.anchor_words}: {compared}")
@@ -121,24 +188,6 @@ def _unlike(lab: Lab, variant: Resolved, old: Baseline | None, new: Baseline) ->
         found += unlike(now, then, "the last accepted run")
     known = {one.changed for one in found}
     return [*found, *(one for one in lab.unlike_base(variant) if one.changed not in known)]
-
-
-def _metrics(old: RunRecord, new: RunRecord) -> list[str]:
-    """Say what became of the graded metrics, which are not judged here, and which are new."""
-    from pytest_modellab.baselines.accepted import by_metric
-    from pytest_modellab.records.graded import GRADED
-
-    moved, added = [], []
-    for metric in GRADED:
-        before, after = by_metric(old, metric), by_metric(new, metric)
-        if before.samples and after.samples:
-            change = after.mean - before.mean
-            if abs(change) >= 0.0005:  # what is shown is not 0
-                moved.append(f"{metric} {before.mean:.3f} -> {after.mean:.3f} ({change:+.3f})")
-        elif after.samples:
-            added.append(f"{metric} {after.mean:.3f}")
-    lines = [f"  {', '.join(moved)}"] if moved else []
-    return [*lines, f"  kept from now on: {', '.join(added)}"] if added else lines
 
 
 def _judged(

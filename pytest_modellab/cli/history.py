@@ -202,3 +202,8 @@ def _print_table(
     say(f"{variant} on {task_set}")
     head = [*names, *figures, "worst"]
     grid.console().print(grid.grid(head, rows, right=right, wraps={len(head) - 1}))
+    told = ""
+    for number, revision in enumerate(revisions, 1):
+        if revision.despite and revision.despite != told:  # once a chain, not once a revision
+            say(f"{number} was accepted though {revision.despite}")
+        told = revision.despite

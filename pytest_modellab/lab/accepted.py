@@ -12,6 +12,7 @@ from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import (
     BaselineInvalid,
     BaselineMissing,
+    FirstBaselineWorse,
     ModellabError,
     ScoringError,
     Unable,
@@ -20,7 +21,8 @@ from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.store import said
 
 if TYPE_CHECKING:
-    from pytest_modellab.baselines.accepted import Baseline
+    from pytest_modellab.baselines.accepted import Baseline, Despite
+    from pytest_modellab.judging.beside import Beside
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.lab.runs import Runs
     from pytest_modellab.records.runs import RunRecord
@@ -49,6 +51,8 @@ class Accepted:
     Args:
         config: the configuration.
         runs: this session's.
+        beside_base: compares a variant's run with its base's; None where there is nothing to
+            compare with.
         narrowed: takes a task set's name and a baseline as it was recorded; returns it with the
             samples that the session asks.
     """
@@ -57,9 +61,11 @@ class Accepted:
         self,
         config: LabConfig,
         runs: Runs,
+        beside_base: Callable[[Resolved, TaskSet], Beside | None],
         narrowed: Callable[[str, Baseline], Baseline] = lambda _, baseline: baseline,
     ) -> None:
         self._config = config
+        self._beside_base = beside_base
         self._narrowed = narrowed
         self._runs = runs
         self._read: dict[Path, tuple[tuple[int, int], Baseline | None]] = {}
@@ -143,11 +149,11 @@ class Accepted:
         return None if found is None else self._narrowed(task_set, found)
 
     def accept(
-        self, variant: Resolved, task_set: TaskSet, *, new_anchor: bool
+        self, variant: Resolved, task_set: TaskSet, *, new_anchor: bool, first: bool
     ) -> tuple[Baseline | None, Baseline]:
         """Make this session's complete run the baseline, with the churn of a second run."""
         from pytest_modellab.baselines import file
-        from pytest_modellab.baselines.chain import descend
+        from pytest_modellab.baselines.chain import descend, one_chain
         from pytest_modellab.judging import comparable
 
         key = (variant.name, task_set.name)
@@ -159,10 +165,20 @@ class Accepted:
                 f"{variant.name!r} on {task_set.name!r}: not accepted as a baseline: {problem}"
             )
         record = self._reading(variant, task_set, record)
+        old, despite = None if new_anchor else self._found(*key), None
+        if old is None or not one_chain(old.run, record):
+            despite = self._despite(variant, task_set)
+        if despite is not None and not path.exists() and not first:
+            raise FirstBaselineWorse(
+                f"{variant.name!r} on {task_set.name!r}: not accepted: as a first baseline it "
+                f"would be {despite}; later runs are compared with it, and may be as bad: mend the "
+                f"variant, or accept it all the same: {self._command(*key)} --first"
+            )
         repeat = self._runs.repeat(variant, task_set)
-        old = None if new_anchor else self._found(*key)
         self._before.setdefault(key, old)
         new = descend(old, record, repeat)
+        if despite is not None:
+            new = dataclasses.replace(new, despite=despite)
         if new != old:
             try:
                 file.write(path, new)
@@ -170,6 +186,16 @@ class Accepted:
                 raise ModellabError(f"{path}: cannot be written: {error.strerror}") from error
         self._written[key] = old, new
         return old, new
+
+    def _despite(self, variant: Resolved, task_set: TaskSet) -> Despite | None:
+        """What would begin a chain though it is worse than its base beyond chance, or None."""
+        from pytest_modellab.baselines.accepted import Despite, Fall
+
+        found = self._beside_base(variant, task_set)
+        if found is None or not found.worse:
+            return None
+        fell = (Fall(one.name, one.baseline or 0.0, one.candidate) for one in found.worse)
+        return Despite(str(variant.spec.base), tuple(fell))
 
     def _reading(self, variant: Resolved, task_set: TaskSet, record: RunRecord) -> RunRecord:
         """Let a variant read its own replies; one that cannot read is accepted all the same."""

@@ -28,6 +28,7 @@ from pytest_modellab.variants import families
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Baseline, Repeat
+    from pytest_modellab.judging.beside import Beside
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.records.divergence import Divergence
     from pytest_modellab.records.timings import Performance
@@ -76,7 +77,9 @@ class Lab:
             bench,
             self._loaded,
         )
-        self._accepted = Accepted(self.config, self._runs, self._declared.narrowed)
+        self._accepted = Accepted(
+            self.config, self._runs, self.beside_base, self._declared.narrowed
+        )
         release = self._loaded.release
         self.diagnosing = Diagnosing(
             settings.cache, self.extensions, release, progress, self._runs.record
@@ -345,7 +348,12 @@ class Lab:
         return self._accepted.missing_metric(variant, task_set, metric, anchor=anchor)
 
     def accept(
-        self, variant: Resolved, task_set: TaskSet, *, new_anchor: bool = False
+        self,
+        variant: Resolved,
+        task_set: TaskSet,
+        *,
+        new_anchor: bool = False,
+        first: bool = False,
     ) -> tuple[Baseline | None, Baseline]:
         """Make this session's complete run the baseline, with the churn of a second run.
 
@@ -356,16 +364,47 @@ class Lab:
             variant: the variant.
             task_set: what it is asked.
             new_anchor: begin a new chain of accepted runs, forgetting the old anchor.
+            first: accept a first baseline though it is worse than its base beyond chance; the file
+                says so.
 
         Returns:
             The baseline before (None where there was none, or with a new anchor) and after.
 
         Raises:
+            FirstBaselineWorse: without ``first``; nothing is written.
             BaselineInvalid: the old file is damaged, and its anchor would be lost unseen.
             ScoringError: too many samples have no score, so that nothing could be compared with it.
             ModellabError: as :meth:`record`, or the file cannot be written.
         """
-        return self._accepted.accept(variant, task_set, new_anchor=new_anchor)
+        return self._accepted.accept(variant, task_set, new_anchor=new_anchor, first=first)
+
+    def beside_base(self, variant: Resolved, task_set: TaskSet) -> Beside | None:
+        """Compare a variant's run with its base's: the accepted one, else one that is known.
+
+        None without a base, and where nothing is known of it; nothing but the variant is run.
+
+        Raises:
+            BaselineInvalid: the base's file is damaged.
+            ModellabError: as :meth:`record`.
+        """
+        from pytest_modellab.judging.beside import beside
+
+        base = variant.spec.base
+        if base is None:
+            return None
+        accepted = self.accepted(base, task_set.name)
+        run = self._known(base, task_set) if accepted is None else accepted.run
+        if run is None:
+            return None
+        alpha, own = self.settings.alpha, self.record(variant, task_set)
+        return beside(variant.spec, task_set, own, run, against=f"its base {base}", alpha=alpha)
+
+    def _known(self, name: str, task_set: TaskSet) -> RunRecord | None:
+        """A variant's run of this session or the store; None where it cannot be run here."""
+        try:
+            return self.stored(self.variant(name), task_set)
+        except ModellabError:
+            return None
 
     def accepted_before(self, variant: str, task_set: str) -> Baseline | None:
         """Return the run that was accepted when this was first asked, whatever replaces it.

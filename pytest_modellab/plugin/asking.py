@@ -56,6 +56,7 @@ class Asking:
         self._judged = judged
         self._overridden = overridden
         self._spent = False
+        self._against = ""  # the variant whose accepted run is compared with
 
     def _begin(self, candidate: Candidate, against: str | None = None) -> str:
         """Spend the budget; returns the name of the variant that is compared with."""
@@ -73,6 +74,7 @@ class Asking:
             self._lab.spec(name)
         # before an accepted run is asked for: a variant that cannot be run has none to be recorded
         self._variant(candidate.name)
+        self._against = name
         return name
 
     def _base(self, candidate: Candidate) -> str:
@@ -272,6 +274,7 @@ class Asking:
         comparison = dataclasses.replace(
             comparison,
             overrides=overridden,
+            notes=(*comparison.notes, *self._despite(reference)),
             preprocessing=(
                 *comparison.preprocessing,
                 *(one for one in of_base if one.changed not in known),
@@ -286,3 +289,12 @@ class Asking:
         if comparison.verdict == "inconclusive" and fails:
             raise VerdictInconclusive(table.render_text(comparison))
         return comparison
+
+    def _despite(self, reference: RunRecord | None) -> tuple[str, ...]:
+        """Say where the accepted run that is compared with was a bad one from the start."""
+        if reference is None:
+            return ()
+        accepted = self._lab.accepted(self._against, self._task_set.name)
+        if accepted is None or accepted.despite is None:
+            return ()
+        return (f"the first accepted run of {self._against} was {accepted.despite}",)

@@ -35,18 +35,16 @@ def compare(
         ReviewUnavailable: a baseline cannot be read.
     """
     found = []
-    for task_set in old.config.task_sets:
-        for variant in old.config.variants:
-            if task_set not in new.config.task_sets or variant not in new.config.variants:
-                continue  # that is told already
+    for task_set in new.config.task_sets:  # what is no longer declared is told already
+        for variant in new.config.variants:
             was, now = (file.path_of(s.config.baselines, task_set, variant) for s in (old, new))
             if old.shown(was) == new.shown(now) and new.shown(now) not in differing:
                 continue
-            before = _read(old, task_set, variant)
+            before, after = (_read(side, task_set, variant) for side in (old, new))
+            what, where = f"baselines.{task_set}.{variant}", new.shown(now)
+            found += _despite(what, where, before, after)
             if before is None:
                 continue
-            after = _read(new, task_set, variant)
-            what, where = f"baselines.{task_set}.{variant}", new.shown(now)
             if after is None:
                 note = "nothing is left to compare the variant with"
                 found.append(Change("weaker", what, "accepted", "removed", where, note))
@@ -54,6 +52,17 @@ def compare(
             known = capabilities.get(task_set, {})
             found += between(what, where, before, after, known, new.config.task_sets[task_set])
     return found
+
+
+def _despite(
+    what: str, where: str, before: Baseline | None, after: Baseline | None
+) -> list[Change]:
+    """A chain that begins, here first, with a run that is worse than its base beyond chance."""
+    despite = None if after is None else after.despite
+    if despite is None or (before is not None and before.despite == despite):
+        return []
+    note = "drift and drops are measured from there"
+    return [Change("weaker", f"{what}.accepted_despite", "none", str(despite), where, note)]
 
 
 def _read(side: Side, task_set: str, variant: str) -> Baseline | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -33,6 +34,13 @@ def accept(
     return accept
 
 
+@pytest.fixture
+def bad(accept: Say, raise_baseline: Callable[[str], None]) -> None:
+    """The base has an accepted run that is far better than any of ``rounded``."""
+    accept()
+    raise_baseline("plain")
+
+
 def replace(project: pytest.Pytester, name: str, old: str, new: str) -> None:
     text = (project.path / name).read_text()
     assert old in text
@@ -61,7 +69,7 @@ def test_without_a_task_set_those_accepted_before_are_run(
     again, _ = accept()
     assert again.startswith("plain on again: ")
     both = accept(variant="rounded")
-    assert [line.split(":")[0] for line in both if "success" in line] == [
+    assert [line.split(":")[0] for line in both if ": success" in line] == [
         "rounded on words",
         "rounded on again",
     ]
@@ -72,7 +80,10 @@ def test_a_change_is_judged_against_the_last_run_and_the_anchor(
 ) -> None:
     accept()
     replace(project, "prompt.jinja", "{{ input }}", "Well: {{ input }}")
-    _, _, last, moved, anchor = accept()
+    said = accept()
+    assert said[2] == "  beside the last accepted run:"
+    assert re.fullmatch(r"    all samples +132  0\.\d\d -> 0\.\d\d  \D+", said[4])
+    last, moved, anchor = said[-3:]
     assert last.startswith("  against the last accepted run: ")
     figure = r"0\.\d{3} -> 0\.\d{3} \([+-]0\.\d{3}\)"
     assert re.fullmatch(f"  probability {figure}(, likelihood {figure})?", moved)
@@ -93,7 +104,7 @@ def test_metrics_that_are_new_are_no_accepted_change(project: pytest.Pytester, a
     assert kept.repeat is not None
     bare = dataclasses.replace(kept.repeat, metrics={})
     file.write(path, dataclasses.replace(kept, run=without_metrics(kept.run), repeat=bare))
-    first, _, judged, added = accept()
+    first, *_, judged, added = accept()
     assert first.endswith("; wrote baselines/words/plain.json")
     assert judged.startswith("  against the last accepted run: ")
     assert re.fullmatch(r"  kept from now on: probability 0\.\d{3}, likelihood 0\.\d{3}", added)
@@ -105,7 +116,8 @@ def test_what_cannot_be_compared_is_said_without_asking_to_accept(
 ) -> None:
     accept()
     replace(project, "words/task_set.toml", 'version = "1"', 'version = "2"')
-    _, _, last, _ = accept()
+    _, _, table, last, _ = accept()
+    assert table.startswith("  not compared with the last accepted run: task set 'words' has ")
     assert last == (
         "  against the last accepted run: not compared: task set 'words' has version 2, the "
         "reference was run on 1"
@@ -142,3 +154,102 @@ def test_a_kill_between_the_runs_leaves_the_old_baseline(
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
     assert accept(variant="rounded")[0].endswith("; wrote baselines/words/rounded.json")
+
+
+def test_a_variant_is_shown_beside_its_base_by_capability(accept: Say) -> None:
+    accept()
+    said = accept(variant="rounded")
+    assert said[2:4] == ["  beside its base plain:", "                 samples  success"]
+    shown = [re.sub(r" +", " ", line) for line in said[4:7]]
+    number = r"0\.\d+"
+    words = "(the same|higher|lower, within chance)"
+    for line, name in zip(shown, ("all samples 132", "alpha 66", "beta 66"), strict=True):
+        assert re.fullmatch(f" {name} {number} -> {number} {words}", line)
+
+
+def test_without_a_run_of_the_base_the_command_that_makes_it_is_said(accept: Say) -> None:
+    assert accept(variant="rounded")[2] == (
+        "  not compared with its base plain, which was not run on words: "
+        "modellab accept plain --task-set words"
+    )
+
+
+@pytest.mark.usefixtures("bad")
+def test_a_first_baseline_that_is_worse_than_its_base_is_not_written_unasked(
+    project: pytest.Pytester, capsys: pytest.CaptureFixture[str], accept: Say
+) -> None:
+    assert cli.main(["accept", "rounded"]) == cli.common.EXIT_FOUND
+    out, err = capsys.readouterr()
+    assert out.startswith("rounded on words: success 0.")
+    assert re.search(r"    all samples +132  1\.00 -> 0\.\d\d  worse beyond chance\n", out)
+    assert re.search(
+        "modellab: 'rounded' on 'words': not accepted: as a first baseline it would be worse than "
+        r"its base plain beyond chance: all samples 1\.00 -> 0\.\d\d, alpha 1\.00 -> 0\.\d\d, .*; "
+        "later runs are compared with it, and may be as bad: mend the variant, or accept it all "
+        "the same: modellab accept rounded --first\n",
+        err,
+    )
+    path = project.path / "baselines" / "words" / "rounded.json"
+    assert not path.exists()
+    said = accept("--first", variant="rounded")
+    assert said[0].endswith("; wrote baselines/words/rounded.json")
+    assert said[-1].startswith(
+        "  the file says that it was accepted though worse than its base plain beyond chance: all "
+    )
+    kept = file.read(path)
+    assert kept is not None
+    assert kept.despite is not None
+    assert [str(kept.despite.base), *(one.name for one in kept.despite.fell)] == [
+        "plain",
+        "all",
+        "alpha",
+        "beta",
+    ]
+    assert '"accepted_despite": {' in path.read_text()
+    assert accept(variant="rounded")[0].endswith("rounded.json is unchanged")
+    replace(project, "modellab.toml", "bits = 8", "bits = 2")
+    accept(variant="rounded")  # its base is not asked of again, and the chain still begins there
+    again = file.read(path)
+    assert again is not None
+    assert again.anchor is not None
+    assert again.despite == kept.despite
+
+
+@pytest.mark.parametrize(("answer", "written"), [("y", True), ("n", False), ("", False)])
+@pytest.mark.usefixtures("bad")
+def test_on_a_terminal_it_is_asked_for(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, answer: str, written: bool
+) -> None:
+    asked = []
+
+    def reply(question: str) -> str:
+        asked.append(question)
+        return answer
+
+    monkeypatch.setattr("builtins.input", reply)
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
+    code = cli.main(["accept", "rounded"])
+    assert asked == [
+        "rounded is worse than its base. Make this its first baseline all the same? [y/N] "
+    ]
+    assert code == (0 if written else 1)
+    assert (project.path / "baselines" / "words" / "rounded.json").exists() == written
+
+
+@pytest.mark.usefixtures("bad")
+def test_update_mode_refuses_it_and_later_verdicts_name_it(
+    project: pytest.Pytester, accept: Say
+) -> None:
+    path = project.path / "baselines" / "words" / "rounded.json"
+    result = project.runpytest_inprocess("--modellab-update", "-k", "overall and rounded")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*not accepted: as a first baseline it would be worse than its *"])
+    assert not path.exists()
+    accept("--first", variant="rounded")
+    result = project.runpytest_inprocess("-k", "overall and rounded", "--modellab-json=report.json")
+    (judged,) = json.loads((project.path / "report.json").read_text())["comparisons"]
+    (note,) = judged["notes"]
+    assert note.startswith(
+        "the first accepted run of rounded was worse than its base plain beyond chance: all samples"
+    )

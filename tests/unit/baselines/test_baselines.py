@@ -20,7 +20,14 @@ from hypothesis import strategies as st
 
 from pytest_modellab.baselines import accepted as baselines_accepted
 from pytest_modellab.baselines import file
-from pytest_modellab.baselines.accepted import Anchor, Baseline, Repeat, metrics_of
+from pytest_modellab.baselines.accepted import (
+    Anchor,
+    Baseline,
+    Despite,
+    Fall,
+    Repeat,
+    metrics_of,
+)
 from pytest_modellab.baselines.chain import descend
 from pytest_modellab.errors import BaselineInvalid
 from pytest_modellab.records.graded import GRADED
@@ -29,6 +36,7 @@ from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
 from pytest_modellab.records.tasks import TaskSet
 
 Make = Callable[..., Any]
+IDENTIFIER = "a non-empty string without control characters or blanks around it"
 
 
 @pytest.fixture
@@ -522,6 +530,19 @@ def _rename(id_: object, data: dict[str, Any]) -> None:
         (lambda data: data.update(samples=[]), "samples: []: expected a list of samples"),
         (lambda data: data.update(samples=[1, 2]), "samples[0]: 1: expected an object"),
         (lambda data: data.update(extra=1), "extra: unknown key"),
+        *(
+            (lambda data, found=found: data.update(accepted_despite=found), f"accepted_despite{at}")
+            for found, at in (
+                (None, ": None: expected an object"),
+                ({"base": "plain"}, ".fell: missing"),
+                ({"base": "plain", "fell": []}, ".fell: nothing stands there"),
+                ({"base": "", "fell": []}, f".base: '': expected {IDENTIFIER}"),
+                (
+                    {"base": "plain", "fell": [{"name": "all", "before": 1.5, "after": 0.5}]},
+                    ".fell[0].before: 1.5: expected a number in [0, 1]",
+                ),
+            )
+        ),
         (lambda data: data.update(repeat="x"), "repeat: 'x': expected an object"),
         (lambda data: data.update(repeat={}), "repeat.metrics: missing"),
         (lambda data: data.update(repeat={"metrics": []}), "samples[0].repeat: missing"),
@@ -703,13 +724,17 @@ RECORD = st.builds(
 ANY = settings(max_examples=100)
 
 
+FALL = st.builds(Fall, name=ID, before=st.floats(0, 1), after=st.floats(0, 1))
+WORSE = st.builds(Despite, base=ID, fell=st.lists(FALL, min_size=1, max_size=3).map(tuple))
+
+
 @ANY
-@given(RECORD)
-def test_any_record_survives(path: Path, made: RunRecord) -> None:
+@given(RECORD, st.none() | WORSE)
+def test_any_record_survives(path: Path, made: RunRecord, despite: Despite | None) -> None:
     again = Repeat(tuple(s.score for s in made.samples), {}, metrics_of(made))
     anchor = Anchor(again.scores, "f" * 16, "2026-01-31", 1, again.metrics)
-    file.write(path, Baseline(made, again, anchor))
-    assert file.read(path) == Baseline(made, again, anchor)
+    file.write(path, Baseline(made, again, anchor, despite))
+    assert file.read(path) == Baseline(made, again, anchor, despite)
 
 
 JSON = st.recursive(
@@ -717,7 +742,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
 )
-FIELDS = [field.name for field in dataclasses.fields(RunRecord)]
+FIELDS = [*(field.name for field in dataclasses.fields(RunRecord)), file.DESPITE]
 
 
 def signed(data: dict[str, Any]) -> bytes:
@@ -836,3 +861,25 @@ def test_any_change_is_read_whole_or_refused(
     before.pop("digest"), after.pop("digest")
     before["probes"].pop(file.PRICED, None)
     assert after == before
+
+
+DESPITE = Despite("plain", tuple(Fall(name, 0.74, 0.55) for name in ("all", *"abcd")))
+
+
+def test_what_it_was_accepted_in_spite_of_is_kept_with_its_chain(
+    path: Path, accepted: RunRecord
+) -> None:
+    first = Baseline(accepted, despite=DESPITE)
+    file.write(path, first)
+    assert file.read(path) == first
+    assert str(DESPITE) == (
+        "worse than its base plain beyond chance: all samples 0.74 -> 0.55, a 0.74 -> 0.55, "
+        "b 0.74 -> 0.55, c 0.74 -> 0.55 and 1 more"
+    )
+    samples = (dataclasses.replace(one, score=1.0) for one in accepted.samples)
+    changed = dataclasses.replace(accepted, samples=tuple(samples))
+    assert descend(first, accepted, None).despite == DESPITE
+    assert descend(first, changed, None).despite == DESPITE
+    assert first.arranged((3, 2, 1, 0)).despite == DESPITE
+    file.write(path, Baseline(accepted))
+    assert "accepted_despite" not in path.read_text()

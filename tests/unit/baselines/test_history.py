@@ -13,7 +13,7 @@ import pytest
 
 from pytest_modellab import cli
 from pytest_modellab.baselines import file, history
-from pytest_modellab.baselines.accepted import Baseline, Repeat
+from pytest_modellab.baselines.accepted import Baseline, Despite, Fall, Repeat
 from pytest_modellab.baselines.chain import descend
 from pytest_modellab.cli.history import plot
 from pytest_modellab.errors import HistoryUnavailable
@@ -314,3 +314,24 @@ def test_a_metric_that_no_sample_can_have(
         "modellab: no accepted run of 'plain' has the metric 'probability'; tiny: no sample can "
         "have it\n"
     )
+
+
+def test_a_bad_first_run_is_named_once_a_chain(
+    project: Path, accept: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accept(1, 1, 1, 1, commit="")
+    path = project / "baselines" / "tiny" / "plain.json"
+    first = file.read(path)
+    assert first is not None
+    despite = Despite("other", (Fall("all", 1.0, 0.5),))
+    file.write(path, dataclasses.replace(first, despite=despite))
+    git(project, "add", ".")
+    git(project, "commit", "-q", "-m", "first")
+    accept(0, 1, 1, 1)
+    said = "worse than its base other beyond chance: all samples 1.00 -> 0.50"
+    assert cli.main(["history", "plain"]) == 0
+    shown = capsys.readouterr().out
+    assert f"\n1 was accepted though {said}\n" in shown
+    assert shown.count(said) == 1
+    assert cli.main(["history", "plain", "--json"]) == 0
+    assert [one["despite"] for one in json.loads(capsys.readouterr().out)["tiny"]] == [said, said]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pull_requests import CONFIG, TESTS, WORKFLOW, change, git, lines, save, write
 
+from pytest_modellab.baselines import file
+from pytest_modellab.baselines.accepted import Despite, Fall
 from pytest_modellab.review.review import Review
 
 PULLS: dict[str, tuple[str, Callable[[Path], None]]] = {}
@@ -233,6 +236,21 @@ def a_task_set_taken_out(root: Path) -> None:
     other = '[task_sets.other]\npath = "tasks/words"\n\n'
     (root / CONFIG).write_text(text[:start] + other + text[end:])
     change(root / TESTS, 'SET = "words"', 'SET = "other"')
+
+
+@weakens(
+    "baselines.words.more.accepted_despite none -> worse than its base plain beyond chance: all "
+    "samples 0.75 -> 0.25"
+)
+def a_bad_first_baseline(root: Path) -> None:
+    added = '\n[variants.more]\nkind = "quantized"\nbase = "plain"\nmethod = "rtn"\n'
+    (root / CONFIG).write_text((root / CONFIG).read_text() + added)
+    known = file.read(root / "baselines/words/small.json")
+    assert known is not None
+    named = dataclasses.replace(known.run, variant={**known.run.variant, "name": "more"})
+    despite = Despite("plain", (Fall("all", 0.75, 0.25),))
+    bad = dataclasses.replace(known, run=named, despite=despite)
+    file.write(root / "baselines/words/more.json", bad)
 
 
 @weakens("baselines.words.small accepted -> removed")

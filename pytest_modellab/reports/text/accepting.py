@@ -1,0 +1,72 @@
+"""What is accepted beside what it comes from, by capability; and its graded metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pytest_modellab.baselines.accepted import by_metric
+from pytest_modellab.gate.results import Figures
+from pytest_modellab.judging.beside import Beside
+from pytest_modellab.records.graded import GRADED, PROBABILITY
+from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.reports.words import moved
+
+
+def lines(found: Beside, against: str, run: RunRecord | None = None) -> list[str]:
+    """Show a run beside another one: a row for all samples and for each capability.
+
+    Args:
+        found: the comparison.
+        against: names the other run.
+        run: the run, where it is also said how sure both were; else None.
+    """
+    from pytest_modellab.reports.text import grid
+
+    if found.differs:
+        return [f"  not compared with {against}: {'; '.join(found.differs)}"]
+    rows = [
+        (
+            "all samples" if place == 0 else one.name,
+            str(one.n),
+            moved(one.baseline, one.candidate),
+            _words(one),
+        )
+        for place, one in enumerate(found.figures)
+    ]
+    table = grid.grid(("", "samples", "success", ""), rows, right={1})
+    # each has read its own replies: how likely they are compares where both read the same options
+    told = [] if run is None else _moved(found.reference, run, [PROBABILITY])
+    told = [f"    {one}" for one in told]
+    return [f"  beside {against}:", *(f"    {one}".rstrip() for one in grid.lines(table)), *told]
+
+
+def _words(one: Figures) -> str:
+    if one.verdict == "block":
+        return "worse beyond chance"
+    if not one.drop:
+        return "the same"
+    return "lower, within chance" if one.drop > 0 else "higher"
+
+
+def metrics(old: RunRecord, new: RunRecord) -> list[str]:
+    """Say what became of the graded metrics, which are not judged here, and which are new."""
+    found = [f"  {one}" for one in _moved(old, new, GRADED)]
+    runs = {metric: by_metric(new, metric) for metric in GRADED}
+    added = [
+        f"{metric} {run.mean:.3f}"
+        for metric, run in runs.items()
+        if run.samples and not by_metric(old, metric).samples
+    ]
+    return [*found, f"  kept from now on: {', '.join(added)}"] if added else found
+
+
+def _moved(old: RunRecord, new: RunRecord, metrics: Iterable[str]) -> list[str]:
+    """One line of the metrics that both runs have and that moved; none where none did."""
+    found = []
+    for metric in metrics:
+        before, after = by_metric(old, metric), by_metric(new, metric)
+        if before.samples and after.samples:
+            change = after.mean - before.mean
+            if abs(change) >= 0.0005:  # what is shown is not 0
+                found.append(f"{metric} {before.mean:.3f} -> {after.mean:.3f} ({change:+.3f})")
+    return [", ".join(found)] if found else []
