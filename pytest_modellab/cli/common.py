@@ -58,10 +58,10 @@ class Parser(argparse.ArgumentParser):
             said.append(f"{line(one, CELL)}{hint}")
         of.error(f"unknown: {', '.join(said)}; {of.prog} --help lists what there is")
 
-    def _command(self, name: str | None) -> argparse.ArgumentParser:
+    def _command(self, name: object) -> argparse.ArgumentParser:
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-                found: argparse.ArgumentParser = action.choices.get(name, self)
+                found: argparse.ArgumentParser = action.choices.get(str(name), self)
                 return found
         return self
 
