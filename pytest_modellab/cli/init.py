@@ -44,6 +44,15 @@ def add(commands: Subparsers) -> None:
         "--kind", default="prompted", help="what is tested: prompted (the default), quantized, ..."
     )
     init.add_argument(
+        "--from",
+        dest="handed",
+        type=Path,
+        metavar="FILE",
+        help="your questions and answers, .csv, .tsv or .jsonl: columns input and target, and if "
+        "you have them id, capability, difficulty, choices (A | B | C), scorer (default: twelve "
+        "samples to edit)",
+    )
+    init.add_argument(
         "--model",
         metavar="SOURCE",
         help="a folder, a .gguf file, package:NAME/FILE or a hub id (default: what is found below "
@@ -65,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: an option is wrong, what a kind needs is not found, or something stands
             already where a file would be written.
     """
+    from pytest_modellab import scorers
+    from pytest_modellab.starter import handed as from_file
     from pytest_modellab.starter import model as models
     from pytest_modellab.starter import starter, workflow, writing
     from pytest_modellab.starter.kinds import KINDS
@@ -79,7 +90,8 @@ def run(options: argparse.Namespace) -> int:
     found = models.look(folder)
     tuned, others = _tuned(kind, options.tuned, found, suites)
     model, notes = _model(options.model, others, suites)
-    tasks = starter.STARTER
+    handed = None if options.handed is None else from_file.read(options.handed, scorers.check)
+    tasks = starter.STARTER if handed is None else handed.tasks
     files = {suites / name: text for name, text in starter.files(kind, model, tuned, tasks).items()}
     top = _repository(folder)
     job = workflow.Job(
@@ -91,7 +103,8 @@ def run(options: argparse.Namespace) -> int:
     writing.check(folder, files)
     writing.write(files)
     ignored = writing.ignore(folder)
-    say(*notes, *(f"wrote {path}" for path in files))
+    say(*notes, *(handed.said if handed else ()))
+    say(*(f"wrote {path}" for path in files))
     if ignored:
         say(f"added to {folder / '.gitignore'}: {' '.join(ignored)}")
     say(

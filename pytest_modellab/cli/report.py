@@ -40,6 +40,22 @@ _READY = "<script>window.allureReportData = {}; window.allureReportDataReady = f
 _TALL = "<style>iframe[title='HTML attachment'] { height: 75vh; }</style>"
 
 
+# Allure's ring of passed tests, green for the most part beside a block, makes room for the verdict.
+_RING = ":has(> [data-testid='report-header']) + div > article"
+_WORD = """<style>
+      {ring} > * {{ display: none; }}
+      {ring} {{ width: auto; height: auto; }}
+      {ring}::after {{ content: "{word}"; font: 700 24px/1.2 sans-serif; color: {color}; }}
+    </style>"""
+_COLORS = {
+    "block": "var(--color-status-failed-chart-fill, #d33)",
+    "error": "var(--color-status-broken-chart-fill, #b60)",
+    "inconclusive": "var(--color-status-unknown-chart-fill, #75c)",
+    "accepted": "var(--color-status-broken-chart-fill, #b60)",
+    "pass": "var(--color-status-passed-chart-fill, #282)",
+}
+
+
 _ANALYTICS = re.compile(
     r"[ \t]*<script\b[^>]*\bsrc=[\"']?https?://[^>]*></script>\s*"  # loads it
     r"|[ \t]*<script>(?:(?!</script>).)*?\bgtag\((?:(?!</script>).)*</script>\s*",  # calls it
@@ -92,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
         tempfile.TemporaryDirectory(prefix="modellab-report-") as folder,
     ):
         page = _generate(command, options.results, config, Path(folder))
-    if unwritten := save({options.output: mend(page)}):
+    if unwritten := save({options.output: mend(page, _verdict(options.results))}):
         raise ModellabError(*unwritten)
     size = options.output.stat().st_size / 1e6
     kept = f"; history: {os.path.relpath(history)}" if history.exists() else ""
@@ -102,11 +118,12 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def mend(page: str) -> str:
+def mend(page: str, verdict: str = "") -> str:
     """Make Allure's single file open reliably, in full, and ask no other host for anything.
 
     Args:
         page: as Allure 3 wrote it.
+        verdict: stands in place of the share of passed tests; empty leaves that.
 
     Returns:
         The page with its data declared before anything else runs, without the analytics.
@@ -115,7 +132,19 @@ def mend(page: str) -> str:
     if _READY in page:
         return page
     ahead = f"\n    {_READY}\n    {_TALL}"
+    if color := _COLORS.get(verdict):
+        ahead += f"\n    {_WORD.format(ring=_RING, word=verdict.upper(), color=color)}"
     return re.sub(r"<head\b[^>]*>", lambda found: found[0] + ahead, page, count=1)
+
+
+def _verdict(results: Path) -> str:
+    """The verdict that the last session wrote into a results folder; empty where none is found."""
+    try:
+        text = (results / "environment.properties").read_text(encoding="utf-8")
+    except (OSError, ValueError):  # the report is made without it
+        return ""
+    found = re.search(r"^verdict = (\w+)$", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _config(results: Path) -> Path:

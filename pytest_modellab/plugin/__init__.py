@@ -16,6 +16,7 @@ from pytest_modellab.plugin.hooks import (
     pytest_runtest_makereport,
 )
 from pytest_modellab.plugin.options import pytest_addoption
+from pytest_modellab.plugin.status import pytest_report_teststatus, pytest_terminal_summary
 
 __all__ = [
     "candidate",
@@ -29,7 +30,9 @@ __all__ = [
     "pytest_configure",
     "pytest_generate_tests",
     "pytest_report_header",
+    "pytest_report_teststatus",
     "pytest_runtest_makereport",
     "pytest_runtest_teardown",
+    "pytest_terminal_summary",
     "task_set",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_modellab.plugin import overrides, swallowed
+from pytest_modellab.plugin import overrides, status, swallowed
 from pytest_modellab.plugin.collection import (
     CANDIDATES,
     NEXT,
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from pytest_modellab.records.tasks import TaskSet
 
 FINDINGS: pytest.StashKey[dict[str, list[str]]] = pytest.StashKey()
+
+
+_JUNIT = "modellab_"
+"""Begins the properties of a test in JUnit XML."""
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +94,10 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
     alpha = lab.settings.alpha
     item: pytest.Function = request.node
     findings: dict[str, list[str]] = {}  # anew, should the test be run again
+    own = [pair for pair in item.user_properties if not pair[0].startswith(_JUNIT)]
+    item.user_properties[:] = own
     item.stash[FINDINGS] = findings
+    status.begin(item)
     has_allure = request.config.pluginmanager.hasplugin("allure_listener")
     params = params_of(item)
     if has_allure and "candidate" in params:
@@ -108,6 +115,7 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
     def judged(comparison: Comparison, summary: RunSummary | None) -> None:
         findings.setdefault("comparisons", []).append(comparison.to_json())
         swallowed.keep(item, comparison, lab.settings)
+        status.keep(item, comparison, lab.settings)
         if summary is not None:
             findings.setdefault("runs", []).append(summary.to_json())
         item.user_properties.extend(_junit_properties(comparison))
@@ -138,6 +146,10 @@ def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:
         "capability": comparison.capability or "all",
         "verdict": comparison.verdict,
     }
+    if comparison.outcome != "pass":
+        from pytest_modellab.reports.text.table import reason
+
+        found["reason"] = reason(comparison)
     if comparison.accepted is not None:
         found["accepted"] = comparison.accepted
     if comparison.preprocessing:
@@ -148,4 +160,4 @@ def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:
         found["p_adjusted"] = f"{worst.p_adjusted:.6g}"
     if comparison.overrides:
         found["overridden"] = "; ".join(map(str, comparison.overrides))
-    return [(f"modellab_{name}", line(str(value), CELL)) for name, value in found.items()]
+    return [(f"{_JUNIT}{name}", line(str(value), CELL)) for name, value in found.items()]

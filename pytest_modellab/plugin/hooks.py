@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_modellab.engines import environment
-from pytest_modellab.plugin import bar, diagnosing, swallowed
+from pytest_modellab.plugin import bar, diagnosing, status, swallowed
 from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
 from pytest_modellab.plugin.diagnosing import Outcome
 from pytest_modellab.plugin.failing import MessageAlone, Once
@@ -146,6 +146,7 @@ def pytest_runtest_makereport(
         findings.update(judged)
         findings.update(diagnosing.sent(explained))
         findings.update(swallowed.sent(item, report, judged.get("comparisons", []), raised=raised))
+    status.send(item, report)  # of what has not been made a failure
     if findings:
         findings["assertions"] = [str(len(item.config.stash[WEIGHTS]))]
         vars(report)["modellab"] = json.dumps(findings)  # travels with the report

@@ -17,11 +17,12 @@ from pytest_modellab.scorefiles import (
     lm_eval,
     parquet,
     promptfoo,
-    source,
 )
+from pytest_modellab.scorefiles.purpose import PURPOSE
 from pytest_modellab.scorefiles.rows import ScoreFile, Wanted, score_file
 from pytest_modellab.scorefiles.table import ScoreTable
 from pytest_modellab.store import checkout
+from pytest_modellab.tables import objects, sheets, source
 
 FORMATS = ".csv, .tsv, .jsonl, .parquet, .eval, .json, or a folder of lm-eval's samples_*.jsonl"
 
@@ -45,7 +46,7 @@ def read(path: Path, wanted: Wanted) -> ScoreFile:
         BaselineInvalid: a baseline file was edited or truncated.
     """
     if not path.is_dir():
-        content = source.read_bytes(path)
+        content = source.read_bytes(path, PURPOSE)
         digest = hashlib.sha256(content).hexdigest()
         try:
             return score_file(path, _table(path, content, wanted), wanted, ((str(path), digest),))
@@ -79,7 +80,9 @@ def _table(path: Path, content: bytes, wanted: Wanted) -> ScoreTable:
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix in (".csv", ".tsv", ".txt"):
         usual = "," if suffix == ".csv" else "\t"
-        cells = csv_file.sheet(path, source.text(path, content), usual, wanted.named)
+        cells = sheets.sheet(
+            path, source.text(path, content, PURPOSE), usual, PURPOSE, wanted.named
+        )
         return promptfoo.sheet_table(path, cells) or csv_file.table(path, cells, wanted.named)
     if suffix == ".parquet":
         return parquet.table(path, content, wanted.named)
@@ -91,7 +94,7 @@ def _table(path: Path, content: bytes, wanted: Wanted) -> ScoreTable:
     lines = suffix in (".jsonl", ".ndjson")
     if lines or suffix == ".json" or (not suffix and content[:1] in (b"{", b"[")):
         try:
-            return _json(path, source.text(path, content), wanted, lines=lines)
+            return _json(path, source.text(path, content, PURPOSE), wanted, lines=lines)
         except RecursionError as error:
             raise ScoreFileError(f"{path}: has too many brackets inside each other") from error
     sheet = "; save the sheet as CSV" if suffix in (".xls", ".xlsx", ".ods") else ""
@@ -102,7 +105,7 @@ def _json(path: Path, text: str, wanted: Wanted, *, lines: bool) -> ScoreTable:
     """Objects one a line or in an array, or one document in the layout of a tool."""
     first, _, more = text.strip().partition("\n")
     if lines or not first.startswith("{") or (more and first.rstrip().endswith("}")):
-        records = jsonl.records(path, text)
+        records = objects.records(path, text, PURPOSE)
         values = [record for _, record in records]
         return (
             lm_eval.table(path, records, wanted.filter)
@@ -110,7 +113,7 @@ def _json(path: Path, text: str, wanted: Wanted, *, lines: bool) -> ScoreTable:
             or deepeval.table(path, values)
             or jsonl.table(path, records)
         )
-    document = jsonl.document(path, text)
+    document = objects.document(path, text, PURPOSE)
     found = promptfoo.table(path, promptfoo.results(document), wanted.filter)
     if found := found or deepeval.table(path, document):
         return found

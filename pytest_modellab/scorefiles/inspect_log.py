@@ -11,9 +11,9 @@ from typing import Any
 
 from pytest_modellab.errors import ScoreFileError
 from pytest_modellab.reports.words import plural
-from pytest_modellab.scorefiles import source
 from pytest_modellab.scorefiles.labels import digest, first_line
 from pytest_modellab.scorefiles.table import NoScore, ScoreTable
+from pytest_modellab.tables import source
 
 UNREAD = frozenset({"attachments", "events", "messages", "output", "store"})
 """Parts of a sample that may be large and say nothing about its score."""

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ScoreFileError, near_misses
-from pytest_modellab.scorefiles import jsonl, source
-from pytest_modellab.scorefiles.jsonl import Records
+from pytest_modellab.scorefiles.purpose import PURPOSE
 from pytest_modellab.scorefiles.table import ScoreTable, nested_columns
+from pytest_modellab.tables import objects, source
+from pytest_modellab.tables.objects import Records
 
 KIND = "samples of lm-evaluation-harness"
 
@@ -123,7 +124,7 @@ def _lower(path: Path) -> dict[str, bool]:
     name = _NAME.fullmatch(path.name)
     beside = path.with_name(f"results_{name['time']}.json" if name else "results.json")
     try:
-        summary = jsonl.document(beside, source.text(beside, source.read_bytes(beside)))
+        summary = _document(beside)
     except ScoreFileError:
         return {}
     task = name["task"] if name else _task_of(path, _inner(summary, "configs"))
@@ -210,7 +211,7 @@ def _early_files(folder: Path, paths: Sequence[Path]) -> list[tuple[str, str, Pa
     results = folder / "results.json"
     if not paths or not results.is_file():
         return []
-    summary = jsonl.document(results, source.text(results, source.read_bytes(results)))
+    summary = _document(results)
     found: dict[str, Path] = {}
     for path in paths:
         task = _task_of(path, _inner(summary, "configs"))
@@ -235,3 +236,9 @@ def is_summary(document: Any) -> bool:
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def _document(path: Path) -> Any:
+    return objects.document(
+        path, source.text(path, source.read_bytes(path, PURPOSE), PURPOSE), PURPOSE
+    )

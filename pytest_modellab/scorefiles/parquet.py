@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ScoreFileError
-from pytest_modellab.scorefiles import source
 from pytest_modellab.scorefiles.table import HASHES, IDS, SCORES, ScoreTable
+from pytest_modellab.tables import source
 
 VALUES = 5_000_000
 """Values that are read of a table: each becomes an object of Python."""

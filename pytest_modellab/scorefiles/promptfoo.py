@@ -9,9 +9,9 @@ from typing import Any
 
 from pytest_modellab.errors import ScoreFileError, near_misses
 from pytest_modellab.reports.words import plural
-from pytest_modellab.scorefiles.csv_file import Sheet
 from pytest_modellab.scorefiles.labels import digest, first_line, labels
 from pytest_modellab.scorefiles.table import ScoreTable, nested_columns
+from pytest_modellab.tables.sheets import Sheet
 
 KIND = "results of promptfoo"
 

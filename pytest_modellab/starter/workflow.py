@@ -11,7 +11,7 @@ from collections.abc import Sequence
 PATH = ".github/workflows/modellab.yml"
 
 
-_PLAIN = re.compile(r"[\w'\[\]=.,/ -]+", re.ASCII)
+_PLAIN = re.compile(r"[\w'()*${}\[\]=.,/ -]+", re.ASCII)
 
 
 _TEXT = """\
@@ -48,7 +48,7 @@ INSTALL
       - uses: actions/cache@v4
         with:
           path: .cache
-          key: modellab-${{ runner.os }}-${{ hashFiles(HASHED) }}
+          key: HASHED
           restore-keys: modellab-${{ runner.os }}-
       - name: Is the bar as high as before?
         run: REVIEW
@@ -98,16 +98,17 @@ def text(job: Job) -> str:
     """Return the workflow's file."""
     suites = shlex.quote(job.suites)
     config = shlex.quote(f"{job.suites}/modellab.toml")
+    hashed = "'" + f"{job.suites}/**".replace("'", "''") + "'"
     gate = f"pytest {suites} --modellab-markdown modellab.md"
     places = {
         "INSTALL": "\n".join(f"      - run: {_scalar(command)}" for command in job.install),
-        "HASHED": "'" + f"{job.suites}/**".replace("'", "''") + "'",
+        "HASHED": _scalar(f"modellab-${{{{ runner.os }}}}-${{{{ hashFiles({hashed}) }}}}"),
         "REVIEW": _scalar(f"modellab review --config {config}"),
         "GATE": _scalar(gate),
     }
     return re.sub("|".join(places), lambda found: places[found[0]], _TEXT)
 
 
-def _scalar(command: str) -> str:
-    """Return a command as a YAML scalar: plain where nothing in it means something to YAML."""
-    return command if _PLAIN.fullmatch(command) else json.dumps(command, ensure_ascii=False)
+def _scalar(text: str) -> str:
+    """Return a text as a YAML scalar: plain where nothing in it means something to YAML."""
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

@@ -42,9 +42,9 @@ def check(folder: Path, files: Mapping[Path, str]) -> None:
     }
     if there:
         names = ", ".join(str(_near(path)) for path in there)
-        exist = "exists" if len(there) == 1 else "exist"
+        exist, them = ("exists", "it") if len(there) == 1 else ("exist", "them")
         raise ConfigError(
-            f"{names} {exist} already, and nothing was written. Move it away, or name another "
+            f"{names} {exist} already, and nothing was written. Move {them} away, or name another "
             "folder: modellab init FOLDER"
         )
 

@@ -63,7 +63,7 @@ def read(
         if not line.strip():
             continue
         where = f"{samples_path}:{number}"
-        sample = _sample(where, line, desk)
+        sample = sample_of(where, line, desk)
         if sample.id in numbers:
             first = numbers[sample.id]
             raise TaskSetError(
@@ -78,7 +78,17 @@ def read(
     return header.task_set(folder, declared, samples, SAMPLES)
 
 
-def _sample(where: str, line: str, desk: media.Desk) -> Sample:
+def sample_of(where: str, line: str, desk: media.Desk) -> Sample:
+    """Read one line of ``samples.jsonl``.
+
+    Args:
+        where: file and line, for messages.
+        line: JSON.
+        desk: where media are looked at.
+
+    Raises:
+        TaskSetError: it is malformed; the message names the key.
+    """
     data = lines.parse(where, line)
     lines.check_known(where, data, _REQUIRED, _OPTIONAL)
     lines.check_types(where, data, _REQUIRED, _OPTIONAL)

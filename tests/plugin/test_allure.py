@@ -42,7 +42,7 @@ def test_results(accepted: pytest.Pytester, tmp_path: Path, workers: str) -> Non
     folder = tmp_path / "results"
     accepted.runpytest_subprocess(workers, "--alluredir", str(folder)).assert_outcomes(passed=8)
     assert kinds(folder) == {
-        "result.json": 9,
+        "result.json": 10,
         "attachment.html": 1,
         "globals.json": 1,
         "performance.json": 1,
@@ -50,13 +50,15 @@ def test_results(accepted: pytest.Pytester, tmp_path: Path, workers: str) -> Non
         "categories.json": 1,
         "environment.properties": 1,
     }
-    first, *tests = sorted(results(folder), key=lambda one: one["start"])
+    verdict, first, *tests = sorted(results(folder), key=lambda one: one["start"])
     assert {(labels(test)["variant"], labels(test)["kind"]) for test in tests} == {
         ("plain", "prompted"),
         ("rounded", "quantized"),
     }
     assert {labels(test).get("capability") for test in tests} == {"alpha", "beta", None}
     assert all("| bucket&emsp; | n&emsp; |" in test["description"] for test in tests)
+    assert verdict["name"] == "PASS: all 8 comparisons of 2 variants passed."
+    assert verdict["status"] == "passed"
     assert first["name"].startswith("Recommendation on words: ")
     assert first["status"] == "passed"
     assert "| variant&emsp; | success&emsp; |" in first["description"]
@@ -104,7 +106,7 @@ def test_the_user_s_fixtures_stay_and_a_later_session_replaces_the_recommendatio
     found = [json.loads(path.read_text()) for path in tmp_path.glob("*-container.json")]
     assert [step["name"] for one in found for step in one["befores"]] == ["database"] * 4
     files = kinds(tmp_path)
-    assert (files["result.json"], files["attachment.html"], files["globals.json"]) == (5, 1, 1)
+    assert (files["result.json"], files["attachment.html"], files["globals.json"]) == (6, 1, 1)
 
 
 def test_without_allure_nothing_is_weighed(accepted: pytest.Pytester) -> None:

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from outcomes import assert_outcomes
 
 from pytest_modellab import cli, testing
 
@@ -72,7 +73,7 @@ def test_from_the_files_to_the_verdict(
     assert cli.main(["tasks", "check", "prose"]) == 0, "not calibrated: it is no share of answers"
 
     result = prose.runpytest("--modellab-json", "report.json", "-v")
-    result.assert_outcomes(passed=3)
+    assert_outcomes(result, passed=2, inconclusive=1)
     report = json.loads((prose.path / "report.json").read_text())
     metrics = {run["variant"]: run["metrics"] for run in report["runs"]}
     assert set(metrics["plain"]) == {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import starting
+from starting import follow
 
 from pytest_modellab import cli, testing
 from pytest_modellab.starter.kinds import KINDS
@@ -44,30 +45,15 @@ def init(here: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> Init:
     def init(*arguments: str) -> list[str]:
         capsys.readouterr()
         assert cli.main(["init", *arguments]) == 0
-        said = capsys.readouterr().out
-        return [line.strip() for line in said.split("next:\n")[1].split("\n\n")[0].splitlines()]
+        return starting.commands(capsys.readouterr().out)
 
     return init
-
-
-def follow(here: pytest.Pytester, commands: list[str]) -> None:
-    """Run commands as they are printed."""
-    assert len(commands) == 3
-    for command in commands:
-        program, *arguments = shlex.split(command)
-        if program == "modellab":
-            assert cli.main(arguments) == 0, command
-        else:
-            assert program == "pytest"
-            result = here.runpytest(*arguments)
-            assert result.ret == 0, command
-            result.stdout.fnmatch_lines(["PASS: * passed."])
 
 
 def test_prompted(here: pytest.Pytester, init: Init) -> None:
     commands = init()
     assert 'source = "../models/base"' in (here.path / "suites" / "modellab.toml").read_text()
-    follow(here, commands)
+    follow(here, commands).stdout.fnmatch_lines(["PASS: * passed."])
     assert (here.path / "baselines" / "starter" / "prompting.json").is_file()
 
 
@@ -92,6 +78,14 @@ def test_finetuned(here: pytest.Pytester, init: Init) -> None:
     text = (here.path / "suites" / "modellab.toml").read_text()
     assert '[models.mine]\nsource = "../models/base"' in text
     assert '[models.finetuned]\nsource = "../checkpoint"' in text
+
+
+def test_from_a_file(here: pytest.Pytester, init: Init) -> None:
+    rows = [f"What is {n} + {n}?,{2 * n},{topic}" for topic in ("a", "b") for n in range(60)]
+    rows = [row.replace("What", f"In {row[-1]}: what") for row in rows]
+    (here.path / "sums.csv").write_text("question,answer,topic\n" + "\n".join(rows) + "\n")
+    follow(here, init("--from", "sums.csv"))
+    assert (here.path / "baselines" / "sums" / "prompting.json").is_file()
 
 
 def test_every_kind_is_tried_here() -> None:

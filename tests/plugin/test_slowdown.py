@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from outcomes import assert_outcomes
 
 SUITE = """
 import pytest
@@ -99,7 +100,7 @@ def test_beside_other_workers_nothing_is_decided(project: pytest.Pytester) -> No
     pytest.importorskip("xdist")
     write(project, "0.01")
     result = project.runpytest_inprocess("-n", "2")
-    result.assert_outcomes(passed=1)
+    assert_outcomes(result, inconclusive=1)
     result.stdout.fnmatch_lines(
         ["*latency x*, allowed x0.01: other xdist workers shared the machine: judge latency with*"]
     )

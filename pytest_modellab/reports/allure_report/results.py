@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.reports.allure_report import settings, weighed
+from pytest_modellab.reports.allure_report import entries, settings, weighed
 from pytest_modellab.reports.allure_report.markdown import adapted
 from pytest_modellab.reports.session import SessionReport
 from pytest_modellab.reports.text.diagnosis import markdown
@@ -28,7 +28,11 @@ _FIXTURES = frozenset({"lab", "candidate", "task_set", "capability", "gate"})
 
 
 _TOLD = {"inconclusive": "VerdictInconclusive: ", "accepted": ""}
-"""What a green test is told to be, and how that begins."""
+"""What a test that passed is told to be, and how that begins."""
+
+
+_UNDECIDED = "unknown"
+"""Allure's status of a test whose verdict is open: no green, and no failure."""
 
 
 _PLAIN = frozenset({"name", "status", "start", "stop"})
@@ -40,10 +44,11 @@ def write_session(
     """Write what Allure shows of the whole session beside the results.
 
     Called once, by the process that controls the run, after the last result was written. Tests that
-    are green although their verdict is inconclusive, or though a drop was accepted, get a status
-    message, so that a category can show them: allure-pytest writes none for a passed test. The
-    files that it writes for each of our fixtures go: they hold a name and two times, and are three
-    of four files.
+    passed although their verdict is inconclusive, or though a drop was accepted, get a status
+    message, so that a category can show them: allure-pytest writes none for a passed test; the
+    inconclusive ones a status of their own, unless the session lets them pass unseen. The files
+    that it writes for each of our fixtures go: they hold a name and two times, and are three of
+    four files.
 
     Args:
         alluredir: the results folder.
@@ -58,7 +63,10 @@ def write_session(
     """
     variants = dict.fromkeys(report.variants)
     told: dict[str, list[str]] = {}
+    open_ = set()
     for comparison in report.comparisons:
+        if comparison.outcome == "inconclusive" and report.on_inconclusive != "pass":
+            open_.add(comparison.test)
         if comparison.outcome in _TOLD:
             words = f"{_TOLD[comparison.outcome]}{sentence(comparison)}"
             told.setdefault(comparison.test, []).append(words)
@@ -79,18 +87,19 @@ def write_session(
         green = result.get("status") == "passed" and not details.get("message")
         if green and messages:
             message = shown("\n".join(dict.fromkeys(messages)))
-            result["statusDetails"] = {
-                **details,
-                "message": message,
-            }
+            result["statusDetails"] = {**details, "message": message}
+            if open_.intersection(tests):
+                result["status"] = _UNDECIDED
         explained = _explained(alluredir, result, labels, report)
         if explained or (green and messages) or len(once) < len(given):
             result["labels"] = once
             _replace(path, result)
     _drop_fixtures(alluredir, ours)
     notes: tuple[str, ...] = ()
+    start, stop = (min(times), max(times)) if times else (_now(), _now())
+    found = entries.verdict(report, start)
+    atomic.write_text(alluredir / f"{found['uuid']}-result.json", json.dumps(found))
     if tradeoffs:
-        start, stop = (min(times), max(times)) if times else (_now(), _now())
         notes = weighed.write(alluredir, tradeoffs, start, stop, report.diagnoses)
     atomic.write_text(alluredir / "environment.properties", settings.environment_properties(report))
     atomic.write_text(alluredir / "categories.json", settings.categories_json())

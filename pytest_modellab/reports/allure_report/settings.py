@@ -16,16 +16,26 @@ CONFIG_NAME = "allurerc.mjs"
 """Allure 3's configuration: JavaScript, since environments are matched by a function."""
 
 
+VERDICT = "Verdict"
+"""The feature, suite and environment of the entry that says what the session found."""
+
+
 RECOMMENDATION = "Recommendation"
 """The feature, suite and environment of the tests that hold a trade-off."""
 
 
-# name, statuses, exception of our own or None. First match wins in Allure 3; the spelling of the
-# pattern suits Java's full match (Allure 2) and JavaScript's search (Allure 3).
+TITLE = "Model gate"
+"""Begins the report's title, and the message of the entry with the verdict."""
+
+
+# name, statuses, what the message has (an exception of our own), or None. First match wins in
+# Allure 3; the spelling of the pattern suits Java's full match (Allure 2) and JavaScript's search
+# (Allure 3).
 _CATEGORIES: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
+    ("verdict", ("failed", "broken", "unknown"), TITLE),
     ("regression", ("failed",), "RegressionDetected"),
     ("floor", ("failed",), "FloorViolated"),
-    ("inconclusive", ("failed", "passed"), "VerdictInconclusive"),
+    ("inconclusive", ("failed", "unknown", "passed"), "VerdictInconclusive"),
     ("missing baseline", ("failed",), "BaselineMissing"),
     ("infrastructure", ("broken",), None),
 )
@@ -97,7 +107,7 @@ def config(variants: Iterable[str], verdict: SessionVerdict) -> str:
             "  labels.some((one) => one.name === label && one.value === value);",
             "",
             "export default {",
-            f'  name: "Model gate: {verdict.upper()}",',
+            f'  name: "{TITLE}: {verdict.upper()}",',
             "  // beside the results, so that --clean-alluredir spares it",
             "  historyPath: join(dirname(results), `${basename(results)}-history.jsonl`),",
             "  appendHistory: true,",
@@ -122,7 +132,8 @@ def config(variants: Iterable[str], verdict: SessionVerdict) -> str:
 def _environments(variants: Iterable[str]) -> list[str]:
     taken: set[str] = set()
     lines = []
-    wanted = [("feature", RECOMMENDATION), *(("variant", variant) for variant in variants)]
+    ours = [("feature", VERDICT), ("feature", RECOMMENDATION)]
+    wanted = [*ours, *(("variant", variant) for variant in variants)]
     for label, value in wanted:
         key = stem = re.sub(r"[^A-Za-z0-9_-]", "-", value)[:60] or "variant"
         count = 1

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.reports import measured
+from pytest_modellab.reports.allure_report.entries import entry, identity
 from pytest_modellab.reports.allure_report.markdown import adapted
 from pytest_modellab.reports.allure_report.settings import RECOMMENDATION
 from pytest_modellab.store import atomic
@@ -75,35 +74,14 @@ def write(
 def recommendation(task_set: str, tradeoff: TradeOff | str, start: int) -> dict[str, Any]:
     """The result of a test that is none: its name is the choice, its description the table.
 
-    It passes, as nothing was judged by it, and comes before all others, as it starts first. Without
-    the label that the tree is grouped by, it can be read before anything is opened.
+    It passes, as nothing was judged by it, and comes before all tests, as it starts first.
 
     Args:
         task_set: the task set's name.
         tradeoff: its trade-off; where there is none, why, and the result counts as skipped.
         start: of the session's first test, in milliseconds since 1970.
     """
-    full_name = f"modellab.{RECOMMENDATION.lower()}#{task_set}"
-    key = hashlib.md5(full_name.encode(), usedforsecurity=False).hexdigest()
-    result: dict[str, Any] = {
-        "uuid": _uuid(full_name),
-        "fullName": full_name,
-        "titlePath": [RECOMMENDATION],
-        "testCaseId": key,
-        "historyId": key,
-        "start": start - 1,
-        "stop": start - 1,
-        "labels": [
-            {"name": name, "value": value}
-            for name, value in (
-                ("feature", RECOMMENDATION),
-                ("story", task_set),
-                ("suite", RECOMMENDATION),
-                ("severity", "critical"),
-                ("framework", "pytest"),
-            )
-        ],
-    }
+    result = entry(RECOMMENDATION, task_set, start - 1)
     if isinstance(tradeoff, str):
         return result | {
             "name": f"{RECOMMENDATION} on {task_set}: none",
@@ -149,7 +127,7 @@ def _metrics(task_set: str, tradeoff: TradeOff, start: int, stop: int) -> Iterat
             )
             key = f"{task_set}.{profile.variant}.{name}"
             yield {
-                "id": _uuid(key),
+                "id": identity(key),
                 "key": key,
                 "value": value,
                 "start": start,
@@ -166,7 +144,7 @@ def _write_page(
     alluredir: Path, tradeoffs: tuple[TradeOff, ...], now: int, diagnoses: Mapping[str, Diagnosis]
 ) -> tuple[str, ...]:
     """Write the page and the file that attaches it to the whole report, as allure-pytest would."""
-    unique = _uuid("page")
+    unique = identity("page")
     attachment = alluredir / f"{unique}-attachment.html"
     given = alluredir / f"{unique}-globals.json"
     try:
@@ -192,7 +170,3 @@ def _page(tradeoffs: tuple[TradeOff, ...], diagnoses: Mapping[str, Diagnosis]) -
 
 def _write(path: Path, data: Any) -> None:
     atomic.write_text(path, json.dumps(data, ensure_ascii=False))
-
-
-def _uuid(text: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"pytest-modellab/{text}"))

@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -66,6 +66,19 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.level}: {self.rule}: {self.message}"
+
+
+def errors(samples: Sequence[Sample]) -> tuple[Finding, ...]:
+    """Look for what is an error before any base has answered; thousands of samples in a moment.
+
+    Args:
+        samples: of a task set that is read without an error.
+
+    Returns:
+        The errors that :func:`check` finds in them without scores.
+    """
+    found = itertools.chain(_same(samples), _position_bias(samples))
+    return tuple(sorted(found, key=lambda f: (f.rule, f.message)))
 
 
 def check(task_set: TaskSet, scores: Mapping[str, float] | None = None) -> tuple[Finding, ...]:
@@ -141,9 +154,7 @@ def _duplicates(samples: tuple[Sample, ...]) -> Iterable[Finding]:
         similarity = count / (len(found_in[a]) + len(found_in[b]) - count)
         first, second = samples[a], samples[b]
         if first.input == second.input and first.choices == second.choices:
-            yield Finding(
-                "error", "duplicate", f"{first.id} and {second.id} are the same; remove one"
-            )
+            yield _duplicate(first.id, second.id)
         elif similarity >= NEAR and (first.cluster is None or first.cluster != second.cluster):
             yield Finding(
                 "warning",
@@ -159,7 +170,22 @@ def _copies(read: Iterable[Sample]) -> Iterable[Finding]:
     for sample in read:
         other = first.setdefault(sample.input, sample.id)
         if other != sample.id:
-            yield Finding("error", "duplicate", f"{other} and {sample.id} are the same; remove one")
+            yield _duplicate(other, sample.id)
+
+
+def _same(samples: Iterable[Sample]) -> Iterable[Finding]:
+    """Look for samples that ask the same and offer the same."""
+    first: dict[tuple[object, ...], str] = {}
+    for sample in samples:
+        other = first.setdefault(
+            (sample.input, sample.choices, *map(tuple, sample.shown)), sample.id
+        )
+        if other != sample.id:
+            yield _duplicate(other, sample.id)
+
+
+def _duplicate(first: str, second: str) -> Finding:
+    return Finding("error", "duplicate", f"{first} and {second} are the same; remove one")
 
 
 def _wording(sample: Sample) -> frozenset[tuple[str, ...]]:

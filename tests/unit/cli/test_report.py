@@ -139,6 +139,23 @@ def test_the_file_is_mended(
     ]
     assert not Path(generate[6]).exists()  # what Allure wrote is cleared away
     assert report.mend(page) == page
+    assert "::after" not in page, "no session has told its verdict"
+
+
+@pytest.mark.parametrize(
+    ("told", "word"),
+    [("block", "BLOCK"), ("inconclusive", "INCONCLUSIVE"), ('x"; } * { display', None)],
+)
+def test_the_ring_of_passed_tests_makes_room_for_the_verdict(
+    install: Callable[..., Path], results: Path, told: str, word: str | None
+) -> None:
+    install("allure")
+    (results / "environment.properties").write_text(f"alpha = 0.05\nverdict = {told}\n")
+    assert cli.main(["report"]) == 0
+    page = Path("allure-report.html").read_text()
+    assert ("::after" in page) is (word is not None)
+    assert word is None or f'article::after {{ content: "{word}";' in page
+    assert report.mend(page, told) == page
 
 
 def test_where_and_opened(

