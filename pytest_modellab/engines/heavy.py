@@ -6,6 +6,7 @@ import contextlib
 import importlib.abc
 import importlib.machinery
 import logging
+import os
 import sys
 import types
 import warnings
@@ -13,6 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 HEAVY = ("torch", "transformers")
 """What takes seconds to import, on a busy machine a minute."""
+
+
+BARS = "TQDM_DISABLE"
+"""The environment variable that keeps tqdm, which draws all their bars, from drawing."""
 
 
 class _Watcher(importlib.abc.MetaPathFinder):
@@ -64,12 +69,14 @@ def spoken(say: Callable[[str], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep to themselves what libraries warn of and log below an error, meanwhile.
+    """Keep to themselves what libraries warn of and log below an error, and their bars, meanwhile.
 
     Filters of warnings stay as they are: one that makes a warning an error still does. Who asks
     for warnings, by ``PYTHONWARNINGS`` or ``python -W``, is shown them.
     """
     logged, shown = logging.root.manager.disable, warnings.showwarning
+    unset = BARS not in os.environ
+    os.environ.setdefault(BARS, "1")  # tqdm reads it when it is imported
     logging.disable(max(logged, logging.WARNING))
     if not sys.warnoptions:
         warnings.showwarning = _unshown
@@ -77,6 +84,8 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(logged)
+        if unset:
+            os.environ.pop(BARS, None)
         if warnings.showwarning is _unshown:
             warnings.showwarning = shown
 

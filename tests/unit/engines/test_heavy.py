@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -53,9 +54,11 @@ def test_what_is_less_than_an_error_is_not_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "warnoptions", [])
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
     logger, shown = logging.getLogger("some.library"), warnings.showwarning
     with warnings.catch_warnings(action="always"):
         with heavy.quiet():
+            assert os.environ["TQDM_DISABLE"] == "1"
             logger.warning("Failed to load a kernel")
             warnings.warn("is deprecated", stacklevel=1)
             logger.error("the disk is full")
@@ -64,6 +67,7 @@ def test_what_is_less_than_an_error_is_not_shown(
     assert capsys.readouterr().err == ""
     assert caplog.messages == ["the disk is full"]
     assert warnings.showwarning is shown
+    assert "TQDM_DISABLE" not in os.environ
 
 
 def test_a_warning_that_is_an_error_stays_one() -> None:
