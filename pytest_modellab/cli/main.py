@@ -25,7 +25,7 @@ from pytest_modellab.cli import (
     tasks,
 )
 from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, say
-from pytest_modellab.engines import environment
+from pytest_modellab.engines import environment, heavy
 from pytest_modellab.errors import BaselineMissing, ModellabError
 from pytest_modellab.store import said
 from pytest_modellab.version import __version__
@@ -76,7 +76,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = parser.parse_args(arguments)
     environment.share()
     try:
-        with said.listening(lambda text: say(f"note: {text}", error=True)):
+        with (
+            said.listening(lambda text: say(f"note: {text}", error=True)),
+            heavy.quiet(),
+            heavy.spoken(lambda text: say(text, error=True)),
+        ):
             code: int = options.run(options)
     except (BaselineMissing, ModellabError) as error:
         print(f"modellab: {error}", file=sys.stderr)
