@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+from hostile import REPLIES, TEXTS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from pytest_modellab.judging.difference import Difference, Pair, Side, chosen
 from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.reports.page import difference as page
-from hostile import REPLIES, TEXTS
 
 texts = st.one_of(
     st.sampled_from((*REPLIES, *TEXTS, "</p><script>x()</script>", '"><img src=x onerror=x()>')),
