@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_modellab.cli.common import (
@@ -13,6 +14,7 @@ from pytest_modellab.cli.common import (
     chosen,
     discover,
     required_config,
+    save,
     say,
 )
 from pytest_modellab.errors import ConfigError, near_misses
@@ -60,6 +62,12 @@ def add(commands: Subparsers) -> None:
     diff.add_argument(
         "--limit", type=int, default=LIMIT, metavar="N", help=f"most samples (default: {LIMIT})"
     )
+    diff.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="write a page instead, which can be filtered (at most 300 samples)",
+    )
     add_config(diff)
     diff.set_defaults(run=run)
 
@@ -77,7 +85,14 @@ def run(options: argparse.Namespace) -> int:
         samples=options.sample,
         sort=options.sort,
     )
-    _print(found, pairs, options.limit)
+    if options.html is None:
+        _print(found, pairs, options.limit)
+        return EXIT_OK
+    from pytest_modellab.reports.page import difference as page
+
+    if unwritten := save({options.html: page.render(found, pairs)}):
+        raise ConfigError("; ".join(unwritten))
+    say(f"wrote {options.html}", error=True)
     return EXIT_OK
 
 

@@ -30,6 +30,9 @@ COLUMNS = 90
 """A terminal that is narrower shows one reply below the other."""
 
 
+_COLOURS = {"worse": ("green", "red"), "better": ("red", "green"), "same": ("cyan", "cyan")}
+
+
 MARKS = {"worse": "▼", "better": "▲", "same": "="}
 
 
@@ -128,7 +131,11 @@ def _cells(pair: Pair, *, coloured: bool) -> Iterator[Text]:
     from rich.text import Text
 
     marked = replies.marked(pair.before.output, pair.after.output)
-    sides = (("A", pair.before, replies.GONE, "red"), ("B", pair.after, replies.NEW, "green"))
+    colours = _COLOURS[pair.moved]  # of the better reply green, whichever side it stands on
+    sides = (
+        ("A", pair.before, replies.GONE, colours[0]),
+        ("B", pair.after, replies.NEW, colours[1]),
+    )
     for pieces, (name, result, marks, colour) in zip(marked, sides, strict=True):
         cell = Text(f"{name}  {scored(result)}\n", style="")
         if coloured:

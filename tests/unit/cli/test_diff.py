@@ -176,3 +176,14 @@ def test_changed_samples_are_left_out(accepted: TaskSet, diff: Call) -> None:
     _, out, _ = diff("plain@accepted", "rounded@accepted")
     assert out.startswith("words, 11 samples\n")
     assert "note: 1 sample of today's task set left out, which A or B was not asked like" in out
+
+
+def test_a_page_is_written_instead(accepted: TaskSet, diff: Call, tmp_path: Path) -> None:
+    code, out, err = diff("plain", "rounded", "--flipped", "better", "--html", "d.html")
+    assert (code, out, err) == (0, "", "wrote d.html\n")
+    text = Path("d.html").read_text(encoding="utf-8")
+    assert "beta-easy-001" in text
+    assert "alpha-easy-000" not in text
+    code, _, err = diff("plain", "rounded", "--html", str(tmp_path / "words"))
+    assert code == 2
+    assert "cannot be written" in err
