@@ -39,4 +39,4 @@ def no_slowdown(question: Question, *, timed: Performance, limit: float) -> Comp
             verdict="inconclusive",
             reason="other xdist workers shared the machine: judge latency with -n0",
         )
-    return question.comparison(ratio=ratio)
+    return question.comparison(ratio=ratio, notes=[timed.cut] if timed.cut else [])

@@ -127,7 +127,8 @@ def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
     for key in marker.kwargs:
         if key not in ("kind", "strategy", "base"):
             raise pytest.UsageError(
-                f"{where}: unknown argument {key!r}; Known: kind, strategy, base"
+                f"{where}: unknown argument {key!r}; "
+                f"{near_misses(key, ('kind', 'strategy', 'base'))}"
             )
     for name in marker.args:
         if name not in config.variants:

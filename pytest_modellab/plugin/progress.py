@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modellab.engines import heavy
 from pytest_modellab.reports.text.progress import Announcements, RunProgress
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 def progress_of(config: pytest.Config) -> Watch:
     """Return what shows a session's progress.
 
-    With ``-q`` and in xdist workers that is how long a run will take, once, on the standard error
-    output: a worker's own output goes nowhere else. With ``-qq`` it is nothing.
+    A library that takes seconds to load is named before it does. With ``-q`` and in xdist workers
+    all that is shown is how long a run will take, once, on the standard error output: a worker's
+    own output goes nowhere else. With ``-qq`` it is nothing.
     """
     reporter = config.pluginmanager.getplugin("terminalreporter")
     capture = config.pluginmanager.getplugin("capturemanager")
@@ -28,7 +30,11 @@ def progress_of(config: pytest.Config) -> Watch:
         return lambda _advance: None
     if reporter is None or hasattr(config, "workerinput") or config.get_verbosity() < 0:
         return Announcements(lambda text: _said(capture, text), "modellab: ")
-    return SessionProgress(reporter, capture)
+    progress = SessionProgress(reporter, capture)
+    words = contextlib.ExitStack()
+    words.enter_context(heavy.spoken(progress.begin))
+    config.add_cleanup(words.close)
+    return progress
 
 
 def warn(config: pytest.Config, text: str) -> None:
@@ -74,6 +80,12 @@ class SessionProgress(RunProgress):
         """Write while output is not captured."""
         with _uncaptured(self._capture):
             super().announce(text)
+
+    def begin(self, text: str) -> None:
+        """Say on a line of its own what begins."""
+        with _uncaptured(self._capture):
+            self._reporter.ensure_newline()
+            super().announce(f"modellab: {text}")
 
 
 class _ReporterFile(io.TextIOBase):

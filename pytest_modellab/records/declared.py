@@ -207,12 +207,15 @@ class PerformanceConfig:
         rounds: how often, the variant and its reference in turns.
         concurrency: requests that arrive together, beside those asked one at a time.
         max_tokens: most tokens generated for one.
+        seconds: most seconds that all rounds of a variant and its reference take; fewer rounds are
+            made where they would take longer.
     """
 
     requests: int = 4
     rounds: int = 5
     concurrency: int = 4
     max_tokens: int = 8
+    seconds: int = 600
 
 
 @dataclasses.dataclass(frozen=True)

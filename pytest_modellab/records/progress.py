@@ -35,6 +35,7 @@ class Advance:
         task_set: the task set's name.
         done: units done so far.
         total: units in all.
+        most: seconds that it takes from now on at most, where it is stopped then; else None.
     """
 
     work: Work
@@ -42,6 +43,7 @@ class Advance:
     task_set: str
     done: int
     total: int
+    most: float | None = None
 
 
 Watch = Callable[[Advance], None]

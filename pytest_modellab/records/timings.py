@@ -19,12 +19,26 @@ class Performance:
         memory: ``peak_host_bytes`` and ``peak_device_bytes``, as far as the system tells, while
             the variant alone was loaded and answered.
         environment: device, machine, threads, whether other workers ran, and the day.
+        declared: rounds that were to be made; 0 in what older versions stored, who made all.
     """
 
     candidate: Timings
     reference: Timings | None
     memory: Mapping[str, Amount]
     environment: Mapping[str, Any]
+    declared: Count = 0
+
+    @property
+    def cut(self) -> str:
+        """That time was up before all rounds were made, in words; else empty."""
+        made = len(self.candidate.end_to_end)
+        if made >= self.declared:
+            return ""
+        return (
+            f"{made} of {self.declared} rounds were timed, then the time was up: "
+            "performance.seconds in modellab.toml gives more, fewer requests or max_tokens take "
+            "less"
+        )
 
 
 Rows = tuple[tuple[float, ...], ...]

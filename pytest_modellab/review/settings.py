@@ -126,9 +126,9 @@ def _rounded(weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def _performance(old: PerformanceConfig, new: PerformanceConfig, side: Side) -> list[Change]:
-    """Fewer rounds, requests and tokens measure less; how many arrive at once is not gated."""
+    """Fewer rounds, requests, tokens and seconds measure less; concurrency is not gated."""
     found = []
-    for key in ("rounds", "requests", "max_tokens"):
+    for key in ("rounds", "requests", "max_tokens", "seconds"):
         found += higher(
             f"performance.{key}",
             getattr(old, key),

@@ -20,6 +20,9 @@ from pytest_modellab.records.media import Media
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.timings import Rows, Timings
 
+FEWEST = 2
+"""Rounds that are made whatever they take: the warm-up, and one that counts."""
+
 
 def spread(lengths: Sequence[int], count: int) -> tuple[int, ...]:
     """Choose prompts that stand for all of them: evenly spaced by length.
@@ -44,16 +47,19 @@ def measure(
     settings: PerformanceConfig,
     *,
     clock: Callable[[], float] = time.perf_counter,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Callable[[int, int, float], None] = lambda _done, _total, _most: None,
 ) -> tuple[Timings, ...]:
     """Time engines side by side.
 
     Args:
         engines: the variant and, if it has one, its reference.
         requests: the same prompts for each engine, in its own template.
-        settings: rounds and how many requests arrive together.
+        settings: rounds, how many requests arrive together, and the most seconds of all rounds.
+            A round that would take longer than what is left of them is not begun, but for the
+            warm-up and the first.
         clock: returns seconds.
-        progress: called with rounds done and rounds in all, the warm-up counted in.
+        progress: called with rounds done and rounds in all, the warm-up counted in, and the most
+            seconds that are left.
 
     Returns:
         One set of timings an engine, in their order.
@@ -70,8 +76,14 @@ def measure(
     loaded: list[list[list[float]]] = [[] for _ in engines]
     outputs: list[dict[int, Output]] = [{} for _ in engines]
     rounds = settings.rounds + 1
+    begun_all = begun_one = clock()
     for number in range(rounds):
-        progress(number, rounds)
+        now = clock()
+        left, longest = begun_all + settings.seconds - now, now - begun_one
+        if number >= FEWEST and longest > left:
+            break
+        begun_one = now
+        progress(number, rounds, max(left, 0.0))
         for rows in (first, end, loaded):
             for row in rows:
                 row.append([])
@@ -91,7 +103,8 @@ def measure(
             for k in order if (number + number_of_group) % 2 else reversed(order):
                 seconds, _ = _timed(engines[k], [requests[k][i] for i in group], clock)
                 loaded[k][-1].append(seconds)
-    progress(rounds, rounds)
+    made = len(end[0])
+    progress(made, made, 0.0)
     return tuple(
         Timings(
             first_token=_rows(first[k][1:]),

@@ -80,8 +80,8 @@ def measure(
     """
     device, cache = str(job.fingerprint.settings.get("device", "cpu")), executor.cache
 
-    def progress(done: int, total: int) -> None:
-        executor.watch(Advance(Work.LATENCY, job.spec.name, job.task_set.name, done, total))
+    def progress(done: int, total: int, most: float) -> None:
+        executor.watch(Advance(Work.LATENCY, job.spec.name, job.task_set.name, done, total, most))
 
     # before memory is measured: a search is loaded for what a prompt shows
     prompt = executor.grounded(job)
@@ -100,7 +100,7 @@ def measure(
     peaks = memory.peaks(device)
     if reference is None:
         (timings,) = latency.measure([engine], [asked], settings, progress=progress)
-        return Performance(timings, None, peaks, _environment(device, engine))
+        return Performance(timings, None, peaks, _environment(device, engine), settings.rounds)
     other = reference.source.open(cache)
     try:
         open_corpus(reference, other, cache)
@@ -112,7 +112,7 @@ def measure(
         )
     finally:
         other.close()
-    return Performance(pair[0], pair[1], peaks, _environment(device, engine))
+    return Performance(pair[0], pair[1], peaks, _environment(device, engine), settings.rounds)
 
 
 def recall(

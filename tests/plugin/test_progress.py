@@ -87,6 +87,12 @@ def test_a_terminal_s_line_lives_with_the_dots(project: pytest.Pytester, colour:
     assert process.returncode == 0, plain
     dots, *states, last = re.split("\r\x1b\\[2K", plain)
     assert dots.endswith("\ntest_suite.py .\n"), plain
+    loading = [state for state in states if state.startswith("modellab: loading ")]
+    assert sorted(loading) == [
+        "modellab: loading torch …\n",
+        "modellab: loading transformers …\n",
+    ]
+    states = states[len(loading) :]
     assert states[0].startswith("modellab: plain on words ")
     assert states[0].endswith(" 0/132 samples, 0 s")
     assert not any("\n" in state for state in states)

@@ -28,6 +28,10 @@ the longest prompts, and whatever is done once is done in it. The others are the
 quarters of all (see :func:`~pytest_modellab.engines.batching.spread`), which stand for the rest."""
 
 
+FIRST_ROUNDS = 2
+"""After so many rounds, all of them alike, a measurement does: the first one is its warm-up."""
+
+
 FIRST_SHARE = 0.02
 """So much of its work is, too: the longest prompts come first, a few in each batch."""
 
@@ -45,6 +49,7 @@ class Timekeeper:
 
     def __init__(self, *, terminal: bool) -> None:
         self._interval = REWRITTEN if terminal else INTERVAL
+        self._most: float | None = None
         self._what: object = None
         self._first = self._done = self._total = self._batches = 0
         self._begun = self._now = self._said = self._warm = 0.0
@@ -66,9 +71,11 @@ class Timekeeper:
         """Seconds until all is done, as fast as until now; None before it can be said."""
         done, all_ = self._done - self._first, self._total - self._first
         measured = self._done - self._cold
-        if self._batches < FIRST_BATCHES or not FIRST_SHARE * all_ <= done < all_ or not measured:
+        first = FIRST_BATCHES if self._most is None else FIRST_ROUNDS
+        if self._batches < first or not FIRST_SHARE * all_ <= done < all_ or not measured:
             return None
-        return (self._now - self._warm) / measured * (all_ - done)
+        left = (self._now - self._warm) / measured * (all_ - done)
+        return left if self._most is None else min(left, self._most)
 
     @property
     def announced(self) -> tuple[float, int] | None:
@@ -81,22 +88,27 @@ class Timekeeper:
             return None
         return self.elapsed + left, self._total - self._first
 
-    def due(self, what: object, done: int, total: int) -> bool:
+    def due(self, what: object, done: int, total: int, *, most: float | None = None) -> bool:
         """Note that ``done`` of ``total`` are done.
 
         Args:
             what: that of which they are done; another one begins a run, and so does fewer done:
                 memory did not hold its batches.
             done: from where a run that was stopped is taken up, when it begins.
-            total: the same throughout a run.
+            total: the same throughout a run, unless it is stopped.
+            most: seconds after which a run is stopped that is made of equal rounds; None of others.
 
         Returns:
             Whether to show it: the first and the last state, the first with an estimate, and
             between them one an interval.
         """
         self._now = time.monotonic()
-        if (what, total) != (self._what, self._total) or done < self._done:
-            self._what, self._total, self._first, self._batches = what, total, done, 0
+        self._most = most
+        # what may be stopped ends with fewer rounds than it began with
+        other = what != self._what or (total != self._total and most is None)
+        self._total = total
+        if other or done < self._done:
+            self._what, self._first, self._batches = what, done, 0
             self._begun, self._estimated = self._now, False
         else:
             self._batches += 1
@@ -174,7 +186,8 @@ class RunProgress(ProgressLine):
     def __call__(self, advance: Advance) -> None:
         """Show an advance, if it is worth it."""
         work, done, total = advance.work, advance.done, advance.total
-        if not self.timekeeper.due((work, advance.variant, advance.task_set), done, total):
+        what = (work, advance.variant, advance.task_set)
+        if not self.timekeeper.due(what, done, total, most=advance.most):
             return
         title = titled(advance, self._prefix)
         if found := self.timekeeper.announced:
@@ -201,7 +214,7 @@ class Announcements:
     def __call__(self, advance: Advance) -> None:
         """Note an advance."""
         what = advance.work, advance.variant, advance.task_set
-        self._timekeeper.due(what, advance.done, advance.total)
+        self._timekeeper.due(what, advance.done, advance.total, most=advance.most)
         if found := self._timekeeper.announced:
             self._write(announcement(titled(advance, self._prefix), advance.work, *found))
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -288,4 +289,24 @@ def test_a_build(clock: list[float]) -> None:
         "new: step 5/8, loss 0.5, about 3 s left",
         "new: step 8/8, loss 0.5",
         "new: row 1/2",
+    ]
+
+
+def test_rounds_that_are_alike_tell_the_time_left_after_the_first_that_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The warm-up's is not counted, and no more is said to be left than what is allowed."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    shown = io.StringIO()
+    progress = RunProgress(shown)
+    for done, seconds, most in ((0, 0, 60.0), (1, 20, 40.0), (2, 32, 28.0), (3, 44, 16.0)):
+        now[0] = seconds
+        progress(Advance(Work.LATENCY, "nf4", "core", done, 6, most))
+    now[0] = 56
+    progress(Advance(Work.LATENCY, "nf4", "core", 4, 4, 0.0))
+    assert shown.getvalue().splitlines() == [
+        "latency of nf4 on core: 0/6 rounds, 0 s",
+        "latency of nf4 on core: about 60 s for 6 rounds",
+        "latency of nf4 on core: 4/4 rounds, 56 s",
     ]

@@ -13,7 +13,7 @@ from pytest_modellab.engines.interface import Done, GenerationRequest
 from pytest_modellab.records.declared import PerformanceConfig
 from pytest_modellab.records.media import Media
 from pytest_modellab.records.runs import Output
-from pytest_modellab.records.timings import Timings
+from pytest_modellab.records.timings import Performance, Timings
 from pytest_modellab.runs import latency
 
 
@@ -55,7 +55,7 @@ def run(
         [requests, requests],
         PerformanceConfig(requests=3, rounds=rounds, concurrency=concurrency),
         clock=clock,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total, _: seen.append((done, total)),
     )
     return found, log, seen
 
@@ -135,3 +135,39 @@ def test_prompts_are_spread_over_all_lengths(lengths: list[int], count: int) -> 
 @pytest.mark.parametrize(("count", "chosen"), [(1, (5,)), (2, (2, 7)), (20, tuple(range(10)))])
 def test_spread_takes_middles(count: int, chosen: tuple[int, ...]) -> None:
     assert latency.spread(list(range(10)), count) == chosen
+
+
+def capped(seconds: int, rounds: int = 5) -> tuple[int, list[tuple[int, int, float]]]:
+    """Rounds of 2.8 s each, as many as fit; how many count, and what progress was told."""
+    clock = Clock()
+    seen: list[tuple[int, int, float]] = []
+    (found,) = latency.measure(
+        [Whole("a", clock, [], 0.5, 0.1)],  # type: ignore[list-item]
+        [[GenerationRequest("x", 10)]],
+        PerformanceConfig(requests=1, rounds=rounds, concurrency=1, seconds=seconds),
+        clock=clock,
+        progress=lambda *told: seen.append((told[0], told[1], round(told[2], 6))),
+    )
+    assert len(found.end_to_end) == len(found.loaded) == len(found.first_token)
+    return len(found.end_to_end), seen
+
+
+def test_rounds_that_do_not_fit_are_not_begun() -> None:
+    assert capped(600)[0] == 5
+    made, seen = capped(12)  # the warm-up and three more take 11.2 s
+    assert made == 3
+    assert seen == [(0, 6, 12), (1, 6, 9.2), (2, 6, 6.4), (3, 6, 3.6), (4, 4, 0)]
+
+
+def test_one_round_is_timed_whatever_it_takes() -> None:
+    assert capped(1)[0] == 1
+
+
+def test_fewer_rounds_than_declared_are_said() -> None:
+    (a, b), _, _ = run(rounds=3)
+    made = Performance(a, b, {}, {}, 5)
+    assert made.cut == (
+        "3 of 5 rounds were timed, then the time was up: performance.seconds in modellab.toml "
+        "gives more, fewer requests or max_tokens take less"
+    )
+    assert (Performance(a, b, {}, {}, 3).cut, Performance(a, b, {}, {}).cut) == ("", "")
