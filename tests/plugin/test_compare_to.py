@@ -66,6 +66,7 @@ def test_a_baseline_that_the_commit_lacks(committed: pytest.Pytester) -> None:
             "is not in that commit; name another one, or compare with the working tree's: leave "
             "out --modellab-compare-to.",
             "*Record one there and commit it: modellab accept rounded",
+            "  mend rounded: no baseline of 'rounded' on 'words' at *",
         ]
     )
 
@@ -104,7 +105,9 @@ def test_no_commit_in_a_shallow_clone(unjudged: pytest.Pytester, tmp_path: Path)
     result.stderr.fnmatch_lines(["ERROR: *'HEAD~1' is no commit of *; fetch the history: git *"])
 
 
-def test_no_repository(write_project: Callable[[], pytest.Pytester], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_repository(
+    write_project: Callable[[], pytest.Pytester], monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = write_project()
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.path.parent))
     result = project.runpytest_inprocess("--modellab-compare-to=main")
