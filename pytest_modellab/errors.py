@@ -134,11 +134,13 @@ class BaselineMissing(_Shown, AssertionError):
     Args:
         message: what is missing, and where.
         command: records it; joins the message.
+        where: on which commit it has to be recorded, in words; empty for the working tree.
     """
 
-    def __init__(self, message: str, *, command: str) -> None:
-        super().__init__(f"{message}\nRecord one and commit it: {command}")
-        self.command = command
+    def __init__(self, message: str, *, command: str, where: str = "") -> None:
+        there = f" {where}" if where else ""
+        super().__init__(f"{message}\nRecord one{there} and commit it: {command}")
+        self.command = "" if where else command  # what is run here would not record it there
 
 
 class RegressionDetected(_Verdict):

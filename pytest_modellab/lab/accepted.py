@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_modellab.judging.beside import Beside
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.lab.runs import Runs
+    from pytest_modellab.lab.settings import Settings
     from pytest_modellab.records.runs import RunRecord
 
 
@@ -50,6 +51,7 @@ class Accepted:
 
     Args:
         config: the configuration.
+        settings: what the user asked for.
         runs: this session's.
         beside_base: compares a variant's run with its base's; None where there is nothing to
             compare with.
@@ -60,11 +62,13 @@ class Accepted:
     def __init__(
         self,
         config: LabConfig,
+        settings: Settings,
         runs: Runs,
         beside_base: Callable[[Resolved, TaskSet], Beside | None],
         narrowed: Callable[[str, Baseline], Baseline] = lambda _, baseline: baseline,
     ) -> None:
         self._config = config
+        self._settings = settings
         self._beside_base = beside_base
         self._narrowed = narrowed
         self._runs = runs
@@ -83,6 +87,14 @@ class Accepted:
         path = self.path(variant, task_set)
         found = self._current(variant, task_set)
         if found is None:
+            if (commit := self._settings.compare_to) is not None:
+                raise BaselineMissing(
+                    f"no baseline of {variant!r} on {task_set!r} at {commit}: "
+                    f"{commit.name(path)} is not in that commit; name another one, or compare "
+                    "with the working tree's: leave out --modellab-compare-to.",
+                    command=self._command(variant, task_set),
+                    where="there",
+                )
             raise BaselineMissing(
                 f"no baseline of {variant!r} on {task_set!r}: {path} does not exist.",
                 command=self._command(variant, task_set),
@@ -132,20 +144,20 @@ class Accepted:
     def _current(self, variant: str, task_set: str) -> Baseline | None:
         """Read a file once, as long as nobody changes it: every capability's test asks for it."""
         path = self.path(variant, task_set)
-        try:
-            status = path.stat()
-        except OSError:
-            return self._found(variant, task_set)
-        seen = (status.st_mtime_ns, status.st_size)
+        seen = (0, 0)
+        if self._settings.compare_to is None:  # a commit stays as it is
+            try:
+                status = path.stat()
+            except OSError:
+                return self._found(variant, task_set)
+            seen = (status.st_mtime_ns, status.st_size)
         if self._read.get(path, (None, None))[0] != seen:
             self._read[path] = (seen, self._found(variant, task_set))
         return self._read[path][1]
 
     def _found(self, variant: str, task_set: str) -> Baseline | None:
         """Read a file, and leave the samples that the session asks."""
-        from pytest_modellab.baselines import file
-
-        found = file.read(self.path(variant, task_set))
+        found = self._settings.read(self.path(variant, task_set))
         return None if found is None else self._narrowed(task_set, found)
 
     def accept(

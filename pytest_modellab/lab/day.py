@@ -28,7 +28,7 @@ def pinned(config: LabConfig, settings: Settings, variant: str, tokenizer: str) 
     for name in config.variants:
         for task_set in config.task_sets:
             try:
-                found = file.read(file.path_of(config.baselines, task_set, name))
+                found = settings.read(file.path_of(config.baselines, task_set, name))
             except ModellabError:  # who asks for this run is told
                 continue
             if found is None:

@@ -78,7 +78,7 @@ class Lab:
             self._loaded,
         )
         self._accepted = Accepted(
-            self.config, self._runs, self.beside_base, self._declared.narrowed
+            self.config, settings, self._runs, self.beside_base, self._declared.narrowed
         )
         release = self._loaded.release
         self.diagnosing = Diagnosing(

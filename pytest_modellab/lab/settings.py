@@ -6,7 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pytest_modellab.baselines.accepted import Baseline
+    from pytest_modellab.baselines.committed import Committed
 
 OnInconclusive = Literal["fail", "warn", "pass"]
 
@@ -38,6 +42,7 @@ class Settings:
             not to reuse.
         new_anchor: True where runs are accepted that begin a new chain.
         token_budget: most tokens in a batch; None for modellab.toml's, or what the engine says.
+        compare_to: the commit whose accepted runs are compared with; None for the working tree's.
         said: of what was asked for, how: option → ``--modellab-margin``, for example.
     """
 
@@ -54,4 +59,17 @@ class Settings:
     rehash: bool = False
     new_anchor: bool = False
     token_budget: int | None = None
+    compare_to: Committed | None = None
     said: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def read(self, path: Path) -> Baseline | None:
+        """Read an accepted run: the working tree's, or that of the commit to be compared with.
+
+        Raises:
+            BaselineInvalid: it is damaged.
+        """
+        if self.compare_to is not None:
+            return self.compare_to.read(path)
+        from pytest_modellab.baselines import file
+
+        return file.read(path)

@@ -19,7 +19,14 @@ from pytest_modellab.plugin.missing import Missing
 from pytest_modellab.plugin.misspelt import check_ini
 from pytest_modellab.plugin.notes import NOTES, StoreNotes
 from pytest_modellab.plugin.options import GITHUB, choice, path_option
-from pytest_modellab.plugin.session import CONFIG, declare_markers, lab_of, load_config, settings_of
+from pytest_modellab.plugin.session import (
+    CONFIG,
+    compared_with,
+    declare_markers,
+    lab_of,
+    load_config,
+    settings_of,
+)
 from pytest_modellab.plugin.unjudged import Unjudged
 from pytest_modellab.plugin.updating import check_asked
 
@@ -97,9 +104,11 @@ def pytest_report_header(config: pytest.Config) -> str | None:
         return None
     from pytest_modellab.version import __version__
 
+    compared = compared_with(config)
+    against = "" if compared is None else f"; compared with the accepted runs of {compared}"
     return (
         f"modellab {__version__}: {found.path}, {len(found.variants)} variants, "
-        f"{len(found.task_sets)} task sets"
+        f"{len(found.task_sets)} task sets{against}"
     )
 
 

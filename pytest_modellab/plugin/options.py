@@ -26,6 +26,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"action": "store_true"},
         "record missing baselines and accept this run as the new baseline",
     ),
+    "compare-to": (
+        {"metavar": "REF"},
+        "compare with the accepted runs of a git branch, tag or commit, not the working tree's",
+    ),
     "alpha": ({"metavar": "RISK"}, "risk of any false block in the whole run (default: 0.05)"),
     "margin": ({"metavar": "DROP"}, "allowed drop, replaces the margins of all task sets"),
     "limit": (

@@ -29,6 +29,9 @@ def of_session(settings: Settings) -> tuple[Override, ...]:
     ):
         if used != declared:
             found.append(Override(rule, used, declared, settings.said.get(rule, BY_SESSION)))
+    if (commit := settings.compare_to) is not None:
+        by = settings.said.get("compare-to", BY_SESSION)
+        found.append(Override("baselines", f"of {commit}", "those of the working tree", by))
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ from xdist.scheduler.load import LoadScheduling
 
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.plugin.nodeids import variant_of
-from pytest_modellab.plugin.session import TODAY_SENT, today_of
+from pytest_modellab.plugin.session import COMPARED_SENT, TODAY_SENT, compared_with, today_of
 from pytest_modellab.variants import KINDS, families
 
 if TYPE_CHECKING:
@@ -55,8 +55,10 @@ class Distribution:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
-        """Tell a worker what day the session began on."""
+        """Tell a worker what day the session began on, and the commit that is compared with."""
         node.workerinput[TODAY_SENT] = today_of(node.config)
+        if (compared := compared_with(node.config)) is not None:
+            node.workerinput[COMPARED_SENT] = compared.commit
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from pytest_modellab.plugin.options import (
 )
 
 if TYPE_CHECKING:
+    from pytest_modellab.baselines.committed import Committed
     from pytest_modellab.config.lab_config import LabConfig
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.registry import Extensions
@@ -45,6 +47,13 @@ TODAY_SENT = "modellab_today"
 """Under which a worker is told."""
 
 
+COMPARED: pytest.StashKey[Committed | None] = pytest.StashKey()
+
+
+COMPARED_SENT = "modellab_compared"
+"""Under which a worker is told the commit: a branch may move meanwhile."""
+
+
 def settings_of(config: pytest.Config) -> Settings:
     """Return what the user asked of this session."""
     from pytest_modellab.lab import settings
@@ -68,9 +77,17 @@ def settings_of(config: pytest.Config) -> Settings:
             "--modellab-limit and --modellab-update exclude each other: an accepted run has all "
             "samples that are declared; leave one out, or declare a limit in modellab.toml"
         )
-    rules = ("alpha", "limit", "margin", "on-inconclusive")
+    compare_to = compared_with(config)
+    if compare_to is not None and flags["update"]:
+        raise pytest.UsageError(
+            "--modellab-compare-to and --modellab-update exclude each other: what is accepted is "
+            "compared with the working tree's accepted run, which it replaces; leave one out (one "
+            "that is set in an ini file: -o modellab_compare_to=)"
+        )
+    rules = ("alpha", "compare-to", "limit", "margin", "on-inconclusive")
     return settings.Settings(
         cache=default_folder(),
+        compare_to=compare_to,
         alpha=settings.ALPHA if alpha is None else alpha,
         limit=limit,
         margin=number(config, "margin", zero=True),
@@ -82,6 +99,28 @@ def settings_of(config: pytest.Config) -> Settings:
         said={name: how for name in rules if (how := said(config, name)) is not None},
         **flags,
     )
+
+
+def compared_with(config: pytest.Config) -> Committed | None:
+    """Return the commit whose accepted runs are compared with, or None for the working tree's."""
+    if COMPARED not in config.stash:
+        config.stash[COMPARED] = _compared_with(config)
+    return config.stash[COMPARED]
+
+
+def _compared_with(config: pytest.Config) -> Committed | None:
+    ref, found = option(config, "compare-to"), config.stash[CONFIG]
+    if ref is None or found is None:
+        return None
+    from pytest_modellab.baselines import committed
+    from pytest_modellab.errors import ModellabError
+
+    sent = getattr(config, "workerinput", {}).get(COMPARED_SENT)
+    try:
+        at = committed.at(found.baselines, sent or ref)
+    except ModellabError as error:
+        raise pytest.UsageError(f"{said(config, 'compare-to')}: {error}") from error
+    return dataclasses.replace(at, ref=ref)
 
 
 def today_of(config: pytest.Config) -> str:

@@ -33,7 +33,7 @@ class Override:
     Attributes:
         rule: ``margin``, ``capability_margin``, ``floor``, or one of them of a metric,
             ``metrics.probability.margin``; ``limit``, ``samples``, ``alpha``,
-            ``alpha share`` or ``on-inconclusive``.
+            ``alpha share``, ``baselines`` or ``on-inconclusive``.
         used: what was judged by.
         declared: what would have been.
         by: who set it, in words.

@@ -208,7 +208,7 @@ def _mending(report: SessionReport) -> Iterator[str]:
     """What keeps tests from a verdict: each cause once, whatever number of tests it concerns."""
     for told, errors in report.causes.items():
         first = errors[0]
-        if first.missing_baseline:
+        if first.missing_baseline and first.command:
             yield f"record the missing baseline: {first.command}"
         else:
             yield f"mend {listed(e.variant or e.test for e in errors)}: {told}"

@@ -28,12 +28,6 @@ BASE = "CI_MERGE_REQUEST_DIFF_BASE_SHA"
 """GitLab names the merge base itself, and fetches no branch but the change's own."""
 
 
-DEEPEN = (
-    "fetch the history: git fetch --unshallow (GitHub: actions/checkout with fetch-depth: 0; "
-    'GitLab: GIT_DEPTH: "0")'
-)
-
-
 NAME_ONE = "name what to compare with: modellab review --against REF"
 
 
@@ -91,7 +85,7 @@ def choose(top: Path, ref: str | None, *, offline: bool = False) -> Against:
 
 
 def _mend(top: Path, other: str, *, offline: bool) -> str:
-    return DEEPEN if git.shallow(top, offline=offline) else other
+    return git.DEEPEN if git.shallow(top, offline=offline) else other
 
 
 def _base(top: Path, name: str, tip: str, *, offline: bool) -> Against:

@@ -248,6 +248,11 @@ def weighed(
     before, after = number(old.get("margin")), number(new.get("margin"))
     if before != after:
         found.append(_margin(before, after, was, now, f"{what}modellab_margin", where))
+    refs = [one.get("compare-to") or "none" for one in (old, new)]
+    if refs[0] != refs[1]:
+        note = "accepted runs of another commit decide"
+        rule = f"{what}modellab_compare_to"
+        found.append(Change("unweighed", rule, refs[0], refs[1], where, note))
     limits = [number(one.get("limit")) for one in (old, new)]
     found += samples(f"{what}modellab_limit", limits[0], limits[1], where)
     alphas = [ALPHA if (a := number(one.get("alpha"))) is None else a for one in (old, new)]

@@ -43,6 +43,13 @@ class GitMissing(GitError):
     """Git is not installed."""
 
 
+DEEPEN = (
+    "fetch the history: git fetch --unshallow (GitHub: actions/checkout with fetch-depth: 0; "
+    'GitLab: GIT_DEPTH: "0")'
+)
+"""What to do about a clone that is shallow."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """A file of a commit.
@@ -134,18 +141,20 @@ def commit(folder: Path, ref: str, *, offline: bool = False) -> str | None:
     return found.decode("ascii", "replace").strip() or None
 
 
-def files(folder: Path, commit: str, *, offline: bool = False) -> Mapping[str, Entry]:
-    """Return all files of a commit by path.
+def files(folder: Path, commit: str, *paths: str, offline: bool = False) -> Mapping[str, Entry]:
+    """Return the files of a commit by path.
 
     Args:
         folder: in the repository.
         commit: its full hash.
+        paths: from the root of the repository; none for all files.
         offline: see :func:`ask`.
 
     Raises:
         GitError: it cannot be read.
     """
-    listed = ask(folder, "ls-tree", "-r", "-l", "-z", "--full-tree", commit, offline=offline)
+    asked = ("-r", "-l", "-z", "--full-tree", commit, "--", *paths)
+    listed = ask(folder, "ls-tree", *asked, offline=offline)
     found = {}
     for one in listed.split(b"\0"):
         if one:

@@ -258,6 +258,11 @@ def a_baseline_taken_out(root: Path) -> None:
     (root / "baselines/words/small.json").unlink()
 
 
+@weakens("ini modellab_compare_to none -> old")
+def another_commit_in_the_ini_file(root: Path) -> None:
+    change(root / "pytest.ini", "[pytest]\n", "[pytest]\nmodellab_compare_to = old\n")
+
+
 @weakens("ini modellab_margin none -> 0.5")
 def a_margin_in_the_ini_file(root: Path) -> None:
     change(root / "pytest.ini", "[pytest]\n", "[pytest]\nmodellab_margin = 0.5\n")
