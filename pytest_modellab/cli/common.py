@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from pytest_modellab.config import engine
 from pytest_modellab.config import read as configuration
@@ -16,7 +17,7 @@ from pytest_modellab.config.find import find
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.store import atomic
-from pytest_modellab.visible import line
+from pytest_modellab.visible import CELL, line
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.registry import Extensions
@@ -28,6 +29,49 @@ EXIT_INTERRUPTED = 130  # as shells have it for SIGINT
 
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+
+
+class Parser(argparse.ArgumentParser):
+    """Names the near misses of a command or an option that there is not; subcommands are such.
+
+    An option is never taken for another that begins as it does: more options may come.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **settings})
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse all of the arguments, as the base class does."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self._refuse(found, unknown)
+        return found
+
+    def _refuse(self, found: argparse.Namespace, unknown: Sequence[str]) -> NoReturn:
+        """Say which arguments the command does not take, and which it may mean."""
+        of = self._command(getattr(found, "command", None))
+        known = [name for action in of._actions for name in action.option_strings]  # noqa: SLF001
+        said = []
+        for one in unknown:
+            close = difflib.get_close_matches(one.partition("=")[0], known, n=1)
+            hint = f" (did you mean {close[0]}?)" if close and one.startswith("-") else ""
+            said.append(f"{line(one, CELL)}{hint}")
+        of.error(f"unknown: {', '.join(said)}; {of.prog} --help lists what there is")
+
+    def _command(self, name: object) -> argparse.ArgumentParser:
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+                found: argparse.ArgumentParser = action.choices.get(str(name), self)
+                return found
+        return self
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a command that there is not."""
+        commands = action.choices if isinstance(action, argparse._SubParsersAction) else {}  # noqa: SLF001
+        if commands and value not in commands:
+            hint = near_misses(str(value), commands)
+            raise argparse.ArgumentError(None, f"no command {line(str(value), CELL)!r}; {hint}")
+        super()._check_value(action, value)
 
 
 def say(*lines: str, error: bool = False) -> None:

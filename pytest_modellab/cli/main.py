@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pytest_modellab.cli import (
     card,
     compare,
     diagnose,
+    diff,
     forecast,
     gate,
     history,
@@ -23,7 +23,7 @@ from pytest_modellab.cli import (
     review,
     tasks,
 )
-from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, say
+from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Parser, say
 from pytest_modellab.engines import environment, heavy
 from pytest_modellab.errors import BaselineMissing, ModellabError
 from pytest_modellab.store import said
@@ -35,6 +35,7 @@ COMMANDS = (
     card,
     compare,
     diagnose,
+    diff,
     forecast,
     gate,
     history,
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(prog="modellab", description="The gate for adapted models.")
+    parser = Parser(prog="modellab", description="The gate for adapted models.")
     parser.add_argument("--version", action="version", version=f"modellab {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:

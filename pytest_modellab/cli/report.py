@@ -41,10 +41,11 @@ _TALL = "<style>iframe[title='HTML attachment'] { height: 75vh; }</style>"
 
 
 # Allure's ring of passed tests, green for the most part beside a block, makes room for the verdict.
-_RING = ":has(> [data-testid='report-header']) + div > article"
+_PLACE = ":has(> [data-testid='report-header']) + div"
+_RING = f"{_PLACE} > article"
 _WORD = """<style>
       {ring} > * {{ display: none; }}
-      {ring} {{ width: auto; height: auto; }}
+      {place}, {ring} {{ width: max-content; height: auto; }}
       {ring}::after {{ content: "{word}"; font: 700 24px/1.2 sans-serif; color: {color}; }}
     </style>"""
 _COLORS = {
@@ -133,7 +134,9 @@ def mend(page: str, verdict: str = "") -> str:
         return page
     ahead = f"\n    {_READY}\n    {_TALL}"
     if color := _COLORS.get(verdict):
-        ahead += f"\n    {_WORD.format(ring=_RING, word=verdict.upper(), color=color)}"
+        ahead += (
+            f"\n    {_WORD.format(place=_PLACE, ring=_RING, word=verdict.upper(), color=color)}"
+        )
     return re.sub(r"<head\b[^>]*>", lambda found: found[0] + ahead, page, count=1)
 
 

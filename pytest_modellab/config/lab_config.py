@@ -20,6 +20,8 @@ from pytest_modellab.records.declared import (
     TaskSetConfig,
     VariantSpec,
 )
+from pytest_modellab.records.setting import Setting, misspelt
+from pytest_modellab.visible import visible
 
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
     {
@@ -81,6 +83,26 @@ class KindTraits(Protocol):
     @property
     def models(self) -> tuple[str, ...]:
         """The options that name a model each, of which its variants are made."""
+
+    @property
+    def options(self) -> Mapping[str, Setting] | None:
+        """The options that its variants may have; None where only the plan knows."""
+
+
+_OF_ALL = ("base", "model", "price", "recipe", "slow", "strategy", "targets")
+
+
+def _check_keys(spec: VariantSpec, kind: KindTraits, where: str) -> None:
+    """Refuse an option that its kind does not have and that is a misspelt key of all variants.
+
+    All other options are the plan's to refuse.
+    """
+    if kind.options is None:
+        return
+    unknown = spec.options.keys() - kind.options.keys()
+    for key in _OF_ALL:
+        if (given := misspelt(key, unknown)) is not None:
+            raise ConfigError(f"{where}.{visible(given)}: unknown key; did you mean {key!r}?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +175,7 @@ class LabConfig:
                 hint = near_misses(spec.kind, kinds)
                 raise ConfigError(f"{where}.kind: unknown kind {spec.kind!r}; {hint}")
             kind = kinds[spec.kind]
+            _check_keys(spec, kind, where)
             if spec.base is not None and spec.model is not None and not kind.own_model:
                 raise ConfigError(f"{where}: needs either 'model' or 'base', and not both")
             if kind.needs_model and self.model_of(spec) is NO_MODEL:

@@ -81,7 +81,7 @@ def _graded(metric: str) -> Setting:
 
 
 TASK_SET = {
-    "path": Setting(str),
+    "path": Setting(str, path=True),
     "limit": count(None, "{value!r} is less than 1 sample"),
     "margin": _share(0.0, "[0, 1)", lambda value: 0 <= value < 1),
     "capability_margin": _share(OPTIONAL, "[0, 1)", lambda value: 0 <= value < 1),

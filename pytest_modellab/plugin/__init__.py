@@ -15,7 +15,9 @@ from pytest_modellab.plugin.hooks import (
     pytest_report_header,
     pytest_runtest_makereport,
 )
+from pytest_modellab.plugin.misspelt import pytest_load_initial_conftests
 from pytest_modellab.plugin.options import pytest_addoption
+from pytest_modellab.plugin.sizes import pytest_report_collectionfinish
 from pytest_modellab.plugin.status import pytest_report_teststatus, pytest_terminal_summary
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "pytest_collection_modifyitems",
     "pytest_configure",
     "pytest_generate_tests",
+    "pytest_load_initial_conftests",
+    "pytest_report_collectionfinish",
     "pytest_report_header",
     "pytest_report_teststatus",
     "pytest_runtest_makereport",

@@ -69,7 +69,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pairs = [
                 pytest.param(name, capability, id=f"{name}-{capability}" if several else capability)
                 for name in task_sets
-                for capability in lab_of(metafunc.config).capabilities(name)
+                for capability in lab_of(metafunc.config).outline(name).capabilities
             ]
         except TaskSetError as error:
             raise pytest.UsageError(str(error)) from error
@@ -127,7 +127,8 @@ def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
     for key in marker.kwargs:
         if key not in ("kind", "strategy", "base"):
             raise pytest.UsageError(
-                f"{where}: unknown argument {key!r}; Known: kind, strategy, base"
+                f"{where}: unknown argument {key!r}; "
+                f"{near_misses(key, ('kind', 'strategy', 'base'))}"
             )
     for name in marker.args:
         if name not in config.variants:

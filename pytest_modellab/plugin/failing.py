@@ -23,6 +23,23 @@ SAME = "with the same error"
 class MessageAlone:
     """Plugin of every process: leaves the way through our files out of a failure."""
 
+    def __init__(self) -> None:
+        self._collected: dict[str, str] = {}
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Generator[None]:
+        """Say what keeps a file's tests from being collected, in full for the first file alone."""
+        try:
+            yield
+        except pytest.UsageError as error:
+            config = metafunc.config
+            if option(config, "traceback") or not _raised_here(error):
+                raise
+            place = metafunc.definition.nodeid.partition("::")[0]
+            first = self._collected.setdefault(str(error), place)
+            told = str(error) if first == place else f"as {first}: same error"
+            raise pytest.Collector.CollectError(told) from error
+
     # the first to see the report, so that all others see what it leaves
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
@@ -66,6 +83,13 @@ def _place(trace: TracebackType | None, item: pytest.Item) -> tuple[str, int]:
 
 def _ours(name: str) -> bool:
     return name.startswith(_OWN) or "site-packages" in name
+
+
+def _raised_here(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OWN)
 
 
 class Once:

@@ -15,6 +15,8 @@ from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
 from pytest_modellab.plugin.diagnosing import Outcome
 from pytest_modellab.plugin.failing import MessageAlone, Once
 from pytest_modellab.plugin.fixtures import FINDINGS
+from pytest_modellab.plugin.missing import Missing
+from pytest_modellab.plugin.misspelt import check_ini
 from pytest_modellab.plugin.notes import NOTES, StoreNotes
 from pytest_modellab.plugin.options import GITHUB, choice, path_option
 from pytest_modellab.plugin.session import CONFIG, declare_markers, lab_of, load_config, settings_of
@@ -35,6 +37,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Read the configuration; in a worker, take a share of the threads."""
+    check_ini(config)
+    config.pluginmanager.register(MessageAlone(), "modellab_message_alone")
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     worker = getattr(config, "workerinput", None)
@@ -48,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
         declare_markers(config, KINDS.values())
     found = config.stash[CONFIG]
     if found is not None:
-        config.pluginmanager.register(MessageAlone(), "modellab_message_alone")
+        config.pluginmanager.register(Missing(), "modellab_missing")
         environment.share(int(worker["workercount"]) if worker is not None else 1)
         unjudged = Unjudged(config, found)
         config.pluginmanager.register(unjudged, "modellab_unjudged")

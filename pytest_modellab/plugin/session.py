@@ -145,8 +145,8 @@ def required_config(config: pytest.Config) -> LabConfig:
     found = config.stash[CONFIG]
     if found is None:
         raise pytest.UsageError(
-            "no modellab.toml found beside or above the tests; write one (README: 'Your own "
-            "suite') or name it: --modellab-config PATH"
+            "no modellab.toml found beside or above the tests; write one: modellab init, or "
+            "name it: --modellab-config PATH"
         )
     try:
         return found.with_kinds(extensions_of(config).kinds)

@@ -7,8 +7,9 @@ a mapping of key to :class:`Setting`; :func:`resolve` checks it, and words what 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from pytest_modellab.errors import ConfigError, near_misses
@@ -16,6 +17,10 @@ from pytest_modellab.visible import visible
 
 REQUIRED: Any = object()
 """The default of a setting that has none."""
+
+
+_CLOSE = 0.75
+"""How alike two keys are of which one is taken for the other, misspelt: of ``difflib``."""
 
 
 OPTIONAL: Any = object()
@@ -44,6 +49,7 @@ class Setting:
         items: ``str``, or ``object`` for a list of anything.
         wrong: what a message says of a value that breaks the rule, with ``value`` and ``rule``.
         missing: what a message asks for where a required key is absent, instead of the rule.
+        path: whether a value names a file or folder, from that of the file it is declared in.
     """
 
     type: Types
@@ -55,6 +61,7 @@ class Setting:
     items: Types = str
     wrong: str = "{value!r} is not {rule}"
     missing: str = ""
+    path: bool = False
 
 
 def at_least(type_: type, least: float, default: Any = REQUIRED) -> Setting:
@@ -124,10 +131,22 @@ def resolve(
         if key in given:
             found[key] = _checked(setting, given[key], f"{where}{key}")
         elif setting.default is REQUIRED:
+            if (given_as := misspelt(key, given.keys() - known.keys())) is not None:
+                raise ConfigError(f"{where}{visible(given_as)}: unknown key; did you mean {key!r}?")
             raise ConfigError(f"{where}{key}: missing{_wanted(setting)}")
         elif setting.default is not OPTIONAL:
             found[key] = setting.default
     return found
+
+
+def misspelt(key: str, given: Iterable[str]) -> str | None:
+    """Return what was most likely written in place of a key, or None.
+
+    Args:
+        key: that is absent.
+        given: keys that nobody knows.
+    """
+    return next(iter(difflib.get_close_matches(key, sorted(given), n=1, cutoff=_CLOSE)), None)
 
 
 def _wanted(setting: Setting) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.errors import ConfigError, TaskSetError
-from pytest_modellab.records.setting import OPTIONAL, Setting, resolve
+from pytest_modellab.records.setting import OPTIONAL, Setting, misspelt, resolve
 from pytest_modellab.records.tasks import Corpus, Sample, TaskSet
 from pytest_modellab.tasksets import lines
+from pytest_modellab.visible import visible
 
 NAME = "task_set.toml"
 
@@ -62,6 +63,9 @@ def check(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TaskSetError: a key is missing or of another type.
     """
+    for key in HEADER.keys() - header.keys():
+        if (given := misspelt(key, header.keys() - HEADER.keys())) is not None:
+            raise TaskSetError(f"{path}: {visible(given)}: unknown key; did you mean {key!r}?")
     required = {"name": None, "version": None, **header}
     return {**header, **settings(HEADER, required, f"{path}: ", others=True)}
 

@@ -37,10 +37,27 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 prompted.plan,
                 adapts_prompt=True,
                 shares=prompted.shares,
+                options=prompted.OPTIONS,
             ),
-            Kind("lora", "fine-tuning", "finetuned", lora.plan, shares=adapter.shares),
-            Kind("qlora", "fine-tuning", "finetuned", lora.plan, shares=adapter.shares),
-            Kind("finetuned", "fine-tuning", "finetuned", finetuned.plan, own_model=True),
+            Kind(
+                "lora",
+                "fine-tuning",
+                "finetuned",
+                lora.plan,
+                shares=adapter.shares,
+                options=adapter.OPTIONS,
+            ),
+            Kind(
+                "qlora",
+                "fine-tuning",
+                "finetuned",
+                lora.plan,
+                shares=adapter.shares,
+                options=adapter.OPTIONS,
+            ),
+            Kind(
+                "finetuned", "fine-tuning", "finetuned", finetuned.plan, own_model=True, options={}
+            ),
             Kind(
                 "quantized",
                 "quantization",
@@ -48,8 +65,16 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 quantized.plan,
                 own_model=True,
                 adapts_pieces=True,
+                options=quantized.OPTIONS,
             ),
-            Kind("distilled", "distillation", "distilled", distilled.plan, own_model=True),
+            Kind(
+                "distilled",
+                "distillation",
+                "distilled",
+                distilled.plan,
+                own_model=True,
+                options=distilled.OPTIONS,
+            ),
             Kind(
                 "aligned",
                 "alignment",
@@ -57,6 +82,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 aligned.plan,
                 own_model=True,
                 shares=adapter.shares,
+                options=adapter.OPTIONS,
             ),
             Kind(
                 "multimodal",
@@ -65,8 +91,17 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 multimodal.plan,
                 adapts_prompt=True,
                 shares=prompted.shares,
+                options=multimodal.OPTIONS,
             ),
-            Kind("rag", "retrieval", "rag", rag.plan, adapts_prompt=True, shares=rag.shares),
+            Kind(
+                "rag",
+                "retrieval",
+                "rag",
+                rag.plan,
+                adapts_prompt=True,
+                shares=rag.shares,
+                options=rag.OPTIONS,
+            ),
             Kind(
                 "embedding",
                 "embedding",
@@ -74,6 +109,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 embedding.plan,
                 own_model=True,
                 searches=True,
+                options=embedding.OPTIONS,
             ),
             Kind(
                 "transcriber",
@@ -81,6 +117,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "multimodal",
                 transcriber.plan,
                 own_model=True,
+                options=transcriber.OPTIONS,
             ),
             Kind(
                 "lexical",
@@ -89,6 +126,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 lexical.plan,
                 needs_model=False,
                 searches=True,
+                options={},
             ),
             Kind(
                 "reader",
@@ -97,6 +135,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 reader.plan,
                 needs_model=False,
                 models=NETWORKS,
+                options=reader.OPTIONS,
             ),
         )
     }

@@ -263,6 +263,8 @@ class Kind:
             as a :class:`~pytest_modellab.records.declared.ModelSource`.
         shares: declaration → how a variant is run on the model that its base has loaded; it decides
             in which order variants come, never what is loaded.
+        options: the options that its variants may have, for editors and for what is looked at
+            before anything is planned; None where only the plan knows.
     """
 
     name: str
@@ -276,3 +278,4 @@ class Kind:
     adapts_pieces: bool = False
     models: tuple[str, ...] = ()
     shares: Callable[[VariantSpec], Sharing] = shares_nothing
+    options: Mapping[str, Setting] | None = None

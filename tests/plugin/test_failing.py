@@ -77,3 +77,159 @@ def test_workers_say_it_once(broken: pytest.Pytester) -> None:
         [f"variant '*' on 'words': {WRONG}", "*1 failed, 7 with the same error in *"]
     )
     result.stdout.fnmatch_lines(["FAILED test_suite.py::test_* - variant '*"])
+
+
+def _write(pytester: pytest.Pytester, old: str, new: str) -> None:
+    path = pytester.path / "modellab.toml"
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
+def test_a_missing_file_is_told_at_collection(write_project: Callable[[], pytest.Pytester]) -> None:
+    pytester = write_project()
+    _write(pytester, 'prompt = "prompt.jinja"', 'prompt = "promt.jinja"')
+    _write(pytester, 'source = "model"', 'source = "./model"')
+    result = pytester.runpytest_inprocess()
+    told = "modellab.toml: variants.plain.prompt: 'promt.jinja' does not exist; did you mean "
+    result.stdout.fnmatch_lines(
+        [
+            "collected 8 items",
+            f"missing: {told}'prompt.jinja'? (8 tests need it)",
+            "missing: model 'tiny' (source = './model'): no such file or folder: * (8 tests need *",
+            "*EEEEEEEE*",
+            f"{told}'prompt.jinja'?",
+            "*1 error, 7 with the same error in *",
+        ]
+    )
+    assert len(result.outlines) <= 24, "one screen"
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    listed = pytester.runpytest_inprocess("--collect-only", "-k", "test_overall")
+    listed.stdout.fnmatch_lines([f"missing: {told}*(2 tests need it)"])
+    assert listed.ret == pytest.ExitCode.OK
+
+
+def test_a_missing_task_set_is_told_with_its_key(
+    write_project: Callable[[], pytest.Pytester],
+) -> None:
+    pytester = write_project()
+    _write(pytester, 'path = "words"', 'path = "wrds"')
+    (pytester.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.variants('plain')\n"
+        "def test_a(candidate, gate):\n"
+        "    gate.worst_bucket(candidate)\n"
+    )
+    result = pytester.runpytest_inprocess()
+    told = "modellab.toml: task_sets.words.path: 'wrds' does not exist; did you mean 'words'?"
+    result.stdout.fnmatch_lines([f"missing: {told} (1 test needs it)", told])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["--modellab-alhpa=0.1"],
+            "ERROR: --modellab-alhpa: no such option; did you mean --modellab-alpha? Known, *",
+        ),
+        (["--modellab-zzz"], "ERROR: --modellab-zzz: no such option; Known, after --modellab-: *"),
+        (
+            ["-o", "modellab_on_inconclusiv=fail"],
+            "ERROR: modellab_on_inconclusiv: no such setting; did you mean "
+            "modellab_on_inconclusive? *",
+        ),
+    ],
+)
+def test_a_misspelt_option_is_refused(
+    write_project: Callable[[], pytest.Pytester], arguments: list[str], told: str
+) -> None:
+    result = write_project().runpytest_inprocess(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([told])
+    assert len(result.errlines) <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pytest.ini", "[pytest]\nmodellab_alhpa = 0.1\n"),
+        ("pyproject.toml", "[tool.pytest.ini_options]\nmodellab_alhpa = '0.1'\n"),
+    ],
+)
+def test_a_misspelt_key_of_the_ini_file_is_refused(
+    write_project: Callable[[], pytest.Pytester], name: str, text: str
+) -> None:
+    pytester = write_project()
+    (pytester.path / name).write_text(text)
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [f"ERROR: *{name}: modellab_alhpa: no such setting; did you mean *"]
+    )
+
+
+def test_an_option_that_a_conftest_adds_is_known(
+    write_project: Callable[[], pytest.Pytester],
+) -> None:
+    pytester = write_project()
+    (pytester.path / "conftest.py").write_text(
+        "def pytest_addoption(parser):\n    parser.addoption('--modellab-alphabet')\n"
+    )
+    result = pytester.runpytest_inprocess("--modellab-alphabet=x", "--collect-only")
+    assert result.ret == pytest.ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('kind = "quantized"', 'knd = "quantized"', "variants.rounded.knd: *did you mean 'kind'?"),
+        ('base = "plain"', 'bse = "plain"', "variants.rounded.bse: *did you mean 'base'?"),
+        ("margin = 0.1", "margn = 0.1", "task_sets.words.margn: *did you mean 'margin'* Known: *"),
+    ],
+)
+def test_a_misspelt_key_of_the_configuration(
+    write_project: Callable[[], pytest.Pytester], old: str, new: str, told: str
+) -> None:
+    pytester = write_project()
+    _write(pytester, old, new)
+    result = pytester.runpytest_inprocess()
+    (result.stdout if result.outlines else result.stderr).fnmatch_lines([f"*modellab.toml: {told}"])
+    assert len(result.outlines) + len(result.errlines) <= 24, "one screen"
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_no_configuration_is_said_once(pytester: pytest.Pytester) -> None:
+    test = "def test_a(candidate, gate):\n    pass\n"
+    pytester.makepyfile(test_one=test, test_two=test)
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(
+        [
+            "no modellab.toml found beside or above the tests; write one: modellab init, or name "
+            "it: --modellab-config PATH",
+            "as test_one.py: same error",
+        ]
+    )
+    assert len(result.outlines) <= 24, "one screen"
+
+
+def test_which_task_set_is_asked_in_a_line(write_project: Callable[[], pytest.Pytester]) -> None:
+    pytester = write_project()
+    _write(pytester, "[variants.plain]", '[task_sets.more]\npath = "words"\n[variants.plain]')
+    (pytester.path / "test_suite.py").write_text("def test_a(candidate, gate):\n    pass\n")
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(
+        [
+            "test_suite.py::test_a: which task set? Mark it: @pytest.mark.task_set(NAME); Known: "
+            "more, words"
+        ]
+    )
+    assert len(result.outlines) <= 24, "one screen"
+
+
+def test_a_missing_baseline_is_said_once_a_variant(project: pytest.Pytester) -> None:
+    result = project.runpytest_inprocess("-k", "capability or overall")
+    result.stdout.fnmatch_lines(
+        [
+            "no baseline of 'plain' on 'words': *plain.json does not exist.",
+            "Record one and commit it: modellab accept plain",
+            "*2 failed, 2 deselected, 4 with the same error *",
+        ]
+    )

@@ -68,7 +68,7 @@ def test_malformed_configuration(write_project: WriteProject) -> None:
     [
         ('"words"), pytest', '"wrods"), pytest', "*unknown task set 'wrods'*did you mean 'words'*"),
         ('"plain", "rounded"', '"plane"', "*unknown variant 'plane'*did you mean 'plain'*"),
-        ('"plain", "rounded"', "knd='x'", "*unknown argument 'knd'; Known: kind, strategy, base*"),
+        ('"plain", "rounded"', "knd='x'", "*unknown argument 'knd'; did you mean 'kind'?*"),
         ('"plain", "rounded"', "kind='prmpted'", "*unknown kind 'prmpted'; *mean 'prompted'*"),
         ('"plain", "rounded"', "kind='loraa'", "*unknown kind 'loraa'; *'lora'*"),
         ('"plain", "rounded"', "kind=['prompted', 'lora']", "*unknown kind ?'prompted', 'lora'?*"),

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
-from pytest_modellab.records.setting import check_options
+from pytest_modellab.records.setting import OPTIONAL, Setting, check_options
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.steps import layers
-from pytest_modellab.variants.steps.adapter import SCALE, adapted
+from pytest_modellab.variants.steps.adapter import OPTIONS as OF_ADAPTER
+from pytest_modellab.variants.steps.adapter import adapted
 from pytest_modellab.variants.steps.weights import own_weights
+
+OPTIONS = {"layers": Setting(list, OPTIONAL, items=object), **OF_ADAPTER}
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
@@ -30,7 +33,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     Raises:
         ConfigError: a wrong option, or no base; the message begins with the option's name.
     """
-    check_options(spec.options, {"layers": list, "adapter": str, "merge": bool, "scale": SCALE})
+    check_options(spec.options, OPTIONS)
     if spec.model is not None:
         for option in spec.options:
             raise ConfigError(f"{option}: belongs to a student without a model of its own")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
-from pytest_modellab.records.setting import Setting, check_options
+from pytest_modellab.records.setting import check_options
 from pytest_modellab.variants.plan import Plan
-from pytest_modellab.variants.steps.adapter import SCALE, adapted
+from pytest_modellab.variants.steps.adapter import OPTIONS, adapted
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
@@ -29,9 +29,9 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     if base is None:
         raise ConfigError("base: missing; name the variant that the adapter was trained on")
     check_base(spec, base)
-    known: dict[str, type | Setting] = {"adapter": str, "scale": SCALE}
-    if spec.kind == "lora":
-        known["merge"] = bool
+    known = dict(OPTIONS)
+    if spec.kind == "qlora":
+        del known["merge"]
     check_options(spec.options, known)
     return adapted(base, spec, root)
 

@@ -7,12 +7,19 @@ from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
-from pytest_modellab.records.setting import resolve
+from pytest_modellab.records.setting import OPTIONAL, resolve
 from pytest_modellab.variants import images
 from pytest_modellab.variants.kinds import prompted
 from pytest_modellab.variants.plan import Plan
 
-OPTIONS = {"processor": images.OPTION}
+_PROCESSOR = {"processor": images.OPTION}
+
+OPTIONS = {
+    **prompted.OPTIONS,
+    "prompt": dataclasses.replace(prompted.OPTIONS["prompt"], default=OPTIONAL),
+    **_PROCESSOR,
+}
+"""What its variants may have; with a base ``prompt`` may be left out."""
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
@@ -39,8 +46,8 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
             f"base: {spec.base!r} cannot be one of this kind: {does}; name a variant of kind "
             '"multimodal", or a model'
         )
-    changed = resolve(OPTIONS, spec.options, others=True).get("processor", {})
-    asked = {key: value for key, value in spec.options.items() if key not in OPTIONS}
+    changed = resolve(_PROCESSOR, spec.options, others=True).get("processor", {})
+    asked = {key: value for key, value in spec.options.items() if key not in _PROCESSOR}
     if base is not None and not asked:
         made = base
     elif base is not None and "prompt" not in asked:

@@ -26,10 +26,10 @@ from pytest_modellab.variants.plan import (
 )
 
 OPTIONS = {
-    "prompt": Setting(str, missing="name a Jinja file with {% block user %}"),
-    "shots": Setting(str, OPTIONAL),
+    "prompt": Setting(str, missing="name a Jinja file with {% block user %}", path=True),
+    "shots": Setting(str, OPTIONAL, path=True),
     "n_shots": Setting(int, OPTIONAL),
-    "paraphrases": Setting(list, (), items=object),
+    "paraphrases": Setting(list, (), items=object, path=True),
     "thinking_tokens": count(),
     "chains": count(),
     "temperature": Setting(

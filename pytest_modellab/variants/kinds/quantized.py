@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
-from pytest_modellab.records.setting import Setting, check_options, count, resolve
+from pytest_modellab.records.setting import OPTIONAL, Setting, check_options, count, resolve
 from pytest_modellab.variants import images
 from pytest_modellab.variants.methods import (
     checkpoint,
@@ -74,16 +74,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     if name in PLANNERS:
         return PLANNERS[name](base, options)
     method = METHODS[name]
-    check_options(
-        options,
-        {
-            "method": str,
-            "bits": int,
-            "group_size": count(),
-            skipping.OPTION: skipping.SETTING,
-            skipping.PARTS: skipping.PARTS_SETTING,
-        },
-    )
+    check_options(options, _OF_METHODS)
     known = {"method", skipping.OPTION, skipping.PARTS, *method.options}
     for option in sorted({*options} - known):
         raise ConfigError(f"{option}: the method {name!r} does not take it")
@@ -221,3 +212,29 @@ PLANNERS: Mapping[str, Callable[[Plan, Mapping[str, Any]], Plan]] = MappingProxy
 
 
 KNOWN = (*METHODS, *PLANNERS, "gguf")
+
+
+_OF_METHODS: Mapping[str, Setting] = MappingProxyType(
+    {
+        "method": Setting(str, OPTIONAL),
+        "bits": Setting(int, OPTIONAL),
+        "group_size": count(),
+        skipping.OPTION: skipping.SETTING,
+        skipping.PARTS: skipping.PARTS_SETTING,
+    }
+)
+
+
+OPTIONS: Mapping[str, Setting] = MappingProxyType(
+    {
+        **{
+            key: dataclasses.replace(one, default=OPTIONAL) for key, one in kv_cache.OPTIONS.items()
+        },
+        **_OF_METHODS,
+        skipping.PARTS: pieces_int8.OPTIONS["parts"],
+        "method": Setting(str, OPTIONAL, choices=KNOWN),
+        "file": dataclasses.replace(gguf_file.OPTIONS["file"], default=OPTIONAL),
+        "calibration": pieces_int8.OPTIONS["calibration"],
+    }
+)
+"""The options of all methods; each of them takes its own."""

@@ -17,8 +17,8 @@ PASSAGES = 3
 OPTIONS = {
     "retriever": Setting(str, OPTIONAL),
     "passages": count(),
-    "prompt": Setting(str, OPTIONAL),
-    "shots": Setting(str, OPTIONAL),
+    "prompt": Setting(str, OPTIONAL, path=True),
+    "shots": Setting(str, OPTIONAL, path=True),
 }
 
 

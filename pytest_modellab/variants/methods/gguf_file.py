@@ -22,6 +22,7 @@ OPTIONS = {
         check=lambda name: name.endswith(".gguf"),
         wrong="{value!r} is no .gguf file",
         missing="name a .gguf file, or package:NAME/FILE.gguf",
+        path=True,
     ),
 }
 

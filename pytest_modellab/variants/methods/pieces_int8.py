@@ -23,6 +23,12 @@ PACKAGES = ("onnx", "onnxruntime")
 
 GRAPH = "model.onnx"
 
+OPTIONS = {
+    "method": Setting(str, choices=(METHOD,)),
+    "parts": Setting(list, OPTIONAL),
+    "calibration": Setting(str, OPTIONAL, path=True),
+}
+
 
 def plan(base: Plan, options: Mapping[str, Any], root: Path) -> Plan:
     """Plan a variant some of whose graphs are computed in 8 bits.
@@ -39,12 +45,7 @@ def plan(base: Plan, options: Mapping[str, Any], root: Path) -> Plan:
     Raises:
         ConfigError: a wrong option; the message begins with its name.
     """
-    known = {
-        "method": Setting(str, choices=(METHOD,)),
-        "parts": Setting(list, list(base.pieces)),
-        "calibration": Setting(str, OPTIONAL),
-    }
-    found = resolve(known, options)
+    found = resolve({**OPTIONS, "parts": Setting(list, list(base.pieces))}, options)
     parts = found["parts"]
     for part in parts:
         if part not in base.pieces:

@@ -7,13 +7,14 @@ import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pytest_modellab.engines import modules
 from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.models.files import ModelFiles, hash_files
 from pytest_modellab.records.declared import VariantSpec
-from pytest_modellab.records.setting import OPTIONAL, positive, resolve
+from pytest_modellab.records.setting import OPTIONAL, Setting, positive, resolve
 from pytest_modellab.store import checkout
 from pytest_modellab.variants.plan import Plan, Sharing, Step
 from pytest_modellab.variants.steps import (
@@ -34,6 +35,12 @@ PROBE_TOKENS = 32
 
 SCALE = positive(float, OPTIONAL)
 """Option ``scale``: so many times the adapter's effect, where it was trained at 1."""
+
+
+OPTIONS: Mapping[str, Setting] = MappingProxyType(
+    {"adapter": Setting(str, OPTIONAL, path=True), "merge": Setting(bool, OPTIONAL), "scale": SCALE}
+)
+"""What a variant with an adapter may say of it."""
 
 
 def step(

@@ -1,0 +1,62 @@
+"""Options of the command line and keys of the ini file that are nearly ours, and misspelt."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import re
+from collections.abc import Generator, Iterable
+
+import pytest
+
+from pytest_modellab.plugin.options import OPTIONS
+
+_INI = re.compile(r"^\s*\"?(modellab_\w+)\"?\s*=", re.MULTILINE)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None]:
+    """Refuse an option that nobody knows and that is named as ours are, with the near miss.
+
+    A conftest.py may add one, so that is asked for afterwards.
+    """
+    yield
+    if not any(one.startswith("--modellab") for one in args):
+        return
+    known = copy.copy(early_config.known_args_namespace)
+    _, unknown = parser.parse_known_and_unknown_args(args, known)
+    ours = (one.partition("=")[0] for one in unknown if one.startswith("--modellab"))
+    _refuse(ours, "--modellab-", OPTIONS, "no such option")
+
+
+def check_ini(config: pytest.Config) -> None:
+    """Refuse a key of the ini file, or of ``-o``, that is named as ours are and means nothing.
+
+    Raises:
+        pytest.UsageError: with the near miss; pytest would warn, and the gate be another.
+    """
+    given = [one.partition("=")[0].strip() for one in config.getoption("override_ini") or ()]
+    where = ""
+    if config.inipath is not None:
+        where = f"{config.inipath}: "
+        given += _INI.findall(config.inipath.read_text(encoding="utf-8", errors="replace"))
+    ours = (one for one in given if one.startswith("modellab_"))
+    names = [name.replace("-", "_") for name in OPTIONS]
+    _refuse(ours, "modellab_", names, "no such setting", where)
+
+
+def _refuse(
+    given: Iterable[str], prefix: str, known: Iterable[str], what: str, where: str = ""
+) -> None:
+    """Refuse the first that is not known; the prefix, which all have, makes none alike."""
+    names = sorted(known)
+    for one in given:
+        if (name := one.removeprefix(prefix)) not in names:
+            from pytest_modellab.visible import line
+
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {prefix}{close[0]}? " if close else ""
+            after = f"Known, after {prefix}: {', '.join(names)}"
+            raise pytest.UsageError(line(f"{where}{one}: {what}; {hint}{after}"))
