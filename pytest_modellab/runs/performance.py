@@ -27,7 +27,7 @@ from pytest_modellab.runs.corpus import open_corpus
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
 from pytest_modellab.runs.passages import Grounded
-from pytest_modellab.store import files
+from pytest_modellab.store import files, said
 from pytest_modellab.store.place import entry
 
 LAYOUT = 2
@@ -55,6 +55,8 @@ def obtain(
     if found is None:
         with importing():
             found = measure(job, reference, settings, executor)
+        if found.cut:  # a verdict that passes shows no notes of its own
+            said.say(f"latency of {job.spec.name} on {job.task_set.name}: {found.cut}")
         if not found.environment["workers"]:  # beside other workers no figure is worth keeping
             _remember(executor.cache, job, reference, settings, found)
     return found

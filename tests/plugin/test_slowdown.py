@@ -49,6 +49,24 @@ def test_slower_than_allowed_is_blocked(project: pytest.Pytester) -> None:
     assert "no_slowdown" in (project.path / "out.xml").read_text()
 
 
+def test_when_the_time_is_up_the_rounds_so_far_are_judged(project: pytest.Pytester) -> None:
+    write(project, "100", rounds=100_000)
+    path = project.path / "modellab.toml"
+    path.write_text(path.read_text() + "seconds = 2\n")
+    result = project.runpytest_inprocess("--modellab-json", "out.json")
+    result.assert_outcomes(passed=1)
+    (latency,) = json.loads((project.path / "out.json").read_text())["measured"]["latency"]
+    made = latency["ratio"]["n"]
+    assert 1 <= made < 100_000
+    assert latency["notes"] == [
+        f"{made} of 100000 rounds were timed, then the time was up: performance.seconds in "
+        "modellab.toml gives more, fewer requests or max_tokens take less"
+    ]
+    result.stdout.fnmatch_lines(
+        [f"note: latency of rounded on words: {made} of 100000 rounds were timed, then the time *"]
+    )
+
+
 def test_within_the_limit_passes(project: pytest.Pytester) -> None:
     write(project, "100")
     result = project.runpytest_inprocess()
