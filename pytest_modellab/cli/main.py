@@ -11,6 +11,7 @@ from pytest_modellab.cli import (
     build,
     card,
     compare,
+    completion,
     diagnose,
     forecast,
     gate,
@@ -20,6 +21,7 @@ from pytest_modellab.cli import (
     replay,
     report,
     review,
+    schema,
     tasks,
 )
 from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Parser, say
@@ -33,6 +35,7 @@ COMMANDS = (
     build,
     card,
     compare,
+    completion,
     diagnose,
     forecast,
     gate,
@@ -42,6 +45,7 @@ COMMANDS = (
     replay,
     report,
     review,
+    schema,
     tasks,
 )
 
