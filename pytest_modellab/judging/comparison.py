@@ -40,8 +40,8 @@ class Flip:
         before_output: what the reference answered.
         after_output: what the candidate answered.
         media: what the sample shows, in order.
-        asked: of a sample that shows something, what was asked about it; may be empty.
-        expected: of such a sample, what would have been right, where that is a text.
+        asked: what was asked, without the middle of a long one; may be empty.
+        expected: what would have been right, where that is a text; else empty.
     """
 
     id: str
@@ -127,6 +127,8 @@ class Comparison:
             where the two cannot be compared; else None.
         preprocessing: where media are not prepared as for what it is compared with, or as for the
             candidate's base; told before any score.
+        reference: the accepted run that it is compared with: its file, and the commit that it came
+            with; empty where it is compared with none.
     """
 
     assertion: str
@@ -149,6 +151,7 @@ class Comparison:
     overrides: tuple[Override, ...] = ()
     accepted: Literal["drop", "unjudged"] | None = None
     preprocessing: tuple[Unlike, ...] = ()
+    reference: str = ""
 
     @property
     def timed(self) -> bool:
@@ -177,7 +180,7 @@ class Comparison:
     def to_json(self) -> str:
         """Return one line of JSON, keys sorted; without what there is none of."""
         data = dataclasses.asdict(self)
-        for name in ("words", "overrides", "accepted", "preprocessing"):
+        for name in ("words", "overrides", "accepted", "preprocessing", "reference"):
             if not data[name]:
                 del data[name]
         for flip in data["flips"]:

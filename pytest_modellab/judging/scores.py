@@ -235,9 +235,7 @@ _TOLD = 400  # characters of what was asked and of what would have been right
 
 
 def _shown(sample: Sample) -> dict[str, Any]:
-    """What a flip tells of a sample with media: a picture alone says little."""
-    if not sample.media:
-        return {}
+    """What a flip tells of its sample, so that its replies can be judged by a reader."""
     return {
         "media": sample.media,
         "asked": shortened(sample.input.replace(PLACE, " ").strip(), _TOLD),

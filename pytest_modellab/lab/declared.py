@@ -55,7 +55,7 @@ class Declared:
         self._settings = settings
         self._task_sets: dict[str, TaskSet] = {}
         self._wholes: dict[str, TaskSet] = {}
-        self._unseen: dict[str, tuple[str, ...]] = {}
+        self._unseen: dict[str, TaskSet] = {}
         self._plans: dict[str, Plan] = {}
         self._files: dict[str, ModelFiles] = {}
         self._variants: dict[str, Resolved] = {}
@@ -95,10 +95,10 @@ class Declared:
             said.say(f"{name}: {found.note}")
         return found
 
-    def capabilities(self, name: str) -> tuple[str, ...]:
-        """Return the capabilities of a task set, whose images and recordings nobody looks at.
+    def outline(self, name: str) -> TaskSet:
+        """Return a task set's samples, at whose images and recordings nobody has looked.
 
-        Tests are collected by them, also where the libraries of media are missing, and before
+        Tests are collected by it, also where the libraries of media are missing, and before
         anything is judged.
 
         Raises:
@@ -108,11 +108,11 @@ class Declared:
         if name not in self._task_sets and name not in self._unseen:
             found = self._read(name, None)
             if any(sample.media for sample in found.samples):
-                self._unseen[name] = self._limited(found).capabilities
+                self._unseen[name] = self._limited(found)
             else:
                 self._keep(found)
         kept = self._task_sets.get(name)
-        return self._unseen[name] if kept is None else kept.capabilities
+        return self._unseen[name] if kept is None else kept
 
     def _read(self, name: str, generators: Mapping[str, Generator] | None) -> TaskSet:
         """Read all samples of a declared task set; without generators no medium is decoded."""

@@ -104,14 +104,14 @@ class Lab:
         """
         return self._declared.task_set(name)
 
-    def capabilities(self, name: str) -> tuple[str, ...]:
-        """Return the capabilities of a task set, whose images and recordings nobody looks at.
+    def outline(self, name: str) -> TaskSet:
+        """Return a task set's samples, at whose images and recordings nobody has looked.
 
         Raises:
             GateUsageError: there is none of that name.
             TaskSetError: its files are missing or malformed.
         """
-        return self._declared.capabilities(name)
+        return self._declared.outline(name)
 
     def variant(self, name: str, on: TaskSet | None = None) -> Resolved:
         """Plan a declared variant, and find and hash its files, once; nothing is loaded.

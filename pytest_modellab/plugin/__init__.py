@@ -17,6 +17,7 @@ from pytest_modellab.plugin.hooks import (
 )
 from pytest_modellab.plugin.misspelt import pytest_load_initial_conftests
 from pytest_modellab.plugin.options import pytest_addoption
+from pytest_modellab.plugin.sizes import pytest_report_collectionfinish
 from pytest_modellab.plugin.status import pytest_report_teststatus, pytest_terminal_summary
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "pytest_configure",
     "pytest_generate_tests",
     "pytest_load_initial_conftests",
+    "pytest_report_collectionfinish",
     "pytest_report_header",
     "pytest_report_teststatus",
     "pytest_runtest_makereport",

@@ -36,6 +36,8 @@ class Asking:
         accepted: the variants whose runs on this task set ``--modellab-update`` accepts in this
             session; their runs are compared with, whichever test comes first.
         overridden: the rules of its budget that the test set.
+        again: the node id by which the test is reached from where pytest was started; left out,
+            ``test``.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class Asking:
         judged: Callable[[Comparison, RunSummary | None], None],
         accepted: Set[str] = frozenset(),
         overridden: tuple[Override, ...] = (),
+        again: str | None = None,
     ) -> None:
         self._lab = lab
         self._accepted = accepted
         self._test = test
+        self._again = again or test
         self._task_set = task_set
         self._budget = budget
         self._judged = judged
@@ -232,9 +236,10 @@ class Asking:
     ) -> Comparison:
         """Judge, tell what was judged, and raise where the test must not pass."""
         __tracebackhide__ = True
+        from pytest_modellab.baselines import origin
         from pytest_modellab.judging.comparison import Comparison
         from pytest_modellab.judging.question import Question
-        from pytest_modellab.reports.text import table
+        from pytest_modellab.reports.text import steps, table
 
         asked = self._lab.extensions.assertions[assertion]
         question = Question(
@@ -280,14 +285,20 @@ class Asking:
                 *(one for one in of_base if one.changed not in known),
             ),
         )
+        fails = comparison.outcome == "block" or (
+            comparison.verdict == "inconclusive"
+            and self._lab.settings.on_inconclusive == "fail"
+            and not excused
+        )
+        if fails and reference is not None:  # else nobody reads it, and git need not be asked
+            path = self._lab.baseline_path(self._against, self._task_set.name)
+            comparison = dataclasses.replace(comparison, reference=origin.words(path))
         # a latency is measured without a run, which nobody has asked for then
         summarize = self._lab.stored_summary if run is None else self._lab.summary
         self._judged(comparison, summarize(self._variant(candidate.name), self._task_set))
-        if comparison.outcome == "block":
-            raise asked.blocked(table.render_text(comparison))
-        fails = self._lab.settings.on_inconclusive == "fail" and not excused
-        if comparison.verdict == "inconclusive" and fails:
-            raise VerdictInconclusive(table.render_text(comparison))
+        if fails:
+            text = "\n".join([table.render_text(comparison), *steps.lines(comparison, self._again)])
+            raise (asked.blocked if comparison.outcome == "block" else VerdictInconclusive)(text)
         return comparison
 
     def _despite(self, reference: RunRecord | None) -> tuple[str, ...]:

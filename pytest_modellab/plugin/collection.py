@@ -69,7 +69,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pairs = [
                 pytest.param(name, capability, id=f"{name}-{capability}" if several else capability)
                 for name in task_sets
-                for capability in lab_of(metafunc.config).capabilities(name)
+                for capability in lab_of(metafunc.config).outline(name).capabilities
             ]
         except TaskSetError as error:
             raise pytest.UsageError(str(error)) from error

@@ -147,6 +147,7 @@ class Collector:
         self._note(self._swallowed.lines)
         self._note(self._unjudged(self._complete, self._found))
         self._note(self._bar() if any(self._findings.values()) else ())
+        self._note(self._too_small())
         self._note(self._config.stash[NOTES].take())  # of what no test asked for
         self._write_files()
         if any(self._findings.values()) and (folder := self._allure_folder()):
@@ -157,6 +158,14 @@ class Collector:
             self._write_files()  # once more, with the note
         if self._github and any(self._findings.values()):
             self._summarize()
+
+    def _too_small(self) -> Iterable[str]:
+        """What no candidate could have passed; nothing is imported where nothing was judged."""
+        if self._settings.on_inconclusive == "pass" or not self._findings["comparisons"]:
+            return ()
+        from pytest_modellab.reports import few
+
+        return few.notes(self._report().comparisons)
 
     def _write_files(self) -> None:
         """Write JSON and Markdown where asked for."""

@@ -16,6 +16,7 @@ from pytest_modellab.plugin.collection import (
     params_of,
     weight_of,
 )
+from pytest_modellab.plugin.nodeids import from_here
 from pytest_modellab.plugin.session import lab_of
 from pytest_modellab.visible import CELL, line
 
@@ -133,7 +134,8 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
     overridden = overrides.of_share(weight_of(item), budget.share, equal, task_set.name)
     candidates = request.config.stash[CANDIDATES]
     accepted = {variant for variant, name in candidates if name == task_set.name}
-    return Gate(lab, item.nodeid, task_set, budget, judged, accepted, overridden)
+    again = from_here(item.nodeid, request.config)
+    return Gate(lab, item.nodeid, task_set, budget, judged, accepted, overridden, again)
 
 
 def _junit_properties(comparison: Comparison) -> list[tuple[str, object]]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def variant_of(nodeid: str, variants: Collection[str]) -> str | None:
@@ -20,3 +25,13 @@ def variant_of(nodeid: str, variants: Collection[str]) -> str | None:
     _, bracket, parameters = names.partition("[")
     parts = parameters.removesuffix("]").split("-") if bracket else []
     return next((part for part in parts if part in variants), None)
+
+
+def from_here(nodeid: str, config: pytest.Config) -> str:
+    """Return a node id with its path as it is reached from where pytest was started."""
+    path, colons, names = nodeid.partition("::")
+    try:
+        path = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
+    except ValueError:  # another drive
+        path = str(config.rootpath / path)
+    return f"{path}{colons}{names}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.gate.results import Figures
+from pytest_modellab.records.enough import Size, too_small
 from pytest_modellab.reports.text import grid
 from pytest_modellab.reports.text.table import aligned, escape, figure_rows, markdown_table
 from pytest_modellab.reports.words import number, plural
@@ -137,7 +138,7 @@ def details(baseline: ScoreFile, candidate: ScoreFile, judged: FileVerdicts) -> 
         )
     lines += [f"{len(ids)} {words}: {some(ids)}" for words, ids in matched.differences]
     lines += [f"{f.path}: {f.kind}; {'; '.join(f.notes)}" for f in (baseline, candidate)]
-    return lines + _graded(judged) + _next(judged)
+    return lines + _graded(judged) + _too_small(judged) + _next(judged)
 
 
 def _alpha_line(judged: FileVerdicts) -> str:
@@ -147,6 +148,22 @@ def _alpha_line(judged: FileVerdicts) -> str:
             share = number(figures[0].alpha)
             parts.append(f"{share} on the {what} in {plural(len(figures), 'bucket')}")
     return f"alpha {number(judged.rules.alpha)}: {', '.join(parts)}"
+
+
+def _too_small(judged: FileVerdicts) -> list[str]:
+    """Say of what is undecided that no candidate could have passed, and what would do."""
+    if judged.verdict != "inconclusive":
+        return []
+    drop = judged.drop
+    named = [
+        (drop.pooled, "all samples", "--margin "),
+        *((one, f"bucket {visible(one.name)}", "--bucket-margin ") for one in drop.buckets),
+    ]
+    return too_small(
+        Size(one.n, one.clusters, one.margin, one.pass_alpha, name, rule)
+        for one, name, rule in named
+        if one.verdict == "inconclusive"
+    )
 
 
 def _graded(judged: FileVerdicts) -> list[str]:

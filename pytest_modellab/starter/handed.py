@@ -13,7 +13,8 @@ from typing import Any
 from pytest_modellab.errors import TaskSetError
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.starter import columns
-from pytest_modellab.starter.starter import STARTER, Tasks, margin
+from pytest_modellab.starter.starter import margin
+from pytest_modellab.starter.tasks import BRIEF, Tasks, questions
 from pytest_modellab.tables import objects, sheets, source
 from pytest_modellab.tables.purpose import Purpose
 from pytest_modellab.tasksets import jsonl, media
@@ -70,10 +71,12 @@ class Handed:
 
     Attributes:
         tasks: the task set.
+        samples: its samples, as lines of ``samples.jsonl`` have them.
         said: what is to be said of how it was read, line by line.
     """
 
     tasks: Tasks
+    samples: Sequence[Mapping[str, Any]]
     said: tuple[str, ...]
 
 
@@ -119,7 +122,7 @@ def read(path: Path, check: Callable[[Sample], str | None]) -> Handed:
         *moved,
         _enough(len(samples)),
     ]
-    return Handed(_tasks(path, samples), tuple(said))
+    return Handed(_tasks(path, samples), samples, tuple(said))
 
 
 def _rows(path: Path) -> Sequence[tuple[str, Mapping[str, Any]]]:
@@ -310,12 +313,7 @@ def _enough(n: int) -> str:
 def _tasks(path: Path, samples: Sequence[Mapping[str, Any]]) -> Tasks:
     name = re.sub(r"[^A-Za-z0-9_]+", "_", path.stem).strip("_") or "tasks"
     exact = any(sample["scorer"] == "exact" for sample in samples)
-    return Tasks(
-        name=name,
-        description=f"From {path.name}.",
-        samples=samples,
-        system=_ALONE if exact else STARTER.system,
-    )
+    return questions(name, f"From {path.name}.", samples, _ALONE if exact else BRIEF)
 
 
 def _counted(count: int, noun: str) -> str:

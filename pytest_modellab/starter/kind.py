@@ -5,7 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from pytest_modellab.starter.model import Model
+from pytest_modellab.starter.model import SMOLLM2, Model
+from pytest_modellab.starter.samples import STARTER
+from pytest_modellab.starter.tasks import Tasks
+
+PROMPTING = """
+[variants.prompting]
+kind = "prompted"
+model = "mine"
+prompt = "prompts/assistant.jinja"
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +29,12 @@ class Kind:
         question: what its test file answers; the first line of it.
         marks: which variants its tests are about, arguments of ``pytest.mark.variants``.
         tests: the test functions.
-        declared: the variants beside ``prompting`` in ``modellab.toml``, of what was tuned.
+        declared: the other variants in ``modellab.toml``, of what was tuned.
         tuned: what it takes beside the base, in words, or empty.
+        base: the first variant, and the prompt is written where it has one.
+        small: the model that is taken where none is found.
+        tasks: what is asked where no file is handed in.
+        searches: whether its task set is documents and queries, and its model an encoder.
     """
 
     name: str
@@ -33,6 +46,10 @@ class Kind:
     tests: tuple[str, ...]
     declared: Callable[[Model | None], str]
     tuned: str = ""
+    base: str = PROMPTING
+    small: Model = SMOLLM2
+    tasks: Tasks = STARTER
+    searches: bool = False
 
 
 REGRESSION = '''

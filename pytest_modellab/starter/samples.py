@@ -1,20 +1,21 @@
 """The twelve samples that are written where nobody hands in any.
 
-SmolLM2-135M-Instruct answers them all, and hardly one of them under a prompt that is broken.
+SmolLM2-135M-Instruct answers them all, in 4 bits (nf4) too, and hardly one when told to answer in
+French.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
 from typing import Any
+
+from pytest_modellab.starter.tasks import questions
 
 _MOST_TOKENS = 24
 
 
 _ASKED = {
     "knowledge": (
-        ("What is the capital of Italy?", "Rome"),
+        ("What is the capital of England?", "London"),
         ("What is the capital of Japan?", "Tokyo"),
         ("What is the largest ocean on Earth?", "Pacific"),
         ("What is the capital of France?", "Paris"),
@@ -51,6 +52,4 @@ def twelve() -> list[dict[str, Any]]:
     ]
 
 
-def lines(samples: Iterable[Mapping[str, Any]]) -> str:
-    """Return the text of ``samples.jsonl``."""
-    return "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
+STARTER = questions("starter", "Twelve questions to replace by your own.", twelve())

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-from pytest_modellab.starter import samples as written
 from pytest_modellab.starter.kind import CAPABILITY, COST, FORGETTING, Kind
-from pytest_modellab.starter.model import Model, quoted
+from pytest_modellab.starter.model import Model
+from pytest_modellab.starter.tasks import Tasks
 
 LEAST_CAPABILITY = 20
 """Samples of a capability from which it is judged by itself."""
@@ -42,44 +38,18 @@ _MORE = """
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Tasks:
-    """The samples that a suite asks.
-
-    Attributes:
-        name: of the task set and its folder.
-        description: one sentence.
-        samples: as lines of ``samples.jsonl`` hold them.
-        system: what the model is told first.
-    """
-
-    name: str
-    description: str
-    samples: Sequence[Mapping[str, Any]]
-    system: str = "You are a helpful assistant. Give a short, direct answer."
-
-    @property
-    def smallest(self) -> int:
-        """How many samples the smallest capability has."""
-        return min(Counter(sample["capability"] for sample in self.samples).values())
-
-
-STARTER = Tasks(
-    name="starter",
-    description="Twelve questions to replace by your own.",
-    samples=written.twelve(),
-)
-
-
 def files(kind: Kind, model: Model, tuned: Model | None, tasks: Tasks) -> dict[str, str]:
     """Return the files of a suite by their paths below its folder."""
     place = f"tasks/{tasks.name}"
     return {
         "modellab.toml": _config(kind, model, tuned, tasks),
         f"test_{kind.name}.py": _tests(kind, tasks),
-        "prompts/assistant.jinja": _PROMPT.format(system=tasks.system),
-        f"{place}/task_set.toml": _header(tasks),
-        f"{place}/samples.jsonl": written.lines(tasks.samples),
+        **(
+            {}
+            if kind.searches
+            else {"prompts/assistant.jinja": _PROMPT.format(system=tasks.system)}
+        ),
+        **{f"{place}/{name}": text for name, text in tasks.files.items()},
     }
 
 
@@ -106,18 +76,13 @@ baselines = "../baselines"
 {model.table("mine")}
 {more}[task_sets.{tasks.name}]
 path = "tasks/{tasks.name}"
-{_margins(tasks)}
-[variants.prompting]
-kind = "prompted"
-model = "mine"
-prompt = "prompts/assistant.jinja"
-{kind.declared(tuned)}"""
+{_margins(tasks)}{kind.base}{kind.declared(tuned)}"""
 
 
 def _margins(tasks: Tasks) -> str:
     from pytest_modellab.gate.planner import pass_size
 
-    n = len(tasks.samples)
+    n = tasks.n
     allowed = margin(n)
     said = f"allowed drop of the mean: the least that {n} samples can rule out"
     if allowed > SMALLEST_MARGIN:
@@ -142,11 +107,3 @@ pytestmark = [pytest.mark.task_set("{tasks.name}"), pytest.mark.variants({kind.m
 
 '''
     return head + "\n".join(tests) + _MORE
-
-
-def _header(tasks: Tasks) -> str:
-    return f"""\
-name = "{tasks.name}"
-version = "1"  # a new one where samples change; then accept again
-description = {quoted(tasks.description)}
-"""

@@ -21,7 +21,7 @@ Init = Callable[..., list[str]]
 @pytest.fixture(scope="session", autouse=True)
 def libraries_stay() -> None:
     """Import what cannot be imported twice before any pytester does, which would forget it."""
-    for library in ("bitsandbytes", "peft"):
+    for library in ("bitsandbytes", "peft", "sentence_transformers"):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(library)
 
@@ -80,6 +80,16 @@ def test_finetuned(here: pytest.Pytester, init: Init) -> None:
     assert '[models.finetuned]\nsource = "../checkpoint"' in text
 
 
+def test_embedding(here: pytest.Pytester, init: Init) -> None:
+    pytest.importorskip("sentence_transformers")
+    from small_bert import sentence_encoder
+
+    sentence_encoder().save(str(here.path / "models" / "encoder"))
+    commands = init("--kind", "embedding")
+    assert 'source = "../models/encoder"' in (here.path / "suites" / "modellab.toml").read_text()
+    follow(here, commands)
+
+
 def test_from_a_file(here: pytest.Pytester, init: Init) -> None:
     rows = [f"What is {n} + {n}?,{2 * n},{topic}" for topic in ("a", "b") for n in range(60)]
     rows = [row.replace("What", f"In {row[-1]}: what") for row in rows]
@@ -89,4 +99,4 @@ def test_from_a_file(here: pytest.Pytester, init: Init) -> None:
 
 
 def test_every_kind_is_tried_here() -> None:
-    assert {*KINDS} == {"prompted", "quantized", "lora", "finetuned"}
+    assert {*KINDS} == {"prompted", "quantized", "lora", "finetuned", "embedding"}

@@ -12,14 +12,14 @@ from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.reports import media
 from pytest_modellab.reports.allure_report.markdown import adapted
 from pytest_modellab.reports.session import subject
-from pytest_modellab.reports.text.table import (
+from pytest_modellab.reports.text.flipped import (
     clip,
     column_names,
     flip_count,
     flip_scores,
-    render_markdown,
     scored_by,
 )
+from pytest_modellab.reports.text.table import render_markdown
 from pytest_modellab.visible import CELL, cell, shortened, visible
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from pytest_modellab.reports.page.markup import (
     section,
 )
 from pytest_modellab.reports.page.shown import Gallery
-from pytest_modellab.reports.text.table import column_names, flip_count, flip_scores, sentence
+from pytest_modellab.reports.text.flipped import column_names, flip_count, flip_scores
+from pytest_modellab.reports.text.table import sentence
 from pytest_modellab.reports.words import number, plural
 from pytest_modellab.tradeoff.figures import TradeOff
 from pytest_modellab.visible import shortened

@@ -7,21 +7,21 @@ from collections.abc import Iterable, Sequence
 
 from pytest_modellab.gate.results import UNBOUNDED, Figures
 from pytest_modellab.judging.comparison import Comparison, Flip
-from pytest_modellab.records.graded import GRADED
 from pytest_modellab.reports import measured, media
 from pytest_modellab.reports.measured import Measured
 from pytest_modellab.reports.session import deciding, subject
-from pytest_modellab.reports.text import grid
+from pytest_modellab.reports.text import flipped, grid
+from pytest_modellab.reports.text.flipped import (
+    clip,
+    column_names,
+    flip_count,
+    flip_scores,
+    scored_by,
+)
 from pytest_modellab.reports.words import number, plural
-from pytest_modellab.visible import CELL, LINE, line, shortened, visible
-
-ELLIPSIS = "…"
-
+from pytest_modellab.visible import LINE, line, shortened, visible
 
 _OUTPUT_IN_MARKDOWN = 160
-
-
-_MEDIA = 30  # columns of what a sample shows, in a terminal
 
 
 _LEADS = frozenset({"accepted", "blocked", "passed", "undecided"})
@@ -56,29 +56,7 @@ def render_text(comparison: Comparison, width: int = 100, max_flips: int = 10) -
     parts = [line(str(one)) for one in comparison.preprocessing]
     parts += [line(sentence(comparison)), "", line(title(comparison))]
     parts += aligned(head, rows, right=set(range(1, len(head) - 1)))
-    shown = comparison.flips[: max(max_flips, 0)]
-    if comparison.flips:
-        parts += ["", flip_count(comparison, len(shown)) + (":" if shown else "")]
-    if shown:
-        first = ["sample", scored_by(comparison)]
-        rows = [
-            [visible(shortened(flip.id, CELL)), flip_scores(comparison, flip)] for flip in shown
-        ]
-        if media.any_shown(shown):
-            first.append(media.COLUMN)
-            rows = [
-                [*r, clip(media.told(f.media, f.id), _MEDIA)]
-                for r, f in zip(rows, shown, strict=True)
-            ]
-        before, after = column_names(comparison)
-        fixed = sum(max(map(len, column)) + 2 for column in zip(first, *rows, strict=True))
-        room = max((width - 4 - fixed) // 2, 12)
-        rows = [
-            [*row, _reply(flip.before_output, room), _reply(flip.after_output, room)]
-            for row, flip in zip(rows, shown, strict=True)
-        ]
-        names = [clip(visible(before), room), clip(visible(after), room)]
-        parts += aligned([*first, *names], rows, right=set())
+    parts += flipped.lines(comparison, width, max_flips)
     parts += [line(f"note: {note}") for note in comparison.remarks]
     return "\n".join(parts)
 
@@ -249,39 +227,6 @@ def _distance_bound(figure: Figures) -> str:
     return "-" if figure.drop_high >= UNBOUNDED else f"<= {number(figure.drop_high)}"
 
 
-def column_names(comparison: Comparison) -> tuple[str, str]:
-    """What the two outputs of a flipped sample are headed with."""
-    before = "reference" if comparison.against == "floor" else comparison.against
-    return before, comparison.candidate
-
-
-def flip_count(comparison: Comparison, shown: int) -> str:
-    """``12 flipped samples, 9 worse and 3 better, the first 10``.
-
-    Under a graded metric, which moves in every sample: ``606 samples moved, 421 down and 185 up,
-    the 10 that moved most``.
-    """
-    lost, gained = comparison.moved
-    total = lost + gained
-    if comparison.metric in GRADED:
-        text = f"{plural(total, 'sample')} moved, {lost} down and {gained} up"
-        return f"{text}, the {shown} that moved most" if 0 < shown < total else text
-    text = f"{plural(total, 'flipped sample')}, {lost} worse and {gained} better"
-    return f"{text}, the first {shown}" if 0 < shown < total else text
-
-
-def flip_scores(comparison: Comparison, flip: Flip) -> str:
-    """``1 -> 0``, of a graded metric ``0.812 -> 0.304``; ``none`` where there is no score."""
-    shown = "{:.3f}".format if comparison.metric in GRADED else number
-    after = "none" if flip.after is None else shown(flip.after)
-    return f"{shown(flip.before)} -> {after}"
-
-
-def scored_by(comparison: Comparison) -> str:
-    """What the column of a flipped sample's two figures is headed with."""
-    return "score" if comparison.metric is None else comparison.metric
-
-
 def signed(value: float) -> str:
     """A drop with its sign; positive is worse."""
     text = f"{value:+.3f}"
@@ -293,15 +238,6 @@ def probability(value: float) -> str:
     return "<0.0001" if value < 0.0001 else f"{min(value, 1.0):.4f}"
 
 
-def clip(text: str, width: int) -> str:
-    """Cut ``text`` to ``width`` columns, an ellipsis in place of the rest."""
-    from rich.cells import cell_len, set_cell_size
-
-    if cell_len(text) <= width:
-        return text
-    return set_cell_size(text, width - 1).rstrip() + ELLIPSIS
-
-
 def escape(text: str) -> str:
     """Text for a Markdown paragraph or table cell, shown as it is.
 
@@ -309,11 +245,6 @@ def escape(text: str) -> str:
     structure, not even after a backslash.
     """
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", visible(shortened(text, LINE)))
-
-
-def _reply(text: str, room: int) -> str:
-    """A reply as a cell of the plain table."""
-    return clip(visible(text), room) if text.strip() else "(empty)"
 
 
 def code(text: str, width: int = _OUTPUT_IN_MARKDOWN) -> str:

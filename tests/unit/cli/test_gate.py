@@ -94,6 +94,7 @@ def test_inconclusive_warns_fails_or_passes(call: Call) -> None:
     code, out, _ = call("a.csv", "a.csv")
     assert code == 0
     assert out.startswith("INCONCLUSIVE: a.csv against a.csv\nundecided: all stayed at 1.00")
+    assert "samples cannot pass at --margin 0.02 (all samples), even if nothing changed: 149" in out
     assert out.endswith(f"next: all has 30 samples and needs about 149 to be settled\n{WARNING}")
     for answer, expected in (("warn", 0), ("pass", 0), ("fail", 3)):
         code, out, _ = call("a.csv", "a.csv", "--on-inconclusive", answer)

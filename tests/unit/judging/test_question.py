@@ -25,7 +25,7 @@ from pytest_modellab.records.divergence import Divergence, Moved
 from pytest_modellab.records.media import Media
 from pytest_modellab.records.runs import NOT_KEPT, RunRecord
 from pytest_modellab.records.tasks import TaskSet
-from pytest_modellab.reports.text import table
+from pytest_modellab.reports.text import flipped, table
 
 Make = Callable[..., Any]
 WORDS = Words("replies", "replies", "{variant} no longer replies: {what}")
@@ -215,7 +215,7 @@ def test_under_a_graded_metric_the_samples_that_moved_most_come_first(question: 
         ("s0", 0.6, 0.3),
         ("s2", 0.6, 0.75),
     ]
-    assert table.flip_count(found, 1) == ("3 samples moved, 2 down and 1 up, the 1 that moved most")
+    assert flipped.flip_count(found, 1) == "3 samples moved, 2 down and 1 up, the 1 that moved most"
 
 
 def test_a_graded_metric_says_what_the_same_samples_score(question: Question) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from pytest_modellab.reports.advice import next_step
+from pytest_modellab.reports.text.flipped import clip
 from pytest_modellab.reports.text.table import (
-    clip,
     code,
     escape,
     render_markdown,

@@ -16,7 +16,7 @@ from pytest_modellab.errors import TaskSetError
 from pytest_modellab.starter import handed, starter
 from pytest_modellab.starter.handed import Handed
 from pytest_modellab.starter.kinds import KINDS
-from pytest_modellab.starter.model import SMALL
+from pytest_modellab.starter.model import SMOLLM2
 from pytest_modellab.tasksets import jsonl
 from pytest_modellab.tasksets.quality import lint
 
@@ -44,7 +44,7 @@ def refused(read: Read, name: str, text: str) -> str:
 def test_names_that_people_use(read: Read) -> None:
     found = read("my tasks.csv", "\ufeffQuestion;Answer;Category;by\nUp?;down;words;me\n")
     assert found.tasks.name == "my_tasks"
-    assert found.tasks.samples == [
+    assert found.samples == [
         {
             "id": "row-001",
             "capability": "words",
@@ -66,16 +66,16 @@ def test_names_that_people_use(read: Read) -> None:
 
 def test_numbers_in_all_rows_are_scored_as_numbers(read: Read) -> None:
     rows = '{"id": 7, "input": "2 + 2?", "target": 4}\n{"input": "Half of 5?", "target": "2.5"}\n'
-    first, second = read("a.jsonl", rows).tasks.samples
+    first, second = read("a.jsonl", rows).samples
     assert (first["id"], first["scorer"], first["target"]) == ("7", "number", "4")
     assert (second["id"], second["scorer"], second["target"]) == ("row-002", "number", "2.5")
-    mixed = read("b.csv", "input,target\n2 + 2?,4\nUp?,down\n").tasks.samples
+    mixed = read("b.csv", "input,target\n2 + 2?,4\nUp?,down\n").samples
     assert {sample["scorer"] for sample in mixed} == {"exact"}
 
 
 @pytest.mark.parametrize("target", ["hot", "B"])
 def test_choices_in_a_cell(read: Read, target: str) -> None:
-    (sample,) = read("a.csv", f"input,choices,target\nFire is?,cold | hot,{target}\n").tasks.samples
+    (sample,) = read("a.csv", f"input,choices,target\nFire is?,cold | hot,{target}\n").samples
     assert sample["choices"] == ["cold", "hot"]
     assert (sample["scorer"], sample["target"]) == ("choice", 1)
 
@@ -92,16 +92,16 @@ def test_a_row_may_say_everything_itself(read: Read) -> None:
         "cluster": "greetings",
     }
     found = read("a.jsonl", json.dumps(row))
-    assert found.tasks.samples == [{**row, "difficulty": "hard"}]
+    assert found.samples == [{**row, "difficulty": "hard"}]
     assert "scored by" not in " ".join(found.said)
 
 
 def test_the_right_choice_is_moved_where_it_never_is(read: Read) -> None:
     rows = [{"input": f"Which, {n}?", "choices": ["yes", "no"], "target": 0} for n in range(40)]
     found = read("a.jsonl", "\n".join(map(json.dumps, rows)))
-    right = [sample["choices"][sample["target"]] for sample in found.tasks.samples]
+    right = [sample["choices"][sample["target"]] for sample in found.samples]
     assert right == ["yes"] * 40
-    assert sum(sample["target"] for sample in found.tasks.samples) == 20
+    assert sum(sample["target"] for sample in found.samples) == 20
     assert (
         "the right choice stood in one place too often: the choices were turned round" in found.said
     )
@@ -208,7 +208,7 @@ def test_rows_of_any_kind_are_a_task_set_or_refused(tmp_path: Path, rows: list[A
         return
     folder = tmp_path / "set"
     folder.mkdir(exist_ok=True)
-    files = starter.files(KINDS["prompted"], SMALL, None, found.tasks)
+    files = starter.files(KINDS["prompted"], SMOLLM2, None, found.tasks)
     for name in ("task_set.toml", "samples.jsonl"):
         (folder / name).write_text(files[f"tasks/any/{name}"], encoding="utf-8")
     read = jsonl.read(folder, scorers.check)

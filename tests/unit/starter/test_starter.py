@@ -18,7 +18,7 @@ from pytest_modellab.cli import init
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.starter import model, starter, workflow, writing
 from pytest_modellab.starter.kinds import KINDS
-from pytest_modellab.starter.starter import Tasks
+from pytest_modellab.starter.tasks import Tasks, questions
 
 CI = Path(__file__).parents[3] / "docs" / "ci.md"
 
@@ -42,7 +42,7 @@ def tasks(capability: int) -> Tasks:
         for name in ("a", "b")
         for n in range(capability)
     ]
-    return Tasks("mine", "Mine.", rows)
+    return questions("mine", "Mine.", rows)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_the_margin_is_what_the_samples_can_rule_out(n: int, allowed: float) -> 
 
 def test_capabilities_are_judged_where_there_are_samples_for_it() -> None:
     for capability, there in ((4, False), (40, True)):
-        files = starter.files(KINDS["quantized"], model.SMALL, None, tasks(capability))
+        files = starter.files(KINDS["quantized"], model.SMOLLM2, None, tasks(capability))
         assert ("def test_capability" in files["test_quantized.py"]) == there
         assert ("def test_forgetting" in files["test_quantized.py"]) == there
         declared = tomllib.loads(files["modellab.toml"])["task_sets"]["mine"]
@@ -161,7 +161,7 @@ def test_half_a_suite_is_taken_away_again(here: Path, monkeypatch: pytest.Monkey
 def test_the_workflow_lies_at_the_top_of_the_repository(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "small", lambda: model.SMALL)
+    monkeypatch.setattr(model, "small", lambda one: one)
     monkeypatch.setattr(init, "_lacking", lambda _: False)
     subprocess.run(["git", "init", "-q"], check=True)  # noqa: S607
     assert cli.main(["init", "sub dir"]) == 0
@@ -178,8 +178,8 @@ def test_the_workflow_lies_at_the_top_of_the_repository(
     [
         (
             ["--kind", "quantised"],
-            "--kind: unknown 'quantised'; did you mean 'quantized'? Known: finetuned, lora, "
-            "prompted, quantized",
+            "--kind: unknown 'quantised'; did you mean 'quantized'? Known: embedding, finetuned, "
+            "lora, prompted, quantized",
         ),
         (
             ["--kind", "lora"],

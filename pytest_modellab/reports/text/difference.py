@@ -1,0 +1,149 @@
+"""Two runs side by side in a terminal, and as plain lines where there is none."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pytest_modellab.judging.difference import Difference, Pair
+from pytest_modellab.records.graded import PROBABILITY
+from pytest_modellab.records.media import PLACE
+from pytest_modellab.records.runs import SampleResult
+from pytest_modellab.records.tasks import Sample
+from pytest_modellab.reports import replies
+from pytest_modellab.reports.words import number, plural
+from pytest_modellab.visible import line
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+REPLY = 600
+"""Characters of a reply, around its first difference."""
+
+
+ASKED = 400
+"""Characters of a question."""
+
+
+COLUMNS = 90
+"""A terminal that is narrower shows one reply below the other."""
+
+
+_COLOURS = {"worse": ("green", "red"), "better": ("red", "green"), "same": ("cyan", "cyan")}
+
+
+MARKS = {"worse": "▼", "better": "▲", "same": "="}
+
+
+def head(found: Difference) -> list[str]:
+    """Say which runs these are, and what moved."""
+    lines = [
+        f"{found.task_set}, {plural(len(found.pairs), 'sample')}",
+        f"A  {found.before}",
+        f"B  {found.after}",
+        f"{found.count('worse')} worse, {found.count('better')} better, {found.count('same')} with "
+        "the same score",
+    ]
+    if found.left_out:
+        lines.append(
+            f"note: {plural(found.left_out, 'sample')} of today's task set left out, which A or B "
+            "was not asked like this"
+        )
+    return lines
+
+
+def asked(sample: Sample) -> str:
+    """What a sample asks."""
+    return sample.input.replace(PLACE, " ").strip() or "(nothing but what it shows)"
+
+
+def expected(sample: Sample) -> str:
+    """What would have been right, in words; empty where that is no text and no number."""
+    target = sample.target
+    if isinstance(target, Mapping):
+        target = target.get("text", target.get("answers", target.get("relevant")))
+    if sample.choices and isinstance(target, int):
+        target = sample.choices[target]
+    if isinstance(target, list | tuple | dict):
+        return " / ".join(one for one in target if isinstance(one, str))
+    return str(target) if isinstance(target, str | int | float) else ""
+
+
+def scored(result: SampleResult) -> str:
+    """A result's score, and what it gave to the right option where that is known."""
+    score = "no answer" if result.score is None else f"score {number(result.score)}"
+    sure = result.metrics.get(PROBABILITY)
+    return score if sure is None else f"{score}, right option {sure:.0%}"
+
+
+def title(pair: Pair) -> str:
+    """``▼ worse  arithmetic-easy-001  arithmetic/easy``."""
+    sample = pair.sample
+    return f"{MARKS[pair.moved]} {pair.moved}  {sample.id}  {sample.bucket}"
+
+
+def plain(pair: Pair) -> list[str]:
+    """A sample as lines, what differs between marks."""
+    first, second = replies.marked(pair.before.output, pair.after.output)
+    return [
+        line(title(pair)),
+        f"  asked     {line(asked(pair.sample), ASKED)}",
+        f"  expected  {line(expected(pair.sample) or '(see the task set)', ASKED)}",
+        f"  A         {line(replies.plain(first, REPLY, replies.GONE))}  ({scored(pair.before)})",
+        f"  B         {line(replies.plain(second, REPLY, replies.NEW))}  ({scored(pair.after)})",
+    ]
+
+
+def show(pairs: Sequence[Pair]) -> None:
+    """Print samples to a terminal: in two columns with colours, as narrow as it may be."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from pytest_modellab.reports.text import grid
+
+    console = grid.console()
+    coloured = console.color_system is not None and not console.no_color
+    for pair in pairs:
+        console.print()
+        colour = {"worse": "bold red", "better": "bold green"}.get(pair.moved, "bold")
+        console.print(Text(line(title(pair)), colour))
+        console.print(Text(f"asked     {line(asked(pair.sample), ASKED)}"))
+        console.print(
+            Text(f"expected  {line(expected(pair.sample) or '(see the task set)', ASKED)}")
+        )
+        cells = list(_cells(pair, coloured=coloured))
+        table = Table(
+            box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False, expand=True
+        )
+        if console.width < COLUMNS:
+            table.add_column()
+            for cell in cells:
+                table.add_row(cell)
+        else:
+            table.add_column(ratio=1)
+            table.add_column(ratio=1)
+            table.add_row(*cells)
+        console.print(table)
+
+
+def _cells(pair: Pair, *, coloured: bool) -> Iterator[Text]:
+    from rich.text import Text
+
+    marked = replies.marked(pair.before.output, pair.after.output)
+    colours = _COLOURS[pair.moved]  # of the better reply green, whichever side it stands on
+    sides = (
+        ("A", pair.before, replies.GONE, colours[0]),
+        ("B", pair.after, replies.NEW, colours[1]),
+    )
+    for pieces, (name, result, marks, colour) in zip(marked, sides, strict=True):
+        cell = Text(f"{name}  {scored(result)}\n", style="")
+        if coloured:
+            pieces = tuple(dataclasses.replace(p, text=line(p.text, REPLY)) for p in pieces)
+            text = Text()
+            for piece in pieces:
+                text.append(piece.text, f"bold {colour}" if piece.changed else "")
+            cell.append_text(text if text.plain.strip() else Text("(empty)"))
+        else:
+            cell.append(line(replies.plain(pieces, REPLY, marks)))
+        yield cell
