@@ -11,6 +11,7 @@ from pytest_modellab.cli import (
     build,
     card,
     compare,
+    completion,
     diagnose,
     diff,
     forecast,
@@ -21,6 +22,7 @@ from pytest_modellab.cli import (
     replay,
     report,
     review,
+    schema,
     tasks,
 )
 from pytest_modellab.cli.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Parser, say
@@ -34,6 +36,7 @@ COMMANDS = (
     build,
     card,
     compare,
+    completion,
     diagnose,
     diff,
     forecast,
@@ -44,6 +47,7 @@ COMMANDS = (
     replay,
     report,
     review,
+    schema,
     tasks,
 )
 

@@ -49,6 +49,7 @@ class Setting:
         items: ``str``, or ``object`` for a list of anything.
         wrong: what a message says of a value that breaks the rule, with ``value`` and ``rule``.
         missing: what a message asks for where a required key is absent, instead of the rule.
+        editor: the type as an editor is told it, where ``type`` is checked by ``check``.
         path: whether a value names a file or folder, from that of the file it is declared in.
     """
 
@@ -62,6 +63,7 @@ class Setting:
     wrong: str = "{value!r} is not {rule}"
     missing: str = ""
     path: bool = False
+    editor: Types | None = None
 
 
 def at_least(type_: type, least: float, default: Any = REQUIRED) -> Setting:

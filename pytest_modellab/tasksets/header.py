@@ -20,7 +20,9 @@ FORMATS = ("jsonl", "beir", "sts", "documents")
 
 
 def _of(type_: type, wrong: str, default: Any = OPTIONAL) -> Setting:
-    return Setting(object, default, check=lambda value: isinstance(value, type_), wrong=wrong)
+    return Setting(
+        object, default, check=lambda value: isinstance(value, type_), wrong=wrong, editor=type_
+    )
 
 
 HEADER = {
