@@ -113,6 +113,7 @@ def _accept(lab: Lab, variant: Resolved, task_set: TaskSet, options: argparse.Na
     try:
         old, new = accept(first=options.first)
     except FirstBaselineWorse as error:
+        say(*(f"{variant.name}: {one}" for one in lab.unlike_base(variant)))
         say(f"{variant.name} on {task_set.name}: success {run.mean:.3f}")
         say(*shown)
         if not _allowed(variant.name):

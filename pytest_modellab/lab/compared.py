@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_modellab.baselines import origin
 from pytest_modellab.errors import ComparisonRefused, ConfigError, ModellabError
 from pytest_modellab.judging.difference import Side
 from pytest_modellab.store import git
@@ -87,14 +88,9 @@ def side(lab: Lab, variant: str, task_set: TaskSet, order: tuple[str, ...]) -> S
 def committed(path: Path) -> str:
     """Say which commit a file is of, in words: ``commit 1a2b3c4 of 2026-11-22``."""
     try:
-        told = ("log", "-1", "--date=short", "--format=%h%x01%cd", "--", path.name)
-        found = git.ask(path.parent, *told, offline=True).decode("utf-8", "replace").strip()
-        if not found:
-            return "not committed"
-        top = git.root(path.parent, offline=True)
-        here = str(path.resolve().relative_to(top))
-        changed = git.differing(top, "HEAD", [here], offline=True)
-    except (git.GitError, ValueError):
+        found = origin.commit_of(path)
+    except git.GitError:
         return ""
-    commit, _, day = found.partition("\x01")
-    return f"changed since commit {commit} of {day}" if changed else f"commit {commit} of {day}"
+    if found is None:
+        return "not committed"
+    return f"{'changed since ' * found.changed}commit {found.name} of {found.day}"

@@ -24,6 +24,9 @@ GONE, NEW = ("[-", "-]"), ("{+", "+}")
 _PART = re.compile(r"\w+|\s+|[^\w\s]")
 
 
+_WORD = re.compile(r"\w")
+
+
 @dataclasses.dataclass(frozen=True)
 class Piece:
     """A stretch of a reply.
@@ -72,7 +75,7 @@ def plain(pieces: Sequence[Piece], most: int, marks: tuple[str, str] = GONE) -> 
     Args:
         pieces: of :func:`marked`.
         most: characters of the reply that are shown at most.
-        marks: what stands before and after what differs; none where all of it does.
+        marks: what stands before and after what differs; none where every word does.
 
     Returns:
         Visible text; ``(empty)`` where there is none.
@@ -80,7 +83,7 @@ def plain(pieces: Sequence[Piece], most: int, marks: tuple[str, str] = GONE) -> 
     whole = "".join(piece.text for piece in pieces)
     if not whole.strip():
         return "(empty)"
-    if not any(piece.text.strip() and not piece.changed for piece in pieces):
+    if not any(_WORD.search(piece.text) and not piece.changed for piece in pieces):
         marks = ("", "")
     start, end = _window(pieces, len(whole), most)
     found, at = ["…"] if start else [], 0

@@ -372,7 +372,10 @@ def test_a_damaged_model_is_blocked_and_what_it_lost_is_named(project: pytest.Py
             "*damaged against baseline of tiny, search, forgetting: BLOCK",
             "*alpha   24     0.???      0.???  +0.* block",
             "*beta    24     0.* pass",
-            "*  q10     1 -> 0 *d10[*], * d0, d1, d2; first relevant: d10 at *",
+            "  q10  score 1 -> 0",
+            "    baseline of tiny  d10[*], *",
+            "    damaged           d0, d1, d2; first relevant: d10 at *",
+            "  q14     1 -> 0 *d14[*], * d0, d1, d2; first relevant: d14 at *",
         ]
     )
     result.stdout.fnmatch_lines(

@@ -159,8 +159,14 @@ def test_a_wrong_mean_is_named_first_and_the_pictures_are_shown(
         f"*preprocessing is not that of baseline of looks: {CHANGED}",
         "*blocked: all fell from 1.00 to 0.33 *",
         "*16 flipped samples, 16 worse and 0 better*",
+        "  c00  score 1 -> 0",
+        "    shows              0.png, 8×8 png",
+        "    asked              Which colour is it?",
+        "    expected           red",
+        "    baseline of looks  red",
+        "    wrong_mean         blue",
         "*sample * shows * baseline of looks * wrong_mean*",
-        "*c00 * 1 -> 0 * 0.png, 8×8 png * red * blue*",
+        "*c04 * 1 -> 0 * 4.png, 12×8 png * green * blue*",
     ]
     result.stdout.fnmatch_lines(_plain(message))
     result.stdout.fnmatch_lines(
@@ -223,12 +229,15 @@ def test_accepting_tells_what_is_prepared_otherwise(
 
     monkeypatch.chdir(colours.path)
 
-    def accepted() -> list[str]:
+    def accepted(*options: str, code: int = 0) -> list[str]:
         capsys.readouterr()
-        assert cli.main(["accept", "wrong_mean"]) == 0
+        assert cli.main(["accept", "wrong_mean", *options]) == code
         return capsys.readouterr().out.splitlines()[:2]
 
-    first, second = accepted()
+    first, second = accepted(code=1)  # refused: it is worse than its base
+    assert first == f"wrong_mean: preprocessing is not that of its base looks: {CHANGED}"
+    assert second == "wrong_mean on colours: success 0.333"
+    first, second = accepted("--first")
     assert first == f"wrong_mean: preprocessing is not that of its base looks: {CHANGED}"
     assert second.startswith("wrong_mean on colours: success 0.333; wrote ")
     config = colours.path / "modellab.toml"

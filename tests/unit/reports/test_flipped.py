@@ -79,6 +79,10 @@ def test_a_baseline_names_the_commit_it_came_with(
         f"nf4.json, changed since commit {commit} (2026-11-20, A. Person)"
     )
 
+    git.ask(tmp_path, "clone", "-q", "--depth", "1", f"file://{tmp_path}", "shallow")
+    shallow = tmp_path / "shallow" / "nf4.json"
+    assert origin.words(shallow) == "shallow/nf4.json", "its only commit may be another's"
+
 
 def test_outside_of_a_repository_the_file_alone_is_named(tmp_path: Path) -> None:
     assert origin.words(tmp_path / "nf4.json").endswith("nf4.json")

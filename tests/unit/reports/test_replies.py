@@ -26,6 +26,7 @@ def test_neighbouring_words_are_marked_as_one() -> None:
 
 def test_replies_that_share_no_word_have_no_marks() -> None:
     assert _shown("Paris", "I cannot say.") == ("Paris", "I cannot say.")
+    assert _shown("d10*, d30", "d0, d1") == ("d10*, d30", "d0, d1"), "a comma is no word"
     assert _shown("", "yes") == ("(empty)", "yes")
 
 
