@@ -665,7 +665,7 @@ def test_a_plan_that_refuses_an_option(
     assert refused(capsys, "accept", "half").endswith(f"'capitals_v1': {message}\n")
     (sketch.path / "model").mkdir()  # else that it is missing is told instead
     result = sketch.runpytest_inprocess("-m", "pruned", "-k", "overall", "--modellab-update")
-    result.assert_outcomes(errors=1, deselected=3)
+    result.assert_outcomes(failed=1, deselected=3)
     result.stdout.fnmatch_lines([f"*variant 'half' on 'capitals_v1': {message}"])
 
 
