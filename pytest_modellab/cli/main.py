@@ -70,13 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_USAGE if code == EXIT_OK and out.lost is not None else code
 
 
-def _run(arguments: Sequence[str] | None) -> int:
-    parser = Parser(prog="modellab", description="The gate for adapted models.")
-    parser.add_argument("--version", action="version", version=f"modellab {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def parser() -> Parser:
+    """Return what reads the arguments of all commands."""
+    found = Parser(prog="modellab", description="The gate for adapted models.")
+    found.add_argument("--version", action="version", version=f"modellab {__version__}")
+    subparsers = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(subparsers)
-    options = parser.parse_args(arguments)
+    return found
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = parser().parse_args(arguments)
     environment.share()
     try:
         with (
