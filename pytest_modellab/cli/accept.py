@@ -151,9 +151,10 @@ def _lines(
 
     path = os.path.relpath(lab.baseline_path(variant.name, task_set.name))
     done = f"{path} is unchanged" if new == old else f"wrote {path}"
-    mean = lab.summary(variant, task_set).mean
+    summary = lab.summary(variant, task_set)
     lines = [f"{variant.name}: {one}" for one in _unlike(lab, variant, old, new)]
-    lines.append(f"{variant.name} on {task_set.name}: success {mean:.3f}; {done}")
+    lines.append(f"{variant.name} on {task_set.name}: success {summary.mean:.3f}; {done}")
+    lines += accepting.nothing_to_lose(summary)
     lines.append(f"  {lab.churn(variant, task_set).words}")
     if task_set.note:
         lines.append(f"  {task_set.note}")

@@ -239,18 +239,18 @@ def _shown(sample: Sample) -> dict[str, Any]:
     return {
         "media": sample.media,
         "asked": shortened(sample.input.replace(PLACE, " ").strip(), _TOLD),
-        "expected": shortened(_expected(sample), _TOLD),
+        "expected": shortened(expected(sample), _TOLD),
     }
 
 
-def _expected(sample: Sample) -> str:
+def expected(sample: Sample) -> str:
     """What would have been right, in words; empty where that is no text and no number."""
     target = sample.target
     if isinstance(target, Mapping):  # of a text that is normalized, of several answers
-        target = target.get("text", target.get("answers"))
+        target = target.get("text", target.get("answers", target.get("relevant")))
     if sample.choices and isinstance(target, int):
         target = sample.choices[target]
-    if isinstance(target, list | tuple):
+    if isinstance(target, list | tuple | dict):
         return " / ".join(one for one in target if isinstance(one, str))
     return str(target) if isinstance(target, str | int | float) else ""
 

@@ -93,8 +93,12 @@ class Diagnoser:
     def _diagnosed(self, blocked: Comparison) -> Outcome:
         from pytest_modellab.lab import diagnosing, examining
 
-        lab = self._lab()
-        pair = examining.pair(lab, blocked.candidate, _reference(blocked, lab))
+        lab, name = self._lab(), blocked.candidate
+        reference = _reference(blocked, lab)
+        alone = reference in (None, name) and lab.spec(name).base is None
+        if alone and self._mode != "always":  # nothing to compare it with, and nobody asked
+            return Outcome()
+        pair = examining.pair(lab, name, reference)
         diagnosing.check(pair)
         asked = examining.asked(lab, pair, blocked.task_set)
         limits = diagnosing.Limits(self._left, reuse=lab.settings.reuse, strict=True)

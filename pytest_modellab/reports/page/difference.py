@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from importlib import resources
 
 from pytest_modellab.judging.difference import Difference, Pair
+from pytest_modellab.judging.scores import expected
 from pytest_modellab.records.runs import SampleResult
 from pytest_modellab.reports import replies
 from pytest_modellab.reports.page.markup import Content, Html, breakable, document, el
 from pytest_modellab.reports.page.shown import Gallery
-from pytest_modellab.reports.text.difference import ASKED, MARKS, asked, expected, head, scored
+from pytest_modellab.reports.text.difference import ASKED, MARKS, asked, head, scored
 from pytest_modellab.visible import shortened
 
 MOST = 300

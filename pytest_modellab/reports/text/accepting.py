@@ -8,7 +8,7 @@ from pytest_modellab.baselines.accepted import by_metric
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.beside import Beside
 from pytest_modellab.records.graded import GRADED, PROBABILITY
-from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.reports.words import moved
 
 
@@ -46,6 +46,19 @@ def _words(one: Figures) -> str:
     if not one.drop:
         return "the same"
     return "lower, within chance" if one.drop > 0 else "higher"
+
+
+def nothing_to_lose(run: RunSummary) -> list[str]:
+    """Warn of a run, or of capabilities, that score 0: compared with them, all passes."""
+    if run.n == 0:
+        return []
+    of = "" if run.mean == 0 else ", ".join(one.name for one in run.capabilities if one.mean == 0)
+    if run.mean != 0 and not of:
+        return []
+    return [
+        f"  WARNING: nothing is right{f' in {of}' if of else ''}, so that nothing can get worse "
+        "and every later run passes: check the prompt, the targets and the scorer"
+    ]
 
 
 def metrics(old: RunRecord, new: RunRecord) -> list[str]:

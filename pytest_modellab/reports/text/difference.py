@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_modellab.judging.difference import Difference, Pair
+from pytest_modellab.judging.scores import expected
 from pytest_modellab.records.graded import PROBABILITY
 from pytest_modellab.records.media import PLACE
 from pytest_modellab.records.runs import SampleResult
@@ -56,18 +57,6 @@ def head(found: Difference) -> list[str]:
 def asked(sample: Sample) -> str:
     """What a sample asks."""
     return sample.input.replace(PLACE, " ").strip() or "(nothing but what it shows)"
-
-
-def expected(sample: Sample) -> str:
-    """What would have been right, in words; empty where that is no text and no number."""
-    target = sample.target
-    if isinstance(target, Mapping):
-        target = target.get("text", target.get("answers", target.get("relevant")))
-    if sample.choices and isinstance(target, int):
-        target = sample.choices[target]
-    if isinstance(target, list | tuple | dict):
-        return " / ".join(one for one in target if isinstance(one, str))
-    return str(target) if isinstance(target, str | int | float) else ""
 
 
 def scored(result: SampleResult) -> str:
