@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import difflib
 import os
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from pytest_modellab.config import engine
 from pytest_modellab.config import read as configuration
-from pytest_modellab.config.find import find
+from pytest_modellab.config.find import FILE_NAME, find
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.store import atomic
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from pytest_modellab.lab.registry import Extensions
 
 EXIT_OK, EXIT_FOUND, EXIT_USAGE, EXIT_INCONCLUSIVE = 0, 1, 2, 3
+
+
+_SHOWN = 5
+"""Configurations that an error names."""
 
 
 EXIT_INTERRUPTED = 130  # as shells have it for SIGINT
@@ -154,7 +159,12 @@ def required_config(named: Path | None) -> LabConfig:
     """
     found = find_config(named)
     if found is None:
-        raise ConfigError("no modellab.toml here or in suites/; name one: --config PATH")
+        below = sorted(p for depth in ("*", "*/*") for p in Path().glob(f"{depth}/{FILE_NAME}"))
+        which = " or ".join(f"--config {shlex.quote(str(path))}" for path in below[:_SHOWN])
+        raise ConfigError(
+            f"no {FILE_NAME} here or in suites/; name one: {which or '--config PATH'}"
+            + (" …" if len(below) > _SHOWN else "")
+        )
     return found
 
 

@@ -10,7 +10,14 @@ import pytest
 
 from pytest_modellab.plugin import updating
 from pytest_modellab.plugin.options import option
-from pytest_modellab.plugin.session import CONFIG, SOURCES, extensions_of, lab_of, required_config
+from pytest_modellab.plugin.session import (
+    CONFIG,
+    SOURCES,
+    check_nearest,
+    extensions_of,
+    lab_of,
+    required_config,
+)
 
 if TYPE_CHECKING:
     from pytest_modellab.config.lab_config import LabConfig
@@ -50,7 +57,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     }
     asked = {"candidate", "gate", "task_set", "capability"} & set(metafunc.fixturenames) - own
     # common names: in a project without a configuration they are most likely its own
-    if not asked or (metafunc.config.stash[CONFIG] is None and not {"candidate", "gate"} <= asked):
+    if metafunc.config.stash[CONFIG] is None and not {"candidate", "gate"} <= asked:
+        return
+    if asked or "lab" in metafunc.fixturenames:
+        check_nearest(metafunc.config, metafunc.definition.path)
+    if not asked:
         return
     config = required_config(metafunc.config)
     task_sets = _marked_task_sets(metafunc, config)

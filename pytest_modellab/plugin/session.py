@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shlex
 from collections.abc import Iterable
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,6 +151,41 @@ def load_config(config: pytest.Config) -> LabConfig | None:
         return configuration.load(path)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def check_nearest(config: pytest.Config, file: Path) -> None:
+    """Refuse a test that would be judged by another configuration than the one nearest above it.
+
+    Args:
+        config: the session's.
+        file: the test's.
+
+    Raises:
+        pytest.UsageError: a session has one configuration, and it is not this file's.
+    """
+    from pytest_modellab.config.find import find
+
+    if path_option(config, "config") is not None:  # which judges all
+        return
+    own, found = find([file], config.rootpath), config.stash[CONFIG]
+    if own is None or (found is not None and own == found.path):
+        return
+    from pytest_modellab.plugin.nodeids import from_here
+
+    test, mine = from_here(str(file), config), from_here(str(own), config)
+    within = file.resolve().is_relative_to(own.parent)  # else it is rootdir/suites, for those apart
+    alone = shlex.quote(os.path.dirname(mine) or "." if within else test)  # noqa: PTH120 - text
+    if found is None:
+        why = "but none lies in or above what pytest was called with; run them"
+        how = alone
+    else:
+        judging = from_here(str(found.path), config)
+        why = f"but this session judges by {judging}, and a session has one; run them apart"
+        how = f"{alone}, and the others without it (--ignore={alone})"
+    raise pytest.UsageError(
+        f"{test}: its configuration is {mine}, {why}: pytest {how}; or choose one for all: "
+        "--modellab-config PATH"
+    )
 
 
 def declare_markers(config: pytest.Config, kinds: Iterable[Kind]) -> None:
