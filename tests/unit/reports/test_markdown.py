@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.reports.session import TestError
-from pytest_modellab.reports.text import markdown
+from pytest_modellab.reports.text import markdown, sentences
 
 Make = Callable[..., Any]
 
@@ -43,6 +43,8 @@ def test_all_well_fits_a_screen(report: Make, run: Make, comparison: Make, figur
         "\n"
         "all 4 comparisons of 1 variant passed.\n"
         "\n"
+        "Nothing got worse by more than is allowed.\n"
+        "\n"
         "### assistant_core_v2\n"
         "\n" + HEAD + "| nf4 (quantized) | 0.61 ± 0.02 | arithmetic/hard 0.32 | pass, drop -0.010 "
         "| 2 pass | pass | 31 ms/sample, memory=0.11GB | **PASS** |\n"
@@ -74,7 +76,15 @@ def test_a_block_shows_its_tables(report: Make, run: Make, comparison: Make, fli
     )
     lines = found.splitlines()
     assert lines[0] == "## Model gate: BLOCK"
-    assert lines[2] == "1 of 2 comparisons: nf4 (arithmetic)."
+    assert lines[2:7] == [
+        "1 of 2 comparisons: nf4 (arithmetic).",
+        "",
+        "Something got worse by more than is allowed, and not by chance: it should not be merged "
+        "as it is.",
+        "",
+        "- nf4: success on arithmetic fell by 21 points, from 62 to 41 of 100; at least 9 of them "
+        "are more than chance",
+    ]
     assert (
         "| base (quantized) | 0.61 ± 0.02 | arithmetic/hard 0.32 | – | – | baseline recorded |"
         in lines
@@ -224,3 +234,35 @@ def test_a_searching_variant_has_its_metrics_in_a_table(report: Make, search: Ma
 def test_times_of_a_search_that_are_stored_are_marked(report: Make, search: Make) -> None:
     text = markdown.render(report(runs=(search(cached=True, environment={"workers": 2}),)))
     assert "| memory=0.090GB, times under xdist, stored |" in text
+
+
+def test_sentences_tell_the_largest_drops_and_floors(
+    report: Make, comparison: Make, figures: Make
+) -> None:
+    low = figures(name="code/hard", baseline=None, candidate=0.05, floor=0.3, score_high=0.2)
+    many = [comparison("block", candidate=f"v{i}", capability=None) for i in range(7)]
+    found = sentences.drops(
+        report(
+            comparisons=(
+                *many,
+                comparison("block", assertion="worst_bucket", capability=None, figures=(low,)),
+                comparison("block", candidate="v0", capability=None, against="baseline of base"),
+                comparison("pass", candidate="fine"),
+            )
+        )
+    )
+    assert found[-1] == "and 2 more drops, below"
+    assert len(found) == sentences.MOST + 1
+    floor = sentences.drops(
+        report(
+            comparisons=(
+                comparison("block", assertion="worst_bucket", capability=None, figures=(low,)),
+            )
+        )
+    )
+    assert floor == ["nf4: success on code/hard is 5 of 100, below the 30 that it must reach"]
+    beside = report(comparisons=(comparison("block", against="baseline of base"),))
+    assert sentences.drops(beside) == [
+        "nf4: success on arithmetic fell by 21 points, beside the baseline of base, from 62 to 41 "
+        "of 100; at least 9 of them are more than chance"
+    ]

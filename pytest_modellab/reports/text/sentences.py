@@ -1,0 +1,78 @@
+"""What a session found, in sentences for somebody who knows no statistics."""
+
+from __future__ import annotations
+
+from pytest_modellab.gate.results import Figures
+from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.reports.session import SessionReport, SessionVerdict, deciding
+from pytest_modellab.reports.words import plural
+
+MOST = 6
+"""Drops that are told; more are counted."""
+
+
+_MEANS: dict[SessionVerdict, str] = {
+    "block": "Something got worse by more than is allowed, and not by chance: it should not be "
+    "merged as it is.",
+    "error": "It cannot be told whether anything got worse: some tests reached no verdict.",
+    "accepted": "Something got worse, and was accepted with this change.",
+    "inconclusive": "Nothing is shown to be worse, but there were too few questions to show that "
+    "all is as good as before. This does not block.",
+    "pass": "Nothing got worse by more than is allowed.",
+}
+
+
+def means(report: SessionReport) -> str:
+    """Say what the verdict means for a merge."""
+    return _MEANS[report.verdict]
+
+
+def drops(report: SessionReport) -> list[str]:
+    """Say what was blocked, a sentence each: ``nf4: success on code fell by 30 points, …``.
+
+    Args:
+        report: the session.
+
+    Returns:
+        Unescaped sentences, the largest drop first, each variant and capability once; empty where
+        nothing was blocked by a drop.
+    """
+    found: dict[tuple[str, str, str], tuple[float, str]] = {}
+    for comparison in report.comparisons:
+        if comparison.outcome != "block" or comparison.ratio is not None:
+            continue
+        figure = deciding(comparison)
+        if figure is None or figure.distance:
+            continue
+        key = (comparison.candidate, figure.name, comparison.metric or "")
+        told = (figure.drop, _sentence(comparison, figure, several=len(report.task_sets) > 1))
+        found[key] = max(found.get(key, told), told)
+    ranked = [text for _, text in sorted(found.values(), key=lambda one: (-one[0], one[1]))]
+    more = len(ranked) - MOST
+    return [*ranked[:MOST], *([f"and {plural(more, 'more drop')}, below"] if more > 0 else [])]
+
+
+def _sentence(comparison: Comparison, figure: Figures, *, several: bool) -> str:
+    what = comparison.metric or "success"
+    name = comparison.capability or figure.name
+    on = "" if name == "all" else f" on {name}"
+    where = f" of {comparison.task_set}" if several else ""
+    who = f"{comparison.candidate}: {what}{on}{where}"
+    if figure.floor is not None:
+        return (
+            f"{who} is {_points(figure.candidate)} of 100, below the {_points(figure.floor)} that "
+            "it must reach"
+        )
+    before = "" if figure.baseline is None else f" from {_points(figure.baseline)}"
+    beside = "" if comparison.against == "own baseline" else f", beside the {comparison.against}"
+    return (
+        f"{who} fell by {_points(figure.drop)} points{beside},{before} to "
+        f"{_points(figure.candidate)} of 100; at least {_points(figure.drop_low)} of them are "
+        "more than chance"
+    )
+
+
+def _points(share: float) -> str:
+    """A share of 1 as points of a hundred: whole ones from 1 on."""
+    points = 100 * share
+    return f"{points:.0f}" if abs(points) >= 1 or points == 0 else f"{points:.1f}"
