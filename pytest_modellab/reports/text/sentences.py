@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_modellab.baselines.accepted import OWN_BASELINE
 from pytest_modellab.gate.results import Figures
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.reports.session import SessionReport, SessionVerdict, deciding
@@ -64,7 +65,7 @@ def _sentence(comparison: Comparison, figure: Figures, *, several: bool) -> str:
             "it must reach"
         )
     before = "" if figure.baseline is None else f" from {_points(figure.baseline)}"
-    beside = "" if comparison.against == "own baseline" else f", beside the {comparison.against}"
+    beside = "" if comparison.against == OWN_BASELINE else f", beside the {comparison.against}"
     return (
         f"{who} fell by {_points(figure.drop)} points{beside},{before} to "
         f"{_points(figure.candidate)} of 100; at least {_points(figure.drop_low)} of them are "
