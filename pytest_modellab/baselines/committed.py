@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Baseline
@@ -73,12 +75,13 @@ class Committed:
         return file.parse(content, path, mend, where)
 
 
-def at(folder: Path, ref: str) -> Committed:
+def at(folder: Path, ref: str, known: Mapping[str, str] = MappingProxyType({})) -> Committed:
     """Find the commit whose accepted runs are compared with.
 
     Args:
         folder: of the accepted runs.
         ref: a branch, a tag or a commit.
+        known: the top folder of a repository → the commit that the name stands for there.
 
     Raises:
         ModellabError: the folder lies in no repository, or the name stands for no commit.
@@ -89,7 +92,7 @@ def at(folder: Path, ref: str) -> Committed:
         raise ModellabError(
             f"{visible(ref)!r}: the accepted runs in {folder} cannot be read from git: {error}"
         ) from error
-    commit = git.commit(top, ref)
+    commit = git.commit(top, known.get(str(top), ref))
     if commit is None:
         mend = "name a branch, a tag or a commit that git log shows; one of a remote after git "
         mend += "fetch, as origin/main"

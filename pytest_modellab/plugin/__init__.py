@@ -12,12 +12,12 @@ from pytest_modellab.plugin.fixtures import candidate, diagnosis, gate, lab, tas
 from pytest_modellab.plugin.hooks import (
     pytest_addhooks,
     pytest_configure,
+    pytest_report_collectionfinish,
     pytest_report_header,
     pytest_runtest_makereport,
 )
 from pytest_modellab.plugin.misspelt import pytest_load_initial_conftests
 from pytest_modellab.plugin.options import pytest_addoption
-from pytest_modellab.plugin.sizes import pytest_report_collectionfinish
 from pytest_modellab.plugin.status import pytest_report_teststatus, pytest_terminal_summary
 
 __all__ = [

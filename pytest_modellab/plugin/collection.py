@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_modellab.plugin import updating
+from pytest_modellab.plugin.nodeids import params_of
 from pytest_modellab.plugin.options import option
-from pytest_modellab.plugin.session import (
-    CONFIG,
-    SOURCES,
-    check_nearest,
-    extensions_of,
-    lab_of,
-    required_config,
-)
+from pytest_modellab.plugin.projects import Project, project_of, projects_of
 
 if TYPE_CHECKING:
     from pytest_modellab.config.lab_config import LabConfig
     from pytest_modellab.records.declared import VariantSpec
     from pytest_modellab.variants.plan import Kind
 
-WEIGHTS: pytest.StashKey[Mapping[str, float]] = pytest.StashKey()
+NEXT: pytest.StashKey[tuple[Project, str] | None] = pytest.StashKey()
+"""Project and variant of the test that comes next, while one is torn down."""
 
 
-CANDIDATES: pytest.StashKey[frozenset[tuple[str, str]]] = pytest.StashKey()
-
-
-NEXT: pytest.StashKey[str | None] = pytest.StashKey()
-"""The variant of the test that comes next, while one is torn down."""
+_NO_ASSERTION = frozenset({"capability", "lab"})
+"""Parameters that make no other assertion of a test."""
 
 
 MARKERS = (
@@ -56,20 +48,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for name in (names.split(",") if isinstance(names, str) else names)
     }
     asked = {"candidate", "gate", "task_set", "capability"} & set(metafunc.fixturenames) - own
-    # common names: in a project without a configuration they are most likely its own
-    if metafunc.config.stash[CONFIG] is None and not {"candidate", "gate"} <= asked:
+    if not asked and "lab" not in metafunc.fixturenames:
         return
-    if asked or "lab" in metafunc.fixturenames:
-        check_nearest(metafunc.config, metafunc.definition.path)
+    projects = projects_of(metafunc.config)
+    project = projects.of(metafunc.definition.path)
+    # common names: in a project without a configuration they are most likely its own
+    if project is None and not {"candidate", "gate"} <= asked:
+        return
+    project = project_of(metafunc.definition)
+    project.collect(metafunc.definition.ihook)
+    if project is not projects.first and "lab" in metafunc.fixturenames:
+        others = [pytest.param(project, id=pytest.HIDDEN_PARAM)]
+        metafunc.parametrize("lab", others, indirect=True, scope="session")
     if not asked:
         return
-    config = required_config(metafunc.config)
+    config = project.checked
     task_sets = _marked_task_sets(metafunc, config)
     if "candidate" in asked:
-        kinds = extensions_of(metafunc.config).kinds
+        kinds = project.extensions.kinds
         variants = [
             pytest.param(name, id=name, marks=marks(config.variants[name], kinds, config.variants))
-            for name in _marked_variants(metafunc, config)
+            for name in _marked_variants(metafunc, config, kinds)
         ]
         metafunc.parametrize("candidate", variants, indirect=True, scope="session")
     several = len(task_sets) > 1
@@ -80,7 +79,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pairs = [
                 pytest.param(name, capability, id=f"{name}-{capability}" if several else capability)
                 for name in task_sets
-                for capability in lab_of(metafunc.config).outline(name).capabilities
+                for capability in project.lab.outline(name).capabilities
             ]
         except TaskSetError as error:
             raise pytest.UsageError(str(error)) from error
@@ -127,7 +126,9 @@ def _marked_task_sets(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]
     return names
 
 
-def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
+def _marked_variants(
+    metafunc: pytest.Metafunc, config: LabConfig, kinds: Mapping[str, Kind]
+) -> list[str]:
     from pytest_modellab.errors import near_misses
     from pytest_modellab.records.declared import values
 
@@ -147,7 +148,6 @@ def _marked_variants(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
                 f"{where}: unknown variant {name!r} in {config.path}; "
                 f"{near_misses(str(name), config.variants)}"
             )
-    kinds = extensions_of(metafunc.config).kinds
     known = {
         "kind": set(kinds),
         "strategy": {kind.strategy for kind in kinds.values()}
@@ -174,20 +174,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     As pytest does for a fixture of the whole session, and for the same reason: each is set up once.
     """
-    found = config.stash.get(CONFIG, None)
-    if found is None or not any(_candidate(item, found) for item in items):
+    if not any(map(_under_test, items)):
         return
     from pytest_modellab.variants.families import family
 
-    kinds = extensions_of(config).kinds
-    first: dict[str, int] = {}
+    first: dict[tuple[Project, str], int] = {}
 
     def place(pair: tuple[int, pytest.Item]) -> int:
         index, item = pair
-        name = _candidate(item, found)
-        return (
-            index if name is None else first.setdefault(family(name, found.variants, kinds), index)
-        )
+        found = _under_test(item)
+        if found is None:
+            return index
+        project, name = found
+        variants, kinds = project.declared.variants, project.extensions.kinds
+        return first.setdefault((project, family(name, variants, kinds)), index)
 
     items[:] = [item for _, item in sorted(enumerate(items), key=place)]
 
@@ -195,52 +195,80 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Remember which variant comes next, so that what it shares with this one stays loaded."""
-    found = item.config.stash.get(CONFIG, None)
-    if found is not None:
-        item.config.stash[NEXT] = None if nextitem is None else _candidate(nextitem, found)
+    item.config.stash[NEXT] = None if nextitem is None else _under_test(nextitem)
 
 
-def _candidate(item: pytest.Item, config: LabConfig) -> str | None:
-    """The declared variant that a test is for."""
+def _under_test(item: pytest.Item) -> tuple[Project, str] | None:
+    """The declared variant that a test is for, and whose it is."""
     name = params_of(item).get("candidate")
-    return name if isinstance(name, str) and name in config.variants else None
+    if not isinstance(name, str):
+        return None
+    project = projects_of(item.config).of(item.path)
+    return None if project is None or name not in project.declared.variants else (project, name)
+
+
+class Apart:
+    """Plugin that keeps the tests of a project together, after all who order them.
+
+    pytest itself puts tests with the same place among a parameter's values after one another, and
+    with them those of other projects; between two of those a model is loaded anew.
+    """
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Sort by project, where there are several."""
+        projects = projects_of(config)
+        if len(projects.known) < 2:
+            return
+        first: dict[Project | None, int] = {}
+        whose = [None if (one := _under_test(item)) is None else one[0] for item in items]
+        places = [
+            index if project is None else first.setdefault(project, index)
+            for index, project in enumerate(whose)
+        ]
+        items[:] = [items[index] for index in sorted(range(len(items)), key=places.__getitem__)]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Find the assertions that share alpha, after deselection, in every process alike."""
-    check_sources(session.config)
-    weights, candidates = {}, set()
-    for item in session.items:
-        if isinstance(item, pytest.Function) and "gate" in item.fixturenames:
-            params = params_of(item)
-            candidates.add((str(params.get("candidate")), str(params.get("task_set"))))
-            weights[assertion_of(item)] = weight_of(item)
-    session.config.stash[WEIGHTS] = weights
-    session.config.stash[CANDIDATES] = frozenset(candidates)
-    if candidates and option(session.config, "update"):
-        updating.remember(lab_of(session.config), sorted(candidates))
+    projects = projects_of(session.config)
+    gated = projects.of_items(session.items)
+    for project in projects.known:
+        check_sources(project, gated.get(project, ()))
+        weights, candidates = {}, set()
+        for item in gated.get(project, ()):
+            if isinstance(item, pytest.Function):
+                params = params_of(item)
+                candidates.add((str(params.get("candidate")), str(params.get("task_set"))))
+                weights[assertion_of(item)] = weight_of(item)
+        project.weights = weights
+        project.candidates = frozenset(candidates)
+        if candidates and option(session.config, "update"):
+            updating.remember(project.lab, sorted(candidates))
 
 
-def check_sources(config: pytest.Config) -> None:
-    """Refuse a conftest.py whose additions came too late, or that the commands would not read."""
-    found = config.stash[CONFIG]
-    if found is None or SOURCES not in config.stash:
+def check_sources(project: Project, items: Iterable[pytest.Item]) -> None:
+    """Refuse a conftest.py whose additions came too late, or that the commands would not read.
+
+    Args:
+        project: that is extended.
+        items: its tests.
+    """
+    if project.sources is None:
         return
     from pytest_modellab.lab import registry
 
-    now = registry.sources(config.hook)
-    if problem := registry.misplaced(config.stash[SOURCES], now, found.root):
+    hooks = {item.path.parent: item.ihook for item in items}
+    now = dict.fromkeys(name for hook in hooks.values() for name in registry.sources(hook))
+    if problem := registry.misplaced(project.sources, tuple(now), project.declared.root):
         raise pytest.UsageError(problem)
-
-
-def params_of(item: pytest.Item) -> dict[str, Any]:
-    """Return the parameters of a test."""
-    return dict(item.callspec.params) if hasattr(item, "callspec") else {}
 
 
 def assertion_of(item: pytest.Function) -> str:
     """One a test function and set of parameters; capabilities of a task set are one family."""
-    others = {k: repr(v) for k, v in sorted(params_of(item).items()) if k != "capability"}
+    others = {k: repr(v) for k, v in sorted(params_of(item).items()) if k not in _NO_ASSERTION}
     assert item.parent is not None  # a module or class
     return f"{item.parent.nodeid}::{item.originalname}{others}"
 

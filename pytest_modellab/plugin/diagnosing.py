@@ -10,14 +10,14 @@ import dataclasses
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_modellab.plugin.options import DIAGNOSE, choice, seconds
-from pytest_modellab.plugin.session import lab_of
+from pytest_modellab.plugin.projects import Project, project_of
 
 if TYPE_CHECKING:
     from pytest_modellab.judging.comparison import Comparison
@@ -55,21 +55,18 @@ class Diagnoser:
     Args:
         mode: ``auto``, ``off`` or ``always``.
         budget: seconds for all of them.
-        lab: returns the session's lab.
-        config: path of the ``modellab.toml``, where a command has to name it; else empty.
     """
 
-    def __init__(self, mode: str, budget: float, lab: Callable[[], Lab], config: str = "") -> None:
+    def __init__(self, mode: str, budget: float) -> None:
         self._mode = mode
         self._left = budget
-        self._lab = lab
-        self._config = config
-        self._known: dict[str, Outcome] = {}
+        self._known: dict[tuple[Project, str], Outcome] = {}
 
-    def of(self, blocked: Sequence[Comparison]) -> tuple[Outcome, bool]:
+    def of(self, project: Project, blocked: Sequence[Comparison]) -> tuple[Outcome, bool]:
         """Return what is known of a blocked variant, and whether it was found out just now.
 
         Args:
+            project: whose test it is.
             blocked: what one test found.
 
         Raises:
@@ -79,21 +76,22 @@ class Diagnoser:
         if self._mode == "off" or not asked:
             return Outcome(), False
         variant = asked[0].candidate
-        if new := variant not in self._known:
+        key = project, variant
+        if new := key not in self._known:
             start = time.monotonic()
             try:
-                self._known[variant] = self._diagnosed(asked[0])
+                self._known[key] = self._diagnosed(project, asked[0])
             except _ERRORS as error:  # the verdict stands
                 why = " ".join(str(error).split()) or type(error).__name__
-                self._known[variant] = Outcome(notes=(f"{variant} was not diagnosed: {why}",))
+                self._known[key] = Outcome(notes=(f"{variant} was not diagnosed: {why}",))
             finally:
                 self._left -= time.monotonic() - start
-        return self._known[variant], new
+        return self._known[key], new
 
-    def _diagnosed(self, blocked: Comparison) -> Outcome:
+    def _diagnosed(self, project: Project, blocked: Comparison) -> Outcome:
         from pytest_modellab.lab import diagnosing, examining
 
-        lab, name = self._lab(), blocked.candidate
+        lab, name = project.lab, blocked.candidate
         reference = _reference(blocked, lab)
         alone = reference in (None, name) and lab.spec(name).base is None
         if alone and self._mode != "always":  # nothing to compare it with, and nobody asked
@@ -107,30 +105,31 @@ class Diagnoser:
         elif lab.settings.reuse is False or lab.diagnosing.stored(pair, asked) is None:
             needed = examining.seconds(lab, pair, asked)
             if needed > self._left:
-                return Outcome(notes=(self._skipped(pair, asked, needed),))
+                return Outcome(notes=(self._skipped(name, needed, _command(project, pair, asked)),))
         found = lab.diagnosing.examine(pair, asked, limits).diagnosis
-        return Outcome(found, self._lines(found, pair, asked))
+        return Outcome(found, _lines(found, name, _command(project, pair, asked)))
 
-    def _skipped(self, pair: Pair, asked: Asked, needed: float) -> str:
+    def _skipped(self, name: str, needed: float, command: str) -> str:
         return (
-            f"{pair.candidate.name} was not diagnosed: it takes about {max(1.0, needed):.0f} s and "
-            f"{max(0.0, self._left):.0f} s of --modellab-diagnose-budget are left; "
-            f"{self._command(pair, asked)}"
+            f"{name} was not diagnosed: it takes about {max(1.0, needed):.0f} s and "
+            f"{max(0.0, self._left):.0f} s of --modellab-diagnose-budget are left; {command}"
         )
 
-    def _lines(self, found: Diagnosis, pair: Pair, asked: Asked) -> tuple[str, ...]:
-        from pytest_modellab.reports import diagnosed
 
-        name, said = pair.candidate.name, "pictures, and what reproduces it elsewhere"
+def _lines(found: Diagnosis, name: str, command: str) -> tuple[str, ...]:
+    from pytest_modellab.reports import diagnosed
+
+    said, files = "pictures, and what reproduces it elsewhere", ""
+    if found.blame is not None:
+        said = "part by part"
+    else:
         files = f" --html {name}.html --bundle {name}.zip"
-        if found.blame is not None:
-            said, files = "part by part", ""
-        return diagnosed.one_line(found), f"{said}: {self._command(pair, asked)}{files}"
+    return diagnosed.one_line(found), f"{said}: {command}{files}"
 
-    def _command(self, pair: Pair, asked: Asked) -> str:
-        on = "" if asked.task_set is None else f" --task-set {asked.task_set.name}"
-        where = f" --config {shlex.quote(self._config)}" if self._config else ""
-        return f"modellab diagnose {pair.base.name} {pair.candidate.name}{on}{where}"
+
+def _command(project: Project, pair: Pair, asked: Asked) -> str:
+    on = "" if asked.task_set is None else f" --task-set {asked.task_set.name}"
+    return f"modellab diagnose {pair.base.name} {pair.candidate.name}{on}{_named(project)}"
 
 
 def diagnoser_of(config: pytest.Config) -> Diagnoser:
@@ -140,21 +139,17 @@ def diagnoser_of(config: pytest.Config) -> Diagnoser:
         config.stash[DIAGNOSER] = Diagnoser(
             choice(config, "diagnose", DIAGNOSE),
             BUDGET if budget is None else budget,
-            lambda: lab_of(config),
-            _config_named(config),
         )
     return config.stash[DIAGNOSER]
 
 
-def _config_named(config: pytest.Config) -> str:
+def _named(project: Project) -> str:
     """The ``modellab.toml`` as a command has to name it; empty where it finds it by itself."""
     from pytest_modellab.config.find import find
-    from pytest_modellab.plugin.session import CONFIG
 
-    found = config.stash[CONFIG]
-    if found is None or find([Path.cwd()], Path.cwd()) == found.path:
-        return ""
-    return os.path.relpath(found.path)
+    path = project.declared.path
+    here = Path.cwd()
+    return "" if find([here], here) == path else f" --config {shlex.quote(os.path.relpath(path))}"
 
 
 def explain(item: pytest.Item, call: pytest.CallInfo[None], texts: Sequence[str]) -> Outcome:
@@ -174,7 +169,8 @@ def explain(item: pytest.Item, call: pytest.CallInfo[None], texts: Sequence[str]
     from pytest_modellab.judging.comparison import Comparison
 
     try:
-        found, new = diagnoser_of(item.config).of([Comparison.from_json(text) for text in texts])
+        judged = [Comparison.from_json(text) for text in texts]
+        found, new = diagnoser_of(item.config).of(project_of(item), judged)
     except KeyboardInterrupt:
         # the block is still reported; then the session ends as one that was interrupted
         item.session.shouldstop = "interrupted while a blocked variant was diagnosed"

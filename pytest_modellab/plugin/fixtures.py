@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_modellab.plugin import overrides, status, swallowed
-from pytest_modellab.plugin.collection import (
-    CANDIDATES,
-    NEXT,
-    WEIGHTS,
-    assertion_of,
-    params_of,
-    weight_of,
-)
-from pytest_modellab.plugin.nodeids import from_here
-from pytest_modellab.plugin.session import lab_of
+from pytest_modellab.plugin.collection import NEXT, assertion_of, weight_of
+from pytest_modellab.plugin.nodeids import from_here, params_of
+from pytest_modellab.plugin.projects import NONE_FOUND, Project, project_of, projects_of
 from pytest_modellab.visible import CELL, line
 
 if TYPE_CHECKING:
@@ -38,10 +31,12 @@ _JUNIT = "modellab_"
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """The session's lab: configuration, runs and baselines."""
-    lab = lab_of(request.config)
-    yield lab
-    lab.release()
+    """The lab of the test's project: configuration, runs and baselines."""
+    project: Project | None = getattr(request, "param", projects_of(request.config).first)
+    if project is None:
+        raise pytest.UsageError(NONE_FOUND)
+    yield project.lab
+    project.lab.release()
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +49,11 @@ def candidate(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Candidate]:
 
     yield Candidate(lab, lab.spec(request.param))
     following = request.config.stash.get(NEXT, None)
-    if following is None or lab.family(following) != lab.family(request.param):
+    if (
+        following is None
+        or following[0].lab is not lab
+        or lab.family(following[1]) != lab.family(request.param)
+    ):
         lab.release()
 
 
@@ -94,6 +93,12 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
 
     alpha = lab.settings.alpha
     item: pytest.Function = request.node
+    project = project_of(item)
+    if lab is not project.lab:
+        raise pytest.UsageError(
+            f"{item.nodeid}: asks for the gate while it runs, so it has the lab of another "
+            f"configuration than {project.name}; name lab among the test's arguments"
+        )
     findings: dict[str, list[str]] = {}  # anew, should the test be run again
     own = [pair for pair in item.user_properties if not pair[0].startswith(_JUNIT)]
     item.user_properties[:] = own
@@ -128,12 +133,11 @@ def gate(request: pytest.FixtureRequest, lab: Lab, task_set: TaskSet) -> Gate:
             allure_report.describe(item, map(Comparison.from_json, findings["comparisons"]))
             allure_report.attach(comparison)
 
-    weights = request.config.stash[WEIGHTS]
+    weights = project.weights
     budget = Budget(share=split_alpha(alpha, weights)[assertion_of(item)], alpha=alpha)
     equal = Budget.shared(alpha, len(weights)).share
     overridden = overrides.of_share(weight_of(item), budget.share, equal, task_set.name)
-    candidates = request.config.stash[CANDIDATES]
-    accepted = {variant for variant, name in candidates if name == task_set.name}
+    accepted = {variant for variant, name in project.candidates if name == task_set.name}
     again = from_here(item.nodeid, request.config)
     return Gate(lab, item.nodeid, task_set, budget, judged, accepted, overridden, again)
 

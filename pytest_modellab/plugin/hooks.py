@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_modellab.engines import environment
-from pytest_modellab.plugin import bar, diagnosing, status, swallowed
-from pytest_modellab.plugin.collection import MARKERS, WEIGHTS, params_of
+from pytest_modellab.plugin import diagnosing, sizes, status, swallowed
+from pytest_modellab.plugin.collection import MARKERS, Apart
 from pytest_modellab.plugin.diagnosing import Outcome
 from pytest_modellab.plugin.failing import MessageAlone, Once
 from pytest_modellab.plugin.fixtures import FINDINGS
 from pytest_modellab.plugin.missing import Missing
 from pytest_modellab.plugin.misspelt import check_ini
+from pytest_modellab.plugin.nodeids import params_of
 from pytest_modellab.plugin.notes import NOTES, StoreNotes
-from pytest_modellab.plugin.options import GITHUB, choice, path_option
-from pytest_modellab.plugin.session import (
-    CONFIG,
-    compared_with,
-    declare_markers,
-    lab_of,
-    load_config,
-    settings_of,
-)
+from pytest_modellab.plugin.projects import PROJECTS, Projects, project_of, projects_of
+from pytest_modellab.plugin.session import declare_markers
 from pytest_modellab.plugin.unjudged import Unjudged
 from pytest_modellab.plugin.updating import check_asked
 
 if TYPE_CHECKING:
-    from pytest_modellab.config.lab_config import LabConfig
+    from pytest_modellab.plugin.projects import Project
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -52,63 +45,63 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is not None and hasattr(config.option, "clean_alluredir"):
         config.option.clean_alluredir = False  # else a replaced worker wipes the results
     StoreNotes.listen(config)
-    config.stash[CONFIG] = load_config(config)
-    if config.stash[CONFIG] is not None:
-        from pytest_modellab.variants import KINDS
+    projects = config.stash[PROJECTS] = Projects(config)
+    if projects.first is None:
+        return
+    from pytest_modellab.variants import KINDS
 
-        declare_markers(config, KINDS.values())
-    found = config.stash[CONFIG]
-    if found is not None:
-        config.pluginmanager.register(Missing(), "modellab_missing")
-        environment.share(int(worker["workercount"]) if worker is not None else 1)
-        unjudged = Unjudged(config, found)
-        config.pluginmanager.register(unjudged, "modellab_unjudged")
-        diagnosing.diagnoser_of(config)  # a wrong option is refused before any test
-        if worker is None:
-            check_asked(config)
-            _register_controller(config, found, unjudged)
+    declare_markers(config, KINDS.values())
+    config.pluginmanager.register(Missing(), "modellab_missing")
+    config.pluginmanager.register(Apart(), "modellab_apart")
+    environment.share(int(worker["workercount"]) if worker is not None else 1)
+    unjudged = Unjudged(config, projects)
+    config.pluginmanager.register(unjudged, "modellab_unjudged")
+    diagnosing.diagnoser_of(config)  # a wrong option is refused before any test
+    if worker is None:
+        check_asked(config)
+        projects.first.settings  # noqa: B018 - as above
+        _register_controller(config, projects, unjudged)
 
 
-def _register_controller(config: pytest.Config, found: LabConfig, unjudged: Unjudged) -> None:
+def _register_controller(config: pytest.Config, projects: Projects, unjudged: Unjudged) -> None:
     """Collect what the tests found, and distribute them, where a configuration is."""
     from pytest_modellab.plugin.collector import Collector
     from pytest_modellab.plugin.printing import Printing
 
     config.pluginmanager.register(Once(), "modellab_once")
     config.pluginmanager.register(Printing(), "modellab_printing")
-    config.pluginmanager.register(
-        Collector(
-            config,
-            variants=found.variants,
-            settings=settings_of(config),
-            lab=functools.partial(lab_of, config),
-            json_path=path_option(config, "json"),
-            markdown_path=path_option(config, "markdown"),
-            github=choice(config, "github", GITHUB) == "auto",
-            mlflow=found.mlflow,
-            unjudged=unjudged.lines,
-            bar=functools.partial(bar.lines, found),
-        ),
-        "modellab_collector",
-    )
+    config.pluginmanager.register(Collector(config, projects, unjudged), "modellab_collector")
     if config.pluginmanager.hasplugin("xdist"):
         from pytest_modellab.plugin.scheduler import Distribution
 
-        config.pluginmanager.register(Distribution(found), "modellab_distribution")
+        config.pluginmanager.register(Distribution(projects), "modellab_distribution")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Name the configuration."""
-    found = config.stash.get(CONFIG, None)
+    """Name the configuration; others than the first are named when tests are collected."""
+    found = projects_of(config).first
     if found is None:
         return None
     from pytest_modellab.version import __version__
 
-    compared = compared_with(config)
+    return f"modellab {__version__}: {_told(found.declared.path, found)}"
+
+
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: Sequence[pytest.Item]
+) -> list[str]:
+    """Name the configurations of further tests, and task sets that are too small to pass."""
+    projects = projects_of(config)
+    further = [one for one in projects.known if one is not projects.first]
+    also = [f"modellab: also {_told(one.name, one)}" for one in further]
+    return [*also, *sizes.notes(config, items)]
+
+
+def _told(name: object, project: Project) -> str:
+    declared, compared = project.declared, project.compared
     against = "" if compared is None else f"; compared with the accepted runs of {compared}"
     return (
-        f"modellab {__version__}: {found.path}, {len(found.variants)} variants, "
-        f"{len(found.task_sets)} task sets{against}"
+        f"{name}, {len(declared.variants)} variants, {len(declared.task_sets)} task sets{against}"
     )
 
 
@@ -161,6 +154,6 @@ def pytest_runtest_makereport(
         findings.update(swallowed.sent(item, report, judged.get("comparisons", []), raised=raised))
     status.send(item, report)  # of what has not been made a failure
     if findings:
-        findings["assertions"] = [str(len(item.config.stash[WEIGHTS]))]
+        findings["assertions"] = [str(len(project_of(item).weights))]
         vars(report)["modellab"] = json.dumps(findings)  # travels with the report
     return report

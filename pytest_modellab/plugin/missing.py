@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from pytest_modellab.plugin.collection import params_of
-from pytest_modellab.plugin.session import extensions_of, required_config
+from pytest_modellab.plugin.nodeids import params_of
+from pytest_modellab.plugin.projects import Project, projects_of
 
 MISSING: pytest.StashKey[tuple[str, ...]] = pytest.StashKey()
 """Of a test, what keeps it from running."""
@@ -22,27 +22,8 @@ class Missing:
     @pytest.hookimpl(tryfirst=True)  # before what was collected is printed
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Look for what the tests that were selected need, each once."""
-        gated = [item for item in session.items if "gate" in getattr(item, "fixturenames", ())]
-        if not gated:
-            return
-        from pytest_modellab.lab.absent import Absent
-
-        config = required_config(session.config)
-        absent = Absent(config, extensions_of(session.config).kinds)
-        known: dict[str, tuple[str, ...]] = {}
-        for item in gated:
-            params = params_of(item)
-            variant, task_set = params.get("candidate"), params.get("task_set")
-            found: list[str] = []
-            if isinstance(task_set, str) and task_set in config.task_sets:
-                key = f"task set {task_set}"
-                found += known.setdefault(key, absent.of_task_set(task_set))
-            if isinstance(variant, str) and variant in config.variants:
-                if variant not in known:
-                    known[variant] = absent.of_variant(variant)
-                found += known[variant]
-            if found:
-                item.stash[MISSING] = tuple(found)
+        for project, items in projects_of(session.config).of_items(session.items).items():
+            _look(project, items)
 
     def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> list[str]:
         """Say what is missing before the first test runs."""
@@ -64,3 +45,25 @@ class Missing:
             from pytest_modellab.errors import ConfigError
 
             raise ConfigError("\n".join(found))
+
+
+def _look(project: Project, items: Sequence[pytest.Item]) -> None:
+    """Keep with each test what it needs and is not there."""
+    from pytest_modellab.lab.absent import Absent
+
+    config = project.checked
+    absent = Absent(config, project.extensions.kinds)
+    known: dict[str, tuple[str, ...]] = {}
+    for item in items:
+        params = params_of(item)
+        variant, task_set = params.get("candidate"), params.get("task_set")
+        found: list[str] = []
+        if isinstance(task_set, str) and task_set in config.task_sets:
+            key = f"task set {task_set}"
+            found += known.setdefault(key, absent.of_task_set(task_set))
+        if isinstance(variant, str) and variant in config.variants:
+            if variant not in known:
+                known[variant] = absent.of_variant(variant)
+            found += known[variant]
+        if found:
+            item.stash[MISSING] = tuple(found)

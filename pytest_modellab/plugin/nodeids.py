@@ -1,10 +1,10 @@
-"""What a node id says of a test."""
+"""What a node id and its parameters say of a test."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
@@ -35,3 +35,8 @@ def from_here(nodeid: str, config: pytest.Config) -> str:
     except ValueError:  # another drive
         path = str(config.rootpath / path)
     return f"{path}{colons}{names}"
+
+
+def params_of(item: pytest.Item) -> dict[str, Any]:
+    """Return the parameters of a test."""
+    return dict(item.callspec.params) if hasattr(item, "callspec") else {}

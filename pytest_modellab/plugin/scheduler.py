@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from xdist.scheduler.load import LoadScheduling
 
-from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.plugin.nodeids import variant_of
-from pytest_modellab.plugin.session import COMPARED_SENT, TODAY_SENT, compared_with, today_of
+from pytest_modellab.plugin.session import COMPARED_SENT, TODAY_SENT, today_of
 from pytest_modellab.variants import KINDS, families
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
+
+    from pytest_modellab.plugin.projects import Project, Projects
 
 
 LOADED_PER_SECOND = 2e8
@@ -47,55 +48,67 @@ class Distribution:
     """Plugin that supplies the scheduler where xdist would distribute by load.
 
     Args:
-        config: names the variants, and where their baselines say how long they took.
+        projects: name the variants, and where their baselines say how long they took.
     """
 
-    def __init__(self, config: LabConfig) -> None:
-        self._config = config
+    def __init__(self, projects: Projects) -> None:
+        self._projects = projects
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
-        """Tell a worker what day the session began on, and the commit that is compared with."""
+        """Tell a worker what day the session began on, and the commits that are compared with."""
         node.workerinput[TODAY_SENT] = today_of(node.config)
-        if (compared := compared_with(node.config)) is not None:
-            node.workerinput[COMPARED_SENT] = compared.commit
+        compared = (one.compared for one in self._projects.known)
+        node.workerinput[COMPARED_SENT] = {str(c.top): c.commit for c in compared if c is not None}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         """Supply the scheduler, unless the user chose another ``--dist``."""
         if config.getoption("dist") != "load":
             return None
-        variants = self._config.variants
+        variants: dict[str, tuple[Project, str]] = {}  # by group, as they are met
 
         def group_of(nodeid: str) -> str:
-            return variant_of(nodeid, variants) or nodeid.partition("::")[0]
+            project = self._projects.of_test(nodeid)
+            name = None if project is None else variant_of(nodeid, project.declared.variants)
+            if project is None or name is None:
+                return nodeid.partition("::")[0]
+            group = f"{project.name}::{name}"
+            variants[group] = project, name
+            return group
 
         def family_of(group: str) -> str:
-            return families.family(group, variants, KINDS) if group in variants else group
+            if group not in variants:
+                return group
+            project, name = variants[group]
+            return f"{project.name}::{families.family(name, project.declared.variants, KINDS)}"
+
+        def expected(group: str) -> Expected:
+            return _expected(*variants[group]) if group in variants else Expected(0.0, 0.0)
 
         return VariantScheduling(
-            config, log, group_of=group_of, family_of=family_of, expected=self._expected
+            config, log, group_of=group_of, family_of=family_of, expected=expected
         )
 
-    def _expected(self, group: str) -> Expected:
-        """Return how long a variant took when its baselines were recorded; unknown comes first."""
-        from pytest_modellab.baselines import file
-        from pytest_modellab.errors import ModellabError
 
-        if group not in self._config.variants:
-            return Expected(0.0, 0.0)
-        seconds, held = 0.0, 0.0
-        for task_set in self._config.task_sets:
-            path = file.path_of(self._config.baselines, task_set, group)
-            try:
-                baseline = file.read(path)
-            except ModellabError:
-                baseline = None
-            if baseline is None:
-                return Expected(math.inf, held / LOADED_PER_SECOND)
-            seconds += baseline.run.probes.get("seconds", 0.0)
-            held = baseline.run.probes.get("parameter_bytes", held)
-        return Expected(seconds, held / LOADED_PER_SECOND)
+def _expected(project: Project, variant: str) -> Expected:
+    """Return how long a variant took when its baselines were recorded; unknown comes first."""
+    from pytest_modellab.baselines import file
+    from pytest_modellab.errors import ModellabError
+
+    declared = project.declared
+    seconds, held = 0.0, 0.0
+    for task_set in declared.task_sets:
+        path = file.path_of(declared.baselines, task_set, variant)
+        try:
+            baseline = file.read(path)
+        except ModellabError:
+            baseline = None
+        if baseline is None:
+            return Expected(math.inf, held / LOADED_PER_SECOND)
+        seconds += baseline.run.probes.get("seconds", 0.0)
+        held = baseline.run.probes.get("parameter_bytes", held)
+    return Expected(seconds, held / LOADED_PER_SECOND)
 
 
 class VariantScheduling(LoadScheduling):

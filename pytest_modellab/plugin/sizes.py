@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_modellab.plugin.collection import params_of
-from pytest_modellab.plugin.session import CONFIG, lab_of
+from pytest_modellab.plugin.nodeids import params_of
+from pytest_modellab.plugin.projects import Project, projects_of
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
@@ -20,18 +20,26 @@ _ASSERTIONS = {"no_regression", "no_drift"}
 """Those that judge by the task set's margins, and always the samples that are declared."""
 
 
-def pytest_report_collectionfinish(
-    config: pytest.Config, items: Sequence[pytest.Item]
-) -> list[str]:
+def notes(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     """Say once a task set what its selected tests cannot pass; no model is looked at."""
-    if config.stash.get(CONFIG, None) is None or config.option.collectonly:
+    if config.option.collectonly:
         return []
+    projects = projects_of(config)
+    told = [
+        f"{project.name}: {text}" if len(projects.known) > 1 else text
+        for project, tests in projects.of_items(items).items()
+        for text in _of_project(project, tests)
+    ]
+    return [f"note: {text}" for text in told]
+
+
+def _of_project(project: Project, items: Sequence[pytest.Item]) -> list[str]:
     asked = {one: None for item in items if (one := _asked(item)) is not None}
     if not asked:
         return []
     from pytest_modellab.errors import ModellabError
 
-    lab = lab_of(config)
+    lab = project.lab
     if lab.settings.update or lab.settings.on_inconclusive == "pass":
         return []
     told: list[str] = []
@@ -40,7 +48,7 @@ def pytest_report_collectionfinish(
             told += _told(lab, name, [capability for one, capability in asked if one == name])
         except ModellabError:  # which its tests tell
             continue
-    return [f"note: {text}" for text in told]
+    return told
 
 
 def _told(lab: Lab, name: str, capabilities: Iterable[str | None]) -> list[str]:

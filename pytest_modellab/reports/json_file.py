@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -24,6 +24,7 @@ from pytest_modellab.reports.session import (
     acceptances,
     headline,
     of_variant,
+    worst,
 )
 from pytest_modellab.reports.together import together
 from pytest_modellab.store import atomic
@@ -82,24 +83,31 @@ def to_dict(report: SessionReport) -> dict[str, Any]:
     }
 
 
-def dumps(report: SessionReport) -> str:
-    """The report as JSON: keys sorted, indented, with a line end at the end."""
-    return (
-        json.dumps(to_dict(report), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-        + "\n"
-    )
+def dumps(*reports: SessionReport) -> str:
+    """The report as JSON: keys sorted, indented, with a line end at the end.
+
+    Those of several configurations stand in a list, under the worst of their verdicts.
+    """
+    data = [to_dict(report) for report in reports]
+    whole = data[0]
+    if len(data) > 1:
+        named = [
+            {"configuration": r.configuration, **d} for r, d in zip(reports, data, strict=True)
+        ]
+        whole = {"schema": SCHEMA, "verdict": worst(reports), "configurations": named}
+    return json.dumps(whole, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write(report: SessionReport, path: Path) -> None:
-    """Write the report to ``path`` so that a reader never meets half of it.
+def write(reports: Sequence[SessionReport], path: Path) -> None:
+    """Write the report, or those of several configurations, so that nobody ever meets half of it.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    atomic.write_text(path, dumps(report))
+    atomic.write_text(path, dumps(*reports))
 
 
-def read(path: Path) -> SessionReport:
+def read(path: Path) -> tuple[SessionReport, ...]:
     """Read what :func:`write` wrote.
 
     Raises:
@@ -107,6 +115,11 @@ def read(path: Path) -> SessionReport:
         ValueError: it is not a report, or one of another schema.
     """
     data = json.loads(path.read_text(encoding="utf-8"))
+    several = data.get("configurations") if isinstance(data, dict) else None
+    return tuple(_read(one, path) for one in (several or [data]))
+
+
+def _read(data: Any, path: Path) -> SessionReport:
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
         raise ValueError(
@@ -132,6 +145,7 @@ def read(path: Path) -> SessionReport:
         complete=data["complete"],
         notes=tuple(data["notes"]),
         diagnoses=diagnoses,
+        configuration=data.get("configuration", ""),
     )
 
 

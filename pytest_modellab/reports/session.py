@@ -23,6 +23,9 @@ from pytest_modellab.reports.words import listed, moved, plural, words_of
 SessionVerdict = Literal["block", "error", "accepted", "pass", "inconclusive"]
 
 
+_WORST_FIRST: tuple[SessionVerdict, ...] = ("block", "error", "accepted", "inconclusive", "pass")
+
+
 _MENDED_FIRST = (
     ("ConfigError", "TaskSetError", "MediaError", "GateUsageError"),
     ("VariantLoadError",),
@@ -99,6 +102,7 @@ class SessionReport:
         complete: False where tests that were collected never reported.
         notes: what concerns the whole session.
         diagnoses: of blocked variants, by variant.
+        configuration: the ``modellab.toml``, where the session has several; else empty.
     """
 
     runs: tuple[RunSummary, ...]
@@ -110,6 +114,12 @@ class SessionReport:
     complete: bool
     notes: tuple[str, ...]
     diagnoses: Mapping[str, Diagnosis] = dataclasses.field(default_factory=dict)
+    configuration: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to tell but notes."""
+        return not (self.runs or self.comparisons or self.errors)
 
     def __post_init__(self) -> None:
         for name, value in (
@@ -167,6 +177,12 @@ class SessionReport:
         return tuple(
             sorted({r.task_set for r in self.runs} | {c.task_set for c in self.comparisons})
         )
+
+
+def worst(reports: Iterable[SessionReport]) -> SessionVerdict:
+    """The verdict of a session with several configurations: the worst of those that found any."""
+    found = {report.verdict for report in reports if not report.empty}
+    return next((verdict for verdict in _WORST_FIRST if verdict in found), "inconclusive")
 
 
 def ratio_words(ratio: RatioResult) -> str:

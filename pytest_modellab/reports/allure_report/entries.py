@@ -63,8 +63,9 @@ def verdict(report: SessionReport, start: int) -> dict[str, Any]:
     status = _STATUS.get(found, "passed")
     if found == "inconclusive" and report.on_inconclusive == "fail":
         status = "failed"
-    result = entry(VERDICT, "session", start - 2)
-    said = headline(report)
+    where = report.configuration
+    result = entry(VERDICT, where or "session", start - 2)
+    said = f"{where}: {headline(report)}" if where else headline(report)
     if status != "passed":
         steps = next_step(report)
         told = [f"{TITLE}: {said}", *(["next:"] if steps else []), *(f"  {one}" for one in steps)]

@@ -6,13 +6,13 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_modellab.reports.allure_report import entries, settings, weighed
 from pytest_modellab.reports.allure_report.markdown import adapted
-from pytest_modellab.reports.session import SessionReport
+from pytest_modellab.reports.session import SessionReport, worst
 from pytest_modellab.reports.text.diagnosis import markdown
 from pytest_modellab.reports.text.table import sentence
 from pytest_modellab.store import atomic
@@ -39,7 +39,9 @@ _PLAIN = frozenset({"name", "status", "start", "stop"})
 
 
 def write_session(
-    alluredir: Path, report: SessionReport, tradeoffs: Mapping[str, TradeOff | str] | None = None
+    alluredir: Path,
+    reports: Sequence[SessionReport],
+    tradeoffs: Sequence[Mapping[str, TradeOff | str]] = (),
 ) -> tuple[str, ...]:
     """Write what Allure shows of the whole session beside the results.
 
@@ -52,8 +54,8 @@ def write_session(
 
     Args:
         alluredir: the results folder.
-        report: the session.
-        tradeoffs: of each task set, or why there is none.
+        reports: of the session, one a configuration.
+        tradeoffs: of each, by task set, or why there is none; empty for no trade-offs at all.
 
     Returns:
         Notes on what could not be made.
@@ -61,15 +63,8 @@ def write_session(
     Raises:
         OSError: the folder cannot be written.
     """
-    variants = dict.fromkeys(report.variants)
-    told: dict[str, list[str]] = {}
-    open_ = set()
-    for comparison in report.comparisons:
-        if comparison.outcome == "inconclusive" and report.on_inconclusive != "pass":
-            open_.add(comparison.test)
-        if comparison.outcome in _TOLD:
-            words = f"{_TOLD[comparison.outcome]}{sentence(comparison)}"
-            told.setdefault(comparison.test, []).append(words)
+    variants = dict.fromkeys(name for report in reports for name in report.variants)
+    told = [_Told(report) for report in reports]
     ours: set[str] = set()
     times: list[int] = []
     for path in sorted(alluredir.glob("*-result.json")):
@@ -81,31 +76,65 @@ def write_session(
         if tests:
             ours.add(str(result.get("uuid")))
             times += [time for k in ("start", "stop") if isinstance(time := result.get(k), int)]
-        messages = [message for test in tests for message in told.get(test, ())]
-        details = result.get("statusDetails") or {}
         once = [{"name": name, "value": value} for name in labels for value in labels[name]]
+        mended = [one.mend(alluredir, result, labels) for one in told if one.has(tests)]
+        if any(mended) or len(once) < len(given):
+            result["labels"] = once
+            _replace(path, result)
+    _drop_fixtures(alluredir, ours)
+    start, stop = (min(times), max(times)) if times else (_now(), _now())
+    for report in reports:
+        found = entries.verdict(report, start)
+        atomic.write_text(alluredir / f"{found['uuid']}-result.json", json.dumps(found))
+    notes: tuple[str, ...] = ()
+    if any(tradeoffs):
+        notes = weighed.write(alluredir, tuple(zip(reports, tradeoffs, strict=True)), start, stop)
+    properties = settings.environment_properties(reports)
+    atomic.write_text(alluredir / "environment.properties", properties)
+    atomic.write_text(alluredir / "categories.json", settings.categories_json())
+    config = settings.config(sorted(variants), worst(reports))
+    atomic.write_text(alluredir / settings.CONFIG_NAME, config)
+    return notes
+
+
+class _Told:
+    """What one configuration's report adds to the results of its tests.
+
+    Args:
+        report: of the session.
+    """
+
+    def __init__(self, report: SessionReport) -> None:
+        self._report = report
+        self._tests = {one.test for one in (*report.comparisons, *report.errors)}
+        self._told: dict[str, list[str]] = {}
+        self._open: set[str] = set()
+        for comparison in report.comparisons:
+            if comparison.outcome == "inconclusive" and report.on_inconclusive != "pass":
+                self._open.add(comparison.test)
+            if comparison.outcome in _TOLD:
+                words = f"{_TOLD[comparison.outcome]}{sentence(comparison)}"
+                self._told.setdefault(comparison.test, []).append(words)
+
+    def has(self, tests: Iterable[str]) -> bool:
+        """Whether one of these tests is of this configuration."""
+        return not self._tests.isdisjoint(tests)
+
+    def mend(
+        self, alluredir: Path, result: dict[str, Any], labels: Mapping[str, list[str]]
+    ) -> bool:
+        """Put into a test's result what is known only now; whether there was anything."""
+        tests = labels.get("nodeid", ())
+        messages = [message for test in tests for message in self._told.get(test, ())]
+        details = result.get("statusDetails") or {}
         green = result.get("status") == "passed" and not details.get("message")
         if green and messages:
             message = shown("\n".join(dict.fromkeys(messages)))
             result["statusDetails"] = {**details, "message": message}
-            if open_.intersection(tests):
+            if self._open.intersection(tests):
                 result["status"] = _UNDECIDED
-        explained = _explained(alluredir, result, labels, report)
-        if explained or (green and messages) or len(once) < len(given):
-            result["labels"] = once
-            _replace(path, result)
-    _drop_fixtures(alluredir, ours)
-    notes: tuple[str, ...] = ()
-    start, stop = (min(times), max(times)) if times else (_now(), _now())
-    found = entries.verdict(report, start)
-    atomic.write_text(alluredir / f"{found['uuid']}-result.json", json.dumps(found))
-    if tradeoffs:
-        notes = weighed.write(alluredir, tradeoffs, start, stop, report.diagnoses)
-    atomic.write_text(alluredir / "environment.properties", settings.environment_properties(report))
-    atomic.write_text(alluredir / "categories.json", settings.categories_json())
-    config = settings.config(sorted(variants), report.verdict)
-    atomic.write_text(alluredir / settings.CONFIG_NAME, config)
-    return notes
+        explained = _explained(alluredir, result, labels, self._report)
+        return explained or (green and bool(messages))
 
 
 def _explained(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +50,25 @@ def history_path(alluredir: Path) -> Path:
     return folder.with_name(f"{folder.name}-history.jsonl")
 
 
-def environment_properties(report: SessionReport) -> str:
+def environment_properties(reports: Sequence[SessionReport]) -> str:
     """The runs' environment and the gate's settings, as a Java properties file."""
     values: dict[str, dict[str, None]] = {}
-    for run in report.runs:
-        for key, value in run.environment.items():
-            if isinstance(value, str | int | float):
-                values.setdefault(key, {})[str(value)] = None
+    for report in reports:
+        of = f" of {report.configuration}" if report.configuration else ""
+        for run in report.runs:
+            for key, value in run.environment.items():
+                if isinstance(value, str | int | float):
+                    values.setdefault(key, {})[str(value)] = None
+        for key, text in (
+            ("verdict", report.verdict),
+            ("alpha", number(report.alpha)),
+            ("assertions", str(report.assertions)),
+            ("on_inconclusive", report.on_inconclusive),
+            ("overridden", "; ".join(map(str, report.overrides))),
+        ):
+            if text:
+                values[f"{key}{of}"] = {text: None}
     shown = {key: ", ".join(sorted(found)) for key, found in values.items()}
-    shown["verdict"] = report.verdict
-    shown["alpha"] = number(report.alpha)
-    shown["assertions"] = str(report.assertions)
-    shown["on_inconclusive"] = report.on_inconclusive
-    if report.overrides:
-        shown["overridden"] = "; ".join(map(str, report.overrides))
     return "".join(
         f"{_property(k, key=True)} = {_property(v, key=False)}\n" for k, v in sorted(shown.items())
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pytest_modellab.reports import measured
 from pytest_modellab.reports.allure_report.entries import entry, identity
 from pytest_modellab.reports.allure_report.markdown import adapted
 from pytest_modellab.reports.allure_report.settings import RECOMMENDATION
+from pytest_modellab.reports.session import SessionReport
 from pytest_modellab.store import atomic
 from pytest_modellab.tradeoff.figures import Profile, TradeOff
 
@@ -39,21 +40,20 @@ _WHERE = f"With charts: *{_PAGE}* under *Global Attachments* (in Allure 2: *Run*
 
 def write(
     alluredir: Path,
-    tradeoffs: Mapping[str, TradeOff | str],
+    weighed: Sequence[tuple[SessionReport, Mapping[str, TradeOff | str]]],
     start: int,
     stop: int,
-    diagnoses: Mapping[str, Diagnosis] | None = None,
 ) -> tuple[str, ...]:
     """Write the recommendations, the page and the metrics of a session.
 
-    The files' names depend on the task set only, so a later session replaces them.
+    The files' names depend on configuration and task set only, so a later session replaces them.
 
     Args:
         alluredir: the results folder.
-        tradeoffs: of each task set that was judged, or why there is none.
+        weighed: of each configuration the report and, for each task set that was judged, the
+            trade-off, or why there is none.
         start: of the session's first test, in milliseconds since 1970.
         stop: of its last.
-        diagnoses: of variants that were blocked, by variant.
 
     Returns:
         Notes on what could not be made.
@@ -61,14 +61,19 @@ def write(
     Raises:
         OSError: the folder cannot be written.
     """
-    found = {name: one for name, one in tradeoffs.items() if not isinstance(one, str)}
-    notes = _write_page(alluredir, tuple(found.values()), stop, diagnoses or {})
-    for name, one in tradeoffs.items():
-        result = recommendation(name, one, start)
-        _write(alluredir / f"{result['uuid']}-result.json", result)
-    measured = [metric for name in found for metric in _metrics(name, found[name], start, stop)]
+    notes: list[str] = []
+    measured: list[dict[str, Any]] = []
+    for report, tradeoffs in weighed:
+        where = f"{report.configuration}: " if report.configuration else ""
+        found = {name: one for name, one in tradeoffs.items() if not isinstance(one, str)}
+        notes += _write_page(alluredir, where, tuple(found.values()), stop, report.diagnoses)
+        for name, one in tradeoffs.items():
+            result = recommendation(f"{where}{name}", one, start)
+            _write(alluredir / f"{result['uuid']}-result.json", result)
+        for name, one in found.items():
+            measured += _metrics(f"{where}{name}", one, start, stop)
     _write(alluredir / "performance.json", measured)
-    return notes
+    return tuple(notes)
 
 
 def recommendation(task_set: str, tradeoff: TradeOff | str, start: int) -> dict[str, Any]:
@@ -141,10 +146,14 @@ def _metrics(task_set: str, tradeoff: TradeOff, start: int, stop: int) -> Iterat
 
 
 def _write_page(
-    alluredir: Path, tradeoffs: tuple[TradeOff, ...], now: int, diagnoses: Mapping[str, Diagnosis]
+    alluredir: Path,
+    where: str,
+    tradeoffs: tuple[TradeOff, ...],
+    now: int,
+    diagnoses: Mapping[str, Diagnosis],
 ) -> tuple[str, ...]:
     """Write the page and the file that attaches it to the whole report, as allure-pytest would."""
-    unique = identity("page")
+    unique = identity(f"{where}page")
     attachment = alluredir / f"{unique}-attachment.html"
     given = alluredir / f"{unique}-globals.json"
     try:
@@ -157,7 +166,7 @@ def _write_page(
         attachment.unlink(missing_ok=True)
         return notes
     atomic.write_text(attachment, text)
-    source = {"name": _PAGE, "source": attachment.name, "type": "text/html", "timestamp": now}
+    source = {"name": f"{where}{_PAGE}", "source": attachment.name, "type": "text/html", "timestamp": now}
     _write(given, {"attachments": [source]})
     return notes
 

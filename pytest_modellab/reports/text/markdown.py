@@ -86,6 +86,17 @@ def render(report: SessionReport, max_flips: int = 10, most: int = COMMENT_BYTES
     return cut(text, most)
 
 
+def render_all(reports: Sequence[SessionReport], most: int = COMMENT_BYTES) -> str:
+    """The report, or those of several configurations after one another, each with its share.
+
+    Args:
+        reports: of one session.
+        most: bytes that they may have together.
+    """
+    told = [report for report in reports if not report.empty] or reports[:1]
+    return "\n".join(render(report, most=most // len(told)) for report in told)
+
+
 def cut(text: str, most: int) -> str:
     """Markdown cut after a line, with a sentence that says so.
 
@@ -110,7 +121,8 @@ def cut(text: str, most: int) -> str:
 
 def _render(report: SessionReport, max_flips: int) -> str:
     verdict, _, rest = headline(report).partition(": ")
-    parts = [f"## Model gate: {verdict}", "", escape(rest)]
+    named = f", {escape(report.configuration)}" if report.configuration else ""
+    parts = [f"## Model gate{named}: {verdict}", "", escape(rest)]
     fell = sentences.drops(report)
     if report.comparisons or report.errors:
         parts += ["", sentences.means(report)]
@@ -182,13 +194,13 @@ def _diagnoses(report: SessionReport) -> list[str]:
     return ["", "### Why", *folded]
 
 
-def write(report: SessionReport, path: Path) -> None:
-    """Write the report to ``path`` so that a reader never meets half of it.
+def write(reports: Sequence[SessionReport], path: Path) -> None:
+    """Write the report, or those of several configurations, so that nobody ever meets half of it.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    atomic.write_text(path, render(report))
+    atomic.write_text(path, render_all(reports))
 
 
 def _steps(report: SessionReport) -> tuple[list[str], list[str]]:
