@@ -122,5 +122,6 @@ class Once:
 def printed(config: pytest.Config) -> Mapping[str, str]:
     """Each cause that pytest prints in full above our section → the test that it prints it of."""
     once = config.pluginmanager.get_plugin("modellab_once")
-    shows = isinstance(once, Once) and config.getoption("tbstyle") != "no"
-    return once.first if shows else {}
+    if not isinstance(once, Once) or config.getoption("tbstyle") == "no":
+        return {}
+    return once.first
