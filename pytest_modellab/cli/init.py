@@ -25,6 +25,10 @@ _AFTER = (
 )
 
 
+_SHOWN = 5
+"""Models that an error names."""
+
+
 def add(commands: Subparsers) -> None:
     """Declare the command."""
     init = commands.add_parser(
@@ -58,8 +62,8 @@ def add(commands: Subparsers) -> None:
     init.add_argument(
         "--tuned",
         metavar="SOURCE",
-        help="the adapter of --kind lora, the checkpoint of --kind finetuned (default: what is "
-        "found below FOLDER)",
+        help="the adapter of --kind lora, the checkpoint of --kind finetuned, either of --kind "
+        "aligned, the student of --kind distilled (default: the adapter found below FOLDER)",
     )
     init.set_defaults(run=run)
 
@@ -85,8 +89,8 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"{folder} is a file; name a folder, which is made where missing")
     suites = folder / "suites"
     found = models.look(folder)
-    tuned, others = _tuned(kind, options.tuned, found, suites)
-    model, notes = _model(kind, options.model, others, suites)
+    tuned, others, of_tuned = _tuned(kind, options, found, suites)
+    model, of_model = _model(kind, options.model, others, suites)
     if kind.searches and options.handed is not None:
         raise ConfigError(
             f"--from: holds questions and answers, and --kind {kind.name} searches documents; "
@@ -105,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     writing.check(folder, files)
     writing.write(files)
     ignored = writing.ignore(folder)
-    say(*notes, *(handed.said if handed else ()))
+    say(*of_model, *of_tuned, *(handed.said if handed else ()))
     say(*(f"wrote {path}" for path in files))
     if ignored:
         say(f"added to {folder / '.gitignore'}: {' '.join(ignored)}")
@@ -120,27 +124,47 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tuned(
-    kind: Kind, named: str | None, found: Found, suites: Path
-) -> tuple[Model | None, Sequence[Path]]:
-    """Return what was tuned, and the models that are left to be its base."""
+    kind: Kind, options: argparse.Namespace, found: Found, suites: Path
+) -> tuple[Model | None, Sequence[Path], Sequence[str]]:
+    """Return what was tuned, the models that are left to be its base, and what is to be said."""
     from pytest_modellab.starter import model as models
+    from pytest_modellab.starter.kind import ADAPTER, CHECKPOINT
 
-    if not kind.tuned:
+    named: str | None = options.tuned
+    if not kind.takes:
         if named:
             raise ConfigError(f"--tuned: a suite of kind {kind.name!r} takes none")
-        return None, found.encoders if kind.searches else found.models
+        return None, found.encoders if kind.searches else found.models, ()
     if named:
-        path = Path(named).expanduser()
-        if kind.name == "lora" and not (path / "adapter_config.json").is_file():
-            raise ConfigError(f"--tuned {named}: not {kind.tuned}")
-        others = [one for one in found.models if not (path.exists() and one.samefile(path))]
-        return models.named("--tuned", named, suites), others
-    places = found.adapters if kind.name == "lora" else found.models
-    if not places:
-        raise ConfigError(
-            f"--kind {kind.name} needs {kind.tuned}, and none lies here; name it: --tuned FOLDER"
-        )
-    return models.at(places[0], suites), [one for one in found.models if one != places[0]]
+        tuned = models.named("--tuned", named, suites)
+        if (ADAPTER if tuned.adapter else CHECKPOINT) not in kind.takes:
+            raise ConfigError(f"--tuned {named}: not {' or '.join(kind.takes)}")
+        return tuned, _without(found.models, named), ()
+    if ADAPTER in kind.takes and found.adapters:
+        first, *more = found.adapters
+        return models.at(first, suites), found.models, [_found(first, len(more), "--tuned")]
+    places = _without(found.models, options.model) if CHECKPOINT in kind.takes else ()
+    if len(places) == 1 and options.model:
+        return models.at(places[0], suites), (), [_found(places[0], 0, "--tuned")]
+    # which of several models was made from which, their files do not say
+    there = f"; models here: {', '.join(map(str, places[:_SHOWN]))}" if places else ""
+    lies = "it is not to be told from its base" if places else "none lies here"
+    raise ConfigError(
+        f"--kind {kind.name} needs {' or '.join(kind.takes)}, and {lies}; name it: "
+        f"--tuned FOLDER{there}"
+    )
+
+
+def _without(places: Sequence[Path], named: str | None) -> Sequence[Path]:
+    path = None if named is None else Path(named).expanduser()
+    if path is None or not path.exists():
+        return places
+    return [one for one in places if not one.samefile(path)]
+
+
+def _found(place: Path, more: int, option: str) -> str:
+    left = f" (and {more} more; another: {option} PATH)" if more else ""
+    return f"found {place}{' as what was tuned' if option == '--tuned' else ''}{left}"
 
 
 def _model(
@@ -151,13 +175,16 @@ def _model(
 
     if named:
         return models.named("--model", named, suites), ()
-    if not places:
-        return models.small(kind.small), [
-            f"found no model: taking {kind.small.name}; yours: --model SOURCE"
-        ]
-    more = len(places) - 1
-    left = f" (and {more} more; another: --model PATH)" if more else ""
-    return models.at(places[0], suites), [f"found {places[0]}{left}"]
+    if places:
+        return models.at(places[0], suites), [_found(places[0], len(places) - 1, "--model")]
+    if kind.takes:
+        raise ConfigError(
+            f"--kind {kind.name} needs the model that it was made from, and none lies here; name "
+            "it: --model SOURCE, a folder, a .gguf file or a hub id OWNER/NAME"
+        )
+    return models.small(kind.small), [
+        f"found no model: taking {kind.small.name}; yours: --model SOURCE"
+    ]
 
 
 def _repository(folder: Path) -> Path | None:

@@ -148,6 +148,7 @@ class Collector:
         self._note(self._unjudged(self._complete, self._found))
         self._note(self._bar() if any(self._findings.values()) else ())
         self._note(self._too_small())
+        self._note(self._at_zero())
         self._note(self._config.stash[NOTES].take())  # of what no test asked for
         self._write_files()
         if any(self._findings.values()) and (folder := self._allure_folder()):
@@ -166,6 +167,14 @@ class Collector:
         from pytest_modellab.reports import few
 
         return few.notes(self._report().comparisons)
+
+    def _at_zero(self) -> Iterable[str]:
+        """What could not fail; nothing is imported where nothing was judged."""
+        if not self._findings["comparisons"]:
+            return ()
+        from pytest_modellab.reports import at_zero
+
+        return at_zero.notes(self._report().comparisons)
 
     def _write_files(self) -> None:
         """Write JSON and Markdown where asked for."""

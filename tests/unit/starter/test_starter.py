@@ -178,13 +178,24 @@ def test_the_workflow_lies_at_the_top_of_the_repository(
     [
         (
             ["--kind", "quantised"],
-            "--kind: unknown 'quantised'; did you mean 'quantized'? Known: embedding, finetuned, "
-            "lora, prompted, quantized",
+            "--kind: unknown 'quantised'; did you mean 'quantized'? Known: aligned, distilled, "
+            "embedding, finetuned, lora, prompted, quantized",
         ),
         (
             ["--kind", "lora"],
             "--kind lora needs a folder with adapter_config.json and adapter_model.safetensors, "
             "and none lies here; name it: --tuned FOLDER",
+        ),
+        (
+            ["--kind", "aligned"],
+            "--kind aligned needs a folder with adapter_config.json and adapter_model.safetensors "
+            "or a folder with the tuned model's config.json and weights, and none lies here; name "
+            "it: --tuned FOLDER",
+        ),
+        (
+            ["--kind", "distilled", "--tuned", "owner/name"],
+            "--kind distilled needs the model that it was made from, and none lies here; name it: "
+            "--model SOURCE, a folder, a .gguf file or a hub id OWNER/NAME",
         ),
         (["--tuned", "x"], "--tuned: a suite of kind 'prompted' takes none"),
         (["--from", "no.csv"], "no.csv: cannot be read: No such file or directory"),
@@ -196,6 +207,42 @@ def test_what_is_asked_for_and_is_not_there(
     assert cli.main(["init", *arguments]) == 2
     assert capsys.readouterr().err == f"modellab: {says}\n"
     assert not list(here.iterdir())
+
+
+def test_of_two_models_none_is_taken_for_the_tuned_one(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_model(here / "a")
+    fake_model(here / "b")
+    assert cli.main(["init", "--kind", "finetuned"]) == 2
+    assert capsys.readouterr().err == (
+        "modellab: --kind finetuned needs a folder with the tuned model's config.json and weights, "
+        "and it is not to be told from its base; name it: --tuned FOLDER; models here: a, b\n"
+    )
+    assert cli.main(["init", "--kind", "finetuned", "--model", "a"]) == 0
+    assert "found b as what was tuned\n" in capsys.readouterr().out
+    declared = tomllib.loads((here / "suites" / "modellab.toml").read_text())["models"]
+    assert (declared["mine"]["source"], declared["finetuned"]["source"]) == ("../a", "../b")
+
+
+@pytest.mark.parametrize(("kind", "where"), [("lora", "a"), ("finetuned", "adapter")])
+def test_what_was_tuned_in_another_way_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], kind: str, where: str
+) -> None:
+    fake_model(here / "a")
+    (here / "adapter").mkdir()
+    (here / "adapter" / "adapter_config.json").touch()
+    assert cli.main(["init", "--kind", kind, "--tuned", where]) == 2
+    assert capsys.readouterr().err == (f"modellab: --tuned {where}: not {KINDS[kind].takes[0]}\n")
+
+
+def test_a_student_may_lag_behind_as_far_as_the_samples_can_show() -> None:
+    for capability, behind in ((1, 0.8), (40, 0.3)):
+        student = model.Model("../student")
+        files = starter.files(KINDS["distilled"], model.SMOLLM2, student, tasks(capability))
+        said = f'gate.no_regression(candidate, against="base", margin={behind})'
+        assert said in files["test_distilled.py"]
+        ast.parse(files["test_distilled.py"])
 
 
 def test_what_is_missing_is_installed_first(
