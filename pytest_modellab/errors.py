@@ -7,12 +7,13 @@ Each message says what is wrong, where, and what to do.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from pytest_modellab.visible import MESSAGE, VERDICT, message
+from pytest_modellab.visible import MESSAGE, VERDICT, message, visible
 
 if TYPE_CHECKING:
     from typing import Self
@@ -195,6 +196,14 @@ def store_errors_as(kind: type[ModellabError]) -> Iterator[None]:
         raise kind(str(error)) from error
 
 
+_SEARCHED = 10_000
+"""Names, those beside the misspelt one in their order, among which near misses are looked for."""
+
+
+_LISTED = 40
+"""Known names that an error lists; ids of samples may be many."""
+
+
 def near_misses(name: str, known: Iterable[str]) -> str:
     """Return a clause that helps with a mistyped name.
 
@@ -203,11 +212,15 @@ def near_misses(name: str, known: Iterable[str]) -> str:
         known: what there is.
 
     Returns:
-        ``"did you mean 'x'? Known: a, b, x"``, or only the known names, or ``"none is declared"``.
+        ``"did you mean 'x'? Known: a, b, x"``, or only the known names, of very many the first, or
+        ``"none is declared"``.
     """
     names = sorted(known)
     if not names:
         return "none is declared"
-    close = difflib.get_close_matches(name, names, n=3)
+    at = bisect.bisect(names, name)
+    near = names[max(at - _SEARCHED // 2, 0) : at + _SEARCHED // 2]
+    close = difflib.get_close_matches(name, near, n=3)
     hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
-    return f"{hint}Known: {', '.join(names)}"
+    rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{hint}Known: {', '.join(map(visible, names[:_LISTED]))}{rest}"
