@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -34,6 +35,22 @@ def find(start: Iterable[Path], root: Path) -> Path | None:
                 break
     fallback = root / "suites" / FILE_NAME
     return fallback if fallback.is_file() else None
+
+
+def named(path: Path) -> str:
+    """Return how a command names a ``modellab.toml``, for its end; empty where it finds it itself.
+
+    Args:
+        path: of the file.
+    """
+    here = Path.cwd()
+    if find([here], here) == path:
+        return ""
+    try:
+        shown = os.path.relpath(path)
+    except ValueError:  # another drive
+        shown = str(path)
+    return f" --config {shlex.quote(shown)}"
 
 
 def below(start: Iterable[Path], unsearched: Sequence[str] = ()) -> Path | None:

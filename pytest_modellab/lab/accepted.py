@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +97,7 @@ class Accepted:
             raise BaselineMissing(
                 f"no baseline of {variant!r} on {task_set!r}: {path} does not exist.",
                 command=self._command(variant, task_set),
+                cause="nothing accepted yet to compare with",
             )
         named = (found.run.variant["name"], found.run.task_set["name"])
         if named != (variant, task_set):
@@ -134,12 +134,10 @@ class Accepted:
         )
 
     def _command(self, variant: str, task_set: str) -> str:
-        from pytest_modellab.config.find import find
+        from pytest_modellab.config.find import named as configured
 
         named = "" if len(self._config.task_sets) == 1 else f" --task-set {task_set}"
-        here = find([Path.cwd()], Path.cwd()) == self._config.path
-        where = "" if here else f" --config {os.path.relpath(self._config.path)}"
-        return f"modellab accept {variant}{named}{where}"
+        return f"modellab accept {variant}{named}{configured(self._config.path)}"
 
     def _current(self, variant: str, task_set: str) -> Baseline | None:
         """Read a file once, as long as nobody changes it: every capability's test asks for it."""

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.config.find import named
 from pytest_modellab.errors import ComparisonRefused, GateUsageError, VerdictInconclusive
 from pytest_modellab.lab.declared import naming
 from pytest_modellab.lab.lab import Lab
@@ -297,7 +298,10 @@ class Asking:
         summarize = self._lab.stored_summary if run is None else self._lab.summary
         self._judged(comparison, summarize(self._variant(candidate.name), self._task_set))
         if fails:
-            text = "\n".join([table.render_text(comparison), *steps.lines(comparison, self._again)])
+            where = named(self._lab.config.path)
+            text = "\n".join(
+                [table.render_text(comparison), *steps.lines(comparison, self._again, where)]
+            )
             raise (asked.blocked if comparison.outcome == "block" else VerdictInconclusive)(text)
         return comparison
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_modellab.plugin.failing import printed
 from pytest_modellab.plugin.gathered import Gathered
 from pytest_modellab.plugin.nodeids import variant_of
 from pytest_modellab.plugin.notes import NOTES
@@ -194,11 +195,14 @@ class Collector:
             return
         from pytest_modellab.reports.text import terminal
 
-        told = [one for one in self._reports() if terminal.lines(one)]
-        for report in told:
-            named = f": {report.configuration}" if report.configuration else ""
-            terminalreporter.section(f"modellab{named}")
-            for text, markup in terminal.lines(report):
+        seen = printed(self._config)
+        told = []
+        for report in self._reports():
+            if lines := terminal.lines(report, seen):
+                told.append(report)
+                named = f": {report.configuration}" if report.configuration else ""
+                terminalreporter.section(f"modellab{named}")
+            for text, markup in lines:
                 terminalreporter.write_line(text, **markup)
         # the plugin of that name marks every failed test itself
         annotated = "pytest_github_actions_annotate_failures"

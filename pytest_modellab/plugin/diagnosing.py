@@ -7,11 +7,8 @@ was left out, is a note.
 from __future__ import annotations
 
 import dataclasses
-import os
-import shlex
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,8 +125,11 @@ def _lines(found: Diagnosis, name: str, command: str) -> tuple[str, ...]:
 
 
 def _command(project: Project, pair: Pair, asked: Asked) -> str:
+    from pytest_modellab.config.find import named
+
     on = "" if asked.task_set is None else f" --task-set {asked.task_set.name}"
-    return f"modellab diagnose {pair.base.name} {pair.candidate.name}{on}{_named(project)}"
+    where = named(project.declared.path)
+    return f"modellab diagnose {pair.base.name} {pair.candidate.name}{on}{where}"
 
 
 def diagnoser_of(config: pytest.Config) -> Diagnoser:
@@ -141,15 +141,6 @@ def diagnoser_of(config: pytest.Config) -> Diagnoser:
             BUDGET if budget is None else budget,
         )
     return config.stash[DIAGNOSER]
-
-
-def _named(project: Project) -> str:
-    """The ``modellab.toml`` as a command has to name it; empty where it finds it by itself."""
-    from pytest_modellab.config.find import find
-
-    path = project.declared.path
-    here = Path.cwd()
-    return "" if find([here], here) == path else f" --config {shlex.quote(os.path.relpath(path))}"
 
 
 def explain(item: pytest.Item, call: pytest.CallInfo[None], texts: Sequence[str]) -> Outcome:

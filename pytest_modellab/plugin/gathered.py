@@ -136,6 +136,7 @@ class Gathered:
             unwritten: what could not be written.
             several: whether the session has other configurations, so that this one is named.
         """
+        from pytest_modellab.config.find import named
         from pytest_modellab.judging.comparison import Comparison
         from pytest_modellab.records import diagnosed
         from pytest_modellab.records.runs import RunSummary
@@ -156,6 +157,7 @@ class Gathered:
             notes=(*self._notes, *unwritten),
             diagnoses={found.candidate.name: found for found in diagnoses},
             configuration=self.project.name if several else "",
+            option=named(self.project.declared.path),
         )
 
     def _found(self) -> tuple[Sequence[Comparison], Sequence[TestError]]:

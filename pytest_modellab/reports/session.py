@@ -103,6 +103,7 @@ class SessionReport:
         notes: what concerns the whole session.
         diagnoses: of blocked variants, by variant.
         configuration: the ``modellab.toml``, where the session has several; else empty.
+        option: by which commands name it, where they have to; else empty.
     """
 
     runs: tuple[RunSummary, ...]
@@ -115,6 +116,7 @@ class SessionReport:
     notes: tuple[str, ...]
     diagnoses: Mapping[str, Diagnosis] = dataclasses.field(default_factory=dict)
     configuration: str = ""
+    option: str = ""
 
     @property
     def empty(self) -> bool:

@@ -10,7 +10,8 @@ import pytest
 
 from pytest_modellab.config import read
 from pytest_modellab.config.find import FILE_NAME
-from pytest_modellab.plugin.session import COMPARED, TODAY, settings_of, today_of
+from pytest_modellab.plugin.projects import Project
+from pytest_modellab.plugin.session import TODAY, settings_of, today_of
 
 
 def test_a_report_names_the_template_and_the_day(project: pytest.Pytester) -> None:
@@ -43,10 +44,9 @@ def test_workers_are_told_the_day_of_the_controller(
     scheduler = pytest.importorskip("pytest_modellab.plugin.scheduler")
     controller = SimpleNamespace(stash=pytest.Stash())
     controller.stash[TODAY] = "2026-11-29"  # before midnight
-    controller.stash[COMPARED] = None
     node: Any = SimpleNamespace(config=controller, workerinput={})
-    found = read.load(project.path / FILE_NAME)
+    found = SimpleNamespace(known=[Project(pytestconfig, read.load(project.path / FILE_NAME))])
     scheduler.Distribution(found).pytest_configure_node(node)
     worker: Any = SimpleNamespace(stash=pytest.Stash(), workerinput=node.workerinput)
     assert today_of(worker) == "2026-11-29"
-    assert settings_of(pytestconfig).today == today_of(pytestconfig)
+    assert settings_of(pytestconfig, None).today == today_of(pytestconfig)

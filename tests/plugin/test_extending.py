@@ -337,7 +337,7 @@ def test_the_assertion_of_the_page_judges(
     assert [c["words"]["subject"] for c in data[0]["comparisons"]] == ["reply length"] * 2
     assert LONGER in data[0]["next"]
     read_back = json_file.read(lengths.path / "r.json")
-    assert json_file.dumps(read_back) == reports[-1]
+    assert json_file.dumps(*read_back) == reports[-1]
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,27 @@
-"""A test is judged by the configuration nearest above it, or refused: a session has one."""
+"""A test is judged by the configuration nearest above it; a session may hold several."""
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import outcomes
 import pytest
 
 TEST = """
 import pytest
 pytestmark = [pytest.mark.task_set("words"), pytest.mark.variants("plain")]
 def test_overall(candidate, gate):
+    gate.no_regression(candidate)
+"""
+
+MORE = """
+def test_again(candidate, gate):
     gate.no_regression(candidate)
 """
 
@@ -27,6 +38,19 @@ def two(write_project: Callable[[], pytest.Pytester]) -> pytest.Pytester:
     return pytester
 
 
+@pytest.fixture
+def judged(two: pytest.Pytester, tiny_model: Path) -> pytest.Pytester:
+    """Both with the model, ``plain`` accepted, and two assertions in ``b``."""
+    shutil.copytree(tiny_model, two.path / "model")
+    for name in ("a", "b"):
+        config = two.path / name / "modellab.toml"
+        config.write_text(config.read_text().replace('"model"', '"../model"'))
+    with (two.path / "b/test_b.py").open("a") as file:
+        file.write(MORE)
+    assert two.runpytest_inprocess("a", "b", "--modellab-update", "-q").ret == 0
+    return two
+
+
 def _folder(folder: Path, config: str) -> None:
     folder.mkdir(parents=True)
     (folder / "modellab.toml").write_text(config)
@@ -34,61 +58,198 @@ def _folder(folder: Path, config: str) -> None:
     (folder / f"test_{folder.name}.py").write_text(TEST)
 
 
-@pytest.mark.parametrize(
-    ("workers", "code"),
-    [([], pytest.ExitCode.INTERRUPTED), (["-n2"], pytest.ExitCode.TESTS_FAILED)],
-)
-def test_both_in_one_session_are_refused_with_both_named(
-    two: pytest.Pytester, workers: list[str], code: pytest.ExitCode
+def _lower(pytester: pytest.Pytester, name: str) -> None:
+    """Rewrite an accepted run as if every sample had been right."""
+    path = pytester.path / name / "baselines/words/plain.json"
+    from dataclasses import replace
+
+    from pytest_modellab.baselines.file import read, write
+
+    baseline = read(path)
+    assert baseline is not None
+    samples = tuple(replace(s, score=1.0, output="right") for s in baseline.run.samples)
+    write(path, replace(baseline, run=replace(baseline.run, samples=samples)))
+
+
+def _report(pytester: pytest.Pytester) -> Any:
+    return json.loads((pytester.path / "r.json").read_text())
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+@pytest.mark.parametrize("called", [[], ["b", "a"]])
+def test_each_is_judged_and_reported_by_its_own(
+    judged: pytest.Pytester, workers: list[str], called: list[str]
 ) -> None:
-    result = two.runpytest_subprocess("a", "b", *workers)
-    assert result.ret == code, "xdist runs the tests that were collected"
+    _lower(judged, "b")
+    result = judged.runpytest_subprocess(
+        *called, *workers, "--modellab-json=r.json", "--modellab-markdown=r.md"
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    outcomes.assert_outcomes(result, passed=1, failed=2)
+    report = _report(judged)
+    a, b = report["configurations"]
+    assert (a["configuration"], b["configuration"]) == ("a/modellab.toml", "b/modellab.toml")
+    assert (report["verdict"], a["verdict"], b["verdict"]) == ("block", "pass", "block")
+    assert (a["assertions"], b["assertions"]) == (1, 2), "alpha is split within each"
+    assert [c["share"] for c in a["comparisons"]] == [0.05]
+    assert [c["share"] for c in b["comparisons"]] == [0.025, 0.025]
+    assert [c["test"] for c in b["comparisons"]] == [
+        "b/test_b.py::test_again[plain]",
+        "b/test_b.py::test_overall[plain]",
+    ]
     result.stdout.fnmatch_lines(
         [
-            "*b/test_b.py: its configuration is b/modellab.toml, but this session judges by "
-            "a/modellab.toml, and a session has one; run them apart: pytest b, and the others "
-            "without it (--ignore=b); or choose one for all: --modellab-config PATH"
+            "*= modellab: a/modellab.toml =*",
+            "alpha 0.05 shared by 1 assertion",
+            "PASS*",
+            "*= modellab: b/modellab.toml =*",
+            "alpha 0.05 shared by 2 assertions: 0.025 each",
+            "BLOCK*",
+            "*modellab accept plain --task-set words --config b/modellab.toml*",
         ]
     )
-    assert "a/test_a.py: its" not in result.stdout.str()
-    assert "b/test_b.py::" not in result.stdout.str(), "none of them is run"
+    (shown,) = {line for line in result.outlines if line.startswith("side by side: ")}
+    shown = shown.removeprefix("side by side: ")
+    assert shown.startswith("modellab diff plain --task-set words --sample ")
+    assert judged.run(*shlex.split(shown)).ret == 0
+    headings = re.findall("^## .*", (judged.path / "r.md").read_text(), re.MULTILINE)
+    assert headings == [
+        "## Model gate, a/modellab.toml: PASS",
+        "## Model gate, b/modellab.toml: BLOCK",
+    ]
 
 
-@pytest.mark.parametrize("called", [["a"], ["b"], ["b/test_b.py"]])
-def test_what_the_message_says_is_collected(two: pytest.Pytester, called: list[str]) -> None:
-    result = two.runpytest_inprocess("--collect-only", "-q", *called)
+def test_the_same_bytes_whoever_ran_them(judged: pytest.Pytester) -> None:
+    found = []
+    for workers in ([], ["-n2"]):
+        judged.runpytest_subprocess(*workers, "--modellab-json=r.json")
+        report = _report(judged)
+        for one in report["configurations"]:
+            del one["measured"]
+        found.append(json.dumps(report))
+    assert found[0] == found[1]
+
+
+def test_one_alone_is_reported_as_ever(judged: pytest.Pytester) -> None:
+    result = judged.runpytest_inprocess("b", "--modellab-json=r.json")
     assert result.ret == pytest.ExitCode.OK
-    name = called[0][:1]
-    result.stdout.fnmatch_lines([f"{name}/test_{name}.py::test_overall[[]plain[]]"])
+    assert _report(judged)["assertions"] == 2
+    assert "configuration" not in _report(judged)
+    result.stdout.fnmatch_lines(["*= modellab =*"])
 
 
-def test_none_beside_what_pytest_was_called_with(two: pytest.Pytester) -> None:
-    result = two.runpytest_inprocess()
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_all_are_named_and_one_that_was_deselected_does_not_count(
+    judged: pytest.Pytester, workers: list[str]
+) -> None:
+    result = judged.runpytest_subprocess("-k", "test_again", *workers, "--modellab-json=r.json")
+    assert result.ret == pytest.ExitCode.OK
+    if not workers:
+        result.stdout.fnmatch_lines(
+            [
+                "modellab *: */a/modellab.toml, * variants, * task sets",
+                "modellab: also b/modellab.toml, * variants, * task sets",
+            ]
+        )
+    report = _report(judged)
+    assert report["verdict"] == "pass"
+    assert [one["assertions"] for one in report["configurations"]] == [0, 1]
+    assert "not judged" not in result.stdout.str()
+
+
+def test_what_one_no_longer_judges_is_said_of_it(judged: pytest.Pytester) -> None:
+    (judged.path / "b/test_b.py").write_text("def test_other(lab): pass")
+    judged.runpytest_inprocess("--modellab-json=r.json")
+    a, b = _report(judged)["configurations"]
+    assert b["notes"] == ["not judged: plain on words, accepted before"]
+    assert not any("plain" in note for note in a["notes"])
+
+
+def test_a_model_is_loaded_once_for_each(judged: pytest.Pytester) -> None:
+    (judged.path / "a/test_a.py").write_text(TEST + MORE)
+    result = judged.runpytest_inprocess("--collect-only", "-q")
+    assert [line for line in result.outlines if "::" in line] == [
+        "a/test_a.py::test_overall[plain]",
+        "a/test_a.py::test_again[plain]",
+        "b/test_b.py::test_overall[plain]",
+        "b/test_b.py::test_again[plain]",
+    ]
+
+
+def test_a_test_has_the_lab_of_its_own(judged: pytest.Pytester) -> None:
+    for name in ("a", "b"):
+        (judged.path / name / f"test_{name}.py").write_text(
+            f"""
+def test_own(lab):
+    assert lab.config.root.name == {name!r}
+"""
+        )
+    assert judged.runpytest_inprocess().ret == pytest.ExitCode.OK
+
+
+def test_one_asked_for_while_a_test_runs_is_refused(judged: pytest.Pytester) -> None:
+    (judged.path / "b/test_b.py").write_text(
+        """
+import pytest
+@pytest.fixture
+def task_set(request):
+    return request.getfixturevalue("lab").task_set("words")
+def test_late(request):
+    request.getfixturevalue("gate")
+"""
+    )
+    result = judged.runpytest_inprocess("a", "b")
     result.stdout.fnmatch_lines(
         [
-            f"{name}/test_{name}.py: its configuration is {name}/modellab.toml, but none lies in "
-            f"or above what pytest was called with; run them: pytest {name}; or choose one for "
-            "all: --modellab-config PATH"
-            for name in ("a", "b")
+            "*b/test_b.py::test_late: asks for the gate while it runs, so it has the lab of "
+            "another configuration than b/modellab.toml; name lab among the test's arguments*"
         ]
     )
+
+
+def test_conftest_files_extend_their_own(judged: pytest.Pytester) -> None:
+    (judged.path / "b/conftest.py").write_text(
+        """
+from pytest_modellab.extend import Kind
+def pytest_modellab_kinds():
+    from pytest_modellab.variants import KINDS
+    import dataclasses
+    return [dataclasses.replace(KINDS["prompted"], name="ours", marker="ours")]
+"""
+    )
+    for name in ("a", "b"):
+        path = judged.path / name / "modellab.toml"
+        path.write_text(path.read_text().replace('kind = "prompted"', 'kind = "ours"', 1))
+    result = judged.runpytest_inprocess("--collect-only", "-q", "a", "b")
+    result.stdout.fnmatch_lines(["b/test_b.py::test_overall[[]plain[]]"])
+    result.stdout.fnmatch_lines(["*unknown kind 'ours'*"])
+    assert "a/test_a.py::test_overall[plain]" not in result.outlines
 
 
 def test_one_that_is_chosen_judges_all(two: pytest.Pytester) -> None:
     result = two.runpytest_inprocess("--collect-only", "-q", "--modellab-config=b/modellab.toml")
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["a/test_a.py::test_overall*", "b/test_b.py::test_overall*"])
+    assert "also" not in result.stdout.str()
 
 
 def test_a_nested_one_is_nearer(two: pytest.Pytester) -> None:
     config = (two.path / "a/modellab.toml").read_text().replace("../words", "../../words")
     _folder(two.path / "a/more", config)
     result = two.runpytest_inprocess("--collect-only", "a")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["modellab: also a/more/modellab.toml, *"])
+
+
+def test_one_that_is_broken_stops_its_own_tests(judged: pytest.Pytester) -> None:
+    (judged.path / "b/modellab.toml").write_text("[variants.plain]\nknd = 'prompted'\n")
+    result = judged.runpytest_inprocess("a", "b")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines(
-        ["a/more/test_more.py: its configuration is a/more/modellab.toml, but * pytest a/more, *"]
+        ["*b/modellab.toml: variants.plain.knd: unknown key; did you mean 'kind'?"]
     )
-    assert two.runpytest_inprocess("--collect-only", "a", "--ignore=a/more").ret == 0
+    result = judged.runpytest_inprocess("a", "b", "--continue-on-collection-errors")
+    outcomes.assert_outcomes(result, passed=1, errors=1)
 
 
 def test_tests_with_none_above_have_that_of_suites(two: pytest.Pytester) -> None:
@@ -98,9 +259,7 @@ def test_tests_with_none_above_have_that_of_suites(two: pytest.Pytester) -> None
     (two.path / "c/modellab.toml").unlink()
     assert two.runpytest_inprocess("--collect-only", "c", "suites").ret == 0
     result = two.runpytest_inprocess("--collect-only", "a", "c")
-    result.stdout.fnmatch_lines(
-        ["c/test_c.py: its configuration is suites/modellab.toml, * pytest c/test_c.py, *"]
-    )
+    result.stdout.fnmatch_lines(["modellab: also suites/modellab.toml, *"])
 
 
 def test_other_tests_may_lie_anywhere(two: pytest.Pytester) -> None:

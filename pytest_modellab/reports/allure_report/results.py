@@ -106,7 +106,7 @@ class _Told:
 
     def __init__(self, report: SessionReport) -> None:
         self._report = report
-        self._tests = {one.test for one in (*report.comparisons, *report.errors)}
+        self._tests = {one.test for one in report.comparisons}
         self._told: dict[str, list[str]] = {}
         self._open: set[str] = set()
         for comparison in report.comparisons:

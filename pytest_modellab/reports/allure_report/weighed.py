@@ -166,7 +166,12 @@ def _write_page(
         attachment.unlink(missing_ok=True)
         return notes
     atomic.write_text(attachment, text)
-    source = {"name": f"{where}{_PAGE}", "source": attachment.name, "type": "text/html", "timestamp": now}
+    source = {
+        "name": f"{where}{_PAGE}",
+        "source": attachment.name,
+        "type": "text/html",
+        "timestamp": now,
+    }
     _write(given, {"attachments": [source]})
     return notes
 

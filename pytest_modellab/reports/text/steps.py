@@ -36,20 +36,22 @@ def beside(comparison: Comparison) -> str:
     }.get(comparison.against)
     if names is None or not comparison.flips:
         return ""
-    asked = ["--task-set", comparison.task_set, "--sample", comparison.flips[0].id]
+    # one word with its value: an id may begin with a dash
+    asked = ["--task-set", comparison.task_set, f"--sample={comparison.flips[0].id}"]
     return shlex.join(["modellab", "diff", *names, *asked])
 
 
-def lines(comparison: Comparison, nodeid: str) -> list[str]:
+def lines(comparison: Comparison, nodeid: str, option: str = "") -> list[str]:
     """What to type, and where the run that was compared with comes from.
 
     Args:
         comparison: one that must not ship.
         nodeid: of its test, the path as it is reached from the current folder.
+        option: by which a command names the configuration, where it has to.
     """
     told = [
         ("compared with", comparison.reference),
         ("run it again", rerun(nodeid)),
-        ("side by side", beside(comparison)),
+        ("side by side", f"{replies}{option}" if (replies := beside(comparison)) else ""),
     ]
     return [line(f"{name}: {text}") for name, text in told if text]

@@ -39,7 +39,7 @@ def test_what_the_session_writes(report: Make, run: Make, tmp_path: Path) -> Non
         run(variant="int8", environment={"python": "3.11.2", "device": "cuda:0\n\u00e9"}),
     )
     for _ in range(2):  # writing again adds no file
-        allure_report.write_session(tmp_path, report(runs=runs))
+        allure_report.write_session(tmp_path, [report(runs=runs)])
     verdict = entries.verdict(report(runs=runs), 0)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         f"{verdict['uuid']}-result.json",
@@ -145,7 +145,7 @@ def test_an_inconclusive_test_has_a_status_and_a_reason(
     (tmp_path / "half-result.json").write_text('{"uuid": ')
     before = other.read_text()
     for _ in range(2):  # writing again changes nothing
-        allure_report.write_session(tmp_path, report(comparisons=(comparison("inconclusive"),)))
+        allure_report.write_session(tmp_path, [report(comparisons=(comparison("inconclusive"),))])
     shown = json.loads(green.read_text())
     why = (
         "undecided: arithmetic fell from 0.62 to 0.59 (n = 66); with this many samples a drop of "
@@ -164,7 +164,7 @@ def test_where_inconclusive_is_to_pass_a_test_stays_green(
 ) -> None:
     green = result(tmp_path, "green")
     judged = report(comparisons=(comparison("inconclusive"),), on_inconclusive="pass")
-    allure_report.write_session(tmp_path, judged)
+    allure_report.write_session(tmp_path, [judged])
     shown = json.loads(green.read_text())
     assert shown["status"] == "passed"
     assert shown["statusDetails"]["message"].startswith("VerdictInconclusive: undecided: ")
@@ -223,7 +223,7 @@ def test_what_only_says_that_our_fixtures_ran_goes(report: Make, tmp_path: Path)
     container(tmp_path, "lab", [step("lab")], afters=[step("lab::1")], children=["a", "a"])
     container(tmp_path, "childless", [step("capability")], children=[])
     container(tmp_path, "several", [step("task_set"), step("candidate", attachments=[])])
-    allure_report.write_session(tmp_path, report())
+    allure_report.write_session(tmp_path, [report()])
     assert list(tmp_path.glob("*-container.json")) == []
     assert (tmp_path / "a-result.json").is_file()
 
@@ -250,5 +250,5 @@ def test_a_fixture_that_is_not_ours_or_says_more_stays(
     kept = container(tmp_path, "kept", befores, **changes)
     before = kept.read_text()
     (tmp_path / "half-container.json").write_text('{"uuid": ')
-    allure_report.write_session(tmp_path, report())
+    allure_report.write_session(tmp_path, [report()])
     assert kept.read_text() == before

@@ -77,11 +77,12 @@ def test_json_keeps_it_and_its_times_apart(blocked: SessionReport, tmp_path: Pat
     assert data["diagnoses"]["nf4"]["headline"].startswith("it is rounded everywhere")
     assert "seconds" not in data["diagnoses"]["nf4"]
     assert data["measured"]["diagnoses"] == {"nf4": {"base run": 4.0}}
-    json_file.write(blocked, tmp_path / "r.json")
-    assert json_file.read(tmp_path / "r.json") == blocked
+    json_file.write([blocked], tmp_path / "r.json")
+    assert json_file.read(tmp_path / "r.json") == (blocked,)
     del data["diagnoses"], data["measured"]["diagnoses"]  # as before there were any
     (tmp_path / "old.json").write_text(json.dumps(data))
-    assert json_file.read(tmp_path / "old.json").diagnoses == {}
+    (old,) = json_file.read(tmp_path / "old.json")
+    assert old.diagnoses == {}
 
 
 def test_an_annotation_ends_with_it(blocked: SessionReport) -> None:
@@ -110,7 +111,7 @@ def test_allure_attaches_the_page_to_every_test_that_blocks(
     passed = _result(tmp_path, "three", verdict="pass")
     before = passed.read_text()
     for _ in range(2):  # a second time changes nothing
-        allure_report.write_session(tmp_path, blocked)
+        allure_report.write_session(tmp_path, [blocked])
     sources = set()
     for path in paths:
         data = json.loads(path.read_text())

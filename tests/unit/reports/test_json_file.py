@@ -37,8 +37,8 @@ def full(report: Make, run: Make, comparison: Make, flip: Make) -> Callable[...,
 
 def test_round_trip(full: Callable[..., SessionReport], tmp_path: Path) -> None:
     path = tmp_path / "new" / "report.json"
-    json_file.write(full(), path)
-    assert json_file.read(path) == full()
+    json_file.write([full()], path)
+    assert json_file.read(path) == (full(),)
     assert [p.name for p in path.parent.iterdir()] == ["report.json"]
 
 
@@ -73,8 +73,8 @@ def test_a_note_on_the_thread_count_is_measured(
     parallel = report(comparisons=(comparison("pass", notes=notes),))
     serial = report(comparisons=(comparison("pass", notes=notes[1:]),))
     assert json_file.to_dict(parallel)["comparisons"] == json_file.to_dict(serial)["comparisons"]
-    json_file.write(parallel, tmp_path / "r.json")
-    assert json_file.read(tmp_path / "r.json") == parallel
+    json_file.write([parallel], tmp_path / "r.json")
+    assert json_file.read(tmp_path / "r.json") == (parallel,)
 
 
 def test_the_file_says_what_matters_first_hand(report: Make, comparison: Make) -> None:
@@ -86,8 +86,8 @@ def test_the_file_says_what_matters_first_hand(report: Make, comparison: Make) -
 
 
 def test_an_empty_report(report: Make, tmp_path: Path) -> None:
-    json_file.write(report(), tmp_path / "r.json")
-    assert json_file.read(tmp_path / "r.json") == report()
+    json_file.write([report()], tmp_path / "r.json")
+    assert json_file.read(tmp_path / "r.json") == (report(),)
 
 
 @pytest.mark.parametrize(("text", "schema"), [('{"schema": 99}', "99"), ("[]", "None")])
@@ -109,7 +109,7 @@ def test_an_old_file_survives_a_failed_write(
 
     monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        json_file.write(report(), path)
+        json_file.write([report()], path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -141,8 +141,8 @@ def test_metrics_and_the_index_are_fixed_speeds_and_dollars_are_measured(
     assert one["measured"] != other["measured"]
     del one["measured"], other["measured"]
     assert one == other
-    json_file.write(report(runs=(run,)), tmp_path / "r.json")
-    assert json_file.read(tmp_path / "r.json") == report(runs=(run,))
+    json_file.write([report(runs=(run,))], tmp_path / "r.json")
+    assert json_file.read(tmp_path / "r.json") == (report(runs=(run,)),)
 
 
 def test_a_report_from_before_there_were_metrics_is_read(
@@ -151,4 +151,4 @@ def test_a_report_from_before_there_were_metrics_is_read(
     data = json_file.to_dict(report(runs=(run(),)))
     del data["runs"][0]["metrics"]
     (tmp_path / "r.json").write_text(json.dumps(data))
-    assert json_file.read(tmp_path / "r.json") == report(runs=(run(),))
+    assert json_file.read(tmp_path / "r.json") == (report(runs=(run(),)),)

@@ -65,8 +65,8 @@ def test_the_table_of_a_comparison_names_its_own(comparison: Make) -> None:
 
 
 def test_json_keeps_them(weakened: Any, tmp_path: Path) -> None:
-    json_file.write(weakened, tmp_path / "r.json")
-    assert json_file.read(tmp_path / "r.json") == weakened
+    json_file.write([weakened], tmp_path / "r.json")
+    assert json_file.read(tmp_path / "r.json") == (weakened,)
     assert json.loads((tmp_path / "r.json").read_text())["overrides"] == [
         "alpha 1e-09 instead of 0.05 (--modellab-alpha)",
         "floor 0.1 instead of 0.35 on words (asked by the test)",

@@ -98,8 +98,8 @@ def test_json_has_it_with_the_run_and_the_comparison(
     assert found["comparisons"][0]["preprocessing"] == [
         {"other": MEAN.other, "changed": [*MEAN.changed]}
     ]
-    json_file.write(changed, tmp_path / "report.json")
-    assert json_file.read(tmp_path / "report.json") == changed
+    json_file.write([changed], tmp_path / "report.json")
+    assert json_file.read(tmp_path / "report.json") == (changed,)
 
 
 def test_what_prepares_nothing_is_stored_as_ever(run: Make, comparison: Make) -> None:

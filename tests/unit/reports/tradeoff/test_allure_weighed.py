@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import pytest
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.reports import allure_report, page
 from pytest_modellab.reports.allure_report import weighed
+from pytest_modellab.reports.session import SessionReport
+from pytest_modellab.tradeoff.figures import TradeOff
 
 Make = Callable[..., Any]
 
@@ -30,6 +32,15 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, bool]]:
     return given
 
 
+NOTHING = SessionReport((), (), (), 0.05, 0, "warn", True, ())
+
+
+def write(
+    folder: Path, tradeoffs: Mapping[str, TradeOff | str], start: int, stop: int
+) -> tuple[str, ...]:
+    return weighed.write(folder, [(NOTHING, tradeoffs)], start, stop)
+
+
 def read(folder: Path, pattern: str) -> Any:
     (path,) = folder.glob(pattern)
     return json.loads(path.read_text(encoding="utf-8"))
@@ -37,7 +48,7 @@ def read(folder: Path, pattern: str) -> Any:
 
 def test_the_recommendation_is_a_test_that_comes_first(tmp_path: Path, tradeoff: Make) -> None:
     given = tradeoff()
-    assert weighed.write(tmp_path, {"core_v2": given}, 1000, 2000) == ()
+    assert write(tmp_path, {"core_v2": given}, 1000, 2000) == ()
     result = read(tmp_path, "*-result.json")
     assert re.match(r"Recommendation on core_v2: choose \w+ for ", result["name"])
     assert result["status"] == "passed"
@@ -69,8 +80,8 @@ def test_who_it_is_does_not_depend_on_what_is_chosen(tradeoff: Make) -> None:
 def test_where_there_is_no_trade_off_it_says_why(
     tmp_path: Path, tradeoff: Make, rendered: list[tuple[Any, bool]]
 ) -> None:
-    weighed.write(tmp_path, {"core_v2": tradeoff()}, 1000, 2000)
-    weighed.write(tmp_path, {"core_v2": "the reference 'plain' has no stored run"}, 3000, 4000)
+    write(tmp_path, {"core_v2": tradeoff()}, 1000, 2000)
+    write(tmp_path, {"core_v2": "the reference 'plain' has no stored run"}, 3000, 4000)
     result = read(tmp_path, "*-result.json")
     assert (result["name"], result["status"]) == ("Recommendation on core_v2: none", "skipped")
     assert result["statusDetails"]["message"] == (
@@ -87,7 +98,7 @@ def test_the_page_belongs_to_the_whole_report(
 ) -> None:
     first, second = tradeoff(), tradeoff()
     for _ in range(2):  # writing again adds no file
-        weighed.write(tmp_path, {"a_v1": first, "b_v1": second}, 1000, 2000)
+        write(tmp_path, {"a_v1": first, "b_v1": second}, 1000, 2000)
     assert rendered == [((first, second), False)] * 2
     (attachment,) = read(tmp_path, "*-globals.json")["attachments"]
     assert (attachment["name"], attachment["type"]) == ("Trade-off", "text/html")
@@ -103,7 +114,7 @@ def test_without_matplotlib_there_is_a_note(
         raise ModellabError("matplotlib is not installed: pip install 'pytest-modellab[report]'")
 
     monkeypatch.setattr(page, "render", render)
-    notes = allure_report.write_session(tmp_path, report(), {"core_v2": tradeoff()})
+    notes = allure_report.write_session(tmp_path, [report()], [{"core_v2": tradeoff()}])
     assert notes == (
         "--alluredir: no trade-off page: matplotlib is not installed: "
         "pip install 'pytest-modellab[report]'",
@@ -115,7 +126,7 @@ def test_without_matplotlib_there_is_a_note(
 
 def test_the_metrics(tmp_path: Path, tradeoff: Make) -> None:
     given = tradeoff()
-    weighed.write(tmp_path, {"core_v2": given}, 1000, 2000)
+    write(tmp_path, {"core_v2": given}, 1000, 2000)
     found = {one["key"]: one for one in read(tmp_path, "performance.json")}
     name = given.reference
     profile = given.profile(name)
@@ -146,7 +157,7 @@ def test_the_times_are_those_of_our_tests(tmp_path: Path, tradeoff: Make, report
         text = {"start": 5000 - 10 * number, "stop": 6000 + number, "uuid": str(number)}
         labels = {"labels": [{"name": label, "value": "t.py::test"}]}
         (tmp_path / f"{number}-result.json").write_text(json.dumps(text | labels))
-    allure_report.write_session(tmp_path, report(), {"core_v2": tradeoff()})
+    allure_report.write_session(tmp_path, [report()], [{"core_v2": tradeoff()}])
     (metric, *_) = read(tmp_path, "performance.json")
     assert (metric["start"], metric["stop"]) == (4990, 6001)
 
@@ -155,7 +166,7 @@ def test_metrics_and_a_search_are_drawn_too(tmp_path: Path, tradeoff: Make, sear
     run, given = search(), tradeoff(only=["prompting"])
     (profile,) = given.profiles
     profile = dataclasses.replace(profile, metrics=run.metrics, probes=run.probes)
-    weighed.write(tmp_path, {"fiqa": dataclasses.replace(given, profiles=(profile,))}, 1000, 2000)
+    write(tmp_path, {"fiqa": dataclasses.replace(given, profiles=(profile,))}, 1000, 2000)
     found = {
         one["key"].removeprefix("fiqa.prompting."): (
             one["value"],
