@@ -298,10 +298,8 @@ class Asking:
         summarize = self._lab.stored_summary if run is None else self._lab.summary
         self._judged(comparison, summarize(self._variant(candidate.name), self._task_set))
         if fails:
-            where = named(self._lab.config.path)
-            text = "\n".join(
-                [table.render_text(comparison), *steps.lines(comparison, self._again, where)]
-            )
+            again = steps.lines(comparison, self._again, named(self._lab.config.path))
+            text = "\n".join([table.render_text(comparison), *again])
             raise (asked.blocked if comparison.outcome == "block" else VerdictInconclusive)(text)
         return comparison
 
