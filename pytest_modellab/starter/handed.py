@@ -15,6 +15,7 @@ from pytest_modellab.records.tasks import Sample
 from pytest_modellab.starter import columns
 from pytest_modellab.starter.starter import margin
 from pytest_modellab.starter.tasks import BRIEF, Tasks, questions
+from pytest_modellab.store import regular
 from pytest_modellab.tables import objects, sheets, source
 from pytest_modellab.tables.purpose import Purpose
 from pytest_modellab.tasksets import jsonl, media
@@ -24,6 +25,10 @@ MOST_BYTES = 64 << 20
 
 
 MOST_ROWS = 20_000
+
+
+MOST_CELLS = 2_000_000
+"""Of a table with a header: a hundred columns in as many rows as there may be."""
 
 
 SHOWN = 5
@@ -62,6 +67,8 @@ _PURPOSE = Purpose(
     row="'input' and 'target'",
     header="input,target",
     known=columns.KNOWN,
+    most_rows=MOST_ROWS,
+    most_cells=MOST_CELLS,
 )
 
 
@@ -132,6 +139,7 @@ def _rows(path: Path) -> Sequence[tuple[str, Mapping[str, Any]]]:
             f"{path}: of {kind or 'no'} kind; hand in .csv, .tsv or .jsonl, one question a row"
         )
     try:
+        regular.check(path)
         large = path.stat().st_size > MOST_BYTES
     except OSError as error:
         raise TaskSetError(f"{path}: cannot be read: {error.strerror}") from error
@@ -146,8 +154,6 @@ def _rows(path: Path) -> Sequence[tuple[str, Mapping[str, Any]]]:
         rows = objects.records(path, text, _PURPOSE)
     if not rows:
         raise TaskSetError(f"{path}: holds no row; {_PURPOSE.wanted}")
-    if len(rows) > MOST_ROWS:
-        raise TaskSetError(f"{path}: {len(rows):,} rows, more than {MOST_ROWS:,}; cut some")
     return rows
 
 
