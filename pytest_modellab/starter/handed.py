@@ -20,6 +20,7 @@ from pytest_modellab.tables import objects, sheets, source
 from pytest_modellab.tables.purpose import Purpose
 from pytest_modellab.tasksets import jsonl, media
 from pytest_modellab.tasksets.quality import lint
+from pytest_modellab.visible import visible
 
 MOST_BYTES = 64 << 20
 
@@ -319,7 +320,7 @@ def _enough(n: int) -> str:
 def _tasks(path: Path, samples: Sequence[Mapping[str, Any]]) -> Tasks:
     name = re.sub(r"[^A-Za-z0-9_]+", "_", path.stem).strip("_") or "tasks"
     exact = any(sample["scorer"] == "exact" for sample in samples)
-    return questions(name, f"From {path.name}.", samples, _ALONE if exact else BRIEF)
+    return questions(name, f"From {visible(path.name)}.", samples, _ALONE if exact else BRIEF)
 
 
 def _counted(count: int, noun: str) -> str:
