@@ -53,7 +53,9 @@ MEASURED_ENVIRONMENT = frozenset({"recorded", "threads", "token_budget", "worker
 
 def to_dict(report: SessionReport) -> dict[str, Any]:
     """The whole report as built-in types, every figure included."""
+    option = {"option": report.option} if report.option else {}
     return {
+        **option,
         "schema": SCHEMA,
         "verdict": report.verdict,
         "headline": headline(report),
@@ -91,9 +93,8 @@ def dumps(*reports: SessionReport) -> str:
     data = [to_dict(report) for report in reports]
     whole = data[0]
     if len(data) > 1:
-        named = [
-            {"configuration": r.configuration, **d} for r, d in zip(reports, data, strict=True)
-        ]
+        pairs = zip(reports, data, strict=True)
+        named = [{**told, "configuration": one.configuration} for one, told in pairs]
         whole = {"schema": SCHEMA, "verdict": worst(reports), "configurations": named}
     return json.dumps(whole, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -146,6 +147,7 @@ def _read(data: Any, path: Path) -> SessionReport:
         notes=tuple(data["notes"]),
         diagnoses=diagnoses,
         configuration=data.get("configuration", ""),
+        option=data.get("option", ""),
     )
 
 

@@ -77,7 +77,7 @@ def write_session(
             ours.add(str(result.get("uuid")))
             times += [time for k in ("start", "stop") if isinstance(time := result.get(k), int)]
         once = [{"name": name, "value": value} for name in labels for value in labels[name]]
-        mended = [one.mend(alluredir, result, labels) for one in told if one.has(tests)]
+        mended = [one.mend(alluredir, result, labels) for one in told if one.of(tests)]
         if any(mended) or len(once) < len(given):
             result["labels"] = once
             _replace(path, result)
@@ -116,9 +116,9 @@ class _Told:
                 words = f"{_TOLD[comparison.outcome]}{sentence(comparison)}"
                 self._told.setdefault(comparison.test, []).append(words)
 
-    def has(self, tests: Iterable[str]) -> bool:
-        """Whether one of these tests is of this configuration."""
-        return not self._tests.isdisjoint(tests)
+    def of(self, tests: Iterable[str]) -> bool:
+        """Whether a result of these tests is of this configuration, as all are of the only one."""
+        return not self._report.configuration or not self._tests.isdisjoint(tests)
 
     def mend(
         self, alluredir: Path, result: dict[str, Any], labels: Mapping[str, list[str]]

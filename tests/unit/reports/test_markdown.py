@@ -198,7 +198,7 @@ def test_a_variant_that_was_timed_only(report: Make, comparison: Make, ratio: Ra
 
 def test_written_at_once(report: Make, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "summary.md"
-    markdown.write(report(), path)
+    markdown.write([report()], path)
     assert path.read_text(encoding="utf-8") == markdown.render(report())
     assert list(path.parent.iterdir()) == [path]
 

@@ -94,7 +94,7 @@ def test_allure_and_mlflow_have_them(weakened: Any) -> None:
         "alpha 1e-09 instead of 0.05 (--modellab-alpha); floor 0.1 instead of 0.35 on words "
         "(asked by the test); margin 0.9 instead of 0.02 on words (ini setting modellab_margin)"
     )
-    assert f"overridden = {words}\n" in environment_properties(weakened)
+    assert f"overridden = {words}\n" in environment_properties([weakened])
     assert runs.of_session(weakened).parent.params["overridden"] == words
 
 
