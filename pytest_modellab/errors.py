@@ -7,12 +7,13 @@ Each message says what is wrong, where, and what to do.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from pytest_modellab.visible import MESSAGE, VERDICT, message
+from pytest_modellab.visible import MESSAGE, VERDICT, message, visible
 
 if TYPE_CHECKING:
     from typing import Self
@@ -135,12 +136,15 @@ class BaselineMissing(_Shown, AssertionError):
         message: what is missing, and where.
         command: records it; joins the message.
         where: on which commit it has to be recorded, in words; empty for the working tree.
+        cause: what is missing, in equal words for all that one call of a command records; empty
+            where each says it itself.
     """
 
-    def __init__(self, message: str, *, command: str, where: str = "") -> None:
+    def __init__(self, message: str, *, command: str, where: str = "", cause: str = "") -> None:
         there = f" {where}" if where else ""
         super().__init__(f"{message}\nRecord one{there} and commit it: {command}")
         self.command = "" if where else command  # what is run here would not record it there
+        self.cause = cause
 
 
 class RegressionDetected(_Verdict):
@@ -176,7 +180,7 @@ def cause_of(error: BaseException) -> str:
     """What keeps several tests from a verdict, in equal words for all; empty of other errors."""
     if isinstance(error, ModellabError):
         return error.cause
-    return str(error) if isinstance(error, BaselineMissing) else ""
+    return (error.cause or str(error)) if isinstance(error, BaselineMissing) else ""
 
 
 @contextlib.contextmanager
@@ -192,6 +196,14 @@ def store_errors_as(kind: type[ModellabError]) -> Iterator[None]:
         raise kind(str(error)) from error
 
 
+_SEARCHED = 10_000
+"""Names, those beside the misspelt one in their order, among which near misses are looked for."""
+
+
+_LISTED = 40
+"""Known names that an error lists; ids of samples may be many."""
+
+
 def near_misses(name: str, known: Iterable[str]) -> str:
     """Return a clause that helps with a mistyped name.
 
@@ -200,11 +212,15 @@ def near_misses(name: str, known: Iterable[str]) -> str:
         known: what there is.
 
     Returns:
-        ``"did you mean 'x'? Known: a, b, x"``, or only the known names, or ``"none is declared"``.
+        ``"did you mean 'x'? Known: a, b, x"``, or only the known names, of very many the first, or
+        ``"none is declared"``.
     """
     names = sorted(known)
     if not names:
         return "none is declared"
-    close = difflib.get_close_matches(name, names, n=3)
+    at = bisect.bisect(names, name)
+    near = names[max(at - _SEARCHED // 2, 0) : at + _SEARCHED // 2]
+    close = difflib.get_close_matches(name, near, n=3)
     hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
-    return f"{hint}Known: {', '.join(names)}"
+    rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{hint}Known: {', '.join(map(visible, names[:_LISTED]))}{rest}"

@@ -12,13 +12,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from pytest_modellab import visible
 from pytest_modellab.config import engine
 from pytest_modellab.config import read as configuration
 from pytest_modellab.config.find import FILE_NAME, find
 from pytest_modellab.config.lab_config import LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.store import atomic
-from pytest_modellab.visible import CELL, line
+from pytest_modellab.visible import CELL, line, shortened
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.registry import Extensions
@@ -71,12 +72,21 @@ class Parser(argparse.ArgumentParser):
         return self
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse a command that there is not."""
-        commands = action.choices if isinstance(action, argparse._SubParsersAction) else {}  # noqa: SLF001
-        if commands and value not in commands:
-            hint = near_misses(str(value), commands)
-            raise argparse.ArgumentError(None, f"no command {line(str(value), CELL)!r}; {hint}")
-        super()._check_value(action, value)
+        """Refuse a command or a choice that there is not."""
+        if action.choices is None or value in action.choices:
+            return
+        hint = near_misses(str(value), map(str, action.choices))
+        said = f"{shortened(str(value), CELL)!r}; {hint}"
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            raise argparse.ArgumentError(None, f"no command {said}")
+        raise argparse.ArgumentError(action, f"unknown {said}")
+
+    def error(self, message: str) -> NoReturn:
+        """End with what is wrong, made fit to be shown."""
+        if message.endswith("expected one argument"):
+            option = message.removeprefix("argument ").split(":")[0].split("/")[-1]
+            message += f"; a value that begins with a dash is written {option}=VALUE"
+        super().error(visible.message(message))
 
 
 def say(*lines: str, error: bool = False) -> None:

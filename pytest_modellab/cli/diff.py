@@ -19,6 +19,7 @@ from pytest_modellab.cli.common import (
 )
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.judging import difference
+from pytest_modellab.visible import CELL, shortened, visible
 
 if TYPE_CHECKING:
     from pytest_modellab.judging.difference import Difference
@@ -60,13 +61,16 @@ def add(commands: Subparsers) -> None:
         "id (default: moved)",
     )
     diff.add_argument(
-        "--limit", type=int, default=LIMIT, metavar="N", help=f"most samples (default: {LIMIT})"
+        "--limit",
+        type=int,
+        metavar="N",
+        help=f"most samples (default: {LIMIT} in the terminal, all on a page)",
     )
     diff.add_argument(
         "--html",
         type=Path,
         metavar="FILE",
-        help="write a page instead, which can be filtered (at most 300 samples)",
+        help="write a page instead, which can be filtered",
     )
     add_config(diff)
     diff.set_defaults(run=run)
@@ -74,23 +78,24 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    if options.limit < 1:
+    if options.limit is not None and options.limit < 1:
         raise ConfigError(f"--limit {options.limit}: expected 1 or more")
     found = _found(options)
-    _check(options, found)
+    samples = _samples(options.sample, found)
+    _check_capability(options.capability, found)
     pairs = difference.chosen(
         found,
         flipped=options.flipped,
         capability=options.capability,
-        samples=options.sample,
+        samples=samples,
         sort=options.sort,
     )
     if options.html is None:
-        _print(found, pairs, options.limit)
+        _print(found, pairs, options.limit or LIMIT)
         return EXIT_OK
     from pytest_modellab.reports.page import difference as page
 
-    if unwritten := save({options.html: page.render(found, pairs)}):
+    if unwritten := save({options.html: page.render(found, pairs[: options.limit])}):
         raise ConfigError("; ".join(unwritten))
     say(f"wrote {options.html}", error=True)
     return EXIT_OK
@@ -121,17 +126,26 @@ def _found(options: argparse.Namespace) -> Difference:
     return difference.difference(task_set, *sides)
 
 
-def _check(options: argparse.Namespace, found: Difference) -> None:
-    """Refuse ids and a capability that no sample has."""
-    ids = {pair.sample.id for pair in found.pairs}
-    for one in options.sample:
-        if one not in ids:
-            raise ConfigError(f"--sample: {found.task_set!r} has no {one!r} in both runs; "
-                              f"{near_misses(one, ids)}")  # fmt: skip
+def _samples(named: list[str], found: Difference) -> list[str]:
+    """Return the ids that are meant, each as it is or as it is shown; refuse what no sample has."""
+    ids = {visible(pair.sample.id): pair.sample.id for pair in found.pairs}
+    for one in named:
+        if visible(one) not in ids:
+            raise ConfigError(
+                f"--sample: {found.task_set!r} has no {shortened(one, CELL)!r} that both runs were "
+                f"asked as it is today; {near_misses(one, ids)}"
+            )
+    return [ids[visible(one)] for one in named]
+
+
+def _check_capability(named: str | None, found: Difference) -> None:
+    """Refuse one that no sample has."""
     known = {pair.sample.capability for pair in found.pairs}
-    if options.capability is not None and options.capability not in known:
-        hint = near_misses(options.capability, known)
-        raise ConfigError(f"--capability: {found.task_set!r} has no {options.capability!r}; {hint}")
+    if named is not None and named not in known:
+        raise ConfigError(
+            f"--capability: {found.task_set!r} has no {shortened(named, CELL)!r}; "
+            f"{near_misses(named, known)}"
+        )
 
 
 def _print(found: Difference, pairs: tuple[difference.Pair, ...], limit: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from pytest_modellab.cli.common import EXIT_OK, Subparsers, say
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.store import git
 from pytest_modellab.version import __version__
+from pytest_modellab.visible import line
 
 if TYPE_CHECKING:
     from pytest_modellab.starter.kind import Kind
@@ -23,6 +23,10 @@ _AFTER = (
     "The second makes a run the baseline: commit it with the rest. The third compares with it, and "
     "fails where replies got worse."
 )
+
+
+_SHOWN = 5
+"""Models that an error names."""
 
 
 def add(commands: Subparsers) -> None:
@@ -58,8 +62,8 @@ def add(commands: Subparsers) -> None:
     init.add_argument(
         "--tuned",
         metavar="SOURCE",
-        help="the adapter of --kind lora, the checkpoint of --kind finetuned (default: what is "
-        "found below FOLDER)",
+        help="the adapter of --kind lora, the checkpoint of --kind finetuned, either of --kind "
+        "aligned, the student of --kind distilled (default: the adapter found below FOLDER)",
     )
     init.set_defaults(run=run)
 
@@ -84,9 +88,16 @@ def run(options: argparse.Namespace) -> int:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; name a folder, which is made where missing")
     suites = folder / "suites"
+    top = _repository(folder)
+    below = Path(os.path.relpath(suites.resolve(), (top or folder).resolve())).as_posix()
+    if not f"{folder}{below}".isprintable() or "${{" in below:
+        raise ConfigError(
+            f"{line(str(folder))}: no command and no workflow can name this folder; take another "
+            "name"
+        )
     found = models.look(folder)
-    tuned, others = _tuned(kind, options.tuned, found, suites)
-    model, notes = _model(kind, options.model, others, suites)
+    tuned, others, of_tuned = _tuned(kind, options, found, suites)
+    model, of_model = _model(kind, options.model, others, suites)
     if kind.searches and options.handed is not None:
         raise ConfigError(
             f"--from: holds questions and answers, and --kind {kind.name} searches documents; "
@@ -95,17 +106,20 @@ def run(options: argparse.Namespace) -> int:
     handed = None if options.handed is None else from_file.read(options.handed, scorers.check)
     tasks = kind.tasks if handed is None else handed.tasks
     files = {suites / name: text for name, text in starter.files(kind, model, tuned, tasks).items()}
-    top = _repository(folder)
+    outside = _outside([model, *([tuned] if tuned else [])], suites, top or folder)
     job = workflow.Job(
-        suites=Path(os.path.relpath(suites.resolve(), (top or folder).resolve())).as_posix(),
+        suites=below,
         install=[_pip(f"{kind.extra}", f"=={__version__}"), *filter(None, [model.install])],
+        outside=outside,
     )
     place = Path(os.path.relpath(top, Path.cwd())) if top else folder
     files[place / workflow.PATH] = workflow.text(job)
-    writing.check(folder, files)
-    writing.write(files)
-    ignored = writing.ignore(folder)
-    say(*notes, *(handed.said if handed else ()))
+    ignored, rewritten = writing.ignore(folder)
+    writing.check(folder, files, rewritten, (folder, place))
+    writing.write(files, rewritten)
+    if folder.is_symlink():
+        say(f"{folder} is a link: writing to {folder.resolve()}")
+    say(*of_model, *of_tuned, *(handed.said if handed else ()))
     say(*(f"wrote {path}" for path in files))
     if ignored:
         say(f"added to {folder / '.gitignore'}: {' '.join(ignored)}")
@@ -115,32 +129,53 @@ def run(options: argparse.Namespace) -> int:
         *(f"  {command}" for command in _next(kind, model, folder, tasks.name)),
         "",
         _AFTER,
+        *([f"{workflow.outside(outside)}."] if outside else []),
     )
     return EXIT_OK
 
 
 def _tuned(
-    kind: Kind, named: str | None, found: Found, suites: Path
-) -> tuple[Model | None, Sequence[Path]]:
-    """Return what was tuned, and the models that are left to be its base."""
+    kind: Kind, options: argparse.Namespace, found: Found, suites: Path
+) -> tuple[Model | None, Sequence[Path], Sequence[str]]:
+    """Return what was tuned, the models that are left to be its base, and what is to be said."""
     from pytest_modellab.starter import model as models
+    from pytest_modellab.starter.kind import ADAPTER, CHECKPOINT
 
-    if not kind.tuned:
+    named: str | None = options.tuned
+    if not kind.takes:
         if named:
             raise ConfigError(f"--tuned: a suite of kind {kind.name!r} takes none")
-        return None, found.encoders if kind.searches else found.models
+        return None, found.encoders if kind.searches else found.models, ()
     if named:
-        path = Path(named).expanduser()
-        if kind.name == "lora" and not (path / "adapter_config.json").is_file():
-            raise ConfigError(f"--tuned {named}: not {kind.tuned}")
-        others = [one for one in found.models if not (path.exists() and one.samefile(path))]
-        return models.named("--tuned", named, suites), others
-    places = found.adapters if kind.name == "lora" else found.models
-    if not places:
-        raise ConfigError(
-            f"--kind {kind.name} needs {kind.tuned}, and none lies here; name it: --tuned FOLDER"
-        )
-    return models.at(places[0], suites), [one for one in found.models if one != places[0]]
+        tuned = models.named("--tuned", named, suites)
+        if (ADAPTER if tuned.adapter else CHECKPOINT) not in kind.takes:
+            raise ConfigError(f"--tuned {named}: not {' or '.join(kind.takes)}")
+        return tuned, _without(found.models, named), ()
+    if ADAPTER in kind.takes and found.adapters:
+        first, *more = found.adapters
+        return models.at(first, suites), found.models, [_found(first, len(more), "--tuned")]
+    places = _without(found.models, options.model) if CHECKPOINT in kind.takes else ()
+    if len(places) == 1 and options.model:
+        return models.at(places[0], suites), (), [_found(places[0], 0, "--tuned")]
+    # which of several models was made from which, their files do not say
+    there = f"; models here: {', '.join(map(str, places[:_SHOWN]))}" if places else ""
+    lies = "it is not to be told from its base" if places else "none lies here"
+    raise ConfigError(
+        f"--kind {kind.name} needs {' or '.join(kind.takes)}, and {lies}; name it: "
+        f"--tuned FOLDER{there}"
+    )
+
+
+def _without(places: Sequence[Path], named: str | None) -> Sequence[Path]:
+    path = None if named is None else Path(named).expanduser()
+    if path is None or not path.exists():
+        return places
+    return [one for one in places if not one.samefile(path)]
+
+
+def _found(place: Path, more: int, option: str) -> str:
+    left = f" (and {more} more; another: {option} PATH)" if more else ""
+    return f"found {place}{' as what was tuned' if option == '--tuned' else ''}{left}"
 
 
 def _model(
@@ -151,13 +186,23 @@ def _model(
 
     if named:
         return models.named("--model", named, suites), ()
-    if not places:
-        return models.small(kind.small), [
-            f"found no model: taking {kind.small.name}; yours: --model SOURCE"
-        ]
-    more = len(places) - 1
-    left = f" (and {more} more; another: --model PATH)" if more else ""
-    return models.at(places[0], suites), [f"found {places[0]}{left}"]
+    if places:
+        return models.at(places[0], suites), [_found(places[0], len(places) - 1, "--model")]
+    if kind.takes:
+        raise ConfigError(
+            f"--kind {kind.name} needs the model that it was made from, and none lies here; name "
+            "it: --model SOURCE, a folder, a .gguf file or a hub id OWNER/NAME"
+        )
+    return models.small(kind.small), [
+        f"found no model: taking {kind.small.name}; yours: --model SOURCE"
+    ]
+
+
+def _outside(found: Sequence[Model], suites: Path, repository: Path) -> list[str]:
+    """Return the paths of what lies on this machine, and not in the repository."""
+    paths = [one.source for one in found if one.source.startswith(".")]
+    root = repository.resolve()
+    return [path for path in paths if not (suites / path).resolve().is_relative_to(root)]
 
 
 def _repository(folder: Path) -> Path | None:
@@ -173,16 +218,18 @@ def _pip(extra: str, version: str = "") -> str:
 
 def _next(kind: Kind, model: Model, folder: Path, task_set: str) -> list[str]:
     """Return the three commands that come next, as they work from here."""
+    from pytest_modellab.starter.workflow import argument
+
     suites = folder / "suites"
     here = folder.resolve() == Path.cwd()
-    config = "" if here else f" --config {shlex.quote(str(suites / 'modellab.toml'))}"
+    config = "" if here else f" --config {argument(str(suites / 'modellab.toml'))}"
     install = [_pip(kind.extra)] if any(map(_lacking, kind.needs)) else []
     install += [model.install] if model.missing else []
     check = f"modellab tasks check {task_set}{config}"
     return [
         " && ".join(install) or check,
         f"modellab accept {' '.join(kind.accepted)}{config}",
-        f"pytest {shlex.quote(str(suites))}",
+        f"pytest {argument(str(suites))}",
     ]
 
 

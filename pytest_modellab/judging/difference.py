@@ -98,14 +98,18 @@ class Difference:
         before: the run that the other is compared with.
         after: the other.
         pairs: every sample that both were asked as it is today, in the task set's order.
+        version: the task set's, today.
         left_out: samples of today's task set that one of the two was not asked like this.
+        removed: samples of the two runs that today's task set does not have.
     """
 
     task_set: str
     before: Side
     after: Side
     pairs: tuple[Pair, ...]
+    version: str
     left_out: int = 0
+    removed: int = 0
 
     def count(self, moved: Moved) -> int:
         """How many samples moved like this."""
@@ -133,8 +137,16 @@ def difference(task_set: TaskSet, before: Side, after: Side) -> Difference:
             f"is as it is today: accept both again: modellab accept {before.variant} --task-set "
             f"{task_set.name}"
         )
-    left_out = len(task_set.samples) - len(pairs)
-    return Difference(task_set.name, before, after, tuple(pairs), left_out)
+    asked = {result.id for side in (before, after) for result in side.run.samples}
+    return Difference(
+        task_set.name,
+        before,
+        after,
+        tuple(pairs),
+        task_set.version,
+        left_out=len(task_set.samples) - len(pairs),
+        removed=len(asked - {sample.id for sample in task_set.samples}),
+    )
 
 
 FLIPPED = ("all", "worse", "better", "replies")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_modellab.plugin.failing import printed
 from pytest_modellab.plugin.nodeids import variant_of
 from pytest_modellab.plugin.notes import NOTES
 from pytest_modellab.plugin.swallowed import Swallowed
@@ -148,6 +149,7 @@ class Collector:
         self._note(self._unjudged(self._complete, self._found))
         self._note(self._bar() if any(self._findings.values()) else ())
         self._note(self._too_small())
+        self._note(self._at_zero())
         self._note(self._config.stash[NOTES].take())  # of what no test asked for
         self._write_files()
         if any(self._findings.values()) and (folder := self._allure_folder()):
@@ -166,6 +168,14 @@ class Collector:
         from pytest_modellab.reports import few
 
         return few.notes(self._report().comparisons)
+
+    def _at_zero(self) -> Iterable[str]:
+        """What could not fail; nothing is imported where nothing was judged."""
+        if not self._findings["comparisons"]:
+            return ()
+        from pytest_modellab.reports import at_zero
+
+        return at_zero.notes(self._report().comparisons)
 
     def _write_files(self) -> None:
         """Write JSON and Markdown where asked for."""
@@ -256,7 +266,7 @@ class Collector:
         from pytest_modellab.reports.text import terminal
 
         terminalreporter.section("modellab")
-        for text, markup in terminal.lines(self._report()):
+        for text, markup in terminal.lines(self._report(), printed(self._config)):
             terminalreporter.write_line(text, **markup)
         # the plugin of that name marks every failed test itself
         annotated = "pytest_github_actions_annotate_failures"

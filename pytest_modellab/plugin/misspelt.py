@@ -11,6 +11,7 @@ import pytest
 
 from pytest_modellab.plugin.options import OPTIONS
 
+_LIKE_OURS = re.compile(r"--mod+el+-?l?ab-?")
 _INI = re.compile(r"^\s*\"?(modellab_\w+)\"?\s*=", re.MULTILINE)
 
 
@@ -23,11 +24,11 @@ def pytest_load_initial_conftests(
     A conftest.py may add one, so that is asked for afterwards.
     """
     yield
-    if not any(one.startswith("--modellab") for one in args):
+    if not any(map(_LIKE_OURS.match, args)):
         return
     known = copy.copy(early_config.known_args_namespace)
     _, unknown = parser.parse_known_and_unknown_args(args, known)
-    ours = (one.partition("=")[0] for one in unknown if one.startswith("--modellab"))
+    ours = (one.partition("=")[0] for one in unknown if _LIKE_OURS.match(one))
     _refuse(ours, "--modellab-", OPTIONS, "no such option")
 
 
@@ -56,6 +57,7 @@ def _refuse(
         if (name := one.removeprefix(prefix)) not in names:
             from pytest_modellab.visible import line
 
+            name = _LIKE_OURS.sub("", name)
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {prefix}{close[0]}? " if close else ""
             after = f"Known, after {prefix}: {', '.join(names)}"

@@ -80,20 +80,37 @@ def plain(pieces: Sequence[Piece], most: int, marks: tuple[str, str] = GONE) -> 
     Returns:
         Visible text; ``(empty)`` where there is none.
     """
-    whole = "".join(piece.text for piece in pieces)
-    if not whole.strip():
-        return "(empty)"
     if not any(_WORD.search(piece.text) and not piece.changed for piece in pieces):
         marks = ("", "")
+    told = (
+        f"{marks[0]}{piece.text}{marks[1]}" if piece.changed else piece.text
+        for piece in shown(pieces, most)
+    )
+    return "".join(told).strip()
+
+
+def shown(pieces: Sequence[Piece], most: int) -> tuple[Piece, ...]:
+    """Make a reply fit to be shown on one line, cut around the first difference.
+
+    Args:
+        pieces: of :func:`marked`.
+        most: characters of the reply that are kept at most.
+
+    Returns:
+        Visible pieces, an ellipsis where something is left out; ``(empty)`` where there is nothing
+        but blanks.
+    """
+    whole = "".join(piece.text for piece in pieces)
+    if not whole.strip():
+        return (Piece("(empty)", changed=False),)
     start, end = _window(pieces, len(whole), most)
-    found, at = ["…"] if start else [], 0
+    rest = Piece("…", changed=False)
+    found, at = [rest] if start else [], 0
     for piece in pieces:
-        text = piece.text[max(start - at, 0) : max(end - at, 0)]
+        if text := piece.text[max(start - at, 0) : max(end - at, 0)]:
+            found.append(Piece(visible(text), piece.changed))
         at += len(piece.text)
-        if text:
-            shown = visible(text)
-            found.append(f"{marks[0]}{shown}{marks[1]}" if piece.changed else shown)
-    return "".join([*found, *(["…"] if end < len(whole) else [])]).strip()
+    return (*found, rest) if end < len(whole) else tuple(found)
 
 
 def _window(pieces: Sequence[Piece], length: int, most: int) -> tuple[int, int]:

@@ -17,6 +17,12 @@ prompt = "prompts/assistant.jinja"
 """
 
 
+ADAPTER = "a folder with adapter_config.json and adapter_model.safetensors"
+
+
+CHECKPOINT = "a folder with the tuned model's config.json and weights"
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """One kind of starter.
@@ -30,7 +36,8 @@ class Kind:
         marks: which variants its tests are about, arguments of ``pytest.mark.variants``.
         tests: the test functions.
         declared: the other variants in ``modellab.toml``, of what was tuned.
-        tuned: what it takes beside the base, in words, or empty.
+        takes: what it may take beside the base, :data:`ADAPTER` and :data:`CHECKPOINT`.
+        marker: that pytest selects its tests by; the name where it is empty.
         base: the first variant, and the prompt is written where it has one.
         small: the model that is taken where none is found.
         tasks: what is asked where no file is handed in.
@@ -45,7 +52,8 @@ class Kind:
     marks: str
     tests: tuple[str, ...]
     declared: Callable[[Model | None], str]
-    tuned: str = ""
+    takes: tuple[str, ...] = ()
+    marker: str = ""
     base: str = PROMPTING
     small: Model = SMOLLM2
     tasks: Tasks = STARTER
@@ -64,6 +72,14 @@ def test_cost(candidate, gate):
     """Nor is it worse than the base that it was made from."""
     gate.no_regression(candidate, against="base")
 '''
+
+
+BEHIND = '''
+def test_behind(candidate, gate):
+    """Nor does the student lag behind its teacher by more than what being smaller may cost."""
+    gate.no_regression(candidate, against="base", margin={behind})
+'''
+"""Of a model that is meant to be worse than its base, within limits."""
 
 
 CAPABILITY = '''

@@ -21,6 +21,10 @@ DEEPEST = 6
 """Folders below the first one."""
 
 
+ADAPTER = "adapter_config.json"
+"""What makes a folder an adapter's."""
+
+
 _LEFT_OUT = frozenset({"node_modules", "site-packages", "venv", "__pycache__"})
 
 
@@ -37,6 +41,7 @@ class Model:
         sha256: what it must be, or empty.
         missing: whether that command has yet to be run.
         name: what people call it, or empty.
+        adapter: whether it is an adapter, a folder that needs its base.
     """
 
     source: str
@@ -44,6 +49,7 @@ class Model:
     sha256: str = ""
     missing: bool = False
     name: str = ""
+    adapter: bool = False
 
     def table(self, name: str) -> str:
         """Return its table in ``modellab.toml``."""
@@ -76,7 +82,7 @@ class Found:
     Attributes:
         models: folders with a ``config.json`` and weights, and ``.gguf`` files.
         encoders: such folders that sentence-transformers wrote.
-        adapters: folders with an ``adapter_config.json``.
+        adapters: folders with an :data:`ADAPTER`.
     """
 
     models: tuple[Path, ...]
@@ -95,7 +101,7 @@ def look(folder: Path) -> Found:
     encoders: list[Path] = []
     adapters: list[Path] = []
     for place, names in itertools.islice(_folders(folder), MOST_FOLDERS):
-        if "adapter_config.json" in names:
+        if ADAPTER in names:
             adapters.append(place)
         elif "modules.json" in names:
             encoders.append(place)
@@ -130,7 +136,10 @@ def _folders(folder: Path) -> Iterator[tuple[Path, Sequence[str]]]:
 def at(path: Path, suite: Path) -> Model:
     """Return a file or folder of this machine as a suite's ``modellab.toml`` names it."""
     relative = Path(os.path.relpath(path.resolve(), suite.resolve())).as_posix()
-    return Model(relative if relative.startswith(".") else f"./{relative}")
+    return Model(
+        relative if relative.startswith(".") else f"./{relative}",
+        adapter=(path / ADAPTER).is_file(),
+    )
 
 
 def named(option: str, text: str, suite: Path) -> Model:

@@ -15,6 +15,10 @@ LEAST_CAPABILITY = 20
 SMALLEST_MARGIN = 0.02
 
 
+MOST_BEHIND = 0.30
+"""How far a student may be behind its teacher, unless the samples can show less."""
+
+
 _ROUNDED = 0.05
 
 
@@ -68,7 +72,7 @@ def margin(n: int) -> float:
 
 
 def _config(kind: Kind, model: Model, tuned: Model | None, tasks: Tasks) -> str:
-    more = tuned.table("finetuned") + "\n" if tuned and kind.name == "finetuned" else ""
+    more = tuned.table(kind.accepted[-1]) + "\n" if tuned and not tuned.adapter else ""
     return f"""\
 # What `pytest suites` runs: models, task sets and variants. Paths start from this folder.
 baselines = "../baselines"
@@ -97,13 +101,13 @@ def _tests(kind: Kind, tasks: Tasks) -> str:
     tests = [*kind.tests]
     if tasks.smallest >= LEAST_CAPABILITY:
         tests += [CAPABILITY, *([FORGETTING] if COST in tests else [])]
-    mark = "finetuned" if kind.name == "lora" else kind.name
+    behind = max(MOST_BEHIND, margin(tasks.n))
     head = f'''\
-"""{kind.question} `pytest suites -m {mark}`."""
+"""{kind.question} `pytest suites -m {kind.marker or kind.name}`."""
 
 import pytest
 
 pytestmark = [pytest.mark.task_set("{tasks.name}"), pytest.mark.variants({kind.marks})]
 
 '''
-    return head + "\n".join(tests) + _MORE
+    return head + "\n".join(tests).format(behind=behind) + _MORE

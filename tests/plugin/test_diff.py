@@ -18,6 +18,13 @@ def test_a_stored_run_beside_the_accepted_one(
     assert "\nA  plain: accepted run of 20" in out
     assert "\nB  plain: stored run of 20" in out
     assert out.endswith("nothing to show: no sample moved like that\n")
+    for stored in (project.path / "cache").rglob("run.json"):
+        stored.write_bytes(stored.read_bytes()[:100])
+    assert cli.main(["diff", "plain"]) == 2
+    err = capsys.readouterr().err
+    assert "note: the stored run of plain on words is not used: runs/" in err
+    assert "is damaged: its digest does not match" in err
+    assert "modellab: 'plain' on 'words' has no stored run; run its tests, or modellab a" in err
     assert cli.main(["diff", "plain", "rounded@stored"]) == 2
     assert "'rounded' on 'words' has no stored run; run its tests, or modellab accept rounded" in (
         capsys.readouterr().err

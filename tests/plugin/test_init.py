@@ -53,7 +53,12 @@ def init(here: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> Init:
 def test_prompted(here: pytest.Pytester, init: Init) -> None:
     commands = init()
     assert 'source = "../models/base"' in (here.path / "suites" / "modellab.toml").read_text()
-    follow(here, commands).stdout.fnmatch_lines(["PASS: * passed."])
+    follow(here, commands).stdout.fnmatch_lines(
+        [
+            "*starter: prompting could only pass beside its own baseline, which has nothing right*",
+            "PASS: * passed.",
+        ]
+    )
     assert (here.path / "baselines" / "starter" / "prompting.json").is_file()
 
 
@@ -80,6 +85,24 @@ def test_finetuned(here: pytest.Pytester, init: Init) -> None:
     assert '[models.finetuned]\nsource = "../checkpoint"' in text
 
 
+def test_aligned_by_an_adapter(here: pytest.Pytester, init: Init) -> None:
+    pytest.importorskip("peft")
+    from loras import write_adapter
+
+    write_adapter(here.path / "dpo", here.path / "models" / "base", scale=0.0)
+    follow(here, init("--kind", "aligned"))
+    text = (here.path / "suites" / "modellab.toml").read_text()
+    assert 'kind = "aligned"\nbase = "prompting"\nadapter = "../dpo"' in text
+
+
+def test_distilled(here: pytest.Pytester, init: Init) -> None:
+    testing.write_random_model(here.path / "small", seed=0)
+    follow(here, init("--kind", "distilled", "--model", "models/base"))
+    text = (here.path / "suites" / "modellab.toml").read_text()
+    assert '[models.student]\nsource = "../small"' in text
+    assert 'kind = "distilled"\nbase = "prompting"\nmodel = "student"' in text
+
+
 def test_embedding(here: pytest.Pytester, init: Init) -> None:
     pytest.importorskip("sentence_transformers")
     from small_bert import sentence_encoder
@@ -99,4 +122,6 @@ def test_from_a_file(here: pytest.Pytester, init: Init) -> None:
 
 
 def test_every_kind_is_tried_here() -> None:
-    assert {*KINDS} == {"prompted", "quantized", "lora", "finetuned", "embedding"}
+    assert {*KINDS} == {
+        *("prompted", "quantized", "lora", "finetuned", "aligned", "distilled", "embedding")
+    }

@@ -14,8 +14,8 @@ from pytest_modellab.reports.page.shown import Gallery
 from pytest_modellab.reports.text.difference import ASKED, MARKS, asked, head, scored
 from pytest_modellab.visible import shortened
 
-MOST = 300
-"""Samples on a page."""
+BYTES = 10_000_000
+"""Of a page's samples, at most about: some thousand of them, and far fewer with hostile replies."""
 
 
 _SURE = {
@@ -30,29 +30,47 @@ def render(found: Difference, pairs: Sequence[Pair]) -> str:
 
     Args:
         found: the runs.
-        pairs: what is shown of them, in order; more than :data:`MOST` are left out and counted.
+        pairs: what is shown of them, in order; what :data:`BYTES` do not hold is left out and
+            counted.
 
     Returns:
         HTML that refers to nothing outside of it.
     """
-    gallery, shown = Gallery(), pairs[:MOST]
-    cards = [_card(pair, found, gallery) for pair in shown]
-    rest = len(pairs) - len(shown)
+    gallery, cards, size = Gallery(), list[Html](), 0
+    for pair in pairs:
+        card = _card(pair, found, gallery)
+        size += len(card)
+        if cards and size > BYTES:
+            break
+        cards.append(card)
+    shown = pairs[: len(cards)]
+    left = _left_out(len(shown), len(pairs), len(found.pairs))
     return document(
         f"{found.before.variant} and {found.after.variant} on {found.task_set}",
         _asset("page.css") + _asset("difference.css"),
         el("header", el("h1", "Two runs side by side"), class_="top"),
         el(
             "main",
-            el("ul", [el("li", line) for line in head(found)], class_="which"),
+            el("ul", [el("li", line) for line in (*head(found), *left)], class_="which"),
             _filters(shown),
             el("ul", cards, class_="pairs"),
             el("p", "No sample moved like that.") if not shown else None,
-            el("p", f"and {rest} more samples", class_="aside") if rest else None,
             gallery.note(),
         ),
         el("script", Html(_asset("difference.js"))),
     )
+
+
+def _left_out(shown: int, chosen: int, all_: int) -> list[str]:
+    """Say how many samples the page has where it has not all of them."""
+    if shown < chosen:
+        return [
+            f"note: {shown} of the {chosen} samples that were chosen are on this page, which holds "
+            f"{BYTES // 10**6} MB; choose fewer: --flipped, --capability or --sample"
+        ]
+    if chosen < all_:
+        return [f"{chosen} of {all_} samples are on this page: those that were chosen"]
+    return []
 
 
 def _filters(pairs: Sequence[Pair]) -> Html:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -51,6 +50,17 @@ def head(found: Difference) -> list[str]:
             f"note: {plural(found.left_out, 'sample')} of today's task set left out, which A or B "
             "was not asked like this"
         )
+    if found.removed:
+        lines.append(
+            f"note: {plural(found.removed, 'sample')} of A or B left out, which today's task set "
+            "does not have"
+        )
+    for name, side in (("A", found.before), ("B", found.after)):
+        if side.run.task_set["version"] != found.version:
+            lines.append(
+                f"note: {name} was asked version {side.run.task_set['version']} of the task set; "
+                f"today's is {found.version}"
+            )
     return lines
 
 
@@ -101,18 +111,16 @@ def show(pairs: Sequence[Pair]) -> None:
         console.print(
             Text(f"expected  {line(expected(pair.sample) or '(see the task set)', ASKED)}")
         )
-        cells = list(_cells(pair, coloured=coloured))
+        cells = _cells(pair, coloured=coloured)
+        if console.width < COLUMNS:
+            console.print(*cells, sep="\n")
+            continue
         table = Table(
             box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False, expand=True
         )
-        if console.width < COLUMNS:
-            table.add_column()
-            for cell in cells:
-                table.add_row(cell)
-        else:
-            table.add_column(ratio=1)
-            table.add_column(ratio=1)
-            table.add_row(*cells)
+        for _ in "AB":
+            table.add_column(ratio=1, overflow="fold")  # of a long word, too, all is shown
+        table.add_row(*cells)
         console.print(table)
 
 
@@ -128,11 +136,8 @@ def _cells(pair: Pair, *, coloured: bool) -> Iterator[Text]:
     for pieces, (name, result, marks, colour) in zip(marked, sides, strict=True):
         cell = Text(f"{name}  {scored(result)}\n", style="")
         if coloured:
-            pieces = tuple(dataclasses.replace(p, text=line(p.text, REPLY)) for p in pieces)
-            text = Text()
-            for piece in pieces:
-                text.append(piece.text, f"bold {colour}" if piece.changed else "")
-            cell.append_text(text if text.plain.strip() else Text("(empty)"))
+            for piece in replies.shown(pieces, REPLY):
+                cell.append(line(piece.text), f"bold {colour}" if piece.changed else "")
         else:
             cell.append(line(replies.plain(pieces, REPLY, marks)))
         yield cell

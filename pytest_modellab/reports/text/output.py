@@ -22,6 +22,8 @@ _FORMS = str.maketrans(
         "→": "->",
         "≈": "~",
         "≤": "<=",
+        "▲": "^",
+        "▼": "v",
         "≥": ">=",
         "\N{BRAILLE PATTERN BLANK}": " ",
         **dict.fromkeys(map(chr, range(0x2801, 0x2900)), "*"),  # the dots of a chart

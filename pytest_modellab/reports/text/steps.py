@@ -36,7 +36,8 @@ def beside(comparison: Comparison) -> str:
     }.get(comparison.against)
     if names is None or not comparison.flips:
         return ""
-    asked = ["--task-set", comparison.task_set, "--sample", comparison.flips[0].id]
+    # one word with its value: an id may begin with a dash
+    asked = ["--task-set", comparison.task_set, f"--sample={comparison.flips[0].id}"]
     return shlex.join(["modellab", "diff", *names, *asked])
 
 

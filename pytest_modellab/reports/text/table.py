@@ -282,18 +282,25 @@ def _markdown_flips(
     comparison: Comparison, shown: Sequence[Flip]
 ) -> tuple[list[str], list[list[str]]]:
     before, after = column_names(comparison)
-    told = media.any_shown(shown)
-    names = ["sample", scored_by(comparison), *([media.COLUMN] if told else []), before, after]
-    return [escape(name) for name in names], [
-        [
-            escape(f.id),
-            escape(flip_scores(comparison, f)),
-            *([escape(media.told(f.media, f.id))] if told else []),
-            code(f.before_output),
-            code(f.after_output),
-        ]
-        for f in shown
-    ]
+    columns = {
+        "sample": [escape(f.id) for f in shown],
+        scored_by(comparison): [escape(flip_scores(comparison, f)) for f in shown],
+    }
+    if media.any_shown(shown):
+        columns[media.COLUMN] = [escape(media.told(f.media, f.id)) for f in shown]
+    if any(f.asked for f in shown):
+        columns["asked"] = [_said(f.asked) for f in shown]
+    if any(f.expected for f in shown):
+        columns["expected"] = [_said(f.expected) for f in shown]
+    outputs = ([code(f.before_output) for f in shown], [code(f.after_output) for f in shown])
+    names = [escape(name) for name in (*columns, before, after)]
+    rows = zip(*columns.values(), *outputs, strict=True)
+    return names, [list(row) for row in rows]
+
+
+def _said(text: str) -> str:
+    """What a task set says, as a Markdown table cell of an output's width."""
+    return escape(clip(visible(text), _OUTPUT_IN_MARKDOWN))
 
 
 def _score_bound(figure: Figures) -> str:

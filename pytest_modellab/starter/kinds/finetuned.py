@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_modellab.starter.kind import COST, REGRESSION, Kind
+from pytest_modellab.starter.kind import CHECKPOINT, COST, REGRESSION, Kind
+from pytest_modellab.starter.kinds import tuned
 from pytest_modellab.starter.kinds.prompted import NEEDS
-
-_DECLARED = """
-[variants.finetuned]
-kind = "finetuned"
-base = "prompting"
-model = "finetuned"
-"""
-
 
 KIND = Kind(
     name="finetuned",
@@ -21,6 +14,6 @@ KIND = Kind(
     question="May a fine-tuned model ship?",
     marks='kind="finetuned"',
     tests=(REGRESSION, COST),
-    declared=lambda _: _DECLARED,
-    tuned="a folder with the fine-tuned model's config.json and weights",
+    declared=tuned.declared("finetuned", "finetuned"),
+    takes=(CHECKPOINT,),
 )

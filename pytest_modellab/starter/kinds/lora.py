@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_modellab.starter.kind import COST, REGRESSION, Kind
+from pytest_modellab.starter.kind import ADAPTER, COST, REGRESSION, Kind
+from pytest_modellab.starter.kinds import tuned
 from pytest_modellab.starter.kinds.prompted import NEEDS
-from pytest_modellab.starter.model import Model, quoted
-
-
-def _declared(tuned: Model | None) -> str:
-    assert tuned is not None
-    return f"""
-[variants.lora]
-kind = "lora"
-base = "prompting"
-adapter = {quoted(tuned.source)}
-"""
-
 
 KIND = Kind(
     name="lora",
@@ -24,7 +13,8 @@ KIND = Kind(
     accepted=("prompting", "lora"),
     question="May a model with an adapter ship?",
     marks='kind="lora"',
+    marker="finetuned",
     tests=(REGRESSION, COST),
-    declared=_declared,
-    tuned="a folder with adapter_config.json and adapter_model.safetensors",
+    declared=tuned.declared("lora", "lora"),
+    takes=(ADAPTER,),
 )

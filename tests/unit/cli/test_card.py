@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pytest_modellab import cli, scorers, testing
+from pytest_modellab import scorers, testing
 from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Baseline, Repeat
 from pytest_modellab.records.runs import RunRecord
@@ -51,13 +52,8 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskSet:
 
 
 @pytest.fixture
-def card(words: TaskSet, capsys: pytest.CaptureFixture[str]) -> Call:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = cli.main(["card", *arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return call
+def card(words: TaskSet, call: Call) -> Call:
+    return functools.partial(call, "card")
 
 
 @pytest.fixture

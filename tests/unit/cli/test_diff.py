@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hostile import REPLIES, TEXTS, check_inert
 
-from pytest_modellab import cli, scorers, testing
+from pytest_modellab import scorers, testing
 from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Baseline
 from pytest_modellab.records.runs import Fingerprint, RunRecord, SampleResult
@@ -43,16 +46,16 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskSet:
 
 
 @pytest.fixture
-def diff(words: TaskSet, capsys: pytest.CaptureFixture[str]) -> Call:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = cli.main(["diff", *arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return call
+def diff(words: TaskSet, call: Call) -> Call:
+    return functools.partial(call, "diff")
 
 
-def accept(task_set: TaskSet, variant: str, wrong: Mapping[str, float]) -> None:
+def accept(
+    task_set: TaskSet,
+    variant: str,
+    wrong: Mapping[str, float],
+    replies: Mapping[str, str] | None = None,
+) -> None:
     """Accept a run that is right but for some samples, with what it gave to the right option."""
     results = []
     for sample in task_set.samples:
@@ -62,7 +65,7 @@ def accept(task_set: TaskSet, variant: str, wrong: Mapping[str, float]) -> None:
                 sample.id,
                 sample.content_hash,
                 float(sample.id not in wrong),
-                f"it is {sample.choices[place]}",
+                (replies or {}).get(sample.id, f"it is {sample.choices[place]}"),
                 1,
                 1,
                 metrics={"probability": wrong.get(sample.id, 0.9)},
@@ -142,7 +145,10 @@ def test_more_samples_than_are_shown_are_counted(accepted: TaskSet, diff: Call) 
         (["plain@now"], "'plain@now': which run is 'now'? say @accepted or @stored"),
         (["plain", "plain@accepted"], "plain plain@accepted: that is one run twice"),
         (["plain", "roundd"], "unknown variant 'roundd'"),
-        (["plain", "rounded", "--sample", "alpha-easy-00"], "has no 'alpha-easy-00' in both runs"),
+        (["plain", "rounded", "--sample", "alpha-easy-00"], "has no 'alpha-easy-00' that both"),
+        (["plain", "rounded", "--flipped", "wrse"], "--flipped: unknown 'wrse'; did you mean 'w"),
+        (["plain", "--sample", "-x"], "begins with a dash is written --sample=VALUE"),
+        (["plain", "plain", "x\x1b[2J"], "error: unknown: x\\x1b[2J; modellab diff --help lists"),
         (["plain", "rounded", "--capability", "gamma"], "--capability: 'words' has no 'gamma'"),
     ],
 )
@@ -176,6 +182,86 @@ def test_changed_samples_are_left_out(accepted: TaskSet, diff: Call) -> None:
     _, out, _ = diff("plain@accepted", "rounded@accepted")
     assert out.startswith("words, 11 samples\n")
     assert "note: 1 sample of today's task set left out, which A or B was not asked like" in out
+    assert diff("plain", "rounded", f"--sample={first.id}")[2].startswith(
+        f"modellab: --sample: 'words' has no '{first.id}' that both runs were asked as it is today;"
+    )
+
+
+def test_runs_of_an_older_version_say_so(accepted: TaskSet, diff: Call) -> None:
+    lines = Path("words/samples.jsonl").read_text().splitlines()
+    Path("words/samples.jsonl").write_text("\n".join(lines[:-2]) + "\n")
+    head = Path("words/task_set.toml")
+    head.write_text(head.read_text().replace(f'"{accepted.version}"', '"9"'))
+    _, out, _ = diff("plain@accepted", "rounded@accepted")
+    assert out.splitlines()[:7] == [
+        "words, 10 samples",
+        "A  plain: accepted run of 2026-11-22, mean 0.917",
+        "B  rounded: accepted run of 2026-11-22, mean 0.750",
+        "2 worse, 1 better, 7 with the same score",
+        "note: 2 samples of A or B left out, which today's task set does not have",
+        f"note: A was asked version {accepted.version} of the task set; today's is 9",
+        f"note: B was asked version {accepted.version} of the task set; today's is 9",
+    ]
+
+
+def test_a_damaged_accepted_run_is_refused(accepted: TaskSet, diff: Call) -> None:
+    path = file.path_of(Path("baselines"), "words", "rounded")
+    path.write_bytes(path.read_bytes()[:-300])
+    code, out, err = diff("plain", "rounded@accepted")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"modellab: {path.resolve()}:")
+    assert "truncated" in err
+
+
+@pytest.fixture
+def hostile(words: TaskSet) -> TaskSet:
+    """Runs of which one replied what acts in a terminal, a browser or a CI service."""
+    samples = testing.choice_samples(["alpha", "beta"], 10)
+    samples[0]["id"] = "-x \u202e"
+    task_set = jsonl.read(testing.write_task_set(Path("words"), samples), scorers.check)
+    every = [text for text in (*REPLIES, *TEXTS, "right\x1b[31m" * 10**5) if "\ud800" not in text]
+    names = [sample.id for sample in task_set.samples]
+    accept(task_set, "plain", {})
+    accept(task_set, "rounded", dict.fromkeys(names, 0.1), dict(zip(names, every, strict=False)))
+    return task_set
+
+
+def test_an_id_is_found_as_it_is_shown(hostile: TaskSet, diff: Call) -> None:
+    code, out, err = diff("plain", "rounded", "--sample=-x \\u202e")
+    assert (code, err) == (0, "")
+    assert ids(out) == ["-x"]
+
+
+@pytest.mark.parametrize("columns", [None, 20, 40, 120])
+@pytest.mark.parametrize("plain", [True, False])
+def test_nothing_of_a_reply_acts_in_a_terminal(
+    hostile: TaskSet,
+    diff: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int | None,
+    *,
+    plain: bool,
+) -> None:
+    if columns is not None:
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", str(columns))
+    if plain:
+        monkeypatch.setenv("NO_COLOR", "1")
+    else:
+        monkeypatch.delenv("NO_COLOR", raising=False)
+    code, out, err = diff("plain", "rounded", "--limit", "60")
+    assert (code, err) == (0, "")
+    bare = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    check_inert(bare, 40_000)
+    assert (bare == out) == (columns is None)
+    if columns is not None:
+        head = bare.index(
+            "▼"
+        )  # rich knows how wide a terminal is; what stands above is a line each
+        assert max(map(len, bare[head:].splitlines())) <= columns
+    if not plain and columns is not None:
+        assert "[-" not in bare
 
 
 def test_a_page_is_written_instead(accepted: TaskSet, diff: Call, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -32,15 +33,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
+def call(call: Call) -> Call:
     """Call ``modellab gate``: exit code, output, errors."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main(["gate", *map(str, arguments)])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return functools.partial(call, "gate")
 
 
 def write(path: str, scores: Iterable[object], columns: str = "id,score", rest: str = "") -> str:

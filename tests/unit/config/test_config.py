@@ -16,6 +16,7 @@ from pytest_modellab.config.lab_config import SCENARIOS, LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records.asked import Allowed
 from pytest_modellab.records.declared import MetricConfig, MlflowConfig
+from pytest_modellab.visible import visible
 
 WHOLE = """
 baselines = "../accepted"
@@ -627,7 +628,15 @@ def test_near_misses(name: str, known: list[str]) -> None:
     if not known:
         assert clause == "none is declared"
     else:
-        assert clause.endswith(f"Known: {', '.join(sorted(known))}")
+        assert clause.endswith(f"Known: {', '.join(map(visible, sorted(known)))}")
+
+
+def test_near_misses_among_very_many_names() -> None:
+    clause = near_misses("s-77777x", (f"s-{i:05}" for i in range(100_000)))
+    hint, _, listed = clause.partition("? ")
+    assert hint.startswith("did you mean 's-77777' or ")
+    assert listed.startswith("Known: s-00000, s-00001, ")
+    assert listed.endswith(", s-00039 and 99960 more")
 
 
 def test_near_misses_offers_several() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import pytest
 from hostile import REPLIES, TEXTS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,7 +58,7 @@ def found(*pairs: Pair) -> Difference:
         {"recorded": "2026-11-22"},
     )
     sides = Side("plain", "accepted run", run, "commit 1234567"), Side("nf4", "stored run", run)
-    return Difference("words", *sides, pairs)
+    return Difference("words", *sides, pairs, "1")
 
 
 def test_differences_are_marked_and_nothing_outside_is_referred_to() -> None:
@@ -81,12 +82,30 @@ def test_a_card_has_what_it_is_filtered_by_and_filters_wait_for_the_script() -> 
     assert '<option value="about c">about c</option>' in html
 
 
-def test_a_page_has_room_for_so_many() -> None:
-    both = found(*(pair(f"s{i}", "x", "y") for i in range(page.MOST + 2)))
+def test_a_page_holds_all_that_was_chosen_and_can_be_filtered() -> None:
+    both = found(*(pair(f"s{i}", "x", "y") for i in range(1000)))
     html = page.render(both, chosen(both))
-    assert html.count('<li class="worse"') == page.MOST
-    assert "and 2 more samples" in html
+    assert html.count('<li class="worse"') == 1000
+    assert '<option value="about s999">' in html
+    assert "that were chosen" not in html
     assert "No sample moved like that." in page.render(both, ())
+    assert "<li>2 of 1000 samples are on this page: those that were chosen</li>" in (
+        page.render(both, both.pairs[:2])
+    )
+
+
+def test_a_page_that_is_full_says_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = found(*(pair(f"s{i}", "\U000e0001" * 4000, "y" * 10**6) for i in range(30)))
+    size = len(page.render(both, both.pairs))
+    assert size < 30 * 60_000, "of a reply its beginning and its end"
+    monkeypatch.setattr(page, "BYTES", 10**6)
+    html = page.render(both, both.pairs)
+    shown = html.count('<li class="worse"')
+    assert 10**6 - 60_000 < len(html) < 1.1 * 10**6
+    assert (
+        f"<li>note: {shown} of the 30 samples that were chosen are on this page, which holds "
+        "1 MB; choose fewer: --flipped, --capability or --sample</li>" in html
+    )
 
 
 @given(texts, texts, texts)

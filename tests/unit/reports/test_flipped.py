@@ -42,12 +42,14 @@ def test_steps_say_what_to_type(comparison: Make, flip: Make) -> None:
     assert steps.lines(own, "suites/test_a.py::test_b[nf4]") == [
         "compared with: b/nf4.json, not committed",
         'run it again: pytest "suites/test_a.py::test_b[nf4]"',
-        "side by side: modellab diff nf4 --task-set assistant_core_v2 --sample arithmetic-hard-003",
+        "side by side: modellab diff nf4 --task-set assistant_core_v2 --sample=arithmetic-hard-003",
     ]
     base = comparison("block", against="baseline of plain", flips=(flip(id="a b"),))
     assert steps.beside(base) == (
-        "modellab diff plain nf4 --task-set assistant_core_v2 --sample 'a b'"
+        "modellab diff plain nf4 --task-set assistant_core_v2 '--sample=a b'"
     )
+    dash = comparison("block", flips=(flip(id="-x"),))
+    assert steps.beside(dash).endswith(" --sample=-x"), "argparse takes it for the id"
     assert steps.beside(comparison("block", against="floor", flips=(flip(),))) == ""
     assert steps.beside(comparison("block")) == ""
 

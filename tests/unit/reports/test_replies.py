@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modellab.reports.replies import GONE, NEW, Piece, marked, plain
+from pytest_modellab.reports.replies import GONE, NEW, Piece, marked, plain, shown
 
 
 def _shown(before: str, after: str, most: int = 200) -> tuple[str, str]:
@@ -64,3 +64,8 @@ def test_what_is_shown_is_bounded_and_visible(pieces: list[Piece], most: int) ->
     text = plain(pieces, most)
     assert text.isprintable()
     assert text
+    found = shown(pieces, most)
+    assert all(piece.text.isprintable() for piece in found)
+    assert [piece.text for piece in found] == ["(empty)"] or (
+        len("".join(piece.text for piece in found)) <= 10 * most + len("……")
+    ), "a character is ten signs at most"

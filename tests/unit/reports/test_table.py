@@ -149,6 +149,16 @@ def test_markdown_of_a_block(comparison: Make, flip: Make) -> None:
     )
 
 
+def test_markdown_shows_what_was_asked_where_that_is_known(comparison: Make, flip: Make) -> None:
+    flips = (flip(asked="5 x | 5?\n" + "y" * 200, expected="25"), flip(id="b"))
+    lines = render_markdown(comparison("block", flips=flips)).splitlines()
+    assert "| sample | score | asked | expected | own baseline | nf4 |" in lines
+    asked = f"5 x &#124; 5?&#92;n{'y' * 149}…"
+    outputs = "<code>The answer is 12.</code> | <code>The answer is 11.</code> |"
+    assert f"| arithmetic-hard-003 | 1 -> 0 | {asked} | 25 | {outputs}" in lines
+    assert f"| b | 1 -> 0 |  |  | {outputs}" in lines
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
