@@ -288,7 +288,7 @@ def test_the_first_five_minutes(here: Path, do: Do) -> None:
     said = page.next("pytest suites", ends=1)
     assert "\nblocked: all fell from 1.00 to 0." in said
     assert 'run it again: pytest "suites/test_prompted.py::test_regression[prompting]"' in said
-    assert "side by side: modellab diff prompting --task-set starter --sample " in said
+    assert "side by side: modellab diff prompting --task-set starter --sample=" in said
     page.next("modellab accept prompting")
     assert "PASS: " in page.next("pytest suites")
     page.end()
