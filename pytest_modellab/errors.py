@@ -136,12 +136,15 @@ class BaselineMissing(_Shown, AssertionError):
         message: what is missing, and where.
         command: records it; joins the message.
         where: on which commit it has to be recorded, in words; empty for the working tree.
+        cause: what is missing, in equal words for all that one call of a command records; empty
+            where each says it itself.
     """
 
-    def __init__(self, message: str, *, command: str, where: str = "") -> None:
+    def __init__(self, message: str, *, command: str, where: str = "", cause: str = "") -> None:
         there = f" {where}" if where else ""
         super().__init__(f"{message}\nRecord one{there} and commit it: {command}")
         self.command = "" if where else command  # what is run here would not record it there
+        self.cause = cause
 
 
 class RegressionDetected(_Verdict):
@@ -177,7 +180,7 @@ def cause_of(error: BaseException) -> str:
     """What keeps several tests from a verdict, in equal words for all; empty of other errors."""
     if isinstance(error, ModellabError):
         return error.cause
-    return str(error) if isinstance(error, BaselineMissing) else ""
+    return (error.cause or str(error)) if isinstance(error, BaselineMissing) else ""
 
 
 @contextlib.contextmanager

@@ -22,11 +22,14 @@ from pytest_modellab.cli.common import (
     say,
     token_budget,
 )
-from pytest_modellab.errors import FirstBaselineWorse
+from pytest_modellab.errors import ConfigError, FirstBaselineWorse
 from pytest_modellab.visible import line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_modellab.baselines.accepted import Baseline
+    from pytest_modellab.config.lab_config import LabConfig
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.records.preprocessing import Unlike
@@ -61,6 +64,12 @@ def add(commands: Subparsers) -> None:
         help="accept a first baseline though it is worse than its base beyond chance; the file "
         "says so",
     )
+    accept.add_argument(
+        "--because",
+        metavar="REASON",
+        help="who agreed to a lower accepted run and why: written into [acknowledged] of "
+        "modellab.toml, for modellab review",
+    )
     accept.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
     add_token_budget(accept)
     add_rehash(accept)
@@ -75,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
     from pytest_modellab.reports.text.progress import RunProgress
     from pytest_modellab.store.place import default_folder
 
+    if options.because is not None and not options.because.strip():
+        raise ConfigError("--because: it is empty; say who agreed to a lower accepted run and why")
     config = required_config(options.config)
     variants = chosen("variant", options.variant, config.variants)
     named = chosen("task set", options.task_set or (), config.task_sets)
@@ -87,15 +98,36 @@ def run(options: argparse.Namespace) -> int:
         token_budget=token_budget(options),
     )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
-    code = EXIT_OK
+    code, accepted = EXIT_OK, []
     for variant in lab.together(variants):
         before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]
         for task_set in named or before or config.task_sets:
             found, samples = lab.asked(variant, task_set)
-            if not _accept(lab, found, samples, options):
+            if _accept(lab, found, samples, options):
+                accepted.append(f"baselines.{task_set}.{variant}")
+            else:
                 code = EXIT_FOUND
     lab.release()
+    say(*_reviewed(config, accepted, options.because))
     return code
+
+
+def _reviewed(config: LabConfig, accepted: Sequence[str], why: str | None) -> list[str]:
+    """Say what ``modellab review`` asks a reason for, or write the one that was given."""
+    from pytest_modellab.review import reasons, words
+    from pytest_modellab.review.review import in_passing
+
+    found = in_passing(config)
+    if found is None:
+        return []
+    names = tuple(f"{name}." for name in accepted)
+    changes = [change for change in found.weaker if change.what.startswith(names)]
+    path = os.path.relpath(config.path)
+    if why is None:
+        return list(words.accepted(found, changes, path))
+    if not changes:
+        return ["--because: nothing became weaker that has no reason yet: none was written"]
+    return [f"wrote to [acknowledged] in {path}:", *reasons.write(config.path, changes, why)]
 
 
 def _accept(lab: Lab, variant: Resolved, task_set: TaskSet, options: argparse.Namespace) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from pytest_modellab.cli.common import EXIT_OK, Subparsers, say
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.store import git
 from pytest_modellab.version import __version__
+from pytest_modellab.visible import line
 
 if TYPE_CHECKING:
     from pytest_modellab.starter.kind import Kind
@@ -88,6 +88,13 @@ def run(options: argparse.Namespace) -> int:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; name a folder, which is made where missing")
     suites = folder / "suites"
+    top = _repository(folder)
+    below = Path(os.path.relpath(suites.resolve(), (top or folder).resolve())).as_posix()
+    if not f"{folder}{below}".isprintable() or "${{" in below:
+        raise ConfigError(
+            f"{line(str(folder))}: no command and no workflow can name this folder; take another "
+            "name"
+        )
     found = models.look(folder)
     tuned, others, of_tuned = _tuned(kind, options, found, suites)
     model, of_model = _model(kind, options.model, others, suites)
@@ -99,16 +106,19 @@ def run(options: argparse.Namespace) -> int:
     handed = None if options.handed is None else from_file.read(options.handed, scorers.check)
     tasks = kind.tasks if handed is None else handed.tasks
     files = {suites / name: text for name, text in starter.files(kind, model, tuned, tasks).items()}
-    top = _repository(folder)
+    outside = _outside([model, *([tuned] if tuned else [])], suites, top or folder)
     job = workflow.Job(
-        suites=Path(os.path.relpath(suites.resolve(), (top or folder).resolve())).as_posix(),
+        suites=below,
         install=[_pip(f"{kind.extra}", f"=={__version__}"), *filter(None, [model.install])],
+        outside=outside,
     )
     place = Path(os.path.relpath(top, Path.cwd())) if top else folder
     files[place / workflow.PATH] = workflow.text(job)
-    writing.check(folder, files)
-    writing.write(files)
-    ignored = writing.ignore(folder)
+    ignored, rewritten = writing.ignore(folder)
+    writing.check(folder, files, rewritten, (folder, place))
+    writing.write(files, rewritten)
+    if folder.is_symlink():
+        say(f"{folder} is a link: writing to {folder.resolve()}")
     say(*of_model, *of_tuned, *(handed.said if handed else ()))
     say(*(f"wrote {path}" for path in files))
     if ignored:
@@ -119,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
         *(f"  {command}" for command in _next(kind, model, folder, tasks.name)),
         "",
         _AFTER,
+        *([f"{workflow.outside(outside)}."] if outside else []),
     )
     return EXIT_OK
 
@@ -187,6 +198,13 @@ def _model(
     ]
 
 
+def _outside(found: Sequence[Model], suites: Path, repository: Path) -> list[str]:
+    """Return the paths of what lies on this machine, and not in the repository."""
+    paths = [one.source for one in found if one.source.startswith(".")]
+    root = repository.resolve()
+    return [path for path in paths if not (suites / path).resolve().is_relative_to(root)]
+
+
 def _repository(folder: Path) -> Path | None:
     try:
         return git.root(folder.resolve(), offline=True)
@@ -200,16 +218,18 @@ def _pip(extra: str, version: str = "") -> str:
 
 def _next(kind: Kind, model: Model, folder: Path, task_set: str) -> list[str]:
     """Return the three commands that come next, as they work from here."""
+    from pytest_modellab.starter.workflow import argument
+
     suites = folder / "suites"
     here = folder.resolve() == Path.cwd()
-    config = "" if here else f" --config {shlex.quote(str(suites / 'modellab.toml'))}"
+    config = "" if here else f" --config {argument(str(suites / 'modellab.toml'))}"
     install = [_pip(kind.extra)] if any(map(_lacking, kind.needs)) else []
     install += [model.install] if model.missing else []
     check = f"modellab tasks check {task_set}{config}"
     return [
         " && ".join(install) or check,
         f"modellab accept {' '.join(kind.accepted)}{config}",
-        f"pytest {shlex.quote(str(suites))}",
+        f"pytest {argument(str(suites))}",
     ]
 
 

@@ -98,6 +98,7 @@ class Accepted:
             raise BaselineMissing(
                 f"no baseline of {variant!r} on {task_set!r}: {path} does not exist.",
                 command=self._command(variant, task_set),
+                cause="nothing accepted yet to compare with",
             )
         named = (found.run.variant["name"], found.run.task_set["name"])
         if named != (variant, task_set):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_modellab.plugin.failing import printed
 from pytest_modellab.plugin.nodeids import variant_of
 from pytest_modellab.plugin.notes import NOTES
 from pytest_modellab.plugin.swallowed import Swallowed
@@ -265,7 +266,7 @@ class Collector:
         from pytest_modellab.reports.text import terminal
 
         terminalreporter.section("modellab")
-        for text, markup in terminal.lines(self._report()):
+        for text, markup in terminal.lines(self._report(), printed(self._config)):
             terminalreporter.write_line(text, **markup)
         # the plugin of that name marks every failed test itself
         annotated = "pytest_github_actions_annotate_failures"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,14 +96,14 @@ class Once:
     """Plugin of the process that prints: what one file breaks is shown by the first test alone."""
 
     def __init__(self) -> None:
-        self._first: dict[str, str] = {}
+        self.first: dict[str, str] = {}  # cause → the test that pytest prints it of
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember who said it first; reports of xdist workers arrive here as well."""
         cause = getattr(report, "modellab_cause", "")
         if cause and report.outcome == "failed":
-            first = self._first.setdefault(cause, report.nodeid)
+            first = self.first.setdefault(cause, report.nodeid)
             if first != report.nodeid:
                 vars(report)["modellab_first"] = first
 
@@ -117,3 +117,11 @@ class Once:
             return None
         letter = "F" if report.when == "call" else "E"
         return SAME, letter, (f"ERROR as {first}", {"red": True})
+
+
+def printed(config: pytest.Config) -> Mapping[str, str]:
+    """Each cause that pytest prints in full above our section → the test that it prints it of."""
+    once = config.pluginmanager.get_plugin("modellab_once")
+    if not isinstance(once, Once) or config.getoption("tbstyle") == "no":
+        return {}
+    return once.first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 import tomllib
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -12,6 +13,8 @@ import iniconfig  # what pytest reads them by
 import pytest
 
 from pytest_modellab.plugin.options import OPTIONS
+
+_LIKE_OURS = re.compile(r"^--mod+el+[-_]?l?ab[-_]?", re.IGNORECASE)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -23,11 +26,11 @@ def pytest_load_initial_conftests(
     A conftest.py may add one, so that is asked for afterwards.
     """
     yield
-    if not any(one.startswith("--modellab") for one in args):
+    if not any(map(_LIKE_OURS.match, args)):
         return
     known = copy.copy(early_config.known_args_namespace)
     _, unknown = parser.parse_known_and_unknown_args(args, known)
-    ours = (one.partition("=")[0] for one in unknown if one.startswith("--modellab"))
+    ours = (one.partition("=")[0] for one in unknown if _LIKE_OURS.match(one))
     _refuse(ours, "--modellab-", OPTIONS, "no such option")
 
 
@@ -74,7 +77,7 @@ def _refuse(
         if (name := one.removeprefix(prefix)) not in names:
             from pytest_modellab.visible import CELL, line, shortened
 
-            meant = name.removeprefix("--modellab").lstrip("-_").casefold()
+            meant = _LIKE_OURS.sub("", name).casefold()
             if "-" in prefix:
                 meant = meant.replace("_", "-")
             close = difflib.get_close_matches(meant, names, n=1)

@@ -125,9 +125,11 @@ def resolve(
     Raises:
         ConfigError: an unknown or missing key, or a wrong value; the message begins with the key.
     """
-    for key in given:
-        if key not in known and not others:
-            raise ConfigError(f"{where}{visible(key)}: unknown key; {near_misses(key, known)}")
+    unknown = [] if others else [key for key in given if key not in known]
+    if unknown:
+        key, *more = unknown
+        also = f"; as unknown: {', '.join(map(visible, more))}" if more else ""
+        raise ConfigError(f"{where}{visible(key)}: unknown key; {near_misses(key, known)}{also}")
     found = {}
     for key, setting in known.items():
         if key in given:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from pytest_modellab.baselines.accepted import OWN_BASELINE
 from pytest_modellab.gate.results import Figures
@@ -161,7 +162,12 @@ def saved(report: SessionReport, variant: str, task_set: str) -> str | None:
     return f"sequential: {looked.used} of {looked.total} samples, {share}; most for {most}"
 
 
-def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[str, ...]:
+def next_step(
+    report: SessionReport,
+    *,
+    open_questions: bool = True,
+    printed: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[str, ...]:
     """What to do next, ordered by cause; empty where all is well.
 
     What keeps tests from a verdict comes first, then missing baselines, then what blocks, then what
@@ -170,8 +176,10 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
     Args:
         report: the session.
         open_questions: False leaves out what would settle the inconclusive comparisons.
+        printed: what keeps tests from a verdict and stands above for the reader → the test that
+            it stands at.
     """
-    lines = [*_mending(report)]
+    lines = [*_mending(report, printed)]
     if not report.complete:
         lines.append("run again: not every test reported")
     for variant in report.variants:
@@ -204,14 +212,33 @@ def next_step(report: SessionReport, *, open_questions: bool = True) -> tuple[st
     return tuple(dict.fromkeys(lines))
 
 
-def _mending(report: SessionReport) -> Iterator[str]:
+def _mending(report: SessionReport, printed: Mapping[str, str]) -> Iterator[str]:
     """What keeps tests from a verdict: each cause once, whatever number of tests it concerns."""
     for told, errors in report.causes.items():
-        first = errors[0]
-        if first.missing_baseline and first.command:
-            yield f"record the missing baseline: {first.command}"
+        commands = [e.command for e in errors if e.missing_baseline and e.command]
+        for command in _joined(commands):
+            yield f"record the missing baseline{'s' * (command not in commands)}: {command}"
+        if commands:
+            continue
+        whom = listed(e.variant or e.test for e in errors)
+        if (test := printed.get(errors[0].cause)) is None:
+            yield f"mend {whom}: {told}"
         else:
-            yield f"mend {listed(e.variant or e.test for e in errors)}: {told}"
+            several = len({e.variant for e in errors}) > 1
+            yield f"mend what {test} says above{f' ({whom})' * several}"
+
+
+def _joined(commands: Iterable[str]) -> Iterator[str]:
+    """One ``modellab accept`` for all variants that are accepted with the same options."""
+    accept = "modellab accept "
+    variants: dict[str, list[str]] = {}
+    for command in dict.fromkeys(commands):
+        if not command.startswith(accept):
+            yield command
+            continue
+        variant, space, options = command.removeprefix(accept).partition(" ")
+        variants.setdefault(f"{space}{options}", []).append(variant)
+    yield from (f"{accept}{' '.join(names)}{end}" for end, names in variants.items())
 
 
 def after_block(variant: str, blocked: Sequence[Comparison]) -> str:

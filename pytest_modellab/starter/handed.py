@@ -15,15 +15,21 @@ from pytest_modellab.records.tasks import Sample
 from pytest_modellab.starter import columns
 from pytest_modellab.starter.starter import margin
 from pytest_modellab.starter.tasks import BRIEF, Tasks, questions
+from pytest_modellab.store import regular
 from pytest_modellab.tables import objects, sheets, source
 from pytest_modellab.tables.purpose import Purpose
 from pytest_modellab.tasksets import jsonl, media
 from pytest_modellab.tasksets.quality import lint
+from pytest_modellab.visible import visible
 
 MOST_BYTES = 64 << 20
 
 
 MOST_ROWS = 20_000
+
+
+MOST_CELLS = 2_000_000
+"""Of a table with a header: a hundred columns in as many rows as there may be."""
 
 
 SHOWN = 5
@@ -62,6 +68,8 @@ _PURPOSE = Purpose(
     row="'input' and 'target'",
     header="input,target",
     known=columns.KNOWN,
+    most_rows=MOST_ROWS,
+    most_cells=MOST_CELLS,
 )
 
 
@@ -132,6 +140,7 @@ def _rows(path: Path) -> Sequence[tuple[str, Mapping[str, Any]]]:
             f"{path}: of {kind or 'no'} kind; hand in .csv, .tsv or .jsonl, one question a row"
         )
     try:
+        regular.check(path)
         large = path.stat().st_size > MOST_BYTES
     except OSError as error:
         raise TaskSetError(f"{path}: cannot be read: {error.strerror}") from error
@@ -146,8 +155,6 @@ def _rows(path: Path) -> Sequence[tuple[str, Mapping[str, Any]]]:
         rows = objects.records(path, text, _PURPOSE)
     if not rows:
         raise TaskSetError(f"{path}: holds no row; {_PURPOSE.wanted}")
-    if len(rows) > MOST_ROWS:
-        raise TaskSetError(f"{path}: {len(rows):,} rows, more than {MOST_ROWS:,}; cut some")
     return rows
 
 
@@ -313,7 +320,7 @@ def _enough(n: int) -> str:
 def _tasks(path: Path, samples: Sequence[Mapping[str, Any]]) -> Tasks:
     name = re.sub(r"[^A-Za-z0-9_]+", "_", path.stem).strip("_") or "tasks"
     exact = any(sample["scorer"] == "exact" for sample in samples)
-    return questions(name, f"From {path.name}.", samples, _ALONE if exact else BRIEF)
+    return questions(name, f"From {visible(path.name)}.", samples, _ALONE if exact else BRIEF)
 
 
 def _counted(count: int, noun: str) -> str:

@@ -24,7 +24,7 @@ def records(path: Path, text: str, purpose: Purpose) -> Records:
         The place and the values of each.
 
     Raises:
-        ModellabError: of the purpose's kind: one is no JSON object.
+        ModellabError: of the purpose's kind: one is no JSON object, or they are too many.
     """
     if text.lstrip().startswith("["):
         found = [
@@ -32,11 +32,12 @@ def records(path: Path, text: str, purpose: Purpose) -> Records:
             for n, values in enumerate(document(path, text, purpose), start=1)
         ]
     else:
-        found = [
-            (f"line {number}", document(path, line, purpose, number))
-            for number, line in enumerate(text.split("\n"), start=1)
-            if line.strip()
-        ]
+        found = []
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line.strip():
+                found.append((f"line {number}", document(path, line, purpose, number)))
+                purpose.check(path, len(found))
+    purpose.check(path, len(found))
     for where, values in found:
         if not isinstance(values, dict):
             raise purpose.error(

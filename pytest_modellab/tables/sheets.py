@@ -52,17 +52,26 @@ def sheet(path: Path, text: str, usual: str, purpose: Purpose, named: Sequence[s
         named: the columns that a caller named.
 
     Raises:
-        ModellabError: of the purpose's kind: a line is malformed, or all are blank.
+        ModellabError: of the purpose's kind: a line is malformed, all are blank, or they are too
+            many.
     """
     delimiter, text = _delimiter(text, usual, {*purpose.known, *named})
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    begins, total = 1, 0
     try:
-        # spreadsheets end tables with empty lines
-        lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+        for cells in reader:
+            begins = reader.line_num + 1
+            if any(map(str.strip, cells)):  # spreadsheets end tables with empty lines
+                lines.append((reader.line_num, cells))
+                total += len(cells)
+                purpose.check(path, len(lines) - 1, total)
     except csv.Error as error:
+        to = f" up to line {reader.line_num} (is a quote left open?)"
         raise purpose.error(
-            f"{path}: line {reader.line_num}: malformed CSV: {error}; quote cells that hold "
-            "quotes or line ends, and leave columns of very long text out"
+            f"{path}: line {begins}{to if reader.line_num > begins else ''}: malformed CSV: "
+            f"{error}; quote cells that hold quotes or line ends, and leave columns of very long "
+            "text out"
         ) from error
     if not lines:
         raise purpose.error(f"{path}: empty; {purpose.wanted}")

@@ -29,7 +29,8 @@ def parse(where: str, line: str) -> dict[str, Any]:
     try:
         data = json.loads(line)
     except json.JSONDecodeError as error:
-        raise TaskSetError(f"{where}: malformed JSON, column {error.colno}: {error.msg}") from error
+        said = error.msg.removesuffix(" at").removesuffix(" starting")
+        raise TaskSetError(f"{where}: malformed JSON, column {error.colno}: {said}") from error
     except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
         raise TaskSetError(f"{where}: malformed JSON: {error}") from error
     if not isinstance(data, dict):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pull_requests import git
 
 from pytest_modellab import cli
 from pytest_modellab.baselines import file
@@ -93,6 +94,42 @@ def test_a_change_is_judged_against_the_last_run_and_the_anchor(
     kept = file.read(project.path / "baselines" / "words" / "plain.json")
     assert kept is not None
     assert kept.anchor is None
+
+
+def test_what_a_review_will_ask_is_said_and_written(
+    project: pytest.Pytester, accept: Say, raise_baseline: Callable[[str], None]
+) -> None:
+    accept()
+    raise_baseline("plain")
+    git(project.path, "init", "-q", "-b", "main")
+    git(project.path, "add", "modellab.toml", "test_suite.py", "words", "baselines")
+    git(project.path, "commit", "-q", "-m", "a gate")
+    *_, asked, table, reason = accept()
+    assert re.fullmatch(
+        r"1 accepted run is weaker than at [0-9a-f]{7} \(.*\)\. modellab review, and so the check "
+        r"in CI, fails until it is said why: accept with --because REASON, or add to "
+        r"modellab\.toml:",
+        asked,
+    )
+    assert table == "[acknowledged]"
+    key = r'"baselines\.words\.plain\.mean 1 -> 0\.\d+" = '
+    assert re.fullmatch(f'{key}"agreed with … because …"', reason)
+    assert cli.main(["review"]) == 1
+    *_, wrote, line = accept("--because", "all agreed")
+    assert wrote == "wrote to [acknowledged] in modellab.toml:"
+    assert re.fullmatch(f'{key}"all agreed"', line)
+    assert cli.main(["review"]) == 0
+    *_, nothing = accept("--because", "all agreed")
+    assert nothing == "--because: nothing became weaker that has no reason yet: none was written"
+
+
+def test_an_empty_reason_is_refused_before_anything_runs(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project.path)
+    assert cli.main(["accept", "plain", "--because", " "]) == 2
+    said = "--because: it is empty; say who agreed to a lower accepted run and why"
+    assert said in capsys.readouterr().err
 
 
 def test_metrics_that_are_new_are_no_accepted_change(project: pytest.Pytester, accept: Say) -> None:

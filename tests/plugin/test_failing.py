@@ -33,7 +33,7 @@ def test_the_message_alone(broken: pytest.Pytester, style: str) -> None:
     assert "site-packages" not in text
     assert "Traceback" not in text
     assert "asking.py" not in text
-    assert text.count("unknown 'bf16'") == {"no": 2, "line": 4}.get(style, 3)
+    assert text.count("unknown 'bf16'") == {"no": 2, "line": 2}.get(style, 1)
     result.stdout.fnmatch_lines(["FAILED test_suite.py::test_overall*plain* - variant 'plain' *"])
 
 
@@ -59,18 +59,25 @@ def test_what_one_file_breaks_is_said_once(broken: pytest.Pytester) -> None:
         [
             "*FFFFFFFF*",
             f"variant 'plain' on 'words': {WRONG}",
-            f"ERROR in 8 tests of plain, rounded: {WRONG}",
+            "ERROR: 8 tests reached no verdict (plain, rounded).",
             "next:",
-            f"  mend plain, rounded: {WRONG}",
+            "  mend what test_suite.py::test_capability*plain-alpha* says above (plain, rounded)",
             "*1 failed, 7 with the same error in *",
         ]
     )
-    assert result.stdout.str().count("unknown 'bf16'") <= 4
+    assert result.stdout.str().count("unknown 'bf16'") == 1, "once on the screen"
     suite = ET.parse(broken.path / "junit.xml").getroot()[0]  # noqa: S314 - pytest's
     assert suite.get("failures") == "8", "whoever counts tests counts all of them"
     told = [one.get("message", "") for one in suite.iter("failure")]
     assert all("variants.plain.dtype: unknown 'bf16'" in one for one in told)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_where_pytest_shows_no_failures_the_section_says_it(broken: pytest.Pytester) -> None:
+    result = broken.runpytest_inprocess("--tb=no", "-rN")
+    result.stdout.fnmatch_lines(
+        [f"ERROR in 8 tests of plain, rounded: {WRONG}", f"  mend plain, rounded: {WRONG}"]
+    )
 
 
 def test_workers_say_it_once(broken: pytest.Pytester) -> None:
@@ -140,6 +147,10 @@ def test_a_missing_task_set_is_told_with_its_key(
         (
             ["--modellab-\x1b[2J" + "x" * 99_999],
             "ERROR: --modellab-\\x1b[[]2Jxxx*… (100014 characters) …*: no such option; Known, *",
+        ),
+        (
+            ["--modelab-alpha=0.1"],
+            "ERROR: --modelab-alpha: no such option; did you mean --modellab-alpha? Known, *",
         ),
         (["--modellab-zzz"], "ERROR: --modellab-zzz: no such option; Known, after --modellab-: *"),
         (
@@ -257,12 +268,90 @@ def test_which_task_set_is_asked_in_a_line(write_project: Callable[[], pytest.Py
     assert len(result.outlines) <= 24, "one screen"
 
 
-def test_a_missing_baseline_is_said_once_a_variant(project: pytest.Pytester) -> None:
+def test_a_missing_baseline_is_said_once(project: pytest.Pytester) -> None:
     result = project.runpytest_inprocess("-k", "capability or overall")
     result.stdout.fnmatch_lines(
         [
             "no baseline of 'plain' on 'words': *plain.json does not exist.",
             "Record one and commit it: modellab accept plain",
-            "*2 failed, 2 deselected, 4 with the same error *",
+            "ERROR: 6 tests reached no verdict (plain, rounded).",
+            "next:",
+            "  record the missing baselines: modellab accept plain rounded",
+            "*1 failed, 2 deselected, 5 with the same error *",
         ]
     )
+
+
+def test_missing_baselines_of_twelve_variants_are_told_on_one_screen(
+    project: pytest.Pytester,
+) -> None:
+    names = [f"v{n:02}" for n in range(11)]
+    path = project.path / "modellab.toml"
+    path.write_text(
+        path.read_text()
+        + "".join(
+            f'[variants.{name}]\nkind = "quantized"\nbase = "plain"\nmethod = "rtn"\nbits = 8\n'
+            for name in names
+        )
+    )
+    suite = project.path / "test_suite.py"
+    marked = ", ".join(f'"{name}"' for name in names)
+    suite.write_text(suite.read_text().replace('"rounded")', f"{marked})"))
+    result = project.runpytest_inprocess("-k", "capability or overall")
+    result.stdout.fnmatch_lines(
+        [
+            "collected 48 items / 12 deselected / 36 selected",
+            f"  record the missing baselines: modellab accept plain {' '.join(names)}",
+            "*1 failed, 12 deselected, 35 with the same error *",
+        ]
+    )
+    assert len(result.outlines) <= 24, "one screen"
+
+
+@pytest.mark.parametrize("arguments", ["candidate, gate", "candidate, capability, gate"])
+def test_a_broken_line_of_samples_is_told_once(
+    write_project: Callable[[], pytest.Pytester], arguments: str
+) -> None:
+    pytester = write_project()
+    samples = pytester.path / "words" / "samples.jsonl"
+    lines = samples.read_text().splitlines()
+    lines[3] = lines[3][:40]
+    samples.write_text("\n".join(lines))
+    (pytester.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.variants('plain', 'rounded')\n"
+        f"def test_a({arguments}):\n"
+        "    gate.no_regression(candidate)\n"
+    )
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(["*samples.jsonl:4: malformed JSON, column *: Unterminated string"])
+    assert result.stdout.str().count("samples.jsonl:4: malformed") == 1
+    assert len(result.outlines) <= 24, "one screen"
+
+
+def test_two_misspelt_keys_are_told_together(
+    write_project: Callable[[], pytest.Pytester],
+) -> None:
+    pytester = write_project()
+    _write(pytester, "margin = 0.1\ncapability_margin", "margn = 0.1\ncapabilty_margin")
+    result = pytester.runpytest_inprocess()
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: *modellab.toml: task_sets.words.margn: unknown key; did you mean 'margin'? "
+            "Known: *; as unknown: capabilty_margin"
+        ]
+    )
+    assert len(result.errlines) <= 2
+
+
+def test_an_unknown_task_set_of_a_marker_is_told_once(
+    write_project: Callable[[], pytest.Pytester],
+) -> None:
+    pytester = write_project()
+    suite = pytester.path / "test_suite.py"
+    suite.write_text(suite.read_text().replace('task_set("words")', 'task_set("wrds")'))
+    result = pytester.runpytest_inprocess()
+    told = "unknown task set 'wrds' in *modellab.toml; did you mean 'words'? Known: words"
+    result.stdout.fnmatch_lines([f"test_suite.py::test_capability: {told}"])
+    assert result.stdout.str().count("wrds") == 1
+    assert len(result.outlines) <= 24, "one screen"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 
 from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.records.runs import RunSummary
@@ -44,8 +45,14 @@ _MOST_PASTED = 24  # lines
 _MOST_TOLD = 6  # lines
 
 
-def lines(report: SessionReport) -> list[Line]:
-    """The section's lines; empty for a session that ran and judged nothing."""
+def lines(report: SessionReport, printed: Mapping[str, str] = MappingProxyType({})) -> list[Line]:
+    """The section's lines; empty for a session that ran and judged nothing.
+
+    Args:
+        report: the session.
+        printed: what keeps tests from a verdict and stands above on the screen → the test that it
+            stands at. It is not said again.
+    """
     if not (report.runs or report.comparisons or report.errors or report.notes):
         return []
     found: list[Line] = []
@@ -55,20 +62,23 @@ def lines(report: SessionReport) -> list[Line]:
     silent -= {e.variant for e in report.errors if e.told not in shared}
     for variant in report.variants:
         if variant not in silent:
-            found += _variant(report, variant, shared)
+            found += _variant(report, variant, shared, printed)
     for told, errors in shared.items():
+        if errors[0].cause in printed:
+            continue  # the steps below point at it
         names = listed(e.variant for e in errors if e.variant is not None)
         text = f"ERROR in {plural(len(errors), 'test')} of {names}: {told}"
         found.append((text, MARKUP["error"]))
-    found += _errors(e for e in report.errors if e.variant is None and e.told not in shared)
+    unnamed = (e for e in report.errors if e.variant is None and e.told not in shared)
+    found += _errors(unnamed, printed)
     found += [(f"note: {note}", {"yellow": True}) for note in report.notes]
     found += [(text, {"yellow": True}) for text in acceptances(report)]
     found += [(f"overridden: {one}", {"yellow": True}) for one in report.overrides]
-    if report.assertions:
+    if report.assertions and report.comparisons:
         found.append((alpha_line(report), {}))
     verdict = report.verdict
     found.append((headline(report), {**MARKUP[verdict], "bold": True}))
-    steps = next_step(report, open_questions=False)
+    steps = next_step(report, open_questions=False, printed=printed)
     if steps:
         found.append(("next:", {"bold": True}))
         found += [(f"  {step}", {}) for step in steps]
@@ -166,7 +176,9 @@ def timing_note(run: RunSummary) -> str:
     return f" ({', '.join(notes)})" if notes else ""
 
 
-def _variant(report: SessionReport, variant: str, said: Collection[str]) -> list[Line]:
+def _variant(
+    report: SessionReport, variant: str, said: Collection[str], printed: Mapping[str, str]
+) -> list[Line]:
     """The lines of one variant, but for what is ``said`` of several."""
     found: list[Line] = []
     comparisons = of_variant(report, variant)
@@ -211,9 +223,8 @@ def _variant(report: SessionReport, variant: str, said: Collection[str]) -> list
     found += [(f"    {text}", {}) for text in told[:_MOST_TOLD]]
     if len(told) > _MOST_TOLD:
         found.append((f"    and {len(told) - _MOST_TOLD} more, in --modellab-json PATH", {}))
-    return found + _errors(
-        error for error in report.errors if error.variant == variant and error.told not in said
-    )
+    own = (e for e in report.errors if e.variant == variant and e.told not in said)
+    return found + _errors(own, printed)
 
 
 def _pasted(diagnosis: Diagnosis) -> list[Line]:
@@ -225,15 +236,16 @@ def _pasted(diagnosis: Diagnosis) -> list[Line]:
     return [(f"    modellab diagnose {names} prints the {len(block)} lines to paste", {})]
 
 
-def _errors(errors: Iterable[TestError]) -> list[Line]:
+def _errors(errors: Iterable[TestError], printed: Mapping[str, str]) -> list[Line]:
     """One line a message: what keeps one test of a variant from a verdict keeps most of them."""
     tests: dict[str, list[str]] = {}
     for error in errors:
-        tests.setdefault(error.summary, []).append(error.test)
+        said = ", told above" if error.cause in printed else f": {error.summary}"
+        tests.setdefault(said, []).append(error.test)
     return [
         (
-            f"  ERROR {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {summary}",
+            f"  ERROR {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}{said}",
             MARKUP["error"],
         )
-        for summary, names in tests.items()
+        for said, names in tests.items()
     ]

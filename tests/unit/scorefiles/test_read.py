@@ -153,7 +153,7 @@ def test_what_is_no_file_of_scores(write: Write, tmp_path: Path) -> None:
         "line 3: not UTF-8 (invalid continuation byte); save it as UTF-8"
     )
     assert message(write("b.csv", "id,score\na\0,1\n")) == (
-        "line 2: holds a zero byte, so this is no text file"
+        "line 2, byte 2: 0x00, which is in no text; save the table as CSV or JSON lines, in UTF-8"
     )
 
 

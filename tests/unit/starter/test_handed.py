@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,10 +178,48 @@ def test_a_file_that_is_missing_or_too_large(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TaskSetError, match=r"^no\.csv: cannot be read: No such file or directory$"):
         handed.read(Path("no.csv"), scorers.check)
-    monkeypatch.setattr(handed, "MOST_ROWS", 1)
-    Path("a.csv").write_text("input,target\na,b\nc,d\n")
-    with pytest.raises(TaskSetError, match=r"^a\.csv: 2 rows, more than 1; cut some$"):
+    small = dataclasses.replace(handed._PURPOSE, most_rows=2, most_cells=7)
+    monkeypatch.setattr(handed, "_PURPOSE", small)
+    files = {
+        "a.csv": "input,target\na,b\nc,d\ne,f\n",
+        "a.jsonl": '{"input": "a", "target": "b"}\n' * 3,
+        "a.json": "[1, 2, 3]",
+    }
+    for name, text in files.items():
+        Path(name).write_text(text)
+        with pytest.raises(TaskSetError, match=r"^a\.\w+: more than 2 rows; cut it into parts$"):
+            handed.read(Path(name), scorers.check)
+    Path("a.csv").write_text("input,target,x\na,b,c\nc,d,e\n")
+    with pytest.raises(TaskSetError) as caught:
         handed.read(Path("a.csv"), scorers.check)
+    assert str(caught.value) == (
+        "a.csv: more than 7 cells in 2 rows; leave columns out, or cut it into parts"
+    )
+
+
+def test_what_would_never_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    for name in ("pipe.csv", "zero.csv"):
+        with pytest.raises(TaskSetError, match="cannot be read: Is a pipe or a device, and no reg"):
+            handed.read(tmp_path / name, scorers.check)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    begin=st.sampled_from([b"", b"input,target\n", b"\xff\xfe", b"\xff\xfe\0\0", b"PK\3\4", b"["]),
+    content=st.binary(max_size=60),
+    name=st.sampled_from(["a.csv", "a.tsv", "a.jsonl"]),
+)
+def test_any_bytes_are_a_task_set_or_refused(
+    tmp_path: Path, begin: bytes, content: bytes, name: str
+) -> None:
+    (tmp_path / name).write_bytes(begin + content)
+    try:
+        said = handed.read(tmp_path / name, scorers.check).said[0]
+    except TaskSetError as error:
+        said = f"read {error}"
+    assert said.startswith(f"read {tmp_path / name}: ")
 
 
 CELLS = st.recursive(

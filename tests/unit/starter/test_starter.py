@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import importlib.metadata
 import re
 import shlex
@@ -154,8 +155,151 @@ def test_what_is_there_is_not_written_over(here: Path, capsys: pytest.CaptureFix
 def test_half_a_suite_is_taken_away_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "b").mkdir()
     with pytest.raises(ConfigError, match=r"b: cannot be written: .*; nothing was$"):
-        writing.write({here / "a": "a", here / "b": "b"})
-    assert not (here / "a").exists()
+        writing.write({here / "new" / "a": "a", here / "b": "b"}, {})
+    assert sorted(here.iterdir()) == [here / "b"]
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no(path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", no)
+    assert cli.main(["init", "mine"]) == 2
+    assert capsys.readouterr().err == (
+        "modellab: mine: cannot be written: Read-only file system; nothing was\n"
+    )
+
+
+def test_what_a_kill_left_is_completed_by_the_same_call(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The configuration comes last: until then there is no suite."""
+    assert cli.main(["init"]) == 0
+    whole = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    for name in ("suites/modellab.toml", "suites/tasks/starter/samples.jsonl", ".gitignore"):
+        (here / name).unlink()
+    assert cli.main(["init", "--kind", "quantized"]) == 2  # prompt and tasks are the same
+    capsys.readouterr()
+    assert cli.main(["init"]) == 0
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == whole
+    assert list(whole)  # there is something to compare
+
+
+def test_an_interrupt_takes_away_what_was_written(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = writing._holds
+
+    def interrupted(path: Path, text: str) -> bool:
+        if path.name == "modellab.toml" and (here / "suites").exists():
+            raise KeyboardInterrupt
+        return real(path, text)
+
+    monkeypatch.setattr(writing, "_holds", interrupted)
+    assert cli.main(["init"]) == 130
+    assert not list(here.iterdir())
+
+
+def test_a_folder_that_is_a_link_was_meant_and_is_said(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "real").mkdir()
+    (here / "link").symlink_to("real")
+    assert cli.main(["init", "link"]) == 0
+    assert capsys.readouterr().out.startswith(f"link is a link: writing to {here / 'real'}\n")
+    assert (here / "real" / "suites" / "modellab.toml").is_file()
+
+
+@pytest.mark.parametrize("name", ["suites", ".github", ".gitignore", "suites/tasks"])
+def test_nothing_is_written_through_a_link(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (here / "mine" / name).parent.mkdir(parents=True)
+    (here / "other").mkdir() if "." not in name or name == ".github" else (here / "other").touch()
+    (here / "mine" / name).symlink_to(here / "other")
+    assert cli.main(["init", "mine"]) == 2
+    assert capsys.readouterr().err == (
+        f"modellab: mine/{name} is a link to {here / 'other'}, and nothing was written. Take the "
+        "link away, or name another folder: modellab init FOLDER\n"
+    )
+    assert not (here / "other").is_dir() or not list((here / "other").iterdir())
+
+
+def test_a_gitignore_that_is_no_text_is_told_before_anything_is_written(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / ".gitignore").write_bytes(b"\xff\xfe")
+    assert cli.main(["init"]) == 2
+    assert capsys.readouterr().err == (
+        "modellab: .gitignore: cannot be added to: saved as UTF-16; save it as UTF-8; nothing was "
+        "written\n"
+    )
+    assert [path.name for path in here.iterdir()] == [".gitignore"]
+
+
+@pytest.mark.parametrize("name", ["-x", "mit Größe", 'it\'s "mine"', "$(no)"])
+def test_a_folder_of_any_name_is_named_as_commands_take_it(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    subprocess.run(["git", "init", "-q"], check=True)  # noqa: S607
+    assert cli.main(["init", "--model", "owner/name", "--", name]) == 0
+    *_, accept, last = starting.commands(capsys.readouterr().out)
+    place = f"./{name}" if name == "-x" else name
+    assert shlex.split(last) == ["pytest", f"{place}/suites"]
+    assert shlex.split(accept)[-2:] == ["--config", f"{place}/suites/modellab.toml"]
+    assert tomllib.loads((here / name / "suites" / "modellab.toml").read_text("utf-8"))
+    yaml = pytest.importorskip("yaml")
+    steps = yaml.safe_load((here / workflow.PATH).read_text("utf-8"))["jobs"]["modellab"]["steps"]
+    (gate,) = (one["run"] for one in steps if one.get("name", "").startswith("Gate"))
+    assert shlex.split(gate)[1] == f"{place}/suites"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "a\udcff", "${{ secrets.X }}"])
+def test_a_folder_that_nothing_could_name_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    subprocess.run(["git", "init", "-q"], check=True)  # noqa: S607
+    assert cli.main(["init", name]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(": no command and no workflow can name this folder; take another name\n")
+    assert said.count("\n") == 1
+    assert "\x1b" not in said
+    assert [path.name for path in here.iterdir()] == [".git"]
+
+
+def test_names_that_are_no_text_are_written_as_what_is_seen(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = here / 'a\udcff"\n[x].csv'
+    asked.write_text("input,target\na?,b\n")
+    assert cli.main(["init", "one", "--model", "owner/name", "--from", str(asked)]) == 0
+    (task_set,) = (here / "one" / "suites" / "tasks").iterdir()
+    header = tomllib.loads((task_set / "task_set.toml").read_text())
+    assert header["description"] == r'From a\udcff"\n[x].csv.'
+    fake_model(here / "two" / "m\udcff")
+    capsys.readouterr()
+    assert cli.main(["init", "two"]) == 2
+    assert "modellab.toml: cannot be written: a name is no text (" in capsys.readouterr().err
+    assert [path.name for path in (here / "two").iterdir()] == ["m\udcff"]
+
+
+def test_a_model_outside_of_the_repository_is_told_once_here_and_in_the_workflow(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_model(here / "elsewhere")
+    assert cli.main(["init", "mine", "--model", "elsewhere"]) == 0
+    said = (
+        "CI lacks ../../elsewhere, which lies outside of the repository: put it into it (Git LFS), "
+        "or name hub ids instead in modellab.toml."
+    )
+    assert capsys.readouterr().out.splitlines()[-1] == said
+    assert (here / "mine" / workflow.PATH).read_text().startswith(f"# {said}\n# Blocks")
+    fake_model(here / "inner" / "model")
+    assert cli.main(["init", "inner"]) == 0
+    assert "CI lacks" not in capsys.readouterr().out
+    assert (here / "inner" / workflow.PATH).read_text().startswith("# Blocks")
 
 
 def test_the_workflow_lies_at_the_top_of_the_repository(
