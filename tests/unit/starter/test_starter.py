@@ -15,11 +15,11 @@ import pytest
 import starting
 from pull_requests import git
 
-from pytest_modellab import cli
+from pytest_modellab import cli, variants
 from pytest_modellab.cli import init
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.starter import model, starter, workflow, writing
-from pytest_modellab.starter.kinds import KINDS
+from pytest_modellab.starter.kinds import KINDS, WITHOUT
 from pytest_modellab.starter.tasks import Tasks, questions
 from pytest_modellab.store.git import default_branch
 
@@ -361,6 +361,12 @@ def test_the_workflow_lies_at_the_top_of_the_repository(
             "embedding, finetuned, lora, prompted, quantized",
         ),
         (
+            ["--kind", "rag"],
+            "--kind rag: there is no starter, as it needs your documents, and questions that they "
+            "answer; start with another kind, and declare it in modellab.toml as docs/retrieval.md "
+            "shows. Known: aligned, distilled, embedding, finetuned, lora, prompted, quantized",
+        ),
+        (
             ["--kind", "lora"],
             "--kind lora needs a folder with adapter_config.json and adapter_model.safetensors, "
             "and none lies here; name it: --tuned FOLDER",
@@ -440,3 +446,10 @@ def test_what_is_missing_is_installed_first(
         "modellab accept prompting nf4",
         "pytest suites",
     ]
+
+
+def test_every_kind_of_variants_has_a_starter_or_a_reason_for_none() -> None:
+    assert not {*KINDS} & {*WITHOUT}
+    assert {*KINDS, *WITHOUT} == {*variants.KINDS}
+    for _, page in WITHOUT.values():
+        assert (CI.parents[1] / page).is_file()
