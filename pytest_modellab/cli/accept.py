@@ -201,13 +201,23 @@ def _lines(
         )
     elif old is not None and new.run != old.run:
         last = "the last accepted run"
-        if variant.spec.base is None:
-            alpha = lab.settings.alpha
-            moved = beside(variant.spec, task_set, new.run, old.run, against=last, alpha=alpha)
-            lines += accepting.lines(moved, last)
-        compared = _judged(lab, variant, task_set, new.run, old.run, last)
-        lines.append(f"  against {last}: {compared}")
+        moved = beside(
+            variant.spec,
+            task_set,
+            new.run,
+            old.run,
+            against=last,
+            alpha=lab.settings.alpha,
+            prompt_may_differ=True,  # whatever was changed, it is accepted as one
+        )
+        lines += accepting.lines(moved, last)
+        begun = old.anchor is None and new.anchor is not None
+        if not moved.differs:
+            compared = _judged(lab, variant, task_set, new.run, old.run, last)
+            lines.append(f"  against {last}{', the anchor' if begun else ''}: {compared}")
         lines += accepting.metrics(old.run, new.run)
+        if begun:
+            return lines
     if new.anchor is not None:
         compared = _judged(lab, variant, task_set, new.run, new.anchor_run(), "the anchor")
         lines.append(f"  against its {new.anchor_words}: {compared}")
@@ -239,7 +249,7 @@ def _judged(
     from pytest_modellab.judging.question import Question
     from pytest_modellab.records.asked import Budget
 
-    differs, _ = comparable.differences(variant.spec, run, reference)
+    differs, _ = comparable.differences(variant.spec, run, reference, prompt_may_differ=True)
     if differs:
         return f"not compared: {'; '.join(differs)}"
     question = Question(
@@ -251,6 +261,7 @@ def _judged(
         budget=Budget.shared(lab.settings.alpha, 1),
         candidate=run,
         reference=reference,
+        prompt_may_differ=True,
     )
     allowed = lab.config.task_sets[task_set.name].allowed()
     return no_regression(question, margin=allowed.mean).figures[0].explain()

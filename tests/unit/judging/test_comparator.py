@@ -185,10 +185,31 @@ def test_other_prompt(
     fingerprint: Make,
 ) -> None:
     now, then = record(hundred), record(hundred, fingerprint=fingerprint(prompt="old"))
-    change = f"the prompt has hash {'p' * 16}, the reference's old"
-    assert differs(refusal(quantized, now, then, hundred)) == change
+    change = f"the prompt is another one (hash {'p' * 16}, the reference's old)"
+    assert differs(refusal(quantized, now, then, hundred)) == (
+        f"{change}, and so is the model: one thing is changed at a time"
+    )
     adapts = spec(kind="anybody's", adapts_prompt=True)
     assert judge(adapts, now, then, hundred).notes == (change,), "a prompt is what it adapts"
+
+
+def test_the_prompt_alone_is_judged_beside_the_own_accepted_run(
+    quantized: VariantSpec, hundred: TaskSet, record: Make, fingerprint: Make
+) -> None:
+    own = {"name": "nf4", "kind": "quantized", "strategy": "quantization", "base": "plain"}
+    now = record(hundred, variant=own)
+
+    def old(**changes: Any) -> RunRecord:
+        found = record(hundred, variant=own, fingerprint=fingerprint(prompt="old", **changes))
+        assert isinstance(found, RunRecord)
+        return found
+
+    settings = {**now.fingerprint.settings, "versions": {"torch": "1"}}
+    moved = judge(quantized, now, old(settings=settings), hundred)
+    assert f"the prompt is another one (hash {'p' * 16}, the reference's old)" in moved.notes
+    for changes in ({"weights": "other"}, {"settings": {"quantization": {"bits": 3}}}):
+        said = refusal(quantized, now, old(**changes), hundred)
+        assert "and so is the model: one thing is changed at a time. Record the reference" in said
 
 
 def test_everything_that_differs_is_named(
