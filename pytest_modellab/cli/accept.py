@@ -119,7 +119,8 @@ def _reviewed(config: LabConfig, accepted: Sequence[str], why: str | None) -> li
 
     found = in_passing(config)
     if found is None:
-        return []
+        lost = "--because: modellab review cannot compare here, so no reason was written: run it"
+        return [] if why is None else [f"{lost} to see why"]
     names = tuple(f"{name}." for name in accepted)
     changes = [change for change in found.weaker if change.what.startswith(names)]
     path = os.path.relpath(config.path)

@@ -87,7 +87,7 @@ def session(found: Review) -> Iterator[str]:
         more = [f"and {count - SHOWN} more"] if count > SHOWN else []
         yield (
             f"{_BAR}{rules} weaker than at {found.against.short} ({found.against.how}): "
-            f"{'; '.join([*keys, *more])}; modellab review shows them"
+            f"{'; '.join([*keys, *more])}; modellab review fails until it is said why"
         )
     for key, why in found.acknowledged.items():
         yield f"{_AGREED}{key}: {why}"

@@ -102,7 +102,11 @@ def test_a_change_is_judged_against_the_last_run_and_the_anchor(
 def test_what_a_review_will_ask_is_said_and_written(
     project: pytest.Pytester, accept: Say, raise_baseline: Callable[[str], None]
 ) -> None:
-    accept()
+    *_, nowhere = accept("--because", "all agreed")
+    assert nowhere == (
+        "--because: modellab review cannot compare here, so no reason was written: run it to see "
+        "why"
+    )
     raise_baseline("plain")
     git(project.path, "init", "-q", "-b", "main")
     git(project.path, "add", "modellab.toml", "test_suite.py", "words", "baselines")
