@@ -289,8 +289,10 @@ def test_the_first_five_minutes(here: Path, do: Do) -> None:
     assert "\nblocked: all fell from 1.00 to 0." in said
     assert 'run it again: pytest "suites/test_prompted.py::test_regression[prompting]"' in said
     assert "side by side: modellab diff prompting --task-set starter --sample=" in said
-    page.next("modellab accept prompting")
+    page.next("modellab accept prompting --because 'French is wanted, agreed with support'")
     assert "PASS: " in page.next("pytest suites")
+    assert "nothing became weaker unacknowledged" in page.next("modellab review")
+    page.next("git add baselines suites")
     page.end()
 
 
@@ -307,7 +309,7 @@ def test_the_tutorial(here: Path, do: Do) -> None:
     (here / "questions.csv").write_text(
         "question,answer,category,scorer\n"
         + "".join(
-            f"{topic.title()} {number}?,answer,{topic},exact\n"
+            f"{topic.title()} {number}?,answer,{topic},regex\n"
             for topic in ("geography", "reading", "words")
             for number in range(10)
         )
@@ -320,18 +322,26 @@ def test_the_tutorial(here: Path, do: Do) -> None:
     assert cli.main(["accept", "prompting"]) == 0
     make_right(tasks, here / "baselines" / "questions" / "prompting.json")
     assert "questions 1 (" in page.next("modellab tasks check questions")
-    page.next("modellab accept prompting nf4")
+    config = here / "suites" / "modellab.toml"
+    replace(config, "[variants.nf4]", "[variants.phone]")
+    page.next("modellab accept prompting phone")
     page.next("pytest suites")
-    git(here, "init", "-q")
+    git(here, "init", "-q", "-b", "main")
     page.next("git add .gitignore .github suites baselines")
     page.next("git commit -m 'A gate for the assistant'")
-    config = here / "suites" / "modellab.toml"
     plain = config.read_text(encoding="utf-8")
-    declared = plain[plain.index("[variants.nf4]") :]
-    config.write_text(plain.replace(declared, table("docs/tutorial.md", "variants.nf4")))
+    declared = plain[plain.index("[variants.phone]") :]
+    config.write_text(plain.replace(declared, table("docs/tutorial.md", "variants.phone")))
     page.next("pytest suites", ends=1)
-    page.next("modellab diff prompting nf4 --task-set questions")
-    page.next("modellab diagnose prompting nf4 --task-set questions")
+    page.next("modellab diff prompting phone --task-set questions")
+    page.next("modellab diagnose prompting phone --task-set questions")
     config.write_text(plain)
-    page.next("modellab accept prompting nf4")
+    # another prompt by its hash alone: to a random model other words are another question
+    prompt = here / "suites" / "prompts" / "assistant.jinja"
+    replace(prompt, "Give a short, direct answer.", "Give a short, direct answer.{# and #}")
+    said = page.next("pytest suites", ends=1)
+    assert "'phone' cannot be compared with baseline of prompting on 'questions': " in said
+    page.next("modellab accept prompting phone")
+    page.next("pytest suites")
+    page.next("modellab review")
     page.end()
