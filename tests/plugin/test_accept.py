@@ -114,7 +114,7 @@ def test_what_a_review_will_ask_is_said_and_written(
     *_, asked, table, reason = accept()
     assert re.fullmatch(
         r"1 accepted run is weaker than at [0-9a-f]{7} \(.*\)\. modellab review, and so the check "
-        r"in CI, fails until it is said why: accept with --because REASON, or add to "
+        r"in CI, fails until it is said why: modellab accept plain --because REASON, or add to "
         r"modellab\.toml:",
         asked,
     )
