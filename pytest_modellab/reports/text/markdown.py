@@ -123,10 +123,10 @@ def _render(report: SessionReport, max_flips: int) -> str:
     verdict, _, rest = headline(report).partition(": ")
     named = f", {escape(report.configuration)}" if report.configuration else ""
     parts = [f"## Model gate{named}: {verdict}", "", escape(rest)]
-    fell = sentences.drops(report)
+    told = [*sentences.drops(report), *sentences.undecided(report)]
     if report.comparisons or report.errors:
         parts += ["", sentences.means(report)]
-    parts += ["", *(f"- {escape(one)}" for one in fell)] if fell else []
+    parts += ["", *(f"- {escape(one)}" for one in told)] if told else []
     changed = [(v, one) for v in report.variants for one in unlike(report, v)]
     parts += ["", *(f"- **{escape(f'{v}: {one}')}**" for v, one in changed)] if changed else []
     shown, later = _steps(report)
@@ -163,6 +163,8 @@ def _render(report: SessionReport, max_flips: int) -> str:
     parts += _folded("inconclusive", undecided) + _folded("passed", settled)
     if report.assertions:
         parts += ["", f"<sub>{escape(alpha_line(report))}</sub>"]
+    if (legend := sentences.legend(report)) and report.assertions:
+        parts += ["", f"<sub>{escape(legend)}</sub>"]
     parts += [f"\n<sub>{escape(text)}</sub>" for text in acceptances(report)]
     parts += [f"\n<sub>overridden: {escape(str(one))}</sub>" for one in report.overrides]
     parts += [f"\n<sub>note: {escape(note)}</sub>" for note in report.notes]
