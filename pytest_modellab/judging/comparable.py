@@ -99,10 +99,7 @@ def differences(
             differs.append(f"scorer {scorer!r} has version {now_version}, was {then_version}")
     notes = []
     if candidate.fingerprint.prompt != reference.fingerprint.prompt:
-        change = (
-            f"the prompt has hash {candidate.fingerprint.prompt}, "
-            f"the reference's {reference.fingerprint.prompt}"
-        )
+        change = _prompt_words(spec, reference)
         if prompt_may_differ or spec.adapts_prompt:
             notes.append(change)
         else:
@@ -132,3 +129,13 @@ def differences(
         if here.get(key) != there.get(key)
     ]
     return tuple(differs), tuple(notes)
+
+
+def _prompt_words(spec: VariantSpec, reference: RunRecord) -> str:
+    """Say that the prompt is another one; files as the variant's own table names them."""
+    named = (spec.options.get(key) for key in ("prompt", "shots"))
+    files = " or ".join(f"{file}" for file in named if file)
+    told = f" ({files})" if files else ""
+    if (other := reference.variant["name"]) != spec.name:
+        return f"the prompt{told} is not the one of {other}'s run"
+    return f"the prompt{told} was changed since the reference was recorded"

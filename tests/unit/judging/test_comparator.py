@@ -185,10 +185,12 @@ def test_other_prompt(
     fingerprint: Make,
 ) -> None:
     now, then = record(hundred), record(hundred, fingerprint=fingerprint(prompt="old"))
-    change = f"the prompt has hash {'p' * 16}, the reference's old"
+    change = "the prompt is not the one of plain's run"
     assert differs(refusal(quantized, now, then, hundred)) == change
-    adapts = spec(kind="anybody's", adapts_prompt=True)
-    assert judge(adapts, now, then, hundred).notes == (change,), "a prompt is what it adapts"
+    files = {"prompt": "prompts/a.jinja", "shots": "shots.jsonl"}
+    adapts = spec(kind="anybody's", adapts_prompt=True, options=files)
+    change = "the prompt (prompts/a.jinja or shots.jsonl) was changed since the reference was"
+    assert judge(adapts, now, then, hundred).notes == (f"{change} recorded",), "it adapts that"
 
 
 def test_everything_that_differs_is_named(
