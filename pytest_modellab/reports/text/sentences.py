@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pytest_modellab.baselines.accepted import OWN_BASELINE
-from pytest_modellab.gate.results import Figures
+from pytest_modellab.gate.results import Figures, confidence_words
 from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.records.graded import GRADED
 from pytest_modellab.reports.session import SessionReport, SessionVerdict, deciding
-from pytest_modellab.reports.words import plural
+from pytest_modellab.reports.words import listed, plural
 
 MOST = 6
 """Drops that are told; more are counted."""
@@ -46,18 +49,18 @@ def drops(report: SessionReport) -> list[str]:
         if figure is None or figure.distance:
             continue
         key = (comparison.candidate, figure.name, comparison.metric or "")
-        told = (figure.drop, _sentence(comparison, figure, several=len(report.task_sets) > 1))
+        told = (figure.drop, _sentence(comparison, figure, report))
         found[key] = max(found.get(key, told), told)
     ranked = [text for _, text in sorted(found.values(), key=lambda one: (-one[0], one[1]))]
     more = len(ranked) - MOST
     return [*ranked[:MOST], *([f"and {plural(more, 'more drop')}, below"] if more > 0 else [])]
 
 
-def _sentence(comparison: Comparison, figure: Figures, *, several: bool) -> str:
+def _sentence(comparison: Comparison, figure: Figures, report: SessionReport) -> str:
     what = comparison.metric or "success"
     name = comparison.capability or figure.name
     on = "" if name == "all" else f" on {name}"
-    where = f" of {comparison.task_set}" if several else ""
+    where = f" of {comparison.task_set}" if len(report.task_sets) > 1 else ""
     who = f"{comparison.candidate}: {what}{on}{where}"
     if figure.floor is not None:
         return (
@@ -66,11 +69,33 @@ def _sentence(comparison: Comparison, figure: Figures, *, several: bool) -> str:
         )
     before = "" if figure.baseline is None else f" from {_points(figure.baseline)}"
     beside = "" if comparison.against == OWN_BASELINE else f", beside the {comparison.against}"
+    allowed = f"a drop of {_points(figure.margin)} is" if figure.margin else "no drop is"
     return (
         f"{who} fell by {_points(figure.drop)} points{beside},{before} to "
-        f"{_points(figure.candidate)} of 100; at least {_points(figure.drop_low)} of them are "
-        "more than chance"
+        f"{_points(figure.candidate)} of 100, and {allowed} allowed; over many more such questions "
+        f"it would be at least {_points(figure.drop_low)} points, with "
+        f"{confidence_words(figure.level)} confidence{_worse(comparison, figure, report)}"
     )
+
+
+def _worse(comparison: Comparison, figure: Figures, report: SessionReport) -> str:
+    """In which capabilities samples got worse: ``; worse in language (4 of 4), code (1 of 3)``.
+
+    Empty where one was judged, where there is one alone, and of a graded metric, of which not all
+    samples are known that moved.
+    """
+    runs = (
+        run
+        for run in report.runs
+        if (run.variant, run.task_set) == (comparison.candidate, comparison.task_set)
+    )
+    sizes = {one.name: one.n for run in runs for one in run.capabilities}
+    if figure.name != "all" or comparison.metric in GRADED or len(sizes) < 2:
+        return ""
+    lost = Counter(flip.bucket.rpartition("/")[0] for flip in comparison.flips if flip.lost)
+    ranked = sorted(lost, key=lambda name: (-lost[name], name))
+    told = [f"{name} ({lost[name]} of {sizes[name]})" for name in ranked if name in sizes]
+    return f"; worse in {listed(told)}" if told else ""
 
 
 def _points(share: float) -> str:
