@@ -21,11 +21,14 @@ from pytest_modellab.cli.common import (
     say,
     token_budget,
 )
-from pytest_modellab.errors import FirstBaselineWorse
+from pytest_modellab.errors import ConfigError, FirstBaselineWorse
 from pytest_modellab.visible import line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_modellab.baselines.accepted import Baseline
+    from pytest_modellab.config.lab_config import LabConfig
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.records.preprocessing import Unlike
@@ -60,6 +63,12 @@ def add(commands: Subparsers) -> None:
         help="accept a first baseline though it is worse than its base beyond chance; the file "
         "says so",
     )
+    accept.add_argument(
+        "--because",
+        metavar="REASON",
+        help="who agreed to a lower accepted run and why: written into [acknowledged] of "
+        "modellab.toml, for modellab review",
+    )
     accept.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
     add_token_budget(accept)
     add_rehash(accept)
@@ -73,6 +82,8 @@ def run(options: argparse.Namespace) -> int:
     from pytest_modellab.reports.text.progress import RunProgress
     from pytest_modellab.store.place import default_folder
 
+    if options.because is not None and not options.because.strip():
+        raise ConfigError("--because: it is empty; say who agreed to a lower accepted run and why")
     config = required_config(options.config)
     variants = chosen("variant", options.variant, config.variants)
     named = chosen("task set", options.task_set or (), config.task_sets)
@@ -85,15 +96,36 @@ def run(options: argparse.Namespace) -> int:
         token_budget=token_budget(options),
     )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
-    code = EXIT_OK
+    code, accepted = EXIT_OK, []
     for variant in lab.together(variants):
         before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]
         for task_set in named or before or config.task_sets:
             found, samples = lab.asked(variant, task_set)
-            if not _accept(lab, found, samples, options):
+            if _accept(lab, found, samples, options):
+                accepted.append(f"baselines.{task_set}.{variant}")
+            else:
                 code = EXIT_FOUND
     lab.release()
+    say(*_reviewed(config, accepted, options.because))
     return code
+
+
+def _reviewed(config: LabConfig, accepted: Sequence[str], why: str | None) -> list[str]:
+    """Say what ``modellab review`` asks a reason for, or write the one that was given."""
+    from pytest_modellab.review import reasons, words
+    from pytest_modellab.review.review import in_passing
+
+    found = in_passing(config)
+    if found is None:
+        return []
+    names = tuple(f"{name}." for name in accepted)
+    changes = [change for change in found.weaker if change.what.startswith(names)]
+    path = os.path.relpath(config.path)
+    if why is None:
+        return list(words.accepted(found, changes, path))
+    if not changes:
+        return ["--because: nothing became weaker that has no reason yet: none was written"]
+    return [f"wrote to [acknowledged] in {path}:", *reasons.write(config.path, changes, why)]
 
 
 def _accept(lab: Lab, variant: Resolved, task_set: TaskSet, options: argparse.Namespace) -> bool:
@@ -167,13 +199,23 @@ def _lines(
         )
     elif old is not None and new.run != old.run:
         last = "the last accepted run"
-        if variant.spec.base is None:
-            alpha = lab.settings.alpha
-            moved = beside(variant.spec, task_set, new.run, old.run, against=last, alpha=alpha)
-            lines += accepting.lines(moved, last)
-        compared = _judged(lab, variant, task_set, new.run, old.run, last)
-        lines.append(f"  against {last}: {compared}")
+        moved = beside(
+            variant.spec,
+            task_set,
+            new.run,
+            old.run,
+            against=last,
+            alpha=lab.settings.alpha,
+            prompt_may_differ=True,  # whatever was changed, it is accepted as one
+        )
+        lines += accepting.lines(moved, last)
+        begun = old.anchor is None and new.anchor is not None
+        if not moved.differs:
+            compared = _judged(lab, variant, task_set, new.run, old.run, last)
+            lines.append(f"  against {last}{', the anchor' if begun else ''}: {compared}")
         lines += accepting.metrics(old.run, new.run)
+        if begun:
+            return lines
     if new.anchor is not None:
         compared = _judged(lab, variant, task_set, new.run, new.anchor_run(), "the anchor")
         lines.append(f"  against its {new.anchor_words}: {compared}")
@@ -205,7 +247,7 @@ def _judged(
     from pytest_modellab.judging.question import Question
     from pytest_modellab.records.asked import Budget
 
-    differs, _ = comparable.differences(variant.spec, run, reference)
+    differs, _ = comparable.differences(variant.spec, run, reference, prompt_may_differ=True)
     if differs:
         return f"not compared: {'; '.join(differs)}"
     question = Question(
@@ -217,6 +259,7 @@ def _judged(
         budget=Budget.shared(lab.settings.alpha, 1),
         candidate=run,
         reference=reference,
+        prompt_may_differ=True,
     )
     allowed = lab.config.task_sets[task_set.name].allowed()
     return no_regression(question, margin=allowed.mean).figures[0].explain()

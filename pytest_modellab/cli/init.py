@@ -79,8 +79,15 @@ def run(options: argparse.Namespace) -> int:
     from pytest_modellab.starter import handed as from_file
     from pytest_modellab.starter import model as models
     from pytest_modellab.starter import starter, workflow, writing
-    from pytest_modellab.starter.kinds import KINDS
+    from pytest_modellab.starter.kinds import KINDS, WITHOUT
 
+    if options.kind in WITHOUT:
+        needs, page = WITHOUT[options.kind]
+        raise ConfigError(
+            f"--kind {options.kind}: there is no starter, as it needs {needs}; start with another "
+            f"kind, and declare it in modellab.toml as {page} shows. Known: "
+            f"{', '.join(sorted(KINDS))}"
+        )
     if options.kind not in KINDS:
         raise ConfigError(f"--kind: unknown {options.kind!r}; {near_misses(options.kind, KINDS)}")
     kind = KINDS[options.kind]

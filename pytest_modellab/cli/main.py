@@ -88,6 +88,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             said.listening(lambda text: say(f"note: {text}", error=True)),
             heavy.quiet(),
             heavy.spoken(lambda text: say(text, error=True)),
+            said.waiting(lambda text: say(text, error=True)),
         ):
             code: int = options.run(options)
     except (BaselineMissing, ModellabError) as error:

@@ -23,11 +23,13 @@ class Beside:
         differs: why the two cannot be compared; the figures are empty then.
         figures: of all samples, then of each capability, in order; one that is worse beyond chance
             has the verdict ``block``.
+        notes: what else differs between the two and does not keep them from being compared.
     """
 
     reference: RunRecord
     differs: tuple[str, ...]
     figures: tuple[Figures, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def worse(self) -> tuple[Figures, ...]:
@@ -43,6 +45,7 @@ def beside(
     *,
     against: str,
     alpha: float,
+    prompt_may_differ: bool = False,
 ) -> Beside:
     """Compare a run with the one that it comes from, with no drop allowed.
 
@@ -54,11 +57,14 @@ def beside(
         against: names that, for messages.
         alpha: the risk that anything seems worse by chance: half of it is for all samples, half
             for the capabilities together.
+        prompt_may_differ: whether all that was changed is looked at as one.
 
     Raises:
         ComparisonRefused: too many scores are missing.
     """
-    differs, _ = comparable.differences(spec, run, reference)
+    differs, notes = comparable.differences(
+        spec, run, reference, prompt_may_differ=prompt_may_differ
+    )
     if differs:
         return Beside(reference, tuple(differs), ())
     question = Question(
@@ -70,6 +76,7 @@ def beside(
         budget=Budget(alpha / 2, alpha / 2),
         candidate=run,
         reference=reference,
+        prompt_may_differ=prompt_may_differ,
     )
     with question.refusing():
         before, after, half = question.scores_before, question.answers(1), question.budget.share
@@ -90,4 +97,5 @@ def beside(
             alpha=half,
             max_missing=comparable.MAX_MISSING,
         )
-    return Beside(reference, (), (pooled, *sorted(rows, key=lambda one: one.name)))
+    figures = (pooled, *sorted(rows, key=lambda one: one.name))
+    return Beside(reference, (), figures, tuple(notes))

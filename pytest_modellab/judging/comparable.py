@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from pytest_modellab.errors import ComparisonRefused
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import RunRecord
 
 MAX_MISSING = 0.02
 """Share of samples that may be without a score; beyond it there is no verdict and no baseline."""
+
+
+_PLACE = frozenset({"converter", "date", "device", "versions"})
+"""Settings of where and when something ran; what differs of them is told, or refused, by itself."""
 
 
 def too_many_missing(record: RunRecord) -> str | None:
@@ -32,8 +38,9 @@ def check_comparable(
 ) -> tuple[str, ...]:
     """Refuse two runs that were not asked the same in the same way.
 
-    Where the prompt is what the candidate's kind adapts, a changed prompt is judged; every other
-    kind changes one thing alone, and a changed prompt beside it is refused.
+    Where the prompt is what the candidate's kind adapts, a changed prompt is judged, and so it is
+    beside an earlier run of the same variant of which nothing else changed; every other kind
+    changes one thing alone, and a changed prompt beside it is refused.
 
     Args:
         spec: the candidate.
@@ -100,10 +107,12 @@ def differences(
     notes = []
     if candidate.fingerprint.prompt != reference.fingerprint.prompt:
         change = _prompt_words(spec, reference)
-        if prompt_may_differ or spec.adapts_prompt:
+        if prompt_may_differ or spec.adapts_prompt or _else_equal(spec, candidate, reference):
             notes.append(change)
         else:
-            differs.append(change)
+            differs.append(
+                f"{change}, and the model is another one, too: one thing is changed at a time"
+            )
     days = [run.fingerprint.settings.get("date") for run in (candidate, reference)]
     if None not in days and days[0] != days[1]:
         differs.append(f"the chat template was told {days[0]}, the reference's {days[1]}")
@@ -129,6 +138,21 @@ def differences(
         if here.get(key) != there.get(key)
     ]
     return tuple(differs), tuple(notes)
+
+
+def _else_equal(spec: VariantSpec, candidate: RunRecord, reference: RunRecord) -> bool:
+    """Whether the reference is an earlier run of the candidate that differs in the prompt alone."""
+    if reference.variant["name"] != spec.name:
+        return False
+    now, then = (
+        dataclasses.replace(
+            run.fingerprint,
+            prompt="",
+            settings={k: v for k, v in run.fingerprint.settings.items() if k not in _PLACE},
+        )
+        for run in (candidate, reference)
+    )
+    return now == then
 
 
 def _prompt_words(spec: VariantSpec, reference: RunRecord) -> str:

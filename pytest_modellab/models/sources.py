@@ -12,6 +12,7 @@ from typing import Any
 from pytest_modellab.errors import ModelError
 from pytest_modellab.models.files import PICKLED, says
 from pytest_modellab.records.declared import ModelSource
+from pytest_modellab.store import said
 
 PLAIN = (".safetensors", ".json", ".jinja", ".model", ".spm", ".txt", ".codes", ".tokenizer")
 """Suffixes of what a model is made of, beside code and pickles."""
@@ -85,14 +86,14 @@ def hub_folder(source: ModelSource) -> Path:
     wanted = [f"*{suffix}" for suffix in PLAIN]
     wanted += [f"*{suffix}" for suffix in PICKLED if source.allow_pickle]
     wanted += ["*.py"] if source.trust_remote_code else []
-    said = "no such folder, and the hub gave no model of"
-    return _snapshot(source, source.source, source.revision, wanted, said)
+    problem = "no such folder, and the hub gave no model of"
+    return _snapshot(source, source.source, source.revision, wanted, problem)
 
 
 def hub_code(source: ModelSource, repository: str) -> Path:
     """Find the code that a model's configuration takes from another repository of the hub."""
-    said = f"its configuration takes code from {repository}, and the hub gave none of"
-    return _snapshot(source, repository, None, ["*.py"], said)
+    problem = f"its configuration takes code from {repository}, and the hub gave none of"
+    return _snapshot(source, repository, None, ["*.py"], problem)
 
 
 def _snapshot(
@@ -110,6 +111,8 @@ def _snapshot(
         ) from error
     cached: dict[str, Any] = {} if _downloads.get() else {"local_files_only": True}
     at = f" at {revision}" if revision else ""
+    if not cached and (lacking := _lacking(repository, revision, wanted)):
+        said.begin(f"downloading {repository} ({lacking / 1e6:,.0f} MB) …")
     try:
         found = snapshot_download(repository, revision=revision, allow_patterns=wanted, **cached)
         return Path(found)
@@ -122,3 +125,19 @@ def _snapshot(
                 f"hf download {repository}{f' --revision {revision}' if revision else ''}",
             )
         ) from error
+
+
+def _lacking(repository: str, revision: str | None, wanted: list[str]) -> int:
+    """Return the bytes that a download would bring; 0 where that cannot be told."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    if constants.HF_HUB_OFFLINE:
+        return 0
+    try:
+        files = snapshot_download(
+            repository, revision=revision, allow_patterns=wanted, dry_run=True
+        )
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError, TypeError):
+        return 0  # the download itself says why; of old releases none can be tried
+    return sum(file.file_size or 1 for file in files if file.will_download)

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_modellab.engines import heavy
 from pytest_modellab.reports.text.progress import Announcements, RunProgress
+from pytest_modellab.store import said
 
 if TYPE_CHECKING:
     from pytest_modellab.records.progress import Watch
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 def progress_of(config: pytest.Config) -> Watch:
     """Return what shows a session's progress.
 
-    A library that takes seconds to load is named before it does. With ``-q`` and in xdist workers
-    all that is shown is how long a run will take, once, on the standard error output: a worker's
-    own output goes nowhere else. With ``-qq`` it is nothing.
+    A library that takes seconds to load is named before it does, and so is a download. With
+    ``-q`` and in xdist workers all that is shown is how long a run will take, once, on the
+    standard error output: a worker's own output goes nowhere else. With ``-qq`` it is nothing.
     """
     reporter = config.pluginmanager.getplugin("terminalreporter")
     capture = config.pluginmanager.getplugin("capturemanager")
@@ -33,6 +34,7 @@ def progress_of(config: pytest.Config) -> Watch:
     progress = SessionProgress(reporter, capture)
     words = contextlib.ExitStack()
     words.enter_context(heavy.spoken(progress.begin))
+    words.enter_context(said.waiting(progress.begin))
     config.add_cleanup(words.close)
     return progress
 

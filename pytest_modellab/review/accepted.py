@@ -11,10 +11,14 @@ from pytest_modellab.errors import BaselineInvalid, ReviewUnavailable
 from pytest_modellab.records.declared import TaskSetConfig
 from pytest_modellab.records.graded import GRADED
 from pytest_modellab.records.runs import RunRecord, SampleResult
-from pytest_modellab.review.changes import Change, shown
+from pytest_modellab.review.changes import Change, Kind, shown
 from pytest_modellab.review.side import Side
 
 Pairs = Sequence[tuple[SampleResult, SampleResult]]
+
+
+ALPHA = 0.05
+"""The risk that a drop seems to be more than chance and is not."""
 
 
 def compare(
@@ -100,15 +104,19 @@ def between(
     among = "" if len(pairs) == len(old.run.samples) else f", on the {len(pairs)} samples of both"
     was, now = _means(pairs)
     fallen = _capabilities(what, where, pairs, capabilities, rules.capability_margin)
+    since = _common(old.anchor_run(), new.run)
+    noise = all(_may_be_noise(one, rules.margin) for one in (pairs, since))
     note = f"{was - now:.4f} lower{among}"
-    if fallen:
+    if noise:
+        note += f": within chance, and {shown(rules.margin)} is allowed"
+    elif fallen:
         named = (f"{one.what.rpartition('.')[2]} {one.old} -> {one.new}" for one in fallen)
         note += f": {', '.join(named)}"
     if old.anchor is not None:
-        first, last = _means(_common(old.anchor_run(), new.run))
+        first, last = _means(since)
         note += f"; {first - last:.4f} below the {old.anchor_words}"
-    found += _mean(f"{what}.mean", was, now, where, note)
-    found += fallen if now >= was else []  # else it is said with the mean
+    found += _mean(f"{what}.mean", was, now, where, note, "changed" if noise else "weaker")
+    found += fallen if now >= was or noise else []  # else it is said with the mean
     found += _metrics(what, where, pairs, rules)
     was, now = _means(_common(old.anchor_run(), new.anchor_run()))
     note = f"{was - now:.4f} lower{among}"
@@ -117,13 +125,29 @@ def between(
     return found + _mean(f"{what}.anchor", was, now, where, note)
 
 
-def _mean(what: str, was: float, now: float, where: str, note: str) -> list[Change]:
+def _mean(
+    what: str, was: float, now: float, where: str, note: str, lower: Kind = "weaker"
+) -> list[Change]:
     if now == was:
         return []
     values = f"{was:.6g}", f"{now:.6g}"
     if now < was:
-        return [Change("weaker", what, *values, where, note)]
+        return [Change(lower, what, *values, where, note)]
     return [Change("stronger", what, *values, where)]
+
+
+def _may_be_noise(pairs: Pairs, margin: float) -> bool:
+    """Whether a drop is no larger than is allowed, and no larger than chance alone would show."""
+    was, now = _means(pairs)
+    if was - now > margin + 1e-9:
+        return False
+    if now >= was:
+        return True
+    from pytest_modellab import gate
+
+    before = [one.score or 0.0 for one, _ in pairs]
+    after = [other.score or 0.0 for _, other in pairs]
+    return gate.drop(before, after, margin=0.0, alpha=ALPHA).verdict != "block"
 
 
 def _scorers(what: str, where: str, old: RunRecord, new: RunRecord) -> list[Change]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from types import MappingProxyType
 from pytest_modellab.config import read as configuration
 from pytest_modellab.config.find import FILE_NAME
 from pytest_modellab.config.lab_config import LabConfig
-from pytest_modellab.errors import ConfigError, ReviewUnavailable
+from pytest_modellab.errors import ConfigError, ModellabError, ReviewUnavailable
 from pytest_modellab.review import accepted, commands, gating, hooks, ini, samples, settings
 from pytest_modellab.review.against import Against, choose
 from pytest_modellab.review.asked import asks
@@ -85,6 +86,20 @@ def review(config: LabConfig, ref: str | None = None, *, offline: bool = False) 
             f"{against.short}: git cannot read it: {error}; in a partial clone, fetch the rest: "
             "git fetch --refetch"
         ) from error
+
+
+def in_passing(config: LabConfig) -> Review | None:
+    """Review beside another task: nothing is fetched, and None where it cannot be told.
+
+    That is without git, in a shallow clone, in a repository too large to be read in passing;
+    ``modellab review`` says why.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return review(config, offline=True)
+    except (ModellabError, OSError, ValueError, RecursionError):
+        return None
 
 
 def _compared(new: Side, against: Against, tree: OldTree, differing: frozenset[str]) -> Review:

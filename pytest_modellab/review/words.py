@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_modellab.review.changes import Change
 from pytest_modellab.review.review import Review
@@ -13,6 +13,9 @@ MARKS = {"weaker": "WEAKER", "unweighed": "CANNOT BE WEIGHED", "changed": "chang
 
 SHOWN = 3
 """How many changes a session's line names."""
+
+
+_BAR, _AGREED = "bar: ", "bar: acknowledged: "
 
 
 def lines(found: Review) -> Iterator[str]:
@@ -30,23 +33,47 @@ def lines(found: Review) -> Iterator[str]:
     rules = "1 rule" if count == 1 else f"{count} rules"
     yield f"{rules} became weaker. Where that is agreed, say why:"
     yield "[acknowledged]  # in modellab.toml"
-    for change in found.weaker:
-        yield f'{toml(change.key)} = "agreed with … because …"'
+    yield from (reason(change) for change in found.weaker)
 
 
-def line(change: Change, reason: str | None = None) -> str:
+def line(change: Change, why: str | None = None) -> str:
     """Say one change: what, from, to, what it means and where."""
     mark = MARKS.get(change.kind, change.kind)
-    if reason is not None:
+    if why is not None:
         mark = f"acknowledged ({mark.lower()})"
     note = f" ({change.note})" if change.note else ""
     where = f" [{change.where}]" if change.where else ""
-    said = f"; because: {reason}" if reason is not None else ""
+    said = f"; because: {why}" if why is not None else ""
     return f"{mark}: {change.what}: {change.old} -> {change.new}{note}{said}{where}"
 
 
+def accepted(found: Review, changes: Sequence[Change], config: str) -> Iterator[str]:
+    """Say, after runs were accepted, which of them a review asks a reason for, and how to give it.
+
+    Args:
+        found: the review.
+        changes: those of the accepted runs that nobody has acknowledged.
+        config: path of ``modellab.toml``, as it is shown.
+    """
+    if not changes:
+        return
+    count = "1 accepted run is" if len(changes) == 1 else f"{len(changes)} rules are"
+    yield (
+        f"{count} weaker than at {found.against.short} ({found.against.how}). modellab review, and "
+        "so the check in CI, fails until it is said why: accept with --because REASON, or add to "
+        f"{visible(config)}:"
+    )
+    yield "[acknowledged]"
+    yield from (reason(change) for change in changes)
+
+
+def reason(change: Change, why: str = "agreed with … because …") -> str:
+    """Return the line of ``[acknowledged]`` that gives a change's reason."""
+    return f"{toml(change.key)} = {toml(why)}"
+
+
 def toml(text: str) -> str:
-    """Quote a key as TOML has it."""
+    """Quote a text as TOML has it."""
     escaped = visible(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
@@ -59,8 +86,13 @@ def session(found: Review) -> Iterator[str]:
         keys = [change.key for change in found.weaker[:SHOWN]]
         more = [f"and {count - SHOWN} more"] if count > SHOWN else []
         yield (
-            f"bar: {rules} weaker than at {found.against.short} ({found.against.how}): "
+            f"{_BAR}{rules} weaker than at {found.against.short} ({found.against.how}): "
             f"{'; '.join([*keys, *more])}; modellab review shows them"
         )
-    for key, reason in found.acknowledged.items():
-        yield f"bar: acknowledged: {key}: {reason}"
+    for key, why in found.acknowledged.items():
+        yield f"{_AGREED}{key}: {why}"
+
+
+def review_asks(notes: Iterable[str]) -> bool:
+    """Whether a session's notes say that something became weaker that nobody gave a reason for."""
+    return any(one.startswith(_BAR) and not one.startswith(_AGREED) for one in notes)

@@ -1,4 +1,7 @@
-"""What the store says: what it does not believe, what is made again; and a day that is pinned."""
+"""What the store says: what it does not believe, what is made again; and a day that is pinned.
+
+And what begins that takes long, which is shown where somebody waits for it, and is no note.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ _LOG.addHandler(logging.NullHandler())  # who listens shows it; else it is for w
 
 _LISTENERS: list[Callable[[str], None]] = []
 _WARNED: list[Callable[[str], None]] = []
+_WAITING: list[Callable[[str], None]] = []
 
 
 def say(text: str, *, at_once: bool = False) -> None:
@@ -48,3 +52,19 @@ def warned(listener: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _WARNED.remove(listener)
+
+
+def begin(text: str) -> None:
+    """Tell those who wait what begins."""
+    for listener in _WAITING:
+        listener(line(text))
+
+
+@contextlib.contextmanager
+def waiting(listener: Callable[[str], None]) -> Iterator[None]:
+    """Call ``listener`` with each line of what begins meanwhile."""
+    _WAITING.append(listener)
+    try:
+        yield
+    finally:
+        _WAITING.remove(listener)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pull_requests import git
 
 from pytest_modellab import cli
 from pytest_modellab.baselines import file
@@ -83,16 +84,55 @@ def test_a_change_is_judged_against_the_last_run_and_the_anchor(
     said = accept()
     assert said[2] == "  beside the last accepted run:"
     assert re.fullmatch(r"    all samples +132  0\.\d\d -> 0\.\d\d  \D+", said[4])
-    last, moved, anchor = said[-3:]
-    assert last.startswith("  against the last accepted run: ")
+    last, moved = said[-2:]
+    assert last.startswith("  against the last accepted run, the anchor: ")
     figure = r"0\.\d{3} -> 0\.\d{3} \([+-]0\.\d{3}\)"
     assert re.fullmatch(f"  probability {figure}(, likelihood {figure})?", moved)
+    replace(project, "prompt.jinja", "Well: {{ input }}", "So: {{ input }}")
+    last, moved, anchor = accept()[-3:]
+    assert last.startswith("  against the last accepted run: ")
     assert anchor.startswith("  against its anchor of 20")
-    assert " (1 change accepted since): " in anchor
+    assert " (2 changes accepted since): " in anchor
     assert len(accept("--new-anchor")) == 2
     kept = file.read(project.path / "baselines" / "words" / "plain.json")
     assert kept is not None
     assert kept.anchor is None
+
+
+def test_what_a_review_will_ask_is_said_and_written(
+    project: pytest.Pytester, accept: Say, raise_baseline: Callable[[str], None]
+) -> None:
+    accept()
+    raise_baseline("plain")
+    git(project.path, "init", "-q", "-b", "main")
+    git(project.path, "add", "modellab.toml", "test_suite.py", "words", "baselines")
+    git(project.path, "commit", "-q", "-m", "a gate")
+    *_, asked, table, reason = accept()
+    assert re.fullmatch(
+        r"1 accepted run is weaker than at [0-9a-f]{7} \(.*\)\. modellab review, and so the check "
+        r"in CI, fails until it is said why: accept with --because REASON, or add to "
+        r"modellab\.toml:",
+        asked,
+    )
+    assert table == "[acknowledged]"
+    key = r'"baselines\.words\.plain\.mean 1 -> 0\.\d+" = '
+    assert re.fullmatch(f'{key}"agreed with … because …"', reason)
+    assert cli.main(["review"]) == 1
+    *_, wrote, line = accept("--because", "all agreed")
+    assert wrote == "wrote to [acknowledged] in modellab.toml:"
+    assert re.fullmatch(f'{key}"all agreed"', line)
+    assert cli.main(["review"]) == 0
+    *_, nothing = accept("--because", "all agreed")
+    assert nothing == "--because: nothing became weaker that has no reason yet: none was written"
+
+
+def test_an_empty_reason_is_refused_before_anything_runs(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project.path)
+    assert cli.main(["accept", "plain", "--because", " "]) == 2
+    said = "--because: it is empty; say who agreed to a lower accepted run and why"
+    assert said in capsys.readouterr().err
 
 
 def test_metrics_that_are_new_are_no_accepted_change(project: pytest.Pytester, accept: Say) -> None:
@@ -116,11 +156,10 @@ def test_what_cannot_be_compared_is_said_without_asking_to_accept(
 ) -> None:
     accept()
     replace(project, "words/task_set.toml", 'version = "1"', 'version = "2"')
-    _, _, table, last, _ = accept()
-    assert table.startswith("  not compared with the last accepted run: task set 'words' has ")
-    assert last == (
-        "  against the last accepted run: not compared: task set 'words' has version 2, the "
-        "reference was run on 1"
+    _, _, said = accept()
+    assert said == (
+        "  not compared with the last accepted run: task set 'words' has version 2, the reference "
+        "was run on 1"
     )
 
 

@@ -36,7 +36,7 @@ def lines(found: Beside, against: str, run: RunRecord | None = None) -> list[str
     table = grid.grid(("", "samples", "success", ""), rows, right={1})
     # each has read its own replies: how likely they are compares where both read the same options
     told = [] if run is None else _moved(found.reference, run, [PROBABILITY])
-    told = [f"    {one}" for one in told]
+    told = [f"    {one}" for one in (*told, *(f"note: {note}" for note in found.notes))]
     return [f"  beside {against}:", *(f"    {one}".rstrip() for one in grid.lines(table)), *told]
 
 

@@ -10,6 +10,7 @@ from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.graded import GRADED
 from pytest_modellab.reports.session import SessionReport, SessionVerdict, deciding
 from pytest_modellab.reports.words import listed, plural
+from pytest_modellab.review.words import review_asks
 
 MOST = 6
 """Drops that are told; more are counted."""
@@ -21,14 +22,24 @@ _MEANS: dict[SessionVerdict, str] = {
     "error": "It cannot be told whether anything got worse: some tests reached no verdict.",
     "accepted": "Something got worse, and was accepted with this change.",
     "inconclusive": "Nothing is shown to be worse, but there were too few questions to show that "
-    "all is as good as before. This does not block.",
+    "all is as good as before.",
     "pass": "Nothing got worse by more than is allowed.",
 }
 
 
+_REVIEWED = (
+    "what decides is weaker than before: `modellab review` fails until `[acknowledged]` in "
+    "modellab.toml says why, and prints the lines to fill in."
+)
+
+
 def means(report: SessionReport) -> str:
-    """Say what the verdict means for a merge."""
-    return _MEANS[report.verdict]
+    """Say what the verdict means for a merge, and whether a review asks for a reason."""
+    said = _MEANS[report.verdict]
+    if review_asks(report.notes):
+        failed = report.verdict in ("block", "error")
+        return f"{said} {'Besides, ' if failed else 'The tests pass, but '}{_REVIEWED}"
+    return f"{said} This does not block." if report.verdict == "inconclusive" else said
 
 
 def drops(report: SessionReport) -> list[str]:

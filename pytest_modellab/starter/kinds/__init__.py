@@ -31,3 +31,22 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 """By name; the first is what is written unless another is asked for."""
+
+
+_MEDIA = "pictures, recordings or pages of yours, and a model that takes them", "docs/multimodal.md"
+
+
+WITHOUT: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "rag": ("your documents, and questions that they answer", "docs/retrieval.md"),
+        "lexical": (
+            "a suite of --kind embedding, whose models it is the yardstick of",
+            "docs/retrieval.md",
+        ),
+        "multimodal": _MEDIA,
+        "transcriber": _MEDIA,
+        "reader": _MEDIA,
+        "qlora": ("a base in 4 bits beside the one of --kind lora", "docs/reference.md"),
+    }
+)
+"""Kinds of variants that no suite is started with: what they need, and the page that shows it."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_modellab import testing
-from pytest_modellab.cli import main
+from pytest_modellab.cli import init, main
+from pytest_modellab.store import said
 
 
 def test_a_damaged_index_is_a_note(
@@ -27,3 +28,18 @@ def test_a_damaged_index_is_a_note(
         f"note: the index of a corpus is made anew: corpora/{index.parent.name} is damaged: "
         f"index.npy has 0 bytes and should have {size}"
     ]
+
+
+def test_what_begins_is_said_where_somebody_waits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: object) -> int:
+        said.begin("downloading a/b\x1b[2J (270 MB) …")
+        return 0
+
+    monkeypatch.setattr(init, "run", run)
+    assert main(["init"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "downloading a/b\\x1b[2J (270 MB) …\n")
+    said.begin("nobody listens any more")
+    assert capsys.readouterr() == ("", "")

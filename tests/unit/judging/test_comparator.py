@@ -186,11 +186,32 @@ def test_other_prompt(
 ) -> None:
     now, then = record(hundred), record(hundred, fingerprint=fingerprint(prompt="old"))
     change = "the prompt is not the one of plain's run"
-    assert differs(refusal(quantized, now, then, hundred)) == change
+    assert differs(refusal(quantized, now, then, hundred)) == (
+        f"{change}, and the model is another one, too: one thing is changed at a time"
+    )
     files = {"prompt": "prompts/a.jinja", "shots": "shots.jsonl"}
     adapts = spec(kind="anybody's", adapts_prompt=True, options=files)
     change = "the prompt (prompts/a.jinja or shots.jsonl) was changed since the reference was"
     assert judge(adapts, now, then, hundred).notes == (f"{change} recorded",), "it adapts that"
+
+
+def test_the_prompt_alone_is_judged_beside_the_own_accepted_run(
+    quantized: VariantSpec, hundred: TaskSet, record: Make, fingerprint: Make
+) -> None:
+    own = {"name": "nf4", "kind": "quantized", "strategy": "quantization", "base": "plain"}
+    now = record(hundred, variant=own)
+
+    def old(**changes: Any) -> RunRecord:
+        found = record(hundred, variant=own, fingerprint=fingerprint(prompt="old", **changes))
+        assert isinstance(found, RunRecord)
+        return found
+
+    settings = {**now.fingerprint.settings, "versions": {"torch": "1"}}
+    moved = judge(quantized, now, old(settings=settings), hundred)
+    assert "the prompt was changed since the reference was recorded" in moved.notes
+    for changes in ({"weights": "other"}, {"settings": {"quantization": {"bits": 3}}}):
+        said = refusal(quantized, now, old(**changes), hundred)
+        assert "and the model is another one, too: one thing is changed at a time. Record" in said
 
 
 def test_everything_that_differs_is_named(

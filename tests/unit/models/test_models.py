@@ -20,6 +20,7 @@ from pytest_modellab.models import convert as conversion
 from pytest_modellab.models import gguf_tensors, locate, sources
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource
+from pytest_modellab.store import said
 
 Locate = Callable[..., ModelFiles]
 
@@ -259,8 +260,9 @@ def test_hub_id_that_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.Monke
     hub = pytest.importorskip("huggingface_hub")
     asked: list[object] = []
 
-    def snapshot(_: str, *, local_files_only: bool = False, **__: object) -> str:
-        asked.append(local_files_only)
+    def snapshot(_: str, *, local_files_only: bool = False, **more: object) -> str:
+        if "dry_run" not in more:
+            asked.append(local_files_only)
         raise OSError("none")
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
@@ -268,6 +270,49 @@ def test_hub_id_that_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.Monke
         message(model("someone/model"), tmp_path)
     message(model("someone/model"), tmp_path)
     assert asked == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("cached", "offline", "says"),
+    [
+        (False, False, ["downloading someone/model (1,270 MB) …"]),
+        (True, False, []),
+        (False, True, []),
+    ],
+)
+def test_a_download_is_said_once_where_there_is_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, cached: bool, offline: bool, says: list[str]
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    there = {cached}
+
+    def snapshot(_: str, *, dry_run: bool = False, **__: object) -> object:
+        if not dry_run:
+            there.add(True)
+            return str(folder)
+        sizes = {"a.safetensors": 1_270_000_000, "config.json": 700}
+        done = True in there
+        return [hub.DryRunFileInfo("c", n, name, "", done, not done) for name, n in sizes.items()]
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", offline)
+    heard: list[str] = []
+    with said.waiting(heard.append):
+        assert locate.locate(model("someone/model"), folder).path == folder
+        locate.locate(model("someone/model"), folder)
+    assert heard == says
+
+
+def test_a_download_that_cannot_be_tried_is_done_without_words(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub, "snapshot_download", lambda _, *, revision, allow_patterns: folder)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    heard: list[str] = []
+    with said.waiting(heard.append):
+        assert locate.locate(model("someone/model"), folder).path == folder
+    assert heard == []
 
 
 def test_hub_id_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.reports.session import TestError
 from pytest_modellab.reports.text import markdown, sentences
@@ -327,3 +329,24 @@ def test_sentences_tell_the_largest_drops_and_floors(
         "of 100, and no drop is allowed; over many more such questions it would be at least 9 "
         "points, with 99.5% confidence"
     ]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("pass", "Nothing got worse by more than is allowed. The tests pass, but what decides is "),
+        ("inconclusive", " that all is as good as before. The tests pass, but what decides is "),
+        ("block", "it should not be merged as it is. Besides, what decides is "),
+    ],
+)
+def test_what_a_review_asks_for_is_no_green_check(
+    verdict: str, said: str, report: Make, comparison: Make
+) -> None:
+    notes = ("bar: 1 rule is weaker than at a9a5335 (merge base with main): x 1 -> 2",)
+    found = sentences.means(report(comparisons=(comparison(verdict),), notes=notes))
+    assert found.endswith(
+        f"{said}weaker than before: `modellab review` fails until `[acknowledged]` in "
+        "modellab.toml says why, and prints the lines to fill in."
+    )
+    agreed = report(comparisons=(comparison("inconclusive"),), notes=("bar: acknowledged: x: y",))
+    assert sentences.means(agreed).endswith("all is as good as before. This does not block.")

@@ -194,6 +194,37 @@ def test_the_drop_since_the_anchor(project: Path, reviewed: Reviewed, accept: An
     )
 
 
+def test_a_drop_that_may_be_noise_is_told_and_needs_no_reason(
+    project: Path, reviewed: Reviewed, accept: Any
+) -> None:
+    change(project / "suites/modellab.toml", "\nmargin = 0.02", "\nmargin = 0.2")
+    anchor = Anchor((1.0,) * 6 + (0.0,) * 2, "f" * 64, "2026-03-01", 1)
+    accept(project, "plain", [1.0] * 6 + [0.0] * 2, anchor=anchor)
+    git(project, "commit", "-q", "-a", "-m", "a wide margin")
+    accept(project, "plain", [1.0] * 5 + [0.0] * 3, anchor=anchor)
+    found = {one.what: one for one in reviewed("HEAD").changes}
+    mean = found["baselines.words.plain.mean"]
+    assert (mean.kind, mean.old, mean.new) == ("changed", "0.75", "0.625")
+    assert mean.note == (
+        "0.1250 lower: within chance, and 0.2 is allowed; 0.1250 below the anchor of 2026-03-01 "
+        "(1 change accepted since)"
+    )
+    git(project, "commit", "-q", "-a", "-m", "one answer less")
+    accept(project, "plain", [1.0] * 4 + [0.0] * 4, anchor=anchor)
+    (added_up,) = (one for one in reviewed("HEAD").weaker if one.what.endswith("mean"))
+    assert added_up.note.endswith("0.2500 below the anchor of 2026-03-01 (1 change accepted since)")
+
+
+def test_a_drop_beyond_chance_is_weaker_though_it_is_allowed(
+    project: Path, reviewed: Reviewed, accept: Any
+) -> None:
+    change(project / "suites/modellab.toml", "\nmargin = 0.02", "\nmargin = 0.9")
+    git(project, "commit", "-q", "-a", "-m", "a wide margin")
+    accept(project, "plain", [0.0] * 8)
+    (lower,) = (one for one in reviewed("HEAD").weaker if one.what.endswith("mean"))
+    assert lower.key == "baselines.words.plain.mean 0.75 -> 0"
+
+
 def test_another_scorer_version(project: Path, reviewed: Reviewed, accept: Any) -> None:
     accept(project, "plain", [1.0] * 6 + [0.0] * 2, scorers={"choice": 2, "exact": 1})
     (found,) = reviewed().weaker

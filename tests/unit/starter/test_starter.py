@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import starting
 
-from pytest_modellab import cli
+from pytest_modellab import cli, variants
 from pytest_modellab.cli import init
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.starter import model, starter, workflow, writing
-from pytest_modellab.starter.kinds import KINDS
+from pytest_modellab.starter.kinds import KINDS, WITHOUT
 from pytest_modellab.starter.tasks import Tasks, questions
 
 CI = Path(__file__).parents[3] / "docs" / "ci.md"
@@ -326,6 +326,12 @@ def test_the_workflow_lies_at_the_top_of_the_repository(
             "embedding, finetuned, lora, prompted, quantized",
         ),
         (
+            ["--kind", "rag"],
+            "--kind rag: there is no starter, as it needs your documents, and questions that they "
+            "answer; start with another kind, and declare it in modellab.toml as docs/retrieval.md "
+            "shows. Known: aligned, distilled, embedding, finetuned, lora, prompted, quantized",
+        ),
+        (
             ["--kind", "lora"],
             "--kind lora needs a folder with adapter_config.json and adapter_model.safetensors, "
             "and none lies here; name it: --tuned FOLDER",
@@ -405,3 +411,10 @@ def test_what_is_missing_is_installed_first(
         "modellab accept prompting nf4",
         "pytest suites",
     ]
+
+
+def test_every_kind_of_variants_has_a_starter_or_a_reason_for_none() -> None:
+    assert not {*KINDS} & {*WITHOUT}
+    assert {*KINDS, *WITHOUT} == {*variants.KINDS}
+    for _, page in WITHOUT.values():
+        assert (CI.parents[1] / page).is_file()
