@@ -16,6 +16,7 @@ from pytest_modellab.cli.common import (
     add_rehash,
     add_token_budget,
     chosen,
+    complete,
     discover,
     required_config,
     say,
@@ -72,6 +73,7 @@ def add(commands: Subparsers) -> None:
     accept.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
     add_token_budget(accept)
     add_rehash(accept)
+    complete(accept, variants="variant", task_sets="task_set")
     accept.set_defaults(run=run)
 
 

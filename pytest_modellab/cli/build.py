@@ -14,6 +14,7 @@ from pytest_modellab.cli.common import (
     add_config,
     add_rehash,
     chosen,
+    complete,
     discover,
     required_config,
     say,
@@ -49,6 +50,7 @@ def add(commands: Subparsers) -> None:
     build.add_argument("--fresh", action="store_true", help="forget a killed build's checkpoints")
     build.add_argument("--force", action="store_true", help="replace an artefact, after success")
     add_rehash(build)
+    complete(build, variants="variant")
     build.set_defaults(run=run)
 
 

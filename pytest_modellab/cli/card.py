@@ -13,6 +13,7 @@ from pytest_modellab.cli.common import (
     Subparsers,
     add_config,
     chosen,
+    complete,
     discover,
     required_config,
     save,
@@ -60,6 +61,7 @@ def add(commands: Subparsers) -> None:
         "accepted runs keep",
     )
     add_config(card)
+    complete(card, variants="variant", task_sets="task_set")
     card.set_defaults(run=run)
 
 

@@ -34,6 +34,9 @@ _SHOWN = 5
 EXIT_INTERRUPTED = 130  # as shells have it for SIGINT
 
 
+_TABLE = "modellab_table"
+
+
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
@@ -116,6 +119,29 @@ def save(files: Mapping[Path, str]) -> list[str]:
         except OSError as error:
             problems.append(f"{path}: cannot be written: {error.strerror}")
     return problems
+
+
+TABLES = ("variants", "task_sets")
+"""Tables of modellab.toml whose names are arguments of commands."""
+
+
+def complete(parser: argparse.ArgumentParser, *, variants: str = "", task_sets: str = "") -> None:
+    """Say which arguments are names that modellab.toml declares; a shell completes them.
+
+    Args:
+        parser: of a command, its arguments declared.
+        variants: where their values lie, several with blanks between them.
+        task_sets: likewise.
+    """
+    for table, places in zip(TABLES, (variants, task_sets), strict=True):
+        for action in parser._actions:  # noqa: SLF001 - argparse has no other way
+            if action.dest in places.split():
+                setattr(action, _TABLE, table)
+
+
+def table_of(action: argparse.Action) -> str:
+    """Return the table that :func:`complete` was told; empty without one."""
+    return str(getattr(action, _TABLE, ""))
 
 
 def add_config(parser: argparse._ActionsContainer) -> None:

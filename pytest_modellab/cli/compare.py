@@ -17,6 +17,7 @@ from pytest_modellab.cli.common import (
     add_rehash,
     add_token_budget,
     chosen,
+    complete,
     discover,
     required_config,
     save,
@@ -83,6 +84,7 @@ def add(commands: Subparsers) -> None:
     compare.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
     add_token_budget(compare)
     add_rehash(compare)
+    complete(compare, variants="variant reference", task_sets="task_set")
     compare.set_defaults(run=run)
 
 

@@ -20,6 +20,7 @@ from pytest_modellab.cli.common import (
     add_config,
     add_rehash,
     chosen,
+    complete,
     discover,
     find_config,
     save,
@@ -116,6 +117,7 @@ def add(commands: Subparsers) -> None:
         ("bundle", "write what reproduces it elsewhere, for modellab replay; no weights"),
     ):
         out.add_argument(f"--{name}", type=Path, metavar="FILE", help=what)
+    complete(diagnose, variants="base candidate", task_sets="task_set")
     diagnose.set_defaults(run=run)
 
 

@@ -12,6 +12,7 @@ from pytest_modellab.cli.common import (
     Subparsers,
     add_config,
     chosen,
+    complete,
     discover,
     required_config,
     save,
@@ -73,6 +74,7 @@ def add(commands: Subparsers) -> None:
         help="write a page instead, which can be filtered",
     )
     add_config(diff)
+    complete(diff, variants="a b", task_sets="task_set")
     diff.set_defaults(run=run)
 
 

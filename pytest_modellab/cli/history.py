@@ -14,6 +14,7 @@ from pytest_modellab.cli.common import (
     Subparsers,
     add_config,
     chosen,
+    complete,
     discover,
     required_config,
     say,
@@ -60,6 +61,7 @@ def add(commands: Subparsers) -> None:
         "accepted runs keep (default: success)",
     )
     history.add_argument("--json", action="store_true", help="print JSON instead")
+    complete(history, variants="variant", task_sets="task_set")
     history.set_defaults(run=run)
 
 

@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
         )
     found = models.look(folder)
     tuned, others, of_tuned = _tuned(kind, options, found, suites)
-    model, of_model = _model(kind, options.model, others, suites)
+    model, of_model = _model(kind, options.model, others, suites, found.unfinished)
     if kind.searches and options.handed is not None:
         raise ConfigError(
             f"--from: holds questions and answers, and --kind {kind.name} searches documents; "
@@ -118,6 +118,7 @@ def run(options: argparse.Namespace) -> int:
         suites=below,
         install=[_pip(f"{kind.extra}", f"=={__version__}"), *filter(None, [model.install])],
         outside=outside,
+        branch=(git.default_branch(top, offline=True) if top else None) or "main",
     )
     place = Path(os.path.relpath(top, Path.cwd())) if top else folder
     files[place / workflow.PATH] = workflow.text(job)
@@ -186,7 +187,11 @@ def _found(place: Path, more: int, option: str) -> str:
 
 
 def _model(
-    kind: Kind, named: str | None, places: Sequence[Path], suites: Path
+    kind: Kind,
+    named: str | None,
+    places: Sequence[Path],
+    suites: Path,
+    unfinished: Sequence[Path],
 ) -> tuple[Model, Sequence[str]]:
     """Return the model to start from, and what is to be said of it."""
     from pytest_modellab.starter import model as models
@@ -200,8 +205,10 @@ def _model(
             f"--kind {kind.name} needs the model that it was made from, and none lies here; name "
             "it: --model SOURCE, a folder, a .gguf file or a hub id OWNER/NAME"
         )
+    passed = ", ".join(line(str(one)) for one in unfinished[:_SHOWN])
+    over = f" (passed over {passed}: no config.json with *.safetensors)" if passed else ""
     return models.small(kind.small), [
-        f"found no model: taking {kind.small.name}; yours: --model SOURCE"
+        f"found no model{over}: taking {kind.small.name}; yours: --model SOURCE"
     ]
 
 

@@ -17,6 +17,7 @@ from pytest_modellab.cli.common import (
     Subparsers,
     add_config,
     chosen,
+    complete,
     discover,
     required_config,
     save,
@@ -147,6 +148,7 @@ def add(commands: Subparsers) -> None:
     affordable.add(costs)
     costs.add_argument("--write", type=Path, metavar="FOLDER", help="write them as a task set")
     plan.add_argument("--json", type=Path, metavar="PATH", help="write every figure as JSON")
+    complete(plan, variants="variant change", task_sets="task_set")
     plan.set_defaults(run=run)
 
 

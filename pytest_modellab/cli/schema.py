@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from pytest_modellab.cli.common import EXIT_OK, Subparsers, discover, find_config
+from pytest_modellab.cli.common import EXIT_OK, Subparsers, discover, find_config, say
 
 
 def add(commands: Subparsers) -> None:
@@ -23,6 +22,11 @@ def add(commands: Subparsers) -> None:
         default="modellab",
         help="of which file (default: modellab)",
     )
+    schema.add_argument(
+        "--path",
+        action="store_true",
+        help="print where the package has it as a file, without the kinds of plugins",
+    )
     schema.set_defaults(run=run)
 
 
@@ -30,9 +34,12 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pytest_modellab.lab import schema
 
+    if options.path:
+        say(str(schema.FOLDER / f"{options.file}.json"))
+        return EXIT_OK
     if options.file == "task_set":
         found = schema.task_set()
     else:
         found = schema.modellab(discover(find_config(None)).kinds)
-    print(json.dumps(found, indent=2))
+    print(schema.text(found), end="")
     return EXIT_OK

@@ -12,6 +12,7 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
+    complete,
     discover,
     find_config,
     say,
@@ -43,6 +44,7 @@ def add(commands: Subparsers) -> None:
         "sample may stand in it (repeatable)",
     )
     check.add_argument("--strict", action="store_true", help="warnings count as errors")
+    complete(check, variants="base", task_sets="task_set")
     check.set_defaults(run=run)
 
 

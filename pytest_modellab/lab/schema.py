@@ -1,8 +1,14 @@
-"""JSON schemas of the files that a user writes, made of the settings that read them."""
+"""JSON schemas of the files that a user writes, made of the settings that read them.
+
+Those of the built-in kinds lie in the package, too, for editors: ``python -m
+pytest_modellab.lab.schema`` writes them again, and a test holds them equal.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.config import read as configuration
@@ -10,6 +16,10 @@ from pytest_modellab.records import json_schema
 
 if TYPE_CHECKING:
     from pytest_modellab.variants.plan import Kind
+
+FOLDER = Path(__file__).parents[1] / "schemas"
+"""Where the package has them."""
+
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -48,6 +58,18 @@ def task_set() -> dict[str, Any]:
     return {"$schema": _DIALECT, "title": "task_set.toml", **whole}
 
 
+def text(schema: Mapping[str, Any]) -> str:
+    """Return a schema as a file's text."""
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def shipped() -> dict[str, str]:
+    """Return the files that lie in :data:`FOLDER`: name → text."""
+    from pytest_modellab.variants import KINDS
+
+    return {"modellab.json": text(modellab(KINDS)), "task_set.json": text(task_set())}
+
+
 def _variant(kinds: Mapping[str, Kind]) -> dict[str, Any]:
     """A variant's keys, with the options of its kind where that says which it has."""
     found = json_schema.table(configuration.VARIANT, others=True)
@@ -69,3 +91,9 @@ def _of_kind(kind: Kind, own: Mapping[str, Any]) -> dict[str, Any]:
     names = {key: {"type": "string"} for key in kind.models}
     found["properties"] = {**dict.fromkeys(own, True), **found["properties"], **names}
     return found
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, content in shipped().items():
+        (FOLDER / name).write_text(content, encoding="utf-8", newline="\n")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import difflib
 import re
+import tomllib
 from collections.abc import Generator, Iterable
+from pathlib import Path
 
+import iniconfig  # what pytest reads them by
 import pytest
 
 from pytest_modellab.plugin.options import OPTIONS
 
-_LIKE_OURS = re.compile(r"--mod+el+-?l?ab-?")
-_INI = re.compile(r"^\s*\"?(modellab_\w+)\"?\s*=", re.MULTILINE)
+_LIKE_OURS = re.compile(r"^--mod+el+[-_]?l?ab[-_]?", re.IGNORECASE)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -42,10 +44,28 @@ def check_ini(config: pytest.Config) -> None:
     where = ""
     if config.inipath is not None:
         where = f"{config.inipath}: "
-        given += _INI.findall(config.inipath.read_text(encoding="utf-8", errors="replace"))
+        given += keys(config.inipath)
     ours = (one for one in given if one.startswith("modellab_"))
     names = [name.replace("-", "_") for name in OPTIONS]
     _refuse(ours, "modellab_", names, "no such setting", where)
+
+
+def keys(path: Path) -> list[str]:
+    """Return the keys of an ini file's table of pytest; those of other tools' tables are not ours.
+
+    Args:
+        path: of a file that pytest has read.
+    """
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".toml":
+        sections = iniconfig.IniConfig(str(path), data=text).sections
+        name = "tool:pytest" if path.name == "setup.cfg" else "pytest"
+        return [*sections.get(name, {})]
+    data = tomllib.loads(text)
+    if path.name != "pyproject.toml":
+        return [*data.get("pytest", {})]
+    table = data.get("tool", {}).get("pytest", {})
+    return [*table, *table.get("ini_options", {})]
 
 
 def _refuse(
@@ -55,10 +75,12 @@ def _refuse(
     names = sorted(known)
     for one in given:
         if (name := one.removeprefix(prefix)) not in names:
-            from pytest_modellab.visible import line
+            from pytest_modellab.visible import CELL, line, shortened
 
-            name = _LIKE_OURS.sub("", name)
-            close = difflib.get_close_matches(name, names, n=1)
+            meant = _LIKE_OURS.sub("", name).casefold()
+            if "-" in prefix:
+                meant = meant.replace("_", "-")
+            close = difflib.get_close_matches(meant, names, n=1)
             hint = f"did you mean {prefix}{close[0]}? " if close else ""
             after = f"Known, after {prefix}: {', '.join(names)}"
-            raise pytest.UsageError(line(f"{where}{one}: {what}; {hint}{after}"))
+            raise pytest.UsageError(line(f"{where}{shortened(one, CELL)}: {what}; {hint}{after}"))

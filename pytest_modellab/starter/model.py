@@ -31,6 +31,9 @@ _LEFT_OUT = frozenset({"node_modules", "site-packages", "venv", "__pycache__"})
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
+_PARTS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "pytorch_model.bin")
+
+
 @dataclasses.dataclass(frozen=True)
 class Model:
     """A model, or an adapter, as ``modellab.toml`` names it.
@@ -83,11 +86,13 @@ class Found:
         models: folders with a ``config.json`` and weights, and ``.gguf`` files.
         encoders: such folders that sentence-transformers wrote.
         adapters: folders with an :data:`ADAPTER`.
+        unfinished: folders with a part of a model, without its weights or its ``config.json``.
     """
 
     models: tuple[Path, ...]
     encoders: tuple[Path, ...]
     adapters: tuple[Path, ...]
+    unfinished: tuple[Path, ...] = ()
 
 
 def quoted(text: str) -> str:
@@ -100,6 +105,7 @@ def look(folder: Path) -> Found:
     models: list[Path] = []
     encoders: list[Path] = []
     adapters: list[Path] = []
+    unfinished: list[Path] = []
     for place, names in itertools.islice(_folders(folder), MOST_FOLDERS):
         if ADAPTER in names:
             adapters.append(place)
@@ -107,8 +113,10 @@ def look(folder: Path) -> Found:
             encoders.append(place)
         elif "config.json" in names and any(name.endswith(_WEIGHTS) for name in names):
             models.append(place)
+        elif any(name.endswith((*_WEIGHTS, *_PARTS)) for name in names):
+            unfinished.append(place)
         models += [place / name for name in names if name.endswith(".gguf")]
-    return Found(tuple(models), tuple(encoders), tuple(adapters))
+    return Found(tuple(models), tuple(encoders), tuple(adapters), tuple(unfinished))
 
 
 def _folders(folder: Path) -> Iterator[tuple[Path, Sequence[str]]]:

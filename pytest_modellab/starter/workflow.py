@@ -23,7 +23,7 @@ name: modellab
 on:
   pull_request:
   push:
-    branches: [main]
+    branches: [BRANCH]
 permissions:
   contents: read
 concurrency:
@@ -93,11 +93,13 @@ class Job:
         suites: the folder of ``modellab.toml``, from the root of the repository.
         install: the commands that install what it needs, in order.
         outside: what lies outside of the repository, where this job has it not.
+        branch: what changes are merged into.
     """
 
     suites: str
     install: Sequence[str]
     outside: Sequence[str] = ()
+    branch: str = "main"
 
 
 def argument(path: str) -> str:
@@ -121,6 +123,7 @@ def text(job: Job) -> str:
     hashed = "'" + f"{job.suites}/**".replace("'", "''") + "'"
     gate = f"pytest {suites} --modellab-markdown modellab.md"
     places = {
+        "BRANCH": job.branch if job.branch in ("main", "master") else json.dumps(job.branch),
         "INSTALL": "\n".join(f"      - run: {_scalar(command)}" for command in job.install),
         "HASHED": _scalar(f"modellab-${{{{ runner.os }}}}-${{{{ hashFiles({hashed}) }}}}"),
         "REVIEW": _scalar(f"modellab review --config {config}"),

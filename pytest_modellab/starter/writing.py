@@ -11,7 +11,7 @@ from pytest_modellab.config.find import FILE_NAME
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.store import atomic, checkout
 
-IGNORED = ("__pycache__/", ".pytest_cache/", "/allure-results/", "/modellab.md")
+IGNORED = (".venv/", "__pycache__/", ".pytest_cache/", "/allure-results/", "/modellab.md")
 """What runs leave behind and no repository should hold."""
 
 

@@ -129,6 +129,26 @@ def root(folder: Path, *, offline: bool = False) -> Path:
     return Path(os.path.realpath(os.fsdecode(found.removesuffix(b"\n"))))
 
 
+def default_branch(folder: Path, *, offline: bool = False) -> str | None:
+    """Return the branch that changes are merged into, as far as a clone knows; None without one.
+
+    What ``origin`` has for it, else ``main`` or ``master``, else the branch that HEAD is on.
+    """
+
+    def said(*arguments: str) -> str | None:
+        try:
+            return os.fsdecode(ask(folder, *arguments, offline=offline)).strip()
+        except GitError:
+            return None
+
+    if there := said("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"):
+        return there.removeprefix("origin/")
+    for name in ("main", "master"):
+        if said("rev-parse", "--verify", "--quiet", f"refs/heads/{name}"):
+            return name
+    return said("symbolic-ref", "--quiet", "--short", "HEAD")
+
+
 def commit(folder: Path, ref: str, *, offline: bool = False) -> str | None:
     """Return the full hash of the commit that a name stands for, or None."""
     try:

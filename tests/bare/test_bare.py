@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 import pytest_modellab
+from pytest_modellab import cli
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) for name in ("torch", "allure", "xdist")),
@@ -29,6 +31,13 @@ def suites(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest
 def test_public_names() -> None:
     for name in pytest_modellab.__all__:
         assert getattr(pytest_modellab, name) is not None
+
+
+def test_the_schemas_are_in_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("modellab", "task_set"):
+        assert cli.main(["schema", name, "--path"]) == 0
+        found = json.loads(Path(capsys.readouterr().out.strip()).read_text(encoding="utf-8"))
+        assert found["title"] == f"{name}.toml"
 
 
 def test_collects(suites: pytest.Pytester) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from pytest_modellab.plugin import misspelt
 
 WRONG = "*modellab.toml: variants.plain.dtype: unknown 'bf16'; *"
 
@@ -138,6 +141,14 @@ def test_a_missing_task_set_is_told_with_its_key(
             "ERROR: --modellab-alhpa: no such option; did you mean --modellab-alpha? Known, *",
         ),
         (
+            ["--modellab_no_cache"],
+            "ERROR: --modellab_no_cache: no such option; did you mean --mod*",
+        ),
+        (
+            ["--modellab-\x1b[2J" + "x" * 99_999],
+            "ERROR: --modellab-\\x1b[[]2Jxxx*… (100014 characters) …*: no such option; Known, *",
+        ),
+        (
             ["--modelab-alpha=0.1"],
             "ERROR: --modelab-alpha: no such option; did you mean --modellab-alpha? Known, *",
         ),
@@ -175,6 +186,28 @@ def test_a_misspelt_key_of_the_ini_file_is_refused(
     result.stderr.fnmatch_lines(
         [f"ERROR: *{name}: modellab_alhpa: no such setting; did you mean *"]
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("pytest.ini", "[pytest]\n" + "\n" * 200_000 + "modellab_x = 1\n", ["modellab_x"]),
+        ("setup.cfg", "[pytest]\nmodellab_x = 1\n[tool:pytest]\nmodellab_y=2\n", ["modellab_y"]),
+        ("tox.ini", "[mine]\nmodellab_x = 1\n", []),
+        ("pytest.toml", "[pytest]\nmodellab_x = 1\n", ["modellab_x"]),
+        ("pyproject.toml", "[tool.pytest]\nmodellab_x = 1\n", ["modellab_x"]),
+        (
+            "pyproject.toml",
+            "[tool.mine]\nmodellab_x = 1\n[tool.pytest.ini_options]\n'modellab_y' = '2'\n",
+            ["ini_options", "modellab_y"],
+        ),
+    ],
+)
+def test_keys_are_those_of_pytests_own_table(
+    tmp_path: Path, name: str, text: str, found: list[str]
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert misspelt.keys(tmp_path / name) == found
 
 
 def test_an_option_that_a_conftest_adds_is_known(

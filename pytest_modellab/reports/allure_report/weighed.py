@@ -74,18 +74,18 @@ def write(
 def recommendation(task_set: str, tradeoff: TradeOff | str, start: int) -> dict[str, Any]:
     """The result of a test that is none: its name is the choice, its description the table.
 
-    It passes, as nothing was judged by it, and comes before all tests, as it starts first.
+    It counts as skipped, which is gray, as nothing was judged by it: green beside a block would
+    look like a pass. It comes before all tests, as it starts first.
 
     Args:
         task_set: the task set's name.
-        tradeoff: its trade-off; where there is none, why, and the result counts as skipped.
+        tradeoff: its trade-off; where there is none, why.
         start: of the session's first test, in milliseconds since 1970.
     """
-    result = entry(RECOMMENDATION, task_set, start - 1)
+    result = entry(RECOMMENDATION, task_set, start - 1) | {"status": "skipped"}
     if isinstance(tradeoff, str):
         return result | {
             "name": f"{RECOMMENDATION} on {task_set}: none",
-            "status": "skipped",
             "statusDetails": {
                 "message": f"no trade-off of {task_set}: {tradeoff}; modellab compare --task-set "
                 f"{task_set} runs what is missing"
@@ -95,7 +95,6 @@ def recommendation(task_set: str, tradeoff: TradeOff | str, start: int) -> dict[
 
     return result | {
         "name": f"{RECOMMENDATION} on {task_set}: {report.recommendation(tradeoff)}",
-        "status": "passed",
         "description": f"{adapted(report.markdown(tradeoff))}\n{_WHERE}\n",
     }
 

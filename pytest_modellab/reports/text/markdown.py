@@ -61,9 +61,6 @@ _CUT = (
 )
 
 
-_GLOSSARY = "<sub>What the words mean: docs/glossary.md of pytest-modellab</sub>"
-
-
 _ORDER: tuple[Outcome, ...] = ("block", "accepted", "inconclusive", "pass")
 
 
@@ -114,10 +111,10 @@ def cut(text: str, most: int) -> str:
 def _render(report: SessionReport, max_flips: int) -> str:
     verdict, _, rest = headline(report).partition(": ")
     parts = [f"## Model gate: {verdict}", "", escape(rest)]
-    fell = sentences.drops(report)
+    told = [*sentences.drops(report), *sentences.undecided(report)]
     if report.comparisons or report.errors:
         parts += ["", sentences.means(report)]
-    parts += ["", *(f"- {escape(one)}" for one in fell)] if fell else []
+    parts += ["", *(f"- {escape(one)}" for one in told)] if told else []
     changed = [(v, one) for v in report.variants for one in unlike(report, v)]
     parts += ["", *(f"- **{escape(f'{v}: {one}')}**" for v, one in changed)] if changed else []
     shown, later = _steps(report)
@@ -150,10 +147,11 @@ def _render(report: SessionReport, max_flips: int) -> str:
     parts += _folded("inconclusive", undecided) + _folded("passed", settled)
     if report.assertions > 1:  # of one there is nothing to share
         parts += ["", f"<sub>{escape(alpha_line(report))}</sub>"]
+    if legend := sentences.legend(report):
+        parts += ["", f"<sub>{escape(legend)}</sub>"]
     parts += [f"\n<sub>{escape(text)}</sub>" for text in acceptances(report)]
     parts += [f"\n<sub>overridden: {escape(str(one))}</sub>" for one in report.overrides]
     parts += [f"\n<sub>note: {escape(note)}</sub>" for note in report.notes]
-    parts += ["", _GLOSSARY] if report.comparisons else []
     return "\n".join(parts) + "\n"
 
 

@@ -8,7 +8,13 @@ from pytest_modellab.baselines.accepted import OWN_BASELINE
 from pytest_modellab.gate.results import Figures, confidence_words
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.records.graded import GRADED
-from pytest_modellab.reports.session import SessionReport, SessionVerdict, deciding
+from pytest_modellab.reports import advice
+from pytest_modellab.reports.session import (
+    SessionReport,
+    SessionVerdict,
+    deciding,
+    of_variant,
+)
 from pytest_modellab.reports.words import listed, plural
 from pytest_modellab.review.words import review_asks
 
@@ -27,6 +33,23 @@ _MEANS: dict[SessionVerdict, str] = {
 }
 
 
+_CUT = "It cannot be told whether anything got worse: not every test reported."
+
+
+_TABLES = (
+    "drop: how much lower the success is; bound: what it would be at least (≥) or at most (≤) over "
+    "many more such questions; adjusted p: how often chance alone does as much"
+)
+
+
+_ALPHA = (
+    "alpha: how often, at most, a run in which nothing got worse is blocked all the same, by chance"
+)
+
+
+_OTHERS = "all words: docs/glossary.md of pytest-modellab"
+
+
 _REVIEWED = (
     "what decides is weaker than before: `modellab review` fails until `[acknowledged]` in "
     "modellab.toml says why, and prints the lines to fill in."
@@ -35,11 +58,54 @@ _REVIEWED = (
 
 def means(report: SessionReport) -> str:
     """Say what the verdict means for a merge, and whether a review asks for a reason."""
-    said = _MEANS[report.verdict]
+    verdict, complete = report.verdict, report.complete
+    said = _MEANS[verdict] if complete or verdict != "inconclusive" else _CUT
+    failed = verdict in ("block", "error") or not complete
+    if verdict == "inconclusive" and complete:
+        failed = report.on_inconclusive == "fail"
+        if failed:
+            said = f"{said} The settings let that fail."
+        elif not review_asks(report.notes):
+            said = f"{said} This does not block."
     if review_asks(report.notes):
-        failed = report.verdict in ("block", "error")
         return f"{said} {'Besides, ' if failed else 'The tests pass, but '}{_REVIEWED}"
-    return f"{said} This does not block." if report.verdict == "inconclusive" else said
+    return said
+
+
+def undecided(report: SessionReport) -> list[str]:
+    """Say what the questions could not have shown, a sentence for each undecided variant.
+
+    Args:
+        report: the session.
+
+    Returns:
+        Unescaped sentences; empty where all is decided, or where nobody minds that it is not.
+    """
+    if report.on_inconclusive == "pass":
+        return []
+    found = []
+    for variant in report.variants:
+        open_ = advice.undecided(of_variant(report, variant))
+        if open_ is None or not open_.drops:
+            continue
+        if open_.mde is None:
+            found.append(f"{variant}: with so few questions no fall can be told from chance")
+        else:
+            found.append(
+                f"{variant}: with this many questions a fall of less than "
+                f"{_points(open_.mde)} points can look like chance"
+            )
+    more = len(found) - MOST
+    return [*found[:MOST], *([f"and of {more} more variants"] if more > 0 else [])]
+
+
+def legend(report: SessionReport) -> str:
+    """Say what the words of the tables mean; empty where nothing was compared."""
+    if not report.comparisons:
+        return ""
+    tables = any(c.figures and c.outcome in ("block", "accepted") for c in report.comparisons)
+    shared = report.assertions > 1  # else nothing is said of alpha
+    return "; ".join([*([_TABLES] * tables), *([_ALPHA] * shared), _OTHERS])
 
 
 def drops(report: SessionReport) -> list[str]:

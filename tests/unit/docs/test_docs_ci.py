@@ -52,18 +52,18 @@ def test_github_workflow_has_what_it_needs_and_may_do_no_more() -> None:
     found = workflow(0)
     assert set(found[True]) == {"pull_request", "merge_group", "push"}, "YAML reads `on` as true"
     assert found["permissions"] == {}
-    assert found["jobs"]["gate"]["permissions"] == {"contents": "read"}
+    assert found["jobs"]["modellab"]["permissions"] == {"contents": "read"}
     assert found["jobs"]["comment"]["permissions"] == {"pull-requests": "write"}
     steps = found["jobs"]["comment"]["steps"]
     assert not any("checkout" in step.get("uses", "") for step in steps), "no code of the request"
     (comment,) = [step["run"] for step in steps if "run" in step]
     assert comment.startswith('gh pr comment "$NUMBER" --edit-last --create-if-none ')
-    checkout = found["jobs"]["gate"]["steps"][0]["with"]
+    checkout = found["jobs"]["modellab"]["steps"][0]["with"]
     assert checkout == {"fetch-depth": 0, "persist-credentials": False}
 
 
 def test_gitlab_keeps_junit_and_artefacts() -> None:
-    gate = workflow(1)["model-gate"]
+    gate = workflow(1)["modellab"]
     assert gate["artifacts"]["reports"] == {"junit": "junit.xml"}
     assert gate["artifacts"]["when"] == "always"
 
@@ -78,7 +78,7 @@ def test_every_recipe_calls_pytest_alike_with_options_that_there_are(
     if importlib.util.find_spec("allure_pytest") is None:
         arguments = arguments[: arguments.index("--alluredir")]
     config = pytester.parseconfig(*arguments)  # an unknown option is a usage error
-    assert config.getoption("modellab_markdown") == "gate.md"
+    assert config.getoption("modellab_markdown") == "modellab.md"
     assert config.getoption("xmlpath") == "junit.xml"
 
 

@@ -62,6 +62,15 @@ def test_a_header_needs_a_name() -> None:
     assert problems(schema.task_set(), {"version": "1"}) == ["'name' is a required property"]
 
 
+@pytest.mark.parametrize("name", ["modellab", "task_set"])
+def test_the_package_has_it_as_a_file(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema", name, "--path"]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path.read_text(encoding="utf-8") == schema.shipped()[f"{name}.json"], (
+        "write it again: python -m pytest_modellab.lab.schema"
+    )
+
+
 def test_the_command_prints_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,7 +60,8 @@ def test_all_well_fits_a_screen(report: Make, run: Make, comparison: Make, figur
     )
     assert found.endswith(
         "</details>\n\n<sub>alpha 0.05 shared by 10 assertions: 0.005 each</sub>\n\n"
-        "<sub>What the words mean: docs/glossary.md of pytest-modellab</sub>\n"
+        "<sub>alpha: how often, at most, a run in which nothing got worse is blocked all the same, "
+        "by chance; all words: docs/glossary.md of pytest-modellab</sub>\n"
     )
     outside = found.split("<details>")[0] + found.split("</details>")[1]
     assert len(outside.splitlines()) < 20
@@ -151,7 +152,7 @@ def test_a_blocked_comment_stands_alone_and_folds_its_figures(
     assert f'- run it again: <code>pytest "{shown}"</code>' in lines
     side = "modellab diff nf4 --task-set assistant_core_v2 --sample=s0"
     assert f"- side by side: <code>{side}</code>" in lines
-    assert not any("adjusted p" in line or "alpha" in line for line in lines)
+    assert not any("alpha" in line or "| adjusted p" in line for line in lines)
     assert "| s8 |" in found
     assert "<summary>nf4 against own baseline, assistant_core_v2, all samples: BLOCK</summary>" in (
         found
@@ -350,3 +351,39 @@ def test_what_a_review_asks_for_is_no_green_check(
     )
     agreed = report(comparisons=(comparison("inconclusive"),), notes=("bar: acknowledged: x: y",))
     assert sentences.means(agreed).endswith("all is as good as before. This does not block.")
+
+
+def test_what_the_questions_could_not_have_shown(
+    report: Make, comparison: Make, figures: Make
+) -> None:
+    open_ = figures(verdict="inconclusive", mde=0.287, samples_needed=149)
+    blind = figures(verdict="inconclusive", mde=None, samples_needed=None)
+    found = report(
+        comparisons=(
+            comparison("inconclusive", figures=(open_,)),
+            comparison("inconclusive", candidate="int8", figures=(blind,)),
+        )
+    )
+    told = sentences.undecided(found)
+    assert sorted(told) == [
+        "int8: with so few questions no fall can be told from chance",
+        "nf4: with this many questions a fall of less than 29 points can look like chance",
+    ]
+    assert all(f"- {one}\n" in markdown.render(found) for one in told)
+    assert sentences.undecided(dataclasses.replace(found, on_inconclusive="pass")) == []
+    fails = dataclasses.replace(found, on_inconclusive="fail")
+    assert sentences.means(fails).endswith("as good as before. The settings let that fail.")
+    cut = dataclasses.replace(found, complete=False)
+    assert sentences.means(cut) == (
+        "It cannot be told whether anything got worse: not every test reported."
+    )
+
+
+def test_the_words_of_the_tables_are_explained_where_they_stand(
+    report: Make, comparison: Make
+) -> None:
+    assert "adjusted p: how often chance alone does as much" in sentences.legend(
+        report(comparisons=(comparison("block"),))
+    )
+    assert sentences.legend(report(comparisons=(comparison("pass"),))).startswith("alpha: ")
+    assert sentences.legend(report(comparisons=())) == ""

