@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -108,23 +109,27 @@ def run(options: argparse.Namespace) -> int:
             else:
                 code = EXIT_FOUND
     lab.release()
-    say(*_reviewed(config, accepted, options.because))
+    say(*_reviewed(config, accepted, options))
     return code
 
 
-def _reviewed(config: LabConfig, accepted: Sequence[str], why: str | None) -> list[str]:
+def _reviewed(config: LabConfig, accepted: Sequence[str], options: argparse.Namespace) -> list[str]:
     """Say what ``modellab review`` asks a reason for, or write the one that was given."""
     from pytest_modellab.review import reasons, words
     from pytest_modellab.review.review import in_passing
 
-    found = in_passing(config)
+    found, why = in_passing(config), options.because
     if found is None:
-        return []
+        lost = "--because: modellab review cannot compare here, so no reason was written: run it"
+        return [] if why is None else [f"{lost} to see why"]
     names = tuple(f"{name}." for name in accepted)
     changes = [change for change in found.weaker if change.what.startswith(names)]
     path = os.path.relpath(config.path)
     if why is None:
-        return list(words.accepted(found, changes, path))
+        again = ["modellab", "accept", *options.variant]
+        again += [word for name in options.task_set or () for word in ("--task-set", name)]
+        again += ["--config", str(options.config)] if options.config else []
+        return list(words.accepted(found, changes, path, shlex.join(again)))
     if not changes:
         return ["--because: nothing became weaker that has no reason yet: none was written"]
     return [f"wrote to [acknowledged] in {path}:", *reasons.write(config.path, changes, why)]

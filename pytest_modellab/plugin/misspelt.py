@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-import tomllib
 from collections.abc import Generator, Iterable
 from pathlib import Path
 
@@ -61,6 +60,8 @@ def keys(path: Path) -> list[str]:
         sections = iniconfig.IniConfig(str(path), data=text).sections
         name = "tool:pytest" if path.name == "setup.cfg" else "pytest"
         return [*sections.get(name, {})]
+    import tomllib  # as late as pytest itself does: some sessions have no such file
+
     data = tomllib.loads(text)
     if path.name != "pyproject.toml":
         return [*data.get("pytest", {})]

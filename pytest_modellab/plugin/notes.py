@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 
 import pytest
 
-from pytest_modellab.plugin import progress
 from pytest_modellab.store import said
 
 NOTES: pytest.StashKey[StoreNotes] = pytest.StashKey()
@@ -22,10 +20,18 @@ class StoreNotes:
     @classmethod
     def listen(cls, config: pytest.Config) -> None:
         """Gather from now on until the session's end, and show at once what cannot wait."""
+
+        def warn(text: str) -> None:
+            from pytest_modellab.plugin import (
+                progress,
+            )  # heavier than all else here, and seldom asked
+
+            progress.warn(config, text)
+
         notes = config.stash[NOTES] = cls()
         stack = contextlib.ExitStack()
         stack.enter_context(said.listening(notes._said.append))
-        stack.enter_context(said.warned(functools.partial(progress.warn, config)))
+        stack.enter_context(said.warned(warn))
         config.add_cleanup(stack.close)
 
     def take(self) -> list[str]:

@@ -47,21 +47,22 @@ def line(change: Change, why: str | None = None) -> str:
     return f"{mark}: {change.what}: {change.old} -> {change.new}{note}{said}{where}"
 
 
-def accepted(found: Review, changes: Sequence[Change], config: str) -> Iterator[str]:
+def accepted(found: Review, changes: Sequence[Change], config: str, command: str) -> Iterator[str]:
     """Say, after runs were accepted, which of them a review asks a reason for, and how to give it.
 
     Args:
         found: the review.
         changes: those of the accepted runs that nobody has acknowledged.
         config: path of ``modellab.toml``, as it is shown.
+        command: the one that accepted them.
     """
     if not changes:
         return
     count = "1 accepted run is" if len(changes) == 1 else f"{len(changes)} rules are"
     yield (
         f"{count} weaker than at {found.against.short} ({found.against.how}). modellab review, and "
-        "so the check in CI, fails until it is said why: accept with --because REASON, or add to "
-        f"{visible(config)}:"
+        f"so the check in CI, fails until it is said why: {visible(command)} --because REASON, or "
+        f"add to {visible(config)}:"
     )
     yield "[acknowledged]"
     yield from (reason(change) for change in changes)
@@ -87,7 +88,7 @@ def session(found: Review) -> Iterator[str]:
         more = [f"and {count - SHOWN} more"] if count > SHOWN else []
         yield (
             f"{_BAR}{rules} weaker than at {found.against.short} ({found.against.how}): "
-            f"{'; '.join([*keys, *more])}; modellab review shows them"
+            f"{'; '.join([*keys, *more])}; modellab review fails until it is said why"
         )
     for key, why in found.acknowledged.items():
         yield f"{_AGREED}{key}: {why}"

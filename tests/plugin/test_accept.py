@@ -102,7 +102,11 @@ def test_a_change_is_judged_against_the_last_run_and_the_anchor(
 def test_what_a_review_will_ask_is_said_and_written(
     project: pytest.Pytester, accept: Say, raise_baseline: Callable[[str], None]
 ) -> None:
-    accept()
+    *_, nowhere = accept("--because", "all agreed")
+    assert nowhere == (
+        "--because: modellab review cannot compare here, so no reason was written: run it to see "
+        "why"
+    )
     raise_baseline("plain")
     git(project.path, "init", "-q", "-b", "main")
     git(project.path, "add", "modellab.toml", "test_suite.py", "words", "baselines")
@@ -110,7 +114,7 @@ def test_what_a_review_will_ask_is_said_and_written(
     *_, asked, table, reason = accept()
     assert re.fullmatch(
         r"1 accepted run is weaker than at [0-9a-f]{7} \(.*\)\. modellab review, and so the check "
-        r"in CI, fails until it is said why: accept with --because REASON, or add to "
+        r"in CI, fails until it is said why: modellab accept plain --because REASON, or add to "
         r"modellab\.toml:",
         asked,
     )

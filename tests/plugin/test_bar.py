@@ -38,7 +38,7 @@ def test_a_weaker_rule_is_said_and_an_acknowledged_one_with_its_reason(
     weaker = "task_sets.words.margin 0.1 -> 0.2"
     assert notes(project) == [
         f"bar: 1 rule is weaker than at {commit} (merge base with main): {weaker}; modellab review "
-        "shows them"
+        "fails until it is said why"
     ]
     with toml.open("a") as file:
         file.write(f'\n[acknowledged]\n"{weaker}" = "agreed with all"\n')

@@ -253,14 +253,22 @@ def _limits(axes: Any, found: Sequence[Point], *, narrow: bool) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.2f}"))
 
 
+def _reach(figures: Sequence[Estimate]) -> list[list[float]]:
+    """How far each interval goes down and up; of one round it may miss its figure by rounding."""
+    return [
+        [max(0.0, one.value - one.low) for one in figures],
+        [max(0.0, one.high - one.value) for one in figures],
+    ]
+
+
 def _series(axes: Any, members: Sequence[Point], index: int) -> None:
     colour = charts.series(index)
     marker = charts.MARKERS[index % charts.SERIES]
     axes.errorbar(
         [p.x.value for p in members],
         [p.y.value for p in members],
-        xerr=[[p.x.value - p.x.low for p in members], [p.x.high - p.x.value for p in members]],
-        yerr=[[p.y.value - p.y.low for p in members], [p.y.high - p.y.value for p in members]],
+        xerr=_reach([p.x for p in members]),
+        yerr=_reach([p.y for p in members]),
         fmt="none",
         ecolor=colour,
         elinewidth=1.1,

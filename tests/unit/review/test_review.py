@@ -254,6 +254,6 @@ def test_a_session_says_nothing_where_it_cannot_be_told(project: Path) -> None:
     assert bar.lines(configuration.load(config)) == []
     change(config, "\nmargin = 0.02", "\nmargin = 0.05")
     (said,) = bar.lines(configuration.load(config))
-    assert said.endswith("task_sets.words.margin 0.02 -> 0.05; modellab review shows them")
+    assert said.endswith("words.margin 0.02 -> 0.05; modellab review fails until it is said why")
     (project / ".git").rename(project / "gone")
     assert bar.lines(configuration.load(config)) == []

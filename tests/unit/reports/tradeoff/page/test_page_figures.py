@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -431,3 +432,11 @@ def test_charts_go_to_the_recommended_the_lost_and_the_blocked(tradeoff: Make) -
     shown = [p.variant for p in capabilities.charted(tradeoff(scenarios=[]), reference=False)]
     assert shown[:2] == ["overtrained", "student"]
     assert "prompting" not in shown
+
+
+def test_an_interval_that_misses_its_figure_by_rounding_is_drawn(tradeoff: Make) -> None:
+    example = tradeoff(only=["prompting", "nf4"])
+    beside = Estimate(0.5, math.nextafter(0.5, 1.0), math.nextafter(0.5, 1.0))  # of one round
+    profiles = tuple(dataclasses.replace(one, success=beside) for one in example.profiles)
+    drawn = scatter.scatter(dataclasses.replace(example, profiles=profiles), "x")
+    assert "against latency" in str(drawn)
