@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_modellab.judging.comparison import Comparison
-from pytest_modellab.reports.session import deciding
+from pytest_modellab.reports.session import Called, deciding
 from pytest_modellab.reports.text import steps
 from pytest_modellab.reports.text.folded import details
 from pytest_modellab.reports.text.table import (
@@ -26,12 +26,13 @@ NOTES = 3
 """Of what else differs between the two runs; the rest is folded."""
 
 
-def lines(found: Sequence[Comparison], max_flips: int) -> list[str]:
+def lines(found: Sequence[Comparison], max_flips: int, called: Called = Called()) -> list[str]:
     """Show what was blocked, for somebody who has not seen the terminal.
 
     Args:
         found: what was blocked.
         max_flips: most flipped samples of one.
+        called: what the commands have to add.
 
     Returns:
         The first replies of what fell furthest and the commands that show more, where it is one
@@ -42,9 +43,12 @@ def lines(found: Sequence[Comparison], max_flips: int) -> list[str]:
         return []
     told = ["", "### Blocked"]
     if len({one.candidate for one in found}) > 1:
-        return [*told, *(row for one in found for row in _folded(one, max_flips, _commands(one)))]
+        return [
+            *told,
+            *(row for one in found for row in _folded(one, max_flips, _commands(one, called))),
+        ]
     worst = max(found, key=_fell)
-    told += [*_replies(worst, min(max_flips, SHOWN)), "", *_commands(worst)]
+    told += [*_replies(worst, min(max_flips, SHOWN)), "", *_commands(worst, called)]
     told += [f"- {escape(note)}" for note in worst.notes[:NOTES]]
     return [*told, *folded(found, max_flips)]
 
@@ -64,11 +68,12 @@ def _folded(comparison: Comparison, max_flips: int, after: Sequence[str] = ()) -
     return details(escape(title(comparison)), [*shown, *(["", *after] if after else [])])
 
 
-def _commands(comparison: Comparison) -> list[str]:
+def _commands(comparison: Comparison, called: Called) -> list[str]:
     """What it was compared with, how its test runs again, and what shows both replies."""
+    test = f"{called.root}/{comparison.test}" if called.root else comparison.test
     return [
         f"- {name}: {escape(text) if name == steps.REFERENCE else code(text, LINE)}"
-        for name, text in steps.pairs(comparison, comparison.test)
+        for name, text in steps.pairs(comparison, test, called.option)
     ]
 
 

@@ -146,7 +146,9 @@ def _render(report: SessionReport, max_flips: int) -> str:
             if several
             else ["", f"### {escape(task_set)}", "", *lines]
         )
-    parts += blocked.lines([c for c in report.comparisons if c.outcome == "block"], max_flips)
+    parts += blocked.lines(
+        [c for c in report.comparisons if c.outcome == "block"], max_flips, report.called
+    )
     if accepted := [c for c in report.comparisons if c.outcome == "accepted"]:
         parts += ["", "### Accepted", *blocked.folded(accepted, max_flips)]
     parts += _diagnoses(report)

@@ -53,10 +53,10 @@ def lines(comparison: Comparison, nodeid: str, option: str = "") -> list[str]:
         nodeid: of its test, the path as it is reached from the current folder.
         option: by which a command names the configuration, where it has to.
     """
-    return [line(f"{name}: {text}") for name, text in pairs(comparison, nodeid)]
+    return [line(f"{name}: {text}") for name, text in pairs(comparison, nodeid, option)]
 
 
-def pairs(comparison: Comparison, nodeid: str) -> list[tuple[str, str]]:
+def pairs(comparison: Comparison, nodeid: str, option: str = "") -> list[tuple[str, str]]:
     """Each of :func:`lines` as its name and the text or command."""
     told = [
         (REFERENCE, comparison.reference),
