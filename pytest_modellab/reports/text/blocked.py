@@ -26,7 +26,7 @@ NOTES = 3
 """Of what else differs between the two runs; the rest is folded."""
 
 
-def lines(found: Sequence[Comparison], max_flips: int, called: Called = Called()) -> list[str]:
+def lines(found: Sequence[Comparison], max_flips: int, called: Called) -> list[str]:
     """Show what was blocked, for somebody who has not seen the terminal.
 
     Args:
