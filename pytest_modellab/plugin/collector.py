@@ -204,6 +204,10 @@ class Collector:
                 terminalreporter.section(f"modellab{named}")
             for text, markup in lines:
                 terminalreporter.write_line(text, **markup)
+        if len(told) > 1:
+            terminalreporter.section("modellab")
+            text, markup = terminal.overall(told)
+            terminalreporter.write_line(text, **markup)
         # the plugin of that name marks every failed test itself
         annotated = "pytest_github_actions_annotate_failures"
         if told and self._github and not self._config.pluginmanager.hasplugin(annotated):

@@ -221,6 +221,25 @@ def deciding(comparison: Comparison) -> Figures | None:
     return min(own or comparison.figures, key=lambda f: (f.p_adjusted, f.name), default=None)
 
 
+def fell(report: SessionReport) -> tuple[Comparison, ...]:
+    """Undecided comparisons that fell beyond chance, and by more than is allowed as far as seen.
+
+    Empty where the session lets what is undecided pass unseen.
+    """
+    if report.on_inconclusive == "pass":
+        return ()
+    return tuple(
+        comparison
+        for comparison in report.comparisons
+        if comparison.outcome == "inconclusive"
+        and (figure := deciding(comparison)) is not None
+        and not figure.distance
+        and figure.floor is None
+        and figure.drop > figure.margin
+        and figure.drop_low > 0
+    )
+
+
 def subject(comparison: Comparison) -> str:
     """What was judged: a capability, the worst bucket, forgetting, latency, or all samples.
 

@@ -15,6 +15,7 @@ from pytest_modellab.reports.session import (
     SessionVerdict,
     acceptances,
     deciding,
+    fell,
     headline,
     of_variant,
     unlike,
@@ -123,7 +124,7 @@ def cut(text: str, most: int) -> str:
 def _render(report: SessionReport, max_flips: int) -> str:
     verdict, _, rest = headline(report).partition(": ")
     named = f", {escape(report.configuration)}" if report.configuration else ""
-    parts = [f"## Model gate{named}: {verdict}", "", escape(rest)]
+    parts = [f"## Model gate: {verdict}{named}", "", escape(rest)]
     told = [*sentences.drops(report), *sentences.undecided(report)]
     if report.comparisons or report.errors:
         parts += ["", sentences.means(report)]
@@ -150,6 +151,7 @@ def _render(report: SessionReport, max_flips: int) -> str:
     parts += blocked.lines(
         [c for c in report.comparisons if c.outcome == "block"], max_flips, report.called
     )
+    parts += blocked.lines(fell(report), max_flips, report.called, "Fallen, and undecided")
     if accepted := [c for c in report.comparisons if c.outcome == "accepted"]:
         parts += ["", "### Accepted", *blocked.folded(accepted, max_flips)]
     parts += _diagnoses(report)
