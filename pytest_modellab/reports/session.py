@@ -196,8 +196,13 @@ class SessionReport:
 
 def worst(reports: Iterable[SessionReport]) -> SessionVerdict:
     """The verdict of a session with several configurations: the worst of those that found any."""
-    found = {report.verdict for report in reports if not report.empty}
-    return next((verdict for verdict in _WORST_FIRST if verdict in found), "inconclusive")
+    found = [report.verdict for report in worst_first(reports) if not report.empty]
+    return found[0] if found else "inconclusive"
+
+
+def worst_first(reports: Iterable[SessionReport]) -> list[SessionReport]:
+    """The reports of a session with several configurations by verdict, those of one as they are."""
+    return sorted(reports, key=lambda report: _WORST_FIRST.index(report.verdict))
 
 
 def ratio_words(ratio: RatioResult) -> str:

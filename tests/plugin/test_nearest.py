@@ -114,8 +114,8 @@ def test_each_is_judged_and_reported_by_its_own(
     assert judged.run(*shlex.split(shown)).ret == 0
     headings = re.findall("^## .*", (judged.path / "r.md").read_text(), re.MULTILINE)
     assert headings == [
-        "## Model gate, a/modellab.toml: PASS",
         "## Model gate, b/modellab.toml: BLOCK",
+        "## Model gate, a/modellab.toml: PASS",
     ]
 
 

@@ -18,10 +18,6 @@ from pytest_modellab.reports.text.table import (
 from pytest_modellab.reports.words import plural
 from pytest_modellab.visible import LINE
 
-NOTHING_ADDED = Called()
-"""Commands are complete where they find the configuration themselves."""
-
-
 SHOWN = 3
 """Flipped samples that stand unfolded: with what was asked and expected, and both replies."""
 
@@ -30,7 +26,7 @@ NOTES = 3
 """Of what else differs between the two runs; the rest is folded."""
 
 
-def lines(found: Sequence[Comparison], max_flips: int, called: Called = NOTHING_ADDED) -> list[str]:
+def lines(found: Sequence[Comparison], max_flips: int, called: Called) -> list[str]:
     """Show what was blocked, for somebody who has not seen the terminal.
 
     Args:

@@ -19,6 +19,7 @@ from pytest_modellab.reports.session import (
     of_variant,
     unlike,
     variant_verdict,
+    worst_first,
 )
 from pytest_modellab.reports.text import blocked, sentences
 from pytest_modellab.reports.text import diagnosis as diagnoses
@@ -87,13 +88,13 @@ def render(report: SessionReport, max_flips: int = 10, most: int = COMMENT_BYTES
 
 
 def render_all(reports: Sequence[SessionReport], most: int = COMMENT_BYTES) -> str:
-    """The report, or those of several configurations after one another, each with its share.
+    """The report, or those of several configurations, the worst first, each with its share.
 
     Args:
         reports: of one session.
         most: bytes that they may have together.
     """
-    told = [report for report in reports if not report.empty] or reports[:1]
+    told = [report for report in worst_first(reports) if not report.empty] or reports[:1]
     return "\n".join(render(report, most=most // len(told)) for report in told)
 
 
