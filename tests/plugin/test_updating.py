@@ -46,7 +46,7 @@ def test_an_accepted_drop_is_judged_named_and_recorded(
     result.stdout.fnmatch_lines(
         [
             "*plain*-> ACCEPTED, baseline recorded (success was 1.00)",
-            "  ACCEPTED all samples against own baseline: all fell from 1.00 to 0.*",
+            "  ACCEPTED all samples against own baseline: the mean score fell from 1.00 to 0.*",
             f"accepted a drop: plain on words: {FELL}",
             f"ACCEPTED: accepted a drop: plain on words: {FELL}.",
             "*review and commit the recorded baseline: *plain.json",

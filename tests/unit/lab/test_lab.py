@@ -652,7 +652,7 @@ def test_a_regression_blocks(make: Make, world: World) -> None:
     lab = make(reuse=False)
     with pytest.raises(RegressionDetected) as caught:
         gate(lab, judged=judged).no_regression(candidate(lab))
-    assert str(caught.value).startswith("blocked: all fell from 1.00 to 0.33")
+    assert str(caught.value).startswith("blocked: the mean score fell from 1.00 to 0.33")
     assert judged[0][0].verdict == "block", "it is reported before it is raised"
 
 
@@ -789,7 +789,9 @@ def test_drift(make: Make, world: World) -> None:
     assert found.against.startswith("anchor of ")
     assert found.against.endswith(" (2 changes accepted since)")
     assert found.figures[0].drop == pytest.approx(14 / 60)
-    with pytest.raises(RegressionDetected, match=r"^blocked: all fell from 1.00 to 0.77 "):
+    with pytest.raises(
+        RegressionDetected, match=r"^blocked: the mean score fell from 1.00 to 0.77 "
+    ):
         gate(lab).no_drift(candidate(lab), margin=0.1)
     with pytest.raises(RegressionDetected):
         gate(make(update=True)).no_drift(candidate(make(update=True)), margin=0.1)
@@ -845,7 +847,9 @@ def test_drift_of_a_metric(make: Make, world: World) -> None:
     assert kept.accepted == 1, "no answer has changed, but how sure it is of them"
     passed = gate(lab).no_drift(candidate(lab), margin=0.1)
     assert passed.verdict == "pass", "nothing right or wrong has changed"
-    with pytest.raises(RegressionDetected, match=r"^blocked: all fell from 0.73 to 0.52 "):
+    with pytest.raises(
+        RegressionDetected, match=r"^blocked: the mean score fell from 0.73 to 0.52 "
+    ):
         gate(lab).no_drift(candidate(lab), metric="probability", margin=0.1)
 
 
@@ -1011,7 +1015,7 @@ def test_inconclusive_may_fail(make: Make) -> None:
     lab = make(on_inconclusive="fail")
     with pytest.raises(VerdictInconclusive) as caught:
         gate(lab).no_regression(candidate(lab), margin=0.0)
-    assert str(caught.value).startswith("undecided: all stayed at 1.00 (n = 60)")
+    assert str(caught.value).startswith("undecided: the mean score stayed at 1.00 (n = 60)")
 
 
 def test_one_verdict_a_test(make: Make) -> None:
