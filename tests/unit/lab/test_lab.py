@@ -549,7 +549,7 @@ def test_churn(make: Make, world: World) -> None:
     made = make()
     assert made.churn(*made.asked("plain", "core")).words == (
         "2 of 60 samples (3.3%) flipped though nothing changed; "
-        "2 of 60 in the accepted run of plain"
+        "2 of 60 did when plain was last accepted"
     )
     made = make()
     assert made.summary(*made.asked("plain", "core")).churn is None, "not asked for"
@@ -563,7 +563,7 @@ def test_churn(make: Make, world: World) -> None:
     made = make()
     assert made.churn(*made.asked("rtn", "core")).words == (
         "7 of 60 samples (11.7%) flipped though nothing changed; "
-        "2 of 60 in the accepted run of plain; "
+        "2 of 60 did when plain was last accepted; "
         "ABNORMAL, more than three times as many: its verdicts are less sure"
     )
 
