@@ -92,7 +92,9 @@ class Collector:
         """Write the files; a run in which collected tests never reported fails."""
         # node ids, since --keep-duplicates collects one twice; a controller of workers has no items
         collected = len({item.nodeid for item in session.items}) or session.testscollected
-        self._complete = len(self._reported) >= collected
+        # where collection fails nothing is run, and what was not judged is no news
+        failed = session.testsfailed > 0 and not self._reported
+        self._complete = len(self._reported) >= collected and not failed
         every = self._every()
         swallowed = any(one.swallowed for one in every)
         if (not self._complete or swallowed) and session.exitstatus == pytest.ExitCode.OK:
