@@ -181,7 +181,11 @@ class Client:
 
         address = self.address
         try:
-            trusted = ssl.create_default_context(cafile=address.certificate or None)
+            trusted = (
+                ssl.create_default_context(cafile=address.certificate or None)
+                if address.url.startswith("https:")
+                else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and costs no time
+            )
         except (OSError, ssl.SSLError) as error:
             raise EndpointError(
                 f"certificate: {line(address.certificate)} holds no certificates that can be read "
