@@ -209,7 +209,8 @@ def _check_adapts(spec: VariantSpec, base: Plan) -> None:
             f'{what}; a transcriber is run in fewer bits by compute_type = "int8" in a variant of '
             "kind transcriber"
         )
+    article = "an" if own[0] in "aeiou" else "a"
     raise ConfigError(
-        f"base: {spec.base!r} is {'an' if own[0] in 'aeiou' else 'a'} {own}, which {spec.kind!r} does not adapt; declare what is "
-        f"changed of it in a variant of kind {' or '.join(base.adapted_by)}"
+        f"base: {spec.base!r} is {article} {own}, which {spec.kind!r} does not adapt; declare what "
+        f"is changed of it in a variant of kind {' or '.join(base.adapted_by)}"
     )
