@@ -26,6 +26,21 @@ if TYPE_CHECKING:
     from pytest_modellab.baselines.history import Revision
     from pytest_modellab.config.lab_config import LabConfig
 
+_RUN = "accepted run"
+_TICK = 10
+"""Characters between two ticks of the plotting library's x-axis."""
+
+
+_TICKS = 5
+"""Accepted runs that have a tick each; of more, every second, third or so has one."""
+
+
+_ROWS = 10
+_LEAST_ROW = 0.005
+_HAIR = 1e-9
+"""Keeps a mark in the row whose label it has, whatever is rounded."""
+
+
 SUCCESS = "success"
 """What is shown unless a metric is asked for."""
 
@@ -142,23 +157,29 @@ def plot(revisions: Sequence[Revision], metric: str = SUCCESS) -> str:
     ]
     drawn = [*means, *(mean for _, mean in anchors)]
     low, high = min(drawn), max(drawn)
-    room = max(0.25 * (high - low), 0.01)
-    places = list(range(1, len(revisions) + 1))
+    row = max((high - low) / (_ROWS - 2), _LEAST_ROW)  # one is free above and one below
+    ticks = min(len(revisions), _TICKS) + 1
+    each = math.ceil((len(revisions) + 1) / ticks)
     figure = plotille.Figure()
-    figure.width, figure.height = 60, 10  # a tick every 10 characters
-    figure.set_x_limits(0, 6 * math.ceil((len(revisions) + 1) / 6))
-    figure.set_y_limits(low - room if low < 0 else max(0.0, low - room), min(1.0, high + room))
-    figure.x_label, figure.y_label = "accepted run", metric
-    figure.register_label_formatter(float, _label)
+    figure.width, figure.height = _TICK * ticks, _ROWS
+    figure.set_x_limits(0, each * ticks)
+    start = low - row if high < 0.5 else high - (_ROWS - 1) * row  # room where values may be
+    figure.set_y_limits(start, start + _ROWS * row)
+    figure.x_label, figure.y_label = _RUN, metric
+
+    def label(value: float, chars: int, delta: float, left: bool = False) -> str:
+        if left:  # the x-axis
+            return (f"{value:.0f}" if 0.5 < value < len(revisions) + 0.5 else "").ljust(chars)
+        value = round(value, 3)
+        beyond = value < 0 <= low or value > 1 >= high
+        return ("" if beyond else f"{value or 0.0:.3f}").rjust(chars)
+
+    figure.register_label_formatter(float, label)
     if anchors:
         figure.plot(*zip(*anchors, strict=True), lc="cyan", label="anchor")
-    figure.plot(places, means, lc="green", marker="o", label="accepted run")
+    places = [*range(1, len(revisions) + 1)]
+    figure.plot(places, [mean + _HAIR for mean in means], lc="green", marker="o", label=_RUN)
     return str(figure.show(legend=True))
-
-
-def _label(value: float, chars: int, delta: float, left: bool = False) -> str:
-    text = f"{value:.3f}" if delta < 0.5 else f"{value:.0f}"
-    return text.ljust(chars) if left else text.rjust(chars)
 
 
 def _from_anchor(revision: Revision) -> str:

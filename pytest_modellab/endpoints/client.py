@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 REPEATED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Statuses of which the same request may succeed when it is asked again."""
 
+_LACKING = frozenset({400, 404, 405, 422, 501})
+"""Statuses by which a server says that it has no such route."""
+
+_LACKING_BESIDE = _LACKING | {200, 301, 302, 307, 308, 401, 403}
+"""Those beside ``/v1``, where there may be another site: its page, its way on, its refusal."""
+
 MOST_BYTES = 64 << 20
 """Bytes of a reply; the likelihoods of a whole vocabulary are some megabytes."""
 
@@ -104,14 +110,13 @@ class Client:
             body: sent as JSON; None asks with GET.
             beside: as of :meth:`post`.
         """
+        lacking = _LACKING_BESIDE if beside else _LACKING
         try:
-            return (
-                self.get(path, beside=beside)
-                if body is None
-                else self.post(path, body, beside=beside)
-            )
+            if body is None:
+                return self.get(path, beside=beside)
+            return self.post(path, body, beside=beside)
         except EndpointError as error:
-            if error.status in (400, 404, 405, 422, 501):
+            if error.status in lacking:
                 return None
             raise
 

@@ -222,12 +222,18 @@ def tokenized(reply: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(found)
 
 
+def names(reply: Mapping[str, Any]) -> tuple[str, str]:
+    """Read what a reply calls the model, and the server itself; empty where it does not.
+
+    Raises:
+        EndpointError: it calls them something that is no text.
+    """
+    return _text(reply, "model", ""), _text(reply, "system_fingerprint", "")
+
+
 def _about(reply: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "model": _text(reply, "model", ""),
-        "system": _text(reply, "system_fingerprint", ""),
-        "usage": _usage(reply.get("usage")),
-    }
+    model, system = names(reply)
+    return {"model": model, "system": system, "usage": _usage(reply.get("usage"))}
 
 
 def _usage(told: Any) -> Usage | None:

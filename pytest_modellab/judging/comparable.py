@@ -106,14 +106,13 @@ def differences(
             differs.append(f"scorer {scorer!r} has version {now_version}, was {then_version}")
     notes = []
     if candidate.fingerprint.prompt != reference.fingerprint.prompt:
-        change = (
-            f"the prompt is another one (hash {candidate.fingerprint.prompt}, the reference's "
-            f"{reference.fingerprint.prompt})"
-        )
+        change = _prompt_words(spec, reference)
         if prompt_may_differ or spec.adapts_prompt or _else_equal(spec, candidate, reference):
             notes.append(change)
         else:
-            differs.append(f"{change}, and so is the model: one thing is changed at a time")
+            differs.append(
+                f"{change}, and the model is another one, too: one thing is changed at a time"
+            )
     days = [run.fingerprint.settings.get("date") for run in (candidate, reference)]
     if None not in days and days[0] != days[1]:
         differs.append(f"the chat template was told {days[0]}, the reference's {days[1]}")
@@ -154,3 +153,13 @@ def _else_equal(spec: VariantSpec, candidate: RunRecord, reference: RunRecord) -
         for run in (candidate, reference)
     )
     return now == then
+
+
+def _prompt_words(spec: VariantSpec, reference: RunRecord) -> str:
+    """Say that the prompt is another one; files as the variant's own table names them."""
+    named = (spec.options.get(key) for key in ("prompt", "shots"))
+    files = " or ".join(f"{file}" for file in named if file)
+    told = f" ({files})" if files else ""
+    if (other := reference.variant["name"]) != spec.name:
+        return f"the prompt{told} is not the one of {other}'s run"
+    return f"the prompt{told} was changed since the reference was recorded"

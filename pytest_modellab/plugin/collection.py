@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -235,8 +236,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Find the assertions that share alpha, after deselection, in every process alike."""
     projects = projects_of(session.config)
     gated = projects.of_items(session.items)
+    hooks: dict[Project | None, dict[Path, Any]] = {}
+    for item in session.items:
+        hooks.setdefault(projects.of(item.path), {})[item.path.parent] = item.ihook
     for project in projects.known:
-        check_sources(project, gated.get(project, ()))
+        check_sources(project, hooks.get(project, {}).values())
         weights, candidates = {}, set()
         for item in gated.get(project, ()):
             if isinstance(item, pytest.Function):
@@ -249,19 +253,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             updating.remember(project.lab, sorted(candidates))
 
 
-def check_sources(project: Project, items: Iterable[pytest.Item]) -> None:
+def check_sources(project: Project, hooks: Iterable[Any]) -> None:
     """Refuse a conftest.py whose additions came too late, or that the commands would not read.
 
     Args:
         project: that is extended.
-        items: its tests.
+        hooks: of the folders of all tests that lie nearest to it.
     """
     if project.sources is None:
         return
     from pytest_modellab.lab import registry
 
-    hooks = {item.path.parent: item.ihook for item in items}
-    now = dict.fromkeys(name for hook in hooks.values() for name in registry.sources(hook))
+    now = dict.fromkeys(name for hook in hooks for name in registry.sources(hook))
     if problem := registry.misplaced(project.sources, tuple(now), project.declared.root):
         raise pytest.UsageError(problem)
 

@@ -140,7 +140,7 @@ class Gathered:
         from pytest_modellab.judging.comparison import Comparison
         from pytest_modellab.records import diagnosed
         from pytest_modellab.records.runs import RunSummary
-        from pytest_modellab.reports.session import SessionReport, TestError
+        from pytest_modellab.reports.session import Called, SessionReport, TestError
 
         diagnoses = [diagnosed.from_json(text) for text in self._findings["diagnoses"]]
         # one test's verdict may arrive with the report of each of its attempts
@@ -157,7 +157,7 @@ class Gathered:
             notes=(*self._notes, *unwritten),
             diagnoses={found.candidate.name: found for found in diagnoses},
             configuration=self.project.name if several else "",
-            option=named(self.project.declared.path),
+            called=Called(named(self.project.declared.path), self.project.from_here),
         )
 
     def _found(self) -> tuple[Sequence[Comparison], Sequence[TestError]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modellab.plugin.nodeids import from_here
 from pytest_modellab.plugin.options import path_option
 from pytest_modellab.plugin.session import (
     compared_with,
@@ -60,6 +61,12 @@ class Project:
         self.weights: Mapping[str, float] = {}
         self.candidates: frozenset[tuple[str, str]] = frozenset()
         self.sources: tuple[str, ...] | None = None
+
+    @property
+    def from_here(self) -> str:
+        """The folder that node ids start from, as it is reached from where pytest was started."""
+        found = from_here("", self._config)
+        return "" if found == "." else found
 
     def collect(self, hook: Any) -> None:
         """Ask what it is extended by, once, when its first test is collected.

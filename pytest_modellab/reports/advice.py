@@ -192,7 +192,7 @@ def next_step(
                 f"{variant}: decide first whether its other preprocessing is wanted: a model reads "
                 "images and recordings as it was trained to"
             )
-        lines += [after_block(variant, group, report.option) for group in groups.values()]
+        lines += [after_block(variant, group, report.called.option) for group in groups.values()]
         lines += of_the_index(report, blocked)
     for variant in report.variants if open_questions else ():
         found = undecided(of_variant(report, variant))

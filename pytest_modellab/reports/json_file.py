@@ -19,6 +19,7 @@ from pytest_modellab.records.diagnosis import Diagnosis
 from pytest_modellab.records.runs import RunSummary
 from pytest_modellab.reports.advice import next_step
 from pytest_modellab.reports.session import (
+    Called,
     SessionReport,
     TestError,
     acceptances,
@@ -53,9 +54,9 @@ MEASURED_ENVIRONMENT = frozenset({"recorded", "threads", "token_budget", "worker
 
 def to_dict(report: SessionReport) -> dict[str, Any]:
     """The whole report as built-in types, every figure included."""
-    option = {"option": report.option} if report.option else {}
+    called = {"called": dataclasses.asdict(report.called)} if report.called != Called() else {}
     return {
-        **option,
+        **called,
         "schema": SCHEMA,
         "verdict": report.verdict,
         "headline": headline(report),
@@ -147,7 +148,7 @@ def _read(data: Any, path: Path) -> SessionReport:
         notes=tuple(data["notes"]),
         diagnoses=diagnoses,
         configuration=data.get("configuration", ""),
-        option=data.get("option", ""),
+        called=Called(**data.get("called", {})),
     )
 
 

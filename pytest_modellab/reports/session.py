@@ -89,6 +89,19 @@ def _first_line(text: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class Called:
+    """What a command that is typed where the session was called has to add.
+
+    Attributes:
+        option: by which it names the configuration; empty where it finds that by itself.
+        root: the folder that node ids start from; empty for the same.
+    """
+
+    option: str = ""
+    root: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class SessionReport:
     """Everything that a report shows; equal whatever order its parts were collected in.
 
@@ -103,7 +116,7 @@ class SessionReport:
         notes: what concerns the whole session.
         diagnoses: of blocked variants, by variant.
         configuration: the ``modellab.toml``, where the session has several; else empty.
-        option: by which commands name it, where they have to; else empty.
+        called: what a command has to add.
     """
 
     runs: tuple[RunSummary, ...]
@@ -116,7 +129,7 @@ class SessionReport:
     notes: tuple[str, ...]
     diagnoses: Mapping[str, Diagnosis] = dataclasses.field(default_factory=dict)
     configuration: str = ""
-    option: str = ""
+    called: Called = Called()
 
     @property
     def empty(self) -> bool:

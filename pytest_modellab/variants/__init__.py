@@ -13,6 +13,7 @@ from pytest_modellab.variants.kinds import (
     aligned,
     distilled,
     embedding,
+    endpoint,
     finetuned,
     lexical,
     lora,
@@ -136,6 +137,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 needs_model=False,
                 models=NETWORKS,
                 options=reader.OPTIONS,
+            ),
+            Kind(
+                "endpoint",
+                "serving",
+                "served",
+                endpoint.plan,
+                own_model=True,
+                needs_model=False,
+                options=endpoint.OPTIONS,
             ),
         )
     }

@@ -535,7 +535,7 @@ def test_allure_shows_the_metrics(project: pytest.Pytester, tmp_path: Path) -> N
     assert values["search.bits.index_bytes_per_document"] == 4.0
     results = [json.loads(path.read_text()) for path in tmp_path.glob("*-result.json")]
     (weighed,) = (r for r in results if r["name"].startswith("Recommendation on search: "))
-    assert weighed["status"] == "passed"
+    assert weighed["status"] == "skipped"
     assert f"| tiny&emsp; | {success:.3f}&emsp; | {recall:.3f}&emsp; | " in weighed["description"]
 
 

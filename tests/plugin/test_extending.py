@@ -234,7 +234,9 @@ def test_a_kind_may_adapt_the_prompt(page: pytest.Pytester) -> None:
     assert cli.main(["accept", "plain", "half"]) == 0
     result = page.runpytest_inprocess("-k", "test_cost")
     result.assert_outcomes(failed=1, deselected=3)
-    result.stdout.fnmatch_lines(["*'half' cannot be compared with *: the prompt is another one *"])
+    result.stdout.fnmatch_lines(
+        ["*'half' cannot be compared with *: the prompt is not the one of plain's run*"]
+    )
     replace(page, "conftest.py", "plan=plan_polite)", "plan=plan_polite, adapts_prompt=True)")
     result = page.runpytest_inprocess("-k", "test_cost")
     assert_outcomes(result, inconclusive=1, deselected=3)

@@ -110,7 +110,7 @@ def test_each_is_judged_and_reported_by_its_own(
     )
     (shown,) = {line for line in result.outlines if line.startswith("side by side: ")}
     shown = shown.removeprefix("side by side: ")
-    assert shown.startswith("modellab diff plain --task-set words --sample ")
+    assert shown.startswith("modellab diff plain --task-set words --sample=")
     assert judged.run(*shlex.split(shown)).ret == 0
     headings = re.findall("^## .*", (judged.path / "r.md").read_text(), re.MULTILINE)
     assert headings == [

@@ -20,15 +20,15 @@ from pytest_modellab.reports.session import (
     unlike,
     variant_verdict,
 )
+from pytest_modellab.reports.text import blocked, sentences
 from pytest_modellab.reports.text import diagnosis as diagnoses
-from pytest_modellab.reports.text import sentences
+from pytest_modellab.reports.text.folded import details
 from pytest_modellab.reports.text.table import (
     code,
     escape,
     markdown_table,
     measured_markdown,
     reason,
-    render_markdown,
     signed,
     title,
 )
@@ -74,10 +74,10 @@ def render(report: SessionReport, max_flips: int = 10, most: int = COMMENT_BYTES
             where even that is too much it is cut and says so.
 
     Returns:
-        Verdict, what to do next, a table, what is blocked. The rest is folded away, so that a
-        reader has the whole on one screen: of several task sets the table says the verdict on each
-        and those of the task sets are folded, as are the blocked comparisons where there are
-        several.
+        Verdict, what to do next, a table, the first replies of what is blocked. The rest is folded
+        away, so that a reader has the whole on one screen: of several task sets the table says the
+        verdict on each and those of the task sets are folded, as are all figures and further
+        replies of what is blocked.
     """
     for flips in sorted({max_flips, min(max_flips, _FEWER_FLIPS), 0}, reverse=True):
         text = _render(report, flips)
@@ -142,28 +142,26 @@ def _render(report: SessionReport, max_flips: int) -> str:
         told = [f"- {escape(f'{v}: {text}')}" for v, text in _together(report, task_set)]
         lines += ["", *saves, *told] if saves or told else []
         parts += (
-            _details(escape(task_set), lines)
+            details(escape(task_set), lines)
             if several
             else ["", f"### {escape(task_set)}", "", *lines]
         )
-    for head, outcome in (("Blocked", "block"), ("Accepted", "accepted")):
-        found = [c for c in report.comparisons if c.outcome == outcome]
-        if found:
-            parts += ["", f"### {head}"]
-        for comparison in found:
-            lines = [render_markdown(comparison, max_flips).rstrip("\n")]
-            parts += ["", *lines] if len(found) == 1 else _details(escape(title(comparison)), lines)
+    parts += blocked.lines(
+        [c for c in report.comparisons if c.outcome == "block"], max_flips, report.called
+    )
+    if accepted := [c for c in report.comparisons if c.outcome == "accepted"]:
+        parts += ["", "### Accepted", *blocked.folded(accepted, max_flips)]
     parts += _diagnoses(report)
     if report.errors:
         parts += ["", "### Errors", ""]
         parts += [f"- {code(e.test)}: {escape(e.summary)}" for e in report.errors]
     settled = [c for c in report.comparisons if c.outcome == "pass"]
     undecided = [c for c in report.comparisons if c.outcome == "inconclusive"]
-    parts += _details("what else to do", later) if later else []
+    parts += details("what else to do", later) if later else []
     parts += _folded("inconclusive", undecided) + _folded("passed", settled)
-    if report.assertions:
+    if report.assertions > 1:  # of one there is nothing to share
         parts += ["", f"<sub>{escape(alpha_line(report))}</sub>"]
-    if (legend := sentences.legend(report)) and report.assertions:
+    if legend := sentences.legend(report):
         parts += ["", f"<sub>{escape(legend)}</sub>"]
     parts += [f"\n<sub>{escape(text)}</sub>" for text in acceptances(report)]
     parts += [f"\n<sub>overridden: {escape(str(one))}</sub>" for one in report.overrides]
@@ -191,7 +189,7 @@ def _diagnoses(report: SessionReport) -> list[str]:
     folded = [
         line
         for one, text in named
-        for line in _details(escape(f"{one.candidate.name}: {one.headline}"), [text])
+        for line in details(escape(f"{one.candidate.name}: {one.headline}"), [text])
     ]
     return ["", "### Why", *folded]
 
@@ -316,8 +314,4 @@ def _folded(name: str, comparisons: Sequence[Comparison]) -> list[str]:
     if not comparisons:
         return []
     lines = [f"- {escape(title(c))}: {escape(reason(c))}" for c in comparisons]
-    return _details(f"{len(comparisons)} {name}", lines)
-
-
-def _details(summary: str, lines: Sequence[str]) -> list[str]:
-    return ["", "<details>", f"<summary>{summary}</summary>", "", *lines, "", "</details>"]
+    return details(f"{len(comparisons)} {name}", lines)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pytest_modellab.baselines.accepted import OWN_BASELINE
-from pytest_modellab.gate.results import Figures
+from pytest_modellab.gate.results import Figures, confidence_words
 from pytest_modellab.judging.comparison import Comparison
+from pytest_modellab.records.graded import GRADED
 from pytest_modellab.reports import advice
 from pytest_modellab.reports.session import (
     SessionReport,
@@ -12,7 +15,7 @@ from pytest_modellab.reports.session import (
     deciding,
     of_variant,
 )
-from pytest_modellab.reports.words import plural
+from pytest_modellab.reports.words import listed, plural
 from pytest_modellab.review.words import review_asks
 
 MOST = 6
@@ -34,9 +37,17 @@ _CUT = "It cannot be told whether anything got worse: not every test reported."
 
 
 _TABLES = (
-    "drop: how much lower the success is; bound: what of it chance does not explain (≥), or the "
-    "most that it may be (≤); adjusted p: how often chance alone does as much; "
+    "drop: how much lower the success is; bound: what it would be at least (≥) or at most (≤) over "
+    "many more such questions; adjusted p: how often chance alone does as much"
 )
+
+
+_ALPHA = (
+    "alpha: how often, at most, a run in which nothing got worse is blocked all the same, by chance"
+)
+
+
+_OTHERS = "all words: docs/glossary.md of pytest-modellab"
 
 
 _REVIEWED = (
@@ -93,11 +104,8 @@ def legend(report: SessionReport) -> str:
     if not report.comparisons:
         return ""
     tables = any(c.figures and c.outcome in ("block", "accepted") for c in report.comparisons)
-    alpha = (
-        "alpha: how often, at most, a run in which nothing got worse is blocked all the same, by "
-        "chance"
-    )
-    return f"{_TABLES}{alpha}" if tables else alpha
+    shared = report.assertions > 1  # else nothing is said of alpha
+    return "; ".join([*([_TABLES] * tables), *([_ALPHA] * shared), _OTHERS])
 
 
 def drops(report: SessionReport) -> list[str]:
@@ -118,18 +126,18 @@ def drops(report: SessionReport) -> list[str]:
         if figure is None or figure.distance:
             continue
         key = (comparison.candidate, figure.name, comparison.metric or "")
-        told = (figure.drop, _sentence(comparison, figure, several=len(report.task_sets) > 1))
+        told = (figure.drop, _sentence(comparison, figure, report))
         found[key] = max(found.get(key, told), told)
     ranked = [text for _, text in sorted(found.values(), key=lambda one: (-one[0], one[1]))]
     more = len(ranked) - MOST
     return [*ranked[:MOST], *([f"and {plural(more, 'more drop')}, below"] if more > 0 else [])]
 
 
-def _sentence(comparison: Comparison, figure: Figures, *, several: bool) -> str:
+def _sentence(comparison: Comparison, figure: Figures, report: SessionReport) -> str:
     what = comparison.metric or "success"
     name = comparison.capability or figure.name
     on = "" if name == "all" else f" on {name}"
-    where = f" of {comparison.task_set}" if several else ""
+    where = f" of {comparison.task_set}" if len(report.task_sets) > 1 else ""
     who = f"{comparison.candidate}: {what}{on}{where}"
     if figure.floor is not None:
         return (
@@ -138,11 +146,33 @@ def _sentence(comparison: Comparison, figure: Figures, *, several: bool) -> str:
         )
     before = "" if figure.baseline is None else f" from {_points(figure.baseline)}"
     beside = "" if comparison.against == OWN_BASELINE else f", beside the {comparison.against}"
+    allowed = f"a drop of {_points(figure.margin)} is" if figure.margin else "no drop is"
     return (
         f"{who} fell by {_points(figure.drop)} points{beside},{before} to "
-        f"{_points(figure.candidate)} of 100; at least {_points(figure.drop_low)} of them are "
-        "more than chance"
+        f"{_points(figure.candidate)} of 100, and {allowed} allowed; over many more such questions "
+        f"it would be at least {_points(figure.drop_low)} points, with "
+        f"{confidence_words(figure.level)} confidence{_worse(comparison, figure, report)}"
     )
+
+
+def _worse(comparison: Comparison, figure: Figures, report: SessionReport) -> str:
+    """In which capabilities samples got worse: ``; worse in language (4 of 4), code (1 of 3)``.
+
+    Empty where one was judged, where there is one alone, and of a graded metric, of which not all
+    samples are known that moved.
+    """
+    runs = (
+        run
+        for run in report.runs
+        if (run.variant, run.task_set) == (comparison.candidate, comparison.task_set)
+    )
+    sizes = {one.name: one.n for run in runs for one in run.capabilities}
+    if figure.name != "all" or comparison.metric in GRADED or len(sizes) < 2:
+        return ""
+    lost = Counter(flip.bucket.rpartition("/")[0] for flip in comparison.flips if flip.lost)
+    ranked = sorted(lost, key=lambda name: (-lost[name], name))
+    told = [f"{name} ({lost[name]} of {sizes[name]})" for name in ranked if name in sizes]
+    return f"; worse in {listed(told)}" if told else ""
 
 
 def _points(share: float) -> str:

@@ -8,6 +8,10 @@ from pytest_modellab.baselines.accepted import OWN_BASELINE
 from pytest_modellab.judging.comparison import Comparison
 from pytest_modellab.visible import line
 
+REFERENCE = "compared with"
+"""Names the accepted run; what the other names stand for is to be typed."""
+
+
 _OF = "baseline of "
 
 
@@ -49,9 +53,14 @@ def lines(comparison: Comparison, nodeid: str, option: str = "") -> list[str]:
         nodeid: of its test, the path as it is reached from the current folder.
         option: by which a command names the configuration, where it has to.
     """
+    return [line(f"{name}: {text}") for name, text in pairs(comparison, nodeid, option)]
+
+
+def pairs(comparison: Comparison, nodeid: str, option: str = "") -> list[tuple[str, str]]:
+    """Each of :func:`lines` as its name and the text or command."""
     told = [
-        ("compared with", comparison.reference),
+        (REFERENCE, comparison.reference),
         ("run it again", rerun(nodeid)),
         ("side by side", f"{replies}{option}" if (replies := beside(comparison)) else ""),
     ]
-    return [line(f"{name}: {text}") for name, text in told if text]
+    return [(name, text) for name, text in told if text]

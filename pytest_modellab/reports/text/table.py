@@ -84,7 +84,7 @@ def render_markdown(comparison: Comparison, max_flips: int = 10) -> str:
     if comparison.flips:
         parts += ["", flip_count(comparison, len(shown)) + (":" if shown else ".")]
     if shown:
-        parts += ["", *markdown_table(*_markdown_flips(comparison, shown), right=set())]
+        parts += ["", *markdown_flips(comparison, shown)]
     if comparison.remarks:
         parts += ["", *(f"- {escape(note)}" for note in comparison.remarks)]
     return "\n".join(parts) + "\n"
@@ -278,9 +278,8 @@ def measured_markdown(runs: Sequence[tuple[str, Measured]]) -> list[str]:
     return [*lines, *(["", *index] if index else [])]
 
 
-def _markdown_flips(
-    comparison: Comparison, shown: Sequence[Flip]
-) -> tuple[list[str], list[list[str]]]:
+def markdown_flips(comparison: Comparison, shown: Sequence[Flip]) -> list[str]:
+    """Lines of a Markdown table of flipped samples: what is known of them, and both outputs."""
     before, after = column_names(comparison)
     columns = {
         "sample": [escape(f.id) for f in shown],
@@ -295,7 +294,7 @@ def _markdown_flips(
     outputs = ([code(f.before_output) for f in shown], [code(f.after_output) for f in shown])
     names = [escape(name) for name in (*columns, before, after)]
     rows = zip(*columns.values(), *outputs, strict=True)
-    return names, [list(row) for row in rows]
+    return markdown_table(names, [list(row) for row in rows], right=set())
 
 
 def _said(text: str) -> str:

@@ -282,11 +282,28 @@ def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         history.read(tmp_path / "plain.json", {})
 
 
-def test_the_plot_has_a_mark_for_every_run() -> None:
-    one = history.Revision("2026-01-01", "abc", "", mean=0.5, anchor=0.5)
-    runs = [dataclasses.replace(one, mean=mean) for mean in (0.5, 0.45, 0.4)]
-    rows = [line.split("|", 1)[1] for line in plot(runs).splitlines() if line.startswith("     0.")]
-    assert "".join(rows).count("o") == 3
+@pytest.mark.parametrize(
+    ("means", "first", "runs"),
+    [
+        ((0.5, 0.45, 0.4), ["0.500", "0.450", "0.400"], ["1", "2", "3"]),
+        ((1.0, 0.0), ["1.000", "0.000"], ["1", "2"]),
+        ((1.0, 1.0), ["1.000", "1.000"], ["1", "2"]),
+        ((0.0, 0.0), ["0.000", "0.000"], ["1", "2"]),
+        ((0.8,) * 9, ["0.800"] * 9, ["2", "4", "6", "8"]),
+    ],
+)
+def test_the_plot_has_each_run_in_the_row_of_its_label(
+    means: tuple[float, ...], first: list[str], runs: list[str]
+) -> None:
+    one = history.Revision("2026-01-01", "abc", "", mean=0.5, anchor=means[0])
+    lines = plot([dataclasses.replace(one, mean=mean) for mean in means]).splitlines()
+    rows = [line.split("|", 1) for line in lines[1 : lines.index("Legend:") - 3]]
+    assert [label.strip() for label, row in rows for _ in range(row.count("o"))] == first
+    labels = [label.strip() for label, _ in rows if label.strip()]
+    assert len(set(labels)) == len(labels), "no two rows are called alike"
+    assert all(0.0 <= float(label) <= 1.0 for label in labels)
+    assert next(line for line in lines if "(accepted run)" in line)
+    assert lines[lines.index("Legend:") - 2].split()[1:] == runs
 
 
 def test_what_git_keeps_in_another_form(project: Path, tiny: TaskSet, accept: Make) -> None:

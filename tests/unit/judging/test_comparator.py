@@ -185,12 +185,14 @@ def test_other_prompt(
     fingerprint: Make,
 ) -> None:
     now, then = record(hundred), record(hundred, fingerprint=fingerprint(prompt="old"))
-    change = f"the prompt is another one (hash {'p' * 16}, the reference's old)"
+    change = "the prompt is not the one of plain's run"
     assert differs(refusal(quantized, now, then, hundred)) == (
-        f"{change}, and so is the model: one thing is changed at a time"
+        f"{change}, and the model is another one, too: one thing is changed at a time"
     )
-    adapts = spec(kind="anybody's", adapts_prompt=True)
-    assert judge(adapts, now, then, hundred).notes == (change,), "a prompt is what it adapts"
+    files = {"prompt": "prompts/a.jinja", "shots": "shots.jsonl"}
+    adapts = spec(kind="anybody's", adapts_prompt=True, options=files)
+    change = "the prompt (prompts/a.jinja or shots.jsonl) was changed since the reference was"
+    assert judge(adapts, now, then, hundred).notes == (f"{change} recorded",), "it adapts that"
 
 
 def test_the_prompt_alone_is_judged_beside_the_own_accepted_run(
@@ -206,10 +208,10 @@ def test_the_prompt_alone_is_judged_beside_the_own_accepted_run(
 
     settings = {**now.fingerprint.settings, "versions": {"torch": "1"}}
     moved = judge(quantized, now, old(settings=settings), hundred)
-    assert f"the prompt is another one (hash {'p' * 16}, the reference's old)" in moved.notes
+    assert "the prompt was changed since the reference was recorded" in moved.notes
     for changes in ({"weights": "other"}, {"settings": {"quantization": {"bits": 3}}}):
         said = refusal(quantized, now, old(**changes), hundred)
-        assert "and so is the model: one thing is changed at a time. Record the reference" in said
+        assert "and the model is another one, too: one thing is changed at a time. Record" in said
 
 
 def test_everything_that_differs_is_named(

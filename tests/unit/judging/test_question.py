@@ -162,10 +162,10 @@ def test_a_changed_prompt_is_refused_unless_strategies_are_compared(question: Qu
     assert question.reference is not None
     fingerprint = dataclasses.replace(question.reference.fingerprint, prompt="other")
     changed = dataclasses.replace(question.reference, fingerprint=fingerprint)
-    with pytest.raises(ComparisonRefused, match="the prompt is another one"):
+    with pytest.raises(ComparisonRefused, match="the prompt is not the one of plain's run"):
         replies(dataclasses.replace(question, reference=changed))
     free = dataclasses.replace(question, reference=changed, prompt_may_differ=True)
-    assert any("the prompt is another one" in note for note in replies(free).notes)
+    assert any("the prompt is not the one of plain's run" in note for note in replies(free).notes)
 
 
 def test_what_is_allowed_is_asked_or_declared() -> None:

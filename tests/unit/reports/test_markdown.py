@@ -61,7 +61,7 @@ def test_all_well_fits_a_screen(report: Make, run: Make, comparison: Make, figur
     assert found.endswith(
         "</details>\n\n<sub>alpha 0.05 shared by 10 assertions: 0.005 each</sub>\n\n"
         "<sub>alpha: how often, at most, a run in which nothing got worse is blocked all the same, "
-        "by chance</sub>\n"
+        "by chance; all words: docs/glossary.md of pytest-modellab</sub>\n"
     )
     outside = found.split("<details>")[0] + found.split("</details>")[1]
     assert len(outside.splitlines()) < 20
@@ -87,8 +87,9 @@ def test_a_block_shows_its_tables(report: Make, run: Make, comparison: Make, fli
         "Something got worse by more than is allowed, and not by chance: it should not be merged "
         "as it is.",
         "",
-        "- nf4: success on arithmetic fell by 21 points, from 62 to 41 of 100; at least 9 of them "
-        "are more than chance",
+        "- nf4: success on arithmetic fell by 21 points, from 62 to 41 of 100, and no drop is "
+        "allowed; over many more such questions it would be at least 9 points, with 99.5% "
+        "confidence",
     ]
     assert (
         "| base (quantized) | 0.61 ± 0.02 | arithmetic/hard 0.32 | – | – | baseline recorded |"
@@ -99,8 +100,64 @@ def test_a_block_shows_its_tables(report: Make, run: Make, comparison: Make, fli
     assert any(line.startswith("| arithmetic-hard-003 | 1 -> 0 |") for line in lines)
     assert "- <code>t.py&#58;&#58;test&#91;int8&#124;x&#93;</code>: cannot &#42;load&#42;" in lines
     assert "<summary>1 inconclusive</summary>" in lines
-    assert lines[-1] == "<sub>note: a note</sub>"
+    assert "<sub>note: a note</sub>" in lines
     assert found.index("### Blocked") < found.index("<details>")
+
+
+def test_a_blocked_comment_stands_alone_and_folds_its_figures(
+    report: Make, run: Make, comparison: Make, flip: Make, figures: Make
+) -> None:
+    lost = [flip(id=f"s{i}", asked="What is 5 + 7?", expected="12") for i in range(9)]
+    better = flip(id="a-better", before=0.0, after=1.0, bucket="reading/easy")
+    pooled = figures(name="all", baseline=1.0, candidate=0.25, drop=0.75, drop_low=0.389)
+    pooled = dataclasses.replace(pooled, margin=0.25, level=0.05)
+    test = "suites/test_quantized.py::test_regression[nf4]"
+    found = markdown.render(
+        report(
+            runs=(run(),),
+            comparisons=(
+                comparison(
+                    "block",
+                    test=test,
+                    capability=None,
+                    figures=(pooled,),
+                    flips=(*lost, better),
+                    reference="baselines/core/nf4.json, of commit 0123abc",
+                    notes=("the prompt (a.jinja) was changed since the reference was recorded",),
+                ),
+            ),
+            assertions=1,
+        )
+    )
+    lines = outside_of_details(found)
+    assert (
+        "- nf4: success fell by 75 points, from 100 to 25 of 100, and a drop of 25 is allowed; "
+        "over many more such questions it would be at least 39 points, with 95% confidence; worse "
+        "in arithmetic (9 of 66)"
+    ) in lines
+    at = lines.index("### Blocked")
+    replies = "<code>The answer is 12.</code> | <code>The answer is 11.</code>"
+    assert lines[at + 1 : at + 11] == [
+        "",
+        "3 of the 9 samples that got worse:",
+        "",
+        "| sample | score | asked | expected | own baseline | nf4 |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(f"| s{i} | 1 -> 0 | What is 5 + 7? | 12 | {replies} |" for i in range(3)),
+        "",
+        "- compared with: baselines/core/nf4.json, of commit 0123abc",
+    ]
+    assert "- the prompt (a.jinja) was changed since the reference was recorded" in lines
+    shown = "suites/test_quantized.py&#58;&#58;test_regression&#91;nf4&#93;"
+    assert f'- run it again: <code>pytest "{shown}"</code>' in lines
+    side = "modellab diff nf4 --task-set assistant_core_v2 --sample=s0"
+    assert f"- side by side: <code>{side}</code>" in lines
+    assert not any("alpha" in line or "| adjusted p" in line for line in lines)
+    assert "| s8 |" in found
+    assert "<summary>nf4 against own baseline, assistant_core_v2, all samples: BLOCK</summary>" in (
+        found
+    )
+    assert len(lines) < 40
 
 
 def test_a_zoo_fits_a_screen_with_the_verdict_first(
@@ -126,6 +183,7 @@ def test_a_zoo_fits_a_screen_with_the_verdict_first(
     assert "| v0 | 0.61 **BLOCK** | 0.61 inconclusive |" in lines
     assert "| v1 | 0.61 **BLOCK** | 0.61 pass |" in lines
     assert "<summary>v11 against own baseline, core, arithmetic: BLOCK</summary>" in found
+    assert found.count('- run it again: <code>pytest "suites/') == len(names), "each has its own"
     folded = found[found.index("<summary>what else to do</summary>") :]
     assert "- v9 fell: arithmetic" in folded
     assert "- v0: 1 of 2 undecided" in folded
@@ -269,7 +327,8 @@ def test_sentences_tell_the_largest_drops_and_floors(
     beside = report(comparisons=(comparison("block", against="baseline of base"),))
     assert sentences.drops(beside) == [
         "nf4: success on arithmetic fell by 21 points, beside the baseline of base, from 62 to 41 "
-        "of 100; at least 9 of them are more than chance"
+        "of 100, and no drop is allowed; over many more such questions it would be at least 9 "
+        "points, with 99.5% confidence"
     ]
 
 
