@@ -70,7 +70,9 @@ class Noise:
 
     def __str__(self) -> str:
         """Say all of it in one line."""
-        apart = "" if self.nats is None else f"; log-probabilities differ by up to {self.nats:.2g} nats"
+        apart = (
+            "" if self.nats is None else f"; log-probabilities differ by up to {self.nats:.2g} nats"
+        )
         where = f", {self.alone} of them asked alone" if self.flips else ""
         return f"{self.flips} of {self.replies} repeated replies differ{where}{apart}"
 
