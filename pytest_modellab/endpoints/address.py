@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import urllib.parse
+from typing import Any, NoReturn
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.visible import line
@@ -14,6 +15,60 @@ VERSION_PATH = "/v1"
 
 _SHOWN = 200
 """Characters of a URL that a message shows."""
+
+
+HIDDEN = "(key)"
+"""What stands for the key where a server says it."""
+
+LONG_KEY = 12
+"""Characters from which on a key is taken out of replies, too: a shorter one may be a word."""
+
+
+class Key:
+    """What a server lets in: it is no record, no text and no local of a traceback.
+
+    Args:
+        text: as the environment has it; empty where none is needed.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({HIDDEN if self._text else ''})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is not pickled: it is read from the environment where it is used")
+
+    def sign(self, request: Any) -> Any:
+        """Return an HTTP request with the key in its head."""
+        if self._text:
+            request.headers["Authorization"] = f"Bearer {self._text}"
+        return request
+
+    def taken_out(self, value: Any, *, shown: bool) -> Any:
+        """Return what a server said without the key.
+
+        Args:
+            value: bytes, a text, or parsed JSON.
+            shown: whether it is shown; of what is a reply only a long key is taken out.
+        """
+        if not self._text or not (shown or len(self._text) >= LONG_KEY):
+            return value
+        if isinstance(value, bytes):
+            return value.replace(self._text.encode(), HIDDEN.encode())
+        if isinstance(value, str):
+            return value.replace(self._text, HIDDEN)
+        if isinstance(value, dict):
+            return {
+                self.taken_out(name, shown=shown): self.taken_out(one, shown=shown)
+                for name, one in value.items()
+            }
+        return (
+            [self.taken_out(one, shown=shown) for one in value]
+            if isinstance(value, list)
+            else value
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,14 +113,14 @@ class Address:
         name = urllib.parse.urlsplit(self.url).hostname or ""
         return name == "localhost" or name.startswith("127.") or name == "::1"
 
-    def key(self) -> str:
-        """Return the key, read from the environment now; empty where none is declared.
+    def key(self) -> Key:
+        """Return the key, read from the environment now; an empty one where none is declared.
 
         Raises:
             ConfigError: the variable is not set, or holds what no header can.
         """
         if not self.key_env:
-            return ""
+            return Key("")
         key = os.environ.get(self.key_env, "").strip()
         if not key:
             raise ConfigError(
@@ -77,7 +132,7 @@ class Address:
                 f"key_env: the environment variable {self.key_env} holds a blank, a line end or a "
                 "character that is not ASCII, which no key has; set it to the key alone"
             )
-        return key
+        return Key(key)
 
 
 def base_url(text: str) -> str:

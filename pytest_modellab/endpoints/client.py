@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_modellab.endpoints import waiting
-from pytest_modellab.endpoints.address import Address
+from pytest_modellab.endpoints.address import Address, Key
 from pytest_modellab.endpoints.waiting import Clock, Turns
 from pytest_modellab.errors import EndpointError
 from pytest_modellab.visible import line
@@ -39,12 +39,6 @@ MOST_BYTES = 64 << 20
 
 TOLD = 300
 """Characters of a server's own words in a message."""
-
-HIDDEN = "(key)"
-"""What stands for the key where a server says it."""
-
-LONG_KEY = 12
-"""Characters from which on a key is taken out of replies, too: a shorter one may be a word."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -181,7 +175,11 @@ class Client:
 
         address = self.address
         try:
-            trusted = ssl.create_default_context(cafile=address.certificate or None)
+            trusted = (
+                ssl.create_default_context(cafile=address.certificate or None)
+                if address.url.startswith("https:")
+                else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and costs no time
+            )
         except (OSError, ssl.SSLError) as error:
             raise EndpointError(
                 f"certificate: {line(address.certificate)} holds no certificates that can be read "
@@ -216,7 +214,7 @@ class Client:
             failures += 1
 
     def _once(
-        self, method: str, url: str, body: bytes | None, key: str
+        self, method: str, url: str, body: bytes | None, key: Key
     ) -> dict[str, Any] | _Failure:
         import httpx2
 
@@ -225,11 +223,9 @@ class Client:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
         address, begun = self.address, self._clock.now()
         try:
-            with http.stream(method, url, content=body, headers=headers) as response:
+            with http.stream(method, url, content=body, headers=headers, auth=key.sign) as response:
                 raw = bytearray()
                 for part in response.iter_raw():
                     raw += part
@@ -281,12 +277,13 @@ class Client:
             f"no server answers there: {told}; start it, or correct url", again=self._answered
         )
 
-    def _read(self, response: httpx2.Response, raw: bytes, key: str) -> dict[str, Any] | _Failure:
+    def _read(self, response: httpx2.Response, raw: bytes, key: Key) -> dict[str, Any] | _Failure:
         status = response.status_code
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if response.is_redirect:
             target = urllib.parse.urlsplit(response.headers.get("location", ""))
-            there = line(f"{target.scheme}://{target.netloc}" if target.netloc else "there", TOLD)
+            named = f"{target.scheme}://{target.netloc}" if target.netloc else "there"
+            there = line(key.taken_out(named, shown=True), TOLD)
             return _Failure(
                 f"it sends requests on to {there}, where the key does not go by itself; declare "
                 "the address that answers as url",
@@ -302,12 +299,11 @@ class Client:
         parsed = _json(raw)
         if isinstance(parsed, list):
             parsed = {"data": parsed}  # as OpenAI's own lists come
-        if key and (status != 200 or len(key) >= LONG_KEY):
-            raw = raw.replace(key.encode(), HIDDEN.encode())
-            parsed = _without(key, parsed)
         if status == 200 and isinstance(parsed, dict) and set(parsed) != {"error"}:
             self._answered = True
-            return parsed
+            kept: dict[str, Any] = key.taken_out(parsed, shown=False)
+            return kept
+        raw, parsed = (key.taken_out(one, shown=True) for one in (raw, parsed))
         if status == 200 and parsed is None:
             page = "an HTML page" if "html" in kind or raw.lstrip()[:1] == b"<" else "no JSON"
             return _Failure(
@@ -342,15 +338,6 @@ def _json(raw: bytes) -> Any:
         return json.loads(raw)
     except (ValueError, RecursionError):
         return None
-
-
-def _without(key: str, value: Any) -> Any:
-    """Return a reply in which no text holds the key."""
-    if isinstance(value, str):
-        return value.replace(key, HIDDEN)
-    if isinstance(value, dict):
-        return {_without(key, name): _without(key, one) for name, one in value.items()}
-    return [_without(key, one) for one in value] if isinstance(value, list) else value
 
 
 def _status(status: int) -> str:

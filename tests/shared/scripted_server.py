@@ -49,6 +49,7 @@ class Said:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: apart, the second waits for the first's receipt
     answer: Callable[[Asked], Said]
 
     def handle_one_request(self) -> None:
@@ -84,9 +85,11 @@ class Handler(BaseHTTPRequestHandler):
         elif said.drip:
             for byte in body:
                 self.wfile.write(bytes([byte]))
+                self.wfile.flush()
                 time.sleep(said.drip)
         else:
             self.wfile.write(body)
+        self.wfile.flush()
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

@@ -18,7 +18,6 @@ from pytest_modellab.endpoints import replies, served
 from pytest_modellab.endpoints.client import Client
 from pytest_modellab.endpoints.replies import Reply
 from pytest_modellab.endpoints.served import Served
-from pytest_modellab.engines import environment
 from pytest_modellab.engines.interface import (
     WORDS,
     Ability,
@@ -39,6 +38,10 @@ VERSION = 1
 """Raised when scores may change: stored runs of another engine version are run again."""
 
 PACKAGES = ("httpx2",)
+"""Distributions that asking a server needs."""
+
+TOKENIZING = ("transformers", "tokenizers")
+"""Distributions that completions need beside them."""
 
 CHECKED = 2.0
 """Seconds after which a server is asked again what it is, before more replies are handed over."""
@@ -81,14 +84,22 @@ class Asking:
 
     Args:
         found: where it is, and what it says of itself.
+
+    Raises:
+        EndpointError: it does not answer, or says of itself something else by now.
     """
 
     def __init__(self, found: Served) -> None:
-        self.client = Client(found.address)
         self.identity = found.identity
         self.software = served.software(found.identity)
-        self._checked = -math.inf
+        self.client = Client(found.address)
+        self._checked = 0.0
         self._names: tuple[str, str] | None = None
+        try:
+            self.check()
+        except BaseException:
+            self.client.close()
+            raise
 
     def answer(
         self,
@@ -172,9 +183,9 @@ class Asking:
         return size if type(size) is int and size > 0 else 0
 
     def told(self) -> Mapping[str, Any]:
-        """What decides about the numbers beside the model; the server's threads are its own."""
+        """What decides about the numbers here; how many threads the server has, it does not say."""
         system = {"system_fingerprint": self._names[1]} if self._names and self._names[1] else {}
-        return {**environment.libraries(), "threads": 0, **system}
+        return {"threads": 0, **system}
 
 
 class ChatsEngine:

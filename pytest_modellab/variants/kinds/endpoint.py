@@ -106,7 +106,10 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         prompt=_prompt(options, base, root),
         paraphrases=base.paraphrases if base is not None else (),
         dtype="",
-        packages=openai.PACKAGES,
+        packages=(
+            *openai.PACKAGES,
+            *(openai.TOKENIZING if options["api"] == "completions" else ()),
+        ),
         thinking=thinking,
         engine=f"endpoint-{openai.VERSION}",
         open=_open,

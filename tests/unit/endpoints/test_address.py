@@ -48,14 +48,18 @@ def test_the_key_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ConfigError, match="variable THE_KEY is not set; set it to the key of h:1"):
         address.key()
     monkeypatch.setenv("THE_KEY", "sk-0123456789abcdef\n")
-    assert address.key() == "sk-0123456789abcdef"
+    key = address.key()
+    assert repr(key) == "Key((key))"
+    assert key.taken_out([b"a", "is sk-0123456789abcdef"], shown=True) == [b"a", "is (key)"]
+    with pytest.raises(TypeError, match="a key is not pickled"):
+        pickle.dumps(key)
     assert "sk-0123" not in repr(address)
     assert b"sk-0123" not in pickle.dumps(address)
     monkeypatch.setenv("THE_KEY", "sk-1 sk-2")
     with pytest.raises(ConfigError, match="holds a blank, a line end or a character") as caught:
         address.key()
     assert "sk-1" not in str(caught.value)
-    assert Address("http://h/v1", "m").key() == ""
+    assert repr(Address("http://h/v1", "m").key()) == "Key()"
 
 
 @pytest.mark.parametrize(
