@@ -103,12 +103,16 @@ class Loaded:
         from pytest_modellab.lab import proved
 
         engine = source.open(self._cache)
-        found = next((found for one, found in self._canaries if one is source), None)
-        if found is None:
-            said.begin("asking the server what it can …")
-            found = proved.examine(source, engine, self._cache)
-            self._canaries.append((source, found))
-        proved.believe(engine, found)
+        try:
+            found = next((found for one, found in self._canaries if one is source), None)
+            if found is None:
+                said.begin("asking the server what it can …")
+                found = proved.examine(source, engine, self._cache)
+                self._canaries.append((source, found))
+            proved.believe(engine, found)
+        except BaseException:
+            engine.close()
+            raise
         return engine
 
 

@@ -54,5 +54,6 @@ def believe(engine: Any, found: Canary) -> None:
     if wrong := [str(one) for one in found.findings if not one.takes]:
         raise EndpointError(f"the server does not do what it says: {'; '.join(wrong)}")
     for one in found.findings:
-        engine.abilities -= {one.takes}
+        # those for which options are scored, too
+        engine.abilities -= {"score", "compare"} if one.takes == "score" else {one.takes}
         engine.lacks = str(one)

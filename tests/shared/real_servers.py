@@ -103,6 +103,7 @@ def _started(file: str, lora: str, pooling: str = "") -> Any:
 
 
 if __name__ == "__main__":
-    found = [_started(*sys.argv[1:], pooling) for pooling in ("", "MEAN", "LAST")]
+    _, file, lora = sys.argv
+    found = [_started(file, lora, pooling) for pooling in ("", "MEAN", "LAST")]
     print(json.dumps([one.listening_address for one in found]), flush=True)
     sys.stdin.read()
