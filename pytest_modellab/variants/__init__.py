@@ -210,6 +210,6 @@ def _check_adapts(spec: VariantSpec, base: Plan) -> None:
             "kind transcriber"
         )
     raise ConfigError(
-        f"base: {spec.base!r} is a {own}, which {spec.kind!r} does not adapt; declare what is "
+        f"base: {spec.base!r} is {'an' if own[0] in 'aeiou' else 'a'} {own}, which {spec.kind!r} does not adapt; declare what is "
         f"changed of it in a variant of kind {' or '.join(base.adapted_by)}"
     )

@@ -20,7 +20,7 @@ import pytest
 from scripted_server import Asked, Handler, Said, scripted
 from talking_server import Talker, turned
 
-from pytest_modellab import testing
+from pytest_modellab import cli, testing
 
 # imported here, since pytester forgets what a session in this process was the first to import
 pytest.importorskip("httpx2")
@@ -258,6 +258,25 @@ def test_the_key_stands_nowhere(
     assert printed.ret == 1
     said = {"accepted": "served", "refused": "THE_KEY is not accepted", "fails": "(key)"}[told]
     assert said in (pytester.path / "printed").read_text()
+
+
+def test_what_it_costs_is_by_its_own_price(
+    pytester: pytest.Pytester, declare: Declare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = "[prices.cpu]\nusd_per_hour = 1\n[prices.paid]\nusd_per_million_input = 1000\n"
+    prices += "usd_per_million_output = 1000\n"
+    few = "[performance]\nrequests = 1\nrounds = 2\n"
+    with scripted(Talker()) as url:
+        declare(f'url = "{url}"\n{prices}{few}')
+        assert cli.main(["accept", "served"]) == 0
+        assert cli.main(["compare"]) == 0
+        unpriced = capsys.readouterr().out
+        declare(f'url = "{url}"\nprice = "paid"\n{prices}{few}')
+        assert cli.main(["compare"]) == 0
+        priced = capsys.readouterr().out
+    assert "no cost of served: what a server costs is not this machine's price" in unpriced
+    assert "$" not in unpriced.partition("no cost of")[0]
+    assert "cost=$10" in priced  # 7 tokens in and 3 out, of 1,000 requests
 
 
 RUN = """

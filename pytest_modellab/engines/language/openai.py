@@ -182,11 +182,6 @@ class Asking:
         size = meta.get("size") if isinstance(meta, dict) else None
         return size if type(size) is int and size > 0 else 0
 
-    def told(self) -> Mapping[str, Any]:
-        """What decides about the numbers here; how many threads the server has, it does not say."""
-        system = {"system_fingerprint": self._names[1]} if self._names and self._names[1] else {}
-        return {"threads": 0, **system}
-
 
 class ChatsEngine:
     """Generates by chat completions; the server has template and tokenizer.
@@ -243,8 +238,8 @@ class ChatsEngine:
         """Nothing is drawn but by a request's own seed."""
 
     def environment(self) -> Mapping[str, Any]:
-        """Versions of libraries."""
-        return self._asking.told()
+        """How many threads the server has, it does not say; none of this process decide."""
+        return {"threads": 0}
 
     def parameter_bytes(self) -> int:
         """Bytes of the model's parameters, as far as the server tells them."""
@@ -335,8 +330,8 @@ class CompletionsEngine(ChatEngine):
         self._asking.answer(len(requests), skip, ask, done)
 
     def environment(self) -> Mapping[str, Any]:
-        """Versions of libraries."""
-        return self._asking.told()
+        """How many threads the server has, it does not say; none of this process decide."""
+        return {"threads": 0}
 
     def parameter_bytes(self) -> int:
         """Bytes of the model's parameters, as far as the server tells them."""
