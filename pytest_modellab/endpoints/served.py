@@ -39,10 +39,12 @@ class Served:
     Attributes:
         address: where it is.
         api: what is sent.
+        canary: whether a few requests prove what the server can before anything of it is scored.
     """
 
     address: Address
     api: Api = "chat"
+    canary: bool = True
 
     @functools.cached_property
     def identity(self) -> Mapping[str, Any]:

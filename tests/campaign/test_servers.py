@@ -45,7 +45,7 @@ def run(folder: Path, url: str, cache: Path) -> RunRecord:
     (folder / "modellab.toml").write_text(
         '[task_sets.turned]\npath = "turned"\n'
         f'[variants.served]\nkind = "endpoint"\nurl = "{url}"\nserved_model = "talker"\n'
-        'prompt = "prompt.jinja"\nretries = 20\ntimeout_s = 0.15\n'
+        'prompt = "prompt.jinja"\nretries = 20\ntimeout_s = 0.15\ncanary = false\n'
     )
     lab = Lab(read.load(folder / "modellab.toml"), Settings(cache=cache))
     try:

@@ -37,6 +37,7 @@ served_model = "talker"
 prompt = "prompt.jinja"
 concurrency = 2
 retries = 1
+canary = false  # the talker knows no stop texts, seeds and systems
 """
 
 SUITE = """

@@ -41,6 +41,7 @@ OPTIONS = {
         missing="give the name that requests ask for; the server's /v1/models lists it",
     ),
     "api": Setting(str, "chat", choices=("chat", "completions")),
+    "canary": Setting(bool, True),
     "prompt": Setting(str, OPTIONAL, path=True),
     "shots": Setting(str, OPTIONAL, path=True),
     "n_shots": Setting(int, OPTIONAL),
@@ -112,7 +113,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         thinking=thinking,
         engine=f"endpoint-{openai.VERSION}",
         open=_open,
-        served=Served(_address(options, root), options["api"]),
+        served=Served(_address(options, root), options["api"], options["canary"]),
         adapted_by=("endpoint", "prompted"),
     )
 
