@@ -220,7 +220,7 @@ def _lines(
         if not moved.differs:
             compared = _judged(lab, variant, task_set, new.run, old.run, last)
             lines.append(f"  against {last}{', the anchor' if begun else ''}: {compared}")
-        lines += accepting.metrics(old.run, new.run)
+        lines += accepting.metrics(old.run, new.run, last)
         if begun:
             return lines
     if new.anchor is not None:

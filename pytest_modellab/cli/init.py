@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
         )
     handed = None if options.handed is None else from_file.read(options.handed, scorers.check)
     tasks = kind.tasks if handed is None else handed.tasks
-    files = {suites / name: text for name, text in starter.files(kind, model, tuned, tasks).items()}
+    place = Path(os.path.relpath(top, Path.cwd())) if top else folder
     outside = _outside([model, *([tuned] if tuned else [])], suites, top or folder)
     job = workflow.Job(
         suites=below,
@@ -120,8 +121,14 @@ def run(options: argparse.Namespace) -> int:
         outside=outside,
         branch=(git.default_branch(top, offline=True) if top else None) or "main",
     )
-    place = Path(os.path.relpath(top, Path.cwd())) if top else folder
-    files[place / workflow.PATH] = workflow.text(job)
+    named = starter.files(kind, model, tuned, tasks)
+    works = place / workflow.PATH
+    shared = place.resolve() != folder.resolve() and writing.other(works, workflow.text(job))
+    if shared:  # pytest, as it imports by default, takes no two test files of one name
+        named = {_apart(name, folder): text for name, text in named.items()}
+    files = {suites / name: text for name, text in named.items()}
+    if not shared:
+        files[works] = workflow.text(job)
     ignored, rewritten = writing.ignore(folder)
     writing.check(folder, files, rewritten, (folder, place))
     writing.write(files, rewritten)
@@ -138,8 +145,16 @@ def run(options: argparse.Namespace) -> int:
         "",
         _AFTER,
         *([f"{workflow.outside(outside)}."] if outside else []),
+        *([line(f"{works} runs another suite: {workflow.more(job)}")] if shared else []),
     )
     return EXIT_OK
+
+
+def _apart(name: str, folder: Path) -> str:
+    """Name a test file after the suite's folder, too: ``test_prompted_search.py``."""
+    if not (name.startswith("test_") and name.endswith(".py")):
+        return name
+    return f"{name.removesuffix('.py')}_{re.sub(r'[^0-9A-Za-z]+', '_', folder.resolve().name)}.py"
 
 
 def _tuned(

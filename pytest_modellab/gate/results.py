@@ -13,6 +13,10 @@ from pytest_modellab.gate.errors import EmptyError
 Verdict = Literal["block", "pass", "inconclusive"]
 
 
+POOLED = "all"
+"""Names the comparison of all samples."""
+
+
 UNBOUNDED = 1e300
 """Stands for an upper bound of a divergence where there is none; built-in JSON has no infinity."""
 
@@ -87,6 +91,16 @@ class Figures:
     score_high: float | None = None
 
     @property
+    def label(self) -> str:
+        """What was compared, as a sentence names it."""
+        return "the mean score" if self.name == POOLED else self.name
+
+    @property
+    def more(self) -> int | None:
+        """How many samples beside those compared would settle it; None as `samples_needed`."""
+        return None if self.samples_needed is None else self.samples_needed - self.n
+
+    @property
     def distance(self) -> bool:
         """True of a distance from the base: in nats, at least 0, lower is better."""
         return self.floor is None and self.baseline is None
@@ -125,7 +139,7 @@ class Figures:
         return f"<{self.verdict}: {self.brief()}>"
 
     def _explain_drop(self) -> str:
-        seen = f"{self.name} {_moved(self.baseline or 0.0, self.candidate)} ({self._size()})"
+        seen = f"{self.label} {_moved(self.baseline or 0.0, self.candidate)} ({self._size()})"
         if self.verdict == "block":
             beyond = f" beyond the allowed {self.margin:.3g}" if self.margin > 0.0 else ""
             return (
@@ -140,7 +154,10 @@ class Figures:
         return f"undecided: {seen}; {self._limits('drop of')}"
 
     def _explain_floor(self) -> str:
-        seen = f"{self.name} scores {self.candidate:.2f} ({self._size()})"
+        seen = (
+            f"{self.label} {'is' if self.name == POOLED else 'scores'} {self.candidate:.2f} "
+            f"({self._size()})"
+        )
         if self.verdict == "block":
             return (
                 f"blocked: {seen}, below the floor of {self.floor:.3g}; a mean this low happens by "
@@ -182,8 +199,9 @@ class Figures:
         if self.mde is None:
             return "one sample or cluster alone shows nothing; add more"
         found = f"with this many samples {self.mde:.2g} above it is noticed in 4 of 5 runs"
-        if self.samples_needed is not None:
-            return f"{found}; about {self.samples_needed} samples would settle it"
+        if self.more is not None:
+            noun = "sample" if self.more == 1 else "samples"
+            return f"{found}; about {self.more} more {noun} would settle it"
         return f"{found}; what was seen lies so near the limit that more samples may not settle it"
 
     def _limits(self, what: str) -> str:
@@ -193,8 +211,9 @@ class Figures:
             found = f"this is too few samples to notice any {what.rsplit(maxsplit=1)[0]}"
         else:
             found = f"with this many samples a {what} {self.mde:.2f} is noticed in 4 of 5 runs"
-        if self.samples_needed is not None:
-            return f"{found}; about {self.samples_needed} samples would settle it"
+        if self.more is not None:
+            noun = "sample" if self.more == 1 else "samples"
+            return f"{found}; about {self.more} more {noun} would settle it"
         if self.floor is None and self.margin == 0.0 and self.drop <= 0.0:
             return f"{found}; with an allowed drop of 0 nothing can pass: set a margin"
         return f"{found}; what was seen lies so near the limit that more samples may not settle it"

@@ -90,7 +90,7 @@ def problem(one: Any) -> str | None:
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         return (
             f"words: advice: cannot be filled in ({type(error).__name__}: {error}); it may use "
-            "{variant}, {against}, {what} and {task_sets}"
+            "{variant}, {against}, {what}, {task_sets} and {margin}"
         )
     if not isinstance(one.blocked, type) or not issubclass(one.blocked, BLOCKED):
         return f"blocked: {one.blocked!r} is not derived from RegressionDetected"

@@ -252,7 +252,7 @@ class Accepted:
         for name, reference in references.items():
             known = None if reference is None else reference.count_churn()
             if known is not None:
-                words.append(f"{known.flips} of {known.n} in the accepted run of {name}")
+                words.append(f"{known.flips} of {known.n} did when {name} was last accepted")
                 high = high or abnormal(own, known)
         if high:
             words.append("ABNORMAL, more than three times as many: its verdicts are less sure")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,9 @@ from pytest_modellab.records.tasks import TaskSet
 if TYPE_CHECKING:
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.resolved import Resolved
+
+LONGER = 1.25
+"""Times the base's share of written tokens up to which rates of both tell how fast they read."""
 
 
 def pair(lab: Lab, candidate: str, base: str | None = None) -> Pair:
@@ -120,7 +123,26 @@ def seconds(lab: Lab, of: Pair, what: Asked) -> float:
     if put_back.parts(of):
         each = [run.probes.get("seconds", 0.0) / max(1, len(run.samples)) for run in runs]
         return put_back.seconds(of, what, max(each, default=0.0))
-    return diagnosing.seconds(of, what, [r.probes.get("tokens_per_second", 0.0) for r in runs])
+    rates = [run.probes.get("tokens_per_second", 0.0) for run in _alike(runs)]
+    return diagnosing.seconds(of, what, rates)
+
+
+def _alike(runs: Sequence[RunRecord]) -> Sequence[RunRecord]:
+    """The base's run, and the candidate's where it wrote no more of what it was asked.
+
+    A diagnosis reads only, and a written token takes many times as long as one that is read: the
+    rate of a candidate whose replies got long says nothing of how fast it reads.
+    """
+    if len(runs) < 2:
+        return runs
+    before, after = map(_written, runs)
+    return runs if after <= LONGER * before else runs[:1]
+
+
+def _written(run: RunRecord) -> float:
+    """Share of a run's tokens that were written."""
+    written = sum(one.tokens_out for one in run.samples)
+    return written / max(1, written + sum(one.tokens_in for one in run.samples))
 
 
 def known(lab: Lab, task_set: str, variants: Iterable[str], reference: str) -> dict[str, Diagnosis]:

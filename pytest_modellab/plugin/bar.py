@@ -13,8 +13,9 @@ def lines(config: LabConfig) -> list[str]:
 
     Nothing is said where it cannot be told.
     """
+    from pytest_modellab.config.find import named
     from pytest_modellab.review.review import in_passing
     from pytest_modellab.review.words import session
 
     found = in_passing(config)
-    return [] if found is None else list(session(found))
+    return [] if found is None else list(session(found, named(config.path)))

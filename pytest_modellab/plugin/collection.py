@@ -236,6 +236,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Find the assertions that share alpha, after deselection, in every process alike."""
     projects = projects_of(session.config)
     gated = projects.of_items(session.items)
+    check_baselines(gated)
     hooks: dict[Project | None, dict[Path, Any]] = {}
     for item in session.items:
         hooks.setdefault(projects.of(item.path), {})[item.path.parent] = item.ihook
@@ -251,6 +252,23 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         project.candidates = frozenset(candidates)
         if candidates and option(session.config, "update"):
             updating.remember(project.lab, sorted(candidates))
+
+
+def check_baselines(projects: Iterable[Project]) -> None:
+    """Refuse two configurations that would accept into one file: the last would be both's."""
+    whose: dict[Path, Project] = {}
+    for project in projects:
+        declared = project.declared
+        for task_set in declared.task_sets:
+            place = declared.baselines.resolve() / task_set
+            other = whose.setdefault(place, project).declared
+            shared = declared.variants.keys() & other.variants.keys()
+            if other is not declared and shared:
+                raise pytest.UsageError(
+                    f"{project.name} and {whose[place].name} both keep the accepted runs of "
+                    f"{', '.join(sorted(shared))} on {task_set} in {declared.baselines}: give one "
+                    "of them a folder of its own, baselines = ..."
+                )
 
 
 def check_sources(project: Project, hooks: Iterable[Any]) -> None:

@@ -92,7 +92,9 @@ class Collector:
         """Write the files; a run in which collected tests never reported fails."""
         # node ids, since --keep-duplicates collects one twice; a controller of workers has no items
         collected = len({item.nodeid for item in session.items}) or session.testscollected
-        self._complete = len(self._reported) >= collected
+        # where collection fails nothing is run, and what was not judged is no news
+        failed = session.testsfailed > 0 and not self._reported
+        self._complete = len(self._reported) >= collected and not failed
         every = self._every()
         swallowed = any(one.swallowed for one in every)
         if (not self._complete or swallowed) and session.exitstatus == pytest.ExitCode.OK:
@@ -204,6 +206,10 @@ class Collector:
                 terminalreporter.section(f"modellab{named}")
             for text, markup in lines:
                 terminalreporter.write_line(text, **markup)
+        if len(told) > 1:
+            terminalreporter.section("modellab")
+            text, markup = terminal.overall(told)
+            terminalreporter.write_line(text, **markup)
         # the plugin of that name marks every failed test itself
         annotated = "pytest_github_actions_annotate_failures"
         if told and self._github and not self._config.pluginmanager.hasplugin(annotated):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -21,7 +22,7 @@ from pytest_modellab.reports.session import (
     subject,
     unlike,
 )
-from pytest_modellab.reports.words import listed, moved, number, urgency, words_of
+from pytest_modellab.reports.words import both, listed, moved, number, urgency, words_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,7 @@ def undecided(comparisons: Iterable[Comparison]) -> Undecided | None:
         return None
     figures = [(figure, subject(c)) for c, figure in found if figure is not None]
     detectable = [(f.mde, name) for f, name in figures if f.mde is not None and not f.distance]
-    needed = [(f.samples_needed - f.n, name) for f, name in figures if f.samples_needed is not None]
+    needed = [(f.more, name) for f, name in figures if f.more is not None]
     stuck = [f for f, _ in figures if f.samples_needed is None]
     mde, mde_of = max(detectable, key=lambda pair: pair[0], default=(None, ""))
     more, more_of = max(needed, key=lambda pair: pair[0], default=(None, ""))
@@ -222,10 +223,9 @@ def _mending(report: SessionReport, printed: Mapping[str, str]) -> Iterator[str]
             continue
         whom = listed(e.variant or e.test for e in errors)
         if (test := printed.get(errors[0].cause)) is None:
-            yield f"mend {whom}: {told}"
+            yield f"no verdict on {whom} until this is put right: {told}"
         else:
-            several = len({e.variant for e in errors}) > 1
-            yield f"mend what {test} says above{f' ({whom})' * several}"
+            yield f"no verdict on {whom} until what {test} says above is put right"
 
 
 def _joined(commands: Iterable[str]) -> Iterator[str]:
@@ -260,7 +260,30 @@ def after_block(variant: str, blocked: Sequence[Comparison], option: str = "") -
         against=listed(c.against for c in blocked),
         what=listed(fell),
         task_sets="".join(f" --task-set {name}" for name in task_sets) + option,
+        margin=_allowing(blocked),
     )
+
+
+def _allowing(blocked: Iterable[Comparison]) -> str:
+    """The settings by which none of them would block: ``margin above 0.12 in [task_sets.x]``."""
+    least: dict[tuple[str, str], float] = {}
+    for comparison in blocked:
+        table = f"[task_sets.{comparison.task_set}]"
+        if comparison.metric is not None:
+            table = f"{table[:-1]}.metrics.{comparison.metric}]"
+        rule = "margin" if comparison.capability is None else "capability_margin"
+        for figure in comparison.figures:
+            if figure.verdict == "block" and not figure.distance:
+                least[rule, table] = max(figure.drop_low, least.get((rule, table), 0.0))
+    return both([_above(*named, drop) for named, drop in least.items()]) if least else "margin"
+
+
+def _above(rule: str, table: str, drop: float) -> str:
+    # a digit more may be cut off: what is told must lie above the bound
+    bound = math.ceil(drop * 1000) / 1000
+    if bound >= 1:
+        return f"no {rule} in {table} is large enough"
+    return f"{rule} above {number(bound)} in {table}"
 
 
 SEEN = 0.005

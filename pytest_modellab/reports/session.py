@@ -196,8 +196,13 @@ class SessionReport:
 
 def worst(reports: Iterable[SessionReport]) -> SessionVerdict:
     """The verdict of a session with several configurations: the worst of those that found any."""
-    found = {report.verdict for report in reports if not report.empty}
-    return next((verdict for verdict in _WORST_FIRST if verdict in found), "inconclusive")
+    found = [report.verdict for report in worst_first(reports) if not report.empty]
+    return found[0] if found else "inconclusive"
+
+
+def worst_first(reports: Iterable[SessionReport]) -> list[SessionReport]:
+    """The reports of a session with several configurations by verdict, those of one as they are."""
+    return sorted(reports, key=lambda report: _WORST_FIRST.index(report.verdict))
 
 
 def ratio_words(ratio: RatioResult) -> str:
@@ -214,6 +219,25 @@ def deciding(comparison: Comparison) -> Figures | None:
     """
     own = [f for f in comparison.figures if f.verdict == comparison.verdict]
     return min(own or comparison.figures, key=lambda f: (f.p_adjusted, f.name), default=None)
+
+
+def fell(report: SessionReport) -> tuple[Comparison, ...]:
+    """Undecided comparisons that fell beyond chance, and by more than is allowed as far as seen.
+
+    Empty where the session lets what is undecided pass unseen.
+    """
+    if report.on_inconclusive == "pass":
+        return ()
+    return tuple(
+        comparison
+        for comparison in report.comparisons
+        if comparison.outcome == "inconclusive"
+        and (figure := deciding(comparison)) is not None
+        and not figure.distance
+        and figure.floor is None
+        and figure.drop > figure.margin
+        and figure.drop_low > 0
+    )
 
 
 def subject(comparison: Comparison) -> str:

@@ -16,7 +16,7 @@ _OWN = Words(
     "",
     "against own baseline",
     "{variant} fell: {what}; look at the flipped samples; if the drop is wanted, accept it: "
-    "modellab accept {variant}{task_sets}",
+    "modellab accept {variant}{task_sets}, then commit the baseline that it writes",
 )
 
 
@@ -24,7 +24,7 @@ _BASE = Words(
     "",
     "against base",
     "{variant} fell against {against}: {what}; look at the flipped samples; if the drop is wanted, "
-    "allow it with margin or capability_margin",
+    "allow it in modellab.toml: {margin}",
 )
 
 
@@ -32,7 +32,8 @@ _DRIFT = Words(
     "drift",
     "since the anchor",
     "{variant} drifted from its {against}: {what}; accepted drops have added up; if that is "
-    "wanted, begin a new chain: modellab accept {variant}{task_sets} --new-anchor",
+    "wanted, begin a new chain: modellab accept {variant}{task_sets} --new-anchor, then "
+    "commit the baseline that it writes",
 )
 
 
@@ -40,7 +41,8 @@ _OWN_DRIFT = Words(
     "drift",
     "since the anchor",
     "{variant} drifted from its {against}: {what}; if that is wanted, begin a new chain: modellab "
-    "accept {variant}{task_sets} --new-anchor",
+    "accept {variant}{task_sets} --new-anchor, then "
+    "commit the baseline that it writes",
 )
 
 

@@ -79,8 +79,13 @@ def toml(text: str) -> str:
     return f'"{escaped}"'
 
 
-def session(found: Review) -> Iterator[str]:
-    """Say in a session's report what became weaker, and what was agreed to."""
+def session(found: Review, option: str = "") -> Iterator[str]:
+    """Say in a session's report what became weaker, and what was agreed to.
+
+    Args:
+        found: what the review found.
+        option: by which a command names the configuration, where it has to.
+    """
     if found.weaker:
         count = len(found.weaker)
         rules = "1 rule is" if count == 1 else f"{count} rules are"
@@ -88,7 +93,7 @@ def session(found: Review) -> Iterator[str]:
         more = [f"and {count - SHOWN} more"] if count > SHOWN else []
         yield (
             f"{_BAR}{rules} weaker than at {found.against.short} ({found.against.how}): "
-            f"{'; '.join([*keys, *more])}; modellab review fails until it is said why"
+            f"{'; '.join([*keys, *more])}; modellab review{option} fails until it is said why"
         )
     for key, why in found.acknowledged.items():
         yield f"{_AGREED}{key}: {why}"

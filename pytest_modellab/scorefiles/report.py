@@ -184,13 +184,13 @@ def _next(judged: FileVerdicts) -> list[str]:
     if judged.verdict != "inconclusive":
         return []
     undecided = [one for one in judged.figures if one.verdict == "inconclusive"]
-    most = max(undecided, key=lambda one: (one.samples_needed or 0) - one.n)
-    if most.samples_needed is None:
+    most = max(undecided, key=lambda one: one.more or 0)
+    if most.more is None:
         return ["next: allow a larger drop, or add samples"]
     others = f", the most of {len(undecided)} undecided comparisons" if len(undecided) > 1 else ""
     return [
-        f"next: {most.name} has {plural(most.n, 'sample')} and needs about {most.samples_needed} "
-        f"to be settled{others}"
+        f"next: about {plural(most.more, 'more sample')} would settle {most.label} "
+        f"(n = {most.n}){others}"
     ]
 
 

@@ -116,6 +116,15 @@ def outside(paths: Sequence[str]) -> str:
     )
 
 
+def more(job: Job) -> str:
+    """Say what a workflow that runs another suite of the repository lacks."""
+    suites = argument(job.suites)
+    return (
+        f"let its pytest command name {suites}, too, and add a step that runs modellab review "
+        f"--config {argument(f'{job.suites}/modellab.toml')}"
+    )
+
+
 def text(job: Job) -> str:
     """Return the workflow's file."""
     suites = argument(job.suites)

@@ -129,6 +129,11 @@ def _make(folder: Path, done: list[Path]) -> None:
         done.append(one)
 
 
+def other(path: Path, text: str) -> bool:
+    """Tell whether a file is there that holds something else."""
+    return path.is_file() and not _holds(path, text)
+
+
 def _holds(path: Path, text: str) -> bool:
     """Tell whether a file holds a text; it is not opened where its size says otherwise."""
     content = text.encode(errors="surrogatepass")

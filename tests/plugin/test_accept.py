@@ -57,7 +57,7 @@ def test_accept_and_accept_again(project: pytest.Pytester, accept: Say) -> None:
     assert churn == STEADY
     again, churn = accept()
     assert again.endswith("; baselines/words/plain.json is unchanged")
-    assert churn == f"{STEADY}; 0 of 132 in the accepted run of plain"
+    assert churn == f"{STEADY}; 0 of 132 did when plain was last accepted"
 
 
 def test_without_a_task_set_those_accepted_before_are_run(
@@ -87,7 +87,10 @@ def test_a_change_is_judged_against_the_last_run_and_the_anchor(
     last, moved = said[-2:]
     assert last.startswith("  against the last accepted run, the anchor: ")
     figure = r"0\.\d{3} -> 0\.\d{3} \([+-]0\.\d{3}\)"
-    assert re.fullmatch(f"  probability {figure}(, likelihood {figure})?", moved)
+    assert re.fullmatch(
+        f"  compared with the last accepted run: probability {figure}(, likelihood {figure})?",
+        moved,
+    )
     replace(project, "prompt.jinja", "Well: {{ input }}", "So: {{ input }}")
     last, moved, anchor = accept()[-3:]
     assert last.startswith("  against the last accepted run: ")
@@ -205,7 +208,7 @@ def test_a_variant_is_shown_beside_its_base_by_capability(accept: Say) -> None:
     assert said[2:4] == ["  beside its base plain:", "                 samples  success"]
     shown = [re.sub(r" +", " ", line) for line in said[4:7]]
     number = r"0\.\d+"
-    words = "(the same|higher|lower, within chance)"
+    words = r"(the same|higher|lower, within chance|too few \(\d+\) to tell)"
     for line, name in zip(shown, ("all samples 132", "alpha 66", "beta 66"), strict=True):
         assert re.fullmatch(f" {name} {number} -> {number} {words}", line)
 

@@ -43,7 +43,7 @@ def test_a_loss_that_no_answer_shows(project: pytest.Pytester) -> None:
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines_random(
         [
-            "*blocked: all fell from 1.00 to *beyond the allowed 0.03*",
+            "*blocked: the mean score fell from 1.00 to *beyond the allowed 0.03*",
             "*note: the same samples score *",
             "*metric 'probability' at a margin of 0: batch size, threads and dtype "
             "move every probability a little in one direction*set task_sets.words.metrics."

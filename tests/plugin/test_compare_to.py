@@ -66,7 +66,8 @@ def test_a_baseline_that_the_commit_lacks(committed: pytest.Pytester) -> None:
             "is not in that commit; name another one, or compare with the working tree's: leave "
             "out --modellab-compare-to.",
             "*Record one there and commit it: modellab accept rounded",
-            "  mend what test_suite.py::test_overall*rounded* says above",
+            "  no verdict on rounded until what test_suite.py::test_overall*rounded* says "
+            "above is *",
         ]
     )
 

@@ -256,7 +256,7 @@ def test_three_bits_are_blocked(suites: Path, do: Do, monkeypatch: pytest.Monkey
     page = Section(do, "README.md", "See 3 bits blocked")
     with declared(suites, "rtn3"):
         said = page.next("pytest suites -k 'rtn3 and (cost or forgetting)'", ends=1)
-        assert "blocked: all fell from 1.00 to 0." in said
+        assert "blocked: the mean score fell from 1.00 to 0." in said
         said = page.next("pytest suites -k 'rtn3 and test_overall'", ends=1)
         assert "no baseline of 'rtn3'" in said
         page.next("modellab accept rtn3 --task-set assistant_core_v2 --first")
@@ -287,7 +287,7 @@ def test_the_first_five_minutes(here: Path, do: Do) -> None:
     prompt = here / "suites" / "prompts" / "assistant.jinja"
     replace(prompt, "Give a short, direct answer.", "Answer in French.")
     said = page.next("pytest suites", ends=1)
-    assert "\nblocked: all fell from 1.00 to 0." in said
+    assert "\nblocked: the mean score fell from 1.00 to 0." in said
     assert 'run it again: pytest "suites/test_prompted.py::test_regression[prompting]"' in said
     assert "side by side: modellab diff prompting --task-set starter --sample=" in said
     page.next("modellab accept prompting --because 'French is wanted, agreed with support'")

@@ -61,7 +61,8 @@ def test_what_one_file_breaks_is_said_once(broken: pytest.Pytester) -> None:
             f"variant 'plain' on 'words': {WRONG}",
             "ERROR: 8 tests reached no verdict (plain, rounded).",
             "next:",
-            "  mend what test_suite.py::test_capability*plain-alpha* says above (plain, rounded)",
+            "  no verdict on plain, rounded until what test_suite.py::test_capability*plain-alpha* "
+            "says above is put right",
             "*1 failed, 7 with the same error in *",
         ]
     )
@@ -76,7 +77,10 @@ def test_what_one_file_breaks_is_said_once(broken: pytest.Pytester) -> None:
 def test_where_pytest_shows_no_failures_the_section_says_it(broken: pytest.Pytester) -> None:
     result = broken.runpytest_inprocess("--tb=no", "-rN")
     result.stdout.fnmatch_lines(
-        [f"ERROR in 8 tests of plain, rounded: {WRONG}", f"  mend plain, rounded: {WRONG}"]
+        [
+            f"ERROR in 8 tests of plain, rounded: {WRONG}",
+            f"  no verdict on plain, rounded until this is put right: {WRONG}",
+        ]
     )
 
 

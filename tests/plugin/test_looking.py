@@ -95,7 +95,7 @@ def test_another_mean_is_blocked_and_named(
         [
             "*preprocessing is not that of *image_mean: [[]0, 0, 0] here, "
             "[[]0.5, 0.5, 0.5] there; image_std: [[]0.1, 0.1, 0.1] here, [[]0.5, 0.5, 0.5] there",
-            "*blocked: all fell from 1.00 to *",
+            "*blocked: the mean score fell from 1.00 to *",
             "*the preprocessing accounts for * lost answers*",
         ]
     )

@@ -106,6 +106,8 @@ def test_each_is_judged_and_reported_by_its_own(
             "alpha 0.05 shared by 2 assertions: 0.025 each",
             "BLOCK*",
             "*modellab accept plain --task-set words --config b/modellab.toml*",
+            "*= modellab =*",
+            "BLOCK: 1 of 2 configurations: b/modellab.toml",
         ]
     )
     (shown,) = {line for line in result.outlines if line.startswith("side by side: ")}
@@ -114,8 +116,8 @@ def test_each_is_judged_and_reported_by_its_own(
     assert judged.run(*shlex.split(shown)).ret == 0
     headings = re.findall("^## .*", (judged.path / "r.md").read_text(), re.MULTILINE)
     assert headings == [
-        "## Model gate, a/modellab.toml: PASS",
-        "## Model gate, b/modellab.toml: BLOCK",
+        "## Model gate: BLOCK, b/modellab.toml",
+        "## Model gate: PASS, a/modellab.toml",
     ]
 
 
@@ -267,3 +269,21 @@ def test_other_tests_may_lie_anywhere(two: pytest.Pytester) -> None:
     result = two.runpytest_inprocess("--collect-only", "-q", "a", "b")
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["b/test_b.py::test_plain"])
+
+
+def test_two_that_would_accept_into_one_file_are_refused(two: pytest.Pytester) -> None:
+    for name in ("a", "b"):
+        path = two.path / name / "modellab.toml"
+        lines = path.read_text().splitlines()
+        kept = [one for one in lines if not one.startswith("baselines")]
+        path.write_text("\n".join(['baselines = "../accepted"', *kept]))
+    result = two.runpytest_inprocess("a", "b")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: b/modellab.toml and a/modellab.toml both keep the accepted runs of plain, "
+            "rounded, unloadable on words in *accepted: give one of them a folder of its own, "
+            "baselines = ..."
+        ]
+    )
+    assert two.runpytest_inprocess("--collect-only", "a").ret == pytest.ExitCode.OK

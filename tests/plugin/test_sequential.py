@@ -106,7 +106,7 @@ def test_a_regression_blocks_on_fewer_samples_and_says_so(
     assert len(comparison["flips"]) <= used
     result.stdout.fnmatch_lines(
         [
-            f"*blocked: all fell from 1.00 to 0.* (n = {used})*",
+            f"*blocked: the mean score fell from 1.00 to 0.* (n = {used})*",
             f"*note: sequential: stopped at look * of 10, after {used} of 132 samples *",
         ]
     )

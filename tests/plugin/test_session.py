@@ -152,7 +152,7 @@ def test_on_inconclusive(project: pytest.Pytester, mode: str, ended: str) -> Non
     )
     assert_outcomes(result, **{ended: 1}, deselected=7)
     if mode == "fail":
-        result.stdout.fnmatch_lines(["*undecided: all stayed at *"])
+        result.stdout.fnmatch_lines(["*undecided: the mean score stayed at *"])
 
 
 def test_marker_of_the_kind_selects_and_the_rest_is_never_loaded(

@@ -157,7 +157,7 @@ def test_a_wrong_mean_is_named_first_and_the_pictures_are_shown(
     result.assert_outcomes(passed=1, failed=2)
     message = [
         f"*preprocessing is not that of baseline of looks: {CHANGED}",
-        "*blocked: all fell from 1.00 to 0.33 *",
+        "*blocked: the mean score fell from 1.00 to 0.33 *",
         "*16 flipped samples, 16 worse and 0 better*",
         "  c00  score 1 -> 0",
         "    shows              0.png, 8×8 png",

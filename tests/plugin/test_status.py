@@ -49,7 +49,8 @@ def test_letter_word_count_list_and_junit_xml(recorded: pytest.Pytester) -> None
         [
             "test_suite.py ?. *",
             "*= inconclusive tests =*",
-            f"INCONCLUSIVE test_suite.py::test_overall[[]plain[]] - all stayed at {OPEN}",
+            f"INCONCLUSIVE test_suite.py::test_overall[[]plain[]] - the mean score stayed "
+            f"at {OPEN}",
             "*= 1 passed, 1 inconclusive in *",
         ]
     )
@@ -106,7 +107,8 @@ def test_workers_tell_the_controller(recorded: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "*] INCONCLUSIVE test_suite.py::test_overall[[]plain[]] *",
-            f"INCONCLUSIVE test_suite.py::test_overall[[]plain[]] - all stayed at {OPEN}",
+            f"INCONCLUSIVE test_suite.py::test_overall[[]plain[]] - the mean score stayed "
+            f"at {OPEN}",
         ]
     )
     names = properties(recorded)

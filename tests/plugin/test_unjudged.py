@@ -204,3 +204,16 @@ def test_a_session_that_judges_nothing_says_what_was_accepted(accepted: pytest.P
     assert said(accepted.runpytest_inprocess()) == [
         "note: not judged: plain, rounded on words, accepted before"
     ]
+
+
+def test_where_collection_fails_the_error_stands_alone(accepted: pytest.Pytester) -> None:
+    suite = accepted.path / "test_suite.py"
+    suite.write_text(f"import no_such_module\n{suite.read_text()}")
+    result = accepted.runpytest_inprocess("--modellab-json=report.json")
+    result.assert_outcomes(errors=1)
+    result.stdout.no_fnmatch_line("*INCONCLUSIVE*")
+    result.stdout.no_fnmatch_line("*= modellab*")
+    assert said(result) == []
+    assert not json.loads((accepted.path / "report.json").read_text())["complete"]
+    suite.write_text("")
+    assert said(accepted.runpytest_inprocess()), "a suite without tests is told as before"

@@ -29,7 +29,7 @@ def test_init_then_pass_block_and_an_accepted_change(
     assert prompt.read_text() != plain
     blocked = pytester.runpytest("suites")
     assert blocked.ret == 1
-    blocked.stdout.fnmatch_lines(["blocked: all fell from 1.00 to 0.*"])
+    blocked.stdout.fnmatch_lines(["blocked: the mean score fell from 1.00 to 0.*"])
 
     prompt.write_text(plain.replace("a short, direct answer", "a short and direct answer"))
     harmless = pytester.runpytest("suites")

@@ -45,7 +45,11 @@ def _words(one: Figures) -> str:
         return "worse beyond chance"
     if not one.drop:
         return "the same"
-    return "lower, within chance" if one.drop > 0 else "higher"
+    if one.drop < 0:
+        return "higher"
+    # where the loss of all that was right would not show, no loss is chance
+    unseen = one.mde is None or one.mde > (one.baseline or 0.0)
+    return f"too few ({one.n}) to tell" if unseen else "lower, within chance"
 
 
 def nothing_to_lose(run: RunSummary) -> list[str]:
@@ -61,9 +65,15 @@ def nothing_to_lose(run: RunSummary) -> list[str]:
     ]
 
 
-def metrics(old: RunRecord, new: RunRecord) -> list[str]:
-    """Say what became of the graded metrics, which are not judged here, and which are new."""
-    found = [f"  {one}" for one in _moved(old, new, GRADED)]
+def metrics(old: RunRecord, new: RunRecord, against: str) -> list[str]:
+    """Say what became of the graded metrics, which are not judged here, and which are new.
+
+    Args:
+        old: the run that it is compared with.
+        new: the run.
+        against: names the old one.
+    """
+    found = [f"  compared with {against}: {one}" for one in _moved(old, new, GRADED)]
     runs = {metric: by_metric(new, metric) for metric in GRADED}
     added = [
         f"{metric} {run.mean:.3f}"
@@ -79,7 +89,8 @@ def _moved(old: RunRecord, new: RunRecord, metrics: Iterable[str]) -> list[str]:
     for metric in metrics:
         before, after = by_metric(old, metric), by_metric(new, metric)
         if before.samples and after.samples:
-            change = after.mean - before.mean
-            if abs(change) >= 0.0005:  # what is shown is not 0
-                found.append(f"{metric} {before.mean:.3f} -> {after.mean:.3f} ({change:+.3f})")
+            shown = round(before.mean, 3), round(after.mean, 3)
+            if shown[0] != shown[1]:
+                change = shown[1] - shown[0]  # of what is printed, which a reader subtracts
+                found.append(f"{metric} {shown[0]:.3f} -> {shown[1]:.3f} ({change:+.3f})")
     return [", ".join(found)] if found else []

@@ -26,13 +26,16 @@ NOTES = 3
 """Of what else differs between the two runs; the rest is folded."""
 
 
-def lines(found: Sequence[Comparison], max_flips: int, called: Called = Called()) -> list[str]:
-    """Show what was blocked, for somebody who has not seen the terminal.
+def lines(
+    found: Sequence[Comparison], max_flips: int, called: Called, head: str = "Blocked"
+) -> list[str]:
+    """Show what was blocked, or fell, for somebody who has not seen the terminal.
 
     Args:
         found: what was blocked.
         max_flips: most flipped samples of one.
         called: what the commands have to add.
+        head: what it stands under.
 
     Returns:
         The first replies of what fell furthest and the commands that show more, where it is one
@@ -41,7 +44,7 @@ def lines(found: Sequence[Comparison], max_flips: int, called: Called = Called()
     """
     if not found:
         return []
-    told = ["", "### Blocked"]
+    told = ["", f"### {head}"]
     if len({one.candidate for one in found}) > 1:
         return [
             *told,

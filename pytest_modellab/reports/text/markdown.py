@@ -15,10 +15,12 @@ from pytest_modellab.reports.session import (
     SessionVerdict,
     acceptances,
     deciding,
+    fell,
     headline,
     of_variant,
     unlike,
     variant_verdict,
+    worst_first,
 )
 from pytest_modellab.reports.text import blocked, sentences
 from pytest_modellab.reports.text import diagnosis as diagnoses
@@ -87,13 +89,13 @@ def render(report: SessionReport, max_flips: int = 10, most: int = COMMENT_BYTES
 
 
 def render_all(reports: Sequence[SessionReport], most: int = COMMENT_BYTES) -> str:
-    """The report, or those of several configurations after one another, each with its share.
+    """The report, or those of several configurations, the worst first, each with its share.
 
     Args:
         reports: of one session.
         most: bytes that they may have together.
     """
-    told = [report for report in reports if not report.empty] or reports[:1]
+    told = [report for report in worst_first(reports) if not report.empty] or reports[:1]
     return "\n".join(render(report, most=most // len(told)) for report in told)
 
 
@@ -122,7 +124,7 @@ def cut(text: str, most: int) -> str:
 def _render(report: SessionReport, max_flips: int) -> str:
     verdict, _, rest = headline(report).partition(": ")
     named = f", {escape(report.configuration)}" if report.configuration else ""
-    parts = [f"## Model gate{named}: {verdict}", "", escape(rest)]
+    parts = [f"## Model gate: {verdict}{named}", "", escape(rest)]
     told = [*sentences.drops(report), *sentences.undecided(report)]
     if report.comparisons or report.errors:
         parts += ["", sentences.means(report)]
@@ -149,6 +151,7 @@ def _render(report: SessionReport, max_flips: int) -> str:
     parts += blocked.lines(
         [c for c in report.comparisons if c.outcome == "block"], max_flips, report.called
     )
+    parts += blocked.lines(fell(report), max_flips, report.called, "Fallen, and undecided")
     if accepted := [c for c in report.comparisons if c.outcome == "accepted"]:
         parts += ["", "### Accepted", *blocked.folded(accepted, max_flips)]
     parts += _diagnoses(report)

@@ -13,6 +13,7 @@ from pytest_modellab.reports.session import (
     SessionReport,
     SessionVerdict,
     deciding,
+    fell,
     of_variant,
 )
 from pytest_modellab.reports.words import listed, plural
@@ -31,6 +32,12 @@ _MEANS: dict[SessionVerdict, str] = {
     "all is as good as before.",
     "pass": "Nothing got worse by more than is allowed.",
 }
+
+
+_OPEN = (
+    "Something got worse, as far as can be seen by more than is allowed, and there are too few "
+    "questions to be sure of that: read the replies before it is merged."
+)
 
 
 _CUT = "It cannot be told whether anything got worse: not every test reported."
@@ -63,10 +70,11 @@ def means(report: SessionReport) -> str:
     failed = verdict in ("block", "error") or not complete
     if verdict == "inconclusive" and complete:
         failed = report.on_inconclusive == "fail"
+        said = _OPEN if fell(report) else said
         if failed:
             said = f"{said} The settings let that fail."
         elif not review_asks(report.notes):
-            said = f"{said} This does not block."
+            said = f"{said} The check does not fail."
     if review_asks(report.notes):
         return f"{said} {'Besides, ' if failed else 'The tests pass, but '}{_REVIEWED}"
     return said
@@ -83,7 +91,7 @@ def undecided(report: SessionReport) -> list[str]:
     """
     if report.on_inconclusive == "pass":
         return []
-    found = []
+    found = [_fallen(comparison, report) for comparison in fell(report)]
     for variant in report.variants:
         open_ = advice.undecided(of_variant(report, variant))
         if open_ is None or not open_.drops:
@@ -152,6 +160,22 @@ def _sentence(comparison: Comparison, figure: Figures, report: SessionReport) ->
         f"{_points(figure.candidate)} of 100, and {allowed} allowed; over many more such questions "
         f"it would be at least {_points(figure.drop_low)} points, with "
         f"{confidence_words(figure.level)} confidence{_worse(comparison, figure, report)}"
+    )
+
+
+def _fallen(comparison: Comparison, report: SessionReport) -> str:
+    """``nf4: success on code fell by 30 points, from 80 to 50 of 100, …, and is undecided``."""
+    figure = deciding(comparison)
+    assert figure is not None
+    name = comparison.capability or figure.name
+    on = "" if name == "all" else f" on {name}"
+    where = f" of {comparison.task_set}" if len(report.task_sets) > 1 else ""
+    beside = "" if comparison.against == OWN_BASELINE else f", beside the {comparison.against}"
+    return (
+        f"{comparison.candidate}: {comparison.metric or 'success'}{on}{where} fell by "
+        f"{_points(figure.drop)} points{beside}, to {_points(figure.candidate)} of 100, where a "
+        f"drop of {_points(figure.margin)} is allowed; {plural(figure.n, 'question')} cannot "
+        f"tell whether that much is chance{_worse(comparison, figure, report)}"
     )
 
 

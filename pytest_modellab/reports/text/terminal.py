@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from pytest_modellab.records.diagnosis import Diagnosis
@@ -14,13 +14,16 @@ from pytest_modellab.reports.session import (
     SessionVerdict,
     TestError,
     acceptances,
+    fell,
     headline,
     of_variant,
     ratio_words,
     subject,
     unlike,
     variant_verdict,
+    worst,
 )
+from pytest_modellab.reports.text import steps
 from pytest_modellab.reports.text.diagnosis import pasted
 from pytest_modellab.reports.text.table import reason
 from pytest_modellab.reports.together import together
@@ -78,11 +81,20 @@ def lines(report: SessionReport, printed: Mapping[str, str] = MappingProxyType({
         found.append((alpha_line(report), {}))
     verdict = report.verdict
     found.append((headline(report), {**MARKUP[verdict], "bold": True}))
-    steps = next_step(report, open_questions=False, printed=printed)
-    if steps:
+    following = next_step(report, open_questions=False, printed=printed)
+    if following:
         found.append(("next:", {"bold": True}))
-        found += [(f"  {step}", {}) for step in steps]
+        found += [(f"  {step}", {}) for step in following]
     return [(line(text), markup) for text, markup in found]
+
+
+def overall(reports: Sequence[SessionReport]) -> Line:
+    """The verdict of a session with several configurations: ``BLOCK: 1 of 2 configurations: a``."""
+    verdict = worst(reports)
+    whose = [report.configuration for report in reports if report.verdict == verdict]
+    text = f"{verdict.upper()}: {len(whose)} of {plural(len(reports), 'configuration')}"
+    shown = f"{text}: {listed(whose)}" if len(whose) < len(reports) else text
+    return line(shown), {**MARKUP[verdict], "bold": True}
 
 
 def _shared(report: SessionReport) -> dict[str, tuple[TestError, ...]]:
@@ -219,6 +231,9 @@ def _variant(
         found.append((f"  INCONCLUSIVE {open_}", MARKUP["inconclusive"]))
         if (near := nearest(comparisons, several=len(report.task_sets) > 1)) is not None:
             found.append((f"    nearest to a block: {near}", {}))
+        for comparison in fell(report):
+            if comparison.candidate == variant and (shown := steps.beside(comparison)):
+                found.append((f"    side by side: {shown}{report.called.option}", {}))
     told = together(comparisons)
     found += [(f"    {text}", {}) for text in told[:_MOST_TOLD]]
     if len(told) > _MOST_TOLD:

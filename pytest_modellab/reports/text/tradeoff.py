@@ -128,7 +128,7 @@ def variant_line(profile: Profile, metric: str | None = None) -> str:
 
 
 def delta_line(delta: Delta) -> str:
-    """``nf4 success BLOCK all fell from …``."""
+    """``nf4 success BLOCK the mean score fell from …``."""
     words, verdict = delta.words, delta.verdict
     if verdict is not None:
         words = words.partition(": ")[2] or words

@@ -89,7 +89,10 @@ def test_it_is_printed_from_the_accepted_runs(card: Call, accept: Callable[..., 
     assert {"capability: alpha", "capability: beta"} <= set(found)
     assert {r.dataset_type for r in read.data.eval_results} == {"words"}, "not accepted on other"
     assert "| success | 120 | 0.500 ± 0.046 | 0.950 ± 0.020 |" in out
-    assert "- **BLOCK** against baseline of plain, all samples: all fell from 0.95 to 0.50" in out
+    assert (
+        "- **BLOCK** against baseline of plain, all samples: the mean score fell from 0.95 to 0.50"
+        in out
+    )
     assert "against baseline of plain, forgetting: " in out
     assert "against floor, worst bucket: " in out
 
@@ -212,11 +215,11 @@ def test_it_says_what_a_metric_shows(
     assert (code, err) == (0, "")
     assert "| probability | – | 0.690 | 0.790 |" in out
     assert (
-        "- **BLOCK** against baseline of plain, all samples by probability: all fell from 0.79 to "
-        "0.69 (n = 120)"
+        "- **BLOCK** against baseline of plain, all samples by probability: the mean score "
+        "fell from 0.79 to 0.69 (n = 120)"
     ) in out
     assert "against floor, worst bucket by probability: " in out
-    assert "all samples: all" in out, "the score stays first"
+    assert "all samples: the mean" in out, "the score stays first"
     plain, _, _ = card("rounded")[1].partition("### Limits")
     assert "by probability" not in plain
     _, out, _ = card("rounded", "--metric", "likelihood")

@@ -53,8 +53,8 @@ def test_pass(call: Call) -> None:
     assert call("a.csv", "a.csv") == (
         0,
         "PASS: a.csv against a.csv\n"
-        "passed: all stayed at 1.00 (n = 400); with 95% confidence the drop is at most 0.007, and "
-        "0.02 is allowed\n"
+        "passed: the mean score stayed at 1.00 (n = 400); with 95% confidence the drop is "
+        "at most 0.007, and 0.02 is allowed\n"
         "\n"
         "  bucket    n  baseline  candidate   drop      bound  adjusted p  verdict\n"
         "  all     400     1.000      1.000  0.000  <= +0.007      1.0000  pass\n"
@@ -78,7 +78,9 @@ def test_block_names_the_bucket(call: Call) -> None:
     lines = out.splitlines()
     assert lines[0] == "BLOCK: b.csv against a.csv"
     assert lines[1].startswith("blocked: odd fell from 1.00 to 0.80 (n = 100); a drop this large")
-    assert lines[2].startswith("blocked: all fell from 1.00 to 0.90 (n = 200); a drop this large")
+    assert lines[2].startswith(
+        "blocked: the mean score fell from 1.00 to 0.90 (n = 200); a drop this large"
+    )
     assert lines[4].split() == "bucket n baseline candidate drop bound adjusted p verdict".split()
     assert [line.split()[0] for line in lines[5:8]] == ["odd", "all", "even"]
     assert "alpha 0.05: 0.025 on the mean drop, 0.025 on the drop in 2 buckets" in lines
@@ -88,9 +90,13 @@ def test_inconclusive_warns_fails_or_passes(call: Call) -> None:
     write("a.csv", halves([], 30))
     code, out, _ = call("a.csv", "a.csv")
     assert code == 0
-    assert out.startswith("INCONCLUSIVE: a.csv against a.csv\nundecided: all stayed at 1.00")
+    assert out.startswith(
+        "INCONCLUSIVE: a.csv against a.csv\nundecided: the mean score stayed at 1.00"
+    )
     assert "samples cannot pass at --margin 0.02 (all samples), even if nothing changed: 149" in out
-    assert out.endswith(f"next: all has 30 samples and needs about 149 to be settled\n{WARNING}")
+    assert out.endswith(
+        f"next: about 119 more samples would settle the mean score (n = 30)\n{WARNING}"
+    )
     for answer, expected in (("warn", 0), ("pass", 0), ("fail", 3)):
         code, out, _ = call("a.csv", "a.csv", "--on-inconclusive", answer)
         assert code == expected
@@ -118,7 +124,7 @@ def test_percent_where_lower_is_better(call: Call) -> None:
     asked = ("--metric", "wer", "--range", 0, 100, "--lower-is-better", "--margin", "0.1")
     code, out, _ = call("a.csv", "b.csv", *asked)
     assert code == 1
-    assert "blocked: all fell from 0.95 to 0.65 (n = 400)" in out
+    assert "blocked: the mean score fell from 0.95 to 0.65 (n = 400)" in out
     assert call("b.csv", "a.csv", *asked)[0] == 0
 
 
@@ -126,7 +132,7 @@ def test_floor(call: Call) -> None:
     write("a.csv", [int(i % 5 == 0) for i in range(200)])
     code, out, _ = call("a.csv", "a.csv", "--floor", "0.5")
     assert code == 1
-    assert "blocked: all scores 0.20 (n = 200), below the floor of 0.5" in out
+    assert "blocked: the mean score is 0.20 (n = 200), below the floor of 0.5" in out
     assert "  all     200  0.500      0.200  <= 0.262     <0.0001  block\n" in out
     assert "alpha 0.05: 0.025 on the mean drop, 0.025 on the floor in 1 bucket\n" in out
 
@@ -252,7 +258,7 @@ def test_logs_of_inspect(call: Call) -> None:
     code, out, _ = call(base, candidate, "--score", "match", "--max-missing", "0.25")
     assert code == 0
     assert "\n4 samples matched by id and content\n1 without a candidate score: 'd1'\n" in out
-    assert "undecided: all fell from 0.75 to 0.62 (n = 4)" in out
+    assert "undecided: the mean score fell from 0.75 to 0.62 (n = 4)" in out
     assert call(base, candidate, "--score", "match")[0] == 2
 
 

@@ -60,27 +60,27 @@ def fell(n: int, before: int, after: int) -> tuple[list[int], list[int]]:
 def test_explaining_a_block() -> None:
     found = drop(*fell(48, 34, 24), alpha=0.00625)
     assert found.explain() == (
-        "blocked: all fell from 0.71 to 0.50 (n = 48); a drop this large happens by chance in "
-        "1 of 2048 runs; the allowed risk here is 1 in 160"
+        "blocked: the mean score fell from 0.71 to 0.50 (n = 48); a drop this large "
+        "happens by chance in 1 of 2048 runs; the allowed risk here is 1 in 160"
     )
     found = drop(*fell(200, 150, 90), margin=0.1)
     assert found.explain().startswith(
-        "blocked: all fell from 0.75 to 0.45 (n = 200); a drop this large beyond the allowed 0.1 "
-        "happens by chance in fewer than 1 of 1000000 runs; "
+        "blocked: the mean score fell from 0.75 to 0.45 (n = 200); a drop this large "
+        "beyond the allowed 0.1 happens by chance in fewer than 1 of 1000000 runs; "
     )
 
 
 def test_explaining_a_pass() -> None:
     assert drop([1] * 300, [1] * 300, margin=0.02).explain() == (
-        "passed: all stayed at 1.00 (n = 300); with 95% confidence the drop is at most 0.010, "
-        "and 0.02 is allowed"
+        "passed: the mean score stayed at 1.00 (n = 300); with 95% confidence the drop is "
+        "at most 0.010, and 0.02 is allowed"
     )
 
 
 def test_explaining_what_is_undecided() -> None:
     assert drop([1] * 100, [1] * 100, margin=0.02).explain() == (
-        "undecided: all stayed at 1.00 (n = 100); with this many samples a drop of 0.09 is "
-        "noticed in 4 of 5 runs; about 149 samples would settle it"
+        "undecided: the mean score stayed at 1.00 (n = 100); with this many samples a drop "
+        "of 0.09 is noticed in 4 of 5 runs; about 49 more samples would settle it"
     )
     assert (
         drop([1] * 100, [1] * 100)
@@ -94,16 +94,18 @@ def test_explaining_what_is_undecided() -> None:
         .endswith("what was seen lies so near the limit that more samples may not settle it")
     )
     assert (
-        drop([0] * 1000, [1] + [0] * 999, clusters=[i // 2 for i in range(1000)]).explain()[:64]
-        == "undecided: all went from 0.0000 to 0.0010 (n = 1000 in 500 clust"
+        drop([0] * 1000, [1] + [0] * 999, clusters=[i // 2 for i in range(1000)])
+        .explain()
+        .split(";")[0]
+        == "undecided: the mean score went from 0.0000 to 0.0010 (n = 1000 in 500 clusters)"
     )
 
 
 def test_one_cluster_is_singular() -> None:
     found = drop([1, 1], [0, 0], clusters=["a", "a"])
     assert found.explain() == (
-        "undecided: all fell from 1.00 to 0.00 (n = 2 in 1 cluster); one sample or cluster alone "
-        "shows nothing; add more"
+        "undecided: the mean score fell from 1.00 to 0.00 (n = 2 in 1 cluster); one sample "
+        "or cluster alone shows nothing; add more"
     )
 
 
@@ -112,16 +114,17 @@ def test_explaining_floors() -> None:
         floor_family([1] * right + [0] * (60 - right), None, floor=0.5)[0] for right in (15, 50, 29)
     )
     assert low.explain() == (
-        "blocked: all scores 0.25 (n = 60), below the floor of 0.5; a mean this low happens by "
-        "chance in 1 of 14868 runs of a model at the floor; the allowed risk here is 1 in 20"
+        "blocked: the mean score is 0.25 (n = 60), below the floor of 0.5; a mean this low "
+        "happens by chance in 1 of 14868 runs of a model at the floor; the allowed risk here is "
+        "1 in 20"
     )
     assert high.explain() == (
-        "passed: all scores 0.83 (n = 60); with 95% confidence the mean score is at least 0.734, "
-        "above the floor of 0.5"
+        "passed: the mean score is 0.83 (n = 60); with 95% confidence the mean score is at "
+        "least 0.734, above the floor of 0.5"
     )
     assert near.explain().startswith(
-        "undecided: all scores 0.48 (n = 60), the floor is 0.5; with this many samples a mean "
-        "below it by 0."
+        "undecided: the mean score is 0.48 (n = 60), the floor is 0.5; with this many "
+        "samples a mean below it by 0."
     )
     (few,) = floor_family([1, 0, 0], None, floor=0.1)
     assert "this is too few samples to notice any mean below it; " in few.explain()
@@ -158,10 +161,10 @@ def test_explaining_a_result() -> None:
     before, after = fell(60, 50, 30)
     found = compare(before * 2, after * 2, ["a"] * 60 + ["b"] * 60)
     lines = found.explain().splitlines()
-    assert [line[:12] for line in lines] == ["blocked: all", "blocked: a f", "blocked: b f"]
+    assert [line[:12] for line in lines] == ["blocked: the", "blocked: a f", "blocked: b f"]
     assert len(compare([1] * 24, [1] * 24, list(range(24))).explain().splitlines()) == 11
     passed = compare([1] * 400, [1] * 400, ["a"] * 200 + ["b"] * 200, margin=0.05)
-    assert [line[:9] for line in passed.explain().splitlines()] == ["passed: a", "passed: a"]
+    assert [line[:9] for line in passed.explain().splitlines()] == ["passed: t", "passed: a"]
 
 
 def test_combine() -> None:

@@ -220,8 +220,8 @@ def test_an_early_pass_and_its_figures() -> None:
     assert found.drop_high == pytest.approx(1.0 - level ** (1 / 200), abs=1e-6)
     assert found.level == pytest.approx(level)
     assert found.explain() == (
-        "passed: all stayed at 1.00 (n = 200); with 95% confidence the drop is at most 0.031, "
-        "and 0.05 is allowed"
+        "passed: the mean score stayed at 1.00 (n = 200); with 95% confidence the drop is "
+        "at most 0.031, and 0.05 is allowed"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +57,34 @@ def test_a_few_flips_are_chance(compare: Make) -> None:
         "higher",
         "lower, within chance",
     ]
+
+
+def test_where_not_even_a_total_loss_would_show_it_is_not_called_chance(
+    spec: Make, record: Make, make_tasks: Make, sample: Make
+) -> None:
+    capabilities = ["naming"] * 20 + ["language"] * 4 + ["counting"] * 20
+    tasks = make_tasks([sample(k, capability=name) for k, name in enumerate(capabilities)])
+    before = record(tasks, [1.0] * 25 + [0.0] * 19)  # one of the twenty is right
+    after = record(tasks, [1.0] * 19 + [0.0] * 25)
+    found = beside(spec(kind="quantized"), tasks, after, before, against="it", alpha=0.05)
+    assert [line.strip() for line in accepting.lines(found, "it")[3:]] == [
+        "counting          20  0.05 -> 0.00  too few (20) to tell",
+        "language           4  1.00 -> 0.00  too few (4) to tell",
+        "naming            20  1.00 -> 0.95  lower, within chance",
+    ]
+
+
+def test_a_metric_that_moved_is_subtracted_as_it_is_printed(tasks: TaskSet, record: Make) -> None:
+    runs = []
+    for value in (0.92349, 0.91040, 0.91049):
+        run = record(tasks)
+        samples = (dataclasses.replace(one, metrics={"likelihood": value}) for one in run.samples)
+        runs.append(dataclasses.replace(run, samples=tuple(samples)))
+    first, second, third = runs
+    assert accepting.metrics(first, second, "the last accepted run") == [
+        "  compared with the last accepted run: likelihood 0.923 -> 0.910 (-0.013)"
+    ]
+    assert accepting.metrics(second, third, "the last accepted run") == []
 
 
 def test_half_of_alpha_is_for_all_samples(compare: Make) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pytest_modellab.errors import DiagnosisError
-from pytest_modellab.lab import diagnosing, folders
+from pytest_modellab.lab import diagnosing, examining, folders
 from pytest_modellab.lab.diagnosing import Diagnosing, Limits
 from pytest_modellab.lab.pair import Asked, Pair
 from pytest_modellab.lab.registry import BUILT_IN
 from pytest_modellab.lab.resolved import Resolved
+from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.variants.loading import Loadable
 
 
@@ -35,6 +39,33 @@ def test_the_estimate_goes_by_the_slower_of_both(model_folder: Path) -> None:
     pair, asked = Pair(one, one), Asked(tokens=100)
     assert diagnosing.seconds(pair, asked, [50.0, 200.0, 0.0]) == diagnosing.FORWARDS * 2
     assert 0 < diagnosing.seconds(pair, asked, []) < 1
+
+
+@pytest.mark.parametrize(
+    ("written", "slower"),
+    [(2, True), (40, False), (0, True)],  # of the base 2: as much, much more, less
+)
+def test_the_estimate_leaves_out_a_candidate_that_wrote_longer(
+    written: int,
+    slower: bool,
+    make_tasks: Callable[..., TaskSet],
+    sample: Callable[..., Sample],
+    record: Callable[..., RunRecord],
+    model_folder: Path,
+) -> None:
+    """A written token takes longer than one that is read, and a diagnosis only reads."""
+    tasks, rates = make_tasks([sample(k) for k in range(3)]), (200.0, 50.0)
+    runs = []
+    for rate, out in zip(rates, (2, written), strict=True):
+        run = record(tasks, probes={"tokens_per_second": rate})
+        samples = tuple(dataclasses.replace(one, tokens_out=out) for one in run.samples)
+        runs.append(dataclasses.replace(run, samples=samples))
+    one = folders.resolve(str(model_folder))
+    pair, asked = Pair(one, dataclasses.replace(one)), Asked(tasks, tokens=100)
+    found = iter(runs)
+    lab: Any = SimpleNamespace(answered=lambda *_: next(found))
+    expected = diagnosing.FORWARDS * 100 / rates[slower]
+    assert examining.seconds(lab, pair, asked) == expected
 
 
 class Mute:

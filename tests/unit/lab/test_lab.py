@@ -549,7 +549,7 @@ def test_churn(make: Make, world: World) -> None:
     made = make()
     assert made.churn(*made.asked("plain", "core")).words == (
         "2 of 60 samples (3.3%) flipped though nothing changed; "
-        "2 of 60 in the accepted run of plain"
+        "2 of 60 did when plain was last accepted"
     )
     made = make()
     assert made.summary(*made.asked("plain", "core")).churn is None, "not asked for"
@@ -563,7 +563,7 @@ def test_churn(make: Make, world: World) -> None:
     made = make()
     assert made.churn(*made.asked("rtn", "core")).words == (
         "7 of 60 samples (11.7%) flipped though nothing changed; "
-        "2 of 60 in the accepted run of plain; "
+        "2 of 60 did when plain was last accepted; "
         "ABNORMAL, more than three times as many: its verdicts are less sure"
     )
 
@@ -652,7 +652,7 @@ def test_a_regression_blocks(make: Make, world: World) -> None:
     lab = make(reuse=False)
     with pytest.raises(RegressionDetected) as caught:
         gate(lab, judged=judged).no_regression(candidate(lab))
-    assert str(caught.value).startswith("blocked: all fell from 1.00 to 0.33")
+    assert str(caught.value).startswith("blocked: the mean score fell from 1.00 to 0.33")
     assert judged[0][0].verdict == "block", "it is reported before it is raised"
 
 
@@ -789,7 +789,9 @@ def test_drift(make: Make, world: World) -> None:
     assert found.against.startswith("anchor of ")
     assert found.against.endswith(" (2 changes accepted since)")
     assert found.figures[0].drop == pytest.approx(14 / 60)
-    with pytest.raises(RegressionDetected, match=r"^blocked: all fell from 1.00 to 0.77 "):
+    with pytest.raises(
+        RegressionDetected, match=r"^blocked: the mean score fell from 1.00 to 0.77 "
+    ):
         gate(lab).no_drift(candidate(lab), margin=0.1)
     with pytest.raises(RegressionDetected):
         gate(make(update=True)).no_drift(candidate(make(update=True)), margin=0.1)
@@ -816,11 +818,11 @@ def test_graded_metrics_are_judged_by_every_assertion(make: Make, world: World) 
     of = candidate(lab, "rtn")
     assert gate(lab).no_regression(of, against="base", margin=0.05).verdict == "pass"
     fell = r"^blocked: {} fell from 0.73 to 0.52 (?s:.)* by probability"
-    with pytest.raises(RegressionDetected, match=fell.format("all")):
+    with pytest.raises(RegressionDetected, match=fell.format("the mean score")):
         gate(lab).no_regression(of, metric="probability", margin=0.05)
     with pytest.raises(RegressionDetected, match=fell.format("sums")):
         gate(lab).no_regression(of, metric="probability", margin=0.05, capability="sums")
-    with pytest.raises(RegressionDetected, match=fell.format("all")):
+    with pytest.raises(RegressionDetected, match=fell.format("the mean score")):
         gate(lab).no_drift(of, metric="probability", margin=0.05)
     with pytest.raises(CapabilityForgotten, match=fell.format("sums")):
         gate(lab).no_forgetting(of, metric="probability", margin=0.05)
@@ -845,7 +847,9 @@ def test_drift_of_a_metric(make: Make, world: World) -> None:
     assert kept.accepted == 1, "no answer has changed, but how sure it is of them"
     passed = gate(lab).no_drift(candidate(lab), margin=0.1)
     assert passed.verdict == "pass", "nothing right or wrong has changed"
-    with pytest.raises(RegressionDetected, match=r"^blocked: all fell from 0.73 to 0.52 "):
+    with pytest.raises(
+        RegressionDetected, match=r"^blocked: the mean score fell from 0.73 to 0.52 "
+    ):
         gate(lab).no_drift(candidate(lab), metric="probability", margin=0.1)
 
 
@@ -1011,7 +1015,7 @@ def test_inconclusive_may_fail(make: Make) -> None:
     lab = make(on_inconclusive="fail")
     with pytest.raises(VerdictInconclusive) as caught:
         gate(lab).no_regression(candidate(lab), margin=0.0)
-    assert str(caught.value).startswith("undecided: all stayed at 1.00 (n = 60)")
+    assert str(caught.value).startswith("undecided: the mean score stayed at 1.00 (n = 60)")
 
 
 def test_one_verdict_a_test(make: Make) -> None:

@@ -149,7 +149,7 @@ def test_an_inconclusive_test_has_a_status_and_a_reason(
     shown = json.loads(green.read_text())
     why = (
         "undecided: arithmetic fell from 0.62 to 0.59 (n = 66); with this many samples a drop of "
-        "0.15 is noticed in 4 of 5 runs; about 376 samples would settle it"
+        "0.15 is noticed in 4 of 5 runs; about 310 more samples would settle it"
     )
     assert shown["statusDetails"] == {"message": f"VerdictInconclusive: {why}"}
     assert shown["description"] == "What the test is for."

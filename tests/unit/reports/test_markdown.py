@@ -9,7 +9,7 @@ import pytest
 
 from pytest_modellab.gate.ratios import RatioResult
 from pytest_modellab.reports.session import TestError
-from pytest_modellab.reports.text import markdown, sentences
+from pytest_modellab.reports.text import markdown, sentences, terminal
 
 Make = Callable[..., Any]
 
@@ -350,14 +350,37 @@ def test_what_a_review_asks_for_is_no_green_check(
         "modellab.toml says why, and prints the lines to fill in."
     )
     agreed = report(comparisons=(comparison("inconclusive"),), notes=("bar: acknowledged: x: y",))
-    assert sentences.means(agreed).endswith("all is as good as before. This does not block.")
+    assert sentences.means(agreed).endswith("all is as good as before. The check does not fail.")
+
+
+def test_what_fell_beyond_chance_and_is_undecided_is_shown(
+    report: Make, comparison: Make, figures: Make, flip: Make
+) -> None:
+    fallen = figures(verdict="inconclusive", drop=0.21, drop_low=0.02, margin=0.1)
+    open_ = comparison("inconclusive", figures=(fallen,), flips=(flip(),))
+    found = report(comparisons=(open_,))
+    assert sentences.undecided(found)[0] == (
+        "nf4: success on arithmetic fell by 21 points, to 41 of 100, where a drop of 10 is "
+        "allowed; 66 questions cannot tell whether that much is chance"
+    )
+    assert sentences.means(found) == (
+        "Something got worse, as far as can be seen by more than is allowed, and there are too few "
+        "questions to be sure of that: read the replies before it is merged. The check does not "
+        "fail."
+    )
+    text = markdown.render(found)
+    assert "### Fallen, and undecided" in text
+    assert "side by side" in text
+    assert any("side by side: modellab diff nf4" in one for one, _ in terminal.lines(found))
+    unseen = dataclasses.replace(found, on_inconclusive="pass")
+    assert "Fallen" not in markdown.render(unseen)
 
 
 def test_what_the_questions_could_not_have_shown(
     report: Make, comparison: Make, figures: Make
 ) -> None:
-    open_ = figures(verdict="inconclusive", mde=0.287, samples_needed=149)
-    blind = figures(verdict="inconclusive", mde=None, samples_needed=None)
+    open_ = figures(verdict="inconclusive", mde=0.287, samples_needed=149, drop_low=-0.1)
+    blind = figures(verdict="inconclusive", mde=None, samples_needed=None, drop_low=-0.1)
     found = report(
         comparisons=(
             comparison("inconclusive", figures=(open_,)),

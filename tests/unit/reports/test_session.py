@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modellab.reports.advice import next_step, undecided
+from pytest_modellab.reports.advice import after_block, next_step, undecided
 from pytest_modellab.reports.session import TestError, deciding, headline, subject, variant_verdict
 from pytest_modellab.reports.words import listed, number
 
@@ -91,7 +91,8 @@ def test_a_drop_from_the_baseline_itself_has_not_added_up(
     assert next_step(found) == (
         "nf4 drifted from its anchor (the baseline itself): all samples on assistant_core_v2 "
         "0.62 -> 0.41, all samples on words 0.62 -> 0.41; if that is wanted, begin a new chain: "
-        "modellab accept nf4 --task-set assistant_core_v2 --task-set words --new-anchor",
+        "modellab accept nf4 --task-set assistant_core_v2 --task-set words --new-anchor, then "
+        "commit the baseline that it writes",
     )
 
 
@@ -126,7 +127,7 @@ def test_what_to_do_about_drift_forgetting_and_churn(
     assert next_step(found) == (
         f"nf4 drifted from its {anchor}: all samples 0.62 -> 0.41; accepted drops have added up; "
         "if that is wanted, begin a new chain: modellab accept nf4 --task-set "
-        "assistant_core_v2 --new-anchor",
+        "assistant_core_v2 --new-anchor, then commit the baseline that it writes",
         "nf4 forgot what the baseline of prompting can do: code 0.62 -> 0.41, logic 0.62 -> 0.30; "
         "look at the flipped samples; if a capability was meant to change, name it in "
         "variants.nf4.targets",
@@ -163,16 +164,18 @@ def test_what_to_do_next(report: Make, comparison: Make, figures: Make, run: Mak
         complete=False,
     )
     assert next_step(found) == (
-        "mend int8: cannot load",
+        "no verdict on int8 until this is put right: cannot load",
         "record the missing baseline: pytest s -k fp4",
         "run again: not every test reported",
         (
             "nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is "
-            "wanted, accept it: modellab accept nf4 --task-set assistant_core_v2"
+            "wanted, accept it: modellab accept nf4 --task-set assistant_core_v2, then commit the "
+            "baseline that it writes"
         ),
         (
             "nf4 fell against baseline of prompting: all samples 0.62 -> 0.41; look at the flipped "
-            "samples; if the drop is wanted, allow it with margin or capability_margin"
+            "samples; if the drop is wanted, allow it in modellab.toml: margin above 0.09 in "
+            "[task_sets.assistant_core_v2]"
         ),
         "nf4 is under the floor: arithmetic/hard 0.09 < 0.30; look at the samples it got wrong",
         (
@@ -180,6 +183,33 @@ def test_what_to_do_next(report: Make, comparison: Make, figures: Make, run: Mak
             "settle it"
         ),
         "review and commit the recorded baseline: baselines/assistant_core_v2/nf4.json",
+    )
+
+
+def test_what_would_allow_a_drop_below_the_base(comparison: Make, figures: Make) -> None:
+    """Each rule once, in its table, by what fell furthest; no margin allows a loss of it all."""
+    base = {"against": "baseline of prompting"}
+    found = after_block(
+        "nf4",
+        (
+            comparison("block", **base, figures=(figures(drop_low=0.1234),)),
+            comparison("block", **base, capability="code", figures=(figures(drop_low=0.2),)),
+            comparison(
+                "block",
+                **base,
+                metric="probability",
+                capability=None,
+                figures=(figures(name="all", drop_low=0.0101),),
+            ),
+            comparison(
+                "block", **base, capability=None, figures=(figures(name="all", drop_low=0.9999),)
+            ),
+        ),
+    )
+    assert found.partition("allow it in modellab.toml: ")[2] == (
+        "capability_margin above 0.2 in [task_sets.assistant_core_v2], margin above 0.011 in "
+        "[task_sets.assistant_core_v2.metrics.probability] and no margin in "
+        "[task_sets.assistant_core_v2] is large enough"
     )
 
 

@@ -77,11 +77,12 @@ def test_findings_stand_under_their_variant(report: Make, run: Make, comparison:
         "alpha 0.05 shared by 10 assertions: 0.005 each",
         "BLOCK: 1 of 3 comparisons: nf4 (arithmetic).",
         "next:",
-        "  mend int8: cannot load",
-        "  mend t.py::test_y: worker died",
+        "  no verdict on int8 until this is put right: cannot load",
+        "  no verdict on t.py::test_y until this is put right: worker died",
         (
             "  nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is"
-            " wanted, accept it: modellab accept nf4 --task-set assistant_core_v2"
+            " wanted, accept it: modellab accept nf4 --task-set assistant_core_v2, then "
+            "commit the baseline that it writes"
         ),
         "  review and commit the recorded baseline: b.json",
     ]
@@ -254,7 +255,7 @@ def test_what_keeps_several_variants_is_said_once(report: Make, comparison: Make
     assert text.count(f"ERROR in 8 tests of nf4, plain: {told}") == 1
     assert "plain  -> ERROR" not in text, "it has nothing more to say"
     assert text[text.index("next:") + 1 :][:2] == [
-        f"  mend nf4, plain: {told}",
+        f"  no verdict on nf4, plain until this is put right: {told}",
         "  record the missing baseline: accept int8",
     ]
     assert text[-1].startswith("  nf4 fell: arithmetic")

@@ -7,7 +7,6 @@ import errno
 import importlib.metadata
 import re
 import shlex
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -278,7 +277,7 @@ def test_a_gitignore_that_is_no_text_is_told_before_anything_is_written(
 def test_a_folder_of_any_name_is_named_as_commands_take_it(
     here: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    subprocess.run(["git", "init", "-q"], check=True)  # noqa: S607
+    git(here, "init", "-q")
     assert cli.main(["init", "--model", "owner/name", "--", name]) == 0
     *_, accept, last = starting.commands(capsys.readouterr().out)
     place = f"./{name}" if name == "-x" else name
@@ -295,7 +294,7 @@ def test_a_folder_of_any_name_is_named_as_commands_take_it(
 def test_a_folder_that_nothing_could_name_is_refused(
     here: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    subprocess.run(["git", "init", "-q"], check=True)  # noqa: S607
+    git(here, "init", "-q")
     assert cli.main(["init", name]) == 2
     said = capsys.readouterr().err
     assert said.endswith(": no command and no workflow can name this folder; take another name\n")
@@ -342,7 +341,7 @@ def test_the_workflow_lies_at_the_top_of_the_repository(
 ) -> None:
     monkeypatch.setattr(model, "small", lambda one: one)
     monkeypatch.setattr(init, "_lacking", lambda _: False)
-    subprocess.run(["git", "init", "-q"], check=True)  # noqa: S607
+    git(here, "init", "-q")
     assert cli.main(["init", "sub dir"]) == 0
     assert "pytest 'sub dir/suites'" in (here / workflow.PATH).read_text()
     assert starting.commands(capsys.readouterr().out) == [
@@ -453,3 +452,22 @@ def test_every_kind_of_variants_has_a_starter_or_a_reason_for_none() -> None:
     assert {*KINDS, *WITHOUT} == {*variants.KINDS}
     for _, page in WITHOUT.values():
         assert (CI.parents[1] / page).is_file()
+
+
+def test_a_second_suite_of_a_repository_joins_the_first(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(here, "init", "-q")
+    for name in ("search", "its summaries"):
+        assert cli.main(["init", name]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == (
+        ".github/workflows/modellab.yml runs another suite: let its pytest command name "
+        "'its summaries/suites', too, and add a step that runs modellab review --config "
+        "'its summaries/suites/modellab.toml'"
+    )
+    assert (here / "search/suites/test_prompted.py").is_file()
+    assert (here / "its summaries/suites/test_prompted_its_summaries.py").is_file()
+    workflow_text = (here / ".github/workflows/modellab.yml").read_text()
+    assert "search/suites" in workflow_text
+    assert "summaries" not in workflow_text

@@ -70,7 +70,7 @@ def test_every_line_says_by_what(found: TradeOff) -> None:
     lines = words.lines(found)
     assert lines[0].startswith("[Prompted] base probability=0.75 ±")
     text = "\n".join(lines)
-    assert "unsure probability BLOCK: all fell from 0.75 to 0.55 (n = 120)" in text
+    assert "unsure probability BLOCK: the mean score fell from 0.75 to 0.55 (n = 120)" in text
     assert "probability: mean of the samples ± one standard error" in text
     assert "success" not in text
     assert "| probability |" in words.markdown(found)
