@@ -65,6 +65,19 @@ class ModelError(ModellabError):
     """A model's files are missing, damaged or not allowed."""
 
 
+class EndpointError(ModelError):
+    """A server does not answer, or not as it should: the message names host and route.
+
+    Args:
+        message: what was seen, and what to do.
+        status: of HTTP; 0 where there is none.
+    """
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class StoreError(ModellabError):
     """Something cannot be kept in the store: the message names the folder."""
 

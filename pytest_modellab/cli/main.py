@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pytest_modellab.cli import (
     accept,
     build,
+    canary,
     card,
     compare,
     completion,
@@ -34,6 +35,7 @@ from pytest_modellab.version import __version__
 COMMANDS = (
     accept,
     build,
+    canary,
     card,
     compare,
     completion,

@@ -19,6 +19,7 @@ EXTRAS = {
     "faiss-cpu": "embedding",
     "faster-whisper": "speech",
     "gguf": "transformers",
+    "httpx2": "served",
     "jiwer": "speech",
     "liger-kernel": "fast",
     "onnx": "onnx",

@@ -76,7 +76,7 @@ class Absent:
     def _models(self, spec: VariantSpec) -> Iterator[ModelSource]:
         kind = self._kinds[spec.kind]
         named = [self._config.models.get(str(spec.options.get(key))) for key in kind.models]
-        own = self._config.model_of(spec) if kind.needs_model else NO_MODEL
+        own = self._config.model_of(spec) if kind.needs_model or kind.own_model else NO_MODEL
         for model in (own, own.language, *named):
             if model is not None and model is not NO_MODEL:
                 yield model

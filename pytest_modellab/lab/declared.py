@@ -300,7 +300,8 @@ class Declared:
         from pytest_modellab.models.files import NO_FILES
 
         model = self._config.model_of(spec)
-        if model is NO_MODEL or not self._extensions.kinds[spec.kind].needs_model:
+        kind = self._extensions.kinds[spec.kind]
+        if model is NO_MODEL or not (kind.needs_model or kind.own_model):
             return NO_FILES
         if spec.recipe is not None and spec.model is not None:
             place = self._config.root / Path(model.source).expanduser()

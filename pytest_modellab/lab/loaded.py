@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from pytest_modellab.engines import state
 from pytest_modellab.engines.interface import Engine, Source
 from pytest_modellab.errors import VariantLoadError
+from pytest_modellab.store import said
 
 if TYPE_CHECKING:
+    from pytest_modellab.records.canary import Canary
+    from pytest_modellab.variants.loading import Loadable
     from pytest_modellab.variants.sharing import Shared
 
 
@@ -28,6 +31,7 @@ class Loaded:
         self._held: tuple[Source, Engine] | None = None
         self._shared: Shared | None = None
         self._same: list[Source] = []
+        self._canaries: list[tuple[Source, Canary]] = []
 
     def engine(self, source: Source) -> Engine:
         """Return the engine of a source; another model is freed before one is loaded.
@@ -80,7 +84,11 @@ class Loaded:
     def _open(self, source: Source) -> Engine:
         from pytest_modellab.variants import loading, sharing
 
-        if not isinstance(source, loading.Loadable) or (bare := sharing.bare(source)) is None:
+        if not isinstance(source, loading.Loadable):
+            return source.open(self._cache)
+        if source.plan.served is not None and source.plan.served.canary:
+            return self._proved(source)
+        if (bare := sharing.bare(source)) is None:
             return source.open(self._cache)
         try:
             if self._shared is None:
@@ -89,6 +97,23 @@ class Loaded:
         except BaseException:
             self.release()  # an adapter may be half on
             raise
+
+    def _proved(self, source: Loadable) -> Engine:
+        """Open the engine of a served model, once a canary has proved its server."""
+        from pytest_modellab.lab import proved
+
+        engine = source.open(self._cache)
+        try:
+            found = next((found for one, found in self._canaries if one is source), None)
+            if found is None:
+                said.begin("asking the server what it can …")
+                found = proved.examine(source, engine, self._cache)
+                self._canaries.append((source, found))
+            proved.believe(engine, found)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
 
 
 def _check_same(first: state.State, second: state.State) -> None:

@@ -340,6 +340,8 @@ def _another(baseline: Baseline, variant: Resolved, task_set: TaskSet) -> str:
 def _price(
     lab: Lab, spec: VariantSpec, record: RunRecord, performance: Performance | None
 ) -> Price | None:
+    if spec.price is None and "served" in record.fingerprint.settings:
+        return None  # this machine only asks
     device = _device(record)
     if performance is not None:
         device = str(performance.environment.get("device", ""))
@@ -392,9 +394,9 @@ def _places(lab: Lab, spec: VariantSpec) -> list[Path]:
 def _disk(lab: Lab, variant: Resolved) -> float | None:
     """Bytes of the files that a variant is shipped as: its own or the model's, and the adapters'.
 
-    None where it has no model.
+    None where it has no model, or a server has it.
     """
-    if variant.files.source is NO_MODEL:
+    if variant.files.source is NO_MODEL or variant.plan.served is not None:
         return None
     path = variant.plan.weights or variant.files.path
     if path.is_file():
@@ -421,7 +423,17 @@ def _remarks(entries: Sequence[Entry], lab: Lab, reference: str, *, timed: bool)
             found.append(
                 f"what {', '.join(others)} forgot on {name} is not known, where others were judged"
             )
-    unpriced = [e.spec.name for e in entries if e.price is None]
+    served = [
+        e.spec.name
+        for e in entries
+        if e.price is None and "served" in e.record.fingerprint.settings
+    ]
+    if timed and served:
+        found.append(
+            f"no cost of {', '.join(served)}: what a server costs is not this machine's price; set "
+            "price to the name of one in [prices], by tokens or by the hour"
+        )
+    unpriced = [e.spec.name for e in entries if e.price is None and e.spec.name not in served]
     if timed and unpriced:
         found.append(
             f"no cost of {', '.join(unpriced)}: no price fits the device; set [prices] in "

@@ -90,10 +90,12 @@ def open_corpus(
                 f'{task_set.name!r} has no corpus; a set with one has format = "beir"'
             )
         if need not in able:
+            why = getattr(engine, "lacks", "")
             raise Unable(
                 f"sample {sample.id!r} asks for {_ASKS[need]}, which the scorer {sample.scorer!r} "
-                f"judges, and {job.spec.kind!r} variants give none; select others: "
-                "@pytest.mark.variants(kind=…)"
+                f"judges, and {job.spec.kind!r} variants give none"
+                + (f" here: {why}; or " if why else "; ")
+                + "select others: @pytest.mark.variants(kind=…)"
             )
     search = searching(engine)
     if search is not None and task_set.corpus is not None:

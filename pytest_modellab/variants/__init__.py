@@ -13,6 +13,7 @@ from pytest_modellab.variants.kinds import (
     aligned,
     distilled,
     embedding,
+    endpoint,
     finetuned,
     lexical,
     lora,
@@ -137,6 +138,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 models=NETWORKS,
                 options=reader.OPTIONS,
             ),
+            Kind(
+                "endpoint",
+                "serving",
+                "served",
+                endpoint.plan,
+                own_model=True,
+                needs_model=False,
+                options=endpoint.OPTIONS,
+            ),
         )
     }
 )
@@ -199,7 +209,8 @@ def _check_adapts(spec: VariantSpec, base: Plan) -> None:
             f'{what}; a transcriber is run in fewer bits by compute_type = "int8" in a variant of '
             "kind transcriber"
         )
+    article = "an" if own[0] in "aeiou" else "a"
     raise ConfigError(
-        f"base: {spec.base!r} is a {own}, which {spec.kind!r} does not adapt; declare what is "
-        f"changed of it in a variant of kind {' or '.join(base.adapted_by)}"
+        f"base: {spec.base!r} is {article} {own}, which {spec.kind!r} does not adapt; declare what "
+        f"is changed of it in a variant of kind {' or '.join(base.adapted_by)}"
     )

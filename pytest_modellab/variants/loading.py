@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,12 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         },
         "pieces": pieces,
     }
+    versions = {name: required(name) for name in _packages(plan, found)}
+    if plan.served is not None:  # asked when the library that asks is known to be there
+        optional |= {"api": plan.served.api, "served": dict(plan.served.identity)}
     prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
     return Fingerprint(
-        weights=digest(pieces) if pieces else files.weights,
+        weights=_weights(plan, files, pieces),
         tokenizer=files.tokenizer,
         prompt=prompts[0] if len(prompts) == 1 else digest(prompts)[:16],
         settings={
@@ -103,10 +106,17 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
             "dtype": plan.dtype,
             "engine": plan.engine,
             "quantization": dict(plan.quantization),
-            "versions": {name: required(name) for name in _packages(plan, found)},
+            "versions": versions,
             **{name: value for name, value in optional.items() if value},
         },
     )
+
+
+def _weights(plan: Plan, files: ModelFiles, pieces: Mapping[str, str]) -> str:
+    """Hash what holds the weights; of a served model that is all that the server says of itself."""
+    if plan.served is not None:
+        return digest(plan.served.identity)
+    return digest(pieces) if pieces else files.weights
 
 
 def _quantized(

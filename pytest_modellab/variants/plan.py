@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pytest_modellab.endpoints.served import Served
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import kernels
 from pytest_modellab.engines.language import torch_model as engine
@@ -148,6 +149,7 @@ class Plan:
         pieces: the parts that are files of their own, by their names, where there is no one model.
         calibration: a folder of samples by which a quantization finds its scales, or None.
         decoding: how a reply is decoded; empty for the greedy decoding of a language model.
+        served: the address of the server that runs it, or None.
         adapted_by: the only built-in kinds of which variants on it may be; empty for all.
     """
 
@@ -182,6 +184,7 @@ class Plan:
     pieces: Mapping[str, Piece] = dataclasses.field(default_factory=dict)
     calibration: Path | None = None
     decoding: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    served: Served | None = None
     adapted_by: tuple[str, ...] = ()
 
     def on(self, device: str) -> Plan:

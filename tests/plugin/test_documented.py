@@ -46,6 +46,7 @@ FLOWS = {
 
 ELSEWHERE = {
     r"docs/extending\.md:\d+ .*": "tests/plugin/test_extending.py",
+    r"docs/served\.md:\d+ pytest -m served": "tests/plugin/test_served.py",
     r"docs/multimodal\.md:\d+ modellab diagnose plain deaf .*": "tests/plugin/test_put_back.py",
 }
 """Commands that tests of their own run, with the files of the page."""

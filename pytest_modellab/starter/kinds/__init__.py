@@ -46,6 +46,7 @@ WITHOUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "multimodal": _MEDIA,
         "transcriber": _MEDIA,
         "reader": _MEDIA,
+        "endpoint": ("a server that answers, and what it is compared with", "docs/served.md"),
         "qlora": ("a base in 4 bits beside the one of --kind lora", "docs/reference.md"),
     }
 )

@@ -380,8 +380,8 @@ def test_not_utf8(file: Path) -> None:
         (
             '[models.m]\nsource = "x"\n[variants.a]\nkind = "quantised"\nmodel = "m"',
             "variants.a.kind: unknown kind 'quantised'; did you mean 'quantized'? "
-            "Known: aligned, distilled, embedding, finetuned, lexical, lora, multimodal, prompted, "
-            "qlora, quantized, rag, reader, transcriber",
+            "Known: aligned, distilled, embedding, endpoint, finetuned, lexical, lora, multimodal, "
+            "prompted, qlora, quantized, rag, reader, transcriber",
         ),
         (
             '[models.smollm2]\nsource = "x"\n[variants.a]\nkind = "prompted"\nmodel = "smollm"',

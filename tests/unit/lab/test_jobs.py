@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import pickle
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted_server import Asked, Said, scripted
 
 from pytest_modellab import testing, variants
 from pytest_modellab.config import read
@@ -47,6 +48,13 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "transcriber": {"model": "tiny", "runtime": "ctranslate2", "vad": True},
     "rag": {"base": "prompted", "retriever": "lexical", "prompt": "rag.jinja"},
     "reader": {"detection": "graph", "recognition": "graph"},
+    "endpoint": {
+        "model": "tiny",
+        "prompt": "p.jinja",
+        "url_env": "SERVED_URL",
+        "served_model": "m",
+        "retries": 0,
+    },
 }
 """A variant of every kind, named as its kind."""
 
@@ -58,7 +66,20 @@ def toml(values: Any) -> str:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server that lists one model."""
+    listed = {"data": [{"id": "m", "owned_by": "me"}]}
+
+    def answer(asked: Asked) -> Said:
+        return Said(listed) if asked.path == "/v1/models" else Said({}, 404)
+
+    with scripted(answer) as url:
+        monkeypatch.setenv("SERVED_URL", url)
+        yield
+
+
+@pytest.fixture
+def lab(tmp_path: Path, server: None) -> Lab:
     """A search task set, and every kind; the model's files say nothing."""
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         (tmp_path / "tiny").mkdir(exist_ok=True)

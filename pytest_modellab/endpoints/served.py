@@ -1,0 +1,178 @@
+"""What a server says of itself: the part of a served model that its name does not tell."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, Literal, TypeGuard
+
+from pytest_modellab.endpoints import replies
+from pytest_modellab.endpoints.address import Address
+from pytest_modellab.endpoints.client import Client
+from pytest_modellab.errors import EndpointError, near_misses
+from pytest_modellab.records.hashing import digest
+from pytest_modellab.visible import line
+
+Api = Literal["chat", "completions"]
+"""What is sent: messages, which the server puts into its template, or token numbers."""
+
+Software = Literal["llama.cpp", "vllm", ""]
+"""Servers whose own fields of requests are known; empty for any other."""
+
+_LISTED = ("owned_by", "root", "parent", "max_model_len", "meta")
+"""What of an entry of ``/models`` says which model it is; the rest may change by itself."""
+
+_DEEP = 4
+"""Levels of what a server says of itself that are kept."""
+
+_LONG = 300
+"""Characters of a text, and entries of a list or an object, that are kept of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """A model behind an address.
+
+    Attributes:
+        address: where it is.
+        api: what is sent.
+        canary: whether a few requests prove what the server can before anything of it is scored.
+    """
+
+    address: Address
+    api: Api = "chat"
+    canary: bool = True
+
+    @functools.cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """What the server says of itself, asked once; a run is refused when it changes.
+
+        Raises:
+            EndpointError: it does not answer, or has no such model.
+        """
+        with contextlib.closing(Client(self.address)) as client:
+            return identify(client)
+
+
+def identify(client: Client) -> dict[str, Any]:
+    """Ask a server which model it serves, and what it is itself.
+
+    Args:
+        client: asks it.
+
+    Returns:
+        JSON: ``url`` and ``model`` as declared; ``listed``, the model's entry of ``/models``;
+        ``server``, of llama.cpp's ``/props`` or vLLM's ``/version``. The last two are left out
+        where the server says nothing.
+
+    Raises:
+        EndpointError: it does not answer, or lists models of which none has the name.
+    """
+    address = client.address
+    server = {**_props(client), **_version(client)}
+    try:
+        found = client.get("/models")
+    except EndpointError as error:
+        if error.status not in (404, 405, 501):
+            raise
+        found = {"data": []}
+    listed: dict[str, replies.ServedModel] = {}
+    for one in replies.models(found):
+        aliases = one.told.get("aliases")
+        others = aliases if isinstance(aliases, list) else []
+        listed |= dict.fromkeys((one.id, *filter(_is_text, others)), one)
+    if listed and address.model not in listed:
+        raise EndpointError(
+            f"{address.host}: it serves no model {line(address.model)!r}; correct served_model: "
+            f"{near_misses(address.model, listed)}"
+        )
+    told = listed[address.model].told if listed else {}
+    mine = {key: _bounded(told[key]) for key in _LISTED if told.get(key) is not None}
+    return {
+        "url": address.url,
+        "model": address.model,
+        **({"listed": mine} if mine else {}),
+        **({"server": server} if server else {}),
+    }
+
+
+def software(identity: Mapping[str, Any]) -> Software:
+    """Return which software an identity is of, as far as its requests are known."""
+    if "build_info" in identity.get("server", {}):
+        return "llama.cpp"
+    return "vllm" if identity.get("listed", {}).get("owned_by") == "vllm" else ""
+
+
+def context_length(identity: Mapping[str, Any]) -> int | None:
+    """Return how many tokens a server takes at once, or None where it does not say."""
+    listed = identity.get("listed", {})
+    meta = listed.get("meta")
+    for found in (
+        identity.get("server", {}).get("n_ctx"),
+        listed.get("max_model_len"),
+        meta.get("n_ctx") if isinstance(meta, dict) else None,
+    ):
+        if type(found) is int and found > 0:
+            return found
+    return None
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Put in words what of an identity has changed; empty where nothing has."""
+    flat, other = dict(_flat(before)), dict(_flat(now))
+    return "; ".join(
+        f"{key} was {line(str(flat.get(key)), 80)}, is {line(str(other.get(key)), 80)}"
+        for key in sorted(flat.keys() | other.keys())
+        if flat.get(key) != other.get(key)
+    )
+
+
+def _flat(value: Any, place: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        return [(place, value)]
+    return [
+        found
+        for key, one in value.items()
+        for found in _flat(one, f"{place}.{key}" if place else str(key))
+    ]
+
+
+def _props(client: Client) -> dict[str, Any]:
+    """Return what llama.cpp's server says of itself, and nothing of any other."""
+    found = client.optional("/props", beside=True) or {}
+    if not isinstance(found.get("build_info"), str):
+        return {}
+    defaults = found.get("default_generation_settings")
+    path, template = found.get("model_path"), found.get("chat_template")
+    told = {
+        "build_info": found["build_info"],
+        "n_ctx": defaults.get("n_ctx") if isinstance(defaults, dict) else None,
+        "file": PurePosixPath(PureWindowsPath(path).as_posix()).name if _is_text(path) else None,
+        "template": digest(template)[:16] if _is_text(template) else None,
+    }
+    return {key: _bounded(value) for key, value in told.items() if value is not None}
+
+
+def _version(client: Client) -> dict[str, Any]:
+    found = client.optional("/version", beside=True) or {}
+    return {"version": _bounded(found["version"])} if _is_text(found.get("version")) else {}
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str)
+
+
+def _bounded(value: Any, deep: int = _DEEP) -> Any:
+    """Return what a server says of itself, as much as is worth keeping."""
+    if isinstance(value, str):
+        return line(value, _LONG)
+    if isinstance(value, dict) and deep:
+        return {
+            line(name, _LONG): _bounded(one, deep - 1) for name, one in [*value.items()][:_LONG]
+        }
+    if isinstance(value, list) and deep:
+        return [_bounded(one, deep - 1) for one in value[:_LONG]]
+    return value if value is None or isinstance(value, bool | int | float) else line(str(value))

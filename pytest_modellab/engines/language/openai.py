@@ -1,0 +1,385 @@
+"""The engines of served models: an OpenAI-compatible server is asked over HTTP.
+
+A reply is handed over once the server has been asked again what it is, so that none of a model that
+was put in the place of the first is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.endpoints import replies, served
+from pytest_modellab.endpoints.client import Client
+from pytest_modellab.endpoints.replies import Reply
+from pytest_modellab.endpoints.served import Served
+from pytest_modellab.engines.interface import (
+    WORDS,
+    Ability,
+    Done,
+    GenerationRequest,
+    ScoringRequest,
+)
+from pytest_modellab.engines.language import likelihoods
+from pytest_modellab.engines.language.base import NAN, ChatEngine, load_tokenizer
+from pytest_modellab.engines.loading import quiet
+from pytest_modellab.engines.packages import needed
+from pytest_modellab.engines.tokens import encode, encode_requests
+from pytest_modellab.errors import EndpointError, ScoringError
+from pytest_modellab.records.runs import Output
+from pytest_modellab.visible import line
+
+VERSION = 1
+"""Raised when scores may change: stored runs of another engine version are run again."""
+
+PACKAGES = ("httpx2",)
+"""Distributions that asking a server needs."""
+
+TOKENIZING = ("transformers", "tokenizers")
+"""Distributions that completions need beside them."""
+
+CHECKED = 2.0
+"""Seconds after which a server is asked again what it is, before more replies are handed over."""
+
+UNTOLD = (
+    "it is asked by chat, whose messages the server turns into tokens: how likely an option is can "
+    'be asked with api = "completions" and a model, whose tokenizer it has'
+)
+
+UNKNOWN = (
+    "how this server tells the likelihood of given tokens is not known: llama.cpp's and vLLM's are"
+)
+
+
+def load(found: Served, folder: Path | None, *, trust_remote_code: bool = False) -> Any:
+    """Open the engine of a served model.
+
+    Args:
+        found: where it is, and what it says of itself.
+        folder: of the model whose tokenizer and template the server has; None where none is
+            declared, and only chats can be asked.
+        trust_remote_code: whether the tokenizer's own Python code may run.
+
+    Raises:
+        EndpointError: the server does not answer, or has no such model.
+        VariantLoadError: a library is missing.
+    """
+    with needed("asking a server", extra="served"):
+        import httpx2  # noqa: F401 -- asked for now, before any work is done
+    if found.api == "chat":
+        return ChatsEngine(Asking(found))
+    assert folder is not None  # the kind asks for a model
+    with quiet():
+        tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
+    return CompletionsEngine(Asking(found), tokenizer)
+
+
+class Asking:
+    """Asks one server, and sees that it stays what it was.
+
+    Args:
+        found: where it is, and what it says of itself.
+
+    Raises:
+        EndpointError: it does not answer, or says of itself something else by now.
+    """
+
+    def __init__(self, found: Served) -> None:
+        self.identity = found.identity
+        self.software = served.software(found.identity)
+        self.client = Client(found.address)
+        self._checked = 0.0
+        self._names: tuple[str, str] | None = None
+        try:
+            self.check()
+        except BaseException:
+            self.client.close()
+            raise
+
+    def answer(
+        self,
+        count: int,
+        skip: Set[int],
+        ask: Callable[[int], Output],
+        done: Done,
+    ) -> None:
+        """Ask for all that is not skipped, and hand over each output with its share of the time.
+
+        Args:
+            count: of requests.
+            skip: indices that need no answer.
+            ask: answers one, in a thread.
+            done: called with what has arrived, when the server is known to be the same still.
+
+        Raises:
+            EndpointError: the server fails, or has changed; of what came before, all but that of
+                the last seconds was handed over.
+        """
+        due = [index for index in range(count) if index not in skip]
+        arrived: dict[int, Output] = {}
+        last = time.perf_counter()
+        for place, output in self.client.each(due, ask):
+            now = time.perf_counter()
+            arrived[due[place]] = dataclasses.replace(output, seconds=now - last)
+            last = now
+            if self._doubtful():
+                self.check()
+                done(dict(arrived))
+                arrived.clear()
+        if not arrived:
+            return
+        # of the few that are asked at once, as to time them, no check is part
+        if len(due) > self.client.address.concurrency or self._doubtful():
+            self.check()
+        done(arrived)
+
+    def _doubtful(self) -> bool:
+        return time.monotonic() - self._checked > CHECKED
+
+    def check(self) -> None:
+        """Ask the server what it is.
+
+        Raises:
+            EndpointError: it is another one than when the run began.
+        """
+        self._refuse(served.changes(self.identity, served.identify(self.client)))
+        self._checked = time.monotonic()
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a reply that names the same model and the same server as those before it.
+
+        Raises:
+            EndpointError: there is none, or it names others.
+        """
+        reply = self.client.post(path, {"model": self.client.address.model, **body})
+        names = replies.names(reply)
+        if self._names is None:
+            self._names = names
+        self._refuse(
+            "; ".join(
+                f"the {what} called itself {line(was, 80)!r}, and now {line(now, 80)!r}"
+                for what, was, now in zip(("model", "server"), self._names, names, strict=True)
+                if was != now
+            )
+        )
+        return reply
+
+    def _refuse(self, changes: str) -> None:
+        if changes:
+            raise EndpointError(
+                f"{self.client.address.host}: the server has changed since the run began: "
+                f"{changes}; answers of two models are not one run: keep it as it is, and run again"
+            )
+
+    def parameter_bytes(self) -> int:
+        """Bytes of the model's parameters as the server tells them; 0 where it does not."""
+        meta = self.identity.get("listed", {}).get("meta")
+        size = meta.get("size") if isinstance(meta, dict) else None
+        return size if type(size) is int and size > 0 else 0
+
+
+class ChatsEngine:
+    """Generates by chat completions; the server has template and tokenizer.
+
+    Args:
+        asking: the server.
+    """
+
+    abilities: frozenset[Ability] = frozenset({"generate"})
+    lacks = UNTOLD
+    """Why it scores no options."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Keep chat messages as JSON: the server puts them into its template."""
+        return json.dumps(list(map(dict, messages)), ensure_ascii=False)
+
+    def score_options(
+        self, requests: Sequence[ScoringRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Score nothing.
+
+        Raises:
+            ScoringError: an option is to be scored.
+        """
+        if requests:
+            raise ScoringError(f"options cannot be scored: {self.lacks}")
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Answer every request.
+
+        Args:
+            requests: contexts of :meth:`render`.
+            budget: not used: the server makes its own batches.
+            skip: indices that need no answer.
+            done: called with what has arrived.
+
+        Raises:
+            EndpointError: the server fails, or has changed.
+        """
+
+        def ask(index: int) -> Output:
+            request = requests[index]
+            body = {"messages": json.loads(request.context), **_settings(self._asking, request)}
+            return _output(replies.chat(self._asking.post("/chat/completions", body)), request)
+
+        self._asking.answer(len(requests), skip, ask, done)
+
+    def seed(self, seed: int) -> None:
+        """Nothing is drawn but by a request's own seed."""
+
+    def environment(self) -> Mapping[str, Any]:
+        """How many threads the server has, it does not say; none of this process decide."""
+        return {"threads": 0}
+
+    def parameter_bytes(self) -> int:
+        """Bytes of the model's parameters, as far as the server tells them."""
+        return self._asking.parameter_bytes()
+
+    def close(self) -> None:
+        """End the connections."""
+        self._asking.client.close()
+
+
+class CompletionsEngine(ChatEngine):
+    """Generates by completions of token numbers, and scores options where the server tells how.
+
+    Args:
+        asking: the server.
+        tokenizer: of the declared model; the server's vocabulary is taken to be the same.
+    """
+
+    def __init__(self, asking: Asking, tokenizer: Any) -> None:
+        super().__init__(tokenizer)
+        self._asking = asking
+        self._likelihood = likelihoods.way(asking.software)
+        self.abilities = WORDS if self._likelihood is not None else frozenset({"generate"})
+        self.lacks = UNKNOWN
+        """Why it scores no options, where it does not."""
+
+    @property
+    def window(self) -> int | None:
+        """How many tokens the server takes at once, as far as it tells."""
+        return served.context_length(self._asking.identity)
+
+    def score_options(
+        self, requests: Sequence[ScoringRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Score every option of every request by likelihood, as :mod:`.likelihoods` says.
+
+        Args:
+            requests: contexts in the chat template with their options.
+            budget: not used: the server makes its own batches.
+            skip: indices that need no answer.
+            done: called with what has arrived.
+
+        Raises:
+            EndpointError: the server fails, or has changed.
+            ScoringError: an option has no token, or the server tells no likelihoods.
+        """
+        if not requests:
+            return
+        likelihood = self._likelihood
+        if likelihood is None:
+            raise ScoringError(f"options cannot be scored: {self.lacks}")
+        contexts, options = encode_requests(self.tokenizer, requests)
+
+        def ask(index: int) -> Output:
+            context, row = contexts[index], options[index]
+            scored = [likelihood(self._complete, context, option) for option in row]
+            return Output(
+                text="",
+                option_logprobs=tuple(scored),
+                tokens_in=len(context),
+                tokens_out=sum(map(len, row)),
+            )
+
+        self._asking.answer(len(requests), skip, ask, done)
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Answer every request.
+
+        Args:
+            requests: contexts in the chat template with their token limits.
+            budget: not used: the server makes its own batches.
+            skip: indices that need no answer.
+            done: called with what has arrived.
+
+        Raises:
+            EndpointError: the server fails, or has changed.
+        """
+
+        def ask(index: int) -> Output:
+            request = requests[index]
+            context = encode(self.tokenizer, request.context)
+            raw = self._complete({"prompt": context, **_settings(self._asking, request)})
+            output = _output(replies.completion(raw), request)
+            return dataclasses.replace(output, tokens_in=output.tokens_in or len(context))
+
+        self._asking.answer(len(requests), skip, ask, done)
+
+    def environment(self) -> Mapping[str, Any]:
+        """How many threads the server has, it does not say; none of this process decide."""
+        return {"threads": 0}
+
+    def parameter_bytes(self) -> int:
+        """Bytes of the model's parameters, as far as the server tells them."""
+        return self._asking.parameter_bytes()
+
+    def close(self) -> None:
+        """End the connections."""
+        self._asking.client.close()
+
+    def _complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._asking.post("/completions", body)
+
+
+def _settings(asking: Asking, request: GenerationRequest) -> dict[str, Any]:
+    """Return the fields of a request that say how its reply is decoded."""
+    return {
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "seed": request.seed % (2**31 - 1),  # the largest that all servers take
+        "top_p": 1.0,
+        **dict(_plain(asking.software)),
+    }
+
+
+def _plain(software: served.Software) -> Iterator[tuple[str, Any]]:
+    """Yield what turns off a server's own ways to draw, which nobody has asked for."""
+    if software == "llama.cpp":
+        yield "samplers", ["temperature"]
+    elif software == "vllm":
+        yield from (("top_k", -1), ("min_p", 0.0), ("repetition_penalty", 1.0))
+
+
+def _output(reply: Reply, request: GenerationRequest) -> Output:
+    usage = reply.usage
+    tokens_out = usage.tokens_out if usage is not None else 0
+    failed = ""
+    if reply.tokens is not None and any(math.isnan(one.logprob) for one in reply.tokens):
+        failed = NAN
+    elif reply.cut and usage is not None and usage.tokens_out < request.max_tokens:
+        failed = (
+            f"the server cut the reply off after {usage.tokens_out} of {request.max_tokens} tokens;"
+            " is its context too short for the prompt?"
+        )
+    elif reply.finish == "content_filter":
+        failed = "the server withheld the reply (content_filter)"
+    return Output(
+        text=reply.text,
+        tokens_in=usage.tokens_in if usage is not None else 0,
+        tokens_out=tokens_out,
+        failed=failed,
+    )

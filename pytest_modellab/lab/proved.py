@@ -1,0 +1,59 @@
+"""A served model is asked a few requests, and judged by its replies, before it is scored."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.endpoints.client import Client
+from pytest_modellab.errors import EndpointError
+from pytest_modellab.records.canary import Canary
+from pytest_modellab.store import canaries
+from pytest_modellab.variants.loading import Loadable
+
+
+def examine(source: Loadable, engine: Any, cache: Path) -> Canary:
+    """Ask the server of a variant, and keep in the store what is found.
+
+    Args:
+        source: of a served model.
+        engine: opened from it.
+        cache: the store's root.
+
+    Raises:
+        EndpointError: the server does not answer, or has no such model.
+    """
+    from pytest_modellab.runs.canary import canary
+    from pytest_modellab.runs.canary.reference import Declared
+
+    served = source.plan.served
+    assert served is not None  # asked of served models alone
+    completes = served.api == "completions"
+    expected = canary.Expected(
+        api=served.api,
+        reference=Declared(engine) if completes else None,
+        likelihoods=completes,
+    )
+    with contextlib.closing(Client(served.address)) as client:
+        found = canary.examine(client, expected)
+    canaries.write(cache, found)
+    return found
+
+
+def believe(engine: Any, found: Canary) -> None:
+    """Take away from an engine what its server does wrong.
+
+    Args:
+        engine: of a served model.
+        found: of its server.
+
+    Raises:
+        EndpointError: no answer of the server can be believed; the message says what was found.
+    """
+    if wrong := [str(one) for one in found.findings if not one.takes]:
+        raise EndpointError(f"the server does not do what it says: {'; '.join(wrong)}")
+    for one in found.findings:
+        # those for which options are scored, too
+        engine.abilities -= {"score", "compare"} if one.takes == "score" else {one.takes}
+        engine.lacks = str(one)

@@ -1,0 +1,59 @@
+"""Who answers? Judged by what a server says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_modellab.endpoints.replies import Reply
+from pytest_modellab.records.canary import Finding
+from pytest_modellab.visible import line
+
+_NAMES, _LONG = 5, 80
+"""Names of models that a message lists, and characters of each."""
+
+
+def named(asked: str, reply: Reply) -> Finding | None:
+    """Judge that the model that was asked for answers, where the server lists none.
+
+    Args:
+        asked: its name.
+        reply: any.
+    """
+    if not reply.model or reply.model.startswith(asked):  # hosted ones add a date to the name
+        return None
+    return Finding(
+        "another model answers",
+        f"{asked!r} was asked for, and {line(reply.model, _LONG)!r} answers",
+        f"the model {asked!r}",
+        "correct served_model, or start the server with that name",
+    )
+
+
+def swapped(replies: Sequence[Reply], changes: str) -> Finding | None:
+    """Judge that nobody exchanged the model meanwhile.
+
+    Args:
+        replies: in any order.
+        changes: of what the server says of itself, in words; empty without any.
+    """
+    names = sorted({one.model for one in replies if one.model})
+    systems = sorted({one.system for one in replies if one.system})
+    seen = ""
+    if len(names) > 1:
+        seen = f"replies come from {_list(names)}"
+    elif len(systems) > 1:
+        seen = f"system_fingerprint is {_list(systems)}"
+    elif changes:
+        seen = f"what the server says of itself has changed: {changes}"
+    if not seen:
+        return None
+    return Finding(
+        "model swapped mid-run",
+        seen,
+        "one model behind the address all the time",
+        "pin the server to one model, adapter and replica while it is judged",
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    return " and ".join(repr(line(name, _LONG)) for name in names[:_NAMES])

@@ -1,0 +1,146 @@
+"""Are embeddings those of the declared model? Judged by vectors alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from pytest_modellab.records.canary import Finding
+
+Vector = Sequence[float]
+
+ALIKE = 0.995
+"""Cosine from which on two vectors are of one text in one model, quantized or not."""
+
+EQUAL = 1 - 1e-7
+"""Cosine of vectors that differ by rounding."""
+
+LENGTH = 1e-3
+"""How far the length of a normalized vector may be from 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Declared:
+    """What a server's vectors should be.
+
+    Attributes:
+        dimension: numbers in a vector; None where it is not declared.
+        normalized: whether each has length 1; None where it is not declared.
+        words: of a text that the model sees to its end.
+        text: of the reference vector.
+        vector: of that text, made by the declared model; None without one.
+        otherwise: pooling → the vector that it makes of that text, to name a fault by.
+    """
+
+    dimension: int | None = None
+    normalized: bool | None = None
+    words: int = 200
+    text: str = ""
+    vector: tuple[float, ...] | None = None
+    otherwise: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+
+
+def shaped(vector: Vector, declared: Declared) -> Finding | None:
+    """Judge a vector's dimension and length."""
+    if declared.dimension is not None and len(vector) != declared.dimension:
+        return Finding(
+            "other dimension",
+            f"vectors have {len(vector)} numbers",
+            f"{declared.dimension}",
+            "correct the declared dimension, or serve the declared model; `dimensions` of a request"
+            " is ignored by some servers",
+            "embed",
+        )
+    length = math.hypot(*vector)
+    if declared.normalized and abs(length - 1) > LENGTH:
+        return Finding(
+            "unnormalized embeddings",
+            f"a vector has length {length:.4g}",
+            "length 1",
+            "turn normalization on in the server, or rank by cosine: a dot product prefers long "
+            "vectors",
+            "embed",
+        )
+    return None
+
+
+def pooled(vector: Vector, declared: Declared) -> Finding | None:
+    """Judge a vector of the reference text by its reference."""
+    if declared.vector is None or len(vector) != len(declared.vector):
+        return None
+    near = cosine(vector, declared.vector)
+    if near >= ALIKE:
+        return None
+    others = {name: cosine(vector, one) for name, one in declared.otherwise.items()}
+    name = max(others, key=others.__getitem__, default="")
+    if name and others[name] >= ALIKE:
+        seen = f"it is that of {name} pooling (cosine {others[name]:.4f})"
+    else:
+        seen = "it is another model's, or that of another pooling or prefix"
+    return Finding(
+        "other pooling" if name and others[name] >= ALIKE else "other vectors",
+        f"the vector of the reference text has cosine {near:.4f} to its reference; {seen}",
+        f"a cosine of at least {ALIKE}",
+        "start the server with the pooling that the model's own card names",
+        "embed",
+    )
+
+
+def prefixed(bare: Vector, prefixed_: Vector, prefix: str) -> Finding | None:
+    """Judge that a prefix is part of what is embedded."""
+    if cosine(bare, prefixed_) < EQUAL:
+        return None
+    return Finding(
+        "prefix dropped",
+        f"a text has the same vector with {prefix!r} before it and without",
+        "another vector",
+        "the server takes prefixes away, or sets its own: turn that off, since queries and "
+        "passages are told apart by it",
+        "embed",
+    )
+
+
+def truncated(one: Vector, other: Vector, words: int) -> Finding | None:
+    """Judge that the end of a long text counts.
+
+    Args:
+        one: vector of a long text.
+        other: vector of one that differs in its last words alone.
+        words: how many each has; fewer than the model sees.
+    """
+    if cosine(one, other) < EQUAL:
+        return None
+    return Finding(
+        "truncation",
+        f"two texts of {words} words that differ in their end have one vector",
+        "two vectors, since the model sees more than that",
+        "raise the server's limit of tokens (its context or batch size): the end of documents is "
+        "not searched",
+        "embed",
+    )
+
+
+def placed(alone: Vector, among: Vector) -> Finding | None:
+    """Judge that a text has its own vector in a batch."""
+    if cosine(alone, among) >= ALIKE:
+        return None
+    return Finding(
+        "vectors of a batch exchanged",
+        f"a text's vectors alone and in a batch have cosine {cosine(alone, among):.4f}",
+        f"at least {ALIKE}",
+        "update the server: vectors belong to other texts than they say",
+        "embed",
+    )
+
+
+def cosine(a: Vector, b: Vector) -> float:
+    """Return the cosine of two vectors; 0 where one of them is zero."""
+    if len(a) != len(b):
+        return 0.0
+    most = max((abs(value) for value in (*a, *b)), default=0.0)
+    if not most:
+        return 0.0
+    a, b = [value / most for value in a], [value / most for value in b]
+    size = math.hypot(*a) * math.hypot(*b)
+    return math.fsum(x * y for x, y in zip(a, b, strict=True)) / size if size else 0.0

@@ -1,0 +1,316 @@
+"""Sessions that ask a server: verdicts, faults of users and of servers, kills, and the key."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from scripted_server import Asked, Handler, Said, scripted
+from talking_server import Talker, turned
+
+from pytest_modellab import cli, testing
+
+# imported here, since pytester forgets what a session in this process was the first to import
+pytest.importorskip("httpx2")
+pytest.importorskip("httpcore2")
+
+KEY = "sk-PLANTED-0123456789abcdef"
+
+CONFIG = """
+[task_sets.turned]
+path = "turned"
+[variants.served]
+kind = "endpoint"
+served_model = "talker"
+prompt = "prompt.jinja"
+concurrency = 2
+retries = 1
+canary = false  # the talker knows no stop texts, seeds and systems
+"""
+
+SUITE = """
+import pytest
+
+@pytest.mark.task_set("turned")
+@pytest.mark.variants("served")
+def test_floor(candidate, gate):
+    gate.worst_bucket(candidate, floor=0.5)
+"""
+
+SAMPLES = [
+    {
+        "id": f"s{number:02d}",
+        "input": f"text {number:02d}",
+        "target": turned(f"text {number:02d}"),
+        "scorer": "exact",
+        "max_tokens": 8,
+        "capability": "turning",
+        "difficulty": "easy",
+    }
+    for number in range(20)
+]
+
+Declare = Callable[[str], None]
+
+
+@pytest.fixture
+def declare(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Declare:
+    """Write a project of one served variant, with more options."""
+    monkeypatch.setenv("MODELLAB_CACHE", str(pytester.path / "cache"))
+    for name in ("CI", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    testing.write_task_set(pytester.path / "turned", SAMPLES)
+    (pytester.path / "prompt.jinja").write_text("{% block user %}{{ input }}{% endblock %}")
+    (pytester.path / "test_suite.py").write_text(SUITE)
+
+    def write(more: str) -> None:
+        (pytester.path / "modellab.toml").write_text(CONFIG + more)
+
+    return write
+
+
+def test_a_served_model_passes_and_is_not_asked_again(
+    pytester: pytest.Pytester, declare: Declare
+) -> None:
+    talker = Talker()
+    with scripted(talker) as url:
+        declare(f'url = "{url}"')
+        first = pytester.runpytest("-m", "served")
+        first.assert_outcomes(passed=1)
+        first.stdout.fnmatch_lines(["*served  success=1.00*PASS*"])
+        pytester.runpytest("-m", "served").assert_outcomes(passed=1)
+        pytester.runpytest("-m", "prompted").assert_outcomes(deselected=1)
+    assert talker.asked == {sample["input"]: 1 for sample in SAMPLES}
+
+
+def test_multiple_choice_by_chat_is_an_error_with_its_reason(
+    pytester: pytest.Pytester, declare: Declare
+) -> None:
+    choices = {"choices": ["a", "b"], "target": 0, "scorer": "choice", "max_tokens": None}
+    kept = [{k: v for k, v in {**one, **choices}.items() if v is not None} for one in SAMPLES]
+    testing.write_task_set(pytester.path / "turned", kept)
+    with scripted(Talker()) as url:
+        declare(f'url = "{url}"')
+        result = pytester.runpytest()
+    result.stdout.fnmatch_lines(
+        [
+            "*sample 's00' asks for *, which the scorer 'choice' judges, and 'endpoint' variants "
+            'give none here: it is asked by chat, *api = "completions" and a model*'
+        ]
+    )
+    assert result.ret == 1
+
+
+def swapping(talker: Talker) -> Callable[[int, Asked], Said | None]:
+    def fault(_: int, asked: Asked) -> Said | None:
+        if talker.asked.total() == 10:
+            talker.system = "fp_2"
+        return None
+
+    return fault
+
+
+def wrong(what: str) -> tuple[Talker, str, str]:
+    """Return a server, what is declared of it, and what is said."""
+    talker = Talker()
+    page = Said(b"<html>Sign in</html>", 200, {"Content-Type": "text/html"})
+    match what:
+        case "name":
+            talker.name = "talker-2"
+            return talker, "", "it serves no model 'talker'; correct served_model: did you mean"
+        case "key":
+            talker.key = "another"
+            return talker, 'key_env = "THE_KEY"', "variable THE_KEY is not accepted"
+        case "no key":
+            talker.key = "another"
+            return talker, "", "it wants a key: name the environment variable that holds it with"
+        case "unset":
+            return talker, 'key_env = "NO_KEY"', "the environment variable NO_KEY is not set; set"
+        case "page":
+            talker.fault = lambda *_: page
+            return talker, "", "it replies with an HTML page (<html>Sign in</html>); url must be"
+        case "swapped":
+            talker.fault = swapping(talker)
+            return talker, "", "the server called itself 'fp_1', and now 'fp_2'; answers of two"
+        case "broken":
+            talker.fault = lambda _, asked: (
+                Said({"error": "boom"}, 500) if asked.method == "POST" else None
+            )
+            return talker, "", "HTTP 500 Internal Server Error: boom (asked 2 times)"
+    raise AssertionError(what)
+
+
+@pytest.mark.parametrize("what", ["name", "key", "no key", "unset", "page", "swapped", "broken"])
+def test_what_is_wrong_is_told_with_what_to_do(
+    pytester: pytest.Pytester, declare: Declare, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    talker, more, told = wrong(what)
+    monkeypatch.setenv("THE_KEY", KEY)
+    with scripted(talker) as url:
+        declare(f'url = "{url}"\n{more}')
+        result = pytester.runpytest()
+    assert told in result.stdout.str()
+    assert "Traceback" not in result.stdout.str()
+    assert KEY not in result.stdout.str()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*ERROR: 1 test* reached no verdict*"])
+
+
+def test_no_server_is_told(pytester: pytest.Pytester, declare: Declare) -> None:
+    with scripted(Talker()) as url:
+        declare(f'url = "{url}"')
+    result = pytester.runpytest()
+    result.stdout.fnmatch_lines(["*no server answers there: *; start it, or correct url*"])
+
+
+@contextlib.contextmanager
+def self_signed(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Serve a talker by TLS with a certificate that nobody knows."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("openssl, which makes a certificate, is not installed")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    kind = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([program, "req", *kind, *names, *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    handler = type("Secret", (Handler,), {"answer": staticmethod(Talker())})
+    with ThreadingHTTPServer(("localhost", 0), handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"https://localhost:{server.server_port}/v1", certificate
+        server.shutdown()
+        thread.join()
+
+
+def test_a_certificate_that_nobody_knows_is_refused_until_it_is_named(
+    pytester: pytest.Pytester, declare: Declare, tmp_path: Path
+) -> None:
+    with self_signed(tmp_path) as (url, certificate):
+        declare(f'url = "{url}"')
+        refused = pytester.runpytest()
+        declare(f'url = "{url}"\ncertificate = "{certificate}"')
+        named = pytester.runpytest()
+        declare(f'url = "{url.replace("localhost", "127.0.0.1")}"\ncertificate = "{certificate}"')
+        elsewhere = pytester.runpytest()
+    refused.stdout.fnmatch_lines(["*its certificate is not trusted: *; name the file of your own*"])
+    named.assert_outcomes(passed=1)
+    elsewhere.stdout.fnmatch_lines(["*its certificate is not trusted: *"])
+
+
+@pytest.mark.parametrize("told", ["accepted", "refused", "fails"])
+def test_the_key_stands_nowhere(
+    pytester: pytest.Pytester, declare: Declare, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setenv("THE_KEY", KEY)
+    talker = Talker(key=KEY if told != "refused" else "another")
+
+    def fault(_: int, asked: Asked) -> Said | None:
+        head = " ".join(asked.headers.values())
+        if told == "refused":
+            return Said({"error": {"message": f"bad key: {head}"}}, 401)
+        if asked.method == "GET":
+            return (
+                Said({"data": [{"id": "talker", "root": head}]}) if "models" in asked.path else None
+            )
+        if told == "fails":
+            return Said(f"<p>{head}</p>".encode(), 500)
+        message = {"message": {"content": f"I was given {head}"}, "finish_reason": "stop"}
+        return Said({"model": "talker", "system_fingerprint": head, "choices": [message]})
+
+    talker.fault = fault
+    with scripted(talker) as url:
+        declare(f'url = "{url}"\nkey_env = "THE_KEY"')
+        reports = ["--modellab-json=r.json", "--modellab-markdown=r.md", "--junitxml=j.xml"]
+        printed = pytester.runpytest_subprocess(
+            "-vv", "--showlocals", "--full-trace", "--log-level=DEBUG", "--alluredir=allure",
+            *reports,
+        )  # fmt: skip
+        (pytester.path / "printed").write_text("\n".join([*printed.outlines, *printed.errlines]))
+        if told == "accepted":
+            main = "from pytest_modellab.cli import main; raise SystemExit(main())"
+            accepted = pytester.run(sys.executable, "-c", main, "accept", "served")
+            said = "\n".join([*accepted.outlines, *accepted.errlines])
+            (pytester.path / "accepting").write_text(said)
+    assert any(one.headers.get("Authorization") == f"Bearer {KEY}" for one in talker.requests)
+    planted = [
+        str(path.relative_to(pytester.path))
+        for path in pytester.path.rglob("*")
+        if path.is_file() and b"PLANTED" in path.read_bytes()
+    ]
+    assert planted == []
+    assert printed.ret == 1
+    said = {"accepted": "served", "refused": "THE_KEY is not accepted", "fails": "(key)"}[told]
+    assert said in (pytester.path / "printed").read_text()
+
+
+def test_what_it_costs_is_by_its_own_price(
+    pytester: pytest.Pytester, declare: Declare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = "[prices.cpu]\nusd_per_hour = 1\n[prices.paid]\nusd_per_million_input = 1000\n"
+    prices += "usd_per_million_output = 1000\n"
+    few = "[performance]\nrequests = 1\nrounds = 2\n"
+    with scripted(Talker()) as url:
+        declare(f'url = "{url}"\n{prices}{few}')
+        assert cli.main(["accept", "served"]) == 0
+        assert cli.main(["compare"]) == 0
+        unpriced = capsys.readouterr().out
+        declare(f'url = "{url}"\nprice = "paid"\n{prices}{few}')
+        assert cli.main(["compare"]) == 0
+        priced = capsys.readouterr().out
+    assert "no cost of served: what a server costs is not this machine's price" in unpriced
+    assert "$" not in unpriced.partition("no cost of")[0]
+    assert "cost=$10" in priced  # 7 tokens in and 3 out, of 1,000 requests
+
+
+RUN = """
+from pytest_modellab.engines.language import openai
+from pytest_modellab.cli import main
+
+openai.CHECKED = 0.0
+raise SystemExit(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no such signal")
+def test_a_kill_loses_no_answer_that_was_kept(pytester: pytest.Pytester, declare: Declare) -> None:
+    talker = Talker()
+    running: list[subprocess.Popen[bytes]] = []
+
+    def kill(_: int, asked: Asked) -> Said | None:
+        if talker.asked.total() >= 10 and running:
+            running.pop().kill()
+        if asked.method == "POST" and running:
+            time.sleep(0.05)  # as a model that thinks: what has come is kept meanwhile
+        return None
+
+    talker.fault = kill
+    with scripted(talker) as url:
+        declare(f'url = "{url}"')
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", RUN, "accept", "served"]
+        process = subprocess.Popen(command, cwd=pytester.path, env=environment)
+        running.append(process)
+        assert process.wait(60) == -signal.SIGKILL
+        before = Counter(talker.asked)
+        pytester.runpytest().assert_outcomes(passed=1)
+    again = [text for text, times in talker.asked.items() if times > 1]
+    assert talker.asked.keys() == {sample["input"] for sample in SAMPLES}
+    assert before.total() >= 10
+    assert len(again) <= 4  # what was under way, and what came while the server was asked

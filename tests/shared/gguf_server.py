@@ -1,0 +1,73 @@
+"""llama.cpp's own server with a GGUF file, in a process of its own on this machine.
+
+``python gguf_server.py FILE NAME [KEY]`` prints its base URL and serves until its input ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+SECONDS = 60
+"""For the process to end; a start says itself when it is done."""
+
+
+@contextlib.contextmanager
+def serving(file: Path, name: str, *, key: str = "", room: int = 2048) -> Iterator[str]:
+    """Serve a file, and yield the base URL.
+
+    Args:
+        file: the GGUF file.
+        name: what the server calls it.
+        key: what requests must name; empty for none.
+        room: tokens of context.
+    """
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(file), name, str(room), key],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        address = process.stdout.readline().strip()
+        assert address, "the server did not start"
+        yield f"{address}/v1"
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def _serve(file: str, name: str, room: str, key: str) -> None:
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = file
+    params.model_alias = {name}
+    params.n_ctx = int(room)
+    params.n_parallel = 1
+    params.n_ubatch = 1  # the same numbers cached, alone and among others
+    params.n_gpu_layers = 0
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.cache_ram_mib = 0
+    params.fit_params = params.warmup = params.ui = False
+    params.verbosity = -1
+    if key:
+        params.api_keys = [key]
+    server = xllamacpp.Server(params)
+    print(server.listening_address, flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    _serve(*sys.argv[1:])
