@@ -95,27 +95,32 @@ class Collector:
         # where collection fails nothing is run, and what was not judged is no news
         failed = session.testsfailed > 0 and not self._reported
         self._complete = len(self._reported) >= collected and not failed
-        every = self._every()
+        every = tuple(map(self._of, self._projects.known))
         swallowed = any(one.swallowed for one in every)
         if (not self._complete or swallowed) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         for one in every:
             one.conclude(self._complete, self._unjudged)
-        every[0].note(self._config.stash[NOTES].take())  # of what no test asked for
-        self._write_files()
         found = [one for one in every if one]
+        first = (found or every)[0]
+        first.note(self._config.stash[NOTES].take())  # of what no test asked for
+        self._write_files()
         if found and (folder := self._allure_folder()):
             self._write_allure(folder, found)
         tracked = [note for one in found if (note := one.track())]
-        every[0].note(tracked)
+        first.note(tracked)
         if tracked or self._unwritten:
             self._write_files()  # once more, with the note
         if self._github and found:
             self._summarize()
 
     def _every(self) -> tuple[Gathered, ...]:
-        """What each configuration's tests found, in an order that no scheduler changes."""
-        return tuple(map(self._of, self._projects.known))
+        """What each configuration's tests found, in an order that no scheduler changes.
+
+        Those without anything to tell, as where ``-m`` leaves out all their tests, are no part.
+        """
+        known = tuple(map(self._of, self._projects.known))
+        return tuple(one for one in known if one or one.notes) or known[:1]
 
     def _of(self, project: Project) -> Gathered:
         return self._gathered.setdefault(project, Gathered(project))
@@ -180,7 +185,7 @@ class Collector:
         """Complete Allure's results; where that fails, a note says so and the run fails."""
         from pytest_modellab.reports import allure_report
 
-        several = len(self._projects.known) > 1
+        several = len(self._every()) > 1
         reports = [one.report(complete=self._complete, several=several) for one in found]
         try:
             weighed = [one.tradeoffs() for one in found]

@@ -92,7 +92,7 @@ def pytest_report_collectionfinish(
 ) -> list[str]:
     """Name the configurations of further tests, and task sets that are too small to pass."""
     projects = projects_of(config)
-    further = [one for one in projects.known if one is not projects.first]
+    further = [one for one in projects.of_items(items) if one is not projects.first]
     also = [f"modellab: also {_told(one.name, one)}" for one in further]
     return [*also, *sizes.notes(config, items)]
 

