@@ -106,6 +106,15 @@ def software(identity: Mapping[str, Any]) -> Software:
     return "vllm" if identity.get("listed", {}).get("owned_by") == "vllm" else ""
 
 
+def plain(software: Software) -> Mapping[str, Any]:
+    """Return the fields that turn off a server's own ways to draw, which nobody has asked for."""
+    if software == "llama.cpp":
+        return {"samplers": ["temperature"]}
+    if software == "vllm":
+        return {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+    return {}
+
+
 def context_length(identity: Mapping[str, Any]) -> int | None:
     """Return how many tokens a server takes at once, or None where it does not say."""
     listed = identity.get("listed", {})

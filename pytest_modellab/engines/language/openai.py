@@ -10,7 +10,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -352,16 +352,8 @@ def _settings(asking: Asking, request: GenerationRequest) -> dict[str, Any]:
         "temperature": request.temperature,
         "seed": request.seed % (2**31 - 1),  # the largest that all servers take
         "top_p": 1.0,
-        **dict(_plain(asking.software)),
+        **served.plain(asking.software),
     }
-
-
-def _plain(software: served.Software) -> Iterator[tuple[str, Any]]:
-    """Yield what turns off a server's own ways to draw, which nobody has asked for."""
-    if software == "llama.cpp":
-        yield "samplers", ["temperature"]
-    elif software == "vllm":
-        yield from (("top_k", -1), ("min_p", 0.0), ("repetition_penalty", 1.0))
 
 
 def _output(reply: Reply, request: GenerationRequest) -> Output:

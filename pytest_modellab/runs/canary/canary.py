@@ -57,13 +57,6 @@ _NO_LOGPROBS = "the server tells no log-probabilities of a reply"
 
 _WAYS: Mapping[served.Software, str] = {"llama.cpp": "logit_bias", "vllm": "prompt_logprobs"}
 
-_PLAIN: Mapping[served.Software, Mapping[str, Any]] = {
-    "llama.cpp": {"samplers": ["temperature"]},
-    "vllm": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
-    "": {},
-}
-"""Fields that turn off a server's own ways to draw."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
@@ -303,7 +296,7 @@ class _Examination:
             "max_tokens": most,
             "temperature": 0.0,
             "top_p": 1.0,
-            **_PLAIN[self._software],
+            **served.plain(self._software),
             **fields,
         }
         if self._expected.api == "chat":
@@ -323,7 +316,7 @@ class _Examination:
         return reply
 
     def _complete(self, fields: Mapping[str, Any]) -> Reply | None:
-        raw = self._raw({"temperature": 0.0, **_PLAIN[self._software], **fields})
+        raw = self._raw({"temperature": 0.0, **served.plain(self._software), **fields})
         return None if raw is None else replies.completion(raw)
 
     def _raw(self, fields: Mapping[str, Any]) -> dict[str, Any] | None:
