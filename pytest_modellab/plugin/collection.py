@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_modellab.plugin import updating
-from pytest_modellab.plugin.nodeids import params_of
+from pytest_modellab.plugin.nodeids import from_here, params_of
 from pytest_modellab.plugin.options import option
 from pytest_modellab.plugin.projects import Project, project_of, projects_of
 
@@ -57,6 +59,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if project is None and not {"candidate", "gate"} <= asked:
         return
     project = project_of(metafunc.definition)
+    if projects.first is None:
+        place = from_here(project.name, metafunc.config)
+        raise pytest.UsageError(
+            f"{metafunc.definition.nodeid}: {place} lies too deep below what pytest was called "
+            f"with; name its folder: pytest {shlex.quote(os.path.dirname(place))}"  # noqa: PTH120 - text
+        )
     project.collect(metafunc.definition.ihook)
     if project is not projects.first and "lab" in metafunc.fixturenames:
         others = [pytest.param(project, id=pytest.HIDDEN_PARAM)]
@@ -238,8 +246,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gated = projects.of_items(session.items)
     check_baselines(gated)
     hooks: dict[Project | None, dict[Path, Any]] = {}
-    for item in session.items:
-        hooks.setdefault(projects.of(item.path), {})[item.path.parent] = item.ihook
+    for item in session.items if projects.known else ():
+        hooks.setdefault(projects.known_of(item.path), {})[item.path.parent] = item.ihook
     for project in projects.known:
         check_sources(project, hooks.get(project, {}).values())
         weights, candidates = {}, set()

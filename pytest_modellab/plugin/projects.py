@@ -62,6 +62,10 @@ class Project:
         self.candidates: frozenset[tuple[str, str]] = frozenset()
         self.sources: tuple[str, ...] | None = None
 
+    def __repr__(self) -> str:
+        """Its name: reports show it as the parameter that it is of its tests."""
+        return self.name
+
     @property
     def from_here(self) -> str:
         """The folder that node ids start from, as it is reached from where pytest was started."""
@@ -137,7 +141,7 @@ class Projects:
         declared = load_first(config)
         self.first = None if declared is None else Project(config, declared)
         self._known: dict[Path, Project] = {}
-        self._of: dict[Path, Project | None] = {}
+        self._nearest: dict[Path, Path | None] = {}  # by a test's folder
         if self.first is not None:
             self._known[self.first.declared.path] = self.first
 
@@ -155,11 +159,13 @@ class Projects:
         Raises:
             pytest.UsageError: its configuration cannot be read.
         """
-        if self._chosen:
-            return self.first
-        if file.parent not in self._of:
-            self._of[file.parent] = self._nearest(file)
-        return self._of[file.parent]
+        found = self._nearest_to(file)
+        return self.first if found is None else self.at(found)
+
+    def known_of(self, file: Path) -> Project | None:
+        """Return the project of a test's file, or None where none was asked for."""
+        found = self._nearest_to(file)
+        return self.first if found is None else self._known.get(found)
 
     def of_test(self, nodeid: str) -> Project | None:
         """Return the project of a test by its node id."""
@@ -185,11 +191,15 @@ class Projects:
             self._known[path] = Project(self._config, load(path))
         return self._known[path]
 
-    def _nearest(self, file: Path) -> Project | None:
-        from pytest_modellab.config.find import find
+    def _nearest_to(self, file: Path) -> Path | None:
+        """The configuration nearest above a file, unread; None where the first one is asked for."""
+        if self._chosen:
+            return None
+        if file.parent not in self._nearest:
+            from pytest_modellab.config.find import find
 
-        found = find([file], self._config.rootpath)
-        return self.first if found is None else self.at(found)
+            self._nearest[file.parent] = find([file], self._config.rootpath)
+        return self._nearest[file.parent]
 
 
 def projects_of(config: pytest.Config) -> Projects:

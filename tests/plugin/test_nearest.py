@@ -286,3 +286,38 @@ def test_two_that_would_accept_into_one_file_are_refused(two: pytest.Pytester) -
         ]
     )
     assert two.runpytest_inprocess("--collect-only", "a").ret == pytest.ExitCode.OK
+
+
+def test_one_that_lies_too_deep_says_what_to_call(
+    two: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_modellab.config import find
+
+    monkeypatch.setattr(find, "MOST_FOLDERS", 0)
+    result = two.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        [
+            "a/test_a.py::test_overall: a/modellab.toml lies too deep below what pytest was called "
+            "with; name its folder: pytest a"
+        ]
+    )
+
+
+def test_a_broken_one_stops_no_test_that_does_not_ask_for_it(judged: pytest.Pytester) -> None:
+    (judged.path / "b/modellab.toml").write_text("broken")
+    (judged.path / "b/test_b.py").write_text("def test_plain(): pass")
+    outcomes.assert_outcomes(judged.runpytest_inprocess("a", "b"), passed=2)
+
+
+def test_allure_names_it_as_a_parameter(judged: pytest.Pytester) -> None:
+    pytest.importorskip("allure")
+    judged.runpytest_inprocess("--alluredir=results")
+    found = [json.loads(path.read_text()) for path in judged.path.glob("results/*-result.json")]
+    named = {one["value"] for test in found for one in test.get("parameters", ())}
+    assert named == {"'plain'", "'words'", "b/modellab.toml"}
+    verdicts = {one["name"] for one in found if one["fullName"].startswith("modellab.verdict#")}
+    assert verdicts == {
+        "a/modellab.toml: PASS: the comparison of 1 variant passed.",
+        "b/modellab.toml: PASS: all 2 comparisons of 1 variant passed.",
+    }
