@@ -592,8 +592,8 @@ def test_a_sample_that_the_added_scorer_refuses(
             "{variant} replies",
             "{candidate} replies",
             "pytest_modellab_assertions: Assertion 'no_longer_replies': words: advice: cannot be "
-            "filled in (KeyError: 'candidate'); it may use {variant}, {against}, {what} and "
-            "{task_sets}",
+            "filled in (KeyError: 'candidate'); it may use {variant}, {against}, {what}, "
+            "{task_sets} and {margin}",
         ),
         (
             "judge=judge_length",
