@@ -26,6 +26,12 @@ _AFTER = (
 )
 
 
+_SECRET = (
+    "CI lacks {0}: add it as a secret of the repository, and to the workflow's env: "
+    "{0}: ${{{{ secrets.{0} }}}}"
+)
+
+
 _SHOWN = 5
 """Models that an error names."""
 
@@ -66,6 +72,13 @@ def add(commands: Subparsers) -> None:
         help="the adapter of --kind lora, the checkpoint of --kind finetuned, either of --kind "
         "aligned, the student of --kind distilled (default: the adapter found below FOLDER)",
     )
+    init.add_argument(
+        "--url", help="the base URL of the server of --kind endpoint, as http://HOST:PORT/v1"
+    )
+    init.add_argument("--served-model", metavar="NAME", help="what its /v1/models calls the model")
+    init.add_argument(
+        "--key-env", metavar="VARIABLE", help="the environment variable that holds its key, if any"
+    )
     init.set_defaults(run=run)
 
 
@@ -103,6 +116,7 @@ def run(options: argparse.Namespace) -> int:
             f"{line(str(folder))}: no command and no workflow can name this folder; take another "
             "name"
         )
+    kind = _served(kind, options)
     found = models.look(folder)
     tuned, others, of_tuned = _tuned(kind, options, found, suites)
     model, of_model = _model(kind, options.model, others, suites, found.unfinished)
@@ -114,10 +128,13 @@ def run(options: argparse.Namespace) -> int:
     handed = None if options.handed is None else from_file.read(options.handed, scorers.check)
     tasks = kind.tasks if handed is None else handed.tasks
     place = Path(os.path.relpath(top, Path.cwd())) if top else folder
-    outside = _outside([model, *([tuned] if tuned else [])], suites, top or folder)
+    outside = _outside([one for one in (model, tuned) if one], suites, top or folder)
     job = workflow.Job(
         suites=below,
-        install=[_pip(f"{kind.extra}", f"=={__version__}"), *filter(None, [model.install])],
+        install=[
+            _pip(f"{kind.extra}", f"=={__version__}"),
+            *([model.install] if model and model.install else []),
+        ],
         outside=outside,
         branch=(git.default_branch(top, offline=True) if top else None) or "main",
     )
@@ -145,6 +162,7 @@ def run(options: argparse.Namespace) -> int:
         "",
         _AFTER,
         *([f"{workflow.outside(outside)}."] if outside else []),
+        *([_SECRET.format(line(options.key_env))] if options.key_env else []),
         *([line(f"{works} runs another suite: {workflow.more(job)}")] if shared else []),
     )
     return EXIT_OK
@@ -155,6 +173,39 @@ def _apart(name: str, folder: Path) -> str:
     if not (name.startswith("test_") and name.endswith(".py")):
         return name
     return f"{name.removesuffix('.py')}_{re.sub(r'[^0-9A-Za-z]+', '_', folder.resolve().name)}.py"
+
+
+def _served(kind: Kind, options: argparse.Namespace) -> Kind:
+    """Return the kind with the server that is named, where its model is behind one."""
+    from pytest_modellab.endpoints.address import base_url
+    from pytest_modellab.starter.kinds import endpoint
+    from pytest_modellab.starter.model import Server
+
+    given = {"--url": options.url, "--served-model": options.served_model}
+    given["--key-env"] = options.key_env
+    if not kind.serves:
+        if named := [name for name, value in given.items() if value]:
+            raise ConfigError(f"{named[0]}: is for --kind endpoint, and this is {kind.name!r}")
+        return kind
+    if options.model:
+        raise ConfigError(
+            "--model: --kind endpoint has its model behind --url, named --served-model"
+        )
+    for name in ("--url", "--served-model"):
+        if not given[name]:
+            raise ConfigError(
+                f"--kind endpoint needs {name}: modellab init --kind endpoint --url "
+                "http://HOST:PORT/v1 --served-model NAME, as its /v1/models lists it"
+            )
+    if options.key_env and not (options.key_env.isidentifier() and options.key_env.isascii()):
+        raise ConfigError(
+            "--key-env: this is no name of an environment variable; the key itself stands nowhere"
+        )
+    try:
+        url = base_url(options.url)
+    except ConfigError as error:
+        raise ConfigError(f"--{error}") from None
+    return endpoint.of(Server(url, options.served_model, options.key_env or ""))
 
 
 def _tuned(
@@ -207,10 +258,12 @@ def _model(
     places: Sequence[Path],
     suites: Path,
     unfinished: Sequence[Path],
-) -> tuple[Model, Sequence[str]]:
-    """Return the model to start from, and what is to be said of it."""
+) -> tuple[Model | None, Sequence[str]]:
+    """Return the model to start from, None for one behind an address, and what is to be said."""
     from pytest_modellab.starter import model as models
 
+    if kind.serves:
+        return None, ()
     if named:
         return models.named("--model", named, suites), ()
     if places:
@@ -245,7 +298,7 @@ def _pip(extra: str, version: str = "") -> str:
     return f"pip install 'pytest-modellab[{extra}]{version}'"
 
 
-def _next(kind: Kind, model: Model, folder: Path, task_set: str) -> list[str]:
+def _next(kind: Kind, model: Model | None, folder: Path, task_set: str) -> list[str]:
     """Return the three commands that come next, as they work from here."""
     from pytest_modellab.starter.workflow import argument
 
@@ -253,7 +306,7 @@ def _next(kind: Kind, model: Model, folder: Path, task_set: str) -> list[str]:
     here = folder.resolve() == Path.cwd()
     config = "" if here else f" --config {argument(str(suites / 'modellab.toml'))}"
     install = [_pip(kind.extra)] if any(map(_lacking, kind.needs)) else []
-    install += [model.install] if model.missing else []
+    install += [model.install] if model and model.missing else []
     check = f"modellab tasks check {task_set}{config}"
     return [
         " && ".join(install) or check,

@@ -42,6 +42,7 @@ class Kind:
         small: the model that is taken where none is found.
         tasks: what is asked where no file is handed in.
         searches: whether its task set is documents and queries, and its model an encoder.
+        serves: whether its model is behind an address.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Kind:
     small: Model = SMOLLM2
     tasks: Tasks = STARTER
     searches: bool = False
+    serves: bool = False
 
 
 REGRESSION = '''

