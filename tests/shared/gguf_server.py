@@ -1,6 +1,6 @@
 """llama.cpp's own server with a GGUF file, in a process of its own on this machine.
 
-``python gguf_server.py FILE NAME [KEY]`` prints its base URL and serves until its input ends.
+``python gguf_server.py FILE NAME [ROOM [KEY]]`` prints its base URL and serves until its input ends.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def serving(file: Path, name: str, *, key: str = "", room: int = 2048) -> Iterat
     try:
         address = process.stdout.readline().strip()
         assert address, "the server did not start"
-        yield f"{address}/v1"
+        yield address
     finally:
         process.stdin.close()
         try:
@@ -48,7 +48,7 @@ def serving(file: Path, name: str, *, key: str = "", room: int = 2048) -> Iterat
         process.stdout.close()
 
 
-def _serve(file: str, name: str, room: str, key: str) -> None:
+def _serve(file: str, name: str, room: str = "2048", key: str = "") -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -65,7 +65,7 @@ def _serve(file: str, name: str, room: str, key: str) -> None:
     if key:
         params.api_keys = [key]
     server = xllamacpp.Server(params)
-    print(server.listening_address, flush=True)
+    print(f"{server.listening_address}/v1", flush=True)
     sys.stdin.read()
 
 
