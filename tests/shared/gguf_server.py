@@ -1,6 +1,6 @@
 """llama.cpp's own server with a GGUF file, in a process of its own on this machine.
 
-``python gguf_server.py FILE NAME [ROOM [KEY]]`` prints its base URL and serves until its input ends.
+``python gguf_server.py FILE NAME [ROOM [KEY]]`` prints its base URL and serves till its input ends.
 """
 
 from __future__ import annotations
