@@ -33,6 +33,7 @@ from pytest_modellab.tasksets import beir, header, packages
 from pytest_modellab.variants import KINDS, make_plan
 from pytest_modellab.variants.kinds import (
     embedding,
+    endpoint,
     multimodal,
     prompted,
     rag,
@@ -246,6 +247,7 @@ BASE = Plan(model=NO_MODEL, prompt=Prompt(testing.CHAT_TEMPLATE))
 OPTIONS: dict[str, Mapping[str, Any]] = {
     "prompted": prompted.OPTIONS,
     "embedding": embedding.OPTIONS,
+    "endpoint": endpoint.OPTIONS,
     "rag": rag.OPTIONS,
     "multimodal": {**prompted.OPTIONS, **multimodal.OPTIONS},
     "quantized": {**kv_cache.OPTIONS, **gguf_file.OPTIONS, **rtn.OPTIONS},
