@@ -183,7 +183,44 @@ class Asking:
         return size if type(size) is int and size > 0 else 0
 
 
-class ChatsEngine:
+class _Served:
+    """What the engines of a server share: each request is one reply of it."""
+
+    _asking: Asking
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        """Answer every request.
+
+        Args:
+            requests: contexts of ``render`` with their token limits.
+            budget: not used: the server makes its own batches.
+            skip: indices that need no answer.
+            done: called with what has arrived.
+
+        Raises:
+            EndpointError: the server fails, or has changed.
+        """
+        self._asking.answer(len(requests), skip, lambda index: self._reply(requests[index]), done)
+
+    def environment(self) -> Mapping[str, Any]:
+        """How many threads the server has, it does not say; none of this process decide."""
+        return {"threads": 0}
+
+    def parameter_bytes(self) -> int:
+        """Bytes of the model's parameters, as far as the server tells them."""
+        return self._asking.parameter_bytes()
+
+    def close(self) -> None:
+        """End the connections."""
+        self._asking.client.close()
+
+    def _reply(self, request: GenerationRequest) -> Output:
+        raise NotImplementedError
+
+
+class ChatsEngine(_Served):
     """Generates by chat completions; the server has template and tokenizer.
 
     Args:
@@ -212,45 +249,15 @@ class ChatsEngine:
         if requests:
             raise ScoringError(f"options cannot be scored: {self.lacks}")
 
-    def generate(
-        self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
-    ) -> None:
-        """Answer every request.
-
-        Args:
-            requests: contexts of :meth:`render`.
-            budget: not used: the server makes its own batches.
-            skip: indices that need no answer.
-            done: called with what has arrived.
-
-        Raises:
-            EndpointError: the server fails, or has changed.
-        """
-
-        def ask(index: int) -> Output:
-            request = requests[index]
-            body = {"messages": json.loads(request.context), **_settings(self._asking, request)}
-            return _output(replies.chat(self._asking.post("/chat/completions", body)), request)
-
-        self._asking.answer(len(requests), skip, ask, done)
-
     def seed(self, seed: int) -> None:
         """Nothing is drawn but by a request's own seed."""
 
-    def environment(self) -> Mapping[str, Any]:
-        """How many threads the server has, it does not say; none of this process decide."""
-        return {"threads": 0}
-
-    def parameter_bytes(self) -> int:
-        """Bytes of the model's parameters, as far as the server tells them."""
-        return self._asking.parameter_bytes()
-
-    def close(self) -> None:
-        """End the connections."""
-        self._asking.client.close()
+    def _reply(self, request: GenerationRequest) -> Output:
+        body = {"messages": json.loads(request.context), **_settings(self._asking, request)}
+        return _output(replies.chat(self._asking.post("/chat/completions", body)), request)
 
 
-class CompletionsEngine(ChatEngine):
+class CompletionsEngine(_Served, ChatEngine):
     """Generates by completions of token numbers, and scores options where the server tells how.
 
     Args:
@@ -305,41 +312,11 @@ class CompletionsEngine(ChatEngine):
 
         self._asking.answer(len(requests), skip, ask, done)
 
-    def generate(
-        self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
-    ) -> None:
-        """Answer every request.
-
-        Args:
-            requests: contexts in the chat template with their token limits.
-            budget: not used: the server makes its own batches.
-            skip: indices that need no answer.
-            done: called with what has arrived.
-
-        Raises:
-            EndpointError: the server fails, or has changed.
-        """
-
-        def ask(index: int) -> Output:
-            request = requests[index]
-            context = encode(self.tokenizer, request.context)
-            raw = self._complete({"prompt": context, **_settings(self._asking, request)})
-            output = _output(replies.completion(raw), request)
-            return dataclasses.replace(output, tokens_in=output.tokens_in or len(context))
-
-        self._asking.answer(len(requests), skip, ask, done)
-
-    def environment(self) -> Mapping[str, Any]:
-        """How many threads the server has, it does not say; none of this process decide."""
-        return {"threads": 0}
-
-    def parameter_bytes(self) -> int:
-        """Bytes of the model's parameters, as far as the server tells them."""
-        return self._asking.parameter_bytes()
-
-    def close(self) -> None:
-        """End the connections."""
-        self._asking.client.close()
+    def _reply(self, request: GenerationRequest) -> Output:
+        context = encode(self.tokenizer, request.context)
+        raw = self._complete({"prompt": context, **_settings(self._asking, request)})
+        output = _output(replies.completion(raw), request)
+        return dataclasses.replace(output, tokens_in=output.tokens_in or len(context))
 
     def _complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._asking.post("/completions", body)

@@ -142,18 +142,14 @@ def drops(report: SessionReport) -> list[str]:
 
 
 def _sentence(comparison: Comparison, figure: Figures, report: SessionReport) -> str:
-    what = comparison.metric or "success"
-    name = comparison.capability or figure.name
-    on = "" if name == "all" else f" on {name}"
-    where = f" of {comparison.task_set}" if len(report.task_sets) > 1 else ""
-    who = f"{comparison.candidate}: {what}{on}{where}"
+    who = _subject(comparison, figure, report)
     if figure.floor is not None:
         return (
             f"{who} is {_points(figure.candidate)} of 100, below the {_points(figure.floor)} that "
             "it must reach"
         )
     before = "" if figure.baseline is None else f" from {_points(figure.baseline)}"
-    beside = "" if comparison.against == OWN_BASELINE else f", beside the {comparison.against}"
+    beside = _beside(comparison)
     allowed = f"a drop of {_points(figure.margin)} is" if figure.margin else "no drop is"
     return (
         f"{who} fell by {_points(figure.drop)} points{beside},{before} to "
@@ -163,18 +159,26 @@ def _sentence(comparison: Comparison, figure: Figures, report: SessionReport) ->
     )
 
 
+def _subject(comparison: Comparison, figure: Figures, report: SessionReport) -> str:
+    """Whose success, and on what: ``nf4: success on code``."""
+    name = comparison.capability or figure.name
+    on = "" if name == "all" else f" on {name}"
+    where = f" of {comparison.task_set}" if len(report.task_sets) > 1 else ""
+    return f"{comparison.candidate}: {comparison.metric or 'success'}{on}{where}"
+
+
+def _beside(comparison: Comparison) -> str:
+    return "" if comparison.against == OWN_BASELINE else f", beside the {comparison.against}"
+
+
 def _fallen(comparison: Comparison, report: SessionReport) -> str:
     """``nf4: success on code fell by 30 points, from 80 to 50 of 100, …, and is undecided``."""
     figure = deciding(comparison)
     assert figure is not None
-    name = comparison.capability or figure.name
-    on = "" if name == "all" else f" on {name}"
-    where = f" of {comparison.task_set}" if len(report.task_sets) > 1 else ""
-    beside = "" if comparison.against == OWN_BASELINE else f", beside the {comparison.against}"
     return (
-        f"{comparison.candidate}: {comparison.metric or 'success'}{on}{where} fell by "
-        f"{_points(figure.drop)} points{beside}, to {_points(figure.candidate)} of 100, where a "
-        f"drop of {_points(figure.margin)} is allowed; {plural(figure.n, 'question')} cannot "
+        f"{_subject(comparison, figure, report)} fell by {_points(figure.drop)} points"
+        f"{_beside(comparison)}, to {_points(figure.candidate)} of 100, where a drop of "
+        f"{_points(figure.margin)} is allowed; {plural(figure.n, 'question')} cannot "
         f"tell whether that much is chance{_worse(comparison, figure, report)}"
     )
 
