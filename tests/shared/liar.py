@@ -11,10 +11,10 @@ import copy
 import dataclasses
 import http.client
 import json
-import threading
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from scripted_server import Asked, Said, scripted
 
 BOS = 1
 """The token that begins a text."""
@@ -247,31 +247,6 @@ def _content(reply: Any) -> list[dict[str, Any]]:
     return (told or {}).get("content") or []
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = 1 << 16  # headers and body in one packet, else the client waits for the second
-    liar: Liar
-
-    def do_GET(self) -> None:
-        self._reply()
-
-    def do_POST(self) -> None:
-        self._reply()
-
-    def _reply(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status, reply = self.liar.answer(self.command, self.path, json.loads(raw) if raw else None)
-        sent = json.dumps(reply).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(sent)))
-        self.end_headers()
-        self.wfile.write(sent)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @contextlib.contextmanager
 def lying(real: Real, fault: str = "") -> Iterator[str]:
     """Serve on a free local port, and yield the base URL.
@@ -280,14 +255,11 @@ def lying(real: Real, fault: str = "") -> Iterator[str]:
         real: whom it asks.
         fault: one of :data:`FAULTS`; empty to be honest.
     """
-    kind = type("Handler", (_Handler,), {"liar": Liar(real, fault)})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    liar = Liar(real, fault)
+
+    def answer(asked: Asked) -> Said:
+        status, reply = liar.answer(asked.method, asked.path, asked.body)
+        return Said(reply, status)
+
+    with scripted(answer) as url:
+        yield url

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SECONDS = 60
-"""For the process to end; a start says itself when it is done."""
+from gguf_server import running, settings
 
 
 @contextlib.contextmanager
@@ -27,27 +25,8 @@ def serving(file: Path, lora: Path) -> Iterator[tuple[str, str, str]]:
         file: the GGUF file.
         lora: an adapter of it, as GGUF.
     """
-    process = subprocess.Popen(
-        [sys.executable, __file__, str(file), str(lora)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        urls = process.stdout.readline().strip()
-        assert urls, "the servers did not start"
+    with running(__file__, str(file), str(lora)) as urls:
         yield tuple(json.loads(urls))
-    finally:
-        process.stdin.close()
-        try:
-            process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
 
 
 def write_lora(path: Path, *, layers: int = 30, width: int = 576) -> None:
@@ -79,17 +58,7 @@ def write_lora(path: Path, *, layers: int = 30, width: int = 576) -> None:
 def _started(file: str, lora: str, pooling: str = "") -> Any:
     import xllamacpp
 
-    params = xllamacpp.CommonParams()
-    params.model.path = file
-    params.model_alias = {"smol"}
-    params.n_ctx = 1024
-    params.n_parallel = 1
-    params.n_ubatch = 1  # the same numbers cached, alone and among others
-    params.n_gpu_layers = 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-    params.cache_ram_mib = 0
-    params.fit_params = params.warmup = params.ui = False
-    params.verbosity = -1
+    params = settings(file, "smol", 1024)
     if pooling:
         params.embedding = True
         params.n_ubatch = params.n_batch = 512  # a text must fit
