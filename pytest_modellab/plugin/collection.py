@@ -264,18 +264,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def check_baselines(projects: Iterable[Project]) -> None:
     """Refuse two configurations that would accept into one file: the last would be both's."""
-    whose: dict[Path, Project] = {}
+    whose: dict[tuple[Path, str], Project] = {}
     for project in projects:
         declared = project.declared
         for task_set in declared.task_sets:
             place = declared.baselines.resolve() / task_set
-            other = whose.setdefault(place, project).declared
-            shared = declared.variants.keys() & other.variants.keys()
-            if other is not declared and shared:
+            others = {
+                variant: other
+                for variant in declared.variants
+                if (other := whose.setdefault((place, variant), project)) is not project
+            }
+            if others:
                 raise pytest.UsageError(
-                    f"{project.name} and {whose[place].name} both keep the accepted runs of "
-                    f"{', '.join(sorted(shared))} on {task_set} in {declared.baselines}: give one "
-                    "of them a folder of its own, baselines = ..."
+                    f"{project.name} and {next(iter(others.values())).name} both keep the accepted "
+                    f"runs of {', '.join(sorted(others))} on {task_set} in {declared.baselines}: "
+                    "give one of them a folder of its own, baselines = ..."
                 )
 
 
