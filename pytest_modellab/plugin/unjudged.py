@@ -78,6 +78,8 @@ class Unjudged:
     ) -> list[str]:
         """Say what nothing judged; empty where the session was of some files only, or was cut.
 
+        Of several configurations, one whose tests were all left out has nothing to say.
+
         Args:
             project: of which configuration.
             complete: whether all tests reported.
@@ -88,6 +90,9 @@ class Unjudged:
         if not complete or self._of_some_files(declared):
             return []
         comparisons, errors = found()
+        several = len(self._projects.known) > 1
+        if several and deselected and not comparisons and not errors:
+            return []  # all of its tests were left out: the session is of others
         failed = {error.variant for error in errors}
         judged: dict[Pair, list[Comparison]] = {}
         for comparison in comparisons:
