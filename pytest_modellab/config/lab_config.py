@@ -120,6 +120,7 @@ class LabConfig:
         performance: how latency is measured.
         engine: how engines work.
         mlflow: where sessions are logged, or None where they are not.
+        store: address of a store that machines share, or None.
         acknowledged: what was made weaker on purpose, as ``modellab review`` prints it → why.
     """
 
@@ -133,6 +134,7 @@ class LabConfig:
     performance: PerformanceConfig = dataclasses.field(default_factory=PerformanceConfig)
     engine: EngineConfig = dataclasses.field(default_factory=EngineConfig)
     mlflow: MlflowConfig | None = None
+    store: str | None = None
     acknowledged: Mapping[str, str] = dataclasses.field(
         default_factory=lambda: MappingProxyType({})
     )

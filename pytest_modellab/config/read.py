@@ -147,12 +147,16 @@ MLFLOW = {
 }
 
 
+STORE = {"url": Setting(str, None, check=_filled, wrong="is empty; leave it out without one")}
+
+
 FILE = {
     "baselines": Setting(str, "baselines"),
     **dict.fromkeys(("models", "task_sets", "variants", "prices", "scenarios"), Setting(dict, {})),
     "performance": Setting(dict, resolve(PERFORMANCE, {}), fields=PERFORMANCE),
     "engine": Setting(dict, resolve(ENGINE, {}), fields=ENGINE),
     "mlflow": Setting(dict, None, fields=MLFLOW),
+    "store": Setting(dict, resolve(STORE, {}), fields=STORE),
     "acknowledged": Setting(dict, {}),
 }
 
@@ -191,6 +195,7 @@ def load(path: Path) -> LabConfig:
         performance=PerformanceConfig(**top["performance"]),
         engine=EngineConfig(**top["engine"]),
         mlflow=None if top["mlflow"] is None else MlflowConfig(root, **top["mlflow"]),
+        store=top["store"]["url"],
         acknowledged=_acknowledged(path, top["acknowledged"]),
     )
     return dataclasses.replace(config, variants=_linked(config))

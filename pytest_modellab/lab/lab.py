@@ -24,6 +24,7 @@ from pytest_modellab.records.progress import Watch
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.runs.executor import Executor, InProcess
+from pytest_modellab.store import remote
 from pytest_modellab.variants import families
 
 if TYPE_CHECKING:
@@ -68,7 +69,13 @@ class Lab:
         self.settings = settings
         self._declared = Declared(self.config, self.extensions, settings)
         self._loaded = Loaded(settings.cache)
-        bench = InProcess(settings.cache, self._loaded.engine, progress, again=self._loaded.again)
+        bench = InProcess(
+            settings.cache,
+            self._loaded.engine,
+            progress,
+            again=self._loaded.again,
+            remote=remote.of(self.config.store),
+        )
         self._runs = Runs(
             settings,
             self.extensions,

@@ -15,6 +15,7 @@ from pytest_modellab.runs.corpus import depth_of
 from pytest_modellab.runs.job import Job
 from pytest_modellab.runs.passages import Grounded, best_passages
 from pytest_modellab.store import said
+from pytest_modellab.store.remote import Remote
 from pytest_modellab.store.runs import RunEntry, StoredRun
 
 
@@ -42,6 +43,7 @@ class InProcess:
         watch: called as samples are answered and documents indexed.
         again: as ``load``, for a second run: opens the engine anew and checks that it is the same
             model; None to take the one that is open.
+        remote: the store that is shared; None without one.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class InProcess:
         watch: Watch = lambda _: None,
         *,
         again: Callable[[Source], Engine] | None = None,
+        remote: Remote | None = None,
     ) -> None:
         self.again = again or load
         self.cache = cache
         self.load = load
         self.watch = watch
+        self.remote = remote
         self._warned: set[str] = set()
 
     def obtain(self, job: Job) -> StoredRun:
@@ -64,7 +68,7 @@ class InProcess:
 
     def recall(self, job: Job) -> StoredRun | None:
         """Return a finished run from the store, or None."""
-        return _entry(job, self.cache).read(lost=f"{_named(job)} is not used")
+        return self._entry(job).read(lost=f"{_named(job)} is not used")
 
     def grounded(self, job: Job) -> Grounded:
         """Return a job's prompt with the passages that its search finds, obtaining the search.
@@ -94,7 +98,7 @@ class InProcess:
         return Grounded(job.prompt, best_passages(job.search, stored, corpus, job.passages))
 
     def _obtain(self, job: Job, load: Callable[[Source], Engine]) -> StoredRun:
-        entry = _entry(job, self.cache)
+        entry = self._entry(job)
         if job.reuse and (stored := entry.read()) is not None:
             return stored  # without the lock: a filled store may be one that is only read
         with entry.lock():
@@ -104,8 +108,11 @@ class InProcess:
                 prompt = self.grounded(job)
                 self._warn(job)
                 stored = answer(job, prompt, load(job.source), entry, self.cache, self.watch)
-            entry.write(stored)
-        return stored
+            return entry.write(stored)
+
+    def _entry(self, job: Job) -> RunEntry:
+        depth = depth_of(job.task_set)
+        return RunEntry(self.cache, job.task_set, job.fingerprint, depth, self.remote)
 
     def _warn(self, job: Job) -> None:
         """Say once, before it runs, what of a variant is slow on this processor."""
@@ -117,7 +124,3 @@ class InProcess:
 
 def _named(job: Job) -> str:
     return f"the stored run of {job.spec.name} on {job.task_set.name}"
-
-
-def _entry(job: Job, cache: Path) -> RunEntry:
-    return RunEntry(cache, job.task_set, job.fingerprint, depth_of(job.task_set))

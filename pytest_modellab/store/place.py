@@ -9,8 +9,13 @@ from pytest_modellab.records.hashing import digest
 
 
 def default_folder() -> Path:
-    """Return ``$MODELLAB_CACHE``, or the user's cache folder of this platform."""
-    if named := os.environ.get("MODELLAB_CACHE"):
+    """Return ``$MODELLAB_CACHE``, or the user's cache folder of this platform.
+
+    Where it is an address (``s3://…``), it is that of a store that is shared (:mod:`.remote`), and
+    this machine's own is the user's cache folder.
+    """
+    named = os.environ.get("MODELLAB_CACHE")
+    if named and "://" not in named:
         return Path(named).expanduser().resolve()
     from platformdirs import user_cache_path
 

@@ -22,6 +22,8 @@ from pytest_modellab.store.place import entry
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+    from pytest_modellab.store.remote import Remote
+
 LAYOUT = 1
 
 
@@ -50,10 +52,16 @@ class RunEntry:
         task_set: what was asked.
         fingerprint: who answered.
         depth: documents in a ranking, where a corpus is searched.
+        remote: the store that is shared, asked where this machine's has nothing; None without one.
     """
 
     def __init__(
-        self, cache: Path, task_set: TaskSet, fingerprint: Fingerprint, depth: int = 0
+        self,
+        cache: Path,
+        task_set: TaskSet,
+        fingerprint: Fingerprint,
+        depth: int = 0,
+        remote: Remote | None = None,
     ) -> None:
         asked = [
             [s.id, s.input, s.choices, s.max_tokens, *([s.shown] if s.media else [])]
@@ -67,6 +75,8 @@ class RunEntry:
         read = [windows.VERSION, cut] if cut else []
         self.folder = entry(cache, "runs", [LAYOUT, asked, fingerprint.key, *searched, *read])
         self.key = self.folder.name
+        self._remote = remote
+        self._name = f"runs/{self.key}.json"
         self._size = len(asked)
         self._run = self.folder / "run.json"
         self._answers = self.folder / "answers.jsonl"
@@ -82,14 +92,23 @@ class RunEntry:
         Args:
             lost: what a reader is told then (see :func:`files.read`).
         """
+        run = files.read(self._run, self._finished, of=self.key, lost=lost)
+        if run is not None or self._remote is None:
+            return run
+        if not self._remote.fetch(self._name, self._run, of=self.key):
+            return None
         return files.read(self._run, self._finished, of=self.key, lost=lost)
 
     def _finished(self, data: Mapping[str, Any]) -> StoredRun | None:
         run = reading.build(StoredRun, {**data, "stored": True})
         return run if len(run.outputs) == self._size else None
 
-    def write(self, run: StoredRun) -> None:
-        """Keep a finished run and drop its batches."""
+    def write(self, run: StoredRun) -> StoredRun:
+        """Keep a finished run, share it, and drop its batches.
+
+        Returns:
+            The run, or the one that another machine has shared meanwhile.
+        """
         data = {
             "outputs": [_plain(output) for output in run.outputs],
             "probes": dict(run.probes),
@@ -97,6 +116,9 @@ class RunEntry:
         }
         files.write(self._run, data, of=self.key)
         files.remove(self._answers)
+        if self._remote is not None and not self._remote.send(self._name, self._run, of=self.key):
+            return files.read(self._run, self._finished, of=self.key) or run
+        return run
 
     def start(self, budget: int, *, threads: int, resume: bool) -> dict[int, Output]:
         """Begin, or take up a run that was cut off.
