@@ -23,6 +23,7 @@ from pytest_modellab.cli import (
     replay,
     report,
     review,
+    run,
     schema,
     tasks,
 )
@@ -49,6 +50,7 @@ COMMANDS = (
     replay,
     report,
     review,
+    run,
     schema,
     tasks,
 )

@@ -1,0 +1,131 @@
+"""``modellab run``: score what is missing into the store, so that tests only judge."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_modellab.cli.common import (
+    EXIT_FOUND,
+    EXIT_OK,
+    Subparsers,
+    add_config,
+    add_rehash,
+    add_token_budget,
+    chosen,
+    complete,
+    discover,
+    required_config,
+    say,
+    token_budget,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_modellab.lab.work import Piece
+    from pytest_modellab.records.runs import RunRecord
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    run_ = commands.add_parser(
+        "run",
+        help="score what is missing into the store; tests then only judge",
+        description="Runs variants on task sets, where the store has no run of them yet. Ends "
+        "with 1 where one cannot be run; the others are run all the same.",
+    )
+    run_.add_argument("variant", nargs="*", help="names (default: all that are declared)")
+    run_.add_argument(
+        "--task-set",
+        action="append",
+        help="names (default: those that a variant was accepted on; if none, all declared)",
+    )
+    run_.add_argument(
+        "--plan",
+        action="store_true",
+        help="say what is missing, how long it takes, where and what it costs; run nothing",
+    )
+    run_.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
+    add_config(run_)
+    add_token_budget(run_)
+    add_rehash(run_)
+    complete(run_, variants="variant", task_sets="task_set")
+    run_.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    from pytest_modellab.lab import absent, work
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.reports.text.progress import RunProgress
+    from pytest_modellab.store.place import default_folder
+
+    config = required_config(options.config)
+    variants = chosen("variant", options.variant, config.variants)
+    task_sets = chosen("task set", options.task_set or (), config.task_sets)
+    settings = Settings(
+        cache=default_folder(),
+        reuse=not options.no_cache,
+        rehash=options.rehash,
+        token_budget=token_budget(options),
+    )
+    lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
+    absent.require(lab.config, lab.extensions.kinds, variants, task_sets)
+    pieces = work.plan(lab, work.wanted(lab, variants, task_sets))
+    if options.plan:
+        say(*_planned(pieces))
+        return EXIT_FOUND if any(one.error for one in pieces) else EXIT_OK
+
+    def told(piece: Piece, found: RunRecord | str) -> None:
+        say(_told(piece, found), error=isinstance(found, str))
+
+    return EXIT_OK if work.score(lab, pieces, told) else EXIT_FOUND
+
+
+def _told(piece: Piece, found: RunRecord | str) -> str:
+    name = f"{piece.variant} on {piece.task_set}"
+    if isinstance(found, str):
+        return f"{name}: ERROR: {found}"
+    count = f"{len(found.samples)} samples"
+    if piece.stored:
+        return f"{name}: {count}, stored"
+    return f"{name}: {count} in {found.probes.get('seconds', math.nan):.1f} s"
+
+
+def _planned(pieces: Sequence[Piece]) -> Iterator[str]:
+    """Say of each piece whether it is stored, else what it takes; and all in all."""
+    due = [one for one in pieces if not one.stored and not one.error]
+    for one in pieces:
+        name = f"{one.variant} on {one.task_set}"
+        if one.error:
+            yield f"{name}: ERROR: {one.error}"
+        elif one.stored:
+            yield f"{name}: {one.samples} samples, stored"
+        else:
+            yield f"{name}: {one.samples} samples to run{_takes(one)}"
+    known = [one.seconds for one in due if one.seconds is not None]
+    unknown = len(due) - len(known)
+    loads = len(dict.fromkeys(one.family for one in due))
+    if not due:
+        yield "nothing is to be run"
+        return
+    seconds = math.fsum(known)
+    cost = math.fsum(one.usd for one in due if one.usd is not None)
+    priced = f", {cost:.2f} USD" if any(one.usd is not None for one in due) else ""
+    rest = f", and {unknown} of which nothing is known" if unknown else ""
+    yield (
+        f"{len(due)} to run: about {seconds:.0f} s of answering{priced}{rest}; "
+        f"{loads} {'model is' if loads == 1 else 'models are'} loaded"
+    )
+
+
+def _takes(one: Piece) -> str:
+    if one.seconds is None:
+        return ", for the first time"
+    held = f", {one.held / 1e9:.2f} GB" if one.held else ""
+    usd = f", {one.usd:.4f} USD" if one.usd is not None else ""
+    return f", about {one.seconds:.0f} s{held}{usd}"

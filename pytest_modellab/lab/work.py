@@ -1,0 +1,138 @@
+"""What is still to be scored, in the order that loads least, and what it is expected to take."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pytest_modellab.errors import ModellabError
+from pytest_modellab.lab import pricing
+
+if TYPE_CHECKING:
+    from pytest_modellab.lab.lab import Lab
+    from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.records.runs import RunRecord
+    from pytest_modellab.records.tasks import TaskSet
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A variant on a task set.
+
+    Attributes:
+        variant: its name.
+        task_set: its name.
+        samples: how many are asked.
+        family: what it shares a loaded model with.
+        stored: whether its run is in the store already.
+        seconds: expected of a run, from an accepted one; None where there is none.
+        tokens: read and written, likewise.
+        held: bytes of the model's parameters, likewise.
+        usd: dollars, at the declared prices; None where none is declared or nothing is known.
+        error: why it cannot be run; empty where it can.
+    """
+
+    variant: str
+    task_set: str
+    samples: int = 0
+    family: str = ""
+    stored: bool = False
+    seconds: float | None = None
+    tokens: float | None = None
+    held: float | None = None
+    usd: float | None = None
+    error: str = ""
+
+
+def wanted(
+    lab: Lab, variants: Sequence[str], task_sets: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield what is to be scored, variants that share a loaded model in a row.
+
+    Args:
+        lab: the session.
+        variants: names; all that are declared where empty.
+        task_sets: names; where empty those that a variant was accepted on, and all that are
+            declared where there is none.
+    """
+    declared = lab.config.task_sets
+    for variant in lab.together(variants or lab.config.variants):
+        before = [name for name in declared if lab.baseline_path(variant, name).exists()]
+        yield from ((variant, name) for name in task_sets or before or declared)
+
+
+def plan(lab: Lab, pairs: Iterable[tuple[str, str]]) -> list[Piece]:
+    """Find out what is stored and what the rest would take; nothing is run or loaded.
+
+    Args:
+        lab: the session.
+        pairs: names of a variant and of a task set.
+    """
+    return [_piece(lab, *pair) for pair in pairs]
+
+
+def _piece(lab: Lab, name: str, on: str) -> Piece:
+    family = lab.family(name)
+    try:
+        variant, task_set = lab.asked(name, on)
+        stored = lab.stored(variant, task_set)
+        accepted = lab.accepted(name, on)
+    except ModellabError as error:
+        return Piece(name, on, family=family, error=str(error))
+    run = stored if stored is not None else None if accepted is None else accepted.run
+    found = Piece(name, on, len(task_set.samples), family, stored is not None)
+    return found if run is None else _expected(lab, found, variant, task_set, run)
+
+
+def _expected(
+    lab: Lab, piece: Piece, variant: Resolved, task_set: TaskSet, run: RunRecord
+) -> Piece:
+    """Add what a run of the same pair took, for the samples that are asked now."""
+    share = len(task_set.samples) / max(1, len(run.samples))
+    seconds = run.probes.get("seconds", 0.0) * share
+    device = str(run.environment.get("device") or "cpu")
+    price = pricing.price_of(variant.spec, device, lab.config.prices)
+    usd = None
+    if price is not None and price.usd_per_hour is not None:
+        usd = price.usd_per_hour * seconds / 3600.0
+    elif price is not None and price.usd_per_million_input is not None:
+        read = math.fsum(one.tokens_in for one in run.samples) * share
+        written = math.fsum(one.tokens_out for one in run.samples) * share
+        per = price.usd_per_million_input, price.usd_per_million_output or 0.0
+        usd = (read * per[0] + written * per[1]) / 1e6
+    return dataclasses.replace(
+        piece,
+        seconds=seconds,
+        tokens=run.probes.get("tokens", 0.0) * share,
+        held=run.probes.get("parameter_bytes"),
+        usd=usd,
+    )
+
+
+def score(
+    lab: Lab, pieces: Iterable[Piece], told: Callable[[Piece, RunRecord | str], None]
+) -> bool:
+    """Score what is missing; what fails does not keep the others from being scored.
+
+    Args:
+        lab: the session.
+        pieces: of :func:`plan`.
+        told: called after each with its run, or with why there is none.
+
+    Returns:
+        Whether all have a run.
+    """
+    whole = True
+    for piece in pieces:
+        try:
+            found: RunRecord | str = piece.error or lab.record(
+                *lab.asked(piece.variant, piece.task_set)
+            )
+        except ModellabError as error:
+            found = str(error)
+        whole = whole and not isinstance(found, str)
+        told(piece, found)
+    lab.release()
+    return whole
