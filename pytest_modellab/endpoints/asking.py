@@ -112,13 +112,14 @@ class Asking:
         self._refuse(served.changes(self.identity, served.identify(self.client)))
         self._checked = time.monotonic()
 
-    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def post(self, path: str, body: Mapping[str, Any], *, beside: bool = False) -> dict[str, Any]:
         """Return a reply that names the same model and the same server as those before it.
 
         Raises:
             EndpointError: there is none, or it names others.
         """
-        reply = self.client.post(path, {"model": self.client.address.model, **body})
+        asked = {"model": self.client.address.model, **body}
+        reply = self.client.post(path, asked, beside=beside)
         names = replies.names(reply)
         if self._names is None:
             self._names = names

@@ -109,6 +109,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "embedding",
                 embedding.plan,
                 own_model=True,
+                needs_model=False,
                 searches=True,
                 options=embedding.OPTIONS,
             ),

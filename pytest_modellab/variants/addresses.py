@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.endpoints.address import Address, base_url
+from pytest_modellab.endpoints.served import Api, Served
 from pytest_modellab.errors import ConfigError
-from pytest_modellab.records.setting import OPTIONAL, Setting, count, positive
+from pytest_modellab.records.setting import OPTIONAL, Setting, count, positive, resolve
 
 _DEFAULT = Address("", "")
 
@@ -56,9 +57,10 @@ OPTIONS: Mapping[str, Setting] = {
 """One table for all kinds; those of which a server is one way among others take :data:`MAYBE`."""
 
 MAYBE: Mapping[str, Setting] = {
-    name: dataclasses.replace(one, default=OPTIONAL) for name, one in OPTIONS.items()
+    **{name: dataclasses.replace(one, default=OPTIONAL) for name, one in OPTIONS.items()},
+    "texts_per_request": count(),
 }
-"""The same options where none of them need be given."""
+"""The same options where none of them need be given, with that of requests of several texts."""
 
 
 def address(options: Mapping[str, Any], root: Path) -> Address:
@@ -85,6 +87,48 @@ def address(options: Mapping[str, Any], root: Path) -> Address:
         requests_per_minute=options.get("requests_per_minute", 0.0),
         retries=options["retries"],
         certificate=str(file) if certificate else "",
+    )
+
+
+def served(given: Mapping[str, Any], root: Path, api: Api) -> Served:
+    """Return a server that is declared as one way among others, by options of :data:`MAYBE`.
+
+    Args:
+        given: checked, without defaults.
+        root: the folder that a relative path starts from.
+        api: what is sent.
+
+    Raises:
+        ConfigError: a wrong or missing value; the message begins with its name.
+    """
+    own = {name: value for name, value in given.items() if name in OPTIONS}
+    options = resolve(OPTIONS, own)
+    together = given.get("texts_per_request", 0)
+    return Served(address(options, root), api, options["canary"], together)
+
+
+def changed(before: Served, given: Mapping[str, Any], root: Path) -> Served:
+    """Return a server of which some options are declared otherwise, none of them its URL.
+
+    Args:
+        before: the server.
+        given: checked options of :data:`MAYBE`, without defaults.
+        root: the folder that a relative path starts from.
+
+    Raises:
+        ConfigError: a wrong value; the message begins with its name.
+    """
+    now = before.address
+    known = {
+        **{one.name: getattr(now, one.name) for one in dataclasses.fields(now)},
+        "served_model": now.model,
+        **given,
+    }
+    return dataclasses.replace(
+        before,
+        address=address(known, root),
+        canary=given.get("canary", before.canary),
+        together=given.get("texts_per_request", before.together),
     )
 
 

@@ -13,6 +13,7 @@ from pytest_modellab.endpoints import replies, served
 from pytest_modellab.endpoints.asking import Asking
 from pytest_modellab.endpoints.replies import Reply
 from pytest_modellab.endpoints.served import Served
+from pytest_modellab.engines import servers
 from pytest_modellab.engines.interface import (
     WORDS,
     Ability,
@@ -23,16 +24,12 @@ from pytest_modellab.engines.interface import (
 from pytest_modellab.engines.language import likelihoods
 from pytest_modellab.engines.language.base import NAN, ChatEngine, load_tokenizer
 from pytest_modellab.engines.loading import quiet
-from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.records.runs import Output
 
 VERSION = 1
 """Raised when scores may change: stored runs of another engine version are run again."""
-
-PACKAGES = ("httpx2",)
-"""Distributions that asking a server needs."""
 
 TOKENIZING = ("transformers", "tokenizers")
 """Distributions that completions need beside them."""
@@ -60,14 +57,13 @@ def load(found: Served, folder: Path | None, *, trust_remote_code: bool = False)
         EndpointError: the server does not answer, or has no such model.
         VariantLoadError: a library is missing.
     """
-    with needed("asking a server", extra="served"):
-        import httpx2  # noqa: F401 -- asked for now, before any work is done
+    asking = servers.opened(found)
     if found.api == "chat":
-        return ChatsEngine(Asking(found))
+        return ChatsEngine(asking)
     assert folder is not None  # the kind asks for a model
     with quiet():
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-    return CompletionsEngine(Asking(found), tokenizer)
+    return CompletionsEngine(asking, tokenizer)
 
 
 class _Served:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.endpoints.served import Served
+from pytest_modellab.engines import servers
 from pytest_modellab.engines.interface import Engine
 from pytest_modellab.engines.language import openai
 from pytest_modellab.errors import ConfigError
@@ -63,7 +64,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         paraphrases=base.paraphrases if base is not None else (),
         dtype="",
         packages=(
-            *openai.PACKAGES,
+            *servers.PACKAGES,
             *(openai.TOKENIZING if options["api"] == "completions" else ()),
         ),
         thinking=thinking,
