@@ -72,11 +72,17 @@ def record_of(job: Job, scorers: Scorers, run: StoredRun) -> RunRecord:
             "base": spec.base,
         },
         fingerprint=job.fingerprint,
-        scorers={name: scorers[name].version for name in sorted({s.scorer for s in samples})},
+        scorers=_versions(scorers, samples),
         samples=results,
         probes=run.probes,
         environment=run.environment,
     )
+
+
+def _versions(scorers: Scorers, samples: Sequence[Sample]) -> dict[str, int]:
+    """Return the versions of the scorers that have judged, by their own names."""
+    used = [scorers[name] for name in {s.scorer for s in samples}]
+    return {one.name: one.version for one in sorted(used, key=lambda one: one.name)}
 
 
 def score_sets(
@@ -189,7 +195,10 @@ def _attempt(name: str, work: Callable[..., T], *given: Any) -> T | Failure:
 
 
 def _alone(scorer: Scorer | SetScorer, sample: Sample, output: Output) -> Scored:
-    score, answer = cast("Scorer", scorer).score(sample, output)  # the others score sets
+    found = cast("Scorer", scorer).score(sample, output)  # the others score sets
+    if isinstance(found, Scored):
+        return _checked(found)
+    score, answer = found
     return _checked(Scored(score, answer))
 
 

@@ -33,8 +33,11 @@ class Scorer(Protocol):
     def check(self, sample: Sample) -> str | None:
         """Say what is wrong with the sample's target or choices, or None."""
 
-    def score(self, sample: Sample, output: Output) -> tuple[float, str]:
-        """Return the score in [0, 1] and the answer as a reader should see it."""
+    def score(self, sample: Sample, output: Output) -> tuple[float, str] | Scored:
+        """Return the score in [0, 1] and the answer as a reader should see it.
+
+        As :class:`Scored` where there are further figures.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
