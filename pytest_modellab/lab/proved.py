@@ -22,8 +22,11 @@ def examine(source: Loadable, engine: Any, cache: Path) -> Canary:
         cache: the store's root.
 
     Raises:
+        ConfigError: the training data of an adapter cannot be read.
         EndpointError: the server does not answer, or has no such model.
+        ModelError: an adapter's files cannot be read.
     """
+    from pytest_modellab.lab import trained
     from pytest_modellab.runs.canary import canary
     from pytest_modellab.runs.canary.reference import Declared
 
@@ -34,6 +37,8 @@ def examine(source: Loadable, engine: Any, cache: Path) -> Canary:
         api=served.api,
         reference=Declared(engine) if completes else None,
         likelihoods=completes,
+        trained=trained.found(source, cache),
+        base=served.base,
     )
     with contextlib.closing(Client(served.address)) as client:
         found = canary.examine(client, expected)

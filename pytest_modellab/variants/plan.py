@@ -118,6 +118,25 @@ class Piece:
 
 
 @dataclasses.dataclass(frozen=True)
+class Training:
+    """What was last trained into a model: a server of it may serve what was there before.
+
+    Attributes:
+        variant: that was trained.
+        prompt: that its training data was put into.
+        recipe: as declared; None where the variant has none.
+        adapter: the folder of PEFT's files; None where the weights are its own.
+        root: the folder that relative paths start from.
+    """
+
+    variant: str
+    prompt: Prompt
+    recipe: Mapping[str, Any] | None
+    adapter: Path | None
+    root: Path
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """A variant that is not loaded yet; it pickles, so that another process can load it.
 
@@ -159,6 +178,7 @@ class Plan:
         served: the address of the server that runs it, or None.
         scoring: how multiple choice is scored: by likelihood, or generated: asked in words.
         adapted_by: the only built-in kinds of which variants on it may be; empty for all.
+        training: what was last trained into it, or None; it decides nothing of how it is loaded.
     """
 
     model: ModelSource
@@ -195,6 +215,7 @@ class Plan:
     served: Served | None = None
     scoring: Scoring = "likelihood"
     adapted_by: tuple[str, ...] = ()
+    training: Training | None = dataclasses.field(default=None, compare=False)
 
     def on(self, device: str) -> Plan:
         """Return the plan on another device, where another version of transformers' engine runs it.

@@ -111,7 +111,7 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
     try:
         prompt = Prompt(checkout.read(path), name=f"prompt: {path}")
     except OSError as error:
-        raise ConfigError(f"prompt: {path}: cannot be read: {error}") from error
+        raise ConfigError(f"prompt: {path}: cannot be read: {error.strerror}") from error
     except checkout.Unready as error:
         raise ConfigError(f"prompt: {path}: {error}") from error
     if not prompt.messages("probe")[-1]["content"]:
@@ -124,7 +124,7 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
     try:
         lines = checkout.read(shots).split("\n")
     except OSError as error:
-        raise ConfigError(f"shots: {shots}: cannot be read: {error}") from error
+        raise ConfigError(f"shots: {shots}: cannot be read: {error.strerror}") from error
     except checkout.Unready as error:
         raise ConfigError(f"shots: {shots}: {error}") from error
     for number, line in enumerate(lines, start=1):

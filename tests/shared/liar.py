@@ -198,14 +198,15 @@ class Liar:
             body["input"] = [text.removeprefix("query: ") for text in body["input"]]
         if self.fault == "truncated":
             body["input"] = [" ".join(text.split()[:32]) for text in body["input"]]
-        if self.fault == "not normalized":
-            body["embd_normalize"] = -1
         other = self.fault == "other pooling"
         url = self.real.pooled if other else self.real.embeddings
         status, reply = self._ask(url, "POST", "/v1/embeddings", body)
         if self.fault == "batch exchanged":
             for one in reply["data"]:
                 one["index"] = len(reply["data"]) - 1 - one["index"]
+        if self.fault == "not normalized":
+            for one in reply["data"]:
+                one["embedding"] = [3 * value for value in one["embedding"]]
         return status, reply
 
     def _rendered(self, messages: Any) -> str:
