@@ -195,11 +195,9 @@ def _attempt(name: str, work: Callable[..., T], *given: Any) -> T | Failure:
 
 
 def _alone(scorer: Scorer | SetScorer, sample: Sample, output: Output) -> Scored:
-    found = cast("Scorer", scorer).score(sample, output)  # the others score sets
-    if isinstance(found, Scored):
-        return _checked(found)
-    score, answer = found
-    return _checked(Scored(score, answer))
+    score, answer = cast("Scorer", scorer).score(sample, output)  # the others score sets
+    figures = getattr(scorer, "figures", None)  # may be left out
+    return _checked(Scored(score, answer, figures(sample, output) if figures else {}))
 
 
 def _checked(scored: Scored) -> Scored:

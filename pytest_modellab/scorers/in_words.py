@@ -14,7 +14,6 @@ from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Output
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers.choice import MultipleChoice
-from pytest_modellab.scorers.interface import Scored
 from pytest_modellab.scorers.letters import read
 
 ASK = "Reply with the letter of the right answer alone.\nAnswer:"
@@ -51,7 +50,7 @@ class ChoiceInWords:
     def check(self, sample: Sample) -> str | None:
         return MultipleChoice().check(sample)
 
-    def score(self, sample: Sample, output: Output) -> Scored:
+    def score(self, sample: Sample, output: Output) -> tuple[float, str]:
         """Score one sample.
 
         Args:
@@ -59,14 +58,19 @@ class ChoiceInWords:
             output: the reply to :func:`question`.
 
         Returns:
-            1.0 or 0.0, the option that is named with its letter, and whether one is named.
+            1.0 or 0.0, and the option that is named with its letter, or why none is.
         """
-        shown = [sample.choices[index] for index in order(sample)]
+        shown = _shown(sample)
         place, why = read(output.text, shown)
         if place is None:
-            return Scored(0.0, f"({why}) {output.text}", {NAMED: 0.0})
+            return 0.0, f"({why}) {output.text}"
         answer = OPTION.format(letter=LETTERS[place], text=shown[place])
-        return Scored(float(order(sample)[place] == sample.target), answer, {NAMED: 1.0})
+        return float(order(sample)[place] == sample.target), answer
+
+    def figures(self, sample: Sample, output: Output) -> dict[str, float]:
+        """Tell whether a reply names an option."""
+        place, _ = read(output.text, _shown(sample))
+        return {NAMED: float(place is not None)}
 
 
 IDENTITY = digest([ChoiceInWords.version, TEMPLATE, OPTION, TOKENS])[:16]
@@ -85,7 +89,7 @@ def question(sample: Sample) -> str:
             f'(scoring = "generated") at most {len(LETTERS)} can be asked, a letter each: show '
             'fewer, or set scoring = "likelihood"'
         )
-    return _written(sample.asked, [sample.choices[index] for index in order(sample)])
+    return _written(sample.asked, _shown(sample))
 
 
 def example(asked: str, options: Sequence[str], right: str) -> tuple[str, str]:
@@ -118,6 +122,10 @@ def order(sample: Sample) -> tuple[int, ...]:
     """
     asked = [sample.id, sample.input, sample.choices, sample.shown]
     return _drawn(asked, sample.choices)
+
+
+def _shown(sample: Sample) -> list[str]:
+    return [sample.choices[index] for index in order(sample)]
 
 
 def _drawn(asked: Sequence[object], options: Sequence[str]) -> tuple[int, ...]:

@@ -29,15 +29,13 @@ class Scorer(Protocol):
     version: int
     likelihood: bool
     """True where options are scored by likelihood, False where a reply is generated."""
+    # figures(sample, output) -> Mapping[str, float], may be left out; further figures by name
 
     def check(self, sample: Sample) -> str | None:
         """Say what is wrong with the sample's target or choices, or None."""
 
-    def score(self, sample: Sample, output: Output) -> tuple[float, str] | Scored:
-        """Return the score in [0, 1] and the answer as a reader should see it.
-
-        As :class:`Scored` where there are further figures.
-        """
+    def score(self, sample: Sample, output: Output) -> tuple[float, str]:
+        """Return the score in [0, 1] and the answer as a reader should see it."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,11 +72,11 @@ def test_a_reply_is_judged_by_the_order_that_was_shown() -> None:
         sample = ask(id=f"s{k}", target=1)
         right = "ABC"[order(sample).index(1)]
         for letter in "ABC":
-            found = scorer.score(sample, Output(f"{letter}."))
+            found = score_sample(scorer, sample, Output(f"{letter}."), None)
             assert found.score == float(letter == right)
-            assert found.answer == f"{letter}. {sample.choices[order(sample)['ABC'.index(letter)]]}"
+            assert found.output == f"{letter}. {sample.choices[order(sample)['ABC'.index(letter)]]}"
             assert found.metrics == {"option_named": 1.0}
-        assert scorer.score(sample, Output("a dog")).score == 1.0
+        assert scorer.score(sample, Output("a dog"))[0] == 1.0
 
 
 @pytest.mark.parametrize(
