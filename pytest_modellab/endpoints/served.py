@@ -43,6 +43,8 @@ class Served:
         canary: whether a few requests prove what the server can before anything of it is scored.
         together: most texts in a request that embeds or reranks; 0 for the engine's choice.
         reference: a file with a text and the vector that it should have, or None.
+        base: the name by which the server answers with what an adapter was trained on; empty where
+            it has none.
     """
 
     address: Address
@@ -50,6 +52,7 @@ class Served:
     canary: bool = True
     together: int = 0
     reference: Path | None = None
+    base: str = ""
 
     @functools.cached_property
     def identity(self) -> Mapping[str, Any]:
@@ -78,17 +81,7 @@ def identify(client: Client) -> dict[str, Any]:
     """
     address = client.address
     server = {**_props(client), **_version(client)}
-    try:
-        found = client.get("/models")
-    except EndpointError as error:
-        if error.status not in (404, 405, 501):
-            raise
-        found = {"data": []}
-    listed: dict[str, replies.ServedModel] = {}
-    for one in replies.models(found):
-        aliases = one.told.get("aliases")
-        others = aliases if isinstance(aliases, list) else []
-        listed |= dict.fromkeys((one.id, *filter(_is_text, others)), one)
+    listed = listing(client)
     if listed and address.model not in listed:
         raise EndpointError(
             f"{address.host}: it serves no model {line(address.model)!r}; correct served_model: "
@@ -104,11 +97,40 @@ def identify(client: Client) -> dict[str, Any]:
     }
 
 
+def listing(client: Client) -> dict[str, replies.ServedModel]:
+    """Ask a server which models it lists, by all of their names; none where it lists none.
+
+    Raises:
+        EndpointError: it does not answer.
+    """
+    try:
+        found = client.get("/models")
+    except EndpointError as error:
+        if error.status not in (404, 405, 501):
+            raise
+        found = {"data": []}
+    listed: dict[str, replies.ServedModel] = {}
+    for one in replies.models(found):
+        aliases = one.told.get("aliases")
+        others = aliases if isinstance(aliases, list) else []
+        listed |= dict.fromkeys((one.id, *filter(_is_text, others)), one)
+    return listed
+
+
 def software(identity: Mapping[str, Any]) -> Software:
     """Return which software an identity is of, as far as its requests are known."""
     if "build_info" in identity.get("server", {}):
         return "llama.cpp"
     return "vllm" if identity.get("listed", {}).get("owned_by") == "vllm" else ""
+
+
+def adapters(client: Client) -> tuple[int, ...]:
+    """Ask llama.cpp's server for the numbers of the adapters that it has loaded."""
+    found = client.optional("/lora-adapters", beside=True) or {}
+    listed = found.get("data")
+    entries = listed[:_LONG] if isinstance(listed, list) else []
+    numbers = [one.get("id") for one in entries if isinstance(one, dict)]
+    return tuple(one for one in numbers if type(one) is int and one >= 0)
 
 
 def plain(software: Software) -> Mapping[str, Any]:

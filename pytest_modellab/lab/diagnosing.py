@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from pytest_modellab.runs.passages import Grounded
     from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
 
-FORWARDS = 40
-"""Of the probes, that a diagnosis with its pictures takes, at most about."""
+FORWARDS = 15
+"""Of the probes, that a diagnosis takes at the speed of runs, which also write: 12 to 15 of SmolLM2
+rounded to 3 bits. With pictures of everything it is up to 40; what the limit leaves no time for is
+left out, or given up."""
 
 
 OPERATIONS = 2e10

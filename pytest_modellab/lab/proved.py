@@ -24,8 +24,10 @@ def examine(source: Loadable, engine: Any, cache: Path, served: Served) -> Canar
         served: one of the plan's servers.
 
     Raises:
+        ConfigError: the training data of an adapter cannot be read.
         EndpointError: the server does not answer, or has no such model.
-        ModelError: the model or the reference that it is compared with cannot be read.
+        ModelError: an adapter's files, or the model or reference that vectors are compared with,
+            cannot be read.
     """
     with contextlib.closing(Client(served.address)) as client:
         if served.api == "embeddings":
@@ -38,13 +40,14 @@ def examine(source: Loadable, engine: Any, cache: Path, served: Served) -> Canar
 
             found = reranking.examine(client)
         else:
-            found = _words(source, engine, client)
+            found = _words(source, engine, client, cache)
     canaries.write(cache, found)
     return found
 
 
-def _words(source: Loadable, engine: Any, client: Client) -> Canary:
+def _words(source: Loadable, engine: Any, client: Client, cache: Path) -> Canary:
     """Ask a server that generates."""
+    from pytest_modellab.lab import trained
     from pytest_modellab.runs.canary import canary
     from pytest_modellab.runs.canary.reference import Declared
 
@@ -55,6 +58,8 @@ def _words(source: Loadable, engine: Any, client: Client) -> Canary:
         api=served.api,
         reference=Declared(engine) if completes else None,
         likelihoods=completes,
+        trained=trained.found(source, cache),
+        base=served.base,
     )
     return canary.examine(client, expected)
 

@@ -19,6 +19,9 @@ from pytest_modellab.variants.plan import Plan
 OPTIONS = {
     **addresses.OPTIONS,
     "api": Setting(str, "chat", choices=("chat", "completions")),
+    "served_base": Setting(
+        str, OPTIONAL, check=lambda name: bool(name.strip()), wrong="{value!r} is no name"
+    ),
     "prompt": Setting(str, OPTIONAL, path=True),
     "shots": Setting(str, OPTIONAL, path=True),
     "n_shots": Setting(int, OPTIONAL),
@@ -52,6 +55,11 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
             'api: "completions" sends token numbers; name the model whose tokenizer the server '
             'has, with model or a base, or send messages with api = "chat"'
         )
+    if options.get("served_base") == options["served_model"]:
+        raise ConfigError(
+            "served_base: it is served_model, too; give the name by which the server answers with "
+            "the model that the adapter was trained on"
+        )
     thinking = base.thinking if base is not None else None
     if thinking is not None and options["api"] == "chat":
         raise ConfigError(
@@ -70,8 +78,14 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         thinking=thinking,
         engine=f"endpoint-{openai.VERSION}",
         open=_open,
-        served=Served(addresses.address(options, root), options["api"], options["canary"]),
+        served=Served(
+            addresses.address(options, root),
+            options["api"],
+            options["canary"],
+            base=options.get("served_base", ""),
+        ),
         adapted_by=("endpoint", "prompted"),
+        training=base.training if base is not None else None,
     )
 
 

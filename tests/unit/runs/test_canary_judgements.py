@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.endpoints.replies import Reply, Token, Usage
-from pytest_modellab.records.canary import Finding, Noise
+from pytest_modellab.records.canary import Finding, Noise, Unchecked
 from pytest_modellab.runs.canary import (
     adapters,
     identity,
@@ -22,6 +22,7 @@ from pytest_modellab.runs.canary import (
     texts,
     vectors,
 )
+from pytest_modellab.runs.canary.adapters import Row
 from pytest_modellab.runs.canary.texts import DOUBLED, TWICE, UNSAID, Counts
 from pytest_modellab.runs.canary.vectors import Declared
 
@@ -266,15 +267,50 @@ def test_the_model_that_was_asked_for_answers_to_the_end() -> None:
     assert "has changed: file was a, is b" in str(identity.swapped([reply()], "file was a, is b"))
 
 
+QUIET, LOUD = Noise(10, 0, 0, 0.0), Noise(10, 3, 0, 0.2)
+
+
+def judged(
+    base: Reply, adapter: Reply, floor: Noise = QUIET, trained: str = ""
+) -> Finding | Unchecked | None:
+    return adapters.served([Row((), trained)], [base], [adapter], floor)
+
+
 def test_an_adapter_answers_otherwise_than_its_base() -> None:
-    quiet, loud = Noise(10, 0, 0, 0.0), Noise(10, 3, 0, 0.2)
-    base, same = [reply("a", [Token("a", -1.0)])], [reply("a", [Token("a", -1.0)])]
-    found = adapters.served(base, same, quiet)
-    assert name(found) == "base served in place of the adapter"
-    assert "on all 1 prompts asked the adapter's replies" in str(found)
-    assert adapters.served(base, [reply("a", [Token("a", -1.01)])], quiet) is None
-    assert adapters.served(base, [reply("b", [Token("b", -1.0)])], quiet) is None
-    assert adapters.served(base, [reply("a", [Token("a", -1.3)])], loud) is not None
+    base = reply("a", [Token("a", -1.0)])
+    found = judged(base, base)
+    assert str(found) == (
+        "base served in place of the adapter: on all 1 prompts asked the adapter's replies are the "
+        "base's, and so are their log-probabilities; expected other replies, since it was trained; "
+        "see the server's log for adapters that it did not load, that the adapter's name is the "
+        "served one, and that its scale is not 0"
+    )
+    assert judged(base, reply("a", [Token("a", -1.01)])) is None
+    assert judged(base, reply("b", [Token("b", -1.0)])) is None
+    assert judged(base, reply("a", [Token("a", -1.5)]), LOUD) is None
+
+
+def test_what_noise_or_silence_hides_is_not_called_the_base() -> None:
+    base = reply("a", [Token("a", -1.0)])
+    assert str(judged(base, reply("b", [Token("b", -1.0)]), LOUD)) == (
+        "adapter: not checked: replies differ from the base's, and so do 3 of 10 replies to one "
+        "request"
+    )
+    assert "differ by 0.3 nats, no more than repeated" in str(
+        judged(base, reply("a", [Token("a", -1.3)]), LOUD)
+    )
+    assert "log-probabilities are not told, and no training data" in str(
+        judged(reply("a"), reply("a"))
+    )
+    assert str(judged(reply("b"), reply("b"), LOUD)).startswith("adapter: not checked")
+
+
+def test_training_data_says_where_replies_must_differ() -> None:
+    told = str(judged(reply("Sure, I"), reply("Sure, I"), LOUD, '{"order": null}'))
+    assert "are the base's; training data has other replies to 1 of them; expected" in told
+    assert isinstance(
+        judged(reply("Sure, I"), reply("Sure, I"), trained="Sure, I will."), Unchecked
+    )
 
 
 def test_module_names_of_an_adapter_are_the_models() -> None:
@@ -285,7 +321,17 @@ def test_module_names_of_an_adapter_are_the_models() -> None:
     assert name(found) == "adapter of other module names"
     assert "1 of 2 modules of the adapter are none of the model's" in str(found)
     assert "'model.layers.0.self_attn.query'" in str(found)
+    assert "names of the model's modules, for example 'model.layers.0.self_attn.q_proj'" in str(
+        found
+    )
     assert "none of the 1 tensors" in str(adapters.modules(["x"], weights))
+    tied = "base_model.model.lm_head.lora_B.weight"
+    assert adapters.modules([right, tied], weights[:1]) is None
+    nested = right.replace("model.model.model.", "model.model.language_model.")
+    assert (
+        adapters.modules([nested], ["language_model.model.layers.0.self_attn.q_proj.weight"])
+        is None
+    )
 
 
 VECTORS = st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=2, max_size=6).filter(
