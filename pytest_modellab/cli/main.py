@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pytest_modellab.cli import (
     accept,
     build,
+    cache,
     canary,
     card,
     compare,
@@ -36,6 +37,7 @@ from pytest_modellab.version import __version__
 COMMANDS = (
     accept,
     build,
+    cache,
     canary,
     card,
     compare,

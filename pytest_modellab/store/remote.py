@@ -9,15 +9,17 @@ without.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modellab.errors import ConfigError
+from pytest_modellab.errors import ConfigError, StoreError
 from pytest_modellab.store import atomic, files, said
+from pytest_modellab.store.census import Kept
 from pytest_modellab.visible import line
 
 LAYOUT = "v1"
@@ -120,6 +122,72 @@ class Remote:
                 self._damaged.discard(name)
         return True
 
+    def entries(self) -> Iterator[Kept]:
+        """Yield what is stored.
+
+        Raises:
+            StoreError: the place cannot be reached.
+        """
+        with self._asked():
+            fs, root = self._open("")
+            found = fs.find(root, detail=True) if fs.exists(root) else {}
+        for path, facts in sorted(found.items()):
+            kind, _, name = path.rpartition(f"/{LAYOUT}/")[2].partition("/")
+            yield Kept(kind, name, int(facts.get("size") or 0), _seconds(facts))
+
+    def fault(self, entry: Kept) -> str | None:
+        """Tell what is wrong with an entry, reading it; None where nothing is.
+
+        Raises:
+            StoreError: the place cannot be reached.
+        """
+        with self._asked():
+            fs, path = self._open(f"{entry.kind}/{entry.name}")
+            content: bytes = fs.cat_file(path)
+        try:
+            files.unseal(content, entry.name.partition(".")[0])
+        except ValueError as error:
+            return files.reason(error)
+        return None
+
+    def remove(self, entry: Kept) -> None:
+        """Remove an entry.
+
+        Raises:
+            StoreError: the place cannot be written.
+        """
+        with self._asked():
+            fs, path = self._open(f"{entry.kind}/{entry.name}")
+            fs.rm_file(path)
+
+    def now(self) -> float:
+        """Return the time by the place's own clock, which may be another than this machine's.
+
+        Raises:
+            StoreError: the place cannot be written.
+        """
+        with self._asked():
+            fs, path = self._open(f"now/{os.urandom(4).hex()}")
+            fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            fs.pipe_file(path, b"")
+            try:
+                return _seconds(fs.info(path))
+            finally:
+                fs.rm_file(path)
+
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Turn what a protocol raises into one exception.
+
+        Raises:
+            StoreError: in place of theirs.
+        """
+        try:
+            yield
+        except Exception as error:
+            why = line(f"{type(error).__name__}: {error}", _SHOWN)
+            raise StoreError(f"the shared store {self.url} cannot be used: {why}") from error
+
     def _created(self, name: str, content: bytes) -> bool:
         """Write a file where none is; False where there is one."""
         fs, path = self._open(name)
@@ -198,6 +266,21 @@ class Remote:
 
     def _shown(self, name: str) -> str:
         return f"{self.url.rstrip('/')}/{LAYOUT}/{name}"
+
+
+def _seconds(facts: Mapping[str, Any]) -> float:
+    """When a file was last written, in seconds since 1970; the epoch where that is not told."""
+    found = next(
+        (
+            facts[k]
+            for k in ("LastModified", "last_modified", "mtime", "created", "updated")
+            if facts.get(k)
+        ),
+        0.0,
+    )
+    if isinstance(found, str):
+        found = dt.datetime.fromisoformat(found)
+    return found.timestamp() if isinstance(found, dt.datetime) else float(found)
 
 
 def _linked(path: Path, content: bytes) -> None:

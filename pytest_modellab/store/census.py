@@ -1,0 +1,157 @@
+"""What lies in the store: how much of what, since when, and whether it is what was written."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pytest_modellab.store import files, manifest
+
+KEPT = {
+    "runs": "answers of a variant to a task set",
+    "diagnoses": "why a variant was blocked",
+    "performance": "latency and memory, measured in turns",
+    "distributions": "whole distributions of a base",
+    "references": "what a served adapter is compared with",
+    "canaries": "what was found of a server",
+    "models": "models in another form",
+    "vectors": "documents as vectors",
+    "forms": "vectors in fewer bits",
+    "approximate": "indexes of vectors",
+    "lexical": "indexes of words",
+    "corpora": "documents, read",
+    "tasksets": "task sets from packages",
+    "generated": "images and recordings, made",
+    "media": "what is known of images and recordings",
+    "recipes": "training that was begun",
+}
+"""The folders of the store that hold entries; hashes and batch sizes, which are small, do not."""
+
+SEALED = ("runs", "diagnoses", "performance", "vectors")
+"""Of these, whose files answer for the entry's own name; others are sealed for something else."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """One entry of the store.
+
+    Attributes:
+        kind: the folder that it lies in.
+        name: its own.
+        size: bytes of its files.
+        made: when the newest of them was written, in seconds since 1970 by the store's own clock.
+        path: where it lies; None in a store that is shared.
+    """
+
+    kind: str
+    name: str
+    size: int
+    made: float
+    path: Path | None = None
+
+
+def entries(cache: Path) -> Iterator[Kept]:
+    """Yield what the store of this machine holds, and nothing that others have put beside it.
+
+    Args:
+        cache: its root.
+    """
+    for kind in KEPT:
+        if not (cache / kind).is_dir() or (cache / kind).is_symlink():
+            continue
+        for path in sorted((cache / kind).iterdir()):
+            if not path.name.startswith(".") and path.suffix != ".lock":
+                size, made = _measured(path)
+                yield Kept(kind, path.name, size, made, path)
+
+
+def _measured(path: Path) -> tuple[int, float]:
+    """Bytes, and the time of the newest file; a link counts as itself."""
+    stats = [path.lstat()]
+    if path.is_dir() and not path.is_symlink():
+        for folder, _, names in os.walk(path):
+            stats += [(Path(folder) / name).lstat() for name in names]
+    return sum(one.st_size for one in stats[1:] or stats), max(one.st_mtime for one in stats)
+
+
+def fault(entry: Kept) -> str | None:
+    """Tell what is wrong with an entry of this machine; None where nothing, or nothing can tell.
+
+    Files with a seal are compared with it, folders with a manifest with that, each file read.
+
+    Args:
+        entry: of :func:`entries`.
+    """
+    path = entry.path
+    if path is None or path.is_symlink():
+        return None
+    if path.is_dir() and (path / manifest.NAME).exists():
+        return manifest.fault(path)
+    if entry.kind not in SEALED:
+        return None
+    if path.is_file():
+        return _unsealed(path, path.stem)
+    faults = ((file, _unsealed(file, path.name)) for file in sorted(path.glob("*.json")))
+    return next((f"{file.name} {found}" for file, found in faults if found), None)
+
+
+def _unsealed(path: Path, of: str) -> str | None:
+    try:
+        files.unseal(path.read_bytes(), of)
+    except (OSError, ValueError) as error:
+        return files.reason(error)
+    return None
+
+
+def oldest(
+    found: Iterable[Kept], now: float, *, seconds: float | None, size: int | None
+) -> list[Kept]:
+    """Choose what to remove.
+
+    Args:
+        found: all that there is.
+        now: seconds since 1970, by the clock that wrote them.
+        seconds: age from which on an entry goes; None for none.
+        size: bytes that may stay, the newest first; None for all.
+
+    Returns:
+        What goes, the oldest first.
+    """
+    gone, left = [], 0
+    for one in sorted(found, key=lambda one: (-one.made, one.kind, one.name)):
+        left += one.size
+        too_old = seconds is not None and now - one.made > seconds
+        if too_old or (size is not None and left > size):
+            left -= one.size
+            gone.append(one)
+    return gone[::-1]
+
+
+def remove(entry: Kept) -> bool:
+    """Remove an entry of this machine; False where a process is at it.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    from filelock import FileLock, Timeout
+
+    path = entry.path
+    if path is None:
+        return False
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+        return True
+    inside = path / "lock"
+    lock = FileLock(inside if inside.exists() else path.with_name(f"{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    try:
+        shutil.rmtree(path)
+    finally:
+        lock.release()
+    return True
