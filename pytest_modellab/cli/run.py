@@ -21,12 +21,18 @@ from pytest_modellab.cli.common import (
     say,
     token_budget,
 )
+from pytest_modellab.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.work import Piece
     from pytest_modellab.records.runs import RunRecord
+
+
+MEMORY = 3.0
+"""Bytes that a worker is taken to need for a byte of parameters, where nothing else is said."""
 
 
 def add(commands: Subparsers) -> None:
@@ -48,6 +54,21 @@ def add(commands: Subparsers) -> None:
         action="store_true",
         help="say what is missing, how long it takes, where and what it costs; run nothing",
     )
+    run_.add_argument(
+        "--on",
+        metavar="WHERE",
+        default="local",
+        help="local: this process (default); ray: a Ray cluster, the one that this machine is a "
+        "node of, else one of this machine alone; ray://HOST:PORT: another cluster",
+    )
+    for name, what in (("cpus", "CPUs"), ("gpus", "GPUs"), ("memory", "GB of memory")):
+        run_.add_argument(
+            f"--worker-{name}",
+            metavar="N",
+            type=float,
+            help=f"{what} that a worker of a cluster takes",
+        )
+    run_.add_argument("--workers", metavar="N", type=int, help="most workers of a cluster at once")
     run_.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
     add_config(run_)
     add_token_budget(run_)
@@ -80,10 +101,35 @@ def run(options: argparse.Namespace) -> int:
         say(*_planned(pieces))
         return EXIT_FOUND if any(one.error for one in pieces) else EXIT_OK
 
+    if options.on != "local":
+        pieces = _spread(lab, pieces, options)
+
     def told(piece: Piece, found: RunRecord | str) -> None:
         say(_told(piece, found), error=isinstance(found, str))
 
     return EXIT_OK if work.score(lab, pieces, told) else EXIT_FOUND
+
+
+def _spread(lab: Lab, pieces: Sequence[Piece], options: argparse.Namespace) -> Sequence[Piece]:
+    """Have a cluster obtain what is missing."""
+    from pytest_modellab.lab import work
+    from pytest_modellab.lab.cluster import Cluster, Needs
+    from pytest_modellab.reports.text.progress import RunProgress
+
+    if options.on != "ray" and not options.on.startswith("ray://"):
+        raise ConfigError(f"--on: {options.on!r} is none of local, ray, ray://HOST:PORT")
+    held = max((one.held or 0.0 for one in pieces), default=0.0)
+    memory = options.worker_memory
+    needs = Needs(
+        cpus=1.0 if options.worker_cpus is None else options.worker_cpus,
+        gpus=options.worker_gpus or 0.0,
+        memory=MEMORY * held if memory is None else memory * 1e9,
+    )
+    cluster = Cluster(options.on, options.workers, needs)
+    try:
+        return work.spread(lab, pieces, cluster, RunProgress(sys.stderr))
+    finally:
+        cluster.close()
 
 
 def _told(piece: Piece, found: RunRecord | str) -> str:

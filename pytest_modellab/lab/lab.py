@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.records.divergence import Divergence
     from pytest_modellab.records.timings import Performance
+    from pytest_modellab.runs.job import Job
     from pytest_modellab.runs.stages import Staged, Stages
 
 
@@ -69,7 +70,7 @@ class Lab:
         self.settings = settings
         self._declared = Declared(self.config, self.extensions, settings)
         self._loaded = Loaded(settings.cache)
-        bench = InProcess(
+        self.here = bench = InProcess(
             settings.cache,
             self._loaded.engine,
             progress,
@@ -173,6 +174,10 @@ class Lab:
             ModellabError: it cannot be run; the message says why and what to do.
         """
         return self._runs.record(variant, task_set)
+
+    def jobs(self, variant: Resolved, task_set: TaskSet) -> list[Job]:
+        """Return the jobs that a variant's run is made of, for who obtains them elsewhere."""
+        return self._runs.jobs(variant, task_set)
 
     def read(self, variant: Resolved, task_set: TaskSet, reference: RunRecord) -> RunRecord:
         """Return a variant's run with the likelihood of the replies that another run has.

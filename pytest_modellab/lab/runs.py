@@ -248,6 +248,12 @@ class Runs:
         other = self._job(reference, task_set) if reference.name != variant.name else None
         return self._job(variant, task_set), other
 
+    def jobs(self, variant: Resolved, task_set: TaskSet) -> list[Job]:
+        """Return what has to be obtained for a variant's run: a job for each of its prompts."""
+        from pytest_modellab.runs.paraphrases import paraphrased_jobs
+
+        return paraphrased_jobs(self._job(variant, task_set))
+
     def _job(self, variant: Resolved, task_set: TaskSet) -> Job:
         settings = self._settings
         budget = settings.token_budget

@@ -11,10 +11,14 @@ from pytest_modellab.errors import ModellabError
 from pytest_modellab.lab import pricing
 
 if TYPE_CHECKING:
+    from pytest_modellab.lab.cluster import Cluster
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.resolved import Resolved
+    from pytest_modellab.records.progress import Watch
     from pytest_modellab.records.runs import RunRecord
     from pytest_modellab.records.tasks import TaskSet
+    from pytest_modellab.runs.job import Job
+    from pytest_modellab.store.runs import StoredRun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +67,7 @@ def wanted(
         yield from ((variant, name) for name in task_sets or before or declared)
 
 
-def plan(lab: Lab, pairs: Iterable[tuple[str, str]]) -> list[Piece]:
+def plan(lab: Lab, pairs: Iterable[tuple[str, str]]) -> Sequence[Piece]:
     """Find out what is stored and what the rest would take; nothing is run or loaded.
 
     Args:
@@ -109,6 +113,37 @@ def _expected(
         held=run.probes.get("parameter_bytes"),
         usd=usd,
     )
+
+
+def spread(lab: Lab, pieces: Iterable[Piece], cluster: Cluster, watch: Watch) -> Sequence[Piece]:
+    """Have a cluster obtain what is missing, into the store of this machine.
+
+    Args:
+        lab: the session.
+        pieces: of :func:`plan`.
+        cluster: where they are run.
+        watch: is told how far each is.
+
+    Returns:
+        The pieces, with what was said of those that failed.
+    """
+    pieces = list(pieces)
+    jobs: dict[int, tuple[Job, int]] = {}
+    for number, piece in enumerate(pieces):
+        if not piece.error:
+            for job in lab.jobs(*lab.asked(piece.variant, piece.task_set)):
+                jobs[id(job)] = job, number
+
+    def told(job: Job, found: StoredRun | ModellabError) -> None:
+        number = jobs[id(job)][1]
+        if isinstance(found, ModellabError):
+            pieces[number] = dataclasses.replace(pieces[number], error=str(found))
+
+    def family(job: Job) -> str:
+        return pieces[jobs[id(job)][1]].family
+
+    cluster.obtain([job for job, _ in jobs.values()], lab.here, told, family, watch)
+    return pieces
 
 
 def score(

@@ -111,6 +111,16 @@ class InProcess:
                 stored = answer(job, prompt, load(job.source), entry, self.cache, self.watch)
             return entry.write(stored)
 
+    def keep(self, job: Job, made: StoredRun) -> StoredRun:
+        """Put a run into the store that was made elsewhere; returns what the store then has.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        entry = self._entry(job)
+        with entry.lock():
+            return entry.write(made)
+
     def _entry(self, job: Job) -> RunEntry:
         depth = depth_of(job.task_set)
         return RunEntry(self.cache, job.task_set, job.fingerprint, depth, self.remote)

@@ -1,0 +1,334 @@
+"""Variants × shards of samples on a Ray cluster: https://docs.ray.io.
+
+A worker is an actor that holds at most one loaded model, as this process does. A shard is a job of
+its own, whose batches do not depend on how many workers there are. Loss and retries are Ray's: an
+actor that dies is started again, on another node where its own is gone, and asked again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pytest_modellab import errors
+from pytest_modellab.errors import ConfigError, ModellabError
+from pytest_modellab.lab.loaded import Loaded
+from pytest_modellab.records.progress import Watch
+from pytest_modellab.runs.executor import InProcess
+from pytest_modellab.runs.job import Job, Part
+from pytest_modellab.store.remote import Remote
+from pytest_modellab.store.runs import StoredRun
+from pytest_modellab.version import __version__
+from pytest_modellab.visible import line
+
+SHARD = 512
+"""Samples of a shard. It is no option: with it the batches would change, and the last digits."""
+
+TRIES = 2
+"""How often a shard is begun anew after its worker has died."""
+
+_SHOWN = 500
+"""Characters of an error of Ray's that are shown."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What a worker takes of a node.
+
+    Attributes:
+        cpus: cores.
+        gpus: accelerators.
+        memory: bytes.
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory: float = 0.0
+
+
+Told = Callable[[Job, StoredRun | ModellabError], None]
+"""Is called with each job that is done, and with what came of it."""
+
+
+class Cluster:
+    """Obtains runs on the nodes of a Ray cluster.
+
+    Args:
+        address: of the cluster: ``ray`` for the one that runs here, else one of this machine alone;
+            ``ray://HOST:PORT`` for another.
+        workers: most of them at once; None for as many as there is room for.
+        needs: what each takes.
+
+    Raises:
+        ConfigError: Ray is missing, or the cluster cannot be reached or has no room for a worker.
+    """
+
+    def __init__(self, address: str, workers: int | None, needs: Needs) -> None:
+        self._ray = _ray()
+        self._own = not self._ray.is_initialized()
+        if self._own:
+            _join(self._ray, address)
+        room = _room(self._ray.cluster_resources(), needs)
+        if room < 1:
+            self.close()
+            raise ConfigError(
+                f"--on {address}: no node has room for a worker that takes {_said(needs)}; give "
+                "--worker-cpus, --worker-gpus or --worker-memory, or add nodes"
+            )
+        self.workers = room if workers is None else min(room, workers)
+        self._needs = needs
+
+    def close(self) -> None:
+        """Leave the cluster; one that was begun here ends."""
+        if self._own:
+            self._ray.shutdown()
+
+    def obtain(
+        self,
+        jobs: Sequence[Job],
+        here: InProcess,
+        told: Told,
+        family: Callable[[Job], str],
+        watch: Watch,
+    ) -> None:
+        """Obtain the runs of jobs, and put each into the store of this machine.
+
+        Args:
+            jobs: in the order in which they should begin.
+            here: knows the store.
+            told: called with each job that is done.
+            family: what jobs share a loaded model by; a worker goes on with its own.
+            watch: called as shards arrive.
+        """
+        open_: list[_Pending] = []
+        for job in jobs:
+            stored = here.recall(job) if job.reuse else None
+            if stored is not None:
+                told(job, stored)
+                continue
+            open_.append(_Pending(job, shards(job)))
+        if not open_:
+            return
+        count = min(self.workers, sum(len(one.shards) for one in open_))
+        remote = None if here.remote is None else here.remote.url
+        actors = [self._worker(remote) for _ in range(count)]
+        try:
+            _Rounds(self._ray, actors, open_, here, told, family, watch).run()
+        finally:
+            for actor in actors:
+                self._ray.kill(actor)
+
+    def _worker(self, remote: str | None) -> Any:
+        needs = self._needs
+        actor = self._ray.remote(Worker).options(
+            num_cpus=needs.cpus,
+            num_gpus=needs.gpus,
+            memory=needs.memory or None,
+            max_restarts=TRIES,
+            max_task_retries=TRIES,
+        )
+        return actor.remote(__version__, remote)
+
+
+class Worker:
+    """Answers shards, in a process of some node.
+
+    Args:
+        version: of this package, where the session is.
+        remote: address of the store that is shared; None without one.
+    """
+
+    def __init__(self, version: str, remote: str | None) -> None:
+        from pytest_modellab.store.place import default_folder
+
+        self._version = version
+        cache = default_folder()
+        loaded = Loaded(cache)
+        self._here = InProcess(
+            cache,
+            loaded.engine,
+            again=loaded.again,
+            remote=None if remote is None else Remote(remote),
+        )
+        self._sources: dict[str, Any] = {}
+
+    def answer(self, job: Job) -> StoredRun | tuple[str, str]:
+        """Return a shard's run, or the name and message of the error that it ended with."""
+        if self._version != __version__:
+            return "ConfigError", (
+                f"this node has pytest-modellab {__version__}, the session {self._version}: "
+                "install the same on all"
+            )
+        # one object a source: by it a model that is loaded is known again
+        source = self._sources.setdefault(job.fingerprint.key, job.source)
+        try:
+            return self._here.obtain(dataclasses.replace(job, source=source))
+        except ModellabError as error:
+            return type(error).__name__, str(error)
+
+
+@dataclasses.dataclass
+class _Pending:
+    """A job, its shards, and what has arrived of them."""
+
+    job: Job
+    shards: Sequence[Job]
+    arrived: dict[int, StoredRun] = dataclasses.field(default_factory=dict)
+    begun: int = 0
+    failed: bool = False
+
+
+class _Rounds:
+    """Gives each worker its next shard until all are there."""
+
+    def __init__(
+        self,
+        ray: Any,
+        actors: Sequence[Any],
+        open_: Sequence[_Pending],
+        here: InProcess,
+        told: Told,
+        family: Callable[[Job], str],
+        watch: Watch,
+    ) -> None:
+        self._ray, self._here, self._told, self._watch = ray, here, told, watch
+        self._open = list(open_)
+        self._family = {id(one): family(one.job) for one in open_}
+        self._idle: list[tuple[Any, str]] = [(actor, "") for actor in actors]
+        self._under_way: dict[Any, tuple[Any, _Pending, int]] = {}
+
+    def run(self) -> None:
+        while self._begin() or self._under_way:
+            done, _ = self._ray.wait([*self._under_way], num_returns=1)
+            for future in done:
+                actor, pending, number = self._under_way.pop(future)
+                self._idle.append((actor, self._family[id(pending)]))
+                self._arrived(pending, number, future)
+
+    def _begin(self) -> bool:
+        """Give idle workers something to do; returns whether any is at work."""
+        while self._idle and (due := [p for p in self._open if self._is_due(p)]):
+            actor, family = self._idle.pop(0)
+            held = {self._family[id(pending)] for _, pending, _ in self._under_way.values()}
+            pending = min(
+                due,
+                key=lambda one: (
+                    self._family[id(one)] != family,  # its own first
+                    self._family[id(one)] in held,  # then what nobody has loaded
+                    self._open.index(one),
+                ),
+            )
+            number, pending.begun = pending.begun, pending.begun + 1
+            future = actor.answer.remote(pending.shards[number])
+            self._under_way[future] = actor, pending, number
+        return bool(self._under_way)
+
+    @staticmethod
+    def _is_due(pending: _Pending) -> bool:
+        return not pending.failed and pending.begun < len(pending.shards)
+
+    def _arrived(self, pending: _Pending, number: int, future: Any) -> None:
+        try:
+            found = self._ray.get(future)
+        except self._ray.exceptions.RayError as error:
+            why = line(f"{type(error).__name__}: {error}", _SHOWN)
+            found = "ModellabError", f"its worker died {TRIES + 1} times: {why}"
+        if pending.failed:
+            return
+        if not isinstance(found, StoredRun):
+            pending.failed = True
+            kind, message = found
+            self._told(pending.job, _error(kind, message))
+            return
+        pending.arrived[number] = found
+        self._watch(pending.job.advance(sum(len(one.outputs) for one in pending.arrived.values())))
+        if len(pending.arrived) == len(pending.shards):
+            runs = [pending.arrived[k] for k in range(len(pending.shards))]
+            self._told(pending.job, self._here.keep(pending.job, joined(runs)))
+
+
+def shards(job: Job) -> list[Job]:
+    """Cut a job into jobs that do not depend on one another.
+
+    What is scored, or searched, as one is one shard. The cut depends on the samples alone.
+    """
+    samples = job.task_set.samples
+    if len(samples) <= SHARD or job.task_set.corpus is not None or job.search is not None:
+        return [job]
+    count = math.ceil(len(samples) / SHARD)
+    starts = [round(k * len(samples) / count) for k in range(count + 1)]
+    part = job.part or Part(0, len(samples))
+    return [
+        dataclasses.replace(
+            job,
+            task_set=dataclasses.replace(job.task_set, samples=samples[start:end]),
+            part=dataclasses.replace(part, before=part.before + start),
+        )
+        for start, end in itertools.pairwise(starts)
+    ]
+
+
+def joined(runs: Sequence[StoredRun]) -> StoredRun:
+    """Join the runs of a job's shards, in their order.
+
+    Seconds and tokens are the sums; the environment is the first one's.
+    """
+    if len(runs) == 1:
+        return dataclasses.replace(runs[0], stored=False)
+    probes = dict(runs[0].probes)
+    for name in ("seconds", "tokens"):
+        if name in probes:
+            probes[name] = round(math.fsum(one.probes[name] for one in runs), 3)
+    if probes.get("seconds"):
+        probes["tokens_per_second"] = round(probes["tokens"] / probes["seconds"], 1)
+    outputs = tuple(output for one in runs for output in one.outputs)
+    return StoredRun(outputs, probes, runs[0].environment)
+
+
+def _error(kind: str, message: str) -> ModellabError:
+    """The error that a worker met, of its own class where there is such a one."""
+    found = getattr(errors, kind, None)
+    if isinstance(found, type) and issubclass(found, ModellabError):
+        return found(message)
+    return ModellabError(message)
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError("--on ray: needs Ray: pip install 'pytest-modellab[ray]'") from error
+    return ray
+
+
+def _join(ray: Any, address: str) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+    try:
+        if address.startswith("ray://"):
+            ray.init(address, **quiet)
+            return
+        with contextlib.suppress(ConnectionError):
+            ray.init("auto", **quiet)
+            return
+        ray.init(include_dashboard=False, **quiet)
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"--on {line(address, 200)}: no cluster answers there: {line(str(error), _SHOWN)}"
+        ) from error
+
+
+def _room(resources: Mapping[str, float], needs: Needs) -> int:
+    """How many workers the cluster has room for."""
+    asked = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory}
+    return int(min(resources.get(name, 0.0) // n for name, n in asked.items() if n))
+
+
+def _said(needs: Needs) -> str:
+    parts = [f"{needs.cpus:g} CPUs", f"{needs.gpus:g} GPUs", f"{needs.memory / 1e9:g} GB"]
+    return ", ".join(part for part in parts if not part.startswith("0 "))
