@@ -1,8 +1,9 @@
 """Variants × shards of samples on a Ray cluster: https://docs.ray.io.
 
 A worker is an actor that holds at most one loaded model, as this process does. A shard is a job of
-its own, whose batches do not depend on how many workers there are. Loss and retries are Ray's: an
-actor that dies is started again, on another node where its own is gone, and asked again.
+its own, whose batches do not depend on how many workers there are. Ray tells that a worker or
+its node died; its shard goes to whoever is free next, and another worker is begun where there is
+room. (Ray's own restart would keep the shard waiting for room.)
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ from pytest_modellab.visible import line
 SHARD = 512
 """Samples of a shard. It is no option: with it the batches would change, and the last digits."""
 
-TRIES = 2
-"""How often a shard is begun anew after its worker has died."""
+TRIES = 3
+"""How often a shard is begun before its variant is given up: it may be what kills the workers."""
+
+LOST = 60.0
+"""Seconds for which a cluster may have no room for any worker before that is an error."""
 
 _SHOWN = 500
 """Characters of an error of Ray's that are shown."""
@@ -107,30 +111,33 @@ class Cluster:
         """
         open_: list[_Pending] = []
         for job in jobs:
-            stored = here.recall(job) if job.reuse else None
-            if stored is not None:
+            if job.reuse and (stored := here.recall(job)) is not None:
                 told(job, stored)
                 continue
-            open_.append(_Pending(job, shards(job)))
+            parts = shards(job)
+            one = _Pending(job, parts, family(job))
+            for number, part in enumerate(parts):
+                found = here.recall(part) if job.reuse and len(parts) > 1 else None
+                if found is None:
+                    one.due.append(number)
+                else:
+                    one.arrived[number] = found
+            open_.append(one)
+        for one in [one for one in open_ if not one.due]:
+            open_.remove(one)
+            runs = [one.arrived[k] for k in range(len(one.shards))]
+            told(one.job, here.keep(one.job, joined(runs)))
         if not open_:
             return
-        count = min(self.workers, sum(len(one.shards) for one in open_))
+        count = min(self.workers, sum(len(one.due) for one in open_))
         remote = None if here.remote is None else here.remote.url
-        actors = [self._worker(remote) for _ in range(count)]
-        try:
-            _Rounds(self._ray, actors, open_, here, told, family, watch).run()
-        finally:
-            for actor in actors:
-                self._ray.kill(actor)
+        rounds = _Rounds(self._ray, lambda: self._worker(remote), open_, here, told, watch)
+        rounds.run(count)
 
     def _worker(self, remote: str | None) -> Any:
         needs = self._needs
         actor = self._ray.remote(Worker).options(
-            num_cpus=needs.cpus,
-            num_gpus=needs.gpus,
-            memory=needs.memory or None,
-            max_restarts=TRIES,
-            max_task_retries=TRIES,
+            num_cpus=needs.cpus, num_gpus=needs.gpus, memory=needs.memory or None
         )
         return actor.remote(__version__, remote)
 
@@ -157,6 +164,9 @@ class Worker:
         )
         self._sources: dict[str, Any] = {}
 
+    def ready(self) -> None:
+        """Return once there is room for this worker, and it has begun."""
+
     def answer(self, job: Job) -> StoredRun | tuple[str, str]:
         """Return a shard's run, or the name and message of the error that it ended with."""
         if self._version != __version__:
@@ -172,15 +182,25 @@ class Worker:
             return type(error).__name__, str(error)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class _Pending:
     """A job, its shards, and what has arrived of them."""
 
     job: Job
     shards: Sequence[Job]
+    family: str = ""
+    due: list[int] = dataclasses.field(default_factory=list)
+    begun: list[int] = dataclasses.field(default_factory=list)
     arrived: dict[int, StoredRun] = dataclasses.field(default_factory=dict)
-    begun: int = 0
-    failed: bool = False
+
+
+@dataclasses.dataclass(eq=False)
+class _Hired:
+    """A worker, what model it has loaded, and what it is at."""
+
+    actor: Any
+    family: str = ""
+    at: tuple[_Pending, int] | None = None
 
 
 class _Rounds:
@@ -189,67 +209,102 @@ class _Rounds:
     def __init__(
         self,
         ray: Any,
-        actors: Sequence[Any],
+        hire: Callable[[], Any],
         open_: Sequence[_Pending],
         here: InProcess,
         told: Told,
-        family: Callable[[Job], str],
         watch: Watch,
     ) -> None:
-        self._ray, self._here, self._told, self._watch = ray, here, told, watch
+        self._ray, self._hire, self._here, self._told, self._watch = ray, hire, here, told, watch
         self._open = list(open_)
-        self._family = {id(one): family(one.job) for one in open_}
-        self._idle: list[tuple[Any, str]] = [(actor, "") for actor in actors]
-        self._under_way: dict[Any, tuple[Any, _Pending, int]] = {}
+        self._idle: list[_Hired] = []
+        self._waited: dict[Any, _Hired] = {}  # by what it will return
 
-    def run(self) -> None:
-        while self._begin() or self._under_way:
-            done, _ = self._ray.wait([*self._under_way], num_returns=1)
-            for future in done:
-                actor, pending, number = self._under_way.pop(future)
-                self._idle.append((actor, self._family[id(pending)]))
-                self._arrived(pending, number, future)
+    def run(self, workers: int) -> None:
+        """Run all with so many workers at once.
 
-    def _begin(self) -> bool:
-        """Give idle workers something to do; returns whether any is at work."""
-        while self._idle and (due := [p for p in self._open if self._is_due(p)]):
-            actor, family = self._idle.pop(0)
-            held = {self._family[id(pending)] for _, pending, _ in self._under_way.values()}
-            pending = min(
+        Raises:
+            ModellabError: for a minute there was room for no worker at all.
+        """
+        try:
+            for _ in range(workers):
+                self._hire_one()
+            while any(one.due for one in self._open) or self._at_work():
+                done, _ = self._ray.wait([*self._waited], num_returns=1, timeout=LOST)
+                if not done and not self._at_work():
+                    raise ModellabError(
+                        f"the cluster has had room for no worker for {LOST:.0f} s: are its nodes "
+                        "gone? What is done is stored; the rest goes on when this is run again"
+                    )
+                for future in done:
+                    self._returned(self._waited.pop(future), future)
+                self._give()
+        finally:
+            for one in {*self._waited.values(), *self._idle}:
+                self._ray.kill(one.actor)
+
+    def _hire_one(self) -> None:
+        hired = _Hired(self._hire())
+        self._waited[hired.actor.ready.remote()] = hired
+
+    def _at_work(self) -> list[_Hired]:
+        return [one for one in self._waited.values() if one.at is not None]
+
+    def _give(self) -> None:
+        """Give idle workers something to do."""
+        while self._idle and (due := [one for one in self._open if one.due]):
+            hired = self._idle.pop(0)
+            held = {one.family for one in self._at_work()}
+            chosen = min(
                 due,
                 key=lambda one: (
-                    self._family[id(one)] != family,  # its own first
-                    self._family[id(one)] in held,  # then what nobody has loaded
-                    self._open.index(one),
+                    one.family != hired.family,  # its own first
+                    one.family in held,  # then what nobody has loaded
                 ),
             )
-            number, pending.begun = pending.begun, pending.begun + 1
-            future = actor.answer.remote(pending.shards[number])
-            self._under_way[future] = actor, pending, number
-        return bool(self._under_way)
+            number = chosen.due.pop(0)
+            chosen.begun.append(number)
+            hired.at, hired.family = (chosen, number), chosen.family
+            self._waited[hired.actor.answer.remote(chosen.shards[number])] = hired
 
-    @staticmethod
-    def _is_due(pending: _Pending) -> bool:
-        return not pending.failed and pending.begun < len(pending.shards)
-
-    def _arrived(self, pending: _Pending, number: int, future: Any) -> None:
+    def _returned(self, hired: _Hired, future: Any) -> None:
+        at, hired.at = hired.at, None
         try:
             found = self._ray.get(future)
         except self._ray.exceptions.RayError as error:
-            why = line(f"{type(error).__name__}: {error}", _SHOWN)
-            found = "ModellabError", f"its worker died {TRIES + 1} times: {why}"
-        if pending.failed:
+            self._hire_one()
+            if at is not None:
+                self._lost(*at, line(f"{type(error).__name__}: {error}", _SHOWN))
             return
+        self._idle.append(hired)
+        if at is not None:
+            self._arrived(*at, found)
+
+    def _lost(self, pending: _Pending, number: int, why: str) -> None:
+        """Put a shard back whose worker has died, unless it seems to be what kills them."""
+        if pending.begun.count(number) < TRIES:
+            pending.due.insert(0, number)
+        elif pending in self._open:
+            self._give_up(pending, ModellabError(f"its worker died {TRIES} times: {why}"))
+
+    def _arrived(self, pending: _Pending, number: int, found: StoredRun | tuple[str, str]) -> None:
+        if pending not in self._open:
+            return  # given up meanwhile
         if not isinstance(found, StoredRun):
-            pending.failed = True
-            kind, message = found
-            self._told(pending.job, _error(kind, message))
+            self._give_up(pending, _error(*found))
             return
         pending.arrived[number] = found
         self._watch(pending.job.advance(sum(len(one.outputs) for one in pending.arrived.values())))
+        if len(pending.shards) > 1:  # so that what is done is found after an interruption
+            self._here.keep(pending.shards[number], found)
         if len(pending.arrived) == len(pending.shards):
+            self._open.remove(pending)
             runs = [pending.arrived[k] for k in range(len(pending.shards))]
             self._told(pending.job, self._here.keep(pending.job, joined(runs)))
+
+    def _give_up(self, pending: _Pending, error: ModellabError) -> None:
+        self._open.remove(pending)
+        self._told(pending.job, error)
 
 
 def shards(job: Job) -> list[Job]:

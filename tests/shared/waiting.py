@@ -1,0 +1,96 @@
+"""An engine that waits in place of computing, and jobs for it that pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+from pytest_modellab.engines.interface import Ability, Done, GenerationRequest, ScoringRequest
+from pytest_modellab.errors import VariantLoadError
+from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.runs import Fingerprint, Output
+from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.runs.job import Job
+
+
+class Engine:
+    """Says what it was asked, after a while."""
+
+    abilities: frozenset[Ability] = frozenset({"generate"})
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        return messages[0]["content"]
+
+    def score_options(
+        self, requests: Sequence[ScoringRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        assert not requests
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
+    ) -> None:
+        time.sleep(self._seconds * len(requests))
+        done({k: Output(f"said {one.context}", tokens_in=3) for k, one in enumerate(requests)})
+
+    def seed(self, seed: int) -> None:
+        pass
+
+    def environment(self) -> Mapping[str, Any]:
+        return {"threads": 1}
+
+    def parameter_bytes(self) -> int:
+        return 1000
+
+    def close(self) -> None:
+        pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Waiting:
+    """Where an :class:`Engine` comes from.
+
+    Attributes:
+        seconds: that each sample takes.
+        broken: why it cannot be opened; empty where it can.
+    """
+
+    seconds: float = 0.0
+    broken: str = ""
+
+    def open(self, cache: Path) -> Engine:
+        if self.broken:
+            raise VariantLoadError(self.broken)
+        return Engine(self.seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+    """A prompt that is the question."""
+
+    hash: str = "plain"
+
+    def messages(self, input_: str, passages: Sequence[str] = ()) -> list[dict[str, str]]:
+        return [{"role": "user", "content": input_}]
+
+
+def job(name: str, samples: int, source: Waiting, **changes: Any) -> Job:
+    """Return the job of a variant on so many samples."""
+    asked = tuple(
+        Sample(f"s{k}", f"{name} {k}?", "said", "contains", "waiting", "easy", max_tokens=4)
+        for k in range(samples)
+    )
+    return Job(
+        spec=VariantSpec(name=name, kind="prompted", strategy="Prompting"),
+        fingerprint=Fingerprint("w" * 64, "t" * 64, "plain", {"name": name}),
+        source=source,
+        prompt=Plain(),
+        task_set=TaskSet("waits", "1", asked),
+        needs={"contains": "generate"},
+        **changes,
+    )
