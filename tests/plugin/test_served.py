@@ -345,10 +345,10 @@ def test_what_it_costs_is_by_its_own_price(
 
 
 RUN = """
-from pytest_modellab.engines.language import openai
+from pytest_modellab.endpoints import asking
 from pytest_modellab.cli import main
 
-openai.CHECKED = 0.0
+asking.CHECKED = 0.0
 raise SystemExit(main())
 """
 
