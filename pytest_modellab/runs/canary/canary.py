@@ -13,7 +13,6 @@ from pytest_modellab.endpoints.replies import Reply
 from pytest_modellab.engines.language import likelihoods as engine
 from pytest_modellab.errors import EndpointError, near_misses
 from pytest_modellab.records.canary import Canary, Finding, Noise, Unchecked
-from pytest_modellab.records.hashing import digest
 from pytest_modellab.runs.canary import adapters, identity, likelihoods, repeats, texts
 from pytest_modellab.runs.canary import reference as references
 from pytest_modellab.runs.canary.reference import Messages, Reference
@@ -125,7 +124,7 @@ class _Examination:
         self._adapter(noise)
         self._same(first)
         return Canary(
-            server=digest(self._identity)[:16],
+            server=served.key(self._identity),
             when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             checked=tuple(dict.fromkeys(self._checked)),
             findings=tuple(self._findings.values()),
