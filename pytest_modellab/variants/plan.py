@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pytest_modellab.endpoints.served import Served
 from pytest_modellab.engines.interface import Engine
@@ -35,6 +35,13 @@ ATTENTIONS = ("eager", FLEX, "sdpa")
 """transformers' names of what packed texts can be computed with: each takes a mask."""
 
 ATTENTION = Setting(str, OPTIONAL, choices=ATTENTIONS)
+
+
+Scoring = Literal["likelihood", "generated"]
+
+SCORING = Setting(str, OPTIONAL, choices=get_args(Scoring))
+"""How multiple choice is scored; the base's where it is left out. Of every kind whose variants
+answer in words; it is no business of a kind's planner."""
 
 
 def fits_any(*_base: Any) -> None:
@@ -169,6 +176,7 @@ class Plan:
         calibration: a folder of samples by which a quantization finds its scales, or None.
         decoding: how a reply is decoded; empty for the greedy decoding of a language model.
         served: the address of the server that runs it, or None.
+        scoring: how multiple choice is scored: by likelihood, or generated: asked in words.
         adapted_by: the only built-in kinds of which variants on it may be; empty for all.
         training: what was last trained into it, or None; it decides nothing of how it is loaded.
     """
@@ -205,6 +213,7 @@ class Plan:
     calibration: Path | None = None
     decoding: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     served: Served | None = None
+    scoring: Scoring = "likelihood"
     adapted_by: tuple[str, ...] = ()
     training: Training | None = dataclasses.field(default=None, compare=False)
 
