@@ -108,4 +108,5 @@ def _lines(found: Canary, name: str, host: str) -> Iterator[str]:
 _TAKEN = {
     "score": "tasks that score options are an ERROR",
     "embed": "tasks that embed are an ERROR",
+    "stop": "nothing is an ERROR: no sample is asked with a stop text",
 }
