@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, TypeGuard
 
 from pytest_modellab.endpoints import replies
@@ -16,8 +16,9 @@ from pytest_modellab.errors import EndpointError, near_misses
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.visible import line
 
-Api = Literal["chat", "completions"]
-"""What is sent: messages, which the server puts into its template, or token numbers."""
+Api = Literal["chat", "completions", "embeddings", "rerank"]
+"""What is sent: messages, which the server puts into its template; token numbers; texts to embed; a
+query with documents."""
 
 Software = Literal["llama.cpp", "vllm", ""]
 """Servers whose own fields of requests are known; empty for any other."""
@@ -40,6 +41,8 @@ class Served:
         address: where it is.
         api: what is sent.
         canary: whether a few requests prove what the server can before anything of it is scored.
+        together: most texts in a request that embeds or reranks; 0 for the engine's choice.
+        reference: a file with a text and the vector that it should have, or None.
         base: the name by which the server answers with what an adapter was trained on; empty where
             it has none.
     """
@@ -47,6 +50,8 @@ class Served:
     address: Address
     api: Api = "chat"
     canary: bool = True
+    together: int = 0
+    reference: Path | None = None
     base: str = ""
 
     @functools.cached_property

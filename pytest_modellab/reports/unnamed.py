@@ -19,9 +19,8 @@ def notes(runs: Iterable[RunSummary]) -> tuple[str, ...]:
     """
     return tuple(
         f"{run.task_set}: {1 - run.metrics[NAMED]:.0%} of what {run.variant} replied to multiple "
-        "choice names no option, or several, and counts as wrong: read some of it (modellab diff "
-        f"{run.variant} --task-set {run.task_set}); a prompt that says how to answer, or examples "
-        "with options (shots), may mend it"
+        "choice names no option, or several, and counts as wrong, so that the score tells of the "
+        "format: say in the prompt how to reply, or show examples with options (shots)"
         for run in runs
         if run.metrics.get(NAMED, 1.0) <= 1 - MANY
     )

@@ -119,6 +119,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "embedding",
                 embedding.plan,
                 own_model=True,
+                needs_model=False,
                 searches=True,
                 options=embedding.OPTIONS,
             ),

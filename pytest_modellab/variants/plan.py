@@ -217,6 +217,13 @@ class Plan:
     adapted_by: tuple[str, ...] = ()
     training: Training | None = dataclasses.field(default=None, compare=False)
 
+    @property
+    def servers(self) -> tuple[Served, ...]:
+        """The servers that are asked for it: for its answers or vectors, and to rerank."""
+        second = self.search.rerank if self.search is not None else None
+        found = (self.served, second.served if second is not None else None)
+        return tuple(one for one in found if one is not None)
+
     def on(self, device: str) -> Plan:
         """Return the plan on another device, where another version of transformers' engine runs it.
 

@@ -179,7 +179,7 @@ def test_replies_that_name_no_option_are_told_from_wrong_ones(
     result.stdout.fnmatch_lines(
         [
             "*turned: 100% of what served replied to multiple choice names no option, or several, "
-            "and counts as wrong: *"
+            "and counts as wrong, so that the score tells of the format: *"
         ]
     )
 
@@ -397,10 +397,10 @@ def test_what_it_costs_is_by_its_own_price(
 
 
 RUN = """
-from pytest_modellab.engines.language import openai
+from pytest_modellab.endpoints import asking
 from pytest_modellab.cli import main
 
-openai.CHECKED = 0.0
+asking.CHECKED = 0.0
 raise SystemExit(main())
 """
 

@@ -31,6 +31,9 @@ EMBEDDING = {
     "prefix dropped": "prefix dropped",
     "truncated": "truncation",
     "batch exchanged": "vectors of a batch exchanged",
+    "other dimension": "other dimension",
+    "other prefix": "other vectors",
+    "NaN": "no vectors",
 }
 
 NAMED = {
@@ -135,7 +138,7 @@ def test_a_fault_is_named(real: Real, fault: str) -> None:
 def test_a_fault_of_vectors_is_named(real: Real, fault: str) -> None:
     with client(f"{real.embeddings}/v1") as mean, client(f"{real.pooled}/v1") as last:
         right, other = (tuple(embedding.embed(one, [TEXT])[0]) for one in (mean, last))
-    declared = Declared(576, True, 40, TEXT, right, {"last token": other})
+    declared = Declared(TEXT, right, 40, lambda: {"last token": other})
     with lying(real, fault) as url, client(url) as asked:
         found = embedding.examine(asked, declared)
     assert names(found) == ([EMBEDDING[fault]] if fault else [])

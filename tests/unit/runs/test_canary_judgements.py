@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from pytest_modellab.endpoints.replies import Reply, Token, Usage
 from pytest_modellab.records.canary import Finding, Noise, Unchecked
-from pytest_modellab.runs.canary import adapters, identity, likelihoods, repeats, texts, vectors
+from pytest_modellab.runs.canary import (
+    adapters,
+    identity,
+    likelihoods,
+    repeats,
+    reranking,
+    texts,
+    vectors,
+)
 from pytest_modellab.runs.canary.adapters import Row
 from pytest_modellab.runs.canary.texts import DOUBLED, TWICE, UNSAID, Counts
 from pytest_modellab.runs.canary.vectors import Declared
@@ -326,7 +334,9 @@ def test_module_names_of_an_adapter_are_the_models() -> None:
     )
 
 
-VECTORS = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=6).filter(any)
+VECTORS = st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=2, max_size=6).filter(
+    lambda row: any(abs(one) > 1e-300 for one in row)
+)  # smaller ones lose their digits
 
 
 @given(VECTORS, st.floats(1e-3, 1e3))
@@ -339,10 +349,12 @@ def test_a_cosine_knows_no_length(vector: list[float], by: float) -> None:
 
 
 def test_vectors_are_those_of_the_declared_model() -> None:
-    declared = Declared(2, True, text="a", vector=(1.0, 0.0), otherwise={"last token": (0.0, 1.0)})
+    declared = Declared("a", (1.0, 0.0), otherwise=lambda: {"last token": (0.0, 1.0)})
     assert vectors.shaped((0.6, 0.8), declared) is None
     assert "vectors have 3 numbers; expected 2" in str(vectors.shaped((1, 0, 0), declared))
     assert "has length 5; expected length 1" in str(vectors.shaped((3, 4), declared))
+    assert vectors.shaped((3, 4), Declared("a", (3.0, 0.0))) is None
+    assert vectors.shaped((3, 4), Declared()) is None
     assert vectors.pooled((2.0, 0.0), declared) is None
     assert name(vectors.pooled((0.0, 2.0), declared)) == "other pooling"
     assert "that of last token pooling (cosine 1.0000)" in str(vectors.pooled((0, 1), declared))
@@ -351,3 +363,17 @@ def test_vectors_are_those_of_the_declared_model() -> None:
     assert name(vectors.prefixed((1, 0), (1, 0), "query: ")) == "prefix dropped"
     assert name(vectors.truncated((1, 0), (1, 0), 9)) == "truncation"
     assert name(vectors.placed((1, 0), (0, 1))) == "vectors of a batch exchanged"
+    assert name(vectors.told_apart((1, 0), (2, 0))) == "input type ignored"
+    assert vectors.told_apart((1, 0), (2, 1)) is None
+    assert name(vectors.none("NaN")) == "no vectors"
+
+
+def test_a_reranker_prefers_what_is_relevant_wherever_it_stands() -> None:
+    scores = [0.9, 0.1, 0.2, 0.3]
+    assert reranking.relevant(scores) is None
+    assert name(reranking.relevant(scores[::-1])) == "no reranker"
+    assert name(reranking.relevant([0.5] * 4)) == "no reranker"
+    assert reranking.moved(scores, [scores, [0.91, 0.1, 0.2, 0.3]]) is None
+    assert name(reranking.moved(scores, [scores[::-1]])) == "scores of documents exchanged"
+    assert reranking.moved([0.5] * 4, [[0.5] * 4]) is None
+    assert name(reranking.none("NaN")) == "no scores"
