@@ -9,6 +9,7 @@ from types import MappingProxyType
 from pytest_modellab.engines.documents.networks import NETWORKS
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.variants import runner
 from pytest_modellab.variants.kinds import (
     aligned,
     distilled,
@@ -179,10 +180,11 @@ def make_plan(
             )
         if base is not None and KINDS.get(kind.name) is kind:
             _check_adapts(spec, base)
-        plan = kind.plan(spec, base, model, config.parent)
+        plain = runner.without(base) if base is not None else None
+        plan = kind.plan(spec, plain, model, config.parent)
         if not isinstance(plan, Plan):
             raise ConfigError(f"kind: {kind.name!r} plans {plan!r}, expected a Plan")
-        return plan
+        return runner.run(plan, spec, base)
     except ConfigError as error:
         said = str(error)
         key = said.partition(": unknown key")[0]

@@ -62,6 +62,7 @@ class Step:
             where there is no way back.
         reads: whether ``attach`` makes something of the model's weights, so that they have to be
             as they were loaded.
+        folder: of a PEFT adapter that ``attach`` puts on, for an engine that does that itself.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Step:
     asked: Callable[[Any, Any], None] = fits_any
     attach: Callable[[Any], tuple[Any, Callable[[], None]]] | None = None
     reads: bool = False
+    folder: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +153,8 @@ class Plan:
         decoding: how a reply is decoded; empty for the greedy decoding of a language model.
         served: the address of the server that runs it, or None.
         adapted_by: the only built-in kinds of which variants on it may be; empty for all.
+        chosen: the engine that is declared in the place of the kind's own, or empty.
+        runtime: what that engine is set to and its numbers depend on.
     """
 
     model: ModelSource
@@ -186,6 +190,8 @@ class Plan:
     decoding: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     served: Served | None = None
     adapted_by: tuple[str, ...] = ()
+    chosen: str = ""
+    runtime: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def on(self, device: str) -> Plan:
         """Return the plan on another device, where another version of transformers' engine runs it.
