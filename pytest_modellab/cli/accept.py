@@ -80,6 +80,7 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
+    from pytest_modellab.lab import absent
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.settings import Settings
     from pytest_modellab.reports.text.progress import RunProgress
@@ -99,6 +100,7 @@ def run(options: argparse.Namespace) -> int:
         token_budget=token_budget(options),
     )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
+    absent.require(lab.config, lab.extensions.kinds, variants, named)
     code, accepted = EXIT_OK, []
     for variant in lab.together(variants):
         before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]

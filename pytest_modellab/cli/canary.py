@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from pytest_modellab.records.canary import Canary
 
 _DESCRIPTION = """\
-Ask the server of a variant of kind "endpoint" about 50 short requests, and judge its replies: are
-prompts what the tokenizer makes of them, are stop texts, limits and seeds respected, are
-log-probabilities those of the model, is it the same model to the end? A test run asks the same
-before it scores anything. What is looked at: docs/served.md."""
+Ask the server of a variant some short requests, about 50 where it generates, and judge its replies:
+are prompts what the tokenizer makes of them, are stop texts, limits and seeds respected, are
+log-probabilities those of the model, are vectors and scores those of the right texts, is it the
+same model to the end? A test run asks the same before it scores anything. What is looked at:
+docs/served.md."""
 
 
 def add(commands: Subparsers) -> None:
@@ -42,7 +43,7 @@ def add(commands: Subparsers) -> None:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    canary.add_argument("variant", metavar="VARIANT", help="of kind endpoint")
+    canary.add_argument("variant", metavar="VARIANT", help="that asks a server")
     canary.add_argument("--json", type=Path, metavar="FILE", help="write what was found as JSON")
     add_config(canary)
     complete(canary, variants="variant")
@@ -65,21 +66,24 @@ def run(options: argparse.Namespace) -> int:
     (name,) = chosen("variant", [options.variant], config.variants)
     cache = default_folder()
     source = Lab(config, Settings(cache=cache), extensions=discover(config)).variant(name).source
-    if source.plan.served is None:
+    servers = source.plan.servers
+    if not servers:
         raise ConfigError(
-            f"{name!r} is no served model: a canary is for variants of kind 'endpoint', which are "
-            "asked over HTTP"
+            f"{name!r} asks no server: a canary is for variants of kind 'endpoint' and for those "
+            "that embed or rerank by one (url = …)"
         )
     with contextlib.closing(source.open(cache)) as engine:
-        found = proved.examine(source, engine, cache)
+        found = [proved.examine(source, engine, cache, one) for one in servers]
     unwritten = []
     if options.json is not None:
-        text = json.dumps(dataclasses.asdict(found), indent=1, sort_keys=True) + "\n"
+        told = [dataclasses.asdict(one) for one in found]
+        text = json.dumps(told if len(told) > 1 else told[0], indent=1, sort_keys=True) + "\n"
         unwritten = save({options.json: text})
-    say(*_lines(found, name, source.plan.served.address.host))
+    for server, one in zip(servers, found, strict=True):
+        say(*_lines(one, name, server.address.host))
     if unwritten:
         raise ConfigError("; ".join(unwritten))
-    return EXIT_FOUND if found.findings else EXIT_OK
+    return EXIT_FOUND if any(one.findings for one in found) else EXIT_OK
 
 
 def _lines(found: Canary, name: str, host: str) -> Iterator[str]:
@@ -105,7 +109,4 @@ def _lines(found: Canary, name: str, host: str) -> Iterator[str]:
         yield f"noise floor: {found.noise}"
 
 
-_TAKEN = {
-    "score": "tasks that score options are an ERROR",
-    "embed": "tasks that embed are an ERROR",
-}
+_TAKEN = {"score": "tasks that score options are an ERROR"}

@@ -166,7 +166,7 @@ def base_url(text: str) -> str:
     if not text.isascii() or not text.strip().isprintable() or " " in text.strip():
         raise ConfigError(f"{told}; {line(text, _SHOWN)!r} holds a character that no URL has")
     path = parts.path.rstrip("/")
-    for route in ("/chat/completions", "/completions", "/embeddings", "/models"):
+    for route in ("/chat/completions", "/completions", "/embeddings", "/rerank", "/models"):
         if path.endswith(route):
             raise ConfigError(
                 f"url: it ends with {route}, which is one route; give the base URL before it: "

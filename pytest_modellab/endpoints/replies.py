@@ -14,6 +14,10 @@ MOST = 1_000_000
 """Items of a list in a reply, at most."""
 
 
+class Misread(EndpointError):
+    """A reply that is something else than was asked for."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Usage:
     """What a server counted.
@@ -187,8 +191,21 @@ def embeddings(reply: Mapping[str, Any], count: int) -> tuple[tuple[float, ...],
     return tuple(_whole(found, count, "data"))
 
 
+def embedded_tokens(reply: Mapping[str, Any]) -> int:
+    """Read how many tokens a server counts in what it embedded; 0 where it counts none.
+
+    Raises:
+        EndpointError: it says something that is no count.
+    """
+    told = reply.get("usage")
+    if isinstance(told, dict) and "prompt_tokens" not in told and "total_tokens" in told:
+        told = {"prompt_tokens": told["total_tokens"]}  # all that some count
+    usage = _usage(told)
+    return 0 if usage is None else usage.tokens_in
+
+
 def rerank(reply: Mapping[str, Any], count: int) -> tuple[float, ...]:
-    """Read what ``/rerank`` replies.
+    """Read what ``/rerank`` replies, in any of its forms.
 
     Args:
         reply: as parsed.
@@ -200,14 +217,16 @@ def rerank(reply: Mapping[str, Any], count: int) -> tuple[float, ...]:
     Raises:
         EndpointError: it is no such reply, or not one relevance for each document.
     """
+    place = "data" if "results" not in reply and "data" in reply else "results"
     found: dict[int, float] = {}
-    for k, entry in enumerate(_list(reply.get("results"), "results")):
-        index = _index(entry, f"results[{k}]", count, found)
-        score = entry.get("relevance_score")
+    for k, entry in enumerate(_list(reply.get(place), place)):
+        index = _index(entry, f"{place}[{k}]", count, found)
+        name = "score" if "relevance_score" not in entry and "score" in entry else "relevance_score"
+        score = entry.get(name)
         if type(score) not in (int, float) or not math.isfinite(score):
-            raise _wrong(f"results[{k}].relevance_score", score, "a finite number")
+            raise _wrong(f"{place}[{k}].{name}", score, "a finite number")
         found[index] = float(score)
-    return tuple(_whole(found, count, "results"))
+    return tuple(_whole(found, count, place))
 
 
 def tokenized(reply: Mapping[str, Any]) -> tuple[int, ...]:
@@ -327,10 +346,10 @@ def _index(entry: Any, place: str, count: int, found: Mapping[int, Any]) -> int:
 
 def _whole(found: Mapping[int, Any], count: int, place: str) -> Sequence[Any]:
     if len(found) != count:
-        raise EndpointError(f"{place}: the reply has {len(found)} entries for {count} texts")
+        raise Misread(f"{place}: the reply has {len(found)} entries for {count} texts")
     lengths = sorted({len(one) for one in found.values() if isinstance(one, tuple)})
     if len(lengths) > 1:
-        raise EndpointError(f"{place}: the reply has vectors of {lengths[0]} and of {lengths[-1]}")
+        raise Misread(f"{place}: the reply has vectors of {lengths[0]} and of {lengths[-1]}")
     return [found[k] for k in range(count)]
 
 
@@ -357,9 +376,9 @@ def _text(outer: Mapping[str, Any], key: str, place: str) -> str:
     return value
 
 
-def _wrong(place: str, value: Any, expected: str) -> EndpointError:
+def _wrong(place: str, value: Any, expected: str) -> Misread:
     seen = "it is missing" if value is None else f"it is {shown(value)}"
-    return EndpointError(
+    return Misread(
         f"{place}: expected {expected}, but {seen}; the server's reply is not that of an "
         "OpenAI-compatible one"
     )

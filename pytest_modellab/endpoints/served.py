@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, TypeGuard
 
 from pytest_modellab.endpoints import replies
@@ -16,8 +16,9 @@ from pytest_modellab.errors import EndpointError, near_misses
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.visible import line
 
-Api = Literal["chat", "completions"]
-"""What is sent: messages, which the server puts into its template, or token numbers."""
+Api = Literal["chat", "completions", "embeddings", "rerank"]
+"""What is sent: messages, which the server puts into its template; token numbers; texts to embed; a
+query with documents."""
 
 Software = Literal["llama.cpp", "vllm", ""]
 """Servers whose own fields of requests are known; empty for any other."""
@@ -40,11 +41,18 @@ class Served:
         address: where it is.
         api: what is sent.
         canary: whether a few requests prove what the server can before anything of it is scored.
+        together: most texts in a request that embeds or reranks; 0 for the engine's choice.
+        reference: a file with a text and the vector that it should have, or None.
+        base: the name by which the server answers with what an adapter was trained on; empty where
+            it has none.
     """
 
     address: Address
     api: Api = "chat"
     canary: bool = True
+    together: int = 0
+    reference: Path | None = None
+    base: str = ""
 
     @functools.cached_property
     def identity(self) -> Mapping[str, Any]:
@@ -73,17 +81,7 @@ def identify(client: Client) -> dict[str, Any]:
     """
     address = client.address
     server = {**_props(client), **_version(client)}
-    try:
-        found = client.get("/models")
-    except EndpointError as error:
-        if error.status not in (404, 405, 501):
-            raise
-        found = {"data": []}
-    listed: dict[str, replies.ServedModel] = {}
-    for one in replies.models(found):
-        aliases = one.told.get("aliases")
-        others = aliases if isinstance(aliases, list) else []
-        listed |= dict.fromkeys((one.id, *filter(_is_text, others)), one)
+    listed = listing(client)
     if listed and address.model not in listed:
         raise EndpointError(
             f"{address.host}: it serves no model {line(address.model)!r}; correct served_model: "
@@ -99,11 +97,40 @@ def identify(client: Client) -> dict[str, Any]:
     }
 
 
+def listing(client: Client) -> dict[str, replies.ServedModel]:
+    """Ask a server which models it lists, by all of their names; none where it lists none.
+
+    Raises:
+        EndpointError: it does not answer.
+    """
+    try:
+        found = client.get("/models")
+    except EndpointError as error:
+        if error.status not in (404, 405, 501):
+            raise
+        found = {"data": []}
+    listed: dict[str, replies.ServedModel] = {}
+    for one in replies.models(found):
+        aliases = one.told.get("aliases")
+        others = aliases if isinstance(aliases, list) else []
+        listed |= dict.fromkeys((one.id, *filter(_is_text, others)), one)
+    return listed
+
+
 def software(identity: Mapping[str, Any]) -> Software:
     """Return which software an identity is of, as far as its requests are known."""
     if "build_info" in identity.get("server", {}):
         return "llama.cpp"
     return "vllm" if identity.get("listed", {}).get("owned_by") == "vllm" else ""
+
+
+def adapters(client: Client) -> tuple[int, ...]:
+    """Ask llama.cpp's server for the numbers of the adapters that it has loaded."""
+    found = client.optional("/lora-adapters", beside=True) or {}
+    listed = found.get("data")
+    entries = listed[:_LONG] if isinstance(listed, list) else []
+    numbers = [one.get("id") for one in entries if isinstance(one, dict)]
+    return tuple(one for one in numbers if type(one) is int and one >= 0)
 
 
 def plain(software: Software) -> Mapping[str, Any]:

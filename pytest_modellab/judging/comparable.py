@@ -7,6 +7,8 @@ import dataclasses
 from pytest_modellab.errors import ComparisonRefused
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.runs import RunRecord
+from pytest_modellab.scorers.choice import MultipleChoice
+from pytest_modellab.scorers.in_words import ChoiceInWords
 
 MAX_MISSING = 0.02
 """Share of samples that may be without a score; beyond it there is no verdict and no baseline."""
@@ -100,6 +102,8 @@ def differences(
             f"the reference was recorded on {then} samples, and {now} are asked here: record it "
             f"again, or {mend}"
         )
+    if scoring := other_scoring(candidate, reference):
+        differs.append(scoring)
     for scorer in sorted(candidate.scorers.keys() & reference.scorers.keys()):
         now_version, then_version = candidate.scorers[scorer], reference.scorers[scorer]
         if now_version != then_version:
@@ -138,6 +142,37 @@ def differences(
         if here.get(key) != there.get(key)
     ]
     return tuple(differs), tuple(notes)
+
+
+def asked_in_words(record: RunRecord) -> bool:
+    """Whether multiple choice was asked in words, and not scored by likelihood."""
+    return ChoiceInWords.name in record.scorers
+
+
+def other_scoring(candidate: RunRecord, reference: RunRecord) -> str:
+    """Say that one of two runs was asked multiple choice in words and the other was not.
+
+    Args:
+        candidate: a run.
+        reference: another one.
+
+    Returns:
+        A part of a sentence; empty where both were asked alike.
+    """
+    both = {*candidate.scorers, *reference.scorers}
+    if not {ChoiceInWords.name, MultipleChoice.name} <= both:
+        return ""
+    scored = [_SCORED[asked_in_words(run)] for run in (candidate, reference)]
+    return (
+        f"multiple choice is {scored[0]} here, and was {scored[1]} in the run of "
+        f"{reference.variant['name']!r}: set the same scoring on both"
+    )
+
+
+_SCORED = {
+    True: 'asked in words (scoring = "generated")',
+    False: 'scored by likelihood (scoring = "likelihood")',
+}
 
 
 def _else_equal(spec: VariantSpec, candidate: RunRecord, reference: RunRecord) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_modellab.config.lab_config import LabConfig
-from pytest_modellab.errors import ModelError
+from pytest_modellab.errors import ConfigError, ModelError
 from pytest_modellab.records.declared import NO_MODEL, ModelSource, VariantSpec, bases
 from pytest_modellab.visible import shortened
 
@@ -19,6 +19,30 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 1000
 """Files of a folder among which one of a similar name is looked for."""
+
+
+def require(
+    config: LabConfig,
+    kinds: Mapping[str, Kind],
+    variants: Iterable[str],
+    task_sets: Iterable[str] = (),
+) -> None:
+    """Refuse to begin with files missing that the named variants and task sets need.
+
+    Args:
+        config: the configuration, its kinds checked.
+        kinds: all there are, by name.
+        variants: names of what is to run.
+        task_sets: names of what it is to be asked.
+
+    Raises:
+        ConfigError: a line for each file that is not there.
+    """
+    absent = Absent(config, kinds)
+    found = [told for name in variants for told in absent.of_variant(name)]
+    found += [told for name in task_sets for told in absent.of_task_set(name)]
+    if found:
+        raise ConfigError("\n".join(dict.fromkeys(found)))
 
 
 class Absent:

@@ -107,7 +107,7 @@ class Again:
         samples = tuple(flip.sample for flip in self._flips)
         task_set = dataclasses.replace(self._task_set, samples=samples)
         job = job_of(self._candidate, task_set, self._extensions, reuse=True)
-        scorers = scorers_of(task_set, self._extensions)
+        scorers = scorers_of(self._candidate, task_set, self._extensions)
         scores = again.scores(job, scorers, self._engine, self._prompt)
         pairs = zip(self._flips, scores, strict=True)
         return sum(flip.right_again(score) for flip, score in pairs)

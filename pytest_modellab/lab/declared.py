@@ -202,9 +202,11 @@ class Declared:
 
     def _found(self, spec: VariantSpec) -> Resolved:
         from pytest_modellab.lab.resolved import Resolved
+        from pytest_modellab.models.files import NO_FILES
         from pytest_modellab.variants import loading
 
-        plan, files = self._plan(spec, {}), self._find(spec)
+        plan = self._plan(spec, {})
+        files = NO_FILES if plan.model is NO_MODEL else self._find(spec)
         source = loading.Loadable(self._dated(spec, plan, files), files)
         found = loading.fingerprint(source.plan, source.files)
         grounding = source.plan.grounding

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from pytest_modellab.runs.passages import Grounded
     from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
 
-FORWARDS = 40
-"""Of the probes, that a diagnosis with its pictures takes, at most about."""
+FORWARDS = 15
+"""Of the probes, that a diagnosis takes at the speed of runs, which also write: 12 to 15 of SmolLM2
+rounded to 3 bits. With pictures of everything it is up to 40; what the limit leaves no time for is
+left out, or given up."""
 
 
 OPERATIONS = 2e10
@@ -387,7 +389,14 @@ def _rendered(
     """What both read of each sample, its chat and the base's reply; and the chat alone."""
     if prompt is None:
         return asked.texts or tuple(flip.sample.input for flip in asked.flips), asked.chats
-    chats = [tuple(prompt.messages(flip.sample.input)) for flip in asked.flips]
+    chats = [
+        tuple(
+            prompt.chat(flip.sample)
+            if prompt.in_words and not flip.sample.media
+            else prompt.messages(flip.sample.input)
+        )
+        for flip in asked.flips
+    ]
     texts = [
         engine.render(chat) + flip.reply for chat, flip in zip(chats, asked.flips, strict=True)
     ]

@@ -17,17 +17,32 @@ SEARCHED_BY = "ndcg@10"
 """The scorer under which a variant searches for another one; what it scores is not looked at."""
 
 
-def scorers_of(task_set: TaskSet, extensions: Extensions) -> dict[str, Scorer | SetScorer]:
+def named_scorers(task_set: TaskSet, extensions: Extensions) -> dict[str, Scorer | SetScorer]:
     """Return the scorers that a task set's samples name, by name."""
     names = dict.fromkeys(sample.scorer for sample in task_set.samples)
     return {name: extensions.scorer(name) for name in names}
+
+
+def scorers_of(
+    variant: Resolved, task_set: TaskSet, extensions: Extensions
+) -> dict[str, Scorer | SetScorer]:
+    """Return what judges a variant's answers, by the names that samples have for it."""
+    from pytest_modellab.scorers.choice import MultipleChoice
+    from pytest_modellab.scorers.in_words import ChoiceInWords
+
+    found = named_scorers(task_set, extensions)
+    if variant.plan.scoring == "generated":
+        found |= {
+            name: ChoiceInWords() for name, one in found.items() if isinstance(one, MultipleChoice)
+        }
+    return found
 
 
 def scored_alone(task_set: TaskSet, extensions: Extensions) -> bool:
     """Whether no score of a sample depends on the other samples, so that some can be left out."""
     return all(
         not isinstance(scorer, SetScorer) or getattr(scorer, "alone", False)
-        for scorer in scorers_of(task_set, extensions).values()
+        for scorer in named_scorers(task_set, extensions).values()
     )
 
 
@@ -56,7 +71,9 @@ def job_of(
         source=variant.source,
         prompt=variant.plan.prompt,
         task_set=task_set,
-        needs={name: needed(one) for name, one in scorers_of(task_set, extensions).items()},
+        needs={
+            name: needed(one) for name, one in scorers_of(variant, task_set, extensions).items()
+        },
         paraphrases=variant.plan.paraphrases,
         budget=budget,
         reuse=reuse,

@@ -11,6 +11,7 @@ from pytest_modellab.errors import VariantLoadError
 from pytest_modellab.store import said
 
 if TYPE_CHECKING:
+    from pytest_modellab.endpoints.served import Served
     from pytest_modellab.records.canary import Canary
     from pytest_modellab.variants.loading import Loadable
     from pytest_modellab.variants.sharing import Shared
@@ -31,7 +32,7 @@ class Loaded:
         self._held: tuple[Source, Engine] | None = None
         self._shared: Shared | None = None
         self._same: list[Source] = []
-        self._canaries: list[tuple[Source, Canary]] = []
+        self._canaries: list[tuple[Source, Served, Canary]] = []
 
     def engine(self, source: Source) -> Engine:
         """Return the engine of a source; another model is freed before one is loaded.
@@ -86,7 +87,7 @@ class Loaded:
 
         if not isinstance(source, loading.Loadable):
             return source.open(self._cache)
-        if source.plan.served is not None and source.plan.served.canary:
+        if any(one.canary for one in source.plan.servers):
             return self._proved(source)
         if (bare := sharing.bare(source)) is None:
             return source.open(self._cache)
@@ -99,21 +100,30 @@ class Loaded:
             raise
 
     def _proved(self, source: Loadable) -> Engine:
-        """Open the engine of a served model, once a canary has proved its server."""
+        """Open the engine of a served model, once a canary has proved its servers."""
         from pytest_modellab.lab import proved
 
         engine = source.open(self._cache)
         try:
-            found = next((found for one, found in self._canaries if one is source), None)
-            if found is None:
-                said.begin("asking the server what it can …")
-                found = proved.examine(source, engine, self._cache)
-                self._canaries.append((source, found))
-            proved.believe(engine, found)
+            for served in source.plan.servers:
+                if served.canary:
+                    proved.believe(engine, self._examined(source, engine, served))
         except BaseException:
             engine.close()
             raise
         return engine
+
+    def _examined(self, source: Loadable, engine: Engine, served: Served) -> Canary:
+        """Ask a server of a variant, once."""
+        from pytest_modellab.lab import proved
+
+        for one, asked, found in self._canaries:
+            if one is source and asked is served:
+                return found
+        said.begin("asking the server what it can …")
+        found = proved.examine(source, engine, self._cache, served)
+        self._canaries.append((source, served, found))
+        return found
 
 
 def _check_same(first: state.State, second: state.State) -> None:

@@ -7,23 +7,47 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modellab.endpoints.client import Client
+from pytest_modellab.endpoints.served import Served
 from pytest_modellab.errors import EndpointError
 from pytest_modellab.records.canary import Canary
 from pytest_modellab.store import canaries
 from pytest_modellab.variants.loading import Loadable
 
 
-def examine(source: Loadable, engine: Any, cache: Path) -> Canary:
-    """Ask the server of a variant, and keep in the store what is found.
+def examine(source: Loadable, engine: Any, cache: Path, served: Served) -> Canary:
+    """Ask a server of a variant, and keep in the store what is found.
 
     Args:
-        source: of a served model.
+        source: the variant.
         engine: opened from it.
         cache: the store's root.
+        served: one of the plan's servers.
 
     Raises:
+        ConfigError: the training data of an adapter cannot be read.
         EndpointError: the server does not answer, or has no such model.
+        ModelError: an adapter's files, or the model or reference that vectors are compared with,
+            cannot be read.
     """
+    with contextlib.closing(Client(served.address)) as client:
+        if served.api == "embeddings":
+            from pytest_modellab.lab import referred
+            from pytest_modellab.runs.canary import embedding
+
+            found = embedding.examine(client, referred.declared(source, engine, cache))
+        elif served.api == "rerank":
+            from pytest_modellab.runs.canary import reranking
+
+            found = reranking.examine(client)
+        else:
+            found = _words(source, engine, client, cache)
+    canaries.write(cache, found)
+    return found
+
+
+def _words(source: Loadable, engine: Any, client: Client, cache: Path) -> Canary:
+    """Ask a server that generates."""
+    from pytest_modellab.lab import trained
     from pytest_modellab.runs.canary import canary
     from pytest_modellab.runs.canary.reference import Declared
 
@@ -34,11 +58,10 @@ def examine(source: Loadable, engine: Any, cache: Path) -> Canary:
         api=served.api,
         reference=Declared(engine) if completes else None,
         likelihoods=completes,
+        trained=trained.found(source, cache),
+        base=served.base,
     )
-    with contextlib.closing(Client(served.address)) as client:
-        found = canary.examine(client, expected)
-    canaries.write(cache, found)
-    return found
+    return canary.examine(client, expected)
 
 
 def believe(engine: Any, found: Canary) -> None:

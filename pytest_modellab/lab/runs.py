@@ -17,7 +17,7 @@ from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.progress import Work
 from pytest_modellab.records.runs import RunRecord, RunSummary
 from pytest_modellab.records.tasks import TaskSet
-from pytest_modellab.scorers.interface import SetScorer
+from pytest_modellab.scorers.interface import Scorer, SetScorer
 
 if TYPE_CHECKING:
     from pytest_modellab.baselines.accepted import Repeat
@@ -81,7 +81,10 @@ class Runs:
         if key not in self._records:
             from pytest_modellab.runs import runner
 
-            job, scorers = self._job(variant, task_set), scorers_of(task_set, self._extensions)
+            job, scorers = (
+                self._job(variant, task_set),
+                self._scorers(variant, task_set),
+            )
             run = functools.partial(runner.run, job, scorers, self._executor)
             self._records[key] = self._attempt(variant, task_set, run)
         return self._records[key]
@@ -107,7 +110,10 @@ class Runs:
         if key not in self._records and reuse:
             from pytest_modellab.runs import runner
 
-            job, scorers = self._job(variant, task_set), scorers_of(task_set, self._extensions)
+            job, scorers = (
+                self._job(variant, task_set),
+                self._scorers(variant, task_set),
+            )
             found = runner.recall(job, scorers, self._executor)
             if found is not None:
                 self._records[key] = found, True
@@ -128,7 +134,7 @@ class Runs:
 
             first = self.record(variant, task_set)
             job = dataclasses.replace(self._job(variant, task_set), work=Work.REPEAT)
-            scorers = scorers_of(task_set, self._extensions)
+            scorers = self._scorers(variant, task_set)
             run = functools.partial(runner.repeat, job, scorers, self._executor, first=first)
             record = self._attempt(variant, task_set, run)
             scores = tuple(sample.score for sample in record.samples)
@@ -141,7 +147,7 @@ class Runs:
 
     def candidate(self, variant: Resolved, task_set: TaskSet) -> RunRecord | Staged:
         """Return what a variant is judged by: its run, or in sequential mode the run in stages."""
-        scorers = scorers_of(task_set, self._extensions).values()
+        scorers = self._scorers(variant, task_set).values()
         # samples that are scored by all others cannot be left out
         together = any(isinstance(scorer, SetScorer) for scorer in scorers)
         if not self._settings.sequential or together:
@@ -168,7 +174,7 @@ class Runs:
         answered = self._answered.setdefault(_key(variant, task_set), [])
         for index in range(len(answered), number):
             job = stage_job(self._job(variant, task_set), stages, index)
-            scorers = scorers_of(task_set, self._extensions)
+            scorers = self._scorers(variant, task_set)
             run = functools.partial(runner.run, job, scorers, self._executor)
             answered.append(self._attempt(variant, task_set, run))
         return join(stages, [record for record, _ in answered[:number]])
@@ -246,6 +252,9 @@ class Runs:
         settings = self._settings
         budget = settings.token_budget
         return job_of(variant, task_set, self._extensions, reuse=settings.reuse, budget=budget)
+
+    def _scorers(self, variant: Resolved, task_set: TaskSet) -> Mapping[str, Scorer | SetScorer]:
+        return scorers_of(variant, task_set, self._extensions)
 
     def _attempt(
         self, variant: Resolved, task_set: TaskSet, run: Callable[[], T], *, of: str = "run"

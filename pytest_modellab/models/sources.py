@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import difflib
 import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,14 @@ from pytest_modellab.store import said
 
 PLAIN = (".safetensors", ".json", ".jinja", ".model", ".spm", ".txt", ".codes", ".tokenizer")
 """Suffixes of what a model is made of, beside code and pickles."""
+
+
+_FILES = (".gguf", ".onnx", ".zip", ".safetensors", ".bin", ".pt", ".json")
+"""Suffixes of files; a name with one that the hub does not know was meant as a file."""
+
+
+_CLOSE = 0.8
+"""How alike a package's name is to one that was meant, of difflib's ratio."""
 
 
 _downloads: contextvars.ContextVar[bool] = contextvars.ContextVar("downloads", default=True)
@@ -32,7 +41,10 @@ def package_file(source: ModelSource) -> Path:
     except importlib.metadata.PackageNotFoundError as error:
         # nobody has seen that name on an index, and a misspelled one may be somebody else's
         unsure = "" if source.install else "; is its name spelled right? If so"
-        problem = f"the package is not installed{unsure}: {install}"
+        known = importlib.metadata.packages_distributions()
+        close = difflib.get_close_matches(package, known, n=1, cutoff=_CLOSE)
+        near = f", but {close[0]!r} is; did you mean that? If not" if close else unsure
+        problem = f"the package is not installed{near}: {install}"
         raise ModelError(says(source, problem)) from error
     if name := _held(found, package, inner):
         path = Path(str(found.locate_file(name))).resolve()
@@ -117,11 +129,14 @@ def _snapshot(
         found = snapshot_download(repository, revision=revision, allow_patterns=wanted, **cached)
         return Path(found)
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        if Path(repository).suffix in _FILES or repository.count("/") > 1:
+            raise ModelError(says(source, "no such file or folder, and no hub id")) from error
         raise ModelError(
             says(
                 source,
                 f"{problem} that id{at} ({error}). "
-                "Check the name; without a network, download it first and unset HF_HUB_OFFLINE: "
+                "Check the name; where HF_HUB_OFFLINE is set nothing is downloaded: unset it, or "
+                "first, where there is a network: "
                 f"hf download {repository}{f' --revision {revision}' if revision else ''}",
             )
         ) from error

@@ -101,8 +101,7 @@ def check_files(folder: Path) -> None:
     """
     from safetensors import safe_open
 
-    config = folder / "config.json"
-    settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    settings = _settings(folder)
     quantized = "quantization_config" in json.dumps(settings)  # a part of it may be
     places: dict[str, str] = {}
     for name in _files(folder, settings):
@@ -121,6 +120,33 @@ def check_files(folder: Path) -> None:
                         "weights are, but config.json has no quantization_config that says how "
                         "they become weights; copy the config.json that belongs to them"
                     )
+
+
+def names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the tensors of a model that transformers reads, from its files.
+
+    Args:
+        folder: of a model.
+
+    Raises:
+        ModelError: there are two sets of files.
+        SafetensorError: a file is damaged.
+    """
+    from safetensors import safe_open
+
+    found: list[str] = []
+    for name in _files(folder, _settings(folder)):
+        with safe_open(folder / name, framework="numpy") as tensors:
+            found += tensors.keys()
+    return tuple(found)
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    config = folder / "config.json"
+    found: Mapping[str, Any] = {}
+    if config.is_file():
+        found = json.loads(config.read_text(encoding="utf-8"))
+    return found
 
 
 def check(where: object, fit: Fit) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pytest_modellab.records.reading import Amount, Count
 
-Taken = Literal["", "score", "embed"]
+Taken = Literal["", "score"]
 """The ability that a finding takes away; empty where no answer can be believed."""
 
 

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from pytest_modellab.records.counts import CER, UNITS, WER
 from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, PROBABILITY
 from pytest_modellab.records.runs import EXACT
+from pytest_modellab.scorers.in_words import NAMED
 
 INDEX = "index_"
 """Begins the name of a metric that tells what an approximate index found of exact search."""
@@ -52,6 +53,7 @@ _LABELS = {
     "word_perplexity": "word perplexity",
     WER: "word error rate",
     CER: "character error rate",
+    NAMED: "replies that name an option",
 }
 """What metrics are called beside others that are called by their names."""
 
@@ -67,6 +69,8 @@ _MEANINGS = {
     WER: "Word error rate: errors of all samples, divided by the words of all; less is better.",
     CER: "Character error rate: errors of all samples, divided by the characters of all; less is "
     "better.",
+    NAMED: "Replies that name an option: of those to multiple choice that was asked in words; the "
+    "others are wrong.",
 }
 
 
@@ -296,7 +300,7 @@ def scored_by(run: Measured, success: float) -> str | None:
 
     Others may equal it by chance; the first is what a ranking is scored by.
     """
-    found = {k: v for k, v in of_model(run.metrics).items() if k not in _LOWER}
+    found = {k: v for k, v in of_model(run.metrics).items() if k not in {*_LOWER, NAMED}}
     return next((k for k, v in found.items() if math.isclose(v, success, abs_tol=1e-9)), None)
 
 

@@ -16,7 +16,7 @@ _OWN = Words(
     "",
     "against own baseline",
     "{variant} fell: {what}; look at the flipped samples; if the drop is wanted, accept it: "
-    "modellab accept {variant}{task_sets}, then commit the baseline that it writes",
+    "modellab accept {variant}{task_sets} --because 'WHO AND WHY', then commit what it writes",
 )
 
 

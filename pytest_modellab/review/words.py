@@ -24,7 +24,7 @@ def lines(found: Review) -> Iterator[str]:
     for change in found.changes:
         yield line(change, found.acknowledged.get(change.key) if change.weakens else None)
     for key in found.stale:
-        yield f"stale acknowledgement, fits no change: {toml(key)}"
+        yield f"stale acknowledgement, fits no change and may be deleted: {toml(key)}"
     yield from found.notes
     if not found.weaker:
         yield "nothing became weaker" + (" unacknowledged" if found.acknowledged else "")

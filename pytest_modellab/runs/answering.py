@@ -44,6 +44,7 @@ from pytest_modellab.runs.corpus import open_corpus, search_probes, with_exact
 from pytest_modellab.runs.job import SEED, Job
 from pytest_modellab.runs.latency import audio_seconds, images
 from pytest_modellab.runs.passages import Grounded
+from pytest_modellab.scorers import in_words
 from pytest_modellab.store.runs import RunEntry, StoredRun
 
 
@@ -100,7 +101,7 @@ def answer(
         ScoringRequest(contexts[i], samples[i].choices, media=samples[i].media) for i in scored
     ]
     to_write = [
-        GenerationRequest(contexts[i], samples[i].max_tokens, media=samples[i].media)
+        GenerationRequest(contexts[i], in_words.tokens(samples[i]), media=samples[i].media)
         for i in generated
     ]
     check_media(engine, samples)

@@ -12,6 +12,7 @@ from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.records.runs import Output, Ranking
 from pytest_modellab.records.tasks import EXCLUDE, Sample, TaskSet
 from pytest_modellab.runs.job import Job
+from pytest_modellab.scorers.choice import MultipleChoice
 
 _ASKS: Mapping[Ability, str] = {
     "score": "a choice by likelihood",
@@ -58,6 +59,12 @@ def searched(sample: Sample, output: Output, task_set: TaskSet) -> Output:
     return dataclasses.replace(output, ranking=kept(output.ranking), exact=exact)
 
 
+_IN_WORDS = (
+    'set scoring = "generated" on it and on what it is compared with, so that multiple choice is '
+    "asked in words; or "
+)
+
+
 def open_corpus(
     job: Job,
     engine: Engine,
@@ -95,6 +102,7 @@ def open_corpus(
                 f"sample {sample.id!r} asks for {_ASKS[need]}, which the scorer {sample.scorer!r} "
                 f"judges, and {job.spec.kind!r} variants give none"
                 + (f" here: {why}; or " if why else "; ")
+                + (_IN_WORDS if why and sample.scorer == MultipleChoice.name else "")
                 + "select others: @pytest.mark.variants(kind=…)"
             )
     search = searching(engine)

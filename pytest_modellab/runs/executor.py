@@ -74,7 +74,7 @@ class InProcess:
             ModellabError: as :meth:`Executor.obtain`.
         """
         if job.search is None:
-            return Grounded(job.prompt)
+            return Grounded(job.prompt, in_words=job.in_words)
         corpus, opened = job.task_set.corpus, list[Engine]()
         if corpus is None:
             raise GateUsageError(
@@ -91,7 +91,8 @@ class InProcess:
         finally:
             for engine in opened:
                 engine.close()
-        return Grounded(job.prompt, best_passages(job.search, stored, corpus, job.passages))
+        found = best_passages(job.search, stored, corpus, job.passages)
+        return Grounded(job.prompt, found, job.in_words)
 
     def _obtain(self, job: Job, load: Callable[[Source], Engine]) -> StoredRun:
         entry = _entry(job, self.cache)

@@ -14,6 +14,7 @@ from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.progress import Advance, Work
 from pytest_modellab.records.runs import Fingerprint
 from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.scorers.choice import MultipleChoice
 from pytest_modellab.scorers.interface import Scorer, SetScorer
 
 SEED = 0
@@ -82,6 +83,11 @@ class Job:
     def need(self, sample: Sample) -> Ability:
         """Return which of an engine's abilities a sample needs."""
         return self.needs[sample.scorer]
+
+    @property
+    def in_words(self) -> bool:
+        """Whether multiple choice is asked in words."""
+        return self.needs.get(MultipleChoice.name) == "generate"
 
     def advance(self, done: int) -> Advance:
         """Say how far the run is when so many samples of this job are answered."""

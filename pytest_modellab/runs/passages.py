@@ -10,6 +10,8 @@ from pytest_modellab.records.media import PLACE
 from pytest_modellab.records.tasks import Corpus, Sample
 from pytest_modellab.runs.corpus import searched
 from pytest_modellab.runs.job import Job, Prompting
+from pytest_modellab.scorers.choice import MultipleChoice
+from pytest_modellab.scorers.in_words import question
 from pytest_modellab.store.runs import StoredRun
 
 BLOCK = 1024
@@ -23,10 +25,12 @@ class Grounded:
     Attributes:
         prompt: turns an input and its passages into chat messages.
         found: the passages by the sample's input, the best first; empty without a search.
+        in_words: whether multiple choice is asked in words.
     """
 
     prompt: Prompting
     found: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    in_words: bool = False
 
     def passages(self, input_: str) -> tuple[str, ...]:
         """Return what is shown beside an input."""
@@ -40,9 +44,14 @@ class Grounded:
         """Return the chat for one sample, each of its media in its place.
 
         Raises:
-            ScoringError: a medium would be shown twice, or not at all.
+            ScoringError: a medium would be shown twice, or not at all; or a choice has more options
+                than can be asked in words.
         """
-        chat = self.prompt.messages(sample.asked, self.passages(sample.input))
+        prompt, asked = self.prompt, sample.asked
+        if self.in_words and sample.scorer == MultipleChoice.name:
+            # of a prompt of somebody else that knows no such examples, as it is
+            prompt, asked = getattr(prompt, "in_words", prompt), question(sample)
+        chat = prompt.messages(asked, self.passages(sample.input))
         places = sum(message["content"].count(PLACE) for message in chat)
         if sample.media and places != len(sample.media):
             raise ScoringError(

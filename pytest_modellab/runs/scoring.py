@@ -72,11 +72,17 @@ def record_of(job: Job, scorers: Scorers, run: StoredRun) -> RunRecord:
             "base": spec.base,
         },
         fingerprint=job.fingerprint,
-        scorers={name: scorers[name].version for name in sorted({s.scorer for s in samples})},
+        scorers=_versions(scorers, samples),
         samples=results,
         probes=run.probes,
         environment=run.environment,
     )
+
+
+def _versions(scorers: Scorers, samples: Sequence[Sample]) -> dict[str, int]:
+    """Return the versions of the scorers that have judged, by their own names."""
+    used = [scorers[name] for name in {s.scorer for s in samples}]
+    return {one.name: one.version for one in sorted(used, key=lambda one: one.name)}
 
 
 def score_sets(
@@ -190,7 +196,8 @@ def _attempt(name: str, work: Callable[..., T], *given: Any) -> T | Failure:
 
 def _alone(scorer: Scorer | SetScorer, sample: Sample, output: Output) -> Scored:
     score, answer = cast("Scorer", scorer).score(sample, output)  # the others score sets
-    return _checked(Scored(score, answer))
+    figures = getattr(scorer, "figures", None)  # may be left out
+    return _checked(Scored(score, answer, figures(sample, output) if figures else {}))
 
 
 def _checked(scored: Scored) -> Scored:

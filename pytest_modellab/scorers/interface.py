@@ -29,6 +29,7 @@ class Scorer(Protocol):
     version: int
     likelihood: bool
     """True where options are scored by likelihood, False where a reply is generated."""
+    # figures(sample, output) -> Mapping[str, float], may be left out; further figures by name
 
     def check(self, sample: Sample) -> str | None:
         """Say what is wrong with the sample's target or choices, or None."""

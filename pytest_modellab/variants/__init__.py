@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from types import MappingProxyType
 from pytest_modellab.engines.documents.networks import NETWORKS
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.records.setting import Setting, resolve
 from pytest_modellab.variants import runner
 from pytest_modellab.variants.kinds import (
     aligned,
@@ -25,8 +27,11 @@ from pytest_modellab.variants.kinds import (
     reader,
     transcriber,
 )
-from pytest_modellab.variants.plan import Kind, Plan
+from pytest_modellab.variants.plan import SCORING, Kind, Plan
 from pytest_modellab.variants.steps import adapter
+
+ASKED = MappingProxyType({"scoring": SCORING})
+"""Options of every kind whose variants answer in words; planned here, whatever the kind."""
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
@@ -39,7 +44,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 prompted.plan,
                 adapts_prompt=True,
                 shares=prompted.shares,
-                options=prompted.OPTIONS,
+                options={**prompted.OPTIONS, **ASKED},
             ),
             Kind(
                 "lora",
@@ -47,7 +52,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "finetuned",
                 lora.plan,
                 shares=adapter.shares,
-                options=adapter.OPTIONS,
+                options={**adapter.OPTIONS, **ASKED},
             ),
             Kind(
                 "qlora",
@@ -55,10 +60,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "finetuned",
                 lora.plan,
                 shares=adapter.shares,
-                options=adapter.OPTIONS,
+                options={**adapter.OPTIONS, **ASKED},
             ),
             Kind(
-                "finetuned", "fine-tuning", "finetuned", finetuned.plan, own_model=True, options={}
+                "finetuned",
+                "fine-tuning",
+                "finetuned",
+                finetuned.plan,
+                own_model=True,
+                options=ASKED,
             ),
             Kind(
                 "quantized",
@@ -67,7 +77,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 quantized.plan,
                 own_model=True,
                 adapts_pieces=True,
-                options=quantized.OPTIONS,
+                options={**quantized.OPTIONS, **ASKED},
             ),
             Kind(
                 "distilled",
@@ -75,7 +85,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "distilled",
                 distilled.plan,
                 own_model=True,
-                options=distilled.OPTIONS,
+                options={**distilled.OPTIONS, **ASKED},
             ),
             Kind(
                 "aligned",
@@ -84,7 +94,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 aligned.plan,
                 own_model=True,
                 shares=adapter.shares,
-                options=adapter.OPTIONS,
+                options={**adapter.OPTIONS, **ASKED},
             ),
             Kind(
                 "multimodal",
@@ -93,7 +103,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 multimodal.plan,
                 adapts_prompt=True,
                 shares=prompted.shares,
-                options=multimodal.OPTIONS,
+                options={**multimodal.OPTIONS, **ASKED},
             ),
             Kind(
                 "rag",
@@ -102,7 +112,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 rag.plan,
                 adapts_prompt=True,
                 shares=rag.shares,
-                options=rag.OPTIONS,
+                options={**rag.OPTIONS, **ASKED},
             ),
             Kind(
                 "embedding",
@@ -110,6 +120,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "embedding",
                 embedding.plan,
                 own_model=True,
+                needs_model=False,
                 searches=True,
                 options=embedding.OPTIONS,
             ),
@@ -146,7 +157,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 endpoint.plan,
                 own_model=True,
                 needs_model=False,
-                options=endpoint.OPTIONS,
+                options={**endpoint.OPTIONS, **ASKED},
             ),
         )
     }
@@ -180,17 +191,27 @@ def make_plan(
             )
         if base is not None and KINDS.get(kind.name) is kind:
             _check_adapts(spec, base)
+        asked = resolve(_asked(kind), spec.options, others=True)
+        own = {key: value for key, value in spec.options.items() if key not in asked}
         plain = runner.without(base) if base is not None else None
-        plan = kind.plan(spec, plain, model, config.parent)
+        plan = kind.plan(dataclasses.replace(spec, options=own), plain, model, config.parent)
         if not isinstance(plan, Plan):
             raise ConfigError(f"kind: {kind.name!r} plans {plan!r}, expected a Plan")
-        return runner.run(plan, spec, base)
+        if plan.search is not None and asked:
+            raise ConfigError("scoring: it ranks documents, and answers no multiple choice")
+        scoring = asked.get("scoring", plan.scoring if base is None else base.scoring)
+        return runner.run(dataclasses.replace(plan, scoring=scoring), spec, base)
     except ConfigError as error:
         said = str(error)
         key = said.partition(": unknown key")[0]
         if base is not None and key in prompted.LOADING & spec.options.keys() and key != said:
             said = f"{key}: {kind.name!r} inherits it; set it on the base {spec.base!r}"
         raise ConfigError(f"{config}: variants.{spec.name}.{said}") from error
+
+
+def _asked(kind: Kind) -> Mapping[str, Setting]:
+    """Return what of :data:`ASKED` a kind has; one of somebody else may mean something else."""
+    return {key: one for key, one in ASKED.items() if (kind.options or {}).get(key) is one}
 
 
 def _check_adapts(spec: VariantSpec, base: Plan) -> None:

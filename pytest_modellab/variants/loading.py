@@ -24,6 +24,7 @@ from pytest_modellab.models import convert, opened, quantization
 from pytest_modellab.models.files import NO_FILES, ModelFiles, named, says
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Fingerprint
+from pytest_modellab.scorers import in_words
 from pytest_modellab.store import folders
 from pytest_modellab.variants import images
 from pytest_modellab.variants.methods import skipping
@@ -85,6 +86,7 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         "thinking": dataclasses.asdict(plan.thinking) if plan.thinking is not None else {},
         "search": plan.search.identity(files) if plan.search is not None else {},
         "date": plan.day,
+        "scoring": in_words.IDENTITY if plan.scoring == "generated" else "",
         "preprocessing": plan.preprocessing(plan, files) if plan.preprocessing is not None else {},
         "borrowed": {
             part: fingerprint(lent.plan, lent.files).key for part, lent in plan.borrowed.items()

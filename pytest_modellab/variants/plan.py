@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pytest_modellab.endpoints.served import Served
 from pytest_modellab.engines.interface import Engine
@@ -35,6 +35,13 @@ ATTENTIONS = ("eager", FLEX, "sdpa")
 """transformers' names of what packed texts can be computed with: each takes a mask."""
 
 ATTENTION = Setting(str, OPTIONAL, choices=ATTENTIONS)
+
+
+Scoring = Literal["likelihood", "generated"]
+
+SCORING = Setting(str, OPTIONAL, choices=get_args(Scoring))
+"""How multiple choice is scored; the base's where it is left out. Of every kind whose variants
+answer in words; it is no business of a kind's planner."""
 
 
 def fits_any(*_base: Any) -> None:
@@ -113,6 +120,25 @@ class Piece:
 
 
 @dataclasses.dataclass(frozen=True)
+class Training:
+    """What was last trained into a model: a server of it may serve what was there before.
+
+    Attributes:
+        variant: that was trained.
+        prompt: that its training data was put into.
+        recipe: as declared; None where the variant has none.
+        adapter: the folder of PEFT's files; None where the weights are its own.
+        root: the folder that relative paths start from.
+    """
+
+    variant: str
+    prompt: Prompt
+    recipe: Mapping[str, Any] | None
+    adapter: Path | None
+    root: Path
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """A variant that is not loaded yet; it pickles, so that another process can load it.
 
@@ -152,9 +178,11 @@ class Plan:
         calibration: a folder of samples by which a quantization finds its scales, or None.
         decoding: how a reply is decoded; empty for the greedy decoding of a language model.
         served: the address of the server that runs it, or None.
+        scoring: how multiple choice is scored: by likelihood, or generated: asked in words.
         adapted_by: the only built-in kinds of which variants on it may be; empty for all.
         chosen: the engine that is declared in the place of the kind's own, or empty.
         runtime: what that engine is set to and its numbers depend on.
+        training: what was last trained into it, or None; it decides nothing of how it is loaded.
     """
 
     model: ModelSource
@@ -189,9 +217,18 @@ class Plan:
     calibration: Path | None = None
     decoding: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     served: Served | None = None
+    scoring: Scoring = "likelihood"
     adapted_by: tuple[str, ...] = ()
     chosen: str = ""
     runtime: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    training: Training | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def servers(self) -> tuple[Served, ...]:
+        """The servers that are asked for it: for its answers or vectors, and to rerank."""
+        second = self.search.rerank if self.search is not None else None
+        found = (self.served, second.served if second is not None else None)
+        return tuple(one for one in found if one is not None)
 
     def on(self, device: str) -> Plan:
         """Return the plan on another device, where another version of transformers' engine runs it.

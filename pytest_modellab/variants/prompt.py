@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.scorers import in_words
 from pytest_modellab.store import checkout
 
 
@@ -21,17 +22,32 @@ class Prompt:
         template: source with ``{% block system %}`` (may be missing) and ``{% block user %}``,
             which sees ``input`` and ``passages`` (empty without a search).
         shots: ``(input, reply)`` pairs, shown as earlier turns of the chat.
+        options: of each example its options, of which the reply is one, or none; empty where no
+            example has any. They are shown where multiple choice is asked in words.
         name: begins the messages of errors; no part of what the prompt is.
     """
 
     template: str
     shots: tuple[tuple[str, str], ...] = ()
     name: str = dataclasses.field(default="prompt", compare=False)
+    options: tuple[tuple[str, ...], ...] = ()
 
     @functools.cached_property
     def hash(self) -> str:
         """sha256 of template and examples, 16 hex digits."""
-        return digest([self.template, self.shots])[:16]
+        options = [self.options] if self.options else []
+        return digest([self.template, self.shots, *options])[:16]
+
+    @functools.cached_property
+    def in_words(self) -> Prompt:
+        """The prompt for multiple choice that is asked in words: so are its examples."""
+        if not self.options:
+            return self
+        shots = (
+            in_words.example(asked, options, reply) if options else (asked, reply)
+            for (asked, reply), options in zip(self.shots, self.options, strict=True)
+        )
+        return dataclasses.replace(self, shots=tuple(shots), options=())
 
     def messages(self, input_: str, passages: Sequence[str] = ()) -> list[dict[str, str]]:
         """Return the chat for one sample, ready for the model's reply.
@@ -82,7 +98,8 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
 
     Args:
         path: a Jinja template.
-        shots: JSON lines with ``input`` and ``reply``, or None for zero-shot.
+        shots: JSON lines with ``input``, ``reply`` and, of multiple choice that may be asked in
+            words, ``choices``; or None for zero-shot.
         n_shots: how many of them to show, from the first; None for all.
 
     Returns:
@@ -94,7 +111,7 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
     try:
         prompt = Prompt(checkout.read(path), name=f"prompt: {path}")
     except OSError as error:
-        raise ConfigError(f"prompt: {path}: cannot be read: {error}") from error
+        raise ConfigError(f"prompt: {path}: cannot be read: {error.strerror}") from error
     except checkout.Unready as error:
         raise ConfigError(f"prompt: {path}: {error}") from error
     if not prompt.messages("probe")[-1]["content"]:
@@ -103,11 +120,11 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
         if n_shots is not None:
             raise ConfigError("n_shots: needs 'shots', a file of examples")
         return prompt
-    examples: list[tuple[str, str]] = []
+    examples, options = list[tuple[str, str]](), list[tuple[str, ...]]()
     try:
         lines = checkout.read(shots).split("\n")
     except OSError as error:
-        raise ConfigError(f"shots: {shots}: cannot be read: {error}") from error
+        raise ConfigError(f"shots: {shots}: cannot be read: {error.strerror}") from error
     except checkout.Unready as error:
         raise ConfigError(f"shots: {shots}: {error}") from error
     for number, line in enumerate(lines, start=1):
@@ -116,12 +133,29 @@ def read(path: Path, shots: Path | None = None, n_shots: int | None = None) -> P
         try:
             data = json.loads(line)
             examples.append((str(data["input"]), str(data["reply"])))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            given = data.get("choices") or []
+            options.append(tuple(given) if isinstance(given, list) else (given,))
+        except (AttributeError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise ConfigError(
                 f'shots: {shots}:{number}: expected {{"input": …, "reply": …}}: {error}'
             ) from error
+        if options[-1] and not _fit(options[-1], examples[-1][1]):
+            raise ConfigError(
+                f"shots: {shots}:{number}: choices: expected 2 to {len(in_words.LETTERS)} texts, "
+                "no two of them equal, of which the reply is one"
+            )
     if not examples:
         raise ConfigError(f"shots: {shots}: holds no example")
     if n_shots is not None and not 0 < n_shots <= len(examples):
         raise ConfigError(f"n_shots: {n_shots} examples asked for, {shots} has {len(examples)}")
-    return dataclasses.replace(prompt, shots=tuple(examples[:n_shots]))
+    shown = tuple(options[:n_shots])
+    return dataclasses.replace(
+        prompt, shots=tuple(examples[:n_shots]), options=shown if any(shown) else ()
+    )
+
+
+def _fit(options: Sequence[object], reply: str) -> bool:
+    """Whether an example's options can be lettered, and its reply is one of them."""
+    texts = [one for one in options if isinstance(one, str) and one]
+    different = len(set(texts)) == len(options)
+    return different and 2 <= len(texts) <= len(in_words.LETTERS) and reply in texts

@@ -50,6 +50,7 @@ def bare(source: Loadable) -> Loadable | None:
             processor={},
             thinking=None,
             grounding=None,
+            scoring="likelihood",
             steps=plan.steps[: len(plan.steps) - len(_worn(plan))],
         ),
     )

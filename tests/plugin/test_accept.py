@@ -142,6 +142,23 @@ def test_an_empty_reason_is_refused_before_anything_runs(
     assert said in capsys.readouterr().err
 
 
+def test_missing_files_are_all_told_before_anything_runs(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project.path)
+    replace(project, "modellab.toml", 'prompt = "prompt.jinja"', 'prompt = "promt.jinja"')
+    replace(project, "modellab.toml", 'path = "words"', 'path = "wrds"')
+    assert cli.main(["accept", "plain", "--task-set", "words"]) == 2
+    prompt, task_set = capsys.readouterr().err.splitlines()
+    exists = "does not exist; did you mean"
+    assert prompt.endswith(
+        f"modellab.toml: variants.plain.prompt: 'promt.jinja' {exists} 'prompt.jinja'?"
+    )
+    assert task_set.endswith(f"task_sets.words.path: 'wrds' {exists} 'words'?")
+    assert cli.main(["compare", "--variant", "plain"]) == 2
+    assert exists in capsys.readouterr().err
+
+
 def test_metrics_that_are_new_are_no_accepted_change(project: pytest.Pytester, accept: Say) -> None:
     """As of a baseline of an older version, which kept none."""
     accept()

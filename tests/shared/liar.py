@@ -42,6 +42,9 @@ FAULTS = (
     "prefix dropped",
     "truncated",
     "batch exchanged",
+    "other dimension",
+    "other prefix",
+    "NaN",
 )
 
 LATER = 12
@@ -198,14 +201,21 @@ class Liar:
             body["input"] = [text.removeprefix("query: ") for text in body["input"]]
         if self.fault == "truncated":
             body["input"] = [" ".join(text.split()[:32]) for text in body["input"]]
-        if self.fault == "not normalized":
-            body["embd_normalize"] = -1
+        if self.fault == "other prefix":
+            body["input"] = [f"Represent this for search: {text}" for text in body["input"]]
         other = self.fault == "other pooling"
         url = self.real.pooled if other else self.real.embeddings
         status, reply = self._ask(url, "POST", "/v1/embeddings", body)
         if self.fault == "batch exchanged":
             for one in reply["data"]:
                 one["index"] = len(reply["data"]) - 1 - one["index"]
+        for one in reply["data"]:
+            if self.fault == "other dimension":
+                one["embedding"] = one["embedding"][: len(one["embedding"]) // 2]
+            if self.fault == "NaN":
+                one["embedding"][7] = float("nan")
+            if self.fault == "not normalized":
+                one["embedding"] = [3 * value for value in one["embedding"]]
         return status, reply
 
     def _rendered(self, messages: Any) -> str:

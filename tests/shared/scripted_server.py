@@ -49,7 +49,8 @@ class Said:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: apart, the second waits for the first's receipt
+    wbufsize = -1  # head and body in one packet
+    disable_nagle_algorithm = True  # else what follows a packet waits for its receipt
     answer: Callable[[Asked], Said]
 
     def handle_one_request(self) -> None:

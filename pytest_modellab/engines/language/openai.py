@@ -1,23 +1,19 @@
-"""The engines of served models: an OpenAI-compatible server is asked over HTTP.
-
-A reply is handed over once the server has been asked again what it is, so that none of a model that
-was put in the place of the first is kept.
-"""
+"""The engines of served models: an OpenAI-compatible server is asked over HTTP."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from pytest_modellab.endpoints import replies, served
-from pytest_modellab.endpoints.client import Client
+from pytest_modellab.endpoints.asking import Asking
 from pytest_modellab.endpoints.replies import Reply
 from pytest_modellab.endpoints.served import Served
+from pytest_modellab.engines import servers
 from pytest_modellab.engines.interface import (
     WORDS,
     Ability,
@@ -28,23 +24,15 @@ from pytest_modellab.engines.interface import (
 from pytest_modellab.engines.language import likelihoods
 from pytest_modellab.engines.language.base import NAN, ChatEngine, load_tokenizer
 from pytest_modellab.engines.loading import quiet
-from pytest_modellab.engines.packages import needed
 from pytest_modellab.engines.tokens import encode, encode_requests
-from pytest_modellab.errors import EndpointError, ScoringError
+from pytest_modellab.errors import ScoringError
 from pytest_modellab.records.runs import Output
-from pytest_modellab.visible import line
 
 VERSION = 1
 """Raised when scores may change: stored runs of another engine version are run again."""
 
-PACKAGES = ("httpx2",)
-"""Distributions that asking a server needs."""
-
 TOKENIZING = ("transformers", "tokenizers")
 """Distributions that completions need beside them."""
-
-CHECKED = 2.0
-"""Seconds after which a server is asked again what it is, before more replies are handed over."""
 
 UNTOLD = (
     "it is asked by chat, whose messages the server turns into tokens: how likely an option is can "
@@ -69,118 +57,13 @@ def load(found: Served, folder: Path | None, *, trust_remote_code: bool = False)
         EndpointError: the server does not answer, or has no such model.
         VariantLoadError: a library is missing.
     """
-    with needed("asking a server", extra="served"):
-        import httpx2  # noqa: F401 -- asked for now, before any work is done
+    asking = servers.opened(found)
     if found.api == "chat":
-        return ChatsEngine(Asking(found))
+        return ChatsEngine(asking)
     assert folder is not None  # the kind asks for a model
     with quiet():
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-    return CompletionsEngine(Asking(found), tokenizer)
-
-
-class Asking:
-    """Asks one server, and sees that it stays what it was.
-
-    Args:
-        found: where it is, and what it says of itself.
-
-    Raises:
-        EndpointError: it does not answer, or says of itself something else by now.
-    """
-
-    def __init__(self, found: Served) -> None:
-        self.identity = found.identity
-        self.software = served.software(found.identity)
-        self.client = Client(found.address)
-        self._checked = 0.0
-        self._names: tuple[str, str] | None = None
-        try:
-            self.check()
-        except BaseException:
-            self.client.close()
-            raise
-
-    def answer(
-        self,
-        count: int,
-        skip: Set[int],
-        ask: Callable[[int], Output],
-        done: Done,
-    ) -> None:
-        """Ask for all that is not skipped, and hand over each output with its share of the time.
-
-        Args:
-            count: of requests.
-            skip: indices that need no answer.
-            ask: answers one, in a thread.
-            done: called with what has arrived, when the server is known to be the same still.
-
-        Raises:
-            EndpointError: the server fails, or has changed; of what came before, all but that of
-                the last seconds was handed over.
-        """
-        due = [index for index in range(count) if index not in skip]
-        arrived: dict[int, Output] = {}
-        last = time.perf_counter()
-        for place, output in self.client.each(due, ask):
-            now = time.perf_counter()
-            arrived[due[place]] = dataclasses.replace(output, seconds=now - last)
-            last = now
-            if self._doubtful():
-                self.check()
-                done(dict(arrived))
-                arrived.clear()
-        if not arrived:
-            return
-        # of the few that are asked at once, as to time them, no check is part
-        if len(due) > self.client.address.concurrency or self._doubtful():
-            self.check()
-        done(arrived)
-
-    def _doubtful(self) -> bool:
-        return time.monotonic() - self._checked > CHECKED
-
-    def check(self) -> None:
-        """Ask the server what it is.
-
-        Raises:
-            EndpointError: it is another one than when the run began.
-        """
-        self._refuse(served.changes(self.identity, served.identify(self.client)))
-        self._checked = time.monotonic()
-
-    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a reply that names the same model and the same server as those before it.
-
-        Raises:
-            EndpointError: there is none, or it names others.
-        """
-        reply = self.client.post(path, {"model": self.client.address.model, **body})
-        names = replies.names(reply)
-        if self._names is None:
-            self._names = names
-        self._refuse(
-            "; ".join(
-                f"the {what} called itself {line(was, 80)!r}, and now {line(now, 80)!r}"
-                for what, was, now in zip(("model", "server"), self._names, names, strict=True)
-                if was != now
-            )
-        )
-        return reply
-
-    def _refuse(self, changes: str) -> None:
-        if changes:
-            raise EndpointError(
-                f"{self.client.address.host}: the server has changed since the run began: "
-                f"{changes}; answers of two models are not one run: keep it as it is, and run again"
-            )
-
-    def parameter_bytes(self) -> int:
-        """Bytes of the model's parameters as the server tells them; 0 where it does not."""
-        meta = self.identity.get("listed", {}).get("meta")
-        size = meta.get("size") if isinstance(meta, dict) else None
-        return size if type(size) is int and size > 0 else 0
+    return CompletionsEngine(asking, tokenizer)
 
 
 class _Served:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_modellab.engines import memory, state
 from pytest_modellab.engines.loading import loading, quiet
@@ -81,6 +81,31 @@ def load(
     return reranker
 
 
+class Reranking(Protocol):
+    """A second stage that is loaded, or behind a server."""
+
+    def rerank_each(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
+        """Score documents.
+
+        Args:
+            asked: queries, each with any number of documents.
+
+        Returns:
+            For each query one score a document in the same order, higher for more relevant,
+            unbounded.
+
+        Raises:
+            ModelError: a score is NaN or infinite; the message names the document.
+            OutOfMemory: a batch of one did not fit.
+        """
+
+    def parameter_bytes(self) -> int:
+        """Bytes of parameters and buffers as they are held in memory."""
+
+    def close(self) -> None:
+        """Give the memory back at once, whoever else still refers to the model."""
+
+
 class Reranker:
     """Scores documents for a query with a cross-encoder (see :func:`load`).
 
@@ -115,6 +140,10 @@ class Reranker:
                     f"{document[:SHOWN]!r}; load it in float32, or choose another reranker"
                 )
         return scores
+
+    def rerank_each(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
+        """Score the documents of each query, one query after the other."""
+        return [self.rerank(*one) if one[1] else [] for one in asked]
 
     def _predict(self, pairs: Sequence[tuple[str, str]], batch: int) -> list[float]:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_modellab.engines import environment, state
+from pytest_modellab.engines import environment, servers, state
 from pytest_modellab.engines.interface import (
     Ability,
     Done,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pytest_modellab.engines.search.rerank import Reranker
+    from pytest_modellab.engines.search.rerank import Reranking
 
 VERSION = "2-" + "-".join(
     str(version) for version in (vectors.LAYOUT, forms.LAYOUT, approximate.LAYOUT, lexical.VERSION)
@@ -38,6 +38,10 @@ VERSION = "2-" + "-".join(
 
 TOGETHER = 256
 """Queries that are answered as one batch."""
+
+
+RERANKED = 32
+"""Queries whose documents are reranked together, for which a server is asked several at once."""
 
 
 EMBEDDED_SHARE = 16
@@ -68,7 +72,7 @@ class Retriever:
 
     abilities: frozenset[Ability] = frozenset({"rank", "compare"})
 
-    def __init__(self, search: Search, encoder: Encoder | None, reranker: Reranker | None) -> None:
+    def __init__(self, search: Search, encoder: Encoder | None, reranker: Reranking | None) -> None:
         self._search = search
         self._encoder = encoder
         self._reranker = reranker
@@ -240,7 +244,10 @@ class Retriever:
         """Nothing is drawn."""
 
     def environment(self) -> Mapping[str, Any]:
-        """Versions of libraries, and threads."""
+        """Versions of libraries, and threads; of what servers compute they decide nothing."""
+        parts = [part for part in (self._encoder, self._reranker) if part is not None]
+        if parts and all(isinstance(part, servers.Behind) for part in parts):
+            return {"threads": 0}
         return environment.libraries()
 
     def state(self) -> state.State:
@@ -296,25 +303,27 @@ class Retriever:
                 for h in zip(*found, strict=True)
             ]
         if self._reranker is not None and search.rerank is not None:
-            ranked = [
-                self._reranked(text, hits, search.rerank.top, self._reranker)
-                for text, hits in zip(texts, ranked, strict=True)
-            ]
+            ranked = self._reranked(texts, ranked, search.rerank.top, self._reranker)
         return [Hits(h.rows[: self._depth], h.scores[: self._depth]) for h in ranked]
 
-    def _reranked(self, text: str, hits: Hits, top: int, reranker: Reranker) -> Hits:
+    def _reranked(
+        self, texts: Sequence[str], found: Sequence[Hits], top: int, reranker: Reranking
+    ) -> list[Hits]:
         """Order the first documents by the second stage; the others follow, as they stood."""
-        assert self._corpus is not None
-        rows = hits.rows[:top]
-        if not rows:
-            return hits
-        scores = reranker.rerank(text, [self._corpus[row].content for row in rows])
-        order = sorted(range(len(rows)), key=lambda i: (-scores[i], rows[i]))
-        rest, least = hits.rows[top:], min(scores)
-        return Hits(
-            rows=(*(rows[i] for i in order), *rest),
-            scores=(*(scores[i] for i in order), *(least - 1 - k for k in range(len(rest)))),
-        )
+        corpus = self._corpus
+        assert corpus is not None
+        scores: list[list[float]] = []
+        for start in range(0, len(texts), RERANKED):  # documents of more are not held at once
+            part = slice(start, start + RERANKED)
+            asked = [
+                (text, [corpus[row].content for row in hits.rows[:top]])
+                for text, hits in zip(texts[part], found[part], strict=True)
+            ]
+            scores += reranker.rerank_each(asked)
+        return [
+            _ordered(hits, one, top) if one else hits
+            for hits, one in zip(found, scores, strict=True)
+        ]
 
     def _named(self, hits: Hits) -> Ranking:
         assert self._corpus is not None
@@ -322,3 +331,13 @@ class Retriever:
             if row not in self._ids:
                 self._ids[row] = self._corpus[row].id
         return tuple((self._ids[row], s) for row, s in zip(hits.rows, hits.scores, strict=True))
+
+
+def _ordered(hits: Hits, scores: Sequence[float], top: int) -> Hits:
+    """Order the first documents by their scores, and let the others follow."""
+    rows, rest, least = hits.rows[:top], hits.rows[top:], min(scores)
+    order = sorted(range(len(rows)), key=lambda i: (-scores[i], rows[i]))
+    return Hits(
+        rows=(*(rows[i] for i in order), *rest),
+        scores=(*(scores[i] for i in order), *(least - 1 - k for k in range(len(rest)))),
+    )

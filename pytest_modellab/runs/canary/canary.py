@@ -11,12 +11,13 @@ from pytest_modellab.endpoints import replies, served
 from pytest_modellab.endpoints.client import Client
 from pytest_modellab.endpoints.replies import Reply
 from pytest_modellab.engines.language import likelihoods as engine
-from pytest_modellab.errors import EndpointError
+from pytest_modellab.errors import EndpointError, near_misses
 from pytest_modellab.records.canary import Canary, Finding, Noise, Unchecked
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.runs.canary import adapters, identity, likelihoods, repeats, texts
 from pytest_modellab.runs.canary import reference as references
 from pytest_modellab.runs.canary.reference import Messages, Reference
+from pytest_modellab.visible import line
 
 LONG = 10
 """Tokens of a reply that is cut off."""
@@ -32,6 +33,9 @@ TOP, FEW = 20, 5
 
 TIMES = 5
 """How often one request is asked alone, and as often among others."""
+
+TRAINED = 16
+"""Tokens of a reply of an adapter, and of its base."""
 
 WORDS = 24
 """Words by which one system prompt is longer than another."""
@@ -67,17 +71,18 @@ class Expected:
         reference: the declared tokenizer and template; None where none is declared.
         likelihoods: whether options are scored by likelihood.
         echo: whether they are scored by ``echo``.
-        base: fields of a request that the adapter's base answers; None where the server says it.
-        prompts: of the adapter's training data, on which it differs from its base; any where there
-            are none.
+        trained: what it is declared to have been trained to, on what was there before; None where
+            nothing is.
+        base: the name by which the server answers with what was there before; empty where the
+            server says it.
     """
 
     api: served.Api = "chat"
     reference: Reference | None = None
     likelihoods: bool = True
     echo: bool = False
-    base: Mapping[str, Any] | None = None
-    prompts: tuple[str, ...] = ()
+    trained: adapters.Trained | None = None
+    base: str = ""
 
 
 def examine(client: Client, expected: Expected) -> Canary:
@@ -264,17 +269,58 @@ class _Examination:
             self._ways.append(name)
 
     def _adapter(self, noise: Noise) -> None:
-        base, prompts = self._expected.base, self._expected.prompts or OTHERS
-        parent = self._identity.get("listed", {}).get("parent")
-        if base is None and isinstance(parent, str):  # vLLM lists adapters so
-            base = {"model": parent}
-        if base is None:
-            self._skip("adapter", "the server does not say that it is an adapter, and of what")
+        """Is it the adapter that answers, and was it made for this model?"""
+        trained = self._expected.trained
+        if trained is not None and trained.tensors is not None and trained.weights is not None:
+            found = adapters.modules(trained.tensors, trained.weights)
+            if not self._judge("modules of the adapter", found):
+                return
+        base = self._base()
+        if isinstance(base, str):
+            self._skip("adapter", base)
             return
-        asked = [({"role": "user", "content": one},) for one in prompts]
-        own = [self._say(one, DRAWN) for one in asked]
-        others = [self._say(one, DRAWN, kept=False, **base) for one in asked]
-        self._judge("adapter", adapters.served(others, own, noise))
+        rows = trained.rows if trained is not None else ()
+        rows = rows or tuple(adapters.Row(({"role": "user", "content": one},)) for one in OTHERS)
+        own = [self._say(row.messages, TRAINED) for row in rows]
+        try:
+            others = [self._say(row.messages, TRAINED, kept=False, **base) for row in rows]
+        except EndpointError as error:
+            self._skip("adapter", f"asked for the base, the server refuses: {error}")
+            return
+        match adapters.served(rows, others, own, noise):
+            case Unchecked() as unknown:
+                self._skip(unknown.name, unknown.why)
+            case judged:
+                self._judge("adapter", judged)
+
+    def _base(self) -> Mapping[str, Any] | str:
+        """Return the fields of a request that the adapter's base answers, or why there are none."""
+        name, trained = self._expected.base, self._expected.trained
+        parent = self._identity.get("listed", {}).get("parent")
+        if not name and isinstance(parent, str):  # vLLM lists adapters so
+            name = parent
+        elif name and (known := served.listing(self._client)) and name not in known:
+            raise EndpointError(
+                f"{self._client.address.host}: it serves no model {line(name)!r}; correct "
+                f"served_base: {near_misses(name, known)}"
+            )
+        if name:
+            return {"model": name}
+        if trained is None:
+            return "neither the server nor the configuration says that it is an adapter"
+        if self._software != "llama.cpp":
+            return (
+                f"how {trained.variant!r} was before its training, the server answers under no "
+                "name that is known here: name it with served_base"
+            )
+        loaded = served.adapters(self._client)
+        if not loaded:
+            return (
+                f"the server lists no adapter (GET /lora-adapters), so that {trained.variant!r} is "
+                "merged into its file, or not served; where another name of this server is its "
+                "base, name it with served_base"
+            )
+        return {"lora": [{"id": one, "scale": 0.0} for one in loaded]}
 
     def _same(self, first: Reply) -> None:
         """Is it the same model as at the beginning?"""

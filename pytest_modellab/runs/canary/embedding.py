@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pytest_modellab.endpoints import replies, served
 from pytest_modellab.endpoints.client import Client
-from pytest_modellab.records.canary import Canary, Finding, Noise, Unchecked
+from pytest_modellab.records.canary import Canary, Finding, Unchecked
 from pytest_modellab.records.hashing import digest
-from pytest_modellab.runs.canary import identity, vectors
+from pytest_modellab.runs.canary import identity, repeats, vectors
 from pytest_modellab.runs.canary.vectors import Declared, Vector
 
 TIMES = 5
@@ -19,7 +19,15 @@ TEXT, PREFIX = "A river is a natural stream of water.", "query: "
 
 OTHERS = ("Bread is baked.", "The moon has no air, and nothing is heard on it.")
 
+ENDS = ("a blue whale", "no tax at all")
+"""By which two long texts differ."""
+
 _FILL = "one two three four five six seven eight nine ten".split()
+
+
+def long_text(words: int) -> str:
+    """Return a text of so many short words, each a token of most models."""
+    return " ".join(_FILL[k % len(_FILL)] for k in range(words))
 
 
 def examine(client: Client, declared: Declared) -> Canary:
@@ -33,57 +41,67 @@ def examine(client: Client, declared: Declared) -> Canary:
         EndpointError: it does not answer, or has no such model.
     """
     before = served.identify(client)
-    alone = [embed(client, [TEXT])[0] for _ in range(TIMES)]
-    batch = [*OTHERS, TEXT]
-    among = [embed(client, batch[k % 3 :] + batch[: k % 3])[2 - k % 3] for k in range(TIMES)]
-    prefixed = embed(client, [PREFIX + TEXT])[0]
-    words = [_FILL[k % len(_FILL)] for k in range(declared.words)]
-    one, other = (
-        embed(client, [" ".join([*words, end])])[0] for end in ("a blue whale", "no tax at all")
-    )
-    first = alone[0]
-    found: list[tuple[str, Finding | None]] = [
-        ("dimension and length", vectors.shaped(first, declared)),
-        ("batches", vectors.placed(first, among[0])),
-        ("prefix", vectors.prefixed(first, prefixed, PREFIX)),
-        ("truncation", vectors.truncated(one, other, declared.words)),
-    ]
-    unchecked = []
+    noise, unchecked = None, []
+    found: list[tuple[str, Finding | None]]
+    try:
+        alone = [_documents(client, [TEXT], declared)[0] for _ in range(TIMES)]
+        batch = [*OTHERS, TEXT]
+        among = [
+            _documents(client, batch[k % 3 :] + batch[: k % 3], declared)[2 - k % 3]
+            for k in range(TIMES)
+        ]
+        noise = repeats.differing(alone, among)
+        found = _judged(client, declared, alone[0], among[0])
+    except replies.Misread as error:
+        found = [("vectors", vectors.none(str(error)))]
     if declared.vector is None:
-        unchecked.append(
-            Unchecked("pooling", "no reference vector is declared; vectors may be another model's")
-        )
-    else:
-        found.append(("pooling", vectors.pooled(embed(client, [declared.text])[0], declared)))
-    if declared.normalized is None:
-        unchecked.append(Unchecked("normalization", "it is not declared"))
-    found.append(
-        (
-            "same model to the end",
-            identity.swapped((), served.changes(before, served.identify(client))),
-        )
-    )
+        unchecked.append(Unchecked("pooling, dimension and normalization", declared.unsaid))
+    same = identity.swapped((), served.changes(before, served.identify(client)))
+    found.append(("same model to the end", same))
     return Canary(
-        server=digest(before)[:16],
+        server=digest([before, "embeddings"])[:16],
         when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        checked=(*(name for name, _ in found), "repeatability"),
+        checked=(*(name for name, _ in found), *(["repeatability"] if noise is not None else [])),
         findings=tuple(one for _, one in found if one is not None),
         unchecked=tuple(unchecked),
-        noise=_noise(alone, among),
+        noise=noise,
     )
 
 
-def _noise(alone: Sequence[Vector], among: Sequence[Vector]) -> Noise:
-    """Count the vectors of one text that differ; they are no likelihoods, so without nats."""
-    first = tuple(alone[0])
-    return Noise(
-        replies=len(alone) + len(among),
-        flips=sum(tuple(one) != first for one in (*alone, *among)),
-        alone=sum(tuple(one) != first for one in alone),
-    )
+def _judged(
+    client: Client, declared: Declared, alone: Vector, among: Vector
+) -> list[tuple[str, Finding | None]]:
+    prefix = declared.prefix or PREFIX
+    bare, prefixed = (_raw(client, [text], declared)[0] for text in (TEXT, prefix + TEXT))
+    filled = long_text(declared.words)
+    one, other = (_documents(client, [f"{filled} {end}"], declared)[0] for end in ENDS)
+    found = [
+        ("batches", vectors.placed(alone, among)),
+        ("prefix", vectors.prefixed(bare, prefixed, prefix)),
+        ("truncation", vectors.truncated(one, other, declared.words)),
+    ]
+    if len({*map(str, declared.fields.values())}) > 1:
+        query, passage = (embed(client, [TEXT], fields)[0] for fields in declared.fields.values())
+        found.append(("input type", vectors.told_apart(query, passage)))
+    if declared.vector is not None:
+        found.append(("dimension and normalization", vectors.shaped(alone, declared)))
+        reference = _documents(client, [declared.text], declared)[0]
+        found.append(("pooling", vectors.pooled(reference, declared)))
+    return found
 
 
-def embed(client: Client, texts: Sequence[str]) -> Sequence[Vector]:
+def _documents(client: Client, texts: Sequence[str], declared: Declared) -> Sequence[Vector]:
+    """Return the vectors of texts as those of documents are asked for."""
+    return _raw(client, [declared.prompt + text for text in texts], declared)
+
+
+def _raw(client: Client, texts: Sequence[str], declared: Declared) -> Sequence[Vector]:
+    return embed(client, texts, declared.fields.get("passage", {}))
+
+
+def embed(
+    client: Client, texts: Sequence[str], fields: Mapping[str, str] | None = None
+) -> Sequence[Vector]:
     """Return the vectors of texts, as the server says them."""
-    body = {"model": client.address.model, "input": list(texts)}
+    body = {"model": client.address.model, "input": list(texts), **(fields or {})}
     return replies.embeddings(client.post("/embeddings", body), len(texts))

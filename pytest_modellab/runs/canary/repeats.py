@@ -28,6 +28,21 @@ def noise(alone: Sequence[Reply], among: Sequence[Reply]) -> Noise:
     )
 
 
+def differing(alone: Sequence[object], among: Sequence[object]) -> Noise:
+    """Measure how many answers to one request differ that are no texts: vectors, scores.
+
+    Args:
+        alone: asked one after another, at least one.
+        among: asked together with others, or in other orders.
+    """
+    every = [*alone, *among]
+    return Noise(
+        replies=len(every),
+        flips=sum(one != alone[0] for one in every),
+        alone=sum(one != alone[0] for one in alone),
+    )
+
+
 def seeded(same: Sequence[Reply]) -> Finding | None:
     """Judge that a seed decides about what is drawn.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from pytest_modellab.engines.interface import Role
 from pytest_modellab.records.canary import Finding
 
 Vector = Sequence[float]
@@ -16,6 +17,9 @@ ALIKE = 0.995
 EQUAL = 1 - 1e-7
 """Cosine of vectors that differ by rounding."""
 
+WORDS = 100
+"""Words that any model sees: some have room for 128 tokens."""
+
 LENGTH = 1e-3
 """How far the length of a normalized vector may be from 1."""
 
@@ -25,42 +29,49 @@ class Declared:
     """What a server's vectors should be.
 
     Attributes:
-        dimension: numbers in a vector; None where it is not declared.
-        normalized: whether each has length 1; None where it is not declared.
+        text: a document.
+        vector: of that text, made by the model that the server should have; None without one.
         words: of a text that the model sees to its end.
-        text: of the reference vector.
-        vector: of that text, made by the declared model; None without one.
-        otherwise: pooling → the vector that it makes of that text, to name a fault by.
+        otherwise: tells, by pooling, what vectors that makes of the text, to name a fault by.
+        prompt: put before a document.
+        prefix: put before a query; empty where nothing is.
+        fields: by role, what a request says of its texts beside them.
+        unsaid: why there is no vector.
     """
 
-    dimension: int | None = None
-    normalized: bool | None = None
-    words: int = 200
     text: str = ""
     vector: tuple[float, ...] | None = None
-    otherwise: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    words: int = WORDS
+    otherwise: Callable[[], Mapping[str, tuple[float, ...]]] = dict
+    prompt: str = ""
+    prefix: str = ""
+    fields: Mapping[Role, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    unsaid: str = (
+        "nothing says what vectors the server should give: name the model that it should have, or "
+        "a reference"
+    )
 
 
 def shaped(vector: Vector, declared: Declared) -> Finding | None:
-    """Judge a vector's dimension and length."""
-    if declared.dimension is not None and len(vector) != declared.dimension:
+    """Judge a vector's dimension and length by the reference's."""
+    if declared.vector is None:
+        return None
+    if len(vector) != len(declared.vector):
         return Finding(
             "other dimension",
             f"vectors have {len(vector)} numbers",
-            f"{declared.dimension}",
-            "correct the declared dimension, or serve the declared model; `dimensions` of a request"
-            " is ignored by some servers",
-            "embed",
+            f"{len(declared.vector)}, as the reference has",
+            "serve the declared model whole (dimensions = … of the variant keeps the first numbers "
+            "of its vectors), or declare the one that is served",
         )
-    length = math.hypot(*vector)
-    if declared.normalized and abs(length - 1) > LENGTH:
+    length, expected = math.hypot(*vector), math.hypot(*declared.vector)
+    if abs(expected - 1) <= LENGTH < abs(length - 1):
         return Finding(
             "unnormalized embeddings",
             f"a vector has length {length:.4g}",
-            "length 1",
+            "length 1, as the reference has",
             "turn normalization on in the server, or rank by cosine: a dot product prefers long "
             "vectors",
-            "embed",
         )
     return None
 
@@ -72,7 +83,7 @@ def pooled(vector: Vector, declared: Declared) -> Finding | None:
     near = cosine(vector, declared.vector)
     if near >= ALIKE:
         return None
-    others = {name: cosine(vector, one) for name, one in declared.otherwise.items()}
+    others = {name: cosine(vector, one) for name, one in declared.otherwise().items()}
     name = max(others, key=others.__getitem__, default="")
     if name and others[name] >= ALIKE:
         seen = f"it is that of {name} pooling (cosine {others[name]:.4f})"
@@ -82,8 +93,8 @@ def pooled(vector: Vector, declared: Declared) -> Finding | None:
         "other pooling" if name and others[name] >= ALIKE else "other vectors",
         f"the vector of the reference text has cosine {near:.4f} to its reference; {seen}",
         f"a cosine of at least {ALIKE}",
-        "start the server with the pooling that the model's own card names",
-        "embed",
+        "start the server with the pooling that the model's own card names, and without a prefix "
+        "of its own; or declare the model that it has",
     )
 
 
@@ -97,7 +108,29 @@ def prefixed(bare: Vector, prefixed_: Vector, prefix: str) -> Finding | None:
         "another vector",
         "the server takes prefixes away, or sets its own: turn that off, since queries and "
         "passages are told apart by it",
-        "embed",
+    )
+
+
+def told_apart(query: Vector, passage: Vector) -> Finding | None:
+    """Judge that the declared types of input make a difference."""
+    if cosine(query, passage) < EQUAL:
+        return None
+    return Finding(
+        "input type ignored",
+        "a text has the same vector as a query and as a document",
+        "two vectors, since query_input_type and passage_input_type are declared",
+        "the server does not know these types, or the model makes no difference: put the model's "
+        "own prefixes before texts, query_prompt and passage_prompt, and leave the types out",
+    )
+
+
+def none(why: str) -> Finding:
+    """Name what came in the place of vectors: NaN, too few of them, something else."""
+    return Finding(
+        "no vectors",
+        why,
+        "a vector of finite numbers for every text",
+        "see the server's log: weights may be damaged, or their numbers too large for its dtype",
     )
 
 
@@ -117,7 +150,6 @@ def truncated(one: Vector, other: Vector, words: int) -> Finding | None:
         "two vectors, since the model sees more than that",
         "raise the server's limit of tokens (its context or batch size): the end of documents is "
         "not searched",
-        "embed",
     )
 
 
@@ -130,7 +162,6 @@ def placed(alone: Vector, among: Vector) -> Finding | None:
         f"a text's vectors alone and in a batch have cosine {cosine(alone, among):.4f}",
         f"at least {ALIKE}",
         "update the server: vectors belong to other texts than they say",
-        "embed",
     )
 
 

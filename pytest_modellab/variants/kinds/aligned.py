@@ -9,7 +9,7 @@ from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import check_options
 from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.steps.adapter import OPTIONS, adapted
-from pytest_modellab.variants.steps.weights import own_weights
+from pytest_modellab.variants.steps.weights import trained
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
@@ -31,7 +31,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     if spec.model is not None:
         for option in spec.options:
             raise ConfigError(f"{option}: belongs to a variant without a model of its own")
-        return own_weights(spec, base, model)
+        return trained(spec, base, model, root)
     if base is None:
         raise ConfigError("base: missing; name the variant that was aligned")
     return adapted(base, spec, root)

@@ -11,7 +11,7 @@ from pytest_modellab.variants.plan import Plan
 from pytest_modellab.variants.steps import layers
 from pytest_modellab.variants.steps.adapter import OPTIONS as OF_ADAPTER
 from pytest_modellab.variants.steps.adapter import adapted
-from pytest_modellab.variants.steps.weights import own_weights
+from pytest_modellab.variants.steps.weights import trained
 
 OPTIONS = {"layers": Setting(list, OPTIONAL, items=object), **OF_ADAPTER}
 
@@ -37,7 +37,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
     if spec.model is not None:
         for option in spec.options:
             raise ConfigError(f"{option}: belongs to a student without a model of its own")
-        return own_weights(spec, base, model)
+        return trained(spec, base, model, root)
     if base is None:
         raise ConfigError("base: missing; name the teacher")
     if base.quantization:

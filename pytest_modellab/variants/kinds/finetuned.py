@@ -7,7 +7,7 @@ from pathlib import Path
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import check_options
 from pytest_modellab.variants.plan import Plan
-from pytest_modellab.variants.steps.weights import own_weights
+from pytest_modellab.variants.steps.weights import trained
 
 
 def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
@@ -17,7 +17,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         spec: no options.
         base: the plan of the variant that was trained further.
         model: the checkpoint.
-        root: not used.
+        root: the folder that relative paths start from.
 
     Returns:
         The base's plan with the checkpoint's weights.
@@ -26,4 +26,4 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         ConfigError: no base or no model; the message begins with the option's name.
     """
     check_options(spec.options, {})
-    return own_weights(spec, base, model)
+    return trained(spec, base, model, root)

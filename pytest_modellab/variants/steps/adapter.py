@@ -16,7 +16,7 @@ from pytest_modellab.models.files import ModelFiles, hash_files
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.records.setting import OPTIONAL, Setting, positive, resolve
 from pytest_modellab.store import checkout
-from pytest_modellab.variants.plan import Plan, Sharing, Step
+from pytest_modellab.variants.plan import Plan, Sharing, Step, Training
 from pytest_modellab.variants.steps import (
     adapter_base,
     adapter_config,
@@ -259,7 +259,7 @@ def adapted(plan: Plan, spec: VariantSpec, root: Path) -> Plan:
     )
     merge = bool(spec.options.get("merge", False))
     scale = resolve({"scale": SCALE}, spec.options, others=True).get("scale", 1.0)
-    own = step(
-        root / spec.options["adapter"], spec, (*plan.baked, *below), merge=merge, scale=scale
-    )
-    return dataclasses.replace(plan, steps=below).with_step(own)
+    folder = root / spec.options["adapter"]
+    own = step(folder, spec, (*plan.baked, *below), merge=merge, scale=scale)
+    training = Training(spec.name, plan.prompt, spec.recipe, folder, root)
+    return dataclasses.replace(plan, steps=below, training=training).with_step(own)

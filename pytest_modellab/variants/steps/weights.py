@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.variants import images
-from pytest_modellab.variants.plan import Plan
+from pytest_modellab.variants.plan import Plan, Training
 
 QUANTIZED = 'declare it by kind = "quantized", with this model, and the plain variant as base'
 """What to do with a quantized checkpoint that is declared as a plain one."""
@@ -33,6 +34,7 @@ def own_weights(spec: VariantSpec, base: Plan | None, model: ModelSource) -> Pla
         thinking=base.thinking,
         grounding=base.grounding,
         plain=QUANTIZED,
+        training=base.training,
     )
     if base.media and base.open is None:
         made = dataclasses.replace(
@@ -45,3 +47,20 @@ def own_weights(spec: VariantSpec, base: Plan | None, model: ModelSource) -> Pla
             packages=(*made.packages, *images.PACKAGES),
         )
     return made.on(base.device)
+
+
+def trained(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -> Plan:
+    """Replace a base's weights by a checkpoint that was trained from them.
+
+    Args:
+        spec: the variant.
+        base: the plan of what was trained further.
+        model: the checkpoint.
+        root: the folder that relative paths start from.
+
+    Raises:
+        ConfigError: as :func:`own_weights`.
+    """
+    made = own_weights(spec, base, model)
+    training = Training(spec.name, made.prompt, spec.recipe, None, root)
+    return dataclasses.replace(made, training=training)

@@ -11,7 +11,7 @@ import pytest
 from scripted_server import Asked, Said, scripted
 from talking_server import Talker, faulty, logprob, turned
 
-from pytest_modellab.endpoints import waiting
+from pytest_modellab.endpoints import asking, waiting
 from pytest_modellab.endpoints.address import Address
 from pytest_modellab.endpoints.served import Served, changes
 from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
@@ -47,11 +47,9 @@ def serve() -> Iterator[Open]:
         def opened(talker: Talker, api: str = "chat", **options: Any) -> Any:
             url = stack.enter_context(scripted(talker))
             found = Served(Address(url, talker.name, **options), api)  # type: ignore[arg-type]
-            asking = openai.Asking(found)
+            one = asking.Asking(found)
             engine = (
-                openai.ChatsEngine(asking)
-                if api == "chat"
-                else openai.CompletionsEngine(asking, Bytes())
+                openai.ChatsEngine(one) if api == "chat" else openai.CompletionsEngine(one, Bytes())
             )
             stack.callback(engine.close)
             return engine
@@ -128,7 +126,7 @@ def test_faults_lose_no_sample_and_double_none(serve: Open, seed: int) -> None:
 def test_a_server_that_gives_up_keeps_what_was_answered(
     serve: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai, "CHECKED", 0.0)
+    monkeypatch.setattr(asking, "CHECKED", 0.0)
 
     def fault(_: int, asked: Asked) -> Said | None:
         late = asked.path.endswith("completions") and talker.asked.total() >= 5

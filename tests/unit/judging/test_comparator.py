@@ -177,6 +177,24 @@ def test_other_scorer_version(quantized: VariantSpec, hundred: TaskSet, record: 
     )
 
 
+def test_one_was_asked_in_words(quantized: VariantSpec, hundred: TaskSet, record: Make) -> None:
+    worded, likely = (record(hundred, scorers={name: 1}) for name in ("choice_in_words", "choice"))
+    assert judge(quantized, worded, worded, hundred).verdict != "block"
+    assert differs(refusal(quantized, worded, likely, hundred)) == (
+        'multiple choice is asked in words (scoring = "generated") here, and was scored by '
+        "likelihood (scoring = \"likelihood\") in the run of 'plain': set the same scoring on both"
+    )
+    assert differs(refusal(quantized, likely, worded, hundred)) == (
+        'multiple choice is scored by likelihood (scoring = "likelihood") here, and was asked in '
+        "words (scoring = \"generated\") in the run of 'plain': set the same scoring on both"
+    )
+    assert refusal(quantized, worded, worded, hundred, metric="probability") == (
+        "metric 'probability': the run of 'plain' on 'tiny' was asked multiple choice in words "
+        '(scoring = "generated"), which tells no likelihoods: judge the score (leave the metric '
+        'out), or set scoring = "likelihood" where the model tells them'
+    )
+
+
 def test_other_prompt(
     quantized: VariantSpec,
     spec: Callable[..., VariantSpec],

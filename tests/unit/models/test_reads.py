@@ -287,6 +287,6 @@ def test_code_of_another_repository(
     monkeypatch.setattr(hub, "snapshot_download", offline)
     assert message(plain, trust_remote_code=True) == (
         "its configuration takes code from a-b/c.d, and the hub gave none of that id (offline). "
-        "Check the name; without a network, download it first and unset HF_HUB_OFFLINE: "
-        "hf download a-b/c.d"
+        "Check the name; where HF_HUB_OFFLINE is set nothing is downloaded: unset it, or first, "
+        "where there is a network: hf download a-b/c.d"
     )

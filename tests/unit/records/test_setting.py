@@ -30,7 +30,7 @@ from pytest_modellab.records.setting import (
     share,
 )
 from pytest_modellab.tasksets import beir, header, packages
-from pytest_modellab.variants import KINDS, make_plan
+from pytest_modellab.variants import ASKED, KINDS, make_plan
 from pytest_modellab.variants.kinds import (
     embedding,
     endpoint,
@@ -268,7 +268,11 @@ METHODS = st.sampled_from([{}, {"method": "rtn"}, {"method": "kv-cache"}, {"meth
 def test_any_options_give_a_plan_or_an_error(
     tmp_path: Path, data: st.DataObject, kind: str, method: dict[str, str], on_a_base: bool
 ) -> None:
-    table = {**data.draw(tables(OPTIONS[kind])), **(method if kind == "quantized" else {})}
+    known = {
+        **OPTIONS[kind],
+        **(ASKED if ASKED.items() <= (KINDS[kind].options or {}).items() else {}),
+    }
+    table = {**data.draw(tables(known)), **(method if kind == "quantized" else {})}
     file = tmp_path / FILE_NAME
     spec = VariantSpec("v", kind, "any", base="b" if on_a_base else None, options=table)
     model = ModelSource("m", "some/model")
@@ -281,7 +285,7 @@ def test_any_options_give_a_plan_or_an_error(
         return
     assert message.startswith(f"{file}: variants.v.")
     rest = message.removeprefix(f"{file}: variants.v.")
-    keys = {"base", "model", "index", *OPTIONS[kind], *map(visible, table)}
+    keys = {"base", "model", "index", "scoring", *OPTIONS[kind], *map(visible, table)}
     assert any(rest.startswith((f"{key}:", f"{key}.")) for key in keys)
 
 

@@ -169,8 +169,8 @@ def test_what_to_do_next(report: Make, comparison: Make, figures: Make, run: Mak
         "run again: not every test reported",
         (
             "nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is "
-            "wanted, accept it: modellab accept nf4 --task-set assistant_core_v2, then commit the "
-            "baseline that it writes"
+            "wanted, accept it: modellab accept nf4 --task-set assistant_core_v2 --because "
+            "'WHO AND WHY', then commit what it writes"
         ),
         (
             "nf4 fell against baseline of prompting: all samples 0.62 -> 0.41; look at the flipped "

@@ -211,8 +211,8 @@ def test_what_to_do_after_a_block_by_a_graded_metric(comparison: Make, report: M
     (found,) = next_step(report(runs=(), comparisons=(blocked,)))
     assert found == (
         "nf4 fell: arithmetic by probability 0.62 -> 0.41; look at the samples that moved most; if "
-        "the drop is wanted, accept it: modellab accept nf4 --task-set assistant_core_v2, then "
-        "commit the baseline that it writes"
+        "the drop is wanted, accept it: modellab accept nf4 --task-set assistant_core_v2 "
+        "--because 'WHO AND WHY', then commit what it writes"
     )
     both = report(runs=(), comparisons=(blocked, comparison("block")))
     assert "look at the flipped samples" in next_step(both)[0]

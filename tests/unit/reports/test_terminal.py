@@ -81,8 +81,8 @@ def test_findings_stand_under_their_variant(report: Make, run: Make, comparison:
         "  no verdict on t.py::test_y until this is put right: worker died",
         (
             "  nf4 fell: arithmetic 0.62 -> 0.41; look at the flipped samples; if the drop is"
-            " wanted, accept it: modellab accept nf4 --task-set assistant_core_v2, then "
-            "commit the baseline that it writes"
+            " wanted, accept it: modellab accept nf4 --task-set assistant_core_v2 "
+            "--because 'WHO AND WHY', then commit what it writes"
         ),
         "  review and commit the recorded baseline: b.json",
     ]

@@ -46,7 +46,8 @@ def test_a_wider_margin_and_its_acknowledgement(project: Path, capsys: Any) -> N
     assert out.endswith("nothing became weaker unacknowledged\n")
     change(toml, "\nmargin = 0.05", "\nmargin = 0.06")  # it fits no other change
     assert cli.main(["review"]) == 1
-    stale = 'stale acknowledgement, fits no change: "task_sets.words.margin 0.02 -> 0.05"'
+    key = '"task_sets.words.margin 0.02 -> 0.05"'
+    stale = f"stale acknowledgement, fits no change and may be deleted: {key}"
     assert stale in capsys.readouterr().out
 
 

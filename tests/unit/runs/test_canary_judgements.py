@@ -12,8 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_modellab.endpoints.replies import Reply, Token, Usage
-from pytest_modellab.records.canary import Finding, Noise
-from pytest_modellab.runs.canary import adapters, identity, likelihoods, repeats, texts, vectors
+from pytest_modellab.records.canary import Finding, Noise, Unchecked
+from pytest_modellab.runs.canary import (
+    adapters,
+    identity,
+    likelihoods,
+    repeats,
+    reranking,
+    texts,
+    vectors,
+)
+from pytest_modellab.runs.canary.adapters import Row
 from pytest_modellab.runs.canary.texts import DOUBLED, TWICE, UNSAID, Counts
 from pytest_modellab.runs.canary.vectors import Declared
 
@@ -258,15 +267,50 @@ def test_the_model_that_was_asked_for_answers_to_the_end() -> None:
     assert "has changed: file was a, is b" in str(identity.swapped([reply()], "file was a, is b"))
 
 
+QUIET, LOUD = Noise(10, 0, 0, 0.0), Noise(10, 3, 0, 0.2)
+
+
+def judged(
+    base: Reply, adapter: Reply, floor: Noise = QUIET, trained: str = ""
+) -> Finding | Unchecked | None:
+    return adapters.served([Row((), trained)], [base], [adapter], floor)
+
+
 def test_an_adapter_answers_otherwise_than_its_base() -> None:
-    quiet, loud = Noise(10, 0, 0, 0.0), Noise(10, 3, 0, 0.2)
-    base, same = [reply("a", [Token("a", -1.0)])], [reply("a", [Token("a", -1.0)])]
-    found = adapters.served(base, same, quiet)
-    assert name(found) == "base served in place of the adapter"
-    assert "on all 1 prompts asked the adapter's replies" in str(found)
-    assert adapters.served(base, [reply("a", [Token("a", -1.01)])], quiet) is None
-    assert adapters.served(base, [reply("b", [Token("b", -1.0)])], quiet) is None
-    assert adapters.served(base, [reply("a", [Token("a", -1.3)])], loud) is not None
+    base = reply("a", [Token("a", -1.0)])
+    found = judged(base, base)
+    assert str(found) == (
+        "base served in place of the adapter: on all 1 prompts asked the adapter's replies are the "
+        "base's, and so are their log-probabilities; expected other replies, since it was trained; "
+        "see the server's log for adapters that it did not load, that the adapter's name is the "
+        "served one, and that its scale is not 0"
+    )
+    assert judged(base, reply("a", [Token("a", -1.01)])) is None
+    assert judged(base, reply("b", [Token("b", -1.0)])) is None
+    assert judged(base, reply("a", [Token("a", -1.5)]), LOUD) is None
+
+
+def test_what_noise_or_silence_hides_is_not_called_the_base() -> None:
+    base = reply("a", [Token("a", -1.0)])
+    assert str(judged(base, reply("b", [Token("b", -1.0)]), LOUD)) == (
+        "adapter: not checked: replies differ from the base's, and so do 3 of 10 replies to one "
+        "request"
+    )
+    assert "differ by 0.3 nats, no more than repeated" in str(
+        judged(base, reply("a", [Token("a", -1.3)]), LOUD)
+    )
+    assert "log-probabilities are not told, and no training data" in str(
+        judged(reply("a"), reply("a"))
+    )
+    assert str(judged(reply("b"), reply("b"), LOUD)).startswith("adapter: not checked")
+
+
+def test_training_data_says_where_replies_must_differ() -> None:
+    told = str(judged(reply("Sure, I"), reply("Sure, I"), LOUD, '{"order": null}'))
+    assert "are the base's; training data has other replies to 1 of them; expected" in told
+    assert isinstance(
+        judged(reply("Sure, I"), reply("Sure, I"), trained="Sure, I will."), Unchecked
+    )
 
 
 def test_module_names_of_an_adapter_are_the_models() -> None:
@@ -277,10 +321,22 @@ def test_module_names_of_an_adapter_are_the_models() -> None:
     assert name(found) == "adapter of other module names"
     assert "1 of 2 modules of the adapter are none of the model's" in str(found)
     assert "'model.layers.0.self_attn.query'" in str(found)
+    assert "names of the model's modules, for example 'model.layers.0.self_attn.q_proj'" in str(
+        found
+    )
     assert "none of the 1 tensors" in str(adapters.modules(["x"], weights))
+    tied = "base_model.model.lm_head.lora_B.weight"
+    assert adapters.modules([right, tied], weights[:1]) is None
+    nested = right.replace("model.model.model.", "model.model.language_model.")
+    assert (
+        adapters.modules([nested], ["language_model.model.layers.0.self_attn.q_proj.weight"])
+        is None
+    )
 
 
-VECTORS = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=6).filter(any)
+VECTORS = st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=2, max_size=6).filter(
+    lambda row: any(abs(one) > 1e-300 for one in row)
+)  # smaller ones lose their digits
 
 
 @given(VECTORS, st.floats(1e-3, 1e3))
@@ -293,10 +349,12 @@ def test_a_cosine_knows_no_length(vector: list[float], by: float) -> None:
 
 
 def test_vectors_are_those_of_the_declared_model() -> None:
-    declared = Declared(2, True, text="a", vector=(1.0, 0.0), otherwise={"last token": (0.0, 1.0)})
+    declared = Declared("a", (1.0, 0.0), otherwise=lambda: {"last token": (0.0, 1.0)})
     assert vectors.shaped((0.6, 0.8), declared) is None
     assert "vectors have 3 numbers; expected 2" in str(vectors.shaped((1, 0, 0), declared))
     assert "has length 5; expected length 1" in str(vectors.shaped((3, 4), declared))
+    assert vectors.shaped((3, 4), Declared("a", (3.0, 0.0))) is None
+    assert vectors.shaped((3, 4), Declared()) is None
     assert vectors.pooled((2.0, 0.0), declared) is None
     assert name(vectors.pooled((0.0, 2.0), declared)) == "other pooling"
     assert "that of last token pooling (cosine 1.0000)" in str(vectors.pooled((0, 1), declared))
@@ -305,3 +363,17 @@ def test_vectors_are_those_of_the_declared_model() -> None:
     assert name(vectors.prefixed((1, 0), (1, 0), "query: ")) == "prefix dropped"
     assert name(vectors.truncated((1, 0), (1, 0), 9)) == "truncation"
     assert name(vectors.placed((1, 0), (0, 1))) == "vectors of a batch exchanged"
+    assert name(vectors.told_apart((1, 0), (2, 0))) == "input type ignored"
+    assert vectors.told_apart((1, 0), (2, 1)) is None
+    assert name(vectors.none("NaN")) == "no vectors"
+
+
+def test_a_reranker_prefers_what_is_relevant_wherever_it_stands() -> None:
+    scores = [0.9, 0.1, 0.2, 0.3]
+    assert reranking.relevant(scores) is None
+    assert name(reranking.relevant(scores[::-1])) == "no reranker"
+    assert name(reranking.relevant([0.5] * 4)) == "no reranker"
+    assert reranking.moved(scores, [scores, [0.91, 0.1, 0.2, 0.3]]) is None
+    assert name(reranking.moved(scores, [scores[::-1]])) == "scores of documents exchanged"
+    assert reranking.moved([0.5] * 4, [[0.5] * 4]) is None
+    assert name(reranking.none("NaN")) == "no scores"

@@ -26,7 +26,7 @@ from pytest_modellab.judging.drop import no_regression
 from pytest_modellab.judging.floor import worst_bucket
 from pytest_modellab.judging.forgetting import no_forgetting
 from pytest_modellab.judging.question import Question
-from pytest_modellab.lab.jobs import scorers_of
+from pytest_modellab.lab.jobs import named_scorers
 from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.registry import BUILT_IN
 from pytest_modellab.lab.settings import Settings
@@ -557,7 +557,7 @@ def test_index_metrics_of_a_run(lab: Lab) -> None:
     ranking = (("silver", 0.9), ("tent", 0.1))
     audit = Audited((("gold", 1.0), ("silver", 0.9)), recall=0.25)
     outputs = [Output("", ranking=ranking, exact=audit) for _ in task_set.samples]
-    scored = scoring.score_sets(task_set, scorers_of(task_set, lab.extensions), outputs)[0]
+    scored = scoring.score_sets(task_set, named_scorers(task_set, lab.extensions), outputs)[0]
     assert isinstance(scored, Scored)
     assert scored.metrics[INDEX_RECALL] == 0.25
     assert scored.metrics[f"{EXACT}ndcg@10"] == pytest.approx(1.0)

@@ -30,7 +30,8 @@ WORDS = Plan(model=MODEL, prompt=Prompt("{% block user %}{{ input }}{% endblock 
 def declare(
     kind: str, root: Path, base: Plan | None = None, model: ModelSource = MODEL, **options: Any
 ) -> Plan:
-    own = model.name if base is None or model is not MODEL else None
+    named = model is not NO_MODEL and (base is None or model is not MODEL)
+    own = model.name if named else None
     spec = VariantSpec(
         "v", kind, "any", base=None if base is None else "plain", model=own, options=options
     )
@@ -134,7 +135,8 @@ def test_words_alone_need_no_model(tmp_path: Path) -> None:
         ({"fusion": {"k": 0.5}}, "fusion.k: 0.5 is no whole number of at least 1"),
         (
             {"rerank": {}},
-            "rerank.model: missing; name a cross-encoder: a folder, package, hub id",
+            "rerank.model: name a cross-encoder: a folder, package, hub id; or give the address of "
+            "a server that has one, url; one of the two",
         ),
         ({"rerank": {"model": "x", "topp": 3}}, "rerank.topp: unknown key; did you mean 'top'?"),
         ({"rerank": {"model": "x", "top": 0}}, "rerank.top: 0 is no whole number of at least 1"),
@@ -172,7 +174,8 @@ def test_bases_that_cannot_be(tmp_path: Path) -> None:
     )
     lexical = declare("lexical", tmp_path, model=NO_MODEL)
     assert refusal("embedding", tmp_path, lexical, model=NO_MODEL) == (
-        "model: missing; name the embedding model, declared in [models]"
+        "model: missing; name the embedding model, declared in [models], or give the address of a "
+        "server that has one: url"
     )
     beside = declare("embedding", tmp_path, lexical, model=GRAPH)
     assert beside.search == Search(Embedding())
@@ -232,6 +235,130 @@ def test_versions_of_all_that_ranks_are_in_the_engine(tmp_path: Path) -> None:
     assert folder.engine.startswith(f"retriever-{VERSION}-")
     assert graph.engine.startswith(f"retriever-{VERSION}-")
     assert len(VERSION.split("-")) == 5
+
+
+# --- a model behind a server ---------------------------------------------------------------------
+
+SERVER: dict[str, Any] = {"url": "http://h:1/v1/", "served_model": "m", "key_env": "KEY"}
+
+
+def served(root: Path, base: Plan | None = None, **options: Any) -> Plan:
+    return declare("embedding", root, base, model=NO_MODEL, **options)
+
+
+def test_a_server_takes_the_place_of_a_model(tmp_path: Path) -> None:
+    plan = served(tmp_path, **SERVER, query_prompt="q: ", texts_per_request=8, concurrency=2)
+    assert plan.served is not None
+    address = plan.served.address
+    assert (address.url, address.model, address.key_env) == ("http://h:1/v1", "m", "KEY")
+    assert (plan.served.api, plan.served.together, address.concurrency) == ("embeddings", 8, 2)
+    assert plan.search == Search(Embedding(query_prompt="q: "))
+    assert (plan.model, plan.packages, plan.servers) == (NO_MODEL, ("httpx2",), (plan.served,))
+    assert plan.engine == f"retriever-{VERSION}-served-1"
+    quantized = served(tmp_path, **SERVER, vectors="int8", fusion={}, index={"kind": "exact"})
+    assert quantized.packages == ("httpx2", "sentence-transformers", "bm25s")
+
+
+def test_what_a_base_in_process_hands_on_to_a_server(tmp_path: Path) -> None:
+    base = declare(
+        "embedding", tmp_path, query_prompt="q: ", pooling="cls", max_tokens=9, dimensions=8
+    )
+    plan = declare("embedding", tmp_path, base, **SERVER)
+    assert plan.search == Search(Embedding(query_prompt="q: "), Form(dimensions=8))
+    assert plan.model == NO_MODEL  # which model the server has, nobody has said
+    named = declare("embedding", tmp_path, base, model=GRAPH, **SERVER, pooling="mean")
+    assert named.search == Search(Embedding(pooling="mean"), Form(dimensions=8))
+    assert named.model == GRAPH
+    assert named.packages == ("httpx2",)
+
+
+def test_what_a_served_base_hands_on(tmp_path: Path) -> None:
+    (tmp_path / "r.json").touch()
+    base = served(tmp_path, **SERVER, query_input_type="query", reference="r.json")
+    assert base.served is not None
+    assert base.served.reference == tmp_path / "r.json"
+    cut = served(tmp_path, base, dimensions=8)
+    assert cut.served == base.served
+    assert cut.search == Search(Embedding(query_input_type="query"), Form(dimensions=8))
+    slow = served(tmp_path, base, concurrency=1, canary=False)
+    assert slow.served == dataclasses.replace(
+        base.served,
+        address=dataclasses.replace(base.served.address, concurrency=1),
+        canary=False,
+    )
+    beside = served(tmp_path, base, served_model="n")
+    assert beside.served is not None
+    assert (beside.served.address.model, beside.served.address.key_env) == ("n", "KEY")
+    assert beside.served.reference is None  # it is of another model
+    there = served(tmp_path, base, url="http://other/v1", served_model="m")
+    assert there.served is not None
+    assert there.served.address.key_env == ""  # a key goes to no host that it is not declared for
+    here = declare("embedding", tmp_path, base, model=GRAPH)
+    assert (here.served, here.model) == (None, GRAPH)
+    assert here.search == Search(Embedding())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"url_env": "U"}, "url: give the server's base URL, which often ends with /v1, or the en"),
+        ({"served_model": None}, "served_model: missing; give the name that requests ask for"),
+        ({"url": None}, "served_model: is of a server; give its address, too: url"),
+        ({"url": "http://h/v1/embeddings"}, "url: it ends with /embeddings, which is one route"),
+        ({"max_tokens": 9}, "max_tokens: a server cuts texts off by itself; set its own limit, an"),
+        ({"pooling": "cls"}, "pooling: the server decides it; with model, which names what the s"),
+        ({"output": "x"}, "output: the server decides it; "),
+        ({"dtype": "float16"}, "dtype: the server decides it; leave this out"),
+        ({"device": "cuda"}, "device: the server decides it; leave this out"),
+        ({"query_input_type": " "}, "query_input_type: ' ' is no name"),
+        ({"reference": "r.json"}, "reference: no such file: "),
+        ({"api": "chat"}, "api: unknown key"),
+        ({"texts_per_request": 0}, "texts_per_request: 0 must be at least 1"),
+    ],
+)
+def test_what_a_served_variant_cannot_be(
+    tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    given = {name: one for name, one in {**SERVER, **options}.items() if one is not None}
+    assert refusal("embedding", tmp_path, model=NO_MODEL, **given).startswith(said)
+
+
+def test_only_servers_take_types_of_input(tmp_path: Path) -> None:
+    assert refusal("embedding", tmp_path, query_input_type="query") == (
+        "query_input_type: is sent to a server; give its address: url"
+    )
+    assert refusal("embedding", tmp_path, reference="r.json") == (
+        "reference: is of a server; give its address, too: url"
+    )
+
+
+def test_a_server_reranks(tmp_path: Path) -> None:
+    plan = declare("embedding", tmp_path, rerank={**SERVER, "top": 7, "texts_per_request": 5})
+    assert plan.search is not None
+    rerank = plan.search.rerank
+    assert rerank is not None
+    assert rerank.served is not None
+    assert (rerank.top, rerank.served.api, rerank.served.together) == (7, "rerank", 5)
+    assert plan.servers == (rerank.served,)
+    assert "httpx2" in plan.packages
+    # a cross-encoder in this process needs numbers and a device, whoever embeds
+    both = served(tmp_path, **SERVER, rerank={"model": "x"}, dtype="bfloat16")
+    assert (both.dtype, both.packages) == ("bfloat16", ("httpx2", "torch", "transformers"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({**SERVER, "model": "x"}, "rerank.model: name a cross-encoder: a folder, package, hub id"),
+        ({"model": "x", "key_env": "K"}, "rerank.key_env: is of a server; leave it out, or give i"),
+        ({"url": "http://h"}, "rerank.served_model: missing; give the name that requests ask for"),
+        ({"url": "http://h/v1/rerank", "served_model": "m"}, "rerank.url: it ends with /rerank"),
+    ],
+)
+def test_what_a_served_reranker_cannot_be(
+    tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    assert refusal("embedding", tmp_path, rerank=options).startswith(said)
 
 
 # --- rag -----------------------------------------------------------------------------------------

@@ -76,6 +76,8 @@ def test_the_address_may_come_from_the_environment(
         ({"timeout_s": 0}, "timeout_s: 0.0 is not above 0"),
         ({"timeout_s": float("inf")}, "timeout_s: inf is not a finite number"),
         ({"concurrency": 0}, "concurrency: 0 must be at least 1"),
+        ({"served_base": "m"}, "served_base: it is served_model, too; give the name by which the"),
+        ({"served_base": " "}, "served_base: ' ' is no name"),
         ({"retries": 21}, "retries: 21 is not from 0 to 20"),
         ({"certificate": "ca.pem"}, "certificate: no such file: "),
         ({"api_key": "sk-1"}, "api_key: unknown key; did you mean "),

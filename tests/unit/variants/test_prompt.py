@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def shots_file(folder: Path, *lines: str | dict[str, str]) -> Path:
+def shots_file(folder: Path, *lines: str | dict[str, Any]) -> Path:
     path = folder / "shots.jsonl"
     texts = [x if isinstance(x, str) else json.dumps(x, ensure_ascii=False) for x in lines]
     path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
@@ -87,7 +88,37 @@ def test_template_code_in_a_sample(text: str) -> None:
     assert Prompt(USER).messages(text)[-1]["content"] == f"Q: {text}"
 
 
+def test_examples_with_options_are_shown_in_words_where_that_is_asked(file: Path) -> None:
+    choice = {"input": "1?", "reply": "one", "choices": ["two", "one"]}
+    shots = shots_file(file.parent, choice, {"input": "2?", "reply": "2"})
+    found = prompt.read(file, shots)
+    assert [m["content"] for m in found.messages("3?")[1:]] == [
+        "Q: 1?",
+        "one",
+        "Q: 2?",
+        "2",
+        "Q: 3?",
+    ]
+    question, reply, *others = (m["content"] for m in found.in_words.messages("3?")[1:])
+    lines = question.split("\n")
+    assert (lines[0], lines[-1]) == ("Q: 1?", "Answer:")
+    assert f"{reply}. one" in lines
+    assert others == ["Q: 2?", "2", "Q: 3?"]
+    plain = shots_file(file.parent, {"input": "1?", "reply": "one"}, {"input": "2?", "reply": "2"})
+    assert prompt.read(file, plain).hash != found.hash
+    assert prompt.read(file, plain).in_words == prompt.read(file, plain)
+
+
 # --- errors ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("choices", [["b", "c"], ["a"], ["a", "a"], ["a", ""], ["a", 1], "ab", 7])
+def test_options_that_do_not_fit(file: Path, choices: Any) -> None:
+    shots = shots_file(file.parent, {"input": "1?", "reply": "a", "choices": choices})
+    assert message(file, shots) == (
+        f"shots: {shots}:1: choices: expected 2 to 26 texts, no two of them equal, of which the "
+        "reply is one"
+    )
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pytest_modellab.errors import ConfigError, VariantLoadError
 from pytest_modellab.models import convert
 from pytest_modellab.models.files import ModelFiles
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.scorers.in_words import IDENTITY
 from pytest_modellab.variants import loading
 from pytest_modellab.variants.kinds import prompted
 from pytest_modellab.variants.plan import Plan
@@ -49,6 +50,27 @@ def quantize(spec: Spec) -> Spec:
         return spec(name="q", kind="quantized", model=None, base="plain", options=options)
 
     return declare
+
+
+def test_how_multiple_choice_is_scored_is_inherited(
+    base: Plan, toml: Path, spec: Spec, quantize: Spec, files: ModelFiles
+) -> None:
+    assert base.scoring == "likelihood"
+    worded = make(spec(options={"prompt": "p.jinja", "scoring": "generated"}), None, toml)
+    assert dataclasses.replace(worded, scoring="likelihood") == base
+    assert make(quantize(method="rtn"), worded, toml).scoring == "generated"
+    assert make(quantize(method="rtn", scoring="likelihood"), worded, toml).scoring == "likelihood"
+    keys = [loading.fingerprint(one, files) for one in (base, worded)]
+    assert "scoring" not in keys[0].settings
+    assert keys[1].settings == {**keys[0].settings, "scoring": IDENTITY}
+
+
+def test_kinds_that_are_asked_no_multiple_choice(toml: Path, spec: Spec) -> None:
+    for kind in ("embedding", "transcriber", "lexical", "reader"):
+        with pytest.raises(ConfigError, match=r"variants\.plain\.scoring: unknown key"):
+            make(spec(kind=kind, options={"scoring": "generated"}), None, toml)
+    with pytest.raises(ConfigError, match=r"scoring: unknown 'genrated'; did you mean 'generated'"):
+        make(spec(options={"prompt": "p.jinja", "scoring": "genrated"}), None, toml)
 
 
 # --- prompted -------------------------------------------------------------------------------------

@@ -76,8 +76,11 @@ class Encoder:
 class Reranker:
     """Prefers what ends like the query."""
 
-    def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
-        return [float(document[-1] == query[-1]) for document in documents]
+    def rerank_each(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
+        return [
+            [float(document[-1] == query[-1]) for document in documents]
+            for query, documents in asked
+        ]
 
     def parameter_bytes(self) -> int:
         return 10

@@ -1,0 +1,106 @@
+"""A small server that embeds by counting words, and reranks by the words that two texts share."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from scripted_server import Asked, Said
+
+DIMENSION = 16
+
+
+@dataclasses.dataclass
+class Counter:
+    """Answers ``/embeddings`` and ``/rerank``.
+
+    Attributes:
+        name: of the model.
+        told: beside the model's name in ``/v1/models``.
+        path: where it reranks; empty for nowhere.
+        documents: the field of a request to rerank that holds them.
+        usage: the key of its counts of tokens; empty for none.
+        key: what requests must name; empty for none.
+        fault: takes the number of the request, and returns what is said in place of the answer.
+        spoil: takes a reply and returns what is said in its place.
+        requests: all that were asked.
+    """
+
+    name: str = "counter"
+    told: dict[str, Any] = dataclasses.field(default_factory=dict)
+    path: str = "/v1/rerank"
+    documents: str = "documents"
+    usage: str = "prompt_tokens"
+    key: str = ""
+    fault: Callable[[int, Asked], Said | None] = lambda _number, _asked: None
+    spoil: Callable[[Any, Asked], Any] = lambda reply, _asked: reply
+    requests: list[Asked] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __call__(self, asked: Asked) -> Said:
+        with self._lock:
+            self.requests.append(asked)
+            number = len(self.requests)
+        if (said := self.fault(number, asked)) is not None:
+            return said
+        headers = {name.lower(): value for name, value in asked.headers.items()}
+        if self.key and headers.get("authorization") != f"Bearer {self.key}":
+            return Said({"error": {"message": f"{headers.get('authorization')} is wrong"}}, 401)
+        if asked.path == "/v1/models":
+            return Said({"data": [{"id": self.name, **self.told}]})
+        if asked.path == "/v1/embeddings":
+            return Said(self.spoil(self._embedded(asked.body), asked))
+        if asked.path == self.path:
+            if self.documents not in asked.body:
+                return Said({"error": f"missing field {self.documents}"}, 422)
+            return Said(self.spoil(self._reranked(asked.body), asked))
+        return Said({"detail": "Not Found"}, 404)
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts that were to be embedded."""
+        return [text for one in self.requests if one.path == "/v1/embeddings" for text in _in(one)]
+
+    def _embedded(self, body: dict[str, Any]) -> dict[str, Any]:
+        kind = body.get("input_type", "")
+        rows = [
+            {"object": "embedding", "index": k, "embedding": vector(f"{kind} {text}")}
+            for k, text in enumerate(body["input"])
+        ]
+        tokens = sum(len(text.split()) for text in body["input"])
+        usage = {"usage": {self.usage: tokens}} if self.usage else {}
+        return {"object": "list", "data": rows, "model": self.name, **usage}
+
+    def _reranked(self, body: dict[str, Any]) -> Any:
+        scores = [shared(body["query"], one) for one in body[self.documents]]
+        best = sorted(range(len(scores)), key=lambda k: -scores[k])
+        if self.documents == "texts":  # as text-embeddings-inference replies
+            return [{"index": k, "score": scores[k]} for k in best]
+        rows = [{"index": k, "relevance_score": scores[k]} for k in best]
+        return {"model": self.name, "results": rows}
+
+
+def vector(text: str) -> list[float]:
+    """Return the vector of a text: counts of its words, of length 1."""
+    found = [0.0] * DIMENSION
+    for word in text.lower().split():
+        found[zlib.crc32(word.encode()) % DIMENSION] += 1.0
+    size = math.hypot(*found) or 1.0
+    return [one / size for one in found]
+
+
+def shared(query: str, document: str) -> float:
+    """Return the share of a query's words that a document has."""
+    words = {*query.lower().strip("?").split()}
+    return len(words & {*document.lower().split()}) / (len(words) or 1)
+
+
+def _in(asked: Asked) -> list[str]:
+    found: list[str] = asked.body["input"]
+    return found
