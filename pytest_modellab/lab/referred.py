@@ -36,8 +36,8 @@ VERSION = 1
 
 TEXT = "The bank lends money, and the river that runs past it has two banks of its own."
 
-_SEEN = 400
-"""Words of a text whose end should count, where the model sees so many."""
+_FEW, _SEEN = 10, 400
+"""Words that any model sees, and those of a text whose end should count, where it sees so many."""
 
 _LEFT = 24
 """Tokens that are left for what a model puts around a text."""
@@ -132,8 +132,9 @@ def _kept(source: Loadable, embedding: Embedding, cache: Path) -> Reference:
         said.say(f"{named(files.source)} is run once, to know what its server should answer …")
         with contextlib.closing(_loaded(source, embedding, cache)) as encoder:
             (vector,) = encoder.encode([TEXT], "passage").tolist()
-            (seen,) = encoder.count_tokens([asked.long_text(_SEEN)], "passage")
-        found = Reference(TEXT, tuple(vector), max(1, min(_SEEN, seen) - _LEFT))
+            few, seen = encoder.count_tokens([*map(asked.long_text, (_FEW, _SEEN))], "passage")
+        words = int((seen - _LEFT) / max(1.0, few / _FEW))
+        found = Reference(TEXT, tuple(vector), max(1, words))
         sealed.write(place, dataclasses.asdict(found), of=of)
     return found
 
