@@ -42,7 +42,7 @@ _FEW, _SEEN = 10, 400
 _LEFT = 24
 """Tokens that are left for what a model puts around a text."""
 
-_LARGEST = 16 << 20
+LARGEST = 16 << 20
 """Bytes of a reference file."""
 
 
@@ -108,8 +108,8 @@ def read(file: Path) -> Reference:
     """
     told = "a reference is a JSON object with text, a document, and vector, its numbers"
     try:
-        if file.stat().st_size > _LARGEST:
-            raise ConfigError(f"reference: {file} is larger than {_LARGEST >> 20} MB; {told}")
+        if file.stat().st_size > LARGEST:
+            raise ConfigError(f"reference: {file} is larger than {LARGEST >> 20} MB; {told}")
         data = json.loads(file.read_bytes())
         found = reading.build(Reference, data)
     except OSError as error:

@@ -155,6 +155,9 @@ class Asking:
         """Raise BaselineMissing where a graded metric was not kept, which every run has now."""
         if metric == LIKELIHOOD and any(sample.media for sample in self._task_set.samples):
             self._record(name, metric, run)  # says so where the variant tells no likelihoods
+        from pytest_modellab.judging.scores import check_told
+
+        check_told(run, metric)
         told = metric in GRADED and any(applies(metric, s) for s in self._task_set.samples)
         if told and not any(metric in sample.metrics for sample in run.samples):
             raise self._lab.missing_metric(name, self._task_set.name, str(metric), anchor=anchor)

@@ -26,6 +26,9 @@ from pytest_modellab.plugin.updating import check_asked
 if TYPE_CHECKING:
     from pytest_modellab.plugin.projects import Project
 
+THEIRS = (".torch.jit.script_method. is deprecated:DeprecationWarning",)
+"""Warnings of libraries about themselves, that nobody who tests a model can do anything about."""
+
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare the extension points."""
@@ -51,6 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_modellab.variants import KINDS
 
     declare_markers(config, KINDS.values())
+    for warning in THEIRS:
+        config.addinivalue_line("filterwarnings", f"ignore:{warning}")
     config.pluginmanager.register(Missing(), "modellab_missing")
     config.pluginmanager.register(Apart(), "modellab_apart")
     environment.share(int(worker["workercount"]) if worker is not None else 1)

@@ -173,7 +173,7 @@ def test_replies_that_name_no_option_are_told_from_wrong_ones(
     result.stdout.fnmatch_lines(
         [
             "*turned: 100% of what served replied to multiple choice names no option, or several, "
-            "and counts as wrong: *"
+            "and counts as wrong, so that the score tells of the format: *"
         ]
     )
 

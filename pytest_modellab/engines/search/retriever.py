@@ -145,7 +145,7 @@ class Retriever:
         }
         if self._seconds:
             found["documents_per_second"] = round(documents / self._seconds, 2)
-        if self._tokens and isinstance(self._encoder, servers.Behind):  # is paid by them
+        if self._tokens and servers.behind(self._encoder):  # which is paid by them
             found["tokens_per_document"] = round(self._tokens / documents, 2)
         if self._index is not None:
             found["vector_dimensions"] = float(self._index.dimensions)
@@ -250,7 +250,7 @@ class Retriever:
     def environment(self) -> Mapping[str, Any]:
         """Versions of libraries, and threads; of what servers compute they decide nothing."""
         parts = [part for part in (self._encoder, self._reranker) if part is not None]
-        if parts and all(isinstance(part, servers.Behind) for part in parts):
+        if parts and all(map(servers.behind, parts)):
             return {"threads": 0}
         return environment.libraries()
 
