@@ -17,7 +17,7 @@ from pytest_modellab.errors import (
 )
 from pytest_modellab.judging.comparable import other_scoring
 from pytest_modellab.judging.scores import judged_by, narrowed, under
-from pytest_modellab.lab import pricing
+from pytest_modellab.lab import noise, pricing
 from pytest_modellab.lab.by_metric import by_metric
 from pytest_modellab.models import ctranslate2, parts
 from pytest_modellab.records.declared import NO_MODEL, Price, Scenario, VariantSpec
@@ -437,6 +437,9 @@ def _remarks(entries: Sequence[Entry], lab: Lab, reference: str, *, timed: bool)
             found.append(
                 f"what {', '.join(others)} forgot on {name} is not known, where others were judged"
             )
+    found += noise.sentences(
+        ((e.spec.name, e.record.fingerprint) for e in entries), lab.settings.cache
+    )
     served = [
         e.spec.name
         for e in entries
