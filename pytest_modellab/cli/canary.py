@@ -109,4 +109,7 @@ def _lines(found: Canary, name: str, host: str) -> Iterator[str]:
         yield f"noise floor: {found.noise}"
 
 
-_TAKEN = {"score": "tasks that score options are an ERROR"}
+_TAKEN = {
+    "score": "tasks that score options are an ERROR",
+    "stop": "nothing is an ERROR: no sample is asked with a stop text",
+}

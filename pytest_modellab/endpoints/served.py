@@ -124,6 +124,11 @@ def software(identity: Mapping[str, Any]) -> Software:
     return "vllm" if identity.get("listed", {}).get("owned_by") == "vllm" else ""
 
 
+def key(identity: Mapping[str, Any]) -> str:
+    """Return the name under which is kept what was found of a server."""
+    return digest(dict(identity))[:16]
+
+
 def adapters(client: Client) -> tuple[int, ...]:
     """Ask llama.cpp's server for the numbers of the adapters that it has loaded."""
     found = client.optional("/lora-adapters", beside=True) or {}

@@ -102,7 +102,7 @@ def differences(
             f"the reference was recorded on {then} samples, and {now} are asked here: record it "
             f"again, or {mend}"
         )
-    if scoring := _other_scoring(candidate, reference):
+    if scoring := other_scoring(candidate, reference):
         differs.append(scoring)
     for scorer in sorted(candidate.scorers.keys() & reference.scorers.keys()):
         now_version, then_version = candidate.scorers[scorer], reference.scorers[scorer]
@@ -149,8 +149,16 @@ def asked_in_words(record: RunRecord) -> bool:
     return ChoiceInWords.name in record.scorers
 
 
-def _other_scoring(candidate: RunRecord, reference: RunRecord) -> str:
-    """Say that one run was asked multiple choice in words and the other was not; empty if not."""
+def other_scoring(candidate: RunRecord, reference: RunRecord) -> str:
+    """Say that one of two runs was asked multiple choice in words and the other was not.
+
+    Args:
+        candidate: a run.
+        reference: another one.
+
+    Returns:
+        A part of a sentence; empty where both were asked alike.
+    """
     both = {*candidate.scorers, *reference.scorers}
     if not {ChoiceInWords.name, MultipleChoice.name} <= both:
         return ""

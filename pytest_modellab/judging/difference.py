@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Literal
 
 from pytest_modellab.errors import ComparisonRefused
+from pytest_modellab.judging.comparable import asked_in_words
 from pytest_modellab.records.graded import PROBABILITY, near
 from pytest_modellab.records.runs import RunRecord, SampleResult
 from pytest_modellab.records.tasks import Sample, TaskSet
@@ -42,7 +43,11 @@ class Side:
 
     def __str__(self) -> str:
         day = self.run.environment.get("recorded")
-        parts = [f"of {day}" if isinstance(day, str) else "", self.commit]
+        parts = [
+            f"of {day}" if isinstance(day, str) else "",
+            self.commit,
+            "multiple choice in words" if asked_in_words(self.run) else "",
+        ]
         told = ", ".join(part for part in parts if part)
         return (
             f"{self.variant}: {self.source}{f' {told}' if told else ''}, mean {self.run.mean:.3f}"

@@ -89,6 +89,20 @@ def narrowed(record: RunRecord, asked: TaskSet, task_set: TaskSet) -> RunRecord:
     return dataclasses.replace(record, samples=kept)
 
 
+def check_told(record: RunRecord, metric: str | None) -> None:
+    """Refuse a graded metric of a run that was asked multiple choice in words.
+
+    Raises:
+        ComparisonRefused: it is one.
+    """
+    if metric in GRADED and asked_in_words(record):
+        raise ComparisonRefused(
+            f"metric {metric!r}: {named(record)} was asked multiple choice in words "
+            '(scoring = "generated"), which tells no likelihoods: judge the score (leave the '
+            'metric out), or set scoring = "likelihood" where the model tells them'
+        )
+
+
 def under(
     record: RunRecord, metric: str, asked: TaskSet, task_set: TaskSet | None = None
 ) -> RunRecord:
@@ -103,12 +117,7 @@ def under(
     Raises:
         ComparisonRefused: the run lacks it, or it lies outside [0, 1].
     """
-    if metric in GRADED and asked_in_words(record):
-        raise ComparisonRefused(
-            f"metric {metric!r}: {named(record)} was asked multiple choice in words "
-            '(scoring = "generated"), which tells no likelihoods: judge the score (leave the '
-            'metric out), or set scoring = "likelihood" where the model tells them'
-        )
+    check_told(record, metric)
     results = narrowed(record, asked, task_set or asked).samples
     known = sorted({name for result in results for name in result.metrics})
     where = named(record)

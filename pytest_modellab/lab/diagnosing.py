@@ -389,7 +389,14 @@ def _rendered(
     """What both read of each sample, its chat and the base's reply; and the chat alone."""
     if prompt is None:
         return asked.texts or tuple(flip.sample.input for flip in asked.flips), asked.chats
-    chats = [tuple(prompt.messages(flip.sample.input)) for flip in asked.flips]
+    chats = [
+        tuple(
+            prompt.chat(flip.sample)
+            if prompt.in_words and not flip.sample.media
+            else prompt.messages(flip.sample.input)
+        )
+        for flip in asked.flips
+    ]
     texts = [
         engine.render(chat) + flip.reply for chat, flip in zip(chats, asked.flips, strict=True)
     ]

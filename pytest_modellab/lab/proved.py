@@ -10,7 +10,7 @@ from pytest_modellab.endpoints.client import Client
 from pytest_modellab.endpoints.served import Served
 from pytest_modellab.errors import EndpointError
 from pytest_modellab.records.canary import Canary
-from pytest_modellab.store import canaries
+from pytest_modellab.store import canaries, said
 from pytest_modellab.variants.loading import Loadable
 
 
@@ -77,6 +77,9 @@ def believe(engine: Any, found: Canary) -> None:
     if wrong := [str(one) for one in found.findings if not one.takes]:
         raise EndpointError(f"the server does not do what it says: {'; '.join(wrong)}")
     for one in found.findings:
+        if one.takes == "stop":  # no sample needs it
+            said.say(f"the server does not do all that it says: {one}")
+            continue
         # those for which options are scored, too
         engine.abilities -= {"score", "compare"} if one.takes == "score" else {one.takes}
         engine.lacks = str(one)

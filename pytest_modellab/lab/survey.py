@@ -15,8 +15,9 @@ from pytest_modellab.errors import (
     ModellabError,
     near_misses,
 )
+from pytest_modellab.judging.comparable import other_scoring
 from pytest_modellab.judging.scores import judged_by, narrowed, under
-from pytest_modellab.lab import pricing
+from pytest_modellab.lab import noise, pricing
 from pytest_modellab.lab.by_metric import by_metric
 from pytest_modellab.models import ctranslate2, parts
 from pytest_modellab.records.declared import NO_MODEL, Price, Scenario, VariantSpec
@@ -96,6 +97,7 @@ def survey(
     finally:
         lab.release()
     entries.sort(key=lambda entry: specs.index(entry.spec))
+    entries = _scored_alike(entries, first, notes)
     base = lab.accepted(first, task_set)
     second, why = None, f"{first} has no accepted second run on {task_set}"
     if base is not None:
@@ -156,6 +158,18 @@ def _entries(
             notes.append(f"{spec.name} is left out: it {entry}")
         else:
             yield entry
+
+
+def _scored_alike(entries: Sequence[Entry], first: str, notes: list[str]) -> list[Entry]:
+    """Leave out what was asked multiple choice otherwise than the reference, and say so."""
+    base = next(entry.record for entry in entries if entry.spec.name == first)
+    kept = []
+    for entry in entries:
+        if scoring := other_scoring(entry.record, base):
+            notes.append(f"{entry.spec.name} is left out: {scoring}")
+        else:
+            kept.append(entry)
+    return kept
 
 
 def _accepted(lab: Lab, task_set: str) -> Iterator[str]:
@@ -423,6 +437,9 @@ def _remarks(entries: Sequence[Entry], lab: Lab, reference: str, *, timed: bool)
             found.append(
                 f"what {', '.join(others)} forgot on {name} is not known, where others were judged"
             )
+    found += noise.sentences(
+        ((e.spec.name, e.record.fingerprint) for e in entries), lab.settings.cache
+    )
     served = [
         e.spec.name
         for e in entries

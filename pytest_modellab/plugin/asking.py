@@ -155,6 +155,9 @@ class Asking:
         """Raise BaselineMissing where a graded metric was not kept, which every run has now."""
         if metric == LIKELIHOOD and any(sample.media for sample in self._task_set.samples):
             self._record(name, metric, run)  # says so where the variant tells no likelihoods
+        from pytest_modellab.judging.scores import check_told
+
+        check_told(run, metric)
         told = metric in GRADED and any(applies(metric, s) for s in self._task_set.samples)
         if told and not any(metric in sample.metrics for sample in run.samples):
             raise self._lab.missing_metric(name, self._task_set.name, str(metric), anchor=anchor)
@@ -240,6 +243,7 @@ class Asking:
         from pytest_modellab.baselines import origin
         from pytest_modellab.judging.comparison import Comparison
         from pytest_modellab.judging.question import Question
+        from pytest_modellab.lab import noise
         from pytest_modellab.reports.text import steps, table
 
         asked = self._lab.extensions.assertions[assertion]
@@ -276,11 +280,19 @@ class Asking:
         )
         overridden = (*of_session, *self._overridden, *overridden)
         known = {one.changed for one in comparison.preprocessing}
-        of_base = self._lab.unlike_base(self._variant(candidate.name))
+        variant = self._variant(candidate.name)
+        of_base = self._lab.unlike_base(variant)
+        runs = [(candidate.name, variant.fingerprint)] if comparison.flips else []
+        if comparison.flips and reference is not None:
+            runs.append((str(reference.variant.get("name")), reference.fingerprint))
         comparison = dataclasses.replace(
             comparison,
             overrides=overridden,
-            notes=(*comparison.notes, *self._despite(reference)),
+            notes=(
+                *noise.sentences(runs, self._lab.settings.cache),
+                *comparison.notes,
+                *self._despite(reference),
+            ),
             preprocessing=(
                 *comparison.preprocessing,
                 *(one for one in of_base if one.changed not in known),

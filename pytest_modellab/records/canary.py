@@ -7,8 +7,9 @@ from typing import Literal
 
 from pytest_modellab.records.reading import Amount, Count
 
-Taken = Literal["", "score"]
-"""The ability that a finding takes away; empty where no answer can be believed."""
+Taken = Literal["", "score", "stop"]
+"""The ability that a finding takes away; empty where no answer can be believed. No sample is asked
+with a stop text, so that a run does without ``stop``."""
 
 
 @dataclasses.dataclass(frozen=True)

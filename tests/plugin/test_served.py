@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -21,6 +22,11 @@ from scripted_server import Asked, Handler, Said, scripted
 from talking_server import Talker, turned
 
 from pytest_modellab import cli, testing
+from pytest_modellab.endpoints import served
+from pytest_modellab.endpoints.address import Address
+from pytest_modellab.endpoints.served import Served
+from pytest_modellab.records.canary import Canary, Noise
+from pytest_modellab.store import canaries
 
 # imported here, since pytester forgets what a session in this process was the first to import
 pytest.importorskip("httpx2")
@@ -173,7 +179,7 @@ def test_replies_that_name_no_option_are_told_from_wrong_ones(
     result.stdout.fnmatch_lines(
         [
             "*turned: 100% of what served replied to multiple choice names no option, or several, "
-            "and counts as wrong: *"
+            "and counts as wrong, so that the score tells of the format: *"
         ]
     )
 
@@ -323,6 +329,52 @@ def test_the_key_stands_nowhere(
     assert printed.ret == 1
     said = {"accepted": "served", "refused": "THE_KEY is not accepted", "fails": "(key)"}[told]
     assert said in (pytester.path / "printed").read_text()
+
+
+COMPARING = """
+import pytest
+
+@pytest.mark.task_set("turned")
+@pytest.mark.variants("served")
+def test_drop(candidate, gate):
+    gate.no_regression(candidate)
+"""
+
+
+def test_a_noise_floor_is_told_where_replies_flip(
+    pytester: pytest.Pytester, declare: Declare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talker = Talker()
+    (pytester.path / "test_suite.py").write_text(COMPARING)
+    with scripted(talker) as url:
+        declare(f'url = "{url}"')
+        assert cli.main(["accept", "served"]) == 0
+        found = Served(Address(url, "talker")).identity
+        quiet = Canary(served.key(found), "2026-11-30T09:00:00+00:00", noise=Noise(10, 0, 0, 0.0))
+        noisy = dataclasses.replace(quiet, noise=Noise(10, 2, 1, 0.3))
+        canaries.write(pytester.path / "cache", noisy)
+        unchanged = pytester.runpytest("--modellab-no-cache")
+        talker.fault = lambda number, asked: (
+            talker.reply({"message": {"content": "?"}, "finish_reason": "stop"}, 1, 1)
+            if asked.method == "POST"
+            else None
+        )
+        blocked = pytester.runpytest("--modellab-no-cache", "--modellab-markdown=r.md")
+        capsys.readouterr()
+        assert cli.main(["compare", "--no-latency"]) == 0
+        compared = capsys.readouterr().out
+        canaries.write(pytester.path / "cache", quiet)
+        silent = pytester.runpytest("--modellab-no-cache")
+    told = (
+        "served: 2 of 10 repeated replies differed though nothing changed, when its server was "
+        "last asked: flips may be the server's noise, and the verdict counts them all the same"
+    )
+    assert f"note: {told}" in blocked.stdout.str()
+    assert told in (pytester.path / "r.md").read_text()
+    assert f"note: {told}" in compared
+    assert blocked.ret == silent.ret == 1
+    for one in (unchanged, silent):
+        assert "repeated replies" not in one.stdout.str()
 
 
 def test_what_it_costs_is_by_its_own_price(

@@ -8,14 +8,19 @@ token.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
+import os
 import re
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gguf_server import running, settings
+from gguf_server import SECONDS, running, settings
 
 
 @contextlib.contextmanager
@@ -28,6 +33,42 @@ def serving(file: Path, *loras: Path) -> Iterator[tuple[str, str, str]]:
     """
     with running(__file__, str(file), *map(str, loras)) as urls:
         yield tuple(json.loads(urls))
+
+
+@contextlib.contextmanager
+def transformers_serving(folder: Path) -> Iterator[str]:
+    """Serve any model whose folder is asked for by ``transformers serve``, and yield the base URL.
+
+    Args:
+        folder: empty; the cache of the hub, whose models it lists.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve"]
+    process = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(folder)},
+    )
+    try:
+        while not _healthy(port):
+            assert process.poll() is None, "the server did not start"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(SECONDS)
+
+
+def _healthy(port: int) -> bool:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as asked:
+        try:
+            asked.request("GET", "/health")
+            return asked.getresponse().status == 200
+        except OSError:
+            return False
 
 
 def write_lora(path: Path, *, layers: int = 30, width: int = 576) -> None:

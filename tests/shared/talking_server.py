@@ -60,12 +60,12 @@ class Talker:
             with self._lock:
                 self.asked[message] += 1
             choice = {"message": {"role": "assistant", "content": turned(message)}}
-            return self._reply({**choice, "finish_reason": self.finish}, len(message), 3)
+            return self.reply({**choice, "finish_reason": self.finish}, len(message), 3)
         if asked.path == "/v1/completions":
             return self._completion(asked.body)
         return Said({"detail": "Not Found"}, 404)
 
-    def _reply(self, choice: dict[str, Any], tokens_in: int, tokens_out: int) -> Said:
+    def reply(self, choice: dict[str, Any], tokens_in: int, tokens_out: int) -> Said:
         usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out}
         return Said(
             {
@@ -87,7 +87,7 @@ class Talker:
             ]
         if self.software == "llama.cpp" and "n_probs" in body:
             choice["logprobs"] = {"content": [*self._generated(prompt, body)]}
-        return self._reply(choice, len(prompt), 1)
+        return self.reply(choice, len(prompt), 1)
 
     def _generated(self, prompt: Sequence[int], body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Tell of the token that a bias makes, unless it is part of a character: above 127."""

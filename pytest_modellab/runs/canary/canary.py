@@ -13,7 +13,6 @@ from pytest_modellab.endpoints.replies import Reply
 from pytest_modellab.engines.language import likelihoods as engine
 from pytest_modellab.errors import EndpointError, near_misses
 from pytest_modellab.records.canary import Canary, Finding, Noise, Unchecked
-from pytest_modellab.records.hashing import digest
 from pytest_modellab.runs.canary import adapters, identity, likelihoods, repeats, texts
 from pytest_modellab.runs.canary import reference as references
 from pytest_modellab.runs.canary.reference import Messages, Reference
@@ -125,7 +124,7 @@ class _Examination:
         self._adapter(noise)
         self._same(first)
         return Canary(
-            server=digest(self._identity)[:16],
+            server=served.key(self._identity),
             when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             checked=tuple(dict.fromkeys(self._checked)),
             findings=tuple(self._findings.values()),
@@ -355,11 +354,23 @@ class _Examination:
             path, read = "/completions", replies.completion
         raw = self._client.optional(path, {**body, **asked, **told})
         if raw is None:  # some refuse log-probabilities
-            raw = self._client.post(path, {**body, **asked})
+            raw = self._plainly(path, {**body, **asked})
         reply = read(raw)
         if kept:
             self._replies.append(reply)
         return reply
+
+    def _plainly(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self._client.post(path, body)
+        except EndpointError as error:
+            if self._replies or self._expected.api == "chat" or error.status not in (400, 422):
+                raise
+            raise EndpointError(
+                f"{error}; does this server take no token numbers, which are what "
+                'api = "completions" sends? Then set api = "chat"',
+                status=error.status,
+            ) from error
 
     def _complete(self, fields: Mapping[str, Any]) -> Reply | None:
         raw = self._raw({"temperature": 0.0, **served.plain(self._software), **fields})

@@ -102,8 +102,9 @@ def stopped(free: Reply, held: Reply, stop: str) -> Finding | None:
             "stop text kept",
             seen,
             f"it to end before the stop text: {before[:80]!r}",
-            "replies end with a text that no other server gives, so that exact scorers differ: "
-            "update the server, or score with a pattern",
+            "whoever stops replies at a text gets it with them, as from no other server: update the"
+            " server, or cut it off; samples are asked without one, so that scores are right",
+            "stop",
         )
     return Finding(
         "stop text not respected",

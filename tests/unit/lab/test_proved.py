@@ -44,6 +44,16 @@ def test_of_another_fault_nothing_is_believed() -> None:
     assert str(caught.value).startswith("the server does not do what it says: doubled BOS: a")
 
 
+def test_a_stop_text_that_is_kept_is_said_and_takes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine: Any = Stub()
+    kept = dataclasses.replace(LIES, name="stop text kept", takes="stop")
+    proved.believe(engine, dataclasses.replace(FOUND, findings=(kept,)))
+    assert (engine.abilities, engine.lacks) == (Stub.abilities, "")
+    assert "the server does not do all that it says: stop text kept: " in caplog.text
+
+
 def test_nothing_found_changes_nothing() -> None:
     engine: Any = Stub()
     proved.believe(engine, dataclasses.replace(FOUND, findings=()))
