@@ -14,7 +14,7 @@ from pytest_modellab.runs.answering import answer, importing
 from pytest_modellab.runs.corpus import depth_of
 from pytest_modellab.runs.job import Job
 from pytest_modellab.runs.passages import Grounded, best_passages
-from pytest_modellab.store import said
+from pytest_modellab.store import attempts, said
 from pytest_modellab.store.remote import Remote
 from pytest_modellab.store.runs import RunEntry, StoredRun
 
@@ -105,7 +105,7 @@ class InProcess:
         with entry.lock():
             if job.reuse and (stored := entry.read(lost=f"{_named(job)} is run again")) is not None:
                 return stored  # another process has made it meanwhile
-            with importing():
+            with attempts.counted(entry.folder), importing():
                 prompt = self.grounded(job)
                 self._warn(job)
                 stored = answer(job, prompt, load(job.source), entry, self.cache, self.watch)

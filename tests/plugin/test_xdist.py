@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -92,6 +93,31 @@ def test_without_restarts_the_run_fails_as_incomplete(project: pytest.Pytester) 
     result, report = run(project, "-n1", "--max-worker-restart=0")
     assert result.ret != 0
     assert report["complete"] is False
+
+
+DEADLY = """
+import os
+from pytest_modellab.variants import loading
+original = loading.load
+def deadly(plan, files, cache):
+    if plan.quantization:
+        os._exit(1)
+    return original(plan, files, cache)
+loading.load = deadly
+"""
+
+
+def test_what_ends_its_worker_twice_is_not_tried_again(project: pytest.Pytester) -> None:
+    project.runpytest_subprocess("--modellab-update").assert_outcomes(passed=8)
+    shutil.rmtree(project.path / "cache" / "runs")
+    (project.path / "conftest.py").write_text(DEADLY)
+    result, report = run(project, "-n2")
+    assert [c["candidate"] for c in report["comparisons"]] == ["plain"] * 4
+    messages = [error["message"] for error in report["errors"] if error["variant"] == "rounded"]
+    assert sum("the worker died while running this test" in one for one in messages) == 2
+    told = "it has ended its process 2 times in this session, and is not run again: a library"
+    assert sum(told in one for one in messages) == 2, "of both tests that are left"
+    result.stdout.fnmatch_lines(["*3 failed, 4 passed, 1 with the same error in *"])
 
 
 LOADED_BY = """
