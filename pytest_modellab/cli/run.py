@@ -79,7 +79,7 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    from pytest_modellab.lab import absent, work
+    from pytest_modellab.lab import work
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.settings import Settings
     from pytest_modellab.reports.text.progress import RunProgress
@@ -95,7 +95,6 @@ def run(options: argparse.Namespace) -> int:
         token_budget=token_budget(options),
     )
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
-    absent.require(lab.config, lab.extensions.kinds, variants, task_sets)
     pieces = work.plan(lab, work.wanted(lab, variants, task_sets))
     if options.plan:
         say(*_planned(pieces))

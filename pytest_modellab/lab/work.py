@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.lab import pricing
+from pytest_modellab.lab.absent import Absent
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.cluster import Cluster
@@ -74,11 +75,14 @@ def plan(lab: Lab, pairs: Iterable[tuple[str, str]]) -> Sequence[Piece]:
         lab: the session.
         pairs: names of a variant and of a task set.
     """
-    return [_piece(lab, *pair) for pair in pairs]
+    absent = Absent(lab.config, lab.extensions.kinds)
+    return [_piece(lab, absent, *pair) for pair in pairs]
 
 
-def _piece(lab: Lab, name: str, on: str) -> Piece:
+def _piece(lab: Lab, absent: Absent, name: str, on: str) -> Piece:
     family = lab.family(name)
+    if missing := (*absent.of_task_set(on), *absent.of_variant(name)):
+        return Piece(name, on, family=family, error="; ".join(missing))
     try:
         variant, task_set = lab.asked(name, on)
         stored = lab.stored(variant, task_set)

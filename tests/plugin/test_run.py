@@ -1,0 +1,154 @@
+"""``modellab run`` and ``modellab cache``: scored once, judged elsewhere, by a shared store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_modellab import cli
+
+Say = Callable[..., tuple[int, list[str], str]]
+
+NO_LOAD = """
+from pytest_modellab.variants import loading
+
+def load(*_):
+    raise AssertionError("a model is loaded")
+
+loading.load = load
+"""
+
+
+@pytest.fixture
+def say(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Say:
+    """Run a command; returns its exit code, what it prints, and its errors."""
+    monkeypatch.chdir(project.path)
+
+    def run(*arguments: str) -> tuple[int, list[str], str]:
+        capsys.readouterr()
+        code = cli.main([*arguments])
+        out, err = capsys.readouterr()
+        return code, out.splitlines(), err
+
+    return run
+
+
+def shared_with(monkeypatch: pytest.MonkeyPatch, project: pytest.Pytester, local: str) -> None:
+    """A machine with a store of its own, beside the one in ``team``."""
+    monkeypatch.setenv("MODELLAB_CACHE", f"file://{project.path / 'team'}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project.path / local))
+
+
+def test_what_is_run_on_one_machine_is_judged_on_another(
+    say: Say, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert say("accept", "plain", "rounded", "--task-set", "words")[0] == 0
+    shared_with(monkeypatch, project, "one")
+    code, planned, _ = say("run", "plain", "rounded", "--plan")
+    assert code == 0
+    assert [line.split(", about")[0] for line in planned[:2]] == [
+        "plain on words: 132 samples to run",
+        "rounded on words: 132 samples to run",
+    ]
+    assert planned[2].startswith("2 to run: about ")
+    assert planned[2].endswith(" s of answering; 2 models are loaded")
+    code, lines, _ = say("run", "plain", "rounded")
+    assert code == 0
+    assert [line.split(" in ")[0] for line in lines] == [
+        "plain on words: 132 samples",
+        "rounded on words: 132 samples",
+    ]
+    shared_with(monkeypatch, project, "two")
+    (project.path / "conftest.py").write_text(NO_LOAD)
+    project.runpytest_subprocess().assert_outcomes(passed=8)
+    (project.path / "conftest.py").unlink()  # a command imports it into this process
+    assert say("run", "plain", "rounded")[1] == [
+        "plain on words: 132 samples, stored",
+        "rounded on words: 132 samples, stored",
+    ]
+    assert say("run", "plain", "--plan")[1][-1] == "nothing is to be run"
+
+
+def test_what_fails_does_not_keep_the_others(say: Say, project: pytest.Pytester) -> None:
+    code, lines, errors = say("run", "unloadable", "plain", "--task-set", "words")
+    assert code == 1
+    assert lines[-1].startswith("plain on words: 132 samples")
+    assert "unloadable on words: ERROR: " in errors
+    assert say("run", "unloadable", "--plan", "--task-set", "words")[0] == 1
+
+
+def test_a_shared_store_is_shown_verified_and_pruned(
+    say: Say, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared_with(monkeypatch, project, "one")
+    say("run", "plain", "--task-set", "words")
+    _, lines, _ = say("cache")
+    shared = lines.index(f"file://{project.path / 'team'} (shared):")
+    assert lines[shared + 1].split()[:2] == ["runs", "1"]
+    assert say("cache", "verify", "--shared")[:2] == (0, ["1 entries read, none damaged"])
+    (stored,) = (project.path / "team").rglob("*.json")
+    stored.write_bytes(stored.read_bytes().replace(b"words", b"wards", 1)[:-9] + b"x" * 9)
+    code, lines, _ = say("cache", "verify", "--shared")
+    assert code == 1
+    assert lines[0].startswith(f"runs/{stored.name}: is damaged: ")
+    assert lines[1] == "1 entries read, 1 damaged"
+    code, lines, _ = say("cache", "prune", "--shared", "--to", "0", "--dry-run")
+    assert lines[0].startswith(f"would remove runs/{stored.name} (")
+    assert stored.exists()
+    assert say("cache", "prune", "--shared", "--older-than", "1")[1] == ["removed 0 entries, 0 B"]
+    assert say("cache", "prune", "--shared", "--to", "0kB")[1][-1].startswith("removed 1 entries")
+    assert not stored.exists()
+
+
+def test_the_store_of_this_machine_is_pruned_but_for_what_is_in_use(
+    say: Say, project: pytest.Pytester
+) -> None:
+    from filelock import FileLock
+
+    say("run", "plain", "rounded", "--task-set", "words")
+    runs = sorted((project.path / "cache" / "runs").iterdir())
+    assert say("cache", "verify")[0] == 0
+    with FileLock(runs[0] / "lock"):
+        _, lines, _ = say("cache", "prune", "--to", "0")
+    assert f"runs/{runs[0].name} is in use, and stays" in lines
+    assert runs[0].exists()
+    assert not runs[1].exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prune"], "prune: what? --older-than DAYS, or --to SIZE, for example --to 20GB"),
+        (["prune", "--to", "much"], "--to: 'much' is no size, for example 20GB or 500MB"),
+        (["prune", "--older-than", "-1"], "--older-than: '-1' is no number of days"),
+        (["verify", "--shared"], "--shared: no store is shared: set MODELLAB_CACHE, or url"),
+    ],
+)
+def test_bad_calls(say: Say, arguments: list[str], message: str) -> None:
+    code, _, errors = say("cache", *arguments)
+    assert code == 2
+    assert message in errors
+
+
+def test_an_address_in_the_configuration(
+    say: Say, project: pytest.Pytester, tmp_path: Path
+) -> None:
+    path = project.path / "modellab.toml"
+    path.write_text(f'{path.read_text()}\n[store]\nurl = "{tmp_path / "team"}"\n')
+    say("run", "plain", "--task-set", "words")
+    assert len([*(tmp_path / "team").rglob("*.json")]) == 1
+    shutil.rmtree(project.path / "cache")
+    assert say("run", "plain", "--task-set", "words")[1] == ["plain on words: 132 samples, stored"]
+    assert os.environ["MODELLAB_CACHE"] == str(project.path / "cache")
+
+
+def test_where_is_no_place(say: Say) -> None:
+    code, _, errors = say("run", "plain", "--task-set", "words", "--on", "moon")
+    assert code == 2
+    assert "--on: 'moon' is none of local, ray, ray://HOST:PORT" in errors
