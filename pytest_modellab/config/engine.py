@@ -14,6 +14,9 @@ _RULE = (
     "device holds"
 )
 
+CHOICES = ("transformers", "vllm")
+"""Engines that a variant may name."""
+
 ENGINE = {
     "token_budget": Setting(
         int, None, check=lambda value: 1 <= value <= MOST, wrong=f"{{value!r}} is not {_RULE}"

@@ -89,7 +89,7 @@ class KindTraits(Protocol):
         """The options that its variants may have; None where only the plan knows."""
 
 
-_OF_ALL = ("base", "model", "price", "recipe", "slow", "strategy", "targets")
+_OF_ALL = ("base", "engine", "model", "price", "recipe", "slow", "strategy", "targets")
 
 
 def _check_keys(spec: VariantSpec, kind: KindTraits, where: str) -> None:

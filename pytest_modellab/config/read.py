@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pytest_modellab.config.circles import circular
-from pytest_modellab.config.engine import ENGINE
+from pytest_modellab.config.engine import CHOICES, ENGINE
 from pytest_modellab.config.lab_config import SCENARIOS, LabConfig
 from pytest_modellab.errors import ConfigError, near_misses
 from pytest_modellab.records.declared import (
@@ -103,6 +103,7 @@ VARIANT = {
     "recipe": Setting(dict, None),
     "slow": Setting(bool, False),
     "price": Setting(str, None),
+    "engine": Setting(str, "", choices=CHOICES),
 }
 """Other keys are options, which the kind checks."""
 

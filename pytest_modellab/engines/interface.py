@@ -361,6 +361,12 @@ def predicting(engine: Engine) -> Predicting | None:
     return cast("Predicting", engine) if hasattr(engine, "predict") else None
 
 
+def probes(engine: Engine) -> Mapping[str, float]:
+    """Return what an engine has measured of its own work since it was last asked; most nothing."""
+    told = getattr(engine, "probes", None)
+    return told() if callable(told) else {}
+
+
 def overlong(
     engine: Any, requests: Sequence[ScoringRequest | GenerationRequest]
 ) -> Mapping[int, str]:

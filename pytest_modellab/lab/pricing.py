@@ -22,7 +22,11 @@ IMAGE = "usd_per_image"
 
 
 _TIMED = ("documents_per_second", "real_time_factor", "seconds_per_image")
-"""Probes that dollars are made of."""
+"""Probes that dollars are made of, by the price of a device."""
+
+
+_COUNTED = "tokens_per_document"
+"""The probe that dollars are made of by the price of a server that embeds."""
 
 
 def price_of(spec: VariantSpec, device: str, prices: Mapping[str, Price]) -> Price | None:
@@ -48,6 +52,11 @@ def dollars(
         prices: those that are declared, by name.
     """
     timed = {name: probes[name] for name in _TIMED if probes.get(name)}
+    if tokens := probes.get(_COUNTED):
+        timed.pop("documents_per_second", None)  # of the server's machine, and its other users
+        asked = prices[spec.price] if spec.price is not None else None
+        if asked is not None and asked.usd_per_million_input is not None:
+            return {INDEXING: round(tokens * asked.usd_per_million_input, 6)}
     price = price_of(spec, device, prices) if timed else None
     if price is None:
         return {}

@@ -36,13 +36,13 @@ VERSION = 1
 
 TEXT = "The bank lends money, and the river that runs past it has two banks of its own."
 
-_SEEN = 400
-"""Words of a text whose end should count, where the model sees so many."""
+_FEW, _SEEN = 10, 400
+"""Words that any model sees, and those of a text whose end should count, where it sees so many."""
 
 _LEFT = 24
 """Tokens that are left for what a model puts around a text."""
 
-_LARGEST = 16 << 20
+LARGEST = 16 << 20
 """Bytes of a reference file."""
 
 
@@ -108,8 +108,8 @@ def read(file: Path) -> Reference:
     """
     told = "a reference is a JSON object with text, a document, and vector, its numbers"
     try:
-        if file.stat().st_size > _LARGEST:
-            raise ConfigError(f"reference: {file} is larger than {_LARGEST >> 20} MB; {told}")
+        if file.stat().st_size > LARGEST:
+            raise ConfigError(f"reference: {file} is larger than {LARGEST >> 20} MB; {told}")
         data = json.loads(file.read_bytes())
         found = reading.build(Reference, data)
     except OSError as error:
@@ -132,8 +132,9 @@ def _kept(source: Loadable, embedding: Embedding, cache: Path) -> Reference:
         said.say(f"{named(files.source)} is run once, to know what its server should answer …")
         with contextlib.closing(_loaded(source, embedding, cache)) as encoder:
             (vector,) = encoder.encode([TEXT], "passage").tolist()
-            (seen,) = encoder.count_tokens([asked.long_text(_SEEN)], "passage")
-        found = Reference(TEXT, tuple(vector), max(1, min(_SEEN, seen) - _LEFT))
+            few, seen = encoder.count_tokens([*map(asked.long_text, (_FEW, _SEEN))], "passage")
+        words = int((seen - _LEFT) / max(1.0, few / _FEW))
+        found = Reference(TEXT, tuple(vector), max(1, words))
         sealed.write(place, dataclasses.asdict(found), of=of)
     return found
 

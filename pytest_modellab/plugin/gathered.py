@@ -86,14 +86,14 @@ class Gathered:
         self.note(unjudged.lines(self.project, complete, self._found))
         self.note(bar.lines(self.project.declared) if self else ())
         if self._findings["comparisons"]:
-            from pytest_modellab.reports import at_zero, few, unnamed
+            from pytest_modellab.reports import at_zero, few, in_words
 
             report = self.report()
             comparisons = report.comparisons
             if self.project.settings.on_inconclusive != "pass":
                 self.note(few.notes(comparisons))
             self.note(at_zero.notes(comparisons))
-            self.note(unnamed.notes(report.runs))
+            self.note(in_words.notes(report.runs))
 
     def tradeoffs(self) -> Mapping[str, TradeOff | str]:
         """The trade-off on each task set that was judged, or why there is none; runs no model."""

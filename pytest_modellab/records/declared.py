@@ -135,6 +135,7 @@ class VariantSpec:
         slow: True where its tests get the marker ``slow``.
         price: name in ``[prices]``; None takes the one of the device that it runs on.
         adapts_prompt: whether a changed prompt is judged and not refused; the kind says so.
+        engine: what runs it in the place of its base's engine; empty for that, or the kind's own.
     """
 
     name: str
@@ -148,6 +149,7 @@ class VariantSpec:
     slow: bool = False
     price: str | None = None
     adapts_prompt: bool = False
+    engine: str = ""
 
 
 def bases(spec: VariantSpec, variants: Mapping[str, VariantSpec]) -> tuple[VariantSpec, ...]:

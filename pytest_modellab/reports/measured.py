@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 from pytest_modellab.records.counts import CER, UNITS, WER
 from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, PROBABILITY
 from pytest_modellab.records.runs import EXACT
-from pytest_modellab.scorers.in_words import NAMED
+from pytest_modellab.scorers.in_words import NAMED, ONE_LETTER
 
 INDEX = "index_"
 """Begins the name of a metric that tells what an approximate index found of exact search."""
@@ -54,6 +54,7 @@ _LABELS = {
     WER: "word error rate",
     CER: "character error rate",
     NAMED: "replies that name an option",
+    ONE_LETTER: "replies that name the most frequent letter",
 }
 """What metrics are called beside others that are called by their names."""
 
@@ -71,6 +72,8 @@ _MEANINGS = {
     "better.",
     NAMED: "Replies that name an option: of those to multiple choice that was asked in words; the "
     "others are wrong.",
+    ONE_LETTER: "Replies that name the most frequent letter: of those that name one; near 1 the "
+    "model goes by the letter and not by the option.",
 }
 
 
@@ -284,7 +287,7 @@ def in_line(run: Measured, success: float) -> list[str]:
     same = scored_by(run, success)
     kinds: dict[str, str] = {}
     for name in found:
-        if name != same and name not in GRADED_METRICS:
+        if name not in {same, ONE_LETTER, *GRADED_METRICS}:
             kinds.setdefault(_kind(name), name)
     shown = [name for kind, name in kinds.items() if kind not in _IN_TABLES] or kinds.values()
     return [f"{n}={_number(found[n], 3 if n in UNITS else 2)}" for n in list(shown)[:MOST]]
@@ -300,7 +303,9 @@ def scored_by(run: Measured, success: float) -> str | None:
 
     Others may equal it by chance; the first is what a ranking is scored by.
     """
-    found = {k: v for k, v in of_model(run.metrics).items() if k not in {*_LOWER, NAMED}}
+    found = {
+        k: v for k, v in of_model(run.metrics).items() if k not in {*_LOWER, NAMED, ONE_LETTER}
+    }
     return next((k for k, v in found.items() if math.isclose(v, success, abs_tol=1e-9)), None)
 
 

@@ -18,6 +18,7 @@ from pytest_modellab.engines.interface import (
     GenerationRequest,
     ReadingRequest,
     ScoringRequest,
+    probes,
     reading,
 )
 from pytest_modellab.engines.packages import install_command
@@ -163,6 +164,7 @@ def answer(
             "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
             **_media_probes(samples, outputs),
             **search_probes(job, engine, asked_for),
+            **probes(engine),
         },
         environment={
             "device": job.fingerprint.settings.get("device"),

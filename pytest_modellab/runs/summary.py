@@ -11,7 +11,7 @@ from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import BucketScore, RunRecord, RunSummary
 from pytest_modellab.records.tasks import Sample, TaskSet
 from pytest_modellab.records.windows import TOTAL, is_document
-from pytest_modellab.scorers import perplexity
+from pytest_modellab.scorers import in_words, perplexity
 from pytest_modellab.scorers.errors import ErrorRate
 
 
@@ -79,6 +79,7 @@ def summarize(
             **mean_metrics(record),
             **_of_documents(record, task_set),
             **_of_transcripts(record, task_set),
+            **_of_letters(record),
         },
     )
 
@@ -101,6 +102,12 @@ def _of_documents(record: RunRecord, task_set: TaskSet) -> dict[str, float]:
         for sample, result in zip(task_set.samples, paired(record, task_set.samples), strict=True)
         if is_document(sample) and TOTAL in result.metrics
     )
+
+
+def _of_letters(record: RunRecord) -> dict[str, float]:
+    """Return how often replies to multiple choice in words name the most frequent letter."""
+    share = in_words.one_letter(record.samples)
+    return {} if share is None else {in_words.ONE_LETTER: share}
 
 
 def _of_transcripts(record: RunRecord, task_set: TaskSet) -> dict[str, float]:

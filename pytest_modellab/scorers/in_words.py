@@ -7,11 +7,12 @@ judge what a user sees.
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.records.hashing import digest
-from pytest_modellab.records.runs import Output
+from pytest_modellab.records.runs import Output, SampleResult
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.scorers.choice import MultipleChoice
 from pytest_modellab.scorers.letters import read
@@ -31,6 +32,12 @@ TOKENS = 16
 
 NAMED = "option_named"
 """The metric of a sample that tells whether its reply names an option: 1 or 0."""
+
+ONE_LETTER = "one_letter"
+"""The metric of a run that tells which share of its replies names the most frequent letter."""
+
+_FEW = 20
+"""Replies of which fewer may name one letter by chance."""
 
 _LAST = "the above"
 """An option that speaks of those above it."""
@@ -133,6 +140,22 @@ def _drawn(asked: Sequence[object], options: Sequence[str]) -> tuple[int, ...]:
     if any(_LAST in option.casefold() for option in options):
         return tuple(places)
     return tuple(sorted(places, key=lambda place: digest([*asked, place])))
+
+
+def one_letter(results: Iterable[SampleResult]) -> float | None:
+    """Return the share of the replies that name the most frequent letter, of those that name one.
+
+    Args:
+        results: of a run.
+
+    Returns:
+        None where too few name one. The right options are spread evenly over the letters, so that a
+        share near 1 is of a model that goes by the letter.
+    """
+    found = Counter(one.output[0] for one in results if one.metrics.get(NAMED) == 1.0)
+    if found.total() < _FEW:
+        return None
+    return max(found.values()) / found.total()
 
 
 def tokens(sample: Sample) -> int:

@@ -11,6 +11,7 @@ from pytest_modellab.engines.documents.networks import NETWORKS
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.declared import ModelSource, VariantSpec
 from pytest_modellab.records.setting import Setting, resolve
+from pytest_modellab.variants import runner
 from pytest_modellab.variants.kinds import (
     aligned,
     distilled,
@@ -192,13 +193,14 @@ def make_plan(
             _check_adapts(spec, base)
         asked = resolve(_asked(kind), spec.options, others=True)
         own = {key: value for key, value in spec.options.items() if key not in asked}
-        plan = kind.plan(dataclasses.replace(spec, options=own), base, model, config.parent)
+        plain = runner.without(base) if base is not None else None
+        plan = kind.plan(dataclasses.replace(spec, options=own), plain, model, config.parent)
         if not isinstance(plan, Plan):
             raise ConfigError(f"kind: {kind.name!r} plans {plan!r}, expected a Plan")
         if plan.search is not None and asked:
             raise ConfigError("scoring: it ranks documents, and answers no multiple choice")
         scoring = asked.get("scoring", plan.scoring if base is None else base.scoring)
-        return dataclasses.replace(plan, scoring=scoring)
+        return runner.run(dataclasses.replace(plan, scoring=scoring), spec, base)
     except ConfigError as error:
         said = str(error)
         key = said.partition(": unknown key")[0]

@@ -52,7 +52,7 @@ def together(
 
 def _how(spec: VariantSpec, kinds: Mapping[str, Kind]) -> Sharing:
     kind = kinds.get(spec.kind)
-    return "" if kind is None else kind.shares(spec)
+    return "" if kind is None or spec.engine else kind.shares(spec)
 
 
 def _adapter_below(

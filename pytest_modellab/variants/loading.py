@@ -92,6 +92,7 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
             part: fingerprint(lent.plan, lent.files).key for part, lent in plan.borrowed.items()
         },
         "pieces": pieces,
+        "runtime": dict(plan.runtime),
     }
     versions = {name: required(name) for name in _packages(plan, found)}
     if plan.served is not None:  # asked when the library that asks is known to be there

@@ -69,6 +69,7 @@ class Step:
             where there is no way back.
         reads: whether ``attach`` makes something of the model's weights, so that they have to be
             as they were loaded.
+        folder: of a PEFT adapter that ``attach`` puts on, for an engine that does that itself.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Step:
     asked: Callable[[Any, Any], None] = fits_any
     attach: Callable[[Any], tuple[Any, Callable[[], None]]] | None = None
     reads: bool = False
+    folder: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +180,8 @@ class Plan:
         served: the address of the server that runs it, or None.
         scoring: how multiple choice is scored: by likelihood, or generated: asked in words.
         adapted_by: the only built-in kinds of which variants on it may be; empty for all.
+        chosen: the engine that is declared in the place of the kind's own, or empty.
+        runtime: what that engine is set to and its numbers depend on.
         training: what was last trained into it, or None; it decides nothing of how it is loaded.
     """
 
@@ -215,6 +219,8 @@ class Plan:
     served: Served | None = None
     scoring: Scoring = "likelihood"
     adapted_by: tuple[str, ...] = ()
+    chosen: str = ""
+    runtime: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     training: Training | None = dataclasses.field(default=None, compare=False)
 
     @property

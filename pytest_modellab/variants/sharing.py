@@ -18,9 +18,10 @@ from typing import Any
 from pytest_modellab.engines import modules
 from pytest_modellab.engines.interface import Engine, Source
 from pytest_modellab.engines.language.torch_model import TransformersEngine
+from pytest_modellab.engines.language.vllm_engine import VllmEngine
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.vision.image_text import ImageTextEngine
-from pytest_modellab.variants import images, loading
+from pytest_modellab.variants import images, loading, runner
 from pytest_modellab.variants.loading import Loadable
 from pytest_modellab.variants.plan import Plan, Step
 from pytest_modellab.variants.prompt import Prompt
@@ -34,11 +35,11 @@ _NO_WAY_BACK = (AttributeError, NotImplementedError, RuntimeError, TypeError, Va
 def bare(source: Loadable) -> Loadable | None:
     """Return what is loaded for a variant before anything is put on it that can be taken off.
 
-    None where another engine than transformers holds the model, or a part of it is lent: nothing is
-    shared there.
+    None where the kind's own engine, other than transformers, holds the model, or a part of it is
+    lent: nothing is shared there.
     """
     plan = source.plan
-    if plan.open is not None or plan.borrowed:
+    if (plan.open is not None and not plan.chosen) or plan.borrowed:
         return None
     return dataclasses.replace(
         source,
@@ -83,7 +84,7 @@ class Shared:
 
     def __init__(self, source: Loadable, cache: Path) -> None:
         self._source, self._engine = source, source.open(cache)
-        self._handed: TransformersEngine | None = None
+        self._handed: TransformersEngine | VllmEngine | None = None
         self._take_off: list[Callable[[], None]] = []
         self._written = False
         self._model: Any = getattr(self._engine, "model", None)
@@ -108,6 +109,9 @@ class Shared:
             VariantLoadError: likewise.
         """
         loading.check_packages(source.plan, source.files)
+        if isinstance(self._engine, VllmEngine):
+            self._handed = runner.dressed(self._engine, source.plan)
+            return loading.asked_as(source.plan, source.files, self._handed)
         if not isinstance(self._engine, TransformersEngine):  # somebody else loads in their own way
             return loading.asked_as(source.plan, source.files, self._engine)
         engine = self._engine.beside()
@@ -142,6 +146,8 @@ class Shared:
                         self._take_off.pop()()
         except _NO_WAY_BACK:
             return False
+        if self._model is None:  # vLLM's, which takes an adapter off by itself
+            return True
         return not self._written and bool(modules.parts(self._model) == self._parts)
 
     def close(self) -> None:

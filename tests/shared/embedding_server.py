@@ -14,6 +14,15 @@ from scripted_server import Asked, Said
 DIMENSION = 16
 
 
+def vector(text: str) -> list[float]:
+    """Return the vector of a text: counts of its words, of length 1."""
+    found = [0.0] * DIMENSION
+    for word in text.lower().split():
+        found[zlib.crc32(word.encode()) % DIMENSION] += 1.0
+    size = math.hypot(*found) or 1.0
+    return [one / size for one in found]
+
+
 @dataclasses.dataclass
 class Counter:
     """Answers ``/embeddings`` and ``/rerank``.
@@ -25,6 +34,7 @@ class Counter:
         documents: the field of a request to rerank that holds them.
         usage: the key of its counts of tokens; empty for none.
         key: what requests must name; empty for none.
+        embed: makes a vector of a text; the words counted, unless said.
         fault: takes the number of the request, and returns what is said in place of the answer.
         spoil: takes a reply and returns what is said in its place.
         requests: all that were asked.
@@ -36,6 +46,7 @@ class Counter:
     documents: str = "documents"
     usage: str = "prompt_tokens"
     key: str = ""
+    embed: Callable[[str], list[float]] = vector
     fault: Callable[[int, Asked], Said | None] = lambda _number, _asked: None
     spoil: Callable[[Any, Asked], Any] = lambda reply, _asked: reply
     requests: list[Asked] = dataclasses.field(default_factory=list)
@@ -70,7 +81,7 @@ class Counter:
     def _embedded(self, body: dict[str, Any]) -> dict[str, Any]:
         kind = body.get("input_type", "")
         rows = [
-            {"object": "embedding", "index": k, "embedding": vector(f"{kind} {text}")}
+            {"object": "embedding", "index": k, "embedding": self.embed(f"{kind} {text}".lstrip())}
             for k, text in enumerate(body["input"])
         ]
         tokens = sum(len(text.split()) for text in body["input"])
@@ -84,15 +95,6 @@ class Counter:
             return [{"index": k, "score": scores[k]} for k in best]
         rows = [{"index": k, "relevance_score": scores[k]} for k in best]
         return {"model": self.name, "results": rows}
-
-
-def vector(text: str) -> list[float]:
-    """Return the vector of a text: counts of its words, of length 1."""
-    found = [0.0] * DIMENSION
-    for word in text.lower().split():
-        found[zlib.crc32(word.encode()) % DIMENSION] += 1.0
-    size = math.hypot(*found) or 1.0
-    return [one / size for one in found]
 
 
 def shared(query: str, document: str) -> float:

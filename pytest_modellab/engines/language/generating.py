@@ -167,7 +167,6 @@ def windows(model: Any) -> tuple[int | None, ...] | None:
     ropes = {one.get("rope_type") for one in every if isinstance(one, Mapping)}
     adapters = getattr(model, "peft_config", None) or {}
     bare = model.get_base_model() if adapters and hasattr(model, "get_base_model") else model
-    own = model.generation_config.to_diff_dict().items()
     if (
         text is not model.config
         or not getattr(model, "_supports_attention_backend", False)
@@ -180,7 +179,7 @@ def windows(model: Any) -> tuple[int | None, ...] | None:
         or getattr(text, "num_kv_shared_layers", None)
         or ropes & _CHANGING
         or any(getattr(one, "is_prompt_learning", False) for one in adapters.values())
-        or any(_changes(name, value) for name, value in own)
+        or changes(model.generation_config)
         or getattr(bare.generate, "__func__", None) is not GenerationMixin.generate  # its own
     ):
         return None
@@ -188,6 +187,15 @@ def windows(model: Any) -> tuple[int | None, ...] | None:
     if not {type(layer) for layer in layers} <= {DynamicLayer, DynamicSlidingWindowLayer}:
         return None
     return tuple(getattr(layer, "sliding_window", None) for layer in layers)
+
+
+def changes(config: Any) -> tuple[str, ...]:
+    """Return the settings of a generation configuration that change greedy replies further.
+
+    Args:
+        config: of transformers.
+    """
+    return tuple(name for name, value in config.to_diff_dict().items() if _changes(name, value))
 
 
 def _changes(name: str, value: Any) -> bool:
@@ -215,7 +223,7 @@ def _in_slots(
         Row(context[shared:], max(request.max_tokens, 1), request.temperature, request.seed)
         for context, request in zip(contexts, requests, strict=True)
     ]
-    rules = Rules(_ends(model), model.generation_config.repetition_penalty or 1.0)
+    rules = Rules(ends(model.generation_config), model.generation_config.repetition_penalty or 1.0)
     on_gpu = model.device.type == "cuda"
     planned = batches([row.length for row in rows], budget, step=ROUND if on_gpu else 1)
     scored = budget // GENERATION_FACTOR
@@ -287,9 +295,13 @@ def _by_generate(
     answer_together(planned, lengths, at_once(compute), output, done)
 
 
-def _ends(model: Any) -> tuple[int, ...]:
-    """Return the tokens that end a model's reply; without any it ends at its limit."""
-    own = model.generation_config.eos_token_id
+def ends(config: Any) -> tuple[int, ...]:
+    """Return the tokens that end a reply; without any it ends at its limit.
+
+    Args:
+        config: a model's generation configuration, of transformers.
+    """
+    own = config.eos_token_id
     every = own if isinstance(own, list) else [own]
     return tuple(end for end in every if end is not None)
 
@@ -325,7 +337,7 @@ def _generated(
 
 def _padding(model: Any) -> int:
     own = model.generation_config.pad_token_id
-    return int(own if own is not None else (_ends(model) or (0,))[0])
+    return int(own if own is not None else (ends(model.generation_config) or (0,))[0])
 
 
 def written(
@@ -340,7 +352,7 @@ def written(
     """
     from transformers import GenerationConfig, LogitsProcessorList
 
-    ends = _ends(model)
+    stops = ends(model.generation_config)
     width = inputs["input_ids"].shape[1]
     limits = [request.max_tokens for request in requests]
     watch = NanWatch(len(requests))
@@ -353,13 +365,13 @@ def written(
         generation_config=GenerationConfig(
             do_sample=False,
             max_new_tokens=max(limits),
-            eos_token_id=list(ends) or None,
+            eos_token_id=list(stops) or None,
             pad_token_id=_padding(model),
         ),
     )
     replies = []
     for row, limit in enumerate(limits):
         tokens = out[row, width : width + limit].tolist()
-        end = next((k for k, token in enumerate(tokens) if token in ends), len(tokens))
+        end = next((k for k, token in enumerate(tokens) if token in stops), len(tokens))
         replies.append(Reply(tokens[:end], watch.seen[row]))
     return replies

@@ -82,6 +82,7 @@ class Retriever:
         self._approximate: approximate.ApproximateIndex | None = None
         self._lexical: Lexical | None = None
         self._seconds = 0.0
+        self._tokens = 0
         self._ids: dict[int, str] = {}
         self._answered: tuple[tuple[str, ...], NDArray[np.float32] | None] = ((), None)
 
@@ -101,6 +102,7 @@ class Retriever:
         if self._encoder is not None:
             found = vectors.obtain(self._encoder, corpus, cache, progress)
             self._seconds += found.seconds
+            self._tokens = found.tokens
             self._index = forms.index(found, search.form, cache)
             if search.index is not None:
                 self._approximate = approximate.build(
@@ -143,6 +145,8 @@ class Retriever:
         }
         if self._seconds:
             found["documents_per_second"] = round(documents / self._seconds, 2)
+        if self._tokens and servers.behind(self._encoder):  # which is paid by them
+            found["tokens_per_document"] = round(self._tokens / documents, 2)
         if self._index is not None:
             found["vector_dimensions"] = float(self._index.dimensions)
         taken = self._time(queries)
@@ -246,7 +250,7 @@ class Retriever:
     def environment(self) -> Mapping[str, Any]:
         """Versions of libraries, and threads; of what servers compute they decide nothing."""
         parts = [part for part in (self._encoder, self._reranker) if part is not None]
-        if parts and all(isinstance(part, servers.Behind) for part in parts):
+        if parts and all(map(servers.behind, parts)):
             return {"threads": 0}
         return environment.libraries()
 

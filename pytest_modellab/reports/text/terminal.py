@@ -170,6 +170,8 @@ def measurements(run: RunSummary) -> list[str]:
         parts.append(f"{milliseconds:.{digits}f} ms/sample{timing_note(run)}")
     if size is not None:
         parts.append(measured.memory_words(size))
+    if "prefix_reused" in run.probes:
+        parts.append(f"prefix cache {run.probes['prefix_reused']:.0%}")
     if "prompt_stability" in run.probes:
         parts.append(
             "stability={prompt_stability:.2f} spread={prompt_spread:.2f}".format(**run.probes)

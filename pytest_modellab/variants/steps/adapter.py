@@ -108,6 +108,7 @@ def step(
         # subtracting what was added rounds again, so a merged one has no way back
         attach=None if merge else functools.partial(_put_on, folder, scale=scale),
         reads=not _is_apart(config),
+        folder=None if merge else folder,
     )
 
 

@@ -55,12 +55,12 @@ def load(folder: Path, model: Any) -> Any:
     from safetensors import SafetensorError
 
     found = None
-    shapes: Shapes = {}
+    held: Shapes = {}
     try:
-        shapes = _shapes(folder)
+        held = shapes(folder / WEIGHTS)
         # what PEFT warns of is looked for here: keys that it does not know, tensors left out
         with warnings.catch_warnings(action="ignore"):
-            config = _config(folder, shapes)
+            config = _config(folder, held)
             if config.is_prompt_learning:  # it stays behind when the model is taken out
                 raise VariantLoadError(
                     f"the adapter {folder} is of PEFT's method {config.peft_type.value}, which "
@@ -75,21 +75,21 @@ def load(folder: Path, model: Any) -> Any:
                 torch_device=str(model.device),
                 key_mapping=getattr(model, "_checkpoint_conversion_mapping", None),
             )
-            _check_taken(folder, shapes, found, taken)
+            _check_taken(folder, held, found, taken)
     except KeyError as error:  # PEFT looks for what modules_to_save names
         raise VariantLoadError(_lacks(folder, [str(error.args[0])])) from error
     except (*_WRONG, SafetensorError) as error:
         raise VariantLoadError(
-            _misfit(folder, shapes, found) or f"the adapter {folder} cannot be loaded: {error}"
+            _misfit(folder, held, found) or f"the adapter {folder} cannot be loaded: {error}"
         ) from error
     return found
 
 
-def _shapes(folder: Path) -> Shapes:
-    """The tensors in an adapter's file."""
+def shapes(file: Path) -> Shapes:
+    """Return the shapes of the tensors in a file, by their names."""
     from safetensors import safe_open
 
-    with safe_open(folder / WEIGHTS, framework="pt") as tensors:
+    with safe_open(file, framework="pt") as tensors:
         return {key: tuple(tensors.get_slice(key).get_shape()) for key in sorted(tensors.keys())}
 
 

@@ -19,7 +19,7 @@ pytest.importorskip("httpx2")
 
 TEXT = "a reference"
 
-DECLARED = Declared(TEXT, tuple(vector(f" {TEXT}")), words=20)
+DECLARED = Declared(TEXT, tuple(vector(TEXT)), words=20)
 
 Spoil = Callable[[Any, Asked], Any]
 

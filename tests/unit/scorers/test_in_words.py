@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pytest_modellab.errors import ScoringError
-from pytest_modellab.records.runs import Output
+from pytest_modellab.records.runs import Output, SampleResult
 from pytest_modellab.records.tasks import Sample
 from pytest_modellab.runs.scoring import score_sample
 from pytest_modellab.scorers import in_words
-from pytest_modellab.scorers.in_words import ChoiceInWords, order, question, tokens
+from pytest_modellab.scorers.in_words import ChoiceInWords, one_letter, order, question, tokens
 
 
 def ask(**changes: Any) -> Sample:
@@ -106,3 +106,16 @@ def test_more_options_than_letters() -> None:
 
 def test_the_samples_own_limit_of_tokens_counts() -> None:
     assert (tokens(ask()), tokens(ask(max_tokens=200)), tokens(ask(choices=()))) == (16, 200, 0)
+
+
+def test_how_often_one_letter_is_named() -> None:
+    def results(*replies: str) -> list[SampleResult]:
+        return [
+            score_sample(ChoiceInWords(), ask(id=f"s{k}"), Output(reply), None)
+            for k, reply in enumerate(replies)
+        ]
+
+    assert one_letter(results(*["A"] * 19)) is None
+    assert one_letter(results(*["A"] * 19, "no idea")) is None
+    assert one_letter(results(*["A"] * 15, *["(b)"] * 5, "no idea")) == 0.75
+    assert one_letter([]) is None
