@@ -13,6 +13,7 @@ import dataclasses
 import itertools
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -356,7 +357,9 @@ def _error(kind: str, message: str) -> ModellabError:
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import ray
+        # it hands the streams that it finds to colorama, which asks them at the very end
+        with contextlib.redirect_stdout(sys.__stdout__), contextlib.redirect_stderr(sys.__stderr__):
+            import ray
     except ImportError as error:
         raise ConfigError("--on ray: needs Ray: pip install 'pytest-modellab[ray]'") from error
     return ray

@@ -60,6 +60,7 @@ NOT_RUN = {
     r".* modellab report": "needs Allure 3 of npm; tests/unit/cli/test_report.py",
     r".* (lm_eval|inspect|promptfoo|deepeval) .*": "another project's program",
     r".* modellab build support --device cuda": "needs a GPU",
+    r".* modellab run --on ray .*": "needs GPUs; tests/real/test_cluster.py",
     r".* python -m benchmarks\..*": "takes minutes or a GPU; what it prints is no promise",
 }
 """Commands that cannot be run in CI, and why."""

@@ -312,7 +312,7 @@ def test_not_utf8(file: Path) -> None:
             '[variant.a]\nkind = "prompted"',
             "variant: unknown key; did you mean 'variants'? "
             "Known: acknowledged, baselines, engine, mlflow, models, performance, prices, "
-            "scenarios, task_sets, variants",
+            "scenarios, store, task_sets, variants",
         ),
         (
             '[mlflow]\nuri = "http://host"',
