@@ -29,6 +29,9 @@ _LISTED = ("owned_by", "root", "parent", "max_model_len", "meta")
 _DEEP = 4
 """Levels of what a server says of itself that are kept."""
 
+_NAME = 100
+"""Characters of a model's name in a message."""
+
 _LONG = 300
 """Characters of a text, and entries of a list or an object, that are kept of it."""
 
@@ -85,7 +88,7 @@ def identify(client: Client) -> dict[str, Any]:
     if listed and address.model not in listed:
         raise EndpointError(
             f"{address.host}: it serves no model {line(address.model)!r}; correct served_model: "
-            f"{near_misses(address.model, listed)}"
+            f"{near_misses(address.model, [line(name, _NAME) for name in listed])}"
         )
     told = listed[address.model].told if listed else {}
     mine = {key: _bounded(told[key]) for key in _LISTED if told.get(key) is not None}

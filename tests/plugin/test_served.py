@@ -331,6 +331,25 @@ def test_the_key_stands_nowhere(
     assert said in (pytester.path / "printed").read_text()
 
 
+def test_a_prompt_that_is_too_long_is_a_missing_score_of_its_sample(
+    pytester: pytest.Pytester, declare: Declare
+) -> None:
+    long = "request (3031 tokens) exceeds the available context size (2048 tokens)"
+
+    def fault(_: int, asked: Asked) -> Said | None:
+        refused = asked.method == "POST" and "text 03" in str(asked.body)
+        return Said({"error": {"message": long}}, 400) if refused else None
+
+    talker = Talker(fault=fault)
+    with scripted(talker) as url:
+        declare(f'url = "{url}"')
+        result = pytester.runpytest()
+    result.stdout.fnmatch_lines(
+        ["*1 of 20 scores are missing *'s03' first: (the server refuses its prompt: *HTTP 400*"]
+    )
+    assert talker.asked.total() == len(SAMPLES) - 1
+
+
 COMPARING = """
 import pytest
 
@@ -349,6 +368,10 @@ def test_a_noise_floor_is_told_where_replies_flip(
     with scripted(talker) as url:
         declare(f'url = "{url}"')
         assert cli.main(["accept", "served"]) == 0
+        assert (
+            "note: served: accepted without the likelihood of its replies, which its server does "
+            "not tell\n"
+        ) in capsys.readouterr().err
         found = Served(Address(url, "talker")).identity
         quiet = Canary(served.key(found), "2026-11-30T09:00:00+00:00", noise=Noise(10, 0, 0, 0.0))
         noisy = dataclasses.replace(quiet, noise=Noise(10, 2, 1, 0.3))
