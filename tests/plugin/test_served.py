@@ -400,6 +400,37 @@ def test_a_noise_floor_is_told_where_replies_flip(
         assert "repeated replies" not in one.stdout.str()
 
 
+def test_the_canary_says_no_key(
+    pytester: pytest.Pytester,
+    declare: Declare,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("THE_KEY", KEY)
+    talker = Talker(key=KEY)
+
+    def fault(_: int, asked: Asked) -> Said | None:
+        if asked.method == "GET" or "chat" not in asked.path:
+            return None
+        head = asked.headers["Authorization"]
+        return talker.reply({"message": {"content": f"I was given {head}"}}, 3, 99)
+
+    talker.fault = fault
+    with scripted(talker) as url:
+        declare(f'url = "{url}"\nkey_env = "THE_KEY"')
+        file = pytester.path / "modellab.toml"
+        file.write_text(file.read_text().replace("canary = false", "canary = true"))
+        assert cli.main(["canary", "served", "--json", "found.json"]) == 1
+        result = pytester.runpytest("-vv", "--showlocals", "--log-level=DEBUG")
+    told = capsys.readouterr()
+    (pytester.path / "said").write_text(told.out + told.err + result.stdout.str())
+    assert all(one.headers.get("Authorization") == f"Bearer {KEY}" for one in talker.requests)
+    assert "(key)" in told.out
+    result.stdout.fnmatch_lines(["*the server does not do what it says: *"])
+    planted = [path for path in pytester.path.rglob("*") if path.is_file()]
+    assert [path for path in planted if b"PLANTED" in path.read_bytes()] == []
+
+
 def test_what_it_costs_is_by_its_own_price(
     pytester: pytest.Pytester, declare: Declare, capsys: pytest.CaptureFixture[str]
 ) -> None:
