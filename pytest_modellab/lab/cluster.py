@@ -161,6 +161,7 @@ class Worker:
             cache,
             loaded.engine,
             again=loaded.again,
+            beside=loaded.beside,
             remote=None if remote is None else Remote(remote),
         )
         self._sources: dict[str, Any] = {}

@@ -70,11 +70,13 @@ class Lab:
         self.settings = settings
         self._declared = Declared(self.config, self.extensions, settings)
         self._loaded = Loaded(settings.cache)
+        loaded = self._loaded
         self.here = bench = InProcess(
             settings.cache,
-            self._loaded.engine,
+            loaded.engine,
             progress,
-            again=self._loaded.again,
+            again=loaded.again,
+            beside=loaded.beside,
             remote=remote.of(self.config.store),
         )
         self._runs = Runs(

@@ -60,6 +60,7 @@ def _words(source: Loadable, engine: Any, client: Client, cache: Path) -> Canary
         likelihoods=completes,
         trained=trained.found(source, cache),
         base=served.base,
+        fleet=served.fleet,
     )
     return canary.examine(client, expected)
 
