@@ -111,5 +111,6 @@ def _lines(found: Canary, name: str, host: str) -> Iterator[str]:
 
 _TAKEN = {
     "score": "tasks that score options are an ERROR",
+    "seed": "nothing is an ERROR: samples are decoded greedily",
     "stop": "nothing is an ERROR: no sample is asked with a stop text",
 }

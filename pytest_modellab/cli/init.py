@@ -73,7 +73,8 @@ def add(commands: Subparsers) -> None:
         "aligned, the student of --kind distilled (default: the adapter found below FOLDER)",
     )
     init.add_argument(
-        "--url", help="the base URL of the server of --kind endpoint, as http://HOST:PORT/v1"
+        "--url",
+        help="the base URL of the server of --kind endpoint or embedding, as http://HOST:PORT/v1",
     )
     init.add_argument("--served-model", metavar="NAME", help="what its /v1/models calls the model")
     init.add_argument(
@@ -178,23 +179,25 @@ def _apart(name: str, folder: Path) -> str:
 def _served(kind: Kind, options: argparse.Namespace) -> Kind:
     """Return the kind with the server that is named, where its model is behind one."""
     from pytest_modellab.endpoints.address import base_url
-    from pytest_modellab.starter.kinds import endpoint
+    from pytest_modellab.starter.kinds import SERVED
     from pytest_modellab.starter.model import Server
 
     given = {"--url": options.url, "--served-model": options.served_model}
     given["--key-env"] = options.key_env
-    if not kind.serves:
-        if named := [name for name, value in given.items() if value]:
-            raise ConfigError(f"{named[0]}: is for --kind endpoint, and this is {kind.name!r}")
+    named = [name for name, value in given.items() if value]
+    if kind.name not in SERVED and named:
+        kinds = " and ".join(f"--kind {name}" for name in SERVED)
+        raise ConfigError(f"{named[0]}: is for {kinds}, and this is {kind.name!r}")
+    if not (kind.serves or named):
         return kind
     if options.model:
         raise ConfigError(
-            "--model: --kind endpoint has its model behind --url, named --served-model"
+            f"--model: --kind {kind.name} has its model behind --url, named --served-model"
         )
     for name in ("--url", "--served-model"):
         if not given[name]:
             raise ConfigError(
-                f"--kind endpoint needs {name}: modellab init --kind endpoint --url "
+                f"--kind {kind.name} needs {name}: modellab init --kind {kind.name} --url "
                 "http://HOST:PORT/v1 --served-model NAME, as its /v1/models lists it"
             )
     if options.key_env and not (options.key_env.isidentifier() and options.key_env.isascii()):
@@ -205,7 +208,7 @@ def _served(kind: Kind, options: argparse.Namespace) -> Kind:
         url = base_url(options.url)
     except ConfigError as error:
         raise ConfigError(f"--{error}") from None
-    return endpoint.of(Server(url, options.served_model, options.key_env or ""))
+    return SERVED[kind.name](Server(url, options.served_model, options.key_env or ""))
 
 
 def _tuned(

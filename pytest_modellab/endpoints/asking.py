@@ -40,7 +40,9 @@ class Asking:
         self.software = served.software(found.identity)
         self.client = Client(found.address)
         self._checked = 0.0
-        self._names: tuple[str, str] | None = None
+        self._fleet = found.fleet
+        told = found.identity.get("reply")
+        self._names = (told["model"], told["system"]) if told else None
         try:
             self.check()
         except BaseException:
@@ -120,7 +122,8 @@ class Asking:
         """
         asked = {"model": self.client.address.model, **body}
         reply = self.client.post(path, asked, beside=beside)
-        names = replies.names(reply)
+        model, system = replies.names(reply)
+        names = model, "" if self._fleet else system
         if self._names is None:
             self._names = names
         self._refuse(

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import queue
+import re
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from pytest_modellab.endpoints import waiting
 from pytest_modellab.endpoints.address import Address, Key
 from pytest_modellab.endpoints.waiting import Clock, Turns
 from pytest_modellab.errors import EndpointError
+from pytest_modellab.store import said
 from pytest_modellab.visible import line
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ MOST_BYTES = 64 << 20
 
 TOLD = 300
 """Characters of a server's own words in a message."""
+
+OLDER, NEWER = "max_tokens", "max_completion_tokens"
+"""The limit of a reply as all servers but OpenAI's newest models call it, and as those do."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -75,6 +80,7 @@ class Client:
         self._turns = Turns(address.requests_per_minute, self._clock)
         self._lock = threading.Lock()
         self._answered = False
+        self._renamed = False
 
     def post(self, path: str, body: Mapping[str, Any], *, beside: bool = False) -> dict[str, Any]:
         """Return a server's reply.
@@ -88,7 +94,18 @@ class Client:
             EndpointError: there is none, in the server's own words, and what to do.
             ConfigError: the key is missing.
         """
-        return self._ask("POST", path, json.dumps(body).encode(), beside)
+        body = _renamed(body) if self._renamed else body
+        try:
+            return self._ask("POST", path, json.dumps(body).encode(), beside)
+        except EndpointError as error:
+            refused = error.status in (400, 422) and NEWER in str(error)
+            if not refused or OLDER not in body:
+                raise
+        with self._lock:
+            first, self._renamed = not self._renamed, True
+        if first:
+            said.say(f"{self.address.host}: it refuses {OLDER}, and is sent {NEWER} in its place")
+        return self._ask("POST", path, json.dumps(_renamed(body)).encode(), beside)
 
     def get(self, path: str, *, beside: bool = False) -> dict[str, Any]:
         """Return a server's reply, as :meth:`post`."""
@@ -282,7 +299,8 @@ class Client:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if response.is_redirect:
             target = urllib.parse.urlsplit(response.headers.get("location", ""))
-            named = f"{target.scheme}://{target.netloc}" if target.netloc else "there"
+            host = target.netloc.rpartition("@")[2]  # a name and a password may stand before it
+            named = f"{target.scheme}://{host}" if host else "there"
             there = line(key.taken_out(named, shown=True), TOLD)
             return _Failure(
                 f"it sends requests on to {there}, where the key does not go by itself; declare "
@@ -296,14 +314,12 @@ class Client:
                 again=False,
                 status=status,
             )
-        parsed = _json(raw)
-        if isinstance(parsed, list):
-            parsed = {"data": parsed}  # as OpenAI's own lists come
+        parsed = _json(raw, functools.partial(key.taken_out, shown=False))
         if status == 200 and isinstance(parsed, dict) and set(parsed) != {"error"}:
             self._answered = True
-            kept: dict[str, Any] = key.taken_out(parsed, shown=False)
-            return kept
-        raw, parsed = (key.taken_out(one, shown=True) for one in (raw, parsed))
+            return parsed
+        raw = key.taken_out(raw, shown=True)
+        parsed = _json(raw, functools.partial(key.taken_out, shown=True))
         if status == 200 and parsed is None:
             page = "an HTML page" if "html" in kind or raw.lstrip()[:1] == b"<" else "no JSON"
             return _Failure(
@@ -313,13 +329,13 @@ class Client:
                 status=status,
             )
         return _Failure(
-            f"{_status(status)}: {_told(parsed, raw)}{self._mend(status)}",
+            f"{_status(status)}: {_told(parsed, raw)}{self._mend(status, _told(parsed, raw))}",
             again=status in REPEATED,
             status=status,
             after=waiting.asked(response.headers.get("retry-after"), self._clock),
         )
 
-    def _mend(self, status: int) -> str:
+    def _mend(self, status: int, told: str) -> str:
         address = self.address
         if status in (401, 403):
             if address.key_env:
@@ -329,15 +345,37 @@ class Client:
             return "; is the route missing, or the model's name? see its /v1/models"
         if status == 429:
             return "; fewer requests a minute may pass: requests_per_minute"
+        if status in (400, 422) and re.search(r"temperature\W.*\bsupport", told):
+            return (
+                "; samples are decoded greedily, at temperature 0, which this model does not do: "
+                "what it replies cannot be judged here"
+            )
         return ""
 
 
-def _json(raw: bytes) -> Any:
-    """Return what a reply says, or None where it is no JSON."""
+def _json(raw: bytes, clean: Callable[[Any], Any]) -> Any:
+    """Return what a reply says, or None where it is no JSON, or too deep."""
     try:
-        return json.loads(raw)
+        parsed = json.loads(raw)
+        if b"\\u" in raw or b"\xed" in raw:
+            parsed = _paired(parsed)
+        found = clean(parsed)
     except (ValueError, RecursionError):
         return None
+    return {"data": found} if isinstance(found, list) else found  # as OpenAI's own lists come
+
+
+def _paired(value: Any) -> Any:
+    """Return JSON with a sign in the place of each half of a character, which no file can hold."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_paired(name): _paired(one) for name, one in value.items()}
+    return [_paired(one) for one in value] if isinstance(value, list) else value
+
+
+def _renamed(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {(NEWER if name == OLDER else name): value for name, value in body.items()}
 
 
 def _status(status: int) -> str:

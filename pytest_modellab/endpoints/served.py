@@ -23,11 +23,20 @@ query with documents."""
 Software = Literal["llama.cpp", "vllm", ""]
 """Servers whose own fields of requests are known; empty for any other."""
 
+_ROUTES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "chat": ("/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]}),
+    "completions": ("/completions", {"prompt": "Hi"}),
+}
+"""The shortest request of each way to be asked, of which the reply's names are read."""
+
 _LISTED = ("owned_by", "root", "parent", "max_model_len", "meta")
 """What of an entry of ``/models`` says which model it is; the rest may change by itself."""
 
 _DEEP = 4
 """Levels of what a server says of itself that are kept."""
+
+_NAME = 100
+"""Characters of a model's name in a message."""
 
 _LONG = 300
 """Characters of a text, and entries of a list or an object, that are kept of it."""
@@ -45,6 +54,7 @@ class Served:
         reference: a file with a text and the vector that it should have, or None.
         base: the name by which the server answers with what an adapter was trained on; empty where
             it has none.
+        fleet: whether several machines answer, whose ``system_fingerprint`` may differ.
     """
 
     address: Address
@@ -53,6 +63,7 @@ class Served:
     together: int = 0
     reference: Path | None = None
     base: str = ""
+    fleet: bool = False
 
     @functools.cached_property
     def identity(self) -> Mapping[str, Any]:
@@ -62,7 +73,13 @@ class Served:
             EndpointError: it does not answer, or has no such model.
         """
         with contextlib.closing(Client(self.address)) as client:
-            return identify(client)
+            found = identify(client)
+            if self.api in _ROUTES and "server" not in found:  # hosted ones say it in replies alone
+                model, system = _named(client, self.api)
+                told = {"model": model, "system": "" if self.fleet else system}
+                if any(told.values()):
+                    found["reply"] = told
+            return found
 
 
 def identify(client: Client) -> dict[str, Any]:
@@ -85,7 +102,7 @@ def identify(client: Client) -> dict[str, Any]:
     if listed and address.model not in listed:
         raise EndpointError(
             f"{address.host}: it serves no model {line(address.model)!r}; correct served_model: "
-            f"{near_misses(address.model, listed)}"
+            f"{near_misses(address.model, [line(name, _NAME) for name in listed])}"
         )
     told = listed[address.model].told if listed else {}
     mine = {key: _bounded(told[key]) for key in _LISTED if told.get(key) is not None}
@@ -95,6 +112,14 @@ def identify(client: Client) -> dict[str, Any]:
         **({"listed": mine} if mine else {}),
         **({"server": server} if server else {}),
     }
+
+
+def _named(client: Client, api: Api) -> tuple[str, str]:
+    """Ask a server for one token, and return what the reply calls model and server."""
+    path, body = _ROUTES[api]
+    reply = client.optional(path, {"model": client.address.model, **body, "max_tokens": 1})
+    model, system = replies.names(reply or {})
+    return line(model, _LONG), line(system, _LONG)
 
 
 def listing(client: Client) -> dict[str, replies.ServedModel]:
@@ -126,7 +151,7 @@ def software(identity: Mapping[str, Any]) -> Software:
 
 def key(identity: Mapping[str, Any]) -> str:
     """Return the name under which is kept what was found of a server."""
-    return digest(dict(identity))[:16]
+    return digest({name: one for name, one in identity.items() if name != "reply"})[:16]
 
 
 def adapters(client: Client) -> tuple[int, ...]:
@@ -162,8 +187,11 @@ def context_length(identity: Mapping[str, Any]) -> int | None:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Put in words what of an identity has changed; empty where nothing has."""
-    flat, other = dict(_flat(before)), dict(_flat(now))
+    """Put in words what of an identity has changed, but for what only replies tell."""
+    flat, other = (
+        dict(_flat({name: told for name, told in one.items() if name != "reply"}))
+        for one in (before, now)
+    )
     return "; ".join(
         f"{key} was {line(str(flat.get(key)), 80)}, is {line(str(other.get(key)), 80)}"
         for key in sorted(flat.keys() | other.keys())

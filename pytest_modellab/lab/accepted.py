@@ -214,8 +214,14 @@ class Accepted:
         except ScoringError as error:
             # who writes down what media hold tells of no text how likely it is, which is no news
             media = any(sample.media for sample in task_set.samples)
-            if not (media and isinstance(error, Unable)):
+            if not isinstance(error, Unable):
                 said.say(f"accepted without the likelihood of its replies: {error}")
+            elif not media:
+                said.say(
+                    f"{variant.name}: accepted without the likelihood of its replies, which "
+                    f"{'its server' if variant.plan.served is not None else 'its engine'} does "
+                    "not tell"
+                )
             return record
 
     def remember(self, variant: str, task_set: str) -> Baseline | None:

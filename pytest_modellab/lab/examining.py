@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_modellab.errors import ConfigError, DiagnosisError, ModellabError
+from pytest_modellab.judging.comparable import other_scoring
 from pytest_modellab.lab import flipped, put_back
 from pytest_modellab.lab.folders import KIND
 from pytest_modellab.lab.pair import Asked, Pair
@@ -94,6 +95,8 @@ def asked(
         found = lab.task_set(name)
         before, after = (_run(lab, one, found, run=run) for one in (of.base, of.candidate))
         if before is None or after is None:
+            continue
+        if other_scoring(after, before):  # what flipped was asked otherwise, too
             continue
         if put_back.parts(of):
             lost, all_ = flipped.lost(found, before, after, put_back.MOST)

@@ -68,7 +68,10 @@ class Lab:
         self.settings = settings
         self._declared = Declared(self.config, self.extensions, settings)
         self._loaded = Loaded(settings.cache)
-        bench = InProcess(settings.cache, self._loaded.engine, progress, again=self._loaded.again)
+        loaded = self._loaded
+        bench = InProcess(
+            settings.cache, loaded.engine, progress, again=loaded.again, beside=loaded.beside
+        )
         self._runs = Runs(
             settings,
             self.extensions,

@@ -61,6 +61,19 @@ class Loaded:
             self._same.append(source)
         return self.engine(source)
 
+    def beside(self, source: Source) -> Engine:
+        """Return an engine that is not held here: it is closed by whoever asks for it.
+
+        Raises:
+            ModelError: its files cannot be read, or its server is not to be believed.
+            VariantLoadError: a library is missing.
+        """
+        from pytest_modellab.variants import loading
+
+        if isinstance(source, loading.Loadable) and any(one.canary for one in source.plan.servers):
+            return self._proved(source)
+        return source.open(self._cache)
+
     def keep(self, source: Source) -> None:
         """Free the engine of any other source, and the model that it shares with this one."""
         if self._held is not None and self._held[0] is not source:

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_modellab.endpoints.client import Client
 from pytest_modellab.endpoints.served import Served
 from pytest_modellab.errors import EndpointError
-from pytest_modellab.records.canary import Canary
+from pytest_modellab.records.canary import UNUSED, Canary
 from pytest_modellab.store import canaries, said
 from pytest_modellab.variants.loading import Loadable
 
@@ -60,6 +60,7 @@ def _words(source: Loadable, engine: Any, client: Client, cache: Path) -> Canary
         likelihoods=completes,
         trained=trained.found(source, cache),
         base=served.base,
+        fleet=served.fleet,
     )
     return canary.examine(client, expected)
 
@@ -77,7 +78,7 @@ def believe(engine: Any, found: Canary) -> None:
     if wrong := [str(one) for one in found.findings if not one.takes]:
         raise EndpointError(f"the server does not do what it says: {'; '.join(wrong)}")
     for one in found.findings:
-        if one.takes == "stop":  # no sample needs it
+        if one.takes in UNUSED:
             said.say(f"the server does not do all that it says: {one}")
             continue
         # those for which options are scored, too

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def check(base: Resolved, candidate: Resolved) -> None:
-    """Refuse searches without an encoder.
+    """Refuse searches without an encoder in this process.
 
     Raises:
-        DiagnosisError: one of the two is none.
+        DiagnosisError: one of the two has none.
     """
     for one in (base, candidate):
         search = one.plan.search
@@ -26,6 +26,11 @@ def check(base: Resolved, candidate: Resolved) -> None:
         if search.embedding is None:
             raise DiagnosisError(
                 f"{one.name} ranks documents by their words: there is no model to be examined"
+            )
+        if one.plan.served is not None:
+            raise DiagnosisError(
+                f"a server has the model of {one.name}, out of reach: examine the model that it "
+                "serves in this process, declared with model"
             )
 
 

@@ -7,9 +7,11 @@ from typing import Literal
 
 from pytest_modellab.records.reading import Amount, Count
 
-Taken = Literal["", "score", "stop"]
-"""The ability that a finding takes away; empty where no answer can be believed. No sample is asked
-with a stop text, so that a run does without ``stop``."""
+Taken = Literal["", "score", "seed", "stop"]
+"""The ability that a finding takes away; empty where no answer can be believed."""
+
+UNUSED = frozenset({"seed", "stop"})
+"""Abilities that no run needs: samples are decoded greedily, and asked without a stop text."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,6 +25,10 @@ DECISION_MARGIN = "decision_margin"
 """The right option's log-likelihood less the best wrong one's, per byte; shown and never judged."""
 
 
+NAMED = "option_named"
+"""Whether the reply to a multiple choice in words names an option: 1 or 0."""
+
+
 READ = 4096
 """Bytes of a reply that are read; what follows them is not, whoever reads."""
 
@@ -104,11 +108,11 @@ def applies(metric: str | None, sample: Sample, *, replies: bool = True) -> bool
         replies: False where the accepted replies are not known.
 
     Returns:
-        Of ``probability`` and ``decision_margin`` whether an option is right; of ``likelihood``
-        whether there is a text that the model can be asked for: the right option, a document, or a
-        reply; True of every other metric.
+        Of ``probability``, ``decision_margin`` and ``option_named`` whether an option is right; of
+        ``likelihood`` whether there is a text that the model can be asked for: the right option, a
+        document, or a reply; True of every other metric.
     """
-    if metric in (PROBABILITY, DECISION_MARGIN):
+    if metric in (PROBABILITY, DECISION_MARGIN, NAMED):
         return is_choice(sample)
     if metric == LIKELIHOOD:
         return is_choice(sample) or is_document(sample) or (replies and is_reply(sample))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pytest_modellab.records.graded import NAMED
 from pytest_modellab.records.runs import RunSummary
-from pytest_modellab.scorers.in_words import NAMED, ONE_LETTER
+from pytest_modellab.scorers.in_words import ONE_LETTER
 
 ENOUGH = 0.9
 """Share of replies with an option up to which a score tells of the format."""

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
 from pytest_modellab.records.counts import CER, UNITS, WER
-from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, PROBABILITY
+from pytest_modellab.records.graded import DECISION_MARGIN, LIKELIHOOD, NAMED, PROBABILITY
 from pytest_modellab.records.runs import EXACT
-from pytest_modellab.scorers.in_words import NAMED, ONE_LETTER
+from pytest_modellab.scorers.in_words import ONE_LETTER
 
 INDEX = "index_"
 """Begins the name of a metric that tells what an approximate index found of exact search."""

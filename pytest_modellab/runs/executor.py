@@ -42,6 +42,8 @@ class InProcess:
         watch: called as samples are answered and documents indexed.
         again: as ``load``, for a second run: opens the engine anew and checks that it is the same
             model; None to take the one that is open.
+        beside: opens the engine of a search beside the variant's, to be closed here; None for as
+            the source opens it.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class InProcess:
         watch: Watch = lambda _: None,
         *,
         again: Callable[[Source], Engine] | None = None,
+        beside: Callable[[Source], Engine] | None = None,
     ) -> None:
         self.again = again or load
+        self.beside = beside or (lambda source: source.open(cache))
         self.cache = cache
         self.load = load
         self.watch = watch
@@ -83,7 +87,7 @@ class InProcess:
 
         def beside(source: Source) -> Engine:
             """Load the search beside the variant, not instead of it."""
-            opened.append(source.open(self.cache))
+            opened.append(self.beside(source))
             return opened[-1]
 
         try:

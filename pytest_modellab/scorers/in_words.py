@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pytest_modellab.errors import ScoringError
+from pytest_modellab.records.graded import NAMED
 from pytest_modellab.records.hashing import digest
 from pytest_modellab.records.runs import Output, SampleResult
 from pytest_modellab.records.tasks import Sample
@@ -29,9 +30,6 @@ LETTERS = string.ascii_uppercase
 
 TOKENS = 16
 """Most tokens of a reply where a sample does not say: a letter, and some words around it."""
-
-NAMED = "option_named"
-"""The metric of a sample that tells whether its reply names an option: 1 or 0."""
 
 ONE_LETTER = "one_letter"
 """The metric of a run that tells which share of its replies names the most frequent letter."""

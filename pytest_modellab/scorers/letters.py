@@ -13,16 +13,22 @@ NONE = "names no option"
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
-_ALONE = re.compile(r"[^\w\n]{0,8}_{0,2}([A-Za-z])_{0,2}[^\w\n]{0,8}")
+_ALONE = re.compile(r"[^\w\n+#]{0,8}_{0,2}([A-Za-z])_{0,2}[^\w\n+#]{0,8}")
 """A letter and nothing but marks around: ``B``, ``(b)``, ``**B.**``."""
 
 _NAMES = frozenset({"option", "choice", "letter", "boxed"})
 """Words before a letter that is never an article or a word."""
 
-_CUES = _NAMES | frozenset("answer choose chose pick picked select selected".split())
+_CUES = _NAMES | frozenset("answer choose chose pick picked select selected it's that's".split())
 """Words before a letter that is meant as one, where what follows it fits."""
 
 _COPULAS = frozenset({"is", "was", "be"})
+
+_PAIRS = frozenset({("it", "is"), ("that", "is"), ("go", "with"), ("going", "with")})
+"""Two words before such a letter."""
+
+_THOUGHTS = "<think>", "</think>"
+"""Between them, or before the second alone, stands what a model thinks before it replies."""
 
 _NEAR = 6
 """How many words before its ``is`` a cue may stand: ``the answer to this question is B``."""
@@ -40,6 +46,9 @@ _DENIED = re.compile(
 _STATED = re.compile(r"\W{0,8}\bis\s(?:the\s)?(?:correct|right|best|answer)\b", re.IGNORECASE)
 """What follows a letter that begins a line and is meant: ``B is the right answer``."""
 
+_DASH = re.compile(r"[ \t]{1,3}[-\u2013\u2014:][ \t]")
+"""What may stand between a letter that begins a line and an option's text: ``B - Paris``."""
+
 _PREFIX = re.compile(r"(?:the )?(?:correct |right |best )?(?:answer|option|choice)(?: is)? ?:? ?")
 """What may come before an option's text, in lower case and with single spaces."""
 
@@ -52,7 +61,8 @@ def read(reply: str, options: Sequence[str]) -> tuple[int | None, str]:
     A letter counts where it is all of a line but for marks (``B``, ``(b)``, ``**B.**``), where a
     line begins with it and a mark or the option's text (``B. Paris``), and after a word such as
     "answer" or "option" (``The answer is B``). An option's text counts where it is all of the reply
-    or of its first line. What names a second option beside it names none.
+    or of its first line. What names a second option beside it names none. What a model thinks
+    before it replies, up to ``</think>``, is not read.
 
     Args:
         reply: any text.
@@ -61,7 +71,8 @@ def read(reply: str, options: Sequence[str]) -> tuple[int | None, str]:
     Returns:
         The option's place, and why there is none.
     """
-    reply = reply[:READ].strip()
+    begin, end = _THOUGHTS
+    reply = reply.rpartition(end)[2].partition(begin)[0].strip()[:READ]
     letters = string.ascii_uppercase[: len(options)]
     alone = _ALONE.fullmatch(reply)
     if alone is not None and alone[1].upper() in letters:
@@ -90,7 +101,7 @@ def _named(reply: str, letters: str, options: Sequence[str]) -> tuple[set[int], 
         after = reply[word.end() :]
         rest = after.lstrip("".join(c for c in _MARKS if c != " ") + "-")
         marks = after[: len(after) - len(rest)]
-        if rest[:1].strip() and rest[:1] not in "/&":  # a part of something: B-12, i.e., A+
+        if rest[:1].isalnum() or rest[:1] in ("+", "#"):  # a part of something: B-12, i.e., C++
             continue
         own = _begins(rest.lstrip(" \t"), options[place])
         if own:
@@ -134,7 +145,7 @@ def _is_meant(
     upper = word[0].isupper()
     if begins and (ends or (upper and (own or any(c in ".):]*,-" for c in marks)))):
         return True
-    if begins and upper and _STATED.match(rest):
+    if begins and upper and (_STATED.match(rest) or _DASH.match(rest)):
         return True
     cue = _cue(reply, word, before)
     if not cue:
@@ -143,7 +154,7 @@ def _is_meant(
         return ends
     following = _WORD.match(rest.lstrip(" \t"))
     joined = following is not None and following[0].casefold() in _JOINING
-    return cue in _NAMES or ends or own or joined or bool(marks)
+    return cue in _NAMES or following is None or own or joined or bool(marks)
 
 
 def _cue(reply: str, word: re.Match[str], before: Sequence[re.Match[str]]) -> str:
@@ -159,6 +170,8 @@ def _cue(reply: str, word: re.Match[str], before: Sequence[re.Match[str]]) -> st
         return ""
     if said[0] in _CUES:
         return said[0]
+    if tuple(said[1::-1]) in _PAIRS:
+        return "answer"
     if said[0] in _COPULAS:
         return next((one for one in said[1:] if one in _CUES), "") and "answer"
     return ""

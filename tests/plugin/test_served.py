@@ -105,14 +105,14 @@ def choosing(right: bool) -> Callable[[int, Asked], Said | None]:
     """Reply to a question in words with the letter of the right option, or with none."""
 
     def fault(_: int, asked: Asked) -> Said | None:
-        if asked.path != "/v1/chat/completions":
-            return None
+        if asked.path != "/v1/chat/completions" or asked.body["max_tokens"] == 1:
+            return None  # the latter to know the server
         assert asked.body["max_tokens"] == 16
         lines = asked.body["messages"][-1]["content"].split("\n")
         (letter,) = (line[0] for line in lines if line[1:] == f". {turned(lines[0])}")
         said = f"The answer is {letter}." if right else "I would rather not say."
         choice = {"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
-        return Said({"model": "talker", "choices": [{"index": 0, **choice}]})
+        return Talker().reply(choice, 1, 1)
 
     return fault
 
@@ -164,8 +164,8 @@ def test_multiple_choice_is_asked_in_words_by_chat(
         result.stdout.fnmatch_lines(["*served  success=1.00*option_named=1.00*"])
         chats = sum(one.path == "/v1/chat/completions" for one in talker.requests)
         pytester.runpytest().assert_outcomes(passed=1)
-    assert chats == len(SAMPLES)
-    assert sum(one.path == "/v1/chat/completions" for one in talker.requests) == chats
+    assert chats == 1 + len(SAMPLES)  # one to know the server
+    assert sum(one.path == "/v1/chat/completions" for one in talker.requests) == chats + 1
 
 
 @pytest.mark.usefixtures("choices")
@@ -331,6 +331,44 @@ def test_the_key_stands_nowhere(
     assert said in (pytester.path / "printed").read_text()
 
 
+def test_a_prompt_that_is_too_long_is_a_missing_score_of_its_sample(
+    pytester: pytest.Pytester, declare: Declare
+) -> None:
+    long = "request (3031 tokens) exceeds the available context size (2048 tokens)"
+
+    def fault(_: int, asked: Asked) -> Said | None:
+        refused = asked.method == "POST" and "text 03" in str(asked.body)
+        return Said({"error": {"message": long}}, 400) if refused else None
+
+    talker = Talker(fault=fault)
+    with scripted(talker) as url:
+        declare(f'url = "{url}"')
+        result = pytester.runpytest()
+    result.stdout.fnmatch_lines(
+        ["*1 of 20 scores are missing *'s03' first: (the server refuses its prompt: *HTTP 400*"]
+    )
+    assert talker.asked.total() == len(SAMPLES) - 1
+
+
+def test_what_only_replies_tell_of_a_server_is_part_of_what_is_run(
+    pytester: pytest.Pytester, declare: Declare
+) -> None:
+    talker = Talker()
+    with scripted(talker) as url:
+        declare(f'url = "{url}"')
+        for system, times in (("fp_1", 1), ("fp_1", 1), ("fp_2", 2)):
+            talker.system = system
+            pytester.runpytest().assert_outcomes(passed=1)
+            assert set(talker.asked.values()) == {times}
+        talker.fault = swapping(talker)
+        declare(f'url = "{url}"\nfleet = true')
+        pytester.runpytest().assert_outcomes(passed=1)
+        assert set(talker.asked.values()) == {3}
+        talker.system = "fp_9"
+        pytester.runpytest().assert_outcomes(passed=1)
+        assert set(talker.asked.values()) == {3}
+
+
 COMPARING = """
 import pytest
 
@@ -349,6 +387,10 @@ def test_a_noise_floor_is_told_where_replies_flip(
     with scripted(talker) as url:
         declare(f'url = "{url}"')
         assert cli.main(["accept", "served"]) == 0
+        assert (
+            "note: served: accepted without the likelihood of its replies, which its server does "
+            "not tell\n"
+        ) in capsys.readouterr().err
         found = Served(Address(url, "talker")).identity
         quiet = Canary(served.key(found), "2026-11-30T09:00:00+00:00", noise=Noise(10, 0, 0, 0.0))
         noisy = dataclasses.replace(quiet, noise=Noise(10, 2, 1, 0.3))
@@ -375,6 +417,37 @@ def test_a_noise_floor_is_told_where_replies_flip(
     assert blocked.ret == silent.ret == 1
     for one in (unchanged, silent):
         assert "repeated replies" not in one.stdout.str()
+
+
+def test_the_canary_says_no_key(
+    pytester: pytest.Pytester,
+    declare: Declare,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("THE_KEY", KEY)
+    talker = Talker(key=KEY)
+
+    def fault(_: int, asked: Asked) -> Said | None:
+        if asked.method == "GET" or "chat" not in asked.path:
+            return None
+        head = asked.headers["Authorization"]
+        return talker.reply({"message": {"content": f"I was given {head}"}}, 3, 99)
+
+    talker.fault = fault
+    with scripted(talker) as url:
+        declare(f'url = "{url}"\nkey_env = "THE_KEY"')
+        file = pytester.path / "modellab.toml"
+        file.write_text(file.read_text().replace("canary = false", "canary = true"))
+        assert cli.main(["canary", "served", "--json", "found.json"]) == 1
+        result = pytester.runpytest("-vv", "--showlocals", "--log-level=DEBUG")
+    told = capsys.readouterr()
+    (pytester.path / "said").write_text(told.out + told.err + result.stdout.str())
+    assert all(one.headers.get("Authorization") == f"Bearer {KEY}" for one in talker.requests)
+    assert "(key)" in told.out
+    result.stdout.fnmatch_lines(["*the server does not do what it says: *"])
+    planted = [path for path in pytester.path.rglob("*") if path.is_file()]
+    assert [path for path in planted if b"PLANTED" in path.read_bytes()] == []
 
 
 def test_what_it_costs_is_by_its_own_price(

@@ -11,6 +11,11 @@ from embedding_server import Counter
 from scripted_server import Asked, Said, scripted
 
 from pytest_modellab import cli
+from pytest_modellab.config import read
+from pytest_modellab.errors import EndpointError
+from pytest_modellab.lab.lab import Lab
+from pytest_modellab.lab.loaded import Loaded
+from pytest_modellab.lab.settings import Settings
 
 # imported here, since pytester forgets what a session in this process was the first to import
 pytest.importorskip("httpx2")
@@ -215,3 +220,18 @@ def test_a_canary_is_of_all_servers(
     assert "checked: order, relevance, same model to the end, repeatability" in told
     first, second = json.loads(file.read_text())
     assert first["server"] != second["server"]
+
+
+def test_a_search_before_answers_is_proved_too(pytester: pytest.Pytester, declare: Declare) -> None:
+    def spoil(reply: Any, _asked: Asked) -> Any:
+        for one in reply["data"]:
+            one["embedding"][0] = None
+        return reply
+
+    with scripted(Counter(spoil=spoil)) as url:
+        declare(f'url = "{url}"')
+        cache = pytester.path / "cache"
+        lab = Lab(read.load(pytester.path / "modellab.toml"), Settings(cache=cache))
+        source = lab.variant("there").source
+        with pytest.raises(EndpointError, match="not do what it says: no vectors"):
+            Loaded(cache).beside(source)  # as `rag` opens what it searches with

@@ -57,8 +57,9 @@ class Talker:
             return Said({"build_info": "b1-test", "model_path": "/models/talker.gguf"})
         if asked.path == "/v1/chat/completions":
             message = asked.body["messages"][-1]["content"]
-            with self._lock:
-                self.asked[message] += 1
+            if asked.body.get("max_tokens") != 1:  # else the server is asked who it is
+                with self._lock:
+                    self.asked[message] += 1
             choice = {"message": {"role": "assistant", "content": turned(message)}}
             return self.reply({**choice, "finish_reason": self.finish}, len(message), 3)
         if asked.path == "/v1/completions":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from pytest_modellab.engines.language import likelihoods
 from pytest_modellab.engines.language.base import NAN, ChatEngine, load_tokenizer
 from pytest_modellab.engines.loading import quiet
 from pytest_modellab.engines.tokens import encode, encode_requests
-from pytest_modellab.errors import ScoringError
+from pytest_modellab.errors import EndpointError, ScoringError
 from pytest_modellab.records.runs import Output
 
 VERSION = 1
@@ -33,6 +34,12 @@ VERSION = 1
 
 TOKENIZING = ("transformers", "tokenizers")
 """Distributions that completions need beside them."""
+
+TOO_LONG = re.compile(
+    r"context[ _](?:length|size|window)|too many tokens|(?:prompt|input) (?:is|was) too long",
+    re.IGNORECASE,
+)
+"""What servers say of a prompt that is longer than their context."""
 
 UNTOLD = (
     "it is asked by chat, whose messages the server turns into tokens: how likely an option is can "
@@ -85,11 +92,19 @@ class _Served:
         Raises:
             EndpointError: the server fails, or has changed.
         """
-        self._asking.answer(len(requests), skip, lambda index: self._reply(requests[index]), done)
+        self._asking.answer(len(requests), skip, lambda index: self._answer(requests[index]), done)
+
+    def _answer(self, request: GenerationRequest) -> Output:
+        try:
+            return self._reply(request)
+        except EndpointError as error:
+            if error.status in (400, 413, 422) and TOO_LONG.search(str(error)):
+                return Output(text="", failed=f"the server refuses its prompt: {error}")
+            raise
 
     def environment(self) -> Mapping[str, Any]:
-        """How many threads the server has, it does not say; none of this process decide."""
-        return {"threads": 0}
+        """A server runs it, which does not say on what; no threads of this process decide."""
+        return {"threads": 0, "device": "server"}
 
     def parameter_bytes(self) -> int:
         """Bytes of the model's parameters, as far as the server tells them."""

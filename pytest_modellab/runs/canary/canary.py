@@ -79,6 +79,7 @@ class Expected:
             nothing is.
         base: the name by which the server answers with what was there before; empty where the
             server says it.
+        fleet: whether several machines answer, which may call themselves differently.
     """
 
     api: served.Api = "chat"
@@ -87,6 +88,7 @@ class Expected:
     echo: bool = False
     trained: adapters.Trained | None = None
     base: str = ""
+    fleet: bool = False
 
 
 def examine(client: Client, expected: Expected) -> Canary:
@@ -332,7 +334,9 @@ class _Examination:
         """Is it the same model as at the beginning?"""
         last = self._story()
         changes = served.changes(self._identity, served.identify(self._client))
-        found = identity.swapped(self._replies, changes) or repeats.changed(first, last)
+        found = identity.swapped(
+            self._replies, changes, fleet=self._expected.fleet
+        ) or repeats.changed(first, last)
         self._judge("same model to the end", found)
 
     def _story(self) -> Reply:

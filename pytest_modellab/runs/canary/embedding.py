@@ -51,7 +51,7 @@ def examine(client: Client, declared: Declared) -> Canary:
             for k in range(TIMES)
         ]
         noise = repeats.differing(alone, among)
-        found = _judged(client, declared, alone[0], among[0])
+        found = _judged(client, declared, alone, among)
     except replies.Misread as error:
         found = [("vectors", vectors.none(str(error)))]
     if declared.vector is None:
@@ -69,22 +69,23 @@ def examine(client: Client, declared: Declared) -> Canary:
 
 
 def _judged(
-    client: Client, declared: Declared, alone: Vector, among: Vector
+    client: Client, declared: Declared, alone: Sequence[Vector], among: Sequence[Vector]
 ) -> list[tuple[str, Finding | None]]:
-    prefix = declared.prefix or PREFIX
+    first, prefix = alone[0], declared.prefix or PREFIX
+    equal = vectors.equal(alone)
     bare, prefixed = (_raw(client, [text], declared)[0] for text in (TEXT, prefix + TEXT))
     filled = long_text(declared.words)
     one, other = (_documents(client, [f"{filled} {end}"], declared)[0] for end in ENDS)
     found = [
-        ("batches", vectors.placed(alone, among)),
-        ("prefix", vectors.prefixed(bare, prefixed, prefix)),
-        ("truncation", vectors.truncated(one, other, declared.words)),
+        ("batches", vectors.placed(first, among[0])),
+        ("prefix", vectors.prefixed(bare, prefixed, prefix, equal)),
+        ("truncation", vectors.truncated(one, other, declared.words, equal)),
     ]
     if len({*map(str, declared.fields.values())}) > 1:
         query, passage = (embed(client, [TEXT], fields)[0] for fields in declared.fields.values())
-        found.append(("input type", vectors.told_apart(query, passage)))
+        found.append(("input type", vectors.told_apart(query, passage, equal)))
     if declared.vector is not None:
-        found.append(("dimension and normalization", vectors.shaped(alone, declared)))
+        found.append(("dimension and normalization", vectors.shaped(first, declared)))
         reference = _documents(client, [declared.text], declared)[0]
         found.append(("pooling", vectors.pooled(reference, declared)))
     return found

@@ -29,19 +29,20 @@ def named(asked: str, reply: Reply) -> Finding | None:
     )
 
 
-def swapped(replies: Sequence[Reply], changes: str) -> Finding | None:
+def swapped(replies: Sequence[Reply], changes: str, *, fleet: bool = False) -> Finding | None:
     """Judge that nobody exchanged the model meanwhile.
 
     Args:
         replies: in any order.
         changes: of what the server says of itself, in words; empty without any.
+        fleet: whether its system_fingerprint may differ from reply to reply.
     """
     names = sorted({one.model for one in replies if one.model})
     systems = sorted({one.system for one in replies if one.system})
     seen = ""
     if len(names) > 1:
         seen = f"replies come from {_list(names)}"
-    elif len(systems) > 1:
+    elif len(systems) > 1 and not fleet:
         seen = f"system_fingerprint is {_list(systems)}"
     elif changes:
         seen = f"what the server says of itself has changed: {changes}"
@@ -51,7 +52,8 @@ def swapped(replies: Sequence[Reply], changes: str) -> Finding | None:
         "model swapped mid-run",
         seen,
         "one model behind the address all the time",
-        "pin the server to one model, adapter and replica while it is judged",
+        "pin the server to one model, adapter and replica while it is judged, or, where only "
+        "system_fingerprint differs and may, set fleet = true",
     )
 
 

@@ -56,8 +56,9 @@ def seeded(same: Sequence[Reply]) -> Finding | None:
         "seed ignored",
         f"two requests with one seed at temperature 1 got {texts[0][:50]!r} and {texts[1][:50]!r}",
         "the same reply",
-        "samples with a temperature differ from run to run: set temperature = 0 in their task "
-        "sets, or use a server that takes seed",
+        "whoever draws replies gets others each time: use a server that takes seed; samples are "
+        "decoded greedily, so that scores are right",
+        "seed",
     )
 
 

@@ -98,9 +98,19 @@ def pooled(vector: Vector, declared: Declared) -> Finding | None:
     )
 
 
-def prefixed(bare: Vector, prefixed_: Vector, prefix: str) -> Finding | None:
+def equal(repeats: Sequence[Vector]) -> float:
+    """Return the cosine from which on vectors of a server are of one text.
+
+    Args:
+        repeats: of one text, which differ by the server's own noise.
+    """
+    apart = max(1 - cosine(repeats[0], one) for one in repeats)
+    return min(EQUAL, 1 - 2 * apart)  # two more may lie further apart than those few
+
+
+def prefixed(bare: Vector, prefixed_: Vector, prefix: str, equal: float = EQUAL) -> Finding | None:
     """Judge that a prefix is part of what is embedded."""
-    if cosine(bare, prefixed_) < EQUAL:
+    if cosine(bare, prefixed_) < equal:
         return None
     return Finding(
         "prefix dropped",
@@ -111,9 +121,9 @@ def prefixed(bare: Vector, prefixed_: Vector, prefix: str) -> Finding | None:
     )
 
 
-def told_apart(query: Vector, passage: Vector) -> Finding | None:
+def told_apart(query: Vector, passage: Vector, equal: float = EQUAL) -> Finding | None:
     """Judge that the declared types of input make a difference."""
-    if cosine(query, passage) < EQUAL:
+    if cosine(query, passage) < equal:
         return None
     return Finding(
         "input type ignored",
@@ -134,15 +144,16 @@ def none(why: str) -> Finding:
     )
 
 
-def truncated(one: Vector, other: Vector, words: int) -> Finding | None:
+def truncated(one: Vector, other: Vector, words: int, equal: float = EQUAL) -> Finding | None:
     """Judge that the end of a long text counts.
 
     Args:
         one: vector of a long text.
         other: vector of one that differs in its last words alone.
         words: how many each has; fewer than the model sees.
+        equal: cosine from which on two vectors are of one text.
     """
-    if cosine(one, other) < EQUAL:
+    if cosine(one, other) < equal:
         return None
     return Finding(
         "truncation",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from pytest_modellab.starter.kind import Kind
@@ -16,6 +16,7 @@ from pytest_modellab.starter.kinds import (
     prompted,
     quantized,
 )
+from pytest_modellab.starter.model import Server
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
@@ -33,6 +34,12 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 """By name; the first is what is written unless another is asked for."""
+
+
+SERVED: Mapping[str, Callable[[Server], Kind]] = MappingProxyType(
+    {"endpoint": endpoint.of, "embedding": embedding.of}
+)
+"""Kinds whose model may be behind a server: what makes of one a kind that is started with it."""
 
 
 _MEDIA = "pictures, recordings or pages of yours, and a model that takes them", "docs/multimodal.md"

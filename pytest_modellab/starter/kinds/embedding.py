@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from pytest_modellab.starter.kind import REGRESSION, Kind
-from pytest_modellab.starter.model import MINILM
+from pytest_modellab.starter.model import MINILM, Server
 from pytest_modellab.starter.tasks import Tasks, header, lines
 
 _ABOUT = {
@@ -89,6 +91,24 @@ model = "mine"
 # what changes it is a variant of its own, compared with it: base = "search", and
 # model = "other", dimensions = 256 or vectors = "binary"
 """
+
+
+def of(server: Server) -> Kind:
+    """Return the kind with the server's table in ``modellab.toml``."""
+    table = f"""
+[variants.search]
+kind = "embedding"
+{server.lines()}
+# E5 and others want prefixes, put here: query_prompt = "query: ", passage_prompt = "passage: "; for
+# a server that puts them itself: query_input_type = "query", passage_input_type = "passage"
+"""
+    return dataclasses.replace(
+        KIND,
+        extra="embedding,served",
+        needs=("httpx2", "ir-measures"),
+        base=table,
+        serves=True,
+    )
 
 
 KIND = Kind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pytest_modellab.starter.kind import REGRESSION, Kind
-from pytest_modellab.starter.model import Server, quoted
+from pytest_modellab.starter.model import Server
 
 KIND = Kind(
     name="endpoint",
@@ -24,12 +24,10 @@ KIND = Kind(
 
 def of(server: Server) -> Kind:
     """Return the kind with the server's table in ``modellab.toml``."""
-    keys = (("url", server.url), ("served_model", server.model), ("key_env", server.key_env))
-    lines = "\n".join(f"{key} = {quoted(value)}" for key, value in keys if value)
     table = f"""
 [variants.served]
 kind = "endpoint"
-{lines}
+{server.lines()}
 prompt = "prompts/assistant.jinja"
 """
     return dataclasses.replace(KIND, declared=lambda _: table)

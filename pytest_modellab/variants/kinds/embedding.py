@@ -116,7 +116,9 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
         raise ConfigError(f"base: {spec.base!r} answers in words; name an embedding variant")
     source = _source(spec, options, base, model, root)
     inherited = before if before is not None and before.embedding is not None else Search(None)
-    text = inherited.embedding if spec.model is None else None
+    # behind a server the base's model is named to be compared with: it is no other one
+    same = source.served is not None and base is not None and base.model == model
+    text = inherited.embedding if spec.model is None or same else None
     embedding = dataclasses.replace(
         text or Embedding(), **{k: v for k, v in options.items() if k in TEXT}
     )

@@ -19,6 +19,7 @@ from pytest_modellab.variants.plan import Plan
 OPTIONS = {
     **addresses.OPTIONS,
     "api": Setting(str, "chat", choices=("chat", "completions")),
+    "fleet": Setting(bool, False),
     "served_base": Setting(
         str, OPTIONAL, check=lambda name: bool(name.strip()), wrong="{value!r} is no name"
     ),
@@ -83,6 +84,7 @@ def plan(spec: VariantSpec, base: Plan | None, model: ModelSource, root: Path) -
             options["api"],
             options["canary"],
             base=options.get("served_base", ""),
+            fleet=options["fleet"],
         ),
         adapted_by=("endpoint", "prompted"),
         training=base.training if base is not None else None,

@@ -184,6 +184,62 @@ def test_a_servers_words_are_bounded_and_visible(start: Start) -> None:
     assert len(str(caught.value)) < 500
 
 
+def test_where_it_is_sent_on_to_is_told_without_a_password(start: Start) -> None:
+    to = "https://me:hunter2@elsewhere.example/v1?key=hunter3"
+    client, _ = start(Said(b"", 302, {"Location": to}))
+    with pytest.raises(EndpointError, match=r"on to https://elsewhere\.example, wh") as caught:
+        client.get("/models")
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize("half", [b"\\ud800", "\ud800".encode("utf-8", "surrogatepass")])
+def test_half_a_character_is_a_question_mark(start: Start, half: bytes) -> None:
+    client, _ = start(Said(b'{"a": ["' + half + '", "\\ud83d\\ude00é"]}'.encode()))
+    assert client.get("/models") == {"a": ["?", "😀é"]}
+
+
+def test_a_reply_that_is_too_deep_is_no_json(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", KEY)
+    for deep in (600, 100_000):
+        body = b'{"a":' * deep + b"1" + b"}" * deep
+        client, _ = start(Said(body), key_env="THE_KEY", retries=0)
+        with pytest.raises(EndpointError, match="it replies with no JSON"):
+            client.get("/models")
+
+
+NO_MAX_TOKENS = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+    "'max_completion_tokens' instead."
+)
+
+
+def test_a_limit_goes_by_the_name_that_the_server_takes(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, requests = start(Said({"error": {"message": NO_MAX_TOKENS}}, 400), Said({"a": 1}))
+    for _ in range(2):
+        assert client.post("/chat/completions", {"model": "m", "max_tokens": 5}) == {"a": 1}
+    assert [one.body for one in requests] == [
+        {"model": "m", "max_tokens": 5},
+        *[{"model": "m", "max_completion_tokens": 5}] * 2,
+    ]
+    assert caplog.text.count("it refuses max_tokens, and is sent max_completion_tokens") == 1
+
+
+def test_a_limit_by_either_name_is_asked_for_twice_at_the_most(start: Start) -> None:
+    client, requests = start(Said({"error": {"message": NO_MAX_TOKENS}}, 400))
+    with pytest.raises(EndpointError, match="Use 'max_completion_tokens' instead"):
+        client.post("/chat/completions", {"max_tokens": 5})
+    assert len(requests) == 2
+
+
+def test_a_model_that_cannot_be_asked_greedily_is_said_to_be_one(start: Start) -> None:
+    told = "Unsupported value: 'temperature' does not support 0 with this model."
+    client, _ = start(Said({"error": {"message": told}}, 400))
+    with pytest.raises(EndpointError, match="temperature 0, which this model does not do: what"):
+        client.post("/chat/completions", {"temperature": 0})
+
+
 def test_no_server_is_told_at_once(slept: Slept) -> None:
     with scripted(lambda _: OK) as url:
         pass

@@ -105,6 +105,16 @@ def test_vectors_in_the_order_of_their_texts() -> None:
 def test_relevances_in_the_order_of_their_documents() -> None:
     reply = {"results": [{"index": 1, "relevance_score": -1}, {"index": 0, "relevance_score": 2}]}
     assert replies.rerank(reply, 2) == (2.0, -1.0)
+    listed = {"data": [{"index": 1, "score": -1}, {"index": 0, "score": 2}]}
+    assert replies.rerank(listed, 2) == (2.0, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [({"prompt_tokens": 3, "total_tokens": 4}, 3), ({"total_tokens": 4}, 4), (None, 0)],
+)
+def test_tokens_of_what_was_embedded(usage: Any, tokens: int) -> None:
+    assert replies.embedded_tokens({"usage": usage}) == tokens
 
 
 @pytest.mark.parametrize(
@@ -167,9 +177,25 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
+EMBEDDED = {
+    "data": [{"index": k, "embedding": [0.5, k]} for k in (1, 0)],
+    "usage": {"prompt_tokens": 3, "total_tokens": 3},
+}
+
+RERANKED = {"results": [{"index": k, "relevance_score": k} for k in (1, 0)]}
+
+READ: list[tuple[Callable[[Any], Any], Any]] = [
+    (replies.chat, CHAT),
+    (replies.completion, LEGACY),
+    (lambda reply: (replies.embeddings(reply, 2), replies.embedded_tokens(reply)), EMBEDDED),
+    (lambda reply: replies.rerank(reply, 2), RERANKED),
+    (lambda reply: replies.rerank(reply, 1), {"data": [{"index": 0, "score": 0.5}]}),
+]
+
+
 @given(st.data())
 def test_a_reply_that_is_changed_anywhere_is_read_or_told(data: st.DataObject) -> None:
-    read, whole = data.draw(st.sampled_from([(replies.chat, CHAT), (replies.completion, LEGACY)]))
+    read, whole = data.draw(st.sampled_from(READ))
     changed = copy.deepcopy(whole)
     *outer, last = data.draw(st.sampled_from(_places(whole)))
     inner: Any = changed

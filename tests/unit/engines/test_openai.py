@@ -92,7 +92,8 @@ def test_chats_are_sent_as_messages(serve: Open) -> None:
     }
     assert {one.failed for one in found.values()} == {""}
     assert (found[0].tokens_in, found[0].tokens_out) == (len(TEXTS[0]), 3)
-    bodies = [one.body for one in talker.requests if one.method == "POST"]
+    known, *bodies = [one.body for one in talker.requests if one.method == "POST"]
+    assert known["max_tokens"] == 1  # by which the server is known
     assert bodies[0] == {
         "model": "talker",
         "messages": [{"role": "user", "content": bodies[0]["messages"][0]["content"]}],
@@ -290,7 +291,7 @@ def test_what_a_server_is_goes_into_its_identity(serve: Open) -> None:
     }
     assert json.loads(json.dumps(identity)) == identity
     assert (engine.window, engine.parameter_bytes()) == (64, 5)
-    assert engine.environment() == {"threads": 0}
+    assert engine.environment() == {"threads": 0, "device": "server"}
     other = {**identity, "server": {"build_info": "b2"}}
     assert changes(identity, identity) == ""
     assert changes(identity, other) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -158,22 +159,31 @@ def test_a_model_that_is_exchanged_ends_the_run(asking: Open) -> None:
         engine.encode(["y"], "passage")
 
 
+FAULTS = (
+    Said({"error": "busy"}, 503),
+    Said({"error": "slow down"}, 429, {"Retry-After": "0"}),
+    Said(reset=True),
+    Said({"data": []}, half=True),
+    Said(b'{"data": [{"index": 0, "embed'),
+    Said(b"<html>login</html>"),
+    Said(b"<html>", 502),
+)
+
+
 def test_faults_of_the_network_lose_and_double_nothing(asking: Open) -> None:
-    told = [
-        Said({"error": "busy"}, 503),
-        Said(reset=True),
-        Said({"data": []}, half=True),
-        Said(b"<html>", 502),
-        Said({"error": "slow down"}, 429, {"Retry-After": "0"}),
-    ]
+    drawn = random.Random(0)
 
-    def fault(number: int, asked: Asked) -> Said | None:
-        return told[number % 5] if number % 3 == 0 and asked.path == "/v1/embeddings" else None
+    def fault(_number: int, asked: Asked) -> Said | None:
+        hit = asked.path == "/v1/embeddings" and drawn.random() < 0.4
+        return drawn.choice(FAULTS) if hit else None
 
-    texts = [f"text {k} of some" for k in range(60)]
-    engine = encoder(asking(Counter(fault=fault)), together=4)
-    expected = np.array([*map(vector, texts)], "f4")
-    assert (engine.encode(texts, "passage") == expected).all()
+    counter = Counter()
+    engine = encoder(asking(counter, retries=20), together=2)
+    counter.fault = fault
+    for run in range(50):
+        texts = [f"text {k} of {run}" for k in range(8)]
+        expected = np.array([*map(vector, texts)], "f4")
+        assert (engine.encode(texts, "passage") == expected).all()
 
 
 def test_words_of_the_server_stand_in_the_error(asking: Open) -> None:

@@ -195,6 +195,29 @@ def test_one_was_asked_in_words(quantized: VariantSpec, hundred: TaskSet, record
     )
 
 
+def test_whether_options_are_named_is_judged_of_choices_alone(
+    quantized: VariantSpec, hundred: TaskSet, record: Make
+) -> None:
+    reply: dict[str, Any] = {"scorer": "exact", "target": "x", "choices": (), "max_tokens": 4}
+    mixed = dataclasses.replace(
+        hundred,
+        samples=tuple(
+            dataclasses.replace(s, **reply) if k < 40 else s for k, s in enumerate(hundred.samples)
+        ),
+    )
+
+    def named(share: float) -> RunRecord:
+        made: RunRecord = record(mixed)
+        samples = (
+            dataclasses.replace(one, metrics={"option_named": share} if k >= 40 else {})
+            for k, one in enumerate(made.samples)
+        )
+        return dataclasses.replace(made, samples=tuple(samples))
+
+    found = judge(quantized, named(0.0), named(1.0), mixed, metric="option_named")
+    assert (found.verdict, found.figures[0].n, found.figures[0].drop) == ("block", 60, 1.0)
+
+
 def test_other_prompt(
     quantized: VariantSpec,
     spec: Callable[..., VariantSpec],

@@ -15,12 +15,16 @@ import pytest
 from pytest_modellab.errors import DiagnosisError
 from pytest_modellab.lab import diagnosing, examining, folders
 from pytest_modellab.lab.diagnosing import Diagnosing, Limits
+from pytest_modellab.lab.flipped import Flip
 from pytest_modellab.lab.pair import Asked, Pair
 from pytest_modellab.lab.registry import BUILT_IN
 from pytest_modellab.lab.resolved import Resolved
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import Sample, TaskSet
+from pytest_modellab.runs.passages import Grounded
+from pytest_modellab.scorers.in_words import question
 from pytest_modellab.variants.loading import Loadable
+from pytest_modellab.variants.prompt import Prompt
 
 
 def test_no_pass_begins_when_the_time_is_up() -> None:
@@ -78,6 +82,35 @@ class Mute:
 def _run_by(engine: Any, name: str, one: Resolved) -> Resolved:
     plan = dataclasses.replace(one.plan, engine=name, open=lambda *_: engine)
     return dataclasses.replace(one, source=Loadable(plan, one.files))
+
+
+def test_what_was_asked_in_words_is_examined_in_words(sample: Callable[..., Sample]) -> None:
+    asked = Asked(flips=(Flip(sample(0), "A. one", 1.0, 0.0),))
+    engine = SimpleNamespace(render=lambda chat: f"<{chat[-1]['content']}>")
+    prompt = Prompt("{% block user %}{{ input }}{% endblock %}")
+    (text,), _ = diagnosing._rendered(engine, Grounded(prompt), asked)
+    assert text == f"<{sample(0).input}>A. one"
+    (text,), ((message,),) = diagnosing._rendered(engine, Grounded(prompt, in_words=True), asked)
+    assert text == f"<{message['content']}>A. one"
+    assert message["content"] == question(sample(0))
+
+
+def test_flips_of_runs_that_were_asked_otherwise_are_not_asked_again(
+    make_tasks: Callable[..., TaskSet],
+    sample: Callable[..., Sample],
+    record: Callable[..., RunRecord],
+    model_folder: Path,
+) -> None:
+    tasks, one = make_tasks([sample(k) for k in range(3)]), folders.resolve(str(model_folder))
+    before = record(tasks, [1.0] * 3)
+
+    def chosen(scorer: str) -> Asked:
+        runs = [before, record(tasks, [0.0] * 3, scorers={scorer: 1})]
+        lab: Any = SimpleNamespace(task_set=lambda _: tasks, answered=lambda *_: runs.pop(0))
+        return examining.asked(lab, Pair(one, one), "tiny")
+
+    assert len(chosen("choice").flips) == 3
+    assert chosen("choice_in_words").flips == ()
 
 
 def test_an_engine_that_tells_nothing_is_refused(model_folder: Path, tmp_path: Path) -> None:

@@ -163,9 +163,8 @@ def test_who_cannot_read_is_accepted_all_the_same(make: MakeLab) -> None:
         _, baseline = lab.accept(*variant)
     assert likelihoods(baseline.run) == [None] * 3
     (words,) = heard
-    assert words.startswith(
-        "accepted without the likelihood of its replies: variant 'plain' on 'talk': sample 's1' "
-        "asks for a choice by likelihood"
+    assert words == (
+        "plain: accepted without the likelihood of its replies, which its engine does not tell"
     )
     with pytest.raises(ScoringError, match=r"^variant 'plain' on 'talk': sample 's1' asks for"):
         lab.read(*variant, lab.record(*variant))

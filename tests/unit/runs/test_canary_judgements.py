@@ -286,6 +286,9 @@ def test_the_model_that_was_asked_for_answers_to_the_end() -> None:
     assert identity.swapped([reply(), reply()], "") is None
     found = identity.swapped([reply(), reply(model="other\x1b[2J")], "")
     assert r"replies come from 'm' and 'other\\x1b[2J'" in str(found)
+    two = [Reply("", "", "m", system=one) for one in ("fp_1", "fp_2")]
+    assert "system_fingerprint is 'fp_1' and 'fp_2'" in str(identity.swapped(two, ""))
+    assert identity.swapped(two, "", fleet=True) is None
     assert "has changed: file was a, is b" in str(identity.swapped([reply()], "file was a, is b"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -113,6 +114,22 @@ def test_a_fault_of_texts_is_named(name: str, change: Callable[[str], str]) -> N
     with client(Counter(fault=of_texts(change))) as asked:
         found = embedding.examine(asked, DECLARED)
     assert [one.name for one in found.findings] == [name]
+
+
+def test_a_server_with_noise_is_judged_beyond_its_noise() -> None:
+    drawn = random.Random(0)
+
+    def noisy(row: list[float]) -> list[float]:
+        return [one + drawn.gauss(0, 1e-4) for one in row]
+
+    with client(Counter(spoil=rows(noisy))) as asked:
+        found = embedding.examine(asked, DECLARED)
+    assert found.findings == ()
+    assert str(found.noise) == "9 of 10 repeated replies differ, 4 of them asked alone"
+    cut = of_texts(lambda text: " ".join(text.split()[:18]))
+    with client(Counter(spoil=rows(noisy), fault=cut)) as asked:
+        found = embedding.examine(asked, DECLARED)
+    assert [one.name for one in found.findings] == ["truncation"]
 
 
 def test_a_type_of_input_that_is_ignored_is_named() -> None:

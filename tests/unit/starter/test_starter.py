@@ -491,7 +491,15 @@ def test_a_second_suite_of_a_repository_joins_the_first(
             ("--kind", "endpoint", "--url", "http://h/v1", "--served-model", "a", "--key-env=s k"),
             "--key-env: this is no name of an environment variable; the key itself stands nowhere",
         ),
-        (("--url", "http://h/v1"), "--url: is for --kind endpoint, and this is 'prompted'"),
+        (
+            ("--url", "http://h/v1"),
+            "--url: is for --kind endpoint and --kind embedding, and this is 'prompted'",
+        ),
+        (
+            ("--kind", "embedding", "--url", "http://h/v1"),
+            "--kind embedding needs --served-model: modellab init --kind embedding --url "
+            "http://HOST:PORT/v1 --served-model NAME, as its /v1/models lists it",
+        ),
     ],
 )
 def test_a_server_is_named_whole(

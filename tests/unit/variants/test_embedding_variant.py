@@ -266,6 +266,10 @@ def test_what_a_base_in_process_hands_on_to_a_server(tmp_path: Path) -> None:
     plan = declare("embedding", tmp_path, base, **SERVER)
     assert plan.search == Search(Embedding(query_prompt="q: "), Form(dimensions=8))
     assert plan.model == NO_MODEL  # which model the server has, nobody has said
+    spec = VariantSpec("v", "embedding", "any", base="plain", model=MODEL.name, options=SERVER)
+    known = variants.make_plan(variants.KINDS["embedding"], spec, base, MODEL, tmp_path / "m.toml")
+    assert known.model == MODEL
+    assert known.search == Search(Embedding(query_prompt="q: ", pooling="cls"), Form(dimensions=8))
     named = declare("embedding", tmp_path, base, model=GRAPH, **SERVER, pooling="mean")
     assert named.search == Search(Embedding(pooling="mean"), Form(dimensions=8))
     assert named.model == GRAPH
