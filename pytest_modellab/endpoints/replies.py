@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -293,17 +294,24 @@ def _tokens(choice: Mapping[str, Any]) -> tuple[Token, ...] | None:
         if not isinstance(text, str) or not isinstance(top, dict | None):
             raise _wrong(f"{place}.tokens[{k}]", text, "a text")
         likeliest = tuple(
-            Token(name, _number(one, f"{place}.top_logprobs[{k}]"))
+            Token(name, _number(one, f"{place}.top_logprobs[{k}]"), _id(name))
             for name, one in (top or {}).items()
         )
-        found.append(Token(text, _number(value, f"{place}.token_logprobs[{k}]"), top=likeliest))
+        own = _number(value, f"{place}.token_logprobs[{k}]")
+        found.append(Token(text, own, _id(text), likeliest))
     return tuple(found)
+
+
+def _id(text: str) -> int | None:
+    """A token's number where it stands in the place of its text, as vLLM can be asked for."""
+    found = re.fullmatch(r"token_id:([0-9]{1,9})", text)
+    return int(found[1]) if found else None
 
 
 def _token(entry: Any, place: str, *, inner: bool = False) -> Token:
     if not isinstance(entry, dict) or not isinstance(entry.get("token"), str):
         raise _wrong(place, entry, "an object with a text as token")
-    number = entry.get("id")
+    number = entry.get("id", _id(entry["token"]))
     if number is not None and (type(number) is not int or number < 0):
         raise _wrong(f"{place}.id", number, "the number of a token")
     tops = () if inner else _list(entry.get("top_logprobs") or [], f"{place}.top_logprobs")

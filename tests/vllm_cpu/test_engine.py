@@ -17,7 +17,7 @@ import pytest
 from pytest_modellab.engines.interface import GenerationRequest, ScoringRequest
 from pytest_modellab.engines.language import torch_model, vllm_engine
 from pytest_modellab.engines.tokens import encode
-from pytest_modellab.errors import ModelError, VariantLoadError
+from pytest_modellab.errors import ModelError, ScoringError, VariantLoadError
 from pytest_modellab.records.runs import Output
 from pytest_modellab.variants.steps import adapter_loading
 
@@ -144,7 +144,8 @@ def test_what_was_answered_is_not_asked_again(engine: vllm_engine.VllmEngine) ->
 
 def test_a_failure_leaves_nothing_behind(engine: vllm_engine.VllmEngine) -> None:
     expected = values(answers(engine, SCORED))
-    with pytest.raises(ValueError, match="maximum context length is 2048"):
+    refused = "^vLLM refuses a request: .* maximum context length is 2048 tokens"
+    with pytest.raises(ScoringError, match=refused):
         engine._ask([[1, 2], [1] * 5000], [{"max_tokens": 1}] * 2)
     assert values(answers(engine, SCORED)) == expected
 

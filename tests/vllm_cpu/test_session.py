@@ -111,11 +111,10 @@ def test_base_and_adapters_are_one_engine_and_a_kill_loses_nothing(
     assert each % 3 == 0
     for name in ("fast", "four", "eight"):
         result.stdout.re_match_lines([rf".* {name} .*prefix cache \d+%"])
-    report = json.loads((project.path / "report.json").read_text())
-    runs = {run["variant"]: run for run in report["runs"]}
-    assert runs["fast"]["mean"] == runs["plain"]["mean"]
-    assert runs["fast"]["probes"]["prefix_reused"] > 0.3
-    assert "prefix_reused" not in runs["plain"]["probes"]
+    text = (project.path / "report.json").read_text()
+    assert text.count('"prefix_reused"') == 3
+    means = {run["variant"]: run["mean"] for run in json.loads(text)["runs"]}
+    assert means["fast"] == means["plain"] != means["four"]
 
 
 def test_a_merged_adapter_answers_as_one_beside_the_weights(project: pytest.Pytester) -> None:

@@ -32,7 +32,7 @@ Way: TypeAlias = Callable[[Complete, Sequence[int], Sequence[int]], float]
 
 def way(software: Software) -> Way | None:
     """Return how a server's software tells likelihoods, or None where that is not known."""
-    return {"llama.cpp": token_by_token, "vllm": of_prompt}.get(software)
+    return {"llama.cpp": token_by_token, "vllm": of_wanted}.get(software)
 
 
 def token_by_token(complete: Complete, context: Sequence[int], option: Sequence[int]) -> float:
@@ -73,8 +73,41 @@ def _of_token(complete: Complete, prompt: Sequence[int], token: int) -> float:
     )
 
 
+def of_wanted(complete: Complete, context: Sequence[int], option: Sequence[int]) -> float:
+    """Return an option's log-likelihood from vLLM's server, which tells of tokens that are wanted.
+
+    What stands before a token is a prompt of its own, found computed but for its end. Releases
+    before 0.32 leave the field, and are asked for a prompt's tokens: with adapters that fails where
+    several prompts are asked at once, and it computes each anew.
+
+    Raises:
+        EndpointError: the server does not tell it of every token.
+    """
+    told = []
+    for place, token in enumerate(option):
+        value = _wanted(complete, [*context, *option[:place]], token)
+        if value is None:
+            return of_prompt(complete, context, option)
+        told.append(_bounded(value))
+    return math.fsum(told)
+
+
+def _wanted(complete: Complete, prompt: Sequence[int], token: int) -> float | None:
+    asked = {
+        "prompt": list(prompt),
+        "max_tokens": 1,
+        "temperature": 0.0,
+        "logprobs": 1,
+        "logprob_token_ids": [token],
+        "return_tokens_as_token_ids": True,  # several may have one text
+    }
+    reply = replies.completion(complete(asked))
+    told = (one for first in reply.tokens or () for one in (first, *first.top))
+    return next((one.logprob for one in told if one.id == token), None)
+
+
 def of_prompt(complete: Complete, context: Sequence[int], option: Sequence[int]) -> float:
-    """Return an option's log-likelihood from vLLM's server, which tells of a prompt's tokens.
+    """Return an option's log-likelihood from a vLLM server that tells of a prompt's tokens alone.
 
     Raises:
         EndpointError: the server does not tell it of every token.

@@ -19,7 +19,7 @@ from typing import Any
 from pytest_modellab.engines.language.opening import check_kind
 from pytest_modellab.engines.loading import loading, quiet, reading
 from pytest_modellab.engines.packages import needed
-from pytest_modellab.errors import VariantLoadError
+from pytest_modellab.errors import ScoringError, VariantLoadError
 from pytest_modellab.models import weights
 
 PROBLEM = "vLLM cannot load it"
@@ -102,7 +102,12 @@ class Running:
             prompts: token ids of each.
             settings: of vLLM, for each prompt.
             on: the adapter that answers, as :meth:`put_on` returned it, or None.
+
+        Raises:
+            ScoringError: vLLM refuses one.
         """
+        from vllm.exceptions import VLLMError
+
         engine = self._llm.llm_engine
         with quiet(), _surrounded(self.device), _eagerly(self.device):
             try:
@@ -112,8 +117,10 @@ class Running:
                     use_tqdm=False,
                     lora_request=on,
                 )
-            except BaseException:
+            except BaseException as error:
                 engine.abort_request(list(engine.output_processor.request_states), internal=True)
+                if isinstance(error, VLLMError):
+                    raise ScoringError(f"vLLM refuses a request: {error}") from error
                 raise
         return answers
 
@@ -186,6 +193,7 @@ def load(
     with quiet(), _surrounded(device):
         with needed("an engine of vLLM", extra="vllm"):
             from vllm import LLM, SamplingParams
+            from vllm.exceptions import VLLMError
         _check_build(device, SamplingParams)
         with loading(folder, PROBLEM, device=device, code=trust_remote_code):
             weights.check_files(folder)
@@ -206,7 +214,7 @@ def load(
             **_memory(device),
         }
         adapting = {"enable_lora": True, "max_lora_rank": rank, "max_loras": 1}
-        with reading(folder, PROBLEM, AssertionError, NotImplementedError):
+        with reading(folder, PROBLEM, AssertionError, NotImplementedError, VLLMError):
             try:
                 return Running(LLM(**settings, **adapting), device, adapts=True)
             except ValueError as error:

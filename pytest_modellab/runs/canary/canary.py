@@ -58,7 +58,12 @@ PLAIN = "The capital of France is"
 
 _NO_LOGPROBS = "the server tells no log-probabilities of a reply"
 
-_WAYS: Mapping[served.Software, str] = {"llama.cpp": "logit_bias", "vllm": "prompt_logprobs"}
+_WAYS: Mapping[served.Software, str] = {"llama.cpp": "logit_bias", "vllm": "logprob_token_ids"}
+
+_NUMBERED: Mapping[served.Software, Mapping[str, Any]] = {
+    "vllm": {"return_tokens_as_token_ids": True}
+}
+"""What has tokens told by their numbers, since several may have one text."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +200,8 @@ class _Examination:
         draws = [self._drawn(seed) for seed in range(1, DRAWS + 1)]
         self._judge("seed", repeats.seeded([draws[0], self._drawn(1)]))
         if any(one.tokens for one in draws):
-            self._judge("draws", likelihoods.drawn(draws))
+            most = TOP if self._expected.api == "chat" else FEW
+            self._judge("draws", likelihoods.drawn(draws, most))
         else:
             self._skip("draws", _NO_LOGPROBS)
 
@@ -204,7 +210,8 @@ class _Examination:
         if not self._expected.likelihoods:
             self._skip("likelihoods", "options are not scored by likelihood")
             return
-        reply = self._complete({"prompt": PLAIN, "max_tokens": 3, "logprobs": FEW})
+        numbered = _NUMBERED.get(self._software, {})
+        reply = self._complete({"prompt": PLAIN, "max_tokens": 3, "logprobs": FEW, **numbered})
         if reply is None or not reply.tokens:
             self._judge("likelihoods", likelihoods.untold(reply))
             return
@@ -346,6 +353,7 @@ class _Examination:
             "temperature": 0.0,
             "top_p": 1.0,
             **served.plain(self._software),
+            **_NUMBERED.get(self._software, {}),
             **fields,
         }
         if self._expected.api == "chat":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
@@ -16,6 +17,9 @@ EXCESS = 1e-3
 
 CHANCE = 1e-6
 """How unlikely a reply must be, by the server's own numbers, to be called wrong."""
+
+_PART = "\ufffd"
+"""Stands for a part of a character."""
 
 SHIFTED = "shifted log-probabilities"
 DROPPED = "dropped echo"
@@ -129,18 +133,22 @@ def agrees(way: str, tokens: Sequence[Token], again: Sequence[float]) -> Finding
     return None
 
 
-def drawn(draws: Sequence[Reply]) -> Finding | None:
+def drawn(draws: Sequence[Reply], most: int) -> Finding | None:
     """Judge replies drawn at temperature 1 by the server's own log-probabilities.
 
     Tokens that are the likeliest, or among those told of, more often than is possible by the
-    numbers prove that the draws are cut off or the numbers too small.
+    numbers prove that the draws are cut off or the numbers too small. Nothing is proved where
+    tokens without numbers have texts that several tokens share, parts of characters.
 
     Args:
         draws: each with its likeliest tokens.
+        most: how many of those were asked for. OpenAI and vLLM tell of the drawn one beside them.
     """
     tokens = [one for draw in draws for one in draw.tokens or () if one.top]
-    if not tokens:
+    told = [one for token in tokens for one in (token, *token.top)]
+    if not tokens or any(one.id is None and _PART in one.text for one in told):
         return None
+    tokens = [dataclasses.replace(one, top=_first(one.top, most)) for one in tokens]
     likeliest = [math.exp(min(max(one.logprob for one in token.top), 0.0)) for token in tokens]
     if all(map(_likeliest, tokens)):
         chance = at_least(len(tokens), likeliest)
@@ -181,6 +189,10 @@ def at_least(count: int, chances: Sequence[float]) -> float:
             for k in range(len(row) + 1)
         ]
     return math.fsum(row[count:])
+
+
+def _first(tokens: Sequence[Token], most: int) -> tuple[Token, ...]:
+    return tuple(sorted(tokens, key=lambda one: -one.logprob)[:most])
 
 
 def _likeliest(token: Token) -> bool:

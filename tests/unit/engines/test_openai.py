@@ -253,6 +253,32 @@ def test_likelihoods_that_a_server_drops_are_no_score(told: Any) -> None:
         likelihoods.token_by_token(complete, [97], [98])
 
 
+def test_vllm_tells_of_the_tokens_that_are_wanted() -> None:
+    asked: list[Any] = []
+
+    def complete(fields: Any) -> dict[str, Any]:
+        asked.append(fields)
+        (token,) = fields["logprob_token_ids"]
+        top = {"token_id:5": -0.1, f"token_id:{token}": -1.5 - len(fields["prompt"])}
+        told = {"tokens": ["token_id:5"], "token_logprobs": [-0.1], "top_logprobs": [top]}
+        return {"choices": [{"text": "", "finish_reason": "length", "logprobs": told}]}
+
+    assert likelihoods.of_wanted(complete, [97], [98, 99]) == -6.0
+    assert [one["prompt"] for one in asked] == [[97], [97, 98]]
+
+
+def test_an_older_vllm_is_asked_for_its_prompt() -> None:
+    def complete(fields: Any) -> dict[str, Any]:
+        if "prompt_logprobs" not in fields:
+            top = [{"a": -0.1}]
+            told = {"tokens": ["a"], "token_logprobs": [-0.1], "top_logprobs": top}
+            return {"choices": [{"text": "a", "finish_reason": "length", "logprobs": told}]}
+        rows = [None, {"98": {"logprob": -1.0}}, {"99": {"logprob": -2.0}}]
+        return {"choices": [{"text": "a", "prompt_logprobs": rows}]}
+
+    assert likelihoods.of_wanted(complete, [97], [98, 99]) == -3.0
+
+
 def test_what_a_server_is_goes_into_its_identity(serve: Open) -> None:
     talker = Talker(software="llama.cpp", told={"meta": {"size": 5, "n_ctx": 64}, "created": 7})
     engine = serve(talker, "completions")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -129,15 +129,37 @@ def test_honest_draws_are_believed_and_others_are_not(seed: int, spread: float) 
         first.append(Token(str(shown[0]), row[shown[0]], shown[0], top))
         less = tuple(Token(one.text, one.logprob - 1, one.id) for one in top)
         small.append(Token(str(chosen), row[chosen] - 1, chosen, less))
-    assert likelihoods.drawn([reply(tokens=honest)]) is None
-    assert name(likelihoods.drawn([reply(tokens=first)])) == "top-k of one"
-    assert name(likelihoods.drawn([reply(tokens=small)])) == "shifted log-probabilities"
-    assert likelihoods.drawn([reply("a")]) is None
+    assert likelihoods.drawn([reply(tokens=honest)], 20) is None
+    assert name(likelihoods.drawn([reply(tokens=first)], 20)) == "top-k of one"
+    assert name(likelihoods.drawn([reply(tokens=small)], 20)) == "shifted log-probabilities"
+    assert likelihoods.drawn([reply("a")], 20) is None
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32))
+def test_the_drawn_token_may_be_told_beside_those_asked_for(seed: int) -> None:
+    rng = random.Random(seed)
+    tokens, nameless = [], []
+    for _ in range(64):
+        row = logprobs([rng.gauss(0, 1) for _ in range(40)])
+        chosen = rng.choices(range(40), [math.exp(one) for one in row])[0]
+        shown = {*sorted(range(40), key=lambda k: -row[k])[:5], chosen}
+        tokens.append(Token(str(chosen), row[chosen], top=told(row, shown, str)))
+        nameless.append(Token("\ufffd", row[chosen], top=told(row, shown, lambda _: "\ufffd")))
+    assert likelihoods.drawn([reply(tokens=tokens)], 5) is None
+    assert name(likelihoods.drawn([reply(tokens=tokens)], 6)) == "shifted log-probabilities"
+    assert likelihoods.drawn([reply(tokens=nameless)], 6) is None
+
+
+def told(
+    row: Sequence[float], shown: Iterable[int], text: Callable[[int], str]
+) -> tuple[Token, ...]:
+    return tuple(Token(text(k), row[k]) for k in shown)
 
 
 def test_a_sure_model_may_always_draw_the_same() -> None:
     sure = place(logprobs([20.0, 0.0, 0.0, 0.0]), 0)
-    assert likelihoods.drawn([reply(tokens=[sure] * 64)]) is None
+    assert likelihoods.drawn([reply(tokens=[sure] * 64)], 20) is None
 
 
 def test_echo_covers_the_prompt() -> None:
