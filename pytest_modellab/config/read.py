@@ -35,6 +35,7 @@ from pytest_modellab.records.declared import (
 from pytest_modellab.records.graded import GRADED, NUMERICS
 from pytest_modellab.records.setting import NUMBER, OPTIONAL, Setting, count, resolve
 from pytest_modellab.store import checkout
+from pytest_modellab.store.remote import is_address
 from pytest_modellab.visible import visible
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
@@ -162,6 +163,11 @@ FILE = {
 }
 
 
+def _store(root: Path, url: str | None) -> str | None:
+    """The address of a shared store; a folder starts from the configuration's."""
+    return url if url is None or is_address(url) else str(root / Path(url).expanduser())
+
+
 def load(path: Path) -> LabConfig:
     """Read and check the configuration.
 
@@ -196,7 +202,7 @@ def load(path: Path) -> LabConfig:
         performance=PerformanceConfig(**top["performance"]),
         engine=EngineConfig(**top["engine"]),
         mlflow=None if top["mlflow"] is None else MlflowConfig(root, **top["mlflow"]),
-        store=top["store"]["url"],
+        store=_store(root, top["store"]["url"]),
         acknowledged=_acknowledged(path, top["acknowledged"]),
     )
     return dataclasses.replace(config, variants=_linked(config))

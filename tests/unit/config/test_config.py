@@ -189,6 +189,12 @@ def test_own_model_beside_a_base(file: Path, kind: str) -> None:
     )
 
 
+def test_a_store_that_is_shared_starts_from_the_configuration(file: Path) -> None:
+    assert load(file, "").store is None
+    assert load(file, '[store]\nurl = "team"\n').store == str(file.parent.resolve() / "team")
+    assert load(file, '[store]\nurl = "s3://team/lab"\n').store == "s3://team/lab"
+
+
 def test_mlflow(file: Path) -> None:
     assert load(file, "").mlflow is None
     assert load(file, "[mlflow]").mlflow == MlflowConfig(file.parent.resolve())

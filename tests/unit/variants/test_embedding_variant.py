@@ -284,6 +284,8 @@ def test_what_a_served_base_hands_on(tmp_path: Path) -> None:
     cut = served(tmp_path, base, dimensions=8)
     assert cut.served == base.served
     assert cut.search == Search(Embedding(query_input_type="query"), Form(dimensions=8))
+    own = served(tmp_path, base, query_prompt="q: ").search
+    assert own == Search(Embedding(query_prompt="q: ")), "in place of the base's type"
     slow = served(tmp_path, base, concurrency=1, canary=False)
     assert slow.served == dataclasses.replace(
         base.served,
@@ -315,6 +317,10 @@ def test_what_a_served_base_hands_on(tmp_path: Path) -> None:
         ({"dtype": "float16"}, "dtype: the server decides it; leave this out"),
         ({"device": "cuda"}, "device: the server decides it; leave this out"),
         ({"query_input_type": " "}, "query_input_type: ' ' is no name"),
+        (
+            {"query_input_type": "query", "query_prompt": "query: "},
+            "query_input_type: query_prompt is given, too, and texts would get two prefixes: ",
+        ),
         ({"reference": "r.json"}, "reference: no such file: "),
         ({"api": "chat"}, "api: unknown key"),
         ({"texts_per_request": 0}, "texts_per_request: 0 must be at least 1"),
