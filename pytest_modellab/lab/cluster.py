@@ -323,9 +323,9 @@ class _Rounds:
             self._give_up(pending, _error(*found))
             return
         pending.arrived[number] = found
-        self._watch(pending.job.advance(sum(len(one.outputs) for one in pending.arrived.values())))
         if len(pending.shards) > 1:  # so that what is done is found after an interruption
             self._here.keep(pending.shards[number], found)
+        self._watch(pending.job.advance(sum(len(one.outputs) for one in pending.arrived.values())))
         if len(pending.arrived) == len(pending.shards):
             self._open.remove(pending)
             runs = [pending.arrived[k] for k in range(len(pending.shards))]
