@@ -29,6 +29,8 @@ def require(
 ) -> None:
     """Refuse to begin with files missing that the named variants and task sets need.
 
+    Models are left to who plans a variant, which says first what of its options is wrong.
+
     Args:
         config: the configuration, its kinds checked.
         kinds: all there are, by name.
@@ -39,7 +41,7 @@ def require(
         ConfigError: a line for each file that is not there.
     """
     absent = Absent(config, kinds)
-    found = [told for name in variants for told in absent.of_variant(name)]
+    found = [told for name in variants for told in absent.of_options(name)]
     found += [told for name in task_sets for told in absent.of_task_set(name)]
     if found:
         raise ConfigError("\n".join(dict.fromkeys(found)))
@@ -68,6 +70,12 @@ class Absent:
     def of_variant(self, name: str) -> tuple[str, ...]:
         """Return a message for every file that a variant, or what it starts from, cannot find."""
         return tuple(dict.fromkeys(self._of_all(self._config.variants[name], set())))
+
+    def of_options(self, name: str) -> tuple[str, ...]:
+        """As :meth:`of_variant`, of the files that options name."""
+        spec = self._config.variants[name]
+        all_ = (spec, *bases(spec, self._config.variants))
+        return tuple(dict.fromkeys(told for one in all_ for told in self._of_options(one)))
 
     def _of_all(self, spec: VariantSpec, seen: set[str]) -> Iterator[str]:
         for one in (spec, *bases(spec, self._config.variants)):
