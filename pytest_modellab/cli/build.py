@@ -15,6 +15,7 @@ from pytest_modellab.cli.common import (
     add_rehash,
     chosen,
     complete,
+    count,
     discover,
     required_config,
     say,
@@ -45,19 +46,13 @@ def add(commands: Subparsers) -> None:
         action="store_true",
         help="check everything, take two steps to measure time and memory, write nothing",
     )
-    build.add_argument("--max-steps", type=_count, help="optimizer steps at most")
+    build.add_argument("--max-steps", type=count, help="optimizer steps at most")
     build.add_argument("--output", type=Path, help="another folder for the artefact")
     build.add_argument("--fresh", action="store_true", help="forget a killed build's checkpoints")
     build.add_argument("--force", action="store_true", help="replace an artefact, after success")
     add_rehash(build)
     complete(build, variants="variant")
     build.set_defaults(run=run)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -43,13 +43,16 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pytest_modellab.store import place, remote
 
+    if options.what != "prune" and (options.older_than or options.to or options.dry_run):
+        raise ConfigError("--older-than, --to and --dry-run are of modellab cache prune")
     config = find_config(options.config)
     shared = remote.of(None if config is None else config.store)
     cache = place.default_folder()
     if options.shared and shared is None:
         raise ConfigError("--shared: no store is shared: set MODELLAB_CACHE, or url in [store]")
     if options.what == "show":
-        say(*_shown(cache, shared))
+        for text in _shown(cache, shared):
+            say(text)  # this machine's is shown although the shared one cannot be reached
         return EXIT_OK
     chosen = shared if options.shared else None
     if options.what == "verify":
@@ -103,8 +106,11 @@ def _prune(cache: Path, shared: Remote | None, options: argparse.Namespace) -> i
     seconds, size = _days(options.older_than), _bytes(options.to)
     if seconds is None and size is None:
         raise ConfigError("prune: what? --older-than DAYS, or --to SIZE, for example --to 20GB")
-    now = time.time() if shared is None else shared.now()
-    gone = census.oldest(_entries(cache, shared), now, seconds=seconds, size=size)
+    found = _entries(cache, shared)
+    now = time.time()
+    if shared is not None and seconds is not None and found:
+        now = shared.now()
+    gone = census.oldest(found, now, seconds=seconds, size=size)
     freed = count = 0
     for one in gone:
         if options.dry_run:

@@ -158,6 +158,17 @@ def add_token_budget(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def count(text: str) -> int:
+    """Read the value of an option that counts.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no whole number of at least 1.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text)
+
+
 def token_budget(options: argparse.Namespace) -> int | None:
     """Return what :func:`add_token_budget` was given, or None.
 

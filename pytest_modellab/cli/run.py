@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import sys
 from typing import TYPE_CHECKING
@@ -16,12 +17,14 @@ from pytest_modellab.cli.common import (
     add_token_budget,
     chosen,
     complete,
+    count,
     discover,
     required_config,
     say,
     token_budget,
 )
 from pytest_modellab.errors import ConfigError
+from pytest_modellab.records.reading import decimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from pytest_modellab.lab.work import Piece
     from pytest_modellab.records.runs import RunRecord
 
+
+_OF_WORKERS = ("workers", "worker-cpus", "worker-gpus", "worker-memory")
 
 MEMORY = 3.0
 """Bytes that a worker is taken to need for a byte of parameters, where nothing else is said."""
@@ -65,10 +70,12 @@ def add(commands: Subparsers) -> None:
         run_.add_argument(
             f"--worker-{name}",
             metavar="N",
-            type=float,
+            type=_share,
             help=f"{what} that a worker of a cluster takes",
         )
-    run_.add_argument("--workers", metavar="N", type=int, help="most workers of a cluster at once")
+    run_.add_argument(
+        "--workers", metavar="N", type=count, help="most workers of a cluster at once"
+    )
     run_.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
     add_config(run_)
     add_token_budget(run_)
@@ -85,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
     from pytest_modellab.reports.text.progress import RunProgress
     from pytest_modellab.store.place import default_folder
 
+    _check(options)
     config = required_config(options.config)
     variants = chosen("variant", options.variant, config.variants)
     task_sets = chosen("task set", options.task_set or (), config.task_sets)
@@ -102,11 +110,43 @@ def run(options: argparse.Namespace) -> int:
 
     if options.on != "local":
         pieces = _spread(lab, pieces, options)
+        if options.no_cache:  # what the cluster has made is not made once more
+            settings = dataclasses.replace(settings, reuse=True)
+            lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
 
     def told(piece: Piece, found: RunRecord | str) -> None:
         say(_told(piece, found), error=isinstance(found, str))
 
     return EXIT_OK if work.score(lab, pieces, told) else EXIT_FOUND
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse a call that could not mean anything.
+
+    Raises:
+        ConfigError: the message names the option.
+    """
+    if options.on not in ("local", "ray") and not options.on.startswith("ray://"):
+        raise ConfigError(f"--on: {options.on!r} is none of local, ray, ray://HOST:PORT")
+    asked = {name: getattr(options, name.replace("-", "_")) for name in _OF_WORKERS}
+    for name, value in asked.items():
+        if value is not None and options.on == "local":
+            raise ConfigError(f"--{name}: this process has no workers: add --on ray")
+    gpus = asked["worker-gpus"] or 0.0
+    if gpus > 1 and gpus != int(gpus):
+        raise ConfigError(f"--worker-gpus: {gpus:g} is neither whole nor less than 1")
+    if options.worker_cpus == 0 and not gpus:
+        raise ConfigError("--worker-cpus: 0, and no --worker-gpus: what then bounds the workers?")
+
+
+def _share(text: str) -> float:
+    try:
+        found = decimal(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return found
 
 
 def _spread(lab: Lab, pieces: Sequence[Piece], options: argparse.Namespace) -> Sequence[Piece]:
@@ -115,8 +155,6 @@ def _spread(lab: Lab, pieces: Sequence[Piece], options: argparse.Namespace) -> S
     from pytest_modellab.lab.cluster import Cluster, Needs
     from pytest_modellab.reports.text.progress import RunProgress
 
-    if options.on != "ray" and not options.on.startswith("ray://"):
-        raise ConfigError(f"--on: {options.on!r} is none of local, ray, ray://HOST:PORT")
     held = max((one.held or 0.0 for one in pieces), default=0.0)
     memory = options.worker_memory
     needs = Needs(
@@ -135,10 +173,10 @@ def _told(piece: Piece, found: RunRecord | str) -> str:
     name = f"{piece.variant} on {piece.task_set}"
     if isinstance(found, str):
         return f"{name}: ERROR: {found}"
-    count = f"{len(found.samples)} samples"
+    samples = f"{len(found.samples)} samples"
     if piece.stored:
-        return f"{name}: {count}, stored"
-    return f"{name}: {count} in {found.probes.get('seconds', math.nan):.1f} s"
+        return f"{name}: {samples}, stored"
+    return f"{name}: {samples} in {found.probes.get('seconds', math.nan):.1f} s"
 
 
 def _planned(pieces: Sequence[Piece]) -> Iterator[str]:

@@ -13,8 +13,10 @@ import dataclasses
 import itertools
 import math
 import os
+import pickle
+import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_modellab import errors
@@ -26,7 +28,7 @@ from pytest_modellab.runs.job import Job, Part
 from pytest_modellab.store.remote import Remote
 from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.version import __version__
-from pytest_modellab.visible import line
+from pytest_modellab.visible import line, raised
 
 SHARD = 512
 """Samples of a shard. It is no option: with it the batches would change, and the last digits."""
@@ -39,6 +41,9 @@ LOST = 60.0
 
 _SHOWN = 500
 """Characters of an error of Ray's that are shown."""
+
+_UNSENDABLE = (AttributeError, RecursionError, TypeError, ValueError, pickle.PicklingError)
+"""What pickling an object raises that cannot be pickled."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Cluster:
         self._own = not self._ray.is_initialized()
         if self._own:
             _join(self._ray, address)
-        room = _room(self._ray.cluster_resources(), needs)
+        room = _room(self._ray.nodes(), needs)
         if room < 1:
             self.close()
             raise ConfigError(
@@ -182,6 +187,8 @@ class Worker:
             return self._here.obtain(dataclasses.replace(job, source=source))
         except ModellabError as error:
             return type(error).__name__, str(error)
+        except Exception as error:  # noqa: BLE001 -- the others run on
+            return _failed(f"the worker on {platform.node()} raised {raised(error)}")
 
 
 @dataclasses.dataclass(eq=False)
@@ -221,12 +228,13 @@ class _Rounds:
         self._open = list(open_)
         self._idle: list[_Hired] = []
         self._waited: dict[Any, _Hired] = {}  # by what it will return
+        self._stillborn = 0  # workers in a row that died before they were ready
 
     def run(self, workers: int) -> None:
         """Run all with so many workers at once.
 
         Raises:
-            ModellabError: for a minute there was room for no worker at all.
+            ModellabError: for a minute there was room for no worker at all, or none can begin.
         """
         try:
             for _ in range(workers):
@@ -267,17 +275,36 @@ class _Rounds:
             number = chosen.due.pop(0)
             chosen.begun.append(number)
             hired.at, hired.family = (chosen, number), chosen.family
-            self._waited[hired.actor.answer.remote(chosen.shards[number])] = hired
+            try:
+                future = hired.actor.answer.remote(chosen.shards[number])
+            except _UNSENDABLE as error:
+                hired.at = None
+                self._idle.append(hired)
+                self._arrived(
+                    chosen, number, _failed(f"it cannot be sent to a worker: {raised(error)}")
+                )
+            else:
+                self._waited[future] = hired
 
     def _returned(self, hired: _Hired, future: Any) -> None:
         at, hired.at = hired.at, None
         try:
             found = self._ray.get(future)
+        except self._ray.exceptions.RayTaskError as error:  # it lives, but cannot read the job
+            found = _failed(f"a worker cannot take it: {raised(error.cause, _SHOWN)}")
         except self._ray.exceptions.RayError as error:
+            why = raised(error, _SHOWN)
+            self._stillborn += at is None
+            if self._stillborn == TRIES:
+                raise ModellabError(
+                    f"no worker can begin; is pytest-modellab {__version__} installed on every "
+                    f"node? {why}"
+                ) from error
             self._hire_one()
             if at is not None:
-                self._lost(*at, line(f"{type(error).__name__}: {error}", _SHOWN))
+                self._lost(*at, why)
             return
+        self._stillborn = 0
         self._idle.append(hired)
         if at is not None:
             self._arrived(*at, found)
@@ -296,9 +323,9 @@ class _Rounds:
             self._give_up(pending, _error(*found))
             return
         pending.arrived[number] = found
-        self._watch(pending.job.advance(sum(len(one.outputs) for one in pending.arrived.values())))
         if len(pending.shards) > 1:  # so that what is done is found after an interruption
             self._here.keep(pending.shards[number], found)
+        self._watch(pending.job.advance(sum(len(one.outputs) for one in pending.arrived.values())))
         if len(pending.arrived) == len(pending.shards):
             self._open.remove(pending)
             runs = [pending.arrived[k] for k in range(len(pending.shards))]
@@ -347,6 +374,10 @@ def joined(runs: Sequence[StoredRun]) -> StoredRun:
     return StoredRun(outputs, probes, runs[0].environment)
 
 
+def _failed(why: str) -> tuple[str, str]:
+    return ModellabError.__name__, why
+
+
 def _error(kind: str, message: str) -> ModellabError:
     """The error that a worker met, of its own class where there is such a one."""
     found = getattr(errors, kind, None)
@@ -376,16 +407,21 @@ def _join(ray: Any, address: str) -> None:
             ray.init("auto", **quiet)
             return
         ray.init(include_dashboard=False, **quiet)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:
         raise ConfigError(
-            f"--on {line(address, 200)}: no cluster answers there: {line(str(error), _SHOWN)}"
+            f"--on {line(address, 200)}: no cluster answers there, or Ray cannot begin one: "
+            f"{raised(error, _SHOWN)}"
         ) from error
 
 
-def _room(resources: Mapping[str, float], needs: Needs) -> int:
-    """How many workers the cluster has room for."""
+def _room(nodes: Iterable[Mapping[str, Any]], needs: Needs) -> int:
+    """How many workers the nodes have room for; what one takes must lie on one node."""
     asked = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory}
-    return int(min(resources.get(name, 0.0) // n for name, n in asked.items() if n))
+    return sum(
+        int(min(one["Resources"].get(name, 0.0) // n for name, n in asked.items() if n))
+        for one in nodes
+        if one["Alive"]
+    )
 
 
 def _said(needs: Needs) -> str:

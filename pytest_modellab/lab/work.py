@@ -134,9 +134,13 @@ def spread(lab: Lab, pieces: Iterable[Piece], cluster: Cluster, watch: Watch) ->
     pieces = list(pieces)
     jobs: dict[int, tuple[Job, int]] = {}
     for number, piece in enumerate(pieces):
-        if not piece.error:
+        if piece.error:
+            continue
+        try:
             for job in lab.jobs(*lab.asked(piece.variant, piece.task_set)):
                 jobs[id(job)] = job, number
+        except ModellabError as error:
+            pieces[number] = dataclasses.replace(piece, error=str(error))
 
     def told(job: Job, found: StoredRun | ModellabError) -> None:
         number = jobs[id(job)][1]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pytest_modellab.store import files, manifest
+from pytest_modellab.store import files, manifest, regular
 
 KEPT = {
     "runs": "answers of a variant to a task set",
     "diagnoses": "why a variant was blocked",
     "performance": "latency and memory, measured in turns",
     "distributions": "whole distributions of a base",
+    "divergences": "how far variants lie from their base",
     "references": "what a served adapter is compared with",
     "canaries": "what was found of a server",
     "models": "models in another form",
@@ -32,6 +35,9 @@ KEPT = {
 
 SEALED = ("runs", "diagnoses", "performance", "vectors")
 """Of these, whose files answer for the entry's own name; others are sealed for something else."""
+
+_NAME = re.compile(r"(?!\.)(?:.*-)?[0-9a-f]{16,64}(?:[-.].*)?", re.DOTALL)
+"""What an entry is called: by a hash of what it was made of. Other names are not the store's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,18 +69,25 @@ def entries(cache: Path) -> Iterator[Kept]:
         if not (cache / kind).is_dir() or (cache / kind).is_symlink():
             continue
         for path in sorted((cache / kind).iterdir()):
-            if not path.name.startswith(".") and path.suffix != ".lock":
+            if _NAME.fullmatch(path.name) and path.suffix != ".lock":
                 size, made = _measured(path)
                 yield Kept(kind, path.name, size, made, path)
 
 
 def _measured(path: Path) -> tuple[int, float]:
     """Bytes, and the time of the newest file; a link counts as itself."""
-    stats = [path.lstat()]
-    if path.is_dir() and not path.is_symlink():
-        for folder, _, names in os.walk(path):
-            stats += [(Path(folder) / name).lstat() for name in names]
-    return sum(one.st_size for one in stats[1:] or stats), max(one.st_mtime for one in stats)
+    inside = (
+        Path(folder) / name
+        for folder, _, names in (() if path.is_symlink() else os.walk(path))
+        for name in names
+    )
+    size, made = 0, 0.0
+    for number, one in enumerate((path, *inside)):
+        with contextlib.suppress(FileNotFoundError):  # a session that runs has moved it meanwhile
+            found = one.lstat()
+            made = max(made, found.st_mtime)
+            size += found.st_size if number or not path.is_dir() or path.is_symlink() else 0
+    return size, made
 
 
 def fault(entry: Kept) -> str | None:
@@ -100,7 +113,7 @@ def fault(entry: Kept) -> str | None:
 
 def _unsealed(path: Path, of: str) -> str | None:
     try:
-        files.unseal(path.read_bytes(), of)
+        files.unseal(regular.read_bytes(path), of)
     except (OSError, ValueError) as error:
         return files.reason(error)
     return None
@@ -115,19 +128,20 @@ def oldest(
         found: all that there is.
         now: seconds since 1970, by the clock that wrote them.
         seconds: age from which on an entry goes; None for none.
-        size: bytes that may stay, the newest first; None for all.
+        size: bytes that may stay; the oldest go until no more is left. None for all.
 
     Returns:
         What goes, the oldest first.
     """
-    gone, left = [], 0
-    for one in sorted(found, key=lambda one: (-one.made, one.kind, one.name)):
-        left += one.size
+    oldest_first = sorted(found, key=lambda one: (one.made, one.kind, one.name))
+    left = sum(one.size for one in oldest_first)
+    gone = []
+    for one in oldest_first:
         too_old = seconds is not None and now - one.made > seconds
         if too_old or (size is not None and left > size):
             left -= one.size
             gone.append(one)
-    return gone[::-1]
+    return gone
 
 
 def remove(entry: Kept) -> bool:

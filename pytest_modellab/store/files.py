@@ -28,7 +28,7 @@ _SEAL = b'{"digest":"%s",'
 """How a sealed line begins."""
 
 
-_DAMAGED = (
+UNREADABLE = (
     ArithmeticError,
     AttributeError,
     EOFError,
@@ -126,7 +126,7 @@ def read(
         why = reason()
     except FileNotFoundError:
         return None
-    except _DAMAGED as error:
+    except UNREADABLE as error:
         why = reason(error)
     if lost:
         said.say(f"{lost}: {'/'.join(path.parts[-3:])} {why}")

@@ -95,7 +95,7 @@ class RunEntry:
         run = files.read(self._run, self._finished, of=self.key, lost=lost)
         if run is not None or self._remote is None:
             return run
-        if not self._remote.fetch(self._name, self._run, of=self.key):
+        if not self._remote.fetch(self._name, self._run, of=self.key, make=self._finished):
             return None
         return files.read(self._run, self._finished, of=self.key, lost=lost)
 
@@ -116,7 +116,9 @@ class RunEntry:
         }
         files.write(self._run, data, of=self.key)
         files.remove(self._answers)
-        if self._remote is not None and not self._remote.send(self._name, self._run, of=self.key):
+        if self._remote is not None and not self._remote.send(
+            self._name, self._run, of=self.key, make=self._finished
+        ):
             return files.read(self._run, self._finished, of=self.key) or run
         return run
 

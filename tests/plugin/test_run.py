@@ -32,7 +32,10 @@ def say(
 
     def run(*arguments: str) -> tuple[int, list[str], str]:
         capsys.readouterr()
-        code = cli.main([*arguments])
+        try:
+            code = cli.main([*arguments])
+        except SystemExit as error:  # as argparse refuses a call
+            code = int(error.code or 0)
         out, err = capsys.readouterr()
         return code, out.splitlines(), err
 
@@ -128,6 +131,7 @@ def test_the_store_of_this_machine_is_pruned_but_for_what_is_in_use(
         (["prune", "--to", "much"], "--to: 'much' is no size, for example 20GB or 500MB"),
         (["prune", "--older-than", "-1"], "--older-than: '-1' is no number of days"),
         (["verify", "--shared"], "--shared: no store is shared: set MODELLAB_CACHE, or url"),
+        (["--to", "1GB"], "--older-than, --to and --dry-run are of modellab cache prune"),
     ],
 )
 def test_bad_calls(say: Say, arguments: list[str], message: str) -> None:
@@ -148,7 +152,31 @@ def test_an_address_in_the_configuration(
     assert os.environ["MODELLAB_CACHE"] == str(project.path / "cache")
 
 
-def test_where_is_no_place(say: Say) -> None:
-    code, _, errors = say("run", "plain", "--task-set", "words", "--on", "moon")
+def test_a_shared_store_that_is_away_hides_nothing(
+    say: Say, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared_with(monkeypatch, project, "one")
+    monkeypatch.setenv("MODELLAB_CACHE", "http://127.0.0.1:9/team")
+    code, lines, errors = say("cache")
     assert code == 2
-    assert "--on: 'moon' is none of local, ray, ray://HOST:PORT" in errors
+    assert lines[0].endswith("pytest-modellab:")
+    assert "the shared store http://127.0.0.1:9/team cannot be used: Client" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--on", "moon"], "--on: 'moon' is none of local, ray, ray://HOST:PORT"),
+        (["--on", "moon", "--plan"], "--on: 'moon' is none of local, ray, ray://HOST:PORT"),
+        (["--workers", "2"], "--workers: this process has no workers: add --on ray"),
+        (["--on", "ray", "--workers", "0"], "--workers: '0' is not a number of at least 1"),
+        (["--on", "ray", "--worker-memory", "nan"], "--worker-memory: 'nan' is not a number"),
+        (["--on", "ray", "--worker-cpus=-1"], "--worker-cpus: '-1' is not a number from 0 on"),
+        (["--on", "ray", "--worker-gpus", "1.5"], "--worker-gpus: 1.5 is neither whole nor"),
+        (["--on", "ray", "--worker-cpus", "0"], "--worker-cpus: 0, and no --worker-gpus: what"),
+    ],
+)
+def test_bad_places(say: Say, arguments: list[str], message: str) -> None:
+    code, _, errors = say("run", "plain", "--task-set", "words", *arguments)
+    assert code == 2
+    assert message in errors

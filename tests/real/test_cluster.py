@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pytest_modellab.lab import cluster
 from pytest_modellab.lab.cluster import Cluster, Needs
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
+from pytest_modellab.store.remote import Remote
 from pytest_modellab.store.runs import StoredRun
 
 ray = pytest.importorskip("ray", reason="extra [ray]")
@@ -105,7 +107,35 @@ def test_a_node_that_dies_loses_no_sample(
         assert [o.text for o in run.outputs] == [f"said {s.input}" for s in one.task_set.samples]
 
 
+def test_what_fails_does_not_keep_the_others(nodes: Any, tmp_path: Path) -> None:
+    sources = {
+        "raises": Waiting(fault="raise"),
+        "exits": Waiting(fault="exit"),
+        "cannot be sent": Waiting(held=threading.Lock()),
+        "is well": Waiting(),
+    }
+    found = obtained([job(name, 3, source) for name, source in sources.items()], tmp_path)
+    assert isinstance(found["is well"], StoredRun)
+    told = {name: str(one) for name, one in found.items() if isinstance(one, ModellabError)}
+    assert told["raises"] == (f"the worker on {platform.node()} raised ZeroDivisionError: by a bug")
+    assert told["exits"].startswith("its worker died 3 times: ActorDiedError: ")
+    assert told["cannot be sent"].startswith("it cannot be sent to a worker: TypeError: ")
+    assert "\n" not in "".join(told.values())
+
+
+def test_workers_that_cannot_begin_are_given_up(nodes: Any, tmp_path: Path) -> None:
+    here = InProcess(tmp_path, opened)
+    here.remote = Remote("sftp://user@host/lab")
+    here.remote.url = "://"  # as a node that lacks what the session has would refuse it
+    on = Cluster("ray", None, Needs())
+    with pytest.raises(ModellabError) as raised:
+        on.obtain([job("x", 3, Waiting())], here, print, lambda one: one.spec.name, print)
+    assert str(raised.value).startswith("no worker can begin; is pytest-modellab ")
+
+
 def test_a_worker_without_room_is_refused(nodes: Any) -> None:
+    with pytest.raises(ConfigError, match="no node has room for a worker that takes 2 CPUs"):
+        Cluster("ray", None, Needs(cpus=2))  # two nodes have one core each
     with pytest.raises(ConfigError) as raised:
         Cluster("ray", None, Needs(cpus=64, gpus=1))
     assert str(raised.value) == (

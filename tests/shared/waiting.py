@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
@@ -58,12 +59,20 @@ class Waiting:
     Attributes:
         seconds: that each sample takes.
         broken: why it cannot be opened; empty where it can.
+        fault: what opening it does that is no error of this package: ``raise``, or ``exit``.
+        held: part of it; may be what cannot be pickled.
     """
 
     seconds: float = 0.0
     broken: str = ""
+    fault: str = ""
+    held: object = None
 
     def open(self, cache: Path) -> Engine:
+        if self.fault == "raise":
+            raise ZeroDivisionError("by a\nbug")
+        if self.fault == "exit":
+            os._exit(1)
         if self.broken:
             raise VariantLoadError(self.broken)
         return Engine(self.seconds)

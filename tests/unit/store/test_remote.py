@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +95,83 @@ def test_what_answers_for_something_else_is_not_believed(
     assert len(heard) == 1
 
 
+def test_what_another_version_wrote_is_neither_taken_nor_replaced(
+    url: str, tmp_path: Path, heard: list[str]
+) -> None:
+    def old(data: dict[str, Any]) -> int | None:
+        return int(data["a"])
+
+    def new(data: dict[str, Any]) -> int | None:
+        return int(data["b"])
+
+    theirs, mine = stored(tmp_path, "a.json", {"a": 1}), stored(tmp_path, "b.json", {"b": 2})
+    before = mine.read_bytes()
+    assert Remote(url).send(NAME, theirs, of="k", make=old)
+    found = Remote(url)
+    assert not found.fetch(NAME, tmp_path / "c.json", of="k", make=new)
+    assert not (tmp_path / "c.json").exists()
+    assert found.send(NAME, mine, of="k", make=new)
+    assert mine.read_bytes() == before
+    assert Remote(url).fetch(NAME, tmp_path / "c.json", of="k", make=old)
+    assert heard == [
+        f"{url}/v1/{NAME} is not what this version reads: it is made again",
+        f"{url}/v1/{NAME} is not what this version reads: this machine's stays on this machine",
+    ]
+
+
+def test_what_is_too_large_is_not_shared(
+    url: str, tmp_path: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = stored(tmp_path, "a.json", {"a": 1}), tmp_path / "b.json"
+    assert Remote(url).send(NAME, mine, of="k")
+    monkeypatch.setattr(remote, "MOST", 10)
+    assert not Remote(url).fetch(NAME, theirs, of="k")
+    assert Remote(url).send("runs/4567.json", mine, of="k")
+    assert heard == [
+        f"{url}/v1/{NAME} is larger than 1 GiB: it is made again",
+        f"{url}/v1/runs/4567.json is larger than 1 GiB: it stays on this machine",
+    ]
+
+
+def test_only_what_is_its_own_is_listed(url: str, tmp_path: Path) -> None:
+    mine, found = stored(tmp_path, "a.json", {"a": 1}), Remote(url)
+    assert [*found.entries()] == []
+    fs, path = raw(url)
+    folder, key = path.rpartition("/")[0], "0123456789abcdef"
+    for name in (f"{key}.json", f".{key}.json.01234567.tmp"):
+        assert found.send(f"runs/{name}", mine, of="k")
+    foreign = ("notes.txt", f"v1/runs/{key}.json", f"{key}.json\n", "\x1b[31m.json", "übrig.json")
+    for name in foreign:
+        fs.makedirs(f"{folder}/{name}".rpartition("/")[0], exist_ok=True)  # type: ignore[attr-defined]
+        fs.pipe_file(f"{folder}/{name}", b"theirs")  # type: ignore[attr-defined]
+    listed = [*found.entries()]
+    assert [one.name for one in listed] == [f".{key}.json.01234567.tmp", f"{key}.json"]
+    assert [found.fault(one) for one in listed] == [
+        None,
+        "is damaged: its digest does not match what it holds",
+    ]
+    for one in (*listed, *listed):  # another may have removed it meanwhile
+        found.remove(one)
+        assert found.fault(one) is None
+    assert len(fs.find(folder)) == len(foreign)  # type: ignore[attr-defined]
+
+
+def test_a_folder_without_hard_links(
+    tmp_path: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("os.link", none)
+    first, second = stored(tmp_path, "a.json", {"a": 1}), stored(tmp_path, "b.json", {"a": 2})
+    url = str(tmp_path / "team")
+    assert Remote(url).send(NAME, first, of="k")
+    assert not Remote(url).send(NAME, second, of="k")
+    assert second.read_bytes() == first.read_bytes()
+    assert len(heard) == 1
+    assert [one.name for one in (tmp_path / "team").rglob("*") if one.is_file()] == ["0123.json"]
+
+
 def test_a_place_that_cannot_be_reached_is_said_once(tmp_path: Path, heard: list[str]) -> None:
     file = tmp_path / "file"
     file.touch()
@@ -125,17 +204,40 @@ def test_a_place_that_cannot_be_written_is_said_once(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("s3://key:secret@bucket/lab", "store.url: an address with a user, a password"),
-        ("s3://bucket/lab?versionId=1", "store.url: an address with a user, a password"),
-        ("s3://", "store.url: 's3://' names no place: s3://BUCKET/FOLDER"),
-        (" ", "store.url: ' ' names no place: s3://BUCKET/FOLDER"),
+        ("s3://key:secret@bucket/lab", "store.url: an address with a key, a password"),
+        ("s3://bucket/lab?versionId=1", "store.url: an address with a key, a password"),
+        ("s3://", "store.url: 's3://' names no place: s3://BUCKET/FOLDER, /mnt"),
+        ("s3://[bucket", "store.url: 's3://[bucket' names no place: s3://BUCKET/FOLDER, /mnt"),
+        ("cached::s3://b", "store.url: 'cached::s3://b': fsspec knows no protocol 'cached::s3'"),
+        ("~no.such.user/x", "store.url: '~no.such.user/x' names no place: s3://BUCKET/FOLDER"),
+        ("s3:/bucket", "store.url: 's3:/bucket' is another folder wherever it is read: name it"),
+        ("https://token@host/lab", "store.url: an address with a key, a password"),
+        ("foo://bar", "store.url: 'foo://bar': fsspec knows no protocol 'foo'"),
+        (" ", "store.url: ' ' names no place: s3://BUCKET/FOLDER, /mnt"),
     ],
 )
 def test_an_address_that_is_none(url: str, message: str) -> None:
+    pytest.importorskip("fsspec")
     with pytest.raises(ConfigError) as raised:
         Remote(url)
     assert str(raised.value).startswith(message)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["abfs://container@account.dfs.core.windows.net/lab", "sftp://user@host/lab", "/a?b#c"]
+)
+def test_an_address_in_which_a_name_is_no_key(url: str) -> None:
+    assert Remote(url).url == url
+
+
+def test_what_ends_with_the_process_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELLAB_CACHE", "memory://lab")
+    with pytest.raises(ConfigError) as raised:
+        remote.of(None)
+    assert str(raised.value) == (
+        "MODELLAB_CACHE: what lies in memory:// ends with this process: name a folder"
+    )
 
 
 def test_the_environment_goes_before_what_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
