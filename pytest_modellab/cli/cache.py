@@ -49,7 +49,10 @@ def run(options: argparse.Namespace) -> int:
     shared = remote.of(None if config is None else config.store)
     cache = place.default_folder()
     if options.shared and shared is None:
-        raise ConfigError("--shared: no store is shared: set MODELLAB_CACHE, or url in [store]")
+        raise ConfigError(
+            "--shared: no store is shared: give its address as url in [store] of modellab.toml, "
+            "or as MODELLAB_CACHE, for example s3://bucket/modellab"
+        )
     if options.what == "show":
         for text in _shown(cache, shared):
             say(text)  # this machine's is shown although the shared one cannot be reached

@@ -192,7 +192,7 @@ def _planned(pieces: Sequence[Piece]) -> Iterator[str]:
             yield f"{name}: {one.samples} samples to run{_takes(one)}"
     known = [one.seconds for one in due if one.seconds is not None]
     unknown = len(due) - len(known)
-    loads = len(dict.fromkeys(one.family for one in due))
+    loads = len({one.family for one in due if one.family})
     if not due:
         yield "nothing is to be run"
         return

@@ -30,7 +30,7 @@ class Piece:
         variant: its name.
         task_set: its name.
         samples: how many are asked.
-        family: what it shares a loaded model with.
+        family: what it shares a loaded model with; empty where a server has the model.
         stored: whether its run is in the store already.
         seconds: expected of a run, from an accepted one; None where there is none.
         tokens: read and written, likewise.
@@ -89,6 +89,8 @@ def _piece(lab: Lab, absent: Absent, name: str, on: str) -> Piece:
         accepted = lab.accepted(name, on)
     except ModellabError as error:
         return Piece(name, on, family=family, error=str(error))
+    if variant.plan.served is not None:
+        family = ""
     run = stored if stored is not None else None if accepted is None else accepted.run
     found = Piece(name, on, len(task_set.samples), family, stored is not None)
     return found if run is None else _expected(lab, found, variant, task_set, run)
@@ -114,7 +116,7 @@ def _expected(
         piece,
         seconds=seconds,
         tokens=run.probes.get("tokens", 0.0) * share,
-        held=run.probes.get("parameter_bytes"),
+        held=run.probes.get("parameter_bytes") if piece.family else None,
         usd=usd,
     )
 
@@ -154,6 +156,16 @@ def spread(lab: Lab, pieces: Iterable[Piece], cluster: Cluster, watch: Watch) ->
     return pieces
 
 
+def _scored(lab: Lab, piece: Piece) -> RunRecord:
+    """Return a piece's run, sharing one that was made when no store was shared."""
+    asked = lab.asked(piece.variant, piece.task_set)
+    found = lab.record(*asked)
+    if piece.stored:
+        for job in lab.jobs(*asked):
+            lab.here.share(job)
+    return found
+
+
 def score(
     lab: Lab, pieces: Iterable[Piece], told: Callable[[Piece, RunRecord | str], None]
 ) -> bool:
@@ -170,9 +182,7 @@ def score(
     whole = True
     for piece in pieces:
         try:
-            found: RunRecord | str = piece.error or lab.record(
-                *lab.asked(piece.variant, piece.task_set)
-            )
+            found: RunRecord | str = piece.error or _scored(lab, piece)
         except ModellabError as error:
             found = str(error)
         whole = whole and not isinstance(found, str)

@@ -115,6 +115,15 @@ class InProcess:
                 stored = answer(job, prompt, load(job.source), entry, self.cache, self.watch)
             return entry.write(stored)
 
+    def share(self, job: Job) -> None:
+        """Send a run of this machine's store to the one that is shared, where that has none.
+
+        Raises:
+            OSError: this machine's store cannot be read.
+        """
+        if self.remote is not None:
+            self._entry(job).share()
+
     def keep(self, job: Job, made: StoredRun) -> StoredRun:
         """Put a run into the store that was made elsewhere; returns what the store then has.
 

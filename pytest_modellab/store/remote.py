@@ -97,7 +97,7 @@ class Remote:
             Whether it is there now. Where the file is damaged or of another version, or the place
             cannot be reached, that is said, and it is as if nothing were there.
         """
-        content = self._read(name)
+        content = None if name in self._damaged else self._read(name)
         if content is None:
             return False
         doubt, damaged = _doubt(content, of, make)

@@ -116,11 +116,17 @@ class RunEntry:
         }
         files.write(self._run, data, of=self.key)
         files.remove(self._answers)
-        if self._remote is not None and not self._remote.send(
-            self._name, self._run, of=self.key, make=self._finished
-        ):
-            return files.read(self._run, self._finished, of=self.key) or run
-        return run
+        return run if self.share() else files.read(self._run, self._finished, of=self.key) or run
+
+    def share(self) -> bool:
+        """Send a finished run to the store that is shared, where that has none.
+
+        Returns:
+            False where another machine had shared other answers, which are now this machine's, too.
+        """
+        if self._remote is None:
+            return True
+        return self._remote.send(self._name, self._run, of=self.key, make=self._finished)
 
     def start(self, budget: int, *, threads: int, resume: bool) -> dict[int, Output]:
         """Begin, or take up a run that was cut off.

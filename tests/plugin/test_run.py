@@ -130,7 +130,7 @@ def test_the_store_of_this_machine_is_pruned_but_for_what_is_in_use(
         (["prune"], "prune: what? --older-than DAYS, or --to SIZE, for example --to 20GB"),
         (["prune", "--to", "much"], "--to: 'much' is no size, for example 20GB or 500MB"),
         (["prune", "--older-than", "-1"], "--older-than: '-1' is no number of days"),
-        (["verify", "--shared"], "--shared: no store is shared: set MODELLAB_CACHE, or url"),
+        (["verify", "--shared"], "--shared: no store is shared: give its address as url in"),
         (["--to", "1GB"], "--older-than, --to and --dry-run are of modellab cache prune"),
     ],
 )
@@ -143,9 +143,10 @@ def test_bad_calls(say: Say, arguments: list[str], message: str) -> None:
 def test_an_address_in_the_configuration(
     say: Say, project: pytest.Pytester, tmp_path: Path
 ) -> None:
+    say("run", "plain", "--task-set", "words")
     path = project.path / "modellab.toml"
     path.write_text(f'{path.read_text()}\n[store]\nurl = "{tmp_path / "team"}"\n')
-    say("run", "plain", "--task-set", "words")
+    say("run", "plain", "--task-set", "words")  # what was there before is shared, too
     assert len([*(tmp_path / "team").rglob("*.json")]) == 1
     shutil.rmtree(project.path / "cache")
     assert say("run", "plain", "--task-set", "words")[1] == ["plain on words: 132 samples, stored"]
