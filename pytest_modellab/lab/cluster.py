@@ -25,6 +25,7 @@ from pytest_modellab.lab.loaded import Loaded
 from pytest_modellab.records.progress import Watch
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job, Part
+from pytest_modellab.runs.probes import media, times
 from pytest_modellab.store.remote import Remote
 from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.version import __version__
@@ -360,16 +361,12 @@ def shards(job: Job) -> list[Job]:
 def joined(runs: Sequence[StoredRun]) -> StoredRun:
     """Join the runs of a job's shards, in their order.
 
-    Seconds and tokens are the sums; the environment is the first one's.
+    Seconds, tokens and media are the sums; the environment is the first one's.
     """
     if len(runs) == 1:
         return dataclasses.replace(runs[0], stored=False)
-    probes = dict(runs[0].probes)
-    for name in ("seconds", "tokens"):
-        if name in probes:
-            probes[name] = round(math.fsum(one.probes[name] for one in runs), 3)
-    if probes.get("seconds"):
-        probes["tokens_per_second"] = round(probes["tokens"] / probes["seconds"], 1)
+    parts = [one.probes for one in runs]
+    probes = {**parts[0], **times(parts), **media(parts)}
     outputs = tuple(output for one in runs for output in one.outputs)
     return StoredRun(outputs, probes, runs[0].environment)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pytest_modellab.records.pairing import paired
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.runs.job import Job, Part
+from pytest_modellab.runs.probes import times
 from pytest_modellab.runs.scoring import DECIMALS
 
 
@@ -62,17 +63,13 @@ def averaged(job: Job, records: Sequence[RunRecord]) -> RunRecord:
             )
         )
     means = [record.mean for record in records]
-    seconds_in_all = math.fsum(record.probes["seconds"] for record in records)
-    tokens = math.fsum(record.probes["tokens"] for record in records)
     return dataclasses.replace(
         records[0],
         fingerprint=job.fingerprint,
         samples=tuple(samples),
         probes={
             **records[0].probes,
-            "seconds": round(seconds_in_all, 3),
-            "tokens": tokens,
-            "tokens_per_second": round(tokens / seconds_in_all, 1) if seconds_in_all else 0.0,
+            **times([record.probes for record in records]),
             "prompts": float(len(records)),
             "prompt_stability": statistics.fmean(s.stability or 0.0 for s in samples),
             "prompt_spread": max(means) - min(means),

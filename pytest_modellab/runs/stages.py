@@ -12,6 +12,7 @@ from pytest_modellab.records.pairing import in_order
 from pytest_modellab.records.runs import RunRecord
 from pytest_modellab.records.tasks import TaskSet
 from pytest_modellab.runs.job import Job, Part
+from pytest_modellab.runs.probes import media, times
 
 SEED = 0
 """Of the shuffle; the stage of a sample follows from it and the sample's id."""
@@ -104,8 +105,7 @@ def join(stages: Stages, records: Sequence[RunRecord]) -> RunRecord:
         ComparisonRefused: the samples of the runs are not those of the stages.
     """
     last, whole = records[-1], stages.task_set
-    seconds = math.fsum(record.probes["seconds"] for record in records)
-    tokens = math.fsum(record.probes["tokens"] for record in records)
+    parts = [record.probes for record in records]
     joined = dataclasses.replace(
         last,
         task_set=whole.identity,
@@ -113,11 +113,9 @@ def join(stages: Stages, records: Sequence[RunRecord]) -> RunRecord:
         samples=tuple(result for record in records for result in record.samples),
         probes={
             **last.probes,
-            "seconds": round(seconds, 3),
-            "tokens": tokens,
-            "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
+            **times(parts),
             **_prompts(records),
-            **_media(records),
+            **media(parts),
         },
     )
     return in_order(joined, stages.first(len(records)).samples)
@@ -132,14 +130,3 @@ def _prompts(records: Sequence[RunRecord]) -> dict[str, float]:
         / sum(sizes)
         for name in names
     }
-
-
-def _media(records: Sequence[RunRecord]) -> dict[str, float]:
-    """Add up what was heard and seen in all stages, and how long a part of it took on average."""
-    found: dict[str, float] = {}
-    for amount, rate in (("audio_seconds", "real_time_factor"), ("images", "seconds_per_image")):
-        parts = [record.probes for record in records if record.probes.get(amount)]
-        if total := math.fsum(part[amount] for part in parts):
-            seconds = math.fsum(part[amount] * part[rate] for part in parts)
-            found |= {amount: round(total, 3), rate: float(f"{seconds / total:.4g}")}
-    return found
