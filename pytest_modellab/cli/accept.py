@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import os
 import shlex
@@ -14,14 +15,13 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
-    add_rehash,
-    add_token_budget,
+    add_running,
     chosen,
     complete,
     discover,
     required_config,
+    running,
     say,
-    token_budget,
 )
 from pytest_modellab.errors import ConfigError, FirstBaselineWorse
 from pytest_modellab.visible import line
@@ -71,45 +71,32 @@ def add(commands: Subparsers) -> None:
         help="who agreed to a lower accepted run and why: written into [acknowledged] of "
         "modellab.toml, for modellab review",
     )
-    accept.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
-    add_token_budget(accept)
-    add_rehash(accept)
+    add_running(accept)
     complete(accept, variants="variant", task_sets="task_set")
     accept.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    from pytest_modellab.lab import absent
+    from pytest_modellab.lab import absent, work
     from pytest_modellab.lab.lab import Lab
-    from pytest_modellab.lab.settings import Settings
     from pytest_modellab.reports.text.progress import RunProgress
-    from pytest_modellab.store.place import default_folder
 
     if options.because is not None and not options.because.strip():
         raise ConfigError("--because: it is empty; say who agreed to a lower accepted run and why")
     config = required_config(options.config)
     variants = chosen("variant", options.variant, config.variants)
     named = chosen("task set", options.task_set or (), config.task_sets)
-    settings = Settings(
-        cache=default_folder(),
-        update=True,
-        reuse=not options.no_cache,
-        rehash=options.rehash,
-        new_anchor=options.new_anchor,
-        token_budget=token_budget(options),
-    )
+    settings = dataclasses.replace(running(options), update=True, new_anchor=options.new_anchor)
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
     absent.require(lab.config, lab.extensions.kinds, variants, named)
     code, accepted = EXIT_OK, []
-    for variant in lab.together(variants):
-        before = [name for name in config.task_sets if lab.baseline_path(variant, name).exists()]
-        for task_set in named or before or config.task_sets:
-            found, samples = lab.asked(variant, task_set)
-            if _accept(lab, found, samples, options):
-                accepted.append(f"baselines.{task_set}.{variant}")
-            else:
-                code = EXIT_FOUND
+    for variant, task_set in work.wanted(lab, variants, named):
+        found, samples = lab.asked(variant, task_set)
+        if _accept(lab, found, samples, options):
+            accepted.append(f"baselines.{task_set}.{variant}")
+        else:
+            code = EXIT_FOUND
     lab.release()
     say(*_reviewed(config, accepted, options))
     return code

@@ -23,6 +23,7 @@ from pytest_modellab.visible import CELL, line, shortened
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.registry import Extensions
+    from pytest_modellab.lab.settings import Settings
 
 EXIT_OK, EXIT_FOUND, EXIT_USAGE, EXIT_INCONCLUSIVE = 0, 1, 2, 3
 
@@ -185,6 +186,30 @@ def add_rehash(parser: argparse._ActionsContainer) -> None:
         "--rehash",
         action="store_true",
         help="read all files of models, whatever hashes are remembered of them",
+    )
+
+
+def add_running(parser: argparse._ActionsContainer) -> None:
+    """Declare what every command has that runs variants; :func:`running` reads it."""
+    parser.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
+    add_token_budget(parser)
+    add_rehash(parser)
+
+
+def running(options: argparse.Namespace) -> Settings:
+    """Return the settings of a command that runs variants.
+
+    Raises:
+        ConfigError: an option has a wrong value.
+    """
+    from pytest_modellab.lab.settings import Settings
+    from pytest_modellab.store.place import default_folder
+
+    return Settings(
+        cache=default_folder(),
+        reuse=not options.no_cache,
+        rehash=options.rehash,
+        token_budget=token_budget(options),
     )
 
 

@@ -14,15 +14,14 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
-    add_rehash,
-    add_token_budget,
+    add_running,
     chosen,
     complete,
     discover,
     required_config,
+    running,
     save,
     say,
-    token_budget,
 )
 from pytest_modellab.errors import ConfigError
 
@@ -81,9 +80,7 @@ def add(commands: Subparsers) -> None:
     compare.add_argument(
         "--no-latency", action="store_true", help="measure neither latency nor cost"
     )
-    compare.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
-    add_token_budget(compare)
-    add_rehash(compare)
+    add_running(compare)
     complete(compare, variants="variant reference", task_sets="task_set")
     compare.set_defaults(run=run)
 
@@ -91,11 +88,9 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pytest_modellab.lab.lab import Lab
-    from pytest_modellab.lab.settings import Settings
     from pytest_modellab.lab.survey import survey
     from pytest_modellab.reports.text.progress import RunProgress
     from pytest_modellab.store import said
-    from pytest_modellab.store.place import default_folder
 
     if STDOUT == options.json == options.markdown:
         raise ConfigError("--json and --markdown cannot both be printed; name a file for one")
@@ -111,12 +106,7 @@ def run(options: argparse.Namespace) -> int:
         from pytest_modellab.reports.page import charts
 
         charts.require()  # before anything is run
-    settings = Settings(
-        cache=default_folder(),
-        reuse=not options.no_cache,
-        rehash=options.rehash,
-        token_budget=token_budget(options),
-    )
+    settings = running(options)
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
     heard: list[str] = []  # who reads the report later has not seen this run
     with said.listening(heard.append):

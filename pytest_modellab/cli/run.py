@@ -13,15 +13,14 @@ from pytest_modellab.cli.common import (
     EXIT_OK,
     Subparsers,
     add_config,
-    add_rehash,
-    add_token_budget,
+    add_running,
     chosen,
     complete,
     count,
     discover,
     required_config,
+    running,
     say,
-    token_budget,
 )
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.reading import decimal
@@ -76,10 +75,8 @@ def add(commands: Subparsers) -> None:
     run_.add_argument(
         "--workers", metavar="N", type=count, help="most workers of a cluster at once"
     )
-    run_.add_argument("--no-cache", action="store_true", help="run anew whatever is stored")
     add_config(run_)
-    add_token_budget(run_)
-    add_rehash(run_)
+    add_running(run_)
     complete(run_, variants="variant", task_sets="task_set")
     run_.set_defaults(run=run)
 
@@ -88,20 +85,13 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pytest_modellab.lab import work
     from pytest_modellab.lab.lab import Lab
-    from pytest_modellab.lab.settings import Settings
     from pytest_modellab.reports.text.progress import RunProgress
-    from pytest_modellab.store.place import default_folder
 
     _check(options)
     config = required_config(options.config)
     variants = chosen("variant", options.variant, config.variants)
     task_sets = chosen("task set", options.task_set or (), config.task_sets)
-    settings = Settings(
-        cache=default_folder(),
-        reuse=not options.no_cache,
-        rehash=options.rehash,
-        token_budget=token_budget(options),
-    )
+    settings = running(options)
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
     pieces = work.plan(lab, work.wanted(lab, variants, task_sets))
     if options.plan:
