@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from pytest_modellab.endpoints import replies, served
 from pytest_modellab.endpoints.client import Client
 from pytest_modellab.records.canary import Canary, Finding, Unchecked
-from pytest_modellab.records.hashing import digest
 from pytest_modellab.runs.canary import identity, repeats, vectors
 from pytest_modellab.runs.canary.vectors import Declared, Vector
 
@@ -56,16 +54,7 @@ def examine(client: Client, declared: Declared) -> Canary:
         found = [("vectors", vectors.none(str(error)))]
     if declared.vector is None:
         unchecked.append(Unchecked("pooling, dimension and normalization", declared.unsaid))
-    same = identity.swapped((), served.changes(before, served.identify(client)))
-    found.append(("same model to the end", same))
-    return Canary(
-        server=digest([before, "embeddings"])[:16],
-        when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        checked=(*(name for name, _ in found), *(["repeatability"] if noise is not None else [])),
-        findings=tuple(one for _, one in found if one is not None),
-        unchecked=tuple(unchecked),
-        noise=noise,
-    )
+    return identity.concluded(client, before, "embeddings", found, noise=noise, unchecked=unchecked)
 
 
 def _judged(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from pytest_modellab.endpoints import served
+from pytest_modellab.endpoints.client import Client
 from pytest_modellab.endpoints.replies import Reply
-from pytest_modellab.records.canary import Finding
+from pytest_modellab.records.canary import Canary, Finding, Noise, Unchecked
+from pytest_modellab.records.hashing import digest
 from pytest_modellab.visible import line
 
 _NAMES, _LONG = 5, 80
@@ -59,3 +64,37 @@ def swapped(replies: Sequence[Reply], changes: str, *, fleet: bool = False) -> F
 
 def _list(names: Sequence[str]) -> str:
     return " and ".join(repr(line(name, _LONG)) for name in names[:_NAMES])
+
+
+def concluded(
+    client: Client,
+    before: Mapping[str, Any],
+    what: str,
+    found: Sequence[tuple[str, Finding | None]],
+    *,
+    noise: Noise | None,
+    unchecked: Sequence[Unchecked] = (),
+) -> Canary:
+    """Ask a server once more who it is, and gather what was found of what it embeds or reranks.
+
+    Args:
+        client: asks it.
+        before: what it said of itself at first.
+        what: it was asked to do.
+        found: each check, and what it found.
+        noise: of repeated requests; None where none could be compared.
+        unchecked: what could not be told.
+
+    Raises:
+        EndpointError: it does not answer.
+    """
+    same = swapped((), served.changes(before, served.identify(client)))
+    all_ = [*found, ("same model to the end", same)]
+    return Canary(
+        server=digest([before, what])[:16],
+        when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        checked=(*(name for name, _ in all_), *(["repeatability"] if noise is not None else [])),
+        findings=tuple(one for _, one in all_ if one is not None),
+        unchecked=tuple(unchecked),
+        noise=noise,
+    )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 
 from pytest_modellab.endpoints import replies, served
 from pytest_modellab.endpoints.client import Client
 from pytest_modellab.engines.search import served_rerank
 from pytest_modellab.records.canary import Canary, Finding
-from pytest_modellab.records.hashing import digest
 from pytest_modellab.runs.canary import identity, repeats
 
 TIMES = 5
@@ -64,15 +62,7 @@ def examine(client: Client) -> Canary:
         if exchanged is None:
             found.append(("relevance", relevant(alone[0])))
         noise = repeats.differing(alone, among)
-    same = identity.swapped((), served.changes(before, served.identify(client)))
-    found.append(("same model to the end", same))
-    return Canary(
-        server=digest([before, "rerank"])[:16],
-        when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        checked=(*(name for name, _ in found), *(["repeatability"] if noise is not None else [])),
-        findings=tuple(one for _, one in found if one is not None),
-        noise=noise,
-    )
+    return identity.concluded(client, before, "rerank", found, noise=noise)
 
 
 def moved(first: Sequence[float], others: Sequence[Sequence[float]]) -> Finding | None:
