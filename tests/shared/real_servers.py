@@ -12,7 +12,6 @@ import http.client
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gguf_server import SECONDS, running, settings
+from gguf_server import running, settings
+from processes import ended, free_port
 
 
 @contextlib.contextmanager
@@ -42,9 +42,7 @@ def transformers_serving(folder: Path) -> Iterator[str]:
     Args:
         folder: empty; the cache of the hub, whose models it lists.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "transformers.cli.transformers", "serve"]
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port)],
@@ -59,7 +57,7 @@ def transformers_serving(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()
-        process.wait(SECONDS)
+        ended(process)
 
 
 def _healthy(port: int) -> bool:

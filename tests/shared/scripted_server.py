@@ -47,6 +47,48 @@ class Said:
     drip: float = 0.0
 
 
+@dataclasses.dataclass
+class Guarded:
+    """What these servers share: they keep requests, fail as they are told, and ask for a key.
+
+    Attributes:
+        name: of the model.
+        told: beside the model's name in ``/v1/models``.
+        key: what requests must name; empty for none.
+        fault: takes the number of the request, and returns what is said in place of the answer.
+        requests: all that were asked.
+    """
+
+    name: str = "model"
+    told: dict[str, Any] = dataclasses.field(default_factory=dict)
+    key: str = ""
+    fault: Callable[[int, Asked], Said | None] = lambda _number, _asked: None
+    requests: list[Asked] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def __call__(self, asked: Asked) -> Said:
+        with self.lock:
+            self.requests.append(asked)
+            number = len(self.requests)
+        if (said := self.fault(number, asked)) is not None:
+            return said
+        headers = {name.lower(): value for name, value in asked.headers.items()}
+        given = headers.get("authorization")
+        if self.key and given != f"Bearer {self.key}":
+            return self.refused(given)
+        return self.answer(asked)
+
+    def refused(self, given: str | None) -> Said:
+        """Say that the key is wrong."""
+        return Said({"error": {"message": "Invalid API Key"}}, 401)
+
+    def answer(self, asked: Asked) -> Said:
+        """Answer a request with the right key."""
+        raise NotImplementedError
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one packet

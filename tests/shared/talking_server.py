@@ -9,47 +9,30 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from scripted_server import Asked, Said
+from scripted_server import Asked, Guarded, Said
 
 from pytest_modellab.records.hashing import digest
 
 
 @dataclasses.dataclass
-class Talker:
+class Talker(Guarded):
     """Answers chats with their last message turned round, and completions by their tokens.
 
     Attributes:
         name: of the model.
         software: ``llama.cpp``, ``vllm`` or empty: whose own routes and fields it has.
         system: its ``system_fingerprint``.
-        told: beside the model's name in ``/v1/models``.
         finish: why replies end.
-        fault: takes the number of the request, and returns what is said in place of the answer.
         asked: how often each last message was answered.
     """
 
     name: str = "talker"
     software: str = ""
     system: str = "fp_1"
-    told: dict[str, Any] = dataclasses.field(default_factory=dict)
     finish: str = "stop"
-    key: str = ""
-    fault: Callable[[int, Asked], Said | None] = lambda _number, _asked: None
     asked: Counter[str] = dataclasses.field(default_factory=Counter)
-    requests: list[Asked] = dataclasses.field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __call__(self, asked: Asked) -> Said:
-        with self._lock:
-            self.requests.append(asked)
-            number = len(self.requests)
-        if (said := self.fault(number, asked)) is not None:
-            return said
-        headers = {name.lower(): value for name, value in asked.headers.items()}
-        if self.key and headers.get("authorization") != f"Bearer {self.key}":
-            return Said({"error": {"message": "Invalid API Key"}}, 401)
+    def answer(self, asked: Asked) -> Said:
         if asked.path == "/v1/models":
             owner = {"llama.cpp": "llamacpp"}.get(self.software, self.software or "me")
             return Said({"data": [{"id": self.name, "owned_by": owner, **self.told}]})
@@ -58,7 +41,7 @@ class Talker:
         if asked.path == "/v1/chat/completions":
             message = asked.body["messages"][-1]["content"]
             if asked.body.get("max_tokens") != 1:  # else the server is asked who it is
-                with self._lock:
+                with self.lock:
                     self.asked[message] += 1
             choice = {"message": {"role": "assistant", "content": turned(message)}}
             return self.reply({**choice, "finish_reason": self.finish}, len(message), 3)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from processes import ended, free_port
+
 SECONDS = 120
 """For the server to listen; it imports for most of it."""
 
@@ -27,9 +29,7 @@ def serving(model: Path, names: tuple[str, ...], *adapters: Path, key: str) -> I
         adapters: folders, each called by its name.
         key: what requests must name.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", str(model), "--served-model-name", *names),
@@ -58,11 +58,7 @@ def serving(model: Path, names: tuple[str, ...], *adapters: Path, key: str) -> I
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        ended(process)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int) -> None:

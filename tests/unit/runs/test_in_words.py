@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import waiting
 
-from pytest_modellab.engines.interface import Ability, Done, GenerationRequest, ScoringRequest
+from pytest_modellab.engines.interface import Done, GenerationRequest
 from pytest_modellab.errors import ScoringError
 from pytest_modellab.records.media import PLACE, Media
 from pytest_modellab.records.runs import Output, RunRecord
@@ -30,12 +31,11 @@ PROMPT = Prompt(
 )
 
 
-class Engine:
+class Engine(waiting.Engine):
     """Says "A" to everything, and notes what it was asked."""
 
-    abilities: frozenset[Ability] = frozenset({"generate"})
-
     def __init__(self) -> None:
+        super().__init__(seconds=0.0)
         self.loads = 0
         self.asked: list[GenerationRequest] = []
 
@@ -46,28 +46,11 @@ class Engine:
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         return "|".join(message["content"] for message in messages)
 
-    def score_options(
-        self, requests: Sequence[ScoringRequest], *, budget: int, skip: Set[int], done: Done
-    ) -> None:
-        assert not requests
-
     def generate(
         self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
     ) -> None:
         self.asked += requests
         done(dict.fromkeys(range(len(requests)), Output("A")))
-
-    def seed(self, seed: int) -> None:
-        pass
-
-    def environment(self) -> Mapping[str, Any]:
-        return {"threads": 1}
-
-    def parameter_bytes(self) -> int:
-        return 1
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture
