@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from pytest_modellab.store import hashes
 from pytest_modellab.visible import raised
 
 if TYPE_CHECKING:
-    from pytest_modellab.engines.interface import Engine
+    from pytest_modellab.engines.interface import Engine, Source
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.observatory.examination import Examination
     from pytest_modellab.observatory.probes import Probes
@@ -72,6 +72,7 @@ class Diagnosing:
         release: frees the variant that the session holds, before two are loaded.
         watch: is told how far an examination is.
         run: runs a variant on samples; None without a session, where models are one piece.
+        turn: holds the devices of sources while they are open.
     """
 
     def __init__(
@@ -81,7 +82,11 @@ class Diagnosing:
         release: Callable[[], None] = lambda: None,
         watch: Watch = lambda _: None,
         run: put_back.Run | None = None,
+        turn: Callable[[Iterable[Source]], contextlib.AbstractContextManager[None]] = (
+            lambda _: contextlib.nullcontext()
+        ),
     ) -> None:
+        self._turn = turn
         self._run = run
         self._cache = cache
         self._extensions = extensions
@@ -109,7 +114,8 @@ class Diagnosing:
         if limits.reuse and (found := entry.read()) is not None:
             return found  # without the lock: a filled store may be one that is only read
         again = f"the diagnosis of {pair.candidate.name} is made again"
-        with _held(entry, limits.seconds):
+        with self._timed_turn(pair) as waited, _held(entry, limits.seconds):
+            end += waited
             if limits.reuse and (found := entry.read(lost=again)) is not None:
                 return found  # another process has made it meanwhile
             if by_part and self._run is not None:
@@ -119,6 +125,13 @@ class Diagnosing:
             if time.monotonic() < end:  # else something is left out
                 entry.write(found)
         return found
+
+    @contextlib.contextmanager
+    def _timed_turn(self, pair: Pair) -> Iterator[float]:
+        """Hold the devices of both, and tell how long others had them, which is no time of ours."""
+        begun = time.monotonic()
+        with self._turn([pair.base.source, pair.candidate.source]):
+            yield time.monotonic() - begun
 
     def _entry(self, pair: Pair, asked: Asked) -> DiagnosisEntry:
         from pytest_modellab.store.diagnoses import DiagnosisEntry

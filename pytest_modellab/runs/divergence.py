@@ -111,7 +111,7 @@ def obtain(job: Job, base: Job, executor: InProcess) -> Divergence:
     found = files.read(path, lambda data: _found(data, job), of=place.name, lost=lost)
     if found is not None and job.reuse:
         return found
-    with importing():
+    with importing(), executor.turn([base.source, job.source]):
         read, kept = _distributions(base, executor, folder)
         found = _compared(job, base, executor, read, kept)
     files.write(path, dataclasses.asdict(found), of=place.name)

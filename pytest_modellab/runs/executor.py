@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +48,7 @@ class InProcess:
         beside: opens the engine of a search beside the variant's, to be closed here; None for as
             the source opens it.
         remote: the store that is shared; None without one.
+        turn: holds the devices of sources while they are open; None to take them as they are.
     """
 
     def __init__(
@@ -57,7 +60,9 @@ class InProcess:
         again: Callable[[Source], Engine] | None = None,
         beside: Callable[[Source], Engine] | None = None,
         remote: Remote | None = None,
+        turn: Callable[[Iterable[Source]], AbstractContextManager[None]] | None = None,
     ) -> None:
+        self.turn = turn or (lambda _: contextlib.nullcontext())
         self.again = again or load
         self.beside = beside or (lambda source: source.open(cache))
         self.cache = cache
@@ -106,7 +111,8 @@ class InProcess:
         entry = self._entry(job)
         if job.reuse and (stored := entry.read()) is not None:
             return stored  # without the lock: a filled store may be one that is only read
-        with entry.lock():
+        sources = [one.source for one in (job, job.search) if one is not None]
+        with self.turn(sources), entry.lock():
             if job.reuse and (stored := entry.read(lost=f"{_named(job)} is run again")) is not None:
                 return stored  # another process has made it meanwhile
             with attempts.counted(entry.folder), importing():
