@@ -122,18 +122,22 @@ class RunEntry:
         """Send a finished run to the store that is shared, where that has none."""
         self._result.share()
 
-    def start(self, budget: int, *, threads: int, resume: bool) -> dict[int, Output]:
+    def start(
+        self, budget: int, *, threads: int, parts: int = 1, resume: bool
+    ) -> dict[int, Output]:
         """Begin, or take up a run that was cut off.
 
         Args:
             budget: tokens in a batch; answers of another batch plan are not taken up.
             threads: of this process; nor are answers of another number of threads.
+            parts: that are computed one after another; nor are answers of another cut.
             resume: False to begin anew.
 
         Returns:
             The outputs there are, by sample index.
         """
-        header = self._last = files.seal({"budget": budget, "threads": threads}, self.key)
+        plan = {"budget": budget, "threads": threads, "parts": parts}
+        header = self._last = files.seal(plan, self.key)
         answers: dict[int, Output] = {}
         good = [header]
         for number, line in enumerate(self._lines() if resume else (), 1):
