@@ -92,7 +92,7 @@ class Lab:
         )
         release = self._loaded.release
         self.diagnosing = Diagnosing(
-            settings.cache, self.extensions, release, progress, self._runs.record
+            settings.cache, self.extensions, release, progress, self._runs.record, bench.remote
         )
 
     # --- what is declared ---

@@ -113,7 +113,7 @@ class InProcess:
                 prompt = self.grounded(job)
                 self._warn(job)
                 stored = answer(job, prompt, load(job.source), entry, self.cache, self.watch)
-            return entry.write(stored)
+            return entry.write(stored, anew=not job.reuse)
 
     def share(self, job: Job) -> None:
         """Send a run of this machine's store to the one that is shared, where that has none.
