@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
-import math
 import os
 import pickle
 import platform
@@ -24,15 +22,13 @@ from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.lab.loaded import Loaded
 from pytest_modellab.records.progress import Watch
 from pytest_modellab.runs.executor import InProcess
-from pytest_modellab.runs.job import Job, Part
-from pytest_modellab.runs.probes import media, times
+from pytest_modellab.runs.job import Job
+from pytest_modellab.runs.shards import budgets, joined, shards
+from pytest_modellab.store import said
 from pytest_modellab.store.remote import Remote
 from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.version import __version__
 from pytest_modellab.visible import line, raised
-
-SHARD = 512
-"""Samples of a shard. It is no option: with it the batches would change, and the last digits."""
 
 TRIES = 3
 """How often a shard is begun before its variant is given up: it may be what kills the workers."""
@@ -132,8 +128,7 @@ class Cluster:
             open_.append(one)
         for one in [one for one in open_ if not one.due]:
             open_.remove(one)
-            runs = [one.arrived[k] for k in range(len(one.shards))]
-            told(one.job, here.keep(one.job, joined(runs)))
+            told(one.job, one.keep(here))
         if not open_:
             return
         count = min(self.workers, sum(len(one.due) for one in open_))
@@ -202,6 +197,17 @@ class _Pending:
     due: list[int] = dataclasses.field(default_factory=list)
     begun: list[int] = dataclasses.field(default_factory=list)
     arrived: dict[int, StoredRun] = dataclasses.field(default_factory=dict)
+
+    def keep(self, here: InProcess) -> StoredRun:
+        """Put the run into the store that the shards, which are all there, make."""
+        runs = [self.arrived[k] for k in range(len(self.shards))]
+        if len(held := budgets(runs)) > 1:
+            said.say(
+                f"{self.job.spec.name} on {self.job.task_set.name}: its shards had batches of "
+                f"{held[0]} to {held[-1]} tokens, as memory held them, so that last digits may "
+                f"differ from a run here; --token-budget {held[0]} --no-cache gives all the same"
+            )
+        return here.keep(self.job, joined(runs))
 
 
 @dataclasses.dataclass(eq=False)
@@ -329,46 +335,11 @@ class _Rounds:
         self._watch(pending.job.advance(sum(len(one.outputs) for one in pending.arrived.values())))
         if len(pending.arrived) == len(pending.shards):
             self._open.remove(pending)
-            runs = [pending.arrived[k] for k in range(len(pending.shards))]
-            self._told(pending.job, self._here.keep(pending.job, joined(runs)))
+            self._told(pending.job, pending.keep(self._here))
 
     def _give_up(self, pending: _Pending, error: ModellabError) -> None:
         self._open.remove(pending)
         self._told(pending.job, error)
-
-
-def shards(job: Job) -> list[Job]:
-    """Cut a job into jobs that do not depend on one another.
-
-    What is scored, or searched, as one is one shard. The cut depends on the samples alone.
-    """
-    samples = job.task_set.samples
-    if len(samples) <= SHARD or job.task_set.corpus is not None or job.search is not None:
-        return [job]
-    count = math.ceil(len(samples) / SHARD)
-    starts = [round(k * len(samples) / count) for k in range(count + 1)]
-    part = job.part or Part(0, len(samples))
-    return [
-        dataclasses.replace(
-            job,
-            task_set=dataclasses.replace(job.task_set, samples=samples[start:end]),
-            part=dataclasses.replace(part, before=part.before + start),
-        )
-        for start, end in itertools.pairwise(starts)
-    ]
-
-
-def joined(runs: Sequence[StoredRun]) -> StoredRun:
-    """Join the runs of a job's shards, in their order.
-
-    Seconds, tokens and media are the sums; the environment is the first one's.
-    """
-    if len(runs) == 1:
-        return dataclasses.replace(runs[0], stored=False)
-    parts = [one.probes for one in runs]
-    probes = {**parts[0], **times(parts), **media(parts)}
-    outputs = tuple(output for one in runs for output in one.outputs)
-    return StoredRun(outputs, probes, runs[0].environment)
 
 
 def _failed(why: str) -> tuple[str, str]:

@@ -98,6 +98,7 @@ class Lab:
             loaded.release,
             progress,
             self._runs.record,
+            bench.remote,
             loaded.turn,
         )
 

@@ -119,7 +119,14 @@ def marks(
 def _marked_task_sets(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
     from pytest_modellab.errors import near_misses
 
-    marker = metafunc.definition.get_closest_marker("task_set")
+    definition = metafunc.definition
+    marker = definition.get_closest_marker("task_set")
+    on = [node for node, _ in definition.iter_markers_with_node("task_set")]
+    if on[1:] and on[0] is on[1]:  # one on the class or the module is overridden, as pytest has it
+        raise pytest.UsageError(
+            f"{definition.nodeid}: it has two marks task_set, of which pytest gives one: name all "
+            "in one, @pytest.mark.task_set(NAME, NAME)"
+        )
     names = [str(name) for name in marker.args] if marker else list(config.task_sets)
     if marker is None and len(names) != 1:
         raise pytest.UsageError(

@@ -14,8 +14,8 @@ from waiting import Waiting, job
 
 from pytest_modellab.engines.interface import Engine, Source
 from pytest_modellab.errors import ConfigError, ModellabError
-from pytest_modellab.lab import cluster
 from pytest_modellab.lab.cluster import Cluster, Needs
+from pytest_modellab.runs import shards
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
 from pytest_modellab.store.remote import Remote
@@ -68,7 +68,7 @@ def obtained(
 def test_it_obtains_what_this_process_does_and_finds_it_again(
     nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "SHARD", 50)
+    monkeypatch.setattr(shards, "SHARD", 50)
     jobs = [job(name, 120, Waiting()) for name in ("a", "b")]
     jobs.append(job("broken", 3, Waiting(broken="no such file; build it")))
     found = obtained(jobs, tmp_path / "there")
@@ -76,7 +76,7 @@ def test_it_obtains_what_this_process_does_and_finds_it_again(
         local = InProcess(tmp_path / "here", opened).obtain(one)
         run = found[one.spec.name]
         assert isinstance(run, StoredRun)
-        assert [o.text for o in run.outputs] == [o.text for o in local.outputs]
+        assert run.outputs == local.outputs
         again = InProcess(tmp_path / "there", opened).recall(one)
         assert again is not None
         assert again.outputs == run.outputs
@@ -87,7 +87,7 @@ def test_it_obtains_what_this_process_does_and_finds_it_again(
 def test_a_node_that_dies_loses_no_sample(
     nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "SHARD", 20)
+    monkeypatch.setattr(shards, "SHARD", 20)
     cluster_, (first, _) = nodes
     jobs = [job(name, 100, Waiting(seconds=0.02)) for name in ("c", "d")]
 

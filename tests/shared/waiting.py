@@ -18,7 +18,7 @@ from pytest_modellab.runs.job import Job
 
 
 class Engine:
-    """Says what it was asked, after a while."""
+    """Says what it was asked, after a while; its tokens are what it was asked together with it."""
 
     abilities: frozenset[Ability] = frozenset({"generate"})
 
@@ -37,7 +37,8 @@ class Engine:
         self, requests: Sequence[GenerationRequest], *, budget: int, skip: Set[int], done: Done
     ) -> None:
         time.sleep(self._seconds * len(requests))
-        done({k: Output(f"said {one.context}", tokens_in=3) for k, one in enumerate(requests)})
+        together = len(requests)
+        done({k: Output(f"said {r.context}", tokens_in=together) for k, r in enumerate(requests)})
 
     def seed(self, seed: int) -> None:
         pass
