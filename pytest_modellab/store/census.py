@@ -33,7 +33,7 @@ KEPT = {
 }
 """The folders of the store that hold entries; hashes and batch sizes, which are small, do not."""
 
-SEALED = ("runs", "diagnoses", "performance", "vectors")
+SEALED = ("runs", "diagnoses", "performance", "divergences", "vectors")
 """Of these, whose files answer for the entry's own name; others are sealed for something else."""
 
 _NAME = re.compile(r"(?!\.)(?:.*-)?[0-9a-f]{16,64}(?:[-.].*)?", re.DOTALL)
