@@ -37,6 +37,9 @@ TICK = 1.0
 SHOWN = 500
 """Characters of an error of Ray's that are shown."""
 
+_NODE_DIED = "its node has died"
+"""How Ray says why a worker died that could have begun."""
+
 _UNSENDABLE = (AttributeError, RecursionError, TypeError, ValueError, pickle.PicklingError)
 """What pickling an object raises that cannot be pickled."""
 
@@ -217,7 +220,7 @@ class Rounds:
             answered = Answered(why)
         except self._ray.exceptions.RayError as error:
             why_ = raised(error, SHOWN)
-            self._stillborn += at is None
+            self._stillborn += at is None and _NODE_DIED not in str(error)
             if self._stillborn == TRIES:
                 raise ModellabError(
                     f"no worker can begin; is pytest-modellab {__version__} installed on every "

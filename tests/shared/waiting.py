@@ -49,7 +49,7 @@ class Engine:
         together, step = len(requests), self._batch or max(1, len(requests))
         for start in range(0, together, step):
             batch = range(start, min(start + step, together))
-            if skip.issuperset(batch):
+            if skip >= {*batch}:
                 continue
             time.sleep(self._seconds * len(batch))
             if self._log:
