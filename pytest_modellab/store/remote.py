@@ -174,6 +174,7 @@ class Remote:
         with self._asked():
             for kind in KINDS:
                 fs, folder = self._open(kind)
+                fs.invalidate_cache()  # of what was listed before, which others may have changed
                 with contextlib.suppress(FileNotFoundError):
                     found[kind] = fs.ls(folder, detail=True)
             if not found:
