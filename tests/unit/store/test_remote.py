@@ -215,7 +215,7 @@ def test_a_place_that_cannot_be_written_is_said_once(
     tmp_path: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(*_: object) -> None:
-        raise PermissionError(13, "Access Denied")
+        raise PermissionError(13, "Access Denied\nRequestId: 7\nTime: now")
 
     monkeypatch.setattr("os.link", denied)
     mine, found = stored(tmp_path, "a.json", {"a": 1}), Remote(str(tmp_path / "team"))
@@ -248,6 +248,13 @@ def test_a_bucket_that_vanishes_is_said_once(bucket: str, tmp_path: Path, heard:
     assert str(raised.value) == (
         f"s3://{name}/lab: there is no {name!r}: make it, or mend the address"
     )
+
+
+def test_every_store_of_objects_is_written_whole() -> None:
+    registry = pytest.importorskip("fsspec.registry")
+    objects = ("s3fs.", "gcsfs.", "adlfs.AzureBlobFileSystem")
+    for name, facts in registry.known_implementations.items():
+        assert (name in remote._ATOMIC) == facts["class"].startswith(objects), name
 
 
 def test_missing_credentials_are_said_once(
