@@ -42,7 +42,7 @@ def efficiency(workers: int, samples: int, seconds: float) -> tuple[float, float
             InProcess(Path(folder), _opened),
             lambda *_: None,
             lambda one: one.spec.name,
-            lambda _: arrived.append(time.perf_counter()),
+            lambda far: arrived.append(time.perf_counter()) if far.done else None,
         )
         ended = time.perf_counter()
         on.close()

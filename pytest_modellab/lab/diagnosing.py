@@ -22,7 +22,7 @@ from pytest_modellab.store import hashes
 from pytest_modellab.visible import raised
 
 if TYPE_CHECKING:
-    from pytest_modellab.engines.interface import Engine
+    from pytest_modellab.engines.interface import Engine, Turn
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.observatory.examination import Examination
     from pytest_modellab.observatory.probes import Probes
@@ -74,6 +74,7 @@ class Diagnosing:
         watch: is told how far an examination is.
         run: runs a variant on samples; None without a session, where models are one piece.
         remote: the store that is shared; None without one.
+        turn: holds the devices of sources while they are open.
     """
 
     def __init__(
@@ -84,7 +85,9 @@ class Diagnosing:
         watch: Watch = lambda _: None,
         run: put_back.Run | None = None,
         remote: Remote | None = None,
+        turn: Turn = lambda _: contextlib.nullcontext(),
     ) -> None:
+        self._turn = turn
         self._run = run
         self._remote = remote
         self._cache = cache
@@ -113,7 +116,8 @@ class Diagnosing:
         if limits.reuse and (found := entry.read()) is not None:
             return found  # without the lock: a filled store may be one that is only read
         again = f"the diagnosis of {pair.candidate.name} is made again"
-        with _held(entry, limits.seconds):
+        with self._timed_turn(pair) as waited, _held(entry, limits.seconds):
+            end += waited
             if limits.reuse and (found := entry.read(lost=again)) is not None:
                 return found  # another process has made it meanwhile
             if by_part and self._run is not None:
@@ -123,6 +127,13 @@ class Diagnosing:
             if time.monotonic() < end:  # else something is left out
                 found = entry.write(found, anew=not limits.reuse)
         return found
+
+    @contextlib.contextmanager
+    def _timed_turn(self, pair: Pair) -> Iterator[float]:
+        """Hold the devices of both, and tell how long others had them, which is no time of ours."""
+        begun = time.monotonic()
+        with self._turn([pair.base.source, pair.candidate.source]):
+            yield time.monotonic() - begun
 
     def _entry(self, pair: Pair, asked: Asked) -> DiagnosisEntry:
         from pytest_modellab.store.diagnoses import DiagnosisEntry

@@ -114,7 +114,7 @@ def obtain(job: Job, base: Job, executor: InProcess) -> Divergence:
     lost = f"the stored divergence of {job.spec.name} on {job.task_set.name} is not used"
     if job.reuse and (found := result.read(lost=lost)) is not None:
         return found
-    with importing():
+    with importing(), executor.turn([base.source, job.source]):
         read, kept = _distributions(base, executor, folder)
         made = _compared(job, base, executor, read, kept)
     theirs = result.write(dataclasses.asdict(made), anew=not job.reuse)
