@@ -165,7 +165,13 @@ def test_only_what_is_its_own_is_listed(url: str, tmp_path: Path) -> None:
     for name in (f"{key}.json", f".{key}.json.01234567.tmp"):
         fs.makedirs(folder, exist_ok=True)  # type: ignore[attr-defined]
         fs.pipe_file(f"{folder}/{name}", mine.read_bytes())  # type: ignore[attr-defined]
-    foreign = ("notes.txt", f"v1/runs/{key}.json", f"{key}.json\n", "\x1b[31m.json", "übrig.json")
+    foreign: tuple[str, ...] = (
+        "notes.txt",
+        f"v1/runs/{key}.json",
+        f"{key}.json\n",
+        "\x1b[31m.json",
+        "übrig.json",
+    )
     if url.startswith("s3"):  # whose server refuses such names
         foreign = tuple(name for name in foreign if name.isprintable())
     for name in foreign:
