@@ -189,3 +189,12 @@ def test_gpus_are_counted_without_torch(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert device.gpus(tmp_path) == count
+
+
+@needs_gpu
+def test_two_names_of_a_gpu_are_one_place() -> None:
+    count = torch.cuda.device_count()
+    every = device.places("cuda", "gw0")
+    assert {one.number for one in every} == {*range(count)}
+    assert len({one.name for one in every}) == count, "each by its UUID"
+    assert device.places("cuda:0", "gw7")[0] in every
