@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 from pytest_modellab.engines.interface import Engine, Source
-from pytest_modellab.lab.cluster import SHARD, Cluster, Needs
+from pytest_modellab.lab.cluster import Cluster, Needs
 from pytest_modellab.runs.executor import InProcess
+from pytest_modellab.runs.shards import SHARD
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "shared"))
 
@@ -41,7 +42,7 @@ def efficiency(workers: int, samples: int, seconds: float) -> tuple[float, float
             InProcess(Path(folder), _opened),
             lambda *_: None,
             lambda one: one.spec.name,
-            lambda _: arrived.append(time.perf_counter()),
+            lambda far: arrived.append(time.perf_counter()) if far.done else None,
         )
         ended = time.perf_counter()
         on.close()

@@ -66,7 +66,9 @@ class Parser(argparse.ArgumentParser):
             close = difflib.get_close_matches(one.partition("=")[0], known, n=1)
             hint = f" (did you mean {close[0]}?)" if close and one.startswith("-") else ""
             said.append(f"{line(one, CELL)}{hint}")
-        of.error(f"unknown: {', '.join(said)}; {of.prog} --help lists what there is")
+        bare = any(not one.startswith("-") for one in unknown)
+        named = "a variant is named by --variant; " if bare and "--variant" in known else ""
+        of.error(f"unknown: {', '.join(said)}; {named}{of.prog} --help lists what there is")
 
     def _command(self, name: object) -> argparse.ArgumentParser:
         for action in self._actions:

@@ -32,6 +32,12 @@ _SECRET = (
 )
 
 
+_HERE = (
+    "CI has no server at {0}: let the workflow start one, or declare in place of url the variable "
+    "that holds the address there: url_env"
+)
+
+
 _SHOWN = 5
 """Models that an error names."""
 
@@ -91,6 +97,7 @@ def run(options: argparse.Namespace) -> int:
             already where a file would be written.
     """
     from pytest_modellab import scorers
+    from pytest_modellab.endpoints.address import Address, base_url
     from pytest_modellab.starter import handed as from_file
     from pytest_modellab.starter import model as models
     from pytest_modellab.starter import starter, workflow, writing
@@ -118,6 +125,7 @@ def run(options: argparse.Namespace) -> int:
             "name"
         )
     kind = _served(kind, options)
+    at = Address(base_url(options.url), "") if kind.serves else None
     found = models.look(folder)
     tuned, others, of_tuned = _tuned(kind, options, found, suites)
     model, of_model = _model(kind, options.model, others, suites, found.unfinished)
@@ -164,6 +172,7 @@ def run(options: argparse.Namespace) -> int:
         _AFTER,
         *([f"{workflow.outside(outside)}."] if outside else []),
         *([_SECRET.format(line(options.key_env))] if options.key_env else []),
+        *([_HERE.format(at.host)] if at is not None and at.local else []),
         *([line(f"{works} runs another suite: {workflow.more(job)}")] if shared else []),
     )
     return EXIT_OK
@@ -207,7 +216,7 @@ def _served(kind: Kind, options: argparse.Namespace) -> Kind:
     try:
         url = base_url(options.url)
     except ConfigError as error:
-        raise ConfigError(f"--{error}") from None
+        raise ConfigError(f"--{error}".replace("key_env", "--key-env")) from None
     return SERVED[kind.name](Server(url, options.served_model, options.key_env or ""))
 
 

@@ -100,7 +100,7 @@ def _check_keys(spec: VariantSpec, kind: KindTraits, where: str) -> None:
     if kind.options is None:
         return
     unknown = spec.options.keys() - kind.options.keys()
-    for key in _OF_ALL:
+    for key in (*_OF_ALL, *({"scoring"} & kind.options.keys())):
         if (given := misspelt(key, unknown)) is not None:
             raise ConfigError(f"{where}.{visible(given)}: unknown key; did you mean {key!r}?")
 

@@ -35,7 +35,7 @@ from pytest_modellab.records.declared import (
 from pytest_modellab.records.graded import GRADED, NUMERICS
 from pytest_modellab.records.setting import NUMBER, OPTIONAL, Setting, count, resolve
 from pytest_modellab.store import checkout
-from pytest_modellab.store.remote import is_address
+from pytest_modellab.store.addresses import is_address
 from pytest_modellab.visible import visible
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 from collections.abc import Iterator
@@ -14,10 +15,24 @@ WORKER = "PYTEST_XDIST_WORKER"
 """Where pytest-xdist tells a worker its name, as ``gw1``."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a model lies.
+
+    Attributes:
+        name: the same for whoever means it, however it is declared: a GPU's UUID.
+        number: of a GPU, as torch counts those that are visible; None of all else.
+    """
+
+    name: str
+    number: int | None = None
+
+
 def ready(device: str) -> None:
     """Make a device the one that torch computes on, before a model is read.
 
-    A worker of pytest-xdist that is to take ``cuda`` takes its own of several GPUs.
+    A worker of pytest-xdist that is to take ``cuda`` takes its own of several GPUs, or the one that
+    it has taken before (see :mod:`.turns`).
 
     Args:
         device: as declared: ``cpu``, ``cuda``, ``cuda:1`` …
@@ -25,10 +40,58 @@ def ready(device: str) -> None:
     Raises:
         VariantLoadError: it is not there; the message says what is missing.
     """
-    if device == "cpu":
-        return
+    if numbers := [] if device == "cpu" else _gpus(device, os.environ.get(WORKER, "")):
+        use(Place(device, numbers[0]))
+
+
+def places(device: str, worker: str) -> tuple[Place, ...]:
+    """Return where a model may be put, the best place first.
+
+    Args:
+        device: as declared, not the processor.
+        worker: name of the pytest-xdist worker.
+
+    Raises:
+        VariantLoadError: as :func:`ready`.
+    """
+    if not (numbers := _gpus(device, worker)):
+        return (Place(device),)
     import torch
 
+    uuids = [str(torch.cuda.get_device_properties(number).uuid) for number in numbers]
+    return tuple(map(Place, uuids, numbers))
+
+
+def gpus(devices: Path = Path("/dev")) -> int | None:
+    """Count the GPUs that are visible, without torch, which takes seconds; None where none is seen.
+
+    Args:
+        devices: where the system lists what drivers offer.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([one for one in visible.split(",") if one.strip() not in ("", "-1")]) or None
+    return len([*devices.glob("nvidia[0-9]*")]) or None
+
+
+def use(place: Place) -> None:
+    """Let torch compute on a GPU; nothing is to be done for another place."""
+    if place.number is not None:
+        import torch
+
+        torch.cuda.set_device(place.number)
+
+
+def _gpus(device: str, worker: str) -> list[int]:
+    """The GPUs that are meant, the best one first; none of what is no GPU of CUDA's.
+
+    Raises:
+        VariantLoadError: none is there.
+    """
+    try:
+        import torch
+    except ImportError:  # what needs it has said so; an engine of a plugin may do without
+        return []
     try:
         asked = torch.device(device)
     except RuntimeError as error:
@@ -37,7 +100,7 @@ def ready(device: str) -> None:
             f"second of several GPUs ({str(error).splitlines()[0]})"
         ) from error
     if asked.type != "cuda":
-        return
+        return []
     if not torch.backends.cuda.is_built():
         raise VariantLoadError(
             f"device = {device!r}: this torch ({torch.__version__}) was built without CUDA: "
@@ -49,7 +112,12 @@ def ready(device: str) -> None:
             f"device = {device!r}: torch finds no GPU ({_refusal()}): see nvidia-smi and "
             'CUDA_VISIBLE_DEVICES, or set device = "cpu"'
         )
-    torch.cuda.set_device(index(device, asked.index, count, os.environ.get(WORKER, "")))
+    first = index(device, asked.index, count, worker)
+    if asked.index is not None or not worker:
+        return [first]
+    if torch.cuda.is_initialized():  # it has memory there already
+        first = torch.cuda.current_device()
+    return [(first + further) % count for further in range(count)]
 
 
 def index(device: str, asked: int | None, count: int, worker: str) -> int:
@@ -115,8 +183,7 @@ def no_room(device: str, folder: Path, free: int, total: int) -> str:
     return (
         f"{folder}: no room on {device!r}: of its {total / 1e9:.1f} GB {free / 1e9:.1f} were free, "
         f"and the model's files hold {held / 1e9:.1f}: end what else is on it (nvidia-smi lists "
-        "the processes; each worker of -n holds a model), choose another GPU, or set a smaller "
-        "dtype"
+        "the processes), choose another GPU, or set a smaller dtype"
     )
 
 

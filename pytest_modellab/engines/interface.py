@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -169,6 +170,10 @@ class Source(Protocol):
             ModelError: its files cannot be read.
             VariantLoadError: a library is missing, or it refuses the model.
         """
+
+
+Turn = Callable[[Iterable[Source]], AbstractContextManager[None]]
+"""Holds the devices of sources, while they are open, against other workers of a session."""
 
 
 Role = Literal["query", "passage"]

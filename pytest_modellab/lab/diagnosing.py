@@ -22,7 +22,7 @@ from pytest_modellab.store import hashes
 from pytest_modellab.visible import raised
 
 if TYPE_CHECKING:
-    from pytest_modellab.engines.interface import Engine
+    from pytest_modellab.engines.interface import Engine, Turn
     from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.observatory.examination import Examination
     from pytest_modellab.observatory.probes import Probes
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_modellab.observatory.subject import Subject
     from pytest_modellab.runs.passages import Grounded
     from pytest_modellab.store.diagnoses import Chat, DiagnosisEntry, Examined
+    from pytest_modellab.store.remote import Remote
 
 FORWARDS = 15
 """Of the probes, that a diagnosis takes at the speed of runs, which also write: 12 to 15 of SmolLM2
@@ -72,6 +73,8 @@ class Diagnosing:
         release: frees the variant that the session holds, before two are loaded.
         watch: is told how far an examination is.
         run: runs a variant on samples; None without a session, where models are one piece.
+        remote: the store that is shared; None without one.
+        turn: holds the devices of sources while they are open.
     """
 
     def __init__(
@@ -81,8 +84,12 @@ class Diagnosing:
         release: Callable[[], None] = lambda: None,
         watch: Watch = lambda _: None,
         run: put_back.Run | None = None,
+        remote: Remote | None = None,
+        turn: Turn = lambda _: contextlib.nullcontext(),
     ) -> None:
+        self._turn = turn
         self._run = run
+        self._remote = remote
         self._cache = cache
         self._extensions = extensions
         self._release = release
@@ -109,7 +116,8 @@ class Diagnosing:
         if limits.reuse and (found := entry.read()) is not None:
             return found  # without the lock: a filled store may be one that is only read
         again = f"the diagnosis of {pair.candidate.name} is made again"
-        with _held(entry, limits.seconds):
+        with self._timed_turn(pair) as waited, _held(entry, limits.seconds):
+            end += waited
             if limits.reuse and (found := entry.read(lost=again)) is not None:
                 return found  # another process has made it meanwhile
             if by_part and self._run is not None:
@@ -117,8 +125,15 @@ class Diagnosing:
             else:
                 found = self._examined(pair, asked, end, strict=limits.strict)
             if time.monotonic() < end:  # else something is left out
-                entry.write(found)
+                found = entry.write(found, anew=not limits.reuse)
         return found
+
+    @contextlib.contextmanager
+    def _timed_turn(self, pair: Pair) -> Iterator[float]:
+        """Hold the devices of both, and tell how long others had them, which is no time of ours."""
+        begun = time.monotonic()
+        with self._turn([pair.base.source, pair.candidate.source]):
+            yield time.monotonic() - begun
 
     def _entry(self, pair: Pair, asked: Asked) -> DiagnosisEntry:
         from pytest_modellab.store.diagnoses import DiagnosisEntry
@@ -128,7 +143,8 @@ class Diagnosing:
         names: list[object] = [pair.base.name, pair.candidate.name]  # the diagnosis says them
         if pair.declared is not None:
             names += [[step.name, dict(step.settings)] for step in pair.declared.steps]
-        return DiagnosisEntry(self._cache, *keys, [names, asked.identity(), added])
+        asked_of = [names, asked.identity(), added]
+        return DiagnosisEntry(self._cache, *keys, asked_of, self._remote)
 
     def _examined(self, pair: Pair, asked: Asked, end: float, *, strict: bool) -> Examined:
         from pytest_modellab.engines import memory
@@ -225,7 +241,8 @@ class Diagnosing:
         if asked.task_set is None or not asked.flips or variant.plan.search is not None:
             return None
         job = job_of(variant, asked.task_set, self._extensions, reuse=True)
-        return InProcess(self._cache, lambda source: source.open(self._cache)).grounded(job)
+        here = InProcess(self._cache, lambda source: source.open(self._cache), remote=self._remote)
+        return here.grounded(job)
 
     def _again(self, candidate: Resolved, engine: Engine, asked: Asked, end: float) -> Again | None:
         """What asks the flipped samples again; None without samples."""

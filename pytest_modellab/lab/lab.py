@@ -71,6 +71,7 @@ class Lab:
         self._declared = Declared(self.config, self.extensions, settings)
         self._loaded = Loaded(settings.cache)
         loaded = self._loaded
+        progress = loaded.watched(progress)
         self.here = bench = InProcess(
             settings.cache,
             loaded.engine,
@@ -78,6 +79,7 @@ class Lab:
             again=loaded.again,
             beside=loaded.beside,
             remote=remote.of(self.config.store),
+            turn=loaded.turn,
         )
         self._runs = Runs(
             settings,
@@ -90,9 +92,14 @@ class Lab:
         self._accepted = Accepted(
             self.config, settings, self._runs, self.beside_base, self._declared.narrowed
         )
-        release = self._loaded.release
         self.diagnosing = Diagnosing(
-            settings.cache, self.extensions, release, progress, self._runs.record
+            settings.cache,
+            self.extensions,
+            loaded.release,
+            progress,
+            self._runs.record,
+            bench.remote,
+            loaded.turn,
         )
 
     # --- what is declared ---
@@ -166,6 +173,10 @@ class Lab:
     def release(self) -> None:
         """Free what is loaded, if anything is."""
         self._loaded.release()
+
+    def pass_on(self) -> None:
+        """Free what is loaded on a device that other workers may wait for; keep all else."""
+        self._loaded.pass_on()
 
     # --- runs ---
 

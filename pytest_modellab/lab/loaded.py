@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_modellab.engines import state
 from pytest_modellab.engines.interface import Engine, Source
+from pytest_modellab.engines.turns import Turns
 from pytest_modellab.errors import VariantLoadError
+from pytest_modellab.records.progress import Advance, Watch
 from pytest_modellab.store import said
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ class Loaded:
 
     The next variant is run on the model that is loaded where the two share it, as adapters of one
     base and prompts of one model do. An engine that was handed out before answers no more then.
+    As long as a model is loaded, its device is held against other workers of the session.
 
     Args:
         cache: the store's root.
@@ -33,6 +38,35 @@ class Loaded:
         self._shared: Shared | None = None
         self._same: list[Source] = []
         self._canaries: list[tuple[Source, Served, Canary]] = []
+        self._turns = Turns.of_this_process(self.release)
+        self._turn = contextlib.ExitStack()
+
+    def turn(self, sources: Iterable[Source]) -> contextlib.AbstractContextManager[None]:
+        """Hold the devices of sources against other workers, before any lock of the store is.
+
+        What is opened meanwhile, here or by the source itself, finds its device held.
+
+        Raises:
+            VariantLoadError: a device is not there.
+        """
+        from pytest_modellab.variants import loading
+
+        plans = [one.plan for one in sources if isinstance(one, loading.Loadable)]
+        return self._turns.on(*(plan.device for plan in plans))
+
+    def watched(self, watch: Watch) -> Watch:
+        """Return what also shows workers that wait for this one that it goes on."""
+
+        def seen(advance: Advance) -> None:
+            self._turns.seen()
+            watch(advance)
+
+        return seen
+
+    def pass_on(self) -> None:
+        """Free what is loaded on a device that other workers may wait for; keep all else."""
+        if self._turns.held:
+            self.release()
 
     def engine(self, source: Source) -> Engine:
         """Return the engine of a source; another model is freed before one is loaded.
@@ -43,7 +77,12 @@ class Loaded:
         """
         if self._held is None or self._held[0] is not source:
             self._make_way(source)
-            self._held = (source, self._open(source))
+            try:
+                self._turn.enter_context(self.turn([source]))
+                self._held = (source, self._open(source))
+            except BaseException:
+                self.release()  # an adapter may be half on
+                raise
         return self._held[1]
 
     def again(self, source: Source) -> Engine:
@@ -83,10 +122,11 @@ class Loaded:
         """Free what is loaded, if anything is."""
         held, shared = self._held, self._shared
         self._held = self._shared = None
-        if shared is not None:
-            shared.close()
-        elif held is not None:
-            held[1].close()
+        with self._turn:
+            if shared is not None:
+                shared.close()
+            elif held is not None:
+                held[1].close()
 
     def _make_way(self, source: Source) -> None:
         """Leave the model that a source shares, as it was loaded; free any other."""
@@ -104,13 +144,9 @@ class Loaded:
             return self._proved(source)
         if (bare := sharing.bare(source)) is None:
             return source.open(self._cache)
-        try:
-            if self._shared is None:
-                self._shared = sharing.Shared(bare, self._cache)
-            return self._shared.dress(source)
-        except BaseException:
-            self.release()  # an adapter may be half on
-            raise
+        if self._shared is None:
+            self._shared = sharing.Shared(bare, self._cache)
+        return self._shared.dress(source)
 
     def _proved(self, source: Loadable) -> Engine:
         """Open the engine of a served model, once a canary has proved its servers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,14 @@ def marks(
 def _marked_task_sets(metafunc: pytest.Metafunc, config: LabConfig) -> list[str]:
     from pytest_modellab.errors import near_misses
 
-    marker = metafunc.definition.get_closest_marker("task_set")
+    definition = metafunc.definition
+    marker = definition.get_closest_marker("task_set")
+    on = [node for node, _ in definition.iter_markers_with_node("task_set")]
+    if on[1:] and on[0] is on[1]:  # one on the class or the module is overridden, as pytest has it
+        raise pytest.UsageError(
+            f"{definition.nodeid}: it has two marks task_set, of which pytest gives one: name all "
+            "in one, @pytest.mark.task_set(NAME, NAME)"
+        )
     names = [str(name) for name in marker.args] if marker else list(config.task_sets)
     if marker is None and len(names) != 1:
         raise pytest.UsageError(
@@ -201,10 +208,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for _, item in sorted(enumerate(items), key=place)]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Remember which variant comes next, so that what it shares with this one stays loaded."""
-    item.config.stash[NEXT] = None if nextitem is None else _under_test(nextitem)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Remember which variant comes next, so that what it shares with this one stays loaded.
+
+    Where it shares nothing, a worker gives back the device that others may wait for.
+    """
+    following = None if nextitem is None else _under_test(nextitem)
+    item.config.stash[NEXT] = following
+    try:
+        yield
+    finally:
+        if hasattr(item.config, "workerinput"):
+            _pass_on(item, following)
+
+
+def _pass_on(item: pytest.Item, following: tuple[Project, str] | None) -> None:
+    both = (_under_test(item), following)
+    for project in projects_of(item.config).known:
+        if not project.begun:
+            continue
+        names = [one[1] for one in both if one is not None and one[0] is project]
+        if len(names) < len(both) or len({*map(project.lab.family, names)}) > 1:
+            project.lab.pass_on()
 
 
 def _under_test(item: pytest.Item) -> tuple[Project, str] | None:

@@ -116,6 +116,11 @@ class Project:
         """What the user asked of it."""
         return settings_of(self._config, self.compared)
 
+    @property
+    def begun(self) -> bool:
+        """Whether anybody has asked for its lab."""
+        return "lab" in vars(self)
+
     @functools.cached_property
     def lab(self) -> Lab:
         """Its lab."""

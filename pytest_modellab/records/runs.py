@@ -114,8 +114,17 @@ class Fingerprint:
 
     @functools.cached_property
     def key(self) -> str:
-        """sha256 of all parts, 16 hex digits."""
-        return digest({**dataclasses.asdict(self), "settings": dict(self.settings)})[:16]
+        """sha256 of all parts, 16 hex digits.
+
+        What a build adds to a version (``+cu130``, ``+cpu``) is left out, as the kind of processor
+        is: what a node with a GPU has answered is judged where there is none.
+        """
+        settings = dict(self.settings)
+        if versions := settings.get("versions"):
+            settings["versions"] = {
+                name: str(version).partition("+")[0] for name, version in versions.items()
+            }
+        return digest({**dataclasses.asdict(self), "settings": settings})[:16]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An engine answers the samples of a job, batch by batch."""
+"""An engine answers the samples of a job, part by part as it may be cut, and batch by batch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from pytest_modellab.engines import environment
 from pytest_modellab.engines.budget import GENERATION_FACTOR
 from pytest_modellab.engines.interface import (
+    Ability,
+    Done,
     Engine,
     GenerationRequest,
     ReadingRequest,
@@ -44,8 +47,12 @@ from pytest_modellab.runs.corpus import open_corpus, search_probes, with_exact
 from pytest_modellab.runs.job import SEED, Job
 from pytest_modellab.runs.latency import audio_seconds, images
 from pytest_modellab.runs.passages import Grounded
+from pytest_modellab.runs.shards import spans
 from pytest_modellab.scorers import in_words
 from pytest_modellab.store.runs import RunEntry, StoredRun
+
+_Request: TypeAlias = ScoringRequest | GenerationRequest | ReadingRequest
+_R = TypeVar("_R", bound=_Request)
 
 
 @contextlib.contextmanager
@@ -85,65 +92,37 @@ def answer(
             model can see.
     """
     open_corpus(job, engine, cache, watch)
-    environment.seed(engine, SEED)
     told = environment.of(engine)
     samples = job.task_set.samples
-    documents = [i for i, s in enumerate(samples) if job.need(s) == "read"]
-    plain = set(documents)  # a document is in no chat template
-    contexts = [
-        sample.input if i in plain else _context(engine, prompt, sample)
-        for i, sample in enumerate(samples)
+    contexts = [  # a document is in no chat template
+        sample.input if job.need(sample) == "read" else _context(engine, prompt, sample)
+        for sample in samples
     ]
-    scored = [i for i, s in enumerate(samples) if job.need(s) in ("score", "compare")]
-    generated = [i for i, s in enumerate(samples) if job.need(s) in ("generate", "rank")]
-    asked_for = [contexts[i] for i in generated]
-    to_score = [
-        ScoringRequest(contexts[i], samples[i].choices, media=samples[i].media) for i in scored
-    ]
-    to_write = [
-        GenerationRequest(contexts[i], in_words.tokens(samples[i]), media=samples[i].media)
-        for i in generated
+    requests = [
+        _request(job.need(sample), sample, context)
+        for sample, context in zip(samples, contexts, strict=True)
     ]
     check_media(engine, samples)
-    check_seen(engine, [samples[i] for i in (*scored, *generated)], [*to_score, *to_write])
+    pairs = zip(samples, requests, strict=True)
+    seen = [(one, asked) for one, asked in pairs if not isinstance(asked, ReadingRequest)]
+    check_seen(engine, [one for one, _ in seen], [asked for _, asked in seen])
+    # the longest prompt first, so that memory runs out there or not at all
+    parts = sorted(spans(job), key=lambda part: -max((len(contexts[i]) for i in part), default=0))
     budget = token_budget(job, engine, cache)
     while True:
-        answers = entry.start(budget, threads=told["threads"], resume=job.reuse)
+        answers = entry.start(budget, threads=told["threads"], parts=len(parts), resume=job.reuse)
 
-        def keep(
-            indices: Sequence[int],
-            batch: Mapping[int, Output],
-            answers: dict[int, Output] = answers,
-        ) -> None:
-            named = {
-                indices[k]: shown(prompt, samples[indices[k]], checked(output))
-                for k, output in batch.items()
-            }
+        def keep(batch: Mapping[int, Output], answers: dict[int, Output] = answers) -> None:
+            named = {i: shown(prompt, samples[i], checked(one)) for i, one in batch.items()}
             entry.append(named)
             answers.update(named)
             watch(job.advance(len(answers)))
 
         watch(job.advance(len(answers)))
         try:
-            engine.score_options(
-                to_score,
-                budget=budget,
-                skip={k for k, i in enumerate(scored) if i in answers},
-                done=lambda batch: keep(scored, batch),
-            )
-            engine.generate(
-                to_write,
-                budget=GENERATION_FACTOR * budget,
-                skip={k for k, i in enumerate(generated) if i in answers},
-                done=lambda batch: keep(generated, with_exact(engine, batch, asked_for)),
-            )
-            if documents:
-                reading(engine).read_documents(
-                    [ReadingRequest(samples[i].input, **windows.of(samples[i])) for i in documents],
-                    budget=budget,
-                    skip={k for k, i in enumerate(documents) if i in answers},
-                    done=lambda batch: keep(documents, batch),
-                )
+            for part in parts:
+                environment.seed(engine, SEED)
+                _ask(engine, {i: requests[i] for i in part}, budget, answers, keep)
             break
         except OutOfMemory as error:
             # Begun anew with the smaller budget, so that this run's batches are the next run's.
@@ -163,7 +142,9 @@ def answer(
             "tokens": float(tokens),
             "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
             **_media_probes(samples, outputs),
-            **search_probes(job, engine, asked_for),
+            **search_probes(
+                job, engine, [one.context for one in requests if isinstance(one, GenerationRequest)]
+            ),
             **probes(engine),
         },
         environment={
@@ -178,6 +159,63 @@ def answer(
             "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
         },
     )
+
+
+def _request(need: Ability, sample: Sample, context: str) -> _Request:
+    if need == "read":
+        return ReadingRequest(sample.input, **windows.of(sample))
+    if need in ("score", "compare"):
+        return ScoringRequest(context, sample.choices, media=sample.media)
+    return GenerationRequest(context, in_words.tokens(sample), media=sample.media)
+
+
+def _ask(
+    engine: Engine,
+    requests: Mapping[int, _Request],
+    budget: int,
+    answers: Collection[int],
+    keep: Done,
+) -> None:
+    """Have an engine answer what is computed together, by each of its abilities.
+
+    Args:
+        engine: who is asked.
+        requests: by the number of their sample.
+        budget: tokens in a batch.
+        answers: numbers of samples that have an answer already.
+        keep: called after each batch.
+    """
+
+    def of(kind: type[_R]) -> dict[int, _R]:
+        return {i: one for i, one in requests.items() if isinstance(one, kind)}
+
+    def skipped(asked: Collection[int]) -> set[int]:
+        return {k for k, i in enumerate(asked) if i in answers}
+
+    def kept(asked: Sequence[int], batch: Mapping[int, Output]) -> None:
+        keep({asked[k]: output for k, output in batch.items()})
+
+    scored, written, read = of(ScoringRequest), of(GenerationRequest), of(ReadingRequest)
+    engine.score_options(
+        [*scored.values()],
+        budget=budget,
+        skip=skipped(scored),
+        done=lambda batch: kept([*scored], batch),
+    )
+    contexts = [one.context for one in written.values()]
+    engine.generate(
+        [*written.values()],
+        budget=GENERATION_FACTOR * budget,
+        skip=skipped(written),
+        done=lambda batch: kept([*written], with_exact(engine, batch, contexts)),
+    )
+    if read:
+        reading(engine).read_documents(
+            [*read.values()],
+            budget=budget,
+            skip=skipped(read),
+            done=lambda batch: kept([*read], batch),
+        )
 
 
 def _media_probes(samples: Sequence[Sample], outputs: Sequence[Output]) -> dict[str, float]:

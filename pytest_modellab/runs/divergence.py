@@ -38,6 +38,7 @@ from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
 from pytest_modellab.store import arrays, files
 from pytest_modellab.store.place import entry
+from pytest_modellab.store.results import Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,15 +108,17 @@ def obtain(job: Job, base: Job, executor: InProcess) -> Divergence:
     folder = _folder(executor.cache, base)
     place = entry(executor.cache, "divergences", [LAYOUT, folder.name, job.fingerprint.key])
     path = place.with_suffix(".json")
+    result = Result(
+        path, "divergences", place.name, lambda data: _found(data, job), executor.remote
+    )
     lost = f"the stored divergence of {job.spec.name} on {job.task_set.name} is not used"
-    found = files.read(path, lambda data: _found(data, job), of=place.name, lost=lost)
-    if found is not None and job.reuse:
+    if job.reuse and (found := result.read(lost=lost)) is not None:
         return found
-    with importing():
+    with importing(), executor.turn([base.source, job.source]):
         read, kept = _distributions(base, executor, folder)
-        found = _compared(job, base, executor, read, kept)
-    files.write(path, dataclasses.asdict(found), of=place.name)
-    return found
+        made = _compared(job, base, executor, read, kept)
+    theirs = result.write(dataclasses.asdict(made), anew=not job.reuse)
+    return made if theirs is None else theirs
 
 
 def _found(data: object, job: Job) -> Divergence:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from pytest_modellab.engines import processor
-from pytest_modellab.engines.interface import Engine, Source
+from pytest_modellab.engines.interface import Engine, Source, Turn
 from pytest_modellab.errors import GateUsageError
 from pytest_modellab.records.progress import Watch, Work
 from pytest_modellab.runs.answering import answer, importing
@@ -46,6 +47,7 @@ class InProcess:
         beside: opens the engine of a search beside the variant's, to be closed here; None for as
             the source opens it.
         remote: the store that is shared; None without one.
+        turn: holds the devices of sources while they are open.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class InProcess:
         again: Callable[[Source], Engine] | None = None,
         beside: Callable[[Source], Engine] | None = None,
         remote: Remote | None = None,
+        turn: Turn = lambda _: contextlib.nullcontext(),
     ) -> None:
+        self.turn = turn
         self.again = again or load
         self.beside = beside or (lambda source: source.open(cache))
         self.cache = cache
@@ -106,14 +110,15 @@ class InProcess:
         entry = self._entry(job)
         if job.reuse and (stored := entry.read()) is not None:
             return stored  # without the lock: a filled store may be one that is only read
-        with entry.lock():
+        sources = [one.source for one in (job, job.search) if one is not None]
+        with self.turn(sources), entry.lock():
             if job.reuse and (stored := entry.read(lost=f"{_named(job)} is run again")) is not None:
                 return stored  # another process has made it meanwhile
             with attempts.counted(entry.folder), importing():
                 prompt = self.grounded(job)
                 self._warn(job)
                 stored = answer(job, prompt, load(job.source), entry, self.cache, self.watch)
-            return entry.write(stored)
+            return entry.write(stored, anew=not job.reuse)
 
     def share(self, job: Job) -> None:
         """Send a run of this machine's store to the one that is shared, where that has none.

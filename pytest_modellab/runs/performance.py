@@ -53,7 +53,8 @@ def obtain(
     """
     found = recall(executor.cache, job, reference, settings) if job.reuse else None
     if found is None:
-        with importing():
+        both = [one.source for one in (job, reference) if one is not None]
+        with importing(), executor.turn(both):
             found = measure(job, reference, settings, executor)
         if found.cut:  # a verdict that passes shows no notes of its own
             said.say(f"latency of {job.spec.name} on {job.task_set.name}: {found.cut}")

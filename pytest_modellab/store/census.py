@@ -33,7 +33,7 @@ KEPT = {
 }
 """The folders of the store that hold entries; hashes and batch sizes, which are small, do not."""
 
-SEALED = ("runs", "diagnoses", "performance", "vectors")
+SEALED = ("runs", "diagnoses", "performance", "divergences", "vectors")
 """Of these, whose files answer for the entry's own name; others are sealed for something else."""
 
 _NAME = re.compile(r"(?!\.)(?:.*-)?[0-9a-f]{16,64}(?:[-.].*)?", re.DOTALL)
@@ -158,14 +158,16 @@ def remove(entry: Kept) -> bool:
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
         return True
-    inside = path / "lock"
-    lock = FileLock(inside if inside.exists() else path.with_name(f"{path.name}.lock"))
+    inside, beside = path / "lock", path.with_name(f"{path.name}.lock")
+    lock = FileLock(inside if inside.exists() else beside)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return False
     try:
         shutil.rmtree(path)
+        with contextlib.suppress(OSError):  # none is beside it, or whoever waits holds it open
+            beside.unlink()
     finally:
         lock.release()
     return True

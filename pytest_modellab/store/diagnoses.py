@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_modellab.records import diagnosed, reading
 from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis
-from pytest_modellab.store import files, folders
+from pytest_modellab.store import folders
 from pytest_modellab.store.place import entry
+from pytest_modellab.store.results import Result
 from pytest_modellab.version import __version__
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+    from pytest_modellab.store.remote import Remote
 
 
 Chat = tuple[Mapping[str, str], ...]
@@ -44,13 +47,22 @@ class DiagnosisEntry:
         base: key of the base's fingerprint.
         candidate: key of the candidate's.
         asked: all else that it depends on, as built-in types.
+        remote: the store that is shared, asked where this machine's has nothing; None without one.
     """
 
-    def __init__(self, cache: Path, base: str, candidate: str, asked: object) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        base: str,
+        candidate: str,
+        asked: object,
+        remote: Remote | None = None,
+    ) -> None:
         made_of = [SCHEMA, __version__, base, candidate, asked]
         self.folder = entry(cache, "diagnoses", made_of)
         self.key = self.folder.name
-        self._file = self.folder / "diagnosis.json"
+        file = self.folder / "diagnosis.json"
+        self._result = Result(file, "diagnoses", self.key, _built, remote)
 
     def lock(self) -> BaseFileLock:
         """Return the lock that whoever examines the two holds."""
@@ -62,10 +74,17 @@ class DiagnosisEntry:
         Args:
             lost: what a reader is told then (see :func:`files.read`).
         """
-        return files.read(self._file, _built, of=self.key, lost=lost)
+        return self._result.read(lost=lost)
 
-    def write(self, found: Examined) -> None:
-        """Keep a diagnosis, whole.
+    def write(self, found: Examined, *, anew: bool = False) -> Examined:
+        """Keep a diagnosis, whole, and share it.
+
+        Args:
+            found: the diagnosis.
+            anew: whether it was made whatever was stored, and is to stand on this machine.
+
+        Returns:
+            The diagnosis, or the one that another machine has shared before.
 
         Raises:
             OSError: the store cannot be written.
@@ -75,7 +94,8 @@ class DiagnosisEntry:
             "texts": list(found.texts),
             "chats": [[dict(one) for one in chat] for chat in found.chats],
         }
-        files.write(self._file, content, of=self.key)
+        theirs = self._result.write(content, anew=anew)
+        return found if theirs is None else theirs
 
 
 def _built(data: Mapping[str, Any]) -> Examined:

@@ -9,35 +9,35 @@ without.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import errno
+import logging
 import os
 import re
-import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_modellab.errors import ConfigError, StoreError
 from pytest_modellab.store import atomic, files, said
+from pytest_modellab.store.addresses import LOCAL, SHOWN, checked, is_address, protocol
 from pytest_modellab.store.census import Kept
+from pytest_modellab.store.results import Result
 from pytest_modellab.visible import line
 
 LAYOUT = "v1"
 """The first part of every name; another layout of names has another one."""
 
-KIND = "runs"
-"""What of a store is shared."""
+KINDS = ("runs", "diagnoses", "divergences")
+"""What of a store is shared: what takes a model to make, and is one small file."""
 
 MOST = 1 << 30
 """Bytes of one file that is shared."""
 
 _TOO_LARGE = "is larger than 1 GiB"
 
-_SHOWN = 200
-"""Characters of somebody else's error that a message shows."""
-
-_ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "az"}
+_ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 """Protocols whose objects appear whole, and can be refused where one is there."""
 
 _S3 = {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 2}}
@@ -48,11 +48,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 """What bounds the time that a request may take: s3fs itself begins one five times."""
 
-_LOCAL = {"file", "local"}
-"""Protocols of folders."""
-
-_NAMED = {"abfs", "abfss", "sftp", "ssh", "hdfs", "smb"}
-"""Protocols in whose addresses a name before the @ is no key, but a container or a user."""
+_LOUD = {"gs": "gcsfs", "gcs": "gcsfs"}
+"""Loggers that print a traceback where no handler listens, of an error that they raise as well."""
 
 _OWN = re.compile(r"\.{0,2}[0-9a-f]{16}\.json(?:\.[0-9a-f]{8}\.tmp){0,2}")
 """What is written here: entries, and what a writer that was killed left of them."""
@@ -60,8 +57,8 @@ _OWN = re.compile(r"\.{0,2}[0-9a-f]{16}\.json(?:\.[0-9a-f]{8}\.tmp){0,2}")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 """What a file system without hard links says."""
 
-Make = Callable[[dict[str, Any]], object | None]
-"""Reads the content of a file; None, or an error, where it is not what this version writes."""
+
+T = TypeVar("T")
 
 
 class Remote:
@@ -76,96 +73,132 @@ class Remote:
     """
 
     def __init__(self, url: str, named: str = "store.url") -> None:
-        self.url = _checked(url, named)
+        self.url = checked(url, named)
         self._place: tuple[Any, str] | None = None
-        self._lost = self._closed = False
+        self._lost = self._closed = self._unkept = False
         self._damaged: set[str] = set()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
-    def fetch(self, name: str, target: Path, *, of: str, make: Make = dict) -> bool:
-        """Bring a file into this machine's store.
+    def fetch(self, result: Result[T]) -> T | None:
+        """Bring a file into this machine's store, once it is believed.
+
+        Where that store cannot be written, it is used all the same.
 
         Args:
-            name: where it lies, below the place.
-            target: where it is put, once it is believed.
-            of: what it must answer for.
-            make: reads its content.
+            result: where it lies here and there, what it answers for, and who reads it.
 
         Returns:
-            Whether it is there now. Where the file is damaged or of another version, or the place
-            cannot be reached, that is said, and it is as if nothing were there.
+            What it holds; None where there is none. Where the file is damaged or of another
+            version, or the place cannot be reached, that is said, and it is as if none were there.
         """
-        content = None if name in self._damaged else self._read(name)
+        content = None if result.name in self._damaged else self._read(result.name)
         if content is None:
-            return False
-        doubt, damaged = _doubt(content, of, make)
-        if doubt:
-            if damaged:
-                self._damaged.add(name)
-            said.say(f"{self._shown(name)} {doubt}: it is made again")
-            return False
-        atomic.write_bytes(target, content)
-        return True
+            return None
+        found = _believed(content, result)
+        if isinstance(found, _Doubt):
+            if found.damaged:
+                self._damaged.add(result.name)
+            said.say(f"{self._shown(result.name)} {found.why}: it is made again")
+            return None
+        try:
+            atomic.write_bytes(result.file, content)
+        except OSError as error:
+            if not self._unkept:
+                self._unkept = True
+                said.say(
+                    f"what is fetched from {self.url} is used and not kept: this machine's store "
+                    f"cannot be written ({error.strerror}: {result.file.parent})"
+                )
+        return found
 
-    def send(self, name: str, source: Path, *, of: str, make: Make = dict) -> bool:
+    def send(self, result: Result[T], *, anew: bool = False) -> T | None:
         """Share a file of this machine's store.
 
         Args:
-            name: where it is to lie, below the place.
-            source: the file.
-            of: what it answers for.
-            make: reads its content.
+            result: as :meth:`fetch`.
+            anew: whether this machine's is to stay whatever is stored.
 
         Returns:
-            False where another machine has stored something else for the same, which has taken the
-            place of ``source``.
+            What another machine has stored before, which has taken this machine's place; else None.
         """
         if self._lost or self._closed:
-            return True
-        content = source.read_bytes()
+            return None
+        content, name = result.file.read_bytes(), result.name
         if len(content) > MOST:
             said.say(f"{self._shown(name)} {_TOO_LARGE}: it stays on this machine")
-            return True
+            return None
         with self._written():
             if name not in self._damaged and not self._created(name, content):
                 theirs = self._read(name)
                 if theirs == content:
-                    return True
-                doubt, damaged = ("", True) if theirs is None else _doubt(theirs, of, make)
-                if theirs is not None and not doubt:
-                    atomic.write_bytes(source, theirs)
-                    said.say(
-                        f"{self._shown(name)} was stored by another machine meanwhile, with other "
-                        "answers: those are taken, and this machine's are dropped"
-                    )
-                    return False
-                if not damaged:  # two versions would replace each other's without end
-                    said.say(f"{self._shown(name)} {doubt}: this machine's stays on this machine")
-                    return True
+                    return None
+                if theirs is not None:
+                    found = _believed(theirs, result)
+                    if not isinstance(found, _Doubt):
+                        return self._first(result, content, theirs, found, anew=anew)
+                    if not found.damaged:  # two versions would replace each other's without end
+                        said.say(
+                            f"{self._shown(name)} {found.why}: this machine's stays on this machine"
+                        )
+                        return None
                 self._damaged.add(name)
             if name in self._damaged:
                 self._replaced(name, content)
                 self._damaged.discard(name)
-        return True
+        return None
+
+    def _first(
+        self, result: Result[T], content: bytes, theirs: bytes, found: T, *, anew: bool
+    ) -> T | None:
+        """Choose between what another machine has stored before, and this machine's."""
+        ours = _believed(content, result)
+        agree = not isinstance(ours, _Doubt) and result.agree(ours, found)
+        name = self._shown(result.name)
+        if anew:
+            if not agree:
+                said.say(f"{name} holds something else: what was made anew stays on this machine")
+            return None
+        atomic.write_bytes(result.file, theirs)
+        if not agree:
+            said.say(
+                f"{name} was stored by another machine before, and holds something else: that is "
+                "taken, and what this machine made is dropped"
+            )
+        return found
 
     def entries(self) -> Iterator[Kept]:
         """Yield what is stored, and nothing that others have put beside it.
 
         Raises:
-            StoreError: the place cannot be reached.
+            StoreError: the place cannot be reached, or its bucket is missing.
         """
+        found: dict[str, list[dict[str, Any]]] = {}
         with self._asked():
-            fs, folder = self._open(KIND)
-            try:
-                found = fs.ls(folder, detail=True)
-            except FileNotFoundError:
-                found = []
-        for facts in sorted(found, key=lambda one: str(one["name"])):
-            name = str(facts["name"]).rpartition("/")[2]
-            if facts.get("type") == "file" and _OWN.fullmatch(name):
-                yield Kept(KIND, name, int(facts.get("size") or 0), _seconds(facts))
+            for kind in KINDS:
+                fs, folder = self._open(kind)
+                fs.invalidate_cache()  # of what was listed before, which others may have changed
+                with contextlib.suppress(FileNotFoundError):
+                    found[kind] = fs.ls(folder, detail=True)
+            if not found:
+                self._check_container()
+        for kind, listed in found.items():
+            for facts in sorted(listed, key=lambda one: str(one["name"])):
+                name = str(facts["name"]).rpartition("/")[2]
+                if facts.get("type") == "file" and _OWN.fullmatch(name):
+                    yield Kept(kind, name, int(facts.get("size") or 0), _seconds(facts))
+
+    def _check_container(self) -> None:
+        """Refuse a bucket that is missing, which lists as one that is empty.
+
+        Raises:
+            StoreError: there is none of that name.
+        """
+        fs, path = self._open("")
+        bucket = path.partition("/")[0]
+        if protocol(self.url) in _ATOMIC and not fs.exists(bucket):
+            raise StoreError(f"{self.url}: there is no {bucket!r}: make it, or mend the address")
 
     def fault(self, entry: Kept) -> str | None:
         """Tell what is wrong with an entry, reading it; None where nothing is.
@@ -181,7 +214,10 @@ class Remote:
                 content = self._content(f"{entry.kind}/{entry.name}")
         except FileNotFoundError:
             return None  # it has been pruned meanwhile
-        return _TOO_LARGE if content is None else _doubt(content, key, dict)[0] or None
+        if content is None:
+            return _TOO_LARGE
+        found = _believed(content, Result(Path(), entry.kind, key, dict))
+        return found.why if isinstance(found, _Doubt) else None
 
     def remove(self, entry: Kept) -> None:
         """Remove an entry.
@@ -219,20 +255,21 @@ class Remote:
         """
         try:
             yield
-        except FileNotFoundError:
+        except (FileNotFoundError, StoreError):
             raise
         except Exception as error:
-            why = line(f"{type(error).__name__}: {error}", _SHOWN)
-            raise StoreError(f"the shared store {self.url} cannot be used: {why}") from error
+            raise StoreError(
+                f"the shared store {self.url} cannot be used: {_why(error)}"
+            ) from error
 
     def _created(self, name: str, content: bytes) -> bool:
         """Write a file where none is; False where there is one."""
         fs, path = self._open(name)
         try:
-            protocol = _protocol(self.url)
-            if protocol in _ATOMIC:
+            scheme = protocol(self.url)
+            if scheme in _ATOMIC:
                 fs.pipe_file(path, content, mode="create")
-            elif protocol in _LOCAL:
+            elif scheme in LOCAL:
                 _linked(Path(path), content)
             elif fs.exists(path):
                 return False
@@ -244,14 +281,14 @@ class Remote:
 
     def _replaced(self, name: str, content: bytes) -> None:
         fs, path = self._open(name)
-        if _protocol(self.url) in _ATOMIC:
+        if protocol(self.url) in _ATOMIC:
             fs.pipe_file(path, content)
         else:
             self._moved(fs, path, content)
 
     def _moved(self, fs: Any, path: str, content: bytes) -> None:
         """Write under another name first, so that nobody meets half a file."""
-        if _protocol(self.url) in _LOCAL:
+        if protocol(self.url) in LOCAL:
             atomic.write_bytes(Path(path), content)
             return
         fs.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -292,24 +329,30 @@ class Remote:
             self._say(error, "cannot be written", "what is made now stays on this machine")
 
     def _say(self, error: Exception, what: str, then: str) -> None:
-        why = line(f"{type(error).__name__}: {error}", _SHOWN)
-        said.say(f"the shared store {self.url} {what} ({why}): {then}", at_once=True)
+        said.say(f"the shared store {self.url} {what} ({_why(error)}): {then}", at_once=True)
 
     def _open(self, name: str) -> tuple[Any, str]:
         if self._place is None:
-            protocol = _protocol(self.url)
+            scheme = protocol(self.url)
             try:
                 from fsspec.core import url_to_fs
             except ImportError as error:
                 raise ImportError(
                     "a shared store needs fsspec: pip install 'pytest-modellab[store]'"
                 ) from error
-            self._place = url_to_fs(self.url, **_OPTIONS.get(protocol, {}))
+            if scheme in _LOUD:
+                logging.getLogger(_LOUD[scheme]).addHandler(logging.NullHandler())
+            self._place = url_to_fs(self.url, **_OPTIONS.get(scheme, {}))
         fs, root = self._place
         return fs, f"{root.rstrip('/')}/{LAYOUT}/{name}"
 
     def _shown(self, name: str) -> str:
         return f"{self.url.rstrip('/')}/{LAYOUT}/{name}"
+
+
+def _why(error: Exception) -> str:
+    """What a library raised: its first line, since others tell of requests and help pages."""
+    return line(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}", SHOWN)
 
 
 def _seconds(facts: Mapping[str, Any]) -> float:
@@ -361,69 +404,30 @@ def of(declared: str | None) -> Remote | None:
     """
     named = os.environ.get("MODELLAB_CACHE", "")
     url, where = (named, "MODELLAB_CACHE") if is_address(named) else (declared, "store.url")
-    if url and _protocol(url) == "memory":
+    if url and protocol(url) == "memory":
         raise ConfigError(f"{where}: what lies in memory:// ends with this process: name a folder")
     return Remote(url, where) if url else None
 
 
-def is_address(text: str) -> bool:
-    """Whether a text is an address with a protocol, and no path of this machine."""
-    return "://" in text
+@dataclasses.dataclass(frozen=True)
+class _Doubt:
+    """Why a file is not believed.
+
+    Attributes:
+        why: in words.
+        damaged: whether nobody can believe it, so that it may be replaced.
+    """
+
+    why: str
+    damaged: bool = False
 
 
-def _protocol(url: str) -> str:
-    return url.partition("://")[0].lower() if is_address(url) else "file"
-
-
-def _checked(url: str, named: str) -> str:
-    shown = line(url, _SHOWN)
-    no_place = ConfigError(f"{named}: {shown!r} names no place: s3://BUCKET/FOLDER, /mnt/FOLDER")
-    if "\0" in url or not url.strip():
-        raise no_place
-    if not is_address(url):
-        try:
-            path = Path(url).expanduser()
-        except RuntimeError as error:  # ~NOBODY
-            raise no_place from error
-        if not path.is_absolute():
-            raise ConfigError(
-                f"{named}: {shown!r} is another folder wherever it is read: name it from the root, "
-                "/mnt/FOLDER, or an address, s3://BUCKET/FOLDER"
-            )
-        return str(path)
-    protocol = _protocol(url)
+def _believed(content: bytes, result: Result[T]) -> T | _Doubt:
+    """Return what a file holds, or why that is not believed."""
     try:
-        parts = urllib.parse.urlsplit(url)
-    except ValueError as error:
-        raise no_place from error
-    if parts.password or parts.query or (parts.username and protocol not in _NAMED):
-        raise ConfigError(
-            f"{named}: an address with a key, a password or a query would stand in reports; let "
-            "the environment or a profile hold them (AWS_ACCESS_KEY_ID, AWS_PROFILE, …)"
-        )
-    if not parts.scheme or not (parts.netloc or parts.path.strip("/")):
-        raise no_place
-    if protocol not in _LOCAL and not _is_known(protocol):
-        raise ConfigError(f"{named}: {shown!r}: fsspec knows no protocol {protocol!r}")
-    return url
-
-
-def _is_known(protocol: str) -> bool:
-    """Whether fsspec could open such an address; without it nobody knows."""
-    try:
-        from fsspec.registry import known_implementations, registry
-    except ImportError:
-        return True
-    return protocol in known_implementations or protocol in registry
-
-
-def _doubt(content: bytes, of: str, make: Make) -> tuple[str, bool]:
-    """Say why a file is not believed, empty where it is; and whether it is damaged."""
-    try:
-        if make(files.unseal(content, of)) is not None:
-            return "", False
+        made = result.make(files.unseal(content, result.key))
     except files.Damaged as error:
-        return files.reason(error), True
+        return _Doubt(files.reason(error), damaged=True)
     except files.UNREADABLE as error:
-        return files.reason(error), False
-    return files.reason(), False
+        return _Doubt(files.reason(error))
+    return _Doubt(files.reason()) if made is None else made

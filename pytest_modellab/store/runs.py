@@ -18,6 +18,7 @@ from pytest_modellab.records.runs import Fingerprint, Output
 from pytest_modellab.records.tasks import EXCLUDE, TaskSet
 from pytest_modellab.store import atomic, files, folders, regular, said
 from pytest_modellab.store.place import entry
+from pytest_modellab.store.results import Result
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -75,10 +76,10 @@ class RunEntry:
         read = [windows.VERSION, cut] if cut else []
         self.folder = entry(cache, "runs", [LAYOUT, asked, fingerprint.key, *searched, *read])
         self.key = self.folder.name
-        self._remote = remote
-        self._name = f"runs/{self.key}.json"
         self._size = len(asked)
-        self._run = self.folder / "run.json"
+        self._result = Result(
+            self.folder / "run.json", "runs", self.key, self._finished, remote, _agree
+        )
         self._answers = self.folder / "answers.jsonl"
         self._last = b""  # line of the answers, which the next one continues
 
@@ -92,54 +93,51 @@ class RunEntry:
         Args:
             lost: what a reader is told then (see :func:`files.read`).
         """
-        run = files.read(self._run, self._finished, of=self.key, lost=lost)
-        if run is not None or self._remote is None:
-            return run
-        if not self._remote.fetch(self._name, self._run, of=self.key, make=self._finished):
-            return None
-        return files.read(self._run, self._finished, of=self.key, lost=lost)
+        return self._result.read(lost=lost)
 
     def _finished(self, data: Mapping[str, Any]) -> StoredRun | None:
         run = reading.build(StoredRun, {**data, "stored": True})
         return run if len(run.outputs) == self._size else None
 
-    def write(self, run: StoredRun) -> StoredRun:
+    def write(self, run: StoredRun, *, anew: bool = False) -> StoredRun:
         """Keep a finished run, share it, and drop its batches.
 
+        Args:
+            run: what was answered.
+            anew: whether it was run whatever was stored, and is to stand on this machine.
+
         Returns:
-            The run, or the one that another machine has shared meanwhile.
+            The run, or the one that another machine has shared before.
         """
         data = {
             "outputs": [_plain(output) for output in run.outputs],
             "probes": dict(run.probes),
             "environment": dict(run.environment),
         }
-        files.write(self._run, data, of=self.key)
+        theirs = self._result.write(data, anew=anew)
         files.remove(self._answers)
-        return run if self.share() else files.read(self._run, self._finished, of=self.key) or run
+        return run if theirs is None else theirs
 
-    def share(self) -> bool:
-        """Send a finished run to the store that is shared, where that has none.
+    def share(self) -> None:
+        """Send a finished run to the store that is shared, where that has none."""
+        self._result.share()
 
-        Returns:
-            False where another machine had shared other answers, which are now this machine's, too.
-        """
-        if self._remote is None:
-            return True
-        return self._remote.send(self._name, self._run, of=self.key, make=self._finished)
-
-    def start(self, budget: int, *, threads: int, resume: bool) -> dict[int, Output]:
+    def start(
+        self, budget: int, *, threads: int, parts: int = 1, resume: bool
+    ) -> dict[int, Output]:
         """Begin, or take up a run that was cut off.
 
         Args:
             budget: tokens in a batch; answers of another batch plan are not taken up.
             threads: of this process; nor are answers of another number of threads.
+            parts: that are computed one after another; nor are answers of another cut.
             resume: False to begin anew.
 
         Returns:
             The outputs there are, by sample index.
         """
-        header = self._last = files.seal({"budget": budget, "threads": threads}, self.key)
+        plan = {"budget": budget, "threads": threads, "parts": parts}
+        header = self._last = files.seal(plan, self.key)
         answers: dict[int, Output] = {}
         good = [header]
         for number, line in enumerate(self._lines() if resume else (), 1):
@@ -196,3 +194,12 @@ def _plain(output: Output) -> Mapping[str, Any]:
     """An output's fields, as ``dataclasses.asdict`` gives them but without a copy of each value."""
     fields = vars(output)
     return fields if output.exact is None else {**fields, "exact": vars(output.exact)}
+
+
+def _agree(one: StoredRun, other: StoredRun) -> bool:
+    """Whether two runs have the same answers, however long they took."""
+    return [_said(output) for output in one.outputs] == [_said(output) for output in other.outputs]
+
+
+def _said(output: Output) -> Output:
+    return dataclasses.replace(output, seconds=0.0)

@@ -131,6 +131,17 @@ def test_without_latency_there_is_no_cost_and_it_is_said(compare: Compare) -> No
     assert "latency of" not in err
 
 
+def test_a_variant_without_its_option_has_a_hint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "plain"])
+    assert capsys.readouterr().err.endswith(
+        "error: unknown: plain; a variant is named by --variant; modellab compare --help lists "
+        "what there is\n"
+    )
+
+
 def test_a_named_scenario_that_nothing_meets_fails(compare: Compare) -> None:
     code, out, _ = compare(["compare", *BOTH, "--no-latency", "--scenario", "strict"])
     assert code == 1

@@ -106,6 +106,9 @@ SAYS = "*diagnosis: layer.1.mlp.down_proj is *"
 def test_message_junit_and_json_say_it_and_the_store_has_it(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """That of another machine, too, which shares one."""
+    monkeypatch.setenv("MODELLAB_CACHE", f"file://{project.path / 'team'}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project.path / "one"))
     result = project.runpytest_inprocess("--junitxml=junit.xml", "--modellab-json=report.json")
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines(
@@ -123,11 +126,12 @@ def test_message_junit_and_json_say_it_and_the_store_has_it(
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     assert report["diagnoses"]["broken"]["culprit"] == "layer.1.mlp.down_proj"
     assert report["diagnoses"]["broken"]["answers"] == {"flipped": 24, "right_again": 24}
-    (stored,) = (project.path / "cache" / "diagnoses").glob("*/diagnosis.json")
-    before = stored.read_bytes()
+    (stored,) = (project.path / "team").glob("*/diagnoses/*.json")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project.path / "two"))
     again = project.runpytest_inprocess("-k", "test_worse", "--modellab-diagnose-budget=0")
     again.stdout.fnmatch_lines([SAYS])  # read from the store, which takes no time
-    assert stored.read_bytes() == before
+    (kept,) = (project.path / "two").glob("*/diagnoses/*/diagnosis.json")
+    assert stored.read_bytes() == kept.read_bytes()
     monkeypatch.chdir(project.path)
     compare = ["compare", "--variant=plain", "--variant=broken", "--no-latency", "--html=t.html"]
     assert cli.main(compare) == 0

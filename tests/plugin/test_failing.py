@@ -273,6 +273,21 @@ def test_which_task_set_is_asked_in_a_line(write_project: Callable[[], pytest.Py
     assert len(result.outlines) <= 24, "one screen"
 
 
+def test_two_marks_of_one_test_are_refused(write_project: Callable[[], pytest.Pytester]) -> None:
+    pytester = write_project()
+    (pytester.path / "test_suite.py").write_text(
+        "import pytest\n\n@pytest.mark.task_set('words')\n@pytest.mark.task_set('words')\n"
+        "def test_a(candidate, gate):\n    pass\n"
+    )
+    result = pytester.runpytest_inprocess("--collect-only")
+    result.stdout.fnmatch_lines(
+        [
+            "test_suite.py::test_a: it has two marks task_set, of which pytest gives one: name all "
+            "in one, @pytest.mark.task_set(NAME, NAME)"
+        ]
+    )
+
+
 def test_a_missing_baseline_is_said_once(project: pytest.Pytester) -> None:
     result = project.runpytest_inprocess("-k", "capability or overall")
     result.stdout.fnmatch_lines(

@@ -53,12 +53,18 @@ def test_moved_further_than_allowed_is_blocked(project: pytest.Pytester) -> None
     assert "fidelity" in (project.path / "out.xml").read_text()
 
 
-def test_within_the_limits_passes_and_is_measured_once(project: pytest.Pytester) -> None:
+def test_within_the_limits_passes_and_is_measured_once(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another machine, with a store of its own, shares one."""
     write(project, "kl=0.01, agreement=0.9")
+    monkeypatch.setenv("MODELLAB_CACHE", f"file://{project.path / 'team'}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project.path / "one"))
     first = project.runpytest_inprocess("--modellab-json", "first.json")
     first.assert_outcomes(passed=1)
     first.stdout.fnmatch_lines(["*fidelity of plain on words: 132/132 samples*"])
     first.stdout.fnmatch_lines(["PASS: the comparison of 1 variant passed."])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project.path / "two"))
     second = project.runpytest_inprocess("--modellab-json", "second.json")
     second.assert_outcomes(passed=1)
     second.stdout.no_fnmatch_line("*fidelity of*")

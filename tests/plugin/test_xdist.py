@@ -189,3 +189,83 @@ def test_a_crash_is_told_of_the_tests_own_variant(project: pytest.Pytester) -> N
 )
 def test_variant_of(nodeid: str, variant: str | None) -> None:
     assert variant_of(nodeid, ["nf4", "int8"]) == variant
+
+
+ONE_DEVICE = """
+import dataclasses, json, os, sys, time
+from pytest_modellab.extend import Kind, Output, check_options
+
+sys.modules["torch"] = None  # an engine may do without, and loading it would take seconds
+
+class Engine:
+    def __init__(self, name):
+        self.name = name
+        self.note("opens")
+
+    def note(self, what):
+        with open(os.environ["HOLDING"], "a") as file:
+            worker = os.environ["PYTEST_XDIST_WORKER"]
+            file.write(json.dumps([time.monotonic(), worker, self.name, what]) + chr(10))
+
+    def render(self, messages):
+        return messages[-1]["content"]
+
+    def score_options(self, requests, *, budget, skip, done):
+        time.sleep(0.1)
+        done({n: Output("", (0.0, -1.0)) for n, _ in enumerate(requests)})
+
+    generate = score_options
+
+    def parameter_bytes(self):
+        return 0
+
+    def close(self):
+        self.note("closes")
+
+def plan(spec, base, model, root):
+    check_options(spec.options, {"device": str})
+    return dataclasses.replace(
+        base, device=spec.options["device"], packages=(), quantization={"name": spec.name},
+        engine="slow-1", open=lambda *_: Engine(spec.name),
+    )
+
+def pytest_modellab_kinds():
+    return [Kind("slow", strategy="control", marker="control", plan=plan)]
+"""
+
+
+def test_workers_hold_one_device_one_after_another(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any device but the processor; and each wants runs that the other may be at."""
+    config = (project.path / "modellab.toml").read_text()
+    names = ("one", "two", "three")
+    (project.path / "modellab.toml").write_text(
+        config.partition("[variants.rounded]")[0]
+        + "".join(
+            f'[variants.{name}]\nkind = "slow"\nbase = "plain"\ndevice = "mps"\n' for name in names
+        )
+    )
+    (project.path / "conftest.py").write_text(ONE_DEVICE)
+    (project.path / "test_suite.py").write_text(
+        "import pytest\n"
+        "pytestmark = [pytest.mark.task_set('words'), pytest.mark.variants(kind='slow')]\n"
+        "def test_run(candidate, lab, task_set):\n"
+        "    lab.record(lab.variant(candidate.name), task_set)\n"
+        "@pytest.mark.parametrize('other', ['one', 'two'])\n"
+        "def test_beside(candidate, lab, task_set, other):\n"
+        "    for name in (other, candidate.name):\n"
+        "        lab.record(lab.variant(name), task_set)\n"
+        "        lab.engine(lab.variant(name))\n"
+    )
+    (project.path / "test_more.py").write_text("def test_nothing():\n    pass\n")
+    monkeypatch.setenv("HOLDING", str(project.path / "holding"))
+    result, report = run(project, "-n2")
+    result.assert_outcomes(passed=10)
+    lines = (project.path / "holding").read_text().splitlines()
+    held = [what for _, *what in sorted(map(json.loads, lines))]
+    pairs = [(worker, name) for worker, name, what in held if what == "opens"]
+    assert held == [[*pair, what] for pair in pairs for what in ("opens", "closes")], "never two"
+    assert {worker for worker, _ in pairs} == {"gw0", "gw1"}
+    told = [note for note in report["notes"] if "takes turns on mps with" in note]
+    assert 1 <= len(told) <= 2, "once a worker"

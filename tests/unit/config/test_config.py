@@ -336,6 +336,11 @@ def test_not_utf8(file: Path) -> None:
             "task_sets.a.capability_margin: inf lies outside [0, 1)",
         ),
         ('[task_sets.a]\npath = "x"\nfloor = 0', "task_sets.a.floor: 0 lies outside (0, 1)"),
+        # a key of the kind's that all of its family have
+        (
+            '[task_sets.a]\npath = "x"\n[variants.a]\nkind = "endpoint"\nscorng = "generated"',
+            "variants.a.scorng: unknown key; did you mean 'scoring'?",
+        ),
         # graded metrics
         (
             '[task_sets.a]\npath = "x"\n[task_sets.a.metrics.probabilty]\nmargin = 0.1',

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -108,8 +109,8 @@ def test_what_is_said_of_a_full_gpu(tmp_path: Path) -> None:
     said = device.no_room("cuda", tmp_path, 1_240_000_000, 140_000_000_000)
     assert said == (
         f"{tmp_path}: no room on 'cuda': of its 140.0 GB 1.2 were free, and the model's files hold "
-        "0.2: end what else is on it (nvidia-smi lists the processes; each worker of -n holds a "
-        "model), choose another GPU, or set a smaller dtype"
+        "0.2: end what else is on it (nvidia-smi lists the processes), choose another GPU, "
+        "or set a smaller dtype"
     )
 
 
@@ -141,3 +142,59 @@ def test_the_gpu_that_is_meant_is_the_current_one(monkeypatch: pytest.MonkeyPatc
     assert torch.cuda.current_device() == 0
     with pytest.raises(VariantLoadError, match="set one of them"):
         device.ready(f"cuda:{last + 1}")
+
+
+@pytest.mark.parametrize(
+    ("name", "worker", "current", "numbers"),
+    [
+        ("cuda", "gw1", None, [1, 2, 0]),
+        ("cuda", "gw5", None, [2, 0, 1]),
+        ("cuda", "gw1", 0, [0, 1, 2]),
+        ("cuda:2", "gw1", 0, [2]),
+        ("cuda", "", 1, [0]),
+    ],
+)
+def test_where_a_worker_may_put_a_model(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    worker: str,
+    current: int | None,
+    numbers: list[int],
+) -> None:
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: current is not None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: current)
+    known = [SimpleNamespace(uuid=f"GPU-{number}") for number in range(3)]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", known.__getitem__)
+    found = device.places(name, worker)
+    assert found == tuple(device.Place(f"GPU-{number}", number) for number in numbers)
+
+
+def test_what_is_no_gpu_of_cuda_is_its_name() -> None:
+    assert device.places("mps", "gw1") == (device.Place("mps"),)
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [(None, 2), ("0", 1), ("GPU-1, GPU-2,GPU-3", 3), ("", None), ("-1", None)],
+)
+def test_gpus_are_counted_without_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, count: int | None
+) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device.gpus(tmp_path) == count
+
+
+@needs_gpu
+def test_two_names_of_a_gpu_are_one_place() -> None:
+    count = torch.cuda.device_count()
+    every = device.places("cuda", "gw0")
+    assert {one.number for one in every} == {*range(count)}
+    assert len({one.name for one in every}) == count, "each by its UUID"
+    assert device.places("cuda:0", "gw7")[0] in every

@@ -16,6 +16,7 @@ from pytest_modellab.errors import ModelError, VariantLoadError
 from pytest_modellab.lab.loaded import Loaded
 from pytest_modellab.models import locate
 from pytest_modellab.records.declared import ModelSource, VariantSpec
+from pytest_modellab.store import attempts
 from pytest_modellab.variants.loading import Loadable
 from pytest_modellab.variants.plan import Plan, Step
 from pytest_modellab.variants.prompt import Prompt
@@ -93,6 +94,48 @@ def test_a_real_model_with_a_part_at_random(model_folder: Path, tmp_path: Path) 
     with pytest.raises(VariantLoadError, match=r"it is not the same model: 'lm_head.weight'"):
         loaded.again(Loadable(shaken, files))
     loaded.release()
+
+
+# --- a device that workers share ---------------------------------------------------------------
+
+
+def test_a_device_is_held_as_long_as_a_model_is_on_it(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(attempts.SESSION, "a session")
+    model = ModelSource("tiny", str(model_folder))
+    files = locate.locate(model, tmp_path)
+
+    def source(device: str, opened: Callable[..., Any] = lambda *_: Stateful({})) -> Loadable:
+        return Loadable(Plan(model, Prompt(""), device=device, open=opened, packages=()), files)
+
+    def refuses(*_: object) -> Any:
+        raise ModelError("no such model")
+
+    def held() -> bool:
+        return loaded._turns.held
+
+    on_it, on_cpu, loaded = source("mps"), source("cpu"), Loaded(tmp_path)
+    for _ in range(2):
+        loaded.engine(on_it)
+        assert held()
+        loaded.release()
+        assert not held()
+    loaded.engine(on_it)
+    engine = loaded.engine(on_cpu)
+    assert not held(), "another model took its place"
+    loaded.pass_on()
+    assert loaded.engine(on_cpu) is engine, "nobody waits for the processor"
+    with pytest.raises(ModelError, match="no such model"):
+        loaded.engine(source("mps", refuses))
+    assert not held()
+    with loaded.turn([on_it, on_cpu]):
+        engine = loaded.engine(on_it)
+        loaded.pass_on()
+        assert held(), "what is at work has it"
+        assert loaded.engine(on_it) is not engine
+        loaded.release()
+    assert not held()
 
 
 # --- variants that share a model ------------------------------------------------------------------

@@ -30,6 +30,7 @@ TIMES = Timings(
 def job(weights: str, *, reuse: bool = True) -> Any:
     return SimpleNamespace(
         fingerprint=Fingerprint(weights, "t", "p", {"device": "cpu"}),
+        source=None,
         spec=SimpleNamespace(name=weights),
         task_set=SimpleNamespace(name="words", hash="h"),
         reuse=reuse,

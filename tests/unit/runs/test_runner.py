@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,20 @@ def again(job: MakeJob, tmp_path: Path) -> Again:
     return lambda engine, first, **options: runner.repeat(
         job(engine, **options), scorers.SCORERS, InProcess(tmp_path, opened), first=first
     )
+
+
+def test_a_device_is_waited_for_without_a_lock_of_the_store(job: MakeJob, tmp_path: Path) -> None:
+    """Else who has it, and wants that run, would wait for the run."""
+    engine, found = Engine(), list[object]()
+
+    @contextlib.contextmanager
+    def turn(sources: Iterable[Source]) -> Iterator[None]:
+        found.extend([*sources, *tmp_path.glob("runs/*/lock")])
+        yield
+
+    InProcess(tmp_path, opened, turn=turn).obtain(job(engine))
+    assert found == [engine]
+    assert [*tmp_path.glob("runs/*/lock")]
 
 
 def test_run_record(run: Run, mixed: TaskSet) -> None:

@@ -485,7 +485,7 @@ def test_a_second_suite_of_a_repository_joins_the_first(
         (
             ("--kind", "endpoint", "--url", "http://me:secret@host/v1", "--served-model", "a"),
             "--url: it holds a user's name or a password, which would be printed and stored; name "
-            "the environment variable that holds the key: key_env",
+            "the environment variable that holds the key: --key-env",
         ),
         (
             ("--kind", "endpoint", "--url", "http://h/v1", "--served-model", "a", "--key-env=s k"),
@@ -508,6 +508,15 @@ def test_a_server_is_named_whole(
     assert cli.main(["init", *arguments]) == 2
     assert capsys.readouterr().err == f"modellab: {said}\n"
     assert not list(here.iterdir())
+
+
+def test_ci_has_no_server_of_this_machine(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = ("--url", "http://127.0.0.1:8000/v1", "--served-model", "a")
+    assert cli.main(["init", "--kind", "endpoint", *server]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "CI has no server at 127.0.0.1:8000: let the workflow start one, or declare in place of "
+        "url the variable that holds the address there: url_env"
+    )
 
 
 def test_a_server_s_key_is_a_secret_of_ci(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

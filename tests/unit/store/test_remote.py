@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import errno
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import s3_server
 
-from pytest_modellab.errors import ConfigError
+from pytest_modellab.errors import ConfigError, StoreError
 from pytest_modellab.store import files, remote, said
 from pytest_modellab.store.remote import Remote
+from pytest_modellab.store.results import Result
 
-NAME = "runs/0123.json"
+NAME = "runs/k.json"
+
+Make = Callable[[dict[str, Any]], object | None]
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """The address of an empty bucket, on a server that speaks S3."""
+    s3fs = pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    with s3_server.serving() as found, pytest.MonkeyPatch.context() as patch:
+        s3fs.S3FileSystem.clear_instance_cache()
+        for name, value in found.items():
+            patch.setenv(name, value)
+        yield f"s3://{s3_server.BUCKET}"
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":
         return str(tmp_path / "team")
+    if request.param == "s3":
+        return f"{request.getfixturevalue('bucket')}/{uuid.uuid4().hex}"
     pytest.importorskip("fsspec")
     return f"memory://{uuid.uuid4().hex}"
 
@@ -38,6 +56,10 @@ def stored(folder: Path, name: str, content: dict[str, int], of: str = "k") -> P
     return path
 
 
+def at(file: Path, key: str = "k", make: Make = dict) -> Result[Any]:
+    return Result(file, "runs", key, make)
+
+
 def raw(url: str) -> tuple[object, str]:
     fsspec = pytest.importorskip("fsspec")
     fs, root = fsspec.core.url_to_fs(url)
@@ -46,23 +68,23 @@ def raw(url: str) -> tuple[object, str]:
 
 def test_what_one_machine_sends_another_fetches(url: str, tmp_path: Path, heard: list[str]) -> None:
     mine, theirs = stored(tmp_path, "a/run.json", {"a": 1}), tmp_path / "b" / "run.json"
-    assert not Remote(url).fetch(NAME, theirs, of="k")
-    assert Remote(url).send(NAME, mine, of="k")
-    assert Remote(url).send(NAME, mine, of="k"), "the same again is no quarrel"
-    assert Remote(url).fetch(NAME, theirs, of="k")
+    assert not Remote(url).fetch(at(theirs))
+    assert Remote(url).send(at(mine)) is None
+    assert Remote(url).send(at(mine)) is None, "the same again is no quarrel"
+    assert Remote(url).fetch(at(theirs))
     assert theirs.read_bytes() == mine.read_bytes()
     assert heard == []
 
 
 def test_the_first_of_two_writers_is_right(url: str, tmp_path: Path, heard: list[str]) -> None:
     first, second = stored(tmp_path, "a.json", {"a": 1}), stored(tmp_path, "b.json", {"a": 2})
-    assert Remote(url).send(NAME, first, of="k")
-    assert not Remote(url).send(NAME, second, of="k")
+    assert Remote(url).send(at(first)) is None
+    assert Remote(url).send(at(second)) == {"a": 1}
     assert second.read_bytes() == first.read_bytes()
     (line,) = heard
     assert line == (
-        f"{url}/v1/{NAME} was stored by another machine meanwhile, with other answers: those are "
-        "taken, and this machine's are dropped"
+        f"{url}/v1/{NAME} was stored by another machine before, and holds something else: that is "
+        "taken, and what this machine made is dropped"
     )
 
 
@@ -71,27 +93,29 @@ def test_what_is_damaged_is_not_believed_and_is_replaced(
     url: str, tmp_path: Path, heard: list[str], bit: int
 ) -> None:
     mine, theirs = stored(tmp_path, "a.json", {"a": 1}), tmp_path / "b.json"
-    assert Remote(url).send(NAME, mine, of="k")
+    assert Remote(url).send(at(mine)) is None
     fs, path = raw(url)
     content = bytearray(fs.cat(path))  # type: ignore[attr-defined]
     content[bit] ^= 4
     fs.pipe_file(path, bytes(content))  # type: ignore[attr-defined]
     found = Remote(url)
-    assert not found.fetch(NAME, theirs, of="k")
+    assert not found.fetch(at(theirs))
     assert not theirs.exists()
     assert heard == [
         f"{url}/v1/{NAME} is damaged: its digest does not match what it holds: it is made again"
     ]
-    assert found.send(NAME, mine, of="k")
-    assert Remote(url).fetch(NAME, theirs, of="k")
+    assert found.send(at(mine)) is None
+    assert Remote(url).fetch(at(theirs))
 
 
 def test_what_answers_for_something_else_is_not_believed(
     url: str, tmp_path: Path, heard: list[str]
 ) -> None:
     other = stored(tmp_path, "a.json", {"a": 1}, of="other")
-    assert Remote(url).send(NAME, other, of="other")
-    assert not Remote(url).fetch(NAME, tmp_path / "b.json", of="k")
+    fs, path = raw(url)
+    fs.makedirs(path.rpartition("/")[0], exist_ok=True)  # type: ignore[attr-defined]
+    fs.pipe_file(path, other.read_bytes())  # type: ignore[attr-defined]
+    assert not Remote(url).fetch(at(tmp_path / "b.json"))
     assert len(heard) == 1
 
 
@@ -106,13 +130,13 @@ def test_what_another_version_wrote_is_neither_taken_nor_replaced(
 
     theirs, mine = stored(tmp_path, "a.json", {"a": 1}), stored(tmp_path, "b.json", {"b": 2})
     before = mine.read_bytes()
-    assert Remote(url).send(NAME, theirs, of="k", make=old)
+    assert Remote(url).send(at(theirs, make=old)) is None
     found = Remote(url)
-    assert not found.fetch(NAME, tmp_path / "c.json", of="k", make=new)
+    assert not found.fetch(at(tmp_path / "c.json", make=new))
     assert not (tmp_path / "c.json").exists()
-    assert found.send(NAME, mine, of="k", make=new)
+    assert found.send(at(mine, make=new)) is None
     assert mine.read_bytes() == before
-    assert Remote(url).fetch(NAME, tmp_path / "c.json", of="k", make=old)
+    assert Remote(url).fetch(at(tmp_path / "c.json", make=old))
     assert heard == [
         f"{url}/v1/{NAME} is not what this version reads: it is made again",
         f"{url}/v1/{NAME} is not what this version reads: this machine's stays on this machine",
@@ -123,10 +147,10 @@ def test_what_is_too_large_is_not_shared(
     url: str, tmp_path: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine, theirs = stored(tmp_path, "a.json", {"a": 1}), tmp_path / "b.json"
-    assert Remote(url).send(NAME, mine, of="k")
+    assert Remote(url).send(at(mine)) is None
     monkeypatch.setattr(remote, "MOST", 10)
-    assert not Remote(url).fetch(NAME, theirs, of="k")
-    assert Remote(url).send("runs/4567.json", mine, of="k")
+    assert not Remote(url).fetch(at(theirs))
+    assert Remote(url).send(at(mine, "4567")) is None
     assert heard == [
         f"{url}/v1/{NAME} is larger than 1 GiB: it is made again",
         f"{url}/v1/runs/4567.json is larger than 1 GiB: it stays on this machine",
@@ -139,8 +163,17 @@ def test_only_what_is_its_own_is_listed(url: str, tmp_path: Path) -> None:
     fs, path = raw(url)
     folder, key = path.rpartition("/")[0], "0123456789abcdef"
     for name in (f"{key}.json", f".{key}.json.01234567.tmp"):
-        assert found.send(f"runs/{name}", mine, of="k")
-    foreign = ("notes.txt", f"v1/runs/{key}.json", f"{key}.json\n", "\x1b[31m.json", "übrig.json")
+        fs.makedirs(folder, exist_ok=True)  # type: ignore[attr-defined]
+        fs.pipe_file(f"{folder}/{name}", mine.read_bytes())  # type: ignore[attr-defined]
+    foreign: tuple[str, ...] = (
+        "notes.txt",
+        f"v1/runs/{key}.json",
+        f"{key}.json\n",
+        "\x1b[31m.json",
+        "übrig.json",
+    )
+    if url.startswith("s3"):  # whose server refuses such names
+        foreign = tuple(name for name in foreign if name.isprintable())
     for name in foreign:
         fs.makedirs(f"{folder}/{name}".rpartition("/")[0], exist_ok=True)  # type: ignore[attr-defined]
         fs.pipe_file(f"{folder}/{name}", b"theirs")  # type: ignore[attr-defined]
@@ -165,20 +198,20 @@ def test_a_folder_without_hard_links(
     monkeypatch.setattr("os.link", none)
     first, second = stored(tmp_path, "a.json", {"a": 1}), stored(tmp_path, "b.json", {"a": 2})
     url = str(tmp_path / "team")
-    assert Remote(url).send(NAME, first, of="k")
-    assert not Remote(url).send(NAME, second, of="k")
+    assert Remote(url).send(at(first)) is None
+    assert Remote(url).send(at(second)) == {"a": 1}
     assert second.read_bytes() == first.read_bytes()
     assert len(heard) == 1
-    assert [one.name for one in (tmp_path / "team").rglob("*") if one.is_file()] == ["0123.json"]
+    assert [one.name for one in (tmp_path / "team").rglob("*") if one.is_file()] == ["k.json"]
 
 
 def test_a_place_that_cannot_be_reached_is_said_once(tmp_path: Path, heard: list[str]) -> None:
     file = tmp_path / "file"
     file.touch()
     mine, found = stored(tmp_path, "a.json", {"a": 1}), Remote(str(file))
-    assert not found.fetch(NAME, tmp_path / "b.json", of="k")
-    assert not found.fetch(NAME, tmp_path / "b.json", of="k")
-    assert found.send(NAME, mine, of="k"), "this machine's own stands"
+    assert not found.fetch(at(tmp_path / "b.json"))
+    assert not found.fetch(at(tmp_path / "b.json"))
+    assert found.send(at(mine)) is None, "this machine's own stands"
     (line,) = heard
     assert line.startswith(f"the shared store {file} cannot be reached (NotADirectoryError: ")
     assert line.endswith("): this machine's store alone is used")
@@ -188,17 +221,65 @@ def test_a_place_that_cannot_be_written_is_said_once(
     tmp_path: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(*_: object) -> None:
-        raise PermissionError(13, "Access Denied")
+        raise PermissionError(13, "Access Denied\nRequestId: 7\nTime: now")
 
     monkeypatch.setattr("os.link", denied)
     mine, found = stored(tmp_path, "a.json", {"a": 1}), Remote(str(tmp_path / "team"))
-    assert found.send(NAME, mine, of="k")
-    assert found.send(NAME, mine, of="k")
+    assert found.send(at(mine)) is None
+    assert found.send(at(mine)) is None
     assert heard == [
         f"the shared store {tmp_path / 'team'} cannot be written (PermissionError: [Errno 13] "
         "Access Denied): what is made now stays on this machine"
     ]
     assert [one.name for one in (tmp_path / "team").rglob("*") if one.is_file()] == []
+
+
+def test_a_bucket_that_vanishes_is_said_once(bucket: str, tmp_path: Path, heard: list[str]) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    fs, name, mine = fsspec.filesystem("s3"), uuid.uuid4().hex, stored(tmp_path, "a.json", {"a": 1})
+    fs.mkdir(name)
+    found = Remote(f"s3://{name}/lab")
+    assert [*found.entries()] == []
+    assert found.send(at(mine)) is None
+    fs.rm(name, recursive=True)
+    assert found.fetch(at(tmp_path / "b.json")) is None
+    assert found.send(at(mine)) is None
+    assert found.send(at(mine, "other")) is None
+    assert heard == [
+        f"the shared store s3://{name}/lab cannot be written (FileNotFoundError: The specified "
+        "bucket does not exist): what is made now stays on this machine"
+    ]
+    with pytest.raises(StoreError) as raised:
+        list(found.entries())
+    assert str(raised.value) == (
+        f"s3://{name}/lab: there is no {name!r}: make it, or mend the address"
+    )
+
+
+def test_every_store_of_objects_is_written_whole() -> None:
+    registry = pytest.importorskip("fsspec.registry")
+    objects = ("s3fs.", "gcsfs.", "adlfs.AzureBlobFileSystem")
+    for name, facts in registry.known_implementations.items():
+        assert (name in remote._ATOMIC) == facts["class"].startswith(objects), name
+
+
+def test_missing_credentials_are_said_once(
+    bucket: str, tmp_path: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in s3_server.KEYS:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(remote, "_OPTIONS", {"s3": {"skip_instance_cache": True}})
+    mine, found = stored(tmp_path, "a.json", {"a": 1}), Remote(bucket)
+    for key in ("k", "other"):
+        assert found.fetch(at(tmp_path / "b.json", key)) is None
+        assert found.send(at(mine, key)) is None
+    assert heard == [
+        f"the shared store {bucket} cannot be reached (NoCredentialsError: Unable to locate "
+        "credentials): this machine's store alone is used"
+    ]
+    with pytest.raises(StoreError, match="cannot be used: NoCredentialsError: Unable to locate"):
+        list(found.entries())
 
 
 @pytest.mark.parametrize(
