@@ -80,15 +80,13 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def warm_python() -> Iterator[Path]:
-    pytest.importorskip("torch")
-    pytest.importorskip("transformers")
     with warm.python() as path:
         yield path
 
 
 @pytest.fixture
 def warmed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that a test starts have torch imported already: seconds of each, a model's or not.
+    """Processes that a test starts have torch imported already, which takes each of them seconds.
 
     Not for tests of what is imported, of signals or of how many threads there are.
     """
