@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import garbage
 import pytest
 
 
@@ -14,3 +15,8 @@ def unshared() -> Iterator[None]:
         for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen() -> None:
+    garbage.freeze()

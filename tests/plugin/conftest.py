@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
 import importlib
 import pkgutil
 import shutil
@@ -12,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import garbage
 import pytest
 import warm
 
@@ -72,9 +72,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
     folder = testing.write_random_model(tmp_path_factory.mktemp("tiny"))
-    # an engine that is let go collects garbage, and most of that time goes to what libraries are
-    gc.collect()
-    gc.freeze()
+    garbage.freeze()
     return folder
 
 

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import garbage
 import pytest
 from documented import ROOT, Command, commands, table
 from documented_suites import (
@@ -151,6 +152,7 @@ def model(environment: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
         if name.endswith("proj.weight"):
             weight.data = bnb.dequantize_4bit(*bnb.quantize_4bit(weight.data, quant_type="nf4"))
     made.save_pretrained(folder)
+    garbage.freeze()
     return folder
 
 

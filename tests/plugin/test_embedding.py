@@ -477,6 +477,7 @@ SentenceEncoder.encode = counted
 """
 
 
+@pytest.mark.usefixtures("warmed")
 def test_serial_workers_and_a_rerun_report_the_same(project: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
 

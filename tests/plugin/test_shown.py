@@ -142,6 +142,7 @@ def colours(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     return pytester
 
 
+@pytest.mark.usefixtures("warmed")
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_a_wrong_mean_is_named_first_and_the_pictures_are_shown(
     colours: pytest.Pytester, tmp_path: Path, workers: str
