@@ -158,14 +158,16 @@ def remove(entry: Kept) -> bool:
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
         return True
-    inside = path / "lock"
-    lock = FileLock(inside if inside.exists() else path.with_name(f"{path.name}.lock"))
+    inside, beside = path / "lock", path.with_name(f"{path.name}.lock")
+    lock = FileLock(inside if inside.exists() else beside)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return False
     try:
         shutil.rmtree(path)
+        with contextlib.suppress(OSError):  # none is beside it, or whoever waits holds it open
+            beside.unlink()
     finally:
         lock.release()
     return True

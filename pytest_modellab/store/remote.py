@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import errno
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -36,7 +37,7 @@ MOST = 1 << 30
 
 _TOO_LARGE = "is larger than 1 GiB"
 
-_ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "az"}
+_ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 """Protocols whose objects appear whole, and can be refused where one is there."""
 
 _S3 = {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 2}}
@@ -46,6 +47,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "s3a": {"config_kwargs": _S3},
 }
 """What bounds the time that a request may take: s3fs itself begins one five times."""
+
+_LOUD = {"gs": "gcsfs", "gcs": "gcsfs"}
+"""Loggers that print a traceback where no handler listens, of an error that they raise as well."""
 
 _OWN = re.compile(r"\.{0,2}[0-9a-f]{16}\.json(?:\.[0-9a-f]{8}\.tmp){0,2}")
 """What is written here: entries, and what a writer that was killed left of them."""
@@ -174,6 +178,7 @@ class Remote:
         with self._asked():
             for kind in KINDS:
                 fs, folder = self._open(kind)
+                fs.invalidate_cache()  # of what was listed before, which others may have changed
                 with contextlib.suppress(FileNotFoundError):
                     found[kind] = fs.ls(folder, detail=True)
             if not found:
@@ -253,8 +258,9 @@ class Remote:
         except (FileNotFoundError, StoreError):
             raise
         except Exception as error:
-            why = line(f"{type(error).__name__}: {error}", SHOWN)
-            raise StoreError(f"the shared store {self.url} cannot be used: {why}") from error
+            raise StoreError(
+                f"the shared store {self.url} cannot be used: {_why(error)}"
+            ) from error
 
     def _created(self, name: str, content: bytes) -> bool:
         """Write a file where none is; False where there is one."""
@@ -323,8 +329,7 @@ class Remote:
             self._say(error, "cannot be written", "what is made now stays on this machine")
 
     def _say(self, error: Exception, what: str, then: str) -> None:
-        why = line(f"{type(error).__name__}: {error}", SHOWN)
-        said.say(f"the shared store {self.url} {what} ({why}): {then}", at_once=True)
+        said.say(f"the shared store {self.url} {what} ({_why(error)}): {then}", at_once=True)
 
     def _open(self, name: str) -> tuple[Any, str]:
         if self._place is None:
@@ -335,12 +340,19 @@ class Remote:
                 raise ImportError(
                     "a shared store needs fsspec: pip install 'pytest-modellab[store]'"
                 ) from error
+            if scheme in _LOUD:
+                logging.getLogger(_LOUD[scheme]).addHandler(logging.NullHandler())
             self._place = url_to_fs(self.url, **_OPTIONS.get(scheme, {}))
         fs, root = self._place
         return fs, f"{root.rstrip('/')}/{LAYOUT}/{name}"
 
     def _shown(self, name: str) -> str:
         return f"{self.url.rstrip('/')}/{LAYOUT}/{name}"
+
+
+def _why(error: Exception) -> str:
+    """What a library raised: its first line, since others tell of requests and help pages."""
+    return line(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}", SHOWN)
 
 
 def _seconds(facts: Mapping[str, Any]) -> float:

@@ -119,24 +119,25 @@ def test_a_changed_run_is_run_again_and_every_report_says_so(project: pytest.Pyt
 def test_swapped_runs_are_run_again(project: pytest.Pytester) -> None:
     run(project, "--modellab-update")
     _, before = run(project)
-    first, *_, last = stored_runs(project).values()
-    kept = first.read_bytes()
-    first.write_bytes(last.read_bytes())
-    last.write_bytes(kept)
+    paths = [*stored_runs(project).values()]  # of which this session reads two
+    contents = [path.read_bytes() for path in paths]
+    for path, content in zip(paths, (*contents[1:], contents[0]), strict=True):
+        path.write_bytes(content)
     result, after = run(project)
     result.assert_outcomes(passed=2, deselected=6)
     assert judged(after) == judged(before)
+    assert len(after["notes"]) == 2
     assert all(note.endswith(f"run.json {MISMATCH}") for note in after["notes"])
-    assert after["notes"]
 
 
+@pytest.mark.usefixtures("warmed")
 def test_workers_note_a_damaged_run_once(project: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     run(project, "--modellab-update")
     for path in stored_runs(project).values():
         flip_a_bit(path)
     report = project.path / "report.json"
-    result = project.runpytest_subprocess("-n2", f"--modellab-json={report}")
+    result = project.runpytest_inprocess("-n2", f"--modellab-json={report}")
     result.assert_outcomes(passed=8)
     unasked, *notes = json.loads(report.read_text())["notes"]
     assert unasked == "not judged: unloadable, declared in modellab.toml"

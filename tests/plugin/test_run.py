@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import s3_server
 
 from pytest_modellab import cli
+from pytest_modellab.variants import loading
 
 Say = Callable[..., tuple[int, list[str], str]]
 
-NO_LOAD = """
-from pytest_modellab.variants import loading
 
-def load(*_):
+def no_load(*_: object) -> None:
     raise AssertionError("a model is loaded")
 
-loading.load = load
-"""
 
 SERVED = """
 [variants.hosted]
@@ -84,9 +84,8 @@ def test_what_is_run_on_one_machine_is_judged_on_another(
         "rounded on words: 132 samples",
     ]
     shared_with(monkeypatch, project, "two")
-    (project.path / "conftest.py").write_text(NO_LOAD)
-    project.runpytest_subprocess().assert_outcomes(passed=8)
-    (project.path / "conftest.py").unlink()  # a command imports it into this process
+    monkeypatch.setattr(loading, "load", no_load)
+    project.runpytest_inprocess().assert_outcomes(passed=8)
     assert say("run", "plain", "rounded")[1] == [
         "plain on words: 132 samples, stored",
         "rounded on words: 132 samples, stored",
@@ -112,6 +111,39 @@ def test_a_plan_asks_no_server(say: Say, project: pytest.Pytester) -> None:
     code, _, errors = say("run", "hosted", "--task-set", "words")
     assert code == 1
     assert "no server answers there" in errors
+
+
+def test_sessions_share_a_bucket_and_go_on_without_it(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+
+    def session(machine: str, *arguments: str) -> dict[str, Any]:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(project.path / machine))
+        told = project.path / f"{machine}.json"
+        asked = ("-k", "overall and plain", f"--modellab-json={told}")
+        result = project.runpytest_inprocess(*asked, *arguments)
+        result.assert_outcomes(passed=1, deselected=7)
+        found: dict[str, Any] = json.loads(told.read_text())
+        return found
+
+    with s3_server.serving() as found:
+        s3fs.S3FileSystem.clear_instance_cache()
+        for name, value in found.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("MODELLAB_CACHE", f"s3://{s3_server.BUCKET}/lab")
+        session("one", "--modellab-update")
+        with monkeypatch.context() as patch:
+            patch.setattr(loading, "load", no_load)
+            second = session("two")
+    assert second["notes"] == []
+    assert [run["cached"] for run in second["measured"]["runs"]] == [True]
+    third = session("three")
+    assert third["comparisons"] == second["comparisons"]
+    (note,) = third["notes"]
+    assert note.startswith(f"the shared store s3://{s3_server.BUCKET}/lab cannot be reached (")
+    assert note.endswith("): this machine's store alone is used")
 
 
 def test_what_fails_does_not_keep_the_others(say: Say, project: pytest.Pytester) -> None:

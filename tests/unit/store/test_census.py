@@ -25,7 +25,8 @@ def test_a_folder_of_somebody_is_no_store(tmp_path: Path) -> None:
     assert {one.size for one in found} == {4}
     for one in found:
         assert census.remove(one)
-    assert all((tmp_path / name / "file").exists() for name in theirs)
+    left = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == sorted(Path(name, "file") for name in theirs), "no lock is left, either"
 
 
 def test_what_a_session_moves_meanwhile_is_not_counted(

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import s3_server
 
-from pytest_modellab.errors import ConfigError
+from pytest_modellab.errors import ConfigError, StoreError
 from pytest_modellab.store import files, remote, said
 from pytest_modellab.store.remote import Remote
 from pytest_modellab.store.results import Result
@@ -20,10 +21,24 @@ NAME = "runs/k.json"
 Make = Callable[[dict[str, Any]], object | None]
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """The address of an empty bucket, on a server that speaks S3."""
+    s3fs = pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    with s3_server.serving() as found, pytest.MonkeyPatch.context() as patch:
+        s3fs.S3FileSystem.clear_instance_cache()
+        for name, value in found.items():
+            patch.setenv(name, value)
+        yield f"s3://{s3_server.BUCKET}"
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":
         return str(tmp_path / "team")
+    if request.param == "s3":
+        return f"{request.getfixturevalue('bucket')}/{uuid.uuid4().hex}"
     pytest.importorskip("fsspec")
     return f"memory://{uuid.uuid4().hex}"
 
@@ -150,7 +165,15 @@ def test_only_what_is_its_own_is_listed(url: str, tmp_path: Path) -> None:
     for name in (f"{key}.json", f".{key}.json.01234567.tmp"):
         fs.makedirs(folder, exist_ok=True)  # type: ignore[attr-defined]
         fs.pipe_file(f"{folder}/{name}", mine.read_bytes())  # type: ignore[attr-defined]
-    foreign = ("notes.txt", f"v1/runs/{key}.json", f"{key}.json\n", "\x1b[31m.json", "übrig.json")
+    foreign: tuple[str, ...] = (
+        "notes.txt",
+        f"v1/runs/{key}.json",
+        f"{key}.json\n",
+        "\x1b[31m.json",
+        "übrig.json",
+    )
+    if url.startswith("s3"):  # whose server refuses such names
+        foreign = tuple(name for name in foreign if name.isprintable())
     for name in foreign:
         fs.makedirs(f"{folder}/{name}".rpartition("/")[0], exist_ok=True)  # type: ignore[attr-defined]
         fs.pipe_file(f"{folder}/{name}", b"theirs")  # type: ignore[attr-defined]
@@ -198,7 +221,7 @@ def test_a_place_that_cannot_be_written_is_said_once(
     tmp_path: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(*_: object) -> None:
-        raise PermissionError(13, "Access Denied")
+        raise PermissionError(13, "Access Denied\nRequestId: 7\nTime: now")
 
     monkeypatch.setattr("os.link", denied)
     mine, found = stored(tmp_path, "a.json", {"a": 1}), Remote(str(tmp_path / "team"))
@@ -209,6 +232,54 @@ def test_a_place_that_cannot_be_written_is_said_once(
         "Access Denied): what is made now stays on this machine"
     ]
     assert [one.name for one in (tmp_path / "team").rglob("*") if one.is_file()] == []
+
+
+def test_a_bucket_that_vanishes_is_said_once(bucket: str, tmp_path: Path, heard: list[str]) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    fs, name, mine = fsspec.filesystem("s3"), uuid.uuid4().hex, stored(tmp_path, "a.json", {"a": 1})
+    fs.mkdir(name)
+    found = Remote(f"s3://{name}/lab")
+    assert [*found.entries()] == []
+    assert found.send(at(mine)) is None
+    fs.rm(name, recursive=True)
+    assert found.fetch(at(tmp_path / "b.json")) is None
+    assert found.send(at(mine)) is None
+    assert found.send(at(mine, "other")) is None
+    assert heard == [
+        f"the shared store s3://{name}/lab cannot be written (FileNotFoundError: The specified "
+        "bucket does not exist): what is made now stays on this machine"
+    ]
+    with pytest.raises(StoreError) as raised:
+        list(found.entries())
+    assert str(raised.value) == (
+        f"s3://{name}/lab: there is no {name!r}: make it, or mend the address"
+    )
+
+
+def test_every_store_of_objects_is_written_whole() -> None:
+    registry = pytest.importorskip("fsspec.registry")
+    objects = ("s3fs.", "gcsfs.", "adlfs.AzureBlobFileSystem")
+    for name, facts in registry.known_implementations.items():
+        assert (name in remote._ATOMIC) == facts["class"].startswith(objects), name
+
+
+def test_missing_credentials_are_said_once(
+    bucket: str, tmp_path: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in s3_server.KEYS:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(remote, "_OPTIONS", {"s3": {"skip_instance_cache": True}})
+    mine, found = stored(tmp_path, "a.json", {"a": 1}), Remote(bucket)
+    for key in ("k", "other"):
+        assert found.fetch(at(tmp_path / "b.json", key)) is None
+        assert found.send(at(mine, key)) is None
+    assert heard == [
+        f"the shared store {bucket} cannot be reached (NoCredentialsError: Unable to locate "
+        "credentials): this machine's store alone is used"
+    ]
+    with pytest.raises(StoreError, match="cannot be used: NoCredentialsError: Unable to locate"):
+        list(found.entries())
 
 
 @pytest.mark.parametrize(
