@@ -62,12 +62,41 @@ def places(device: str, worker: str) -> tuple[Place, ...]:
     return tuple(map(Place, uuids, numbers))
 
 
+def gpus(devices: Path = Path("/dev")) -> int | None:
+    """Count the GPUs that are visible, without torch, which takes seconds; None where none is seen.
+
+    Args:
+        devices: where the system lists what drivers offer.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([one for one in visible.split(",") if one.strip() not in ("", "-1")]) or None
+    return len([*devices.glob("nvidia[0-9]*")]) or None
+
+
 def use(place: Place) -> None:
     """Let torch compute on a GPU; nothing is to be done for another place."""
     if place.number is not None:
         import torch
 
         torch.cuda.set_device(place.number)
+
+
+def exact(device: str) -> str:
+    """Return the name of the GPU that ``cuda`` means now, after :func:`ready`; others as they are.
+
+    transformers and CTranslate2 take the first GPU for ``cuda``, whichever torch computes on.
+
+    Args:
+        device: as declared.
+    """
+    if device != "cuda":
+        return device
+    try:
+        import torch
+    except ImportError:  # CTranslate2 does without
+        return device
+    return f"cuda:{torch.cuda.current_device()}"
 
 
 def _gpus(device: str, worker: str) -> list[int]:

@@ -18,7 +18,7 @@ import dataclasses
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,26 +65,39 @@ class Turns:
         session: the pytest-xdist session, whose workers take turns; empty outside of one, where
             nobody does.
         worker: this process's name in it.
+        free: frees what is loaded and at no work, before another device is waited for.
         patience: see :data:`PATIENCE`.
     """
 
-    def __init__(self, session: str, worker: str, patience: float = PATIENCE) -> None:
-        self._session, self._worker, self._patience = session, worker, patience
+    def __init__(
+        self,
+        session: str,
+        worker: str,
+        free: Callable[[], None] = lambda: None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._session, self._worker = session, worker
+        self._free, self._patience = free, patience
         self._turns: list[_Turn] = []
         self._told = False
 
     @classmethod
-    def of_this_process(cls) -> Turns:
-        """Return those of a worker, as pytest-xdist tells it by the environment."""
-        return cls(os.environ.get(attempts.SESSION, ""), os.environ.get(devices.WORKER, ""))
+    def of_this_process(cls, free: Callable[[], None]) -> Turns:
+        """Return those of a worker, as pytest-xdist tells it by the environment.
+
+        Args:
+            free: as of the class.
+        """
+        session, worker = (os.environ.get(name, "") for name in (attempts.SESSION, devices.WORKER))
+        return cls(session, worker, free)
 
     @contextlib.contextmanager
     def on(self, *names: str) -> Iterator[None]:
         """Hold devices while a model is there; to be asked for before any lock of the store.
 
         What this process holds already it has at once, and of several GPUs that are all meant by
-        ``cuda`` the first that is free. Who holds one device does not wait for another: that one
-        is shared.
+        ``cuda`` the first that is free. Who works on one device does not wait for another: that
+        one is shared.
 
         Args:
             names: devices as declared; the processor is nobody's.
@@ -125,7 +138,11 @@ class Turns:
 
     def _taken(self, name: str, places: Sequence[Place]) -> _Turn:
         locks = [(place, self._lock(place)) for place in places]
-        turn = _first(locks) or (None if self._turns else self._waited(name, locks))
+        turn = _first(locks)
+        if turn is None and self._turns:
+            self._free()
+        if turn is None and not self._turns:
+            turn = self._waited(name, locks)
         if turn is None:
             said.say(
                 f"{self._worker}: {name} is shared with {_holder(locks[0][1])}, so that the memory "
@@ -144,8 +161,8 @@ class Turns:
         if not self._told:
             self._told = True
             said.say(
-                f"{self._worker} waits for {_holder(locks[0][1])}, which has {name}: workers that "
-                "share a GPU load their models one after another",
+                f"{self._worker} takes turns on {name} with {_holder(locks[0][1])}, which has it "
+                "first: workers that share a GPU load their models one after another",
                 at_once=True,
             )
         sign, before = _sign(locks[0][1]), 0.0

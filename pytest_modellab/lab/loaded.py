@@ -38,7 +38,7 @@ class Loaded:
         self._shared: Shared | None = None
         self._same: list[Source] = []
         self._canaries: list[tuple[Source, Served, Canary]] = []
-        self._turns = Turns.of_this_process()
+        self._turns = Turns.of_this_process(self.release)
         self._turn = contextlib.ExitStack()
 
     def turn(self, sources: Iterable[Source]) -> contextlib.AbstractContextManager[None]:

@@ -1,7 +1,8 @@
 """Distribution over xdist workers: all tests of a variant on one worker, so it is run once.
 
 Variants that share a loaded model (:mod:`.variants.families`) stay on one worker, too, as long as
-another one has something else to do, or would need longer to load the model than it saves.
+another one has something else to do, or would need longer to load the model than it saves. And
+where each GPU has its worker, the others first do what needs none: they would wait for one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from xdist.scheduler.load import LoadScheduling
 
+from pytest_modellab.engines import device
 from pytest_modellab.plugin.nodeids import variant_of
 from pytest_modellab.plugin.session import COMPARED_SENT, TODAY_SENT, today_of
 from pytest_modellab.variants import KINDS, families
@@ -38,10 +40,12 @@ class Expected:
     Attributes:
         seconds: answering.
         loading: reading the model before.
+        gpu: whether it computes on a GPU, which workers hold one after another.
     """
 
     seconds: float
     loading: float
+    gpu: bool = False
 
 
 class Distribution:
@@ -87,7 +91,12 @@ class Distribution:
             return _expected(*variants[group]) if group in variants else Expected(0.0, 0.0)
 
         return VariantScheduling(
-            config, log, group_of=group_of, family_of=family_of, expected=expected
+            config,
+            log,
+            group_of=group_of,
+            family_of=family_of,
+            expected=expected,
+            gpus=device.gpus(),
         )
 
 
@@ -97,6 +106,7 @@ def _expected(project: Project, variant: str) -> Expected:
     from pytest_modellab.errors import ModellabError
 
     declared = project.declared
+    gpu = families.device(variant, declared.variants).startswith("cuda")
     seconds, held = 0.0, 0.0
     for task_set in declared.task_sets:
         path = file.path_of(declared.baselines, task_set, variant)
@@ -105,10 +115,10 @@ def _expected(project: Project, variant: str) -> Expected:
         except ModellabError:
             baseline = None
         if baseline is None:
-            return Expected(math.inf, held / LOADED_PER_SECOND)
+            return Expected(math.inf, held / LOADED_PER_SECOND, gpu)
         seconds += baseline.run.probes.get("seconds", 0.0)
         held = baseline.run.probes.get("parameter_bytes", held)
-    return Expected(seconds, held / LOADED_PER_SECOND)
+    return Expected(seconds, held / LOADED_PER_SECOND, gpu)
 
 
 class VariantScheduling(LoadScheduling):
@@ -117,7 +127,8 @@ class VariantScheduling(LoadScheduling):
     A worker goes on with groups of the family that it has loaded; then comes the most expensive
     family that no worker has; then it takes a group of another worker's family, the most expensive
     one that it ends, loading counted in, before that worker would have come to it. One that finds
-    none is done: loading would take longer than waiting.
+    none is done: loading would take longer than waiting. What needs a GPU comes last where others
+    have them all.
 
     A worker starts its last test only when it knows that no other follows, so every worker gets
     its next group while one test of the last is still to come.
@@ -128,6 +139,7 @@ class VariantScheduling(LoadScheduling):
         group_of: node id → group.
         family_of: group → what it shares with others on a worker.
         expected: group → how long it is expected to take.
+        gpus: how many there are; None where that is not known.
     """
 
     collection: list[str] | None
@@ -141,12 +153,14 @@ class VariantScheduling(LoadScheduling):
         group_of: Callable[[str], str],
         family_of: Callable[[str], str],
         expected: Callable[[str], Expected],
+        gpus: int | None = None,
     ) -> None:
         super().__init__(config, log)
         self._group_of = functools.cache(group_of)
         self._family_of = functools.cache(family_of)
         self._expected = functools.cache(expected)
-        self._families: dict[WorkerController, str] = {}
+        self._gpus = gpus
+        self._groups: dict[WorkerController, str] = {}  # the last that each was sent
 
     def schedule(self) -> None:
         """Give every worker its first groups."""
@@ -178,7 +192,7 @@ class VariantScheduling(LoadScheduling):
         group = self._next(node, [*groups])
         if group is None:
             return False
-        self._families[node] = self._family_of(group)
+        self._groups[node] = group
         chosen = groups.pop(group)
         self.pending[:] = chosen + [index for rest in groups.values() for index in rest]
         self._send_tests(node, len(chosen))
@@ -197,26 +211,35 @@ class VariantScheduling(LoadScheduling):
         families: dict[str, list[str]] = {}
         for group in sorted(groups, key=lambda name: (-self._expected(name).seconds, name)):
             families.setdefault(self._family_of(group), []).append(group)
-        if own := families.get(self._families.get(node, "")):
+        if node in self._groups and (own := families.get(self._family_of(self._groups[node]))):
             return own[0]
         others = [one for one in self.nodes if one is not node and not one.shutting_down]
-        taken = {self._families[one] for one in others if one in self._families}
+        last = {one: self._groups[one] for one in others if one in self._groups}
+        taken = {self._family_of(group) for group in last.values()}
 
         def seconds(family: str) -> float:
             return sum(self._expected(group).seconds for group in families[family])
 
-        for family in sorted(families, key=lambda family: (-seconds(family), family)):
+        ordered = sorted(families, key=lambda family: (-seconds(family), family))
+        waiting = set[str]()
+        if self._gpus is not None and self._gpus <= sum(self._on_gpu(one) for one in last.values()):
+            waiting = {one for one in ordered if self._on_gpu(families[one][0])}
+        ready = [family for family in ordered if family not in waiting]
+        for family in ready:
             if family not in taken:
                 return families[family][0]
-        for family in sorted(families, key=lambda family: (-seconds(family), family)):
-            owners = [one for one in others if self._families.get(one) == family]
+        for family in ready:
+            owners = [one for one in last if self._family_of(last[one]) == family]
             held = sum(self._seconds_of(self.node2pending[one]) for one in owners)
             theirs = (seconds(family) + held) / len(owners)
             for group in families[family]:
                 needed = self._expected(group)
                 if math.isinf(needed.seconds) or needed.loading + needed.seconds < theirs:
                     return group
-        return None
+        return next((families[one][0] for one in ordered if one in waiting - taken), None)
+
+    def _on_gpu(self, group: str) -> bool:
+        return self._expected(group).gpu
 
     def _seconds_of(self, waiting: Sequence[int]) -> float:
         """How long a worker still needs for tests of groups that were sent to it, at most."""

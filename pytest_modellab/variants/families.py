@@ -37,6 +37,23 @@ def family(name: str, variants: Mapping[str, VariantSpec], kinds: Mapping[str, K
     return spec.name
 
 
+def device(name: str, variants: Mapping[str, VariantSpec]) -> str:
+    """Return where a variant is declared to compute, by itself or by what it starts from.
+
+    Args:
+        name: the variant's.
+        variants: all that are declared.
+    """
+    passed = set[str]()
+    spec: VariantSpec | None = variants[name]
+    while spec is not None and spec.name not in passed:
+        if "device" in spec.options:
+            return str(spec.options["device"])
+        passed.add(spec.name)
+        spec = None if spec.base is None else variants.get(spec.base)
+    return "cpu"
+
+
 def together(
     names: Iterable[str], variants: Mapping[str, VariantSpec], kinds: Mapping[str, Kind]
 ) -> list[str]:

@@ -8,10 +8,12 @@ import gc
 import importlib
 import pkgutil
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import warm
 
 import pytest_modellab
 from pytest_modellab import testing
@@ -76,6 +78,22 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[Path]:
+    with warm.python() as path:
+        yield path
+
+
+@pytest.fixture
+def warmed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that a test starts have torch imported already, which takes each of them seconds.
+
+    Not for tests of what is imported, of signals or of how many threads there are.
+    """
+    if warm.POSSIBLE:
+        monkeypatch.setattr(sys, "executable", str(request.getfixturevalue("warm_python")))
+
+
 @pytest.fixture
 def write_project(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
@@ -103,6 +121,39 @@ def project(write_project: Callable[[], pytest.Pytester], tiny_model: Path) -> p
     pytester = write_project()
     shutil.copytree(tiny_model, pytester.path / "model")
     return pytester
+
+
+Keep = Callable[[pytest.Pytester, str, Callable[[], pytest.RunResult]], None]
+
+
+@pytest.fixture(scope="session")
+def keep(tmp_path_factory: pytest.TempPathFactory) -> Keep:
+    """Makes what several tests begin with once: ``keep(project, name, make)``.
+
+    The first test that asks for the name runs a session that passes; the project's folder as it
+    then is, its store included, is what the others get a copy of.
+    """
+    kept = tmp_path_factory.mktemp("kept")
+
+    def begin(project: pytest.Pytester, name: str, make: Callable[[], pytest.RunResult]) -> None:
+        if (kept / name).exists():
+            shutil.copytree(kept / name, project.path, dirs_exist_ok=True)
+        else:
+            assert make().ret == pytest.ExitCode.OK
+            shutil.copytree(project.path, kept / name)
+
+    return begin
+
+
+@pytest.fixture
+def update(project: pytest.Pytester, keep: Keep) -> Callable[..., None]:
+    """Accepts runs of the project as it was written: ``update("-k", "overall")``."""
+
+    def accept(*arguments: str) -> None:
+        name = " ".join(["update", *arguments])
+        keep(project, name, lambda: project.runpytest_inprocess("--modellab-update", *arguments))
+
+    return accept
 
 
 @pytest.fixture

@@ -112,9 +112,10 @@ def test_an_order_that_is_asked_for_counts(mixed: pytest.Pytester) -> None:
     assert [line.partition("::")[0] for line in collected[:7]] == ["test_c.py"] * 7
 
 
+@pytest.mark.usefixtures("warmed")
 def test_workers_share_out_what_shares_a_model(mixed: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
-    mixed.runpytest_subprocess("-n2").assert_outcomes(passed=15)
+    mixed.runpytest_inprocess("-n2").assert_outcomes(passed=15)
     found = (mixed.path / "loads").read_text().splitlines()
     # as often as workers have it: eleven variants would be eleven loads
     assert len(found) == len(set(found)) <= 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ pytest.importorskip("matplotlib")  # of the page
 
 
 @pytest.fixture
-def accepted(project: pytest.Pytester) -> pytest.Pytester:
+def accepted(project: pytest.Pytester, update: Callable[..., None]) -> pytest.Pytester:
     """The project with its baselines."""
-    project.runpytest_inprocess("--modellab-update").assert_outcomes(passed=8)
+    update()
     return project
 
 
@@ -36,11 +37,12 @@ def kinds(folder: Path) -> dict[str, int]:
     return found
 
 
+@pytest.mark.usefixtures("warmed")
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_results(accepted: pytest.Pytester, tmp_path: Path, workers: str) -> None:
     pytest.importorskip("xdist")
     folder = tmp_path / "results"
-    accepted.runpytest_subprocess(workers, "--alluredir", str(folder)).assert_outcomes(passed=8)
+    accepted.runpytest_inprocess(workers, "--alluredir", str(folder)).assert_outcomes(passed=8)
     assert kinds(folder) == {
         "result.json": 10,
         "attachment.html": 1,
@@ -71,9 +73,10 @@ def test_results(accepted: pytest.Pytester, tmp_path: Path, workers: str) -> Non
     assert "rounded" in (folder / page["source"]).read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("warmed")
 def test_what_ran_anew_in_workers_is_weighed_too(accepted: pytest.Pytester, tmp_path: Path) -> None:
     pytest.importorskip("xdist")
-    accepted.runpytest_subprocess("-n2", "--modellab-no-cache", "--alluredir", str(tmp_path))
+    accepted.runpytest_inprocess("-n2", "--modellab-no-cache", "--alluredir", str(tmp_path))
     (found,) = (one for one in results(tmp_path) if one["name"].startswith("Recommendation"))
     assert found["name"].startswith("Recommendation on words: choose ")
 
@@ -84,7 +87,7 @@ def test_without_a_run_of_the_reference_there_is_a_note(
     (accepted.path / "baselines" / "words" / "plain.json").unlink()
     monkeypatch.setenv("MODELLAB_CACHE", str(tmp_path / "another"))
     folder = tmp_path / "results"
-    result = accepted.runpytest_subprocess("-k", "rounded and overall", "--alluredir", str(folder))
+    result = accepted.runpytest_inprocess("-k", "rounded and overall", "--alluredir", str(folder))
     result.assert_outcomes(passed=1, deselected=7)
     (found,) = (one for one in results(folder) if one["name"].startswith("Recommendation"))
     assert (found["name"], found["status"]) == ("Recommendation on words: none", "skipped")
@@ -102,7 +105,7 @@ def test_the_user_s_fixtures_stay_and_a_later_session_replaces_the_recommendatio
         "import pytest\n@pytest.fixture(autouse=True)\ndef database():\n    yield\n"
     )
     for _ in range(2):
-        accepted.runpytest_subprocess("-k", "overall", "--alluredir", str(tmp_path))
+        accepted.runpytest_inprocess("-k", "overall", "--alluredir", str(tmp_path))
     found = [json.loads(path.read_text()) for path in tmp_path.glob("*-container.json")]
     assert [step["name"] for one in found for step in one["befores"]] == ["database"] * 4
     files = kinds(tmp_path)

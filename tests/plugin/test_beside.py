@@ -30,7 +30,7 @@ def test_a_loss_that_no_answer_shows(project: pytest.Pytester) -> None:
     toml = project.path / "modellab.toml"
     declared = "\n[task_sets.words.metrics.probability]\nmargin = 0.03\n"
     toml.write_text(toml.read_text() + declared)
-    assert project.runpytest_subprocess("--modellab-update", "-k", "overall").ret == 0
+    assert project.runpytest_inprocess("--modellab-update", "-k", "overall").ret == 0
     path = project.path / "baselines" / "words" / "plain.json"
     found = file.read(path)
     assert found is not None
@@ -39,7 +39,7 @@ def test_a_loss_that_no_answer_shows(project: pytest.Pytester) -> None:
         for one in found.run.samples
     )
     file.write(path, dataclasses.replace(found, run=dataclasses.replace(found.run, samples=surer)))
-    result = project.runpytest_subprocess("--modellab-json=report.json")
+    result = project.runpytest_inprocess("--modellab-json=report.json")
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines_random(
         [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from pytest_modellab.plugin import fixtures
 
 
 @pytest.fixture
-def blocked(project: pytest.Pytester) -> pytest.Pytester:
+def blocked(project: pytest.Pytester, update: Callable[..., None]) -> pytest.Pytester:
     """The project with a baseline of `plain` that every run of it is much worse than."""
-    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+    update("-k", "plain")
     path = project.path / "baselines" / "words" / "plain.json"
     baseline = file.read(path)
     assert baseline is not None
@@ -52,7 +53,7 @@ def test_github_marks_the_tests_and_shows_the_report(
 ) -> None:
     if workers:
         pytest.importorskip("xdist")
-    result = blocked.runpytest_subprocess(
+    result = blocked.runpytest_inprocess(
         "-p",
         "no:pytest_github_actions_annotate_failures",
         "-k",

@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 from pull_requests import git
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 PLAIN = ("-k", "overall and plain")
 
 
 @pytest.fixture
-def committed(project: pytest.Pytester, raise_baseline: Callable[[str], None]) -> pytest.Pytester:
+def committed(
+    project: pytest.Pytester, update: Callable[..., None], raise_baseline: Callable[[str], None]
+) -> pytest.Pytester:
     """On ``main`` every sample is right; the working tree has what the model answers."""
-    project.runpytest_inprocess("--modellab-update", *PLAIN).assert_outcomes(passed=1)
+    update(*PLAIN)
     path = project.path / "baselines/words/plain.json"
     answered = path.read_bytes()
     raise_baseline("plain")
@@ -37,9 +41,9 @@ def unjudged(write_project: Callable[[], pytest.Pytester]) -> pytest.Pytester:
 
 @pytest.mark.parametrize("workers", [[], ["-n2"]])
 def test_the_commit_decides(committed: pytest.Pytester, workers: list[str]) -> None:
-    committed.runpytest_subprocess(*PLAIN).assert_outcomes(passed=1)
+    committed.runpytest_inprocess(*PLAIN).assert_outcomes(passed=1)
     short = git(committed.path, "rev-parse", "main")[:7]
-    result = committed.runpytest_subprocess(
+    result = committed.runpytest_inprocess(
         *workers, *PLAIN, "--modellab-compare-to=main", "--modellab-json=report.json"
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED

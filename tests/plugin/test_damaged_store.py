@@ -130,13 +130,14 @@ def test_swapped_runs_are_run_again(project: pytest.Pytester) -> None:
     assert all(note.endswith(f"run.json {MISMATCH}") for note in after["notes"])
 
 
+@pytest.mark.usefixtures("warmed")
 def test_workers_note_a_damaged_run_once(project: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     run(project, "--modellab-update")
     for path in stored_runs(project).values():
         flip_a_bit(path)
     report = project.path / "report.json"
-    result = project.runpytest_subprocess("-n2", f"--modellab-json={report}")
+    result = project.runpytest_inprocess("-n2", f"--modellab-json={report}")
     result.assert_outcomes(passed=8)
     unasked, *notes = json.loads(report.read_text())["notes"]
     assert unasked == "not judged: unloadable, declared in modellab.toml"

@@ -10,6 +10,8 @@ import pytest
 
 from pytest_modellab import cli, testing
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 CONFIG = """
 [models.sound]
 source = "model"
@@ -281,7 +283,7 @@ def test_a_suite_asks_for_it(project: pytest.Pytester) -> None:
 
 def test_two_workers_diagnose_it_once(project: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
-    result = project.runpytest_subprocess("-n2", "--modellab-json=report.json")
+    result = project.runpytest_inprocess("-n2", "--modellab-json=report.json")
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines([SAYS])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))

@@ -494,7 +494,7 @@ def test_serial_workers_and_a_rerun_report_the_same(project: pytest.Pytester) ->
     assert report(project.runpytest_inprocess, "-n0") == serial
     shutil.rmtree(project.path / "cache")
     (project.path / "conftest.py").write_text(COUNTING)
-    assert report(project.runpytest_subprocess, "-n2") == serial
+    assert report(project.runpytest_inprocess, "-n2") == serial
     models = len(["encoder", "other", "damaged"])
     assert len(list((project.path / "cache" / "vectors").iterdir())) == models
     counts = [int(line) for line in (project.path / "passages").read_text().split()]
@@ -522,7 +522,7 @@ def test_nothing_is_encoded_twice(project: pytest.Pytester, encoded: list[str]) 
 def test_allure_shows_the_metrics(project: pytest.Pytester, tmp_path: Path) -> None:
     pytest.importorskip("allure_pytest")
     pytest.importorskip("matplotlib")
-    result = project.runpytest_subprocess("-k", "test_overall", "--alluredir", str(tmp_path))
+    result = project.runpytest_inprocess("-k", "test_overall", "--alluredir", str(tmp_path))
     result.assert_outcomes(passed=6, deselected=13)
     measured = json.loads((tmp_path / "performance.json").read_text())
     values = {metric["key"]: metric["value"] for metric in measured}

@@ -189,11 +189,12 @@ def test_the_kind_of_the_page_pickles(page: pytest.Pytester) -> None:
     result.assert_outcomes(passed=1, deselected=2)
 
 
+@pytest.mark.usefixtures("warmed")
 def test_workers_know_what_conftest_adds(page: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     chosen = ("--strict-markers", "-k", "not tuned")
     for workers in ("-n2", "-n0"):
-        result = page.runpytest_subprocess(workers, *chosen, "--modellab-update")
+        result = page.runpytest_inprocess(workers, *chosen, "--modellab-update")
         assert_outcomes(result, inconclusive=3)
         result.stdout.fnmatch_lines(["[[]Pruned] half *"])
     assert scores(page, "half") == [0.0, 1.0, 0.0]
@@ -290,6 +291,7 @@ def lengths(page: pytest.Pytester) -> pytest.Pytester:
     return page
 
 
+@pytest.mark.usefixtures("warmed")
 def test_the_assertion_of_the_page_judges(
     lengths: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,7 +303,7 @@ def test_the_assertion_of_the_page_judges(
     for workers in ("-n0", "-n2"):
         outputs = ["--modellab-json=r.json", "--modellab-markdown=r.md", "--junitxml=r.xml"]
         allure = ["--alluredir=allure", "--clean-alluredir"]
-        result = lengths.runpytest_subprocess(workers, *outputs, *allure, "--modellab-github=auto")
+        result = lengths.runpytest_inprocess(workers, *outputs, *allure, "--modellab-github=auto")
         result.assert_outcomes(passed=1, failed=1)
         result.stdout.fnmatch_lines(
             [

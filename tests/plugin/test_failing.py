@@ -84,9 +84,10 @@ def test_where_pytest_shows_no_failures_the_section_says_it(broken: pytest.Pytes
     )
 
 
+@pytest.mark.usefixtures("warmed")
 def test_workers_say_it_once(broken: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
-    result = broken.runpytest_subprocess("-n2")
+    result = broken.runpytest_inprocess("-n2")
     result.stdout.fnmatch_lines(
         [f"variant '*' on 'words': {WRONG}", "*1 failed, 7 with the same error in *"]
     )

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 SUITE = """
 import pytest
 pytestmark = [pytest.mark.task_set("words"), pytest.mark.variants({names})]
@@ -105,7 +107,7 @@ def test_documents_are_read_as_running_text(project: pytest.Pytester) -> None:
 def test_workers_find_what_one_process_finds(project: pytest.Pytester) -> None:
     write(project, "kl=0.01")
     project.runpytest_inprocess("--modellab-json", "alone.json").assert_outcomes(passed=1)
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "-n", "2", "--modellab-no-cache", "--modellab-json", "n2.json"
     )
     result.assert_outcomes(passed=1)

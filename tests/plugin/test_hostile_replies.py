@@ -8,6 +8,8 @@ import pytest
 
 from pytest_modellab import testing
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 pytest.importorskip("jsonschema")
 
 CONFTEST = """

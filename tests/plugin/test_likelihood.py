@@ -14,6 +14,8 @@ from pytest_modellab import testing
 from pytest_modellab.baselines import file
 from pytest_modellab.baselines.accepted import Baseline
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 SUITE = """
 import pytest
 pytestmark = [pytest.mark.task_set("words"), pytest.mark.variants("plain", "rounded")]

@@ -13,6 +13,8 @@ from typing import Any
 import outcomes
 import pytest
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 TEST = """
 import pytest
 pytestmark = [pytest.mark.task_set("words"), pytest.mark.variants("plain")]
@@ -39,7 +41,7 @@ def two(write_project: Callable[[], pytest.Pytester]) -> pytest.Pytester:
 
 
 @pytest.fixture
-def judged(two: pytest.Pytester, tiny_model: Path) -> pytest.Pytester:
+def judged(two: pytest.Pytester, tiny_model: Path, keep: Callable[..., None]) -> pytest.Pytester:
     """Both with the model, ``plain`` accepted, and two assertions in ``b``."""
     shutil.copytree(tiny_model, two.path / "model")
     for name in ("a", "b"):
@@ -47,7 +49,7 @@ def judged(two: pytest.Pytester, tiny_model: Path) -> pytest.Pytester:
         config.write_text(config.read_text().replace('"model"', '"../model"'))
     with (two.path / "b/test_b.py").open("a") as file:
         file.write(MORE)
-    assert two.runpytest_inprocess("a", "b", "--modellab-update", "-q").ret == 0
+    keep(two, "nearest", lambda: two.runpytest_inprocess("a", "b", "--modellab-update", "-q"))
     return two
 
 
@@ -81,7 +83,7 @@ def test_each_is_judged_and_reported_by_its_own(
     judged: pytest.Pytester, workers: list[str], called: list[str]
 ) -> None:
     _lower(judged, "b")
-    result = judged.runpytest_subprocess(
+    result = judged.runpytest_inprocess(
         *called, *workers, "--modellab-json=r.json", "--modellab-markdown=r.md"
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -124,7 +126,7 @@ def test_each_is_judged_and_reported_by_its_own(
 def test_the_same_bytes_whoever_ran_them(judged: pytest.Pytester) -> None:
     found = []
     for workers in ([], ["-n2"]):
-        judged.runpytest_subprocess(*workers, "--modellab-json=r.json")
+        judged.runpytest_inprocess(*workers, "--modellab-json=r.json")
         report = _report(judged)
         for one in report["configurations"]:
             del one["measured"]
@@ -146,7 +148,7 @@ def test_one_whose_tests_are_deselected_is_no_part(
 ) -> None:
     accepted = judged.path / "a/baselines/words"
     shutil.copy(accepted / "plain.json", accepted / "rounded.json")  # which no test asks for
-    result = judged.runpytest_subprocess("-k", "test_again", *workers, "--modellab-json=r.json")
+    result = judged.runpytest_inprocess("-k", "test_again", *workers, "--modellab-json=r.json")
     assert result.ret == pytest.ExitCode.OK
     report = _report(judged)
     assert (report["verdict"], report["assertions"]) == ("pass", 1), "as if there were no other"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 
 def overrides(project: pytest.Pytester) -> list[str]:
     """What the JSON report lists."""
@@ -17,9 +19,9 @@ def overrides(project: pytest.Pytester) -> list[str]:
 
 @pytest.mark.parametrize("workers", [[], ["-n2"]])
 def test_ini_file_and_options_are_named(project: pytest.Pytester, workers: list[str]) -> None:
-    project.runpytest_subprocess("--modellab-update", "-k", "overall and plain")
+    project.runpytest_inprocess("--modellab-update", "-k", "overall and plain")
     project.makeini("[pytest]\nmodellab_margin = 0.9\nmodellab_alpha = 0.000000001\n")
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         *workers,
         "-k",
         "overall and plain",
@@ -102,7 +104,7 @@ def test_a_block_that_its_weight_takes_away_is_named(
     raise_baseline("plain")
     suite = project.path / "test_suite.py"
     suite.write_text(WEIGHED.format(weight="1e-300", other=1))
-    result = project.runpytest_subprocess(*workers, "--modellab-json=report.json")
+    result = project.runpytest_inprocess(*workers, "--modellab-json=report.json")
     assert result.ret == pytest.ExitCode.OK
     assert overrides(project) == [
         "alpha share 5e-302 instead of 0.025 on words (asked by the test)"

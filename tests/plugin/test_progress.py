@@ -25,6 +25,7 @@ def test_waits_until_its_progress_was_read(candidate, gate):
 """
 
 
+@pytest.mark.usefixtures("warmed")
 @pytest.mark.parametrize("capture", ["fd", "sys", "no"])
 def test_a_pipe_shows_lines_before_the_first_test_ends(
     project: pytest.Pytester, capture: str
@@ -107,6 +108,7 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
+@pytest.mark.usefixtures("warmed")
 @pytest.mark.parametrize("options", ["-q", "-n1"])
 def test_how_long_a_run_takes_is_said_where_no_line_shows_it(
     project: pytest.Pytester, options: str

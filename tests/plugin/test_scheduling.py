@@ -52,7 +52,11 @@ class Worker:
                 self.loads.append(family)
                 self.now += expected.loading
             self.loaded = family
+            if expected.gpu:  # one after another
+                self.now = max(self.now, self.world.gpu_free)
             self.now += expected.seconds if math.isfinite(expected.seconds) else 1.0
+            if expected.gpu:
+                self.world.gpu_free = self.now
             self.ran.append(group)
         return index
 
@@ -60,8 +64,11 @@ class Worker:
 class World:
     """Groups whose family is their first letter, run by workers until all is done."""
 
-    def __init__(self, groups: Mapping[str, Expected], workers: int) -> None:
+    def __init__(
+        self, groups: Mapping[str, Expected], workers: int, gpus: int | None = None
+    ) -> None:
         self.groups = groups
+        self.gpu_free = 0.0
         self.tests = [f"{group}-{k}" for group in groups for k in range(TESTS)]
         config: Any = SimpleNamespace(
             getoption=lambda _name: None, getvalue=lambda _name: ["popen"] * workers
@@ -73,6 +80,7 @@ class World:
             group_of=lambda nodeid: nodeid.partition("-")[0],
             family_of=lambda group: group[0],
             expected=lambda group: groups[group],
+            gpus=gpus,
         )
         self.done: list[int] = []
 
@@ -162,6 +170,23 @@ def test_what_nobody_has_timed_is_shared_out() -> None:
     assert sorted(len(worker.ran) for worker in done.workers) == [2, 2]
 
 
+@pytest.mark.parametrize(("gpus", "end"), [(1, 100.0), (None, 110.0)])
+def test_a_worker_that_would_wait_for_the_gpu_first_does_what_needs_none(
+    gpus: int | None, end: float
+) -> None:
+    named = {name: Expected(50.0, 0.0, gpu=True) for name in ("x1", "y1")}
+    named |= {name: Expected(30.0, 0.0) for name in ("a1", "b1")}
+    done = World(named, workers=2, gpus=gpus).run()
+    assert done.end == end
+    assert sorted(done.done) == list(range(4 * TESTS))
+
+
+def test_with_a_gpu_for_each_worker_the_most_expensive_comes_first() -> None:
+    named = {"x1": Expected(50.0, 0.0, gpu=True), "y1": Expected(40.0, 0.0, gpu=True)}
+    done = World({**named, "a1": Expected(30.0, 0.0)}, workers=2, gpus=2).run()
+    assert [worker.ran[0] for worker in done.workers] == ["x1", "y1"]
+
+
 def test_a_dead_workers_tests_go_on_elsewhere() -> None:
     done = World(groups(60.0, **adapters(4, 1.0)), workers=2).run(dies=1)
     assert sorted(done.done) == list(range(4 * TESTS))
@@ -177,12 +202,20 @@ families = st.text("abc", min_size=1, max_size=1)
     st.floats(0, 200),
     st.integers(1, 4),
     st.integers(-1, 3),
+    st.sampled_from([None, 1, 2]),
 )
 def test_every_test_is_run_once_and_none_later_than_by_one_worker(
-    found: dict[tuple[str, int], float], loading: float, workers: int, dies: int
+    found: dict[tuple[str, int], float],
+    loading: float,
+    workers: int,
+    dies: int,
+    gpus: int | None,
 ) -> None:
-    named = groups(loading, **{f"{family}{k}": value for (family, k), value in found.items()})
-    done = World(named, workers).run(dies=dies)
+    named = {
+        f"{family}{k}": Expected(value, loading, gpu=gpus is not None and family < "c")
+        for (family, k), value in found.items()
+    }
+    done = World(named, workers, gpus).run(dies=dies)
     assert sorted(done.done) == list(range(len(done.tests)))
     known = all(math.isfinite(one.seconds) for one in named.values())
     if known and dies < 0:

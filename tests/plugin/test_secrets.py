@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 SECRETS = {
     "HF_TOKEN": "hf_PLANTEDhuggingface",
     "OPENAI_API_KEY": "sk-PLANTEDopenai",

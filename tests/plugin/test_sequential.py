@@ -15,6 +15,8 @@ from pytest_modellab.runs.job import Job
 from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.tasksets import jsonl
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 DIE = """
 import os
 from pytest_modellab.runs import executor
@@ -65,8 +67,10 @@ def rewrite(project: pytest.Pytester, variant: str, score: float) -> None:
 
 
 @pytest.fixture
-def recorded(project: pytest.Pytester, answered: list[int]) -> pytest.Pytester:
-    project.runpytest_inprocess("--modellab-update").assert_outcomes(passed=8)
+def recorded(
+    project: pytest.Pytester, update: Callable[..., None], answered: list[int]
+) -> pytest.Pytester:
+    update()
     answered.clear()
     return project
 

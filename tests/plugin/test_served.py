@@ -285,6 +285,7 @@ def test_a_certificate_that_nobody_knows_is_refused_until_it_is_named(
     elsewhere.stdout.fnmatch_lines(["*its certificate is not trusted: *"])
 
 
+@pytest.mark.usefixtures("warmed")
 @pytest.mark.parametrize("told", ["accepted", "refused", "fails"])
 def test_the_key_stands_nowhere(
     pytester: pytest.Pytester, declare: Declare, monkeypatch: pytest.MonkeyPatch, told: str

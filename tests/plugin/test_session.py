@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,10 @@ def test_update_records_and_the_next_run_passes_from_the_store(project: pytest.P
     assert path.read_text() == text, "an unchanged run leaves its baseline alone"
 
 
-def test_regression_blocks_with_a_table_and_the_flipped_samples(project: pytest.Pytester) -> None:
-    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+def test_regression_blocks_with_a_table_and_the_flipped_samples(
+    project: pytest.Pytester, update: Callable[..., None]
+) -> None:
+    update("-k", "plain")
     better_baseline(project, "plain")
     result = project.runpytest_inprocess(
         "-k", "plain", "--modellab-markdown", "report.md", "--junitxml", "junit.xml"
@@ -75,8 +78,10 @@ def test_regression_blocks_with_a_table_and_the_flipped_samples(project: pytest.
     assert '<property name="modellab_capability" value="alpha" />' in junit
 
 
-def test_update_accepts_a_changed_run(project: pytest.Pytester) -> None:
-    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+def test_update_accepts_a_changed_run(
+    project: pytest.Pytester, update: Callable[..., None]
+) -> None:
+    update("-k", "plain")
     better_baseline(project, "plain")
     result = project.runpytest_inprocess("--modellab-update", "-k", "plain")
     assert result.ret == 0
@@ -84,8 +89,10 @@ def test_update_accepts_a_changed_run(project: pytest.Pytester) -> None:
     project.runpytest_inprocess("-k", "plain").assert_outcomes(passed=4, deselected=4)
 
 
-def test_alpha_is_shared_by_the_selected_assertions(project: pytest.Pytester) -> None:
-    project.runpytest_inprocess("--modellab-update")
+def test_alpha_is_shared_by_the_selected_assertions(
+    project: pytest.Pytester, update: Callable[..., None]
+) -> None:
+    update()
     result = project.runpytest_inprocess("--modellab-alpha=0.06")
     result.stdout.fnmatch_lines(["alpha 0.06 shared by 6 assertions: 0.01 each"])
     result = project.runpytest_inprocess("-k", "plain")
@@ -111,8 +118,10 @@ def test_alpha_is_shared_by_weight(project: pytest.Pytester) -> None:
     )
 
 
-def test_churn_is_measured_when_asked_for(project: pytest.Pytester) -> None:
-    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+def test_churn_is_measured_when_asked_for(
+    project: pytest.Pytester, update: Callable[..., None]
+) -> None:
+    update("-k", "plain")
     result = project.runpytest_inprocess("-k", "plain")
     assert "churn=" not in result.stdout.str()
     result = project.runpytest_inprocess("-k", "plain", "--modellab-churn")
@@ -142,8 +151,10 @@ def test_every_parameter_but_the_capability_takes_a_share_of_alpha(
 @pytest.mark.parametrize(
     ("mode", "ended"), [("fail", "failed"), ("warn", "inconclusive"), ("pass", "passed")]
 )
-def test_on_inconclusive(project: pytest.Pytester, mode: str, ended: str) -> None:
-    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+def test_on_inconclusive(
+    project: pytest.Pytester, update: Callable[..., None], mode: str, ended: str
+) -> None:
+    update("-k", "plain")
     result = project.runpytest_inprocess(
         f"--modellab-on-inconclusive={mode}",
         "--modellab-margin=0",  # nothing can pass at an allowed drop of 0
@@ -242,8 +253,10 @@ def test_slices_by_metadata_name_what_is_lacking(project: pytest.Pytester) -> No
     )
 
 
-def test_baseline_of_another_version_is_refused(project: pytest.Pytester) -> None:
-    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+def test_baseline_of_another_version_is_refused(
+    project: pytest.Pytester, update: Callable[..., None]
+) -> None:
+    update("-k", "plain")
     header = project.path / "words" / "task_set.toml"
     header.write_text(header.read_text().replace('version = "1"', 'version = "2"'))
     result = project.runpytest_inprocess("-k", "test_overall and plain")
@@ -256,8 +269,10 @@ def test_baseline_of_another_version_is_refused(project: pytest.Pytester) -> Non
     )
 
 
-def test_another_tokenizer_and_library_version_are_noted(project: pytest.Pytester) -> None:
-    project.runpytest_inprocess("--modellab-update", "-k", "test_overall and plain")
+def test_another_tokenizer_and_library_version_are_noted(
+    project: pytest.Pytester, update: Callable[..., None]
+) -> None:
+    update("-k", "test_overall and plain")
     baseline = read(project.path / "baselines" / "words" / "plain.json")
     assert baseline is not None
     record = baseline.run
@@ -278,8 +293,8 @@ def test_another_tokenizer_and_library_version_are_noted(project: pytest.Pyteste
     assert comparable.check_comparable(spec, now, now, "own baseline") == ()
 
 
-def test_edited_baseline_is_refused(project: pytest.Pytester) -> None:
-    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+def test_edited_baseline_is_refused(project: pytest.Pytester, update: Callable[..., None]) -> None:
+    update("-k", "plain")
     path = project.path / "baselines" / "words" / "plain.json"
     path.write_text(path.read_text().replace('"score":0.0', '"score":1.0', 1))
     result = project.runpytest_inprocess("-k", "test_overall and plain")
@@ -305,8 +320,8 @@ def test_a_model_that_answers_nan_is_not_accepted(project: pytest.Pytester) -> N
     assert not (project.path / "baselines").exists()
 
 
-def test_no_cache_runs_anew(project: pytest.Pytester) -> None:
-    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+def test_no_cache_runs_anew(project: pytest.Pytester, update: Callable[..., None]) -> None:
+    update("-k", "plain")
     runs = sorted((project.path / "cache" / "runs").glob("*/run.json"))
     before = [run.stat().st_mtime_ns for run in runs]
     project.runpytest_inprocess("-k", "plain")
@@ -409,8 +424,10 @@ def test_a_report_that_cannot_be_written_fails_the_run_with_a_note(
     assert (project.path / "words" / "a").is_file()
 
 
-def test_a_test_that_is_collected_twice_is_no_missing_one(project: pytest.Pytester) -> None:
-    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+def test_a_test_that_is_collected_twice_is_no_missing_one(
+    project: pytest.Pytester, update: Callable[..., None]
+) -> None:
+    update("-k", "plain")
     result = project.runpytest_inprocess(
         "--keep-duplicates", "-k", "plain", "test_suite.py", "test_suite.py"
     )
@@ -436,8 +453,10 @@ def test_a_test_that_fails_after_its_verdict_is_an_error_of_the_report(
     assert report["errors"][0]["message"].startswith("after its verdict: the reply was late")
 
 
-def test_baseline_of_another_variant_is_refused(project: pytest.Pytester) -> None:
-    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+def test_baseline_of_another_variant_is_refused(
+    project: pytest.Pytester, update: Callable[..., None]
+) -> None:
+    update("-k", "plain")
     folder = project.path / "baselines" / "words"
     (folder / "plain.json").rename(folder / "rounded.json")
     result = project.runpytest_inprocess("-k", "test_overall and rounded")
@@ -521,8 +540,10 @@ def test_a_variant_that_cannot_be_run_is_tried_once(project: pytest.Pytester) ->
     result.stdout.fnmatch_lines(["*nowhere*", "*ERROR *test_capability* and 3 more, told above"])
 
 
-def test_an_inconclusive_verdict_may_go_unlisted(project: pytest.Pytester) -> None:
-    project.runpytest_inprocess("--modellab-update", "-k", "plain")
+def test_an_inconclusive_verdict_may_go_unlisted(
+    project: pytest.Pytester, update: Callable[..., None]
+) -> None:
+    update("-k", "plain")
     chosen = ("--modellab-margin=0", "-k", "test_overall and plain")
     shown = project.runpytest_inprocess(*chosen)
     shown.stdout.fnmatch_lines(["*INCONCLUSIVE 1 of 1 undecided*"])

@@ -7,6 +7,8 @@ import json
 import pytest
 from outcomes import assert_outcomes
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 SUITE = """
 import pytest
 pytestmark = [pytest.mark.task_set("words"), pytest.mark.variants("rounded")]

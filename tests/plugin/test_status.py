@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 UNDECIDED = ("--modellab-margin=0",)  # nothing can pass at an allowed drop of 0
 OPEN = "*; with an allowed drop of 0 nothing can pass: set a margin"
 SUITE = """
@@ -102,7 +104,7 @@ def test_an_expected_failure_and_a_test_that_fails_later_keep_their_own(
 
 def test_workers_tell_the_controller(recorded: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
-    result = recorded.runpytest_subprocess(*UNDECIDED, "-n2", "-v", "-ra", "--junit-xml=junit.xml")
+    result = recorded.runpytest_inprocess(*UNDECIDED, "-n2", "-v", "-ra", "--junit-xml=junit.xml")
     assert outcomes(result) == {"passed": 1, "inconclusive": 1}
     result.stdout.fnmatch_lines(
         [

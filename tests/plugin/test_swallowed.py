@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 HEAD = "import pytest\npytestmark = pytest.mark.variants('plain')\n"
 
 CAUGHT = f"""{HEAD}
@@ -107,9 +109,11 @@ LOGGED = AGAIN.format(logged="(1, 2)")
 
 
 @pytest.fixture
-def dropped(project: pytest.Pytester, raise_baseline: Callable[[str], None]) -> pytest.Pytester:
+def dropped(
+    project: pytest.Pytester, update: Callable[..., None], raise_baseline: Callable[[str], None]
+) -> pytest.Pytester:
     """The project after a drop of plain."""
-    project.runpytest_inprocess("--modellab-update", "-k", "overall and plain")
+    update("-k", "overall and plain")
     raise_baseline("plain")
     return project
 
@@ -260,7 +264,7 @@ def test_junit_xml_and_allure_say_what_the_exit_code_says(
 
 def test_workers_send_it(dropped: pytest.Pytester) -> None:
     (dropped.path / "test_suite.py").write_text(XFAIL)
-    result = dropped.runpytest_subprocess("-n2")
+    result = dropped.runpytest_inprocess("-n2")
     result.assert_outcomes(failed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["note: test_suite.py::test_overall*, and xfail made that a *"])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 # Stands in for MLflow, installed or not: writes down what its client is asked.
 FAKE = """
 import json, os

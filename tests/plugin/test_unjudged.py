@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,9 @@ ROUNDED = "note: not judged: rounded on words, accepted before"
 
 
 @pytest.fixture
-def accepted(project: pytest.Pytester) -> pytest.Pytester:
+def accepted(project: pytest.Pytester, update: Callable[..., None]) -> pytest.Pytester:
     """The project with both variants accepted."""
-    project.runpytest_inprocess("--modellab-update", "-k", "overall").assert_outcomes(
-        passed=2, deselected=6
-    )
+    update("-k", "overall")
     return project
 
 
@@ -38,12 +37,13 @@ def said(result: pytest.RunResult) -> list[str]:
     return [line for line in result.outlines if line.startswith("note: not ")]
 
 
+@pytest.mark.usefixtures("warmed")
 @pytest.mark.parametrize("workers", [[], ["-n2"]])
 def test_an_accepted_variant_without_a_test_is_said(
     accepted: pytest.Pytester, workers: list[str]
 ) -> None:
     (accepted.path / "test_suite.py").write_text(PLAIN)
-    result = accepted.runpytest_subprocess(*workers, "--modellab-json=report.json")
+    result = accepted.runpytest_inprocess(*workers, "--modellab-json=report.json")
     assert result.ret == pytest.ExitCode.OK
     assert said(result) == [ROUNDED, NEVER]
     report = json.loads((accepted.path / "report.json").read_text())
@@ -55,12 +55,13 @@ def test_a_whole_session_has_nothing_to_say_of_it(accepted: pytest.Pytester) -> 
     assert said(accepted.runpytest_inprocess(str(accepted.path))) == [NEVER]
 
 
+@pytest.mark.usefixtures("warmed")
 @pytest.mark.parametrize("workers", [[], ["-n2"]])
 @pytest.mark.parametrize("chosen", [["-m", "prompted"], ["-k", "overall and plain"]])
 def test_what_was_deselected_is_not_said(
     accepted: pytest.Pytester, workers: list[str], chosen: list[str]
 ) -> None:
-    assert said(accepted.runpytest_subprocess(*workers, *chosen)) == []
+    assert said(accepted.runpytest_inprocess(*workers, *chosen)) == []
 
 
 def test_a_selection_still_says_what_no_test_asks_for(accepted: pytest.Pytester) -> None:
@@ -109,6 +110,7 @@ def test_other():
 """
 
 
+@pytest.mark.usefixtures("warmed")
 @pytest.mark.parametrize("workers", [[], ["-n2"]])
 @pytest.mark.parametrize("chosen", [[], ["-k", "test_plain"]], ids=" ".join)
 @pytest.mark.parametrize(
@@ -127,13 +129,14 @@ def test_other_tests_than_the_gates_say_nothing(
         for name in ("modellab.toml", "model", "words", "prompt.jinja", "baselines"):
             (accepted.path / name).rename(accepted.path / "lab" / name)
     accepted.makeini(f"[pytest]\n{ini}\n")
-    result = accepted.runpytest_subprocess(*workers, *chosen)
+    result = accepted.runpytest_inprocess(*workers, *chosen)
     assert result.ret == pytest.ExitCode.OK
     result.stdout.no_fnmatch_line("*modellab =*")
     result.stdout.no_fnmatch_line("*not judged*")
     result.stdout.no_fnmatch_line("*INCONCLUSIVE*")
 
 
+@pytest.mark.usefixtures("warmed")
 @pytest.mark.parametrize("workers", [[], ["-n2"]])
 def test_test_paths_of_gate_tests_that_all_skip_still_say_it(
     accepted: pytest.Pytester, workers: list[str]
@@ -142,7 +145,7 @@ def test_test_paths_of_gate_tests_that_all_skip_still_say_it(
     skipped = PLAIN.replace("def test", "@pytest.mark.skip\ndef test")
     (accepted.path / "part" / "test_part.py").write_text(skipped)
     accepted.makeini("[pytest]\ntestpaths = part\n")
-    result = accepted.runpytest_subprocess(*workers)
+    result = accepted.runpytest_inprocess(*workers)
     assert said(result) == ["note: not judged: plain, rounded on words, accepted before"]
 
 

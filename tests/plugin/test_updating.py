@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 FELL = "all samples 1.00 -> 0.*"
 
 
@@ -22,9 +24,11 @@ def report_of(project: pytest.Pytester) -> dict[str, Any]:
 
 
 @pytest.fixture
-def dropped(project: pytest.Pytester, raise_baseline: Callable[[str], None]) -> pytest.Pytester:
+def dropped(
+    project: pytest.Pytester, update: Callable[..., None], raise_baseline: Callable[[str], None]
+) -> pytest.Pytester:
     """The project after a drop of both variants."""
-    project.runpytest_inprocess("--modellab-update").assert_outcomes(passed=8)
+    update()
     for variant in ("plain", "rounded"):
         raise_baseline(variant)
     return project
@@ -76,7 +80,7 @@ def test_an_accepted_drop_is_judged_named_and_recorded(
 def test_workers_judge_by_what_was_there_when_the_session_began(
     dropped: pytest.Pytester, workers: list[str]
 ) -> None:
-    result = dropped.runpytest_subprocess(
+    result = dropped.runpytest_inprocess(
         *workers, "--modellab-update", "--modellab-json=report.json"
     )
     assert result.ret == pytest.ExitCode.OK
@@ -139,7 +143,7 @@ def test_ci_refuses_an_update_that_the_command_line_does_not_ask_for(
     monkeypatch.setenv("CI", ci)
     dropped.makeini("[pytest]\nmodellab_update = true\n")
     before = baseline_of(dropped, "plain").read_bytes()
-    result = dropped.runpytest_subprocess(*workers, "-k", "overall and plain")
+    result = dropped.runpytest_inprocess(*workers, "-k", "overall and plain")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
         [
@@ -156,13 +160,13 @@ def test_ci_refuses_addopts_and_takes_the_command_line(
 ) -> None:
     monkeypatch.setenv("CI", "true")
     monkeypatch.setenv("PYTEST_ADDOPTS", "--modellab-update")
-    result = dropped.runpytest_subprocess("-k", "overall and plain")
+    result = dropped.runpytest_inprocess("-k", "overall and plain")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
         ["ERROR: --modellab-update in addopts or PYTEST_ADDOPTS: refused in CI (CI=true)*"]
     )
     monkeypatch.delenv("PYTEST_ADDOPTS")
-    asked = dropped.runpytest_subprocess("-n2", "-k", "overall and plain", "--modellab-update")
+    asked = dropped.runpytest_inprocess("-n2", "-k", "overall and plain", "--modellab-update")
     assert asked.ret == pytest.ExitCode.OK
     asked.stdout.fnmatch_lines([f"accepted a drop: plain on words: {FELL}"])
 

@@ -267,5 +267,5 @@ def test_workers_hold_one_device_one_after_another(
     pairs = [(worker, name) for worker, name, what in held if what == "opens"]
     assert held == [[*pair, what] for pair in pairs for what in ("opens", "closes")], "never two"
     assert {worker for worker, _ in pairs} == {"gw0", "gw1"}
-    told = [note for note in report["notes"] if "waits for" in note]
+    told = [note for note in report["notes"] if "takes turns on mps with" in note]
     assert 1 <= len(told) <= 2, "once a worker"

@@ -173,3 +173,48 @@ def test_where_a_worker_may_put_a_model(
 
 def test_what_is_no_gpu_of_cuda_is_its_name() -> None:
     assert device.places("mps", "gw1") == (device.Place("mps"),)
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [(None, 2), ("0", 1), ("GPU-1, GPU-2,GPU-3", 3), ("", None), ("-1", None)],
+)
+def test_gpus_are_counted_without_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, count: int | None
+) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device.gpus(tmp_path) == count
+
+
+@needs_gpu
+def test_two_names_of_a_gpu_are_one_place() -> None:
+    count = torch.cuda.device_count()
+    every = device.places("cuda", "gw0")
+    assert {one.number for one in every} == {*range(count)}
+    assert len({one.name for one in every}) == count, "each by its UUID"
+    assert device.places("cuda:0", "gw7")[0] in every
+
+
+def test_the_gpu_that_is_meant_has_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert [device.exact(name) for name in ("cuda", "cuda:0", "cpu")] == ["cuda:1", "cuda:0", "cpu"]
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert device.exact("cuda") == "cuda"
+
+
+@needs_gpu
+def test_a_worker_s_model_lies_on_the_worker_s_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = torch.cuda.device_count() - 1
+    folder = testing.write_random_model(tmp_path)
+    monkeypatch.setenv(device.WORKER, f"gw{last}")
+    with torch.cuda.device(last):  # transformers takes the first for `cuda`, whatever is current
+        engine = torch_model.load(folder, device="cuda")
+        assert engine.model.device.index == last
+        engine.close()

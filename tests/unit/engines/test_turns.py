@@ -83,8 +83,8 @@ def test_who_is_killed_holds_nothing_more(session: str, holder: Holder, heard: l
     with mine.on("mps"):
         assert mine.held
     assert heard == [
-        "gw1 waits for gw0, which has mps: workers that share a GPU load their models one after "
-        "another"
+        "gw1 takes turns on mps with gw0, which has it first: workers that share a GPU load their "
+        "models one after another"
     ], "once"
 
 
@@ -114,6 +114,19 @@ def test_who_holds_one_device_does_not_wait_for_another(
     with holder("xpu"), mine.on("mps", "xpu", "cpu"):
         assert mine.held
     assert [line.partition(" is ")[0] for line in heard] == ["gw1: xpu"]
+
+
+def test_what_is_at_no_work_is_freed_before_another_device_is_waited_for(
+    session: str, holder: Holder, heard: list[str]
+) -> None:
+    idle = contextlib.ExitStack()
+    mine = Turns(session, "gw1", idle.close)
+    idle.enter_context(mine.on("mps"))
+    with holder("xpu", signs=2), mine.on("xpu"):
+        assert mine.held
+        with holder("mps"):
+            pass
+    assert len(heard) == 1, "waited, and shared nothing"
 
 
 def test_of_several_the_first_that_is_free_is_taken(

@@ -16,7 +16,7 @@ from pytest_modellab.lab.lab import Lab
 from pytest_modellab.lab.settings import Settings
 from pytest_modellab.records.declared import VariantSpec
 from pytest_modellab.variants import KINDS, sharing
-from pytest_modellab.variants.families import family, together
+from pytest_modellab.variants.families import device, family, together
 
 TOML = """
 [models.tiny]
@@ -122,3 +122,15 @@ def test_a_circle_ends(bases: dict[str, Any]) -> None:
 def test_of_a_kind_that_is_not_known_nothing_is_shared() -> None:
     specs = _specs(a=("prompted", None), b=("odd", "a"), c=("odd", "a"))
     assert [family(name, specs, KINDS) for name in "bc"] == ["b", "c"]
+
+
+def test_where_a_variant_computes_is_told_from_the_declarations() -> None:
+    declared = [
+        VariantSpec("gpu", "prompted", "x", options={"device": "cuda"}),
+        VariantSpec("int8", "quantized", "x", base="gpu"),
+        VariantSpec("back", "quantized", "x", base="int8", options={"device": "cpu"}),
+        VariantSpec("plain", "prompted", "x"),
+        VariantSpec("circle", "prompted", "x", base="circle"),
+    ]
+    variants = {one.name: one for one in declared}
+    assert [device(name, variants) for name in variants] == ["cuda", "cuda", "cpu", "cpu", "cpu"]
