@@ -10,6 +10,7 @@ divided by the workers and the time that it took from the first shard on.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -40,7 +41,7 @@ def efficiency(workers: int, samples: int, seconds: float) -> tuple[float, float
         on.obtain(
             jobs,
             InProcess(Path(folder), _opened),
-            lambda *_: None,
+            lambda *told: print(told[1]) if isinstance(told[1], Exception) else None,
             lambda one: one.spec.name,
             lambda far: arrived.append(time.perf_counter()) if far.done else None,
         )
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.005, help="that a sample waits")
     parser.add_argument("--store", type=int, default=1_000_000, help="samples of the largest run")
     options = parser.parse_args()
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])  # where workers find all this
     waiting = 8 * options.samples * options.seconds
     for workers in (1, 2, 4):
         whole, working = efficiency(workers, options.samples, options.seconds)

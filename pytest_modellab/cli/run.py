@@ -93,9 +93,9 @@ def run(options: argparse.Namespace) -> int:
     task_sets = chosen("task set", options.task_set or (), config.task_sets)
     settings = running(options)
     lab = Lab(config, settings, RunProgress(sys.stderr), discover(config))
-    pieces = work.plan(lab, work.wanted(lab, variants, task_sets))
+    pieces = work.plan(lab, work.wanted(lab, variants, task_sets), ask=not options.plan)
     if options.plan:
-        say(*_planned(pieces))
+        say(*_planned(pieces), *_where(pieces, options))
         return EXIT_FOUND if any(one.error for one in pieces) else EXIT_OK
 
     if options.on != "local":
@@ -178,6 +178,9 @@ def _planned(pieces: Sequence[Piece]) -> Iterator[str]:
             yield f"{name}: ERROR: {one.error}"
         elif one.stored:
             yield f"{name}: {one.samples} samples, stored"
+        elif one.stored is None:
+            stored = "or stored: its server is asked when it runs"
+            yield f"{name}: {one.samples} samples{_takes(one)}, {stored}"
         else:
             yield f"{name}: {one.samples} samples to run{_takes(one)}"
     known = [one.seconds for one in due if one.seconds is not None]
@@ -186,13 +189,36 @@ def _planned(pieces: Sequence[Piece]) -> Iterator[str]:
     if not due:
         yield "nothing is to be run"
         return
-    seconds = math.fsum(known)
     cost = math.fsum(one.usd for one in due if one.usd is not None)
-    priced = f", {cost:.2f} USD" if any(one.usd is not None for one in due) else ""
+    priced = f", {_usd(cost)}" if any(one.usd is not None for one in due) else ""
     rest = f", and {unknown} of which nothing is known" if unknown else ""
+    takes = f": about {math.fsum(known):.0f} s of answering{priced}{rest}"
+    less = "; less where a server's run is stored" if any(one.stored is None for one in due) else ""
     yield (
-        f"{len(due)} to run: about {seconds:.0f} s of answering{priced}{rest}; "
-        f"{loads} {'model is' if loads == 1 else 'models are'} loaded"
+        f"{len(due)} to run{takes if known else ', of which nothing is known'}; "
+        f"{loads} {'model is' if loads == 1 else 'models are'} loaded{less}"
+    )
+
+
+def _where(pieces: Sequence[Piece], options: argparse.Namespace) -> Iterator[str]:
+    """Say where what is due would be run, and how long a cluster would take."""
+    from pytest_modellab.lab import work
+
+    due = [one for one in pieces if not one.stored and not one.error]
+    if not due or options.on == "local":
+        return
+    count = sum(len(one.parts) for one in due)
+    shards = f"{count} shard{'s' if count > 1 else ''}"
+    if not any(one.seconds for one in due):
+        yield f"on {options.on}: {shards}; nothing is known of how long they take"
+        return
+    if options.workers is None:
+        yield f"on {options.on}: {shards}; --workers N says how long so many workers take"
+        return
+    used = min(options.workers, count)
+    yield (
+        f"on {options.on}: {shards}, on {used} worker{'s' if used > 1 else ''} about "
+        f"{work.wall_time(due, used):.0f} s and what loading takes, where there is room for them"
     )
 
 
@@ -200,5 +226,9 @@ def _takes(one: Piece) -> str:
     if one.seconds is None:
         return ", for the first time"
     held = f", {one.held / 1e9:.2f} GB" if one.held else ""
-    usd = f", {one.usd:.4f} USD" if one.usd is not None else ""
+    usd = f", {_usd(one.usd)}" if one.usd is not None else ""
     return f", about {one.seconds:.0f} s{held}{usd}"
+
+
+def _usd(dollars: float) -> str:
+    return f"{dollars:.4f} USD"

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pytest_modellab.errors import ConfigError
+from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.lab.rounds import SHOWN, Pending, Rounds, Told
 from pytest_modellab.lab.worker import TELLING, Worker
 from pytest_modellab.records.progress import Watch
@@ -118,11 +118,18 @@ class Cluster:
         actor = self._ray.remote(concurrency_groups={TELLING: 1})(Worker).options(
             num_cpus=needs.cpus, num_gpus=needs.gpus, memory=needs.memory or None
         )
-        return actor.remote(__version__, remote)
+        try:
+            return actor.remote(__version__, remote)
+        except ImportError as error:  # of a head that ray:// reaches
+            raise ModellabError(
+                f"the cluster's head cannot import what workers are made of: {raised(error)}; "
+                f"install pytest-modellab {__version__} on every node, as here"
+            ) from error
 
 
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # no cluster of its own where one is lost
     try:
         # it hands the streams that it finds to colorama, which asks them at the very end
         with contextlib.redirect_stdout(sys.__stdout__), contextlib.redirect_stderr(sys.__stderr__):
@@ -138,15 +145,29 @@ def _join(ray: Any, address: str) -> None:
         if address.startswith("ray://"):
             ray.init(address, **quiet)
             return
-        with contextlib.suppress(ConnectionError):
-            ray.init("auto", **quiet)
-            return
+        # that of RAY_ADDRESS or `ray start`; never one that another process has begun for itself,
+        # which ends with that process ("auto" would take it)
         ray.init(include_dashboard=False, **quiet)
     except Exception as error:
         raise ConfigError(
             f"--on {line(address, 200)}: no cluster answers there, or Ray cannot begin one: "
-            f"{raised(error, SHOWN)}"
+            f"{raised(error, SHOWN)}{_hint(address)}"
         ) from error
+
+
+def _hint(address: str) -> str:
+    """Say what to check where a cluster does not answer that somebody has named."""
+    client = address.startswith("ray://")
+    if not client and not os.environ.get("RAY_ADDRESS"):
+        return ""
+    port = " and the port is that of Ray's client server, 10001 where it is not told" * client
+    mode = os.environ.get("RAY_AUTH_MODE")
+    token = "is set" if mode == "token" else f"is {line(mode, 50)}" if mode else "is not set"
+    return (
+        f"; check that the host is reached from here{port}, that Ray has the same version there, "
+        "and tokens: a cluster that was begun with one answers only where RAY_AUTH_MODE=token is "
+        f"set here too (it {token}) and RAY_AUTH_TOKEN or ~/.ray/auth_token has the token"
+    )
 
 
 def _room(nodes: Iterable[Mapping[str, Any]], needs: Needs) -> int:

@@ -186,6 +186,17 @@ class Declared:
         with naming(variant, task_set):
             return self.variant(variant), self.task_set(task_set)
 
+    def is_served(self, name: str) -> bool:
+        """Whether a server has to be asked what a variant consists of; none is asked.
+
+        Raises:
+            ModellabError: an option of the variant is wrong.
+        """
+        plan = self._plan(self.spec(name), {})
+        if plan.grounding is not None and self.is_served(plan.grounding.retriever):
+            return True
+        return bool(plan.servers)
+
     def _resolve(self, spec: VariantSpec) -> Resolved:
         """Resolve a variant; what failed once fails again without a try."""
         if spec.name in self._failed:

@@ -143,6 +143,14 @@ class Lab:
         """
         return self._declared.variant(name, on)
 
+    def is_served(self, name: str) -> bool:
+        """Whether a server has to be asked what a variant consists of; none is asked.
+
+        Raises:
+            ModellabError: as :meth:`variant`.
+        """
+        return self._declared.is_served(name)
+
     def asked(self, variant: str, task_set: str) -> tuple[Resolved, TaskSet]:
         """Look up a variant and the task set that it is to be run on; messages name both.
 

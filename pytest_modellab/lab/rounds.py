@@ -6,6 +6,7 @@ is begun where there is room. (Ray's own restart would keep the shard waiting fo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import pickle
@@ -15,7 +16,7 @@ from typing import Any
 
 from pytest_modellab import errors
 from pytest_modellab.errors import ModellabError
-from pytest_modellab.lab.worker import TELLING, Answered, failed
+from pytest_modellab.lab.worker import Answered, failed
 from pytest_modellab.records.progress import Advance, Watch, Work
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
@@ -114,7 +115,8 @@ class Rounds:
         """Run all with so many workers at once.
 
         Raises:
-            ModellabError: for a minute there was room for no worker at all, or none can begin.
+            ModellabError: for a minute there was room for no worker at all, none can begin, or the
+                cluster is lost.
         """
         self._title = self._named(workers)
         self._tell()
@@ -136,9 +138,15 @@ class Rounds:
                 self._give()
                 self._ask_how_far()
                 self._tell()
+        except ConnectionError as error:
+            raise ModellabError(
+                f"the connection to the cluster is lost: {raised(error, SHOWN)} What has arrived "
+                "is stored; when this is run again it goes on from there"
+            ) from error
         finally:
             for one in {*self._waited.values(), *self._idle}:
-                self._ray.kill(one.actor)
+                with contextlib.suppress(Exception):  # the cluster may be gone
+                    self._ray.kill(one.actor)
 
     def _named(self, workers: int) -> tuple[str, str]:
         """Say what is run, and on what, in the words of a run's progress."""
@@ -167,8 +175,7 @@ class Rounds:
                 if number == one.number:
                     one.done = done
             if one.asked is None:
-                far = one.actor.far.options(concurrency_group=TELLING)
-                one.asked = far.remote()
+                one.asked = one.actor.far.remote()
 
     def _told_by(self, asked: Any) -> tuple[int, int]:
         try:

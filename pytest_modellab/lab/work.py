@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.lab import pricing
 from pytest_modellab.lab.absent import Absent
+from pytest_modellab.runs.shards import cut, spans
 
 if TYPE_CHECKING:
     from pytest_modellab.lab.cluster import Cluster
     from pytest_modellab.lab.lab import Lab
-    from pytest_modellab.lab.resolved import Resolved
     from pytest_modellab.records.progress import Watch
     from pytest_modellab.records.runs import RunRecord
     from pytest_modellab.records.tasks import TaskSet
@@ -31,7 +32,8 @@ class Piece:
         task_set: its name.
         samples: how many are asked.
         family: what it shares a loaded model with; empty where a server has the model.
-        stored: whether its run is in the store already.
+        stored: whether its run is in the store already; None where only a server can tell.
+        parts: samples of each part that can be run on another worker.
         seconds: expected of a run, from an accepted one; None where there is none.
         tokens: read and written, likewise.
         held: bytes of the model's parameters, likewise.
@@ -43,7 +45,8 @@ class Piece:
     task_set: str
     samples: int = 0
     family: str = ""
-    stored: bool = False
+    stored: bool | None = False
+    parts: tuple[int, ...] = ()
     seconds: float | None = None
     tokens: float | None = None
     held: float | None = None
@@ -68,42 +71,66 @@ def wanted(
         yield from ((variant, name) for name in task_sets or before or declared)
 
 
-def plan(lab: Lab, pairs: Iterable[tuple[str, str]]) -> Sequence[Piece]:
+def plan(lab: Lab, pairs: Iterable[tuple[str, str]], *, ask: bool = True) -> Sequence[Piece]:
     """Find out what is stored and what the rest would take; nothing is run or loaded.
 
     Args:
         lab: the session.
         pairs: names of a variant and of a task set.
+        ask: False to ask no server either: what is stored of a served variant is unknown then.
     """
     absent = Absent(lab.config, lab.extensions.kinds)
-    return [_piece(lab, absent, *pair) for pair in pairs]
+    return [_piece(lab, absent, *pair, ask=ask) for pair in pairs]
 
 
-def _piece(lab: Lab, absent: Absent, name: str, on: str) -> Piece:
+def _piece(lab: Lab, absent: Absent, name: str, on: str, *, ask: bool) -> Piece:
     family = lab.family(name)
     if missing := (*absent.of_task_set(on), *absent.of_variant(name)):
         return Piece(name, on, family=family, error="; ".join(missing))
     try:
+        accepted = lab.accepted(name, on)
+        before = None if accepted is None else accepted.run
+        if not ask and lab.is_served(name):
+            task_set = lab.task_set(on)
+            parts = tuple(map(len, cut(len(task_set.samples))))
+            found = Piece(name, on, len(task_set.samples), stored=None, parts=parts)
+            return _expected(lab, found, task_set, before)
         variant, task_set = lab.asked(name, on)
         stored = lab.stored(variant, task_set)
-        accepted = lab.accepted(name, on)
+        parts = tuple(len(span) for job in lab.jobs(variant, task_set) for span in spans(job))
     except ModellabError as error:
         return Piece(name, on, family=family, error=str(error))
     if variant.plan.served is not None:
         family = ""
-    run = stored if stored is not None else None if accepted is None else accepted.run
-    found = Piece(name, on, len(task_set.samples), family, stored is not None)
-    return found if run is None else _expected(lab, found, variant, task_set, run)
+    found = Piece(name, on, len(task_set.samples), family, stored is not None, parts)
+    return _expected(lab, found, task_set, before if stored is None else stored)
 
 
-def _expected(
-    lab: Lab, piece: Piece, variant: Resolved, task_set: TaskSet, run: RunRecord
-) -> Piece:
+def wall_time(pieces: Iterable[Piece], workers: int) -> float:
+    """Return the seconds that so many workers take, where the longest part comes first.
+
+    Graham's rule of the longest processing time (1969): at most 4/3 of the shortest.
+
+    Args:
+        pieces: of :func:`plan`; what is stored, or of which nothing is known, takes none.
+        workers: at least one.
+    """
+    due = [one for one in pieces if not one.stored and one.seconds is not None]
+    seconds = [part / sum(one.parts) * (one.seconds or 0.0) for one in due for part in one.parts]
+    busy = [0.0] * workers
+    for part in sorted(seconds, reverse=True):
+        heapq.heapreplace(busy, busy[0] + part)
+    return max(busy)
+
+
+def _expected(lab: Lab, piece: Piece, task_set: TaskSet, run: RunRecord | None) -> Piece:
     """Add what a run of the same pair took, for the samples that are asked now."""
+    if run is None:
+        return piece
     share = len(task_set.samples) / max(1, len(run.samples))
     seconds = run.probes.get("seconds", 0.0) * share
     device = str(run.environment.get("device") or "cpu")
-    price = pricing.price_of(variant.spec, device, lab.config.prices)
+    price = pricing.price_of(lab.spec(piece.variant), device, lab.config.prices)
     usd = None
     if price is not None and price.usd_per_hour is not None:
         usd = price.usd_per_hour * seconds / 3600.0

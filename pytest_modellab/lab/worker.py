@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pytest_modellab.errors import ModellabError
 from pytest_modellab.lab.loaded import Loaded
@@ -22,6 +23,18 @@ NOTES = 20
 
 TELLING = "telling"
 """The thread of a worker that says how far it is; the other one is at a shard."""
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _telling(method: _Method) -> _Method:
+    """As ``ray.method(concurrency_group=…)`` does, for who has no Ray.
+
+    Where a method is called Ray's client takes no group, and the class is imported by its name.
+    """
+    vars(method)["__ray_concurrency_group__"] = TELLING
+    return method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +79,7 @@ class Worker:
     def ready(self) -> None:
         """Return once there is room for this worker, and it has begun."""
 
+    @_telling
     def far(self) -> tuple[int, int]:
         """Return the number of the shard that it is at, and how many samples it has answered."""
         return self._far

@@ -25,9 +25,14 @@ def spans(job: Job) -> list[range]:
     What is ranked, or searched, as one is one part.
     """
     count = len(job.task_set.samples)
-    if count <= SHARD or job.task_set.corpus is not None or job.search is not None:
+    if job.task_set.corpus is not None or job.search is not None:
         return [range(count)]
-    parts = math.ceil(count / SHARD)
+    return cut(count)
+
+
+def cut(count: int) -> list[range]:
+    """Cut so many samples into parts of about the same size."""
+    parts = max(1, math.ceil(count / SHARD))
     bounds = [round(k * count / parts) for k in range(parts + 1)]
     return [range(start, end) for start, end in itertools.pairwise(bounds)]
 

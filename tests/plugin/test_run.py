@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,16 @@ Say = Callable[..., tuple[int, list[str], str]]
 
 def no_load(*_: object) -> None:
     raise AssertionError("a model is loaded")
+
+
+SERVED = """
+[variants.hosted]
+kind = "endpoint"
+url = "http://127.0.0.1:9/v1"
+served_model = "one"
+prompt = "prompt.jinja"
+scoring = "generated"
+"""
 
 
 @pytest.fixture
@@ -60,6 +71,12 @@ def test_what_is_run_on_one_machine_is_judged_on_another(
     ]
     assert planned[2].startswith("2 to run: about ")
     assert planned[2].endswith(" s of answering; 2 models are loaded")
+    monkeypatch.setitem(sys.modules, "ray", None)  # which --plan does not import
+    _, planned, _ = say("run", "plain", "rounded", "--plan", "--on", "ray", "--workers", "3")
+    assert planned[3].startswith("on ray: 2 shards, on 2 workers about ")
+    assert planned[3].endswith(" s and what loading takes, where there is room for them")
+    _, planned, _ = say("run", "plain", "--plan", "--on", "ray")
+    assert planned[2] == "on ray: 1 shard; --workers N says how long so many workers take"
     code, lines, _ = say("run", "plain", "rounded")
     assert code == 0
     assert [line.split(" in ")[0] for line in lines] == [
@@ -73,7 +90,27 @@ def test_what_is_run_on_one_machine_is_judged_on_another(
         "plain on words: 132 samples, stored",
         "rounded on words: 132 samples, stored",
     ]
-    assert say("run", "plain", "--plan")[1][-1] == "nothing is to be run"
+    plan = say("run", "plain", "--plan", "--on", "ray", "--workers", "3")
+    assert plan[1][-1] == "nothing is to be run"
+
+
+def test_a_plan_asks_no_server(say: Say, project: pytest.Pytester) -> None:
+    path = project.path / "modellab.toml"
+    path.write_text(f"{path.read_text()}{SERVED}")
+    say("run", "plain", "--task-set", "words")
+    code, lines, _ = say("run", "hosted", "plain", "--plan", "--task-set", "words", "--on", "ray")
+    assert code == 0
+    assert lines == [
+        "hosted on words: 132 samples, for the first time, or stored: its server is asked when it "
+        "runs",
+        "plain on words: 132 samples, stored",
+        "1 to run, of which nothing is known; 0 models are loaded; less where a server's run is "
+        "stored",
+        "on ray: 1 shard; nothing is known of how long they take",
+    ]
+    code, _, errors = say("run", "hosted", "--task-set", "words")
+    assert code == 1
+    assert "no server answers there" in errors
 
 
 def test_sessions_share_a_bucket_and_go_on_without_it(

@@ -1,0 +1,104 @@
+"""What is said of a cluster that does not answer, or is lost; no Ray is needed."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waiting import Waiting, job
+
+from pytest_modellab.engines.interface import Engine, Source
+from pytest_modellab.errors import ConfigError, ModellabError
+from pytest_modellab.lab.cluster import Cluster, Needs
+from pytest_modellab.runs.executor import InProcess
+
+
+def opened(source: Source) -> Engine:
+    return source.open(Path())
+
+
+class Silent(types.ModuleType):
+    """Ray, where nothing answers."""
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, *_: Any, **__: Any) -> None:
+        raise ConnectionError("no\nanswer")
+
+
+class Lost(Silent):
+    """Ray, which loses its cluster once the workers are asked for."""
+
+    def init(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": {"CPU": 4.0}}]
+
+    def remote(self, **_: Any) -> Any:
+        return lambda _: self
+
+    def options(self, **_: Any) -> Any:
+        return types.SimpleNamespace(remote=lambda *_: self)
+
+    @property
+    def ready(self) -> Any:
+        return types.SimpleNamespace(remote=lambda: "ready")
+
+    def wait(self, *_: Any, **__: Any) -> None:
+        raise ConnectionError("it is shutting down.")
+
+    kill = wait
+
+
+@pytest.mark.parametrize(
+    ("address", "named", "mode", "hint"),
+    [
+        ("ray", "", "", ""),
+        (
+            "ray",
+            "head:6379",
+            "token",
+            "; check that the host is reached from here, that Ray has the same version there, and "
+            "tokens: a cluster that was begun with one answers only where RAY_AUTH_MODE=token is "
+            "set here too (it is set) and RAY_AUTH_TOKEN or ~/.ray/auth_token has the token",
+        ),
+        (
+            "ray://head:10001",
+            "",
+            "",
+            "; check that the host is reached from here and the port is that of Ray's client "
+            "server, 10001 where it is not told, that Ray has the same version there, and tokens: "
+            "a cluster that was begun with one answers only where RAY_AUTH_MODE=token is set here "
+            "too (it is not set) and RAY_AUTH_TOKEN or ~/.ray/auth_token has the token",
+        ),
+    ],
+)
+def test_a_cluster_that_does_not_answer(
+    address: str, named: str, mode: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", Silent("ray"))
+    monkeypatch.setenv("RAY_ADDRESS", named)
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    with pytest.raises(ConfigError) as raised:
+        Cluster(address, None, Needs())
+    assert str(raised.value) == (
+        f"--on {address}: no cluster answers there, or Ray cannot begin one: "
+        f"ConnectionError: no answer{hint}"
+    )
+
+
+def test_a_cluster_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", Lost("ray"))
+    on = Cluster("ray", None, Needs())
+    here = InProcess(tmp_path, opened)
+    with pytest.raises(ModellabError) as raised:
+        on.obtain([job("v", 3, Waiting())], here, print, lambda one: one.spec.name, lambda _: None)
+    assert str(raised.value) == (
+        "the connection to the cluster is lost: ConnectionError: it is shutting down. What has "
+        "arrived is stored; when this is run again it goes on from there"
+    )
