@@ -82,6 +82,23 @@ def use(place: Place) -> None:
         torch.cuda.set_device(place.number)
 
 
+def exact(device: str) -> str:
+    """Return the name of the GPU that ``cuda`` means now, after :func:`ready`; others as they are.
+
+    transformers and CTranslate2 take the first GPU for ``cuda``, whichever torch computes on.
+
+    Args:
+        device: as declared.
+    """
+    if device != "cuda":
+        return device
+    try:
+        import torch
+    except ImportError:  # CTranslate2 does without
+        return device
+    return f"cuda:{torch.cuda.current_device()}"
+
+
 def _gpus(device: str, worker: str) -> list[int]:
     """The GPUs that are meant, the best one first; none of what is no GPU of CUDA's.
 

@@ -37,7 +37,8 @@ MOST = 1 << 30
 
 _TOO_LARGE = "is larger than 1 GiB"
 
-_ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
+_BUCKETS = {"s3", "s3a", "gs", "gcs"}
+_ATOMIC = _BUCKETS | {"abfs", "abfss", "az"}
 """Protocols whose objects appear whole, and can be refused where one is there."""
 
 _S3 = {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 2}}
@@ -198,7 +199,10 @@ class Remote:
         fs, path = self._open("")
         bucket = path.partition("/")[0]
         if protocol(self.url) in _ATOMIC and not fs.exists(bucket):
-            raise StoreError(f"{self.url}: there is no {bucket!r}: make it, or mend the address")
+            what = "bucket" if protocol(self.url) in _BUCKETS else "container"
+            raise StoreError(
+                f"{self.url}: there is no {what} {bucket!r}: make it, or mend the address"
+            )
 
     def fault(self, entry: Kept) -> str | None:
         """Tell what is wrong with an entry, reading it; None where nothing is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from pytest_modellab.engines import device as devices
 from pytest_modellab.engines.loading import loading, quiet, with_attention
 from pytest_modellab.engines.packages import needed
 from pytest_modellab.errors import VariantLoadError
@@ -68,7 +69,7 @@ def load_model(
                 lambda taken: getattr(transformers, auto).from_pretrained(
                     folder,
                     dtype=getattr(torch, dtype),
-                    device_map=device,
+                    device_map=devices.exact(device),
                     attn_implementation=taken,
                     use_safetensors=None if allow_pickle else True,
                     trust_remote_code=trust_remote_code,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.engines import device as devices
 from pytest_modellab.engines import environment, state
 from pytest_modellab.engines.loading import loading, quiet
 from pytest_modellab.engines.memory import running_out
@@ -113,7 +114,7 @@ def load(
             model = (AutoModelForCTC if aligns else AutoModelForSpeechSeq2Seq).from_pretrained(
                 folder,
                 dtype=getattr(torch, settings.compute_type),
-                device_map=device,
+                device_map=devices.exact(device),
                 attn_implementation="eager",
                 use_safetensors=None if allow_pickle else True,
                 trust_remote_code=trust_remote_code,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_modellab.engines import device as devices
 from pytest_modellab.engines import environment
 from pytest_modellab.engines.loading import reading
 from pytest_modellab.engines.packages import needed, required
@@ -130,7 +131,7 @@ def load(folder: Path, settings: Settings, *, device: str) -> Loaded:
     with needed("Whisper by CTranslate2", extra="speech"):
         import ctranslate2 as library
         from faster_whisper import WhisperModel
-    kind, _, index = device.partition(":")
+    kind, _, index = devices.exact(device).partition(":")
     able = library.get_supported_compute_types(kind)
     if settings.compute_type not in able:
         raise VariantLoadError(

@@ -198,3 +198,23 @@ def test_two_names_of_a_gpu_are_one_place() -> None:
     assert {one.number for one in every} == {*range(count)}
     assert len({one.name for one in every}) == count, "each by its UUID"
     assert device.places("cuda:0", "gw7")[0] in every
+
+
+def test_the_gpu_that_is_meant_has_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert [device.exact(name) for name in ("cuda", "cuda:0", "cpu")] == ["cuda:1", "cuda:0", "cpu"]
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert device.exact("cuda") == "cuda"
+
+
+@needs_gpu
+def test_a_worker_s_model_lies_on_the_worker_s_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = torch.cuda.device_count() - 1
+    folder = testing.write_random_model(tmp_path)
+    monkeypatch.setenv(device.WORKER, f"gw{last}")
+    with torch.cuda.device(last):  # transformers takes the first for `cuda`, whatever is current
+        engine = torch_model.load(folder, device="cuda")
+        assert engine.model.device.index == last
+        engine.close()

@@ -252,7 +252,7 @@ def test_a_bucket_that_vanishes_is_said_once(bucket: str, tmp_path: Path, heard:
     with pytest.raises(StoreError) as raised:
         list(found.entries())
     assert str(raised.value) == (
-        f"s3://{name}/lab: there is no {name!r}: make it, or mend the address"
+        f"s3://{name}/lab: there is no bucket {name!r}: make it, or mend the address"
     )
 
 
