@@ -24,6 +24,7 @@ from pytest_modellab.cli.common import (
 )
 from pytest_modellab.errors import ConfigError
 from pytest_modellab.records.reading import decimal
+from pytest_modellab.reports.words import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -216,16 +217,19 @@ def _where(pieces: Sequence[Piece], options: argparse.Namespace) -> Iterator[str
         yield f"on {options.on}: {shards}; --workers N says how long so many workers take"
         return
     used = min(options.workers, count)
+    unknown = sum(one.seconds is None for one in due)
+    rest = f", without the {unknown} of which nothing is known," if unknown else ""
     yield (
         f"on {options.on}: {shards}, on {used} worker{'s' if used > 1 else ''} about "
-        f"{work.wall_time(due, used):.0f} s and what loading takes, where there is room for them"
+        f"{work.wall_time(due, used):.0f} s{rest} and what loading takes, where there is room for "
+        "them"
     )
 
 
 def _takes(one: Piece) -> str:
     if one.seconds is None:
         return ", for the first time"
-    held = f", {one.held / 1e9:.2f} GB" if one.held else ""
+    held = f", {size(one.held)}" if one.held else ""
     usd = f", {_usd(one.usd)}" if one.usd is not None else ""
     return f", about {one.seconds:.0f} s{held}{usd}"
 
