@@ -19,7 +19,7 @@ from pathlib import Path
 from pytest_modellab.engines.interface import Engine, Source
 from pytest_modellab.lab.cluster import Cluster, Needs
 from pytest_modellab.runs.executor import InProcess
-from pytest_modellab.runs.shards import SHARD
+from pytest_modellab.runs.shards import spans
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "shared"))
 
@@ -47,7 +47,7 @@ def efficiency(workers: int, samples: int, seconds: float) -> tuple[float, float
         )
         ended = time.perf_counter()
         on.close()
-    shard = seconds * samples / -(-samples // SHARD)
+    shard = seconds * len(spans(jobs[0])[0])
     return ended - begun, ended - (arrived[0] - shard)
 
 

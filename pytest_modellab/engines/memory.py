@@ -105,4 +105,7 @@ def give_back(device: str = "cpu") -> None:
     if device == "cuda":
         import torch
 
+        # what cuBLAS has taken lies in the block that the model was loaded into, and keeps it whole
+        if (clear := getattr(torch._C, "_cuda_clearCublasWorkspaces", None)) is not None:  # noqa: SLF001
+            clear()
         torch.cuda.empty_cache()

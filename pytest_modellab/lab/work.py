@@ -92,7 +92,7 @@ def _piece(lab: Lab, absent: Absent, name: str, on: str, *, ask: bool) -> Piece:
         before = None if accepted is None else accepted.run
         if not ask and lab.is_served(name):
             task_set = lab.task_set(on)
-            parts = tuple(map(len, cut(len(task_set.samples))))
+            parts = tuple(map(len, cut(task_set.samples)))
             found = Piece(name, on, len(task_set.samples), stored=None, parts=parts)
             return _expected(lab, found, task_set, before)
         variant, task_set = lab.asked(name, on)

@@ -6,17 +6,22 @@ the same batches wherever it is made.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
 
+from pytest_modellab.records.tasks import Sample
 from pytest_modellab.runs.job import Job, Part
 from pytest_modellab.runs.probes import media, times
 from pytest_modellab.store.runs import StoredRun
 
-SHARD = 512
-"""Samples of a part. It is no option: with it the batches would change, and the last digits."""
+SHARD = 2048
+"""Samples of a part, about. It is no option: with it the batches would change, and last digits."""
+
+WRITTEN = 4
+"""For so many samples of a part counts one without options: a reply or a document takes longer."""
 
 
 def spans(job: Job) -> list[range]:
@@ -24,16 +29,17 @@ def spans(job: Job) -> list[range]:
 
     What is ranked, or searched, as one is one part.
     """
-    count = len(job.task_set.samples)
+    samples = job.task_set.samples
     if job.task_set.corpus is not None or job.search is not None:
-        return [range(count)]
-    return cut(count)
+        return [range(len(samples))]
+    return cut(samples)
 
 
-def cut(count: int) -> list[range]:
-    """Cut so many samples into parts of about the same size."""
-    parts = max(1, math.ceil(count / SHARD))
-    bounds = [round(k * count / parts) for k in range(parts + 1)]
+def cut(samples: Sequence[Sample]) -> list[range]:
+    """Cut samples, by number and in their order, into parts that take about as long."""
+    before = [0, *itertools.accumulate(1 if one.choices else WRITTEN for one in samples)]
+    parts = max(1, math.ceil(before[-1] / SHARD))
+    bounds = [bisect.bisect_left(before, k * before[-1] / parts) for k in range(parts + 1)]
     return [range(start, end) for start, end in itertools.pairwise(bounds)]
 
 

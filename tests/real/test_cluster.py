@@ -86,7 +86,7 @@ def obtained(
 def test_it_obtains_what_this_process_does_and_finds_it_again(
     nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "SHARD", 50)
+    monkeypatch.setattr(shards, "SHARD", 200)
     monkeypatch.setattr(rounds, "TICK", 0.05)
     source = Waiting(0.005, batch=4, note="it is odd")
     jobs = [job(name, 120, source) for name in ("a", "b")]
@@ -115,7 +115,7 @@ def test_it_obtains_what_this_process_does_and_finds_it_again(
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of one slow variant, on 60 questions in three shards."""
-    monkeypatch.setattr(shards, "SHARD", 20)
+    monkeypatch.setattr(shards, "SHARD", 80)
     monkeypatch.setattr(rounds, "TICK", 0.05)
     monkeypatch.setenv("MODELLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -176,7 +176,7 @@ def test_it_is_interrupted_and_goes_on_and_runs_anew_once(
 def test_a_node_that_dies_loses_no_sample(
     nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "SHARD", 20)
+    monkeypatch.setattr(shards, "SHARD", 80)
     cluster_, (first, _) = nodes
     jobs = [job(name, 100, Waiting(seconds=0.02)) for name in ("c", "d")]
 

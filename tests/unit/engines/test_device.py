@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_modellab import testing
 from pytest_modellab.engines import device, loading
+from pytest_modellab.engines.interface import ScoringRequest
 from pytest_modellab.engines.language import torch_model
 from pytest_modellab.errors import ModelError, VariantLoadError
 
@@ -218,3 +219,15 @@ def test_a_worker_s_model_lies_on_the_worker_s_gpu(
         engine = torch_model.load(folder, device="cuda")
         assert engine.model.device.index == last
         engine.close()
+
+
+@needs_gpu
+def test_a_closed_model_leaves_no_memory_taken(tmp_path: Path) -> None:
+    engine = torch_model.load(testing.write_random_model(tmp_path), device="cuda")
+    request = ScoringRequest("is it so?", ("yes", "no"))
+    engine.score_options([request], budget=512, skip=set(), done=lambda _: None)
+    assert torch.cuda.memory_reserved() > 0
+    engine.close()
+    gc.collect()
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_reserved() < 2**20, "not the block that cuBLAS has its workspace in"

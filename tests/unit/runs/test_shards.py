@@ -25,7 +25,7 @@ from pytest_modellab.records.runs import Output
 from pytest_modellab.runs import shards as cutting
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.runs.job import Job
-from pytest_modellab.runs.shards import SHARD, budgets, joined, shards
+from pytest_modellab.runs.shards import SHARD, WRITTEN, budgets, joined, shards
 from pytest_modellab.store.runs import StoredRun
 
 
@@ -100,11 +100,20 @@ def run(job: Job, engine: waiting.Engine, folder: Path) -> StoredRun:
     return InProcess(folder, lambda _: engine).obtain(job)
 
 
-@given(st.integers(1, 4 * SHARD))
-def test_shards_are_the_samples_in_their_order(count: int) -> None:
-    whole = job("v", count, Waiting())
-    parts = shards(whole)
-    assert all(1 <= len(part.task_set.samples) <= SHARD for part in parts)
+@given(st.lists(st.booleans(), min_size=1, max_size=300), st.integers(30, 200))
+def test_shards_are_the_samples_in_their_order(scored: list[bool], most: int) -> None:
+    whole = job("v", len(scored), Waiting())
+    asked = tuple(
+        dataclasses.replace(s, choices=("a", "b") if one else ())
+        for s, one in zip(whole.task_set.samples, scored, strict=True)
+    )
+    whole = dataclasses.replace(whole, task_set=dataclasses.replace(whole.task_set, samples=asked))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cutting, "SHARD", most)
+        parts = shards(whole)
+    sizes = [sum(1 if s.choices else WRITTEN for s in part.task_set.samples) for part in parts]
+    assert 1 <= min(sizes) <= max(sizes) < most + WRITTEN
+    assert max(sizes) - min(sizes) < 2 * WRITTEN
     samples = tuple(sample for part in parts for sample in part.task_set.samples)
     assert samples == whole.task_set.samples
     if len(parts) > 1:
@@ -114,7 +123,7 @@ def test_shards_are_the_samples_in_their_order(count: int) -> None:
         ]
 
 
-@pytest.mark.parametrize("count", [SHARD, SHARD + 1, 1100])
+@pytest.mark.parametrize("count", [SHARD // WRITTEN, SHARD // WRITTEN + 1, 1100])
 def test_a_run_here_is_that_of_its_shards(count: int, tmp_path: Path) -> None:
     whole = mixed(count)
     here = run(whole, engine := Telling(), tmp_path / "here")
@@ -144,7 +153,7 @@ def test_answers_of_another_cut_are_not_taken_up(
     stopped.stops_at = 3
     with pytest.raises(Stopped):
         run(whole, stopped, tmp_path)
-    monkeypatch.setattr(cutting, "SHARD", 20)
+    monkeypatch.setattr(cutting, "SHARD", 80)
     cut = Telling()
     run(whole, cut, tmp_path)
     again = Telling()
@@ -155,7 +164,7 @@ def test_answers_of_another_cut_are_not_taken_up(
 def test_where_memory_runs_out_all_parts_begin_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cutting, "SHARD", 20)
+    monkeypatch.setattr(cutting, "SHARD", 80)
     whole = mixed(60)
     samples = list(whole.task_set.samples)
     samples[49] = dataclasses.replace(samples[49], input="o" * 90)  # it is to be scored
