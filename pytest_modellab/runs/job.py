@@ -64,6 +64,7 @@ class Job:
         reuse: False to run anew whatever the store has.
         work: what kind of work it is, for progress.
         part: its place in a larger run; None where it is the whole.
+        shard: whether it is cut from another job, and is computed together.
     """
 
     spec: VariantSpec
@@ -79,6 +80,7 @@ class Job:
     reuse: bool = True
     work: Work = Work.RUN
     part: Part | None = None
+    shard: bool = False
 
     def need(self, sample: Sample) -> Ability:
         """Return which of an engine's abilities a sample needs."""

@@ -27,10 +27,11 @@ WRITTEN = 4
 def spans(job: Job) -> list[range]:
     """Return which samples are computed together, by number; each is in one part.
 
-    What is ranked, or searched, as one is one part.
+    What is ranked, or searched, as one is one part; a part is not cut once more, though it may be
+    some samples longer than what is left whole.
     """
     samples = job.task_set.samples
-    if job.task_set.corpus is not None or job.search is not None:
+    if job.shard or job.task_set.corpus is not None or job.search is not None:
         return [range(len(samples))]
     return cut(samples)
 
@@ -54,6 +55,7 @@ def shards(job: Job) -> list[Job]:
             job,
             task_set=dataclasses.replace(job.task_set, samples=samples[part.start : part.stop]),
             part=dataclasses.replace(place, before=place.before + part.start),
+            shard=True,
         )
         for part in parts
     ]

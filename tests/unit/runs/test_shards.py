@@ -133,6 +133,25 @@ def test_a_run_here_is_that_of_its_shards(count: int, tmp_path: Path) -> None:
     assert engine.seeds == len(there), "each part draws as if it were alone"
 
 
+def test_a_shard_that_is_some_samples_longer_is_not_cut_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutting, "SHARD", 10)
+    whole = mixed(8)
+    samples = tuple(
+        dataclasses.replace(s, scorer="contains" if k else "choice", choices=() if k else ("a",))
+        for k, s in enumerate(whole.task_set.samples)
+    )
+    whole = dataclasses.replace(
+        whole, task_set=dataclasses.replace(whole.task_set, samples=samples)
+    )
+    parts = shards(whole)
+    assert max(WRITTEN * len(part.task_set.samples) for part in parts) > 10
+    here = run(whole, Telling(), tmp_path / "here")
+    there = [run(one, Telling(), tmp_path / f"{k}") for k, one in enumerate(parts)]
+    assert here.outputs == joined(there).outputs
+
+
 def test_a_run_that_was_stopped_in_a_later_part_goes_on(tmp_path: Path) -> None:
     whole = mixed(1100)
     through = run(whole, first := Telling(), tmp_path / "through")
