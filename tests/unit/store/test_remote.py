@@ -234,6 +234,25 @@ def test_a_place_that_cannot_be_written_is_said_once(
     assert [one.name for one in (tmp_path / "team").rglob("*") if one.is_file()] == []
 
 
+def test_what_cannot_be_read_is_not_replaced(tmp_path: Path, heard: list[str]) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    url, theirs = str(tmp_path / "team"), stored(tmp_path, "a.json", {"a": 1})
+    Remote(url).send(at(theirs))
+    mine, found = stored(tmp_path, "b.json", {"a": 2}), Remote(url)
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Access Denied")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(fsspec.filesystem("file")), "open", denied)
+        assert found.send(at(mine)) is None
+    assert (tmp_path / "team" / remote.LAYOUT / NAME).read_bytes() == theirs.read_bytes()
+    assert heard == [
+        f"the shared store {url} cannot be reached (PermissionError: [Errno 13] Access Denied): "
+        "this machine's store alone is used"
+    ]
+
+
 def test_a_bucket_that_vanishes_is_said_once(bucket: str, tmp_path: Path, heard: list[str]) -> None:
     fsspec = pytest.importorskip("fsspec")
     fs, name, mine = fsspec.filesystem("s3"), uuid.uuid4().hex, stored(tmp_path, "a.json", {"a": 1})
