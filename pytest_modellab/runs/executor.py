@@ -137,7 +137,7 @@ class InProcess:
         """
         entry = self._entry(job)
         with entry.lock():
-            return entry.write(made)
+            return entry.write(made, anew=not job.reuse)
 
     def _entry(self, job: Job) -> RunEntry:
         depth = depth_of(job.task_set)

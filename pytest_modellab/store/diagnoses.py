@@ -62,7 +62,7 @@ class DiagnosisEntry:
         self.folder = entry(cache, "diagnoses", made_of)
         self.key = self.folder.name
         file = self.folder / "diagnosis.json"
-        self._result = Result(file, "diagnoses", self.key, _built, remote)
+        self._result = Result(file, "diagnoses", self.key, _built, remote, _agree)
 
     def lock(self) -> BaseFileLock:
         """Return the lock that whoever examines the two holds."""
@@ -102,3 +102,12 @@ def _built(data: Mapping[str, Any]) -> Examined:
     texts = reading.checked(tuple[str, ...], data["texts"], "texts")
     chats = reading.checked(tuple[Chat, ...], data["chats"], "chats")
     return Examined(diagnosed.from_json(data["diagnosis"]), texts, chats)
+
+
+def _agree(one: Examined, other: Examined) -> bool:
+    """Whether two examinations found the same, however long they took."""
+    return _untimed(one) == _untimed(other)
+
+
+def _untimed(found: Examined) -> Examined:
+    return dataclasses.replace(found, diagnosis=dataclasses.replace(found.diagnosis, seconds={}))

@@ -82,4 +82,6 @@ class Result(Generic[T]):
         Returns:
             As :meth:`write`.
         """
-        return None if self.remote is None else self.remote.send(self, anew=anew)
+        if self.remote is None or not self.file.is_file():  # what is fetched may not be kept
+            return None
+        return self.remote.send(self, anew=anew)

@@ -12,9 +12,11 @@ import pytest
 from waiting import Engine, Waiting, job
 
 from pytest_modellab.engines.interface import Done
+from pytest_modellab.records.diagnosis import SCHEMA, Diagnosis, Side
 from pytest_modellab.records.runs import Output
 from pytest_modellab.runs.executor import InProcess
 from pytest_modellab.store import atomic, said
+from pytest_modellab.store.diagnoses import DiagnosisEntry, Examined
 from pytest_modellab.store.remote import KINDS, Remote
 from pytest_modellab.store.results import Result
 
@@ -100,6 +102,7 @@ def test_a_store_that_is_only_read_uses_what_is_fetched(
     monkeypatch.setattr(atomic, "new_file", refuse)
     two = machine("two")
     assert two.read() == two.read() == {"said": 1}
+    assert two.share() is None, "what is not kept is not sent back"
     assert heard == [
         f"what is fetched from {tmp_path / 'team'} is used and not kept: this machine's store "
         f"cannot be written (Permission denied: {tmp_path / 'two' / 'runs'})"
@@ -129,3 +132,36 @@ def test_a_run_anew_is_judged_and_times_alone_are_no_quarrel(
     assert run("four", Writer(0.0), reuse=True) == first
     (line,) = heard
     assert line.endswith(" holds something else: what was made anew stays on this machine")
+
+
+def test_what_a_cluster_made_anew_stands_on_its_machine(tmp_path: Path, heard: list[str]) -> None:
+    remote = Remote(str(tmp_path / "team"))
+    asked = job("one", 2, Waiting(0.0))
+    InProcess(tmp_path / "one", lambda _: Engine(0.0), remote=remote).obtain(asked)
+    made = InProcess(tmp_path / "node", lambda _: Writer(0.0)).obtain(asked)
+    here = InProcess(tmp_path / "two", lambda _: Engine(0.0), remote=remote)
+    assert here.keep(dataclasses.replace(asked, reuse=False), made) == made
+    assert here.recall(asked) == made
+    (line,) = heard
+    assert line.endswith(" holds something else: what was made anew stays on this machine")
+
+
+def test_two_diagnoses_that_differ_in_their_times_alone(tmp_path: Path, heard: list[str]) -> None:
+    def examined(fault: str, seconds: float) -> Examined:
+        sides = Side("plain"), Side("tuned")
+        text = f"layer.1 is {fault}"
+        times = {"weights": seconds}
+        return Examined(
+            Diagnosis(SCHEMA, *sides, "internals", "layer.1", fault, text, 0.5, 8, seconds=times)
+        )
+
+    def entry(machine: str) -> DiagnosisEntry:
+        return DiagnosisEntry(tmp_path / machine, "b", "c", [], Remote(str(tmp_path / "team")))
+
+    first = examined("rounded", 1.0)
+    assert entry("one").write(first) == first
+    assert entry("two").write(examined("rounded", 2.0)) == first
+    assert heard == []
+    assert entry("three").write(examined("zero", 1.0)) == first
+    (line,) = heard
+    assert line.endswith("that is taken, and what this machine made is dropped")
