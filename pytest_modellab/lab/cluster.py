@@ -174,7 +174,8 @@ def _room(nodes: Iterable[Mapping[str, Any]], needs: Needs) -> int:
     """How many workers the nodes have room for; what one takes must lie on one node."""
     asked = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory}
     return sum(
-        int(min(one["Resources"].get(name, 0.0) // n for name, n in asked.items() if n))
+        # Ray counts in ten-thousandths; in binary 0.1 is a little more, and nine of it fill one
+        int(min(one["Resources"].get(name, 0.0) / n + 1e-6 for name, n in asked.items() if n))
         for one in nodes
         if one["Alive"]
     )

@@ -92,6 +92,13 @@ def test_a_cluster_that_does_not_answer(
     )
 
 
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.25, 0.3, 0.7])
+def test_a_node_has_room_for_as_many_as_fit(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", Lost("ray"))
+    needs = Needs(cpus=share)
+    assert Cluster("ray", None, needs).workers == int(40 / round(10 * share, 1))
+
+
 def test_a_cluster_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", Lost("ray"))
     on = Cluster("ray", None, Needs())
