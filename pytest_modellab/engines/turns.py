@@ -106,7 +106,8 @@ class Turns:
             VariantLoadError: one is not there.
         """
         with contextlib.ExitStack() as stack:
-            for name in sorted({*names} - {"cpu"}) if self._session else ():
+            others = {name for name in names if name.partition(":")[0] != "cpu"}
+            for name in sorted(others) if self._session else ():
                 stack.enter_context(self._on(name))
             yield
 

@@ -157,6 +157,7 @@ def test_sessions_and_the_processor_are_apart(
         holder("mps"),
         Turns("another", "gw0").on("mps"),
         Turns("", "").on("mps"),
-        Turns(session, "gw1").on("cpu"),
+        (mine := Turns(session, "gw1")).on("cpu", "cpu:0"),
     ):
         assert heard == []
+        assert not mine.held
