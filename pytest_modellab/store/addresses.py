@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from pathlib import Path
 
@@ -16,6 +17,9 @@ LOCAL = {"file", "local"}
 
 _NAMED = {"abfs", "abfss", "sftp", "ssh", "hdfs", "smb"}
 """Protocols in whose addresses a name before the @ is no key, but a container or a user."""
+
+_DRIVE = re.compile(r"^/(?=[A-Za-z]:/)")
+"""What stands before a drive of Windows in an address: ``file:///C:/FOLDER``."""
 
 
 def is_address(text: str) -> bool:
@@ -42,18 +46,20 @@ def checked(url: str, named: str) -> str:
     no_place = ConfigError(f"{named}: {shown!r} names no place: s3://BUCKET/FOLDER, /mnt/FOLDER")
     if "\0" in url or not url.strip():
         raise no_place
-    if not is_address(url):
+    scheme = protocol(url)
+    if scheme in LOCAL:
+        name = url.partition("://")[2] if is_address(url) else url
         try:
-            path = Path(url).expanduser()
+            paths = [Path(one).expanduser() for one in (name, _DRIVE.sub("", name))]
         except RuntimeError as error:  # ~NOBODY
             raise no_place from error
-        if not path.is_absolute():
+        if not any(path.is_absolute() for path in paths):
             raise ConfigError(
                 f"{named}: {shown!r} is another folder wherever it is read: name it from the root, "
                 "/mnt/FOLDER, or an address, s3://BUCKET/FOLDER"
             )
-        return str(path)
-    scheme = protocol(url)
+        if not is_address(url):
+            return str(paths[0])
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError as error:
@@ -66,7 +72,7 @@ def checked(url: str, named: str) -> str:
     if not parts.scheme or not (parts.netloc or parts.path.strip("/")):
         raise no_place
     if scheme not in LOCAL and not _is_known(scheme):
-        raise ConfigError(f"{named}: {shown!r}: fsspec knows no protocol {scheme!r}")
+        raise ConfigError(f"{named}: fsspec knows no protocol {line(scheme, SHOWN)!r}")
     return url
 
 
