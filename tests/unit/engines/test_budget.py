@@ -66,7 +66,7 @@ def test_what_a_token_takes_is_counted_by_hand() -> None:
 def test_the_budget_is_what_half_of_the_free_memory_holds(
     sizes: Sizes, gib: float, found: int
 ) -> None:
-    assert fitting(int(gib * GIB), sizes, dense=False) == 8192
+    assert fitting(int(gib * GIB), sizes, dense=False) == found
 
 
 def test_a_mask_that_is_written_out_allows_fewer_tokens() -> None:
@@ -161,6 +161,6 @@ def test_a_gpu_s_free_memory_decides_for_any_number_of_workers(
         vocab_size=49_152,
     )
     loaded.device = SimpleNamespace(type="cuda")
-    assert budget.device_budget(loaded, dense=False) == found
+    assert budget.device_budget(loaded, dense=False) == 8192
     loaded.device = SimpleNamespace(type="cpu")
     assert budget.device_budget(loaded, dense=False) == DEFAULT_BUDGET
