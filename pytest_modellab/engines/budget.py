@@ -16,7 +16,6 @@ A mask that is written out takes more with the square of the tokens.
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -155,16 +154,7 @@ def device_budget(model: Any, *, dense: bool) -> int:
     free, _ = torch.cuda.mem_get_info(model.device)
     held = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
     eager = getattr(model.config, "_attn_implementation", None) == "eager"
-    return fitting((free + held) // _sharing(), sizes_of(model), dense=dense, eager=eager)
-
-
-def _sharing() -> int:
-    """How many processes of this session take their memory from one GPU."""
-    import torch
-
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    devices: int = torch.cuda.device_count()
-    return max(1, -(-workers // max(1, devices)))
+    return fitting(free + held, sizes_of(model), dense=dense, eager=eager)
 
 
 def budget_of(engine: Engine) -> int:

@@ -12,6 +12,8 @@ from pytest_modellab.plugin.nodeids import variant_of
 
 pytest.importorskip("xdist")
 
+pytestmark = pytest.mark.usefixtures("warmed")
+
 COUNT_LOADS = """
 import os
 from pytest_modellab.variants import loading

@@ -138,17 +138,12 @@ def test_an_engine_that_says_nothing_gets_the_default() -> None:
     assert budget.budget_of(Reasoning(silent, Thinking(tokens=4))) == DEFAULT_BUDGET
 
 
-@pytest.mark.parametrize(
-    ("workers", "devices", "found"),
-    [(None, 1, 8192), ("2", 2, 8192), ("2", 1, 4096), ("3", 2, 4096)],
-)
-def test_a_gpu_s_free_memory_decides_and_workers_share_it(
-    workers: str | None, devices: int, found: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("workers", ["1", "4"])
+def test_a_gpu_s_free_memory_decides_for_any_number_of_workers(
+    workers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch = pytest.importorskip("torch")
-    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
-    if workers is not None:
-        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
     size = 2 * 8192 * SMOL.scored
     told = {
         "mem_get_info": (size // 2, 80 * GIB),
@@ -157,7 +152,6 @@ def test_a_gpu_s_free_memory_decides_and_workers_share_it(
     }
     for name, value in told.items():
         monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
     loaded = model(
         hidden_size=576,
         intermediate_size=1536,
@@ -167,6 +161,6 @@ def test_a_gpu_s_free_memory_decides_and_workers_share_it(
         vocab_size=49_152,
     )
     loaded.device = SimpleNamespace(type="cuda")
-    assert budget.device_budget(loaded, dense=False) == found
+    assert budget.device_budget(loaded, dense=False) == 8192
     loaded.device = SimpleNamespace(type="cpu")
     assert budget.device_budget(loaded, dense=False) == DEFAULT_BUDGET
