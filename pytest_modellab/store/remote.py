@@ -131,23 +131,22 @@ class Remote:
             said.say(f"{self._shown(name)} {_TOO_LARGE}: it stays on this machine")
             return None
         with self._written():
-            if name not in self._damaged and not self._created(name, content):
-                theirs = self._read(name)
-                if theirs == content or self._lost:  # what is there may be right
+            self._damaged.discard(name)  # another machine may have mended it meanwhile
+            if self._created(name, content):
+                return None
+            theirs = self._read(name)
+            if theirs == content or self._lost:  # what is there may be right
+                return None
+            if theirs is not None:
+                found = _believed(theirs, result)
+                if not isinstance(found, _Doubt):
+                    return self._first(result, content, theirs, found, anew=anew)
+                if not found.damaged:  # two versions would replace each other's without end
+                    said.say(
+                        f"{self._shown(name)} {found.why}: this machine's stays on this machine"
+                    )
                     return None
-                if theirs is not None:
-                    found = _believed(theirs, result)
-                    if not isinstance(found, _Doubt):
-                        return self._first(result, content, theirs, found, anew=anew)
-                    if not found.damaged:  # two versions would replace each other's without end
-                        said.say(
-                            f"{self._shown(name)} {found.why}: this machine's stays on this machine"
-                        )
-                        return None
-                self._damaged.add(name)
-            if name in self._damaged:
-                self._replaced(name, content)
-                self._damaged.discard(name)
+            self._replaced(name, content)
         return None
 
     def _first(

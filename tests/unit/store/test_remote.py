@@ -253,6 +253,19 @@ def test_what_cannot_be_read_is_not_replaced(tmp_path: Path, heard: list[str]) -
     ]
 
 
+def test_what_another_machine_has_mended_is_taken(url: str, tmp_path: Path) -> None:
+    """Each finds it damaged, and the slower one is second as anywhere else."""
+    Remote(url).send(at(stored(tmp_path, "a.json", {"a": 1})))
+    fs, path = raw(url)
+    fs.pipe_file(path, b"nothing")  # type: ignore[attr-defined]
+    quick, slow = Remote(url), Remote(url)
+    results = [at(stored(tmp_path, f"{k}/run.json", {"a": k})) for k in (1, 2)]
+    for one, result in zip((quick, slow), results, strict=True):
+        assert one.fetch(result) is None
+    assert quick.send(results[0]) is None
+    assert slow.send(results[1]) == {"a": 1}
+
+
 def test_a_bucket_that_vanishes_is_said_once(bucket: str, tmp_path: Path, heard: list[str]) -> None:
     fsspec = pytest.importorskip("fsspec")
     fs, name, mine = fsspec.filesystem("s3"), uuid.uuid4().hex, stored(tmp_path, "a.json", {"a": 1})
