@@ -77,7 +77,7 @@ class Remote:
         self.url = checked(url, named)
         self._place: tuple[Any, str] | None = None
         self._lost = self._closed = self._unkept = False
-        self._damaged: set[str] = set()
+        self._doubted: set[str] = set()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -94,13 +94,12 @@ class Remote:
             What it holds; None where there is none. Where the file is damaged or of another
             version, or the place cannot be reached, that is said, and it is as if none were there.
         """
-        content = None if result.name in self._damaged else self._read(result.name)
+        content = None if result.name in self._doubted else self._read(result.name)
         if content is None:
             return None
         found = _believed(content, result)
         if isinstance(found, _Doubt):
-            if found.damaged:
-                self._damaged.add(result.name)
+            self._doubted.add(result.name)
             said.say(f"{self._shown(result.name)} {found.why}: it is made again")
             return None
         try:
@@ -131,7 +130,7 @@ class Remote:
             said.say(f"{self._shown(name)} {_TOO_LARGE}: it stays on this machine")
             return None
         with self._written():
-            self._damaged.discard(name)  # another machine may have mended it meanwhile
+            self._doubted.discard(name)  # another machine may have mended it meanwhile
             if self._created(name, content):
                 return None
             theirs = self._read(name)
@@ -312,6 +311,7 @@ class Remote:
             self._say(error, "cannot be reached", "this machine's store alone is used")
             return None
         if content is None:
+            self._doubted.add(name)
             said.say(f"{self._shown(name)} {_TOO_LARGE}: it is made again")
         return content
 
