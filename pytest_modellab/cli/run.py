@@ -27,7 +27,7 @@ from pytest_modellab.records.reading import decimal
 from pytest_modellab.reports.words import size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_modellab.lab.lab import Lab
     from pytest_modellab.lab.work import Piece
@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
         say(*_planned(pieces), *_where(pieces, options))
         return EXIT_FOUND if any(one.error for one in pieces) else EXIT_OK
 
-    if options.on != "local":
+    if options.on != "local" and _due(pieces):
         pieces = _spread(lab, pieces, options)
         if options.no_cache:  # what the cluster has made is not made once more
             settings = dataclasses.replace(settings, reuse=True)
@@ -145,12 +145,16 @@ def _spread(lab: Lab, pieces: Sequence[Piece], options: argparse.Namespace) -> S
     from pytest_modellab.lab import work
     from pytest_modellab.lab.cluster import Cluster, Needs
     from pytest_modellab.reports.text.progress import RunProgress
+    from pytest_modellab.variants import families
 
-    held = max((one.held or 0.0 for one in pieces), default=0.0)
+    due = _due(pieces)
+    held = max(one.held or 0.0 for one in due)
+    devices = [families.device(one.variant, lab.config.variants) for one in due]
+    gpus = float(any(one.startswith("cuda") for one in devices))
     memory = options.worker_memory
     needs = Needs(
         cpus=1.0 if options.worker_cpus is None else options.worker_cpus,
-        gpus=options.worker_gpus or 0.0,
+        gpus=gpus if options.worker_gpus is None else options.worker_gpus,
         memory=MEMORY * held if memory is None else memory * 1e9,
     )
     cluster = Cluster(options.on, options.workers, needs)
@@ -158,6 +162,10 @@ def _spread(lab: Lab, pieces: Sequence[Piece], options: argparse.Namespace) -> S
         return work.spread(lab, pieces, cluster, RunProgress(sys.stderr))
     finally:
         cluster.close()
+
+
+def _due(pieces: Iterable[Piece]) -> list[Piece]:
+    return [one for one in pieces if not one.stored and not one.error]
 
 
 def _told(piece: Piece, found: RunRecord | str) -> str:
@@ -172,7 +180,7 @@ def _told(piece: Piece, found: RunRecord | str) -> str:
 
 def _planned(pieces: Sequence[Piece]) -> Iterator[str]:
     """Say of each piece whether it is stored, else what it takes; and all in all."""
-    due = [one for one in pieces if not one.stored and not one.error]
+    due = _due(pieces)
     for one in pieces:
         name = f"{one.variant} on {one.task_set}"
         if one.error:
@@ -205,7 +213,7 @@ def _where(pieces: Sequence[Piece], options: argparse.Namespace) -> Iterator[str
     """Say where what is due would be run, and how long a cluster would take."""
     from pytest_modellab.lab import work
 
-    due = [one for one in pieces if not one.stored and not one.error]
+    due = _due(pieces)
     if not due or options.on == "local":
         return
     count = sum(len(one.parts) for one in due)

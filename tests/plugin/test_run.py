@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ url = "http://127.0.0.1:9/v1"
 served_model = "one"
 prompt = "prompt.jinja"
 scoring = "generated"
+"""
+
+
+ON_GPU = """
+[variants.fast]
+kind = "prompted"
+base = "plain"
+device = "cuda"
+prompt = "prompt.jinja"
 """
 
 
@@ -90,8 +100,23 @@ def test_what_is_run_on_one_machine_is_judged_on_another(
         "plain on words: 132 samples, stored",
         "rounded on words: 132 samples, stored",
     ]
+    assert say("run", "plain", "rounded", "--on", "ray")[0] == 0, "no cluster is asked for"
     plan = say("run", "plain", "--plan", "--on", "ray", "--workers", "3")
     assert plan[1][-1] == "nothing is to be run"
+
+
+def test_a_worker_takes_a_gpu_where_a_variant_is_to_be_on_one(
+    say: Say, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray: Any = types.ModuleType("ray")
+    ray.is_initialized = lambda: True
+    ray.nodes = lambda: [{"Alive": True, "Resources": {"CPU": 4.0}}]
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    path = project.path / "modellab.toml"
+    path.write_text(path.read_text() + ON_GPU)
+    code, _, errors = say("run", "fast", "--task-set", "words", "--on", "ray")
+    assert code == 2, errors
+    assert "no node has room for a worker that takes 1 CPUs, 1 GPUs" in errors
 
 
 def test_a_plan_asks_no_server(say: Say, project: pytest.Pytester) -> None:
