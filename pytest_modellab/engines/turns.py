@@ -142,7 +142,8 @@ class Turns:
         turn = _first(locks)
         if turn is None and self._turns:
             self._free()
-        if turn is None and not self._turns:
+        # a process that a worker has begun has its name, and the worker waits for it
+        if turn is None and not self._turns and _holder(locks[0][1]) != self._worker:
             turn = self._waited(name, locks)
         if turn is None:
             said.say(

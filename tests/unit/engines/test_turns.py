@@ -107,6 +107,15 @@ def test_who_gives_no_sign_is_waited_for_no_longer(
     ], "what is taken a second time is not waited for a second time"
 
 
+def test_what_a_worker_begins_does_not_wait_for_the_worker(
+    session: str, holder: Holder, heard: list[str]
+) -> None:
+    mine = Turns(session, "gw0", patience=0.5)
+    with holder("mps"), mine.on("mps"):
+        assert not mine.held
+    assert [line.partition(",")[0] for line in heard] == ["gw0: mps is shared with gw0"]
+
+
 def test_who_holds_one_device_does_not_wait_for_another(
     session: str, holder: Holder, heard: list[str]
 ) -> None:
