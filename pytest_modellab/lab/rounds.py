@@ -160,7 +160,7 @@ class Rounds:
         arrived = sum(len(run.outputs) for one in self._all for run in one.arrived.values())
         total = sum(len(one.job.task_set.samples) for one in self._all)
         done = min(total, arrived + sum(one.done for one in self._at_work()))
-        if (done, total) != self._told_last:  # while workers begin no time is estimated
+        if total and (done, total) != self._told_last:  # while workers begin no time is estimated
             self._told_last = done, total
             self._watch(Advance(Work.RUN, *self._title, done, total))
 

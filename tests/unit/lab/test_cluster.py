@@ -13,6 +13,7 @@ from waiting import Waiting, job
 from pytest_modellab.engines.interface import Engine, Source
 from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.lab.cluster import Cluster, Needs
+from pytest_modellab.records.progress import Advance
 from pytest_modellab.runs.executor import InProcess
 
 
@@ -53,6 +54,28 @@ class Lost(Silent):
         raise ConnectionError("it is shutting down.")
 
     kill = wait
+
+
+class Refusing(Lost):
+    """Ray, whose workers begin, and to whom no job can be sent."""
+
+    exceptions = types.SimpleNamespace(RayTaskError=KeyError, RayError=KeyError)
+
+    def wait(self, futures: list[str], **_: Any) -> Any:
+        return futures, []
+
+    def get(self, _: str) -> None:
+        pass
+
+    @property
+    def answer(self) -> Any:
+        return types.SimpleNamespace(remote=self.refuse)
+
+    def refuse(self, *_: Any) -> None:
+        raise TypeError("a lock does not pickle")
+
+    def kill(self, _: Any) -> None:
+        pass
 
 
 @pytest.mark.parametrize(
@@ -109,3 +132,20 @@ def test_a_cluster_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "the connection to the cluster is lost: ConnectionError: it is shutting down. What has "
         "arrived is stored; when this is run again it goes on from there"
     )
+
+
+def test_where_all_is_given_up_no_progress_of_nothing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", Refusing("ray"))
+    told: list[str] = []
+    seen: list[Advance] = []
+    Cluster("ray", None, Needs()).obtain(
+        [job("v", 3, Waiting())],
+        InProcess(tmp_path, opened),
+        lambda _, found: told.append(str(found)),
+        lambda one: one.spec.name,
+        seen.append,
+    )
+    assert told == ["it cannot be sent to a worker: TypeError: a lock does not pickle"]
+    assert [(one.done, one.total) for one in seen] == [(0, 3)]
