@@ -141,7 +141,7 @@ def test_a_plan_asks_no_server(say: Say, project: pytest.Pytester) -> None:
 def test_sessions_share_a_bucket_and_go_on_without_it(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    s3fs = pytest.importorskip("s3fs")
+    pytest.importorskip("s3fs")
     pytest.importorskip("moto.server")
 
     def session(machine: str, *arguments: str) -> dict[str, Any]:
@@ -154,7 +154,6 @@ def test_sessions_share_a_bucket_and_go_on_without_it(
         return found
 
     with s3_server.serving() as found:
-        s3fs.S3FileSystem.clear_instance_cache()
         for name, value in found.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("MODELLAB_CACHE", f"s3://{s3_server.BUCKET}/lab")

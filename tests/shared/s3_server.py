@@ -25,7 +25,14 @@ KEYS = {
 
 @contextlib.contextmanager
 def serving() -> Iterator[dict[str, str]]:
-    """Serve an empty bucket; yields the environment by which it is found."""
+    """Serve an empty bucket; yields the environment by which it is found.
+
+    What fsspec has opened before, on another server, is forgotten: by the class that it knows, as
+    pytest inside pytest imports s3fs once more.
+    """
+    from fsspec import get_filesystem_class
+
+    get_filesystem_class("s3").clear_instance_cache()
     with running(__file__) as port:
         found = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
         made = f"import s3fs; s3fs.S3FileSystem().mkdir('{BUCKET}')"

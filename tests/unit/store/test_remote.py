@@ -24,10 +24,9 @@ Make = Callable[[dict[str, Any]], object | None]
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """The address of an empty bucket, on a server that speaks S3."""
-    s3fs = pytest.importorskip("s3fs")
+    pytest.importorskip("s3fs")
     pytest.importorskip("moto.server")
     with s3_server.serving() as found, pytest.MonkeyPatch.context() as patch:
-        s3fs.S3FileSystem.clear_instance_cache()
         for name, value in found.items():
             patch.setenv(name, value)
         yield f"s3://{s3_server.BUCKET}"
