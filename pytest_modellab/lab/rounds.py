@@ -29,8 +29,8 @@ from pytest_modellab.visible import raised
 TRIES = 3
 """How often a shard is begun before its variant is given up: it may be what kills the workers."""
 
-LOST = 60.0
-"""Seconds for which a cluster may have no room for any worker before that is an error."""
+LOST = 300.0
+"""Seconds for which no worker may be at work, or begin, before that is an error."""
 
 TICK = 1.0
 """Seconds between two looks at how far the workers are."""
@@ -130,8 +130,9 @@ class Rounds:
                     alive = time.monotonic()
                 elif time.monotonic() - alive > LOST:
                     raise ModellabError(
-                        f"the cluster has had room for no worker for {LOST:.0f} s: are its nodes "
-                        "gone? What is done is stored; the rest goes on when this is run again"
+                        f"no worker of the cluster has begun for {LOST:.0f} s: are its nodes gone, "
+                        "or taken by others? What is done is stored; the rest goes on when this is "
+                        "run again"
                     )
                 for future in done:
                     self._returned(self._waited.pop(future), future)
@@ -262,6 +263,10 @@ class Rounds:
             return  # given up meanwhile
         if not isinstance(found, StoredRun):
             self._give_up(pending, _error(*found))
+            return
+        due, came = len(pending.shards[number].task_set.samples), len(found.outputs)
+        if came != due:
+            self._give_up(pending, ModellabError(f"a worker answered {came} samples of {due}"))
             return
         pending.arrived[number] = found
         if len(pending.shards) > 1:  # so that what is done is found after an interruption

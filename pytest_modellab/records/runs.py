@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -96,6 +97,10 @@ class SampleResult:
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
+_BUILD = re.compile(r"\+(?:cpu|cu\d+|rocm[\d.]+|xpu)$")
+"""What a build of PyTorch's adds to its version; a fork's own label is another version."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Fingerprint:
     """What makes a variant's answers what they are; two equal ones are never run twice.
@@ -122,7 +127,7 @@ class Fingerprint:
         settings = dict(self.settings)
         if versions := settings.get("versions"):
             settings["versions"] = {
-                name: str(version).partition("+")[0] for name, version in versions.items()
+                name: _BUILD.sub("", str(version)) for name, version in versions.items()
             }
         return digest({**dataclasses.asdict(self), "settings": settings})[:16]
 

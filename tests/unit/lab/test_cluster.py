@@ -13,8 +13,11 @@ from waiting import Waiting, job
 from pytest_modellab.engines.interface import Engine, Source
 from pytest_modellab.errors import ConfigError, ModellabError
 from pytest_modellab.lab.cluster import Cluster, Needs
+from pytest_modellab.lab.rounds import Pending, Rounds
 from pytest_modellab.records.progress import Advance
+from pytest_modellab.records.runs import Output
 from pytest_modellab.runs.executor import InProcess
+from pytest_modellab.store.runs import StoredRun
 
 
 def opened(source: Source) -> Engine:
@@ -149,3 +152,16 @@ def test_where_all_is_given_up_no_progress_of_nothing_is_told(
     )
     assert told == ["it cannot be sent to a worker: TypeError: a lock does not pickle"]
     assert [(one.done, one.total) for one in seen] == [(0, 3)]
+
+
+def test_a_worker_that_answers_too_few_samples_is_not_believed(tmp_path: Path) -> None:
+    asked = job("v", 3, Waiting())
+    pending = Pending(asked, [asked], due=[0])
+    told: list[object] = []
+    here = InProcess(tmp_path, opened)
+    rounds = Rounds(
+        Silent("ray"), lambda: None, [pending], here, lambda _, found: told.append(found), print
+    )
+    rounds._arrived(pending, 0, StoredRun((Output("said"),), {}, {}))
+    assert [str(one) for one in told] == ["a worker answered 1 samples of 3"]
+    assert here.recall(asked) is None
