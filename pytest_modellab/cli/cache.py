@@ -99,7 +99,7 @@ def _verify(cache: Path, shared: Remote | None) -> int:
         if wrong is not None:
             faults += 1
             say(f"{one.kind}/{one.name}: {wrong}; it is not used, and is made again when needed")
-    say(f"{len(found)} entries read, {faults or 'none'} damaged")
+    say(f"{_entry_count(len(found))} read, {faults or 'none'} damaged")
     return EXIT_FOUND if faults else EXIT_OK
 
 
@@ -124,8 +124,13 @@ def _prune(cache: Path, shared: Remote | None, options: argparse.Namespace) -> i
             say(f"{one.kind}/{one.name} is in use, and stays")
             continue
         freed, count = freed + one.size, count + 1
-    say(f"{'would remove' if options.dry_run else 'removed'} {count} entries, {_size(freed)}")
+    done = "would remove" if options.dry_run else "removed"
+    say(f"{done} {_entry_count(count)}, {_size(freed)}")
     return EXIT_OK
+
+
+def _entry_count(count: int) -> str:
+    return f"{count} {'entry' if count == 1 else 'entries'}"
 
 
 def _days(text: str | None) -> float | None:

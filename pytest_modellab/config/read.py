@@ -35,7 +35,7 @@ from pytest_modellab.records.declared import (
 from pytest_modellab.records.graded import GRADED, NUMERICS
 from pytest_modellab.records.setting import NUMBER, OPTIONAL, Setting, count, resolve
 from pytest_modellab.store import checkout
-from pytest_modellab.store.addresses import is_address
+from pytest_modellab.store.addresses import folder, is_address
 from pytest_modellab.visible import visible
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
@@ -165,7 +165,7 @@ FILE = {
 
 def _store(root: Path, url: str | None) -> str | None:
     """The address of a shared store; a folder starts from the configuration's."""
-    return url if url is None or is_address(url) else str(root / Path(url).expanduser())
+    return url if url is None or is_address(url) else str(root / folder(url, "store.url"))
 
 
 def load(path: Path) -> LabConfig:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,9 @@ from pytest_modellab.runs.job import Job
 from pytest_modellab.runs.shards import shards
 from pytest_modellab.version import __version__
 from pytest_modellab.visible import line, raised
+
+CONNECT = 10.0
+"""Seconds for which a cluster's port is asked."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +145,10 @@ def _ray() -> Any:
 
 def _join(ray: Any, address: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+    named = os.environ.get("RAY_ADDRESS", "") if address == "ray" else ""
+    shown = f"RAY_ADDRESS={line(named, 200)}" if named else f"--on {line(address, 200)}"
     try:
+        _check_listens(named)  # Ray itself asks for minutes, and says nothing that is of use
         if address.startswith("ray://"):
             ray.init(address, **quiet)
             return
@@ -150,9 +157,17 @@ def _join(ray: Any, address: str) -> None:
         ray.init(include_dashboard=False, **quiet)
     except Exception as error:
         raise ConfigError(
-            f"--on {line(address, 200)}: no cluster answers there, or Ray cannot begin one: "
+            f"{shown}: no cluster answers there, or Ray cannot begin one: "
             f"{raised(error, SHOWN)}{_hint(address)}"
         ) from error
+
+
+def _check_listens(address: str) -> None:
+    """Raise OSError where nothing listens at ``HOST:PORT``; other addresses are Ray's to judge."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdecimal():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT):
+            pass
 
 
 def _hint(address: str) -> str:
@@ -182,5 +197,5 @@ def _room(nodes: Iterable[Mapping[str, Any]], needs: Needs) -> int:
 
 
 def _said(needs: Needs) -> str:
-    parts = [f"{needs.cpus:g} CPUs", f"{needs.gpus:g} GPUs", f"{needs.memory / 1e9:g} GB"]
+    parts = [f"{needs.cpus:g} CPUs", f"{needs.gpus:g} GPUs", f"{needs.memory / 1e9:.3g} GB"]
     return ", ".join(part for part in parts if not part.startswith("0 "))

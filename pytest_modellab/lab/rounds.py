@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import itertools
 import pickle
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +25,7 @@ from pytest_modellab.runs.shards import budgets, joined
 from pytest_modellab.store import said
 from pytest_modellab.store.runs import StoredRun
 from pytest_modellab.version import __version__
-from pytest_modellab.visible import raised
+from pytest_modellab.visible import line, raised
 
 TRIES = 3
 """How often a shard is begun before its variant is given up: it may be what kills the workers."""
@@ -43,6 +44,8 @@ _NODE_DIED = "its node has died"
 
 _UNSENDABLE = (AttributeError, RecursionError, TypeError, ValueError, pickle.PicklingError)
 """What pickling an object raises that cannot be pickled."""
+
+_URL = re.compile(r"https?://\S+")
 
 Told = Callable[[Job, StoredRun | ModellabError], None]
 """Is called with each job that is done, and with what came of it."""
@@ -247,14 +250,17 @@ class Rounds:
     def _say(self, answered: Answered) -> None:
         """Say the notes of a worker, each once for its node."""
         for note in answered.notes:
-            if (answered.node, note) not in self._noted:
-                self._noted.add((answered.node, note))
+            what = answered.node, _URL.sub("", note)  # each worker was after another file there
+            if what not in self._noted:
+                self._noted.add(what)
                 said.say(f"on {answered.node}: {note}")
 
     def _lost(self, pending: Pending, number: int, why: str) -> None:
         """Put a shard back whose worker has died, unless it seems to be what kills them."""
         if pending.begun.count(number) < TRIES:
             pending.due.insert(0, number)
+            of = f"{pending.job.spec.name} on {pending.job.task_set.name}"
+            said.say(f"{of}: a worker died, and another goes on ({line(why, 200)})", at_once=True)
         elif pending in self._open:
             self._give_up(pending, ModellabError(f"its worker died {TRIES} times: {why}"))
 

@@ -22,9 +22,32 @@ _DRIVE = re.compile(r"^/(?=[A-Za-z]:/)")
 """What stands before a drive of Windows in an address: ``file:///C:/FOLDER``."""
 
 
+_MISTYPED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+"""How what is to be an address begins, and a path of Windows does not."""
+
+
 def is_address(text: str) -> bool:
     """Whether a text is an address with a protocol, and no path of this machine."""
     return "://" in text
+
+
+def folder(text: str, named: str) -> Path:
+    """Return the path that a text names.
+
+    Args:
+        text: as it is declared; ``~`` is somebody's home.
+        named: where it is declared, for messages.
+
+    Raises:
+        ConfigError: it is a mistyped address, or nobody has such a home.
+    """
+    shown = line(text, SHOWN)
+    if _MISTYPED.match(text):
+        raise ConfigError(f"{named}: {shown!r} is no folder; an address has two slashes: s3://…")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{named}: {shown!r}: nobody here has such a home") from error
 
 
 def protocol(url: str) -> str:

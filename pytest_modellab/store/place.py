@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from pytest_modellab.records.hashing import digest
+from pytest_modellab.store.addresses import folder, is_address
 
 
 def default_folder() -> Path:
@@ -13,10 +14,13 @@ def default_folder() -> Path:
 
     Where it is an address (``s3://…``), it is that of a store that is shared (:mod:`.remote`), and
     this machine's own is the user's cache folder.
+
+    Raises:
+        ConfigError: it names no folder.
     """
     named = os.environ.get("MODELLAB_CACHE")
-    if named and "://" not in named:
-        return Path(named).expanduser().resolve()
+    if named and not is_address(named):
+        return folder(named, "MODELLAB_CACHE").resolve()
     from platformdirs import user_cache_path
 
     return user_cache_path("pytest-modellab")

@@ -337,15 +337,15 @@ class Remote:
     def _open(self, name: str) -> tuple[Any, str]:
         if self._place is None:
             scheme = protocol(self.url)
-            try:
-                from fsspec.core import url_to_fs
-            except ImportError as error:
-                raise ImportError(
-                    "a shared store needs fsspec: pip install 'pytest-modellab[store]'"
-                ) from error
             if scheme in _LOUD:
                 logging.getLogger(_LOUD[scheme]).addHandler(logging.NullHandler())
-            self._place = url_to_fs(self.url, **_OPTIONS.get(scheme, {}))
+            try:
+                from fsspec.core import url_to_fs
+
+                self._place = url_to_fs(self.url, **_OPTIONS.get(scheme, {}))
+            except ImportError as error:
+                extra = "s3" if scheme in _OPTIONS else "store"
+                raise ImportError(f"{error}: pip install 'pytest-modellab[{extra}]'") from error
         fs, root = self._place
         return fs, f"{root.rstrip('/')}/{LAYOUT}/{name}"
 

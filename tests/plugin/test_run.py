@@ -186,18 +186,18 @@ def test_a_shared_store_is_shown_verified_and_pruned(
     _, lines, _ = say("cache")
     shared = lines.index(f"file://{project.path / 'team'} (shared):")
     assert lines[shared + 1].split()[:2] == ["runs", "1"]
-    assert say("cache", "verify", "--shared")[:2] == (0, ["1 entries read, none damaged"])
+    assert say("cache", "verify", "--shared")[:2] == (0, ["1 entry read, none damaged"])
     (stored,) = (project.path / "team").rglob("*.json")
     stored.write_bytes(stored.read_bytes().replace(b"words", b"wards", 1)[:-9] + b"x" * 9)
     code, lines, _ = say("cache", "verify", "--shared")
     assert code == 1
     assert lines[0].startswith(f"runs/{stored.name}: is damaged: ")
-    assert lines[1] == "1 entries read, 1 damaged"
+    assert lines[1] == "1 entry read, 1 damaged"
     code, lines, _ = say("cache", "prune", "--shared", "--to", "0", "--dry-run")
     assert lines[0].startswith(f"would remove runs/{stored.name} (")
     assert stored.exists()
     assert say("cache", "prune", "--shared", "--older-than", "1")[1] == ["removed 0 entries, 0 B"]
-    assert say("cache", "prune", "--shared", "--to", "0kB")[1][-1].startswith("removed 1 entries")
+    assert say("cache", "prune", "--shared", "--to", "0kB")[1][-1].startswith("removed 1 entry")
     assert not stored.exists()
 
 

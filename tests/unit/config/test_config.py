@@ -193,6 +193,12 @@ def test_a_store_that_is_shared_starts_from_the_configuration(file: Path) -> Non
     assert load(file, "").store is None
     assert load(file, '[store]\nurl = "team"\n').store == str(file.parent.resolve() / "team")
     assert load(file, '[store]\nurl = "s3://team/lab"\n').store == "s3://team/lab"
+    with pytest.raises(ConfigError, match=r"store\.url: 's3:/team' is no folder; an "):
+        load(file, '[store]\nurl = "s3:/team"\n')
+    with pytest.raises(
+        ConfigError, match=r"store\.url: '~nobody-0/x': nobody here has such a home"
+    ):
+        load(file, '[store]\nurl = "~nobody-0/x"\n')
 
 
 def test_mlflow(file: Path) -> None:

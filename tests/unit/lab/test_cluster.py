@@ -87,7 +87,7 @@ class Refusing(Lost):
         ("ray", "", "", ""),
         (
             "ray",
-            "head:6379",
+            "127.0.0.1:1",
             "token",
             "; check that the host is reached from here, that Ray has the same version there, and "
             "tokens: a cluster that was begun with one answers only where RAY_AUTH_MODE=token is "
@@ -112,9 +112,11 @@ def test_a_cluster_that_does_not_answer(
     monkeypatch.setenv("RAY_AUTH_MODE", mode)
     with pytest.raises(ConfigError) as raised:
         Cluster(address, None, Needs())
+    where = f"RAY_ADDRESS={named}" if named else f"--on {address}"
+    why = "ConnectionRefusedError: [Errno 111] Connection refused" if named else None
     assert str(raised.value) == (
-        f"--on {address}: no cluster answers there, or Ray cannot begin one: "
-        f"ConnectionError: no answer{hint}"
+        f"{where}: no cluster answers there, or Ray cannot begin one: "
+        f"{why or 'ConnectionError: no answer'}{hint}"
     )
 
 
