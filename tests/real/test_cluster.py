@@ -148,10 +148,14 @@ def test_it_is_interrupted_and_goes_on_and_runs_anew_once(
                 return
 
     user = threading.Thread(target=interrupt)
-    user.start()
-    code = cli.main(["run", "--on", "ray"])
-    over.set()
-    user.join()
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # an xdist worker ignores it
+    try:
+        user.start()
+        code = cli.main(["run", "--on", "ray"])
+    finally:
+        over.set()
+        user.join()
+        signal.signal(signal.SIGINT, handler)
     assert code == 130
     assert "interrupted; answers so far are stored" in capsys.readouterr().err
     waited = time.monotonic() + 20
