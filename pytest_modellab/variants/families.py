@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pytest_modellab.records.declared import VariantSpec
+from pytest_modellab.records.declared import VariantSpec, bases
 from pytest_modellab.variants.kinds.prompted import LOADING
 from pytest_modellab.variants.plan import Kind, Sharing
 
@@ -44,14 +44,8 @@ def device(name: str, variants: Mapping[str, VariantSpec]) -> str:
         name: the variant's.
         variants: all that are declared.
     """
-    passed = set[str]()
-    spec: VariantSpec | None = variants[name]
-    while spec is not None and spec.name not in passed:
-        if "device" in spec.options:
-            return str(spec.options["device"])
-        passed.add(spec.name)
-        spec = None if spec.base is None else variants.get(spec.base)
-    return "cpu"
+    chain = (variants[name], *bases(variants[name], variants))
+    return str(next((one.options["device"] for one in chain if "device" in one.options), "cpu"))
 
 
 def together(
